@@ -1,0 +1,41 @@
+//! Where the time comes from: the system, or a test's hand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A source of the time in milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Default)]
+pub enum Clock {
+    /// The operating system's clock.
+    #[default]
+    System,
+    /// A clock that stands still until it is moved.
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// A clock that stands at `ms` until [`Clock::advance`] moves it.
+    pub fn manual(ms: i64) -> Self {
+        Self::Manual(Arc::new(AtomicI64::new(ms)))
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> i64 {
+        match self {
+            Self::System => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| {
+                    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+                }),
+            Self::Manual(now) => now.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Moves a manual clock on by `ms`; the system's clock moves by itself.
+    pub fn advance(&self, ms: i64) {
+        if let Self::Manual(now) = self {
+            now.fetch_add(ms, Ordering::Relaxed);
+        }
+    }
+}

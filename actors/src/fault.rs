@@ -1,0 +1,151 @@
+//! What can go wrong, as data: one stable code each, and the words for the caller.
+//!
+//! Knows no status and no close code: the edge that answers chooses those by an exhaustive match on [`Code`].
+
+use std::borrow::Cow;
+use std::fmt;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// Every reason for a refusal. The names are part of the contract with clients.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Code {
+            /// All codes, for documentation and tests.
+            pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
+
+            /// The name clients see.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Code::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// Malformed input, a missing field, a wrong type, a value out of bounds.
+    InvalidRequest = "INVALID_REQUEST",
+    /// No token, or one that does not hold.
+    InvalidToken = "INVALID_TOKEN",
+    /// The token was good once.
+    TokenExpired = "TOKEN_EXPIRED",
+    /// No API key came with the request.
+    Unauthorized = "UNAUTHORIZED",
+    /// The API key is not one of ours.
+    InvalidApiKey = "INVALID_API_KEY",
+    /// The request's signature is missing where required, wrong, stale or replayed.
+    InvalidSignature = "INVALID_SIGNATURE",
+    /// Known, but not allowed.
+    Forbidden = "FORBIDDEN",
+    /// There is no such thing.
+    NotFound = "NOT_FOUND",
+    /// The path exists, the method does not.
+    MethodNotAllowed = "METHOD_NOT_ALLOWED",
+    /// A plain request where a WebSocket is spoken, or another version of it.
+    UpgradeRequired = "UPGRADE_REQUIRED",
+    /// The name is taken, or the same request is still under way.
+    Conflict = "CONFLICT",
+    /// More bytes than the stated bound.
+    PayloadTooLarge = "PAYLOAD_TOO_LARGE",
+    /// Over a limit; `retry_after` says when to come back.
+    RateLimited = "RATE_LIMITED",
+    /// `server.max_connections` are connected.
+    ServerFull = "SERVER_FULL",
+    /// A queue inside is full; nothing was accepted.
+    Overloaded = "OVERLOADED",
+    /// The hub is going away.
+    ShuttingDown = "SHUTTING_DOWN",
+    /// A defect of the hub.
+    Internal = "INTERNAL_ERROR",
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl serde::Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// A refusal: its code, the words for the caller, and what helps the caller to mend it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The stable code.
+    pub code: Code,
+    /// A sentence for the caller. Holds no secret.
+    pub message: Cow<'static, str>,
+    /// The offending field, where one is to blame: `topics[3]`, `data.payload`.
+    pub field: Option<String>,
+    /// Seconds until another attempt can succeed, at least 1.
+    pub retry_after: Option<u32>,
+}
+
+impl Fault {
+    /// A refusal with its words.
+    pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            field: None,
+            retry_after: None,
+        }
+    }
+
+    /// Bad input, and the field that is to blame.
+    pub fn field(field: impl Into<String>, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            field: Some(field.into()),
+            ..Self::new(Code::InvalidRequest, message)
+        }
+    }
+
+    /// Over a limit until `seconds` have passed.
+    pub fn rate_limited(seconds: u32) -> Self {
+        Self {
+            retry_after: Some(seconds.max(1)),
+            ..Self::new(Code::RateLimited, "Rate limit exceeded")
+        }
+    }
+
+    /// A queue inside is full.
+    pub fn overloaded() -> Self {
+        Self {
+            retry_after: Some(1),
+            ..Self::new(Code::Overloaded, "The hub is overloaded; try again")
+        }
+    }
+
+    /// An actor that should have answered is gone; its fault is logged where it is watched.
+    pub fn internal() -> Self {
+        Self::new(Code::Internal, "Internal error")
+    }
+
+    /// What an error body's `details` holds: the field, and the wait in seconds.
+    pub fn details(&self) -> Option<serde_json::Value> {
+        let mut details = serde_json::Map::new();
+        if let Some(field) = &self.field {
+            details.insert("field".into(), field.as_str().into());
+        }
+        if let Some(seconds) = self.retry_after {
+            details.insert("retryAfter".into(), seconds.into());
+        }
+        (!details.is_empty()).then_some(serde_json::Value::Object(details))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for Fault {}

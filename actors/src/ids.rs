@@ -1,0 +1,277 @@
+//! The names things go by: rooms, users, sessions, messages.
+//!
+//! A string from outside becomes one of these at the border, or is refused there; inside the hub nobody checks a name
+//! again. Knows nothing of who may use a name: that is [`crate::rooms::rules`].
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::fault::{Code, Fault};
+
+/// Longest room name and user id, in characters.
+pub const NAME_MAX: usize = 200;
+
+/// Longest event name a backend may push, in characters.
+pub const EVENT_NAME_MAX: usize = 200;
+
+macro_rules! text_newtype {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The text of the name.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+    };
+}
+
+text_newtype! {
+    /// The name of a room, which raw clients call a topic: 1 to [`NAME_MAX`] printable characters.
+    RoomName
+}
+
+text_newtype! {
+    /// A user's id. Ids compare by their text: the number `42` and the string `"42"` are one user.
+    UserId
+}
+
+text_newtype! {
+    /// The name of an event that a backend pushes: 1 to [`EVENT_NAME_MAX`] printable characters.
+    EventName
+}
+
+/// Says which rule of a name `text` breaks, if any: 1 to `max` characters, none of them a control character.
+fn unprintable(text: &str, max: usize) -> Option<String> {
+    if text.is_empty() {
+        return Some("is empty".into());
+    }
+    if text.len() > max && text.chars().count() > max {
+        return Some(format!("is longer than {max} characters"));
+    }
+    text.chars()
+        .any(char::is_control)
+        .then(|| "has a character that is not printable".into())
+}
+
+fn checked(text: &str, field: &str, max: usize) -> Result<Arc<str>, Fault> {
+    match unprintable(text, max) {
+        None => Ok(Arc::from(text)),
+        Some(why) => Err(Fault::field(field, format!("`{field}` {why}"))),
+    }
+}
+
+impl RoomName {
+    /// Parses a room name that came in as `field`.
+    ///
+    /// # Errors
+    /// [`Code::InvalidRequest`] naming the field when the name is empty, too long or not printable.
+    pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
+        checked(text, field, NAME_MAX).map(Self)
+    }
+
+    /// The room that every authenticated session is in: what goes there goes to everybody.
+    pub fn everybody() -> Self {
+        Self(Arc::from("$all"))
+    }
+
+    /// The room of all sessions of one user.
+    pub fn of_user(user: &UserId) -> Self {
+        Self(Arc::from(format!("user:{user}")))
+    }
+
+    /// The room of the participants of a thread.
+    ///
+    /// # Errors
+    /// As [`RoomName::parse`], for the whole name.
+    pub fn of_thread(thread: &str, field: &str) -> Result<Self, Fault> {
+        Self::parse(&format!("thread:{thread}"), field)
+    }
+
+    /// Whether the hub keeps this room for itself: everybody's and each user's own. Such rooms are not listed.
+    pub fn is_internal(&self) -> bool {
+        self.0.starts_with('$') || self.0.starts_with("user:")
+    }
+}
+
+impl UserId {
+    /// Parses a user id that came in as `field`.
+    ///
+    /// # Errors
+    /// [`Code::InvalidRequest`] naming the field when the id is empty, longer than fits a room name, or not printable.
+    pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
+        // `user:` and the id make a room name together.
+        checked(text, field, NAME_MAX - "user:".len()).map(Self)
+    }
+}
+
+/// A user id as clients and backends write it: a JSON number or a string.
+impl<'de> Deserialize<'de> for UserId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = IdText::deserialize(deserializer)?.0;
+        Self::parse(&text, "id")
+            .map_err(|_| serde::de::Error::custom("not a user id: 1 to 195 printable characters"))
+    }
+}
+
+impl schemars::JsonSchema for UserId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "UserId".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["string", "integer"], "maxLength": NAME_MAX - 5 })
+    }
+}
+
+/// An id as it is written outside, where `42` and `"42"` mean the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdText(pub String);
+
+impl<'de> Deserialize<'de> for IdText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl serde::de::Visitor<'_> for Text {
+            type Value = IdText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or an integer")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<IdText, E> {
+                Ok(IdText(text.to_owned()))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<IdText, E> {
+                Ok(IdText(number.to_string()))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<IdText, E> {
+                Ok(IdText(number.to_string()))
+            }
+        }
+        deserializer.deserialize_any(Text)
+    }
+}
+
+impl EventName {
+    /// Parses an event name that came in as `field`.
+    ///
+    /// # Errors
+    /// [`Code::InvalidRequest`] naming the field when the name is empty, too long or not printable.
+    pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
+        checked(text, field, EVENT_NAME_MAX).map(Self)
+    }
+
+    /// A name the hub itself gives; it is known to be well formed.
+    pub fn of_hub(name: &'static str) -> Self {
+        Self(Arc::from(name))
+    }
+}
+
+/// A session of a client: one WebSocket, or one namespace of a Socket.IO connection. 128 random bits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(uuid::Uuid);
+
+impl SessionId {
+    /// A new id, from the operating system's randomness.
+    pub fn random() -> Self {
+        Self(uuid::Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.simple())
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for SessionId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The id of one published message, the same for all who get it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct MessageId(uuid::Uuid);
+
+impl MessageId {
+    /// A new id.
+    pub fn random() -> Self {
+        Self(uuid::Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "msg_{}", self.0.simple())
+    }
+}
+
+impl Serialize for MessageId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_name_has_1_to_200_printable_characters() {
+        assert!(RoomName::parse("chat.général 🦀", "topic").is_ok());
+        assert!(RoomName::parse(&"é".repeat(200), "topic").is_ok());
+        for bad in ["", "a\u{0}b", "line\nbreak", &"é".repeat(201)] {
+            let fault = RoomName::parse(bad, "topics[0]").unwrap_err();
+            assert_eq!(fault.code, Code::InvalidRequest);
+            assert_eq!(fault.field.as_deref(), Some("topics[0]"));
+        }
+    }
+
+    #[test]
+    fn the_number_42_and_the_string_42_are_one_user() {
+        let number: UserId = serde_json::from_str("42").unwrap();
+        let text: UserId = serde_json::from_str("\"42\"").unwrap();
+        assert_eq!(number, text);
+        assert!(serde_json::from_str::<UserId>("4.5").is_err());
+        assert!(serde_json::from_str::<UserId>("null").is_err());
+    }
+}
