@@ -1,1 +1,3 @@
 //! Hub.
+
+pub mod auth;
