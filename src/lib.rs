@@ -1,3 +1,4 @@
 //! Hub.
 
 pub mod auth;
+pub mod peer;
