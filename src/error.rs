@@ -95,14 +95,12 @@ fn headers(fault: &Fault) -> Vec<(HeaderName, HeaderValue)> {
         headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
     }
     match fault.code {
-        Code::InvalidToken | Code::TokenExpired => headers.push((
-            header::WWW_AUTHENTICATE,
-            HeaderValue::from_static("Bearer"),
-        )),
-        Code::Unauthorized | Code::InvalidApiKey | Code::InvalidSignature => headers.push((
-            header::WWW_AUTHENTICATE,
-            HeaderValue::from_static("ApiKey"),
-        )),
+        Code::InvalidToken | Code::TokenExpired => {
+            headers.push((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+        }
+        Code::Unauthorized | Code::InvalidApiKey | Code::InvalidSignature => {
+            headers.push((header::WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey")))
+        }
         Code::UpgradeRequired => headers.extend([
             (header::UPGRADE, HeaderValue::from_static("websocket")),
             (

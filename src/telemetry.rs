@@ -62,10 +62,7 @@ const COUNTERS: &[(&str, &str)] = &[
 /// Gauges and what they show.
 const GAUGES: &[(&str, &str)] = &[
     ("websocket_connections_active", "Sessions there are now"),
-    (
-        "socket_server_active_connections",
-        "Sessions there are now",
-    ),
+    ("socket_server_active_connections", "Sessions there are now"),
     (
         "hubbub_max_connections",
         "Sessions that may be connected at once",
@@ -316,7 +313,11 @@ mod tests {
         let text = telemetry.render(&Stats::default(), &readings);
         assert!(text.contains("hubbub_mailbox_depth{actor=\"shard-0\"} 3"));
         for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let Some(name) = line.split([' ', '{']).next().filter(|name| !name.is_empty()) else {
+            let Some(name) = line
+                .split([' ', '{'])
+                .next()
+                .filter(|name| !name.is_empty())
+            else {
                 continue;
             };
             assert!(text.contains(&format!("# HELP {name} ")), "{line}");

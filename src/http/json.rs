@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 /// How deeply a pushed `data` may be nested. Parsers of clients have bounds of their own; a message beyond them would
 /// be accepted here and lost there.
-pub const DEEPEST: usize = 128;
+pub(super) const DEEPEST: usize = 128;
 
 /// Longest explanation given to the sender, in characters: a parser's message repeats the offending value.
 const LONGEST_MESSAGE: usize = 300;
@@ -17,7 +17,7 @@ const LONGEST_MESSAGE: usize = 300;
 /// # Errors
 /// `INVALID_REQUEST` with the line and column where the text stops to be JSON, or with the field that is missing or
 /// has the wrong type.
-pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     if first.is_some_and(|byte| *byte != b'{') {
@@ -73,7 +73,7 @@ fn blame(path: &str, error: &serde_json::Error) -> Fault {
 ///
 /// # Errors
 /// `INVALID_REQUEST` naming `field`.
-pub fn shallow(value: &RawValue, field: &str) -> Result<(), Fault> {
+pub(super) fn shallow(value: &RawValue, field: &str) -> Result<(), Fault> {
     if depth(value.get()) <= DEEPEST {
         return Ok(());
     }

@@ -279,7 +279,7 @@ mod tests {
         }
     }
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn the_same_request_gets_the_first_answer_for_five_minutes() {
         let memory = Idempotency::default();
         first(&memory, "a", 0).await.keep(answer("one"), 10);
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(memory.fill().bytes, 0);
     }
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn another_request_under_a_known_name_is_a_conflict() {
         let memory = Idempotency::default();
         let ticket = first(&memory, "a", 0).await;
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(fault.code, Code::Conflict);
     }
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn names_of_different_callers_do_not_meet() {
         let memory = Idempotency::default();
         first(&memory, "a", 0).await.keep(answer("one"), 0);
@@ -312,11 +312,11 @@ mod tests {
         assert!(matches!(claim, Claim::First(_)));
     }
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn a_second_request_waits_for_the_answer_to_the_first() {
         let memory = Idempotency::default();
         let ticket = first(&memory, "a", 0).await;
-        let second = actix_rt::spawn({
+        let second = tokio::spawn({
             let memory = memory.clone();
             async move { again(&memory, "a", 0).await }
         });
@@ -326,11 +326,11 @@ mod tests {
         assert_eq!(second.await.unwrap(), answer("one"));
     }
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn when_the_first_comes_to_nothing_one_of_those_who_wait_takes_its_place() {
         let memory = Idempotency::default();
         let ticket = first(&memory, "a", 0).await;
-        let second = actix_rt::spawn({
+        let second = tokio::spawn({
             let memory = memory.clone();
             async move { first(&memory, "a", 0).await.keep(answer("two"), 0) }
         });
@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(again(&memory, "a", 0).await, answer("two"));
     }
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn a_full_memory_forgets_its_oldest_answer_and_counts_that() {
         let memory = Idempotency::default();
         for n in 0..=KEPT_ANSWERS {
@@ -352,7 +352,7 @@ mod tests {
         drop(first(&memory, "0", 0).await);
     }
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn large_answers_are_bounded_by_their_bytes() {
         let memory = Idempotency::default();
         let large = "x".repeat(KEPT_BYTES / 4);
@@ -366,7 +366,7 @@ mod tests {
         assert_eq!((fill.entries, fill.forgotten_early), (3, 5));
     }
 
-    #[actix_rt::test]
+    #[tokio::test]
     async fn what_is_under_way_is_never_forgotten() {
         let memory = Idempotency::default();
         let mut tickets = Vec::new();
