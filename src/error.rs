@@ -37,11 +37,9 @@ impl Shape {
 pub const fn status(code: Code) -> StatusCode {
     match code {
         Code::InvalidRequest => StatusCode::BAD_REQUEST,
-        Code::InvalidToken
-        | Code::TokenExpired
-        | Code::Unauthorized
-        | Code::InvalidApiKey
-        | Code::InvalidSignature => StatusCode::UNAUTHORIZED,
+        Code::InvalidToken | Code::TokenExpired | Code::Unauthorized | Code::InvalidApiKey | Code::InvalidSignature => {
+            StatusCode::UNAUTHORIZED
+        }
         Code::Forbidden => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -103,10 +101,7 @@ fn headers(fault: &Fault) -> Vec<(HeaderName, HeaderValue)> {
         }
         Code::UpgradeRequired => headers.extend([
             (header::UPGRADE, HeaderValue::from_static("websocket")),
-            (
-                header::SEC_WEBSOCKET_VERSION,
-                HeaderValue::from_static("13"),
-            ),
+            (header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
         ]),
         _ => {}
     }
@@ -125,15 +120,8 @@ pub fn response(fault: &Fault, shape: Shape, request_id: &str) -> HttpResponse {
 /// A fault as the parts of a response in the raw shape, for a socket that no HTTP app owns any more: a refused upgrade.
 pub fn refusal(fault: &Fault) -> (StatusCode, Vec<(HeaderName, HeaderValue)>, Bytes) {
     let mut headers = headers(fault);
-    headers.push((
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    ));
-    (
-        status(fault.code),
-        headers,
-        Bytes::from(body(fault, Shape::Raw, "").to_string()),
-    )
+    headers.push((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
+    (status(fault.code), headers, Bytes::from(body(fault, Shape::Raw, "").to_string()))
 }
 
 /// What a handler returns instead of an answer. It becomes a response where the request's shape and id are known.
@@ -165,10 +153,7 @@ impl Refusal {
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
-        Self {
-            fault,
-            headers: Vec::new(),
-        }
+        Self { fault, headers: Vec::new() }
     }
 }
 
@@ -211,10 +196,7 @@ mod tests {
     fn every_code_has_an_error_status() {
         for &code in Code::ALL {
             let status = status(code);
-            assert!(
-                status.is_client_error() || status.is_server_error(),
-                "{code}"
-            );
+            assert!(status.is_client_error() || status.is_server_error(), "{code}");
         }
     }
 
@@ -269,14 +251,8 @@ mod tests {
 
     #[test]
     fn a_defect_goes_by_the_name_its_document_gives_it() {
-        assert_eq!(
-            body(&Fault::internal(), Shape::Api, "r-1")["code"],
-            "INTERNAL_SERVER_ERROR"
-        );
-        assert_eq!(
-            body(&Fault::internal(), Shape::Raw, "r-1")["error"]["code"],
-            "INTERNAL_ERROR"
-        );
+        assert_eq!(body(&Fault::internal(), Shape::Api, "r-1")["code"], "INTERNAL_SERVER_ERROR");
+        assert_eq!(body(&Fault::internal(), Shape::Raw, "r-1")["error"]["code"], "INTERNAL_ERROR");
     }
 
     #[test]
@@ -285,15 +261,8 @@ mod tests {
         let (status, headers, body) = refusal(&fault);
         assert_eq!(status, 426);
         assert_eq!(
-            headers
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
-                .collect::<Vec<_>>(),
-            [
-                ("upgrade", "websocket"),
-                ("sec-websocket-version", "13"),
-                ("content-type", "application/json"),
-            ]
+            headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect::<Vec<_>>(),
+            [("upgrade", "websocket"), ("sec-websocket-version", "13"), ("content-type", "application/json"),]
         );
         assert_eq!(
             serde_json::from_slice::<Value>(&body).unwrap(),

@@ -32,7 +32,7 @@ pub struct State {
     /// The pages that are let in.
     pub origins: AllowedOrigins,
     /// Judges tokens.
-    pub verifier: Verifier,
+    pub verifier: Arc<Verifier>,
     /// The metrics of this hub.
     pub telemetry: Telemetry,
     /// When the hub started, ms since the epoch.
@@ -41,18 +41,14 @@ pub struct State {
 }
 
 impl State {
-    /// Gathers the policies that `config` describes around `hub`.
+    /// Gathers the policies that `config` describes around `hub`. The verifier is shared with the hub, which judges the
+    /// tokens that come later by it; [`verifier`] makes one.
     ///
     /// # Errors
     /// The entry of `server.allowed_origins` or `server.trusted_proxies` that cannot be read. A configuration that was
     /// checked has none.
-    pub fn new(hub: Arc<Hub>, config: Arc<Config>) -> Result<Self, BadEntry> {
-        let proxies: Vec<String> = config
-            .server
-            .trusted_proxies
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+    pub fn new(hub: Arc<Hub>, config: Arc<Config>, verifier: Arc<Verifier>) -> Result<Self, BadEntry> {
+        let proxies: Vec<String> = config.server.trusted_proxies.iter().map(ToString::to_string).collect();
         let started_at = hub.clock().now_ms();
         Ok(Self {
             keys: ApiKeys::new(config.api.keys.iter().map(key_spec).collect()),
@@ -60,7 +56,7 @@ impl State {
             idempotency: Idempotency::default(),
             proxies: TrustedProxies::parse(&proxies)?,
             origins: AllowedOrigins::parse(&config.server.allowed_origins)?,
-            verifier: Verifier::new(token_settings(&config.auth)),
+            verifier,
             telemetry: Telemetry::default(),
             started_at,
             published: Mutex::new(PerMinute::since(started_at)),
@@ -106,9 +102,7 @@ impl State {
 fn key_spec(key: &config::ApiKey) -> KeySpec {
     let digest = |text: &Secret| {
         let mut digest = [0; 32];
-        hex::decode_to_slice(text.expose(), &mut digest)
-            .is_ok()
-            .then_some(digest)
+        hex::decode_to_slice(text.expose(), &mut digest).is_ok().then_some(digest)
     };
     KeySpec {
         name: key.name.clone(),
@@ -119,7 +113,8 @@ fn key_spec(key: &config::ApiKey) -> KeySpec {
     }
 }
 
-fn token_settings(auth: &config::Auth) -> Settings {
+/// The judge of tokens that the configuration describes.
+pub fn verifier(auth: &config::Auth) -> Verifier {
     let algorithm = match auth.algorithm {
         Algorithm::Hs256 => Some(Hmac::Hs256),
         Algorithm::Hs384 => Some(Hmac::Hs384),
@@ -128,14 +123,12 @@ fn token_settings(auth: &config::Auth) -> Settings {
     };
     // A configuration with an algorithm that is not supported yet does not start. Should one get here, no token holds.
     let secret = auth.jwt_secret.as_ref().filter(|_| algorithm.is_some());
-    Settings {
-        secret: secret
-            .map(|secret| secret.expose().as_bytes().to_vec())
-            .unwrap_or_default(),
+    Verifier::new(Settings {
+        secret: secret.map(|secret| secret.expose().as_bytes().to_vec()).unwrap_or_default(),
         algorithm: algorithm.unwrap_or_default(),
         require_exp: auth.require_exp,
         leeway_secs: auth.leeway_secs.into(),
-    }
+    })
 }
 
 const MINUTE_MS: i64 = 60_000;
@@ -150,10 +143,7 @@ struct PerMinute {
 
 impl PerMinute {
     fn since(start_ms: i64) -> Self {
-        Self {
-            older: (start_ms, 0),
-            newer: (start_ms, 0),
-        }
+        Self { older: (start_ms, 0), newer: (start_ms, 0) }
     }
 
     /// The growth a minute since the last sample that is at least a minute old, or since the start.
@@ -179,6 +169,6 @@ mod tests {
         assert_eq!(rate.read(60_000, 30), 30);
         assert_eq!(rate.read(120_000, 40), 10);
         assert_eq!(rate.read(150_000, 70), 26, "since the sample at 60 s");
-        assert_eq!(rate.read(420_000, 340), 50, "since the sample at 120 s");
+        assert_eq!(rate.read(420_000, 340), 60, "since the sample at 120 s");
     }
 }

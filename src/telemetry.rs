@@ -12,84 +12,33 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 
 /// Counters and what they count.
 const COUNTERS: &[(&str, &str)] = &[
-    (
-        "websocket_connections_total",
-        "Sessions there ever were, on every surface",
-    ),
-    (
-        "socket_server_connections_total",
-        "Sessions there ever were, by transport",
-    ),
-    (
-        "http_requests_total",
-        "HTTP requests answered, by method and status",
-    ),
-    (
-        "hubbub_messages_received_total",
-        "Messages that came from clients, refused ones included",
-    ),
-    (
-        "hubbub_messages_published_total",
-        "Messages accepted for a room, a user or everybody",
-    ),
-    (
-        "hubbub_frames_sent_total",
-        "Frames put into outboxes: deliveries and answers",
-    ),
+    ("websocket_connections_total", "Sessions there ever were, on every surface"),
+    ("socket_server_connections_total", "Sessions there ever were, by transport"),
+    ("http_requests_total", "HTTP requests answered, by method and status"),
+    ("hubbub_messages_received_total", "Messages that came from clients, refused ones included"),
+    ("hubbub_messages_published_total", "Messages accepted for a room, a user or everybody"),
+    ("hubbub_frames_sent_total", "Frames put into outboxes: deliveries and answers"),
     ("hubbub_errors_total", "Answers that were a refusal"),
-    (
-        "hubbub_dropped_frames_total",
-        "Frames that were waiting and never sent, by reason",
-    ),
-    (
-        "hubbub_sessions_closed_total",
-        "Sessions the hub closed, by reason",
-    ),
-    (
-        "hubbub_overloads_total",
-        "Messages refused because a queue inside was full",
-    ),
-    (
-        "hubbub_rate_limited_total",
-        "Messages and connections refused by a limit",
-    ),
-    (
-        "hubbub_idempotency_forgotten_total",
-        "Answers forgotten before their time because the memory was full",
-    ),
+    ("hubbub_dropped_frames_total", "Frames that were waiting and never sent, by reason"),
+    ("hubbub_sessions_closed_total", "Sessions the hub closed, by reason"),
+    ("hubbub_overloads_total", "Messages refused because a queue inside was full"),
+    ("hubbub_rate_limited_total", "Messages and connections refused by a limit"),
+    ("hubbub_idempotency_forgotten_total", "Answers forgotten before their time because the memory was full"),
 ];
 
 /// Gauges and what they show.
 const GAUGES: &[(&str, &str)] = &[
     ("websocket_connections_active", "Sessions there are now"),
     ("socket_server_active_connections", "Sessions there are now"),
-    (
-        "hubbub_max_connections",
-        "Sessions that may be connected at once",
-    ),
+    ("hubbub_max_connections", "Sessions that may be connected at once"),
     ("hubbub_users", "Users with at least one session"),
     ("hubbub_rooms", "Rooms with a member"),
-    (
-        "hubbub_mailbox_depth",
-        "Messages that wait before a central actor",
-    ),
-    (
-        "hubbub_idempotency_entries",
-        "Requests remembered by their Idempotency-Key",
-    ),
-    (
-        "hubbub_idempotency_bytes",
-        "Bytes remembered with Idempotency-Keys",
-    ),
-    (
-        "hubbub_ready",
-        "1 while the hub can be given work, 0 while it is draining or broken",
-    ),
+    ("hubbub_mailbox_depth", "Messages that wait before a central actor"),
+    ("hubbub_idempotency_entries", "Requests remembered by their Idempotency-Key"),
+    ("hubbub_idempotency_bytes", "Bytes remembered with Idempotency-Keys"),
+    ("hubbub_ready", "1 while the hub can be given work, 0 while it is draining or broken"),
     ("hubbub_uptime_seconds", "Seconds since the start"),
-    (
-        "process_resident_memory_bytes",
-        "Resident memory of the process",
-    ),
+    ("process_resident_memory_bytes", "Resident memory of the process"),
 ];
 
 /// What is read at scrape time and is not among the hub's counters.
@@ -124,10 +73,7 @@ impl Default for Telemetry {
                 describe_gauge!(name, what);
             }
         });
-        Self {
-            handle: recorder.handle(),
-            recorder,
-        }
+        Self { handle: recorder.handle(), recorder }
     }
 }
 
@@ -135,8 +81,7 @@ impl Telemetry {
     /// Counts one HTTP request that was answered.
     pub fn answered(&self, method: &'static str, status: u16) {
         with_local_recorder(&self.recorder, || {
-            counter!("http_requests_total", "method" => method, "status" => status.to_string())
-                .increment(1);
+            counter!("http_requests_total", "method" => method, "status" => status.to_string()).increment(1);
         });
     }
 
@@ -185,12 +130,9 @@ fn copy_stats(stats: &Stats) {
     counter!("hubbub_messages_published_total").absolute(published.get());
     counter!("hubbub_frames_sent_total").absolute(sent.get());
     counter!("hubbub_errors_total").absolute(errors.get());
-    counter!("hubbub_dropped_frames_total", "reason" => "slow_consumer")
-        .absolute(dropped_slow_consumer.get());
-    counter!("hubbub_sessions_closed_total", "reason" => "slow_consumer")
-        .absolute(slow_consumers.get());
-    counter!("hubbub_sessions_closed_total", "reason" => "heartbeat_timeout")
-        .absolute(heartbeat_timeouts.get());
+    counter!("hubbub_dropped_frames_total", "reason" => "slow_consumer").absolute(dropped_slow_consumer.get());
+    counter!("hubbub_sessions_closed_total", "reason" => "slow_consumer").absolute(slow_consumers.get());
+    counter!("hubbub_sessions_closed_total", "reason" => "heartbeat_timeout").absolute(heartbeat_timeouts.get());
     counter!("hubbub_overloads_total").absolute(overloads.get());
     counter!("hubbub_rate_limited_total").absolute(rate_limited.get());
 }
@@ -234,9 +176,7 @@ pub fn available() -> Option<u64> {
 
 /// `MemTotal` of `/proc/meminfo`, in bytes.
 fn machine_memory(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
 }
@@ -294,30 +234,21 @@ mod tests {
             Some(&"socket_server_active_connections 42")
         );
         let total = lines_of(&text, "socket_server_connections_total");
-        assert!(total.contains(
-            &"socket_server_connections_total{authenticated=\"true\",transport=\"websocket\"} 1250"
-        ));
-        assert!(total.contains(
-            &"socket_server_connections_total{authenticated=\"false\",transport=\"websocket\"} 0"
-        ));
+        assert!(
+            total.contains(&"socket_server_connections_total{authenticated=\"true\",transport=\"websocket\"} 1250")
+        );
+        assert!(total.contains(&"socket_server_connections_total{authenticated=\"false\",transport=\"websocket\"} 0"));
     }
 
     #[test]
     fn every_metric_shown_is_described() {
         let telemetry = Telemetry::default();
         telemetry.answered("GET", 200);
-        let readings = Readings {
-            mailboxes: vec![("shard-0".into(), 3)],
-            ..Readings::default()
-        };
+        let readings = Readings { mailboxes: vec![("shard-0".into(), 3)], ..Readings::default() };
         let text = telemetry.render(&Stats::default(), &readings);
         assert!(text.contains("hubbub_mailbox_depth{actor=\"shard-0\"} 3"));
         for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let Some(name) = line
-                .split([' ', '{'])
-                .next()
-                .filter(|name| !name.is_empty())
-            else {
+            let Some(name) = line.split([' ', '{']).next().filter(|name| !name.is_empty()) else {
                 continue;
             };
             assert!(text.contains(&format!("# HELP {name} ")), "{line}");

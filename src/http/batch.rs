@@ -28,11 +28,7 @@ struct Batch<'a> {
 }
 
 /// `POST /api/batch`.
-pub(super) async fn batch(
-    request: HttpRequest,
-    state: web::Data<State>,
-    Posted(body): Posted,
-) -> Answer {
+pub(super) async fn batch(request: HttpRequest, state: web::Data<State>, Posted(body): Posted) -> Answer {
     let batch: Batch<'_> = json::parse(&body)?;
     check_count(batch.commands.len())?;
     let id = RequestId::given(&request);
@@ -55,10 +51,7 @@ fn check_count(count: usize) -> Result<(), Fault> {
     if (1..=COMMANDS_MAX).contains(&count) {
         return Ok(());
     }
-    Err(Fault::field(
-        "commands",
-        format!("`commands` has {count} commands, not 1 to {COMMANDS_MAX}"),
-    ))
+    Err(Fault::field("commands", format!("`commands` has {count} commands, not 1 to {COMMANDS_MAX}")))
 }
 
 fn read(command: &RawValue, body: &Bytes) -> Result<Order, Fault> {
@@ -128,13 +121,7 @@ mod tests {
 
     #[test]
     fn a_command_that_is_none_is_refused() {
-        for command in [
-            "{}",
-            r#"{"shout":{}}"#,
-            r#"{"push":{},"room":{}}"#,
-            "5",
-            "null",
-        ] {
+        for command in ["{}", r#"{"shout":{}}"#, r#"{"push":{},"room":{}}"#, "5", "null"] {
             assert_eq!(order(command).unwrap_err().code, Code::InvalidRequest);
         }
     }

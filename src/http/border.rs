@@ -114,10 +114,7 @@ impl Passage {
         if !headers.contains_key(header::CACHE_CONTROL) {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        headers.insert(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        );
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         self.state.telemetry.answered(self.method, status);
     }
 
@@ -181,10 +178,7 @@ mod tests {
 
     fn id_of(text: &str) -> String {
         let mut headers = HeaderMap::new();
-        headers.insert(
-            REQUEST_ID,
-            HeaderValue::from_bytes(text.as_bytes()).unwrap(),
-        );
+        headers.insert(REQUEST_ID, HeaderValue::from_bytes(text.as_bytes()).unwrap());
         RequestId::of(&headers).0.to_string()
     }
 
@@ -202,10 +196,7 @@ mod tests {
             assert_ne!(made, id);
             assert_eq!(made.len(), 36);
         }
-        assert_ne!(
-            RequestId::of(&HeaderMap::new()).0,
-            RequestId::of(&HeaderMap::new()).0
-        );
+        assert_ne!(RequestId::of(&HeaderMap::new()).0, RequestId::of(&HeaderMap::new()).0);
     }
 
     #[tokio::test]

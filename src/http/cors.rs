@@ -36,14 +36,11 @@ pub(super) fn judge(headers: &HeaderMap, origins: &AllowedOrigins) -> Page {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return Page::None;
     };
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     match origin.to_str() {
-        Ok(text) if origins.allows(Some(text), host) => Page::Allowed {
-            origin: origin.clone(),
-            credentials: !origins.allows_any(),
-        },
+        Ok(text) if origins.allows(Some(text), host) => {
+            Page::Allowed { origin: origin.clone(), credentials: !origins.allows_any() }
+        }
         _ => Page::Foreign,
     }
 }
@@ -58,21 +55,11 @@ pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 /// The headers that let the page read an answer. `Vary` is on every answer, for a cache keeps those to no page, too.
 pub(super) fn headers(page: &Page) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers = vec![(header::VARY, HeaderValue::from_static("Origin"))];
-    if let Page::Allowed {
-        origin,
-        credentials,
-    } = page
-    {
+    if let Page::Allowed { origin, credentials } = page {
         headers.push((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()));
-        headers.push((
-            header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static(EXPOSED),
-        ));
+        headers.push((header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED)));
         if *credentials {
-            headers.push((
-                header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
-                HeaderValue::from_static("true"),
-            ));
+            headers.push((header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true")));
         }
     }
     headers
@@ -80,24 +67,13 @@ pub(super) fn headers(page: &Page) -> Vec<(HeaderName, HeaderValue)> {
 
 /// The headers that answer a preflight, beside those of every answer.
 pub(super) fn preflight_headers(page: &Page) -> Vec<(HeaderName, HeaderValue)> {
-    let mut headers = vec![(
-        header::VARY,
-        HeaderValue::from_static("Access-Control-Request-Method, Access-Control-Request-Headers"),
-    )];
+    let mut headers =
+        vec![(header::VARY, HeaderValue::from_static("Access-Control-Request-Method, Access-Control-Request-Headers"))];
     if matches!(page, Page::Allowed { .. }) {
         headers.extend([
-            (
-                header::ACCESS_CONTROL_ALLOW_METHODS,
-                HeaderValue::from_static(METHODS),
-            ),
-            (
-                header::ACCESS_CONTROL_ALLOW_HEADERS,
-                HeaderValue::from_static(HEADERS),
-            ),
-            (
-                header::ACCESS_CONTROL_MAX_AGE,
-                HeaderValue::from_static(MAX_AGE),
-            ),
+            (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS)),
+            (header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(HEADERS)),
+            (header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE)),
         ]);
     }
     headers
@@ -161,10 +137,7 @@ mod tests {
     fn a_preflight_is_an_options_request_that_names_a_method() {
         let mut headers = request(Some("https://app.example"));
         assert!(!is_preflight(&Method::OPTIONS, &headers));
-        headers.insert(
-            header::ACCESS_CONTROL_REQUEST_METHOD,
-            HeaderValue::from_static("POST"),
-        );
+        headers.insert(header::ACCESS_CONTROL_REQUEST_METHOD, HeaderValue::from_static("POST"));
         assert!(is_preflight(&Method::OPTIONS, &headers));
         assert!(!is_preflight(&Method::POST, &headers));
     }

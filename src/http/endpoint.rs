@@ -17,19 +17,12 @@ pub(super) struct Endpoint {
 
 /// An endpoint that is open to everyone.
 pub(super) fn at(path: &str) -> Endpoint {
-    Endpoint {
-        resource: web::resource(path),
-        gated: false,
-        allow: Vec::new(),
-    }
+    Endpoint { resource: web::resource(path), gated: false, allow: Vec::new() }
 }
 
 /// An endpoint behind the gate: no handler of it runs for a caller without a key.
 pub(super) fn api(path: &str) -> Endpoint {
-    Endpoint {
-        gated: true,
-        ..at(path)
-    }
+    Endpoint { gated: true, ..at(path) }
 }
 
 impl Endpoint {
@@ -40,8 +33,7 @@ impl Endpoint {
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.on("GET", web::get().to(handler.clone()))
-            .on("HEAD", web::head().to(handler))
+        self.on("GET", web::get().to(handler.clone())).on("HEAD", web::head().to(handler))
     }
 
     /// Answers POST.
@@ -56,11 +48,7 @@ impl Endpoint {
 
     fn on(mut self, method: &'static str, route: Route) -> Self {
         self.allow.push(method);
-        let route = if self.gated {
-            route.wrap(middleware::from_fn(gate))
-        } else {
-            route
-        };
+        let route = if self.gated { route.wrap(middleware::from_fn(gate)) } else { route };
         self.resource = self.resource.route(route);
         self
     }
@@ -79,10 +67,7 @@ impl HttpServiceFactory for Endpoint {
 }
 
 fn wrong_method(allow: &str) -> Refusal {
-    let fault = Fault::new(
-        Code::MethodNotAllowed,
-        format!("This path answers {allow} only"),
-    );
+    let fault = Fault::new(Code::MethodNotAllowed, format!("This path answers {allow} only"));
     let mut refusal = Refusal::from(fault);
     if let Ok(allow) = HeaderValue::from_str(allow) {
         refusal.headers.push((ALLOW, allow));

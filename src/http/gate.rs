@@ -4,7 +4,7 @@
 //! A middleware and not an extractor, so that a new endpoint is behind it by where it stands in the table, whatever its
 //! handler takes.
 
-use actix_web::body::{BoxBody, MessageBody, to_bytes};
+use actix_web::body::{BoxBody, to_bytes};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::ErrorInternalServerError;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -64,10 +64,7 @@ pub(super) async fn gate(
 }
 
 /// Lets a request in or refuses it, and says what it is known by when it named itself.
-async fn let_in(
-    state: &State,
-    request: &mut ServiceRequest,
-) -> Result<Option<(Key, Print)>, Refusal> {
+async fn let_in(state: &State, request: &mut ServiceRequest) -> Result<Option<(Key, Print)>, Refusal> {
     let asks_only = matches!(*request.method(), Method::GET | Method::HEAD);
     if !asks_only {
         if cors::judge(request.headers(), &state.origins) == Page::Foreign {
@@ -76,10 +73,7 @@ async fn let_in(
         check_ready(&state.hub.readiness())?;
     }
     let (key, key_text) = admit(state, request).await?;
-    let body = request
-        .extract::<Bytes>()
-        .await
-        .map_err(|error| Refusal::from_error(&error))?;
+    let body = request.extract::<Bytes>().await.map_err(|error| Refusal::from_error(&error))?;
     check_signature(state, request, &key, &key_text, &body)?;
     let name = match *request.method() {
         Method::POST => request_name(request.headers())?,
@@ -97,20 +91,16 @@ async fn let_in(
 fn check_ready(readiness: &Readiness) -> Result<(), Fault> {
     match readiness {
         Readiness::Ready => Ok(()),
-        Readiness::Draining | Readiness::Broken(_) => Err(Fault {
-            retry_after: Some(1),
-            ..Fault::new(Code::ShuttingDown, "The hub is going away")
-        }),
+        Readiness::Draining | Readiness::Broken(_) => {
+            Err(Fault { retry_after: Some(1), ..Fault::new(Code::ShuttingDown, "The hub is going away") })
+        }
     }
 }
 
 /// Finds the caller's key and counts the request under it; or under the address, so that keys cannot be guessed fast.
 async fn admit(state: &State, request: &ServiceRequest) -> Result<(ApiKey, String), Fault> {
     let general = state.config.limits.http.requests_per_minute;
-    let shown = KEY_HEADERS
-        .iter()
-        .find_map(|name| request.headers().get(*name))
-        .filter(|value| !value.is_empty());
+    let shown = KEY_HEADERS.iter().find_map(|name| request.headers().get(*name)).filter(|value| !value.is_empty());
     let text = shown.and_then(|value| value.to_str().ok()).unwrap_or("");
     if let Some(key) = state.keys.find(text) {
         let limit = key.per_minute.unwrap_or(general);
@@ -128,9 +118,7 @@ async fn admit(state: &State, request: &ServiceRequest) -> Result<(ApiKey, Strin
 
 /// Whom the request is from. A socket that has lost its peer counts as the unspecified address.
 pub(super) fn client_address(state: &State, request: &HttpRequest) -> ClientAddress {
-    let peer = request
-        .peer_addr()
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
     state.proxies.client_address(peer, request.headers())
 }
 
@@ -146,11 +134,7 @@ fn check_signature(
         return Ok(());
     }
     // A header that is no text is as good as none: it cannot be what was signed.
-    let text = |name: &str| {
-        headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap_or(""))
-    };
+    let text = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap_or(""));
     let version = match headers.contains_key("x-signature-version") {
         true => text("x-signature-version"),
         false => "v1",
@@ -164,9 +148,7 @@ fn check_signature(
         signature: text("x-signature"),
         body,
     };
-    state
-        .signatures
-        .check(&signed, key_text, &key.name, state.now_ms())
+    state.signatures.check(&signed, key_text, &key.name, state.now_ms())
 }
 
 fn request_name(headers: &HeaderMap) -> Result<Option<String>, Fault> {
@@ -202,11 +184,7 @@ async fn answer_once(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    match state
-        .idempotency
-        .claim(&key, print, || state.now_ms())
-        .await
-    {
+    match state.idempotency.claim(&key, print, || state.now_ms()).await {
         Err(fault) => Ok(request.error_response(Refusal::from(fault))),
         Ok(Claim::Again(answer)) => {
             let status = StatusCode::from_u16(answer.status).map_err(ErrorInternalServerError)?;
@@ -217,9 +195,9 @@ async fn answer_once(
             Ok(request.into_response(response))
         }
         // In a task of its own: a caller that hangs up midway would else leave its work half done and its name free.
-        Ok(Claim::First(ticket)) => actix_rt::spawn(answer_first(state, ticket, request, next))
-            .await
-            .map_err(ErrorInternalServerError)?,
+        Ok(Claim::First(ticket)) => {
+            actix_rt::spawn(answer_first(state, ticket, request, next)).await.map_err(ErrorInternalServerError)?
+        }
     }
 }
 
@@ -236,16 +214,10 @@ async fn answer_first(
     let status = head.status();
     // What another attempt may mend is not remembered.
     if !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS {
-        let answer = Remembered {
-            status: status.as_u16(),
-            body: body.clone(),
-        };
+        let answer = Remembered { status: status.as_u16(), body: body.clone() };
         ticket.keep(answer, state.now_ms());
     }
-    Ok(ServiceResponse::new(
-        request,
-        head.set_body(body).map_into_boxed_body(),
-    ))
+    Ok(ServiceResponse::new(request, head.set_body(body).map_into_boxed_body()))
 }
 
 #[cfg(test)]
@@ -254,10 +226,7 @@ mod tests {
 
     fn named(name: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        headers.insert(
-            HeaderName::from_static("idempotency-key"),
-            HeaderValue::from_bytes(name.as_bytes()).unwrap(),
-        );
+        headers.insert(HeaderName::from_static("idempotency-key"), HeaderValue::from_bytes(name.as_bytes()).unwrap());
         headers
     }
 

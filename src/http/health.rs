@@ -13,8 +13,7 @@ pub(super) async fn health(state: web::Data<State>) -> Answer {
     let stats = state.hub.stats();
     let (active, total) = (stats.sessions.get(), stats.sessions_opened.get());
     let max = state.hub.max_connections();
-    let reason = not_ready(&state.hub.readiness())
-        .or_else(|| (active >= max as u64).then(|| "At capacity".to_owned()));
+    let reason = not_ready(&state.hub.readiness()).or_else(|| (active >= max as u64).then(|| "At capacity".to_owned()));
     let mut body = json!({
         "status": if reason.is_some() { "unhealthy" } else { "healthy" },
         "timestamp": iso(state.now_ms()),
@@ -66,9 +65,8 @@ fn not_ready(readiness: &Readiness) -> Option<String> {
 
 /// Memory in MB. Of a total that the system does not tell there is no percentage.
 fn memory(used: u64, total: Option<u64>) -> Value {
-    let percentage = total
-        .filter(|total| *total > 0)
-        .map(|total| (used as f64 / total as f64 * 1_000.0).round() / 10.0);
+    let percentage =
+        total.filter(|total| *total > 0).map(|total| (used as f64 / total as f64 * 1_000.0).round() / 10.0);
     json!({
         "used": megabytes(used),
         "total": total.map(megabytes),
@@ -91,19 +89,13 @@ mod tests {
             memory(268_959_744, Some(2_147_483_648)),
             json!({"used": 256.5, "total": 2048.0, "percentage": 12.5})
         );
-        assert_eq!(
-            memory(1_048_576, None),
-            json!({"used": 1.0, "total": null, "percentage": null})
-        );
+        assert_eq!(memory(1_048_576, None), json!({"used": 1.0, "total": null, "percentage": null}));
     }
 
     #[test]
     fn what_keeps_a_hub_from_working_is_said() {
         assert_eq!(not_ready(&Readiness::Ready), None);
         assert_eq!(not_ready(&Readiness::Draining).as_deref(), Some("Draining"));
-        assert_eq!(
-            not_ready(&Readiness::Broken("shard-0".into())).as_deref(),
-            Some("Broken: shard-0")
-        );
+        assert_eq!(not_ready(&Readiness::Broken("shard-0".into())).as_deref(), Some("Broken: shard-0"));
     }
 }

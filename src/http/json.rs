@@ -23,10 +23,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> 
     if first.is_some_and(|byte| *byte != b'{') {
         // A derived struct would also be read from an array.
         serde_json::from_slice::<&RawValue>(body).map_err(|error| not_json(&error))?;
-        return Err(Fault::new(
-            Code::InvalidRequest,
-            "The body is not a JSON object",
-        ));
+        return Err(Fault::new(Code::InvalidRequest, "The body is not a JSON object"));
     }
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -37,10 +34,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> 
 }
 
 fn not_json(error: &serde_json::Error) -> Fault {
-    Fault::new(
-        Code::InvalidRequest,
-        format!("The body is not JSON: {error}"),
-    )
+    Fault::new(Code::InvalidRequest, format!("The body is not JSON: {error}"))
 }
 
 /// Finds the field to blame for `error`, which serde met at `path`.
@@ -51,10 +45,7 @@ fn blame(path: &str, error: &serde_json::Error) -> Fault {
     // For the document itself the path is a single dot.
     let within = if path == "." { "" } else { path };
     let message = error.to_string();
-    if let Some((name, _)) = message
-        .strip_prefix("missing field `")
-        .and_then(|rest| rest.split_once('`'))
-    {
+    if let Some((name, _)) = message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
         let field = match within {
             "" => name.to_owned(),
             parent => format!("{parent}.{name}"),
@@ -77,10 +68,7 @@ pub(super) fn shallow(value: &RawValue, field: &str) -> Result<(), Fault> {
     if depth(value.get()) <= DEEPEST {
         return Ok(());
     }
-    Err(Fault::field(
-        field,
-        format!("`{field}` is nested more than {DEEPEST} levels deep"),
-    ))
+    Err(Fault::field(field, format!("`{field}` is nested more than {DEEPEST} levels deep")))
 }
 
 /// The deepest nesting of arrays and objects in a JSON text.
@@ -148,22 +136,10 @@ mod tests {
     #[test]
     fn text_that_is_not_json_is_refused_with_its_position() {
         for (body, message) in [
-            (
-                "",
-                "The body is not JSON: EOF while parsing a value at line 1 column 0",
-            ),
-            (
-                "{\"name\":\n oops}",
-                "The body is not JSON: expected value at line 2 column 2",
-            ),
-            (
-                "{\"name\":\"n\",\"data\":1} x",
-                "The body is not JSON: trailing characters at line 1 column 23",
-            ),
-            (
-                "hello",
-                "The body is not JSON: expected value at line 1 column 1",
-            ),
+            ("", "The body is not JSON: EOF while parsing a value at line 1 column 0"),
+            ("{\"name\":\n oops}", "The body is not JSON: expected value at line 2 column 2"),
+            ("{\"name\":\"n\",\"data\":1} x", "The body is not JSON: trailing characters at line 1 column 23"),
+            ("hello", "The body is not JSON: expected value at line 1 column 1"),
         ] {
             assert_eq!(fault(body), (None, message.to_owned()), "{body}");
         }
@@ -172,19 +148,13 @@ mod tests {
     #[test]
     fn json_that_is_no_object_is_refused() {
         for body in ["[\"n\", null, 1]", "null", "\"text\"", "5"] {
-            assert_eq!(
-                fault(body),
-                (None, "The body is not a JSON object".to_owned())
-            );
+            assert_eq!(fault(body), (None, "The body is not a JSON object".to_owned()));
         }
     }
 
     #[test]
     fn a_missing_field_is_named_with_its_path() {
-        assert_eq!(
-            fault("{\"name\":\"n\"}"),
-            (Some("data".into()), "`data` is missing".into())
-        );
+        assert_eq!(fault("{\"name\":\"n\"}"), (Some("data".into()), "`data` is missing".into()));
         assert_eq!(
             fault("{\"name\":\"n\",\"inner\":{},\"data\":1}"),
             (Some("inner.id".into()), "`inner.id` is missing".into())
@@ -195,10 +165,7 @@ mod tests {
     fn a_mistyped_field_is_named_with_its_path() {
         assert_eq!(
             fault("{\"name\":5}"),
-            (
-                Some("name".into()),
-                "`name`: invalid type: integer `5`, expected a string at line 1 column 9".into()
-            )
+            (Some("name".into()), "`name`: invalid type: integer `5`, expected a string at line 1 column 9".into())
         );
         let (field, _) = fault("{\"inner\":{\"id\":-1}}");
         assert_eq!(field.as_deref(), Some("inner.id"));

@@ -13,9 +13,7 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// `GET /metrics`.
 pub(super) async fn metrics(request: HttpRequest, state: web::Data<State>) -> Answer {
     let accept = request.headers().get_all(ACCEPT);
-    let json = accept
-        .filter_map(|value| value.to_str().ok())
-        .any(wants_json);
+    let json = accept.filter_map(|value| value.to_str().ok()).any(wants_json);
     Ok(if json {
         HttpResponse::Ok().json(figures(state.hub.stats()))
     } else {
@@ -42,10 +40,7 @@ mod tests {
             ("text/html, Application/JSON;q=0.9", true),
             ("*/*", false),
             ("text/plain", false),
-            (
-                "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
-                false,
-            ),
+            ("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", false),
         ] {
             assert_eq!(wants_json(accept), json, "{accept}");
         }

@@ -1,7 +1,6 @@
 //! `GET /api/presence/{userId}`: whether a user is there, and with which sessions.
 
 use actix_web::{HttpResponse, web};
-use hubbub_actors::hub::Surface;
 use hubbub_actors::ids::UserId;
 use serde_json::{Value, json};
 
@@ -18,7 +17,7 @@ pub(super) async fn presence(state: web::Data<State>, user: web::Path<String>) -
         .map(|session| {
             json!({
                 "sessionId": session.id,
-                "surface": surface_name(session.surface),
+                "surface": session.surface.as_str(),
                 "connectedAt": iso(session.connected_at),
             })
         })
@@ -32,12 +31,4 @@ pub(super) async fn presence(state: web::Data<State>, user: web::Path<String>) -
         "sessions": sessions,
         "timestamp": iso(state.now_ms()),
     })))
-}
-
-fn surface_name(surface: Surface) -> &'static str {
-    match surface {
-        Surface::Raw => "raw",
-        Surface::Root => "root",
-        Surface::Chat => "chat",
-    }
 }

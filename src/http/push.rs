@@ -32,9 +32,7 @@ impl Order {
     /// As [`hubbub_actors::hub::Hub::publish`].
     pub(super) async fn carry_out(self, state: &State) -> Result<Value, Fault> {
         let recipients = match self {
-            Self::Publish(target, event, data) => {
-                state.hub.publish(target, event, data).await?.recipients
-            }
+            Self::Publish(target, event, data) => state.hub.publish(target, event, data).await?.recipients,
             Self::Disconnect(user) => state.hub.disconnect(&user),
         };
         Ok(json!({
@@ -131,18 +129,10 @@ impl Broadcast<'_> {
                 RoomName::of_thread(id, "thread_id").map(Target::Room)
             }
             Some("room") => room_target(needed(self.room.as_ref(), "room")?),
-            Some(_) => Err(Fault::field(
-                "to",
-                "`to` is none of user, thread, room and all",
-            )),
-            None if self.user_id.is_none() && self.thread_id.is_none() && self.room.is_none() => {
-                Ok(Target::Everybody)
-            }
+            Some(_) => Err(Fault::field("to", "`to` is none of user, thread, room and all")),
+            None if self.user_id.is_none() && self.thread_id.is_none() && self.room.is_none() => Ok(Target::Everybody),
             // To take this for a message to everybody would show one user's event to all.
-            None => Err(Fault::field(
-                "to",
-                "`to` is missing: user, thread, room or all",
-            )),
+            None => Err(Fault::field("to", "`to` is missing: user, thread, room or all")),
         }
     }
 }
@@ -156,10 +146,7 @@ fn room_target(name: &str) -> Result<Target, Fault> {
     let room = RoomName::parse(name, "room")?;
     match name.strip_prefix("user:") {
         Some(user) => UserId::parse(user, "room").map(Target::User),
-        None if room.is_internal() => Err(Fault::field(
-            "room",
-            "`room` begins with `$`: such rooms are the hub's own",
-        )),
+        None if room.is_internal() => Err(Fault::field("room", "`room` begins with `$`: such rooms are the hub's own")),
         None => Ok(Target::Room(room)),
     }
 }
@@ -226,20 +213,14 @@ mod tests {
     #[test]
     fn data_goes_on_as_the_bytes_that_came() {
         assert_eq!(
-            ordered(
-                read_push,
-                r#"{"userId":"u1","event":"greet","data":{"b": 1.0,"a":"\u0041"}}"#
-            ),
+            ordered(read_push, r#"{"userId":"u1","event":"greet","data":{"b": 1.0,"a":"\u0041"}}"#),
             published(user("u1"), "greet", r#"{"b": 1.0,"a":"\u0041"}"#)
         );
     }
 
     #[test]
     fn data_may_be_any_json_value_but_must_be_there() {
-        assert_eq!(
-            ordered(read_push, r#"{"userId":1,"event":"e","data":null}"#),
-            published(user("1"), "e", "null")
-        );
+        assert_eq!(ordered(read_push, r#"{"userId":1,"event":"e","data":null}"#), published(user("1"), "e", "null"));
         assert_eq!(blamed(read_push, r#"{"userId":1,"event":"e"}"#), "data");
     }
 
@@ -250,47 +231,21 @@ mod tests {
             r#"{"event":"e","to":"all","data":1}"#,
             r#"{"event":"e","to":null,"user_id":null,"data":1}"#,
         ] {
-            assert_eq!(
-                ordered(read_broadcast, body),
-                published(Target::Everybody, "e", "1"),
-                "{body}"
-            );
+            assert_eq!(ordered(read_broadcast, body), published(Target::Everybody, "e", "1"), "{body}");
         }
     }
 
     #[test]
     fn a_broadcast_reaches_whom_it_names_by_number_or_string() {
         for (body, target) in [
-            (
-                r#"{"event":"e","to":"user","user_id":42,"data":1}"#,
-                user("42"),
-            ),
-            (
-                r#"{"event":"e","to":"user","user_id":"42","data":1}"#,
-                user("42"),
-            ),
-            (
-                r#"{"event":"e","to":"thread","thread_id":456,"data":1}"#,
-                room("thread:456"),
-            ),
-            (
-                r#"{"event":"e","to":"thread","thread_id":"456","data":1}"#,
-                room("thread:456"),
-            ),
-            (
-                r#"{"event":"e","to":"room","room":"lobby","data":1}"#,
-                room("lobby"),
-            ),
-            (
-                r#"{"event":"e","to":"room","room":"user:7","data":1}"#,
-                user("7"),
-            ),
+            (r#"{"event":"e","to":"user","user_id":42,"data":1}"#, user("42")),
+            (r#"{"event":"e","to":"user","user_id":"42","data":1}"#, user("42")),
+            (r#"{"event":"e","to":"thread","thread_id":456,"data":1}"#, room("thread:456")),
+            (r#"{"event":"e","to":"thread","thread_id":"456","data":1}"#, room("thread:456")),
+            (r#"{"event":"e","to":"room","room":"lobby","data":1}"#, room("lobby")),
+            (r#"{"event":"e","to":"room","room":"user:7","data":1}"#, user("7")),
         ] {
-            assert_eq!(
-                ordered(read_broadcast, body),
-                published(target, "e", "1"),
-                "{body}"
-            );
+            assert_eq!(ordered(read_broadcast, body), published(target, "e", "1"), "{body}");
         }
     }
 
@@ -311,26 +266,11 @@ mod tests {
     fn a_refusal_names_the_field() {
         for (body, field) in [
             (r#"{"event":"e","to":"user","data":1}"#, "user_id"),
-            (
-                r#"{"event":"e","to":"user","user_id":4.5,"data":1}"#,
-                "user_id",
-            ),
-            (
-                r#"{"event":"e","to":"user","user_id":"","data":1}"#,
-                "user_id",
-            ),
-            (
-                r#"{"event":"e","to":"thread","thread_id":"","data":1}"#,
-                "thread_id",
-            ),
-            (
-                r#"{"event":"e","to":"room","room":"$all","data":1}"#,
-                "room",
-            ),
-            (
-                r#"{"event":"e","to":"room","room":"a\nb","data":1}"#,
-                "room",
-            ),
+            (r#"{"event":"e","to":"user","user_id":4.5,"data":1}"#, "user_id"),
+            (r#"{"event":"e","to":"user","user_id":"","data":1}"#, "user_id"),
+            (r#"{"event":"e","to":"thread","thread_id":"","data":1}"#, "thread_id"),
+            (r#"{"event":"e","to":"room","room":"$all","data":1}"#, "room"),
+            (r#"{"event":"e","to":"room","room":"a\nb","data":1}"#, "room"),
             (r#"{"event":"","to":"all","data":1}"#, "event"),
             (r#"{"event":5,"to":"all","data":1}"#, "event"),
             (r#"{"to":"all","data":1}"#, "event"),

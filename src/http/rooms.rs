@@ -25,24 +25,20 @@ impl Asked {
     fn page(&self) -> Result<(usize, usize), Fault> {
         let limit = number(self.limit.as_deref(), "limit", LIMIT)?;
         if !(1..=LIMIT_MAX).contains(&limit) {
-            return Err(Fault::field(
-                "limit",
-                format!("`limit` is not 1 to {LIMIT_MAX}"),
-            ));
+            return Err(Fault::field("limit", format!("`limit` is not 1 to {LIMIT_MAX}")));
         }
         Ok((number(self.offset.as_deref(), "offset", 0)?, limit))
     }
 }
 
 fn number(text: Option<&str>, field: &str, default: usize) -> Result<usize, Fault> {
-    text.map_or(Ok(default), str::parse)
-        .map_err(|_| Fault::field(field, format!("`{field}` is not a number")))
+    text.map_or(Ok(default), str::parse).map_err(|_| Fault::field(field, format!("`{field}` is not a number")))
 }
 
 /// `GET /api/rooms`: by name, a page at a time.
 pub(super) async fn list(state: web::Data<State>, asked: web::Query<Asked>) -> Answer {
     let (offset, limit) = asked.page()?;
-    let rooms = state.hub.rooms().await?;
+    let rooms = state.hub.rooms_list().await?;
     let page: Vec<Value> = rooms
         .iter()
         .skip(offset)
@@ -68,10 +64,8 @@ pub(super) async fn one(state: web::Data<State>, name: web::Path<String>) -> Ans
         return Err(Fault::new(Code::NotFound, "No such room").into());
     }
     let sessions: usize = members.iter().map(|member| member.sessions).sum();
-    let listed: Vec<Value> = members
-        .iter()
-        .map(|member| json!({"userId": member.user, "sessions": member.sessions}))
-        .collect();
+    let listed: Vec<Value> =
+        members.iter().map(|member| json!({"userId": member.user, "sessions": member.sessions})).collect();
     Ok(HttpResponse::Ok().json(json!({
         "success": true,
         "room": room,
@@ -87,12 +81,7 @@ mod tests {
     use super::*;
 
     fn page(limit: Option<&str>, offset: Option<&str>) -> Result<(usize, usize), Option<String>> {
-        Asked {
-            limit: limit.map(Into::into),
-            offset: offset.map(Into::into),
-        }
-        .page()
-        .map_err(|fault| fault.field)
+        Asked { limit: limit.map(Into::into), offset: offset.map(Into::into) }.page().map_err(|fault| fault.field)
     }
 
     #[test]

@@ -72,11 +72,7 @@ impl Memory {
         let Some((_, key)) = self.answered.pop_front() else {
             return false;
         };
-        if let Some(Entry {
-            progress: Progress::Answered(answer),
-            ..
-        }) = self.entries.remove(&key)
-        {
+        if let Some(Entry { progress: Progress::Answered(answer), .. }) = self.entries.remove(&key) {
             self.bytes -= weight(&key, &answer);
         }
         true
@@ -155,12 +151,7 @@ impl Idempotency {
     /// # Errors
     /// [`Code::Conflict`] when the name was given to another request, [`Code::Overloaded`] when all that is remembered
     /// is under way.
-    pub async fn claim(
-        &self,
-        key: &Key,
-        print: Print,
-        now: impl Fn() -> i64,
-    ) -> Result<Claim, Fault> {
+    pub async fn claim(&self, key: &Key, print: Print, now: impl Fn() -> i64) -> Result<Claim, Fault> {
         loop {
             let mut under_way = match self.look(key, print, now())? {
                 Found::Nothing(ticket) => return Ok(Claim::First(ticket)),
@@ -177,10 +168,7 @@ impl Idempotency {
         memory.expire(now_ms);
         if let Some(entry) = memory.entries.get(key) {
             if entry.print != print {
-                return Err(Fault::new(
-                    Code::Conflict,
-                    "This Idempotency-Key was used for a different request",
-                ));
+                return Err(Fault::new(Code::Conflict, "This Idempotency-Key was used for a different request"));
             }
             return Ok(match &entry.progress {
                 Progress::UnderWay(done) => Found::UnderWay(done.clone()),
@@ -189,29 +177,14 @@ impl Idempotency {
         }
         memory.make_room()?;
         let (done, waiting) = watch::channel(());
-        memory.entries.insert(
-            key.clone(),
-            Entry {
-                print,
-                progress: Progress::UnderWay(waiting),
-            },
-        );
-        Ok(Found::Nothing(Ticket {
-            memory: Arc::clone(&self.memory),
-            key: key.clone(),
-            kept: false,
-            _done: done,
-        }))
+        memory.entries.insert(key.clone(), Entry { print, progress: Progress::UnderWay(waiting) });
+        Ok(Found::Nothing(Ticket { memory: Arc::clone(&self.memory), key: key.clone(), kept: false, _done: done }))
     }
 
     /// How full the memory is.
     pub fn fill(&self) -> Fill {
         let memory = locked(&self.memory);
-        Fill {
-            entries: memory.entries.len(),
-            bytes: memory.bytes,
-            forgotten_early: memory.forgotten_early,
-        }
+        Fill { entries: memory.entries.len(), bytes: memory.bytes, forgotten_early: memory.forgotten_early }
     }
 }
 
@@ -252,17 +225,11 @@ mod tests {
     use super::*;
 
     fn key(name: &str) -> Key {
-        Key {
-            caller: Arc::from("laravel"),
-            name: Arc::from(name),
-        }
+        Key { caller: Arc::from("laravel"), name: Arc::from(name) }
     }
 
     fn answer(text: &str) -> Remembered {
-        Remembered {
-            status: 200,
-            body: Bytes::copy_from_slice(text.as_bytes()),
-        }
+        Remembered { status: 200, body: Bytes::copy_from_slice(text.as_bytes()) }
     }
 
     async fn first(memory: &Idempotency, name: &str, now: i64) -> Ticket {
@@ -304,10 +271,7 @@ mod tests {
     async fn names_of_different_callers_do_not_meet() {
         let memory = Idempotency::default();
         first(&memory, "a", 0).await.keep(answer("one"), 0);
-        let other = Key {
-            caller: Arc::from("another"),
-            name: Arc::from("a"),
-        };
+        let other = Key { caller: Arc::from("another"), name: Arc::from("a") };
         let claim = memory.claim(&other, [2; 32], || 0).await.unwrap();
         assert!(matches!(claim, Claim::First(_)));
     }
@@ -357,9 +321,7 @@ mod tests {
         let memory = Idempotency::default();
         let large = "x".repeat(KEPT_BYTES / 4);
         for n in 0..8 {
-            first(&memory, &n.to_string(), 0)
-                .await
-                .keep(answer(&large), 0);
+            first(&memory, &n.to_string(), 0).await.keep(answer(&large), 0);
         }
         let fill = memory.fill();
         assert!(fill.bytes <= KEPT_BYTES);
