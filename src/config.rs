@@ -1,10 +1,14 @@
 //! The configuration: one struct a `[section]`, every key with its unit, its bounds and its default in one place.
 //!
-//! Knows what a value may be, not what it is for. Sections for surfaces that come next (Socket.IO, chat, the
-//! application backend) are read and checked like the others.
+//! Knows what a value may be, not what it is for. Where values come from and how an error names its place is
+//! [`source`]; what is impossible is [`check`]; what is made at the first start is [`secrets`]. Sections for surfaces
+//! that come next (Socket.IO, chat, the application backend) are read and checked like the others.
 
+pub mod check;
+mod read;
 mod rules;
 mod secret;
+pub mod source;
 
 use std::path::PathBuf;
 
@@ -14,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use rules::{Algorithm, Audience, TopicRule, Who};
 pub use secret::Secret;
+pub use source::{ConfigError, Flag, Sources};
 
 /// One section: its struct, and a default beside the documentation of each key.
 macro_rules! section {
@@ -111,7 +116,7 @@ impl Server {
 section! {
     /// `[auth]`.
     Auth {
-        /// The secret of HS256, HS384 and HS512, at least 16 bytes. Without one, the first start makes one.
+        /// The secret of HS256, HS384 and HS512, at least 16 bytes. Without one, [`secrets::ensure`] makes one.
         jwt_secret: Option<Secret> = None,
         /// The one algorithm that tokens may be signed with. Default `HS256`.
         algorithm: Algorithm = Algorithm::Hs256,
@@ -149,7 +154,7 @@ section! {
 section! {
     /// `[api]`.
     Api {
-        /// `[[api.keys]]`: the keys of the push API. Without one, the first start makes one.
+        /// `[[api.keys]]`: the keys of the push API. Without one, [`secrets::ensure`] makes one.
         keys: Vec<ApiKey> = Vec::new(),
     }
 }
@@ -262,18 +267,6 @@ section! {
 section! {
     /// `[limits]`. Of the limits a minute, 0 means none.
     Limits {
-        /// `[limits.raw]`: the raw WebSocket.
-        raw: ConnectionLimits = ConnectionLimits::default(),
-        /// `[limits.push]`: Socket.IO with a token at connect.
-        push: ConnectionLimits = ConnectionLimits::default(),
-        /// `[limits.community]`: Socket.IO with a late `authenticate`.
-        community: CommunityLimits = CommunityLimits::default(),
-        /// `[limits.chat]`: Socket.IO on `/chat`.
-        chat: ChatLimits = ChatLimits::default(),
-        /// `[limits.http]`: the push API.
-        http: HttpLimits = HttpLimits::default(),
-        /// `[limits.login]`: `POST /sessions`.
-        login: LoginLimits = LoginLimits::default(),
         /// Whether direct connections from loopback are exempt from the connection limits. Default true.
         exempt_loopback: bool = true,
         /// Bytes held for one session that does not read, at least `server.max_frame_size`; over it, the session is
@@ -287,6 +280,18 @@ section! {
         topics_per_request: usize = 100,
         /// Messages waiting before a central actor, 1 to 1048576; one more is refused. Default 1024.
         mailbox: usize = 1_024,
+        /// `[limits.raw]`: the raw WebSocket.
+        raw: ConnectionLimits = ConnectionLimits::default(),
+        /// `[limits.push]`: Socket.IO with a token at connect.
+        push: ConnectionLimits = ConnectionLimits::default(),
+        /// `[limits.community]`: Socket.IO with a late `authenticate`.
+        community: CommunityLimits = CommunityLimits::default(),
+        /// `[limits.chat]`: Socket.IO on `/chat`.
+        chat: ChatLimits = ChatLimits::default(),
+        /// `[limits.http]`: the push API.
+        http: HttpLimits = HttpLimits::default(),
+        /// `[limits.login]`: `POST /sessions`.
+        login: LoginLimits = LoginLimits::default(),
     }
 }
 
@@ -367,3 +372,4 @@ section! {
         url: Option<Secret> = None,
     }
 }
+
