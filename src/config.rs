@@ -8,6 +8,7 @@ pub mod check;
 mod read;
 mod rules;
 mod secret;
+pub mod secrets;
 pub mod source;
 
 use std::path::PathBuf;
