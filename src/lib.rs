@@ -1,3 +1,5 @@
 //! Hub.
 
+pub mod auth;
 pub mod config;
+pub mod peer;
