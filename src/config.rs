@@ -92,7 +92,7 @@ section! {
         /// Where secrets and the store are kept, relative to the working directory. Default `data`.
         data_dir: PathBuf = "data".into(),
         /// Origins that browsers may connect from: `scheme://host[:port]`, or `*` for all. Empty: the same host
-        /// only. Lower case and without a default port once loaded. Default empty.
+        /// only. Default empty.
         allowed_origins: Vec<String> = Vec::new(),
         /// Addresses or CIDR blocks whose `X-Forwarded-For` counts. Default empty.
         #[serde(deserialize_with = "rules::blocks")]
@@ -451,7 +451,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_possible() {
-        assert_eq!(check::settle(&mut Config::default()), vec![]);
+        assert_eq!(check::problems(&Config::default()), vec![]);
     }
 
     #[test]

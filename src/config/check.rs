@@ -6,6 +6,8 @@ use hubbub_actors::ids::{RoomName, UserId};
 use sha2::{Digest, Sha256};
 
 use super::{ApiKey, Config, TopicRule};
+use crate::auth::api_key::KEY_MAX;
+use crate::peer::AllowedOrigins;
 
 /// Bytes of a WebSocket control frame's payload: a message bound below it could not carry a ping.
 const FRAME_MIN: u64 = 125;
@@ -45,18 +47,9 @@ impl Problem {
     }
 }
 
-/// Brings origins into the form that browsers send, and says everything that is wrong.
-pub fn settle(config: &mut Config) -> Vec<Problem> {
+/// Says everything that is wrong.
+pub fn problems(config: &Config) -> Vec<Problem> {
     let mut problems = Problems::default();
-    for (index, origin) in config.server.allowed_origins.iter_mut().enumerate() {
-        match parse_origin(origin) {
-            Some(settled) => *origin = settled,
-            None => problems.add(
-                format!("server.allowed_origins[{index}]"),
-                format!("expected scheme://host[:port] or *, got {origin:?}"),
-            ),
-        }
-    }
     problems.server(config);
     problems.auth(config);
     problems.keys(&config.api.keys);
@@ -137,6 +130,10 @@ impl Problems {
         if server.data_dir.as_os_str().is_empty() {
             self.add("server.data_dir", "expected a directory, got \"\"");
         }
+        if let Err(bad) = AllowedOrigins::parse(&server.allowed_origins) {
+            let key = format!("server.allowed_origins[{}]", bad.index);
+            self.add(key, bad.to_string());
+        }
         self.range("server.shutdown_secs", server.shutdown_secs, 1, 3_600);
         self.range("server.max_body", server.max_body, 1, 256 << 20);
     }
@@ -205,6 +202,12 @@ impl Problems {
                 }
                 (Some(raw), None) if raw.expose().is_empty() => {
                     self.add(format!("{at}.key"), "is empty")
+                }
+                (Some(raw), None) if raw.expose().len() > KEY_MAX => {
+                    self.add(
+                        format!("{at}.key"),
+                        format!("is longer than {KEY_MAX} bytes"),
+                    );
                 }
                 (None, Some(_)) if key.digest().is_none() => {
                     self.add(format!("{at}.sha256"), "expected 64 hex digits");
@@ -371,50 +374,6 @@ impl ApiKey {
         let mut digest = [0; 32];
         hex::decode_to_slice(self.sha256.as_ref()?.expose(), &mut digest).ok()?;
         Some(digest)
-    }
-}
-
-/// An origin as browsers send it, in lower case and without its scheme's own port; `None` when it is none.
-fn parse_origin(text: &str) -> Option<String> {
-    if text == "*" {
-        return Some(text.into());
-    }
-    let text = text.to_ascii_lowercase();
-    let (scheme, rest) = text.split_once("://")?;
-    let mut letters = scheme.bytes();
-    if !letters.next()?.is_ascii_lowercase()
-        || !letters.all(|byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte)
-        })
-    {
-        return None;
-    }
-    // The colons of an IPv6 address stand within brackets.
-    let after_address = rest.rfind(']').map_or(0, |at| at + 1);
-    let (host, port) = match rest[after_address..].split_once(':') {
-        Some((more, port)) => (&rest[..after_address + more.len()], Some(port)),
-        None => (rest, None),
-    };
-    let is_host = match host.strip_prefix('[') {
-        Some(address) => address
-            .strip_suffix(']')?
-            .parse::<std::net::Ipv6Addr>()
-            .is_ok(),
-        None => host
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)),
-    };
-    if host.is_empty() || !is_host {
-        return None;
-    }
-    match port {
-        None => Some(text),
-        Some(port) if !port.bytes().all(|byte| byte.is_ascii_digit()) => None,
-        Some(port) => match (scheme, port.parse::<u16>().ok()?) {
-            (_, 0) => None,
-            ("http", 80) | ("https", 443) => Some(format!("{scheme}://{host}")),
-            (_, port) => Some(format!("{scheme}://{host}:{port}")),
-        },
     }
 }
 

@@ -106,7 +106,7 @@ impl Config {
                     .outbox_bytes
                     .max(config.server.max_frame_size.saturating_mul(4));
             }
-            problems = check::settle(&mut config);
+            problems = check::problems(&config);
         }
         if problems.is_empty() {
             return Ok(config);
