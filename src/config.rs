@@ -1,10 +1,15 @@
 //! The configuration: one struct a `[section]`, every key with its unit, its bounds and its default in one place.
 //!
-//! Knows what a value may be, not what it is for. Sections for surfaces that come next (Socket.IO, chat, the
-//! application backend) are read and checked like the others.
+//! Knows what a value may be, not what it is for. Where values come from and how an error names its place is
+//! [`source`]; what is impossible is [`check`]; what is made at the first start is [`secrets`]. Sections for surfaces
+//! that come next (Socket.IO, chat, the application backend) are read and checked like the others.
 
+pub mod check;
+mod read;
 mod rules;
 mod secret;
+pub mod secrets;
+pub mod source;
 
 use std::path::PathBuf;
 
@@ -14,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use rules::{Algorithm, Audience, TopicRule, Who};
 pub use secret::Secret;
+pub use source::{ConfigError, Flag, Sources};
 
 /// One section: its struct, and a default beside the documentation of each key.
 macro_rules! section {
@@ -86,7 +92,7 @@ section! {
         /// Where secrets and the store are kept, relative to the working directory. Default `data`.
         data_dir: PathBuf = "data".into(),
         /// Origins that browsers may connect from: `scheme://host[:port]`, or `*` for all. Empty: the same host
-        /// only. Lower case and without a default port once loaded. Default empty.
+        /// only. Default empty.
         allowed_origins: Vec<String> = Vec::new(),
         /// Addresses or CIDR blocks whose `X-Forwarded-For` counts. Default empty.
         #[serde(deserialize_with = "rules::blocks")]
@@ -111,7 +117,7 @@ impl Server {
 section! {
     /// `[auth]`.
     Auth {
-        /// The secret of HS256, HS384 and HS512, at least 16 bytes. Without one, the first start makes one.
+        /// The secret of HS256, HS384 and HS512, at least 16 bytes. Without one, [`secrets::ensure`] makes one.
         jwt_secret: Option<Secret> = None,
         /// The one algorithm that tokens may be signed with. Default `HS256`.
         algorithm: Algorithm = Algorithm::Hs256,
@@ -149,7 +155,7 @@ section! {
 section! {
     /// `[api]`.
     Api {
-        /// `[[api.keys]]`: the keys of the push API. Without one, the first start makes one.
+        /// `[[api.keys]]`: the keys of the push API. Without one, [`secrets::ensure`] makes one.
         keys: Vec<ApiKey> = Vec::new(),
     }
 }
@@ -262,18 +268,6 @@ section! {
 section! {
     /// `[limits]`. Of the limits a minute, 0 means none.
     Limits {
-        /// `[limits.raw]`: the raw WebSocket.
-        raw: ConnectionLimits = ConnectionLimits::default(),
-        /// `[limits.push]`: Socket.IO with a token at connect.
-        push: ConnectionLimits = ConnectionLimits::default(),
-        /// `[limits.community]`: Socket.IO with a late `authenticate`.
-        community: CommunityLimits = CommunityLimits::default(),
-        /// `[limits.chat]`: Socket.IO on `/chat`.
-        chat: ChatLimits = ChatLimits::default(),
-        /// `[limits.http]`: the push API.
-        http: HttpLimits = HttpLimits::default(),
-        /// `[limits.login]`: `POST /sessions`.
-        login: LoginLimits = LoginLimits::default(),
         /// Whether direct connections from loopback are exempt from the connection limits. Default true.
         exempt_loopback: bool = true,
         /// Bytes held for one session that does not read, at least `server.max_frame_size`; over it, the session is
@@ -287,6 +281,18 @@ section! {
         topics_per_request: usize = 100,
         /// Messages waiting before a central actor, 1 to 1048576; one more is refused. Default 1024.
         mailbox: usize = 1_024,
+        /// `[limits.raw]`: the raw WebSocket.
+        raw: ConnectionLimits = ConnectionLimits::default(),
+        /// `[limits.push]`: Socket.IO with a token at connect.
+        push: ConnectionLimits = ConnectionLimits::default(),
+        /// `[limits.community]`: Socket.IO with a late `authenticate`.
+        community: CommunityLimits = CommunityLimits::default(),
+        /// `[limits.chat]`: Socket.IO on `/chat`.
+        chat: ChatLimits = ChatLimits::default(),
+        /// `[limits.http]`: the push API.
+        http: HttpLimits = HttpLimits::default(),
+        /// `[limits.login]`: `POST /sessions`.
+        login: LoginLimits = LoginLimits::default(),
     }
 }
 
@@ -365,5 +371,94 @@ section! {
         driver: String = "local".into(),
         /// Where they meet; may hold a password. Default none.
         url: Option<Secret> = None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHIPPED: &str = include_str!("../config.toml");
+
+    /// Every dotted key in the text of a file, those that are commented out too, in order.
+    fn keys_in(text: &str) -> Vec<String> {
+        let mut section = String::new();
+        let mut keys = Vec::new();
+        for line in text.lines() {
+            let line = line.trim_start_matches("# ");
+            if let Some(name) = line.strip_prefix('[') {
+                section = name.trim_matches(['[', ']']).to_owned();
+            } else if let Some((key, _)) = line.split_once(" = ")
+                && !key.contains(' ')
+            {
+                keys.push(format!("{section}.{key}"));
+            }
+        }
+        keys
+    }
+
+    /// Every dotted key of the structs, of the first item where there is a list of tables.
+    fn keys_of(within: &str, value: &serde_json::Value, keys: &mut Vec<String>) {
+        for (name, value) in value.as_object().unwrap() {
+            let key = format!("{within}{name}");
+            match value {
+                serde_json::Value::Object(_) => keys_of(&format!("{key}."), value, keys),
+                serde_json::Value::Array(items)
+                    if items.first().is_some_and(|it| it.is_object()) =>
+                {
+                    keys_of(&format!("{key}."), &items[0], keys);
+                }
+                _ => keys.push(key),
+            }
+        }
+    }
+
+    #[test]
+    fn the_shipped_file_is_the_defaults() {
+        assert_eq!(
+            toml::from_str::<Config>(SHIPPED).unwrap(),
+            Config::default()
+        );
+    }
+
+    #[test]
+    fn the_shipped_file_has_every_key_once_with_a_line_about_it() {
+        let mut config = Config::default();
+        config.api.keys.push(ApiKey {
+            name: "any".into(),
+            key: None,
+            sha256: None,
+            require_signature: false,
+            per_minute: None,
+        });
+        let mut expected = Vec::new();
+        keys_of("", &serde_json::to_value(config).unwrap(), &mut expected);
+        expected.sort();
+        let mut found = keys_in(SHIPPED);
+        found.sort();
+        assert_eq!(found, expected);
+
+        let lines: Vec<_> = SHIPPED.lines().collect();
+        for (above, line) in lines.iter().zip(&lines[1..]) {
+            if keys_in(line).len() == 1 {
+                assert!(
+                    above.starts_with("# ") && keys_in(above).is_empty(),
+                    "{line}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_possible() {
+        assert_eq!(check::problems(&Config::default()), vec![]);
+    }
+
+    #[test]
+    fn no_workers_is_one_a_core() {
+        let mut server = Server::default();
+        assert!(server.worker_count() >= 1);
+        server.workers = 3;
+        assert_eq!(server.worker_count(), 3);
     }
 }

@@ -20,7 +20,7 @@ pub struct KeySpec {
     pub sha256: Option<[u8; 32]>,
     /// Whether every request with this key must be signed.
     pub require_signature: bool,
-    /// Requests a minute; `None` for the general limit.
+    /// Requests a minute, 0 for no limit; `None` for the general one.
     pub per_minute: Option<u32>,
 }
 
@@ -31,7 +31,7 @@ pub struct ApiKey {
     pub name: Arc<str>,
     /// Whether every request with this key must be signed.
     pub require_signature: bool,
-    /// Requests a minute; `None` for the general limit.
+    /// Requests a minute, 0 for no limit; `None` for the general one.
     pub per_minute: Option<u32>,
 }
 

@@ -175,10 +175,10 @@ fn sign_in(claims: &Map<String, Value>) -> Result<Option<String>, Fault> {
     }
 }
 
-/// `topics`: the patterns that narrow `subscribe` and `publish`. A key that is not known refuses the token, because a
-/// misspelt one would narrow nothing.
+/// What `topics` narrows `subscribe` and `publish` to.
 type Narrowed = (Option<Vec<Pattern>>, Option<Vec<Pattern>>);
 
+/// `topics`. A key that is not known refuses the token, because a misspelt one would narrow nothing.
 fn topics(claims: &Map<String, Value>) -> Result<Narrowed, Fault> {
     let Some(value) = claims.get("topics") else {
         return Ok((None, None));
@@ -215,3 +215,6 @@ fn patterns(topics: &Map<String, Value>, key: &str) -> Result<Option<Vec<Pattern
             ))
         })
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,3 +158,6 @@ pub fn sign(claims: &Value, secret: &[u8], algorithm: Hmac) -> Result<String, Fa
     )
     .map_err(|_| Fault::internal())
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! Signed is `METHOD + PATH + TIMESTAMP + NONCE`, one after the other; version `v2` appends the lowercase hex SHA-256 of
 //! the body. `PATH` is the request's path exactly as sent, without the query; the query is signed by neither version.
-//! Knows no header names' order and no framework: the edge hands in what came, an empty text for what did not.
+//! Knows no framework and no request type: the edge hands in what came, an empty text for what did not.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -221,3 +221,6 @@ impl Nonces {
         self.earliest = self.until.values().copied().min().unwrap_or(i64::MAX);
     }
 }
+
+#[cfg(test)]
+mod tests;

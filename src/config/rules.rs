@@ -211,3 +211,53 @@ pub(super) fn blocks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<I
     let blocks = Vec::<Block>::deserialize(deserializer)?;
     Ok(blocks.into_iter().map(|Block(block)| block).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(text: &str) -> Result<TopicRule, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn a_rule_takes_one_or_several_and_is_careful_where_it_is_silent() {
+        let read =
+            rule("pattern = 'news.*'\npublish = ['server', 'role:editor', 'permission:a:b']");
+        let expected = TopicRule {
+            pattern: "news.*".into(),
+            publish: vec![
+                Who::Server,
+                Who::Role("editor".into()),
+                Who::Permission("a:b".into()),
+            ],
+            ..TopicRule::any()
+        };
+        assert_eq!(read.unwrap(), expected);
+        assert_eq!(rule("pattern = '*'").unwrap(), TopicRule::any());
+        let one = rule("pattern = '*'\nsubscribe = 'anyone'").unwrap();
+        assert_eq!(one.subscribe, [Who::Anyone]);
+        assert!(rule("pattern = '*'\nsubscribe = 'everyone'").is_err());
+    }
+
+    #[test]
+    fn an_address_is_a_block_of_one() {
+        let server = "trusted_proxies = ['10.1.2.3', '10.1.2.3/8', '::1']";
+        let server: super::super::Server = toml::from_str(server).unwrap();
+        let shown: Vec<_> = server
+            .trusted_proxies
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(shown, ["10.1.2.3/32", "10.0.0.0/8", "::1/128"]);
+    }
+
+    #[test]
+    fn algorithms_go_by_their_registered_names() {
+        for name in ["HS256", "HS512", "RS384", "PS256", "ES384", "EdDSA"] {
+            let json = format!("{name:?}");
+            let read: Algorithm = serde_json::from_str(&json).unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), json);
+        }
+    }
+}

@@ -27,6 +27,13 @@ pub struct TrustedProxies {
 }
 
 impl TrustedProxies {
+    /// Trusts what was read already.
+    pub fn new(nets: impl IntoIterator<Item = IpNet>) -> Self {
+        Self {
+            nets: nets.into_iter().map(canonical_net).collect(),
+        }
+    }
+
     /// Reads addresses and CIDR blocks.
     ///
     /// # Errors
@@ -36,10 +43,9 @@ impl TrustedProxies {
             let address = entry.parse::<IpAddr>().map(IpNet::from);
             address
                 .or_else(|_| entry.parse())
-                .map(canonical_net)
                 .map_err(|_| "is neither an address nor a CIDR block like 10.0.0.0/8")
         })?;
-        Ok(Self { nets })
+        Ok(Self::new(nets))
     }
 
     /// The client's address: the right-most of `X-Forwarded-For` that is not a trusted proxy, if the peer is one.
