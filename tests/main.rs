@@ -13,3 +13,6 @@ mod support;
 
 // That the support itself works: a hub starts, answers and stops.
 mod start;
+
+// The documents' own clients, unmodified.
+mod clients;

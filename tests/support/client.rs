@@ -2,6 +2,7 @@
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -105,6 +106,21 @@ impl Client {
             .unwrap();
     }
 
+    /// As [`Client::next`], for one who is first to be started.
+    pub(crate) async fn next_within(&mut self, deadline: Duration) -> Value {
+        loop {
+            let frame = within(deadline, "a message", self.socket.next()).await;
+            if let Some(Ok(Message::Text(text))) = &frame {
+                let message: Value = serde_json::from_str(text).unwrap();
+                if !is_presence(&message) {
+                    return message;
+                }
+            }
+            let alive = matches!(frame, Some(Ok(Message::Text(_) | Message::Ping(_))));
+            assert!(alive, "waited for a message, but there came {frame:?}");
+        }
+    }
+
     /// The next frame as it came; none when the connection is gone.
     async fn next_frame(&mut self) -> Option<Message> {
         match within(DEADLINE, "a message", self.socket.next()).await {
@@ -117,7 +133,7 @@ impl Client {
     pub(crate) async fn next(&mut self) -> Value {
         loop {
             let message = self.next_of_all().await;
-            if !PRESENCE.iter().any(|name| message["type"] == *name) {
+            if !is_presence(&message) {
                 return message;
             }
         }
@@ -212,7 +228,11 @@ impl Client {
     }
 }
 
-/// `answer` without the two values that no test can foretell, which have to be there.
+fn is_presence(message: &Value) -> bool {
+    PRESENCE.iter().any(|name| message["type"] == *name)
+}
+
+/// A message without its `timestamp`, which no test can foretell and which has to be there.
 #[track_caller]
 pub(crate) fn without_time(mut message: Value) -> Value {
     let stamp = message.as_object_mut().unwrap().remove("timestamp");

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 use toml::{Table, Value as Toml};
 
@@ -298,9 +298,4 @@ fn stop(child: &mut Child) -> String {
         Some(status) => format!("had ended: {status}"),
         None => format!("was running: {after}"),
     }
-}
-
-/// How long since `started`, for messages.
-pub(crate) fn since(started: Instant) -> String {
-    format!("{:.3}s", started.elapsed().as_secs_f64())
 }

@@ -9,8 +9,10 @@
 pub(crate) mod client;
 pub(crate) mod http;
 pub(crate) mod hub;
+pub(crate) mod page;
 pub(crate) mod run;
 pub(crate) mod token;
+pub(crate) mod tools;
 pub(crate) mod wait;
 pub(crate) mod wire;
 
