@@ -90,14 +90,4 @@ fn iso(ms: i64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_moment_is_written_in_utc_with_milliseconds() {
-        assert_eq!(iso(1_752_921_000_000), "2025-07-19T10:30:00.000Z");
-        assert_eq!(iso(1), "1970-01-01T00:00:00.001Z");
-        assert_eq!(iso(-1), "1970-01-01T00:00:00.000Z");
-        assert_eq!(iso(i64::MAX), "9999-12-31T23:59:59.999Z");
-    }
-}
+mod tests;
