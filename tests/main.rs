@@ -14,5 +14,17 @@ mod support;
 // That the support itself works: a hub starts, answers and stops.
 mod start;
 
+// POST /api/…: the push document, and what Hubbub adds to it.
+mod push;
+
+// A PHP backend as the laravel document has it.
+mod laravel;
+
+// The community document over plain HTTP.
+mod community_http;
+
+// The raw document over plain HTTP, and what every answer has.
+mod raw_http;
+
 // The documents' own clients, unmodified.
 mod clients;
