@@ -1,0 +1,22 @@
+// Drives the document's browser client and posts what it heard to the server that sent the page.
+
+async function report(body) {
+  await fetch('/report', { method: 'POST', body: JSON.stringify(body) });
+}
+
+async function run({ url, token, peer }) {
+  const client = new RealtimeClient(url, token);
+  client.maxReconnectAttempts = 0;
+  // A refused connection rejects with an event, which has nothing to say for itself.
+  const text = (error) => (error instanceof Error ? error.stack : `event ${error.type}`);
+  try {
+    const heard = await drive(client, peer);
+    client.disconnect();
+    await report({ heard });
+  } catch (error) {
+    await report({ failed: text(error), reached: client.ws.readyState });
+  }
+}
+
+window.addEventListener('error', (event) => report({ failed: event.message }));
+run(JSON.parse(document.getElementById('hub').textContent));

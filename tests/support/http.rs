@@ -1,0 +1,120 @@
+//! Plain HTTP against a hub: every status is an answer, none an error.
+
+use serde_json::Value;
+use std::time::Duration;
+use ureq::http;
+
+/// A client of one hub. Blocking: fine in an async test too, as the hub is another process.
+pub(crate) struct Http {
+    base: String,
+    agent: ureq::Agent,
+}
+
+/// A request being made.
+pub(crate) struct Request<'a> {
+    http: &'a Http,
+    builder: http::request::Builder,
+    body: Vec<u8>,
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Http {
+    pub(crate) fn new(base: String) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .max_redirects(0)
+            .timeout_global(Some(Duration::from_secs(20)))
+            .build()
+            .into();
+        Self { base, agent }
+    }
+
+    /// Any method on a path (which begins with `/`).
+    pub(crate) fn request(&self, method: &str, path: &str) -> Request<'_> {
+        let builder = http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base));
+        Request {
+            http: self,
+            builder,
+            body: Vec::new(),
+        }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Response {
+        self.request("GET", path).send()
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Response {
+        self.request("POST", path).json(body).send()
+    }
+}
+
+impl Request<'_> {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.builder = self.builder.header(name, value);
+        self
+    }
+
+    /// `Authorization: Bearer …`.
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("Authorization", &format!("Bearer {token}"))
+    }
+
+    /// The key that every test hub knows.
+    pub(crate) fn key(self) -> Self {
+        self.header("X-API-Key", super::API_KEY)
+    }
+
+    pub(crate) fn json(self, body: &Value) -> Self {
+        self.header("Content-Type", "application/json")
+            .body(body.to_string())
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn send(self) -> Response {
+        let request = self.builder.body(self.body).unwrap();
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let mut answer = match self.http.agent.run(request) {
+            Ok(answer) => answer,
+            Err(error) => panic!("{method} {uri}: {error}"),
+        };
+        Response {
+            status: answer.status().as_u16(),
+            headers: answer.headers().clone(),
+            body: answer.body_mut().read_to_string().unwrap(),
+        }
+    }
+}
+
+impl Response {
+    /// The body as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        match serde_json::from_str(&self.body) {
+            Ok(value) => value,
+            Err(error) => panic!(
+                "{} with a body that is not JSON ({error}): {}",
+                self.status, self.body
+            ),
+        }
+    }
+
+    /// A header as text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}

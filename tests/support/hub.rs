@@ -1,0 +1,301 @@
+//! A hub of one's own: the real binary in a directory of its own, on a port of its own choosing.
+
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+use tempfile::TempDir;
+use toml::{Table, Value as Toml};
+
+use super::http::{Http, Response};
+use super::run::hubbub;
+use super::wait::{DEADLINE, wait_until};
+
+/// The secret of every test hub's tokens.
+pub(crate) const JWT_SECRET: &str = "a secret that only tests know, of more than 32 bytes";
+/// The API key of every test hub.
+pub(crate) const API_KEY: &str = "test-key-0123456789abcdef0123456789abcdef";
+
+/// What the hub says once it serves.
+const LISTENING: &str = "listening on http://";
+
+/// A running hub. Killed when dropped; when the test has failed by then, its log is shown.
+pub(crate) struct Hub {
+    child: Child,
+    address: SocketAddr,
+    said: Arc<Mutex<String>>,
+    dir: TempDir,
+}
+
+impl Hub {
+    /// A hub with the defaults, a known secret and a known key.
+    #[track_caller]
+    pub(crate) fn start() -> Self {
+        Self::with("")
+    }
+
+    /// A hub whose configuration has these keys, in TOML, besides.
+    #[track_caller]
+    pub(crate) fn with(config: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("config.toml"), configuration(config)).unwrap();
+        Self::in_dir(dir)
+    }
+
+    /// A hub in a directory that holds its `config.toml` and perhaps the data of an earlier one.
+    #[track_caller]
+    pub(crate) fn in_dir(dir: TempDir) -> Self {
+        let mut child = hubbub(dir.path())
+            .args(["--config", "config.toml"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let (tell, told) = mpsc::sync_channel(1);
+        listen(
+            child.stdout.take().unwrap(),
+            Arc::clone(&said),
+            tell.clone(),
+        );
+        listen(child.stderr.take().unwrap(), Arc::clone(&said), tell);
+        let Some(address) = serving(&told) else {
+            let status = stop(&mut child);
+            panic!(
+                "the hub did not start ({status}); it said:\n{}",
+                said.lock().unwrap()
+            );
+        };
+        let hub = Self {
+            child,
+            address,
+            said,
+            dir,
+        };
+        hub.wait_ready();
+        hub
+    }
+
+    /// Ends this hub at once, as a crash would, and starts another on what it left on disk.
+    #[track_caller]
+    pub(crate) fn restart(mut self) -> Self {
+        stop(&mut self.child);
+        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
+        drop(self);
+        Self::in_dir(dir)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The directory it runs in: `config.toml`, and its data in `data/`.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A WebSocket address on this hub, for a path that begins with `/`.
+    pub(crate) fn ws(&self, path: &str) -> String {
+        format!("ws://{}{path}", self.address)
+    }
+
+    /// A client of its HTTP side.
+    pub(crate) fn http(&self) -> Http {
+        Http::new(format!("http://{}", self.address))
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Response {
+        self.http().get(path)
+    }
+
+    /// Everything it has printed so far.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_ready(&self) {
+        wait_until(DEADLINE, "/health/ready answers 200", || {
+            self.get("/health/ready").status == 200
+        });
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends the process a signal by its name: `TERM`, `INT`, `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.pid());
+        let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(status.success(), "{kill}");
+    }
+
+    /// Waits for the process to end; its exit status, or none when a signal ended it.
+    #[track_caller]
+    pub(crate) fn exit_status(&mut self, deadline: Duration) -> Option<i32> {
+        let mut ended = None;
+        wait_until(deadline, "the hub exits", || {
+            ended = self.child.try_wait().unwrap();
+            ended.is_some()
+        });
+        ended.and_then(|status| status.code())
+    }
+
+    /// Whether the process still runs.
+    pub(crate) fn running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Resident memory, in KiB.
+    pub(crate) fn rss_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// How many file descriptors it has open.
+    pub(crate) fn open_fds(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .unwrap()
+            .count()
+    }
+
+    /// The raw document's counters: `GET /metrics` as JSON.
+    #[track_caller]
+    pub(crate) fn counters(&self) -> Value {
+        self.http()
+            .request("GET", "/metrics")
+            .header("Accept", "application/json")
+            .send()
+            .json()
+    }
+
+    /// A sample of the Prometheus page: the sum over its labels, 0 when it has not appeared.
+    #[track_caller]
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let page = self.get("/metrics").body;
+        page.lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.rsplit_once(' '))
+            .filter(|(series, _)| series.split('{').next() == Some(name))
+            .map(|(_, value)| value.parse::<f64>().unwrap())
+            .sum()
+    }
+
+    /// Connections it counts now.
+    #[track_caller]
+    pub(crate) fn connections(&self) -> u64 {
+        self.counters()["active_connections"].as_u64().unwrap()
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        let status = stop(&mut self.child);
+        if thread::panicking() {
+            let said = self
+                .said
+                .lock()
+                .map(|said| said.clone())
+                .unwrap_or_default();
+            eprintln!("---- the hub ({status}) said:\n{said}----");
+        }
+    }
+}
+
+/// The configuration that [`Hub::with`] writes: what every test hub has, then `more` over it.
+#[track_caller]
+pub(crate) fn configuration(more: &str) -> String {
+    let mut whole: Table = toml::toml! {
+        [server]
+        host = "127.0.0.1"
+        port = 0
+        data_dir = "data"
+        [auth]
+        [api]
+    };
+    let mut set = |section: &str, key: &str, value: Toml| {
+        whole[section]
+            .as_table_mut()
+            .unwrap()
+            .insert(key.to_owned(), value);
+    };
+    set("auth", "jwt_secret", JWT_SECRET.into());
+    let key = Table::from_iter([
+        ("name".to_owned(), "tests".into()),
+        ("key".to_owned(), API_KEY.into()),
+    ]);
+    set("api", "keys", vec![Toml::from(key)].into());
+    overlay(
+        &mut whole,
+        more.parse().expect("a test's configuration is TOML"),
+    );
+    whole.to_string()
+}
+
+/// Sections merge, everything else is replaced.
+fn overlay(under: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (under.get_mut(&key), value) {
+            (Some(Toml::Table(under)), Toml::Table(over)) => overlay(under, over),
+            (_, value) => {
+                under.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Keeps what a pipe says, and tells the address once it is named.
+fn listen(
+    pipe: impl Read + Send + 'static,
+    said: Arc<Mutex<String>>,
+    tell: SyncSender<SocketAddr>,
+) {
+    thread::spawn(move || {
+        let mut lines = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while lines
+            .read_until(b'\n', &mut line)
+            .is_ok_and(|read| read > 0)
+        {
+            let text = String::from_utf8_lossy(&line).into_owned();
+            if let Some((_, address)) = text.split_once(LISTENING)
+                && let Some(Ok(address)) = address.split_whitespace().next().map(str::parse)
+            {
+                // A second address line finds nobody waiting.
+                let _ = tell.try_send(address);
+            }
+            said.lock().unwrap().push_str(&text);
+            line.clear();
+        }
+    });
+}
+
+/// The address, or none when the hub ended or kept silent.
+fn serving(told: &Receiver<SocketAddr>) -> Option<SocketAddr> {
+    told.recv_timeout(DEADLINE).ok()
+}
+
+fn stop(child: &mut Child) -> String {
+    let before = child.try_wait().unwrap();
+    let _ = child.kill();
+    let after = child.wait().unwrap();
+    match before {
+        Some(status) => format!("had ended: {status}"),
+        None => format!("was running: {after}"),
+    }
+}

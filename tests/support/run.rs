@@ -1,0 +1,67 @@
+//! The binary as a command: run to its end, with what it printed.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::wait::{DEADLINE, wait_until};
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// The exit status, or none when a signal ended it.
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// The hub's binary in `dir`, with an environment that says nothing to it.
+pub(crate) fn hubbub(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hubbub"));
+    command.current_dir(dir).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_string_lossy();
+        if told.starts_with("HUBBUB_") || told.starts_with("RUST_LOG") {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// Runs `hubbub ARGS` in `dir` to its end; fails when it does not end by the deadline.
+#[track_caller]
+pub(crate) fn run(dir: &Path, args: &[&str]) -> Ended {
+    finish(hubbub(dir).args(args))
+}
+
+/// Runs a prepared command to its end.
+#[track_caller]
+pub(crate) fn finish(command: &mut Command) -> Ended {
+    // Into files, so that no amount of output makes it wait for a reader.
+    let kept = tempfile::tempdir().unwrap();
+    let (out, err) = (kept.path().join("out"), kept.path().join("err"));
+    let mut child = command
+        .stdout(fs::File::create(&out).unwrap())
+        .stderr(fs::File::create(&err).unwrap())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut status = None;
+    let started = std::time::Instant::now();
+    wait_until(DEADLINE * 2, &format!("{command:?} ends"), || {
+        status = child.try_wait().unwrap();
+        if started.elapsed() > DEADLINE && status.is_none() {
+            child.kill().unwrap();
+        }
+        status.is_some()
+    });
+    let ended = Ended {
+        status: status.and_then(|status| status.code()),
+        stdout: fs::read_to_string(&out).unwrap(),
+        stderr: fs::read_to_string(&err).unwrap(),
+    };
+    assert!(
+        started.elapsed() < DEADLINE,
+        "{command:?} went on for {DEADLINE:?}: {ended:?}"
+    );
+    ended
+}

@@ -1,0 +1,324 @@
+//! A client of bytes: its own handshake, its own frames, every mistake that can be made with them.
+
+use serde_json::Value;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use ureq::http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::http::Response;
+use super::hub::Hub;
+use super::token::token;
+use super::wait::{DEADLINE, within};
+
+/// The key of RFC 6455's example.
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+/// What the frames carry.
+pub(crate) mod opcode {
+    pub(crate) const CONTINUATION: u8 = 0x0;
+    pub(crate) const TEXT: u8 = 0x1;
+    pub(crate) const BINARY: u8 = 0x2;
+    pub(crate) const CLOSE: u8 = 0x8;
+    pub(crate) const PING: u8 = 0x9;
+    pub(crate) const PONG: u8 = 0xA;
+}
+
+/// One frame, right unless told otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) last: bool,
+    pub(crate) reserved: u8,
+    pub(crate) opcode: u8,
+    pub(crate) masked: bool,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Frame {
+    pub(crate) fn new(opcode: u8, payload: impl Into<Vec<u8>>) -> Self {
+        Self {
+            last: true,
+            reserved: 0,
+            opcode,
+            masked: true,
+            payload: payload.into(),
+        }
+    }
+
+    pub(crate) fn text(payload: impl Into<Vec<u8>>) -> Self {
+        Self::new(opcode::TEXT, payload)
+    }
+
+    /// More of the same message follows.
+    pub(crate) fn unfinished(self) -> Self {
+        Self {
+            last: false,
+            ..self
+        }
+    }
+
+    pub(crate) fn reserved(self, bits: u8) -> Self {
+        Self {
+            reserved: bits,
+            ..self
+        }
+    }
+
+    pub(crate) fn unmasked(self) -> Self {
+        Self {
+            masked: false,
+            ..self
+        }
+    }
+
+    /// The close code of a close frame.
+    pub(crate) fn close_code(&self) -> Option<u16> {
+        let code = self.payload.get(..2)?;
+        (self.opcode == opcode::CLOSE).then(|| u16::from_be_bytes([code[0], code[1]]))
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mask_bit = if self.masked { 0x80 } else { 0 };
+        let mut bytes = vec![u8::from(self.last) << 7 | self.reserved << 4 | self.opcode];
+        let length = self.payload.len();
+        match length {
+            0..=125 => bytes.push(mask_bit | length as u8),
+            126..=0xFFFF => {
+                bytes.push(mask_bit | 126);
+                bytes.extend((length as u16).to_be_bytes());
+            }
+            _ => {
+                bytes.push(mask_bit | 127);
+                bytes.extend((length as u64).to_be_bytes());
+            }
+        }
+        if self.masked {
+            let mask = [0x12, 0x34, 0x56, 0x78];
+            bytes.extend(mask);
+            bytes.extend(
+                self.payload
+                    .iter()
+                    .zip(mask.iter().cycle())
+                    .map(|(byte, key)| byte ^ key),
+            );
+        } else {
+            bytes.extend(&self.payload);
+        }
+        bytes
+    }
+}
+
+/// A connection of bytes.
+pub(crate) struct Wire {
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+impl Wire {
+    /// An upgraded connection of `user`; the welcome is still to be read.
+    pub(crate) async fn of(hub: &Hub, user: &str) -> Self {
+        let (answer, wire) = Self::upgrade(hub, &format!("/ws?token={}", token(user)), &[]).await;
+        assert_eq!(answer.status, 101, "{answer:?}");
+        wire
+    }
+
+    /// A connection on which nothing has been said.
+    pub(crate) async fn silent(hub: &Hub) -> Self {
+        let stream = within(DEADLINE, "connecting", TcpStream::connect(hub.address()))
+            .await
+            .unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream,
+            unread: Vec::new(),
+        }
+    }
+
+    /// Asks for an upgrade. `headers` are added to the usual ones, replace them by name, or take
+    /// them away with an empty value.
+    pub(crate) async fn upgrade(
+        hub: &Hub,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> (Response, Self) {
+        let mut wire = Self::silent(hub).await;
+        let host = hub.address().to_string();
+        let usual = [
+            ("Host", host.as_str()),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", KEY),
+            ("Sec-WebSocket-Version", "13"),
+        ];
+        let replaced = |name: &str| {
+            headers
+                .iter()
+                .any(|(other, _)| other.eq_ignore_ascii_case(name))
+        };
+        let mut request = format!("GET {path} HTTP/1.1\r\n");
+        let kept = usual.iter().filter(|(name, _)| !replaced(name));
+        for (name, value) in kept.chain(headers).filter(|(_, value)| !value.is_empty()) {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        request.push_str("\r\n");
+        wire.send(request.as_bytes()).await;
+        let answer = wire.response().await;
+        (answer, wire)
+    }
+
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        within(DEADLINE, "sending", self.stream.write_all(bytes))
+            .await
+            .unwrap();
+    }
+
+    /// Sends as much as the hub still takes.
+    pub(crate) async fn offer(&mut self, bytes: &[u8]) {
+        let _ = within(DEADLINE, "sending", self.stream.write_all(bytes)).await;
+    }
+
+    pub(crate) async fn send_frame(&mut self, frame: &Frame) {
+        self.send(&frame.encode()).await;
+    }
+
+    /// Reads more; whether there was any.
+    async fn fill(&mut self) -> bool {
+        let mut chunk = [0; 16 * 1024];
+        match within(DEADLINE, "bytes", self.stream.read(&mut chunk)).await {
+            Ok(read) if read > 0 => {
+                self.unread.extend_from_slice(&chunk[..read]);
+                true
+            }
+            // A reset is an end as well.
+            _ => false,
+        }
+    }
+
+    /// An HTTP answer, whole.
+    pub(crate) async fn response(&mut self) -> Response {
+        let head = loop {
+            if let Some(at) = find(&self.unread, b"\r\n\r\n") {
+                break at;
+            }
+            let more = self.fill().await;
+            assert!(
+                more,
+                "the hub hung up; it had said {:?}",
+                String::from_utf8_lossy(&self.unread)
+            );
+        };
+        let text = String::from_utf8(self.unread.drain(..head + 4).collect()).unwrap();
+        let mut lines = text.trim_end().split("\r\n");
+        let status = lines
+            .next()
+            .unwrap()
+            .split(' ')
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap();
+        let headers: HeaderMap = lines
+            .map(|line| line.split_once(':').unwrap())
+            .map(|(name, value)| {
+                let name: HeaderName = name.parse().unwrap();
+                (name, HeaderValue::from_str(value.trim()).unwrap())
+            })
+            .collect();
+        let length = headers
+            .get("content-length")
+            .map_or(0, |value| value.to_str().unwrap().parse().unwrap());
+        while self.unread.len() < length && self.fill().await {}
+        let length = length.min(self.unread.len());
+        let body = String::from_utf8(self.unread.drain(..length).collect()).unwrap();
+        Response {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    /// The next frame; none when the connection has ended.
+    pub(crate) async fn frame(&mut self) -> Option<Frame> {
+        loop {
+            if let Some((frame, length)) = decode(&self.unread) {
+                self.unread.drain(..length);
+                return Some(frame);
+            }
+            if !self.fill().await {
+                return None;
+            }
+        }
+    }
+
+    /// The next message.
+    pub(crate) async fn message(&mut self) -> Value {
+        loop {
+            match self.frame().await {
+                Some(frame) if frame.opcode == opcode::TEXT => {
+                    return serde_json::from_slice(&frame.payload).unwrap();
+                }
+                Some(frame) if frame.opcode != opcode::CLOSE => {}
+                other => panic!("waited for a message, but there came {other:?}"),
+            }
+        }
+    }
+
+    /// The close code, whatever frames come before it; none when the hub just hung up.
+    pub(crate) async fn close_code(&mut self) -> Option<u16> {
+        while let Some(frame) = self.frame().await {
+            if frame.opcode == opcode::CLOSE {
+                return frame.close_code();
+            }
+        }
+        None
+    }
+
+    /// Waits until the hub has shut the connection, and throws away what comes until then.
+    pub(crate) async fn gone(&mut self) {
+        while self.fill().await {
+            self.unread.clear();
+        }
+    }
+
+    /// Whether nothing comes for this long.
+    pub(crate) async fn quiet_for(&mut self, time: Duration) -> bool {
+        let mut byte = [0];
+        tokio::time::timeout(time, self.stream.peek(&mut byte))
+            .await
+            .is_err()
+    }
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+/// A frame at the start of `bytes`, and its length with its head.
+fn decode(bytes: &[u8]) -> Option<(Frame, usize)> {
+    let (&first, &second) = (bytes.first()?, bytes.get(1)?);
+    let masked = second & 0x80 != 0;
+    assert!(!masked, "a server's frame is never masked");
+    let (start, length) = match second & 0x7F {
+        126 => (
+            4,
+            u16::from_be_bytes(bytes.get(2..4)?.try_into().unwrap()).into(),
+        ),
+        127 => (
+            10,
+            u64::from_be_bytes(bytes.get(2..10)?.try_into().unwrap()) as usize,
+        ),
+        short => (2, short as usize),
+    };
+    let payload = bytes.get(start..start + length)?.to_vec();
+    let (last, reserved, opcode) = (first & 0x80 != 0, first >> 4 & 0x7, first & 0xF);
+    Some((
+        Frame {
+            last,
+            reserved,
+            opcode,
+            masked,
+            payload,
+        },
+        start + length,
+    ))
+}
