@@ -80,7 +80,11 @@ impl Outbox {
             return Offer::Overflowed { dropped: self.give_up() + 1 };
         }
         self.bytes += frame.len();
-        if hold { self.held.push_back(frame) } else { self.ready.push_back(frame) }
+        if hold {
+            self.held.push_back(frame)
+        } else {
+            self.ready.push_back(frame)
+        }
         Offer::Taken
     }
 
@@ -103,6 +107,13 @@ impl Outbox {
         self.closed = true;
         self.holds = 0;
         self.ready.append(&mut self.held);
+    }
+
+    /// Adds the last frame of all, whatever the bound: the transport's goodbye.
+    pub fn farewell(&mut self, frame: Frame) {
+        self.close();
+        self.bytes += frame.len();
+        self.ready.push_back(frame);
     }
 
     /// Gives up what is not written, but for a frame that is half on the wire, and closes. Says how many frames went.
