@@ -16,3 +16,6 @@ mod start;
 
 // The documents' own clients, unmodified.
 mod clients;
+
+// The raw document: `/ws`.
+mod raw;
