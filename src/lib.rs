@@ -1,1 +1,6 @@
 //! Hub.
+
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod peer;

@@ -1,14 +1,67 @@
-//! The hub as those outside see it: publish, ask, disconnect. SKELETON: bodies follow.
+//! The hub as those outside see it: publish, ask, disconnect, drain. Holds the addresses of the central actors and none
+//! of their state.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use actix::Actor;
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use crate::clock::Clock;
-use crate::fault::Fault;
-use crate::ids::{EventName, RoomName, SessionId, UserId};
+use crate::close::Close;
+use crate::delivery::Event;
+use crate::fault::{Code, Fault};
+use crate::identity::Identity;
+use crate::ids::{EventName, RoomName, UserId};
+use crate::limits::{Admit, RateLimit};
+use crate::mailbox::{Full, Mailbox};
+use crate::outbox::Bound;
+use crate::presence::{LastSeen, Presence};
+use crate::registry::Registry;
+use crate::rooms::rules::Rules;
+use crate::rooms::{Lanes, Rooms};
+use crate::seat::Heartbeat;
 use crate::stats::Stats;
+use crate::worker::PulseAddr;
+
+pub use crate::events::Surface;
+pub use crate::limits::LimitKey;
+pub use crate::registry::LiveSession;
+pub use crate::rooms::{Published, RoomMember, RoomSummary};
+
+/// What the hub is told when it starts.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Worker threads, each with a share of the rooms.
+    pub workers: usize,
+    /// Sessions at once.
+    pub max_connections: usize,
+    /// Messages that may wait before a central actor.
+    pub mailbox: usize,
+    /// What one session that does not read may have waiting.
+    pub outbox: Bound,
+    /// Rooms a session may be in.
+    pub rooms_per_session: usize,
+    /// Topics a request may name.
+    pub topics_per_request: usize,
+    /// Messages a minute a raw connection; 0 is no limit.
+    pub raw_messages_per_minute: u32,
+    /// The heartbeat of raw connections.
+    pub heartbeat: Heartbeat,
+    /// Who may subscribe and publish where.
+    pub rules: Rules,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+/// Verifies the tokens that sessions show while they are connected.
+pub trait Authenticator: Send + Sync {
+    /// What the token says of its holder.
+    fn authenticate(&self, token: String) -> Pin<Box<dyn Future<Output = Result<Identity, Fault>>>>;
+}
 
 /// To whom a message goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,75 +74,15 @@ pub enum Target {
     Room(RoomName),
 }
 
-/// What became of a published message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Published {
-    /// Sessions it was handed to.
-    pub recipients: usize,
-}
-
-/// A room in a listing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoomSummary {
-    /// Its name.
-    pub room: RoomName,
-    /// Member sessions.
-    pub sessions: usize,
-    /// Distinct users among them.
-    pub users: usize,
-}
-
-/// A member of a room: a user and how many of the user's sessions are in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoomMember {
-    /// The user.
-    pub user: UserId,
-    /// Sessions of the user in the room.
-    pub sessions: usize,
-}
-
-/// What a session speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Surface {
-    /// The raw WebSocket on `/ws`.
-    Raw,
-    /// Socket.IO on `/`.
-    Root,
-    /// Socket.IO on `/chat`.
-    Chat,
-}
-
-/// A live session, as presence shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LiveSession {
-    /// Its id.
-    pub id: SessionId,
-    /// What it speaks.
-    pub surface: Surface,
-    /// When it connected, ms since the epoch.
-    pub connected_at: i64,
-}
-
 /// A user's presence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PresenceOf {
-    /// `online`, `away`, `busy` or `offline`.
+    /// `online` or `offline`.
     pub status: &'static str,
     /// When the user was last seen, ms since the epoch: now while online, `None` when never.
     pub last_seen: Option<i64>,
     /// The user's live sessions, oldest first.
     pub sessions: Vec<LiveSession>,
-}
-
-/// What a limit shared between connections is counted by.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum LimitKey {
-    /// Connections of an address on a surface.
-    Connect(Surface, IpAddr),
-    /// HTTP requests made with an API key, by the key's name.
-    ApiKey(Arc<str>),
-    /// HTTP requests of an address that shows no valid key.
-    Address(IpAddr),
 }
 
 /// Whether the hub can be given work.
@@ -99,88 +92,237 @@ pub enum Readiness {
     Ready,
     /// It is going away.
     Draining,
-    /// A central actor died; the hub drains and ends with a failure.
+    /// A central actor died, and its state with it; the hub drains and ends with a failure.
     Broken(String),
 }
 
-/// The addresses of the central actors, and nothing else of them. Cheap to share.
-#[derive(Debug)]
-pub struct Hub {}
+/// The addresses of the central actors. Shared by all workers.
+pub struct Hub {
+    settings: Settings,
+    rooms: Rooms,
+    presence: Mailbox<Presence>,
+    limits: Mailbox<RateLimit>,
+    registry: Arc<Registry>,
+    authenticator: Arc<dyn Authenticator>,
+    stats: Arc<Stats>,
+    workers_started: AtomicUsize,
+    pulses: Box<[OnceLock<PulseAddr>]>,
+    draining: AtomicBool,
+    broken: OnceLock<String>,
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub").field("settings", &self.settings).field("stats", &self.stats).finish_non_exhaustive()
+    }
+}
 
 impl Hub {
+    /// Starts the actors that live on the calling thread; the workers start theirs by [`crate::worker::Worker::start`].
+    pub fn start(settings: Settings, authenticator: Arc<dyn Authenticator>) -> Arc<Self> {
+        let stats = Arc::new(Stats::default());
+        let clock = settings.clock.clone();
+        let presence = Presence::new(clock.clone(), stats.clone()).start();
+        let limits = RateLimit::new(clock).start();
+        Arc::new(Self {
+            rooms: Rooms::new(Arc::new(Lanes::new(settings.workers))),
+            presence: Mailbox::new("presence", presence, settings.mailbox),
+            limits: Mailbox::new("rate-limit", limits, settings.mailbox),
+            registry: Arc::new(Registry::new(settings.max_connections, stats.clone())),
+            authenticator,
+            stats,
+            workers_started: AtomicUsize::new(0),
+            pulses: (0..settings.workers).map(|_| OnceLock::new()).collect(),
+            draining: AtomicBool::new(false),
+            broken: OnceLock::new(),
+            settings,
+        })
+    }
+
     /// Publishes an event of a backend. `data` is JSON text. `recipients` counts sessions.
     ///
     /// # Errors
-    /// [`crate::fault::Code::Overloaded`] when a queue is full: nothing was accepted.
-    /// [`crate::fault::Code::ShuttingDown`] while draining.
-    pub async fn publish(
-        &self,
-        _target: Target,
-        _event: EventName,
-        _data: Bytes,
-    ) -> Result<Published, Fault> {
-        Err(Fault::internal())
+    /// [`Code::Overloaded`] when a queue is full, [`Code::ShuttingDown`] while draining: nothing was accepted.
+    pub async fn publish(&self, target: Target, event: EventName, data: Bytes) -> Result<Published, Fault> {
+        self.accepting()?;
+        let (room, topic) = match target {
+            Target::Everybody => (RoomName::everybody(), None),
+            Target::User(user) => (RoomName::of_user(&user), None),
+            Target::Room(room) => (room.clone(), Some(room)),
+        };
+        let event = Event { name: event, topic, data, timestamp: self.clock().now_ms(), offset: None };
+        let published = self.rooms.publish(room, event, None).inspect_err(|fault| self.count(fault))?;
+        published.await.map_err(|_| Fault::internal())
     }
 
-    /// Closes every session of the user with 4403 and says how many there were.
-    pub fn disconnect(&self, _user: &UserId) -> usize {
-        0
+    /// Ends every session of the user with 4403, after what was delivered to it, and says how many there were.
+    pub fn disconnect(&self, user: &UserId) -> usize {
+        let sessions = self.registry.sessions_of(user);
+        for session in &sessions {
+            self.rooms.close(session.place, Close::Kicked);
+        }
+        sessions.len()
     }
 
     /// The rooms with members, by name; the hub's own rooms are left out.
     ///
     /// # Errors
-    /// As [`Hub::publish`].
-    pub async fn rooms(&self) -> Result<Vec<RoomSummary>, Fault> {
-        Err(Fault::internal())
+    /// [`Code::Overloaded`] when a queue is full.
+    pub async fn rooms_list(&self) -> Result<Vec<RoomSummary>, Fault> {
+        self.rooms.list().await.inspect_err(|fault| self.count(fault))
     }
 
     /// The members of a room, by user id; empty when there is no such room.
     ///
     /// # Errors
-    /// As [`Hub::publish`].
-    pub async fn members(&self, _room: &RoomName) -> Result<Vec<RoomMember>, Fault> {
-        Err(Fault::internal())
+    /// [`Code::Overloaded`] when a queue is full.
+    pub async fn members(&self, room: &RoomName) -> Result<Vec<RoomMember>, Fault> {
+        self.rooms.members(room.clone()).await.inspect_err(|fault| self.count(fault))
     }
 
     /// A user's presence.
     ///
     /// # Errors
-    /// As [`Hub::publish`].
-    pub async fn presence(&self, _user: &UserId) -> Result<PresenceOf, Fault> {
-        Err(Fault::internal())
+    /// [`Code::Overloaded`] when a queue is full.
+    pub async fn presence(&self, user: &UserId) -> Result<PresenceOf, Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.presence
+            .post(LastSeen { user: user.clone(), reply })
+            .map_err(|Full(_)| Fault::overloaded())
+            .inspect_err(|fault| self.count(fault))?;
+        let last_seen = answer.await.map_err(|_| Fault::internal())?;
+        let sessions = self.registry.sessions_of(user);
+        let status = if sessions.is_empty() { "offline" } else { "online" };
+        Ok(PresenceOf { status, last_seen, sessions })
     }
 
     /// Counts one event under `key` against `per_minute` (0: no limit).
     ///
     /// # Errors
-    /// [`crate::fault::Code::RateLimited`] with the seconds to wait.
-    pub async fn admit(&self, _key: LimitKey, _per_minute: u32) -> Result<(), Fault> {
-        Err(Fault::internal())
+    /// [`Code::RateLimited`] with the seconds to wait, [`Code::Overloaded`] when the queue is full.
+    pub async fn admit(&self, key: LimitKey, per_minute: u32) -> Result<(), Fault> {
+        if per_minute == 0 {
+            return Ok(());
+        }
+        let (reply, verdict) = oneshot::channel();
+        self.limits
+            .post(Admit { key, per_minute, reply })
+            .map_err(|Full(_)| Fault::overloaded())
+            .inspect_err(|fault| self.count(fault))?;
+        verdict.await.map_err(|_| Fault::internal())?.map_err(|seconds| {
+            self.stats.rate_limited.add(1);
+            Fault::rate_limited(seconds)
+        })
     }
 
-    /// The hub's counters.
-    pub fn stats(&self) -> &Stats {
-        unreachable!()
+    /// Whether new work is taken.
+    ///
+    /// # Errors
+    /// [`Code::ShuttingDown`] while draining.
+    pub fn accepting(&self) -> Result<(), Fault> {
+        if self.draining.load(Ordering::Acquire) {
+            return Err(Fault { retry_after: Some(1), ..Fault::new(Code::ShuttingDown, "The hub is going away") });
+        }
+        Ok(())
     }
 
-    /// Sessions that may be connected at once.
-    pub fn max_connections(&self) -> usize {
-        0
+    /// Stops taking work, sees all that was accepted into the outboxes, and ends every session with 1001 behind it.
+    pub async fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.rooms.flush().await;
+        self.rooms.close_all(Close::GoingAway);
+    }
+
+    /// The first central actor that is found dead, by name. From then on the hub is broken.
+    pub fn find_dead(&self) -> Option<&str> {
+        if let Some(dead) = self.broken.get() {
+            return Some(dead);
+        }
+        let dead = self.mailboxes().find(|(_, _, alive)| !alive).map(|(name, _, _)| name.to_owned());
+        let pulse = self.pulses.iter().position(|pulse| pulse.get().is_some_and(|pulse| !pulse.connected()));
+        let dead = dead.or_else(|| pulse.map(|number| format!("pulse-{number}")))?;
+        Some(self.broken.get_or_init(|| dead))
     }
 
     /// Whether the hub can be given work.
     pub fn readiness(&self) -> Readiness {
-        Readiness::Ready
+        match self.find_dead() {
+            Some(dead) => Readiness::Broken(dead.to_owned()),
+            None if self.draining.load(Ordering::Acquire) => Readiness::Draining,
+            None => Readiness::Ready,
+        }
     }
 
     /// Names of the central actors' mailboxes and how many messages wait in each.
     pub fn mailbox_depths(&self) -> Vec<(String, usize)> {
-        Vec::new()
+        self.mailboxes().map(|(name, depth, _)| (name.to_owned(), depth)).collect()
+    }
+
+    fn mailboxes(&self) -> impl Iterator<Item = (&str, usize, bool)> {
+        let own = [
+            (self.presence.name(), self.presence.depth(), self.presence.is_alive()),
+            (self.limits.name(), self.limits.depth(), self.limits.is_alive()),
+        ];
+        own.into_iter().chain(self.rooms.mailboxes())
+    }
+
+    fn count(&self, fault: &Fault) {
+        if fault.code == Code::Overloaded {
+            self.stats.overloads.add(1);
+        }
+    }
+
+    /// The hub's counters.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    pub(crate) fn stats_shared(&self) -> Arc<Stats> {
+        self.stats.clone()
+    }
+
+    /// What the hub was told when it started.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Sessions that may be connected at once.
+    pub fn max_connections(&self) -> usize {
+        self.registry.capacity()
     }
 
     /// The hub's clock.
     pub fn clock(&self) -> &Clock {
-        unreachable!()
+        &self.settings.clock
+    }
+
+    /// The way to the rooms.
+    pub fn rooms(&self) -> &Rooms {
+        &self.rooms
+    }
+
+    /// The table of live sessions.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    pub(crate) fn presence_mailbox(&self) -> &Mailbox<Presence> {
+        &self.presence
+    }
+
+    pub(crate) fn authenticator(&self) -> &Arc<dyn Authenticator> {
+        &self.authenticator
+    }
+
+    /// The number of the next worker to start.
+    pub(crate) fn next_worker(&self) -> Option<usize> {
+        let number = self.workers_started.fetch_add(1, Ordering::Relaxed);
+        (number < self.settings.workers).then_some(number)
+    }
+
+    pub(crate) fn watch_pulse(&self, number: usize, pulse: PulseAddr) {
+        if let Some(slot) = self.pulses.get(number) {
+            let _ = slot.set(pulse);
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::fault::{Code, Fault};
+use crate::fault::Fault;
 
 /// Longest room name and user id, in characters.
 pub const NAME_MAX: usize = 200;
@@ -95,7 +95,7 @@ impl RoomName {
     /// Parses a room name that came in as `field`.
     ///
     /// # Errors
-    /// [`Code::InvalidRequest`] naming the field when the name is empty, too long or not printable.
+    /// [`crate::fault::Code::InvalidRequest`] naming the field when the name is empty, too long or not printable.
     pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
         checked(text, field, NAME_MAX).map(Self)
     }
@@ -128,7 +128,7 @@ impl UserId {
     /// Parses a user id that came in as `field`.
     ///
     /// # Errors
-    /// [`Code::InvalidRequest`] naming the field when the id is empty, longer than fits a room name, or not printable.
+    /// [`crate::fault::Code::InvalidRequest`] naming the field when the id is empty, longer than fits a room name, or not printable.
     pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
         // `user:` and the id make a room name together.
         checked(text, field, NAME_MAX - "user:".len()).map(Self)
@@ -188,7 +188,7 @@ impl EventName {
     /// Parses an event name that came in as `field`.
     ///
     /// # Errors
-    /// [`Code::InvalidRequest`] naming the field when the name is empty, too long or not printable.
+    /// [`crate::fault::Code::InvalidRequest`] naming the field when the name is empty, too long or not printable.
     pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
         checked(text, field, EVENT_NAME_MAX).map(Self)
     }
@@ -254,6 +254,7 @@ impl Serialize for MessageId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::Code;
 
     #[test]
     fn a_room_name_has_1_to_200_printable_characters() {

@@ -1,0 +1,45 @@
+//! Why a session ends, as codes with their words.
+
+/// The reason the hub gives when it ends a session: the close code of the raw surface and its words (RFC 6455
+/// section 7.4; 4000 to 4999 are the application's own).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Close {
+    /// The hub is going away; come back.
+    GoingAway,
+    /// The client did not read what it was sent.
+    SlowConsumer,
+    /// The token expired.
+    TokenExpired,
+    /// Disconnected by the application.
+    Kicked,
+    /// Nothing was heard for `server.client_timeout_secs`.
+    NoHeartbeat,
+    /// More than ten times its limit in a minute.
+    Limit,
+}
+
+impl Close {
+    /// The close code.
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::GoingAway => 1001,
+            Self::SlowConsumer => 1008,
+            Self::TokenExpired => 4401,
+            Self::Kicked => 4403,
+            Self::NoHeartbeat => 4408,
+            Self::Limit => 4429,
+        }
+    }
+
+    /// The words beside the code, at most 123 bytes.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::GoingAway => "server going away",
+            Self::SlowConsumer => "slow consumer",
+            Self::TokenExpired => "token expired",
+            Self::Kicked => "disconnected by the application",
+            Self::NoHeartbeat => "no heartbeat",
+            Self::Limit => "too many messages",
+        }
+    }
+}

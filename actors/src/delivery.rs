@@ -1,0 +1,67 @@
+//! A message on its way out: serialised once, framed at most once per wire, shared by all who get it.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+use crate::fault::Fault;
+use crate::ids::{EventName, RoomName};
+
+/// An event that goes to members, as published and numbered.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The event's name on the wire.
+    pub name: EventName,
+    /// The room it was published to; `None` for what goes to a user or to everybody.
+    pub topic: Option<RoomName>,
+    /// Its data, JSON text.
+    pub data: Bytes,
+    /// When it was accepted, ms since the epoch.
+    pub timestamp: i64,
+    /// Its number in the room's history, where the room keeps one.
+    pub offset: Option<u64>,
+}
+
+/// What a client named its request by; it comes back as it came. Raw: the JSON text of `id`. Socket.IO: the ack's number.
+pub type Correlation = Option<Bytes>;
+
+/// How many wires there can be: each has a slot in a delivery's frames.
+pub const WIRES: usize = 4;
+
+/// A wire format: turns what the hub says into the bytes that one kind of client reads.
+pub trait Wire: Send + Sync + fmt::Debug {
+    /// Which slot of a delivery's frames is this wire's, below [`WIRES`].
+    fn slot(&self) -> usize;
+
+    /// The bytes of an event for members.
+    fn event(&self, event: &Event) -> Bytes;
+
+    /// The bytes of the hub's answer `name` with the JSON text `data`, made at `timestamp` (ms since the epoch).
+    fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, timestamp: i64) -> Bytes;
+
+    /// The bytes of a refusal.
+    fn refusal(&self, fault: &Fault, correlation: &Correlation, timestamp: i64) -> Bytes;
+}
+
+/// An event and its frames, one for each wire that asked for it.
+#[derive(Debug)]
+pub struct Delivery {
+    event: Event,
+    frames: [OnceLock<Bytes>; WIRES],
+}
+
+impl Delivery {
+    /// An event that nobody has framed yet.
+    pub fn new(event: Event) -> Self {
+        Self { event, frames: [const { OnceLock::new() }; WIRES] }
+    }
+
+    /// The event's bytes on `wire`; framed by the first who asks, on any worker.
+    pub fn frame(&self, wire: &dyn Wire) -> Bytes {
+        match self.frames.get(wire.slot()) {
+            Some(slot) => slot.get_or_init(|| wire.event(&self.event)).clone(),
+            None => wire.event(&self.event),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! JSON that passes through unread, and bad JSON turned into a fault that names the field.
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use crate::fault::Fault;
+
+/// How deep arrays and objects may nest in what a caller sends. Members parse with recursive parsers; this keeps a
+/// stranger from overflowing their stacks.
+pub const DEPTH_MAX: usize = 128;
+
+/// Any JSON value, kept as the text it came as, so that it leaves as it came.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct Json(Box<RawValue>);
+
+impl Json {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl schemars::JsonSchema for Json {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Json".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        true.into()
+    }
+}
+
+/// Any JSON number, kept as the text it came as: `1e3` goes back as `1e3`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct Number(Box<RawValue>);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Box::<RawValue>::deserialize(deserializer)?;
+        match value.get().as_bytes() {
+            [b'-' | b'0'..=b'9', ..] => Ok(Self(value)),
+            _ => Err(serde::de::Error::custom("expected a number")),
+        }
+    }
+}
+
+impl schemars::JsonSchema for Number {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Number".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "number" })
+    }
+}
+
+/// Reads `data` as a `T`.
+///
+/// # Errors
+/// [`crate::fault::Code::InvalidRequest`] naming the offending field by its path in `data`.
+pub fn parse<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, Fault> {
+    // The path costs; it is looked for only when there is something to blame.
+    serde_json::from_slice(data).or_else(|_| {
+        let mut reader = serde_json::Deserializer::from_slice(data);
+        serde_path_to_error::deserialize(&mut reader).map_err(|error| blame(&error))
+    })
+}
+
+/// Serialises what the hub made itself.
+pub fn encode<T: Serialize>(value: &T) -> Bytes {
+    // Only a map with keys that are no strings can fail, and no event has one; the empty object keeps a client whole.
+    Bytes::from(serde_json::to_vec(value).unwrap_or_else(|error| {
+        log::error!("an event could not be serialised: {error}");
+        b"{}".to_vec()
+    }))
+}
+
+/// Whether arrays and objects nest at most [`DEPTH_MAX`] deep in the JSON `text`.
+pub fn is_shallow(text: &[u8]) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for &byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                if depth > DEPTH_MAX {
+                    return false;
+                }
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    true
+}
+
+/// Says in the caller's words what is wrong and where.
+fn blame(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
+    let full = error.inner().to_string();
+    let sentence = full.split(" at line ").next().unwrap_or(&full).to_owned();
+    let path = error.path().to_string();
+    let missing = sentence.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let field = match (path.as_str(), missing) {
+        (".", Some(name)) => name.to_owned(),
+        (path, Some(name)) => format!("{path}.{name}"),
+        (".", None) => String::new(),
+        (path, None) => path.to_owned(),
+    };
+    if field.is_empty() {
+        return Fault::field("data", format!("`data`: {sentence}"));
+    }
+    let message = match missing {
+        Some(_) => format!("`{field}` is missing"),
+        None => format!("`{field}`: {sentence}"),
+    };
+    Fault::field(field, message)
+}
+
+/// Reads a whole value of a type that borrows nothing.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_owned<T: DeserializeOwned>(data: &[u8]) -> Result<T, Fault> {
+    parse(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Sample {
+        #[serde(rename = "topics")]
+        _topics: Vec<String>,
+        #[serde(rename = "at")]
+        _at: Option<Number>,
+    }
+
+    fn blamed(text: &str) -> (Option<String>, String) {
+        let fault = parse_owned::<Sample>(text.as_bytes()).unwrap_err();
+        (fault.field.clone(), fault.message.into_owned())
+    }
+
+    #[test]
+    fn a_fault_names_the_field_by_its_path() {
+        assert_eq!(blamed("{}"), (Some("topics".into()), "`topics` is missing".into()));
+        assert_eq!(blamed(r#"{"topics":["a",7]}"#).0.as_deref(), Some("topics[1]"));
+        assert_eq!(blamed(r#"{"topics":"a"}"#).0.as_deref(), Some("topics"));
+        assert_eq!(blamed(r#"{"topics":[],"at":"x"}"#).0.as_deref(), Some("at"));
+        assert_eq!(blamed("[]").0.as_deref(), Some("topics"));
+        assert_eq!(blamed("7").0.as_deref(), Some("data"));
+    }
+
+    #[test]
+    fn a_number_goes_back_as_it_came() {
+        for text in ["1", "-0.5", "1e3", "123456789012345678901234567890"] {
+            let number: Number = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&number).unwrap(), text);
+        }
+        for text in ["\"1\"", "null", "[1]", "true"] {
+            assert!(serde_json::from_str::<Number>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_counts_brackets_outside_strings_only() {
+        assert!(is_shallow(format!("{}{}", "[".repeat(128), "]".repeat(128)).as_bytes()));
+        assert!(!is_shallow("[".repeat(129).as_bytes()));
+        assert!(is_shallow(format!("\"{}\\\"{}\"", "[".repeat(200), "{".repeat(200)).as_bytes()));
+    }
+}

@@ -1,0 +1,194 @@
+//! The events of the raw WebSocket: subscribe, broadcast, direct message, and what answers them.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::json::{Json, Number};
+use crate::fault::Code;
+use crate::ids::{MessageId, RoomName, SessionId, UserId};
+
+/// The version of the envelope, told at connect.
+pub const PROTOCOL_VERSION: &str = "1.0";
+
+/// Asks whether the hub is there, and how long it takes.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct Ping {
+    /// Any number; it comes back as it went.
+    pub timestamp: Number,
+}
+
+/// Joins topics. Those that may not be joined are in the answer's `denied`; the others are joined.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct Subscribe {
+    /// Topic names, 1 to 200 printable characters each.
+    pub topics: Vec<String>,
+    /// Where the client's copy of a topic ends.
+    #[serde(default)]
+    pub since: BTreeMap<String, Position>,
+}
+
+/// A place in a topic's history.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub struct Position {
+    /// Changes when the numbering restarts.
+    pub epoch: String,
+    /// The number of the last message before this place.
+    pub offset: u64,
+}
+
+/// Leaves topics. When the answer has come, no message of theirs follows.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct Unsubscribe {
+    /// Topic names.
+    pub topics: Vec<String>,
+}
+
+/// Publishes to a topic: every other member session gets it.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct Broadcast {
+    /// The topic.
+    pub topic: String,
+    /// Any JSON value; members get the same text.
+    pub payload: Json,
+}
+
+/// Sends to every session of one user, also of one's own.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct DirectMessage {
+    /// The user, by a number or a string.
+    pub target_user: UserId,
+    /// Any JSON value; the user gets the same text.
+    pub payload: Json,
+}
+
+/// Shows a fresh token of the same user, before the old one expires.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct Authenticate {
+    /// The token.
+    pub token: String,
+}
+
+/// Answers `Ping`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Pong {
+    /// The number that `Ping` brought.
+    pub timestamp: Number,
+}
+
+/// Says what became of the session: at connect, and in answer to a request that changes it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(tag = "status", content = "details", rename_all = "snake_case")]
+pub enum Status {
+    /// The first message of a connection.
+    Connected {
+        /// The session's id.
+        #[schemars(with = "String")]
+        connection_id: SessionId,
+        /// The hub's time, ms since the epoch.
+        server_time: i64,
+        /// The version of the envelope.
+        protocol_version: &'static str,
+        /// Whose session it is.
+        user: User,
+    },
+    /// Answers `Subscribe`.
+    Subscribed {
+        /// The topics the session is in now, of those asked for.
+        topics: Vec<String>,
+        /// The topics refused, and why.
+        denied: Vec<Denied>,
+        /// Where the topics that keep history stand.
+        positions: BTreeMap<String, Position>,
+        /// Of the topics asked for with `since`: whether all that was missed follows.
+        recovered: BTreeMap<String, bool>,
+    },
+    /// Answers `Unsubscribe`.
+    Unsubscribed {
+        /// The topics the session is not in any more.
+        topics: Vec<String>,
+    },
+    /// Answers `Authenticate`.
+    Authenticated {
+        /// Whose session it is.
+        user: User,
+        /// When the session ends, ms since the epoch; `null` for a token that does not expire.
+        expires_at: Option<i64>,
+    },
+}
+
+/// A user, as raw clients see their own.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct User {
+    /// The user's id.
+    #[schemars(with = "String")]
+    pub id: UserId,
+    /// The name to show.
+    pub name: String,
+    /// The roles held.
+    pub roles: Vec<String>,
+}
+
+/// A topic that was not joined.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Denied {
+    /// The topic as it was asked for.
+    pub topic: String,
+    /// Why.
+    #[schemars(with = "String")]
+    pub code: Code,
+}
+
+/// Says that a message was accepted: it is numbered and on its way to `recipients` sessions.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Ack {
+    /// The message's id, as its receivers see it.
+    #[schemars(with = "String")]
+    pub message_id: MessageId,
+    /// Sessions it goes to.
+    pub recipients: usize,
+}
+
+/// Says that a request was refused.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Error {
+    /// The stable code.
+    #[schemars(with = "String")]
+    pub code: Code,
+    /// A sentence.
+    pub message: Cow<'static, str>,
+    /// The offending `field`, or `retryAfter` in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<serde_json::Value>,
+}
+
+/// A message of a topic, to every member session but the sender's.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Broadcasted {
+    /// The topic.
+    #[schemars(with = "String")]
+    pub topic: RoomName,
+    /// What was published.
+    pub payload: Json,
+    /// Who published it.
+    #[schemars(with = "String")]
+    pub from_user: UserId,
+    /// Its id.
+    #[schemars(with = "String")]
+    pub message_id: MessageId,
+}
+
+/// A message of one user to another.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Directed {
+    /// Who sent it.
+    #[schemars(with = "String")]
+    pub from_user: UserId,
+    /// What was sent.
+    pub payload: Json,
+    /// Its id.
+    #[schemars(with = "String")]
+    pub message_id: MessageId,
+}

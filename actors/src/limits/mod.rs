@@ -1,0 +1,116 @@
+//! Limits that connections share: by address and by API key. A limit of one connection alone lives in its session.
+//!
+//! [`window`] is the pure counting, [`RateLimit`] the actor that keeps one window a key.
+
+pub mod window;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context};
+use ahash::AHashMap;
+use tokio::sync::oneshot;
+
+use self::window::{Verdict, WINDOW_MS, Window};
+use crate::clock::Clock;
+use crate::events::Surface;
+use crate::mailbox::{Receive, receives_posts};
+
+/// Windows kept at once. A stranger with many addresses can fill this; then the windows that have ended go, and if none
+/// has, new keys are refused until one does: who is counted already is not set free.
+pub const WINDOWS_MAX: usize = 200_000;
+
+/// What a limit shared between connections is counted by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum LimitKey {
+    /// Connections of an address on a surface.
+    Connect(Surface, IpAddr),
+    /// HTTP requests made with an API key, by the key's name.
+    ApiKey(Arc<str>),
+    /// HTTP requests of an address that shows no valid key.
+    Address(IpAddr),
+}
+
+/// Counts one event of `key`; the answer is the seconds to wait where it is refused.
+#[derive(Debug)]
+pub struct Admit {
+    /// What is counted.
+    pub key: LimitKey,
+    /// Events a minute; `0` is no limit.
+    pub per_minute: u32,
+    /// The verdict.
+    pub reply: oneshot::Sender<Result<(), u32>>,
+}
+
+/// The actor that counts.
+#[derive(Debug)]
+pub struct RateLimit {
+    windows: AHashMap<LimitKey, Window>,
+    clock: Clock,
+}
+
+impl RateLimit {
+    /// An actor that has counted nothing yet.
+    pub fn new(clock: Clock) -> Self {
+        Self { windows: AHashMap::new(), clock }
+    }
+
+    fn admit(&mut self, key: LimitKey, per_minute: u32) -> Result<(), u32> {
+        let now = self.clock.now_ms();
+        if self.windows.len() >= WINDOWS_MAX && !self.windows.contains_key(&key) {
+            self.sweep();
+            if self.windows.len() >= WINDOWS_MAX {
+                return Err(u32::try_from(WINDOW_MS / 1000).unwrap_or(60));
+            }
+        }
+        match self.windows.entry(key).or_default().count(now, per_minute) {
+            Verdict::Within => Ok(()),
+            Verdict::Over(seconds) => Err(seconds),
+            Verdict::Flood => Err(u32::try_from(WINDOW_MS / 1000).unwrap_or(60)),
+        }
+    }
+
+    fn sweep(&mut self) {
+        let now = self.clock.now_ms();
+        self.windows.retain(|_, window| !window.has_ended(now));
+        let kept = self.windows.len();
+        self.windows.shrink_to(kept * 2);
+    }
+}
+
+impl Actor for RateLimit {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(Duration::from_secs(60), |actor, _| actor.sweep());
+    }
+}
+
+receives_posts!(RateLimit);
+
+impl Receive<Admit> for RateLimit {
+    fn receive(&mut self, admit: Admit, _: &mut Self::Context) {
+        let verdict = if admit.per_minute == 0 { Ok(()) } else { self.admit(admit.key, admit.per_minute) };
+        let _ = admit.reply.send(verdict);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_has_a_window_of_its_own_and_ended_ones_are_swept() {
+        let clock = Clock::manual(1_000);
+        let mut limits = RateLimit::new(clock.clone());
+        let (one, other) = (LimitKey::ApiKey("one".into()), LimitKey::ApiKey("other".into()));
+        assert_eq!(limits.admit(one.clone(), 1), Ok(()));
+        assert_eq!(limits.admit(one.clone(), 1), Err(60));
+        assert_eq!(limits.admit(other, 1), Ok(()));
+        clock.advance(WINDOW_MS);
+        limits.sweep();
+        assert!(limits.windows.is_empty());
+        assert_eq!(limits.admit(one, 1), Ok(()));
+    }
+}

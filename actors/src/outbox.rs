@@ -1,0 +1,234 @@
+//! What waits to be written to one client: frames already encoded, bounded in bytes and in number.
+//!
+//! Touched only on its own worker's thread, so it needs no lock. It knows no socket: a pipe takes from the front, or a
+//! polling request does. What does not fit is never kept; the session is closed as a slow consumer instead.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+/// How much one outbox may hold. An empty outbox takes any one frame, so the most it ever holds is `bytes` and one
+/// message more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// Bytes of frames.
+    pub bytes: usize,
+    /// Frames.
+    pub frames: usize,
+}
+
+/// A frame's bytes, shared by the outboxes of one worker without an atomic.
+pub type Frame = Rc<Bytes>;
+
+/// What became of a frame that was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    /// It waits to be written.
+    Taken,
+    /// It did not fit: the outbox gave up all it held (`dropped` frames, this one included) and takes no more.
+    Overflowed {
+        /// Frames that will not be written.
+        dropped: usize,
+    },
+    /// The outbox takes nothing any more.
+    Closed,
+}
+
+/// Capacity a drained queue may keep, in frames.
+const KEPT_CAPACITY: usize = 8;
+
+/// The frames for one client.
+#[derive(Debug)]
+pub struct Outbox {
+    bound: Bound,
+    /// Ready to be written, in order.
+    ready: VecDeque<Frame>,
+    /// Bytes of the first ready frame that are written already.
+    written: usize,
+    /// Deliveries that wait for an answer to go first.
+    held: VecDeque<Frame>,
+    /// How many answers deliveries wait for.
+    holds: u32,
+    /// Bytes in `ready` and `held`, what is written already included.
+    bytes: usize,
+    closed: bool,
+}
+
+impl Outbox {
+    /// An empty outbox.
+    pub fn new(bound: Bound) -> Self {
+        Self { bound, ready: VecDeque::new(), written: 0, held: VecDeque::new(), holds: 0, bytes: 0, closed: false }
+    }
+
+    /// Offers a delivery. It waits behind the answers that [`Outbox::hold`] promised.
+    pub fn deliver(&mut self, frame: Frame) -> Offer {
+        if self.holds == 0 { self.answer(frame) } else { self.offer(frame, true) }
+    }
+
+    /// Offers an answer, which no hold keeps back.
+    pub fn answer(&mut self, frame: Frame) -> Offer {
+        self.offer(frame, false)
+    }
+
+    fn offer(&mut self, frame: Frame, hold: bool) -> Offer {
+        if self.closed {
+            return Offer::Closed;
+        }
+        let waiting = self.ready.len() + self.held.len();
+        if waiting > 0 && (self.bytes + frame.len() > self.bound.bytes || waiting >= self.bound.frames) {
+            return Offer::Overflowed { dropped: self.give_up() + 1 };
+        }
+        self.bytes += frame.len();
+        if hold { self.held.push_back(frame) } else { self.ready.push_back(frame) }
+        Offer::Taken
+    }
+
+    /// Keeps deliveries back until [`Outbox::release`]: a joined room's messages come after the answer to the join.
+    pub fn hold(&mut self) {
+        self.holds += 1;
+    }
+
+    /// Lets deliveries go on, unless another hold stands.
+    pub fn release(&mut self) {
+        self.holds = self.holds.saturating_sub(1);
+        if self.holds == 0 {
+            self.ready.append(&mut self.held);
+            self.held.shrink_to(0);
+        }
+    }
+
+    /// Takes no more frames; what is ready is still written. Held deliveries follow it: nobody will release them now.
+    pub fn close(&mut self) {
+        self.closed = true;
+        self.holds = 0;
+        self.ready.append(&mut self.held);
+    }
+
+    /// Gives up what is not written, but for a frame that is half on the wire, and closes. Says how many frames went.
+    fn give_up(&mut self) -> usize {
+        let keep = usize::from(self.written > 0);
+        let dropped = self.ready.len() - keep + self.held.len();
+        self.ready.truncate(keep);
+        self.ready.shrink_to(keep);
+        self.held = VecDeque::new();
+        self.bytes = self.ready.front().map_or(0, |frame| frame.len());
+        self.closed = true;
+        dropped
+    }
+
+    /// Whether nothing is ready to be written.
+    pub fn is_empty(&self) -> bool {
+        self.ready.is_empty()
+    }
+
+    /// Whether it takes no more.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Bytes not yet written.
+    pub fn bytes(&self) -> usize {
+        self.bytes - self.written
+    }
+
+    /// What is to be written next: the rest of the first frame, then whole frames.
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+        let mut skip = self.written;
+        self.ready.iter().map(move |frame| &frame[std::mem::take(&mut skip)..])
+    }
+
+    /// Notes that `written` bytes of [`Outbox::slices`] are gone.
+    pub fn advance(&mut self, mut written: usize) {
+        while let Some(front) = self.ready.front() {
+            let left = front.len() - self.written;
+            if written < left {
+                self.written += written;
+                return;
+            }
+            written -= left;
+            self.bytes -= front.len();
+            self.written = 0;
+            self.ready.pop_front();
+        }
+        if self.ready.capacity() > KEPT_CAPACITY {
+            self.ready.shrink_to(KEPT_CAPACITY);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(text: &str) -> Frame {
+        Rc::new(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    fn waiting(outbox: &Outbox) -> String {
+        outbox.slices().map(|slice| String::from_utf8_lossy(slice).into_owned()).collect::<Vec<_>>().join("|")
+    }
+
+    fn outbox(bytes: usize, frames: usize) -> Outbox {
+        Outbox::new(Bound { bytes, frames })
+    }
+
+    #[test]
+    fn frames_leave_in_order_and_in_parts() {
+        let mut outbox = outbox(100, 100);
+        for text in ["abc", "de", "f"] {
+            assert_eq!(outbox.deliver(frame(text)), Offer::Taken);
+        }
+        outbox.advance(4);
+        assert_eq!(waiting(&outbox), "e|f");
+        assert_eq!(outbox.bytes(), 2);
+        outbox.advance(2);
+        assert!(outbox.is_empty());
+        assert_eq!(outbox.bytes(), 0);
+    }
+
+    #[test]
+    fn an_overflow_keeps_only_the_frame_that_is_half_written() {
+        let mut outbox = outbox(10, 100);
+        outbox.deliver(frame("12345"));
+        outbox.deliver(frame("6789"));
+        outbox.advance(2);
+        assert_eq!(outbox.deliver(frame("abc")), Offer::Overflowed { dropped: 2 });
+        assert_eq!(waiting(&outbox), "345");
+        assert_eq!(outbox.deliver(frame("x")), Offer::Closed);
+    }
+
+    #[test]
+    fn the_number_of_frames_is_bounded_too_and_one_large_frame_always_fits() {
+        let mut outbox = outbox(10, 2);
+        assert_eq!(outbox.deliver(frame("a frame of more than ten bytes")), Offer::Taken);
+        assert_eq!(outbox.deliver(frame("x")), Offer::Overflowed { dropped: 2 });
+
+        let mut outbox = self::outbox(1000, 2);
+        outbox.deliver(frame("1"));
+        outbox.deliver(frame("2"));
+        assert_eq!(outbox.deliver(frame("3")), Offer::Overflowed { dropped: 3 });
+    }
+
+    #[test]
+    fn deliveries_wait_for_the_answer_that_a_hold_promised() {
+        let mut outbox = outbox(100, 100);
+        outbox.deliver(frame("before"));
+        outbox.hold();
+        outbox.deliver(frame("live"));
+        outbox.answer(frame("status"));
+        assert_eq!(waiting(&outbox), "before|status");
+        outbox.release();
+        assert_eq!(waiting(&outbox), "before|status|live");
+    }
+
+    #[test]
+    fn a_closed_outbox_lets_go_what_it_held() {
+        let mut outbox = outbox(100, 100);
+        outbox.hold();
+        outbox.deliver(frame("live"));
+        outbox.close();
+        assert_eq!(waiting(&outbox), "live");
+        assert_eq!(outbox.answer(frame("late")), Offer::Closed);
+    }
+}

@@ -1,0 +1,176 @@
+//! Who is online. A user is online from the first session to the end of the last, all surfaces counted together.
+//!
+//! [`Roll`] is the pure counting, [`Presence`] the actor that keeps it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use actix::{Actor, Context};
+use ahash::AHashMap;
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+use crate::ids::UserId;
+use crate::mailbox::{Receive, receives_posts};
+use crate::stats::Stats;
+
+/// Users who went offline and whose last sight is remembered; the longest gone are forgotten first.
+pub const REMEMBERED_MAX: usize = 10_000;
+
+/// A session of the user began.
+#[derive(Debug)]
+pub struct Arrived(pub UserId);
+
+/// A session of the user ended.
+#[derive(Debug)]
+pub struct Departed(pub UserId);
+
+/// Asks when a user was last seen, ms since the epoch: now while online, `None` when not remembered.
+#[derive(Debug)]
+pub struct LastSeen {
+    /// The user.
+    pub user: UserId,
+    /// The answer.
+    pub reply: oneshot::Sender<Option<i64>>,
+}
+
+/// A user's first session began or the last one ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// The first began.
+    Online,
+    /// The last ended.
+    Offline,
+}
+
+/// Sessions counted by user.
+#[derive(Debug, Default)]
+pub struct Roll {
+    online: AHashMap<UserId, u32>,
+    /// Last sight of users who are offline, and the order in which they went.
+    gone: AHashMap<UserId, i64>,
+    order: VecDeque<(UserId, i64)>,
+}
+
+impl Roll {
+    /// Counts a session that began.
+    pub fn arrive(&mut self, user: UserId) -> Option<Edge> {
+        self.gone.remove(&user);
+        let sessions = self.online.entry(user).or_insert(0);
+        *sessions += 1;
+        (*sessions == 1).then_some(Edge::Online)
+    }
+
+    /// Counts a session that ended at `now`.
+    pub fn depart(&mut self, user: UserId, now: i64) -> Option<Edge> {
+        let sessions = self.online.get_mut(&user)?;
+        *sessions -= 1;
+        if *sessions > 0 {
+            return None;
+        }
+        self.online.remove(&user);
+        self.gone.insert(user.clone(), now);
+        self.order.push_back((user, now));
+        while self.order.len() > REMEMBERED_MAX {
+            if let Some((user, at)) = self.order.pop_front()
+                && self.gone.get(&user) == Some(&at)
+            {
+                self.gone.remove(&user);
+            }
+        }
+        Some(Edge::Offline)
+    }
+
+    /// When the user was last seen: `now` while online.
+    pub fn last_seen(&self, user: &UserId, now: i64) -> Option<i64> {
+        if self.online.contains_key(user) { Some(now) } else { self.gone.get(user).copied() }
+    }
+
+    /// Users online.
+    pub fn users(&self) -> usize {
+        self.online.len()
+    }
+}
+
+/// The actor that keeps the roll.
+#[derive(Debug)]
+pub struct Presence {
+    roll: Roll,
+    clock: Clock,
+    stats: Arc<Stats>,
+}
+
+impl Presence {
+    /// An actor that knows nobody yet.
+    pub fn new(clock: Clock, stats: Arc<Stats>) -> Self {
+        Self { roll: Roll::default(), clock, stats }
+    }
+
+    fn note(&self, edge: Option<Edge>) {
+        match edge {
+            Some(Edge::Online) => self.stats.users.add(1),
+            Some(Edge::Offline) => self.stats.users.sub(1),
+            None => {}
+        }
+    }
+}
+
+impl Actor for Presence {
+    type Context = Context<Self>;
+}
+
+receives_posts!(Presence);
+
+impl Receive<Arrived> for Presence {
+    fn receive(&mut self, Arrived(user): Arrived, _: &mut Self::Context) {
+        let edge = self.roll.arrive(user);
+        self.note(edge);
+    }
+}
+
+impl Receive<Departed> for Presence {
+    fn receive(&mut self, Departed(user): Departed, _: &mut Self::Context) {
+        let edge = self.roll.depart(user, self.clock.now_ms());
+        self.note(edge);
+    }
+}
+
+impl Receive<LastSeen> for Presence {
+    fn receive(&mut self, query: LastSeen, _: &mut Self::Context) {
+        let _ = query.reply.send(self.roll.last_seen(&query.user, self.clock.now_ms()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(id: &str) -> UserId {
+        UserId::parse(id, "user").unwrap()
+    }
+
+    #[test]
+    fn a_user_is_online_from_the_first_session_to_the_end_of_the_last() {
+        let mut roll = Roll::default();
+        assert_eq!(roll.arrive(user("a")), Some(Edge::Online));
+        assert_eq!(roll.arrive(user("a")), None);
+        assert_eq!(roll.depart(user("a"), 5), None);
+        assert_eq!(roll.last_seen(&user("a"), 6), Some(6));
+        assert_eq!(roll.depart(user("a"), 7), Some(Edge::Offline));
+        assert_eq!(roll.last_seen(&user("a"), 9), Some(7));
+        assert_eq!(roll.users(), 0);
+        assert_eq!(roll.depart(user("a"), 9), None);
+    }
+
+    #[test]
+    fn the_longest_gone_are_forgotten_first() {
+        let mut roll = Roll::default();
+        for number in 0..=REMEMBERED_MAX {
+            let user = user(&number.to_string());
+            roll.arrive(user.clone());
+            roll.depart(user, 1);
+        }
+        assert_eq!(roll.last_seen(&user("0"), 9), None);
+        assert_eq!(roll.last_seen(&user("1"), 9), Some(1));
+    }
+}

@@ -1,0 +1,146 @@
+//! A worker's own members of every room. Appends each delivery to their outboxes: no mailbox message, no wake-up and no
+//! encoding a member.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::{Actor, Context};
+use ahash::{AHashMap, RandomState};
+use indexmap::IndexMap;
+use tokio::sync::oneshot;
+
+use crate::close::Close;
+use crate::delivery::{Delivery, WIRES};
+use crate::ids::RoomName;
+use crate::mailbox::{Receive, receives_posts};
+use crate::outbox::Frame;
+use crate::seat::{Seat, SeatKey, Seats};
+
+/// A seat of this worker is a member from here on.
+#[derive(Debug)]
+pub(crate) struct Enrol {
+    pub(crate) room: RoomName,
+    pub(crate) seat: SeatKey,
+    pub(crate) done: Option<oneshot::Sender<()>>,
+}
+
+/// A seat of this worker is no member any more.
+#[derive(Debug)]
+pub(crate) struct Withdraw {
+    pub(crate) room: RoomName,
+    pub(crate) seat: SeatKey,
+    pub(crate) done: Option<oneshot::Sender<()>>,
+}
+
+/// A message for all members on this worker but one.
+#[derive(Debug)]
+pub(crate) struct Deliver {
+    pub(crate) room: RoomName,
+    pub(crate) delivery: Arc<Delivery>,
+    pub(crate) except: Option<SeatKey>,
+}
+
+/// Answers when everything posted before is done.
+#[derive(Debug)]
+pub(crate) struct Barrier(pub(crate) oneshot::Sender<()>);
+
+/// Ends the session on one seat of this worker.
+#[derive(Debug)]
+pub(crate) struct CloseSeat {
+    pub(crate) seat: SeatKey,
+    pub(crate) close: Close,
+}
+
+/// Ends every session of this worker, once it answered what it owes.
+#[derive(Debug)]
+pub(crate) struct CloseAll(pub(crate) Close);
+
+type Members = IndexMap<SeatKey, Rc<Seat>, RandomState>;
+
+/// The actor that hands deliveries to a worker's members.
+#[derive(Debug)]
+pub struct Fanout {
+    seats: Rc<Seats>,
+    rooms: AHashMap<RoomName, Members>,
+}
+
+impl Fanout {
+    /// A fan-out for the seats of its worker.
+    pub fn new(seats: Rc<Seats>) -> Self {
+        Self { seats, rooms: AHashMap::new() }
+    }
+}
+
+impl Actor for Fanout {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // Its `Mailbox` keeps the bound.
+        ctx.set_mailbox_capacity(0);
+    }
+}
+
+receives_posts!(Fanout);
+
+impl Receive<Enrol> for Fanout {
+    fn receive(&mut self, enrol: Enrol, _: &mut Self::Context) {
+        // A session that ended meanwhile has sent its withdrawal already.
+        if let Some(seat) = self.seats.get(enrol.seat) {
+            self.rooms.entry(enrol.room).or_default().insert(enrol.seat, seat);
+        }
+        if let Some(done) = enrol.done {
+            let _ = done.send(());
+        }
+    }
+}
+
+impl Receive<Withdraw> for Fanout {
+    fn receive(&mut self, withdraw: Withdraw, _: &mut Self::Context) {
+        if let Some(members) = self.rooms.get_mut(&withdraw.room) {
+            members.swap_remove(&withdraw.seat);
+            if members.is_empty() {
+                self.rooms.remove(&withdraw.room);
+            }
+        }
+        if let Some(done) = withdraw.done {
+            let _ = done.send(());
+        }
+    }
+}
+
+impl Receive<Deliver> for Fanout {
+    fn receive(&mut self, deliver: Deliver, _: &mut Self::Context) {
+        let Some(members) = self.rooms.get(&deliver.room) else { return };
+        let mut frames: [Option<Frame>; WIRES] = Default::default();
+        for (&key, seat) in members {
+            if deliver.except == Some(key) {
+                continue;
+            }
+            let wire = seat.wire();
+            if let Some(slot) = frames.get_mut(wire.slot()) {
+                let frame = slot.get_or_insert_with(|| Rc::new(deliver.delivery.frame(wire)));
+                seat.deliver(frame.clone());
+            }
+        }
+    }
+}
+
+impl Receive<Barrier> for Fanout {
+    fn receive(&mut self, Barrier(done): Barrier, _: &mut Self::Context) {
+        let _ = done.send(());
+    }
+}
+
+impl Receive<CloseSeat> for Fanout {
+    fn receive(&mut self, message: CloseSeat, _: &mut Self::Context) {
+        if let Some(seat) = self.seats.get(message.seat) {
+            seat.close(message.close);
+        }
+    }
+}
+
+impl Receive<CloseAll> for Fanout {
+    fn receive(&mut self, CloseAll(close): CloseAll, _: &mut Self::Context) {
+        self.seats.for_each(|seat| seat.close_when_settled(close));
+    }
+}

@@ -1,0 +1,218 @@
+//! Rooms: who is in, and what goes to whom in which order.
+//!
+//! A room belongs to one [`shard`], by the hash of its name. The shard numbers what is published and hands it once to
+//! the [`fanout`] of each worker that has members. [`rules`] say who may. [`Rooms`] is the way in for all others.
+
+pub mod fanout;
+pub mod rules;
+pub mod shard;
+
+use std::sync::{Arc, OnceLock};
+
+use ahash::RandomState;
+use tokio::sync::oneshot;
+
+use self::fanout::{Barrier, CloseAll, CloseSeat, Fanout};
+use self::shard::{Flush, Join, Leave, List, Members, Publish, RoomShard};
+use crate::close::Close;
+use crate::delivery::Event;
+use crate::fault::Fault;
+use crate::ids::{RoomName, UserId};
+use crate::mailbox::{Full, Mailbox};
+use crate::seat::Place;
+
+/// What became of a published message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// Sessions it was handed to.
+    pub recipients: usize,
+}
+
+/// A room in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomSummary {
+    /// Its name.
+    pub room: RoomName,
+    /// Member sessions.
+    pub sessions: usize,
+    /// Distinct users among them.
+    pub users: usize,
+}
+
+/// A member of a room: a user and how many of the user's sessions are in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomMember {
+    /// The user.
+    pub user: UserId,
+    /// Sessions of the user in the room.
+    pub sessions: usize,
+}
+
+/// The central actors that live on a worker's thread: a share of the rooms, and the fan-out to its members. They live
+/// there, not on threads of their own, because a wake-up across threads costs as much as a write.
+#[derive(Debug)]
+struct Lane {
+    shard: OnceLock<Mailbox<RoomShard>>,
+    fanout: OnceLock<Mailbox<Fanout>>,
+}
+
+/// The lanes of all workers. A worker fills its own as it starts; the server accepts connections when all have.
+#[derive(Debug)]
+pub(crate) struct Lanes(Box<[Lane]>);
+
+impl Lanes {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self((0..workers).map(|_| Lane { shard: OnceLock::new(), fanout: OnceLock::new() }).collect())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn fanout(&self, worker: usize) -> Option<&Mailbox<Fanout>> {
+        self.0.get(worker)?.fanout.get()
+    }
+
+    /// Fills the lane of `worker`; `false` when it was filled before.
+    pub(crate) fn open(&self, worker: usize, shard: Mailbox<RoomShard>, fanout: Mailbox<Fanout>) -> bool {
+        self.0.get(worker).is_some_and(|lane| lane.shard.set(shard).is_ok() && lane.fanout.set(fanout).is_ok())
+    }
+
+    fn shards(&self) -> impl Iterator<Item = &Mailbox<RoomShard>> {
+        self.0.iter().filter_map(|lane| lane.shard.get())
+    }
+
+    fn fanouts(&self) -> impl Iterator<Item = &Mailbox<Fanout>> {
+        self.0.iter().filter_map(|lane| lane.fanout.get())
+    }
+}
+
+/// The way to every room.
+#[derive(Debug)]
+pub struct Rooms {
+    lanes: Arc<Lanes>,
+    hasher: RandomState,
+}
+
+impl Rooms {
+    pub(crate) fn new(lanes: Arc<Lanes>) -> Self {
+        Self { lanes, hasher: RandomState::new() }
+    }
+
+    pub(crate) fn lanes(&self) -> &Arc<Lanes> {
+        &self.lanes
+    }
+
+    /// The shard that owns `room`.
+    fn shard(&self, room: &RoomName) -> Result<&Mailbox<RoomShard>, Fault> {
+        let workers = self.lanes.len().max(1);
+        let index = usize::try_from(self.hasher.hash_one(room) % workers as u64).unwrap_or(0);
+        self.lanes.0.get(index).and_then(|lane| lane.shard.get()).ok_or_else(Fault::internal)
+    }
+
+    /// Makes the session at `place` a member. The receiver resolves when it gets all that is published from then on.
+    ///
+    /// # Errors
+    /// [`crate::fault::Code::Overloaded`]: nothing was done.
+    pub(crate) fn join(&self, room: RoomName, user: UserId, place: Place) -> Result<oneshot::Receiver<()>, Fault> {
+        let (done, joined) = oneshot::channel();
+        self.shard(&room)?.post(Join { room, user, place, done }).map_err(|Full(_)| Fault::overloaded())?;
+        Ok(joined)
+    }
+
+    /// Ends the membership of the session at `place`. The receiver resolves when it gets nothing any more.
+    pub(crate) fn leave(&self, room: RoomName, user: UserId, place: Place) -> oneshot::Receiver<()> {
+        let (done, left) = oneshot::channel();
+        if let Ok(shard) = self.shard(&room) {
+            shard.post_departure(Leave { room, user, place, done: Some(done) });
+        }
+        left
+    }
+
+    /// Publishes to a room, but not to `except`, which must be a member. It takes its place in the room's order before
+    /// this returns; the receiver resolves when it is on its way.
+    ///
+    /// # Errors
+    /// [`crate::fault::Code::Overloaded`]: nothing was accepted.
+    pub(crate) fn publish(
+        &self,
+        room: RoomName,
+        event: Event,
+        except: Option<Place>,
+    ) -> Result<oneshot::Receiver<Published>, Fault> {
+        let (done, published) = oneshot::channel();
+        self.shard(&room)?.post(Publish { room, event, except, done }).map_err(|Full(_)| Fault::overloaded())?;
+        Ok(published)
+    }
+
+    /// The rooms with members, by name, without the hub's own.
+    pub(crate) async fn list(&self) -> Result<Vec<RoomSummary>, Fault> {
+        let mut rooms = Vec::new();
+        for shard in self.lanes.shards() {
+            let (reply, answer) = oneshot::channel();
+            shard.post(List(reply)).map_err(|Full(_)| Fault::overloaded())?;
+            rooms.append(&mut answer.await.map_err(|_| Fault::internal())?);
+        }
+        rooms.sort_unstable_by(|a, b| a.room.cmp(&b.room));
+        Ok(rooms)
+    }
+
+    /// The members of a room, by user id.
+    pub(crate) async fn members(&self, room: RoomName) -> Result<Vec<RoomMember>, Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.shard(&room)?.post(Members { room, reply }).map_err(|Full(_)| Fault::overloaded())?;
+        let mut members = answer.await.map_err(|_| Fault::internal())?;
+        members.sort_unstable_by(|a, b| a.user.cmp(&b.user));
+        Ok(members)
+    }
+
+    /// Ends the session at `place`, after what was delivered to it.
+    pub(crate) fn close(&self, place: Place, close: Close) {
+        if let Some(fanout) = self.lanes.fanout(place.worker) {
+            fanout.post_departure(CloseSeat { seat: place.seat, close });
+        }
+    }
+
+    /// Ends every session, after what was delivered to it.
+    pub(crate) fn close_all(&self, close: Close) {
+        for fanout in self.lanes.fanouts() {
+            fanout.post_departure(CloseAll(close));
+        }
+    }
+
+    /// Resolves when all that was accepted before is in the outboxes. What a worker's sessions did before is accepted
+    /// before the worker's own fan-out answers; what the shards accepted goes through the fan-outs after that.
+    pub(crate) async fn flush(&self) {
+        let mut waits = Vec::new();
+        for fanout in self.lanes.fanouts() {
+            let (done, wait) = oneshot::channel();
+            fanout.post_departure(Barrier(done));
+            waits.push(wait);
+        }
+        for wait in waits.drain(..) {
+            let _ = wait.await;
+        }
+        for shard in self.lanes.shards() {
+            let (done, mut through): (Vec<_>, Vec<_>) = (0..self.lanes.len()).map(|_| oneshot::channel()).unzip();
+            shard.post_departure(Flush(done));
+            waits.append(&mut through);
+        }
+        for wait in waits {
+            let _ = wait.await;
+        }
+    }
+
+    /// Name, depth and life of every mailbox here.
+    pub(crate) fn mailboxes(&self) -> impl Iterator<Item = (&str, usize, bool)> {
+        let shards = self.lanes.shards().map(|shard| (shard.name(), shard.depth(), shard.is_alive()));
+        shards.chain(self.lanes.fanouts().map(|fanout| (fanout.name(), fanout.depth(), fanout.is_alive())))
+    }
+
+    /// Makes the shard of `room` panic.
+    #[doc(hidden)]
+    pub fn panic_shard_of(&self, room: &RoomName) {
+        if let Ok(shard) = self.shard(room) {
+            shard.post_departure(shard::Panic);
+        }
+    }
+}

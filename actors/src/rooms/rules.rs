@@ -1,0 +1,232 @@
+//! Who may subscribe and publish to a room: the configured rules, the reserved names, the token's own narrowing. Pure.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::fault::{Code, Fault};
+use crate::identity::Identity;
+use crate::ids::RoomName;
+use crate::pattern::Pattern;
+
+/// Someone a rule lets in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// Everyone who is connected.
+    Anyone,
+    /// Everyone whose token was accepted.
+    Authenticated,
+    /// Sessions that are in the room.
+    Members,
+    /// Backends with an API key, and nobody else.
+    Server,
+    /// Holders of a role.
+    Role(String),
+    /// Holders of a permission.
+    Permission(String),
+}
+
+impl FromStr for Who {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("role", name)) if !name.is_empty() => Ok(Self::Role(name.into())),
+            Some(("permission", name)) if !name.is_empty() => Ok(Self::Permission(name.into())),
+            _ => match text {
+                "anyone" => Ok(Self::Anyone),
+                "authenticated" => Ok(Self::Authenticated),
+                "members" => Ok(Self::Members),
+                "server" => Ok(Self::Server),
+                _ => Err(format!(
+                    "expected anyone, authenticated, members, server, role:NAME or permission:NAME, got \"{text}\""
+                )),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anyone => f.write_str("anyone"),
+            Self::Authenticated => f.write_str("authenticated"),
+            Self::Members => f.write_str("members"),
+            Self::Server => f.write_str("server"),
+            Self::Role(name) => write!(f, "role:{name}"),
+            Self::Permission(name) => write!(f, "permission:{name}"),
+        }
+    }
+}
+
+impl Who {
+    fn lets_in(&self, identity: &Identity, is_member: bool) -> bool {
+        match self {
+            Self::Anyone | Self::Authenticated => true,
+            Self::Members => is_member,
+            Self::Server => false,
+            Self::Role(name) => identity.has_role(name),
+            Self::Permission(name) => identity.has_permission(name),
+        }
+    }
+}
+
+/// A rule for the topics that fit a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicRule {
+    /// Which topics.
+    pub pattern: Pattern,
+    /// Who may subscribe; any one of them suffices.
+    pub subscribe: Vec<Who>,
+    /// Who may publish; any one of them suffices.
+    pub publish: Vec<Who>,
+}
+
+/// The rules in their order; the first that fits a topic holds, and a topic that none fits is closed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules(pub Vec<TopicRule>);
+
+impl Rules {
+    /// Whether `identity` may subscribe to `room`.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`].
+    pub fn subscribe(&self, identity: &Identity, room: &RoomName) -> Result<(), Fault> {
+        let narrowed = identity.subscribe.as_deref().is_none_or(|allowed| fits(allowed, room));
+        let allowed = match Reserved::of(room) {
+            Some(Reserved::User(id)) => id == identity.user.as_str(),
+            Some(Reserved::Thread) => narrowed,
+            Some(Reserved::Chat | Reserved::Hub) => false,
+            None => narrowed && self.any(room, |rule| &rule.subscribe, identity, false),
+        };
+        verdict(allowed, room, "subscribe to")
+    }
+
+    /// Whether `identity` may publish to `room`.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`].
+    pub fn publish(&self, identity: &Identity, room: &RoomName, is_member: bool) -> Result<(), Fault> {
+        let narrowed = identity.publish.as_deref().is_none_or(|allowed| fits(allowed, room));
+        let allowed = match Reserved::of(room) {
+            // Users are written to by `DirectMessage`, threads and chats by their own events, the hub's rooms by nobody.
+            Some(_) => false,
+            None => narrowed && self.any(room, |rule| &rule.publish, identity, is_member),
+        };
+        verdict(allowed, room, "publish to")
+    }
+
+    fn any(&self, room: &RoomName, who: fn(&TopicRule) -> &Vec<Who>, identity: &Identity, is_member: bool) -> bool {
+        let rule = self.0.iter().find(|rule| rule.pattern.matches(room.as_str()));
+        rule.is_some_and(|rule| who(rule).iter().any(|who| who.lets_in(identity, is_member)))
+    }
+}
+
+/// Room names with rules of their own, which no configuration changes.
+enum Reserved<'a> {
+    /// `user:ID`: all sessions of one user.
+    User(&'a str),
+    /// `chat:ID`: the members of a chat, joined by the chat's own events.
+    Chat,
+    /// `thread:ID`: written by backends, open to every user.
+    Thread,
+    /// `$…`: the hub's own.
+    Hub,
+}
+
+impl<'a> Reserved<'a> {
+    fn of(room: &'a RoomName) -> Option<Self> {
+        let name = room.as_str();
+        match name.split_once(':') {
+            Some(("user", id)) => Some(Self::User(id)),
+            Some(("chat", _)) => Some(Self::Chat),
+            Some(("thread", _)) => Some(Self::Thread),
+            _ => name.starts_with('$').then_some(Self::Hub),
+        }
+    }
+}
+
+fn fits(allowed: &[Pattern], room: &RoomName) -> bool {
+    allowed.iter().any(|pattern| pattern.matches(room.as_str()))
+}
+
+fn verdict(allowed: bool, room: &RoomName, act: &str) -> Result<(), Fault> {
+    if allowed { Ok(()) } else { Err(Fault::new(Code::Forbidden, format!("Not allowed to {act} `{room}`"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::UserId;
+
+    fn rules(rows: &[(&str, &str, &str)]) -> Rules {
+        let parse = |text: &str| text.split(' ').map(|who| who.parse().unwrap()).collect();
+        Rules(
+            rows.iter()
+                .map(|(pattern, subscribe, publish)| TopicRule {
+                    pattern: Pattern::new(*pattern),
+                    subscribe: parse(subscribe),
+                    publish: parse(publish),
+                })
+                .collect(),
+        )
+    }
+
+    fn alice() -> Identity {
+        Identity::of(UserId::parse("alice", "user").unwrap())
+    }
+
+    fn room(name: &str) -> RoomName {
+        RoomName::parse(name, "topic").unwrap()
+    }
+
+    #[test]
+    fn the_first_rule_that_fits_holds_and_a_topic_without_one_is_closed() {
+        let rules = rules(&[("news.*", "authenticated", "server"), ("n*", "anyone", "anyone")]);
+        assert!(rules.subscribe(&alice(), &room("news.sport")).is_ok());
+        assert!(rules.publish(&alice(), &room("news.sport"), true).is_err());
+        assert!(rules.publish(&alice(), &room("notes"), false).is_ok());
+        assert_eq!(rules.subscribe(&alice(), &room("other")).unwrap_err().code, Code::Forbidden);
+    }
+
+    #[test]
+    fn roles_permissions_and_membership_open_a_topic() {
+        let rules = rules(&[("*", "role:staff permission:read", "members")]);
+        let staff = Identity { roles: vec!["staff".into()], ..alice() };
+        let reader = Identity { permissions: vec!["read".into()], ..alice() };
+        assert!(rules.subscribe(&alice(), &room("t")).is_err());
+        assert!(rules.subscribe(&staff, &room("t")).is_ok());
+        assert!(rules.subscribe(&reader, &room("t")).is_ok());
+        assert!(rules.publish(&staff, &room("t"), false).is_err());
+        assert!(rules.publish(&staff, &room("t"), true).is_ok());
+    }
+
+    #[test]
+    fn a_token_narrows_and_never_widens() {
+        let rules = rules(&[("*", "authenticated", "authenticated")]);
+        let narrowed = Identity {
+            subscribe: Some(vec![Pattern::new("news.*")]),
+            publish: Some(vec![Pattern::new("chat.*")]),
+            ..alice()
+        };
+        assert!(rules.subscribe(&narrowed, &room("news.x")).is_ok());
+        assert!(rules.subscribe(&narrowed, &room("chat.x")).is_err());
+        assert!(rules.publish(&narrowed, &room("chat.x"), false).is_ok());
+        assert!(rules.publish(&narrowed, &room("news.x"), false).is_err());
+    }
+
+    #[test]
+    fn reserved_names_have_rules_of_their_own() {
+        let rules = rules(&[("*", "anyone", "anyone")]);
+        for (name, subscribe, publish) in [
+            ("user:alice", true, false),
+            ("user:bob", false, false),
+            ("chat:general", false, false),
+            ("thread:7", true, false),
+            ("$all", false, false),
+            ("users", true, true),
+        ] {
+            assert_eq!(rules.subscribe(&alice(), &room(name)).is_ok(), subscribe, "{name}");
+            assert_eq!(rules.publish(&alice(), &room(name), true).is_ok(), publish, "{name}");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The actor that owns the truth of its share of the rooms: who is in, in which order messages go.
+//!
+//! A publish takes its place in the room's order here and is handed once to each worker that has members. When a
+//! worker's fan-out is full the shard waits for it; its own mailbox then fills and publishers are refused. Nothing that
+//! was accepted is dropped.
+
+use std::sync::Arc;
+
+use actix::fut::WrapFuture;
+use actix::{Actor, AsyncContext, Context};
+use ahash::AHashMap;
+use tokio::sync::oneshot;
+
+use super::fanout::{Barrier, Deliver, Enrol, Fanout, Withdraw};
+use super::{Lanes, Published, RoomMember, RoomSummary};
+use crate::delivery::{Delivery, Event};
+use crate::ids::{RoomName, UserId};
+use crate::mailbox::{Full, Posted, Receive, receives_posts};
+use crate::seat::Place;
+use crate::stats::Stats;
+
+/// A session of `user` becomes a member.
+#[derive(Debug)]
+pub(crate) struct Join {
+    pub(crate) room: RoomName,
+    pub(crate) user: UserId,
+    pub(crate) place: Place,
+    /// Answered when the member gets all that is published from now on.
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+/// A member session leaves.
+#[derive(Debug)]
+pub(crate) struct Leave {
+    pub(crate) room: RoomName,
+    pub(crate) user: UserId,
+    pub(crate) place: Place,
+    /// Answered when the member gets nothing any more.
+    pub(crate) done: Option<oneshot::Sender<()>>,
+}
+
+/// A message for the members of a room.
+#[derive(Debug)]
+pub(crate) struct Publish {
+    pub(crate) room: RoomName,
+    pub(crate) event: Event,
+    /// A member session that does not get it: the sender's.
+    pub(crate) except: Option<Place>,
+    pub(crate) done: oneshot::Sender<Published>,
+}
+
+/// Asks for the rooms of this shard, but for the hub's own.
+#[derive(Debug)]
+pub(crate) struct List(pub(crate) oneshot::Sender<Vec<RoomSummary>>);
+
+/// Asks for the members of a room.
+#[derive(Debug)]
+pub(crate) struct Members {
+    pub(crate) room: RoomName,
+    pub(crate) reply: oneshot::Sender<Vec<RoomMember>>,
+}
+
+/// Answers when all that was posted before has reached the outboxes.
+#[derive(Debug)]
+pub(crate) struct Flush(pub(crate) Vec<oneshot::Sender<()>>);
+
+/// Panics in the handler: how tests show what becomes of the hub when a central actor dies.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct Panic;
+
+#[derive(Debug)]
+struct Room {
+    users: AHashMap<UserId, u32>,
+    /// Member sessions on each worker.
+    workers: Box<[u32]>,
+}
+
+impl Room {
+    fn sessions(&self) -> usize {
+        self.workers.iter().map(|&count| count as usize).sum()
+    }
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct RoomShard {
+    lanes: Arc<Lanes>,
+    rooms: AHashMap<RoomName, Room>,
+    stats: Arc<Stats>,
+}
+
+impl RoomShard {
+    /// A shard without rooms.
+    pub(crate) fn new(lanes: Arc<Lanes>, stats: Arc<Stats>) -> Self {
+        Self { lanes, rooms: AHashMap::new(), stats }
+    }
+
+    /// Hands a message to a worker's fan-out; waits, and lets nothing overtake, when that is full.
+    fn hand<M>(&self, worker: usize, message: M, ctx: &mut Context<Self>)
+    where
+        Fanout: Receive<M> + actix::Handler<Posted<M>>,
+        M: Send + 'static,
+    {
+        let Some(fanout) = self.lanes.fanout(worker) else { return };
+        if let Err(Full(message)) = fanout.post(message) {
+            let fanout = fanout.clone();
+            ctx.wait(async move { fanout.post_when_free(message).await }.into_actor(self));
+        }
+    }
+}
+
+impl Actor for RoomShard {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // Its `Mailbox` keeps the bound.
+        ctx.set_mailbox_capacity(0);
+    }
+}
+
+receives_posts!(RoomShard);
+
+impl Receive<Join> for RoomShard {
+    fn receive(&mut self, join: Join, ctx: &mut Self::Context) {
+        let workers = self.lanes.len();
+        let room = self.rooms.entry(join.room.clone()).or_insert_with(|| {
+            if !join.room.is_internal() {
+                self.stats.rooms.add(1);
+            }
+            Room { users: AHashMap::new(), workers: vec![0; workers].into_boxed_slice() }
+        });
+        *room.users.entry(join.user).or_insert(0) += 1;
+        if let Some(count) = room.workers.get_mut(join.place.worker) {
+            *count += 1;
+        }
+        self.hand(join.place.worker, Enrol { room: join.room, seat: join.place.seat, done: Some(join.done) }, ctx);
+    }
+}
+
+impl Receive<Leave> for RoomShard {
+    fn receive(&mut self, leave: Leave, ctx: &mut Self::Context) {
+        if let Some(room) = self.rooms.get_mut(&leave.room) {
+            if let Some(count) = room.workers.get_mut(leave.place.worker) {
+                *count = count.saturating_sub(1);
+            }
+            if let Some(sessions) = room.users.get_mut(&leave.user) {
+                *sessions -= 1;
+                if *sessions == 0 {
+                    room.users.remove(&leave.user);
+                }
+            }
+            if room.users.is_empty() {
+                self.rooms.remove(&leave.room);
+                if !leave.room.is_internal() {
+                    self.stats.rooms.sub(1);
+                }
+            }
+        }
+        self.hand(leave.place.worker, Withdraw { room: leave.room, seat: leave.place.seat, done: leave.done }, ctx);
+    }
+}
+
+impl Receive<Publish> for RoomShard {
+    fn receive(&mut self, publish: Publish, ctx: &mut Self::Context) {
+        self.stats.published.add(1);
+        let Some(room) = self.rooms.get(&publish.room) else {
+            let _ = publish.done.send(Published { recipients: 0 });
+            return;
+        };
+        let recipients = room.sessions() - usize::from(publish.except.is_some());
+        let delivery = Arc::new(Delivery::new(publish.event));
+        let workers: Vec<usize> = (0..room.workers.len()).filter(|&worker| room.workers[worker] > 0).collect();
+        for worker in workers {
+            let except = publish.except.filter(|place| place.worker == worker).map(|place| place.seat);
+            self.hand(worker, Deliver { room: publish.room.clone(), delivery: delivery.clone(), except }, ctx);
+        }
+        let _ = publish.done.send(Published { recipients });
+    }
+}
+
+impl Receive<List> for RoomShard {
+    fn receive(&mut self, List(reply): List, _: &mut Self::Context) {
+        let rooms = self.rooms.iter().filter(|(name, _)| !name.is_internal()).map(|(name, room)| RoomSummary {
+            room: name.clone(),
+            sessions: room.sessions(),
+            users: room.users.len(),
+        });
+        let _ = reply.send(rooms.collect());
+    }
+}
+
+impl Receive<Members> for RoomShard {
+    fn receive(&mut self, query: Members, _: &mut Self::Context) {
+        let users = self.rooms.get(&query.room).into_iter().flat_map(|room| &room.users);
+        let members = users.map(|(user, &sessions)| RoomMember { user: user.clone(), sessions: sessions as usize });
+        let _ = query.reply.send(members.collect());
+    }
+}
+
+impl Receive<Flush> for RoomShard {
+    fn receive(&mut self, Flush(done): Flush, ctx: &mut Self::Context) {
+        for (worker, done) in done.into_iter().enumerate() {
+            self.hand(worker, Barrier(done), ctx);
+        }
+    }
+}
+
+impl Receive<Panic> for RoomShard {
+    #[expect(clippy::panic, reason = "that is what it is for")]
+    fn receive(&mut self, _: Panic, _: &mut Self::Context) {
+        panic!("a room shard was told to panic");
+    }
+}

@@ -1,0 +1,497 @@
+//! A session's place on its worker: what the worker's fan-out, its pulse and the session's transport share.
+//!
+//! A seat never leaves its worker's thread. Others reach it through that worker's [`Fanout`], by its [`Place`].
+//!
+//! [`Fanout`]: crate::rooms::fanout::Fanout
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use slab::Slab;
+
+use crate::close::Close;
+use crate::delivery::{Correlation, Wire};
+use crate::fault::{Code, Fault};
+use crate::ids::SessionId;
+use crate::outbox::{Bound, Frame, Offer, Outbox};
+use crate::stats::Stats;
+
+/// Where a seat is: on which worker, and which one there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The worker's number.
+    pub worker: usize,
+    /// The seat on that worker.
+    pub seat: SeatKey,
+}
+
+/// A seat's number on its worker. A number is not given twice: a late message finds nobody rather than somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SeatKey {
+    index: u32,
+    serial: u32,
+}
+
+/// The transport behind a seat, as far as the seat needs it. The transport holds the seat, and the seat the transport,
+/// until [`Seat::detach`].
+pub trait Link {
+    /// Something waits in the outbox, or it was closed. Called on every change; must be cheap and must not write now.
+    fn wake(self: Rc<Self>);
+
+    /// Asks the client for a sign of life.
+    fn ping(self: Rc<Self>);
+}
+
+/// How often a sign of life is asked for, and how long silence may last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Between two pings, ms.
+    pub interval_ms: i64,
+    /// Silence that ends the session, ms.
+    pub timeout_ms: i64,
+}
+
+/// Answers a session may owe before its transport stops reading: bounds what one client can have under way.
+pub const OWED_MAX: usize = 128;
+
+/// An answer that was promised; answers leave in the order the requests came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owed(u64);
+
+#[derive(Debug)]
+enum Promise {
+    Pending,
+    Kept { frame: Option<Frame>, releases: bool },
+}
+
+#[derive(Debug)]
+struct Desk {
+    outbox: Outbox,
+    promises: VecDeque<Promise>,
+    /// The number of the first promise.
+    first: u64,
+    /// A close that waits for the promises.
+    closing: Option<Close>,
+    /// Why the session ends; set once.
+    closed: Option<Close>,
+}
+
+/// A session's place on its worker.
+pub struct Seat {
+    session: SessionId,
+    place: Place,
+    wire: &'static dyn Wire,
+    heartbeat: Heartbeat,
+    stats: Arc<Stats>,
+    desk: RefCell<Desk>,
+    link: RefCell<Option<Rc<dyn Link>>>,
+    heard_at: Cell<i64>,
+    pinged_at: Cell<i64>,
+    expires_at: Cell<i64>,
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seat").field("session", &self.session).field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl Seat {
+    /// The session that sits here.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The wire its client reads.
+    pub fn wire(&self) -> &'static dyn Wire {
+        self.wire
+    }
+
+    /// Puts the transport behind the seat and lets it write what waits.
+    pub fn attach(&self, link: Rc<dyn Link>) {
+        *self.link.borrow_mut() = Some(link);
+        self.wake();
+    }
+
+    /// Lets the transport go.
+    pub fn detach(&self) {
+        self.link.borrow_mut().take();
+    }
+
+    /// Offers a delivery.
+    pub fn deliver(&self, frame: Frame) {
+        let offer = self.desk.borrow_mut().outbox.deliver(frame);
+        self.after(offer);
+    }
+
+    /// Sends an answer or a notice of the hub, after those promised before.
+    pub fn answer(&self, frame: Bytes) {
+        let frame = Rc::new(frame);
+        let mut desk = self.desk.borrow_mut();
+        if desk.promises.is_empty() {
+            let offer = desk.outbox.answer(frame);
+            drop(desk);
+            self.after(offer);
+        } else {
+            desk.promises.push_back(Promise::Kept { frame: Some(frame), releases: false });
+        }
+    }
+
+    /// Sends a refusal.
+    pub fn refuse(&self, fault: &Fault, correlation: &Correlation, now: i64) {
+        self.answer(self.refusal(fault, correlation, now));
+    }
+
+    /// Counts a refusal and makes its frame.
+    pub fn refusal(&self, fault: &Fault, correlation: &Correlation, now: i64) -> Bytes {
+        self.stats.errors.add(1);
+        match fault.code {
+            Code::RateLimited => self.stats.rate_limited.add(1),
+            Code::Overloaded => self.stats.overloads.add(1),
+            _ => {}
+        }
+        self.wire.refusal(fault, correlation, now)
+    }
+
+    /// Promises an answer; requests that come later are answered after it.
+    pub fn owe(&self) -> Owed {
+        let mut desk = self.desk.borrow_mut();
+        desk.promises.push_back(Promise::Pending);
+        Owed(desk.first + desk.promises.len() as u64 - 1)
+    }
+
+    /// As [`Seat::owe`], and no delivery passes until the answer went.
+    pub fn owe_and_hold(&self) -> Owed {
+        self.desk.borrow_mut().outbox.hold();
+        self.owe()
+    }
+
+    /// Keeps a promise; `releases` where it was made by [`Seat::owe_and_hold`].
+    pub fn settle(&self, owed: Owed, frame: Bytes, releases: bool) {
+        let mut desk = self.desk.borrow_mut();
+        let index = owed.0.checked_sub(desk.first).and_then(|index| usize::try_from(index).ok());
+        if let Some(promise) = index.and_then(|index| desk.promises.get_mut(index)) {
+            *promise = Promise::Kept { frame: Some(Rc::new(frame)), releases };
+        }
+        let mut offer = Offer::Taken;
+        while let Some(Promise::Kept { .. }) = desk.promises.front() {
+            let Some(Promise::Kept { frame, releases }) = desk.promises.pop_front() else { break };
+            desk.first += 1;
+            if let Some(frame) = frame
+                && !matches!(offer, Offer::Overflowed { .. })
+            {
+                offer = desk.outbox.answer(frame);
+            }
+            if releases {
+                desk.outbox.release();
+            }
+        }
+        let due = if desk.promises.is_empty() { desk.closing.take() } else { None };
+        drop(desk);
+        self.after(offer);
+        if let Some(close) = due {
+            self.close(close);
+        }
+    }
+
+    /// Whether the session owes so many answers that it should be asked nothing more for now.
+    pub fn is_busy(&self) -> bool {
+        self.desk.borrow().promises.len() >= OWED_MAX
+    }
+
+    fn after(&self, offer: Offer) {
+        match offer {
+            Offer::Taken => {
+                self.stats.sent.add(1);
+                self.wake();
+            }
+            Offer::Overflowed { dropped } => {
+                self.stats.slow_consumers.add(1);
+                self.stats.dropped_slow_consumer.add(dropped as u64);
+                self.close(Close::SlowConsumer);
+            }
+            Offer::Closed => {}
+        }
+    }
+
+    /// Ends the session: what is in the outbox is written, then the reason. The first reason stands.
+    pub fn close(&self, close: Close) {
+        let mut desk = self.desk.borrow_mut();
+        if desk.closed.is_none() {
+            desk.closed = Some(close);
+            desk.outbox.close();
+            drop(desk);
+            self.wake();
+        }
+    }
+
+    /// As [`Seat::close`], once every promised answer went.
+    pub fn close_when_settled(&self, close: Close) {
+        if self.desk.borrow().promises.is_empty() {
+            self.close(close);
+        } else {
+            self.desk.borrow_mut().closing = Some(close);
+        }
+    }
+
+    /// Why the session ends, once that is decided.
+    pub fn closed(&self) -> Option<Close> {
+        self.desk.borrow().closed
+    }
+
+    /// Lets the transport take from the outbox.
+    pub fn with_outbox<T>(&self, take: impl FnOnce(&mut Outbox) -> T) -> T {
+        take(&mut self.desk.borrow_mut().outbox)
+    }
+
+    /// Notes a sign of life at `now`, ms since the epoch.
+    pub fn heard(&self, now: i64) {
+        self.heard_at.set(now);
+    }
+
+    /// Sets when the session's token ends it, ms since the epoch.
+    pub fn expire_at(&self, at: Option<i64>) {
+        self.expires_at.set(at.unwrap_or(i64::MAX));
+    }
+
+    fn wake(&self) {
+        let link = self.link.borrow().clone();
+        if let Some(link) = link {
+            link.wake();
+        }
+    }
+
+    /// One beat of the worker's pulse at `now`: expiry, silence, ping.
+    pub(crate) fn beat(&self, now: i64) {
+        if self.closed().is_some() {
+            return;
+        }
+        if now >= self.expires_at.get() {
+            self.refuse(&Fault::new(Code::TokenExpired, "The token has expired"), &None, now);
+            self.close(Close::TokenExpired);
+        } else if now - self.heard_at.get() >= self.heartbeat.timeout_ms {
+            self.stats.heartbeat_timeouts.add(1);
+            self.close(Close::NoHeartbeat);
+        } else if now - self.pinged_at.get() >= self.heartbeat.interval_ms {
+            self.pinged_at.set(now);
+            let link = self.link.borrow().clone();
+            if let Some(link) = link {
+                link.ping();
+            }
+        }
+    }
+}
+
+/// What a new seat starts with.
+#[derive(Debug)]
+pub struct Seating {
+    /// The session.
+    pub session: SessionId,
+    /// The wire its client reads.
+    pub wire: &'static dyn Wire,
+    /// The bound of its outbox.
+    pub bound: Bound,
+    /// Its heartbeat.
+    pub heartbeat: Heartbeat,
+    /// When its token ends it, ms since the epoch.
+    pub expires_at: Option<i64>,
+    /// The time, ms since the epoch.
+    pub now: i64,
+}
+
+/// The seats of one worker.
+#[derive(Debug)]
+pub struct Seats {
+    worker: usize,
+    stats: Arc<Stats>,
+    slab: RefCell<Slab<Rc<Seat>>>,
+    serial: Cell<u32>,
+}
+
+impl Seats {
+    /// No seats yet, on worker number `worker`.
+    pub fn new(worker: usize, stats: Arc<Stats>) -> Self {
+        Self { worker, stats, slab: RefCell::default(), serial: Cell::new(0) }
+    }
+
+    /// Seats a session.
+    pub fn seat(&self, seating: Seating) -> Rc<Seat> {
+        let mut slab = self.slab.borrow_mut();
+        let entry = slab.vacant_entry();
+        self.serial.set(self.serial.get().wrapping_add(1));
+        // Connections are bounded far below 2^32 by the descriptors of the process.
+        let key = SeatKey { index: u32::try_from(entry.key()).unwrap_or(u32::MAX), serial: self.serial.get() };
+        let seat = Rc::new(Seat {
+            session: seating.session,
+            place: Place { worker: self.worker, seat: key },
+            wire: seating.wire,
+            heartbeat: seating.heartbeat,
+            stats: self.stats.clone(),
+            desk: RefCell::new(Desk {
+                outbox: Outbox::new(seating.bound),
+                promises: VecDeque::new(),
+                first: 0,
+                closing: None,
+                closed: None,
+            }),
+            link: RefCell::new(None),
+            heard_at: Cell::new(seating.now),
+            pinged_at: Cell::new(seating.now),
+            expires_at: Cell::new(seating.expires_at.unwrap_or(i64::MAX)),
+        });
+        entry.insert(seat.clone());
+        seat
+    }
+
+    /// The seat `key`, while its session lasts.
+    pub fn get(&self, key: SeatKey) -> Option<Rc<Seat>> {
+        let slab = self.slab.borrow();
+        slab.get(key.index as usize).filter(|seat| seat.place.seat == key).cloned()
+    }
+
+    /// Frees the seat `key`.
+    pub fn vacate(&self, key: SeatKey) {
+        let seat = self.get(key);
+        if let Some(seat) = seat {
+            self.slab.borrow_mut().remove(key.index as usize);
+            seat.detach();
+        }
+    }
+
+    /// A place nobody sits at, for tests of what only carries one.
+    #[cfg(test)]
+    pub(crate) fn any_place() -> Place {
+        Place { worker: 0, seat: SeatKey { index: 0, serial: 0 } }
+    }
+
+    /// Calls `visit` with every seat. It may close seats, but no seat is taken or freed meanwhile.
+    pub fn for_each(&self, mut visit: impl FnMut(&Seat)) {
+        for (_, seat) in self.slab.borrow().iter() {
+            visit(seat);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::Event;
+
+    #[derive(Debug)]
+    struct Plain;
+
+    impl Wire for Plain {
+        fn slot(&self) -> usize {
+            0
+        }
+
+        fn event(&self, event: &Event) -> Bytes {
+            event.data.clone()
+        }
+
+        fn answer(&self, _: &str, data: &[u8], _: &Correlation, _: i64) -> Bytes {
+            Bytes::copy_from_slice(data)
+        }
+
+        fn refusal(&self, fault: &Fault, _: &Correlation, _: i64) -> Bytes {
+            Bytes::from(fault.code.as_str())
+        }
+    }
+
+    fn seat(seats: &Seats) -> Rc<Seat> {
+        seats.seat(Seating {
+            session: SessionId::random(),
+            wire: &Plain,
+            bound: Bound { bytes: 100, frames: 100 },
+            heartbeat: Heartbeat { interval_ms: 30, timeout_ms: 60 },
+            expires_at: Some(1_000),
+            now: 0,
+        })
+    }
+
+    fn written(seat: &Seat) -> String {
+        seat.with_outbox(|outbox| {
+            outbox.slices().map(|slice| String::from_utf8_lossy(slice).into_owned()).collect::<Vec<_>>().join("|")
+        })
+    }
+
+    fn seats() -> Seats {
+        Seats::new(0, Arc::new(Stats::default()))
+    }
+
+    #[test]
+    fn answers_leave_in_the_order_of_the_requests() {
+        let seats = seats();
+        let seat = seat(&seats);
+        let (first, second) = (seat.owe(), seat.owe());
+        seat.answer(Bytes::from("3"));
+        seat.settle(second, Bytes::from("2"), false);
+        assert_eq!(written(&seat), "");
+        seat.settle(first, Bytes::from("1"), false);
+        assert_eq!(written(&seat), "1|2|3");
+    }
+
+    #[test]
+    fn deliveries_wait_for_the_answer_to_a_join_even_behind_an_earlier_one() {
+        let seats = seats();
+        let seat = seat(&seats);
+        let earlier = seat.owe();
+        let join = seat.owe_and_hold();
+        seat.deliver(Rc::new(Bytes::from("live")));
+        seat.settle(join, Bytes::from("joined"), true);
+        assert_eq!(written(&seat), "");
+        seat.settle(earlier, Bytes::from("earlier"), false);
+        assert_eq!(written(&seat), "earlier|joined|live");
+    }
+
+    #[test]
+    fn a_close_that_waits_for_the_answers_comes_after_them() {
+        let seats = seats();
+        let seat = seat(&seats);
+        let owed = seat.owe();
+        seat.close_when_settled(Close::GoingAway);
+        assert_eq!(seat.closed(), None);
+        seat.settle(owed, Bytes::from("ack"), false);
+        assert_eq!(seat.closed(), Some(Close::GoingAway));
+        assert_eq!(written(&seat), "ack");
+    }
+
+    #[test]
+    fn silence_and_expiry_end_a_session_and_the_first_reason_stands() {
+        let seats = seats();
+        let silent = seat(&seats);
+        silent.beat(59);
+        assert_eq!(silent.closed(), None);
+        silent.beat(60);
+        assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
+        silent.close(Close::Kicked);
+        assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
+
+        let expired = seat(&seats);
+        expired.heard(999);
+        expired.beat(999);
+        assert_eq!(expired.closed(), None);
+        expired.beat(1_000);
+        assert_eq!(expired.closed(), Some(Close::TokenExpired));
+        assert_eq!(written(&expired), "TOKEN_EXPIRED");
+    }
+
+    #[test]
+    fn a_freed_seat_is_not_mistaken_for_the_next_one() {
+        let seats = seats();
+        let first = seat(&seats).place().seat;
+        seats.vacate(first);
+        let second = seat(&seats).place().seat;
+        assert!(seats.get(first).is_none());
+        assert!(seats.get(second).is_some());
+    }
+}

@@ -1,0 +1,118 @@
+//! From a request to its handler and back: the event table decides, nothing here knows a single event.
+
+use std::pin::Pin;
+
+use actix::fut::{ActorFuture, ActorFutureExt};
+use actix::{AsyncContext, Context};
+
+use super::{Request, Session};
+use crate::client_event_table;
+use crate::delivery::Correlation;
+use crate::events::{Access, Bucket, ClientEvent, Surface, json, raw};
+use crate::fault::{Code, Fault};
+
+/// Longest part of an unknown event's name that is given back, in characters.
+const ECHO_MAX: usize = 64;
+
+/// What a handler made of an event.
+pub enum Outcome<R> {
+    /// The answer.
+    Now(R),
+    /// The answer comes; requests that come later are answered after it.
+    Later(Pin<Box<dyn ActorFuture<Session, Output = Result<R, Fault>>>>),
+    /// As [`Outcome::Later`], and no message of a room passes until the answer went.
+    Holding(Pin<Box<dyn ActorFuture<Session, Output = Result<R, Fault>>>>),
+}
+
+/// What a session does with an event. Under 50 lines, no I/O.
+pub trait Handle<E: ClientEvent> {
+    /// Handles the event.
+    ///
+    /// # Errors
+    /// The refusal that the client is told.
+    fn handle(&mut self, event: E) -> Result<Outcome<E::Reply>, Fault>;
+}
+
+macro_rules! match_event {
+    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident;)*) => {
+        /// Finds the request's row and runs it.
+        pub(super) fn dispatch(session: &mut Session, request: Request, ctx: &mut Context<Session>) {
+            match &*request.event {
+                $($name => run::<$event>(session, request, ctx),)*
+                _ => unknown(session, &request),
+            }
+        }
+    };
+}
+
+client_event_table!(match_event);
+
+/// Checks surface, access and limit before any work, then parses, handles and answers.
+fn run<E: ClientEvent>(session: &mut Session, request: Request, ctx: &mut Context<Session>)
+where
+    Session: Handle<E>,
+{
+    if !E::ON.contains(&session.surface) {
+        return unknown(session, &request);
+    }
+    let within = match E::COSTS {
+        Bucket::Messages => session.draw_message(&request.correlation),
+    };
+    if !within {
+        return;
+    }
+    let outcome = session
+        .hub
+        .accepting()
+        .and_then(|()| permitted(session, E::NEEDS))
+        .and_then(|()| json::parse_owned::<E>(&request.data))
+        .and_then(|event| session.handle(event));
+    let correlation = request.correlation;
+    match outcome {
+        Ok(Outcome::Now(reply)) => session.say(&reply, &correlation, session.now()),
+        Ok(Outcome::Later(answer)) => {
+            let owed = session.seat.owe();
+            ctx.spawn(answer.map(move |result, session, _| settle(session, owed, result, &correlation, false)));
+        }
+        Ok(Outcome::Holding(answer)) => {
+            let owed = session.seat.owe_and_hold();
+            ctx.spawn(answer.map(move |result, session, _| settle(session, owed, result, &correlation, true)));
+        }
+        Err(fault) => session.seat.refuse(&fault, &correlation, session.now()),
+    }
+}
+
+fn settle<R: crate::events::ServerEvent>(
+    session: &mut Session,
+    owed: crate::seat::Owed,
+    result: Result<R, Fault>,
+    correlation: &Correlation,
+    releases: bool,
+) {
+    let now = session.now();
+    let frame = match result {
+        Ok(reply) => session.frame(&reply, correlation, now),
+        Err(fault) => session.seat.refusal(&fault, correlation, now),
+    };
+    session.seat.settle(owed, frame, releases);
+}
+
+fn permitted(session: &Session, needs: Access) -> Result<(), Fault> {
+    match needs {
+        Access::Anyone | Access::User => Ok(()),
+        Access::Admin if session.identity.has_role("admin") => Ok(()),
+        Access::Admin => Err(Fault::new(Code::Forbidden, "Only for admins")),
+    }
+}
+
+fn unknown(session: &mut Session, request: &Request) {
+    if session.draw_message(&request.correlation) {
+        let name: String = request.event.chars().take(ECHO_MAX).collect();
+        let field = match session.surface {
+            Surface::Raw => "type",
+            Surface::Root | Surface::Chat => "event",
+        };
+        let fault = Fault::field(field, format!("`{field}`: there is no event \"{name}\""));
+        session.seat.refuse(&fault, &request.correlation, session.now());
+    }
+}

@@ -1,0 +1,232 @@
+//! A session: the actor of one client's connection. It reads what the transport hands it, asks the central actors, and
+//! answers into its [`Seat`]. It holds what is its alone: who the client is, the rooms it joined, its own limits.
+
+mod dispatch;
+mod raw;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::{Actor, ActorContext, AsyncContext, Context, StreamHandler};
+use ahash::AHashSet;
+use bytes::Bytes;
+
+pub use self::dispatch::{Handle, Outcome};
+use crate::close::Close;
+use crate::delivery::{Correlation, Wire};
+use crate::events::{ServerEvent, Surface, json};
+use crate::fault::Fault;
+use crate::hub::Hub;
+use crate::identity::Identity;
+use crate::ids::{RoomName, SessionId};
+use crate::limits::window::{Verdict, Window};
+use crate::mailbox::Full;
+use crate::presence::{Arrived, Departed};
+use crate::registry::{Admission, Entry, LiveSession};
+use crate::seat::{Seat, Seating};
+use crate::worker::Worker;
+
+/// What a transport hands to its session.
+#[derive(Debug)]
+pub enum Inbound {
+    /// A request.
+    Request(Request),
+    /// Something that is no request, and what is wrong with it.
+    Malformed {
+        /// What is wrong.
+        fault: Fault,
+        /// What it was named by, as far as that could be read.
+        correlation: Correlation,
+    },
+    /// The connection is ending; nothing follows.
+    Closing,
+}
+
+/// An event that a client sent.
+#[derive(Debug)]
+pub struct Request {
+    /// The event's name.
+    pub event: Box<str>,
+    /// Its data, JSON text.
+    pub data: Bytes,
+    /// What the client named it by.
+    pub correlation: Correlation,
+}
+
+/// What a session starts from.
+#[derive(Debug)]
+pub struct Opening {
+    /// What it speaks.
+    pub surface: Surface,
+    /// The wire its client reads.
+    pub wire: &'static dyn Wire,
+    /// Whose it is.
+    pub identity: Identity,
+    /// Its place among the connections there may be.
+    pub admission: Admission,
+}
+
+/// The actor of one connection.
+#[derive(Debug)]
+pub struct Session {
+    hub: Arc<Hub>,
+    worker: Worker,
+    seat: Rc<Seat>,
+    surface: Surface,
+    identity: Identity,
+    /// Rooms joined by request. The user's own and everybody's are not among them: nobody leaves those.
+    rooms: AHashSet<RoomName>,
+    messages: Window,
+    /// The rooms were left and presence was told.
+    departed: bool,
+    _entry: Entry,
+}
+
+impl Session {
+    /// Seats a session and makes it a member of everybody's and its user's own room. When this returns it gets what is
+    /// sent to it, though nothing is written before a transport is attached: the handshake can be answered.
+    ///
+    /// # Errors
+    /// [`crate::fault::Code::Overloaded`] when a central actor's queue is full, and while draining
+    /// [`crate::fault::Code::ShuttingDown`].
+    pub async fn open(worker: &Worker, opening: Opening) -> Result<Self, Fault> {
+        let hub = worker.hub().clone();
+        hub.accepting()?;
+        let now = hub.clock().now_ms();
+        let id = SessionId::random();
+        let seat = worker.seats().seat(Seating {
+            session: id,
+            wire: opening.wire,
+            bound: hub.settings().outbox,
+            heartbeat: hub.settings().heartbeat,
+            expires_at: opening.identity.expires_at,
+            now,
+        });
+        let user = opening.identity.user.clone();
+        let live = LiveSession { id, surface: opening.surface, connected_at: now, place: seat.place() };
+        // From here on `Drop` undoes whatever was done; leaving a room one is not in does no harm.
+        let mut session = Self {
+            worker: worker.clone(),
+            seat,
+            surface: opening.surface,
+            identity: opening.identity,
+            rooms: AHashSet::new(),
+            messages: Window::default(),
+            departed: true,
+            _entry: opening.admission.enter(user.clone(), live),
+            hub,
+        };
+        session.greet(now);
+        session.hub.presence_mailbox().post(Arrived(user.clone())).map_err(|Full(_)| Fault::overloaded())?;
+        session.departed = false;
+        let place = session.seat.place();
+        let everybody = session.hub.rooms().join(RoomName::everybody(), user.clone(), place);
+        let own = session.hub.rooms().join(RoomName::of_user(&user), user, place);
+        for joined in [everybody?, own?] {
+            joined.await.map_err(|_| Fault::internal())?;
+        }
+        Ok(session)
+    }
+
+    /// The session's place, for its transport.
+    pub fn seat(&self) -> &Rc<Seat> {
+        &self.seat
+    }
+
+    /// Starts the actor; `inbound` is all it reads, and its end the session's.
+    pub fn run<S>(self, inbound: S)
+    where
+        S: futures_core::Stream<Item = Inbound> + 'static,
+    {
+        Self::create(|ctx| {
+            ctx.add_stream(inbound);
+            self
+        });
+    }
+
+    fn now(&self) -> i64 {
+        self.hub.clock().now_ms()
+    }
+
+    fn greet(&self, now: i64) {
+        match self.surface {
+            Surface::Raw => self.greet_raw(now),
+            Surface::Root | Surface::Chat => {}
+        }
+    }
+
+    /// Answers with an event of the hub.
+    fn say<E: ServerEvent>(&self, event: &E, correlation: &Correlation, now: i64) {
+        self.seat.answer(self.frame(event, correlation, now));
+    }
+
+    fn frame<E: ServerEvent>(&self, event: &E, correlation: &Correlation, now: i64) -> Bytes {
+        self.seat.wire().answer(E::NAME, &json::encode(event), correlation, now)
+    }
+
+    /// Draws a message from the connection's limit; `false` when there is nothing left, and the client was told.
+    fn draw_message(&mut self, correlation: &Correlation) -> bool {
+        let now = self.now();
+        let limit = match self.surface {
+            Surface::Raw | Surface::Root | Surface::Chat => self.hub.settings().raw_messages_per_minute,
+        };
+        match self.messages.count(now, limit) {
+            Verdict::Within => true,
+            Verdict::Over(seconds) => {
+                self.seat.refuse(&Fault::rate_limited(seconds), correlation, now);
+                false
+            }
+            Verdict::Flood => {
+                self.seat.close(Close::Limit);
+                false
+            }
+        }
+    }
+
+    /// Leaves every room and tells presence; the first call does it.
+    fn depart(&mut self) {
+        if std::mem::replace(&mut self.departed, true) {
+            return;
+        }
+        let user = &self.identity.user;
+        let place = self.seat.place();
+        for room in self.rooms.drain().chain([RoomName::everybody(), RoomName::of_user(user)]) {
+            drop(self.hub.rooms().leave(room, user.clone(), place));
+        }
+        self.hub.presence_mailbox().post_departure(Departed(user.clone()));
+    }
+}
+
+impl Actor for Session {
+    type Context = Context<Self>;
+}
+
+impl StreamHandler<Inbound> for Session {
+    fn handle(&mut self, inbound: Inbound, ctx: &mut Self::Context) {
+        match inbound {
+            Inbound::Request(request) => {
+                self.hub.stats().received.add(1);
+                dispatch::dispatch(self, request, ctx);
+            }
+            Inbound::Malformed { fault, correlation } => {
+                self.hub.stats().received.add(1);
+                if self.draw_message(&correlation) {
+                    self.seat.refuse(&fault, &correlation, self.now());
+                }
+            }
+            Inbound::Closing => self.depart(),
+        }
+    }
+
+    fn finished(&mut self, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
+/// However a session ends, by its client, by a reason of the hub or by a panic, nothing of it stays.
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.depart();
+        self.worker.seats().vacate(self.seat.place().seat);
+    }
+}

@@ -1,0 +1,178 @@
+//! What a session does with the events of the raw surface.
+
+use std::collections::BTreeMap;
+
+use actix::fut::{ActorFutureExt, WrapFuture};
+use tokio::sync::oneshot;
+
+use super::{Handle, Outcome, Session};
+use crate::delivery::Event;
+use crate::events::raw::{
+    Ack, Authenticate, Broadcast, Broadcasted, Denied, DirectMessage, Directed, PROTOCOL_VERSION, Ping, Pong, Status,
+    Subscribe, Unsubscribe, User,
+};
+use crate::events::{ServerEvent, json};
+use crate::fault::{Code, Fault};
+use crate::identity::Identity;
+use crate::ids::{EventName, MessageId, RoomName};
+use crate::rooms::Published;
+
+impl Session {
+    pub(super) fn greet_raw(&self, now: i64) {
+        let welcome = Status::Connected {
+            connection_id: self.seat.session(),
+            server_time: now,
+            protocol_version: PROTOCOL_VERSION,
+            user: user(&self.identity),
+        };
+        self.say(&welcome, &None, now);
+    }
+
+    /// Joins a topic that was asked for; `None` when the session is in it already.
+    fn subscribe(&mut self, topic: &str) -> Result<Option<oneshot::Receiver<()>>, Fault> {
+        let room = RoomName::parse(topic, "topics")?;
+        self.hub.settings().rules.subscribe(&self.identity, &room)?;
+        // One's own room is joined from the start, and is not left either.
+        if self.rooms.contains(&room) || room == RoomName::of_user(&self.identity.user) {
+            return Ok(None);
+        }
+        let most = self.hub.settings().rooms_per_session;
+        if self.rooms.len() >= most {
+            return Err(Fault::new(Code::Forbidden, format!("A session may be in {most} topics")));
+        }
+        let joined = self.hub.rooms().join(room.clone(), self.identity.user.clone(), self.seat.place())?;
+        self.rooms.insert(room);
+        Ok(Some(joined))
+    }
+
+    fn check_count(&self, topics: &[String]) -> Result<(), Fault> {
+        let most = self.hub.settings().topics_per_request;
+        if topics.len() > most {
+            return Err(Fault::field("topics", format!("`topics` may name {most} topics at once")));
+        }
+        Ok(())
+    }
+
+    /// Publishes what a member said, and answers with its fate.
+    fn publish<E: ServerEvent>(
+        &self,
+        room: RoomName,
+        event: &E,
+        message_id: MessageId,
+        must_reach: bool,
+    ) -> Result<Outcome<Ack>, Fault> {
+        let own = self.rooms.contains(&room).then(|| self.seat.place());
+        let (name, data) = (EventName::of_hub(E::NAME), json::encode(event));
+        let event = Event { name, topic: None, data, timestamp: self.now(), offset: None };
+        let published = self.hub.rooms().publish(room, event, own)?;
+        let answer = async move {
+            match published.await {
+                Ok(Published { recipients: 0 }) if must_reach => {
+                    Err(Fault::new(Code::NotFound, "The user has no session"))
+                }
+                Ok(Published { recipients }) => Ok(Ack { message_id, recipients }),
+                Err(_) => Err(Fault::internal()),
+            }
+        };
+        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+    }
+}
+
+impl Handle<Ping> for Session {
+    fn handle(&mut self, ping: Ping) -> Result<Outcome<Pong>, Fault> {
+        Ok(Outcome::Now(Pong { timestamp: ping.timestamp }))
+    }
+}
+
+impl Handle<Subscribe> for Session {
+    fn handle(&mut self, request: Subscribe) -> Result<Outcome<Status>, Fault> {
+        self.check_count(&request.topics)?;
+        let mut topics: Vec<String> = Vec::new();
+        let mut denied = Vec::new();
+        let mut joining = Vec::new();
+        for topic in request.topics {
+            if topics.contains(&topic) || denied.iter().any(|denied: &Denied| denied.topic == topic) {
+                continue;
+            }
+            match self.subscribe(&topic) {
+                Ok(joined) => {
+                    joining.extend(joined);
+                    topics.push(topic);
+                }
+                Err(fault) => denied.push(Denied { topic, code: fault.code }),
+            }
+        }
+        // No topic keeps history yet, so nothing that was missed can follow; who asks is told so.
+        let recovered = topics.iter().filter(|topic| request.since.contains_key(*topic));
+        let recovered = recovered.map(|topic| (topic.clone(), false)).collect();
+        let answer = async move {
+            for joined in joining {
+                joined.await.map_err(|_| Fault::internal())?;
+            }
+            Ok(Status::Subscribed { topics, denied, positions: BTreeMap::new(), recovered })
+        };
+        Ok(Outcome::Holding(Box::pin(answer.into_actor(self))))
+    }
+}
+
+impl Handle<Unsubscribe> for Session {
+    fn handle(&mut self, request: Unsubscribe) -> Result<Outcome<Status>, Fault> {
+        self.check_count(&request.topics)?;
+        let place = self.seat.place();
+        let mut leaving = Vec::new();
+        for topic in &request.topics {
+            if let Some(room) = self.rooms.take(topic.as_str()) {
+                leaving.push(self.hub.rooms().leave(room, self.identity.user.clone(), place));
+            }
+        }
+        let answer = async move {
+            for left in leaving {
+                left.await.map_err(|_| Fault::internal())?;
+            }
+            Ok(Status::Unsubscribed { topics: request.topics })
+        };
+        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+    }
+}
+
+impl Handle<Broadcast> for Session {
+    fn handle(&mut self, request: Broadcast) -> Result<Outcome<Ack>, Fault> {
+        let room = RoomName::parse(&request.topic, "topic")?;
+        let is_member = self.rooms.contains(&room);
+        self.hub.settings().rules.publish(&self.identity, &room, is_member)?;
+        let message_id = MessageId::random();
+        let from_user = self.identity.user.clone();
+        let event = Broadcasted { topic: room.clone(), payload: request.payload, from_user, message_id };
+        self.publish(room, &event, message_id, false)
+    }
+}
+
+impl Handle<DirectMessage> for Session {
+    fn handle(&mut self, request: DirectMessage) -> Result<Outcome<Ack>, Fault> {
+        let message_id = MessageId::random();
+        let from_user = self.identity.user.clone();
+        let event = Directed { from_user, payload: request.payload, message_id };
+        self.publish(RoomName::of_user(&request.target_user), &event, message_id, true)
+    }
+}
+
+impl Handle<Authenticate> for Session {
+    fn handle(&mut self, request: Authenticate) -> Result<Outcome<Status>, Fault> {
+        let verified = self.hub.authenticator().authenticate(request.token);
+        let answer = verified.into_actor(self).map(|verified, session, _| {
+            let identity = verified?;
+            if identity.user != session.identity.user {
+                return Err(Fault::new(Code::Forbidden, "The token is another user's"));
+            }
+            session.seat.expire_at(identity.expires_at);
+            let status = Status::Authenticated { user: user(&identity), expires_at: identity.expires_at };
+            session.identity = identity;
+            Ok(status)
+        });
+        Ok(Outcome::Later(Box::pin(answer)))
+    }
+}
+
+fn user(identity: &Identity) -> User {
+    User { id: identity.user.clone(), name: identity.display_name().to_owned(), roles: identity.roles.clone() }
+}

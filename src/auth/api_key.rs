@@ -1,0 +1,160 @@
+//! API keys: which one came, if any. Only their SHA-256 digests are kept.
+//!
+//! Knows no header and no limit: who presents a key, and how often, is judged elsewhere.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use subtle::{ConditionallySelectable, ConstantTimeEq};
+
+/// Longest presented key that is looked at, in bytes. No key is longer.
+pub const KEY_MAX: usize = 512;
+
+/// A configured key, before its text is forgotten. It is given by `key` or by `sha256`; with both, both open.
+pub struct KeySpec {
+    /// What the key is called in logs and limits.
+    pub name: String,
+    /// The key's text.
+    pub key: Option<String>,
+    /// The SHA-256 of the key's text.
+    pub sha256: Option<[u8; 32]>,
+    /// Whether every request with this key must be signed.
+    pub require_signature: bool,
+    /// Requests a minute, 0 for no limit; `None` for the general one.
+    pub per_minute: Option<u32>,
+}
+
+/// A key that is one of ours, without the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// What the key is called in logs and limits.
+    pub name: Arc<str>,
+    /// Whether every request with this key must be signed.
+    pub require_signature: bool,
+    /// Requests a minute, 0 for no limit; `None` for the general one.
+    pub per_minute: Option<u32>,
+}
+
+/// All keys that open the HTTP API.
+pub struct ApiKeys {
+    /// Digests and the place in `keys` of what they open.
+    digests: Vec<([u8; 32], u64)>,
+    keys: Vec<ApiKey>,
+}
+
+impl ApiKeys {
+    /// Takes the configured keys and keeps their digests. A key without text and digest, or with an empty text, opens
+    /// nothing.
+    pub fn new(specs: Vec<KeySpec>) -> Self {
+        let mut digests = Vec::with_capacity(specs.len());
+        let mut keys = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let place = keys.len() as u64;
+            let text = spec.key.filter(|text| !text.is_empty());
+            digests.extend(text.map(|text| (digest(&text), place)));
+            digests.extend(spec.sha256.map(|sha256| (sha256, place)));
+            keys.push(ApiKey {
+                name: Arc::from(spec.name),
+                require_signature: spec.require_signature,
+                per_minute: spec.per_minute,
+            });
+        }
+        Self { digests, keys }
+    }
+
+    /// The key that was presented, if it is one of ours.
+    ///
+    /// Every digest is compared, each in constant time, so that the time taken says nothing of which key was near.
+    pub fn find(&self, presented: &str) -> Option<&ApiKey> {
+        if presented.is_empty() || presented.len() > KEY_MAX {
+            return None;
+        }
+        let presented = digest(presented);
+        let mut found = u64::MAX;
+        for (digest, place) in &self.digests {
+            found.conditional_assign(place, digest.ct_eq(&presented));
+        }
+        self.keys.get(usize::try_from(found).ok()?)
+    }
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(name: &str) -> KeySpec {
+        KeySpec {
+            name: name.into(),
+            key: None,
+            sha256: None,
+            require_signature: false,
+            per_minute: None,
+        }
+    }
+
+    fn keys() -> ApiKeys {
+        ApiKeys::new(vec![
+            KeySpec {
+                key: Some("first-key".into()),
+                per_minute: Some(7),
+                ..spec("first")
+            },
+            KeySpec {
+                sha256: Some(digest("second-key")),
+                require_signature: true,
+                ..spec("second")
+            },
+            spec("neither text nor digest"),
+            KeySpec {
+                key: Some(String::new()),
+                ..spec("empty text")
+            },
+            KeySpec {
+                key: Some("last-key".into()),
+                ..spec("last")
+            },
+        ])
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_text_however_it_was_configured() {
+        let keys = keys();
+        for (presented, name) in [
+            ("first-key", Some("first")),
+            ("second-key", Some("second")),
+            ("last-key", Some("last")),
+            ("", None),
+            ("first-ke", None),
+            ("first-key ", None),
+            ("First-Key", None),
+            ("first", None),
+            (hex::encode(digest("second-key")).as_str(), None),
+            ("x".repeat(KEY_MAX).as_str(), None),
+            ("x".repeat(KEY_MAX + 1).as_str(), None),
+        ] {
+            let found = keys.find(presented).map(|key| &*key.name);
+            assert_eq!(found, name, "{presented}");
+        }
+    }
+
+    #[test]
+    fn a_key_brings_its_own_terms() {
+        let keys = keys();
+        let first = keys.find("first-key").unwrap();
+        assert_eq!(
+            (first.require_signature, first.per_minute),
+            (false, Some(7))
+        );
+        let second = keys.find("second-key").unwrap();
+        assert_eq!((second.require_signature, second.per_minute), (true, None));
+    }
+
+    #[test]
+    fn with_no_keys_nothing_opens() {
+        assert_eq!(ApiKeys::new(Vec::new()).find("anything"), None);
+    }
+}

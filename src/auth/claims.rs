@@ -1,0 +1,220 @@
+//! What the claims of a token mean, once its signature held. Knows no algorithm and no key.
+//!
+//! Two rules for a claim of the wrong type. One that only describes its holder (`name`, `avatar`, a role) is passed over,
+//! as `null` is: the holder gets less by it, never more. One that narrows (`exp`, `nbf`, `topics`, `sid`) refuses the
+//! token, `null` included: it must never widen what the token allows.
+
+use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::identity::Identity;
+use hubbub_actors::ids::UserId;
+use hubbub_actors::pattern::Pattern;
+use serde_json::{Map, Value};
+
+/// The claims that may name the user, in the order they are sought.
+const USER_CLAIMS: [&str; 3] = ["sub", "userId", "user_id"];
+
+/// 9999-12-31T23:59:59Z. A later time is a mistake, most often milliseconds where seconds belong.
+const LATEST_SECONDS: i64 = 253_402_300_799;
+
+/// What is asked of every token's times.
+pub(super) struct Terms {
+    /// Whether a token must say when it expires.
+    pub(super) require_exp: bool,
+    /// How far the issuer's clock may be from ours, in ms.
+    pub(super) leeway_ms: i64,
+}
+
+/// A refusal of the token, in the caller's words.
+pub(super) fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
+    Fault::new(Code::InvalidToken, message)
+}
+
+/// Turns verified claims into who the holder is, or says why they do not hold at `now_ms`.
+pub(super) fn identity(
+    claims: &Map<String, Value>,
+    terms: &Terms,
+    now_ms: i64,
+) -> Result<Identity, Fault> {
+    let expires_at = lifetime(claims, terms, now_ms)?;
+    let (subscribe, publish) = topics(claims)?;
+    Ok(Identity {
+        name: text(claims, "name"),
+        username: text(claims, "username"),
+        email: text(claims, "email"),
+        avatar: text(claims, "avatar"),
+        roles: roles(claims),
+        permissions: permissions(claims),
+        sign_in: sign_in(claims)?,
+        expires_at,
+        subscribe,
+        publish,
+        ..Identity::of(user(claims)?)
+    })
+}
+
+/// Checks `exp` and `nbf`, and answers when the session must end, the leeway included.
+///
+/// RFC 7519, section 4.1.4: a token is refused *on* or after its expiry; section 4.1.5: before `nbf`. `iat` is never
+/// judged: it bounds nothing.
+fn lifetime(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<Option<i64>, Fault> {
+    let not_before = time(claims, "nbf")?;
+    let expires_at =
+        time(claims, "exp")?.map(|expiry_ms| expiry_ms.saturating_add(terms.leeway_ms));
+    if expires_at.is_none() && terms.require_exp {
+        return Err(invalid("The token has no `exp`"));
+    }
+    if expires_at.is_some_and(|end| now_ms >= end) {
+        return Err(Fault::new(Code::TokenExpired, "The token has expired"));
+    }
+    if not_before.is_some_and(|start| now_ms < start.saturating_sub(terms.leeway_ms)) {
+        return Err(invalid("The token is not valid yet"));
+    }
+    Ok(expires_at)
+}
+
+/// A claim that is a NumericDate (RFC 7519, section 2: seconds, with a fraction or without), in ms. What lies before
+/// 1970 counts as 1970.
+fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<i64>, Fault> {
+    let Some(value) = claims.get(claim) else {
+        return Ok(None);
+    };
+    let seconds = value.as_f64().filter(|seconds| seconds.is_finite());
+    match (value.as_i64(), seconds) {
+        (Some(whole), _) if whole <= LATEST_SECONDS => Ok(Some(whole.max(0) * 1_000)),
+        // No overflow: the product is below 2^53, where floats still count every integer.
+        (None, Some(seconds)) if seconds <= LATEST_SECONDS as f64 => {
+            Ok(Some((seconds.max(0.0) * 1_000.0).floor() as i64))
+        }
+        (_, Some(_)) => Err(invalid(format!(
+            "The token's `{claim}` lies after the year 9999; it counts seconds, not milliseconds"
+        ))),
+        (_, None) => Err(invalid(format!("The token's `{claim}` is not a number"))),
+    }
+}
+
+/// The user: the first of [`USER_CLAIMS`] that is there and not `null`.
+fn user(claims: &Map<String, Value>) -> Result<UserId, Fault> {
+    let found = USER_CLAIMS
+        .iter()
+        .find_map(|&claim| Some((claim, claims.get(claim).filter(|value| !value.is_null())?)));
+    let Some((claim, value)) = found else {
+        return Err(invalid("The token names no user"));
+    };
+    let id = id_text(value)
+        .ok_or_else(|| invalid(format!("The token's `{claim}` is no string and no integer")))?;
+    UserId::parse(&id, claim).map_err(|fault| invalid(format!("The token's {}", fault.message)))
+}
+
+/// An id's text, written as a string or as an integer.
+fn id_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// A claim to show. One that is blank counts as absent.
+fn text(claims: &Map<String, Value>, claim: &str) -> Option<String> {
+    let text = claims.get(claim)?.as_str()?;
+    (!text.trim().is_empty()).then(|| text.to_owned())
+}
+
+/// `role` and `roles` together, each a string or a list of them, in order and without repeats.
+fn roles(claims: &Map<String, Value>) -> Vec<String> {
+    let mut roles = Vec::new();
+    for role in ["role", "roles"]
+        .into_iter()
+        .flat_map(|claim| texts(claims, claim))
+    {
+        add(&mut roles, role);
+    }
+    roles
+}
+
+/// `permissions`: a list, or one string with spaces between them, as OAuth writes a scope (RFC 6749, section 3.3).
+fn permissions(claims: &Map<String, Value>) -> Vec<String> {
+    let mut permissions = Vec::new();
+    let one_string = claims.get("permissions").is_some_and(Value::is_string);
+    for text in texts(claims, "permissions") {
+        if one_string {
+            text.split_whitespace()
+                .for_each(|permission| add(&mut permissions, permission));
+        } else {
+            add(&mut permissions, text);
+        }
+    }
+    permissions
+}
+
+fn add(held: &mut Vec<String>, name: &str) {
+    if !name.is_empty() && !held.iter().any(|other| other == name) {
+        held.push(name.to_owned());
+    }
+}
+
+/// The strings of a claim that is a string or a list; whatever else is in it grants nothing.
+fn texts<'a>(claims: &'a Map<String, Value>, claim: &str) -> impl Iterator<Item = &'a str> {
+    let value = claims.get(claim);
+    let list = value
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
+    value
+        .and_then(Value::as_str)
+        .into_iter()
+        .chain(list.iter().filter_map(Value::as_str))
+}
+
+/// `sid`. A token whose sign-in cannot be read could not be revoked with it, so it is refused.
+fn sign_in(claims: &Map<String, Value>) -> Result<Option<String>, Fault> {
+    match claims.get("sid") {
+        None => Ok(None),
+        Some(value) => id_text(value)
+            .map(Some)
+            .ok_or_else(|| invalid("The token's `sid` is no string and no integer")),
+    }
+}
+
+/// What `topics` narrows `subscribe` and `publish` to.
+type Narrowed = (Option<Vec<Pattern>>, Option<Vec<Pattern>>);
+
+/// `topics`. A key that is not known refuses the token, because a misspelt one would narrow nothing.
+fn topics(claims: &Map<String, Value>) -> Result<Narrowed, Fault> {
+    let Some(value) = claims.get("topics") else {
+        return Ok((None, None));
+    };
+    let topics = value
+        .as_object()
+        .ok_or_else(|| invalid("The token's `topics` is not an object"))?;
+    if topics
+        .keys()
+        .any(|key| key != "subscribe" && key != "publish")
+    {
+        return Err(invalid(
+            "The token's `topics` has a key that is neither `subscribe` nor `publish`",
+        ));
+    }
+    Ok((patterns(topics, "subscribe")?, patterns(topics, "publish")?))
+}
+
+fn patterns(topics: &Map<String, Value>, key: &str) -> Result<Option<Vec<Pattern>>, Fault> {
+    let Some(value) = topics.get(key) else {
+        return Ok(None);
+    };
+    value
+        .as_array()
+        .and_then(|list| {
+            list.iter()
+                .map(|pattern| pattern.as_str().map(Pattern::new))
+                .collect()
+        })
+        .map(Some)
+        .ok_or_else(|| {
+            invalid(format!(
+                "The token's `topics.{key}` is not a list of strings"
+            ))
+        })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! Which tokens hold. What their claims come to is tested beside `claims`.
+
+use hubbub_actors::fault::Code;
+use serde_json::json;
+
+use super::*;
+
+const SECRET: &[u8] = b"a secret of thirty-two bytes or so";
+
+/// 2026-01-01T00:00:00Z, in seconds.
+const NOW: i64 = 1_767_225_600;
+
+fn verifier(algorithm: Hmac, require_exp: bool) -> Verifier {
+    Verifier::new(Settings {
+        secret: SECRET.to_vec(),
+        algorithm,
+        require_exp,
+        leeway_secs: 5,
+    })
+}
+
+fn verify_at(token: &str, now_ms: i64) -> Result<Identity, Fault> {
+    verifier(Hmac::Hs256, true).verify(token, now_ms)
+}
+
+fn verify(token: &str) -> Result<Identity, Fault> {
+    verify_at(token, NOW * 1_000)
+}
+
+fn token(claims: &Value) -> String {
+    sign(claims, SECRET, Hmac::Hs256).unwrap()
+}
+
+/// The claims of a good token, with `more` laid over them.
+fn claims(more: Value) -> Value {
+    let mut claims = json!({"sub": "alice", "exp": NOW + 60});
+    for (claim, value) in more.as_object().unwrap() {
+        claims[claim] = value.clone();
+    }
+    claims
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits = chunk
+            .iter()
+            .fold(0u32, |bits, &byte| bits << 8 | u32::from(byte));
+        let bits = bits << (8 * (3 - chunk.len()));
+        for digit in 0..=chunk.len() {
+            text.push(char::from(DIGITS[(bits >> (18 - 6 * digit)) as usize & 63]));
+        }
+    }
+    text
+}
+
+/// A token whose header and payload are `header` and `payload`, signed with the right secret all the same.
+fn forged(header: &str, payload: &str) -> String {
+    let message = format!(
+        "{}.{}",
+        base64url(header.as_bytes()),
+        base64url(payload.as_bytes())
+    );
+    let key = EncodingKey::from_secret(SECRET);
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+    format!("{message}.{signature}")
+}
+
+fn good_payload() -> String {
+    claims(json!({})).to_string()
+}
+
+#[test]
+fn a_forged_or_misshapen_token_is_refused_with_the_same_code() {
+    let good = token(&claims(json!({})));
+    verify(&good).unwrap();
+    verify(&forged(r#"{"alg":"HS256"}"#, &good_payload())).unwrap();
+
+    let parts: Vec<&str> = good.split('.').collect();
+    let [header, payload, signature] = parts[..] else {
+        panic!("three parts")
+    };
+    let admin = base64url(claims(json!({"role": "admin"})).to_string().as_bytes());
+    let mut attacks = vec![
+        ("empty", String::new()),
+        ("not a JWT", "12|abcdef".into()),
+        ("one part", header.into()),
+        ("two parts", format!("{header}.{payload}")),
+        ("dots alone", "..".into()),
+        ("four parts", format!("{good}.{signature}")),
+        ("a part in front", format!("{header}.{good}")),
+        ("empty header", format!(".{payload}.{signature}")),
+        ("empty payload", format!("{header}..{signature}")),
+        ("empty signature", format!("{header}.{payload}.")),
+        ("another payload", format!("{header}.{admin}.{signature}")),
+        ("a signature cut", good[..good.len() - 2].into()),
+        ("a padded signature", format!("{good}=")),
+        ("a space in front", format!(" {good}")),
+        ("a zero byte behind", format!("{good}\0")),
+        ("signed with HS384", {
+            sign(&claims(json!({})), SECRET, Hmac::Hs384).unwrap()
+        }),
+        ("signed with HS512", {
+            sign(&claims(json!({})), SECRET, Hmac::Hs512).unwrap()
+        }),
+        ("signed with another secret", {
+            sign(&claims(json!({})), b"guessed", Hmac::Hs256).unwrap()
+        }),
+        ("longer than the bound", {
+            token(&claims(json!({"name": "x".repeat(TOKEN_MAX)})))
+        }),
+    ];
+    for algorithm in [
+        "none", "None", "NONE", "nOnE", "", "HS512", "RS256", "ES256", "PS256", "EdDSA", "hs256",
+        "HS256 ",
+    ] {
+        let header = json!({"alg": algorithm, "typ": "JWT"}).to_string();
+        let signed = forged(&header, &good_payload());
+        let unsigned = signed[..=signed.rfind('.').unwrap()].to_owned();
+        attacks.push(("another algorithm", signed));
+        attacks.push(("another algorithm, unsigned", unsigned));
+    }
+    for header in [
+        "{}",
+        r#"{"alg":null}"#,
+        r#"{"alg":["HS256"]}"#,
+        r#"{"alg":"none","alg":"HS256"}"#,
+        r#"{"alg":"HS256","crit":["b64"],"b64":false}"#,
+        r#"{"alg":"HS256","crit":[]}"#,
+        "[]",
+        "not JSON",
+    ] {
+        attacks.push(("a bad header", forged(header, &good_payload())));
+    }
+    for payload in ["", "[]", "null", "\"alice\"", "{", "\u{feff}{}"] {
+        attacks.push(("a bad payload", forged(r#"{"alg":"HS256"}"#, payload)));
+    }
+    for (attack, token) in attacks {
+        let fault = verify(&token).expect_err(attack);
+        assert_eq!(fault.code, Code::InvalidToken, "{attack}: {token}");
+    }
+}
+
+#[test]
+fn a_change_of_any_byte_breaks_a_token() {
+    let good = token(&claims(json!({})));
+    for at in 0..good.len() {
+        let mut bytes = good.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        let changed = String::from_utf8(bytes).unwrap();
+        assert_eq!(
+            verify(&changed).unwrap_err().code,
+            Code::InvalidToken,
+            "{at}"
+        );
+    }
+}
+
+#[test]
+fn each_algorithm_takes_its_own_tokens_alone() {
+    let all = [Hmac::Hs256, Hmac::Hs384, Hmac::Hs512];
+    for pinned in all {
+        assert_eq!(Hmac::parse(pinned.as_str()), Some(pinned));
+        for signed in all {
+            let token = sign(&claims(json!({})), SECRET, signed).unwrap();
+            let holds = verifier(pinned, true).verify(&token, NOW * 1_000).is_ok();
+            assert_eq!(holds, pinned == signed, "{signed} at {pinned}");
+        }
+    }
+    assert_eq!(Hmac::parse("none"), None);
+    assert_eq!(Hmac::parse("hs256"), None);
+}
+
+#[test]
+fn refusals_say_what_is_wrong_and_nothing_secret() {
+    for (token, message) in [
+        ("nonsense".to_owned(), "The token is malformed"),
+        (
+            sign(&claims(json!({})), SECRET, Hmac::Hs512).unwrap(),
+            "The token is not signed with HS256",
+        ),
+        (
+            sign(&claims(json!({})), b"guessed", Hmac::Hs256).unwrap(),
+            "The token's signature does not hold",
+        ),
+        (
+            "x".repeat(TOKEN_MAX + 1),
+            "The token is longer than 8192 bytes",
+        ),
+        (
+            token(&claims(json!({"sub": ""}))),
+            "The token's `sub` is empty",
+        ),
+    ] {
+        assert_eq!(
+            verify(&token).unwrap_err(),
+            Fault::new(Code::InvalidToken, message)
+        );
+    }
+    let shown = format!("{:?}", verifier(Hmac::Hs256, true));
+    assert_eq!(shown, "Verifier { algorithm: Hs256, .. }");
+}
+
+#[test]
+fn a_token_of_the_longest_length_is_read() {
+    let short = token(&claims(json!({"pad": ""}))).len();
+    // Four characters of a token carry three of its claims.
+    let pad = "x".repeat((TOKEN_MAX - short) / 4 * 3);
+    let long = token(&claims(json!({ "pad": pad })));
+    assert!(
+        (TOKEN_MAX - 4..=TOKEN_MAX).contains(&long.len()),
+        "{}",
+        long.len()
+    );
+    verify(&long).unwrap();
+}
+
+#[test]
+fn an_endless_leeway_never_overflows() {
+    let verifier = Verifier::new(Settings {
+        secret: SECRET.to_vec(),
+        algorithm: Hmac::Hs256,
+        require_exp: true,
+        leeway_secs: u64::MAX,
+    });
+    for more in [json!({"exp": 1}), json!({"nbf": NOW + 60})] {
+        let identity = verifier.verify(&token(&claims(more)), NOW * 1_000).unwrap();
+        assert_eq!(identity.expires_at, Some(i64::MAX));
+    }
+}
+
+#[test]
+fn an_empty_secret_signs_and_verifies_nothing() {
+    assert_eq!(
+        sign(&claims(json!({})), b"", Hmac::Hs256).unwrap_err().code,
+        Code::Internal
+    );
+    assert_eq!(
+        sign(&json!("alice"), SECRET, Hmac::Hs256).unwrap_err().code,
+        Code::Internal
+    );
+    let verifier = Verifier::new(Settings {
+        secret: Vec::new(),
+        algorithm: Hmac::Hs256,
+        require_exp: true,
+        leeway_secs: 5,
+    });
+    let key = EncodingKey::from_secret(b"");
+    let token = jsonwebtoken::encode(&Header::default(), &claims(json!({})), &key).unwrap();
+    let fault = verifier.verify(&token, NOW * 1_000).unwrap_err();
+    assert_eq!(fault.code, Code::InvalidToken);
+}
+
+#[test]
+fn an_expiry_out_of_all_range_or_said_twice_is_no_expiry() {
+    for payload in [
+        r#"{"sub":"alice","exp":1e999}"#,
+        r#"{"sub":"alice","exp":NaN}"#,
+        r#"{"sub":"alice","exp":1,"exp":1767225660}"#,
+    ] {
+        let fault = verify(&forged(r#"{"alg":"HS256"}"#, payload)).unwrap_err();
+        assert_eq!(fault.code, Code::InvalidToken, "{payload}");
+    }
+}

@@ -1,0 +1,464 @@
+//! The configuration: one struct a `[section]`, every key with its unit, its bounds and its default in one place.
+//!
+//! Knows what a value may be, not what it is for. Where values come from and how an error names its place is
+//! [`source`]; what is impossible is [`check`]; what is made at the first start is [`secrets`]. Sections for surfaces
+//! that come next (Socket.IO, chat, the application backend) are read and checked like the others.
+
+pub mod check;
+mod read;
+mod rules;
+mod secret;
+pub mod secrets;
+pub mod source;
+
+use std::path::PathBuf;
+
+use hubbub_actors::ids::UserId;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+pub use rules::{Algorithm, Audience, TopicRule, Who};
+pub use secret::Secret;
+pub use source::{ConfigError, Flag, Sources};
+
+/// One section: its struct, and a default beside the documentation of each key.
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+    };
+}
+
+section! {
+    /// The whole configuration, with the built-in defaults.
+    Config {
+        /// `[server]`: where the hub listens, and what it bears.
+        server: Server = Server::default(),
+        /// `[auth]`: whom it believes.
+        auth: Auth = Auth::default(),
+        /// `[api]`: who may push over HTTP.
+        api: Api = Api::default(),
+        /// `[backend]`: the application that answers what clients send it.
+        backend: Backend = Backend::default(),
+        /// `[socketio]`: Engine.IO's numbers.
+        socketio: SocketIo = SocketIo::default(),
+        /// `[recovery]`: what is kept for a client that was cut off.
+        recovery: Recovery = Recovery::default(),
+        /// `[[topics]]`: who may use which topic; the first rule whose pattern fits holds. A topic that no rule
+        /// fits is refused.
+        topics: Vec<TopicRule> = vec![TopicRule::any()],
+        /// `[chat]`: the `/chat` surface.
+        chat: Chat = Chat::default(),
+        /// `[[chats]]`: chats that are there from the start.
+        chats: Vec<ChatRoom> = vec![ChatRoom::general()],
+        /// `[presence]`: who learns who is online.
+        presence: Presence = Presence::default(),
+        /// `[limits]`: how much of everything.
+        limits: Limits = Limits::default(),
+        /// `[debug]`: what is shown to those who are no admin.
+        debug: Debug = Debug::default(),
+        /// `[cluster]`: how several hubs work as one.
+        cluster: Cluster = Cluster::default(),
+    }
+}
+
+section! {
+    /// `[server]`.
+    Server {
+        /// The address or host name to listen on. Default `127.0.0.1`.
+        host: String = "127.0.0.1".into(),
+        /// The TCP port, 0 to 65535; 0 lets the system choose. Default 8081.
+        port: u16 = 8081,
+        /// Worker threads, 0 to 1024; 0 is one a core. Default 0.
+        workers: usize = 0,
+        /// Connections at once, at least 1; one more is answered with 503. Default 10000.
+        max_connections: usize = 10_000,
+        /// Bytes of one assembled message, 125 to 16777216; a longer one is closed with 1009. Default 65536.
+        max_frame_size: usize = 65_536,
+        /// Seconds between two WebSocket pings, at least 1. Default 30.
+        heartbeat_interval_secs: u32 = 30,
+        /// Seconds of silence after which a connection is closed, more than the interval. Default 60.
+        client_timeout_secs: u32 = 60,
+        /// Where secrets and the store are kept, relative to the working directory. Default `data`.
+        data_dir: PathBuf = "data".into(),
+        /// Origins that browsers may connect from: `scheme://host[:port]`, or `*` for all. Empty: the same host
+        /// only. Default empty.
+        allowed_origins: Vec<String> = Vec::new(),
+        /// Addresses or CIDR blocks whose `X-Forwarded-For` counts. Default empty.
+        #[serde(deserialize_with = "rules::blocks")]
+        trusted_proxies: Vec<IpNet> = Vec::new(),
+        /// Seconds that going away may take, 1 to 3600. Default 15.
+        shutdown_secs: u32 = 15,
+        /// Bytes of a request's body, 1 to 268435456; a longer one is answered with 413. Default 1048576.
+        max_body: usize = 1_048_576,
+    }
+}
+
+impl Server {
+    /// The number of worker threads: the configured one, or one a core.
+    pub fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            workers => workers,
+        }
+    }
+}
+
+section! {
+    /// `[auth]`.
+    Auth {
+        /// The secret of HS256, HS384 and HS512, at least 16 bytes. Without one, [`secrets::ensure`] makes one.
+        jwt_secret: Option<Secret> = None,
+        /// The one algorithm that tokens may be signed with. Default `HS256`.
+        algorithm: Algorithm = Algorithm::Hs256,
+        /// A PEM file with the public key of RS*, PS*, ES* and EdDSA. Not supported yet. Default none.
+        public_key_file: Option<PathBuf> = None,
+        /// A file or URL with a JWKS. Not supported yet. Default none.
+        jwks: Option<String> = None,
+        /// Whether a token must have an `exp`. Default true.
+        require_exp: bool = true,
+        /// Seconds that clocks may differ, 0 to 3600. Default 5.
+        leeway_secs: u32 = 5,
+        /// Seconds a Socket.IO client has to authenticate, at least 1. Default 10.
+        grace_secs: u32 = 10,
+        /// Permissions that a token must all have to connect. Default none.
+        required_permissions: Vec<String> = Vec::new(),
+        /// Seconds an access token lives that the hub itself signs, at least 1. Default 3600.
+        access_ttl_secs: u32 = 3_600,
+        /// Seconds a refresh token lives, at least 1. Default 2592000 (30 days).
+        refresh_ttl_secs: u32 = 2_592_000,
+        /// `[auth.backend]`: who verifies tokens that are no JWT.
+        backend: AuthBackend = AuthBackend::default(),
+    }
+}
+
+section! {
+    /// `[auth.backend]`.
+    AuthBackend {
+        /// The URL that a token which is no JWT is verified at. Not supported yet. Default none: refused.
+        url: Option<String> = None,
+        /// Seconds for which its answer holds; 0 asks each time. Default 60.
+        cache_secs: u32 = 60,
+    }
+}
+
+section! {
+    /// `[api]`.
+    Api {
+        /// `[[api.keys]]`: the keys of the push API. Without one, [`secrets::ensure`] makes one.
+        keys: Vec<ApiKey> = Vec::new(),
+    }
+}
+
+/// One of `[[api.keys]]`: its `key`, or the key's `sha256`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKey {
+    /// What the key goes by in logs and limits; no two keys share one.
+    pub name: String,
+    /// The key itself: printable ASCII.
+    #[serde(default)]
+    pub key: Option<Secret>,
+    /// The SHA-256 of the key, 64 hex digits.
+    #[serde(default)]
+    pub sha256: Option<Secret>,
+    /// Whether requests with this key must be signed. Default false.
+    #[serde(default)]
+    pub require_signature: bool,
+    /// Requests a minute, 0 for no limit. Default [`HttpLimits::requests_per_minute`].
+    #[serde(default)]
+    pub per_minute: Option<u32>,
+}
+
+section! {
+    /// `[backend]`.
+    Backend {
+        /// The application's base URL: `http://` or `https://`. Default none: the hub answers by itself.
+        url: Option<String> = None,
+        /// The key that the hub shows it in `X-API-Key`. Default none.
+        api_key: Option<Secret> = None,
+        /// Milliseconds to wait for an answer, at least 1. Default 5000.
+        timeout_ms: u32 = 5_000,
+    }
+}
+
+section! {
+    /// `[socketio]`.
+    SocketIo {
+        /// Milliseconds between two pings, at least 1. Default 25000.
+        ping_interval_ms: u32 = 25_000,
+        /// Milliseconds to wait for a pong, at least 1. Default 20000.
+        ping_timeout_ms: u32 = 20_000,
+        /// Milliseconds a connection has to join a namespace, at least 1. Default 45000.
+        connect_timeout_ms: u32 = 45_000,
+        /// Bytes of one message or polling body, 125 to 16777216. Default 1000000.
+        max_payload: usize = 1_000_000,
+    }
+}
+
+section! {
+    /// `[recovery]`.
+    Recovery {
+        /// Seconds for which a cut session can be recovered; 0 for never. Default 120.
+        window_secs: u32 = 120,
+        /// Messages kept for one cut session. Default 500.
+        queue: u32 = 500,
+    }
+}
+
+section! {
+    /// `[chat]`.
+    Chat {
+        /// Whether joining a chat that does not exist makes it, public. Default false.
+        auto_create: bool = false,
+    }
+}
+
+/// One of `[[chats]]`: a chat that is there from the start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChatRoom {
+    /// Its id, 1 to 195 printable characters; no two chats share one.
+    pub id: String,
+    /// The name to show. Default empty: the id.
+    #[serde(default)]
+    pub name: String,
+    /// What it is about. Default empty.
+    #[serde(default)]
+    pub description: String,
+    /// Whether anyone authenticated may join; otherwise the participants. Default false.
+    #[serde(default)]
+    pub public: bool,
+    /// Ids of the users who may join when it is not public. Default none.
+    #[serde(default)]
+    pub participants: Vec<UserId>,
+}
+
+impl ChatRoom {
+    /// The public chat that ships with the hub.
+    pub fn general() -> Self {
+        Self {
+            id: "general".into(),
+            name: "General".into(),
+            description: String::new(),
+            public: true,
+            participants: Vec::new(),
+        }
+    }
+}
+
+section! {
+    /// `[presence]`.
+    Presence {
+        /// Who learns that a user came or went. Default `all`.
+        audience: Audience = Audience::All,
+    }
+}
+
+section! {
+    /// `[limits]`. Of the limits a minute, 0 means none.
+    Limits {
+        /// Whether direct connections from loopback are exempt from the connection limits. Default true.
+        exempt_loopback: bool = true,
+        /// Bytes held for one session that does not read, at least `server.max_frame_size`; over it, the session is
+        /// closed with 1008. Where nobody sets it, it grows to four frames of that size. Default 1048576.
+        outbox_bytes: usize = 1_048_576,
+        /// Frames held for one session that does not read, 1 to 1048576. Default 16384.
+        outbox_frames: usize = 16_384,
+        /// Rooms one session may be in, 0 for any number. Default 1000.
+        rooms_per_session: usize = 1_000,
+        /// Topics in one `Subscribe` or `Unsubscribe`, 0 for any number. Default 100.
+        topics_per_request: usize = 100,
+        /// Messages waiting before a central actor, 1 to 1048576; one more is refused. Default 1024.
+        mailbox: usize = 1_024,
+        /// `[limits.raw]`: the raw WebSocket.
+        raw: ConnectionLimits = ConnectionLimits::default(),
+        /// `[limits.push]`: Socket.IO with a token at connect.
+        push: ConnectionLimits = ConnectionLimits::default(),
+        /// `[limits.community]`: Socket.IO with a late `authenticate`.
+        community: CommunityLimits = CommunityLimits::default(),
+        /// `[limits.chat]`: Socket.IO on `/chat`.
+        chat: ChatLimits = ChatLimits::default(),
+        /// `[limits.http]`: the push API.
+        http: HttpLimits = HttpLimits::default(),
+        /// `[limits.login]`: `POST /sessions`.
+        login: LoginLimits = LoginLimits::default(),
+    }
+}
+
+section! {
+    /// `[limits.raw]` and `[limits.push]`.
+    ConnectionLimits {
+        /// Connections a minute an address. Default 100.
+        connections_per_minute: u32 = 100,
+        /// Messages a minute a connection. Default 1000.
+        messages_per_minute: u32 = 1_000,
+    }
+}
+
+section! {
+    /// `[limits.community]`.
+    CommunityLimits {
+        /// Connections a minute an address. Default 5.
+        connections_per_minute: u32 = 5,
+        /// Connections at once an address. Default 10.
+        connections_per_address: u32 = 10,
+        /// Connections at once a user. Default 5.
+        connections_per_user: u32 = 5,
+        /// Messages a minute. Default 60.
+        messages_per_minute: u32 = 60,
+        /// `notification_read` a minute. Default 30.
+        notifications_per_minute: u32 = 30,
+        /// Typing events a minute. Default 120.
+        typing_per_minute: u32 = 120,
+    }
+}
+
+section! {
+    /// `[limits.chat]`.
+    ChatLimits {
+        /// Connection attempts an address in the window. Default 5.
+        connection_attempts: u32 = 5,
+        /// Seconds of the window, at least 1. Default 300.
+        attempts_window_secs: u32 = 300,
+        /// Seconds an address over the limit is kept out. Default 900.
+        block_secs: u32 = 900,
+        /// Messages a minute a user. Default 100.
+        messages_per_minute: u32 = 100,
+        /// Typing events a minute a user. Default 10.
+        typing_per_minute: u32 = 10,
+    }
+}
+
+section! {
+    /// `[limits.http]`.
+    HttpLimits {
+        /// Requests a minute a key without `per_minute`, and an address without a valid key. Default 100.
+        requests_per_minute: u32 = 100,
+    }
+}
+
+section! {
+    /// `[limits.login]`.
+    LoginLimits {
+        /// Attempts a minute an address and a user name. Default 10.
+        attempts_per_minute: u32 = 10,
+    }
+}
+
+section! {
+    /// `[debug]`.
+    Debug {
+        /// Whether `debug_mode` is open to all, not only to admins. Default false.
+        open: bool = false,
+    }
+}
+
+section! {
+    /// `[cluster]`.
+    Cluster {
+        /// How hubs reach each other. Only `local`, one hub alone, is supported yet. Default `local`.
+        driver: String = "local".into(),
+        /// Where they meet; may hold a password. Default none.
+        url: Option<Secret> = None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHIPPED: &str = include_str!("../config.toml");
+
+    /// Every dotted key in the text of a file, those that are commented out too, in order.
+    fn keys_in(text: &str) -> Vec<String> {
+        let mut section = String::new();
+        let mut keys = Vec::new();
+        for line in text.lines() {
+            let line = line.trim_start_matches("# ");
+            if let Some(name) = line.strip_prefix('[') {
+                section = name.trim_matches(['[', ']']).to_owned();
+            } else if let Some((key, _)) = line.split_once(" = ")
+                && !key.contains(' ')
+            {
+                keys.push(format!("{section}.{key}"));
+            }
+        }
+        keys
+    }
+
+    /// Every dotted key of the structs, of the first item where there is a list of tables.
+    fn keys_of(within: &str, value: &serde_json::Value, keys: &mut Vec<String>) {
+        for (name, value) in value.as_object().unwrap() {
+            let key = format!("{within}{name}");
+            match value {
+                serde_json::Value::Object(_) => keys_of(&format!("{key}."), value, keys),
+                serde_json::Value::Array(items)
+                    if items.first().is_some_and(|it| it.is_object()) =>
+                {
+                    keys_of(&format!("{key}."), &items[0], keys);
+                }
+                _ => keys.push(key),
+            }
+        }
+    }
+
+    #[test]
+    fn the_shipped_file_is_the_defaults() {
+        assert_eq!(
+            toml::from_str::<Config>(SHIPPED).unwrap(),
+            Config::default()
+        );
+    }
+
+    #[test]
+    fn the_shipped_file_has_every_key_once_with_a_line_about_it() {
+        let mut config = Config::default();
+        config.api.keys.push(ApiKey {
+            name: "any".into(),
+            key: None,
+            sha256: None,
+            require_signature: false,
+            per_minute: None,
+        });
+        let mut expected = Vec::new();
+        keys_of("", &serde_json::to_value(config).unwrap(), &mut expected);
+        expected.sort();
+        let mut found = keys_in(SHIPPED);
+        found.sort();
+        assert_eq!(found, expected);
+
+        let lines: Vec<_> = SHIPPED.lines().collect();
+        for (above, line) in lines.iter().zip(&lines[1..]) {
+            if keys_in(line).len() == 1 {
+                assert!(
+                    above.starts_with("# ") && keys_in(above).is_empty(),
+                    "{line}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_possible() {
+        assert_eq!(check::problems(&Config::default()), vec![]);
+    }
+
+    #[test]
+    fn no_workers_is_one_a_core() {
+        let mut server = Server::default();
+        assert!(server.worker_count() >= 1);
+        server.workers = 3;
+        assert_eq!(server.worker_count(), 3);
+    }
+}

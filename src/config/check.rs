@@ -1,0 +1,381 @@
+//! What a configuration may not say: impossible values, contradictions, and keys that would silently do nothing.
+
+use std::collections::HashSet;
+
+use hubbub_actors::ids::{RoomName, UserId};
+use sha2::{Digest, Sha256};
+
+use super::{ApiKey, Config, TopicRule};
+use crate::auth::api_key::KEY_MAX;
+use crate::peer::AllowedOrigins;
+
+/// Bytes of a WebSocket control frame's payload: a message bound below it could not carry a ping.
+const FRAME_MIN: u64 = 125;
+/// Most bytes of one message.
+const FRAME_MAX: u64 = 16 << 20;
+/// Fewest bytes of a signing secret that is not guessed in passing.
+const SECRET_MIN: usize = 16;
+/// Prefixes of rooms with rules of their own; no pattern of the configuration is asked about them.
+const RESERVED: [&str; 4] = ["user:", "chat:", "thread:", "$"];
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The dotted key: `api.keys[1].sha256`.
+    pub key: String,
+    /// What is wrong with it. Holds no secret.
+    pub text: String,
+    /// The key that it contradicts, which is to blame when this one was not set.
+    pub about: Option<&'static str>,
+    /// The place to blame, where it is known.
+    pub place: Option<String>,
+}
+
+impl Problem {
+    pub(super) fn new(key: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            text: text.into(),
+            about: None,
+            place: None,
+        }
+    }
+
+    pub(super) fn at(mut self, place: String) -> Self {
+        self.place = Some(place);
+        self
+    }
+}
+
+/// Says everything that is wrong.
+pub fn problems(config: &Config) -> Vec<Problem> {
+    let mut problems = Problems::default();
+    problems.server(config);
+    problems.auth(config);
+    problems.keys(&config.api.keys);
+    problems.surfaces(config);
+    problems.topics(&config.topics);
+    problems.chats(config);
+    problems.limits(config);
+    problems.cluster(config);
+    problems.0
+}
+
+#[derive(Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn add(&mut self, key: impl Into<String>, text: impl Into<String>) {
+        self.0.push(Problem::new(key, text));
+    }
+
+    fn range(&mut self, key: &str, value: impl TryInto<u64>, from: u64, to: u64) {
+        let value = value.try_into().unwrap_or(u64::MAX);
+        if !(from..=to).contains(&value) {
+            self.add(
+                key,
+                format!("expected an integer from {from} to {to}, got {value}"),
+            );
+        }
+    }
+
+    fn not_yet(&mut self, key: &str, set: bool) {
+        if set {
+            self.add(key, "not supported yet");
+        }
+    }
+
+    fn server(&mut self, config: &Config) {
+        let server = &config.server;
+        if server.host.is_empty()
+            || server
+                .host
+                .contains(|c: char| c.is_whitespace() || c == '/')
+        {
+            self.add(
+                "server.host",
+                format!("expected an address or a host name, got {:?}", server.host),
+            );
+        }
+        self.range("server.workers", server.workers, 0, 1_024);
+        self.range(
+            "server.max_connections",
+            server.max_connections,
+            1,
+            100_000_000,
+        );
+        self.range(
+            "server.max_frame_size",
+            server.max_frame_size,
+            FRAME_MIN,
+            FRAME_MAX,
+        );
+        self.range(
+            "server.heartbeat_interval_secs",
+            server.heartbeat_interval_secs,
+            1,
+            86_400,
+        );
+        let (interval, timeout) = (server.heartbeat_interval_secs, server.client_timeout_secs);
+        if timeout <= interval {
+            self.0.push(Problem {
+                about: Some("server.heartbeat_interval_secs"),
+                ..Problem::new(
+                    "server.client_timeout_secs",
+                    format!("expected more than server.heartbeat_interval_secs ({interval}), got {timeout}"),
+                )
+            });
+        }
+        self.range("server.client_timeout_secs", timeout, 1, 86_400 * 7);
+        if server.data_dir.as_os_str().is_empty() {
+            self.add("server.data_dir", "expected a directory, got \"\"");
+        }
+        if let Err(bad) = AllowedOrigins::parse(&server.allowed_origins) {
+            let key = format!("server.allowed_origins[{}]", bad.index);
+            self.add(key, bad.to_string());
+        }
+        self.range("server.shutdown_secs", server.shutdown_secs, 1, 3_600);
+        self.range("server.max_body", server.max_body, 1, 256 << 20);
+    }
+
+    fn auth(&mut self, config: &Config) {
+        let auth = &config.auth;
+        if let Some(secret) = &auth.jwt_secret {
+            let bytes = secret.expose().len();
+            if bytes < SECRET_MIN {
+                self.add(
+                    "auth.jwt_secret",
+                    format!("expected at least {SECRET_MIN} bytes, got {bytes}"),
+                );
+            }
+        }
+        if !auth.algorithm.is_symmetric() {
+            self.add(
+                "auth.algorithm",
+                "not supported yet (expected one of HS256, HS384, HS512)",
+            );
+        }
+        self.not_yet("auth.public_key_file", auth.public_key_file.is_some());
+        self.not_yet("auth.jwks", auth.jwks.is_some());
+        self.range("auth.leeway_secs", auth.leeway_secs, 0, 3_600);
+        self.range("auth.grace_secs", auth.grace_secs, 1, 3_600);
+        for (index, permission) in auth.required_permissions.iter().enumerate() {
+            if permission.is_empty() {
+                self.add(format!("auth.required_permissions[{index}]"), "is empty");
+            }
+        }
+        self.range(
+            "auth.access_ttl_secs",
+            auth.access_ttl_secs,
+            1,
+            u64::from(u32::MAX),
+        );
+        self.range(
+            "auth.refresh_ttl_secs",
+            auth.refresh_ttl_secs,
+            1,
+            u64::from(u32::MAX),
+        );
+        self.not_yet("auth.backend.url", auth.backend.url.is_some());
+    }
+
+    fn keys(&mut self, keys: &[ApiKey]) {
+        let (mut names, mut digests) = (HashSet::new(), HashSet::new());
+        for (index, key) in keys.iter().enumerate() {
+            let at = format!("api.keys[{index}]");
+            if key.name.is_empty() || key.name.contains(char::is_control) {
+                self.add(format!("{at}.name"), "expected a printable name");
+            } else if !names.insert(&key.name) {
+                self.add(
+                    format!("{at}.name"),
+                    format!("another key is called {:?}", key.name),
+                );
+            }
+            match (&key.key, &key.sha256) {
+                (Some(_), Some(_)) => self.add(at.as_str(), "has both key and sha256; one of them"),
+                (None, None) => self.add(at.as_str(), "has neither key nor sha256; one of them"),
+                (Some(raw), None) if !raw.expose().bytes().all(|byte| byte.is_ascii_graphic()) => {
+                    self.add(
+                        format!("{at}.key"),
+                        "expected printable ASCII without spaces",
+                    );
+                }
+                (Some(raw), None) if raw.expose().is_empty() => {
+                    self.add(format!("{at}.key"), "is empty")
+                }
+                (Some(raw), None) if raw.expose().len() > KEY_MAX => {
+                    self.add(
+                        format!("{at}.key"),
+                        format!("is longer than {KEY_MAX} bytes"),
+                    );
+                }
+                (None, Some(_)) if key.digest().is_none() => {
+                    self.add(format!("{at}.sha256"), "expected 64 hex digits");
+                }
+                _ if !digests.insert(key.digest()) => {
+                    self.add(at.as_str(), "the same key as an earlier one")
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn surfaces(&mut self, config: &Config) {
+        if let Some(url) = &config.backend.url {
+            let rest = url
+                .strip_prefix("http://")
+                .or_else(|| url.strip_prefix("https://"));
+            if rest.is_none_or(|rest| rest.is_empty() || rest.contains(char::is_whitespace)) {
+                self.add("backend.url", "expected an http:// or https:// URL");
+            }
+        }
+        if let Some(key) = &config.backend.api_key
+            && (key.expose().is_empty()
+                || !key.expose().bytes().all(|byte| byte.is_ascii_graphic()))
+        {
+            self.add("backend.api_key", "expected printable ASCII without spaces");
+        }
+        self.range("backend.timeout_ms", config.backend.timeout_ms, 1, 600_000);
+        let socketio = &config.socketio;
+        self.range(
+            "socketio.ping_interval_ms",
+            socketio.ping_interval_ms,
+            1,
+            86_400_000,
+        );
+        self.range(
+            "socketio.ping_timeout_ms",
+            socketio.ping_timeout_ms,
+            1,
+            86_400_000,
+        );
+        self.range(
+            "socketio.connect_timeout_ms",
+            socketio.connect_timeout_ms,
+            1,
+            86_400_000,
+        );
+        self.range(
+            "socketio.max_payload",
+            socketio.max_payload,
+            FRAME_MIN,
+            FRAME_MAX,
+        );
+        self.range(
+            "recovery.window_secs",
+            config.recovery.window_secs,
+            0,
+            86_400,
+        );
+        self.range("recovery.queue", config.recovery.queue, 0, 1_000_000);
+    }
+
+    fn topics(&mut self, rules: &[TopicRule]) {
+        let mut patterns = HashSet::new();
+        for (index, rule) in rules.iter().enumerate() {
+            let at = format!("topics[{index}]");
+            if let Err(fault) = RoomName::parse(&rule.pattern, "pattern") {
+                self.add(
+                    format!("{at}.pattern"),
+                    fault.message.trim_start_matches("`pattern` "),
+                );
+            } else if let Some(prefix) = RESERVED
+                .iter()
+                .find(|prefix| rule.pattern.starts_with(*prefix))
+            {
+                self.add(
+                    format!("{at}.pattern"),
+                    format!("{prefix:?} is reserved: such topics have rules of their own"),
+                );
+            } else if !patterns.insert(&rule.pattern) {
+                self.add(
+                    format!("{at}.pattern"),
+                    format!(
+                        "an earlier rule has the pattern {:?} and wins",
+                        rule.pattern
+                    ),
+                );
+            }
+            for (who, key) in [(&rule.subscribe, "subscribe"), (&rule.publish, "publish")] {
+                if who.is_empty() {
+                    self.add(
+                        format!("{at}.{key}"),
+                        "is empty; \"server\" is for backends alone",
+                    );
+                }
+            }
+            self.range(&format!("{at}.history"), rule.history, 0, 1_000_000);
+            if rule.history == 0 && rule.history_secs > 0 {
+                self.add(
+                    format!("{at}.history_secs"),
+                    "does nothing while history, the count, is 0",
+                );
+            }
+        }
+    }
+
+    fn chats(&mut self, config: &Config) {
+        let mut ids = HashSet::new();
+        for (index, chat) in config.chats.iter().enumerate() {
+            let key = format!("chats[{index}].id");
+            // `chat:` and the id make a room name together, as `user:` and a user's id do.
+            if UserId::parse(&chat.id, "id").is_err() {
+                self.add(key, "expected 1 to 195 printable characters");
+            } else if !ids.insert(&chat.id) {
+                self.add(key, format!("another chat has the id {:?}", chat.id));
+            }
+        }
+    }
+
+    fn limits(&mut self, config: &Config) {
+        let limits = &config.limits;
+        self.range(
+            "limits.chat.attempts_window_secs",
+            limits.chat.attempts_window_secs,
+            1,
+            86_400,
+        );
+        let frame = config.server.max_frame_size;
+        if limits.outbox_bytes < frame {
+            self.0.push(Problem {
+                about: Some("server.max_frame_size"),
+                ..Problem::new(
+                    "limits.outbox_bytes",
+                    format!(
+                        "expected at least server.max_frame_size ({frame}), got {}",
+                        limits.outbox_bytes
+                    ),
+                )
+            });
+        }
+        self.range("limits.outbox_bytes", limits.outbox_bytes, 1, 1 << 30);
+        self.range("limits.outbox_frames", limits.outbox_frames, 1, 1 << 20);
+        self.range("limits.mailbox", limits.mailbox, 1, 1 << 20);
+    }
+
+    fn cluster(&mut self, config: &Config) {
+        let driver = &config.cluster.driver;
+        if driver != "local" {
+            self.add(
+                "cluster.driver",
+                format!("{driver:?} is not supported yet (expected local)"),
+            );
+        }
+        self.not_yet("cluster.url", config.cluster.url.is_some());
+    }
+}
+
+impl ApiKey {
+    /// The SHA-256 of the key, by which keys are compared. `None` only before the configuration was checked.
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        if let Some(key) = &self.key {
+            return Some(Sha256::digest(key.expose()).into());
+        }
+        let mut digest = [0; 32];
+        hex::decode_to_slice(self.sha256.as_ref()?.expose(), &mut digest).ok()?;
+        Some(digest)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! What is refused, and that what is possible is not.
+
+use super::*;
+
+/// The keys that are wrong in a configuration with `text`.
+fn wrong(text: &str) -> Vec<String> {
+    let config: Config = toml::from_str(text).unwrap();
+    problems(&config).into_iter().map(|it| it.key).collect()
+}
+
+#[test]
+fn impossible_values_are_named() {
+    for (text, key) in [
+        ("server.host = ''", "server.host"),
+        ("server.workers = 1025", "server.workers"),
+        ("server.max_connections = 0", "server.max_connections"),
+        ("server.max_frame_size = 0", "server.max_frame_size"),
+        ("server.max_frame_size = 124", "server.max_frame_size"),
+        (
+            "server.heartbeat_interval_secs = 0",
+            "server.heartbeat_interval_secs",
+        ),
+        (
+            "server.client_timeout_secs = 30",
+            "server.client_timeout_secs",
+        ),
+        ("server.data_dir = ''", "server.data_dir"),
+        (
+            "server.allowed_origins = ['*', 'example.com']",
+            "server.allowed_origins[1]",
+        ),
+        ("server.shutdown_secs = 0", "server.shutdown_secs"),
+        ("server.shutdown_secs = 3601", "server.shutdown_secs"),
+        ("server.max_body = 0", "server.max_body"),
+        ("auth.jwt_secret = '123456789012345'", "auth.jwt_secret"),
+        ("auth.algorithm = 'RS256'", "auth.algorithm"),
+        ("auth.algorithm = 'EdDSA'", "auth.algorithm"),
+        ("auth.public_key_file = 'a.pem'", "auth.public_key_file"),
+        ("auth.jwks = 'https://a/jwks'", "auth.jwks"),
+        ("auth.grace_secs = 0", "auth.grace_secs"),
+        ("auth.backend.url = 'https://a'", "auth.backend.url"),
+        ("backend.url = 'a'", "backend.url"),
+        ("backend.timeout_ms = 0", "backend.timeout_ms"),
+        ("socketio.ping_interval_ms = 0", "socketio.ping_interval_ms"),
+        ("limits.mailbox = 0", "limits.mailbox"),
+        ("limits.outbox_frames = 0", "limits.outbox_frames"),
+        ("cluster.driver = 'redis'", "cluster.driver"),
+        ("cluster.url = 'redis://a'", "cluster.url"),
+    ] {
+        assert_eq!(wrong(text), [key], "{text}");
+    }
+    assert_eq!(
+        wrong("server.max_frame_size = 16777217\nlimits.outbox_bytes = 16777217"),
+        ["server.max_frame_size"]
+    );
+}
+
+#[test]
+fn an_api_key_has_a_name_of_its_own_and_one_of_key_and_sha256() {
+    let digest = "a".repeat(64);
+    for (keys, key) in [
+        ("{ name = 'a' }".to_owned(), "api.keys[0]"),
+        (
+            format!("{{ name = 'a', key = 'k', sha256 = '{digest}' }}"),
+            "api.keys[0]",
+        ),
+        (
+            "{ name = 'a', sha256 = 'abc' }".to_owned(),
+            "api.keys[0].sha256",
+        ),
+        (
+            format!("{{ name = 'a', sha256 = 'z{}' }}", &digest[1..]),
+            "api.keys[0].sha256",
+        ),
+        ("{ name = 'a', key = '' }".to_owned(), "api.keys[0].key"),
+        (
+            "{ name = 'a', key = 'two words' }".to_owned(),
+            "api.keys[0].key",
+        ),
+        ("{ name = '', key = 'k' }".to_owned(), "api.keys[0].name"),
+        (
+            "{ name = 'a', key = 'k' }, { name = 'a', key = 'l' }".to_owned(),
+            "api.keys[1].name",
+        ),
+        (
+            "{ name = 'a', key = 'k' }, { name = 'b', key = 'k' }".to_owned(),
+            "api.keys[1]",
+        ),
+    ] {
+        assert_eq!(wrong(&format!("api.keys = [{keys}]")), [key], "{keys}");
+    }
+}
+
+#[test]
+fn a_key_and_its_sha256_have_one_digest() {
+    let keys = "[[keys]]\nname = 'a'\nkey = 'abc'\n[[keys]]\nname = 'b'\nsha256 = \
+                'BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD'";
+    let api: super::super::Api = toml::from_str(keys).unwrap();
+    assert!(api.keys[0].digest().is_some());
+    assert_eq!(api.keys[0].digest(), api.keys[1].digest());
+}
+
+#[test]
+fn a_topic_rule_that_could_not_hold_is_refused() {
+    for (rule, key) in [
+        ("pattern = ''", "pattern"),
+        ("pattern = 'user:*'", "pattern"),
+        ("pattern = '*'\nsubscribe = []", "subscribe"),
+        ("pattern = '*'\nhistory_secs = 60", "history_secs"),
+        ("pattern = '*'\nhistory = 1000001", "history"),
+    ] {
+        assert_eq!(
+            wrong(&format!("[[topics]]\n{rule}")),
+            [format!("topics[0].{key}")]
+        );
+    }
+    let twice = "[[topics]]\npattern = 'a'\n[[topics]]\npattern = 'a'";
+    assert_eq!(wrong(twice), ["topics[1].pattern"]);
+}
+
+#[test]
+fn chats_have_ids_of_their_own() {
+    assert_eq!(wrong("[[chats]]\nid = ''"), ["chats[0].id"]);
+    assert_eq!(
+        wrong("[[chats]]\nid = 'a'\n[[chats]]\nid = 'a'"),
+        ["chats[1].id"]
+    );
+}

@@ -1,0 +1,146 @@
+//! From TOML and variables to typed values, and from serde's words to those of somebody who edits a configuration.
+
+use std::fmt::Write as _;
+
+use toml::{Table, Value};
+
+use super::Config;
+use super::check::Problem;
+
+/// Keys whose values no error may show; what is below them is meant as well.
+const HIDDEN: [&str; 5] = [
+    "api",
+    "auth.jwt_secret",
+    "backend.api_key",
+    "backend.url",
+    "cluster.url",
+];
+
+/// Turns the merged table into a configuration.
+pub(super) fn typed(merged: &Table) -> Result<Config, Problem> {
+    serde_path_to_error::deserialize(Value::Table(merged.clone())).map_err(|error| {
+        let key = error.path().to_string();
+        explain(&key, error.inner().message(), find(merged, &key))
+    })
+}
+
+/// Parses a variable's text as the type that `key` has: numbers, booleans and texts as they are, lists in TOML.
+pub(super) fn variable(key: &str, text: &str) -> Result<Value, Problem> {
+    let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
+    let mut known = &defaults;
+    for part in key.split('.') {
+        let Some(section) = known.as_object() else {
+            return Err(Problem::new(key, "unknown key"));
+        };
+        known = section.get(part).ok_or_else(|| {
+            let keys: Vec<_> = section.keys().map(String::as_str).collect();
+            Problem::new(key, unknown_key(&keys.join(", ")))
+        })?;
+    }
+    // A text where a number should be stays a text: reading the types says what was expected.
+    let as_text = || Value::String(text.to_owned());
+    match known {
+        serde_json::Value::Null | serde_json::Value::String(_) => Ok(as_text()),
+        serde_json::Value::Number(_) => Ok(text
+            .trim()
+            .parse()
+            .map_or_else(|_| as_text(), Value::Integer)),
+        serde_json::Value::Bool(_) => Ok(text
+            .trim()
+            .parse()
+            .map_or_else(|_| as_text(), Value::Boolean)),
+        serde_json::Value::Array(_) => match text.trim().parse() {
+            Ok(list @ Value::Array(_)) => Ok(list),
+            _ => Err(Problem::new(
+                key,
+                r#"expected a list in TOML syntax, like ["a", "b"]"#,
+            )),
+        },
+        serde_json::Value::Object(section) => {
+            let keys: Vec<_> = section.keys().map(String::as_str).collect();
+            Err(Problem::new(
+                key,
+                format!("a section, not a key (it has {})", keys.join(", ")),
+            ))
+        }
+    }
+}
+
+fn unknown_key(expected: &str) -> String {
+    match expected.contains(',') {
+        true => format!("unknown key (expected one of {expected})"),
+        false => format!("unknown key (expected {expected})"),
+    }
+}
+
+/// Serde's message about `key` in the words of the configuration.
+fn explain(key: &str, message: &str, value: Option<&Value>) -> Problem {
+    let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
+    let names = expected
+        .trim_start_matches("one of ")
+        .replace('`', "")
+        .replace(" or ", ", ");
+    if what.starts_with("unknown field") {
+        Problem::new(key, unknown_key(&names))
+    } else if let Some(field) = what.strip_prefix("missing field ") {
+        Problem::new(format!("{key}.{}", field.trim_matches('`')), "missing")
+    } else if what.starts_with("unknown variant") {
+        Problem::new(key, format!("expected one of {names}{}", got(key, value)))
+    } else if what.starts_with("invalid ") && !expected.is_empty() {
+        Problem::new(
+            key,
+            format!("expected {}{}", kind(expected), got(key, value)),
+        )
+    } else {
+        Problem::new(key, message)
+    }
+}
+
+/// Serde's name of a type in plain words.
+fn kind(expected: &str) -> String {
+    match expected {
+        "u16" => "an integer from 0 to 65535".into(),
+        "u32" => "an integer from 0 to 4294967295".into(),
+        "u64" | "usize" => "an integer from 0 up".into(),
+        "a boolean" => "true or false".into(),
+        "a sequence" => "a list".into(),
+        "path string" => "a string".into(),
+        _ if expected.starts_with("struct ") => "a section".into(),
+        _ => expected.into(),
+    }
+}
+
+/// `, got "abc"`; of lists, tables and hidden keys only their kind.
+fn got(key: &str, value: Option<&Value>) -> String {
+    let mut got = String::new();
+    let Some(value) = value else { return got };
+    let hidden = HIDDEN.iter().any(|hidden| {
+        key.strip_prefix(hidden)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    });
+    let _ = match value {
+        Value::Array(_) => write!(got, ", got a list"),
+        Value::Table(_) => write!(got, ", got a section"),
+        _ if hidden => write!(got, ", got a value of type {}", value.type_str()),
+        Value::String(text) => {
+            let start: String = text.chars().take(80).collect();
+            write!(got, ", got {start:?}")
+        }
+        other => write!(got, ", got {other}"),
+    };
+    got
+}
+
+/// The value at a dotted key with indices: `topics[0].history`.
+fn find<'a>(merged: &'a Table, key: &str) -> Option<&'a Value> {
+    let mut value: Option<&Value> = None;
+    for part in key.split(['.', '[']) {
+        let next = match (value, part.strip_suffix(']')) {
+            (Some(value), Some(index)) => value.get(index.parse::<usize>().ok()?),
+            (Some(value), None) => value.get(part),
+            (None, _) => merged.get(part),
+        };
+        value = Some(next?);
+    }
+    value
+}

@@ -1,0 +1,263 @@
+//! The values of the configuration that are more than a number or a text: topic rules, who may, algorithms, CIDR blocks.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// One of `[[topics]]`: who may do what with the topics that its pattern fits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicRule {
+    /// Which topics: `*` stands for any run of characters, dots included.
+    pub pattern: String,
+    /// Who may subscribe: any of these. Default `authenticated`.
+    #[serde(default = "authenticated", deserialize_with = "one_or_several")]
+    pub subscribe: Vec<Who>,
+    /// Who may publish: any of these. Default `authenticated`.
+    #[serde(default = "authenticated", deserialize_with = "one_or_several")]
+    pub publish: Vec<Who>,
+    /// Messages kept, 0 to 1000000; 0 keeps none. Default 0.
+    #[serde(default)]
+    pub history: u32,
+    /// Seconds a kept message lives; 0 for as long as there is room. Default 0.
+    #[serde(default)]
+    pub history_secs: u32,
+    /// Whether members learn who else comes and goes. Default false.
+    #[serde(default)]
+    pub presence: bool,
+}
+
+impl TopicRule {
+    /// The built-in rule: any topic, whoever is authenticated, no history.
+    pub fn any() -> Self {
+        Self {
+            pattern: "*".into(),
+            subscribe: authenticated(),
+            publish: authenticated(),
+            history: 0,
+            history_secs: 0,
+            presence: false,
+        }
+    }
+}
+
+fn authenticated() -> Vec<Who> {
+    vec![Who::Authenticated]
+}
+
+/// Who may do something with a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// Anyone.
+    Anyone,
+    /// Anyone with a valid token.
+    Authenticated,
+    /// Those who are in the topic already.
+    Members,
+    /// Only backends, over HTTP.
+    Server,
+    /// Holders of a role: `role:NAME`.
+    Role(String),
+    /// Holders of a permission: `permission:NAME`.
+    Permission(String),
+}
+
+impl FromStr for Who {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "anyone" => Ok(Self::Anyone),
+            "authenticated" => Ok(Self::Authenticated),
+            "members" => Ok(Self::Members),
+            "server" => Ok(Self::Server),
+            _ => match text.split_once(':') {
+                Some(("role", name)) if !name.is_empty() => Ok(Self::Role(name.into())),
+                Some(("permission", name)) if !name.is_empty() => Ok(Self::Permission(name.into())),
+                _ => Err(format!(
+                    "expected anyone, authenticated, members, server, role:NAME or permission:NAME, got {text:?}"
+                )),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anyone => f.write_str("anyone"),
+            Self::Authenticated => f.write_str("authenticated"),
+            Self::Members => f.write_str("members"),
+            Self::Server => f.write_str("server"),
+            Self::Role(name) => write!(f, "role:{name}"),
+            Self::Permission(name) => write!(f, "permission:{name}"),
+        }
+    }
+}
+
+impl Serialize for Who {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Who {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
+    }
+}
+
+/// One value where a list is possible: `"server"` for `["server"]`.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Who>, D::Error> {
+    struct OneOrSeveral;
+
+    impl<'de> Visitor<'de> for OneOrSeveral {
+        type Value = Vec<Who>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string or a list of strings")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            text.parse().map(|who| vec![who]).map_err(E::custom)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+            let mut several = Vec::new();
+            while let Some(who) = items.next_element()? {
+                several.push(who);
+            }
+            Ok(several)
+        }
+    }
+
+    deserializer.deserialize_any(OneOrSeveral)
+}
+
+/// The algorithm that tokens are signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Algorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// RSASSA-PSS with SHA-384.
+    Ps384,
+    /// RSASSA-PSS with SHA-512.
+    Ps512,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// Ed25519.
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+}
+
+impl Algorithm {
+    /// Whether it works with a shared secret, `auth.jwt_secret`.
+    pub fn is_symmetric(self) -> bool {
+        matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
+    }
+}
+
+/// Who learns that a user came or went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Audience {
+    /// Everybody.
+    All,
+    /// Those who share a room with the user.
+    SharedRooms,
+    /// Nobody.
+    Off,
+}
+
+/// Addresses (`10.0.0.7`) and CIDR blocks (`10.0.0.0/8`), both as blocks.
+pub(super) fn blocks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    struct Block(IpNet);
+
+    impl<'de> Deserialize<'de> for Block {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let text = String::deserialize(deserializer)?;
+            let block = match text.parse::<std::net::IpAddr>() {
+                Ok(address) => Some(IpNet::from(address)),
+                Err(_) => text.parse::<IpNet>().ok(),
+            };
+            block.map(|block| Self(block.trunc())).ok_or_else(|| {
+                D::Error::custom(format!(
+                    "expected an address or a CIDR block like 10.0.0.0/8, got {text:?}"
+                ))
+            })
+        }
+    }
+
+    let blocks = Vec::<Block>::deserialize(deserializer)?;
+    Ok(blocks.into_iter().map(|Block(block)| block).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(text: &str) -> Result<TopicRule, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn a_rule_takes_one_or_several_and_is_careful_where_it_is_silent() {
+        let read =
+            rule("pattern = 'news.*'\npublish = ['server', 'role:editor', 'permission:a:b']");
+        let expected = TopicRule {
+            pattern: "news.*".into(),
+            publish: vec![
+                Who::Server,
+                Who::Role("editor".into()),
+                Who::Permission("a:b".into()),
+            ],
+            ..TopicRule::any()
+        };
+        assert_eq!(read.unwrap(), expected);
+        assert_eq!(rule("pattern = '*'").unwrap(), TopicRule::any());
+        let one = rule("pattern = '*'\nsubscribe = 'anyone'").unwrap();
+        assert_eq!(one.subscribe, [Who::Anyone]);
+        assert!(rule("pattern = '*'\nsubscribe = 'everyone'").is_err());
+    }
+
+    #[test]
+    fn an_address_is_a_block_of_one() {
+        let server = "trusted_proxies = ['10.1.2.3', '10.1.2.3/8', '::1']";
+        let server: super::super::Server = toml::from_str(server).unwrap();
+        let shown: Vec<_> = server
+            .trusted_proxies
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(shown, ["10.1.2.3/32", "10.0.0.0/8", "::1/128"]);
+    }
+
+    #[test]
+    fn algorithms_go_by_their_registered_names() {
+        for name in ["HS256", "HS512", "RS384", "PS256", "ES384", "EdDSA"] {
+            let json = format!("{name:?}");
+            let read: Algorithm = serde_json::from_str(&json).unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), json);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! A string that cannot be printed.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
+use subtle::ConstantTimeEq;
+
+/// What stands for a secret wherever one would be shown.
+const SHOWN: &str = "[secret]";
+
+/// A password, key or signing secret. Printed, logged or serialised it reads `[secret]`; two compare in constant time.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for Secret {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SHOWN)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SHOWN)
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(SHOWN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_reads_secret_however_it_is_shown() {
+        let secret = Secret::new("hunter2");
+        let shown = format!("{secret} {secret:?} {:#?}", Some(&secret));
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert_eq!(serde_json::to_string(&secret).unwrap(), r#""[secret]""#);
+        assert_eq!(secret.expose(), "hunter2");
+    }
+}

@@ -1,0 +1,262 @@
+//! The secrets that nobody configured: made once, kept in the data directory, and never shown.
+//!
+//! Two hubs that start at once on one directory agree on one secret: a file appears with its whole content or not at
+//! all, and whoever comes second reads it.
+
+use std::fmt;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::{ApiKey, Config, ConfigError, Secret};
+
+/// The name of the API key that is made at the first start.
+pub const MADE_KEY: &str = "default";
+
+/// Where a secret is that the configuration does not hold, for the console. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// What it is: `JWT secret` or `API key`.
+    pub what: &'static str,
+    /// Its file.
+    pub path: PathBuf,
+    /// Whether this start made it.
+    pub made: bool,
+    /// Whether other users of the machine may read the file.
+    pub exposed: bool,
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match self.made {
+            true => write!(f, "made a random {}: it is in {path}", self.what)?,
+            false => write!(f, "the {} is the one in {path}", self.what)?,
+        }
+        match self.exposed {
+            true => f.write_str(", which other users may read; chmod 600 it"),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Reads the secrets that are not configured from the data directory, and makes those that are not there either.
+///
+/// # Errors
+/// When the directory cannot be made or written, or a file there holds something else.
+pub fn ensure(config: &mut Config) -> Result<Vec<Notice>, ConfigError> {
+    let mut notices = Vec::new();
+    if config.auth.jwt_secret.is_none() && config.auth.algorithm.is_symmetric() {
+        let (secret, notice) = kept(&config.server.data_dir, "jwt.secret", "JWT secret")?;
+        config.auth.jwt_secret = Some(secret);
+        notices.push(notice);
+    }
+    if config.api.keys.is_empty() {
+        let (secret, notice) = kept(&config.server.data_dir, "api.key", "API key")?;
+        config.api.keys.push(ApiKey {
+            name: MADE_KEY.into(),
+            key: Some(secret),
+            sha256: None,
+            require_signature: false,
+            per_minute: None,
+        });
+        notices.push(notice);
+    }
+    Ok(notices)
+}
+
+/// 256 random bits in hex, from the operating system.
+///
+/// # Errors
+/// When the system has no randomness to give.
+pub fn random() -> Result<Secret, ConfigError> {
+    let mut bits = [0; 32];
+    getrandom::fill(&mut bits)
+        .map_err(|error| ConfigError::new(format!("no randomness from the system: {error}")))?;
+    Ok(Secret::new(hex::encode(bits)))
+}
+
+fn kept(directory: &Path, name: &str, what: &'static str) -> Result<(Secret, Notice), ConfigError> {
+    let path = directory.join(name);
+    let failed = |doing: &str, error: io::Error| {
+        ConfigError::new(format!("{}: cannot be {doing}: {error}", path.display()))
+    };
+    let mut made = false;
+    if !path.try_exists().map_err(|error| failed("read", error))? {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|error| failed("made", error))?;
+        made = place(&path, &random()?).map_err(|error| failed("made", error))?;
+    }
+    let text = std::fs::read_to_string(&path).map_err(|error| failed("read", error))?;
+    let text = text.trim();
+    if text.len() < 32 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(ConfigError::new(format!(
+            "{}: holds no {what}: expected one line of at least 32 characters; remove the file to have a new one made",
+            path.display()
+        )));
+    }
+    let mode = std::fs::metadata(&path)
+        .map_err(|error| failed("read", error))?
+        .mode();
+    let notice = Notice {
+        what,
+        made,
+        exposed: mode & 0o077 != 0,
+        path,
+    };
+    Ok((Secret::new(text), notice))
+}
+
+/// Puts `secret` in the new file `path`, whole; `false` when somebody else did so first.
+fn place(path: &Path, secret: &Secret) -> io::Result<bool> {
+    // Written beside it and linked: a link appears with its content, and not over another.
+    let draft = path.with_extension(uuid::Uuid::new_v4().simple().to_string());
+    let written = write_new(&draft, secret).and_then(|()| std::fs::hard_link(&draft, path));
+    let removed = match std::fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    match written {
+        Ok(()) => removed.map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => removed.map(|()| false),
+        // A file system without links: still nobody's file is written over.
+        Err(error) if is_no_link(&error) => match write_new(path, secret) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            other => other.map(|()| true),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+fn is_no_link(error: &io::Error) -> bool {
+    // Linux answers EPERM where a file system has no links.
+    matches!(
+        error.kind(),
+        io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
+    )
+}
+
+fn write_new(path: &Path, secret: &Secret) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    writeln!(file, "{}", secret.expose())?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn within(directory: &Path) -> Config {
+        let mut config = Config::default();
+        config.server.data_dir = directory.join("data");
+        config
+    }
+
+    fn secrets_of(config: &Config) -> (String, String) {
+        let key = config.api.keys[0].key.as_ref().unwrap();
+        let secret = config.auth.jwt_secret.as_ref().unwrap();
+        (secret.expose().into(), key.expose().into())
+    }
+
+    #[test]
+    fn a_first_start_makes_secrets_that_only_their_owner_may_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = within(directory.path());
+        let notices = ensure(&mut config).unwrap();
+        let (secret, key) = secrets_of(&config);
+        assert!(secret.len() == 64 && key.len() == 64 && secret != key);
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(&config.server.data_dir), 0o700);
+        let mut files: Vec<_> = std::fs::read_dir(&config.server.data_dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        files.sort();
+        let expected = ["api.key", "jwt.secret"].map(|name| config.server.data_dir.join(name));
+        assert_eq!(files, expected, "no draft is left over");
+        assert_eq!(files.iter().map(|it| mode(it)).max(), Some(0o600));
+        let shown: Vec<_> = notices.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown[0],
+            format!(
+                "made a random JWT secret: it is in {}",
+                expected[1].display()
+            )
+        );
+        assert!(!shown.join("").contains(&secret) && !shown.join("").contains(&key));
+    }
+
+    #[test]
+    fn a_later_start_finds_the_same_secrets() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut first, mut second) = (within(directory.path()), within(directory.path()));
+        ensure(&mut first).unwrap();
+        let notices = ensure(&mut second).unwrap();
+        assert_eq!(secrets_of(&first), secrets_of(&second));
+        assert!(notices.iter().all(|it| !it.made && !it.exposed));
+    }
+
+    #[test]
+    fn hubs_that_start_at_once_agree_on_one_secret() {
+        let directory = tempfile::tempdir().unwrap();
+        let seen: Vec<_> = std::thread::scope(|scope| {
+            let started: Vec<_> = (0..16)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut config = within(directory.path());
+                        let made = ensure(&mut config).unwrap()[0].made;
+                        (secrets_of(&config), made)
+                    })
+                })
+                .collect();
+            started.into_iter().map(|it| it.join().unwrap()).collect()
+        });
+        assert!(seen.iter().all(|(secrets, _)| *secrets == seen[0].0));
+        assert_eq!(seen.iter().filter(|(_, made)| *made).count(), 1);
+    }
+
+    #[test]
+    fn a_configured_secret_leaves_the_directory_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = within(directory.path());
+        config.auth.jwt_secret = Some(Secret::new("0123456789abcdef"));
+        config.api.keys = toml::from_str::<super::super::Api>("[[keys]]\nname = 'one'\nkey = 'k'")
+            .unwrap()
+            .keys;
+        assert_eq!(ensure(&mut config), Ok(vec![]));
+        assert!(!config.server.data_dir.exists());
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_by_name_and_its_content_not_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("data")).unwrap();
+        let path = directory.path().join("data/jwt.secret");
+        std::fs::write(&path, "hunter2\n").unwrap();
+        let error = ensure(&mut within(directory.path()))
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with(&format!("{}: holds no JWT secret", path.display())));
+        assert!(!error.contains("hunter2"));
+    }
+
+    #[test]
+    fn a_secret_that_others_may_read_is_pointed_out() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = within(directory.path());
+        let path = ensure(&mut config).unwrap()[0].path.clone();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let notices = ensure(&mut within(directory.path())).unwrap();
+        assert!(notices[0].exposed && !notices[1].exposed);
+        assert!(notices[0].to_string().ends_with("chmod 600 it"));
+    }
+}

@@ -1,0 +1,287 @@
+//! Where values come from: defaults, then a file, then variables, then flags; and which of them an error blames.
+//!
+//! Knows the order and the places, not what a value may be. An error is one line that names the file and line, the
+//! variable or the flag, then the dotted key: `config.toml:12: server.prot: unknown key (expected one of host, …)`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+use toml::de::{DeTable, DeValue};
+use toml::{Spanned, Table, Value};
+
+use super::check::{self, Problem};
+use super::{Config, read};
+
+/// The file that is read when none is named, if it exists.
+pub const DEFAULT_FILE: &str = "config.toml";
+
+/// Variables that begin so set a key: `HUBBUB_SERVER__PORT` sets `server.port`.
+const PREFIX: &str = "HUBBUB_";
+
+/// A command line flag that sets a key.
+#[derive(Debug, Clone)]
+pub struct Flag {
+    /// As it is typed: `--port`.
+    pub name: &'static str,
+    /// The dotted key that it sets.
+    pub key: &'static str,
+    /// What to.
+    pub value: Value,
+}
+
+/// All places that a configuration is read from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The file named with `--config`; it must exist. `None`: [`DEFAULT_FILE`], if it exists.
+    pub file: Option<PathBuf>,
+    /// The environment; only variables that begin with `HUBBUB_` count.
+    pub variables: Vec<(OsString, OsString)>,
+    /// The flags that were given.
+    pub flags: Vec<Flag>,
+}
+
+impl Sources {
+    /// The environment of this process beside what the command line says.
+    pub fn of_process(file: Option<PathBuf>, flags: Vec<Flag>) -> Self {
+        Self {
+            file,
+            variables: std::env::vars_os().collect(),
+            flags,
+        }
+    }
+}
+
+/// Why the configuration does not hold. Displays as one line, the first; holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    lines: Vec<String>,
+}
+
+impl ConfigError {
+    pub(super) fn new(line: impl Into<String>) -> Self {
+        Self {
+            lines: vec![line.into()],
+        }
+    }
+
+    /// Everything that is known to be wrong, a line each; at least one.
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.lines.first().map_or("", String::as_str))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads, merges and checks what `sources` say.
+    ///
+    /// # Errors
+    /// When a file cannot be read, is no TOML, or any source has an unknown key, a wrong type or an impossible value.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let mut layers = Layers::default();
+        layers.read_file(sources.file.as_deref())?;
+        let mut problems = layers.read_variables(&sources.variables);
+        for flag in &sources.flags {
+            layers.set(flag.key, flag.value.clone(), flag.name);
+        }
+        let mut config = match read::typed(&layers.merged) {
+            Ok(config) => config,
+            Err(problem) => {
+                problems.push(problem);
+                Self::default()
+            }
+        };
+        if problems.is_empty() {
+            if !layers.places.contains_key("limits.outbox_bytes") {
+                config.limits.outbox_bytes = config
+                    .limits
+                    .outbox_bytes
+                    .max(config.server.max_frame_size.saturating_mul(4));
+            }
+            problems = check::problems(&config);
+        }
+        if problems.is_empty() {
+            return Ok(config);
+        }
+        Err(ConfigError {
+            lines: problems.iter().map(|it| layers.blame(it)).collect(),
+        })
+    }
+}
+
+/// What the sources said so far, and who said it last.
+#[derive(Default)]
+struct Layers {
+    merged: Table,
+    /// The place of every dotted key that was set: `config.toml:12` or `HUBBUB_SERVER__PORT`.
+    places: BTreeMap<String, String>,
+}
+
+impl Layers {
+    fn read_file(&mut self, named: Option<&Path>) -> Result<(), ConfigError> {
+        let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+        let shown = path.display();
+        let text = match std::fs::read(path) {
+            Ok(bytes) => String::from_utf8(bytes).map_err(|error| {
+                let valid = error.utf8_error().valid_up_to();
+                let line = line_of(error.as_bytes(), valid);
+                ConfigError::new(format!("{shown}:{line}: not UTF-8"))
+            })?,
+            Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {
+                return Ok(());
+            }
+            Err(error) => {
+                return Err(ConfigError::new(format!(
+                    "{shown}: cannot be read: {error}"
+                )));
+            }
+        };
+        // The error's own display quotes the line, which may hold a secret.
+        let syntax = |error: toml::de::Error| {
+            let at = error.span().map_or(0, |span| span.start);
+            let line = line_of(text.as_bytes(), at);
+            let before = text.get(..at).unwrap_or_default();
+            let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+            let message = error.message().replace('\n', ", ");
+            ConfigError::new(format!("{shown}:{line}:{column}: {message}"))
+        };
+        let spans = DeTable::parse(&text).map_err(syntax)?;
+        self.merged = toml::from_str(&text).map_err(syntax)?;
+        let place = |at: usize| format!("{shown}:{}", line_of(text.as_bytes(), at));
+        note_table(&mut self.places, "", spans.get_ref(), &place);
+        Ok(())
+    }
+
+    fn read_variables(&mut self, variables: &[(OsString, OsString)]) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut ours: Vec<_> = variables
+            .iter()
+            .filter_map(|(name, value)| Some((name.to_str()?.strip_prefix(PREFIX)?, value)))
+            .collect();
+        ours.sort();
+        for (name, value) in ours {
+            let key = name.to_lowercase().replace("__", ".");
+            let value = value.to_str();
+            if is_service_link(name, value.unwrap_or_default()) {
+                continue;
+            }
+            let variable = format!("{PREFIX}{name}");
+            let parsed = value
+                .ok_or_else(|| Problem::new(&key, "not UTF-8"))
+                .and_then(|text| read::variable(&key, text));
+            match parsed {
+                Ok(value) => self.set(&key, value, &variable),
+                Err(problem) => problems.push(problem.at(variable)),
+            }
+        }
+        problems
+    }
+
+    /// Sets a dotted key over whatever an earlier source said of it or of its parts.
+    fn set(&mut self, key: &str, value: Value, place: &str) {
+        let mut table = &mut self.merged;
+        let mut parts = key.split('.').peekable();
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                table.insert(part.to_owned(), value);
+                break;
+            }
+            let section = table
+                .entry(part)
+                .or_insert_with(|| Value::Table(Table::new()));
+            // A file that made a value of a section is at fault, and is told so when types are read.
+            let Value::Table(section) = section else {
+                return;
+            };
+            table = section;
+        }
+        self.places.retain(|held, _| {
+            !(held.starts_with(key) && held[key.len()..].starts_with(['.', '[']))
+        });
+        self.places.insert(key.to_owned(), place.to_owned());
+    }
+
+    /// The line for a problem: its place is that of its key, else of what it is about, else of the section around.
+    fn blame(&self, problem: &Problem) -> String {
+        let text = problem.text.replace(['\n', '\r'], " ");
+        let place = problem
+            .place
+            .as_ref()
+            .or_else(|| self.places.get(&problem.key))
+            .or_else(|| self.places.get(problem.about?))
+            .or_else(|| enclosing(&problem.key).find_map(|key| self.places.get(key)));
+        match place {
+            Some(place) => format!("{place}: {}: {text}", problem.key),
+            None => format!("{}: {text}", problem.key),
+        }
+    }
+}
+
+/// `a.b[0].c` → `a.b[0]`, `a.b`, `a`.
+fn enclosing(key: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(key), |key| key.rfind(['.', '[']).map(|at| &key[..at])).skip(1)
+}
+
+fn note_table(
+    places: &mut BTreeMap<String, String>,
+    within: &str,
+    table: &DeTable<'_>,
+    place: &dyn Fn(usize) -> String,
+) {
+    for (key, value) in table {
+        let path = match within {
+            "" => key.get_ref().to_string(),
+            _ => format!("{within}.{}", key.get_ref()),
+        };
+        places.insert(path.clone(), place(key.span().start));
+        note_value(places, &path, value, place);
+    }
+}
+
+fn note_value(
+    places: &mut BTreeMap<String, String>,
+    path: &str,
+    value: &Spanned<DeValue<'_>>,
+    place: &dyn Fn(usize) -> String,
+) {
+    match value.get_ref() {
+        DeValue::Table(table) => note_table(places, path, table, place),
+        DeValue::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                let path = format!("{path}[{index}]");
+                places.insert(path.clone(), place(item.span().start));
+                note_value(places, &path, item, place);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn line_of(text: &[u8], at: usize) -> usize {
+    let before = text.get(..at).unwrap_or(text);
+    before.iter().filter(|&&byte| byte == b'\n').count() + 1
+}
+
+/// Whether an orchestrator set this variable for a service that is called `hubbub`, as Kubernetes does for every pod
+/// beside it: `HUBBUB_SERVICE_HOST`, `HUBBUB_PORT=tcp://10.0.0.1:8081`, `HUBBUB_PORT_8081_TCP_ADDR`.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let has_protocol = ["tcp://", "udp://", "sctp://"]
+        .iter()
+        .any(|protocol| value.starts_with(protocol));
+    let is_detail = ["_TCP", "_UDP", "_SCTP"]
+        .iter()
+        .any(|protocol| name.contains(protocol) && name.contains("PORT_"));
+    let is_service = name.ends_with("SERVICE_HOST") || name.contains("SERVICE_PORT");
+    !name.contains("__") && (is_service || is_detail || (name.ends_with("PORT") && has_protocol))
+}
+
+#[cfg(test)]
+mod tests;

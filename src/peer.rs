@@ -1,0 +1,46 @@
+//! Where a request comes from: the client's address behind proxies, and the page that a browser sends it for.
+//!
+//! Pure policies over what came with the handshake, the same for plain HTTP and for WebSockets. Knows no limit and no
+//! socket: it is told the peer's address and the headers.
+
+mod address;
+mod origin;
+
+use std::fmt;
+
+pub use address::{ClientAddress, TrustedProxies, limit_key};
+pub use origin::AllowedOrigins;
+
+/// An entry of a configured list that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadEntry {
+    /// Its place in the list, from 0.
+    pub index: usize,
+    /// Its text.
+    pub entry: String,
+    /// What is wrong with it: "is neither …".
+    pub reason: &'static str,
+}
+
+impl fmt::Display for BadEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` {}", self.entry, self.reason)
+    }
+}
+
+impl std::error::Error for BadEntry {}
+
+/// Reads every entry of a configured list, or names the first that cannot be read.
+fn parse_all<T>(
+    entries: &[String],
+    parse: impl Fn(&str) -> Result<T, &'static str>,
+) -> Result<Vec<T>, BadEntry> {
+    let parsed = entries.iter().enumerate().map(|(index, entry)| {
+        parse(entry.trim()).map_err(|reason| BadEntry {
+            index,
+            entry: entry.clone(),
+            reason,
+        })
+    });
+    parsed.collect()
+}
