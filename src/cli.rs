@@ -153,9 +153,7 @@ fn answer(cli: Cli) -> Result<String, Failure> {
 
 fn print(text: &str) -> ExitCode {
     let mut stdout = io::stdout().lock();
-    let printed = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
+    let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             eprintln!("hubbub: standard output: {error}");
@@ -167,19 +165,10 @@ fn print(text: &str) -> ExitCode {
 
 impl Settings {
     fn sources(self) -> Sources {
-        let text = |name, key, value: Option<String>| {
-            value.map(|value| Flag {
-                name,
-                key,
-                value: toml::Value::String(value),
-            })
-        };
+        let text =
+            |name, key, value: Option<String>| value.map(|value| Flag { name, key, value: toml::Value::String(value) });
         let number = |name, key, value: Option<u16>| {
-            value.map(|value| Flag {
-                name,
-                key,
-                value: toml::Value::Integer(value.into()),
-            })
+            value.map(|value| Flag { name, key, value: toml::Value::Integer(value.into()) })
         };
         let flags = [
             text("--host", "server.host", self.host),
@@ -210,9 +199,7 @@ fn serve(sources: &Sources) -> Result<(), Failure> {
 /// Runs the hub until it is told to stop.
 fn start(_config: Config) -> Result<(), Failure> {
     // CONNECT: crate::server::run(config).map_err(Failure::of)
-    Err(Failure::of(
-        "the server is not connected to the command line yet",
-    ))
+    Err(Failure::of("the server is not connected to the command line yet"))
 }
 
 fn check(sources: &Sources) -> Result<String, Failure> {
@@ -231,18 +218,12 @@ fn token(sources: &Sources, claims: &Claims) -> Result<String, Failure> {
     }
     let auth = &config.auth;
     let (Some(secret), Some(algorithm)) = (&auth.jwt_secret, hmac(&config)) else {
-        return Err(Failure::of(
-            "auth.algorithm: tokens are signed with a shared secret only",
-        ));
+        return Err(Failure::of("auth.algorithm: tokens are signed with a shared secret only"));
     };
-    let ttl = claims
-        .ttl
-        .map_or(u64::from(auth.access_ttl_secs), |ttl| ttl.as_secs());
+    let ttl = claims.ttl.map_or(u64::from(auth.access_ttl_secs), |ttl| ttl.as_secs());
     let now = Clock::System.now_ms() / 1_000;
     let claims = claims.to_json(now, ttl);
-    jwt::sign(&claims, secret.expose().as_bytes(), algorithm)
-        .map(|token| token + "\n")
-        .map_err(Failure::of)
+    jwt::sign(&claims, secret.expose().as_bytes(), algorithm).map(|token| token + "\n").map_err(Failure::of)
 }
 
 fn hmac(config: &Config) -> Option<Hmac> {
@@ -276,9 +257,7 @@ fn key_new(name: &str) -> Result<String, Failure> {
     let key = secrets::random()?;
     let (key, digest) = (key.expose(), digest_of(key.expose()));
     let name = toml::Value::String(name.to_owned());
-    Ok(format!(
-        "key: {key}\n\n[[api.keys]]\nname = {name}\nsha256 = \"{digest}\"\n"
-    ))
+    Ok(format!("key: {key}\n\n[[api.keys]]\nname = {name}\nsha256 = \"{digest}\"\n"))
 }
 
 /// The hash of the key that is the one line of `input`. It comes this way because arguments are seen by everybody.
@@ -306,9 +285,7 @@ fn digest_of(key: &str) -> String {
 fn events(format: Format) -> Result<String, Failure> {
     match format {
         // CONNECT: hubbub_actors::events::catalogue
-        Format::Markdown | Format::JsonSchema => {
-            Err(Failure::of("the catalogue of events is not connected yet"))
-        }
+        Format::Markdown | Format::JsonSchema => Err(Failure::of("the catalogue of events is not connected yet")),
     }
 }
 

@@ -403,9 +403,7 @@ mod tests {
             let key = format!("{within}{name}");
             match value {
                 serde_json::Value::Object(_) => keys_of(&format!("{key}."), value, keys),
-                serde_json::Value::Array(items)
-                    if items.first().is_some_and(|it| it.is_object()) =>
-                {
+                serde_json::Value::Array(items) if items.first().is_some_and(|it| it.is_object()) => {
                     keys_of(&format!("{key}."), &items[0], keys);
                 }
                 _ => keys.push(key),
@@ -415,10 +413,7 @@ mod tests {
 
     #[test]
     fn the_shipped_file_is_the_defaults() {
-        assert_eq!(
-            toml::from_str::<Config>(SHIPPED).unwrap(),
-            Config::default()
-        );
+        assert_eq!(toml::from_str::<Config>(SHIPPED).unwrap(), Config::default());
     }
 
     #[test]
@@ -441,10 +436,7 @@ mod tests {
         let lines: Vec<_> = SHIPPED.lines().collect();
         for (above, line) in lines.iter().zip(&lines[1..]) {
             if keys_in(line).len() == 1 {
-                assert!(
-                    above.starts_with("# ") && keys_in(above).is_empty(),
-                    "{line}"
-                );
+                assert!(above.starts_with("# ") && keys_in(above).is_empty(), "{line}");
             }
         }
     }

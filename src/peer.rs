@@ -31,16 +31,10 @@ impl fmt::Display for BadEntry {
 impl std::error::Error for BadEntry {}
 
 /// Reads every entry of a configured list, or names the first that cannot be read.
-fn parse_all<T>(
-    entries: &[String],
-    parse: impl Fn(&str) -> Result<T, &'static str>,
-) -> Result<Vec<T>, BadEntry> {
-    let parsed = entries.iter().enumerate().map(|(index, entry)| {
-        parse(entry.trim()).map_err(|reason| BadEntry {
-            index,
-            entry: entry.clone(),
-            reason,
-        })
-    });
+fn parse_all<T>(entries: &[String], parse: impl Fn(&str) -> Result<T, &'static str>) -> Result<Vec<T>, BadEntry> {
+    let parsed = entries
+        .iter()
+        .enumerate()
+        .map(|(index, entry)| parse(entry.trim()).map_err(|reason| BadEntry { index, entry: entry.clone(), reason }));
     parsed.collect()
 }

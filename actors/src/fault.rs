@@ -92,36 +92,22 @@ pub struct Fault {
 impl Fault {
     /// A refusal with its words.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            field: None,
-            retry_after: None,
-        }
+        Self { code, message: message.into(), field: None, retry_after: None }
     }
 
     /// Bad input, and the field that is to blame.
     pub fn field(field: impl Into<String>, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            field: Some(field.into()),
-            ..Self::new(Code::InvalidRequest, message)
-        }
+        Self { field: Some(field.into()), ..Self::new(Code::InvalidRequest, message) }
     }
 
     /// Over a limit until `seconds` have passed.
     pub fn rate_limited(seconds: u32) -> Self {
-        Self {
-            retry_after: Some(seconds.max(1)),
-            ..Self::new(Code::RateLimited, "Rate limit exceeded")
-        }
+        Self { retry_after: Some(seconds.max(1)), ..Self::new(Code::RateLimited, "Rate limit exceeded") }
     }
 
     /// A queue inside is full.
     pub fn overloaded() -> Self {
-        Self {
-            retry_after: Some(1),
-            ..Self::new(Code::Overloaded, "The hub is overloaded; try again")
-        }
+        Self { retry_after: Some(1), ..Self::new(Code::Overloaded, "The hub is overloaded; try again") }
     }
 
     /// An actor that should have answered is gone; its fault is logged where it is watched.

@@ -52,18 +52,12 @@ impl Identity {
 
     /// The name to show: `name`, else `username`, else the id.
     pub fn display_name(&self) -> &str {
-        self.name
-            .as_deref()
-            .or(self.username.as_deref())
-            .unwrap_or(self.user.as_str())
+        self.name.as_deref().or(self.username.as_deref()).unwrap_or(self.user.as_str())
     }
 
     /// The user name: `username`, else `name`, else the id.
     pub fn username(&self) -> &str {
-        self.username
-            .as_deref()
-            .or(self.name.as_deref())
-            .unwrap_or(self.user.as_str())
+        self.username.as_deref().or(self.name.as_deref()).unwrap_or(self.user.as_str())
     }
 
     /// Whether the holder has the role `role`.
@@ -78,11 +72,7 @@ impl Identity {
 
     /// What raw clients are told of themselves: `{id, name, roles}`.
     pub fn profile(&self) -> Profile<'_> {
-        Profile {
-            id: &self.user,
-            name: self.display_name(),
-            roles: &self.roles,
-        }
+        Profile { id: &self.user, name: self.display_name(), roles: &self.roles }
     }
 }
 

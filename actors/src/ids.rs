@@ -79,9 +79,7 @@ fn unprintable(text: &str, max: usize) -> Option<String> {
     if text.len() > max && text.chars().count() > max {
         return Some(format!("is longer than {max} characters"));
     }
-    text.chars()
-        .any(char::is_control)
-        .then(|| "has a character that is not printable".into())
+    text.chars().any(char::is_control).then(|| "has a character that is not printable".into())
 }
 
 fn checked(text: &str, field: &str, max: usize) -> Result<Arc<str>, Fault> {
@@ -139,8 +137,7 @@ impl UserId {
 impl<'de> Deserialize<'de> for UserId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = IdText::deserialize(deserializer)?.0;
-        Self::parse(&text, "id")
-            .map_err(|_| serde::de::Error::custom("not a user id: 1 to 195 printable characters"))
+        Self::parse(&text, "id").map_err(|_| serde::de::Error::custom("not a user id: 1 to 195 printable characters"))
     }
 }
 

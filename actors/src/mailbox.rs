@@ -57,7 +57,12 @@ pub struct Mailbox<A: Actor> {
 
 impl<A: Actor> Clone for Mailbox<A> {
     fn clone(&self) -> Self {
-        Self { name: self.name.clone(), address: self.address.clone(), permits: self.permits.clone(), bound: self.bound }
+        Self {
+            name: self.name.clone(),
+            address: self.address.clone(),
+            permits: self.permits.clone(),
+            bound: self.bound,
+        }
     }
 }
 

@@ -80,7 +80,11 @@ impl Outbox {
             return Offer::Overflowed { dropped: self.give_up() + 1 };
         }
         self.bytes += frame.len();
-        if hold { self.held.push_back(frame) } else { self.ready.push_back(frame) }
+        if hold {
+            self.held.push_back(frame)
+        } else {
+            self.ready.push_back(frame)
+        }
         Offer::Taken
     }
 

@@ -63,11 +63,7 @@ mod tests {
             ("exact", "exactly", false),
             ("ü*", "über", true),
         ] {
-            assert_eq!(
-                Pattern::new(pattern).matches(name),
-                fits,
-                "{pattern} on {name}"
-            );
+            assert_eq!(Pattern::new(pattern).matches(name), fits, "{pattern} on {name}");
         }
     }
 }

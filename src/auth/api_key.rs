@@ -87,36 +87,16 @@ mod tests {
     use super::*;
 
     fn spec(name: &str) -> KeySpec {
-        KeySpec {
-            name: name.into(),
-            key: None,
-            sha256: None,
-            require_signature: false,
-            per_minute: None,
-        }
+        KeySpec { name: name.into(), key: None, sha256: None, require_signature: false, per_minute: None }
     }
 
     fn keys() -> ApiKeys {
         ApiKeys::new(vec![
-            KeySpec {
-                key: Some("first-key".into()),
-                per_minute: Some(7),
-                ..spec("first")
-            },
-            KeySpec {
-                sha256: Some(digest("second-key")),
-                require_signature: true,
-                ..spec("second")
-            },
+            KeySpec { key: Some("first-key".into()), per_minute: Some(7), ..spec("first") },
+            KeySpec { sha256: Some(digest("second-key")), require_signature: true, ..spec("second") },
             spec("neither text nor digest"),
-            KeySpec {
-                key: Some(String::new()),
-                ..spec("empty text")
-            },
-            KeySpec {
-                key: Some("last-key".into()),
-                ..spec("last")
-            },
+            KeySpec { key: Some(String::new()), ..spec("empty text") },
+            KeySpec { key: Some("last-key".into()), ..spec("last") },
         ])
     }
 
@@ -145,10 +125,7 @@ mod tests {
     fn a_key_brings_its_own_terms() {
         let keys = keys();
         let first = keys.find("first-key").unwrap();
-        assert_eq!(
-            (first.require_signature, first.per_minute),
-            (false, Some(7))
-        );
+        assert_eq!((first.require_signature, first.per_minute), (false, Some(7)));
         let second = keys.find("second-key").unwrap();
         assert_eq!((second.require_signature, second.per_minute), (true, None));
     }

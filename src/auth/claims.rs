@@ -30,11 +30,7 @@ pub(super) fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Fau
 }
 
 /// Turns verified claims into who the holder is, or says why they do not hold at `now_ms`.
-pub(super) fn identity(
-    claims: &Map<String, Value>,
-    terms: &Terms,
-    now_ms: i64,
-) -> Result<Identity, Fault> {
+pub(super) fn identity(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<Identity, Fault> {
     let expires_at = lifetime(claims, terms, now_ms)?;
     let (subscribe, publish) = topics(claims)?;
     Ok(Identity {
@@ -58,8 +54,7 @@ pub(super) fn identity(
 /// judged: it bounds nothing.
 fn lifetime(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<Option<i64>, Fault> {
     let not_before = time(claims, "nbf")?;
-    let expires_at =
-        time(claims, "exp")?.map(|expiry_ms| expiry_ms.saturating_add(terms.leeway_ms));
+    let expires_at = time(claims, "exp")?.map(|expiry_ms| expiry_ms.saturating_add(terms.leeway_ms));
     if expires_at.is_none() && terms.require_exp {
         return Err(invalid("The token has no `exp`"));
     }
@@ -85,23 +80,21 @@ fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<i64>, Fault> 
         (None, Some(seconds)) if seconds <= LATEST_SECONDS as f64 => {
             Ok(Some((seconds.max(0.0) * 1_000.0).floor() as i64))
         }
-        (_, Some(_)) => Err(invalid(format!(
-            "The token's `{claim}` lies after the year 9999; it counts seconds, not milliseconds"
-        ))),
+        (_, Some(_)) => {
+            Err(invalid(format!("The token's `{claim}` lies after the year 9999; it counts seconds, not milliseconds")))
+        }
         (_, None) => Err(invalid(format!("The token's `{claim}` is not a number"))),
     }
 }
 
 /// The user: the first of [`USER_CLAIMS`] that is there and not `null`.
 fn user(claims: &Map<String, Value>) -> Result<UserId, Fault> {
-    let found = USER_CLAIMS
-        .iter()
-        .find_map(|&claim| Some((claim, claims.get(claim).filter(|value| !value.is_null())?)));
+    let found =
+        USER_CLAIMS.iter().find_map(|&claim| Some((claim, claims.get(claim).filter(|value| !value.is_null())?)));
     let Some((claim, value)) = found else {
         return Err(invalid("The token names no user"));
     };
-    let id = id_text(value)
-        .ok_or_else(|| invalid(format!("The token's `{claim}` is no string and no integer")))?;
+    let id = id_text(value).ok_or_else(|| invalid(format!("The token's `{claim}` is no string and no integer")))?;
     UserId::parse(&id, claim).map_err(|fault| invalid(format!("The token's {}", fault.message)))
 }
 
@@ -123,10 +116,7 @@ fn text(claims: &Map<String, Value>, claim: &str) -> Option<String> {
 /// `role` and `roles` together, each a string or a list of them, in order and without repeats.
 fn roles(claims: &Map<String, Value>) -> Vec<String> {
     let mut roles = Vec::new();
-    for role in ["role", "roles"]
-        .into_iter()
-        .flat_map(|claim| texts(claims, claim))
-    {
+    for role in ["role", "roles"].into_iter().flat_map(|claim| texts(claims, claim)) {
         add(&mut roles, role);
     }
     roles
@@ -138,8 +128,7 @@ fn permissions(claims: &Map<String, Value>) -> Vec<String> {
     let one_string = claims.get("permissions").is_some_and(Value::is_string);
     for text in texts(claims, "permissions") {
         if one_string {
-            text.split_whitespace()
-                .for_each(|permission| add(&mut permissions, permission));
+            text.split_whitespace().for_each(|permission| add(&mut permissions, permission));
         } else {
             add(&mut permissions, text);
         }
@@ -156,22 +145,15 @@ fn add(held: &mut Vec<String>, name: &str) {
 /// The strings of a claim that is a string or a list; whatever else is in it grants nothing.
 fn texts<'a>(claims: &'a Map<String, Value>, claim: &str) -> impl Iterator<Item = &'a str> {
     let value = claims.get(claim);
-    let list = value
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
-    value
-        .and_then(Value::as_str)
-        .into_iter()
-        .chain(list.iter().filter_map(Value::as_str))
+    let list = value.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    value.and_then(Value::as_str).into_iter().chain(list.iter().filter_map(Value::as_str))
 }
 
 /// `sid`. A token whose sign-in cannot be read could not be revoked with it, so it is refused.
 fn sign_in(claims: &Map<String, Value>) -> Result<Option<String>, Fault> {
     match claims.get("sid") {
         None => Ok(None),
-        Some(value) => id_text(value)
-            .map(Some)
-            .ok_or_else(|| invalid("The token's `sid` is no string and no integer")),
+        Some(value) => id_text(value).map(Some).ok_or_else(|| invalid("The token's `sid` is no string and no integer")),
     }
 }
 
@@ -183,16 +165,9 @@ fn topics(claims: &Map<String, Value>) -> Result<Narrowed, Fault> {
     let Some(value) = claims.get("topics") else {
         return Ok((None, None));
     };
-    let topics = value
-        .as_object()
-        .ok_or_else(|| invalid("The token's `topics` is not an object"))?;
-    if topics
-        .keys()
-        .any(|key| key != "subscribe" && key != "publish")
-    {
-        return Err(invalid(
-            "The token's `topics` has a key that is neither `subscribe` nor `publish`",
-        ));
+    let topics = value.as_object().ok_or_else(|| invalid("The token's `topics` is not an object"))?;
+    if topics.keys().any(|key| key != "subscribe" && key != "publish") {
+        return Err(invalid("The token's `topics` has a key that is neither `subscribe` nor `publish`"));
     }
     Ok((patterns(topics, "subscribe")?, patterns(topics, "publish")?))
 }
@@ -203,17 +178,9 @@ fn patterns(topics: &Map<String, Value>, key: &str) -> Result<Option<Vec<Pattern
     };
     value
         .as_array()
-        .and_then(|list| {
-            list.iter()
-                .map(|pattern| pattern.as_str().map(Pattern::new))
-                .collect()
-        })
+        .and_then(|list| list.iter().map(|pattern| pattern.as_str().map(Pattern::new)).collect())
         .map(Some)
-        .ok_or_else(|| {
-            invalid(format!(
-                "The token's `topics.{key}` is not a list of strings"
-            ))
-        })
+        .ok_or_else(|| invalid(format!("The token's `topics.{key}` is not a list of strings")))
 }
 
 #[cfg(test)]

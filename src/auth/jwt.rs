@@ -31,9 +31,7 @@ pub enum Hmac {
 impl Hmac {
     /// The algorithm of that name: `HS256`, `HS384` or `HS512`, exactly so (RFC 7518, section 3.1).
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Hs256, Self::Hs384, Self::Hs512]
-            .into_iter()
-            .find(|algorithm| algorithm.as_str() == name)
+        [Self::Hs256, Self::Hs384, Self::Hs512].into_iter().find(|algorithm| algorithm.as_str() == name)
     }
 
     /// The name it has in a token's header.
@@ -83,9 +81,7 @@ pub struct Verifier {
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier")
-            .field("algorithm", &self.algorithm)
-            .finish_non_exhaustive()
+        f.debug_struct("Verifier").field("algorithm", &self.algorithm).finish_non_exhaustive()
     }
 }
 
@@ -103,10 +99,7 @@ impl Verifier {
             key: (!settings.secret.is_empty()).then(|| DecodingKey::from_secret(&settings.secret)),
             algorithm: settings.algorithm,
             signature_alone,
-            terms: Terms {
-                require_exp: settings.require_exp,
-                leeway_ms: leeway_ms.unwrap_or(i64::MAX),
-            },
+            terms: Terms { require_exp: settings.require_exp, leeway_ms: leeway_ms.unwrap_or(i64::MAX) },
         }
     }
 
@@ -116,9 +109,7 @@ impl Verifier {
     /// `TokenExpired` for a token that was good once; `InvalidToken` for whatever else is wrong with it.
     pub fn verify(&self, token: &str, now_ms: i64) -> Result<Identity, Fault> {
         if token.len() > TOKEN_MAX {
-            return Err(invalid(format!(
-                "The token is longer than {TOKEN_MAX} bytes"
-            )));
+            return Err(invalid(format!("The token is longer than {TOKEN_MAX} bytes")));
         }
         let Some(key) = &self.key else {
             return Err(invalid("No token is accepted here"));
@@ -134,9 +125,7 @@ impl Verifier {
 
     fn explain(&self, kind: &ErrorKind) -> Fault {
         match kind {
-            ErrorKind::InvalidAlgorithm => {
-                invalid(format!("The token is not signed with {}", self.algorithm))
-            }
+            ErrorKind::InvalidAlgorithm => invalid(format!("The token is not signed with {}", self.algorithm)),
             ErrorKind::InvalidSignature => invalid("The token's signature does not hold"),
             _ => invalid("The token is malformed"),
         }
@@ -151,12 +140,8 @@ pub fn sign(claims: &Value, secret: &[u8], algorithm: Hmac) -> Result<String, Fa
     if secret.is_empty() || !claims.is_object() {
         return Err(Fault::internal());
     }
-    jsonwebtoken::encode(
-        &Header::new(algorithm.algorithm()),
-        claims,
-        &EncodingKey::from_secret(secret),
-    )
-    .map_err(|_| Fault::internal())
+    jsonwebtoken::encode(&Header::new(algorithm.algorithm()), claims, &EncodingKey::from_secret(secret))
+        .map_err(|_| Fault::internal())
 }
 
 #[cfg(test)]

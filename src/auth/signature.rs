@@ -61,13 +61,7 @@ impl Signatures {
     }
 
     fn remembering(capacity: usize) -> Self {
-        Self {
-            nonces: Mutex::new(Nonces {
-                until: HashMap::new(),
-                earliest: i64::MAX,
-                capacity,
-            }),
-        }
+        Self { nonces: Mutex::new(Nonces { until: HashMap::new(), earliest: i64::MAX, capacity }) }
     }
 
     /// Whether the request is signed with the key `key_text`, called `key_name`, is fresh at `now_ms`, and has not come
@@ -75,13 +69,7 @@ impl Signatures {
     ///
     /// # Errors
     /// `InvalidSignature` saying what is wrong; `Overloaded` when no more nonces can be remembered.
-    pub fn check(
-        &self,
-        signed: &Signed<'_>,
-        key_text: &str,
-        key_name: &str,
-        now_ms: i64,
-    ) -> Result<(), Fault> {
+    pub fn check(&self, signed: &Signed<'_>, key_text: &str, key_name: &str, now_ms: i64) -> Result<(), Fault> {
         signed.complete()?;
         let with_body = match signed.version {
             "v1" => false,
@@ -91,9 +79,7 @@ impl Signatures {
         check_nonce(signed.nonce, with_body)?;
         let timestamp = parse_timestamp(signed.timestamp)?;
         if timestamp.abs_diff(now_ms) > WINDOW_MS.unsigned_abs() {
-            return Err(refused(
-                "X-Request-Timestamp is more than 5 minutes from the server's time",
-            ));
+            return Err(refused("X-Request-Timestamp is more than 5 minutes from the server's time"));
         }
         signed.verify(key_text, with_body)?;
         // Only now: a nonce is used up by whoever holds the key, not by whoever guesses it.
@@ -118,8 +104,7 @@ impl Signed<'_> {
     }
 
     fn verify(&self, key_text: &str, with_body: bool) -> Result<(), Fault> {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(key_text.as_bytes()).map_err(|_| Fault::internal())?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(key_text.as_bytes()).map_err(|_| Fault::internal())?;
         for part in [self.method, self.path, self.timestamp, self.nonce] {
             mac.update(part.as_bytes());
         }
@@ -130,8 +115,7 @@ impl Signed<'_> {
         hex::decode_to_slice(self.signature, &mut presented)
             .map_err(|_| refused("X-Signature is not 64 hex digits"))?;
         // Compares in constant time.
-        mac.verify_slice(&presented)
-            .map_err(|_| refused("X-Signature does not match the request"))
+        mac.verify_slice(&presented).map_err(|_| refused("X-Signature does not match the request"))
     }
 }
 
@@ -150,17 +134,12 @@ fn parse_timestamp(text: &str) -> Result<i64, Fault> {
 
 fn check_nonce(nonce: &str, with_body: bool) -> Result<(), Fault> {
     if nonce.len() > NONCE_MAX && nonce.chars().count() > NONCE_MAX {
-        return Err(refused(format!(
-            "X-Request-Nonce is longer than {NONCE_MAX} characters"
-        )));
+        return Err(refused(format!("X-Request-Nonce is longer than {NONCE_MAX} characters")));
     }
     // What `v2` signs ends in the body's digest. The same signature would hold for `v1` with the digest moved into the
     // nonce, and with any body; so no `v1` nonce may look like that.
-    let digest = nonce
-        .len()
-        .checked_sub(HEX_DIGEST)
-        .filter(|&start| start > 0)
-        .and_then(|start| nonce.as_bytes().get(start..));
+    let digest =
+        nonce.len().checked_sub(HEX_DIGEST).filter(|&start| start > 0).and_then(|start| nonce.as_bytes().get(start..));
     let hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     if !with_body && digest.is_some_and(|digest| digest.iter().all(hex)) {
         return Err(refused(
@@ -173,11 +152,7 @@ fn check_nonce(nonce: &str, with_body: bool) -> Result<(), Fault> {
 /// Half a SHA-256 of the key's name and the nonce: what is remembered has one size, whatever came.
 fn name_nonce(key_name: &str, nonce: &str) -> [u8; 16] {
     let name_length = (key_name.len() as u64).to_be_bytes();
-    let digest = Sha256::new()
-        .chain_update(name_length)
-        .chain_update(key_name)
-        .chain_update(nonce)
-        .finalize();
+    let digest = Sha256::new().chain_update(name_length).chain_update(key_name).chain_update(nonce).finalize();
     let mut half = [0; 16];
     half.copy_from_slice(&digest[..16]);
     half

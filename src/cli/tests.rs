@@ -7,8 +7,7 @@ use crate::auth::jwt::{Settings as Verification, Verifier};
 
 /// The answer to `hubbub` with these arguments; a failure's lines, joined.
 fn hubbub(arguments: &[&str]) -> Result<String, String> {
-    let cli = Cli::try_parse_from(std::iter::once(&"hubbub").chain(arguments))
-        .map_err(|error| error.to_string())?;
+    let cli = Cli::try_parse_from(std::iter::once(&"hubbub").chain(arguments)).map_err(|error| error.to_string())?;
     answer(cli).map_err(|Failure(lines)| lines.join("\n"))
 }
 
@@ -72,10 +71,7 @@ fn a_usage_that_does_not_exist_has_status_2() {
 #[test]
 fn check_says_everything_that_is_wrong() {
     let sound = Place::with("server.port = 0");
-    assert_eq!(
-        sound.hubbub(&["check"]),
-        Ok("the configuration is sound\n".into())
-    );
+    assert_eq!(sound.hubbub(&["check"]), Ok("the configuration is sound\n".into()));
     let wrong = Place::with("server.shutdown_secs = 0\nserver.max_connections = 0");
     let lines = wrong.hubbub(&["check"]).unwrap_err();
     assert_eq!(lines.lines().count(), 2, "{lines}");
@@ -141,10 +137,7 @@ fn a_fresh_key_comes_with_its_place_in_the_configuration() {
     let hashed = key_hash(key.as_bytes()).ok().unwrap();
     let digest = config.api.keys[0].sha256.as_ref().unwrap();
     assert_eq!(hashed.trim(), digest.expose());
-    assert_ne!(
-        hubbub(&["key", "new"]).unwrap(),
-        hubbub(&["key", "new"]).unwrap()
-    );
+    assert_ne!(hubbub(&["key", "new"]).unwrap(), hubbub(&["key", "new"]).unwrap());
 }
 
 #[test]
@@ -155,13 +148,7 @@ fn a_key_is_hashed_without_its_line_end() {
     }
     let longest = "k".repeat(KEY_MAX) + "\r\n";
     assert!(key_hash(longest.as_bytes()).is_ok());
-    for input in [
-        "",
-        "\n",
-        "two words",
-        "two\nlines",
-        &"k".repeat(KEY_MAX + 1),
-    ] {
+    for input in ["", "\n", "two words", "two\nlines", &"k".repeat(KEY_MAX + 1)] {
         assert!(key_hash(input.as_bytes()).is_err(), "{input}");
     }
 }

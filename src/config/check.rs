@@ -33,12 +33,7 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn new(key: impl Into<String>, text: impl Into<String>) -> Self {
-        Self {
-            key: key.into(),
-            text: text.into(),
-            about: None,
-            place: None,
-        }
+        Self { key: key.into(), text: text.into(), about: None, place: None }
     }
 
     pub(super) fn at(mut self, place: String) -> Self {
@@ -72,10 +67,7 @@ impl Problems {
     fn range(&mut self, key: &str, value: impl TryInto<u64>, from: u64, to: u64) {
         let value = value.try_into().unwrap_or(u64::MAX);
         if !(from..=to).contains(&value) {
-            self.add(
-                key,
-                format!("expected an integer from {from} to {to}, got {value}"),
-            );
+            self.add(key, format!("expected an integer from {from} to {to}, got {value}"));
         }
     }
 
@@ -87,35 +79,13 @@ impl Problems {
 
     fn server(&mut self, config: &Config) {
         let server = &config.server;
-        if server.host.is_empty()
-            || server
-                .host
-                .contains(|c: char| c.is_whitespace() || c == '/')
-        {
-            self.add(
-                "server.host",
-                format!("expected an address or a host name, got {:?}", server.host),
-            );
+        if server.host.is_empty() || server.host.contains(|c: char| c.is_whitespace() || c == '/') {
+            self.add("server.host", format!("expected an address or a host name, got {:?}", server.host));
         }
         self.range("server.workers", server.workers, 0, 1_024);
-        self.range(
-            "server.max_connections",
-            server.max_connections,
-            1,
-            100_000_000,
-        );
-        self.range(
-            "server.max_frame_size",
-            server.max_frame_size,
-            FRAME_MIN,
-            FRAME_MAX,
-        );
-        self.range(
-            "server.heartbeat_interval_secs",
-            server.heartbeat_interval_secs,
-            1,
-            86_400,
-        );
+        self.range("server.max_connections", server.max_connections, 1, 100_000_000);
+        self.range("server.max_frame_size", server.max_frame_size, FRAME_MIN, FRAME_MAX);
+        self.range("server.heartbeat_interval_secs", server.heartbeat_interval_secs, 1, 86_400);
         let (interval, timeout) = (server.heartbeat_interval_secs, server.client_timeout_secs);
         if timeout <= interval {
             self.0.push(Problem {
@@ -143,17 +113,11 @@ impl Problems {
         if let Some(secret) = &auth.jwt_secret {
             let bytes = secret.expose().len();
             if bytes < SECRET_MIN {
-                self.add(
-                    "auth.jwt_secret",
-                    format!("expected at least {SECRET_MIN} bytes, got {bytes}"),
-                );
+                self.add("auth.jwt_secret", format!("expected at least {SECRET_MIN} bytes, got {bytes}"));
             }
         }
         if !auth.algorithm.is_symmetric() {
-            self.add(
-                "auth.algorithm",
-                "not supported yet (expected one of HS256, HS384, HS512)",
-            );
+            self.add("auth.algorithm", "not supported yet (expected one of HS256, HS384, HS512)");
         }
         self.not_yet("auth.public_key_file", auth.public_key_file.is_some());
         self.not_yet("auth.jwks", auth.jwks.is_some());
@@ -164,18 +128,8 @@ impl Problems {
                 self.add(format!("auth.required_permissions[{index}]"), "is empty");
             }
         }
-        self.range(
-            "auth.access_ttl_secs",
-            auth.access_ttl_secs,
-            1,
-            u64::from(u32::MAX),
-        );
-        self.range(
-            "auth.refresh_ttl_secs",
-            auth.refresh_ttl_secs,
-            1,
-            u64::from(u32::MAX),
-        );
+        self.range("auth.access_ttl_secs", auth.access_ttl_secs, 1, u64::from(u32::MAX));
+        self.range("auth.refresh_ttl_secs", auth.refresh_ttl_secs, 1, u64::from(u32::MAX));
         self.not_yet("auth.backend.url", auth.backend.url.is_some());
     }
 
@@ -186,35 +140,22 @@ impl Problems {
             if key.name.is_empty() || key.name.contains(char::is_control) {
                 self.add(format!("{at}.name"), "expected a printable name");
             } else if !names.insert(&key.name) {
-                self.add(
-                    format!("{at}.name"),
-                    format!("another key is called {:?}", key.name),
-                );
+                self.add(format!("{at}.name"), format!("another key is called {:?}", key.name));
             }
             match (&key.key, &key.sha256) {
                 (Some(_), Some(_)) => self.add(at.as_str(), "has both key and sha256; one of them"),
                 (None, None) => self.add(at.as_str(), "has neither key nor sha256; one of them"),
                 (Some(raw), None) if !raw.expose().bytes().all(|byte| byte.is_ascii_graphic()) => {
-                    self.add(
-                        format!("{at}.key"),
-                        "expected printable ASCII without spaces",
-                    );
+                    self.add(format!("{at}.key"), "expected printable ASCII without spaces");
                 }
-                (Some(raw), None) if raw.expose().is_empty() => {
-                    self.add(format!("{at}.key"), "is empty")
-                }
+                (Some(raw), None) if raw.expose().is_empty() => self.add(format!("{at}.key"), "is empty"),
                 (Some(raw), None) if raw.expose().len() > KEY_MAX => {
-                    self.add(
-                        format!("{at}.key"),
-                        format!("is longer than {KEY_MAX} bytes"),
-                    );
+                    self.add(format!("{at}.key"), format!("is longer than {KEY_MAX} bytes"));
                 }
                 (None, Some(_)) if key.digest().is_none() => {
                     self.add(format!("{at}.sha256"), "expected 64 hex digits");
                 }
-                _ if !digests.insert(key.digest()) => {
-                    self.add(at.as_str(), "the same key as an earlier one")
-                }
+                _ if !digests.insert(key.digest()) => self.add(at.as_str(), "the same key as an earlier one"),
                 _ => {}
             }
         }
@@ -222,51 +163,23 @@ impl Problems {
 
     fn surfaces(&mut self, config: &Config) {
         if let Some(url) = &config.backend.url {
-            let rest = url
-                .strip_prefix("http://")
-                .or_else(|| url.strip_prefix("https://"));
+            let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
             if rest.is_none_or(|rest| rest.is_empty() || rest.contains(char::is_whitespace)) {
                 self.add("backend.url", "expected an http:// or https:// URL");
             }
         }
         if let Some(key) = &config.backend.api_key
-            && (key.expose().is_empty()
-                || !key.expose().bytes().all(|byte| byte.is_ascii_graphic()))
+            && (key.expose().is_empty() || !key.expose().bytes().all(|byte| byte.is_ascii_graphic()))
         {
             self.add("backend.api_key", "expected printable ASCII without spaces");
         }
         self.range("backend.timeout_ms", config.backend.timeout_ms, 1, 600_000);
         let socketio = &config.socketio;
-        self.range(
-            "socketio.ping_interval_ms",
-            socketio.ping_interval_ms,
-            1,
-            86_400_000,
-        );
-        self.range(
-            "socketio.ping_timeout_ms",
-            socketio.ping_timeout_ms,
-            1,
-            86_400_000,
-        );
-        self.range(
-            "socketio.connect_timeout_ms",
-            socketio.connect_timeout_ms,
-            1,
-            86_400_000,
-        );
-        self.range(
-            "socketio.max_payload",
-            socketio.max_payload,
-            FRAME_MIN,
-            FRAME_MAX,
-        );
-        self.range(
-            "recovery.window_secs",
-            config.recovery.window_secs,
-            0,
-            86_400,
-        );
+        self.range("socketio.ping_interval_ms", socketio.ping_interval_ms, 1, 86_400_000);
+        self.range("socketio.ping_timeout_ms", socketio.ping_timeout_ms, 1, 86_400_000);
+        self.range("socketio.connect_timeout_ms", socketio.connect_timeout_ms, 1, 86_400_000);
+        self.range("socketio.max_payload", socketio.max_payload, FRAME_MIN, FRAME_MAX);
+        self.range("recovery.window_secs", config.recovery.window_secs, 0, 86_400);
         self.range("recovery.queue", config.recovery.queue, 0, 1_000_000);
     }
 
@@ -275,14 +188,8 @@ impl Problems {
         for (index, rule) in rules.iter().enumerate() {
             let at = format!("topics[{index}]");
             if let Err(fault) = RoomName::parse(&rule.pattern, "pattern") {
-                self.add(
-                    format!("{at}.pattern"),
-                    fault.message.trim_start_matches("`pattern` "),
-                );
-            } else if let Some(prefix) = RESERVED
-                .iter()
-                .find(|prefix| rule.pattern.starts_with(*prefix))
-            {
+                self.add(format!("{at}.pattern"), fault.message.trim_start_matches("`pattern` "));
+            } else if let Some(prefix) = RESERVED.iter().find(|prefix| rule.pattern.starts_with(*prefix)) {
                 self.add(
                     format!("{at}.pattern"),
                     format!("{prefix:?} is reserved: such topics have rules of their own"),
@@ -290,26 +197,17 @@ impl Problems {
             } else if !patterns.insert(&rule.pattern) {
                 self.add(
                     format!("{at}.pattern"),
-                    format!(
-                        "an earlier rule has the pattern {:?} and wins",
-                        rule.pattern
-                    ),
+                    format!("an earlier rule has the pattern {:?} and wins", rule.pattern),
                 );
             }
             for (who, key) in [(&rule.subscribe, "subscribe"), (&rule.publish, "publish")] {
                 if who.is_empty() {
-                    self.add(
-                        format!("{at}.{key}"),
-                        "is empty; \"server\" is for backends alone",
-                    );
+                    self.add(format!("{at}.{key}"), "is empty; \"server\" is for backends alone");
                 }
             }
             self.range(&format!("{at}.history"), rule.history, 0, 1_000_000);
             if rule.history == 0 && rule.history_secs > 0 {
-                self.add(
-                    format!("{at}.history_secs"),
-                    "does nothing while history, the count, is 0",
-                );
+                self.add(format!("{at}.history_secs"), "does nothing while history, the count, is 0");
             }
         }
     }
@@ -329,22 +227,14 @@ impl Problems {
 
     fn limits(&mut self, config: &Config) {
         let limits = &config.limits;
-        self.range(
-            "limits.chat.attempts_window_secs",
-            limits.chat.attempts_window_secs,
-            1,
-            86_400,
-        );
+        self.range("limits.chat.attempts_window_secs", limits.chat.attempts_window_secs, 1, 86_400);
         let frame = config.server.max_frame_size;
         if limits.outbox_bytes < frame {
             self.0.push(Problem {
                 about: Some("server.max_frame_size"),
                 ..Problem::new(
                     "limits.outbox_bytes",
-                    format!(
-                        "expected at least server.max_frame_size ({frame}), got {}",
-                        limits.outbox_bytes
-                    ),
+                    format!("expected at least server.max_frame_size ({frame}), got {}", limits.outbox_bytes),
                 )
             });
         }
@@ -356,10 +246,7 @@ impl Problems {
     fn cluster(&mut self, config: &Config) {
         let driver = &config.cluster.driver;
         if driver != "local" {
-            self.add(
-                "cluster.driver",
-                format!("{driver:?} is not supported yet (expected local)"),
-            );
+            self.add("cluster.driver", format!("{driver:?} is not supported yet (expected local)"));
         }
         self.not_yet("cluster.url", config.cluster.url.is_some());
     }

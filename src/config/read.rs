@@ -8,13 +8,7 @@ use super::Config;
 use super::check::Problem;
 
 /// Keys whose values no error may show; what is below them is meant as well.
-const HIDDEN: [&str; 5] = [
-    "api",
-    "auth.jwt_secret",
-    "backend.api_key",
-    "backend.url",
-    "cluster.url",
-];
+const HIDDEN: [&str; 5] = ["api", "auth.jwt_secret", "backend.api_key", "backend.url", "cluster.url"];
 
 /// Turns the merged table into a configuration.
 pub(super) fn typed(merged: &Table) -> Result<Config, Problem> {
@@ -41,27 +35,15 @@ pub(super) fn variable(key: &str, text: &str) -> Result<Value, Problem> {
     let as_text = || Value::String(text.to_owned());
     match known {
         serde_json::Value::Null | serde_json::Value::String(_) => Ok(as_text()),
-        serde_json::Value::Number(_) => Ok(text
-            .trim()
-            .parse()
-            .map_or_else(|_| as_text(), Value::Integer)),
-        serde_json::Value::Bool(_) => Ok(text
-            .trim()
-            .parse()
-            .map_or_else(|_| as_text(), Value::Boolean)),
+        serde_json::Value::Number(_) => Ok(text.trim().parse().map_or_else(|_| as_text(), Value::Integer)),
+        serde_json::Value::Bool(_) => Ok(text.trim().parse().map_or_else(|_| as_text(), Value::Boolean)),
         serde_json::Value::Array(_) => match text.trim().parse() {
             Ok(list @ Value::Array(_)) => Ok(list),
-            _ => Err(Problem::new(
-                key,
-                r#"expected a list in TOML syntax, like ["a", "b"]"#,
-            )),
+            _ => Err(Problem::new(key, r#"expected a list in TOML syntax, like ["a", "b"]"#)),
         },
         serde_json::Value::Object(section) => {
             let keys: Vec<_> = section.keys().map(String::as_str).collect();
-            Err(Problem::new(
-                key,
-                format!("a section, not a key (it has {})", keys.join(", ")),
-            ))
+            Err(Problem::new(key, format!("a section, not a key (it has {})", keys.join(", "))))
         }
     }
 }
@@ -76,10 +58,7 @@ fn unknown_key(expected: &str) -> String {
 /// Serde's message about `key` in the words of the configuration.
 fn explain(key: &str, message: &str, value: Option<&Value>) -> Problem {
     let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
-    let names = expected
-        .trim_start_matches("one of ")
-        .replace('`', "")
-        .replace(" or ", ", ");
+    let names = expected.trim_start_matches("one of ").replace('`', "").replace(" or ", ", ");
     if what.starts_with("unknown field") {
         Problem::new(key, unknown_key(&names))
     } else if let Some(field) = what.strip_prefix("missing field ") {
@@ -87,10 +66,7 @@ fn explain(key: &str, message: &str, value: Option<&Value>) -> Problem {
     } else if what.starts_with("unknown variant") {
         Problem::new(key, format!("expected one of {names}{}", got(key, value)))
     } else if what.starts_with("invalid ") && !expected.is_empty() {
-        Problem::new(
-            key,
-            format!("expected {}{}", kind(expected), got(key, value)),
-        )
+        Problem::new(key, format!("expected {}{}", kind(expected), got(key, value)))
     } else {
         Problem::new(key, message)
     }
@@ -114,10 +90,9 @@ fn kind(expected: &str) -> String {
 fn got(key: &str, value: Option<&Value>) -> String {
     let mut got = String::new();
     let Some(value) = value else { return got };
-    let hidden = HIDDEN.iter().any(|hidden| {
-        key.strip_prefix(hidden)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-    });
+    let hidden = HIDDEN
+        .iter()
+        .any(|hidden| key.strip_prefix(hidden).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '['])));
     let _ = match value {
         Value::Array(_) => write!(got, ", got a list"),
         Value::Table(_) => write!(got, ", got a section"),

@@ -106,9 +106,7 @@ impl Serialize for Who {
 
 impl<'de> Deserialize<'de> for Who {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -201,9 +199,7 @@ pub(super) fn blocks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<I
                 Err(_) => text.parse::<IpNet>().ok(),
             };
             block.map(|block| Self(block.trunc())).ok_or_else(|| {
-                D::Error::custom(format!(
-                    "expected an address or a CIDR block like 10.0.0.0/8, got {text:?}"
-                ))
+                D::Error::custom(format!("expected an address or a CIDR block like 10.0.0.0/8, got {text:?}"))
             })
         }
     }
@@ -222,15 +218,10 @@ mod tests {
 
     #[test]
     fn a_rule_takes_one_or_several_and_is_careful_where_it_is_silent() {
-        let read =
-            rule("pattern = 'news.*'\npublish = ['server', 'role:editor', 'permission:a:b']");
+        let read = rule("pattern = 'news.*'\npublish = ['server', 'role:editor', 'permission:a:b']");
         let expected = TopicRule {
             pattern: "news.*".into(),
-            publish: vec![
-                Who::Server,
-                Who::Role("editor".into()),
-                Who::Permission("a:b".into()),
-            ],
+            publish: vec![Who::Server, Who::Role("editor".into()), Who::Permission("a:b".into())],
             ..TopicRule::any()
         };
         assert_eq!(read.unwrap(), expected);
@@ -244,11 +235,7 @@ mod tests {
     fn an_address_is_a_block_of_one() {
         let server = "trusted_proxies = ['10.1.2.3', '10.1.2.3/8', '::1']";
         let server: super::super::Server = toml::from_str(server).unwrap();
-        let shown: Vec<_> = server
-            .trusted_proxies
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let shown: Vec<_> = server.trusted_proxies.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["10.1.2.3/32", "10.0.0.0/8", "::1/128"]);
     }
 

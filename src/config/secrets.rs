@@ -72,23 +72,17 @@ pub fn ensure(config: &mut Config) -> Result<Vec<Notice>, ConfigError> {
 /// When the system has no randomness to give.
 pub fn random() -> Result<Secret, ConfigError> {
     let mut bits = [0; 32];
-    getrandom::fill(&mut bits)
-        .map_err(|error| ConfigError::new(format!("no randomness from the system: {error}")))?;
+    getrandom::fill(&mut bits).map_err(|error| ConfigError::new(format!("no randomness from the system: {error}")))?;
     Ok(Secret::new(hex::encode(bits)))
 }
 
 fn kept(directory: &Path, name: &str, what: &'static str) -> Result<(Secret, Notice), ConfigError> {
     let path = directory.join(name);
-    let failed = |doing: &str, error: io::Error| {
-        ConfigError::new(format!("{}: cannot be {doing}: {error}", path.display()))
-    };
+    let failed =
+        |doing: &str, error: io::Error| ConfigError::new(format!("{}: cannot be {doing}: {error}", path.display()));
     let mut made = false;
     if !path.try_exists().map_err(|error| failed("read", error))? {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(|error| failed("made", error))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| failed("made", error))?;
         made = place(&path, &random()?).map_err(|error| failed("made", error))?;
     }
     let text = std::fs::read_to_string(&path).map_err(|error| failed("read", error))?;
@@ -99,15 +93,8 @@ fn kept(directory: &Path, name: &str, what: &'static str) -> Result<(Secret, Not
             path.display()
         )));
     }
-    let mode = std::fs::metadata(&path)
-        .map_err(|error| failed("read", error))?
-        .mode();
-    let notice = Notice {
-        what,
-        made,
-        exposed: mode & 0o077 != 0,
-        path,
-    };
+    let mode = std::fs::metadata(&path).map_err(|error| failed("read", error))?.mode();
+    let notice = Notice { what, made, exposed: mode & 0o077 != 0, path };
     Ok((Secret::new(text), notice))
 }
 
@@ -134,18 +121,11 @@ fn place(path: &Path, secret: &Secret) -> io::Result<bool> {
 
 fn is_no_link(error: &io::Error) -> bool {
     // Linux answers EPERM where a file system has no links.
-    matches!(
-        error.kind(),
-        io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
-    )
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied)
 }
 
 fn write_new(path: &Path, secret: &Secret) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     writeln!(file, "{}", secret.expose())?;
     file.sync_all()
 }
@@ -175,22 +155,14 @@ mod tests {
         assert!(secret.len() == 64 && key.len() == 64 && secret != key);
         let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!(mode(&config.server.data_dir), 0o700);
-        let mut files: Vec<_> = std::fs::read_dir(&config.server.data_dir)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
+        let mut files: Vec<_> =
+            std::fs::read_dir(&config.server.data_dir).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();
         let expected = ["api.key", "jwt.secret"].map(|name| config.server.data_dir.join(name));
         assert_eq!(files, expected, "no draft is left over");
         assert_eq!(files.iter().map(|it| mode(it)).max(), Some(0o600));
         let shown: Vec<_> = notices.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            shown[0],
-            format!(
-                "made a random JWT secret: it is in {}",
-                expected[1].display()
-            )
-        );
+        assert_eq!(shown[0], format!("made a random JWT secret: it is in {}", expected[1].display()));
         assert!(!shown.join("").contains(&secret) && !shown.join("").contains(&key));
     }
 
@@ -228,9 +200,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut config = within(directory.path());
         config.auth.jwt_secret = Some(Secret::new("0123456789abcdef"));
-        config.api.keys = toml::from_str::<super::super::Api>("[[keys]]\nname = 'one'\nkey = 'k'")
-            .unwrap()
-            .keys;
+        config.api.keys = toml::from_str::<super::super::Api>("[[keys]]\nname = 'one'\nkey = 'k'").unwrap().keys;
         assert_eq!(ensure(&mut config), Ok(vec![]));
         assert!(!config.server.data_dir.exists());
     }
@@ -241,9 +211,7 @@ mod tests {
         std::fs::create_dir(directory.path().join("data")).unwrap();
         let path = directory.path().join("data/jwt.secret");
         std::fs::write(&path, "hunter2\n").unwrap();
-        let error = ensure(&mut within(directory.path()))
-            .unwrap_err()
-            .to_string();
+        let error = ensure(&mut within(directory.path())).unwrap_err().to_string();
         assert!(error.starts_with(&format!("{}: holds no JWT secret", path.display())));
         assert!(!error.contains("hunter2"));
     }

@@ -45,11 +45,7 @@ pub struct Sources {
 impl Sources {
     /// The environment of this process beside what the command line says.
     pub fn of_process(file: Option<PathBuf>, flags: Vec<Flag>) -> Self {
-        Self {
-            file,
-            variables: std::env::vars_os().collect(),
-            flags,
-        }
+        Self { file, variables: std::env::vars_os().collect(), flags }
     }
 }
 
@@ -61,9 +57,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(super) fn new(line: impl Into<String>) -> Self {
-        Self {
-            lines: vec![line.into()],
-        }
+        Self { lines: vec![line.into()] }
     }
 
     /// Everything that is known to be wrong, a line each; at least one.
@@ -101,19 +95,15 @@ impl Config {
         };
         if problems.is_empty() {
             if !layers.places.contains_key("limits.outbox_bytes") {
-                config.limits.outbox_bytes = config
-                    .limits
-                    .outbox_bytes
-                    .max(config.server.max_frame_size.saturating_mul(4));
+                config.limits.outbox_bytes =
+                    config.limits.outbox_bytes.max(config.server.max_frame_size.saturating_mul(4));
             }
             problems = check::problems(&config);
         }
         if problems.is_empty() {
             return Ok(config);
         }
-        Err(ConfigError {
-            lines: problems.iter().map(|it| layers.blame(it)).collect(),
-        })
+        Err(ConfigError { lines: problems.iter().map(|it| layers.blame(it)).collect() })
     }
 }
 
@@ -139,9 +129,7 @@ impl Layers {
                 return Ok(());
             }
             Err(error) => {
-                return Err(ConfigError::new(format!(
-                    "{shown}: cannot be read: {error}"
-                )));
+                return Err(ConfigError::new(format!("{shown}: cannot be read: {error}")));
             }
         };
         // The error's own display quotes the line, which may hold a secret.
@@ -162,10 +150,8 @@ impl Layers {
 
     fn read_variables(&mut self, variables: &[(OsString, OsString)]) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let mut ours: Vec<_> = variables
-            .iter()
-            .filter_map(|(name, value)| Some((name.to_str()?.strip_prefix(PREFIX)?, value)))
-            .collect();
+        let mut ours: Vec<_> =
+            variables.iter().filter_map(|(name, value)| Some((name.to_str()?.strip_prefix(PREFIX)?, value))).collect();
         ours.sort();
         for (name, value) in ours {
             let key = name.to_lowercase().replace("__", ".");
@@ -174,9 +160,8 @@ impl Layers {
                 continue;
             }
             let variable = format!("{PREFIX}{name}");
-            let parsed = value
-                .ok_or_else(|| Problem::new(&key, "not UTF-8"))
-                .and_then(|text| read::variable(&key, text));
+            let parsed =
+                value.ok_or_else(|| Problem::new(&key, "not UTF-8")).and_then(|text| read::variable(&key, text));
             match parsed {
                 Ok(value) => self.set(&key, value, &variable),
                 Err(problem) => problems.push(problem.at(variable)),
@@ -194,18 +179,14 @@ impl Layers {
                 table.insert(part.to_owned(), value);
                 break;
             }
-            let section = table
-                .entry(part)
-                .or_insert_with(|| Value::Table(Table::new()));
+            let section = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
             // A file that made a value of a section is at fault, and is told so when types are read.
             let Value::Table(section) = section else {
                 return;
             };
             table = section;
         }
-        self.places.retain(|held, _| {
-            !(held.starts_with(key) && held[key.len()..].starts_with(['.', '[']))
-        });
+        self.places.retain(|held, _| !(held.starts_with(key) && held[key.len()..].starts_with(['.', '['])));
         self.places.insert(key.to_owned(), place.to_owned());
     }
 
@@ -273,12 +254,8 @@ fn line_of(text: &[u8], at: usize) -> usize {
 /// Whether an orchestrator set this variable for a service that is called `hubbub`, as Kubernetes does for every pod
 /// beside it: `HUBBUB_SERVICE_HOST`, `HUBBUB_PORT=tcp://10.0.0.1:8081`, `HUBBUB_PORT_8081_TCP_ADDR`.
 fn is_service_link(name: &str, value: &str) -> bool {
-    let has_protocol = ["tcp://", "udp://", "sctp://"]
-        .iter()
-        .any(|protocol| value.starts_with(protocol));
-    let is_detail = ["_TCP", "_UDP", "_SCTP"]
-        .iter()
-        .any(|protocol| name.contains(protocol) && name.contains("PORT_"));
+    let has_protocol = ["tcp://", "udp://", "sctp://"].iter().any(|protocol| value.starts_with(protocol));
+    let is_detail = ["_TCP", "_UDP", "_SCTP"].iter().any(|protocol| name.contains(protocol) && name.contains("PORT_"));
     let is_service = name.ends_with("SERVICE_HOST") || name.contains("SERVICE_PORT");
     !name.contains("__") && (is_service || is_detail || (name.ends_with("PORT") && has_protocol))
 }

@@ -29,9 +29,7 @@ pub struct TrustedProxies {
 impl TrustedProxies {
     /// Trusts what was read already.
     pub fn new(nets: impl IntoIterator<Item = IpNet>) -> Self {
-        Self {
-            nets: nets.into_iter().map(canonical_net).collect(),
-        }
+        Self { nets: nets.into_iter().map(canonical_net).collect() }
     }
 
     /// Reads addresses and CIDR blocks.
@@ -41,9 +39,7 @@ impl TrustedProxies {
     pub fn parse(entries: &[String]) -> Result<Self, super::BadEntry> {
         let nets = super::parse_all(entries, |entry| {
             let address = entry.parse::<IpAddr>().map(IpNet::from);
-            address
-                .or_else(|_| entry.parse())
-                .map_err(|_| "is neither an address nor a CIDR block like 10.0.0.0/8")
+            address.or_else(|_| entry.parse()).map_err(|_| "is neither an address nor a CIDR block like 10.0.0.0/8")
         })?;
         Ok(Self::new(nets))
     }
@@ -55,10 +51,8 @@ impl TrustedProxies {
     pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
         let peer = peer.to_canonical();
         let mut ip = peer;
-        let mut entries = headers
-            .get_all(FORWARDED_FOR)
-            .rev()
-            .flat_map(|header| header.as_bytes().rsplit(|&byte| byte == b','));
+        let mut entries =
+            headers.get_all(FORWARDED_FOR).rev().flat_map(|header| header.as_bytes().rsplit(|&byte| byte == b','));
         while self.trusts(ip) {
             match entries.next().and_then(forwarded_address) {
                 Some(address) => ip = address,
@@ -66,10 +60,7 @@ impl TrustedProxies {
             }
         }
         let forwarded = FORWARDING.iter().any(|&name| headers.contains_key(name));
-        ClientAddress {
-            ip,
-            direct_loopback: peer.is_loopback() && !forwarded,
-        }
+        ClientAddress { ip, direct_loopback: peer.is_loopback() && !forwarded }
     }
 
     fn trusts(&self, ip: IpAddr) -> bool {
@@ -80,9 +71,7 @@ impl TrustedProxies {
 /// One entry of the list: an address, in brackets or not, with a port or not.
 fn forwarded_address(entry: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(entry).ok()?.trim();
-    let address = text
-        .parse::<IpAddr>()
-        .or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()));
+    let address = text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()));
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     let address: IpAddr = address.ok().or_else(bracketed)?;
     Some(address.to_canonical())
@@ -134,25 +123,12 @@ mod tests {
 
     #[test]
     fn the_client_is_the_right_most_address_that_is_no_trusted_proxy() {
-        let trusted = proxies(&[
-            "10.0.0.0/8",
-            "127.0.0.1",
-            "fd00::/8",
-            "::ffff:192.168.0.0/112",
-        ]);
+        let trusted = proxies(&["10.0.0.0/8", "127.0.0.1", "fd00::/8", "::ffff:192.168.0.0/112"]);
         for (peer, forwarded, client) in [
             ("10.0.0.1", &["203.0.113.7"][..], "203.0.113.7"),
             ("10.0.0.1", &["6.6.6.6, 203.0.113.7"], "203.0.113.7"),
-            (
-                "10.0.0.1",
-                &["6.6.6.6, 203.0.113.7, 10.1.1.1"],
-                "203.0.113.7",
-            ),
-            (
-                "10.0.0.1",
-                &["6.6.6.6", "203.0.113.7", "10.2.2.2,fd00::1"],
-                "203.0.113.7",
-            ),
+            ("10.0.0.1", &["6.6.6.6, 203.0.113.7, 10.1.1.1"], "203.0.113.7"),
+            ("10.0.0.1", &["6.6.6.6", "203.0.113.7", "10.2.2.2,fd00::1"], "203.0.113.7"),
             ("203.0.113.9", &["6.6.6.6"], "203.0.113.9"),
             ("10.0.0.1", &[], "10.0.0.1"),
             ("10.0.0.1", &["10.3.3.3, 10.2.2.2"], "10.3.3.3"),
@@ -172,10 +148,7 @@ mod tests {
             ("10.0.0.1", &["203.0.113.7, \u{fc}"], "10.0.0.1"),
             ("127.0.0.1", &[" 203.0.113.7\t"], "203.0.113.7"),
         ] {
-            let pairs: Vec<_> = forwarded
-                .iter()
-                .map(|&value| (FORWARDED_FOR, value))
-                .collect();
+            let pairs: Vec<_> = forwarded.iter().map(|&value| (FORWARDED_FOR, value)).collect();
             let found = trusted.client_address(ip(peer), &headers(&pairs));
             assert_eq!(found.ip, ip(client), "{peer} for {forwarded:?}");
         }
@@ -183,8 +156,8 @@ mod tests {
 
     #[test]
     fn without_trusted_proxies_nobody_is_believed() {
-        let found = TrustedProxies::default()
-            .client_address(ip("127.0.0.1"), &headers(&[(FORWARDED_FOR, "203.0.113.7")]));
+        let found =
+            TrustedProxies::default().client_address(ip("127.0.0.1"), &headers(&[(FORWARDED_FOR, "203.0.113.7")]));
         assert_eq!(found.ip, ip("127.0.0.1"));
     }
 

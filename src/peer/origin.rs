@@ -23,18 +23,13 @@ impl AllowedOrigins {
     /// # Errors
     /// The first entry that is neither.
     pub fn parse(entries: &[String]) -> Result<Self, super::BadEntry> {
-        let parsed = super::parse_all(entries, |entry| {
-            match entry {
+        let parsed = super::parse_all(entries, |entry| match entry {
             "*" => Ok(None),
             _ => Origin::parse(entry.strip_suffix('/').unwrap_or(entry))
                 .map(Some)
                 .ok_or("is neither `*` nor an origin like https://example.com or http://localhost:3000"),
-        }
         })?;
-        Ok(Self {
-            any: parsed.iter().any(Option::is_none),
-            listed: parsed.into_iter().flatten().collect(),
-        })
+        Ok(Self { any: parsed.iter().any(Option::is_none), listed: parsed.into_iter().flatten().collect() })
     }
 
     /// Whether every page may connect.
@@ -71,11 +66,7 @@ impl Origin {
         }
         let scheme = scheme.to_ascii_lowercase();
         let (host, port) = split_authority(authority)?;
-        Some(Self {
-            port: port.or_else(|| usual_port(&scheme)),
-            scheme,
-            host,
-        })
+        Some(Self { port: port.or_else(|| usual_port(&scheme)), scheme, host })
     }
 
     /// A page of another kind than http (an extension, an app) has no host in our sense, whatever it calls itself.
@@ -149,16 +140,8 @@ mod tests {
             (Some("http://localhost"), Some("localhost:8081"), false),
             (Some("https://hub.example"), Some("hub.example:80"), false),
             (Some("http://evil.example"), Some("hub.example"), false),
-            (
-                Some("http://hub.example.evil.example"),
-                Some("hub.example"),
-                false,
-            ),
-            (
-                Some("http://hub.example@evil.example"),
-                Some("hub.example"),
-                false,
-            ),
+            (Some("http://hub.example.evil.example"), Some("hub.example"), false),
+            (Some("http://hub.example@evil.example"), Some("hub.example"), false),
             (Some("http://hub.example"), None, false),
             (Some("http://hub.example"), Some(""), false),
             (Some("null"), Some("null"), false),
@@ -169,21 +152,13 @@ mod tests {
             (Some("http://hub.example:99999"), Some("hub.example"), false),
             (Some("http://hub.example:"), Some("hub.example"), false),
         ] {
-            assert_eq!(
-                allowed(&[]).allows(origin, host),
-                passes,
-                "{origin:?} at {host:?}"
-            );
+            assert_eq!(allowed(&[]).allows(origin, host), passes, "{origin:?} at {host:?}");
         }
     }
 
     #[test]
     fn a_listed_origin_passes_exactly_and_so_does_the_same_host() {
-        let list = allowed(&[
-            "https://App.example",
-            "http://localhost:3000/",
-            "app://desktop",
-        ]);
+        let list = allowed(&["https://App.example", "http://localhost:3000/", "app://desktop"]);
         for (origin, passes) in [
             ("https://app.example", true),
             ("HTTPS://APP.EXAMPLE", true),
@@ -200,11 +175,7 @@ mod tests {
             ("null", false),
             ("*", false),
         ] {
-            assert_eq!(
-                list.allows(Some(origin), Some("hub.example")),
-                passes,
-                "{origin}"
-            );
+            assert_eq!(list.allows(Some(origin), Some("hub.example")), passes, "{origin}");
         }
         assert!(!list.allows_any());
     }

@@ -24,18 +24,10 @@ async fn refused(hub: &Hub, path: &str, headers: &[(&str, &str)]) -> Response {
 #[track_caller]
 fn assert_refusal(answer: &Response, status: u16, code: &str) {
     let body = answer.json();
-    assert_eq!(
-        (answer.status, &body["error"]["code"]),
-        (status, &json!(code)),
-        "{answer:?}"
-    );
+    assert_eq!((answer.status, &body["error"]["code"]), (status, &json!(code)), "{answer:?}");
     let keys: Vec<_> = body["error"].as_object().unwrap().keys().collect();
     assert!(body["error"]["message"].is_string(), "{body}");
-    assert!(
-        keys.iter()
-            .all(|key| ["code", "message", "details"].contains(&key.as_str())),
-        "{body}"
-    );
+    assert!(keys.iter().all(|key| ["code", "message", "details"].contains(&key.as_str())), "{body}");
     assert_eq!(body.as_object().unwrap().len(), 1, "{body}");
 }
 
@@ -59,21 +51,11 @@ async fn the_token_may_come_as_a_subprotocol_which_is_echoed() {
     let hub = Hub::start();
     let protocol = format!("access_token.{}", token("alice"));
     let offer = format!("chat, {protocol}");
-    let (answer, mut wire) =
-        Wire::upgrade(&hub, "/ws", &[("Sec-WebSocket-Protocol", &offer)]).await;
+    let (answer, mut wire) = Wire::upgrade(&hub, "/ws", &[("Sec-WebSocket-Protocol", &offer)]).await;
     assert_eq!(answer.status, 101);
-    assert_eq!(
-        answer.header("Sec-WebSocket-Protocol"),
-        Some(protocol.as_str())
-    );
-    assert_eq!(
-        answer.header("Sec-WebSocket-Accept"),
-        Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
-    );
-    assert_eq!(
-        wire.message().await["data"]["details"]["user"]["id"],
-        "alice"
-    );
+    assert_eq!(answer.header("Sec-WebSocket-Protocol"), Some(protocol.as_str()));
+    assert_eq!(answer.header("Sec-WebSocket-Accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    assert_eq!(wire.message().await["data"]["details"]["user"]["id"], "alice");
 }
 
 #[tokio::test]
@@ -81,10 +63,7 @@ async fn no_subprotocol_is_chosen_when_none_was_offered() {
     let hub = Hub::start();
     let path = format!("/ws?token={}", token("alice"));
     let (answer, _) = Wire::upgrade(&hub, &path, &[]).await;
-    assert_eq!(
-        (answer.status, answer.header("Sec-WebSocket-Protocol")),
-        (101, None)
-    );
+    assert_eq!((answer.status, answer.header("Sec-WebSocket-Protocol")), (101, None));
 }
 
 #[tokio::test]
@@ -96,14 +75,8 @@ async fn the_header_goes_before_the_subprotocol_and_that_before_the_query() {
     let header = ("Authorization", bearer.as_str());
     let subprotocol = ("Sec-WebSocket-Protocol", protocol.as_str());
 
-    assert_eq!(
-        user(&Client::open(&hub, &path, &[header, subprotocol]).await),
-        "header"
-    );
-    assert_eq!(
-        user(&Client::open(&hub, &path, &[subprotocol]).await),
-        "subprotocol"
-    );
+    assert_eq!(user(&Client::open(&hub, &path, &[header, subprotocol]).await), "header");
+    assert_eq!(user(&Client::open(&hub, &path, &[subprotocol]).await), "subprotocol");
     assert_eq!(user(&Client::open(&hub, &path, &[]).await), "query");
 }
 
@@ -119,11 +92,7 @@ async fn a_bad_token_is_not_made_good_by_another_one_of_less_weight() {
 async fn without_a_token_nobody_gets_in() {
     let hub = Hub::start();
     assert_refusal(&refused(&hub, "/ws", &[]).await, 401, "INVALID_TOKEN");
-    assert_refusal(
-        &refused(&hub, "/ws?token=", &[]).await,
-        401,
-        "INVALID_TOKEN",
-    );
+    assert_refusal(&refused(&hub, "/ws?token=", &[]).await, 401, "INVALID_TOKEN");
     let protocol = [("Sec-WebSocket-Protocol", "access_token.")];
     assert_refusal(&refused(&hub, "/ws", &protocol).await, 401, "INVALID_TOKEN");
     assert_eq!(hub.counters()["total_connections"], 0);
@@ -138,24 +107,12 @@ async fn a_token_that_does_not_hold_is_refused() {
     let bad = [
         ("not a JWT", "nonsense".to_owned()),
         ("no signature", format!("{body}.")),
-        (
-            "another secret",
-            signed(Algorithm::HS256, "another secret", &claims),
-        ),
-        (
-            "an algorithm that is not the configured one",
-            signed(Algorithm::HS512, JWT_SECRET, &claims),
-        ),
+        ("another secret", signed(Algorithm::HS256, "another secret", &claims)),
+        ("an algorithm that is not the configured one", signed(Algorithm::HS512, JWT_SECRET, &claims)),
         ("no algorithm", unsigned(json!({"sub": "alice"}))),
         ("no user", token_with(json!({"name": "alice"}))),
-        (
-            "no expiry",
-            token_with(json!({"sub": "alice", "exp": null})),
-        ),
-        (
-            "not valid yet",
-            token_with(json!({"sub": "alice", "nbf": now() + 600})),
-        ),
+        ("no expiry", token_with(json!({"sub": "alice", "exp": null}))),
+        ("not valid yet", token_with(json!({"sub": "alice", "nbf": now() + 600}))),
     ];
     for (what, token) in bad {
         let answer = refused(&hub, &format!("/ws?token={token}"), &[]).await;
@@ -197,11 +154,7 @@ async fn a_token_that_lacks_a_required_permission_is_forbidden() {
         assert_refusal(&answer, 403, "FORBIDDEN");
     }
     let permissions = json!(["chat", "other", "realtime"]);
-    Client::connect(
-        &hub,
-        &token_with(json!({"sub": "alice", "permissions": permissions})),
-    )
-    .await;
+    Client::connect(&hub, &token_with(json!({"sub": "alice", "permissions": permissions}))).await;
 }
 
 #[tokio::test]
@@ -219,8 +172,7 @@ async fn a_full_hub_refuses_until_somebody_leaves() {
 
 #[tokio::test]
 async fn one_address_may_connect_so_often_a_minute_and_no_more() {
-    let hub =
-        Hub::with("[limits]\nexempt_loopback = false\n[limits.raw]\nconnections_per_minute = 3");
+    let hub = Hub::with("[limits]\nexempt_loopback = false\n[limits.raw]\nconnections_per_minute = 3");
     for _ in 0..3 {
         Client::of(&hub, "alice").await;
     }
@@ -246,16 +198,10 @@ async fn connections_from_this_machine_itself_are_not_counted() {
 
 #[tokio::test]
 async fn a_trusted_proxy_tells_addresses_apart() {
-    let hub = Hub::with(
-        "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n[limits.raw]\nconnections_per_minute = 1",
-    );
+    let hub = Hub::with("[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n[limits.raw]\nconnections_per_minute = 1");
     let path = format!("/ws?token={}", token("alice"));
     // What a client itself wrote stands further left, and counts for nothing.
-    for address in [
-        "198.51.100.7",
-        "10.0.0.1, 198.51.100.8",
-        "198.51.100.9, 127.0.0.2",
-    ] {
+    for address in ["198.51.100.7", "10.0.0.1, 198.51.100.8", "198.51.100.9, 127.0.0.2"] {
         let (answer, _) = Wire::upgrade(&hub, &path, &[("X-Forwarded-For", address)]).await;
         assert_eq!(answer.status, 101, "{address}: {answer:?}");
     }
@@ -296,11 +242,7 @@ async fn other_versions_of_the_protocol_are_told_which_one_is_spoken() {
     for version in ["8", "7", "14", "x"] {
         let answer = refused(&hub, &path, &[("Sec-WebSocket-Version", version)]).await;
         assert_refusal(&answer, 426, "UPGRADE_REQUIRED");
-        assert_eq!(
-            answer.header("Sec-WebSocket-Version"),
-            Some("13"),
-            "{answer:?}"
-        );
+        assert_eq!(answer.header("Sec-WebSocket-Version"), Some("13"), "{answer:?}");
     }
 }
 
@@ -317,33 +259,20 @@ async fn a_handshake_without_a_key_is_a_bad_request() {
 #[tokio::test]
 async fn a_plain_request_is_told_to_upgrade() {
     let hub = Hub::start();
-    let answer = hub
-        .http()
-        .request("GET", "/ws")
-        .bearer(&token("alice"))
-        .send();
+    let answer = hub.http().request("GET", "/ws").bearer(&token("alice")).send();
     assert_refusal(&answer, 426, "UPGRADE_REQUIRED");
 }
 
 #[tokio::test]
 async fn the_welcome_says_who_and_where_one_is() {
     let hub = Hub::start();
-    let claims =
-        json!({"sub": "u1", "username": "ann", "name": "Ann", "roles": ["admin", "editor"]});
+    let claims = json!({"sub": "u1", "username": "ann", "name": "Ann", "roles": ["admin", "editor"]});
     let client = Client::connect(&hub, &token_with(claims)).await;
     let mut welcome = without_time(client.welcome);
     let details = &mut welcome["data"]["details"];
-    assert!(
-        details["connection_id"]
-            .take()
-            .as_str()
-            .is_some_and(|id| !id.is_empty())
-    );
+    assert!(details["connection_id"].take().as_str().is_some_and(|id| !id.is_empty()));
     let time = details["server_time"].take().as_u64().unwrap();
-    assert!(
-        time.abs_diff(now() * 1000) < 60_000,
-        "server_time is {time}"
-    );
+    assert!(time.abs_diff(now() * 1000) < 60_000, "server_time is {time}");
     assert_eq!(
         welcome,
         json!({"type": "Status", "data": {"status": "connected", "details": {

@@ -25,19 +25,10 @@ async fn at_its_expiry_a_session_is_told_and_closed_with_4401() {
     let (mut client, end) = short_lived(&hub, 2).await;
     let (messages, code) = client.until_closed().await;
     assert_eq!(code, Some(4401), "{messages:?}");
-    let [told] = messages.as_slice() else {
-        panic!("one message, not {messages:?}")
-    };
+    let [told] = messages.as_slice() else { panic!("one message, not {messages:?}") };
     let told = without_time(told.clone());
-    assert_eq!(
-        (&told["type"], &told["data"]["code"]),
-        (&json!("Error"), &json!("TOKEN_EXPIRED"))
-    );
-    assert!(
-        now() >= end && now() < end + 5,
-        "the end was to come at {end}, and came at {}",
-        now()
-    );
+    assert_eq!((&told["type"], &told["data"]["code"]), (&json!("Error"), &json!("TOKEN_EXPIRED")));
+    assert!(now() >= end && now() < end + 5, "the end was to come at {end}, and came at {}", now());
 }
 
 #[tokio::test]
@@ -62,10 +53,7 @@ async fn a_fresh_token_of_the_same_user_extends_the_session() {
             "expires_at": later * 1000,
         }}})
     );
-    eventually(DEADLINE, "the old token's end has passed", || {
-        now() > end + 1
-    })
-    .await;
+    eventually(DEADLINE, "the old token's end has passed", || now() > end + 1).await;
     client.expect_silence().await;
 }
 
@@ -74,11 +62,7 @@ async fn a_token_of_somebody_else_extends_nothing() {
     let hub = Hub::with(PROMPT);
     let (mut client, _) = short_lived(&hub, 3).await;
     let error = client.ask(authenticate(&token("mallory")), "Error").await;
-    assert_eq!(
-        (&error["data"]["code"], &error["id"]),
-        (&json!("FORBIDDEN"), &json!("auth")),
-        "{error}"
-    );
+    assert_eq!((&error["data"]["code"], &error["id"]), (&json!("FORBIDDEN"), &json!("auth")), "{error}");
     let (messages, code) = client.until_closed().await;
     assert_eq!(code, Some(4401), "{messages:?}");
 }
@@ -97,8 +81,7 @@ async fn a_bad_token_is_refused_and_changes_nothing() {
 
 #[tokio::test]
 async fn a_fresh_token_brings_its_own_rights() {
-    let hub =
-        Hub::with("[[topics]]\npattern = \"*\"\nsubscribe = \"role:admin\"\npublish = \"anyone\"");
+    let hub = Hub::with("[[topics]]\npattern = \"*\"\nsubscribe = \"role:admin\"\npublish = \"anyone\"");
     let mut client = Client::of(&hub, "alice").await;
     let subscribe = json!({"type": "Subscribe", "data": {"topics": ["t"]}});
     let status = client.ask(subscribe, "Status").await;

@@ -21,10 +21,7 @@ async fn who_says_nothing_at_all_is_cut_with_4408() {
     let silent_since = Instant::now();
     let mut pings = 0;
     let code = loop {
-        let frame = wire
-            .frame()
-            .await
-            .expect("a close frame comes before the end");
+        let frame = wire.frame().await.expect("a close frame comes before the end");
         match frame.opcode {
             opcode::PING => pings += 1,
             _ => break frame.close_code(),
@@ -33,14 +30,8 @@ async fn who_says_nothing_at_all_is_cut_with_4408() {
     let silence = silent_since.elapsed();
     assert_eq!(code, Some(4408));
     assert!(pings >= 1, "was cut without having been asked");
-    assert!(
-        silence >= Duration::from_millis(1_900),
-        "was cut after {silence:?}"
-    );
-    assert!(
-        silence < Duration::from_secs(6),
-        "was cut after {silence:?}"
-    );
+    assert!(silence >= Duration::from_millis(1_900), "was cut after {silence:?}");
+    assert!(silence < Duration::from_secs(6), "was cut after {silence:?}");
     wire.gone().await;
 }
 
@@ -53,8 +44,7 @@ async fn who_answers_the_pings_stays() {
     while since.elapsed() < Duration::from_secs(5) {
         let ping = wire.frame().await.unwrap();
         assert_eq!(ping.opcode, opcode::PING, "{ping:?}");
-        wire.send_frame(&Frame::new(opcode::PONG, ping.payload))
-            .await;
+        wire.send_frame(&Frame::new(opcode::PONG, ping.payload)).await;
     }
 }
 
@@ -70,11 +60,7 @@ async fn any_frame_is_a_sign_of_life() {
         if ping.opcode == opcode::PING {
             // Never a pong: a message that is refused, or a ping of one's own.
             turn += 1;
-            let frame = if turn % 2 == 0 {
-                Frame::text("x")
-            } else {
-                Frame::new(opcode::PING, "")
-            };
+            let frame = if turn % 2 == 0 { Frame::text("x") } else { Frame::new(opcode::PING, "") };
             wire.send_frame(&frame).await;
         }
     }

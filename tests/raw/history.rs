@@ -38,13 +38,8 @@ async fn payloads(client: &mut Client, count: usize) -> Vec<u64> {
     let (mut payloads, mut last) = (Vec::new(), None);
     for _ in 0..count {
         let message = client.expect("Broadcast").await;
-        let offset = message["offset"]
-            .as_u64()
-            .unwrap_or_else(|| panic!("no offset in {message}"));
-        assert!(
-            last.is_none_or(|last| offset == last + 1),
-            "{offset} came after {last:?}"
-        );
+        let offset = message["offset"].as_u64().unwrap_or_else(|| panic!("no offset in {message}"));
+        assert!(last.is_none_or(|last| offset == last + 1), "{offset} came after {last:?}");
         last = Some(offset);
         payloads.push(message["data"]["payload"].as_u64().unwrap());
     }
@@ -58,17 +53,11 @@ async fn messages_of_a_topic_with_history_are_numbered_and_others_are_not() {
     let mut member = Client::of(&hub, "member").await;
     let details = catch_up(&mut member, None).await;
     let position = &details["positions"]["log.a"];
-    assert!(
-        position["epoch"].is_string() && position["offset"].is_u64(),
-        "{details}"
-    );
+    assert!(position["epoch"].is_string() && position["offset"].is_u64(), "{details}");
     assert_eq!(details["recovered"], json!({}));
     publish(&mut sender, 0..3).await;
     let first = member.expect("Broadcast").await;
-    assert_eq!(
-        first["offset"].as_u64(),
-        position["offset"].as_u64().map(|offset| offset + 1)
-    );
+    assert_eq!(first["offset"].as_u64(), position["offset"].as_u64().map(|offset| offset + 1));
     assert_eq!(payloads(&mut member, 2).await, [1, 2]);
 
     let plain = member.subscribe(&["plain"]).await;
@@ -134,11 +123,7 @@ async fn a_position_of_another_numbering_recovers_nothing() {
     ahead["offset"] = json!(1_000_000);
     let mut member = Client::of(&hub, "member").await;
     let details = catch_up(&mut member, Some(&ahead)).await;
-    assert_eq!(
-        details["recovered"],
-        json!({"log.a": false}),
-        "from the future: {details}"
-    );
+    assert_eq!(details["recovered"], json!({"log.a": false}), "from the future: {details}");
 }
 
 #[tokio::test]

@@ -22,16 +22,9 @@ async fn a_direct_message_reaches_every_session_of_the_user_and_nobody_else() {
     let mut bob_too = Client::of(&hub, "bob").await;
     let mut carol = Client::of(&hub, "carol").await;
 
-    let ack = without_time(
-        alice
-            .ask(direct(json!("bob"), json!({"a": null})), "Ack")
-            .await,
-    );
+    let ack = without_time(alice.ask(direct(json!("bob"), json!({"a": null})), "Ack").await);
     let id = ack["data"]["message_id"].clone();
-    assert_eq!(
-        ack,
-        json!({"type": "Ack", "data": {"message_id": id, "recipients": 2}})
-    );
+    assert_eq!(ack, json!({"type": "Ack", "data": {"message_id": id, "recipients": 2}}));
     for session in [&mut bob, &mut bob_too] {
         let data = json!({"from_user": "alice", "payload": {"a": null}, "message_id": id});
         let message = without_time(session.expect("DirectMessage").await);
@@ -48,11 +41,7 @@ async fn a_direct_message_to_nobody_is_not_found() {
     let mut message = direct(json!("nobody"), json!(1));
     message["id"] = json!("m1");
     let error = without_time(alice.ask(message, "Error").await);
-    assert_eq!(
-        (&error["data"]["code"], &error["id"]),
-        (&json!("NOT_FOUND"), &json!("m1")),
-        "{error}"
-    );
+    assert_eq!((&error["data"]["code"], &error["id"]), (&json!("NOT_FOUND"), &json!("m1")), "{error}");
 }
 
 #[tokio::test]
@@ -63,18 +52,11 @@ async fn a_direct_message_to_oneself_is_delivered() {
     here.send(direct(json!("alice"), json!("note"))).await;
     // The answer and the message itself come in no fixed order.
     let (first, second) = (here.next().await, here.next().await);
-    let (ack, message) = if first["type"] == "Ack" {
-        (first, second)
-    } else {
-        (second, first)
-    };
+    let (ack, message) = if first["type"] == "Ack" { (first, second) } else { (second, first) };
     assert_eq!(ack["data"]["recipients"], 2, "{ack}");
     assert_eq!(message["type"], "DirectMessage", "{message}");
     assert_eq!(message["data"]["payload"], "note");
-    assert_eq!(
-        there.expect("DirectMessage").await["data"]["from_user"],
-        "alice"
-    );
+    assert_eq!(there.expect("DirectMessage").await["data"]["from_user"], "alice");
 }
 
 #[tokio::test]
@@ -87,10 +69,7 @@ async fn two_users_with_one_name_are_two() {
 
     let ack = alice.ask(direct(json!("2"), json!("for two")), "Ack").await;
     assert_eq!(ack["data"]["recipients"], 1);
-    assert_eq!(
-        two.expect("DirectMessage").await["data"]["payload"],
-        "for two"
-    );
+    assert_eq!(two.expect("DirectMessage").await["data"]["payload"], "for two");
     one.expect_silence().await;
     let error = alice.ask(direct(json!("Sam"), json!(1)), "Error").await;
     assert_eq!(error["data"]["code"], "NOT_FOUND");
@@ -115,49 +94,26 @@ async fn a_number_and_its_text_are_one_user_whatever_the_claim_is_called() {
     }
     let mut alice = Client::of(&hub, "alice").await;
     for target in [json!(42), json!("42")] {
-        let ack = alice
-            .ask(direct(target.clone(), json!(target)), "Ack")
-            .await;
+        let ack = alice.ask(direct(target.clone(), json!(target)), "Ack").await;
         assert_eq!(ack["data"]["recipients"], 6, "{target}");
         for session in &mut sessions {
-            assert_eq!(
-                session.expect("DirectMessage").await["data"]["payload"],
-                target
-            );
+            assert_eq!(session.expect("DirectMessage").await["data"]["payload"], target);
         }
     }
     let mut forty_two = sessions.remove(0);
     forty_two.ask(direct(json!("alice"), json!(1)), "Ack").await;
-    assert_eq!(
-        alice.expect("DirectMessage").await["data"]["from_user"],
-        "42"
-    );
+    assert_eq!(alice.expect("DirectMessage").await["data"]["from_user"], "42");
 }
 
 #[tokio::test]
 async fn the_name_and_the_roles_are_those_of_the_token() {
     let hub = Hub::start();
     let users = [
-        (
-            json!({"sub": "u"}),
-            json!({"id": "u", "name": "u", "roles": []}),
-        ),
-        (
-            json!({"sub": "u", "username": "un"}),
-            json!({"id": "u", "name": "un", "roles": []}),
-        ),
-        (
-            json!({"sub": "u", "username": "un", "name": "N"}),
-            json!({"id": "u", "name": "N", "roles": []}),
-        ),
-        (
-            json!({"sub": "u", "role": "admin"}),
-            json!({"id": "u", "name": "u", "roles": ["admin"]}),
-        ),
-        (
-            json!({"sub": "u", "roles": ["a", "b"]}),
-            json!({"id": "u", "name": "u", "roles": ["a", "b"]}),
-        ),
+        (json!({"sub": "u"}), json!({"id": "u", "name": "u", "roles": []})),
+        (json!({"sub": "u", "username": "un"}), json!({"id": "u", "name": "un", "roles": []})),
+        (json!({"sub": "u", "username": "un", "name": "N"}), json!({"id": "u", "name": "N", "roles": []})),
+        (json!({"sub": "u", "role": "admin"}), json!({"id": "u", "name": "u", "roles": ["admin"]})),
+        (json!({"sub": "u", "roles": ["a", "b"]}), json!({"id": "u", "name": "u", "roles": ["a", "b"]})),
     ];
     for (claims, user) in users {
         let session = as_user(&hub, claims).await;

@@ -18,11 +18,7 @@ async fn exactly_the_limit_is_accepted_and_the_rest_refused() {
     }
     let message = json!({"type": "Broadcast", "data": {"topic": "t", "payload": 3}, "id": 9});
     let error = sender.ask(message, "Error").await;
-    assert_eq!(
-        (&error["data"]["code"], &error["id"]),
-        (&json!("RATE_LIMITED"), &json!(9)),
-        "{error}"
-    );
+    assert_eq!((&error["data"]["code"], &error["id"]), (&json!("RATE_LIMITED"), &json!(9)), "{error}");
     let wait = error["data"]["details"]["retryAfter"].as_u64().unwrap();
     assert!((1..=60).contains(&wait), "{error}");
     for n in 0..3 {
@@ -70,12 +66,7 @@ async fn zero_means_no_limit() {
 async fn messages_that_are_none_count_as_well() {
     let hub = Hub::with(THREE);
     let mut sender = Client::of(&hub, "sender").await;
-    for code in [
-        "INVALID_REQUEST",
-        "INVALID_REQUEST",
-        "INVALID_REQUEST",
-        "RATE_LIMITED",
-    ] {
+    for code in ["INVALID_REQUEST", "INVALID_REQUEST", "INVALID_REQUEST", "RATE_LIMITED"] {
         sender.text("nonsense").await;
         let error = sender.expect("Error").await;
         assert_eq!(error["data"]["code"], code);

@@ -4,21 +4,15 @@
 use serde_json::{Value, json};
 
 use crate::support::client::without_time;
-use crate::support::{Client, Hub};
+use crate::support::{Client, DEADLINE, Hub, eventually};
 
 /// Takes the `message_id` out of a message's data: a text that is not empty.
 #[track_caller]
 fn without_id(message: Value) -> (Value, String) {
     let mut message = without_time(message);
-    let id = message["data"]
-        .as_object_mut()
-        .unwrap()
-        .remove("message_id");
+    let id = message["data"].as_object_mut().unwrap().remove("message_id");
     let id = id.unwrap_or_else(|| panic!("no message_id in {message}"));
-    let id = id
-        .as_str()
-        .unwrap_or_else(|| panic!("message_id is {id}"))
-        .to_owned();
+    let id = id.as_str().unwrap_or_else(|| panic!("message_id is {id}")).to_owned();
     assert!(!id.is_empty());
     (message, id)
 }
@@ -28,20 +22,10 @@ async fn refused(client: &mut Client, text: &str, field: &str) -> Value {
     client.text(text).await;
     let error = client.expect("Error").await;
     assert_eq!(error["data"]["code"], "INVALID_REQUEST", "{text}: {error}");
-    assert!(
-        error["data"]["message"]
-            .as_str()
-            .is_some_and(|words| !words.is_empty()),
-        "{error}"
-    );
+    assert!(error["data"]["message"].as_str().is_some_and(|words| !words.is_empty()), "{error}");
     if !field.is_empty() {
-        let named = error["data"]["details"]["field"]
-            .as_str()
-            .unwrap_or_default();
-        assert!(
-            named == field || named.ends_with(&format!(".{field}")),
-            "{text}: {error}"
-        );
+        let named = error["data"]["details"]["field"].as_str().unwrap_or_default();
+        assert!(named == field || named.ends_with(&format!(".{field}")), "{text}: {error}");
     }
     client.expect_silence().await;
     error
@@ -66,11 +50,7 @@ async fn a_ping_gets_its_number_back_as_it_came() {
         "123456789012345678901234567890.123456789",
     ];
     for number in numbers {
-        client
-            .text(&format!(
-                r#"{{"type":"Ping","data":{{"timestamp":{number}}}}}"#
-            ))
-            .await;
+        client.text(&format!(r#"{{"type":"Ping","data":{{"timestamp":{number}}}}}"#)).await;
         let pong = client.next_text().await;
         let back = format!(r#""data":{{"timestamp":{number}}}"#);
         assert!(pong.contains(&back), "sent {number}, got {pong}");
@@ -84,36 +64,15 @@ async fn a_ping_gets_its_number_back_as_it_came() {
 async fn an_id_comes_back_at_the_top_of_the_answer() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
-    for id in [
-        json!("a"),
-        json!(""),
-        json!(7),
-        json!(-1.5),
-        json!(u64::MAX),
-    ] {
+    for id in [json!("a"), json!(""), json!(7), json!(-1.5), json!(u64::MAX)] {
         let messages = [
             ("Pong", json!({"type": "Ping", "data": {"timestamp": 1}})),
-            (
-                "Status",
-                json!({"type": "Subscribe", "data": {"topics": ["t"]}}),
-            ),
-            (
-                "Ack",
-                json!({"type": "Broadcast", "data": {"topic": "t", "payload": 1}}),
-            ),
-            (
-                "Error",
-                json!({"type": "Broadcast", "data": {"topic": "t"}}),
-            ),
-            (
-                "Error",
-                json!({"type": "DirectMessage", "data": {"target_user": "x", "payload": 1}}),
-            ),
+            ("Status", json!({"type": "Subscribe", "data": {"topics": ["t"]}})),
+            ("Ack", json!({"type": "Broadcast", "data": {"topic": "t", "payload": 1}})),
+            ("Error", json!({"type": "Broadcast", "data": {"topic": "t"}})),
+            ("Error", json!({"type": "DirectMessage", "data": {"target_user": "x", "payload": 1}})),
             ("Error", json!({"type": "NoSuchThing", "data": {}})),
-            (
-                "Status",
-                json!({"type": "Unsubscribe", "data": {"topics": ["t"]}}),
-            ),
+            ("Status", json!({"type": "Unsubscribe", "data": {"topics": ["t"]}})),
         ];
         for (kind, mut message) in messages {
             message["id"] = id.clone();
@@ -121,9 +80,7 @@ async fn an_id_comes_back_at_the_top_of_the_answer() {
             assert_eq!(answer["id"], id, "{answer}");
         }
     }
-    let answer = client
-        .ask(json!({"type": "Ping", "data": {"timestamp": 1}}), "Pong")
-        .await;
+    let answer = client.ask(json!({"type": "Ping", "data": {"timestamp": 1}}), "Pong").await;
     assert!(answer.get("id").is_none(), "none was given: {answer}");
 }
 
@@ -209,16 +166,9 @@ async fn a_payload_is_any_json_and_arrives_as_it_was() {
     for payload in payloads {
         let text = format!(r#"{{"type":"Broadcast","data":{{"topic":"t","payload":{payload}}}}}"#);
         sender.text(&text).await;
-        assert_eq!(
-            sender.expect("Ack").await["data"]["recipients"],
-            1,
-            "{payload}"
-        );
+        assert_eq!(sender.expect("Ack").await["data"]["recipients"], 1, "{payload}");
         let heard = member.next_text().await;
-        assert!(
-            heard.contains(&format!(r#""payload":{payload}"#)),
-            "sent {payload}, got {heard}"
-        );
+        assert!(heard.contains(&format!(r#""payload":{payload}"#)), "sent {payload}, got {heard}");
     }
 }
 
@@ -230,14 +180,8 @@ async fn after_unsubscribing_nothing_more_comes() {
     member.subscribe(&["t", "u"]).await;
     let leave = json!({"type": "Unsubscribe", "data": {"topics": ["t"]}});
     member.ask(leave, "Status").await;
-    assert_eq!(
-        sender.broadcast("t", json!(1)).await["data"]["recipients"],
-        0
-    );
-    assert_eq!(
-        sender.broadcast("u", json!(2)).await["data"]["recipients"],
-        1
-    );
+    assert_eq!(sender.broadcast("t", json!(1)).await["data"]["recipients"], 0);
+    assert_eq!(sender.broadcast("u", json!(2)).await["data"]["recipients"], 1);
     assert_eq!(member.expect("Broadcast").await["data"]["payload"], 2);
     member.expect_silence().await;
 }
@@ -249,16 +193,8 @@ async fn subscribing_twice_brings_one_copy() {
     let mut member = Client::of(&hub, "member").await;
     member.subscribe(&["t"]).await;
     member.subscribe(&["t"]).await;
-    member
-        .ask(
-            json!({"type": "Subscribe", "data": {"topics": ["t", "t"]}}),
-            "Status",
-        )
-        .await;
-    assert_eq!(
-        sender.broadcast("t", json!(1)).await["data"]["recipients"],
-        1
-    );
+    member.ask(json!({"type": "Subscribe", "data": {"topics": ["t", "t"]}}), "Status").await;
+    assert_eq!(sender.broadcast("t", json!(1)).await["data"]["recipients"], 1);
     member.expect("Broadcast").await;
     member.expect_silence().await;
 }
@@ -269,19 +205,10 @@ async fn one_who_has_left_is_no_recipient() {
     let mut sender = Client::of(&hub, "sender").await;
     let mut member = Client::of(&hub, "member").await;
     member.subscribe(&["t"]).await;
-    assert_eq!(
-        sender.broadcast("t", json!(1)).await["data"]["recipients"],
-        1
-    );
+    assert_eq!(sender.broadcast("t", json!(1)).await["data"]["recipients"], 1);
     member.close().await;
-    crate::support::eventually(crate::support::DEADLINE, "the hub notices", || {
-        hub.connections() == 1
-    })
-    .await;
-    assert_eq!(
-        sender.broadcast("t", json!(1)).await["data"]["recipients"],
-        0
-    );
+    eventually(DEADLINE, "the hub notices", || hub.connections() == 1).await;
+    assert_eq!(sender.broadcast("t", json!(1)).await["data"]["recipients"], 0);
 }
 
 #[tokio::test]
@@ -307,22 +234,12 @@ async fn what_is_no_json_is_refused_and_the_connection_goes_on() {
 async fn what_is_no_envelope_is_refused_and_the_connection_goes_on() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
-    for text in [
-        "null",
-        "1",
-        "\"Ping\"",
-        "[]",
-        r#"[{"type":"Ping","data":{"timestamp":1}}]"#,
-    ] {
+    for text in ["null", "1", "\"Ping\"", "[]", r#"[{"type":"Ping","data":{"timestamp":1}}]"#] {
         refused(&mut client, text, "").await;
     }
-    for text in [
-        "{}",
-        r#"{"data":{}}"#,
-        r#"{"type":"","data":{}}"#,
-        r#"{"type":7,"data":{}}"#,
-        r#"{"type":null,"data":{}}"#,
-    ] {
+    for text in
+        ["{}", r#"{"data":{}}"#, r#"{"type":"","data":{}}"#, r#"{"type":7,"data":{}}"#, r#"{"type":null,"data":{}}"#]
+    {
         refused(&mut client, text, "type").await;
     }
 }
@@ -332,16 +249,8 @@ async fn an_unknown_type_is_refused_by_its_name() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
     for name in ["Nonsense", "ping", "Status", "Pong", "Ack", "Error"] {
-        let error = refused(
-            &mut client,
-            &json!({"type": name, "data": {}}).to_string(),
-            "type",
-        )
-        .await;
-        assert!(
-            error["data"]["message"].as_str().unwrap().contains(name),
-            "{error}"
-        );
+        let error = refused(&mut client, &json!({"type": name, "data": {}}).to_string(), "type").await;
+        assert!(error["data"]["message"].as_str().unwrap().contains(name), "{error}");
     }
 }
 
@@ -351,76 +260,32 @@ async fn a_field_that_is_missing_or_of_another_type_is_named() {
     let mut client = Client::of(&hub, "alice").await;
     let wrong = [
         ("timestamp", json!({"type": "Ping", "data": {}})),
-        (
-            "timestamp",
-            json!({"type": "Ping", "data": {"timestamp": "1"}}),
-        ),
-        (
-            "timestamp",
-            json!({"type": "Ping", "data": {"timestamp": null}}),
-        ),
+        ("timestamp", json!({"type": "Ping", "data": {"timestamp": "1"}})),
+        ("timestamp", json!({"type": "Ping", "data": {"timestamp": null}})),
         ("data", json!({"type": "Ping", "data": 1})),
         ("data", json!({"type": "Broadcast", "data": "x"})),
         ("topics", json!({"type": "Subscribe", "data": {}})),
-        (
-            "topics",
-            json!({"type": "Subscribe", "data": {"topics": "t"}}),
-        ),
-        (
-            "since",
-            json!({"type": "Subscribe", "data": {"topics": ["t"], "since": 5}}),
-        ),
+        ("topics", json!({"type": "Subscribe", "data": {"topics": "t"}})),
+        ("since", json!({"type": "Subscribe", "data": {"topics": ["t"], "since": 5}})),
         ("topics", json!({"type": "Unsubscribe", "data": {}})),
-        (
-            "topic",
-            json!({"type": "Broadcast", "data": {"payload": 1}}),
-        ),
-        (
-            "topic",
-            json!({"type": "Broadcast", "data": {"topic": 5, "payload": 1}}),
-        ),
-        (
-            "topic",
-            json!({"type": "Broadcast", "data": {"topic": "", "payload": 1}}),
-        ),
-        (
-            "topic",
-            json!({"type": "Broadcast", "data": {"topic": "a\u{7}", "payload": 1}}),
-        ),
-        (
-            "topic",
-            json!({"type": "Broadcast", "data": {"topic": "x".repeat(201), "payload": 1}}),
-        ),
-        (
-            "payload",
-            json!({"type": "Broadcast", "data": {"topic": "t"}}),
-        ),
-        (
-            "target_user",
-            json!({"type": "DirectMessage", "data": {"payload": 1}}),
-        ),
-        (
-            "target_user",
-            json!({"type": "DirectMessage", "data": {"target_user": [], "payload": 1}}),
-        ),
-        (
-            "payload",
-            json!({"type": "DirectMessage", "data": {"target_user": "x"}}),
-        ),
+        ("topic", json!({"type": "Broadcast", "data": {"payload": 1}})),
+        ("topic", json!({"type": "Broadcast", "data": {"topic": 5, "payload": 1}})),
+        ("topic", json!({"type": "Broadcast", "data": {"topic": "", "payload": 1}})),
+        ("topic", json!({"type": "Broadcast", "data": {"topic": "a\u{7}", "payload": 1}})),
+        ("topic", json!({"type": "Broadcast", "data": {"topic": "x".repeat(201), "payload": 1}})),
+        ("payload", json!({"type": "Broadcast", "data": {"topic": "t"}})),
+        ("target_user", json!({"type": "DirectMessage", "data": {"payload": 1}})),
+        ("target_user", json!({"type": "DirectMessage", "data": {"target_user": [], "payload": 1}})),
+        ("payload", json!({"type": "DirectMessage", "data": {"target_user": "x"}})),
         ("token", json!({"type": "Authenticate", "data": {}})),
-        (
-            "token",
-            json!({"type": "Authenticate", "data": {"token": 5}}),
-        ),
+        ("token", json!({"type": "Authenticate", "data": {"token": 5}})),
     ];
     for (field, message) in wrong {
         refused(&mut client, &message.to_string(), field).await;
     }
     let strange = json!({"type": "Subscribe", "data": {"topics": ["a", 5]}});
     let error = client.ask(strange, "Error").await;
-    let field = error["data"]["details"]["field"]
-        .as_str()
-        .unwrap_or_default();
+    let field = error["data"]["details"]["field"].as_str().unwrap_or_default();
     assert!(field.contains("topics[1]"), "{error}");
 }
 
@@ -430,13 +295,8 @@ async fn a_message_without_data_lacks_its_fields() {
     let mut client = Client::of(&hub, "alice").await;
     let error = client.ask(json!({"type": "Subscribe"}), "Error").await;
     assert_eq!(error["data"]["code"], "INVALID_REQUEST", "{error}");
-    let field = error["data"]["details"]["field"]
-        .as_str()
-        .unwrap_or_default();
-    assert!(
-        field.contains("data") || field.contains("topics"),
-        "{error}"
-    );
+    let field = error["data"]["details"]["field"].as_str().unwrap_or_default();
+    assert!(field.contains("data") || field.contains("topics"), "{error}");
     client.expect_silence().await;
 }
 
@@ -455,14 +315,9 @@ async fn an_envelope_may_hold_more_than_is_needed() {
 async fn the_order_of_an_envelopes_fields_does_not_matter() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
-    client
-        .text(r#" {"data" : {"timestamp": 5}, "id":"x",	"type":"Ping"} "#)
-        .await;
+    client.text(r#" {"data" : {"timestamp": 5}, "id":"x",	"type":"Ping"} "#).await;
     let pong = without_time(client.expect("Pong").await);
-    assert_eq!(
-        pong,
-        json!({"type": "Pong", "id": "x", "data": {"timestamp": 5}})
-    );
+    assert_eq!(pong, json!({"type": "Pong", "id": "x", "data": {"timestamp": 5}}));
 }
 
 #[tokio::test]
@@ -477,10 +332,7 @@ async fn a_payload_nested_without_end_does_no_harm() {
     ] {
         client.text(&text).await;
         let answer = client.next().await;
-        assert!(
-            answer["type"] == "Ack" || answer["type"] == "Error",
-            "{answer}"
-        );
+        assert!(answer["type"] == "Ack" || answer["type"] == "Error", "{answer}");
     }
     client.expect_silence().await;
 }

@@ -49,31 +49,20 @@ async fn ask_for(client: &mut Client, topics: &[&str]) -> (Value, Vec<(String, S
     let details = status["data"]["details"].take();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let denied = details["denied"].as_array().unwrap();
-    let denied = denied
-        .iter()
-        .map(|one| (text(&one["topic"]), text(&one["code"])))
-        .collect();
+    let denied = denied.iter().map(|one| (text(&one["topic"]), text(&one["code"]))).collect();
     (details["topics"].clone(), denied)
 }
 
 fn forbidden(topics: &[&str]) -> Vec<(String, String)> {
-    topics
-        .iter()
-        .map(|topic| ((*topic).to_owned(), "FORBIDDEN".to_owned()))
-        .collect()
+    topics.iter().map(|topic| ((*topic).to_owned(), "FORBIDDEN".to_owned())).collect()
 }
 
 async fn may_publish(client: &mut Client, topic: &str) -> bool {
-    client
-        .send(json!({"type": "Broadcast", "data": {"topic": topic, "payload": 1}}))
-        .await;
+    client.send(json!({"type": "Broadcast", "data": {"topic": topic, "payload": 1}})).await;
     let answer = client.next().await;
     let refused = answer["type"] == "Error";
     assert!(refused || answer["type"] == "Ack", "{answer}");
-    assert!(
-        !refused || answer["data"]["code"] == "FORBIDDEN",
-        "{answer}"
-    );
+    assert!(!refused || answer["data"]["code"] == "FORBIDDEN", "{answer}");
     !refused
 }
 
@@ -101,10 +90,7 @@ async fn a_permission_opens_a_topic_to_whose_members_alone_one_may_speak() {
     assert!(!may_publish(&mut payer, "paid.a").await, "is no member yet");
     payer.subscribe(&["paid.a"]).await;
     assert!(may_publish(&mut payer, "paid.a").await);
-    assert!(
-        !may_publish(&mut payer, "paid.b").await,
-        "is a member of another topic"
-    );
+    assert!(!may_publish(&mut payer, "paid.b").await, "is a member of another topic");
 }
 
 #[tokio::test]
@@ -115,40 +101,18 @@ async fn no_client_may_publish_what_the_server_alone_publishes() {
     assert!(!may_publish(&mut admin, "sys.load").await);
 
     let room = json!({"room": "sys.load", "event": "load", "data": {"cpu": 1}});
-    let answer = hub
-        .http()
-        .request("POST", "/api/room")
-        .key()
-        .json(&room)
-        .send();
-    assert_eq!(
-        (answer.status, &answer.json()["recipients"]),
-        (200, &json!(1)),
-        "{answer:?}"
-    );
+    let answer = hub.http().request("POST", "/api/room").key().json(&room).send();
+    assert_eq!((answer.status, &answer.json()["recipients"]), (200, &json!(1)), "{answer:?}");
     let event = crate::support::client::without_time(admin.expect("load").await);
-    assert_eq!(
-        event,
-        json!({"type": "load", "topic": "sys.load", "data": {"cpu": 1}})
-    );
+    assert_eq!(event, json!({"type": "load", "topic": "sys.load", "data": {"cpu": 1}}));
 }
 
 #[tokio::test]
 async fn any_of_a_list_of_rights_will_do() {
     let hub = Hub::with(RULES);
-    let mut nobody = holder(
-        &hub,
-        json!({"sub": "n", "role": "staff", "permissions": ["admin"]}),
-    )
-    .await;
-    assert_eq!(
-        ask_for(&mut nobody, &["staff"]).await.1,
-        forbidden(&["staff"])
-    );
-    for rights in [
-        json!({"sub": "x", "roles": ["user", "admin"]}),
-        json!({"sub": "y", "permissions": ["staff"]}),
-    ] {
+    let mut nobody = holder(&hub, json!({"sub": "n", "role": "staff", "permissions": ["admin"]})).await;
+    assert_eq!(ask_for(&mut nobody, &["staff"]).await.1, forbidden(&["staff"]));
+    for rights in [json!({"sub": "x", "roles": ["user", "admin"]}), json!({"sub": "y", "permissions": ["staff"]})] {
         let mut one = holder(&hub, rights).await;
         one.subscribe(&["staff"]).await;
         assert!(may_publish(&mut one, "staff").await);
@@ -159,14 +123,9 @@ async fn any_of_a_list_of_rights_will_do() {
 async fn a_star_stands_for_any_run_of_characters_and_the_first_rule_counts() {
     let hub = Hub::with(RULES);
     let mut client = Client::of(&hub, "client").await;
-    let asked = [
-        "a..z", "a.b.z", "a.b.c.z", "a.z", "a.b.zz", "ba.b.z", "staffx", "newsx",
-    ];
+    let asked = ["a..z", "a.b.z", "a.b.c.z", "a.z", "a.b.zz", "ba.b.z", "staffx", "newsx"];
     let (topics, denied) = ask_for(&mut client, &asked).await;
-    assert_eq!(
-        topics,
-        json!(["a.z", "a.b.zz", "ba.b.z", "staffx", "newsx"])
-    );
+    assert_eq!(topics, json!(["a.z", "a.b.zz", "ba.b.z", "staffx", "newsx"]));
     assert_eq!(denied, forbidden(&["a..z", "a.b.z", "a.b.c.z"]));
 }
 
@@ -174,9 +133,7 @@ async fn a_star_stands_for_any_run_of_characters_and_the_first_rule_counts() {
 async fn without_a_rule_of_ones_own_every_topic_is_open_to_the_authenticated() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "client").await;
-    client
-        .subscribe(&["a", "b.c", "ü ☃ with spaces", &"x".repeat(200)])
-        .await;
+    client.subscribe(&["a", "b.c", "ü ☃ with spaces", &"x".repeat(200)]).await;
     assert!(may_publish(&mut client, "anything").await);
 }
 
@@ -185,17 +142,7 @@ async fn a_topic_that_may_not_be_is_denied_and_the_others_are_subscribed() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "client").await;
     let long = "x".repeat(201);
-    let asked = [
-        "one",
-        "",
-        &long,
-        "bell\u{7}",
-        "line\nbreak",
-        "user:somebody",
-        "$all",
-        "chat:secret",
-        "two",
-    ];
+    let asked = ["one", "", &long, "bell\u{7}", "line\nbreak", "user:somebody", "$all", "chat:secret", "two"];
     let (topics, denied) = ask_for(&mut client, &asked).await;
     assert_eq!(topics, json!(["one", "two"]));
     let named: Vec<_> = denied.iter().map(|(topic, _)| topic.as_str()).collect();
@@ -204,16 +151,10 @@ async fn a_topic_that_may_not_be_is_denied_and_the_others_are_subscribed() {
         assert_eq!(code, "INVALID_REQUEST", "{topic:?}");
     }
     for (topic, code) in &denied[4..] {
-        assert!(
-            code == "FORBIDDEN" || code == "NOT_FOUND",
-            "{topic:?}: {code}"
-        );
+        assert!(code == "FORBIDDEN" || code == "NOT_FOUND", "{topic:?}: {code}");
     }
     let mut other = Client::of(&hub, "other").await;
-    assert_eq!(
-        other.broadcast("two", json!(1)).await["data"]["recipients"],
-        1
-    );
+    assert_eq!(other.broadcast("two", json!(1)).await["data"]["recipients"], 1);
     for topic in ["user:client", "$all"] {
         assert!(!may_publish(&mut other, topic).await, "{topic}");
     }
@@ -223,22 +164,12 @@ async fn a_topic_that_may_not_be_is_denied_and_the_others_are_subscribed() {
 async fn a_token_may_narrow_what_its_holder_may_do() {
     let hub = Hub::with(RULES);
     let topics = json!({"subscribe": ["news.*", "paid.*"], "publish": ["chat.*"]});
-    let mut narrow = holder(
-        &hub,
-        json!({"sub": "n", "role": "editor", "topics": topics}),
-    )
-    .await;
+    let mut narrow = holder(&hub, json!({"sub": "n", "role": "editor", "topics": topics})).await;
     let (granted, denied) = ask_for(&mut narrow, &["news.a", "chat.a", "paid.a", "other"]).await;
     // It narrows only: what the rules deny stays denied.
-    assert_eq!(
-        (granted, denied),
-        (json!(["news.a"]), forbidden(&["chat.a", "paid.a", "other"]))
-    );
+    assert_eq!((granted, denied), (json!(["news.a"]), forbidden(&["chat.a", "paid.a", "other"])));
     assert!(may_publish(&mut narrow, "chat.a").await);
-    assert!(
-        !may_publish(&mut narrow, "news.a").await,
-        "an editor, but with a narrow token"
-    );
+    assert!(!may_publish(&mut narrow, "news.a").await, "an editor, but with a narrow token");
 
     let silent = json!({"sub": "s", "topics": {"subscribe": ["*"], "publish": []}});
     let mut silent = holder(&hub, silent).await;
@@ -247,8 +178,5 @@ async fn a_token_may_narrow_what_its_holder_may_do() {
 
     let half = json!({"sub": "h", "topics": {"subscribe": ["x"]}});
     let mut half = holder(&hub, half).await;
-    assert!(
-        may_publish(&mut half, "chat.a").await,
-        "the half that is not named is not narrowed"
-    );
+    assert!(may_publish(&mut half, "chat.a").await, "the half that is not named is not narrowed");
 }

@@ -7,10 +7,7 @@ use super::*;
 /// 2026-01-01T00:00:00Z, in seconds.
 const NOW: i64 = 1_767_225_600;
 
-const TERMS: Terms = Terms {
-    require_exp: true,
-    leeway_ms: 5_000,
-};
+const TERMS: Terms = Terms { require_exp: true, leeway_ms: 5_000 };
 
 /// The claims of a good token, with `more` laid over them; `"<absent>"` takes a claim away.
 fn claims(more: &Value) -> Map<String, Value> {
@@ -48,11 +45,7 @@ fn a_token_holds_until_its_expiry_and_the_leeway_have_passed() {
         (i64::MAX, Some(Code::TokenExpired)),
     ] {
         let verdict = with_at(&claims, now_ms);
-        assert_eq!(
-            verdict.as_ref().err().map(|fault| fault.code),
-            code,
-            "{now_ms}"
-        );
+        assert_eq!(verdict.as_ref().err().map(|fault| fault.code), code, "{now_ms}");
         assert!(verdict.is_err() || verdict.unwrap().expires_at == Some(end_ms));
     }
 }
@@ -63,10 +56,7 @@ fn a_token_holds_from_its_beginning_less_the_leeway() {
     let start_ms = NOW * 1_000 - 5_000;
     with_at(&claims, start_ms).unwrap();
     let fault = with_at(&claims, start_ms - 1).unwrap_err();
-    assert_eq!(
-        fault,
-        Fault::new(Code::InvalidToken, "The token is not valid yet")
-    );
+    assert_eq!(fault, Fault::new(Code::InvalidToken, "The token is not valid yet"));
 }
 
 #[test]
@@ -109,23 +99,14 @@ fn times_are_numbers_of_seconds_however_absurd() {
     ] {
         assert_eq!(with(json!({"nbf": nbf})).is_ok(), holds, "{nbf}");
     }
-    for iat in [
-        json!(NOW),
-        json!(1.5),
-        json!(NOW + 999),
-        json!("today"),
-        json!(null),
-    ] {
+    for iat in [json!(NOW), json!(1.5), json!(NOW + 999), json!("today"), json!(null)] {
         with(json!({"iat": iat})).unwrap();
     }
 }
 
 #[test]
 fn without_require_exp_a_token_may_last_for_ever_but_not_lie() {
-    let terms = Terms {
-        require_exp: false,
-        ..TERMS
-    };
+    let terms = Terms { require_exp: false, ..TERMS };
     for (exp, verdict) in [
         (json!("<absent>"), Ok(None)),
         (json!(NOW + 60), Ok(Some((NOW + 65) * 1_000))),
@@ -149,10 +130,7 @@ fn the_user_is_the_first_id_claim_that_is_not_null() {
         (json!({"sub": -7}), Some("-7")),
         (json!({"sub": null, "userId": 7, "user_id": 8}), Some("7")),
         (json!({"sub": "<absent>", "user_id": "eve"}), Some("eve")),
-        (
-            json!({"sub": "x".repeat(195)}),
-            Some("x".repeat(195)).as_deref(),
-        ),
+        (json!({"sub": "x".repeat(195)}), Some("x".repeat(195)).as_deref()),
         (json!({"sub": "<absent>"}), None),
         (json!({"sub": null}), None),
         (json!({"sub": ""}), None),
@@ -183,8 +161,7 @@ fn a_full_token_says_all_there_is_to_know() {
         "sid": "s1", "aud": "elsewhere", "iss": "somebody",
         "topics": {"subscribe": ["news.*", "chat.*"], "publish": []},
     }));
-    let patterns =
-        |texts: &[&str]| Some(texts.iter().map(|&text| text.into()).map(pattern).collect());
+    let patterns = |texts: &[&str]| Some(texts.iter().map(|&text| text.into()).map(pattern).collect());
     let expected = Identity {
         user: UserId::parse("alice", "sub").unwrap(),
         name: Some("Alice A.".into()),
@@ -203,15 +180,7 @@ fn a_full_token_says_all_there_is_to_know() {
 
 #[test]
 fn a_claim_that_only_describes_is_passed_over_when_mistyped() {
-    for odd in [
-        json!(null),
-        json!(7),
-        json!(true),
-        json!({}),
-        json!([1, null]),
-        json!(""),
-        json!(" "),
-    ] {
+    for odd in [json!(null), json!(7), json!(true), json!({}), json!([1, null]), json!(""), json!(" ")] {
         let identity = with(json!({
             "name": odd, "username": odd, "email": odd, "avatar": odd,
         }));
@@ -226,15 +195,9 @@ fn roles_and_permissions_come_as_lists_or_strings() {
     for (more, roles) in [
         (json!({"role": "admin"}), &["admin"][..]),
         (json!({"roles": "admin"}), &["admin"]),
-        (
-            json!({"role": ["a"], "roles": ["b", "a", "c"]}),
-            &["a", "b", "c"],
-        ),
+        (json!({"role": ["a"], "roles": ["b", "a", "c"]}), &["a", "b", "c"]),
         (json!({"role": "two words"}), &["two words"]),
-        (
-            json!({"role": null, "roles": ["a", 1, null, "", ["b"]]}),
-            &["a"],
-        ),
+        (json!({"role": null, "roles": ["a", 1, null, "", ["b"]]}), &["a"]),
         (json!({"role": 1, "roles": {"admin": true}}), &[]),
         (json!({}), &[]),
     ] {
@@ -273,13 +236,7 @@ fn a_claim_that_narrows_refuses_the_token_when_mistyped() {
     assert_eq!(identity.publish, Some(vec![pattern("chat.*".into())]));
 
     for sid in [json!(null), json!(true), json!(["s1"]), json!(1.5)] {
-        assert_eq!(
-            with(json!({"sid": sid})).unwrap_err().code,
-            Code::InvalidToken
-        );
+        assert_eq!(with(json!({"sid": sid})).unwrap_err().code, Code::InvalidToken);
     }
-    assert_eq!(
-        with(json!({"sid": 12})).unwrap().sign_in.as_deref(),
-        Some("12")
-    );
+    assert_eq!(with(json!({"sid": 12})).unwrap().sign_in.as_deref(), Some("12"));
 }

@@ -11,12 +11,7 @@ const SECRET: &[u8] = b"a secret of thirty-two bytes or so";
 const NOW: i64 = 1_767_225_600;
 
 fn verifier(algorithm: Hmac, require_exp: bool) -> Verifier {
-    Verifier::new(Settings {
-        secret: SECRET.to_vec(),
-        algorithm,
-        require_exp,
-        leeway_secs: 5,
-    })
+    Verifier::new(Settings { secret: SECRET.to_vec(), algorithm, require_exp, leeway_secs: 5 })
 }
 
 fn verify_at(token: &str, now_ms: i64) -> Result<Identity, Fault> {
@@ -44,9 +39,7 @@ fn base64url(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let bits = chunk
-            .iter()
-            .fold(0u32, |bits, &byte| bits << 8 | u32::from(byte));
+        let bits = chunk.iter().fold(0u32, |bits, &byte| bits << 8 | u32::from(byte));
         let bits = bits << (8 * (3 - chunk.len()));
         for digit in 0..=chunk.len() {
             text.push(char::from(DIGITS[(bits >> (18 - 6 * digit)) as usize & 63]));
@@ -57,11 +50,7 @@ fn base64url(bytes: &[u8]) -> String {
 
 /// A token whose header and payload are `header` and `payload`, signed with the right secret all the same.
 fn forged(header: &str, payload: &str) -> String {
-    let message = format!(
-        "{}.{}",
-        base64url(header.as_bytes()),
-        base64url(payload.as_bytes())
-    );
+    let message = format!("{}.{}", base64url(header.as_bytes()), base64url(payload.as_bytes()));
     let key = EncodingKey::from_secret(SECRET);
     let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
     format!("{message}.{signature}")
@@ -78,9 +67,7 @@ fn a_forged_or_misshapen_token_is_refused_with_the_same_code() {
     verify(&forged(r#"{"alg":"HS256"}"#, &good_payload())).unwrap();
 
     let parts: Vec<&str> = good.split('.').collect();
-    let [header, payload, signature] = parts[..] else {
-        panic!("three parts")
-    };
+    let [header, payload, signature] = parts[..] else { panic!("three parts") };
     let admin = base64url(claims(json!({"role": "admin"})).to_string().as_bytes());
     let mut attacks = vec![
         ("empty", String::new()),
@@ -98,23 +85,14 @@ fn a_forged_or_misshapen_token_is_refused_with_the_same_code() {
         ("a padded signature", format!("{good}=")),
         ("a space in front", format!(" {good}")),
         ("a zero byte behind", format!("{good}\0")),
-        ("signed with HS384", {
-            sign(&claims(json!({})), SECRET, Hmac::Hs384).unwrap()
-        }),
-        ("signed with HS512", {
-            sign(&claims(json!({})), SECRET, Hmac::Hs512).unwrap()
-        }),
-        ("signed with another secret", {
-            sign(&claims(json!({})), b"guessed", Hmac::Hs256).unwrap()
-        }),
-        ("longer than the bound", {
-            token(&claims(json!({"name": "x".repeat(TOKEN_MAX)})))
-        }),
+        ("signed with HS384", { sign(&claims(json!({})), SECRET, Hmac::Hs384).unwrap() }),
+        ("signed with HS512", { sign(&claims(json!({})), SECRET, Hmac::Hs512).unwrap() }),
+        ("signed with another secret", { sign(&claims(json!({})), b"guessed", Hmac::Hs256).unwrap() }),
+        ("longer than the bound", { token(&claims(json!({"name": "x".repeat(TOKEN_MAX)}))) }),
     ];
-    for algorithm in [
-        "none", "None", "NONE", "nOnE", "", "HS512", "RS256", "ES256", "PS256", "EdDSA", "hs256",
-        "HS256 ",
-    ] {
+    for algorithm in
+        ["none", "None", "NONE", "nOnE", "", "HS512", "RS256", "ES256", "PS256", "EdDSA", "hs256", "HS256 "]
+    {
         let header = json!({"alg": algorithm, "typ": "JWT"}).to_string();
         let signed = forged(&header, &good_payload());
         let unsigned = signed[..=signed.rfind('.').unwrap()].to_owned();
@@ -149,11 +127,7 @@ fn a_change_of_any_byte_breaks_a_token() {
         let mut bytes = good.clone().into_bytes();
         bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
         let changed = String::from_utf8(bytes).unwrap();
-        assert_eq!(
-            verify(&changed).unwrap_err().code,
-            Code::InvalidToken,
-            "{at}"
-        );
+        assert_eq!(verify(&changed).unwrap_err().code, Code::InvalidToken, "{at}");
     }
 }
 
@@ -176,27 +150,12 @@ fn each_algorithm_takes_its_own_tokens_alone() {
 fn refusals_say_what_is_wrong_and_nothing_secret() {
     for (token, message) in [
         ("nonsense".to_owned(), "The token is malformed"),
-        (
-            sign(&claims(json!({})), SECRET, Hmac::Hs512).unwrap(),
-            "The token is not signed with HS256",
-        ),
-        (
-            sign(&claims(json!({})), b"guessed", Hmac::Hs256).unwrap(),
-            "The token's signature does not hold",
-        ),
-        (
-            "x".repeat(TOKEN_MAX + 1),
-            "The token is longer than 8192 bytes",
-        ),
-        (
-            token(&claims(json!({"sub": ""}))),
-            "The token's `sub` is empty",
-        ),
+        (sign(&claims(json!({})), SECRET, Hmac::Hs512).unwrap(), "The token is not signed with HS256"),
+        (sign(&claims(json!({})), b"guessed", Hmac::Hs256).unwrap(), "The token's signature does not hold"),
+        ("x".repeat(TOKEN_MAX + 1), "The token is longer than 8192 bytes"),
+        (token(&claims(json!({"sub": ""}))), "The token's `sub` is empty"),
     ] {
-        assert_eq!(
-            verify(&token).unwrap_err(),
-            Fault::new(Code::InvalidToken, message)
-        );
+        assert_eq!(verify(&token).unwrap_err(), Fault::new(Code::InvalidToken, message));
     }
     let shown = format!("{:?}", verifier(Hmac::Hs256, true));
     assert_eq!(shown, "Verifier { algorithm: Hs256, .. }");
@@ -208,11 +167,7 @@ fn a_token_of_the_longest_length_is_read() {
     // Four characters of a token carry three of its claims.
     let pad = "x".repeat((TOKEN_MAX - short) / 4 * 3);
     let long = token(&claims(json!({ "pad": pad })));
-    assert!(
-        (TOKEN_MAX - 4..=TOKEN_MAX).contains(&long.len()),
-        "{}",
-        long.len()
-    );
+    assert!((TOKEN_MAX - 4..=TOKEN_MAX).contains(&long.len()), "{}", long.len());
     verify(&long).unwrap();
 }
 
@@ -232,20 +187,10 @@ fn an_endless_leeway_never_overflows() {
 
 #[test]
 fn an_empty_secret_signs_and_verifies_nothing() {
-    assert_eq!(
-        sign(&claims(json!({})), b"", Hmac::Hs256).unwrap_err().code,
-        Code::Internal
-    );
-    assert_eq!(
-        sign(&json!("alice"), SECRET, Hmac::Hs256).unwrap_err().code,
-        Code::Internal
-    );
-    let verifier = Verifier::new(Settings {
-        secret: Vec::new(),
-        algorithm: Hmac::Hs256,
-        require_exp: true,
-        leeway_secs: 5,
-    });
+    assert_eq!(sign(&claims(json!({})), b"", Hmac::Hs256).unwrap_err().code, Code::Internal);
+    assert_eq!(sign(&json!("alice"), SECRET, Hmac::Hs256).unwrap_err().code, Code::Internal);
+    let verifier =
+        Verifier::new(Settings { secret: Vec::new(), algorithm: Hmac::Hs256, require_exp: true, leeway_secs: 5 });
     let key = EncodingKey::from_secret(b"");
     let token = jsonwebtoken::encode(&Header::default(), &claims(json!({})), &key).unwrap();
     let fault = verifier.verify(&token, NOW * 1_000).unwrap_err();

@@ -25,13 +25,7 @@ fn mac(key: &str, text: &str) -> String {
 
 /// The signature that `request` should carry.
 fn signature(request: &Signed<'_>) -> String {
-    let mut text = [
-        request.method,
-        request.path,
-        request.timestamp,
-        request.nonce,
-    ]
-    .concat();
+    let mut text = [request.method, request.path, request.timestamp, request.nonce].concat();
     if request.version == "v2" {
         text.push_str(&hex::encode(Sha256::digest(request.body)));
     }
@@ -41,18 +35,13 @@ fn signature(request: &Signed<'_>) -> String {
 /// Signs `request` well and has it checked by `signatures` at `now_ms`.
 fn check(signatures: &Signatures, request: Signed<'_>, now_ms: i64) -> Result<(), Fault> {
     let signature = signature(&request);
-    let request = Signed {
-        signature: &signature,
-        ..request
-    };
+    let request = Signed { signature: &signature, ..request };
     signatures.check(&request, KEY, "backend", now_ms)
 }
 
 /// Checks a request that is to fail, and answers why.
 fn refusal(request: Signed<'_>) -> String {
-    let fault = Signatures::new()
-        .check(&request, KEY, "backend", NOW)
-        .unwrap_err();
+    let fault = Signatures::new().check(&request, KEY, "backend", NOW).unwrap_err();
     assert_eq!(fault.code, Code::InvalidSignature);
     fault.message.into_owned()
 }
@@ -64,63 +53,26 @@ fn a_known_signature_holds() {
     // The same with the body's SHA-256 in hex behind the nonce.
     let v2 = "382380f43091aba87fc7ce0c880b153573ca7c64ab86faa2705f0a436d671bcf";
     for (version, signature) in [("v1", v1), ("v2", v2), ("v1", &v1.to_uppercase())] {
-        let request = Signed {
-            version,
-            signature,
-            ..GOOD
-        };
-        Signatures::new()
-            .check(&request, KEY, "backend", NOW)
-            .unwrap();
+        let request = Signed { version, signature, ..GOOD };
+        Signatures::new().check(&request, KEY, "backend", NOW).unwrap();
     }
 }
 
 #[test]
 fn each_part_is_signed() {
     let signature = signature(&GOOD);
-    let good = Signed {
-        signature: &signature,
-        ..GOOD
-    };
+    let good = Signed { signature: &signature, ..GOOD };
     for changed in [
-        Signed {
-            method: "PUT",
-            ..good
-        },
-        Signed {
-            method: "post",
-            ..good
-        },
-        Signed {
-            path: "/api/room",
-            ..good
-        },
-        Signed {
-            path: "/api/push?x=1",
-            ..good
-        },
-        Signed {
-            path: "/api/push/",
-            ..good
-        },
-        Signed {
-            timestamp: "1767225600001",
-            ..good
-        },
-        Signed {
-            nonce: "abc124",
-            ..good
-        },
-        Signed {
-            version: "v2",
-            ..good
-        },
+        Signed { method: "PUT", ..good },
+        Signed { method: "post", ..good },
+        Signed { path: "/api/room", ..good },
+        Signed { path: "/api/push?x=1", ..good },
+        Signed { path: "/api/push/", ..good },
+        Signed { timestamp: "1767225600001", ..good },
+        Signed { nonce: "abc124", ..good },
+        Signed { version: "v2", ..good },
     ] {
-        assert_eq!(
-            refusal(changed),
-            "X-Signature does not match the request",
-            "{changed:?}"
-        );
+        assert_eq!(refusal(changed), "X-Signature does not match the request", "{changed:?}");
     }
     let fault = Signatures::new().check(&good, "another key", "backend", NOW);
     assert_eq!(fault.unwrap_err().code, Code::InvalidSignature);
@@ -129,133 +81,40 @@ fn each_part_is_signed() {
 #[test]
 fn the_body_is_signed_by_v2_alone() {
     let v1 = signature(&GOOD);
-    let other_body = Signed {
-        body: b"{}",
-        signature: &v1,
-        ..GOOD
-    };
-    Signatures::new()
-        .check(&other_body, KEY, "backend", NOW)
-        .unwrap();
+    let other_body = Signed { body: b"{}", signature: &v1, ..GOOD };
+    Signatures::new().check(&other_body, KEY, "backend", NOW).unwrap();
 
-    let v2 = signature(&Signed {
-        version: "v2",
-        ..GOOD
-    });
-    let other_body = Signed {
-        version: "v2",
-        body: b"{}",
-        signature: &v2,
-        ..GOOD
-    };
-    assert_eq!(
-        refusal(other_body),
-        "X-Signature does not match the request"
-    );
+    let v2 = signature(&Signed { version: "v2", ..GOOD });
+    let other_body = Signed { version: "v2", body: b"{}", signature: &v2, ..GOOD };
+    assert_eq!(refusal(other_body), "X-Signature does not match the request");
 }
 
 #[test]
 fn the_signature_of_a_v2_request_holds_for_no_v1_request_with_another_body() {
-    let v2 = signature(&Signed {
-        version: "v2",
-        ..GOOD
-    });
+    let v2 = signature(&Signed { version: "v2", ..GOOD });
     let nonce = format!("{}{}", GOOD.nonce, hex::encode(Sha256::digest(GOOD.body)));
-    let downgraded = Signed {
-        nonce: &nonce,
-        body: b"{}",
-        signature: &v2,
-        ..GOOD
-    };
-    assert_eq!(
-        mac(KEY, &["POST/api/push1767225600000", &nonce].concat()),
-        v2
-    );
-    assert!(
-        refusal(downgraded).starts_with("X-Request-Nonce ends in what could be a body's digest")
-    );
+    let downgraded = Signed { nonce: &nonce, body: b"{}", signature: &v2, ..GOOD };
+    assert_eq!(mac(KEY, &["POST/api/push1767225600000", &nonce].concat()), v2);
+    assert!(refusal(downgraded).starts_with("X-Request-Nonce ends in what could be a body's digest"));
 }
 
 #[test]
 fn what_is_missing_or_misshapen_is_named() {
     let signature = signature(&GOOD);
-    let good = Signed {
-        signature: &signature,
-        ..GOOD
-    };
+    let good = Signed { signature: &signature, ..GOOD };
     let long = "n".repeat(NONCE_MAX + 1);
     for (request, message) in [
-        (
-            Signed {
-                signature: "",
-                ..good
-            },
-            "X-Signature is missing",
-        ),
-        (
-            Signed {
-                version: "",
-                ..good
-            },
-            "X-Signature-Version is missing",
-        ),
-        (
-            Signed {
-                timestamp: "",
-                ..good
-            },
-            "X-Request-Timestamp is missing",
-        ),
+        (Signed { signature: "", ..good }, "X-Signature is missing"),
+        (Signed { version: "", ..good }, "X-Signature-Version is missing"),
+        (Signed { timestamp: "", ..good }, "X-Request-Timestamp is missing"),
         (Signed { nonce: "", ..good }, "X-Request-Nonce is missing"),
-        (
-            Signed {
-                version: "v3",
-                ..good
-            },
-            "X-Signature-Version is neither v1 nor v2",
-        ),
-        (
-            Signed {
-                version: "V1",
-                ..good
-            },
-            "X-Signature-Version is neither v1 nor v2",
-        ),
-        (
-            Signed {
-                nonce: &long,
-                ..good
-            },
-            "X-Request-Nonce is longer than 128 characters",
-        ),
-        (
-            Signed {
-                signature: "abc",
-                ..good
-            },
-            "X-Signature is not 64 hex digits",
-        ),
-        (
-            Signed {
-                signature: &"g".repeat(64),
-                ..good
-            },
-            "X-Signature is not 64 hex digits",
-        ),
-        (
-            Signed {
-                signature: &"a".repeat(66),
-                ..good
-            },
-            "X-Signature is not 64 hex digits",
-        ),
-        (
-            Signed {
-                signature: &"a".repeat(64),
-                ..good
-            },
-            "X-Signature does not match the request",
-        ),
+        (Signed { version: "v3", ..good }, "X-Signature-Version is neither v1 nor v2"),
+        (Signed { version: "V1", ..good }, "X-Signature-Version is neither v1 nor v2"),
+        (Signed { nonce: &long, ..good }, "X-Request-Nonce is longer than 128 characters"),
+        (Signed { signature: "abc", ..good }, "X-Signature is not 64 hex digits"),
+        (Signed { signature: &"g".repeat(64), ..good }, "X-Signature is not 64 hex digits"),
+        (Signed { signature: &"a".repeat(66), ..good }, "X-Signature is not 64 hex digits"),
+        (Signed { signature: &"a".repeat(64), ..good }, "X-Signature does not match the request"),
     ] {
         assert_eq!(refusal(request), message);
     }
@@ -269,22 +128,14 @@ fn what_is_missing_or_misshapen_is_named() {
         " 1767225600000",
     ] {
         let message = refusal(Signed { timestamp, ..good });
-        assert_eq!(
-            message, "X-Request-Timestamp is not a number of milliseconds",
-            "{timestamp}"
-        );
+        assert_eq!(message, "X-Request-Timestamp is not a number of milliseconds", "{timestamp}");
     }
 }
 
 #[test]
 fn nonces_of_every_usual_kind_are_taken() {
     let signatures = Signatures::new();
-    for nonce in [
-        "1",
-        "550e8400-e29b-41d4-a716-446655440000",
-        "c".repeat(64).as_str(),
-        "Zz".repeat(64).as_str(),
-    ] {
+    for nonce in ["1", "550e8400-e29b-41d4-a716-446655440000", "c".repeat(64).as_str(), "Zz".repeat(64).as_str()] {
         check(&signatures, Signed { nonce, ..GOOD }, NOW).unwrap();
     }
 }
@@ -300,11 +151,7 @@ fn a_timestamp_is_good_for_five_minutes_either_way() {
         (i64::MAX, false),
         (i64::MIN, false),
     ] {
-        assert_eq!(
-            check(&Signatures::new(), GOOD, now_ms).is_ok(),
-            holds,
-            "{now_ms}"
-        );
+        assert_eq!(check(&Signatures::new(), GOOD, now_ms).is_ok(), holds, "{now_ms}");
     }
 }
 
@@ -313,69 +160,32 @@ fn a_nonce_serves_once_as_long_as_its_request_is_fresh() {
     let signatures = Signatures::new();
     // Signed by a clock that is five minutes ahead: fresh for ten.
     let ahead = (NOW + WINDOW_MS).to_string();
-    let request = Signed {
-        timestamp: &ahead,
-        ..GOOD
-    };
+    let request = Signed { timestamp: &ahead, ..GOOD };
     check(&signatures, request, NOW).unwrap();
     for (again, now_ms) in [
         (request, NOW),
         (request, NOW + 2 * WINDOW_MS),
         (GOOD, NOW),
-        (
-            Signed {
-                path: "/api/room",
-                version: "v2",
-                ..request
-            },
-            NOW + 1,
-        ),
+        (Signed { path: "/api/room", version: "v2", ..request }, NOW + 1),
     ] {
         let fault = check(&signatures, again, now_ms).unwrap_err();
-        assert_eq!(
-            fault,
-            Fault::new(Code::InvalidSignature, "X-Request-Nonce was used before")
-        );
+        assert_eq!(fault, Fault::new(Code::InvalidSignature, "X-Request-Nonce was used before"));
     }
     let later = (NOW + 2 * WINDOW_MS + 1).to_string();
-    check(
-        &signatures,
-        Signed {
-            timestamp: &later,
-            ..GOOD
-        },
-        NOW + 2 * WINDOW_MS + 1,
-    )
-    .unwrap();
+    check(&signatures, Signed { timestamp: &later, ..GOOD }, NOW + 2 * WINDOW_MS + 1).unwrap();
 }
 
 #[test]
 fn the_same_nonce_serves_two_keys() {
     let signatures = Signatures::new();
     let signature = signature(&GOOD);
-    let request = Signed {
-        signature: &signature,
-        ..GOOD
-    };
-    for (name, passes) in [
-        ("backend", true),
-        ("other", true),
-        ("backend", false),
-        ("other", false),
-    ] {
-        assert_eq!(
-            signatures.check(&request, KEY, name, NOW).is_ok(),
-            passes,
-            "{name}"
-        );
+    let request = Signed { signature: &signature, ..GOOD };
+    for (name, passes) in [("backend", true), ("other", true), ("backend", false), ("other", false)] {
+        assert_eq!(signatures.check(&request, KEY, name, NOW).is_ok(), passes, "{name}");
     }
     // `backend` + `abc123` and `backendabc` + `123` are not one.
     let signature = mac(KEY, "POST/api/push1767225600000123");
-    let shifted = Signed {
-        nonce: "123",
-        signature: &signature,
-        ..GOOD
-    };
+    let shifted = Signed { nonce: "123", signature: &signature, ..GOOD };
     signatures.check(&shifted, KEY, "backendabc", NOW).unwrap();
 }
 
@@ -383,10 +193,7 @@ fn the_same_nonce_serves_two_keys() {
 fn a_wrong_signature_uses_no_nonce_up() {
     let signatures = Signatures::new();
     let forged = "0".repeat(64);
-    let request = Signed {
-        signature: &forged,
-        ..GOOD
-    };
+    let request = Signed { signature: &forged, ..GOOD };
     signatures.check(&request, KEY, "backend", NOW).unwrap_err();
     check(&signatures, GOOD, NOW).unwrap();
 }
@@ -402,10 +209,7 @@ fn of_many_requests_with_one_nonce_at_once_exactly_one_passes() {
             for _ in 0..4 {
                 scope.spawn(|| {
                     barrier.wait();
-                    let request = Signed {
-                        nonce: &nonce,
-                        ..GOOD
-                    };
+                    let request = Signed { nonce: &nonce, ..GOOD };
                     if check(&signatures, request, NOW).is_ok() {
                         passed.fetch_add(1, Ordering::Relaxed);
                     }
@@ -421,48 +225,17 @@ fn when_no_more_nonces_fit_the_request_is_refused_and_none_is_forgotten() {
     let signatures = Signatures::remembering(3);
     let later = (NOW + 1_000).to_string();
     check(&signatures, Signed { nonce: "a", ..GOOD }, NOW).unwrap();
-    check(
-        &signatures,
-        Signed {
-            nonce: "b",
-            timestamp: &later,
-            ..GOOD
-        },
-        NOW,
-    )
-    .unwrap();
-    check(
-        &signatures,
-        Signed {
-            nonce: "c",
-            timestamp: &later,
-            ..GOOD
-        },
-        NOW,
-    )
-    .unwrap();
+    check(&signatures, Signed { nonce: "b", timestamp: &later, ..GOOD }, NOW).unwrap();
+    check(&signatures, Signed { nonce: "c", timestamp: &later, ..GOOD }, NOW).unwrap();
 
-    let full = Signed {
-        nonce: "d",
-        timestamp: &later,
-        ..GOOD
-    };
-    assert_eq!(
-        check(&signatures, full, NOW).unwrap_err(),
-        Fault::overloaded()
-    );
+    let full = Signed { nonce: "d", timestamp: &later, ..GOOD };
+    assert_eq!(check(&signatures, full, NOW).unwrap_err(), Fault::overloaded());
     let replayed = check(&signatures, Signed { nonce: "a", ..GOOD }, NOW).unwrap_err();
     assert_eq!(replayed.code, Code::InvalidSignature);
     // At the last ms of the first one's window it still counts; a ms later its place is free, and only its.
     let last = NOW + WINDOW_MS;
-    assert_eq!(
-        check(&signatures, full, last).unwrap_err(),
-        Fault::overloaded()
-    );
+    assert_eq!(check(&signatures, full, last).unwrap_err(), Fault::overloaded());
     check(&signatures, full, last + 1).unwrap();
     let more = Signed { nonce: "e", ..full };
-    assert_eq!(
-        check(&signatures, more, last + 1).unwrap_err(),
-        Fault::overloaded()
-    );
+    assert_eq!(check(&signatures, more, last + 1).unwrap_err(), Fault::overloaded());
 }

@@ -16,19 +16,10 @@ fn impossible_values_are_named() {
         ("server.max_connections = 0", "server.max_connections"),
         ("server.max_frame_size = 0", "server.max_frame_size"),
         ("server.max_frame_size = 124", "server.max_frame_size"),
-        (
-            "server.heartbeat_interval_secs = 0",
-            "server.heartbeat_interval_secs",
-        ),
-        (
-            "server.client_timeout_secs = 30",
-            "server.client_timeout_secs",
-        ),
+        ("server.heartbeat_interval_secs = 0", "server.heartbeat_interval_secs"),
+        ("server.client_timeout_secs = 30", "server.client_timeout_secs"),
         ("server.data_dir = ''", "server.data_dir"),
-        (
-            "server.allowed_origins = ['*', 'example.com']",
-            "server.allowed_origins[1]",
-        ),
+        ("server.allowed_origins = ['*', 'example.com']", "server.allowed_origins[1]"),
         ("server.shutdown_secs = 0", "server.shutdown_secs"),
         ("server.shutdown_secs = 3601", "server.shutdown_secs"),
         ("server.max_body = 0", "server.max_body"),
@@ -49,10 +40,7 @@ fn impossible_values_are_named() {
     ] {
         assert_eq!(wrong(text), [key], "{text}");
     }
-    assert_eq!(
-        wrong("server.max_frame_size = 16777217\nlimits.outbox_bytes = 16777217"),
-        ["server.max_frame_size"]
-    );
+    assert_eq!(wrong("server.max_frame_size = 16777217\nlimits.outbox_bytes = 16777217"), ["server.max_frame_size"]);
 }
 
 #[test]
@@ -60,32 +48,14 @@ fn an_api_key_has_a_name_of_its_own_and_one_of_key_and_sha256() {
     let digest = "a".repeat(64);
     for (keys, key) in [
         ("{ name = 'a' }".to_owned(), "api.keys[0]"),
-        (
-            format!("{{ name = 'a', key = 'k', sha256 = '{digest}' }}"),
-            "api.keys[0]",
-        ),
-        (
-            "{ name = 'a', sha256 = 'abc' }".to_owned(),
-            "api.keys[0].sha256",
-        ),
-        (
-            format!("{{ name = 'a', sha256 = 'z{}' }}", &digest[1..]),
-            "api.keys[0].sha256",
-        ),
+        (format!("{{ name = 'a', key = 'k', sha256 = '{digest}' }}"), "api.keys[0]"),
+        ("{ name = 'a', sha256 = 'abc' }".to_owned(), "api.keys[0].sha256"),
+        (format!("{{ name = 'a', sha256 = 'z{}' }}", &digest[1..]), "api.keys[0].sha256"),
         ("{ name = 'a', key = '' }".to_owned(), "api.keys[0].key"),
-        (
-            "{ name = 'a', key = 'two words' }".to_owned(),
-            "api.keys[0].key",
-        ),
+        ("{ name = 'a', key = 'two words' }".to_owned(), "api.keys[0].key"),
         ("{ name = '', key = 'k' }".to_owned(), "api.keys[0].name"),
-        (
-            "{ name = 'a', key = 'k' }, { name = 'a', key = 'l' }".to_owned(),
-            "api.keys[1].name",
-        ),
-        (
-            "{ name = 'a', key = 'k' }, { name = 'b', key = 'k' }".to_owned(),
-            "api.keys[1]",
-        ),
+        ("{ name = 'a', key = 'k' }, { name = 'a', key = 'l' }".to_owned(), "api.keys[1].name"),
+        ("{ name = 'a', key = 'k' }, { name = 'b', key = 'k' }".to_owned(), "api.keys[1]"),
     ] {
         assert_eq!(wrong(&format!("api.keys = [{keys}]")), [key], "{keys}");
     }
@@ -109,10 +79,7 @@ fn a_topic_rule_that_could_not_hold_is_refused() {
         ("pattern = '*'\nhistory_secs = 60", "history_secs"),
         ("pattern = '*'\nhistory = 1000001", "history"),
     ] {
-        assert_eq!(
-            wrong(&format!("[[topics]]\n{rule}")),
-            [format!("topics[0].{key}")]
-        );
+        assert_eq!(wrong(&format!("[[topics]]\n{rule}")), [format!("topics[0].{key}")]);
     }
     let twice = "[[topics]]\npattern = 'a'\n[[topics]]\npattern = 'a'";
     assert_eq!(wrong(twice), ["topics[1].pattern"]);
@@ -121,8 +88,5 @@ fn a_topic_rule_that_could_not_hold_is_refused() {
 #[test]
 fn chats_have_ids_of_their_own() {
     assert_eq!(wrong("[[chats]]\nid = ''"), ["chats[0].id"]);
-    assert_eq!(
-        wrong("[[chats]]\nid = 'a'\n[[chats]]\nid = 'a'"),
-        ["chats[1].id"]
-    );
+    assert_eq!(wrong("[[chats]]\nid = 'a'\n[[chats]]\nid = 'a'"), ["chats[1].id"]);
 }

@@ -10,10 +10,7 @@ fn load(text: &str, variables: &[(&str, &str)], flags: Vec<Flag>) -> Result<Conf
     let prefix = format!("{}/", directory.path().display());
     Config::load(&Sources {
         file: Some(path),
-        variables: variables
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect(),
+        variables: variables.iter().map(|(name, value)| (name.into(), value.into())).collect(),
         flags,
     })
     .map_err(|error| error.to_string().replace(&prefix, ""))
@@ -28,20 +25,13 @@ fn refused_variable(name: &str, value: &str) -> String {
 }
 
 fn port_flag(port: u16) -> Flag {
-    Flag {
-        name: "--port",
-        key: "server.port",
-        value: Value::Integer(port.into()),
-    }
+    Flag { name: "--port", key: "server.port", value: Value::Integer(port.into()) }
 }
 
 #[test]
 fn flags_go_before_variables_before_the_file_before_defaults() {
     let file = "[server]\nport = 1\nhost = '::1'\nshutdown_secs = 3";
-    let variables = [
-        ("HUBBUB_SERVER__PORT", "2"),
-        ("HUBBUB_SERVER__HOST", "0.0.0.0"),
-    ];
+    let variables = [("HUBBUB_SERVER__PORT", "2"), ("HUBBUB_SERVER__HOST", "0.0.0.0")];
     let config = load(file, &variables, vec![port_flag(3)]).unwrap();
     assert_eq!(config.server.port, 3);
     assert_eq!(config.server.host, "0.0.0.0");
@@ -61,63 +51,30 @@ fn a_variable_is_read_as_the_type_of_its_key() {
         ("UNRELATED", "1"),
     ];
     let config = load("", &variables, vec![]).unwrap();
-    assert_eq!(
-        config.auth.jwt_secret.unwrap().expose(),
-        "12345678901234567890"
-    );
+    assert_eq!(config.auth.jwt_secret.unwrap().expose(), "12345678901234567890");
     assert!(!config.auth.require_exp);
     assert_eq!(config.limits.raw.connections_per_minute, 0);
     assert_eq!(config.server.allowed_origins, ["https://a.example"]);
     assert_eq!(config.api.keys[0].name, "app");
-    assert_eq!(
-        config.presence.audience,
-        super::super::Audience::SharedRooms
-    );
+    assert_eq!(config.presence.audience, super::super::Audience::SharedRooms);
 }
 
 #[test]
 fn an_error_names_file_line_and_key() {
     for (text, line) in [
-        (
-            "[server]\n\nprot = 1",
-            "config.toml:3: server.prot: unknown key (expected one of host, port, workers,",
-        ),
-        (
-            "[servr]",
-            "config.toml:1: servr: unknown key (expected one of server, auth,",
-        ),
-        (
-            "[server]\nport = 'abc'",
-            "config.toml:2: server.port: expected an integer from 0 to 65535, got \"abc\"",
-        ),
-        (
-            "server.port = 65536",
-            "config.toml:1: server.port: expected an integer from 0 to 65535, got 65536",
-        ),
-        (
-            "[server]\nworkers = -1",
-            "config.toml:2: server.workers: expected an integer from 0 up, got -1",
-        ),
-        (
-            "[auth]\nrequire_exp = 'no'",
-            "config.toml:2: auth.require_exp: expected true or false, got \"no\"",
-        ),
-        (
-            "server = 3",
-            "config.toml:1: server: expected a section, got 3",
-        ),
-        (
-            "[auth]\nalgorithm = 'none'",
-            "config.toml:2: auth.algorithm: expected one of HS256, HS384,",
-        ),
+        ("[server]\n\nprot = 1", "config.toml:3: server.prot: unknown key (expected one of host, port, workers,"),
+        ("[servr]", "config.toml:1: servr: unknown key (expected one of server, auth,"),
+        ("[server]\nport = 'abc'", "config.toml:2: server.port: expected an integer from 0 to 65535, got \"abc\""),
+        ("server.port = 65536", "config.toml:1: server.port: expected an integer from 0 to 65535, got 65536"),
+        ("[server]\nworkers = -1", "config.toml:2: server.workers: expected an integer from 0 up, got -1"),
+        ("[auth]\nrequire_exp = 'no'", "config.toml:2: auth.require_exp: expected true or false, got \"no\""),
+        ("server = 3", "config.toml:1: server: expected a section, got 3"),
+        ("[auth]\nalgorithm = 'none'", "config.toml:2: auth.algorithm: expected one of HS256, HS384,"),
         (
             "[server]\ntrusted_proxies = [\n'::1',\n'10.0.0.0/33']",
             "config.toml:4: server.trusted_proxies[1]: expected an address or a CIDR block like 10.0.0.0/8, got \"10.0.0.0/33\"",
         ),
-        (
-            "[[topics]]\nhistory = 3",
-            "config.toml:1: topics[0].pattern: missing",
-        ),
+        ("[[topics]]\nhistory = 3", "config.toml:1: topics[0].pattern: missing"),
         (
             "[[topics]]\npattern = '*'\nsubscribe = 'nobody'",
             "config.toml:3: topics[0].subscribe: expected anyone, authenticated,",
@@ -126,10 +83,7 @@ fn an_error_names_file_line_and_key() {
             "[[topics]]\npattern = '*'\npublish = ['server', 'role:']",
             "config.toml:3: topics[0].publish[1]: expected anyone,",
         ),
-        (
-            "[server]\nport = 1\nport = 2",
-            "config.toml:3:1: duplicate key",
-        ),
+        ("[server]\nport = 1\nport = 2", "config.toml:3:1: duplicate key"),
         ("[server]\nport 1", "config.toml:2:6: "),
     ] {
         let error = refused(text);
@@ -151,11 +105,7 @@ fn an_error_names_the_variable_or_the_flag() {
     assert!(refused_variable("HUBBUB_SERVER_PORT", "1").starts_with("HUBBUB_SERVER_PORT: "));
     assert!(refused_variable("HUBBUB_SERVER", "1").contains("a section, not a key"));
     assert!(refused_variable("HUBBUB_SERVER__ALLOWED_ORIGINS", "*").contains("in TOML syntax"));
-    let host = Flag {
-        name: "--host",
-        key: "server.host",
-        value: Value::String(String::new()),
-    };
+    let host = Flag { name: "--host", key: "server.host", value: Value::String(String::new()) };
     assert_eq!(
         load("server.host = 'a'", &[], vec![host]).unwrap_err(),
         "--host: server.host: expected an address or a host name, got \"\""
@@ -187,19 +137,13 @@ fn no_error_shows_a_secret() {
         let error = refused(text);
         assert!(!error.contains(secret), "{error}");
     }
-    assert!(
-        refused("auth.jwt_secret = 1234567890")
-            .ends_with("expected a string, got a value of type integer")
-    );
+    assert!(refused("auth.jwt_secret = 1234567890").ends_with("expected a string, got a value of type integer"));
     assert!(!refused_variable("HUBBUB_API__KEYS", secret).contains(secret));
 }
 
 #[test]
 fn a_file_that_is_named_must_be_there() {
-    let error = Config::load(&Sources {
-        file: Some("/nowhere/hub.toml".into()),
-        ..Sources::default()
-    });
+    let error = Config::load(&Sources { file: Some("/nowhere/hub.toml".into()), ..Sources::default() });
     assert_eq!(
         error.unwrap_err().to_string(),
         "/nowhere/hub.toml: cannot be read: No such file or directory (os error 2)"
@@ -234,16 +178,8 @@ fn the_outbox_grows_with_the_frame_size_unless_it_was_set() {
 fn a_check_lists_everything_that_is_impossible() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("hub.toml");
-    std::fs::write(
-        &path,
-        "server.shutdown_secs = 0\nserver.max_connections = 0",
-    )
-    .unwrap();
-    let error = Config::load(&Sources {
-        file: Some(path),
-        ..Sources::default()
-    })
-    .unwrap_err();
+    std::fs::write(&path, "server.shutdown_secs = 0\nserver.max_connections = 0").unwrap();
+    let error = Config::load(&Sources { file: Some(path), ..Sources::default() }).unwrap_err();
     assert_eq!(error.lines().len(), 2);
     assert_eq!(error.to_string(), error.lines()[0]);
 }
