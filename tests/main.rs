@@ -28,3 +28,21 @@ mod raw_http;
 
 // The documents' own clients, unmodified.
 mod clients;
+
+// The raw document: `/ws`.
+mod raw;
+
+// One order for all members of a room, and nothing lost.
+mod order;
+
+// A client that stops reading.
+mod slow;
+
+// A thousand connections that do everything wrong.
+mod abuse;
+
+// Signals, and what is still delivered after one.
+mod shutdown;
+
+// The command line and its exit statuses.
+mod command;

@@ -39,14 +39,8 @@ impl Http {
 
     /// Any method on a path (which begins with `/`).
     pub(crate) fn request(&self, method: &str, path: &str) -> Request<'_> {
-        let builder = http::Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base));
-        Request {
-            http: self,
-            builder,
-            body: Vec::new(),
-        }
+        let builder = http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        Request { http: self, builder, body: Vec::new() }
     }
 
     pub(crate) fn get(&self, path: &str) -> Response {
@@ -75,8 +69,7 @@ impl Request<'_> {
     }
 
     pub(crate) fn json(self, body: &Value) -> Self {
-        self.header("Content-Type", "application/json")
-            .body(body.to_string())
+        self.header("Content-Type", "application/json").body(body.to_string())
     }
 
     pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
@@ -84,19 +77,31 @@ impl Request<'_> {
         self
     }
 
+    /// The answer, or none when the hub does not take the connection or gives it up.
+    pub(crate) fn try_send(self) -> Option<Response> {
+        self.answer().1.ok()
+    }
+
     #[track_caller]
     pub(crate) fn send(self) -> Response {
-        let request = self.builder.body(self.body).unwrap();
-        let (method, uri) = (request.method().clone(), request.uri().clone());
-        let mut answer = match self.http.agent.run(request) {
-            Ok(answer) => answer,
-            Err(error) => panic!("{method} {uri}: {error}"),
-        };
-        Response {
-            status: answer.status().as_u16(),
-            headers: answer.headers().clone(),
-            body: answer.body_mut().read_to_string().unwrap(),
+        match self.answer() {
+            (_, Ok(answer)) => answer,
+            (asked, Err(error)) => panic!("{asked}: {error}"),
         }
+    }
+
+    /// What was asked, and what came of it.
+    fn answer(self) -> (String, Result<Response, ureq::Error>) {
+        let request = self.builder.body(self.body).unwrap();
+        let asked = format!("{} {}", request.method(), request.uri());
+        let answer = self.http.agent.run(request).and_then(|mut answer| {
+            Ok(Response {
+                status: answer.status().as_u16(),
+                headers: answer.headers().clone(),
+                body: answer.body_mut().read_to_string()?,
+            })
+        });
+        (asked, answer)
     }
 }
 
@@ -106,10 +111,7 @@ impl Response {
     pub(crate) fn json(&self) -> Value {
         match serde_json::from_str(&self.body) {
             Ok(value) => value,
-            Err(error) => panic!(
-                "{} with a body that is not JSON ({error}): {}",
-                self.status, self.body
-            ),
+            Err(error) => panic!("{} with a body that is not JSON ({error}): {}", self.status, self.body),
         }
     }
 

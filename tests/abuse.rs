@@ -1,0 +1,154 @@
+//! A thousand connections that do everything wrong at once: each gets the end it deserves, and the
+//! hub is afterwards as it was before.
+
+use serde_json::json;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+use crate::support::wire::{Frame, opcode};
+use crate::support::{Client, Hub, Wire, eventually};
+
+const CONNECTIONS: usize = 1_000;
+/// How many are being opened at a time, as the listening queue is finite.
+const OPENING: usize = 100;
+/// Long enough for the slowest end: that of who says nothing at all.
+const ALL_ENDED: Duration = Duration::from_secs(60);
+
+/// What a connection does wrong.
+#[derive(Debug, Clone, Copy)]
+enum Wrong {
+    NoHttp,
+    HalfRequest,
+    Nothing,
+    NoPong,
+    HalfFrame,
+    HugeFrame,
+    BadUtf8,
+    ReservedBits,
+    Vanishes,
+    Nonsense,
+}
+
+const ALL: [Wrong; 10] = [
+    Wrong::NoHttp,
+    Wrong::HalfRequest,
+    Wrong::Nothing,
+    Wrong::NoPong,
+    Wrong::HalfFrame,
+    Wrong::HugeFrame,
+    Wrong::BadUtf8,
+    Wrong::ReservedBits,
+    Wrong::Vanishes,
+    Wrong::Nonsense,
+];
+
+impl Wrong {
+    /// Does it, and sees the end of it.
+    async fn commit(self, mut wire: Wire) {
+        let code = match self {
+            Self::NoHttp => {
+                wire.offer(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 nonsense\r\n\r\n").await;
+                return assert_turned_away(wire, "400").await;
+            }
+            Self::HalfRequest => {
+                wire.offer(b"GET /ws HTTP/1.1\r\nHost: hub").await;
+                return assert_turned_away(wire, "408").await;
+            }
+            Self::Nothing => return assert_turned_away(wire, "408").await,
+            Self::Vanishes => return,
+            Self::NoPong => 4408,
+            Self::HalfFrame => {
+                let mut bytes = Frame::text("x".repeat(200)).encode();
+                bytes.truncate(100);
+                wire.offer(&bytes).await;
+                4408
+            }
+            Self::HugeFrame => {
+                wire.offer(&Frame::text("x".repeat(70_000)).encode()).await;
+                1009
+            }
+            Self::BadUtf8 => {
+                wire.offer(&Frame::text(*b"\xFF\xFE").encode()).await;
+                1007
+            }
+            Self::ReservedBits => {
+                wire.offer(&Frame::text("{}").reserved(7).encode()).await;
+                1002
+            }
+            Self::Nonsense => {
+                wire.offer(&Frame::text("}{").encode()).await;
+                loop {
+                    if wire.message().await["type"] == "Error" {
+                        break;
+                    }
+                }
+                wire.offer(&Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes()).encode()).await;
+                1000
+            }
+        };
+        assert_eq!(wire.close_code().await, Some(code), "{self:?}");
+        wire.gone().await;
+    }
+
+    /// Whether it is done on a connection that was never upgraded.
+    fn before_upgrade(self) -> bool {
+        matches!(self, Self::NoHttp | Self::HalfRequest | Self::Nothing)
+    }
+
+    async fn connect(self, hub: &Hub, n: usize) -> Wire {
+        if self.before_upgrade() {
+            return Wire::silent(hub).await;
+        }
+        let mut wire = Wire::of(hub, &format!("user-{}", n % 50)).await;
+        let subscribe = json!({"type": "Subscribe", "data": {"topics": [format!("t{}", n % 20)]}});
+        wire.send_frame(&Frame::text(subscribe.to_string())).await;
+        wire
+    }
+}
+
+/// That the hub answers with this status or says nothing, and hangs up.
+async fn assert_turned_away(mut wire: Wire, status: &str) {
+    let said = wire.until_hung_up().await;
+    let right = said.is_empty() || said.starts_with(&format!("HTTP/1.1 {status}"));
+    assert!(right, "expected {status} or nothing, got {said:?}");
+}
+
+#[tokio::test]
+async fn a_thousand_who_do_wrong_leave_nothing_behind() {
+    rlimit::increase_nofile_limit(8 * 1024).unwrap();
+    let hub = Hub::with(
+        "[server]\nheartbeat_interval_secs = 1\nclient_timeout_secs = 5\n[limits.raw]\nconnections_per_minute = 0",
+    );
+    // Once around, so that what the hub opens on first use is open.
+    let mut witness = Client::of(&hub, "witness").await;
+    witness.subscribe(&["first"]).await;
+    witness.close().await;
+    eventually(ALL_ENDED, "the witness has left", || hub.connections() == 0).await;
+    let before = hub.open_fds();
+
+    let mut wrongs = JoinSet::new();
+    for opening in 0..CONNECTIONS / OPENING {
+        for n in 0..OPENING {
+            let wrong = ALL[n % ALL.len()];
+            let wire = wrong.connect(&hub, opening * OPENING + n).await;
+            wrongs.spawn(wrong.commit(wire));
+        }
+    }
+    while let Some(ended) = wrongs.join_next().await {
+        ended.unwrap();
+    }
+
+    eventually(ALL_ENDED, "no session is left", || hub.connections() == 0).await;
+    eventually(ALL_ENDED, "no room is left", || rooms(&hub) == 0).await;
+    eventually(ALL_ENDED, "no socket is left", || hub.open_fds() <= before).await;
+    let mut after = Client::of(&hub, "after").await;
+    after.subscribe(&["t1"]).await;
+    assert_eq!(after.broadcast("t1", json!(1)).await["data"]["recipients"], 0);
+}
+
+/// How many rooms the hub knows.
+fn rooms(hub: &Hub) -> u64 {
+    let answer = hub.http().request("GET", "/api/rooms").key().send();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()["total"].as_u64().unwrap()
+}

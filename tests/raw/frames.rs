@@ -1,0 +1,212 @@
+//! Frames: how a message may be cut up, how large it may be, and the close code of everything that
+//! RFC 6455 forbids. After a close code the hub shuts the connection.
+
+use serde_json::json;
+
+use crate::support::wire::{Frame, opcode};
+use crate::support::{Hub, Wire};
+
+const PING: &str = r#"{"type":"Ping","data":{"timestamp":1}}"#;
+/// `server.max_frame_size` by default.
+const LARGEST: usize = 65_536;
+
+/// A welcomed connection of bytes.
+async fn welcomed(hub: &Hub) -> Wire {
+    let mut wire = Wire::of(hub, "alice").await;
+    assert_eq!(wire.message().await["data"]["status"], "connected");
+    wire
+}
+
+/// That the hub answers these frames by closing with this code, and shuts the connection.
+async fn assert_closes(hub: &Hub, what: &str, frames: &[Frame], code: u16) {
+    let mut wire = welcomed(hub).await;
+    for frame in frames {
+        // The hub may have had enough before the last one.
+        wire.offer(&frame.encode()).await;
+    }
+    assert_eq!(wire.close_code().await, Some(code), "{what}");
+    wire.gone().await;
+}
+
+async fn assert_pong(wire: &mut Wire, what: &str) {
+    let pong = wire.message().await;
+    assert_eq!((&pong["type"], &pong["data"]), (&json!("Pong"), &json!({"timestamp": 1})), "{what}");
+}
+
+/// A `Ping` of exactly this many bytes.
+fn ping_of(length: usize) -> Vec<u8> {
+    let mut text = PING.to_owned();
+    text.insert_str(1, &" ".repeat(length - PING.len()));
+    text.into_bytes()
+}
+
+#[tokio::test]
+async fn a_binary_frame_is_the_same_json() {
+    let hub = Hub::start();
+    let mut wire = welcomed(&hub).await;
+    wire.send_frame(&Frame::new(opcode::BINARY, PING)).await;
+    let answer = wire.frame().await.unwrap();
+    assert_eq!(answer.opcode, opcode::TEXT, "answers are text");
+    assert!(String::from_utf8(answer.payload).unwrap().contains(r#""type":"Pong""#));
+}
+
+#[tokio::test]
+async fn a_message_may_come_in_pieces_with_pings_between() {
+    let hub = Hub::start();
+    let mut wire = welcomed(&hub).await;
+    let (first, rest) = PING.split_at(5);
+    let (second, third) = rest.split_at(9);
+    wire.send_frame(&Frame::text(first).unfinished()).await;
+    wire.send_frame(&Frame::new(opcode::CONTINUATION, second).unfinished()).await;
+    wire.send_frame(&Frame::new(opcode::PING, "are you there?")).await;
+    let pong = wire.frame().await.unwrap();
+    assert_eq!((pong.opcode, pong.payload.as_slice()), (opcode::PONG, &b"are you there?"[..]));
+    wire.send_frame(&Frame::new(opcode::CONTINUATION, "").unfinished()).await;
+    wire.send_frame(&Frame::new(opcode::CONTINUATION, third)).await;
+    assert_pong(&mut wire, "four pieces").await;
+}
+
+#[tokio::test]
+async fn bytes_may_come_one_at_a_time() {
+    let hub = Hub::start();
+    let mut wire = welcomed(&hub).await;
+    for byte in Frame::text(PING).encode() {
+        wire.send(&[byte]).await;
+    }
+    assert_pong(&mut wire, "byte by byte").await;
+}
+
+#[tokio::test]
+async fn many_messages_may_come_in_one_piece() {
+    let hub = Hub::start();
+    let mut wire = welcomed(&hub).await;
+    wire.send(&Frame::text(PING).encode().repeat(200)).await;
+    for turn in 0..200 {
+        assert_pong(&mut wire, &format!("{turn} of 200")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_character_may_be_cut_by_the_end_of_a_piece() {
+    let hub = Hub::start();
+    let mut wire = welcomed(&hub).await;
+    let text = r#"{"type":"Ping","id":"☃😀","data":{"timestamp":1}}"#;
+    let last = text.len() - 1;
+    for (at, byte) in text.bytes().enumerate() {
+        let opcode = if at == 0 { opcode::TEXT } else { opcode::CONTINUATION };
+        let frame = Frame::new(opcode, [byte]);
+        wire.send_frame(&if at == last { frame } else { frame.unfinished() }).await;
+    }
+    assert_eq!(wire.message().await["id"], "☃😀");
+}
+
+#[tokio::test]
+async fn the_largest_message_is_accepted_and_one_byte_more_is_too_large() {
+    let hub = Hub::start();
+    let mut wire = welcomed(&hub).await;
+    wire.send_frame(&Frame::text(ping_of(LARGEST))).await;
+    assert_pong(&mut wire, "the largest in one frame").await;
+    let largest = ping_of(LARGEST);
+    let (first, rest) = largest.split_at(40_000);
+    wire.send_frame(&Frame::text(first).unfinished()).await;
+    wire.send_frame(&Frame::new(opcode::CONTINUATION, rest)).await;
+    assert_pong(&mut wire, "the largest in two frames").await;
+
+    assert_closes(&hub, "one frame", &[Frame::text(ping_of(LARGEST + 1))], 1009).await;
+    let larger = ping_of(LARGEST + 1);
+    let (first, rest) = larger.split_at(40_000);
+    let pieces = [Frame::text(first).unfinished(), Frame::new(opcode::CONTINUATION, rest)];
+    assert_closes(&hub, "two frames", &pieces, 1009).await;
+    let binary = Frame::new(opcode::BINARY, ping_of(LARGEST + 1));
+    assert_closes(&hub, "a binary frame", &[binary], 1009).await;
+}
+
+#[tokio::test]
+async fn a_smaller_bound_may_be_configured() {
+    let hub = Hub::with("[server]\nmax_frame_size = 1024");
+    let mut wire = welcomed(&hub).await;
+    wire.send_frame(&Frame::text(ping_of(1024))).await;
+    assert_pong(&mut wire, "1,024 bytes").await;
+    assert_closes(&hub, "1,025 bytes", &[Frame::text(ping_of(1025))], 1009).await;
+}
+
+#[tokio::test]
+async fn a_frame_that_only_says_it_is_huge_is_refused_before_it_comes() {
+    let hub = Hub::start();
+    for length in [1 << 17, 1 << 40, u64::MAX >> 1] {
+        let mut wire = welcomed(&hub).await;
+        let mut head = vec![0x81, 0xFF];
+        head.extend(u64::to_be_bytes(length));
+        head.extend([0; 4]);
+        wire.send(&head).await;
+        assert_eq!(wire.close_code().await, Some(1009), "{length} bytes");
+        wire.gone().await;
+    }
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf8_closes_with_1007() {
+    let hub = Hub::start();
+    for bytes in [&b"\xFF"[..], b"\"\xC3\x28\"", b"\xED\xA0\x80", b"{\"type\":\"\xF0\x9F\x98\"}"] {
+        assert_closes(&hub, &format!("{bytes:?}"), &[Frame::text(bytes)], 1007).await;
+    }
+    let unfinished = [Frame::text(*b"\"\xE2\x98").unfinished(), Frame::new(opcode::CONTINUATION, *b"\"")];
+    assert_closes(&hub, "a character without its end", &unfinished, 1007).await;
+    assert_closes(&hub, "binary", &[Frame::new(opcode::BINARY, *b"\xFF")], 1007).await;
+}
+
+#[tokio::test]
+async fn what_the_protocol_forbids_closes_with_1002() {
+    let hub = Hub::start();
+    let more = |text: &str| Frame::new(opcode::CONTINUATION, text);
+    let close = |payload: &[u8]| Frame::new(opcode::CLOSE, payload);
+    let forbidden: [(&str, Vec<Frame>); 15] = [
+        ("a reserved bit, 1", vec![Frame::text(PING).reserved(4)]),
+        ("a reserved bit, 2", vec![Frame::text(PING).reserved(2)]),
+        ("a reserved bit, 3", vec![Frame::text(PING).reserved(1)]),
+        ("a reserved bit on a ping", vec![Frame::new(opcode::PING, "").reserved(4)]),
+        ("no mask", vec![Frame::text(PING).unmasked()]),
+        ("no mask on a ping", vec![Frame::new(opcode::PING, "").unmasked()]),
+        ("an unknown opcode", vec![Frame::new(3, PING)]),
+        ("an unknown control opcode", vec![Frame::new(0xB, "")]),
+        ("a continuation of nothing", vec![more(PING)]),
+        ("a message within a message", vec![Frame::text("{").unfinished(), Frame::text(PING)]),
+        ("a ping in pieces", vec![Frame::new(opcode::PING, "").unfinished()]),
+        ("a ping of 126 bytes", vec![Frame::new(opcode::PING, [0; 126])]),
+        ("a close frame of one byte", vec![close(&[3])]),
+        ("a close code that is never sent", vec![close(&1005_u16.to_be_bytes())]),
+        ("a close code of nobody", vec![close(&999_u16.to_be_bytes())]),
+    ];
+    for (what, frames) in forbidden {
+        assert_closes(&hub, what, &frames, 1002).await;
+    }
+}
+
+#[tokio::test]
+async fn a_close_is_answered_with_its_own_code() {
+    let hub = Hub::start();
+    for code in [1000_u16, 1001, 3000, 4999] {
+        let mut payload = code.to_be_bytes().to_vec();
+        payload.extend(b"so long");
+        assert_closes(&hub, "a close", &[Frame::new(opcode::CLOSE, payload)], code).await;
+    }
+    let mut wire = welcomed(&hub).await;
+    wire.send_frame(&Frame::new(opcode::CLOSE, "")).await;
+    let answer = wire.frame().await.unwrap();
+    assert_eq!(answer.opcode, opcode::CLOSE);
+    assert!(matches!(answer.close_code(), None | Some(1000)), "{answer:?}");
+    wire.gone().await;
+}
+
+#[tokio::test]
+async fn what_comes_before_a_mistake_still_counts() {
+    let hub = Hub::start();
+    let mut wire = welcomed(&hub).await;
+    let mut bytes = Frame::text(PING).encode();
+    bytes.extend(Frame::text(PING).reserved(4).encode());
+    bytes.extend(Frame::text(PING).encode());
+    wire.send(&bytes).await;
+    assert_pong(&mut wire, "before").await;
+    let close = wire.frame().await.unwrap();
+    assert_eq!(close.close_code(), Some(1002), "nothing after the mistake: {close:?}");
+}

@@ -1,0 +1,20 @@
+//! The raw WebSocket on `/ws`, sentence by sentence.
+
+// Which token counts, and who is let in.
+mod connect;
+// What expires, and what a fresh token changes.
+mod expiry;
+// Frames, right and wrong, and the close codes of the wrong ones.
+mod frames;
+// The hub's pings, and who is cut for silence.
+mod heartbeat;
+// Numbered topics, and catching up on them.
+mod history;
+// Who is whom: ids, names, direct messages.
+mod identity;
+// Messages a minute.
+mod limits;
+// Every message that a client may send, and what is wrong with the others.
+mod messages;
+// Who may subscribe and publish where.
+mod topics;

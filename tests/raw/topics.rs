@@ -1,0 +1,182 @@
+//! Topic rules: the first pattern that fits says who may subscribe and who may publish.
+
+use serde_json::{Value, json};
+
+use crate::support::token::token_with;
+use crate::support::{Client, Hub};
+
+const RULES: &str = r#"
+[[topics]]
+pattern = "news.*"
+subscribe = "anyone"
+publish = "role:editor"
+
+[[topics]]
+pattern = "paid.*"
+subscribe = "permission:paid"
+publish = "members"
+
+[[topics]]
+pattern = "sys.*"
+subscribe = "authenticated"
+publish = "server"
+
+[[topics]]
+pattern = "staff"
+subscribe = ["role:admin", "permission:staff"]
+publish = ["role:admin", "permission:staff"]
+
+[[topics]]
+pattern = "a.*.z"
+subscribe = "role:nobody"
+publish = "role:nobody"
+
+[[topics]]
+pattern = "*"
+subscribe = "authenticated"
+publish = "authenticated"
+"#;
+
+async fn holder(hub: &Hub, claims: Value) -> Client {
+    Client::connect(hub, &token_with(claims)).await
+}
+
+/// What came of asking for topics: those granted, and the code for each of those denied.
+async fn ask_for(client: &mut Client, topics: &[&str]) -> (Value, Vec<(String, String)>) {
+    let ask = json!({"type": "Subscribe", "data": {"topics": topics}});
+    let mut status = client.ask(ask, "Status").await;
+    assert_eq!(status["data"]["status"], "subscribed", "{status}");
+    let details = status["data"]["details"].take();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let denied = details["denied"].as_array().unwrap();
+    let denied = denied.iter().map(|one| (text(&one["topic"]), text(&one["code"]))).collect();
+    (details["topics"].clone(), denied)
+}
+
+fn forbidden(topics: &[&str]) -> Vec<(String, String)> {
+    topics.iter().map(|topic| ((*topic).to_owned(), "FORBIDDEN".to_owned())).collect()
+}
+
+async fn may_publish(client: &mut Client, topic: &str) -> bool {
+    client.send(json!({"type": "Broadcast", "data": {"topic": topic, "payload": 1}})).await;
+    let answer = client.next().await;
+    let refused = answer["type"] == "Error";
+    assert!(refused || answer["type"] == "Ack", "{answer}");
+    assert!(!refused || answer["data"]["code"] == "FORBIDDEN", "{answer}");
+    !refused
+}
+
+#[tokio::test]
+async fn a_role_may_publish_where_others_only_read() {
+    let hub = Hub::with(RULES);
+    let mut reader = Client::of(&hub, "reader").await;
+    reader.subscribe(&["news.today"]).await;
+    assert!(!may_publish(&mut reader, "news.today").await);
+    let mut editor = holder(&hub, json!({"sub": "e", "role": "editor"})).await;
+    assert!(may_publish(&mut editor, "news.today").await);
+    reader.expect("Broadcast").await;
+    reader.expect_silence().await;
+}
+
+#[tokio::test]
+async fn a_permission_opens_a_topic_to_whose_members_alone_one_may_speak() {
+    let hub = Hub::with(RULES);
+    let mut guest = Client::of(&hub, "guest").await;
+    let (topics, denied) = ask_for(&mut guest, &["paid.a", "free"]).await;
+    assert_eq!((topics, denied), (json!(["free"]), forbidden(&["paid.a"])));
+    assert!(!may_publish(&mut guest, "paid.a").await);
+
+    let mut payer = holder(&hub, json!({"sub": "p", "permissions": ["paid"]})).await;
+    assert!(!may_publish(&mut payer, "paid.a").await, "is no member yet");
+    payer.subscribe(&["paid.a"]).await;
+    assert!(may_publish(&mut payer, "paid.a").await);
+    assert!(!may_publish(&mut payer, "paid.b").await, "is a member of another topic");
+}
+
+#[tokio::test]
+async fn no_client_may_publish_what_the_server_alone_publishes() {
+    let hub = Hub::with(RULES);
+    let mut admin = holder(&hub, json!({"sub": "a", "role": "admin"})).await;
+    admin.subscribe(&["sys.load"]).await;
+    assert!(!may_publish(&mut admin, "sys.load").await);
+
+    let room = json!({"room": "sys.load", "event": "load", "data": {"cpu": 1}});
+    let answer = hub.http().request("POST", "/api/room").key().json(&room).send();
+    assert_eq!((answer.status, &answer.json()["recipients"]), (200, &json!(1)), "{answer:?}");
+    let event = crate::support::client::without_time(admin.expect("load").await);
+    assert_eq!(event, json!({"type": "load", "topic": "sys.load", "data": {"cpu": 1}}));
+}
+
+#[tokio::test]
+async fn any_of_a_list_of_rights_will_do() {
+    let hub = Hub::with(RULES);
+    let mut nobody = holder(&hub, json!({"sub": "n", "role": "staff", "permissions": ["admin"]})).await;
+    assert_eq!(ask_for(&mut nobody, &["staff"]).await.1, forbidden(&["staff"]));
+    for rights in [json!({"sub": "x", "roles": ["user", "admin"]}), json!({"sub": "y", "permissions": ["staff"]})] {
+        let mut one = holder(&hub, rights).await;
+        one.subscribe(&["staff"]).await;
+        assert!(may_publish(&mut one, "staff").await);
+    }
+}
+
+#[tokio::test]
+async fn a_star_stands_for_any_run_of_characters_and_the_first_rule_counts() {
+    let hub = Hub::with(RULES);
+    let mut client = Client::of(&hub, "client").await;
+    let asked = ["a..z", "a.b.z", "a.b.c.z", "a.z", "a.b.zz", "ba.b.z", "staffx", "newsx"];
+    let (topics, denied) = ask_for(&mut client, &asked).await;
+    assert_eq!(topics, json!(["a.z", "a.b.zz", "ba.b.z", "staffx", "newsx"]));
+    assert_eq!(denied, forbidden(&["a..z", "a.b.z", "a.b.c.z"]));
+}
+
+#[tokio::test]
+async fn without_a_rule_of_ones_own_every_topic_is_open_to_the_authenticated() {
+    let hub = Hub::start();
+    let mut client = Client::of(&hub, "client").await;
+    client.subscribe(&["a", "b.c", "ü ☃ with spaces", &"x".repeat(200)]).await;
+    assert!(may_publish(&mut client, "anything").await);
+}
+
+#[tokio::test]
+async fn a_topic_that_may_not_be_is_denied_and_the_others_are_subscribed() {
+    let hub = Hub::start();
+    let mut client = Client::of(&hub, "client").await;
+    let long = "x".repeat(201);
+    let asked = ["one", "", &long, "bell\u{7}", "line\nbreak", "user:somebody", "$all", "chat:secret", "two"];
+    let (topics, denied) = ask_for(&mut client, &asked).await;
+    assert_eq!(topics, json!(["one", "two"]));
+    let named: Vec<_> = denied.iter().map(|(topic, _)| topic.as_str()).collect();
+    assert_eq!(named, asked[1..8]);
+    for (topic, code) in &denied[..4] {
+        assert_eq!(code, "INVALID_REQUEST", "{topic:?}");
+    }
+    for (topic, code) in &denied[4..] {
+        assert!(code == "FORBIDDEN" || code == "NOT_FOUND", "{topic:?}: {code}");
+    }
+    let mut other = Client::of(&hub, "other").await;
+    assert_eq!(other.broadcast("two", json!(1)).await["data"]["recipients"], 1);
+    for topic in ["user:client", "$all"] {
+        assert!(!may_publish(&mut other, topic).await, "{topic}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_may_narrow_what_its_holder_may_do() {
+    let hub = Hub::with(RULES);
+    let topics = json!({"subscribe": ["news.*", "paid.*"], "publish": ["chat.*"]});
+    let mut narrow = holder(&hub, json!({"sub": "n", "role": "editor", "topics": topics})).await;
+    let (granted, denied) = ask_for(&mut narrow, &["news.a", "chat.a", "paid.a", "other"]).await;
+    // It narrows only: what the rules deny stays denied.
+    assert_eq!((granted, denied), (json!(["news.a"]), forbidden(&["chat.a", "paid.a", "other"])));
+    assert!(may_publish(&mut narrow, "chat.a").await);
+    assert!(!may_publish(&mut narrow, "news.a").await, "an editor, but with a narrow token");
+
+    let silent = json!({"sub": "s", "topics": {"subscribe": ["*"], "publish": []}});
+    let mut silent = holder(&hub, silent).await;
+    silent.subscribe(&["chat.a"]).await;
+    assert!(!may_publish(&mut silent, "chat.a").await);
+
+    let half = json!({"sub": "h", "topics": {"subscribe": ["x"]}});
+    let mut half = holder(&hub, half).await;
+    assert!(may_publish(&mut half, "chat.a").await, "the half that is not named is not narrowed");
+}

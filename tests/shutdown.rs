@@ -1,0 +1,99 @@
+//! A hub that is told to end keeps its promises first.
+
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::time::Duration;
+
+use crate::support::{Client, DEADLINE, Hub, Wire, eventually};
+
+/// Publishes without pause until the hub goes away; the ids of all that was acknowledged, and the
+/// close code.
+async fn publish(mut client: Client) -> (Vec<Value>, Option<u16>) {
+    let mut acknowledged = Vec::new();
+    loop {
+        let data = json!({"topic": "room", "payload": acknowledged.len()});
+        if !client.try_send(json!({"type": "Broadcast", "data": data})).await {
+            break;
+        }
+        match client.try_next().await {
+            Ok(answer) if answer["type"] == "Ack" => {
+                acknowledged.push(answer["data"]["message_id"].clone());
+            }
+            // Refused because the hub is going away: that is no promise.
+            Ok(answer) => assert_eq!(answer["data"]["code"], "SHUTTING_DOWN", "{answer}"),
+            Err(code) => return (acknowledged, code),
+        }
+    }
+    let (_, code) = client.until_closed().await;
+    (acknowledged, code)
+}
+
+/// Reads to the end: the ids in order, and the close code.
+async fn listen(mut client: Client) -> (Vec<Value>, Option<u16>) {
+    let (messages, code) = client.until_closed().await;
+    let heard = messages.into_iter().filter(|message| message["type"] == "Broadcast");
+    (heard.map(|mut message| message["data"]["message_id"].take()).collect(), code)
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_delivered_before_the_end() {
+    let mut hub = Hub::with("[server]\nshutdown_secs = 10\n[limits.raw]\nmessages_per_minute = 0");
+    let mut members = Vec::new();
+    for n in 0..10 {
+        let mut member = Client::of(&hub, &format!("member-{n}")).await;
+        member.subscribe(&["room"]).await;
+        members.push(tokio::spawn(listen(member)));
+    }
+    let mut publishers = Vec::new();
+    for n in 0..4 {
+        let client = Client::of(&hub, &format!("publisher-{n}")).await;
+        publishers.push(tokio::spawn(publish(client)));
+    }
+    eventually(DEADLINE, "there is some load", || hub.counters()["messages_sent"].as_u64().unwrap() > 2_000).await;
+
+    hub.signal("TERM");
+    eventually(DEADLINE, "/health/ready fails", || {
+        // Refused connections are as good an answer.
+        hub.http().request("GET", "/health/ready").try_send().is_none_or(|answer| answer.status != 200)
+    })
+    .await;
+    let mut acknowledged = HashSet::new();
+    for publisher in publishers {
+        let (ids, code) = publisher.await.unwrap();
+        assert_eq!(code, Some(1001), "a publisher");
+        acknowledged.extend(ids.iter().map(ToString::to_string));
+    }
+    assert!(acknowledged.len() > 100, "{} are no load", acknowledged.len());
+    let mut first: Option<Vec<Value>> = None;
+    for member in members {
+        let (heard, code) = member.await.unwrap();
+        assert_eq!(code, Some(1001), "a member");
+        let got: HashSet<_> = heard.iter().map(ToString::to_string).collect();
+        assert_eq!(got.len(), heard.len(), "something came twice");
+        let missed = acknowledged.difference(&got).count();
+        assert_eq!(missed, 0, "of {} that were acknowledged", acknowledged.len());
+        let order = first.get_or_insert_with(|| heard.clone());
+        let shorter = order.len().min(heard.len());
+        assert_eq!(order[..shorter], heard[..shorter], "two members heard different orders");
+    }
+    assert_eq!(hub.exit_status(Duration::from_secs(10)), Some(0), "{}", hub.said());
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_delays_the_end_no_longer_than_configured() {
+    let mut hub = Hub::with("[server]\nshutdown_secs = 2");
+    let mut idle = Wire::of(&hub, "idle").await;
+    assert_eq!(idle.message().await["type"], "Status");
+    hub.signal("TERM");
+    assert_eq!(hub.exit_status(Duration::from_secs(6)), Some(0), "{}", hub.said());
+    assert_eq!(idle.close_code().await, Some(1001));
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_it_as_well() {
+    let mut hub = Hub::start();
+    let mut client = Client::of(&hub, "alice").await;
+    hub.signal("INT");
+    assert_eq!(client.close_code().await, Some(1001));
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
+}

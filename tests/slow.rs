@@ -1,0 +1,101 @@
+//! A client that stops reading harms itself alone.
+
+use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+
+use crate::support::token::token;
+use crate::support::{Client, DEADLINE, Hub, eventually, wait_until};
+
+/// Each message's payload, in bytes, and how many there are: far more than any bound holds.
+const PAYLOAD: usize = 40_000;
+const MESSAGES: usize = 1_600;
+/// How much the hub's memory may grow while one client holds 64 MB back, in KiB.
+const GROWTH_KIB: u64 = 16 * 1024;
+
+/// A socket that takes little before it is full.
+fn narrow(hub: &Hub) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&hub.address().into()).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    TcpStream::from_std(socket.into()).unwrap()
+}
+
+/// Whether the hub's end of the connection to `client` still takes and gives data.
+fn open(hub: &Hub, client: SocketAddr) -> bool {
+    const ESTABLISHED: &str = "01";
+    let hex = |address: SocketAddr| {
+        let SocketAddr::V4(address) = address else { panic!("{address} is not IPv4") };
+        format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port())
+    };
+    let (local, remote) = (hex(hub.address()), hex(client));
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    table.lines().any(|line| {
+        let columns: Vec<_> = line.split_whitespace().collect();
+        columns.get(1) == Some(&local.as_str())
+            && columns.get(2) == Some(&remote.as_str())
+            && columns.get(3) == Some(&ESTABLISHED)
+    })
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_is_cut_and_costs_the_others_nothing() {
+    let hub = Hub::with("[limits.raw]\nmessages_per_minute = 0");
+    let stream = narrow(&hub);
+    let address = stream.local_addr().unwrap();
+    let mut slow = Client::over(stream, &hub, &token("slow")).await;
+    slow.subscribe(&["room"]).await;
+    let mut member = Client::of(&hub, "member").await;
+    member.subscribe(&["room"]).await;
+    let mut sender = Client::of(&hub, "sender").await;
+    // Once around, so that what every connection needs is there.
+    sender.broadcast("room", json!("x".repeat(PAYLOAD))).await;
+    assert_eq!(member.expect("Broadcast").await["data"]["payload"].as_str().unwrap().len(), PAYLOAD);
+    let before = hub.rss_kib();
+    assert!(open(&hub, address), "the slow client is connected");
+
+    let (mut most, mut full, mut shut) = (before, None, None);
+    for n in 0..MESSAGES {
+        let payload = json!({"n": n, "text": "x".repeat(PAYLOAD)});
+        sender.broadcast("room", payload).await;
+        let heard = member.expect("Broadcast").await;
+        assert_eq!(heard["data"]["payload"]["n"], n, "the other member misses nothing");
+        if n % 16 == 0 || full.is_some() && shut.is_none() {
+            most = most.max(hub.rss_kib());
+            if full.is_none() && hub.metric("hubbub_slow_consumers_total") >= 1.0 {
+                full = Some(Instant::now());
+            }
+            if full.is_some() && shut.is_none() && !open(&hub, address) {
+                shut = Some(Instant::now());
+            }
+        }
+    }
+    let full = full.expect("the slow client was counted");
+    if shut.is_none() {
+        wait_until(DEADLINE, "the slow client's socket is shut", || !open(&hub, address));
+        shut = Some(Instant::now());
+    }
+    let took = shut.unwrap() - full;
+    assert!(took < Duration::from_secs(1), "its socket was shut {took:?} after it was full");
+    assert_eq!(hub.metric("hubbub_slow_consumers_total"), 1.0);
+    assert!(
+        most < before + GROWTH_KIB,
+        "the hub grew from {before} to {most} KiB while {} MB were held back",
+        PAYLOAD * MESSAGES / 1_000_000
+    );
+    eventually(DEADLINE, "the slow client is gone", || hub.connections() == 2).await;
+    assert_eq!(sender.broadcast("room", json!(1)).await["data"]["recipients"], 1);
+
+    let (heard, code) = slow.until_closed().await;
+    assert_eq!(code, Some(1008), "after {} messages", heard.len());
+    let numbers: Vec<_> = heard.iter().filter_map(number).collect();
+    let counted: Vec<_> = (0..numbers.len() as u64).collect();
+    assert_eq!(numbers, counted, "what it got before is whole and in order");
+}
+
+fn number(message: &Value) -> Option<u64> {
+    message["data"]["payload"]["n"].as_u64()
+}
