@@ -15,41 +15,26 @@ use crate::support::tools::{Browser, Program, node_modules, python};
 use crate::support::{Client, DEADLINE, Hub};
 
 fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/clients/raw")
-        .join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients/raw").join(name)
 }
 
 #[test]
 fn the_clients_are_those_of_the_document() {
     let printed = [
-        (
-            "node.js",
-            "f999881a5dad29d2a1248d734d74da855a26f870e6ce4bcdbe08f80e376a73df",
-        ),
-        (
-            "browser.js",
-            "3797da489e62d898033c7fd11ccb60b620a85d2ee8eac51907826205863db8c3",
-        ),
-        (
-            "python.py",
-            "571136371ab2d1b3183687a11931b2969b30f44437220b1dac33177b0511be8b",
-        ),
+        ("node.js", "f999881a5dad29d2a1248d734d74da855a26f870e6ce4bcdbe08f80e376a73df"),
+        ("browser.js", "3797da489e62d898033c7fd11ccb60b620a85d2ee8eac51907826205863db8c3"),
+        ("python.py", "571136371ab2d1b3183687a11931b2969b30f44437220b1dac33177b0511be8b"),
     ];
     for (name, digest) in printed {
         let digest_now = hex::encode(Sha256::digest(fs::read(fixture(name)).unwrap()));
-        assert_eq!(
-            digest_now, digest,
-            "{name} is to stay as the document prints it"
-        );
+        assert_eq!(digest_now, digest, "{name} is to stay as the document prints it");
     }
 }
 
 #[tokio::test]
 async fn the_node_client_talks_both_ways() {
     let mut node = Command::new("node");
-    node.env("NODE_PATH", node_modules(&fixture("")))
-        .arg(fixture("drive_node.js"));
+    node.env("NODE_PATH", node_modules(&fixture(""))).arg(fixture("drive_node.js"));
     let hub = Hub::start();
     let peer = peer(&hub).await;
     let driver = Program::start(node.args([&hub.ws("/ws"), &token("alice"), "bob"]));
@@ -63,9 +48,7 @@ async fn the_node_client_talks_both_ways() {
 #[tokio::test]
 async fn the_python_client_talks_both_ways() {
     let mut python = Command::new(python(&fixture("requirements.txt")));
-    python
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .arg(fixture("drive_python.py"));
+    python.env("PYTHONDONTWRITEBYTECODE", "1").arg(fixture("drive_python.py"));
     let hub = Hub::start();
     let peer = peer(&hub).await;
     let driver = Program::start(python.args([&hub.ws("/ws"), &token("alice"), "bob"]));
@@ -79,10 +62,7 @@ async fn the_python_client_talks_both_ways() {
 async fn the_browser_client_talks_both_ways_from_an_origin_that_is_listed() {
     let browser = Browser::ready();
     let page = Page::bind();
-    let hub = Hub::with(&format!(
-        "[server]\nallowed_origins = [{:?}]",
-        page.origin()
-    ));
+    let hub = Hub::with(&format!("[server]\nallowed_origins = [{:?}]", page.origin()));
     let peer = peer(&hub).await;
     let mut page = page.serve(browser_client(&hub));
     let browser = browser.show(&page.origin());
@@ -99,10 +79,7 @@ async fn the_browser_client_is_refused_from_an_origin_that_is_not_listed() {
     let mut page = page.serve(browser_client(&hub));
     let browser = browser.show(&page.origin());
     let closed = 3;
-    assert_eq!(
-        page.report(&browser),
-        json!({"failed": "event error", "reached": closed})
-    );
+    assert_eq!(page.report(&browser), json!({"failed": "event error", "reached": closed}));
     assert_eq!(hub.counters()["total_connections"], 0);
 }
 
@@ -116,18 +93,8 @@ fn browser_client(hub: &Hub) -> Vec<Served> {
         <script src="/drive.js"></script>
         <script src="/drive_browser.js"></script>"#
     );
-    let script = |name: &str| {
-        Served::script(
-            &format!("/{name}"),
-            fs::read_to_string(fixture(name)).unwrap(),
-        )
-    };
-    vec![
-        Served::html("/", html),
-        script("browser.js"),
-        script("drive.js"),
-        script("drive_browser.js"),
-    ]
+    let script = |name: &str| Served::script(&format!("/{name}"), fs::read_to_string(fixture(name)).unwrap());
+    vec![Served::html("/", html), script("browser.js"), script("drive.js"), script("drive_browser.js")]
 }
 
 /// The user that the document's client talks with.
@@ -152,14 +119,10 @@ async fn converse(mut peer: Client) {
     let data = json!({"from_user": "alice", "payload": "just for you", "message_id": null});
     assert_eq!(heard, json!({"type": "DirectMessage", "data": data}));
 
-    let ack = peer
-        .broadcast("chat.general", json!({"back": ["to", "you"]}))
-        .await;
+    let ack = peer.broadcast("chat.general", json!({"back": ["to", "you"]})).await;
     assert_eq!(ack["data"]["recipients"], 1, "{ack}");
     let direct = json!({"target_user": "alice", "payload": {"dm": true}});
-    let ack = peer
-        .ask(json!({"type": "DirectMessage", "data": direct}), "Ack")
-        .await;
+    let ack = peer.ask(json!({"type": "DirectMessage", "data": direct}), "Ack").await;
     assert_eq!(ack["data"]["recipients"], 1, "{ack}");
 }
 
@@ -168,21 +131,10 @@ async fn converse(mut peer: Client) {
 fn assert_heard(heard: &Value) {
     let details = &heard["welcome"]["details"];
     assert_eq!(details["protocol_version"], "1.0", "{heard}");
-    assert_eq!(
-        details["user"],
-        json!({"id": "alice", "name": "alice", "roles": []}),
-        "{heard}"
-    );
-    assert!(
-        details["connection_id"].is_string() && details["server_time"].is_u64(),
-        "{heard}"
-    );
+    assert_eq!(details["user"], json!({"id": "alice", "name": "alice", "roles": []}), "{heard}");
+    assert!(details["connection_id"].is_string() && details["server_time"].is_u64(), "{heard}");
     let subscribed = &heard["subscribed"]["details"];
-    assert_eq!(
-        subscribed["topics"],
-        json!(["chat.general", "updates"]),
-        "{heard}"
-    );
+    assert_eq!(subscribed["topics"], json!(["chat.general", "updates"]), "{heard}");
     assert_eq!(subscribed["denied"], json!([]), "{heard}");
     for ack in ["broadcastAck", "directAck"] {
         assert_eq!(heard[ack]["recipients"], 1, "{heard}");
@@ -190,11 +142,7 @@ fn assert_heard(heard: &Value) {
     }
     let broadcast = &heard["broadcast"];
     assert_eq!(broadcast["topic"], "chat.general", "{heard}");
-    assert_eq!(
-        broadcast["payload"],
-        json!({"back": ["to", "you"]}),
-        "{heard}"
-    );
+    assert_eq!(broadcast["payload"], json!({"back": ["to", "you"]}), "{heard}");
     assert_eq!(broadcast["from_user"], "bob", "{heard}");
     assert!(broadcast["message_id"].is_string(), "{heard}");
     assert_eq!(heard["direct"]["payload"], json!({"dm": true}), "{heard}");

@@ -53,10 +53,7 @@ impl Client {
         Self::shake_hands(stream, request).await
     }
 
-    async fn shake_hands(
-        stream: TcpStream,
-        request: tungstenite::handshake::client::Request,
-    ) -> Self {
+    async fn shake_hands(stream: TcpStream, request: tungstenite::handshake::client::Request) -> Self {
         stream.set_nodelay(true).unwrap();
         let shaken = within(DEADLINE, "the handshake", client_async(request, stream)).await;
         let (socket, _) = match shaken {
@@ -67,16 +64,9 @@ impl Client {
             }
             Err(error) => panic!("the handshake failed: {error}"),
         };
-        let mut client = Self {
-            socket,
-            welcome: Value::Null,
-        };
+        let mut client = Self { socket, welcome: Value::Null };
         client.welcome = client.expect("Status").await;
-        assert_eq!(
-            client.welcome["data"]["status"], "connected",
-            "{}",
-            client.welcome
-        );
+        assert_eq!(client.welcome["data"]["status"], "connected", "{}", client.welcome);
         client
     }
 
@@ -89,9 +79,7 @@ impl Client {
     }
 
     pub(crate) async fn frame(&mut self, frame: Message) {
-        within(DEADLINE, "sending", self.socket.send(frame))
-            .await
-            .unwrap();
+        within(DEADLINE, "sending", self.socket.send(frame)).await.unwrap();
     }
 
     /// Sends into the socket's buffer, without waiting for it to be written.
@@ -101,9 +89,7 @@ impl Client {
     }
 
     pub(crate) async fn flush(&mut self) {
-        within(DEADLINE, "flushing", self.socket.flush())
-            .await
-            .unwrap();
+        within(DEADLINE, "flushing", self.socket.flush()).await.unwrap();
     }
 
     /// As [`Client::next`], for one who is first to be started.
@@ -158,10 +144,7 @@ impl Client {
     /// The next message, which has to be of this type.
     pub(crate) async fn expect(&mut self, kind: &str) -> Value {
         let message = self.next().await;
-        assert_eq!(
-            message["type"], kind,
-            "waited for {kind}, but there came {message}"
-        );
+        assert_eq!(message["type"], kind, "waited for {kind}, but there came {message}");
         message
     }
 
@@ -176,11 +159,7 @@ impl Client {
         let subscribe = json!({"type": "Subscribe", "data": {"topics": topics}});
         let status = self.ask(subscribe, "Status").await;
         assert_eq!(status["data"]["status"], "subscribed", "{status}");
-        assert_eq!(
-            status["data"]["details"]["topics"],
-            json!(topics),
-            "{status}"
-        );
+        assert_eq!(status["data"]["details"]["topics"], json!(topics), "{status}");
         status
     }
 
@@ -193,13 +172,9 @@ impl Client {
     /// That nothing is on its way to this client: what it is told next is the answer to a `Ping`
     /// sent now.
     pub(crate) async fn expect_silence(&mut self) {
-        self.send(json!({"type": "Ping", "data": {"timestamp": 0}, "id": "silence"}))
-            .await;
+        self.send(json!({"type": "Ping", "data": {"timestamp": 0}, "id": "silence"})).await;
         let next = self.next().await;
-        assert_eq!(
-            next["id"], "silence",
-            "expected nothing, but there came {next}"
-        );
+        assert_eq!(next["id"], "silence", "expected nothing, but there came {next}");
     }
 
     /// Reads on to the end: what still came, and the close code.
@@ -237,9 +212,6 @@ fn is_presence(message: &Value) -> bool {
 pub(crate) fn without_time(mut message: Value) -> Value {
     let stamp = message.as_object_mut().unwrap().remove("timestamp");
     let stamp = stamp.unwrap_or_else(|| panic!("no timestamp in {message}"));
-    assert!(
-        stamp.as_u64().is_some_and(|ms| ms > 1_600_000_000_000),
-        "timestamp is {stamp}"
-    );
+    assert!(stamp.as_u64().is_some_and(|ms| ms > 1_600_000_000_000), "timestamp is {stamp}");
     message
 }

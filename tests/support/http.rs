@@ -39,14 +39,8 @@ impl Http {
 
     /// Any method on a path (which begins with `/`).
     pub(crate) fn request(&self, method: &str, path: &str) -> Request<'_> {
-        let builder = http::Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base));
-        Request {
-            http: self,
-            builder,
-            body: Vec::new(),
-        }
+        let builder = http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        Request { http: self, builder, body: Vec::new() }
     }
 
     pub(crate) fn get(&self, path: &str) -> Response {
@@ -75,8 +69,7 @@ impl Request<'_> {
     }
 
     pub(crate) fn json(self, body: &Value) -> Self {
-        self.header("Content-Type", "application/json")
-            .body(body.to_string())
+        self.header("Content-Type", "application/json").body(body.to_string())
     }
 
     pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
@@ -106,10 +99,7 @@ impl Response {
     pub(crate) fn json(&self) -> Value {
         match serde_json::from_str(&self.body) {
             Ok(value) => value,
-            Err(error) => panic!(
-                "{} with a body that is not JSON ({error}): {}",
-                self.status, self.body
-            ),
+            Err(error) => panic!("{} with a body that is not JSON ({error}): {}", self.status, self.body),
         }
     }
 

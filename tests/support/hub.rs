@@ -59,25 +59,13 @@ impl Hub {
             .unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let (tell, told) = mpsc::sync_channel(1);
-        listen(
-            child.stdout.take().unwrap(),
-            Arc::clone(&said),
-            tell.clone(),
-        );
+        listen(child.stdout.take().unwrap(), Arc::clone(&said), tell.clone());
         listen(child.stderr.take().unwrap(), Arc::clone(&said), tell);
         let Some(address) = serving(&told) else {
             let status = stop(&mut child);
-            panic!(
-                "the hub did not start ({status}); it said:\n{}",
-                said.lock().unwrap()
-            );
+            panic!("the hub did not start ({status}); it said:\n{}", said.lock().unwrap());
         };
-        let hub = Self {
-            child,
-            address,
-            said,
-            dir,
-        };
+        let hub = Self { child, address, said, dir };
         hub.wait_ready();
         hub
     }
@@ -125,9 +113,7 @@ impl Hub {
 
     #[track_caller]
     pub(crate) fn wait_ready(&self) {
-        wait_until(DEADLINE, "/health/ready answers 200", || {
-            self.get("/health/ready").status == 200
-        });
+        wait_until(DEADLINE, "/health/ready answers 200", || self.get("/health/ready").status == 200);
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -160,28 +146,19 @@ impl Hub {
     /// Resident memory, in KiB.
     pub(crate) fn rss_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     /// How many file descriptors it has open.
     pub(crate) fn open_fds(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.pid()))
-            .unwrap()
-            .count()
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
     /// The raw document's counters: `GET /metrics` as JSON.
     #[track_caller]
     pub(crate) fn counters(&self) -> Value {
-        self.http()
-            .request("GET", "/metrics")
-            .header("Accept", "application/json")
-            .send()
-            .json()
+        self.http().request("GET", "/metrics").header("Accept", "application/json").send().json()
     }
 
     /// A sample of the Prometheus page: the sum over its labels, 0 when it has not appeared.
@@ -207,11 +184,7 @@ impl Drop for Hub {
     fn drop(&mut self) {
         let status = stop(&mut self.child);
         if thread::panicking() {
-            let said = self
-                .said
-                .lock()
-                .map(|said| said.clone())
-                .unwrap_or_default();
+            let said = self.said.lock().map(|said| said.clone()).unwrap_or_default();
             eprintln!("---- the hub ({status}) said:\n{said}----");
         }
     }
@@ -229,21 +202,12 @@ pub(crate) fn configuration(more: &str) -> String {
         [api]
     };
     let mut set = |section: &str, key: &str, value: Toml| {
-        whole[section]
-            .as_table_mut()
-            .unwrap()
-            .insert(key.to_owned(), value);
+        whole[section].as_table_mut().unwrap().insert(key.to_owned(), value);
     };
     set("auth", "jwt_secret", JWT_SECRET.into());
-    let key = Table::from_iter([
-        ("name".to_owned(), "tests".into()),
-        ("key".to_owned(), API_KEY.into()),
-    ]);
+    let key = Table::from_iter([("name".to_owned(), "tests".into()), ("key".to_owned(), API_KEY.into())]);
     set("api", "keys", vec![Toml::from(key)].into());
-    overlay(
-        &mut whole,
-        more.parse().expect("a test's configuration is TOML"),
-    );
+    overlay(&mut whole, more.parse().expect("a test's configuration is TOML"));
     whole.to_string()
 }
 
@@ -260,18 +224,11 @@ fn overlay(under: &mut Table, over: Table) {
 }
 
 /// Keeps what a pipe says, and tells the address once it is named.
-fn listen(
-    pipe: impl Read + Send + 'static,
-    said: Arc<Mutex<String>>,
-    tell: SyncSender<SocketAddr>,
-) {
+fn listen(pipe: impl Read + Send + 'static, said: Arc<Mutex<String>>, tell: SyncSender<SocketAddr>) {
     thread::spawn(move || {
         let mut lines = BufReader::new(pipe);
         let mut line = Vec::new();
-        while lines
-            .read_until(b'\n', &mut line)
-            .is_ok_and(|read| read > 0)
-        {
+        while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
             let text = String::from_utf8_lossy(&line).into_owned();
             if let Some((_, address)) = text.split_once(LISTENING)
                 && let Some(Ok(address)) = address.split_whitespace().next().map(str::parse)

@@ -1,10 +1,7 @@
 //! What the tests stand on: a running [`Hub`], an [`http`] client, a WebSocket client of frames
 //! ([`Client`]) and one of bytes ([`Wire`]), [`token`]s right and wrong, and waiting with a deadline.
 //! It knows the hub's contract with the world and nothing of its code.
-#![allow(
-    dead_code,
-    reason = "a vocabulary for tests: each part is there whether or not a test needs it today"
-)]
+#![allow(dead_code, reason = "a vocabulary for tests: each part is there whether or not a test needs it today")]
 
 pub(crate) mod client;
 pub(crate) mod http;

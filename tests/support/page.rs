@@ -20,19 +20,11 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn html(path: &str, body: String) -> Self {
-        Self {
-            path: path.to_owned(),
-            kind: "text/html; charset=utf-8",
-            body,
-        }
+        Self { path: path.to_owned(), kind: "text/html; charset=utf-8", body }
     }
 
     pub(crate) fn script(path: &str, body: String) -> Self {
-        Self {
-            path: path.to_owned(),
-            kind: "text/javascript; charset=utf-8",
-            body,
-        }
+        Self { path: path.to_owned(), kind: "text/javascript; charset=utf-8", body }
     }
 }
 
@@ -49,9 +41,7 @@ pub(crate) struct Pages {
 
 impl Page {
     pub(crate) fn bind() -> Self {
-        Self {
-            listener: TcpListener::bind("127.0.0.1:0").unwrap(),
-        }
+        Self { listener: TcpListener::bind("127.0.0.1:0").unwrap() }
     }
 
     pub(crate) fn origin(&self) -> String {
@@ -82,10 +72,7 @@ impl Pages {
     pub(crate) fn report(&mut self, browser: &Program) -> Value {
         match self.reports.recv_timeout(DEADLINE * 4) {
             Ok(report) => report,
-            Err(_) => panic!(
-                "the page reported nothing; the browser said:\n{}",
-                browser.said()
-            ),
+            Err(_) => panic!("the page reported nothing; the browser said:\n{}", browser.said()),
         }
     }
 }

@@ -59,9 +59,6 @@ pub(crate) fn finish(command: &mut Command) -> Ended {
         stdout: fs::read_to_string(&out).unwrap(),
         stderr: fs::read_to_string(&err).unwrap(),
     };
-    assert!(
-        started.elapsed() < DEADLINE,
-        "{command:?} went on for {DEADLINE:?}: {ended:?}"
-    );
+    assert!(started.elapsed() < DEADLINE, "{command:?} went on for {DEADLINE:?}: {ended:?}");
     ended
 }

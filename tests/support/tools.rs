@@ -41,11 +41,7 @@ impl Program {
     pub(crate) fn said(&self) -> String {
         let read = |name: &str| fs::read(self.dir.path().join(name)).unwrap();
         let (out, err) = (read("stdout"), read("stderr"));
-        format!(
-            "{}{}",
-            String::from_utf8_lossy(&out),
-            String::from_utf8_lossy(&err)
-        )
+        format!("{}{}", String::from_utf8_lossy(&out), String::from_utf8_lossy(&err))
     }
 
     /// Waits for it to succeed; the last line of its output as JSON.
@@ -57,11 +53,7 @@ impl Program {
             status.is_some()
         });
         let status = status.unwrap();
-        assert!(
-            status.success(),
-            "the client's driver failed ({status}):\n{}",
-            self.said()
-        );
+        assert!(status.success(), "the client's driver failed ({status}):\n{}", self.said());
         let out = fs::read_to_string(self.dir.path().join("stdout")).unwrap();
         serde_json::from_str(out.lines().last().unwrap_or_default())
             .unwrap_or_else(|error| panic!("no report ({error}):\n{}", self.said()))
@@ -87,8 +79,7 @@ pub(crate) fn node_modules(dir: &Path) -> PathBuf {
             fs::copy(file, place.join(file.file_name().unwrap())).unwrap();
         }
         let mut npm = Command::new("npm");
-        npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"])
-            .current_dir(place);
+        npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(place);
         install(&mut npm, "Node.js with npm (Debian: nodejs, npm)");
     });
     place.join("node_modules")
@@ -99,17 +90,9 @@ pub(crate) fn node_modules(dir: &Path) -> PathBuf {
 pub(crate) fn python(requirements: &Path) -> PathBuf {
     let place = installed("python", &[requirements.to_owned()], |place| {
         let mut venv = Command::new("python3");
-        install(
-            venv.args(["-m", "venv"]).arg(place),
-            "Python 3 with venv (Debian: python3-venv)",
-        );
+        install(venv.args(["-m", "venv"]).arg(place), "Python 3 with venv (Debian: python3-venv)");
         let mut pip = Command::new(place.join("bin/pip"));
-        pip.args([
-            "install",
-            "--require-hashes",
-            "--disable-pip-version-check",
-            "-r",
-        ]);
+        pip.args(["install", "--require-hashes", "--disable-pip-version-check", "-r"]);
         install(pip.arg(requirements), "the Python packages of the tests");
     });
     place.join("bin/python")
@@ -133,23 +116,11 @@ impl Browser {
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new(&self.program);
         command
-            .args([
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-            ])
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"])
             .args(["--no-first-run", "--disable-background-networking"])
-            .args([
-                "--disable-component-update",
-                "--disable-sync",
-                "--disable-dev-shm-usage",
-            ])
+            .args(["--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"])
             .arg("--enable-logging=stderr")
-            .arg(format!(
-                "--user-data-dir={}",
-                dir.path().join("profile").display()
-            ))
+            .arg(format!("--user-data-dir={}", dir.path().join("profile").display()))
             .arg(url);
         Program::start_in(&mut command, dir)
     }
@@ -159,11 +130,7 @@ impl Browser {
 #[track_caller]
 fn browser() -> PathBuf {
     let _alone = lock("chromium");
-    let look = || {
-        ["chromium", "google-chrome", "chromium-browser"]
-            .into_iter()
-            .find_map(in_path)
-    };
+    let look = || ["chromium", "google-chrome", "chromium-browser"].into_iter().find_map(in_path);
     if let Some(found) = look() {
         return found;
     }
@@ -171,10 +138,7 @@ fn browser() -> PathBuf {
     let patient = ["-q", "-y", "-o", "DPkg::Lock::Timeout=300"];
     let apt = |args: &[&str]| {
         let mut command = Command::new("apt-get");
-        command
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(patient)
-            .args(args);
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(patient).args(args);
         install(&mut command, missing);
     };
     apt(&["update"]);
@@ -233,7 +197,5 @@ fn install(command: &mut Command, missing: &str) {
 
 fn in_path(program: impl AsRef<OsStr>) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|dir| dir.join(program.as_ref()))
-        .find(|file| file.is_file())
+    std::env::split_paths(&path).map(|dir| dir.join(program.as_ref())).find(|file| file.is_file())
 }

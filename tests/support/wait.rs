@@ -15,10 +15,7 @@ const LOOK: Duration = Duration::from_millis(10);
 pub(crate) fn wait_until(deadline: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(
-            started.elapsed() < deadline,
-            "{what}: not so after {deadline:?}"
-        );
+        assert!(started.elapsed() < deadline, "{what}: not so after {deadline:?}");
         thread::sleep(LOOK);
     }
 }
@@ -27,20 +24,13 @@ pub(crate) fn wait_until(deadline: Duration, what: &str, mut holds: impl FnMut()
 pub(crate) async fn eventually(deadline: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(
-            started.elapsed() < deadline,
-            "{what}: not so after {deadline:?}"
-        );
+        assert!(started.elapsed() < deadline, "{what}: not so after {deadline:?}");
         tokio::time::sleep(LOOK).await;
     }
 }
 
 /// The future's result; fails with `what` when it does not come by the deadline.
-pub(crate) async fn within<T>(
-    deadline: Duration,
-    what: &str,
-    future: impl Future<Output = T>,
-) -> T {
+pub(crate) async fn within<T>(deadline: Duration, what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(deadline, future).await {
         Ok(value) => value,
         Err(_) => panic!("{what}: nothing within {deadline:?}"),

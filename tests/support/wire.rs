@@ -36,13 +36,7 @@ pub(crate) struct Frame {
 
 impl Frame {
     pub(crate) fn new(opcode: u8, payload: impl Into<Vec<u8>>) -> Self {
-        Self {
-            last: true,
-            reserved: 0,
-            opcode,
-            masked: true,
-            payload: payload.into(),
-        }
+        Self { last: true, reserved: 0, opcode, masked: true, payload: payload.into() }
     }
 
     pub(crate) fn text(payload: impl Into<Vec<u8>>) -> Self {
@@ -51,24 +45,15 @@ impl Frame {
 
     /// More of the same message follows.
     pub(crate) fn unfinished(self) -> Self {
-        Self {
-            last: false,
-            ..self
-        }
+        Self { last: false, ..self }
     }
 
     pub(crate) fn reserved(self, bits: u8) -> Self {
-        Self {
-            reserved: bits,
-            ..self
-        }
+        Self { reserved: bits, ..self }
     }
 
     pub(crate) fn unmasked(self) -> Self {
-        Self {
-            masked: false,
-            ..self
-        }
+        Self { masked: false, ..self }
     }
 
     /// The close code of a close frame.
@@ -95,12 +80,7 @@ impl Frame {
         if self.masked {
             let mask = [0x12, 0x34, 0x56, 0x78];
             bytes.extend(mask);
-            bytes.extend(
-                self.payload
-                    .iter()
-                    .zip(mask.iter().cycle())
-                    .map(|(byte, key)| byte ^ key),
-            );
+            bytes.extend(self.payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
         } else {
             bytes.extend(&self.payload);
         }
@@ -124,23 +104,14 @@ impl Wire {
 
     /// A connection on which nothing has been said.
     pub(crate) async fn silent(hub: &Hub) -> Self {
-        let stream = within(DEADLINE, "connecting", TcpStream::connect(hub.address()))
-            .await
-            .unwrap();
+        let stream = within(DEADLINE, "connecting", TcpStream::connect(hub.address())).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self {
-            stream,
-            unread: Vec::new(),
-        }
+        Self { stream, unread: Vec::new() }
     }
 
     /// Asks for an upgrade. `headers` are added to the usual ones, replace them by name, or take
     /// them away with an empty value.
-    pub(crate) async fn upgrade(
-        hub: &Hub,
-        path: &str,
-        headers: &[(&str, &str)],
-    ) -> (Response, Self) {
+    pub(crate) async fn upgrade(hub: &Hub, path: &str, headers: &[(&str, &str)]) -> (Response, Self) {
         let mut wire = Self::silent(hub).await;
         let host = hub.address().to_string();
         let usual = [
@@ -150,11 +121,7 @@ impl Wire {
             ("Sec-WebSocket-Key", KEY),
             ("Sec-WebSocket-Version", "13"),
         ];
-        let replaced = |name: &str| {
-            headers
-                .iter()
-                .any(|(other, _)| other.eq_ignore_ascii_case(name))
-        };
+        let replaced = |name: &str| headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
         let mut request = format!("GET {path} HTTP/1.1\r\n");
         let kept = usual.iter().filter(|(name, _)| !replaced(name));
         for (name, value) in kept.chain(headers).filter(|(_, value)| !value.is_empty()) {
@@ -167,9 +134,7 @@ impl Wire {
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
-        within(DEADLINE, "sending", self.stream.write_all(bytes))
-            .await
-            .unwrap();
+        within(DEADLINE, "sending", self.stream.write_all(bytes)).await.unwrap();
     }
 
     /// Sends as much as the hub still takes.
@@ -201,22 +166,11 @@ impl Wire {
                 break at;
             }
             let more = self.fill().await;
-            assert!(
-                more,
-                "the hub hung up; it had said {:?}",
-                String::from_utf8_lossy(&self.unread)
-            );
+            assert!(more, "the hub hung up; it had said {:?}", String::from_utf8_lossy(&self.unread));
         };
         let text = String::from_utf8(self.unread.drain(..head + 4).collect()).unwrap();
         let mut lines = text.trim_end().split("\r\n");
-        let status = lines
-            .next()
-            .unwrap()
-            .split(' ')
-            .nth(1)
-            .unwrap()
-            .parse()
-            .unwrap();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
         let headers: HeaderMap = lines
             .map(|line| line.split_once(':').unwrap())
             .map(|(name, value)| {
@@ -224,17 +178,11 @@ impl Wire {
                 (name, HeaderValue::from_str(value.trim()).unwrap())
             })
             .collect();
-        let length = headers
-            .get("content-length")
-            .map_or(0, |value| value.to_str().unwrap().parse().unwrap());
+        let length = headers.get("content-length").map_or(0, |value| value.to_str().unwrap().parse().unwrap());
         while self.unread.len() < length && self.fill().await {}
         let length = length.min(self.unread.len());
         let body = String::from_utf8(self.unread.drain(..length).collect()).unwrap();
-        Response {
-            status,
-            headers,
-            body,
-        }
+        Response { status, headers, body }
     }
 
     /// The next frame; none when the connection has ended.
@@ -283,9 +231,7 @@ impl Wire {
     /// Whether nothing comes for this long.
     pub(crate) async fn quiet_for(&mut self, time: Duration) -> bool {
         let mut byte = [0];
-        tokio::time::timeout(time, self.stream.peek(&mut byte))
-            .await
-            .is_err()
+        tokio::time::timeout(time, self.stream.peek(&mut byte)).await.is_err()
     }
 }
 
@@ -299,26 +245,11 @@ fn decode(bytes: &[u8]) -> Option<(Frame, usize)> {
     let masked = second & 0x80 != 0;
     assert!(!masked, "a server's frame is never masked");
     let (start, length) = match second & 0x7F {
-        126 => (
-            4,
-            u16::from_be_bytes(bytes.get(2..4)?.try_into().unwrap()).into(),
-        ),
-        127 => (
-            10,
-            u64::from_be_bytes(bytes.get(2..10)?.try_into().unwrap()) as usize,
-        ),
+        126 => (4, u16::from_be_bytes(bytes.get(2..4)?.try_into().unwrap()).into()),
+        127 => (10, u64::from_be_bytes(bytes.get(2..10)?.try_into().unwrap()) as usize),
         short => (2, short as usize),
     };
     let payload = bytes.get(start..start + length)?.to_vec();
     let (last, reserved, opcode) = (first & 0x80 != 0, first >> 4 & 0x7, first & 0xF);
-    Some((
-        Frame {
-            last,
-            reserved,
-            opcode,
-            masked,
-            payload,
-        },
-        start + length,
-    ))
+    Some((Frame { last, reserved, opcode, masked, payload }, start + length))
 }
