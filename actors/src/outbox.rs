@@ -109,6 +109,13 @@ impl Outbox {
         self.ready.append(&mut self.held);
     }
 
+    /// Adds the last frame of all, whatever the bound: the transport's goodbye.
+    pub fn farewell(&mut self, frame: Frame) {
+        self.close();
+        self.bytes += frame.len();
+        self.ready.push_back(frame);
+    }
+
     /// Gives up what is not written, but for a frame that is half on the wire, and closes. Says how many frames went.
     fn give_up(&mut self) -> usize {
         let keep = usize::from(self.written > 0);

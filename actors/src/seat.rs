@@ -44,6 +44,9 @@ pub trait Link {
 
     /// Asks the client for a sign of life.
     fn ping(self: Rc<Self>);
+
+    /// The session can be asked again, after it owed too many answers.
+    fn resume(self: Rc<Self>);
 }
 
 /// How often a sign of life is asked for, and how long silence may last.
@@ -162,6 +165,15 @@ impl Seat {
         self.wire.refusal(fault, correlation, now)
     }
 
+    /// Sends a control frame of the transport, past the answers that are promised.
+    pub fn interject(&self, frame: Bytes) {
+        let offer = self.desk.borrow_mut().outbox.answer(Rc::new(frame));
+        match offer {
+            Offer::Taken => self.wake(),
+            Offer::Overflowed { .. } | Offer::Closed => self.after(offer),
+        }
+    }
+
     /// Promises an answer; requests that come later are answered after it.
     pub fn owe(&self) -> Owed {
         let mut desk = self.desk.borrow_mut();
@@ -177,6 +189,7 @@ impl Seat {
 
     /// Keeps a promise; `releases` where it was made by [`Seat::owe_and_hold`].
     pub fn settle(&self, owed: Owed, frame: Bytes, releases: bool) {
+        let was_busy = self.is_busy();
         let mut desk = self.desk.borrow_mut();
         let index = owed.0.checked_sub(desk.first).and_then(|index| usize::try_from(index).ok());
         if let Some(promise) = index.and_then(|index| desk.promises.get_mut(index)) {
@@ -200,6 +213,9 @@ impl Seat {
         self.after(offer);
         if let Some(close) = due {
             self.close(close);
+        }
+        if was_busy && !self.is_busy() {
+            self.with_link(Link::resume);
         }
     }
 
@@ -264,9 +280,13 @@ impl Seat {
     }
 
     fn wake(&self) {
+        self.with_link(Link::wake);
+    }
+
+    fn with_link(&self, act: impl FnOnce(Rc<dyn Link>)) {
         let link = self.link.borrow().clone();
         if let Some(link) = link {
-            link.wake();
+            act(link);
         }
     }
 
@@ -283,10 +303,7 @@ impl Seat {
             self.close(Close::NoHeartbeat);
         } else if now - self.pinged_at.get() >= self.heartbeat.interval_ms {
             self.pinged_at.set(now);
-            let link = self.link.borrow().clone();
-            if let Some(link) = link {
-                link.ping();
-            }
+            self.with_link(Link::ping);
         }
     }
 }

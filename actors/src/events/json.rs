@@ -63,6 +63,10 @@ impl schemars::JsonSchema for Number {
 /// # Errors
 /// [`crate::fault::Code::InvalidRequest`] naming the offending field by its path in `data`.
 pub fn parse<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, Fault> {
+    // serde would read an array's items as a struct's fields, in their order.
+    if !data.trim_ascii_start().starts_with(b"{") {
+        return Err(Fault::field("data", "`data`: expected an object"));
+    }
     // The path costs; it is looked for only when there is something to blame.
     serde_json::from_slice(data).or_else(|_| {
         let mut reader = serde_json::Deserializer::from_slice(data);
@@ -153,7 +157,7 @@ mod tests {
         assert_eq!(blamed(r#"{"topics":["a",7]}"#).0.as_deref(), Some("topics[1]"));
         assert_eq!(blamed(r#"{"topics":"a"}"#).0.as_deref(), Some("topics"));
         assert_eq!(blamed(r#"{"topics":[],"at":"x"}"#).0.as_deref(), Some("at"));
-        assert_eq!(blamed("[]").0.as_deref(), Some("topics"));
+        assert_eq!(blamed("[[]]"), (Some("data".into()), "`data`: expected an object".into()));
         assert_eq!(blamed("7").0.as_deref(), Some("data"));
     }
 

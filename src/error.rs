@@ -1,0 +1,276 @@
+//! A [`Fault`] as HTTP: its status, its headers and its body. The only place with status codes for refusals.
+//!
+//! There are two shapes of error body, because two documents settled on one each: everything under `/api` answers
+//! `{success, error, code, requestId}`, everything else `{error: {code, message, details}}`. Handlers return a
+//! [`Refusal`] and know neither; the border of the HTTP app renders it with the request's shape and id.
+
+use std::fmt;
+
+use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use bytes::Bytes;
+use hubbub_actors::fault::{Code, Fault};
+use serde_json::{Value, json};
+
+/// Which of the two error bodies a path answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// `{success: false, error, code, requestId}`: everything under `/api`.
+    Api,
+    /// `{error: {code, message, details}}`: everything else.
+    Raw,
+}
+
+impl Shape {
+    /// The shape that governs `path`.
+    pub fn of_path(path: &str) -> Self {
+        match path.strip_prefix("/api") {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => Self::Api,
+            _ => Self::Raw,
+        }
+    }
+}
+
+/// The status a code is answered with.
+pub const fn status(code: Code) -> StatusCode {
+    match code {
+        Code::InvalidRequest => StatusCode::BAD_REQUEST,
+        Code::InvalidToken | Code::TokenExpired | Code::Unauthorized | Code::InvalidApiKey | Code::InvalidSignature => {
+            StatusCode::UNAUTHORIZED
+        }
+        Code::Forbidden => StatusCode::FORBIDDEN,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Code::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
+        Code::Conflict => StatusCode::CONFLICT,
+        Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Code::ServerFull | Code::Overloaded | Code::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The code's name in an error body: the push document calls a defect by another name than the raw one.
+fn code_name(code: Code, shape: Shape) -> &'static str {
+    match (code, shape) {
+        (Code::Internal, Shape::Api) => "INTERNAL_SERVER_ERROR",
+        _ => code.as_str(),
+    }
+}
+
+/// A fault as an error body.
+pub fn body(fault: &Fault, shape: Shape, request_id: &str) -> Value {
+    let code = code_name(fault.code, shape);
+    match shape {
+        Shape::Raw => {
+            let details = fault.details().unwrap_or_else(|| json!({}));
+            json!({"error": {"code": code, "message": fault.message, "details": details}})
+        }
+        Shape::Api => {
+            let mut body = json!({
+                "success": false,
+                "error": fault.message,
+                "code": code,
+                "requestId": request_id,
+            });
+            if let Some(field) = &fault.field {
+                body["details"] = json!({"field": field});
+            }
+            if let Some(seconds) = fault.retry_after {
+                body["retryAfter"] = seconds.into();
+            }
+            body
+        }
+    }
+}
+
+/// The headers that belong to a refusal.
+fn headers(fault: &Fault) -> Vec<(HeaderName, HeaderValue)> {
+    let mut headers = Vec::new();
+    if let Some(seconds) = fault.retry_after {
+        headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
+    }
+    match fault.code {
+        Code::InvalidToken | Code::TokenExpired => {
+            headers.push((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+        }
+        Code::Unauthorized | Code::InvalidApiKey | Code::InvalidSignature => {
+            headers.push((header::WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey")))
+        }
+        Code::UpgradeRequired => headers.extend([
+            (header::UPGRADE, HeaderValue::from_static("websocket")),
+            (header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
+        ]),
+        _ => {}
+    }
+    headers
+}
+
+/// A fault as a response of the HTTP app.
+pub fn response(fault: &Fault, shape: Shape, request_id: &str) -> HttpResponse {
+    let mut response = HttpResponse::build(status(fault.code));
+    for header in headers(fault) {
+        response.insert_header(header);
+    }
+    response.json(body(fault, shape, request_id))
+}
+
+/// A fault as the parts of a response in the raw shape, for a socket that no HTTP app owns any more: a refused upgrade.
+pub fn refusal(fault: &Fault) -> (StatusCode, Vec<(HeaderName, HeaderValue)>, Bytes) {
+    let mut headers = headers(fault);
+    headers.push((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
+    (status(fault.code), headers, Bytes::from(body(fault, Shape::Raw, "").to_string()))
+}
+
+/// What a handler returns instead of an answer. It becomes a response where the request's shape and id are known.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Why.
+    pub fault: Fault,
+    /// Headers of this refusal alone, as `Allow` with a wrong method.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Refusal {
+    /// The refusal that an error of actix-web stands for, such as a body that is too long.
+    pub fn from_error(error: &actix_web::Error) -> Self {
+        let status = error.as_response_error().status_code();
+        let fault = if status == StatusCode::PAYLOAD_TOO_LARGE {
+            Fault::new(Code::PayloadTooLarge, "The body is too large")
+        } else if status == StatusCode::NOT_FOUND {
+            Fault::new(Code::NotFound, "There is nothing here")
+        } else if status.is_client_error() {
+            Fault::new(Code::InvalidRequest, error.to_string())
+        } else {
+            log::error!("a handler failed: {error}");
+            Fault::internal()
+        };
+        fault.into()
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self { fault, headers: Vec::new() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fault.fmt(f)
+    }
+}
+
+impl ResponseError for Refusal {
+    fn status_code(&self) -> StatusCode {
+        status(self.fault.code)
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        response(&self.fault, Shape::Raw, "")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_under_api_has_the_api_shape_and_nothing_else() {
+        for (path, shape) in [
+            ("/api", Shape::Api),
+            ("/api/", Shape::Api),
+            ("/api/push", Shape::Api),
+            ("/apiary", Shape::Raw),
+            ("/", Shape::Raw),
+            ("/ws", Shape::Raw),
+            ("/health/api", Shape::Raw),
+        ] {
+            assert_eq!(Shape::of_path(path), shape, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_code_has_an_error_status() {
+        for &code in Code::ALL {
+            let status = status(code);
+            assert!(status.is_client_error() || status.is_server_error(), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_limit_says_in_both_shapes_when_to_come_back() {
+        let fault = Fault::rate_limited(42);
+        assert_eq!(
+            body(&fault, Shape::Api, "r-1"),
+            json!({
+                "success": false,
+                "error": "Rate limit exceeded",
+                "code": "RATE_LIMITED",
+                "retryAfter": 42,
+                "requestId": "r-1",
+            })
+        );
+        assert_eq!(
+            body(&fault, Shape::Raw, "r-1"),
+            json!({"error": {
+                "code": "RATE_LIMITED",
+                "message": "Rate limit exceeded",
+                "details": {"retryAfter": 42},
+            }})
+        );
+        let answer = response(&fault, Shape::Api, "r-1");
+        assert_eq!(answer.status(), 429);
+        assert_eq!(answer.headers().get("retry-after").unwrap(), "42");
+    }
+
+    #[test]
+    fn a_bad_field_is_named_in_the_details() {
+        let fault = Fault::field("userId", "`userId` is missing");
+        assert_eq!(
+            body(&fault, Shape::Api, "r-1"),
+            json!({
+                "success": false,
+                "error": "`userId` is missing",
+                "code": "INVALID_REQUEST",
+                "requestId": "r-1",
+                "details": {"field": "userId"},
+            })
+        );
+        assert_eq!(
+            body(&fault, Shape::Raw, "r-1"),
+            json!({"error": {
+                "code": "INVALID_REQUEST",
+                "message": "`userId` is missing",
+                "details": {"field": "userId"},
+            }})
+        );
+    }
+
+    #[test]
+    fn a_defect_goes_by_the_name_its_document_gives_it() {
+        assert_eq!(body(&Fault::internal(), Shape::Api, "r-1")["code"], "INTERNAL_SERVER_ERROR");
+        assert_eq!(body(&Fault::internal(), Shape::Raw, "r-1")["error"]["code"], "INTERNAL_ERROR");
+    }
+
+    #[test]
+    fn a_refused_upgrade_is_told_the_version_spoken_here() {
+        let fault = Fault::new(Code::UpgradeRequired, "Speak WebSocket here");
+        let (status, headers, body) = refusal(&fault);
+        assert_eq!(status, 426);
+        assert_eq!(
+            headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect::<Vec<_>>(),
+            [("upgrade", "websocket"), ("sec-websocket-version", "13"), ("content-type", "application/json"),]
+        );
+        assert_eq!(
+            serde_json::from_slice::<Value>(&body).unwrap(),
+            json!({"error": {
+                "code": "UPGRADE_REQUIRED",
+                "message": "Speak WebSocket here",
+                "details": {},
+            }})
+        );
+    }
+}

@@ -1,0 +1,211 @@
+//! What every request passes on its way in and every answer on its way out: the request's id, CORS, errors in the shape
+//! of their path, a panic that costs one answer and no connection of others, the count of requests.
+//!
+//! The only place that turns a refusal into bytes, but for [`super::gate`], which remembers them.
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpResponse, web};
+use hubbub_actors::fault::Fault;
+
+use super::cors::{self, Page};
+use crate::error::{self, Refusal, Shape};
+use crate::state::State;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest request id that is taken over from the caller, in bytes.
+const REQUEST_ID_MAX: usize = 128;
+
+/// What this request goes by in its answer and in the log.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(pub(super) Arc<str>);
+
+impl RequestId {
+    /// The caller's own, when it is 1 to [`REQUEST_ID_MAX`] visible ASCII characters, or a new one.
+    fn of(headers: &HeaderMap) -> Self {
+        let own = headers.get(&REQUEST_ID).map(HeaderValue::as_bytes);
+        let own = own
+            .filter(|id| (1..=REQUEST_ID_MAX).contains(&id.len()))
+            .filter(|id| id.iter().all(u8::is_ascii_graphic))
+            .and_then(|id| std::str::from_utf8(id).ok());
+        Self(match own {
+            Some(id) => Arc::from(id),
+            None => Arc::from(uuid::Uuid::new_v4().to_string()),
+        })
+    }
+
+    /// The id that the border gave to `request`.
+    pub(super) fn given(request: &impl HttpMessage) -> Self {
+        match request.extensions().get::<Self>() {
+            Some(id) => id.clone(),
+            None => Self(Arc::from("")),
+        }
+    }
+}
+
+/// What is known of a request and needed for its answer.
+struct Passage {
+    state: web::Data<State>,
+    id: RequestId,
+    shape: Shape,
+    page: Page,
+    method: &'static str,
+}
+
+/// The middleware.
+pub(super) async fn border(
+    state: web::Data<State>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let passage = Passage {
+        id: RequestId::of(request.headers()),
+        shape: Shape::of_path(request.path()),
+        page: cors::judge(request.headers(), &state.origins),
+        method: method_name(request.method()),
+        state,
+    };
+    request.extensions_mut().insert(passage.id.clone());
+    if cors::is_preflight(request.method(), request.headers()) {
+        let mut response = HttpResponse::NoContent().finish();
+        for (name, value) in cors::preflight_headers(&passage.page) {
+            response.headers_mut().append(name, value);
+        }
+        passage.stamp(&mut response);
+        return Ok(request.into_response(response));
+    }
+    match unpanicked(next.call(request)).await {
+        Some(Ok(answer)) => {
+            let mut answer = settled(answer.map_into_boxed_body(), passage.shape);
+            passage.stamp(answer.response_mut());
+            Ok(answer)
+        }
+        // In both cases the request is gone; an error that holds its whole response is what is left to return.
+        Some(Err(error)) => Err(passage.failed(&Refusal::from_error(&error).fault)),
+        None => {
+            log::error!("a handler panicked; request {}", passage.id.0);
+            Err(passage.failed(&Fault::internal()))
+        }
+    }
+}
+
+impl Passage {
+    /// Puts on an answer what every answer bears, and counts it.
+    fn stamp(&self, response: &mut HttpResponse) {
+        let status = response.status().as_u16();
+        let headers = response.headers_mut();
+        if let Ok(id) = HeaderValue::from_str(&self.id.0) {
+            headers.insert(REQUEST_ID, id);
+        }
+        for (name, value) in cors::headers(&self.page) {
+            headers.append(name, value);
+        }
+        if !headers.contains_key(header::CACHE_CONTROL) {
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        self.state.telemetry.answered(self.method, status);
+    }
+
+    fn failed(&self, fault: &Fault) -> Error {
+        let mut response = error::response(fault, self.shape, &self.id.0);
+        self.stamp(&mut response);
+        InternalError::from_response("failed", response).into()
+    }
+}
+
+/// Turns a refusal that a handler returned, or an error of actix-web, into its response.
+pub(super) fn settled(answer: ServiceResponse<BoxBody>, shape: Shape) -> ServiceResponse<BoxBody> {
+    let Some(error) = answer.response().error() else {
+        return answer;
+    };
+    let id = RequestId::given(answer.request());
+    let response = match error.as_error::<Refusal>() {
+        Some(refusal) => {
+            let mut response = error::response(&refusal.fault, shape, &id.0);
+            for (name, value) in &refusal.headers {
+                response.headers_mut().append(name.clone(), value.clone());
+            }
+            response
+        }
+        None => error::response(&Refusal::from_error(error).fault, shape, &id.0),
+    };
+    answer.into_response(response)
+}
+
+/// The output of `future`, or `None` when it panicked. What it held is dropped then, and what it shares is behind locks
+/// that bear it.
+async fn unpanicked<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Some),
+            // The panic's own words went to the log from where it happened.
+            Err(_) => Poll::Ready(None),
+        }
+    })
+    .await
+}
+
+/// The method as a metric's label: a caller can invent methods, but not labels.
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        _ => "OTHER",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id_of(text: &str) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, HeaderValue::from_bytes(text.as_bytes()).unwrap());
+        RequestId::of(&headers).0.to_string()
+    }
+
+    #[test]
+    fn a_visible_request_id_of_the_callers_is_taken_over() {
+        for id in ["a", "req-42/ü".trim_end_matches('ü'), &"x".repeat(128)] {
+            assert_eq!(id_of(id), id);
+        }
+    }
+
+    #[test]
+    fn any_other_request_id_is_replaced() {
+        for id in ["", "two words", "é", &"x".repeat(129)] {
+            let made = id_of(id);
+            assert_ne!(made, id);
+            assert_eq!(made.len(), 36);
+        }
+        assert_ne!(RequestId::of(&HeaderMap::new()).0, RequestId::of(&HeaderMap::new()).0);
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_the_future_and_nothing_else() {
+        assert_eq!(unpanicked(async { 5 }).await, Some(5));
+        let panics = async {
+            tokio::task::yield_now().await;
+            panic!("on purpose");
+        };
+        assert_eq!(unpanicked::<_>(panics).await, None::<()>);
+    }
+}

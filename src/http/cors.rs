@@ -1,0 +1,144 @@
+//! What a page in a browser may read, by the one list of origins that also guards WebSockets.
+//!
+//! Written by hand, for the list is the policy and it exists already: `actix-cors` would bring a second list, and cannot
+//! tell "the same host" without being given this one.
+
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::peer::AllowedOrigins;
+
+const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
+const HEADERS: &str = "Authorization, Content-Type, Idempotency-Key, X-API-Key, X-WebSocket-API-Key, X-Request-Id, \
+    X-Request-Timestamp, X-Request-Nonce, X-Signature-Version, X-Signature";
+const EXPOSED: &str = "X-Request-Id, Retry-After";
+/// Seconds for which a browser need not ask again.
+const MAX_AGE: &str = "600";
+
+/// What a request's `Origin` means for its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Page {
+    /// No browser, or a page that asks for nothing foreign.
+    None,
+    /// A page that may read the answer.
+    Allowed {
+        /// The `Origin`, as it came.
+        origin: HeaderValue,
+        /// Whether the browser may send cookies and let the page read what they bring: never where every page may come.
+        credentials: bool,
+    },
+    /// A page that may not.
+    Foreign,
+}
+
+/// Judges a request by its headers.
+pub(super) fn judge(headers: &HeaderMap, origins: &AllowedOrigins) -> Page {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return Page::None;
+    };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    match origin.to_str() {
+        Ok(text) if origins.allows(Some(text), host) => {
+            Page::Allowed { origin: origin.clone(), credentials: !origins.allows_any() }
+        }
+        _ => Page::Foreign,
+    }
+}
+
+/// Whether the request asks only what another request may do.
+pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    *method == Method::OPTIONS
+        && headers.contains_key(header::ORIGIN)
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// The headers that let the page read an answer. `Vary` is on every answer, for a cache keeps those to no page, too.
+pub(super) fn headers(page: &Page) -> Vec<(HeaderName, HeaderValue)> {
+    let mut headers = vec![(header::VARY, HeaderValue::from_static("Origin"))];
+    if let Page::Allowed { origin, credentials } = page {
+        headers.push((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()));
+        headers.push((header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED)));
+        if *credentials {
+            headers.push((header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true")));
+        }
+    }
+    headers
+}
+
+/// The headers that answer a preflight, beside those of every answer.
+pub(super) fn preflight_headers(page: &Page) -> Vec<(HeaderName, HeaderValue)> {
+    let mut headers =
+        vec![(header::VARY, HeaderValue::from_static("Access-Control-Request-Method, Access-Control-Request-Headers"))];
+    if matches!(page, Page::Allowed { .. }) {
+        headers.extend([
+            (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS)),
+            (header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(HEADERS)),
+            (header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE)),
+        ]);
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(origin: Option<&str>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("hub.example"));
+        if let Some(origin) = origin {
+            headers.insert(header::ORIGIN, HeaderValue::from_str(origin).unwrap());
+        }
+        headers
+    }
+
+    fn answer(origin: Option<&str>, list: &[&str]) -> Vec<String> {
+        let list: Vec<String> = list.iter().map(|&entry| entry.into()).collect();
+        let origins = AllowedOrigins::parse(&list).unwrap();
+        headers(&judge(&request(origin), &origins))
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn a_listed_page_gets_its_own_origin_back_with_credentials() {
+        assert_eq!(
+            answer(Some("https://app.example"), &["https://app.example"]),
+            [
+                "vary: Origin",
+                "access-control-allow-origin: https://app.example",
+                "access-control-expose-headers: X-Request-Id, Retry-After",
+                "access-control-allow-credentials: true",
+            ]
+        );
+    }
+
+    #[test]
+    fn where_every_page_may_come_none_may_bring_credentials() {
+        assert_eq!(
+            answer(Some("https://any.example"), &["*"]),
+            [
+                "vary: Origin",
+                "access-control-allow-origin: https://any.example",
+                "access-control-expose-headers: X-Request-Id, Retry-After",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_foreign_page_and_no_page_get_nothing() {
+        for origin in [None, Some("https://evil.example"), Some("null")] {
+            assert_eq!(answer(origin, &["https://app.example"]), ["vary: Origin"]);
+        }
+    }
+
+    #[test]
+    fn a_preflight_is_an_options_request_that_names_a_method() {
+        let mut headers = request(Some("https://app.example"));
+        assert!(!is_preflight(&Method::OPTIONS, &headers));
+        headers.insert(header::ACCESS_CONTROL_REQUEST_METHOD, HeaderValue::from_static("POST"));
+        assert!(is_preflight(&Method::OPTIONS, &headers));
+        assert!(!is_preflight(&Method::POST, &headers));
+    }
+}

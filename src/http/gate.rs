@@ -1,0 +1,253 @@
+//! What stands before every endpoint of `/api`, in this order: no foreign page, a hub that can work, a key within its
+//! limit, a signature where one is due, and one execution for one `Idempotency-Key`.
+//!
+//! A middleware and not an extractor, so that a new endpoint is behind it by where it stands in the table, whatever its
+//! handler takes.
+
+use actix_web::body::{BoxBody, to_bytes};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::error::ErrorInternalServerError;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::hub::{LimitKey, Readiness};
+use sha2::{Digest, Sha256};
+use std::future::{Ready, ready};
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::border::settled;
+use super::cors::{self, Page};
+use crate::auth::api_key::ApiKey;
+use crate::auth::signature::Signed;
+use crate::error::{Refusal, Shape};
+use crate::peer::{ClientAddress, limit_key};
+use crate::state::State;
+use crate::state::idempotency::{Claim, Key, Print, Remembered, Ticket};
+
+/// The headers an API key comes in: the push document's, the Laravel document's.
+const KEY_HEADERS: [&str; 2] = ["x-api-key", "x-websocket-api-key"];
+
+/// Longest `Idempotency-Key`, in characters.
+const NAME_MAX: usize = 255;
+
+/// Says of an answer that it was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// The body of a request that was let in. The gate reads it, for a signature may cover it; handlers take it from here.
+#[derive(Debug, Clone)]
+pub(super) struct Posted(pub(super) Bytes);
+
+impl FromRequest for Posted {
+    type Error = Refusal;
+    type Future = Ready<Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let posted = request.extensions().get::<Self>().cloned();
+        ready(posted.ok_or_else(|| Fault::internal().into()))
+    }
+}
+
+/// The middleware.
+pub(super) async fn gate(
+    state: web::Data<State>,
+    mut request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    match let_in(&state, &mut request).await {
+        Ok(None) => next.call(request).await,
+        Ok(Some((key, print))) => answer_once(state, key, print, request, next).await,
+        Err(refusal) => Ok(request.error_response(refusal)),
+    }
+}
+
+/// Lets a request in or refuses it, and says what it is known by when it named itself.
+async fn let_in(state: &State, request: &mut ServiceRequest) -> Result<Option<(Key, Print)>, Refusal> {
+    let asks_only = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !asks_only {
+        if cors::judge(request.headers(), &state.origins) == Page::Foreign {
+            return Err(Fault::new(Code::Forbidden, "This origin is not allowed").into());
+        }
+        check_ready(&state.hub.readiness())?;
+    }
+    let (key, key_text) = admit(state, request).await?;
+    let body = request.extract::<Bytes>().await.map_err(|error| Refusal::from_error(&error))?;
+    check_signature(state, request, &key, &key_text, &body)?;
+    let name = match *request.method() {
+        Method::POST => request_name(request.headers())?,
+        _ => None,
+    };
+    let claim = name.map(|name| {
+        let caller = key.name;
+        let name = name.into();
+        (Key { caller, name }, print(request, &body))
+    });
+    request.extensions_mut().insert(Posted(body));
+    Ok(claim)
+}
+
+fn check_ready(readiness: &Readiness) -> Result<(), Fault> {
+    match readiness {
+        Readiness::Ready => Ok(()),
+        Readiness::Draining | Readiness::Broken(_) => {
+            Err(Fault { retry_after: Some(1), ..Fault::new(Code::ShuttingDown, "The hub is going away") })
+        }
+    }
+}
+
+/// Finds the caller's key and counts the request under it; or under the address, so that keys cannot be guessed fast.
+async fn admit(state: &State, request: &ServiceRequest) -> Result<(ApiKey, String), Fault> {
+    let general = state.config.limits.http.requests_per_minute;
+    let shown = KEY_HEADERS.iter().find_map(|name| request.headers().get(*name)).filter(|value| !value.is_empty());
+    let text = shown.and_then(|value| value.to_str().ok()).unwrap_or("");
+    if let Some(key) = state.keys.find(text) {
+        let limit = key.per_minute.unwrap_or(general);
+        let counted = LimitKey::ApiKey(key.name.clone());
+        state.hub.admit(counted, limit).await?;
+        return Ok((key.clone(), text.to_owned()));
+    }
+    let address = limit_key(client_address(state, request.request()).ip);
+    state.hub.admit(LimitKey::Address(address), general).await?;
+    Err(match shown {
+        None => Fault::new(Code::Unauthorized, "An API key is needed in X-API-Key"),
+        Some(_) => Fault::new(Code::InvalidApiKey, "Invalid API key"),
+    })
+}
+
+/// Whom the request is from. A socket that has lost its peer counts as the unspecified address.
+pub(super) fn client_address(state: &State, request: &HttpRequest) -> ClientAddress {
+    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    state.proxies.client_address(peer, request.headers())
+}
+
+fn check_signature(
+    state: &State,
+    request: &ServiceRequest,
+    key: &ApiKey,
+    key_text: &str,
+    body: &[u8],
+) -> Result<(), Fault> {
+    let headers = request.headers();
+    if !key.require_signature && !headers.contains_key("x-signature") {
+        return Ok(());
+    }
+    // A header that is no text is as good as none: it cannot be what was signed.
+    let text = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap_or(""));
+    let version = match headers.contains_key("x-signature-version") {
+        true => text("x-signature-version"),
+        false => "v1",
+    };
+    let signed = Signed {
+        method: request.method().as_str(),
+        path: request.uri().path(),
+        timestamp: text("x-request-timestamp"),
+        nonce: text("x-request-nonce"),
+        version,
+        signature: text("x-signature"),
+        body,
+    };
+    state.signatures.check(&signed, key_text, &key.name, state.now_ms())
+}
+
+fn request_name(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    let Some(name) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    match name.to_str() {
+        Ok(name) if (1..=NAME_MAX).contains(&name.len()) => Ok(Some(name.to_owned())),
+        _ => Err(Fault::field(
+            "Idempotency-Key",
+            format!("`Idempotency-Key` is not 1 to {NAME_MAX} printable ASCII characters"),
+        )),
+    }
+}
+
+fn print(request: &ServiceRequest, body: &[u8]) -> Print {
+    let target = request.uri().path_and_query();
+    Sha256::new()
+        .chain_update(request.method().as_str())
+        .chain_update([0])
+        .chain_update(target.map_or("", |target| target.as_str()))
+        .chain_update([0])
+        .chain_update(body)
+        .finalize()
+        .into()
+}
+
+/// Answers a request that named itself: by its handler if it is the first of that name, else with the first's answer.
+async fn answer_once(
+    state: web::Data<State>,
+    key: Key,
+    print: Print,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    match state.idempotency.claim(&key, print, || state.now_ms()).await {
+        Err(fault) => Ok(request.error_response(Refusal::from(fault))),
+        Ok(Claim::Again(answer)) => {
+            let status = StatusCode::from_u16(answer.status).map_err(ErrorInternalServerError)?;
+            let response = HttpResponse::build(status)
+                .insert_header((REPLAYED, HeaderValue::from_static("true")))
+                .content_type("application/json")
+                .body(answer.body);
+            Ok(request.into_response(response))
+        }
+        // In a task of its own: a caller that hangs up midway would else leave its work half done and its name free.
+        Ok(Claim::First(ticket)) => {
+            actix_rt::spawn(answer_first(state, ticket, request, next)).await.map_err(ErrorInternalServerError)?
+        }
+    }
+}
+
+async fn answer_first(
+    state: web::Data<State>,
+    ticket: Ticket,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let answer = settled(next.call(request).await?, Shape::Api);
+    let (request, response) = answer.into_parts();
+    let (head, body) = response.into_parts();
+    let body = to_bytes(body).await.map_err(ErrorInternalServerError)?;
+    let status = head.status();
+    // What another attempt may mend is not remembered.
+    if !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS {
+        let answer = Remembered { status: status.as_u16(), body: body.clone() };
+        ticket.keep(answer, state.now_ms());
+    }
+    Ok(ServiceResponse::new(request, head.set_body(body).map_into_boxed_body()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(HeaderName::from_static("idempotency-key"), HeaderValue::from_bytes(name.as_bytes()).unwrap());
+        headers
+    }
+
+    #[test]
+    fn a_request_may_name_itself_with_1_to_255_characters() {
+        assert_eq!(request_name(&HeaderMap::new()).unwrap(), None);
+        for name in ["a", &"x".repeat(255)] {
+            assert_eq!(request_name(&named(name)).unwrap().as_deref(), Some(name));
+        }
+        for name in ["", "é", &"x".repeat(256)] {
+            let fault = request_name(&named(name)).unwrap_err();
+            assert_eq!(fault.field.as_deref(), Some("Idempotency-Key"));
+        }
+    }
+
+    #[test]
+    fn a_hub_that_goes_away_takes_no_work() {
+        assert_eq!(check_ready(&Readiness::Ready), Ok(()));
+        for readiness in [Readiness::Draining, Readiness::Broken("rooms".into())] {
+            let fault = check_ready(&readiness).unwrap_err();
+            assert_eq!(fault.code, Code::ShuttingDown);
+        }
+    }
+}

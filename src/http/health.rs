@@ -1,0 +1,101 @@
+//! `GET /health` for people and monitors, `/health/live` and `/health/ready` for orchestrators.
+
+use actix_web::{HttpResponse, web};
+use hubbub_actors::hub::Readiness;
+use serde_json::{Value, json};
+
+use super::{Answer, iso};
+use crate::state::State;
+use crate::telemetry;
+
+/// `GET /health`: the shapes of three documents in one.
+pub(super) async fn health(state: web::Data<State>) -> Answer {
+    let stats = state.hub.stats();
+    let (active, total) = (stats.sessions.get(), stats.sessions_opened.get());
+    let max = state.hub.max_connections();
+    let reason = not_ready(&state.hub.readiness()).or_else(|| (active >= max as u64).then(|| "At capacity".to_owned()));
+    let mut body = json!({
+        "status": if reason.is_some() { "unhealthy" } else { "healthy" },
+        "timestamp": iso(state.now_ms()),
+        "uptime": state.uptime_secs(),
+        "uptime_seconds": state.uptime_secs(),
+        "memory": memory(telemetry::resident(), telemetry::available()),
+        "active_connections": active,
+        "max_connections": max,
+        "connections": {"active": active, "total": total},
+    });
+    Ok(match reason {
+        None => HttpResponse::Ok().json(body),
+        Some(reason) => {
+            body["reason"] = reason.into();
+            HttpResponse::ServiceUnavailable().json(body)
+        }
+    })
+}
+
+/// `GET /health/live`: the process answers, so it need not be restarted.
+pub(super) async fn live(state: web::Data<State>) -> Answer {
+    Ok(HttpResponse::Ok().json(json!({
+        "status": "alive",
+        "timestamp": iso(state.now_ms()),
+    })))
+}
+
+/// `GET /health/ready`: whether traffic should be sent here. A hub at capacity is ready: it works, and it is counted
+/// upon.
+pub(super) async fn ready(state: web::Data<State>) -> Answer {
+    let timestamp = iso(state.now_ms());
+    Ok(match not_ready(&state.hub.readiness()) {
+        None => HttpResponse::Ok().json(json!({"status": "ready", "timestamp": timestamp})),
+        Some(reason) => HttpResponse::ServiceUnavailable().json(json!({
+            "status": "not ready",
+            "reason": reason,
+            "timestamp": timestamp,
+        })),
+    })
+}
+
+fn not_ready(readiness: &Readiness) -> Option<String> {
+    match readiness {
+        Readiness::Ready => None,
+        Readiness::Draining => Some("Draining".into()),
+        Readiness::Broken(why) => Some(format!("Broken: {why}")),
+    }
+}
+
+/// Memory in MB. Of a total that the system does not tell there is no percentage.
+fn memory(used: u64, total: Option<u64>) -> Value {
+    let percentage =
+        total.filter(|total| *total > 0).map(|total| (used as f64 / total as f64 * 1_000.0).round() / 10.0);
+    json!({
+        "used": megabytes(used),
+        "total": total.map(megabytes),
+        "percentage": percentage,
+    })
+}
+
+/// Bytes as MB with one decimal.
+pub(super) fn megabytes(bytes: u64) -> f64 {
+    (bytes as f64 / 1_048_576.0 * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_told_in_megabytes() {
+        assert_eq!(
+            memory(268_959_744, Some(2_147_483_648)),
+            json!({"used": 256.5, "total": 2048.0, "percentage": 12.5})
+        );
+        assert_eq!(memory(1_048_576, None), json!({"used": 1.0, "total": null, "percentage": null}));
+    }
+
+    #[test]
+    fn what_keeps_a_hub_from_working_is_said() {
+        assert_eq!(not_ready(&Readiness::Ready), None);
+        assert_eq!(not_ready(&Readiness::Draining).as_deref(), Some("Draining"));
+        assert_eq!(not_ready(&Readiness::Broken("shard-0".into())).as_deref(), Some("Broken: shard-0"));
+    }
+}

@@ -1,0 +1,197 @@
+//! JSON from outside: what is wrong with it, said so that the sender finds it. Knows no endpoint.
+
+use hubbub_actors::fault::{Code, Fault};
+use serde::Deserialize;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+/// How deeply a pushed `data` may be nested. Parsers of clients have bounds of their own; a message beyond them would
+/// be accepted here and lost there.
+pub(super) const DEEPEST: usize = 128;
+
+/// Longest explanation given to the sender, in characters: a parser's message repeats the offending value.
+const LONGEST_MESSAGE: usize = 300;
+
+/// Parses a request's body, a JSON object.
+///
+/// # Errors
+/// `INVALID_REQUEST` with the line and column where the text stops to be JSON, or with the field that is missing or
+/// has the wrong type.
+pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first.is_some_and(|byte| *byte != b'{') {
+        // A derived struct would also be read from an array.
+        serde_json::from_slice::<&RawValue>(body).map_err(|error| not_json(&error))?;
+        return Err(Fault::new(Code::InvalidRequest, "The body is not a JSON object"));
+    }
+    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        blame(&path, &error.into_inner())
+    })?;
+    deserializer.end().map_err(|error| not_json(&error))?;
+    Ok(parsed)
+}
+
+fn not_json(error: &serde_json::Error) -> Fault {
+    Fault::new(Code::InvalidRequest, format!("The body is not JSON: {error}"))
+}
+
+/// Finds the field to blame for `error`, which serde met at `path`.
+fn blame(path: &str, error: &serde_json::Error) -> Fault {
+    if error.classify() != Category::Data {
+        return not_json(error);
+    }
+    // For the document itself the path is a single dot.
+    let within = if path == "." { "" } else { path };
+    let message = error.to_string();
+    if let Some((name, _)) = message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
+        let field = match within {
+            "" => name.to_owned(),
+            parent => format!("{parent}.{name}"),
+        };
+        let message = format!("`{field}` is missing");
+        return Fault::field(field, message);
+    }
+    let message: String = message.chars().take(LONGEST_MESSAGE).collect();
+    match within {
+        "" => Fault::new(Code::InvalidRequest, message),
+        field => Fault::field(field, format!("`{field}`: {message}")),
+    }
+}
+
+/// Checks that a value, which is known to be JSON, is nested no deeper than [`DEEPEST`].
+///
+/// # Errors
+/// `INVALID_REQUEST` naming `field`.
+pub(super) fn shallow(value: &RawValue, field: &str) -> Result<(), Fault> {
+    if depth(value.get()) <= DEEPEST {
+        return Ok(());
+    }
+    Err(Fault::field(field, format!("`{field}` is nested more than {DEEPEST} levels deep")))
+}
+
+/// The deepest nesting of arrays and objects in a JSON text.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in json.bytes() {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Outer<'a> {
+        name: String,
+        inner: Option<Inner>,
+        #[serde(borrow)]
+        data: &'a RawValue,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Inner {
+        #[expect(dead_code, reason = "only its absence is looked at")]
+        id: u32,
+    }
+
+    fn fault(body: &str) -> (Option<String>, String) {
+        let fault = parse::<Outer<'_>>(body.as_bytes()).unwrap_err();
+        assert_eq!(fault.code, Code::InvalidRequest);
+        (fault.field, fault.message.into_owned())
+    }
+
+    #[test]
+    fn any_json_value_is_kept_as_its_text() {
+        for data in ["null", "1e400", "[1, 2]", "{\"a\" :\n 1}", "\"\\u0041\""] {
+            let body = format!(" {{\"name\":\"n\",\"data\":{data}}} ");
+            let parsed: Outer<'_> = parse(body.as_bytes()).unwrap();
+            assert_eq!(parsed.name, "n");
+            assert!(parsed.inner.is_none());
+            assert_eq!(parsed.data.get(), data);
+        }
+    }
+
+    #[test]
+    fn text_that_is_not_json_is_refused_with_its_position() {
+        for (body, message) in [
+            ("", "The body is not JSON: EOF while parsing a value at line 1 column 0"),
+            ("{\"name\":\n oops}", "The body is not JSON: expected value at line 2 column 2"),
+            ("{\"name\":\"n\",\"data\":1} x", "The body is not JSON: trailing characters at line 1 column 23"),
+            ("hello", "The body is not JSON: expected value at line 1 column 1"),
+        ] {
+            assert_eq!(fault(body), (None, message.to_owned()), "{body}");
+        }
+    }
+
+    #[test]
+    fn json_that_is_no_object_is_refused() {
+        for body in ["[\"n\", null, 1]", "null", "\"text\"", "5"] {
+            assert_eq!(fault(body), (None, "The body is not a JSON object".to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_missing_field_is_named_with_its_path() {
+        assert_eq!(fault("{\"name\":\"n\"}"), (Some("data".into()), "`data` is missing".into()));
+        assert_eq!(
+            fault("{\"name\":\"n\",\"inner\":{},\"data\":1}"),
+            (Some("inner.id".into()), "`inner.id` is missing".into())
+        );
+    }
+
+    #[test]
+    fn a_mistyped_field_is_named_with_its_path() {
+        assert_eq!(
+            fault("{\"name\":5}"),
+            (Some("name".into()), "`name`: invalid type: integer `5`, expected a string at line 1 column 9".into())
+        );
+        let (field, _) = fault("{\"inner\":{\"id\":-1}}");
+        assert_eq!(field.as_deref(), Some("inner.id"));
+    }
+
+    #[test]
+    fn an_explanation_does_not_repeat_a_whole_body() {
+        let (_, message) = fault(&format!("{{\"inner\":\"{}\"}}", "x".repeat(100_000)));
+        assert!(message.chars().count() < 400, "{message}");
+    }
+
+    #[test]
+    fn data_may_be_nested_128_levels_deep_and_no_deeper() {
+        let nested = |depth| {
+            let text = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            RawValue::from_string(text).unwrap()
+        };
+        assert!(shallow(&nested(128), "data").is_ok());
+        let fault = shallow(&nested(129), "data").unwrap_err();
+        assert_eq!(fault.field.as_deref(), Some("data"));
+        assert_eq!(fault.message, "`data` is nested more than 128 levels deep");
+    }
+
+    #[test]
+    fn brackets_in_strings_nest_nothing() {
+        assert_eq!(depth(r#"["[[[", "\"[[", {"[{": "\\"}]"#), 2);
+        assert_eq!(depth("null"), 0);
+    }
+}

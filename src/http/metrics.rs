@@ -1,0 +1,48 @@
+//! `GET /metrics`: Prometheus' text, or the raw document's JSON object for who asks for JSON.
+
+use actix_web::http::header::ACCEPT;
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::Answer;
+use super::info::figures;
+use crate::state::State;
+
+/// The text format's own content type.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// `GET /metrics`.
+pub(super) async fn metrics(request: HttpRequest, state: web::Data<State>) -> Answer {
+    let accept = request.headers().get_all(ACCEPT);
+    let json = accept.filter_map(|value| value.to_str().ok()).any(wants_json);
+    Ok(if json {
+        HttpResponse::Ok().json(figures(state.hub.stats()))
+    } else {
+        HttpResponse::Ok().content_type(TEXT).body(state.metrics())
+    })
+}
+
+/// Whether an `Accept` names JSON. A scraper names its own formats, a browser and curl take anything; neither names it.
+fn wants_json(accept: &str) -> bool {
+    accept.split(',').any(|range| {
+        let kind = range.split(';').next().unwrap_or_default();
+        kind.trim().eq_ignore_ascii_case("application/json")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_names_json_gets_json() {
+        for (accept, json) in [
+            ("application/json", true),
+            ("text/html, Application/JSON;q=0.9", true),
+            ("*/*", false),
+            ("text/plain", false),
+            ("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", false),
+        ] {
+            assert_eq!(wants_json(accept), json, "{accept}");
+        }
+    }
+}

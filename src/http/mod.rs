@@ -1,0 +1,93 @@
+//! Everything that is asked over plain HTTP: the table of endpoints, and what all of them share.
+//!
+//! A request passes the [`border`] (request id, CORS, the shape of errors, metrics), and under `/api` also the
+//! [`gate`] (key, limits, signature, `Idempotency-Key`); what reaches a handler was let in. A handler parses, asks the
+//! hub, and returns an answer or a [`Fault`](hubbub_actors::fault::Fault); it knows no status but success. One resource
+//! a file. This module knows nothing of WebSockets beyond saying where they are spoken.
+
+mod batch;
+mod border;
+mod cors;
+mod endpoint;
+mod gate;
+mod health;
+mod info;
+mod json;
+mod metrics;
+mod presence;
+mod push;
+mod rooms;
+mod status;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::{App, Error, middleware, web};
+use hubbub_actors::fault::{Code, Fault};
+
+use crate::error::Refusal;
+use crate::state::State;
+use endpoint::{api, at};
+
+/// What a handler returns.
+type Answer = Result<actix_web::HttpResponse, Refusal>;
+
+/// The endpoints, one a line. `at` is open to everyone, `api` is behind the gate.
+pub fn routes(cfg: &mut web::ServiceConfig) {
+    cfg.service(at("/").get(info::root))
+        .service(at("/health").get(health::health))
+        .service(at("/health/live").get(health::live))
+        .service(at("/health/ready").get(health::ready))
+        .service(at("/status").get(status::community))
+        .service(at("/info").get(info::info))
+        .service(at("/metrics").get(metrics::metrics))
+        .service(at("/ws").get(info::not_an_upgrade))
+        .service(api("/api/push").post(push::push))
+        .service(api("/api/broadcast").post(push::broadcast))
+        .service(api("/api/room").post(push::room))
+        .service(api("/api/disconnect").post(push::disconnect))
+        .service(api("/api/batch").post(batch::batch))
+        .service(api("/api/status").get(status::push))
+        .service(api("/api/rooms").get(rooms::list))
+        .service(api("/api/rooms/{room:.+}").get(rooms::one))
+        .service(api("/api/presence/{user:.+}").get(presence::presence));
+}
+
+/// The whole HTTP app, as it is served and as it is tested. More endpoints can be added with `configure`; they get the
+/// border for free.
+pub fn app(
+    state: web::Data<State>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    let max_body = state.config.server.max_body;
+    App::new()
+        .app_data(state)
+        .app_data(web::PayloadConfig::new(max_body))
+        .wrap(middleware::from_fn(border::border))
+        .configure(routes)
+        .default_service(web::to(nothing_here))
+}
+
+async fn nothing_here() -> Answer {
+    Err(Fault::new(Code::NotFound, "There is nothing here").into())
+}
+
+/// A moment as the documents write it: ISO 8601 in UTC with milliseconds.
+///
+/// humantime does it because it is here already, for durations in the configuration; nothing else about calendars is
+/// needed.
+fn iso(ms: i64) -> String {
+    // 9999-12-31T23:59:59.999Z: beyond it there is no four-digit year.
+    let ms = ms.clamp(0, 253_402_300_799_999).unsigned_abs();
+    let moment = std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
+    humantime::format_rfc3339_millis(moment).to_string()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! The opening handshake (RFC 6455 section 4.2): what a request must be, and the answer to one that is let in.
+
+use actix_http::header::{self, HeaderMap, HeaderValue};
+use actix_http::ws::{hash_key, verify_handshake};
+use actix_http::{Method, RequestHead};
+use actix_web_actors::ws::HandshakeError;
+use hubbub_actors::fault::{Code, Fault};
+
+/// The subprotocol by which a browser brings its token: `access_token.<jwt>`.
+const TOKEN_PROTOCOL: &str = "access_token.";
+
+/// Judges whether the request opens a WebSocket.
+///
+/// # Errors
+/// [`Code::MethodNotAllowed`], [`Code::UpgradeRequired`] for another version than 13 (RFC 6455 section 4.4),
+/// [`Code::InvalidRequest`] naming the header.
+pub fn judge(head: &RequestHead) -> Result<(), Fault> {
+    if head.method != Method::GET {
+        return Err(Fault::new(Code::MethodNotAllowed, "A WebSocket is opened with GET"));
+    }
+    let required = |words| Err(Fault::new(Code::UpgradeRequired, words));
+    verify_handshake(head).or_else(|error| match error {
+        HandshakeError::NoVersionHeader | HandshakeError::UnsupportedVersion => {
+            required("Sec-WebSocket-Version must be 13")
+        }
+        HandshakeError::NoWebsocketUpgrade | HandshakeError::NoConnectionUpgrade => {
+            required("This is a WebSocket: send Upgrade: websocket and Connection: Upgrade")
+        }
+        HandshakeError::BadWebsocketKey => {
+            Err(Fault::field("Sec-WebSocket-Key", "Sec-WebSocket-Key must be 16 bytes in base64"))
+        }
+        HandshakeError::GetMethodRequired => Err(Fault::new(Code::MethodNotAllowed, "A WebSocket is opened with GET")),
+    })
+}
+
+/// The subprotocol that is answered with: the first that brings a token. A browser that offered some and is answered
+/// with none closes the connection.
+pub fn token_protocol(headers: &HeaderMap) -> Option<&str> {
+    let offers = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).filter_map(|value| value.to_str().ok());
+    offers.flat_map(|value| value.split(',')).map(str::trim).find(|offer| offer.starts_with(TOKEN_PROTOCOL))
+}
+
+/// The token of a subprotocol that [`token_protocol`] found.
+pub fn token_in(protocol: &str) -> &str {
+    protocol.strip_prefix(TOKEN_PROTOCOL).unwrap_or_default()
+}
+
+/// The answer that lets a request in that was judged good.
+pub fn acceptance(head: &RequestHead) -> Vec<u8> {
+    let key = head.headers().get(header::SEC_WEBSOCKET_KEY).map_or(&b""[..], HeaderValue::as_bytes);
+    let accept = hash_key(key);
+    let mut answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n".to_vec();
+    answer.extend_from_slice(b"Sec-WebSocket-Accept: ");
+    answer.extend_from_slice(&accept);
+    if let Some(protocol) = token_protocol(head.headers()) {
+        answer.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
+        answer.extend_from_slice(protocol.as_bytes());
+    }
+    answer.extend_from_slice(b"\r\n\r\n");
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_http::test::TestRequest;
+
+    use super::*;
+
+    fn opening() -> TestRequest {
+        let mut request = TestRequest::default();
+        request
+            .insert_header(("upgrade", "websocket"))
+            .insert_header(("connection", "keep-alive, Upgrade"))
+            .insert_header(("sec-websocket-version", "13"))
+            .insert_header(("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="));
+        request
+    }
+
+    #[test]
+    fn the_accept_key_is_the_one_of_the_rfc_and_the_token_protocol_is_echoed() {
+        let request = opening().insert_header(("sec-websocket-protocol", "chat, access_token.a.b.c")).take().finish();
+        assert_eq!(judge(request.head()), Ok(()));
+        let answer = String::from_utf8(acceptance(request.head())).unwrap();
+        assert!(answer.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{answer}");
+        assert!(answer.ends_with("Sec-WebSocket-Protocol: access_token.a.b.c\r\n\r\n"), "{answer}");
+        assert_eq!(token_in(token_protocol(request.headers()).unwrap()), "a.b.c");
+    }
+
+    #[test]
+    fn what_is_no_opening_handshake_is_refused_by_its_reason() {
+        for (header, value, code) in [
+            ("sec-websocket-version", "8", Code::UpgradeRequired),
+            ("upgrade", "h2c", Code::UpgradeRequired),
+            ("sec-websocket-key", "c2hvcnQ=", Code::InvalidRequest),
+        ] {
+            let request = opening().insert_header((header, value)).take().finish();
+            assert_eq!(judge(request.head()).unwrap_err().code, code, "{header}");
+        }
+        let request = opening().method(Method::POST).take().finish();
+        assert_eq!(judge(request.head()).unwrap_err().code, Code::MethodNotAllowed);
+    }
+}

@@ -1,0 +1,181 @@
+//! The reading side of a connection: a stream of whole messages for its session, and the end of it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use hubbub_actors::clock::Clock;
+use hubbub_actors::close::Close;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::time::{Sleep, sleep};
+use tokio_util::io::poll_read_buf;
+
+use super::Pipe;
+use super::assembler::{Assembler, Incoming};
+
+/// Bytes read at once. The buffer is there only while something is being read: an idle connection has none.
+const READ_SIZE: usize = 4_096;
+
+/// How long the rest of an outbox may take to be written when a connection ends.
+const FLUSH_TIME: Duration = Duration::from_secs(5);
+
+/// The same for one that did not read: it had its chance.
+const FLUSH_TIME_SLOW: Duration = Duration::from_millis(700);
+
+/// The same when the hub goes away: whatever `server.shutdown_secs` allows, which ends the process.
+const FLUSH_TIME_DRAINING: Duration = Duration::from_secs(3_600);
+
+/// How long the peer may take to answer the closing handshake once all was written.
+const GOODBYE_TIME: Duration = Duration::from_millis(700);
+
+/// What a connection hands to its session.
+#[derive(Debug)]
+pub enum Message {
+    /// A text message.
+    Text(Bytes),
+    /// A binary message.
+    Binary(Bytes),
+    /// The connection is ending; nothing follows.
+    Closing,
+}
+
+enum Stage {
+    Open,
+    /// Writing the rest; then shut.
+    Flushing(Pin<Box<Sleep>>),
+    /// Waiting for the peer to close.
+    Shut(Pin<Box<Sleep>>),
+    Gone,
+}
+
+/// The reading side.
+pub struct Inlet {
+    socket: OwnedReadHalf,
+    pipe: Rc<Pipe>,
+    clock: Clock,
+    assembler: Assembler,
+    buffer: BytesMut,
+    stage: Stage,
+}
+
+impl Inlet {
+    /// The reading side of `pipe`. `early` is what came right behind the handshake.
+    pub fn new(socket: OwnedReadHalf, pipe: Rc<Pipe>, clock: Clock, max_size: usize, early: BytesMut) -> Self {
+        Self { socket, pipe, clock, assembler: Assembler::new(max_size), buffer: early, stage: Stage::Open }
+    }
+
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
+        loop {
+            if self.pipe.is_ending() {
+                return Poll::Ready(self.begin_end());
+            }
+            if self.pipe.seat.is_busy() {
+                return Poll::Pending;
+            }
+            match self.assembler.next(&mut self.buffer) {
+                Ok(Some(incoming)) => {
+                    self.pipe.seat.heard(self.clock.now_ms());
+                    match incoming {
+                        Incoming::Text(text) => return Poll::Ready(Message::Text(text)),
+                        Incoming::Binary(bytes) => return Poll::Ready(Message::Binary(bytes)),
+                        Incoming::Ping(payload) => self.pipe.pong(&payload),
+                        Incoming::Pong => {}
+                        Incoming::Close(code) => self.pipe.end(code.unwrap_or(1000), ""),
+                    }
+                }
+                Ok(None) => {
+                    if self.buffer.is_empty() {
+                        self.buffer = BytesMut::new();
+                    }
+                    if !ready!(self.poll_read(cx)) {
+                        self.pipe.end(1000, "");
+                    }
+                }
+                Err(violation) => {
+                    let (code, reason) = violation.close();
+                    self.pipe.end(code, reason);
+                }
+            }
+        }
+    }
+
+    /// Reads some bytes; `false` when there will be none any more.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.buffer.capacity() == self.buffer.len() {
+            // Waits without a buffer; one is made when there is something to read.
+            if ready!(self.socket.as_ref().poll_read_ready(cx)).is_err() {
+                return Poll::Ready(false);
+            }
+            self.buffer.reserve(READ_SIZE);
+        }
+        let result = poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.buffer);
+        if result.is_pending() && self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+        result.map(|read| read.is_ok_and(|read| read > 0))
+    }
+
+    fn begin_end(&mut self) -> Message {
+        self.buffer = BytesMut::new();
+        let time = match self.pipe.seat.closed() {
+            Some(Close::SlowConsumer) => FLUSH_TIME_SLOW,
+            Some(Close::GoingAway) => FLUSH_TIME_DRAINING,
+            _ => FLUSH_TIME,
+        };
+        self.stage = if self.pipe.broken.get() { Stage::Gone } else { Stage::Flushing(Box::pin(sleep(time))) };
+        Message::Closing
+    }
+
+    /// Drives the end; ready when the socket can go. What the peer still sends is read and thrown away: closing a
+    /// socket with unread bytes resets it, and takes what the peer has not read yet with it.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.pipe.flush();
+        let peer_gone = loop {
+            self.buffer.clear();
+            match self.poll_read(cx) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => break true,
+                Poll::Pending => break false,
+            }
+        };
+        self.pipe.poll_unblocked(cx);
+        if let Stage::Flushing(time) = &mut self.stage {
+            let late = time.as_mut().poll(cx).is_ready();
+            if !late && !self.pipe.is_done() && !self.pipe.broken.get() {
+                return if peer_gone { Poll::Ready(()) } else { Poll::Pending };
+            }
+            self.pipe.shut();
+            self.stage = Stage::Shut(Box::pin(sleep(if late { Duration::ZERO } else { GOODBYE_TIME })));
+        }
+        match &mut self.stage {
+            Stage::Shut(_) if peer_gone || self.pipe.broken.get() => Poll::Ready(()),
+            Stage::Shut(time) => time.as_mut().poll(cx),
+            Stage::Open | Stage::Flushing(_) | Stage::Gone => Poll::Ready(()),
+        }
+    }
+}
+
+impl futures_core::Stream for Inlet {
+    type Item = Message;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        let this = &mut *self;
+        let stale = !this.pipe.inlet.borrow().as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if stale {
+            *this.pipe.inlet.borrow_mut() = Some(cx.waker().clone());
+        }
+        this.pipe.poll_unblocked(cx);
+        match this.stage {
+            Stage::Open => this.poll_open(cx).map(Some),
+            Stage::Gone => Poll::Ready(None),
+            Stage::Flushing(_) | Stage::Shut(_) => {
+                ready!(this.poll_end(cx));
+                this.stage = Stage::Gone;
+                Poll::Ready(None)
+            }
+        }
+    }
+}

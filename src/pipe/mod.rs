@@ -1,0 +1,221 @@
+//! A socket taken over at the upgrade, as messages: for every surface that speaks WebSocket.
+//!
+//! A response-body actor would freeze with its socket: its timers, its mailbox and its heartbeat stand still while one
+//! reader stalls, and it can not be closed at all. So the connection is ours from the upgrade on:
+//!
+//! * [`handshake`] judges the request and answers it;
+//! * [`assembler`] makes whole messages of frames, and keeps sizes, UTF-8 and the protocol;
+//! * [`Inlet`] is the reading side, a stream of messages for one session;
+//! * [`Pipe`] is the writing side: it empties the session's outbox in one write a turn, when its worker's [`Flusher`]
+//!   calls, and shuts the socket whenever we say.
+//!
+//! The only user of `actix_web_actors`, which is deprecated, and of actix-http's WebSocket parts.
+
+pub mod assembler;
+mod flusher;
+pub mod handshake;
+mod inlet;
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use actix_rt::net::TcpStream;
+use bytes::Bytes;
+use hubbub_actors::close::Close;
+use hubbub_actors::seat::{Link, Seat};
+use socket2::SockRef;
+use tokio::net::tcp::OwnedWriteHalf;
+
+pub use self::flusher::Flusher;
+pub use self::inlet::{Inlet, Message};
+use crate::wire::frame::{self, Opcode};
+
+/// What the kernel may hold for one socket that is not read, bytes; it doubles the number for its own bookkeeping
+/// (socket(7)). With the outbox this bounds what a client that stops reading costs.
+const SEND_BUFFER: usize = 65_536;
+
+/// What it may hold while a connection closes, so that the rest of a half-written frame and the reason still fit behind
+/// what the client has not read yet.
+const SEND_BUFFER_CLOSING: usize = 262_144;
+
+/// How long written data may stay unacknowledged before the kernel gives the connection up (tcp(7), `TCP_USER_TIMEOUT`).
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Frames in one write.
+const SLICES: usize = 64;
+
+/// Sets what every socket of the hub has: no waiting to fill a segment, a bound on the unread, an end to the dead.
+///
+/// # Errors
+/// What the system says.
+pub fn prepare(socket: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    Ok(())
+}
+
+/// The writing side of a connection.
+pub struct Pipe {
+    socket: OwnedWriteHalf,
+    seat: Rc<Seat>,
+    flusher: Rc<Flusher>,
+    /// Waits in the flusher's queue.
+    queued: Cell<bool>,
+    /// The kernel took no more; the inlet waits until it does.
+    blocked: Cell<bool>,
+    /// The connection is gone.
+    broken: Cell<bool>,
+    /// What this side says when it closes, once it is to.
+    farewell: RefCell<Farewell>,
+    /// Wakes the inlet.
+    inlet: RefCell<Option<Waker>>,
+}
+
+#[derive(Debug)]
+enum Farewell {
+    Unsaid,
+    /// A protocol error or the client's own close: the code to answer with.
+    Due(u16, &'static str),
+    Said,
+}
+
+impl Pipe {
+    /// Puts the socket behind the seat.
+    pub fn new(socket: OwnedWriteHalf, seat: Rc<Seat>, flusher: Rc<Flusher>) -> Rc<Self> {
+        let pipe = Rc::new(Self {
+            socket,
+            seat: seat.clone(),
+            flusher,
+            queued: Cell::new(false),
+            blocked: Cell::new(false),
+            broken: Cell::new(false),
+            farewell: RefCell::new(Farewell::Unsaid),
+            inlet: RefCell::new(None),
+        });
+        seat.attach(pipe.clone());
+        pipe
+    }
+
+    /// Ends the connection with a code of the protocol: what is in the outbox goes first.
+    fn end(&self, code: u16, reason: &'static str) {
+        let mut farewell = self.farewell.borrow_mut();
+        if matches!(*farewell, Farewell::Unsaid) && self.seat.closed().is_none() {
+            *farewell = Farewell::Due(code, reason);
+            drop(farewell);
+            self.seat.with_outbox(|outbox| outbox.close());
+            self.flush();
+        }
+    }
+
+    /// Whether the connection is to end.
+    fn is_ending(&self) -> bool {
+        self.broken.get() || self.seat.closed().is_some() || !matches!(*self.farewell.borrow(), Farewell::Unsaid)
+    }
+
+    /// Whether all was written, the farewell too.
+    fn is_done(&self) -> bool {
+        matches!(*self.farewell.borrow(), Farewell::Said) && self.seat.with_outbox(|outbox| outbox.is_empty())
+    }
+
+    /// Answers a ping of the client. One who pings and does not read overflows the outbox like any other.
+    fn pong(&self, payload: &Bytes) {
+        self.seat.interject(frame::encode(Opcode::Pong, &[payload]));
+    }
+
+    /// Writes what the outbox holds, as far as the kernel takes it.
+    fn flush(&self) {
+        self.queued.set(false);
+        self.say_farewell();
+        while !self.broken.get() && !self.blocked.get() {
+            let result = self.seat.with_outbox(|outbox| {
+                let mut slices = [IoSlice::new(&[]); SLICES];
+                let mut count = 0;
+                for (slot, bytes) in slices.iter_mut().zip(outbox.slices()) {
+                    *slot = IoSlice::new(bytes);
+                    count += 1;
+                }
+                match count {
+                    0 => None,
+                    1 => Some(self.socket.try_write(&slices[0])),
+                    _ => Some(self.socket.try_write_vectored(&slices[..count])),
+                }
+                .map(|result| result.inspect(|&written| outbox.advance(written)))
+            });
+            match result {
+                None => break,
+                Some(Ok(_)) => {}
+                Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => self.blocked.set(true),
+                Some(Err(_)) => self.broken.set(true),
+            }
+        }
+        if self.blocked.get() || self.is_ending() {
+            self.wake_inlet();
+        }
+    }
+
+    /// Puts the close frame behind what is still to be written, once.
+    fn say_farewell(&self) {
+        let mut farewell = self.farewell.borrow_mut();
+        let (code, reason) = match (&*farewell, self.seat.closed()) {
+            (Farewell::Said, _) | (Farewell::Unsaid, None) => return,
+            (Farewell::Due(code, reason), _) => (*code, *reason),
+            (Farewell::Unsaid, Some(close)) => (close.code(), close.reason()),
+        };
+        *farewell = Farewell::Said;
+        // A client that stopped reading left the kernel's buffer full; what is left to say must still go in, or the
+        // client would never learn why it was cut. A larger buffer makes the socket writable again.
+        if self.seat.closed() == Some(Close::SlowConsumer) {
+            let _ = SockRef::from(self.socket.as_ref()).set_send_buffer_size(SEND_BUFFER_CLOSING);
+        }
+        self.seat.with_outbox(|outbox| outbox.farewell(Rc::new(frame::close(code, reason))));
+    }
+
+    /// Writes on as soon as the kernel takes more.
+    fn poll_unblocked(&self, cx: &mut Context<'_>) {
+        while self.blocked.get() && !self.broken.get() {
+            match self.socket.as_ref().poll_write_ready(cx) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(())) => {
+                    self.blocked.set(false);
+                    self.flush();
+                }
+                Poll::Ready(Err(_)) => self.broken.set(true),
+            }
+        }
+    }
+
+    /// Tells the peer that nothing follows, while what is in the kernel still goes out.
+    fn shut(&self) {
+        let _ = SockRef::from(self.socket.as_ref()).shutdown(std::net::Shutdown::Write);
+    }
+
+    fn wake_inlet(&self) {
+        let waker = self.inlet.borrow_mut().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Link for Pipe {
+    fn wake(self: Rc<Self>) {
+        if !self.queued.replace(true) {
+            let flusher = self.flusher.clone();
+            flusher.queue(self);
+        }
+    }
+
+    fn ping(self: Rc<Self>) {
+        self.seat.interject(frame::encode(Opcode::Ping, &[]));
+    }
+
+    fn resume(self: Rc<Self>) {
+        self.wake_inlet();
+    }
+}

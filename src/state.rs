@@ -1,0 +1,174 @@
+//! What the edge may touch: the hub, and the policies that stand between it and a caller. One for the whole process,
+//! shared by all workers; whatever in it changes is behind its own lock and bounded.
+
+pub mod idempotency;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hubbub_actors::hub::{Hub, Readiness};
+
+use crate::auth::api_key::{ApiKeys, KeySpec};
+use crate::auth::jwt::{Hmac, Settings, Verifier};
+use crate::auth::signature::Signatures;
+use crate::config::{self, Algorithm, Config, Secret};
+use crate::peer::{AllowedOrigins, BadEntry, TrustedProxies};
+use crate::telemetry::{Readings, Telemetry};
+use idempotency::Idempotency;
+
+/// The shared state of the edge.
+pub struct State {
+    /// The hub.
+    pub hub: Arc<Hub>,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The keys of the push API.
+    pub keys: ApiKeys,
+    /// Judges signed requests.
+    pub signatures: Signatures,
+    /// What was answered to named requests.
+    pub idempotency: Idempotency,
+    /// The proxies that are believed.
+    pub proxies: TrustedProxies,
+    /// The pages that are let in.
+    pub origins: AllowedOrigins,
+    /// Judges tokens.
+    pub verifier: Arc<Verifier>,
+    /// The metrics of this hub.
+    pub telemetry: Telemetry,
+    /// When the hub started, ms since the epoch.
+    pub started_at: i64,
+    published: Mutex<PerMinute>,
+}
+
+impl State {
+    /// Gathers the policies that `config` describes around `hub`. The verifier is shared with the hub, which judges the
+    /// tokens that come later by it; [`verifier`] makes one.
+    ///
+    /// # Errors
+    /// The entry of `server.allowed_origins` or `server.trusted_proxies` that cannot be read. A configuration that was
+    /// checked has none.
+    pub fn new(hub: Arc<Hub>, config: Arc<Config>, verifier: Arc<Verifier>) -> Result<Self, BadEntry> {
+        let proxies: Vec<String> = config.server.trusted_proxies.iter().map(ToString::to_string).collect();
+        let started_at = hub.clock().now_ms();
+        Ok(Self {
+            keys: ApiKeys::new(config.api.keys.iter().map(key_spec).collect()),
+            signatures: Signatures::new(),
+            idempotency: Idempotency::default(),
+            proxies: TrustedProxies::parse(&proxies)?,
+            origins: AllowedOrigins::parse(&config.server.allowed_origins)?,
+            verifier,
+            telemetry: Telemetry::default(),
+            started_at,
+            published: Mutex::new(PerMinute::since(started_at)),
+            hub,
+            config,
+        })
+    }
+
+    /// Now, ms since the epoch, by the hub's clock.
+    pub fn now_ms(&self) -> i64 {
+        self.hub.clock().now_ms()
+    }
+
+    /// Whole seconds since the start.
+    pub fn uptime_secs(&self) -> u64 {
+        u64::try_from(self.now_ms().saturating_sub(self.started_at) / 1000).unwrap_or(0)
+    }
+
+    /// Messages published a minute, lately.
+    pub fn published_per_minute(&self) -> u64 {
+        self.published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .read(self.now_ms(), self.hub.stats().published.get())
+    }
+
+    /// The metrics in Prometheus' text format.
+    pub fn metrics(&self) -> String {
+        let fill = self.idempotency.fill();
+        self.telemetry.render(
+            self.hub.stats(),
+            &Readings {
+                max_connections: self.hub.max_connections(),
+                mailboxes: self.hub.mailbox_depths(),
+                idempotency: (fill.entries, fill.bytes, fill.forgotten_early),
+                ready: self.hub.readiness() == Readiness::Ready,
+                uptime_secs: self.uptime_secs(),
+            },
+        )
+    }
+}
+
+fn key_spec(key: &config::ApiKey) -> KeySpec {
+    let digest = |text: &Secret| {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(text.expose(), &mut digest).is_ok().then_some(digest)
+    };
+    KeySpec {
+        name: key.name.clone(),
+        key: key.key.as_ref().map(|text| text.expose().to_owned()),
+        sha256: key.sha256.as_ref().and_then(digest),
+        require_signature: key.require_signature,
+        per_minute: key.per_minute,
+    }
+}
+
+/// The judge of tokens that the configuration describes.
+pub fn verifier(auth: &config::Auth) -> Verifier {
+    let algorithm = match auth.algorithm {
+        Algorithm::Hs256 => Some(Hmac::Hs256),
+        Algorithm::Hs384 => Some(Hmac::Hs384),
+        Algorithm::Hs512 => Some(Hmac::Hs512),
+        _ => None,
+    };
+    // A configuration with an algorithm that is not supported yet does not start. Should one get here, no token holds.
+    let secret = auth.jwt_secret.as_ref().filter(|_| algorithm.is_some());
+    Verifier::new(Settings {
+        secret: secret.map(|secret| secret.expose().as_bytes().to_vec()).unwrap_or_default(),
+        algorithm: algorithm.unwrap_or_default(),
+        require_exp: auth.require_exp,
+        leeway_secs: auth.leeway_secs.into(),
+    })
+}
+
+const MINUTE_MS: i64 = 60_000;
+
+/// How much a count grew a minute, from two samples that are taken when somebody asks: no timer samples for an answer
+/// that nobody may want.
+#[derive(Debug, Clone, Copy)]
+struct PerMinute {
+    older: (i64, u64),
+    newer: (i64, u64),
+}
+
+impl PerMinute {
+    fn since(start_ms: i64) -> Self {
+        Self { older: (start_ms, 0), newer: (start_ms, 0) }
+    }
+
+    /// The growth a minute since the last sample that is at least a minute old, or since the start.
+    fn read(&mut self, now_ms: i64, count: u64) -> u64 {
+        if now_ms.saturating_sub(self.newer.0) >= MINUTE_MS {
+            self.older = self.newer;
+            self.newer = (now_ms, count);
+        }
+        let (then_ms, before) = self.older;
+        let elapsed = now_ms.saturating_sub(then_ms).max(MINUTE_MS).unsigned_abs();
+        count.saturating_sub(before) * MINUTE_MS.unsigned_abs() / elapsed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_the_growth_since_a_sample_at_least_a_minute_old() {
+        let mut rate = PerMinute::since(0);
+        assert_eq!(rate.read(10_000, 5), 5, "the first minute is not stretched");
+        assert_eq!(rate.read(60_000, 30), 30);
+        assert_eq!(rate.read(120_000, 40), 10);
+        assert_eq!(rate.read(150_000, 70), 26, "since the sample at 60 s");
+        assert_eq!(rate.read(420_000, 340), 60, "since the sample at 120 s");
+    }
+}

@@ -1,0 +1,273 @@
+//! The metrics as Prometheus reads them, and the memory of the process.
+//!
+//! The hub counts in plain atomics ([`Stats`]); they are copied into the recorder when somebody asks, so that nothing
+//! on the delivery path knows of metrics. The recorder belongs to one hub and is not installed for the whole process:
+//! several hubs in one test process each count for themselves.
+
+use std::sync::OnceLock;
+
+use hubbub_actors::stats::Stats;
+use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+/// Counters and what they count.
+const COUNTERS: &[(&str, &str)] = &[
+    ("websocket_connections_total", "Sessions there ever were, on every surface"),
+    ("socket_server_connections_total", "Sessions there ever were, by transport"),
+    ("http_requests_total", "HTTP requests answered, by method and status"),
+    ("hubbub_messages_received_total", "Messages that came from clients, refused ones included"),
+    ("hubbub_messages_published_total", "Messages accepted for a room, a user or everybody"),
+    ("hubbub_frames_sent_total", "Frames put into outboxes: deliveries and answers"),
+    ("hubbub_errors_total", "Answers that were a refusal"),
+    ("hubbub_dropped_frames_total", "Frames that were waiting and never sent, by reason"),
+    ("hubbub_sessions_closed_total", "Sessions the hub closed, by reason"),
+    ("hubbub_overloads_total", "Messages refused because a queue inside was full"),
+    ("hubbub_rate_limited_total", "Messages and connections refused by a limit"),
+    ("hubbub_idempotency_forgotten_total", "Answers forgotten before their time because the memory was full"),
+];
+
+/// Gauges and what they show.
+const GAUGES: &[(&str, &str)] = &[
+    ("websocket_connections_active", "Sessions there are now"),
+    ("socket_server_active_connections", "Sessions there are now"),
+    ("hubbub_max_connections", "Sessions that may be connected at once"),
+    ("hubbub_users", "Users with at least one session"),
+    ("hubbub_rooms", "Rooms with a member"),
+    ("hubbub_mailbox_depth", "Messages that wait before a central actor"),
+    ("hubbub_idempotency_entries", "Requests remembered by their Idempotency-Key"),
+    ("hubbub_idempotency_bytes", "Bytes remembered with Idempotency-Keys"),
+    ("hubbub_ready", "1 while the hub can be given work, 0 while it is draining or broken"),
+    ("hubbub_uptime_seconds", "Seconds since the start"),
+    ("process_resident_memory_bytes", "Resident memory of the process"),
+];
+
+/// What is read at scrape time and is not among the hub's counters.
+#[derive(Debug, Default)]
+pub struct Readings {
+    /// Sessions that may be connected at once.
+    pub max_connections: usize,
+    /// The central actors' mailboxes and what waits in each.
+    pub mailboxes: Vec<(String, usize)>,
+    /// Requests remembered by their `Idempotency-Key`, their bytes, and how many were forgotten too early.
+    pub idempotency: (usize, usize, u64),
+    /// Whether the hub can be given work.
+    pub ready: bool,
+    /// Seconds since the start.
+    pub uptime_secs: u64,
+}
+
+/// The recorder of one hub.
+pub struct Telemetry {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        with_local_recorder(&recorder, || {
+            for &(name, what) in COUNTERS {
+                describe_counter!(name, what);
+            }
+            for &(name, what) in GAUGES {
+                describe_gauge!(name, what);
+            }
+        });
+        Self { handle: recorder.handle(), recorder }
+    }
+}
+
+impl Telemetry {
+    /// Counts one HTTP request that was answered.
+    pub fn answered(&self, method: &'static str, status: u16) {
+        with_local_recorder(&self.recorder, || {
+            counter!("http_requests_total", "method" => method, "status" => status.to_string()).increment(1);
+        });
+    }
+
+    /// Everything there is to know, in Prometheus' text format.
+    pub fn render(&self, stats: &Stats, readings: &Readings) -> String {
+        with_local_recorder(&self.recorder, || {
+            copy_stats(stats);
+            copy_readings(readings);
+        });
+        self.handle.render()
+    }
+}
+
+/// Shows every counter of the hub: one that is added and not shown does not compile.
+fn copy_stats(stats: &Stats) {
+    let Stats {
+        sessions,
+        sessions_opened,
+        users,
+        rooms,
+        received,
+        sent,
+        published,
+        errors,
+        slow_consumers,
+        dropped_slow_consumer,
+        heartbeat_timeouts,
+        overloads,
+        rate_limited,
+    } = stats;
+    show("websocket_connections_active", sessions.get());
+    show("socket_server_active_connections", sessions.get());
+    counter!("websocket_connections_total").absolute(sessions_opened.get());
+    // Only who is authenticated gets a session, and every session there is yet speaks WebSocket.
+    for (authenticated, opened) in [("true", sessions_opened.get()), ("false", 0)] {
+        counter!(
+            "socket_server_connections_total",
+            "authenticated" => authenticated,
+            "transport" => "websocket"
+        )
+        .absolute(opened);
+    }
+    show("hubbub_users", users.get());
+    show("hubbub_rooms", rooms.get());
+    counter!("hubbub_messages_received_total").absolute(received.get());
+    counter!("hubbub_messages_published_total").absolute(published.get());
+    counter!("hubbub_frames_sent_total").absolute(sent.get());
+    counter!("hubbub_errors_total").absolute(errors.get());
+    counter!("hubbub_dropped_frames_total", "reason" => "slow_consumer").absolute(dropped_slow_consumer.get());
+    counter!("hubbub_sessions_closed_total", "reason" => "slow_consumer").absolute(slow_consumers.get());
+    counter!("hubbub_sessions_closed_total", "reason" => "heartbeat_timeout").absolute(heartbeat_timeouts.get());
+    counter!("hubbub_overloads_total").absolute(overloads.get());
+    counter!("hubbub_rate_limited_total").absolute(rate_limited.get());
+}
+
+fn copy_readings(readings: &Readings) {
+    show("hubbub_max_connections", readings.max_connections as u64);
+    for (actor, depth) in &readings.mailboxes {
+        gauge!("hubbub_mailbox_depth", "actor" => actor.clone()).set(*depth as f64);
+    }
+    let (entries, bytes, forgotten) = readings.idempotency;
+    show("hubbub_idempotency_entries", entries as u64);
+    show("hubbub_idempotency_bytes", bytes as u64);
+    counter!("hubbub_idempotency_forgotten_total").absolute(forgotten);
+    show("hubbub_ready", readings.ready.into());
+    show("hubbub_uptime_seconds", readings.uptime_secs);
+    show("process_resident_memory_bytes", resident());
+}
+
+fn show(gauge: &'static str, number: u64) {
+    gauge!(gauge).set(number as f64);
+}
+
+/// Bytes of this process that are in memory now; 0 where the system does not tell.
+pub fn resident() -> u64 {
+    memory_stats::memory_stats().map_or(0, |memory| memory.physical_mem as u64)
+}
+
+/// Bytes of memory this process may use: the machine's, or the control group's where that is less. Read once; `None`
+/// where the system does not tell.
+pub fn available() -> Option<u64> {
+    static AVAILABLE: OnceLock<Option<u64>> = OnceLock::new();
+    *AVAILABLE.get_or_init(|| {
+        let machine = std::fs::read_to_string("/proc/meminfo").ok();
+        let machine = machine.as_deref().and_then(machine_memory);
+        let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+        // `max` means no bound, and is no number.
+        let group = group.and_then(|text| text.trim().parse().ok());
+        machine.into_iter().chain(group).min()
+    })
+}
+
+/// `MemTotal` of `/proc/meminfo`, in bytes.
+fn machine_memory(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines_of<'a>(text: &'a str, metric: &str) -> Vec<&'a str> {
+        text.lines()
+            .filter(|line| {
+                line.trim_start_matches("# HELP ")
+                    .trim_start_matches("# TYPE ")
+                    .strip_prefix(metric)
+                    .is_some_and(|rest| rest.starts_with([' ', '{']))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn both_documents_find_their_metrics_with_help_and_type() {
+        let stats = Stats::default();
+        stats.sessions.add(42);
+        stats.sessions_opened.add(1250);
+        let telemetry = Telemetry::default();
+        telemetry.answered("GET", 200);
+        telemetry.answered("GET", 200);
+        let text = telemetry.render(&stats, &Readings::default());
+        assert_eq!(
+            lines_of(&text, "websocket_connections_total"),
+            [
+                "# HELP websocket_connections_total Sessions there ever were, on every surface",
+                "# TYPE websocket_connections_total counter",
+                "websocket_connections_total 1250",
+            ]
+        );
+        assert_eq!(
+            lines_of(&text, "websocket_connections_active"),
+            [
+                "# HELP websocket_connections_active Sessions there are now",
+                "# TYPE websocket_connections_active gauge",
+                "websocket_connections_active 42",
+            ]
+        );
+        assert_eq!(
+            lines_of(&text, "http_requests_total"),
+            [
+                "# HELP http_requests_total HTTP requests answered, by method and status",
+                "# TYPE http_requests_total counter",
+                "http_requests_total{method=\"GET\",status=\"200\"} 2",
+            ]
+        );
+        assert_eq!(
+            lines_of(&text, "socket_server_active_connections").last(),
+            Some(&"socket_server_active_connections 42")
+        );
+        let total = lines_of(&text, "socket_server_connections_total");
+        assert!(
+            total.contains(&"socket_server_connections_total{authenticated=\"true\",transport=\"websocket\"} 1250")
+        );
+        assert!(total.contains(&"socket_server_connections_total{authenticated=\"false\",transport=\"websocket\"} 0"));
+    }
+
+    #[test]
+    fn every_metric_shown_is_described() {
+        let telemetry = Telemetry::default();
+        telemetry.answered("GET", 200);
+        let readings = Readings { mailboxes: vec![("shard-0".into(), 3)], ..Readings::default() };
+        let text = telemetry.render(&Stats::default(), &readings);
+        assert!(text.contains("hubbub_mailbox_depth{actor=\"shard-0\"} 3"));
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let Some(name) = line.split([' ', '{']).next().filter(|name| !name.is_empty()) else {
+                continue;
+            };
+            assert!(text.contains(&format!("# HELP {name} ")), "{line}");
+            assert!(text.contains(&format!("# TYPE {name} ")), "{line}");
+        }
+    }
+
+    #[test]
+    fn two_hubs_in_one_process_count_apart() {
+        let (one, other) = (Telemetry::default(), Telemetry::default());
+        one.answered("GET", 200);
+        let text = other.render(&Stats::default(), &Readings::default());
+        assert!(!text.contains("http_requests_total{"));
+    }
+
+    #[test]
+    fn the_machines_memory_is_read_in_bytes() {
+        let meminfo = "MemTotal:        2048 kB\nMemFree:          1024 kB\n";
+        assert_eq!(machine_memory(meminfo), Some(2_097_152));
+        assert_eq!(machine_memory("nothing of the kind"), None);
+    }
+}

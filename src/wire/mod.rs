@@ -1,0 +1,4 @@
+//! Wire formats: pure codecs between bytes and typed messages. No I/O, no actor.
+
+pub mod frame;
+pub mod raw;

@@ -1,0 +1,117 @@
+//! `GET /ws`: the raw WebSocket. Judges the request, seats the session, and only then answers, so that nothing sent
+//! to the client from that moment on is lost.
+
+use std::rc::Rc;
+
+use actix_http::header::{self, HeaderMap};
+use actix_http::{Request, RequestHead};
+use actix_rt::net::TcpStream;
+use actix_web::web::Query;
+use bytes::BytesMut;
+use futures_core::Stream;
+use hubbub_actors::events::Surface;
+use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::hub::LimitKey;
+use hubbub_actors::identity::Identity;
+use hubbub_actors::session::{Inbound, Opening, Session};
+use hubbub_actors::worker::Worker;
+use serde::Deserialize;
+use tokio::io::AsyncWriteExt;
+
+use crate::peer::limit_key;
+use crate::pipe::{Flusher, Inlet, Message, Pipe, handshake};
+use crate::state::State;
+use crate::wire::raw::{self, RAW};
+
+/// Answers an upgrade request on a socket that is ours now. A fault comes back for the caller to answer with.
+///
+/// # Errors
+/// Why the request is refused: see the order of the checks in the body.
+pub async fn open(
+    state: &State,
+    worker: &Worker,
+    flusher: &Rc<Flusher>,
+    request: &Request,
+    socket: &mut Option<TcpStream>,
+    early: BytesMut,
+) -> Result<(), Fault> {
+    let head = request.head();
+    handshake::judge(head)?;
+    let session = admit(state, worker, head).await?;
+    let seat = session.seat().clone();
+    let Some(mut socket) = socket.take() else { return Ok(()) };
+    if socket.write_all(&handshake::acceptance(head)).await.is_err() {
+        return Ok(());
+    }
+    let (reading, writing) = socket.into_split();
+    let pipe = Pipe::new(writing, seat, flusher.clone());
+    let inlet = Inlet::new(reading, pipe, state.hub.clock().clone(), state.config.server.max_frame_size, early);
+    session.run(Requests(inlet));
+    Ok(())
+}
+
+/// The checks before the upgrade: origin, address limit, token, permissions, capacity.
+async fn admit(state: &State, worker: &Worker, head: &RequestHead) -> Result<Session, Fault> {
+    let headers = head.headers();
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    if !state.origins.allows(text(header::ORIGIN), text(header::HOST)) {
+        return Err(Fault::new(Code::Forbidden, "This origin is not allowed"));
+    }
+    let limits = &state.config.limits;
+    if let Some(peer) = head.peer_addr {
+        let client = state.proxies.client_address(peer.ip(), headers);
+        if !(limits.exempt_loopback && client.direct_loopback) {
+            let key = LimitKey::Connect(Surface::Raw, limit_key(client.ip));
+            state.hub.admit(key, limits.raw.connections_per_minute).await?;
+        }
+    }
+    let identity = identify(state, head)?;
+    let lacking = state.config.auth.required_permissions.iter().find(|needed| !identity.has_permission(needed));
+    if let Some(permission) = lacking {
+        return Err(Fault::new(Code::Forbidden, format!("The token lacks the permission `{permission}`")));
+    }
+    let admission = state.hub.registry().admit()?;
+    Session::open(worker, Opening { surface: Surface::Raw, wire: &RAW, identity, admission }).await
+}
+
+/// Whose connection it is: by the header, else the subprotocol, else the query.
+fn identify(state: &State, head: &RequestHead) -> Result<Identity, Fault> {
+    #[derive(Deserialize)]
+    struct WithToken {
+        token: Option<String>,
+    }
+
+    let headers = head.headers();
+    let in_query = || Query::<WithToken>::from_query(head.uri.query().unwrap_or_default()).ok()?.into_inner().token;
+    let token = bearer(headers)
+        .or_else(|| handshake::token_protocol(headers).map(|protocol| handshake::token_in(protocol).to_owned()))
+        .or_else(in_query)
+        .filter(|token| !token.is_empty())
+        .ok_or_else(|| Fault::new(Code::InvalidToken, "Authentication token is missing"))?;
+    state.verifier.verify(&token, state.hub.clock().now_ms())
+}
+
+/// The token of `Authorization: Bearer …` (RFC 6750 section 2.1); the scheme's case does not matter.
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+/// The messages of an inlet as requests to the session.
+struct Requests(Inlet);
+
+impl Stream for Requests {
+    type Item = Inbound;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Inbound>> {
+        std::pin::Pin::new(&mut self.0).poll_next(cx).map(|message| {
+            message.map(|message| match message {
+                Message::Text(bytes) | Message::Binary(bytes) => raw::decode(bytes),
+                Message::Closing => Inbound::Closing,
+            })
+        })
+    }
+}
