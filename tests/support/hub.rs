@@ -161,14 +161,15 @@ impl Hub {
         self.http().request("GET", "/metrics").header("Accept", "application/json").send().json()
     }
 
-    /// A sample of the Prometheus page: the sum over its labels, 0 when it has not appeared.
+    /// A sample of the Prometheus page, by its name (the sum over its labels) or with its labels; 0 when it has not
+    /// appeared.
     #[track_caller]
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let page = self.get("/metrics").body;
         page.lines()
             .filter(|line| !line.starts_with('#'))
             .filter_map(|line| line.rsplit_once(' '))
-            .filter(|(series, _)| series.split('{').next() == Some(name))
+            .filter(|(series, _)| *series == name || series.split('{').next() == Some(name))
             .map(|(_, value)| value.parse::<f64>().unwrap())
             .sum()
     }
