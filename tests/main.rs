@@ -46,3 +46,6 @@ mod shutdown;
 
 // The command line and its exit statuses.
 mod command;
+
+// What the README promises.
+mod readme;
