@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hubbub_actors::clock::Clock;
+use hubbub_actors::events::catalogue;
 use hubbub_actors::ids::UserId;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -197,9 +198,8 @@ fn serve(sources: &Sources) -> Result<(), Failure> {
 }
 
 /// Runs the hub until it is told to stop.
-fn start(_config: Config) -> Result<(), Failure> {
-    // CONNECT: crate::server::run(config).map_err(Failure::of)
-    Err(Failure::of("the server is not connected to the command line yet"))
+fn start(config: Config) -> Result<(), Failure> {
+    crate::server::run(config).map_err(Failure::of)
 }
 
 fn check(sources: &Sources) -> Result<String, Failure> {
@@ -284,8 +284,8 @@ fn digest_of(key: &str) -> String {
 
 fn events(format: Format) -> Result<String, Failure> {
     match format {
-        // CONNECT: hubbub_actors::events::catalogue
-        Format::Markdown | Format::JsonSchema => Err(Failure::of("the catalogue of events is not connected yet")),
+        Format::Markdown => Ok(catalogue::markdown()),
+        Format::JsonSchema => Ok(format!("{:#}\n", catalogue::json_schema())),
     }
 }
 

@@ -17,7 +17,8 @@ use hubbub_actors::ids::UserId;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use rules::{Algorithm, Audience, TopicRule, Who};
+pub use hubbub_actors::rooms::rules::Who;
+pub use rules::{Algorithm, Audience, TopicRule};
 pub use secret::Secret;
 pub use source::{ConfigError, Flag, Sources};
 

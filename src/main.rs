@@ -1,2 +1,7 @@
-//! Bin.
-fn main() {}
+//! The binary: all of it is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hubbub::cli::run()
+}

@@ -168,7 +168,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`Code::Overloaded`] when a queue is full.
-    pub async fn rooms_list(&self) -> Result<Vec<RoomSummary>, Fault> {
+    pub async fn list_rooms(&self) -> Result<Vec<RoomSummary>, Fault> {
         self.rooms.list().await.inspect_err(|fault| self.count(fault))
     }
 

@@ -1,11 +1,11 @@
 //! The values of the configuration that are more than a number or a text: topic rules, who may, algorithms, CIDR blocks.
 
 use std::fmt;
-use std::str::FromStr;
 
+use hubbub_actors::rooms::rules::Who;
 use ipnet::IpNet;
 use serde::de::{Error as _, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One of `[[topics]]`: who may do what with the topics that its pattern fits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,68 +46,6 @@ impl TopicRule {
 
 fn authenticated() -> Vec<Who> {
     vec![Who::Authenticated]
-}
-
-/// Who may do something with a topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Who {
-    /// Anyone.
-    Anyone,
-    /// Anyone with a valid token.
-    Authenticated,
-    /// Those who are in the topic already.
-    Members,
-    /// Only backends, over HTTP.
-    Server,
-    /// Holders of a role: `role:NAME`.
-    Role(String),
-    /// Holders of a permission: `permission:NAME`.
-    Permission(String),
-}
-
-impl FromStr for Who {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "anyone" => Ok(Self::Anyone),
-            "authenticated" => Ok(Self::Authenticated),
-            "members" => Ok(Self::Members),
-            "server" => Ok(Self::Server),
-            _ => match text.split_once(':') {
-                Some(("role", name)) if !name.is_empty() => Ok(Self::Role(name.into())),
-                Some(("permission", name)) if !name.is_empty() => Ok(Self::Permission(name.into())),
-                _ => Err(format!(
-                    "expected anyone, authenticated, members, server, role:NAME or permission:NAME, got {text:?}"
-                )),
-            },
-        }
-    }
-}
-
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Anyone => f.write_str("anyone"),
-            Self::Authenticated => f.write_str("authenticated"),
-            Self::Members => f.write_str("members"),
-            Self::Server => f.write_str("server"),
-            Self::Role(name) => write!(f, "role:{name}"),
-            Self::Permission(name) => write!(f, "permission:{name}"),
-        }
-    }
-}
-
-impl Serialize for Who {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Who {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
 }
 
 /// One value where a list is possible: `"server"` for `["server"]`.

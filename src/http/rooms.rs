@@ -38,7 +38,7 @@ fn number(text: Option<&str>, field: &str, default: usize) -> Result<usize, Faul
 /// `GET /api/rooms`: by name, a page at a time.
 pub(super) async fn list(state: web::Data<State>, asked: web::Query<Asked>) -> Answer {
     let (offset, limit) = asked.page()?;
-    let rooms = state.hub.rooms_list().await?;
+    let rooms = state.hub.list_rooms().await?;
     let page: Vec<Value> = rooms
         .iter()
         .skip(offset)

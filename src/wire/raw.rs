@@ -50,7 +50,9 @@ fn read(message: &Bytes) -> Result<Request, (Fault, Correlation)> {
     let envelope: Envelope<'_> = serde_json::from_slice(message).map_err(|_| (malformed(message), None))?;
     let correlation = match envelope.id.map(RawValue::get) {
         None | Some("null") => None,
-        Some(id) if id.len() <= ID_MAX && id.starts_with(['"', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) => {
+        Some(id)
+            if id.len() <= ID_MAX && id.starts_with(['"', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) =>
+        {
             Some(message.slice_ref(id.as_bytes()))
         }
         Some(_) => {
@@ -159,10 +161,9 @@ mod tests {
 
     fn blamed(message: &str) -> (String, Option<String>) {
         match decode(Bytes::copy_from_slice(message.as_bytes())) {
-            Inbound::Malformed { fault, correlation } => (
-                fault.field.unwrap_or_default(),
-                correlation.map(|id| String::from_utf8_lossy(&id).into_owned()),
-            ),
+            Inbound::Malformed { fault, correlation } => {
+                (fault.field.unwrap_or_default(), correlation.map(|id| String::from_utf8_lossy(&id).into_owned()))
+            }
             other => panic!("{other:?}"),
         }
     }

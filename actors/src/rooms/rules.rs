@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::RoomName;
@@ -55,6 +57,18 @@ impl fmt::Display for Who {
             Self::Role(name) => write!(f, "role:{name}"),
             Self::Permission(name) => write!(f, "permission:{name}"),
         }
+    }
+}
+
+impl Serialize for Who {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Who {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -1,0 +1,335 @@
+//! The server: listens, hands upgrades to the surfaces and the rest to the HTTP app, and ends in order.
+//!
+//! It goes away in four steps: not ready; every session gets what was accepted for it and then 1001; the HTTP side ends;
+//! and all of that within `server.shutdown_secs`. A central actor that dies makes it go the same way, and fail.
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, io};
+
+use actix_codec::Framed;
+use actix_http::{HttpService, Request, h1};
+use actix_rt::net::TcpStream;
+use actix_rt::time::{sleep, timeout};
+use actix_server::Server;
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::web::Data;
+use bytes::BytesMut;
+use hubbub_actors::clock::Clock;
+use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::hub::{Authenticator, Hub, Settings};
+use hubbub_actors::identity::Identity;
+use hubbub_actors::outbox::Bound;
+use hubbub_actors::pattern::Pattern;
+use hubbub_actors::rooms::rules::{Rules, TopicRule};
+use hubbub_actors::seat::Heartbeat;
+use hubbub_actors::worker::Worker;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::auth::jwt::Verifier;
+use crate::config::Config;
+use crate::pipe::{self, Flusher};
+use crate::state::{self, State};
+use crate::{error, http, ws};
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 4_096;
+
+/// Connections a worker bears; sessions are bounded by `server.max_connections`, this bounds plain HTTP.
+const CONNECTIONS_PER_WORKER: usize = 65_536;
+
+/// How long an idle HTTP connection is kept.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How long a client may take to send a request's head.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+
+/// How often the central actors are looked at.
+const WATCH: Duration = Duration::from_millis(50);
+
+/// The part of `server.shutdown_secs` that is left for the HTTP side.
+const HTTP_TIME: Duration = Duration::from_secs(1);
+
+/// How long a refused client may take to read why.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
+
+/// Why the hub did not start, or ended by itself.
+#[derive(Debug)]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    Listen(String, io::Error),
+    /// The system refused something else.
+    System(io::Error),
+    /// A value of the configuration that only shows when it is used.
+    Config(String),
+    /// A central actor died, and its state with it.
+    ActorDied(String),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::System(error) => write!(f, "{error}"),
+            Self::Config(error) => f.write_str(error),
+            Self::ActorDied(name) => write!(f, "the actor {name} died; the hub went away because its state is lost"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+impl From<io::Error> for ServeError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// A hub that serves.
+#[derive(Debug)]
+pub struct Serving {
+    /// Where.
+    pub address: SocketAddr,
+    /// The hub.
+    pub hub: Arc<Hub>,
+}
+
+/// Runs the hub until SIGTERM or SIGINT.
+///
+/// # Errors
+/// See [`ServeError`].
+pub fn run(config: Config) -> Result<(), ServeError> {
+    run_with(config, |_| ())
+}
+
+/// As [`run`]; `started` is called once connections are taken.
+///
+/// # Errors
+/// See [`ServeError`].
+pub fn run_with(config: Config, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
+    actix_rt::System::new().block_on(serve(Arc::new(config), started))
+}
+
+async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
+    raise_descriptor_limit(config.server.max_connections);
+    let listener = listen(&config.server.host, config.server.port)?;
+    let address = listener.local_addr()?;
+    let verifier = Arc::new(state::verifier(&config.auth));
+    let hub = Hub::start(settings(&config), Arc::new(LateTokens(verifier.clone())));
+    let state = State::new(hub.clone(), config.clone(), verifier);
+    let state = Data::new(state.map_err(|error| ServeError::Config(error.to_string()))?);
+
+    let workers = config.server.worker_count();
+    let server = Server::build()
+        .workers(workers)
+        .max_concurrent_connections(CONNECTIONS_PER_WORKER)
+        .backlog(u32::try_from(BACKLOG).unwrap_or(1024))
+        .shutdown_timeout(HTTP_TIME.as_secs())
+        .disable_signals()
+        .listen("hubbub", listener, move || service(state.clone()))?
+        .run();
+    let handle = server.handle();
+    let mut ended = actix_rt::spawn(server);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+
+    log::info!("listening on http://{address}");
+    started(Serving { address, hub: hub.clone() });
+    let died = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        died = watch(&hub) => Some(died),
+        ended = &mut ended => return Ok(ended.map_err(io::Error::other)??),
+    };
+    match &died {
+        Some(name) => log::error!("the actor {name} died; going away"),
+        None => log::info!("told to stop; going away"),
+    }
+    let time = Duration::from_secs(config.server.shutdown_secs.into());
+    let left = hub_is_empty_after_drain(&hub, time.saturating_sub(HTTP_TIME)).await;
+    if left > 0 {
+        log::warn!("{left} sessions had not read all within {} s", config.server.shutdown_secs);
+    }
+    let _ = timeout(HTTP_TIME, handle.stop(true)).await;
+    died.map_or(Ok(()), |name| Err(ServeError::ActorDied(name)))
+}
+
+/// Drains the hub; says how many sessions are left after `time`.
+async fn hub_is_empty_after_drain(hub: &Arc<Hub>, time: Duration) -> u64 {
+    let drained = async {
+        hub.drain().await;
+        while hub.stats().sessions.get() > 0 {
+            sleep(WATCH).await;
+        }
+    };
+    let _ = timeout(time, drained).await;
+    hub.stats().sessions.get()
+}
+
+/// Resolves with the name of the first central actor that dies.
+async fn watch(hub: &Hub) -> String {
+    loop {
+        if let Some(dead) = hub.find_dead() {
+            return dead.to_owned();
+        }
+        sleep(WATCH).await;
+    }
+}
+
+/// What one worker serves: upgrades on the taken-over socket, everything else by the HTTP app.
+fn service(
+    state: Data<State>,
+) -> impl actix_service::ServiceFactory<
+    TcpStream,
+    Config = (),
+    Response = (),
+    Error = actix_http::error::DispatchError,
+    InitError = (),
+> {
+    let app = http::app(state.clone()).into_factory().map_err(|error: actix_web::Error| error.error_response());
+    HttpService::build()
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIME)
+        .on_connect_ext(|socket: &TcpStream, _| {
+            if let Err(error) = pipe::prepare(socket) {
+                log::debug!("a socket could not be set up: {error}");
+            }
+        })
+        .upgrade(upgrades(state.clone()))
+        .h1(map_config(app, |()| AppConfig::default()))
+        .tcp()
+}
+
+type Upgrade = (Request, Framed<TcpStream, h1::Codec>);
+
+/// Hands an upgrade request to its surface, by its path.
+fn upgrades(
+    state: Data<State>,
+) -> impl actix_service::ServiceFactory<Upgrade, Config = (), Response = (), Error = std::convert::Infallible, InitError = ()>
+{
+    // A worker whose thread was replaced finds its place taken: its rooms are lost and the hub is about to end.
+    let worker = Worker::start(&state.hub);
+    let flusher = Flusher::start();
+    fn_service(move |(request, framed): Upgrade| {
+        let (state, worker, flusher) = (state.clone(), worker.clone(), flusher.clone());
+        // Boxed, so that the connection's task does not keep its size once the session lives on its own.
+        Box::pin(async move {
+            let parts = framed.into_parts();
+            let mut socket = Some(parts.io);
+            let result = upgrade(&state, worker.as_ref(), &flusher, &request, &mut socket, parts.read_buf).await;
+            if let (Err(fault), Some(socket)) = (result, socket) {
+                state.telemetry.answered("GET", error::status(fault.code).as_u16());
+                let _ = timeout(REFUSAL_TIME, refuse(socket, &fault)).await;
+            }
+            Ok(())
+        }) as Pin<Box<dyn Future<Output = _>>>
+    })
+}
+
+async fn upgrade(
+    state: &State,
+    worker: Option<&Worker>,
+    flusher: &Rc<Flusher>,
+    request: &Request,
+    socket: &mut Option<TcpStream>,
+    early: BytesMut,
+) -> Result<(), Fault> {
+    let worker = worker.ok_or_else(Fault::internal)?;
+    match request.path() {
+        "/ws" => ws::open(state, worker, flusher, request, socket, early).await,
+        _ => Err(Fault::new(Code::NotFound, "No WebSocket is spoken here")),
+    }
+}
+
+/// Answers a refused upgrade and closes, once the client has read it.
+async fn refuse(mut socket: TcpStream, fault: &Fault) -> io::Result<()> {
+    let (status, headers, body) = error::refusal(fault);
+    let mut answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    for (name, value) in headers {
+        answer.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
+    }
+    answer.push_str("\r\n");
+    socket.write_all(answer.as_bytes()).await?;
+    socket.write_all(&body).await?;
+    socket.shutdown().await?;
+    // A socket closed with unread bytes is reset, and the answer may be lost with it.
+    let mut rest = [0; 512];
+    while socket.read(&mut rest).await? > 0 {}
+    Ok(())
+}
+
+/// Judges the tokens that sessions show while connected by the verifier of the edge.
+struct LateTokens(Arc<Verifier>);
+
+impl Authenticator for LateTokens {
+    fn authenticate(&self, token: String) -> Pin<Box<dyn Future<Output = Result<Identity, Fault>>>> {
+        let verified = self.0.verify(&token, Clock::System.now_ms());
+        Box::pin(std::future::ready(verified))
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    let millis = |seconds: u32| i64::from(seconds) * 1000;
+    let unless_zero = |most: usize| if most == 0 { usize::MAX } else { most };
+    let rules = config.topics.iter().map(|rule| TopicRule {
+        pattern: Pattern::new(rule.pattern.clone()),
+        subscribe: rule.subscribe.clone(),
+        publish: rule.publish.clone(),
+    });
+    Settings {
+        workers: config.server.worker_count(),
+        max_connections: config.server.max_connections,
+        mailbox: config.limits.mailbox,
+        outbox: Bound { bytes: config.limits.outbox_bytes, frames: config.limits.outbox_frames },
+        rooms_per_session: unless_zero(config.limits.rooms_per_session),
+        topics_per_request: unless_zero(config.limits.topics_per_request),
+        raw_messages_per_minute: config.limits.raw.messages_per_minute,
+        heartbeat: Heartbeat {
+            interval_ms: millis(config.server.heartbeat_interval_secs),
+            timeout_ms: millis(config.server.client_timeout_secs),
+        },
+        rules: Rules(rules.collect()),
+        clock: Clock::System,
+    }
+}
+
+/// Listens on the first of the host's addresses that can be.
+fn listen(host: &str, port: u16) -> Result<TcpListener, ServeError> {
+    let failed = |error| ServeError::Listen(format!("{host}:{port}"), error);
+    let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the host has no address");
+    for address in (host, port).to_socket_addrs().map_err(failed)? {
+        match listen_on(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(failed(last))
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A hub that is started again must not wait for the connections of the last one to time out.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Asks the system for as many descriptors as connections may need, and says so when it gives fewer.
+fn raise_descriptor_limit(connections: usize) {
+    let wanted = connections as u64 + 256;
+    match rlimit::increase_nofile_limit(wanted.max(1_024)) {
+        Ok(granted) if granted < wanted => {
+            log::warn!("the system allows {granted} open files; {connections} connections need {wanted}");
+        }
+        Ok(_) => {}
+        Err(error) => log::warn!("the limit of open files could not be raised: {error}"),
+    }
+}
