@@ -8,8 +8,6 @@ mod expiry;
 mod frames;
 // The hub's pings, and who is cut for silence.
 mod heartbeat;
-// Numbered topics, and catching up on them.
-mod history;
 // Who is whom: ids, names, direct messages.
 mod identity;
 // Messages a minute.
