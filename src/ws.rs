@@ -19,6 +19,7 @@ use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 
 use crate::peer::limit_key;
+use crate::pipe::assembler::Assembler;
 use crate::pipe::{Flusher, Inlet, Message, Pipe, handshake};
 use crate::state::State;
 use crate::wire::raw::{self, RAW};
@@ -45,13 +46,15 @@ pub async fn open(
     }
     let (reading, writing) = socket.into_split();
     let pipe = Pipe::new(writing, seat, flusher.clone());
-    let inlet = Inlet::new(reading, pipe, state.hub.clock().clone(), state.config.server.max_frame_size, early);
+    let assembler = Assembler::of_text(state.config.server.max_frame_size);
+    let inlet = Inlet::new(reading, pipe, state.hub.clock().clone(), assembler, early);
     session.run(Requests(inlet));
     Ok(())
 }
 
 /// The checks before the upgrade: origin, address limit, token, permissions, capacity.
 async fn admit(state: &State, worker: &Worker, head: &RequestHead) -> Result<Session, Fault> {
+    state.hub.accepting()?;
     let headers = head.headers();
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     if !state.origins.allows(text(header::ORIGIN), text(header::HOST)) {

@@ -64,13 +64,19 @@ struct Partial {
 #[derive(Debug)]
 pub struct Assembler {
     max_size: usize,
+    binary_is_text: bool,
     partial: Option<Box<Partial>>,
 }
 
 impl Assembler {
     /// An assembler of messages of at most `max_size` bytes.
     pub fn new(max_size: usize) -> Self {
-        Self { max_size, partial: None }
+        Self { max_size, binary_is_text: false, partial: None }
+    }
+
+    /// As [`Assembler::new`], for a surface that reads binary messages as the same text: they must be UTF-8 too.
+    pub fn of_text(max_size: usize) -> Self {
+        Self { binary_is_text: true, ..Self::new(max_size) }
     }
 
     /// Takes the next message or control frame from the front of `buffer`; `None` when that does not hold one yet.
@@ -89,14 +95,14 @@ impl Assembler {
                 OpCode::Pong => Some(Incoming::Pong),
                 OpCode::Close => Some(Incoming::Close(close_code(&payload)?)),
                 OpCode::Text | OpCode::Binary if is_final => {
-                    let is_text = opcode == OpCode::Text;
+                    let is_text = self.binary_is_text || opcode == OpCode::Text;
                     if is_text && std::str::from_utf8(&payload).is_err() {
                         return Err(Violation::NotUtf8);
                     }
                     Some(whole(is_text, payload))
                 }
                 OpCode::Text | OpCode::Binary => {
-                    let is_text = opcode == OpCode::Text;
+                    let is_text = self.binary_is_text || opcode == OpCode::Text;
                     self.begin(is_text, payload)?;
                     None
                 }
@@ -309,5 +315,13 @@ mod tests {
         assert_eq!(read(100, &[frame(0x01, b"\xc3"), frame(0x80, b"")].concat()), Err(Violation::NotUtf8));
         assert_eq!(read(100, &frame(0x88, b"\x03\xe8\xff")), Err(Violation::NotUtf8));
         assert_eq!(read(100, &frame(0x88, b"")), Ok(vec![Incoming::Close(None)]));
+    }
+
+    #[test]
+    fn where_binary_is_text_it_is_utf8_too() {
+        let mut buffer = BytesMut::from(&[frame(0x82, b"text"), frame(0x82, b"\xff")].concat()[..]);
+        let mut assembler = Assembler::of_text(100);
+        assert_eq!(assembler.next(&mut buffer), Ok(Some(text("text"))));
+        assert_eq!(assembler.next(&mut buffer), Err(Violation::NotUtf8));
     }
 }

@@ -83,7 +83,7 @@ mod tests {
         let answer = String::from_utf8(acceptance(request.head())).unwrap();
         assert!(answer.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{answer}");
         assert!(answer.ends_with("Sec-WebSocket-Protocol: access_token.a.b.c\r\n\r\n"), "{answer}");
-        assert_eq!(token_in(token_protocol(request.headers()).unwrap()), "a.b.c");
+        assert_eq!(token_in(token_protocol(request.head().headers()).unwrap()), "a.b.c");
     }
 
     #[test]

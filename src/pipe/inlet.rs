@@ -63,8 +63,8 @@ pub struct Inlet {
 
 impl Inlet {
     /// The reading side of `pipe`. `early` is what came right behind the handshake.
-    pub fn new(socket: OwnedReadHalf, pipe: Rc<Pipe>, clock: Clock, max_size: usize, early: BytesMut) -> Self {
-        Self { socket, pipe, clock, assembler: Assembler::new(max_size), buffer: early, stage: Stage::Open }
+    pub fn new(socket: OwnedReadHalf, pipe: Rc<Pipe>, clock: Clock, assembler: Assembler, early: BytesMut) -> Self {
+        Self { socket, pipe, clock, assembler, buffer: early, stage: Stage::Open }
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
