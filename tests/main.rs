@@ -20,6 +20,9 @@ mod clients;
 // The raw document: `/ws`.
 mod raw;
 
+// Events that a backend pushes, as raw clients hear them.
+mod push;
+
 // One order for all members of a room, and nothing lost.
 mod order;
 

@@ -14,5 +14,7 @@ mod identity;
 mod limits;
 // Every message that a client may send, and what is wrong with the others.
 mod messages;
+// Many requests at once.
+mod pipelining;
 // Who may subscribe and publish where.
 mod topics;

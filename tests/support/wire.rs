@@ -109,10 +109,16 @@ impl Wire {
         Self { stream, unread: Vec::new() }
     }
 
-    /// Asks for an upgrade. `headers` are added to the usual ones, replace them by name, or take
-    /// them away with an empty value.
+    /// Asks for an upgrade on a connection of its own.
     pub(crate) async fn upgrade(hub: &Hub, path: &str, headers: &[(&str, &str)]) -> (Response, Self) {
         let mut wire = Self::silent(hub).await;
+        let answer = wire.ask_to_upgrade(hub, path, headers).await;
+        (answer, wire)
+    }
+
+    /// Asks for an upgrade. `headers` are added to the usual ones, replace them by name, or take them away with an
+    /// empty value.
+    pub(crate) async fn ask_to_upgrade(&mut self, hub: &Hub, path: &str, headers: &[(&str, &str)]) -> Response {
         let host = hub.address().to_string();
         let usual = [
             ("Host", host.as_str()),
@@ -128,9 +134,8 @@ impl Wire {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str("\r\n");
-        wire.send(request.as_bytes()).await;
-        let answer = wire.response().await;
-        (answer, wire)
+        self.send(request.as_bytes()).await;
+        self.response().await
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
