@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use ureq::http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::client::narrow;
 use super::http::Response;
 use super::hub::Hub;
 use super::token::token;
@@ -102,6 +103,14 @@ impl Wire {
         wire
     }
 
+    /// As [`Wire::of`], on a socket that is full after a few KiB.
+    pub(crate) async fn narrow(hub: &Hub, user: &str) -> Self {
+        let mut wire = Self { stream: narrow(hub), unread: Vec::new() };
+        let answer = wire.ask_to_upgrade(hub, &format!("/ws?token={}", token(user)), &[]).await;
+        assert_eq!(answer.status, 101, "{answer:?}");
+        wire
+    }
+
     /// A connection on which nothing has been said.
     pub(crate) async fn silent(hub: &Hub) -> Self {
         let stream = within(DEADLINE, "connecting", TcpStream::connect(hub.address())).await.unwrap();
@@ -145,6 +154,12 @@ impl Wire {
     /// Sends as much as the hub still takes.
     pub(crate) async fn offer(&mut self, bytes: &[u8]) {
         let _ = within(DEADLINE, "sending", self.stream.write_all(bytes)).await;
+    }
+
+    /// Sends as much of `bytes` as the hub takes without keeping the sender waiting; whether that was all.
+    pub(crate) async fn push(&mut self, bytes: &[u8], patience: Duration) -> bool {
+        let pushed = tokio::time::timeout(patience, self.stream.write_all(bytes)).await;
+        pushed.is_ok_and(|written| written.is_ok())
     }
 
     pub(crate) async fn send_frame(&mut self, frame: &Frame) {
