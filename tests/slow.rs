@@ -15,7 +15,7 @@ const MESSAGES: usize = 1_600;
 /// Where the hub counts those it has cut.
 const CUT: &str = r#"hubbub_sessions_closed_total{reason="slow_consumer"}"#;
 /// How much the hub's memory may grow while one client holds 64 MB back, in KiB.
-const GROWTH_KIB: u64 = 16 * 1024;
+const GROWTH_KIB: u64 = 8 * 1024;
 
 /// Whether the hub's end of the connection to `client` still takes and gives data.
 fn open(hub: &Hub, client: SocketAddr) -> bool {

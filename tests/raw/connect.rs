@@ -240,6 +240,19 @@ async fn a_browser_gets_in_from_the_same_host_and_the_listed_origins_alone() {
 }
 
 #[tokio::test]
+async fn the_same_host_is_the_one_the_client_asked_for() {
+    let hub = Hub::start();
+    let path = format!("/ws?token={}", token("alice"));
+    // As behind a proxy that ends TLS and leaves `Host` alone.
+    let asked = |origin: &'static str| [("Host", "hub.example.com"), ("Origin", origin)];
+    let (answer, _) = Wire::upgrade(&hub, &path, &asked("https://hub.example.com")).await;
+    assert_eq!(answer.status, 101, "{answer:?}");
+    for origin in ["https://hub.example.com:8443", "https://example.com", "https://hub.example.com.evil.org"] {
+        assert_refusal(&refused(&hub, &path, &asked(origin)).await, 403, "FORBIDDEN");
+    }
+}
+
+#[tokio::test]
 async fn other_versions_of_the_protocol_are_told_which_one_is_spoken() {
     let hub = Hub::start();
     let path = format!("/ws?token={}", token("alice"));
@@ -345,7 +358,7 @@ async fn a_connection_that_asked_for_something_else_before_may_upgrade() {
     let mut wire = Wire::silent(&hub).await;
     wire.send(format!("GET /health/live HTTP/1.1\r\nHost: {}\r\n\r\n", hub.address()).as_bytes()).await;
     assert_eq!(wire.response().await.status, 200);
-    let answer = wire.ask_to_upgrade(&hub, &format!("/ws?token={}", token("alice")), &[]).await;
+    let answer = wire.ask_to_upgrade(hub.address(), &format!("/ws?token={}", token("alice")), &[]).await;
     assert_eq!(answer.status, 101, "{answer:?}");
     assert_eq!(wire.message().await["type"], "Status");
 }

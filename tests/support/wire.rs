@@ -1,6 +1,7 @@
 //! A client of bytes: its own handshake, its own frames, every mistake that can be made with them.
 
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -106,7 +107,7 @@ impl Wire {
     /// As [`Wire::of`], on a socket that is full after a few KiB.
     pub(crate) async fn narrow(hub: &Hub, user: &str) -> Self {
         let mut wire = Self { stream: narrow(hub), unread: Vec::new() };
-        let answer = wire.ask_to_upgrade(hub, &format!("/ws?token={}", token(user)), &[]).await;
+        let answer = wire.ask_to_upgrade(hub.address(), &format!("/ws?token={}", token(user)), &[]).await;
         assert_eq!(answer.status, 101, "{answer:?}");
         wire
     }
@@ -121,14 +122,14 @@ impl Wire {
     /// Asks for an upgrade on a connection of its own.
     pub(crate) async fn upgrade(hub: &Hub, path: &str, headers: &[(&str, &str)]) -> (Response, Self) {
         let mut wire = Self::silent(hub).await;
-        let answer = wire.ask_to_upgrade(hub, path, headers).await;
+        let answer = wire.ask_to_upgrade(hub.address(), path, headers).await;
         (answer, wire)
     }
 
     /// Asks for an upgrade. `headers` are added to the usual ones, replace them by name, or take them away with an
     /// empty value.
-    pub(crate) async fn ask_to_upgrade(&mut self, hub: &Hub, path: &str, headers: &[(&str, &str)]) -> Response {
-        let host = hub.address().to_string();
+    pub(crate) async fn ask_to_upgrade(&mut self, hub: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Response {
+        let host = hub.to_string();
         let usual = [
             ("Host", host.as_str()),
             ("Upgrade", "websocket"),
