@@ -14,14 +14,23 @@ mod support;
 // That the support itself works: a hub starts, answers and stops.
 mod start;
 
+// POST /api/…: the push document, and what Hubbub adds to it.
+mod push;
+
+// A PHP backend as the laravel document has it.
+mod laravel;
+
+// The community document over plain HTTP.
+mod community_http;
+
+// The raw document over plain HTTP, and what every answer has.
+mod raw_http;
+
 // The documents' own clients, unmodified.
 mod clients;
 
 // The raw document: `/ws`.
 mod raw;
-
-// Events that a backend pushes, as raw clients hear them.
-mod push;
 
 // One order for all members of a room, and nothing lost.
 mod order;

@@ -1,0 +1,123 @@
+//! The community document over plain HTTP: `/`, `/health`, `/status`, `/metrics`.
+
+use serde_json::{Value, json};
+
+use crate::push::untimed;
+use crate::support::{Client, Hub};
+
+/// Takes the values at these paths out, each of which has to be a number.
+#[track_caller]
+fn without_numbers(body: &mut Value, pointers: &[&str]) {
+    for pointer in pointers {
+        let number = body.pointer_mut(pointer).map(Value::take);
+        assert!(number.as_ref().is_some_and(Value::is_number), "{pointer} is {number:?}");
+    }
+}
+
+#[test]
+fn the_root_says_what_this_is_and_where_to_go() {
+    let hub = Hub::start();
+    assert_eq!(
+        untimed(&hub.get("/")),
+        json!({
+            "service": "Hubbub",
+            "message": "WebSocket server is running",
+            "version": env!("CARGO_PKG_VERSION"),
+            "environment": "production",
+            "endpoints": {
+                "health": "/health",
+                "status": "/status",
+                "metrics": "/metrics",
+                "info": "/info",
+            },
+            "websocket": {
+                "url": format!("ws://{}", hub.address()),
+                "transports": ["websocket", "polling"],
+            },
+        })
+    );
+}
+
+#[tokio::test]
+async fn the_status_has_the_documents_shape() {
+    let hub = Hub::start();
+    let mut alice = Client::of(&hub, "alice").await;
+    alice.subscribe(&["lobby"]).await;
+    Client::of(&hub, "bob").await.close().await;
+    crate::support::eventually(crate::support::DEADLINE, "bob is gone", || hub.connections() == 1).await;
+    let mut body = untimed(&hub.get("/status"));
+    let memory = ["rss", "heapTotal", "heapUsed", "external"].map(|name| format!("/server/memory_usage/{name}"));
+    without_numbers(&mut body, &["/server/uptime", "/websocket/events_per_minute"]);
+    without_numbers(&mut body, &memory.each_ref().map(String::as_str));
+    assert_eq!(
+        body,
+        json!({
+            "status": "operational",
+            "server": {
+                "uptime": null,
+                "environment": "production",
+                "version": env!("CARGO_PKG_VERSION"),
+                "memory_usage": {"rss": null, "heapTotal": null, "heapUsed": null, "external": null},
+            },
+            "database": {"status": "not_configured", "connections": 0, "response_time": null},
+            "websocket": {
+                "active_connections": 1,
+                "total_connections": 2,
+                "rooms": 1,
+                "events_per_minute": null,
+            },
+        })
+    );
+}
+
+#[tokio::test]
+async fn health_is_the_union_of_three_documents() {
+    let hub = Hub::start();
+    let _alice = Client::of(&hub, "alice").await;
+    let answer = hub.get("/health");
+    let mut body = untimed(&answer);
+    without_numbers(&mut body, &["/uptime", "/uptime_seconds", "/memory/used", "/memory/total", "/memory/percentage"]);
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        body,
+        json!({
+            "status": "healthy",
+            "uptime": null,
+            "uptime_seconds": null,
+            "memory": {"used": null, "total": null, "percentage": null},
+            "active_connections": 1,
+            "max_connections": 10_000,
+            "connections": {"active": 1, "total": 1},
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_scraper_finds_the_metrics_of_both_documents() {
+    let hub = Hub::start();
+    let _alice = Client::of(&hub, "alice").await;
+    assert_eq!(hub.get("/health").status, 200);
+    let answer = hub.get("/metrics");
+    assert_eq!(answer.header("Content-Type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let lines: Vec<_> = answer.body.lines().collect();
+    for line in [
+        "# TYPE websocket_connections_total counter",
+        "websocket_connections_total 1",
+        "# TYPE websocket_connections_active gauge",
+        "websocket_connections_active 1",
+        "# TYPE http_requests_total counter",
+        "# TYPE socket_server_active_connections gauge",
+        "socket_server_active_connections 1",
+        "# TYPE socket_server_connections_total counter",
+        "socket_server_connections_total{authenticated=\"true\",transport=\"websocket\"} 1",
+        "socket_server_connections_total{authenticated=\"false\",transport=\"websocket\"} 0",
+    ] {
+        assert!(lines.contains(&line), "{line} is not in\n{}", answer.body);
+    }
+    assert!(hub.metric("http_requests_total") >= 2.0);
+    for line in lines.iter().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        assert!(answer.body.contains(&format!("# HELP {name} ")), "{name} has no HELP");
+        assert!(answer.body.contains(&format!("# TYPE {name} ")), "{name} has no TYPE");
+    }
+}
