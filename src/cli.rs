@@ -3,6 +3,7 @@
 //! Standard output has the answer alone, so that `TOKEN=$(hubbub token --user alice)` works; everything else goes to
 //! standard error. Status 0 is done, 1 failed (one line begins with `hubbub: `), 2 a usage that does not exist.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 use crate::auth::api_key::KEY_MAX;
 use crate::auth::jwt::{self, Hmac};
 use crate::config::{Config, ConfigError, Flag, Sources, secrets};
+use crate::server::{self, Serving};
 
 /// A realtime hub: raw WebSocket and Socket.IO clients, HTTP push.
 #[derive(Debug, Parser)]
@@ -127,8 +129,13 @@ impl From<ConfigError> for Failure {
 
 /// Does what the command line of this process asks for.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
-    match answer(cli) {
+    run_with(std::env::args_os(), |_| ())
+}
+
+/// Does what the command line `args` asks for; `started` is called once a hub serves.
+pub fn run_with(args: impl Iterator<Item = OsString>, started: impl FnOnce(Serving)) -> ExitCode {
+    let cli = Cli::parse_from(args);
+    match answer(cli, started) {
         Ok(text) => print(&text),
         Err(Failure(lines)) => {
             for line in lines {
@@ -140,10 +147,10 @@ pub fn run() -> ExitCode {
 }
 
 /// Does what is asked for; the answer is for standard output.
-fn answer(cli: Cli) -> Result<String, Failure> {
+fn answer(cli: Cli, started: impl FnOnce(Serving)) -> Result<String, Failure> {
     let sources = cli.settings.sources();
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve(&sources).map(|()| String::new()),
+        Command::Serve => serve(&sources, started).map(|()| String::new()),
         Command::Check => check(&sources),
         Command::Token(claims) => token(&sources, &claims),
         Command::Key(Key::New { name }) => key_new(&name),
@@ -181,8 +188,9 @@ impl Settings {
     }
 }
 
-fn serve(sources: &Sources) -> Result<(), Failure> {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"))
+/// Runs the hub until it is told to stop.
+fn serve(sources: &Sources, started: impl FnOnce(Serving)) -> Result<(), Failure> {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,actix_server=warn"))
         .target(env_logger::Target::Stderr)
         .init();
     let mut config = Config::load(sources)?;
@@ -194,12 +202,7 @@ fn serve(sources: &Sources) -> Result<(), Failure> {
             (false, false) => log::info!("{notice}"),
         }
     }
-    start(config)
-}
-
-/// Runs the hub until it is told to stop.
-fn start(config: Config) -> Result<(), Failure> {
-    crate::server::run(config).map_err(Failure::of)
+    server::run(config, started).map_err(Failure::of)
 }
 
 fn check(sources: &Sources) -> Result<String, Failure> {

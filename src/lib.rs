@@ -1,4 +1,22 @@
-//! Hub.
+//! Hubbub: an actor-based realtime hub. This crate is its edge: sockets, HTTP, tokens, configuration. What happens behind
+//! it, rooms and sessions, is the crate `hubbub_actors`, which knows none of these.
+//!
+//! # The life of one message
+//!
+//! 1. Bytes come in on a socket that was taken over at the upgrade ([`pipe`]) and become whole messages.
+//! 2. [`wire`] reads one as a request: an event's name, its data, what the client named it by.
+//! 3. The session's actor finds the event's row in the table, checks surface, access and limit, and runs its handler.
+//! 4. The handler publishes to a room: one message to the room's shard, which gives it its place in the order and hands
+//!    it to the fan-out of each worker that has members.
+//! 5. A fan-out puts the frame, encoded once, into its members' outboxes.
+//! 6. The worker's flusher ([`pipe`]) writes every outbox that got something, once.
+//!
+//! What a backend pushes over HTTP ([`http`]) enters at step 4.
+//!
+//! # Layout
+//!
+//! Imports go one way: `main` → [`cli`] → [`server`] → [`http`], [`ws`] → [`pipe`], [`auth`], [`wire`], [`state`],
+//! [`error`] → [`config`], [`peer`] → `hubbub_actors`. [`http`] and [`ws`] never import each other.
 
 pub mod auth;
 pub mod cli;
@@ -7,6 +25,7 @@ pub mod error;
 pub mod http;
 pub mod peer;
 pub mod pipe;
+pub mod request_id;
 pub mod server;
 pub mod state;
 pub mod telemetry;

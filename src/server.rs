@@ -36,6 +36,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::auth::jwt::Verifier;
 use crate::config::Config;
 use crate::pipe::{self, Flusher};
+use crate::request_id::{REQUEST_ID, RequestId};
 use crate::state::{self, State};
 use crate::{error, http, ws};
 
@@ -101,19 +102,11 @@ pub struct Serving {
     pub hub: Arc<Hub>,
 }
 
-/// Runs the hub until SIGTERM or SIGINT.
+/// Runs the hub until SIGTERM or SIGINT; `started` is called once connections are taken.
 ///
 /// # Errors
 /// See [`ServeError`].
-pub fn run(config: Config) -> Result<(), ServeError> {
-    run_with(config, |_| ())
-}
-
-/// As [`run`]; `started` is called once connections are taken.
-///
-/// # Errors
-/// See [`ServeError`].
-pub fn run_with(config: Config, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
+pub fn run(config: Config, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
     actix_rt::System::new().block_on(serve(Arc::new(config), started))
 }
 
@@ -216,7 +209,8 @@ fn upgrades(
 {
     // A worker whose thread was replaced finds its place taken: its rooms are lost and the hub is about to end.
     let worker = Worker::start(&state.hub);
-    let flusher = Flusher::start();
+    let hub = state.hub.clone();
+    let flusher = Flusher::start(move || hub.report_dead("flusher"));
     fn_service(move |(request, framed): Upgrade| {
         let (state, worker, flusher) = (state.clone(), worker.clone(), flusher.clone());
         // Boxed, so that the connection's task does not keep its size once the session lives on its own.
@@ -226,7 +220,8 @@ fn upgrades(
             let result = upgrade(&state, worker.as_ref(), &flusher, &request, &mut socket, parts.read_buf).await;
             if let (Err(fault), Some(socket)) = (result, socket) {
                 state.telemetry.answered("GET", error::status(fault.code).as_u16());
-                let _ = timeout(REFUSAL_TIME, refuse(socket, &fault)).await;
+                let id = RequestId::of(request.head().headers());
+                let _ = timeout(REFUSAL_TIME, refuse(socket, &fault, &id)).await;
             }
             Ok(())
         }) as Pin<Box<dyn Future<Output = _>>>
@@ -249,9 +244,11 @@ async fn upgrade(
 }
 
 /// Answers a refused upgrade and closes, once the client has read it.
-async fn refuse(mut socket: TcpStream, fault: &Fault) -> io::Result<()> {
+async fn refuse(mut socket: TcpStream, fault: &Fault, id: &RequestId) -> io::Result<()> {
     let (status, headers, body) = error::refusal(fault);
-    let mut answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    let length = body.len();
+    let mut answer =
+        format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{REQUEST_ID}: {id}\r\n");
     for (name, value) in headers {
         answer.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
     }

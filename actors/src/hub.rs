@@ -244,6 +244,11 @@ impl Hub {
         Some(self.broken.get_or_init(|| dead))
     }
 
+    /// Notes that something without which the hub cannot go on ended by a defect; it counts as a dead central actor.
+    pub fn report_dead(&self, name: &str) {
+        let _ = self.broken.set(name.to_owned());
+    }
+
     /// Whether the hub can be given work.
     pub fn readiness(&self) -> Readiness {
         match self.find_dead() {

@@ -1,4 +1,43 @@
-//! The actors of Hubbub.
+//! The actors of Hubbub: sessions, rooms, presence, limits. This crate knows no HTTP, no socket and no token format.
+//!
+//! # Who owns what
+//!
+//! | owner | where | owns |
+//! |---|---|---|
+//! | [`session::Session`] | one a connection, on the worker that accepted it | who the client is, the rooms it joined, its own limits |
+//! | [`rooms::shard::RoomShard`] | one a worker; a room belongs to one, by the hash of its name | who is in, in which order messages go |
+//! | [`rooms::fanout::Fanout`] | one a worker | that worker's members of every room |
+//! | [`worker::Pulse`] | one a worker | the heartbeats and expiries of that worker's sessions |
+//! | [`presence::Presence`] | one | who is online |
+//! | [`limits::RateLimit`] | one | what connections share: limits by address and by API key |
+//! | [`registry::Registry`] | a table | how many sessions there may be, and where each user's are |
+//! | [`seat::Seat`] | one a session, never leaves its worker's thread | what waits to be written, what is owed, when it ends |
+//!
+//! A session asks shards, presence and limits by message; a shard asks fan-outs; nobody asks a session: it is reached by
+//! what is put on its seat. HTTP handlers enter through [`hub::Hub`], by the same messages.
+//!
+//! # What is guaranteed
+//!
+//! * **Order.** A room has one order, its shard's. Every member sees its messages in that order.
+//! * **Exactly once.** A member gets every message that its shard accepted between the answer to its join and the answer
+//!   to its leave, once. The answer to a join comes before the first of them.
+//! * **Answers** leave in the order of the requests.
+//! * **Nothing accepted is dropped.** A fan-out that is full makes its shard wait; the shard's mailbox then fills, and
+//!   publishers are refused with [`fault::Code::Overloaded`]. The one exception is a client that does not read: when its
+//!   outbox is full it is closed, and what it had not read is given up and counted.
+//!
+//! # Queues
+//!
+//! | queue | bound | when full | metric |
+//! |---|---|---|---|
+//! | [`mailbox::Mailbox`] of each central actor | `limits.mailbox` messages | refused, `OVERLOADED`; a shard waits for a fan-out | `hubbub_mailbox_depth{actor}`, `hubbub_overloads_total` |
+//! | [`outbox::Outbox`] of each session | `limits.outbox_bytes` and one message, `limits.outbox_frames` | session closed, 1008 | `hubbub_slow_consumers_total` |
+//! | promised answers of each session | [`seat::OWED_MAX`] | its transport stops reading | |
+//!
+//! # Layout
+//!
+//! Imports go one way: [`hub`] and [`worker`] → [`session`], [`rooms`], [`presence`], [`limits`], [`registry`] →
+//! [`seat`], [`outbox`], [`delivery`], [`mailbox`] → [`events`], [`fault`], [`identity`], [`ids`], [`clock`].
 
 pub mod clock;
 pub mod close;

@@ -11,11 +11,11 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::border::RequestId;
 use super::gate::Posted;
 use super::push::{self, Order};
 use super::{Answer, iso, json};
 use crate::error::{self, Shape};
+use crate::request_id::RequestId;
 use crate::state::State;
 
 /// Most commands in a batch.
@@ -38,7 +38,7 @@ pub(super) async fn batch(request: HttpRequest, state: web::Data<State>, Posted(
             Ok(order) => order.carry_out(&state).await,
             Err(fault) => Err(fault),
         };
-        results.push(result.unwrap_or_else(|fault| error::body(&fault, Shape::Api, &id.0)));
+        results.push(result.unwrap_or_else(|fault| error::body(&fault, Shape::Api, id.as_str())));
     }
     Ok(HttpResponse::Ok().json(json!({
         "success": true,

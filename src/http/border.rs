@@ -6,53 +6,21 @@
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::Method;
-use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
 use hubbub_actors::fault::Fault;
 
 use super::cors::{self, Page};
 use crate::error::{self, Refusal, Shape};
+use crate::request_id::{REQUEST_ID, RequestId};
 use crate::state::State;
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Longest request id that is taken over from the caller, in bytes.
-const REQUEST_ID_MAX: usize = 128;
-
-/// What this request goes by in its answer and in the log.
-#[derive(Debug, Clone)]
-pub(super) struct RequestId(pub(super) Arc<str>);
-
-impl RequestId {
-    /// The caller's own, when it is 1 to [`REQUEST_ID_MAX`] visible ASCII characters, or a new one.
-    fn of(headers: &HeaderMap) -> Self {
-        let own = headers.get(&REQUEST_ID).map(HeaderValue::as_bytes);
-        let own = own
-            .filter(|id| (1..=REQUEST_ID_MAX).contains(&id.len()))
-            .filter(|id| id.iter().all(u8::is_ascii_graphic))
-            .and_then(|id| std::str::from_utf8(id).ok());
-        Self(match own {
-            Some(id) => Arc::from(id),
-            None => Arc::from(uuid::Uuid::new_v4().to_string()),
-        })
-    }
-
-    /// The id that the border gave to `request`.
-    pub(super) fn given(request: &impl HttpMessage) -> Self {
-        match request.extensions().get::<Self>() {
-            Some(id) => id.clone(),
-            None => Self(Arc::from("")),
-        }
-    }
-}
 
 /// What is known of a request and needed for its answer.
 struct Passage {
@@ -94,7 +62,7 @@ pub(super) async fn border(
         // In both cases the request is gone; an error that holds its whole response is what is left to return.
         Some(Err(error)) => Err(passage.failed(&Refusal::from_error(&error).fault)),
         None => {
-            log::error!("a handler panicked; request {}", passage.id.0);
+            log::error!("a handler panicked; request {}", passage.id);
             Err(passage.failed(&Fault::internal()))
         }
     }
@@ -105,7 +73,7 @@ impl Passage {
     fn stamp(&self, response: &mut HttpResponse) {
         let status = response.status().as_u16();
         let headers = response.headers_mut();
-        if let Ok(id) = HeaderValue::from_str(&self.id.0) {
+        if let Ok(id) = HeaderValue::from_str(self.id.as_str()) {
             headers.insert(REQUEST_ID, id);
         }
         for (name, value) in cors::headers(&self.page) {
@@ -119,7 +87,7 @@ impl Passage {
     }
 
     fn failed(&self, fault: &Fault) -> Error {
-        let mut response = error::response(fault, self.shape, &self.id.0);
+        let mut response = error::response(fault, self.shape, self.id.as_str());
         self.stamp(&mut response);
         InternalError::from_response("failed", response).into()
     }
@@ -133,13 +101,13 @@ pub(super) fn settled(answer: ServiceResponse<BoxBody>, shape: Shape) -> Service
     let id = RequestId::given(answer.request());
     let response = match error.as_error::<Refusal>() {
         Some(refusal) => {
-            let mut response = error::response(&refusal.fault, shape, &id.0);
+            let mut response = error::response(&refusal.fault, shape, id.as_str());
             for (name, value) in &refusal.headers {
                 response.headers_mut().append(name.clone(), value.clone());
             }
             response
         }
-        None => error::response(&Refusal::from_error(error).fault, shape, &id.0),
+        None => error::response(&Refusal::from_error(error).fault, shape, id.as_str()),
     };
     answer.into_response(response)
 }
@@ -175,29 +143,6 @@ fn method_name(method: &Method) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn id_of(text: &str) -> String {
-        let mut headers = HeaderMap::new();
-        headers.insert(REQUEST_ID, HeaderValue::from_bytes(text.as_bytes()).unwrap());
-        RequestId::of(&headers).0.to_string()
-    }
-
-    #[test]
-    fn a_visible_request_id_of_the_callers_is_taken_over() {
-        for id in ["a", "req-42/ü".trim_end_matches('ü'), &"x".repeat(128)] {
-            assert_eq!(id_of(id), id);
-        }
-    }
-
-    #[test]
-    fn any_other_request_id_is_replaced() {
-        for id in ["", "two words", "é", &"x".repeat(129)] {
-            let made = id_of(id);
-            assert_ne!(made, id);
-            assert_eq!(made.len(), 36);
-        }
-        assert_ne!(RequestId::of(&HeaderMap::new()).0, RequestId::of(&HeaderMap::new()).0);
-    }
 
     #[tokio::test]
     async fn a_panic_ends_the_future_and_nothing_else() {

@@ -2,7 +2,7 @@
 //!
 //! A request passes the [`border`] (request id, CORS, the shape of errors, metrics), and under `/api` also the
 //! [`gate`] (key, limits, signature, `Idempotency-Key`); what reaches a handler was let in. A handler parses, asks the
-//! hub, and returns an answer or a [`Fault`](hubbub_actors::fault::Fault); it knows no status but success. One resource
+//! hub, and returns an answer or a [`Fault`]; it knows no status but success. One resource
 //! a file. This module knows nothing of WebSockets beyond saying where they are spoken.
 
 mod batch;

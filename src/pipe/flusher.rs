@@ -19,10 +19,16 @@ pub struct Flusher {
 }
 
 impl Flusher {
-    /// Starts a flusher on the worker's thread; it runs as long as the thread.
-    pub fn start() -> Rc<Self> {
+    /// Starts a flusher on the worker's thread; it runs as long as the thread. `died` is called should it panic: a
+    /// worker that writes no more must not look alive.
+    pub fn start(died: impl FnOnce() + 'static) -> Rc<Self> {
         let flusher = Rc::new(Self::default());
-        actix_rt::spawn(flusher.clone().run());
+        let task = actix_rt::spawn(flusher.clone().run());
+        actix_rt::spawn(async move {
+            if task.await.is_err_and(|error| error.is_panic()) {
+                died();
+            }
+        });
         flusher
     }
 

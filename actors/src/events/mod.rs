@@ -1,6 +1,6 @@
 //! The event table: every event a client may send and every event the hub sends, each defined once.
 //!
-//! A row of [`client_event_table!`] is all that dispatch, the access and limit checks, `hubbub events` and the README's
+//! A row of [`client_event_table!`](crate::client_event_table) is all that dispatch, the access and limit checks, `hubbub events` and the README's
 //! table know of an event. Adding one is a struct in a family's file, a row here, and a [`Handle`] for the session; a
 //! row without its handler does not compile.
 //!

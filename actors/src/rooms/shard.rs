@@ -168,7 +168,7 @@ impl Receive<Publish> for RoomShard {
             let _ = publish.done.send(Published { recipients: 0 });
             return;
         };
-        let recipients = room.sessions() - usize::from(publish.except.is_some());
+        let recipients = room.sessions().saturating_sub(usize::from(publish.except.is_some()));
         let delivery = Arc::new(Delivery::new(publish.event));
         let workers: Vec<usize> = (0..room.workers.len()).filter(|&worker| room.workers[worker] > 0).collect();
         for worker in workers {

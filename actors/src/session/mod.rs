@@ -10,6 +10,7 @@ use std::sync::Arc;
 use actix::{Actor, ActorContext, AsyncContext, Context, StreamHandler};
 use ahash::AHashSet;
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 pub use self::dispatch::{Handle, Outcome};
 use crate::close::Close;
@@ -25,6 +26,9 @@ use crate::presence::{Arrived, Departed};
 use crate::registry::{Admission, Entry, LiveSession};
 use crate::seat::{Seat, Seating};
 use crate::worker::Worker;
+
+/// Rooms that every session is in from the start: everybody's and its user's own.
+const OWN_ROOMS: usize = 2;
 
 /// What a transport hands to its session.
 #[derive(Debug)]
@@ -74,11 +78,11 @@ pub struct Session {
     seat: Rc<Seat>,
     surface: Surface,
     identity: Identity,
-    /// Rooms joined by request. The user's own and everybody's are not among them: nobody leaves those.
+    /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
     rooms: AHashSet<RoomName>,
     messages: Window,
-    /// The rooms were left and presence was told.
-    departed: bool,
+    /// Presence knows of it.
+    is_present: bool,
     _entry: Entry,
 }
 
@@ -104,7 +108,7 @@ impl Session {
         });
         let user = opening.identity.user.clone();
         let live = LiveSession { id, surface: opening.surface, connected_at: now, place: seat.place() };
-        // From here on `Drop` undoes whatever was done; leaving a room one is not in does no harm.
+        // From here on `Drop` undoes whatever was done.
         let mut session = Self {
             worker: worker.clone(),
             seat,
@@ -112,18 +116,15 @@ impl Session {
             identity: opening.identity,
             rooms: AHashSet::new(),
             messages: Window::default(),
-            departed: true,
+            is_present: false,
             _entry: opening.admission.enter(user.clone(), live),
             hub,
         };
         session.greet(now);
         session.hub.presence_mailbox().post(Arrived(user.clone())).map_err(|Full(_)| Fault::overloaded())?;
-        session.departed = false;
-        let place = session.seat.place();
-        let everybody = session.hub.rooms().join(RoomName::everybody(), user.clone(), place);
-        let own = session.hub.rooms().join(RoomName::of_user(&user), user, place);
-        for joined in [everybody?, own?] {
-            joined.await.map_err(|_| Fault::internal())?;
+        session.is_present = true;
+        for room in [RoomName::everybody(), RoomName::of_user(&user)] {
+            session.join(room)?.await.map_err(|_| Fault::internal())?;
         }
         Ok(session)
     }
@@ -183,17 +184,23 @@ impl Session {
         }
     }
 
+    /// Joins a room that it is not in. The receiver resolves when it gets what is published there.
+    fn join(&mut self, room: RoomName) -> Result<oneshot::Receiver<()>, Fault> {
+        let joined = self.hub.rooms().join(room.clone(), self.identity.user.clone(), self.seat.place())?;
+        self.rooms.insert(room);
+        Ok(joined)
+    }
+
     /// Leaves every room and tells presence; the first call does it.
     fn depart(&mut self) {
-        if std::mem::replace(&mut self.departed, true) {
-            return;
-        }
         let user = &self.identity.user;
         let place = self.seat.place();
-        for room in self.rooms.drain().chain([RoomName::everybody(), RoomName::of_user(user)]) {
+        for room in self.rooms.drain() {
             drop(self.hub.rooms().leave(room, user.clone(), place));
         }
-        self.hub.presence_mailbox().post_departure(Departed(user.clone()));
+        if std::mem::take(&mut self.is_present) {
+            self.hub.presence_mailbox().post_departure(Departed(user.clone()));
+        }
     }
 }
 

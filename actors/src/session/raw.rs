@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use actix::fut::{ActorFutureExt, WrapFuture};
 use tokio::sync::oneshot;
 
-use super::{Handle, Outcome, Session};
+use super::{Handle, OWN_ROOMS, Outcome, Session};
 use crate::delivery::Event;
 use crate::events::raw::{
     Ack, Authenticate, Broadcast, Broadcasted, Denied, DirectMessage, Directed, PROTOCOL_VERSION, Ping, Pong, Status,
@@ -16,6 +16,15 @@ use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::{EventName, MessageId, RoomName};
 use crate::rooms::Published;
+
+/// Whom a message is to reach.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Every member but the sender's own session; nobody is fine too.
+    Others,
+    /// At least one session; the sender's own may be it.
+    Someone,
+}
 
 impl Session {
     pub(super) fn greet_raw(&self, now: i64) {
@@ -32,17 +41,14 @@ impl Session {
     fn subscribe(&mut self, topic: &str) -> Result<Option<oneshot::Receiver<()>>, Fault> {
         let room = RoomName::parse(topic, "topics")?;
         self.hub.settings().rules.subscribe(&self.identity, &room)?;
-        // One's own room is joined from the start, and is not left either.
-        if self.rooms.contains(&room) || room == RoomName::of_user(&self.identity.user) {
+        if self.rooms.contains(&room) {
             return Ok(None);
         }
         let most = self.hub.settings().rooms_per_session;
-        if self.rooms.len() >= most {
+        if self.rooms.len() - OWN_ROOMS >= most {
             return Err(Fault::new(Code::Forbidden, format!("A session may be in {most} topics")));
         }
-        let joined = self.hub.rooms().join(room.clone(), self.identity.user.clone(), self.seat.place())?;
-        self.rooms.insert(room);
-        Ok(Some(joined))
+        self.join(room).map(Some)
     }
 
     fn check_count(&self, topics: &[String]) -> Result<(), Fault> {
@@ -53,21 +59,21 @@ impl Session {
         Ok(())
     }
 
-    /// Publishes what a member said, and answers with its fate.
+    /// Publishes what the client said, and answers with its fate.
     fn publish<E: ServerEvent>(
         &self,
         room: RoomName,
         event: &E,
         message_id: MessageId,
-        must_reach: bool,
+        reach: Reach,
     ) -> Result<Outcome<Ack>, Fault> {
-        let own = self.rooms.contains(&room).then(|| self.seat.place());
+        let except = (reach == Reach::Others && self.rooms.contains(&room)).then(|| self.seat.place());
         let (name, data) = (EventName::of_hub(E::NAME), json::encode(event));
         let event = Event { name, topic: None, data, timestamp: self.now(), offset: None };
-        let published = self.hub.rooms().publish(room, event, own)?;
+        let published = self.hub.rooms().publish(room, event, except)?;
         let answer = async move {
             match published.await {
-                Ok(Published { recipients: 0 }) if must_reach => {
+                Ok(Published { recipients: 0 }) if reach == Reach::Someone => {
                     Err(Fault::new(Code::NotFound, "The user has no session"))
                 }
                 Ok(Published { recipients }) => Ok(Ack { message_id, recipients }),
@@ -121,7 +127,9 @@ impl Handle<Unsubscribe> for Session {
         let place = self.seat.place();
         let mut leaving = Vec::new();
         for topic in &request.topics {
-            if let Some(room) = self.rooms.take(topic.as_str()) {
+            // One's own room is not left: direct messages come there.
+            if let Some(room) = self.rooms.get(topic.as_str()).filter(|room| !room.is_internal()).cloned() {
+                self.rooms.remove(&room);
                 leaving.push(self.hub.rooms().leave(room, self.identity.user.clone(), place));
             }
         }
@@ -143,7 +151,7 @@ impl Handle<Broadcast> for Session {
         let message_id = MessageId::random();
         let from_user = self.identity.user.clone();
         let event = Broadcasted { topic: room.clone(), payload: request.payload, from_user, message_id };
-        self.publish(room, &event, message_id, false)
+        self.publish(room, &event, message_id, Reach::Others)
     }
 }
 
@@ -152,7 +160,7 @@ impl Handle<DirectMessage> for Session {
         let message_id = MessageId::random();
         let from_user = self.identity.user.clone();
         let event = Directed { from_user, payload: request.payload, message_id };
-        self.publish(RoomName::of_user(&request.target_user), &event, message_id, true)
+        self.publish(RoomName::of_user(&request.target_user), &event, message_id, Reach::Someone)
     }
 }
 

@@ -1,0 +1,79 @@
+//! `X-Request-Id`: what a request goes by in its answer and in the log, taken over from the caller or made.
+
+use std::fmt;
+use std::sync::Arc;
+
+use actix_http::HttpMessage;
+use actix_http::header::{HeaderMap, HeaderName, HeaderValue};
+
+/// The header.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest request id that is taken over from the caller, in bytes.
+pub const REQUEST_ID_MAX: usize = 128;
+
+/// What this request goes by in its answer and in the log.
+#[derive(Debug, Clone)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// The caller's own, when it is 1 to [`REQUEST_ID_MAX`] visible ASCII characters, or a new one.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let own = headers.get(&REQUEST_ID).map(HeaderValue::as_bytes);
+        let own = own
+            .filter(|id| (1..=REQUEST_ID_MAX).contains(&id.len()))
+            .filter(|id| id.iter().all(u8::is_ascii_graphic))
+            .and_then(|id| std::str::from_utf8(id).ok());
+        Self(match own {
+            Some(id) => Arc::from(id),
+            None => Arc::from(uuid::Uuid::new_v4().to_string()),
+        })
+    }
+
+    /// The id that the border gave to `request`.
+    pub fn given(request: &impl HttpMessage) -> Self {
+        match request.extensions().get::<Self>() {
+            Some(id) => id.clone(),
+            None => Self(Arc::from("")),
+        }
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id_of(text: &str) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, HeaderValue::from_bytes(text.as_bytes()).unwrap());
+        RequestId::of(&headers).0.to_string()
+    }
+
+    #[test]
+    fn a_visible_request_id_of_the_callers_is_taken_over() {
+        for id in ["a", "req-42/ü".trim_end_matches('ü'), &"x".repeat(128)] {
+            assert_eq!(id_of(id), id);
+        }
+    }
+
+    #[test]
+    fn any_other_request_id_is_replaced() {
+        for id in ["", "two words", "é", &"x".repeat(129)] {
+            let made = id_of(id);
+            assert_ne!(made, id);
+            assert_eq!(made.len(), 36);
+        }
+        assert_ne!(RequestId::of(&HeaderMap::new()).0, RequestId::of(&HeaderMap::new()).0);
+    }
+}

@@ -1,0 +1,109 @@
+//! What becomes of the hub when a central actor dies: its state is lost, so the hub says that it is not ready, sends
+//! every session away with 1001 and ends with a failure.
+//!
+//! A panic cannot be ordered from outside, and the exit status of a process is part of what is to be shown. So this is a
+//! program without a harness, in two roles: with `ROLE` set it is the hub, the shipped command line and nothing else,
+//! which makes a room shard panic when it is told to on standard input; without, it is the test.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use hubbub::auth::jwt::{self, Hmac};
+use hubbub_actors::ids::RoomName;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::{self, Message};
+
+const ROLE: &str = "HUB_THAT_PANICS";
+const SECRET: &str = "a secret that only this test knows";
+const DEADLINE: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    if std::env::var_os(ROLE).is_some() {
+        return be_the_hub();
+    }
+    println!("\nrunning 1 test");
+    a_dead_room_shard_ends_the_hub_in_order_and_with_a_failure();
+    println!("test a_dead_room_shard_ends_the_hub_in_order_and_with_a_failure ... ok\n");
+    println!("test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+    ExitCode::SUCCESS
+}
+
+fn be_the_hub() -> ExitCode {
+    hubbub::cli::run_with(["hubbub".into(), "serve".into()].into_iter(), |serving| {
+        std::thread::spawn(move || {
+            let mut order = String::new();
+            std::io::stdin().read_line(&mut order).unwrap();
+            serving.hub.rooms().panic_shard_of(&RoomName::parse("lobby", "room").unwrap());
+        });
+    })
+}
+
+fn a_dead_room_shard_ends_the_hub_in_order_and_with_a_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut hub = Command::new(std::env::current_exe().unwrap())
+        .current_dir(&dir)
+        .env(ROLE, "1")
+        .env("HUBBUB_SERVER__PORT", "0")
+        .env("HUBBUB_AUTH__JWT_SECRET", SECRET)
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(hub.stderr.take().unwrap());
+    let mut line = String::new();
+    let address = loop {
+        line.clear();
+        assert!(log.read_line(&mut line).unwrap() > 0, "the hub ended before it listened");
+        if let Some((_, address)) = line.trim().split_once("listening on http://") {
+            break address.to_owned();
+        }
+    };
+
+    let claims = json!({"sub": "alice", "exp": 4_000_000_000_u32});
+    let token = jwt::sign(&claims, SECRET.as_bytes(), Hmac::Hs256).unwrap();
+    let (mut client, _) = tungstenite::connect(format!("ws://{address}/ws?token={token}")).unwrap();
+    let welcome: Value = serde_json::from_str(client.read().unwrap().to_text().unwrap()).unwrap();
+    assert_eq!(welcome["data"]["status"], "connected");
+    assert_eq!(readiness(&address).0, 200);
+
+    hub.stdin.take().unwrap().write_all(b"now\n").unwrap();
+
+    // The client does not read meanwhile, so the hub waits a moment for it to take its leave.
+    let since = Instant::now();
+    let (status, body) = loop {
+        let ready = readiness(&address);
+        if ready.0 != 200 {
+            break ready;
+        }
+        assert!(since.elapsed() < DEADLINE, "/health/ready still says that all is well");
+    };
+    assert_eq!(status, 503);
+    let reason = body["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("room-shard-"), "{body}");
+
+    let code = loop {
+        match client.read().unwrap() {
+            Message::Close(frame) => break frame.map(|frame| u16::from(frame.code)),
+            Message::Text(_) | Message::Ping(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(code, Some(1001));
+    drop(client);
+
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    assert_eq!(hub.wait().unwrap().code(), Some(1), "{rest}");
+    assert!(since.elapsed() < DEADLINE, "it took {:?}", since.elapsed());
+    let last = rest.lines().last().unwrap_or_default();
+    assert!(last.starts_with("hubbub: the actor room-shard-"), "{rest}");
+}
+
+fn readiness(address: &str) -> (u16, Value) {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut answer = agent.get(format!("http://{address}/health/ready")).call().unwrap();
+    (answer.status().as_u16(), answer.body_mut().read_json().unwrap())
+}
