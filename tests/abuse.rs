@@ -152,3 +152,70 @@ fn rooms(hub: &Hub) -> u64 {
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()["total"].as_u64().unwrap()
 }
+
+/// Numbers that look random and are the same every time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+
+    fn bytes(&mut self, most: u64) -> Vec<u8> {
+        (0..self.roll(most)).map(|_| self.roll(256) as u8).collect()
+    }
+
+    /// Something that is nearly right.
+    fn bent(&mut self) -> Vec<u8> {
+        const RIGHT: [&str; 6] = [
+            r#"{"type":"Ping","data":{"timestamp":1}}"#,
+            r#"{"type":"Subscribe","data":{"topics":["a","b"],"since":{"a":{"epoch":"e","offset":1}}},"id":1}"#,
+            r#"{"type":"Unsubscribe","data":{"topics":["a"]}}"#,
+            r#"{"type":"Broadcast","data":{"topic":"a","payload":{"x":[1,2,"\u2603"]}},"id":"x"}"#,
+            r#"{"type":"DirectMessage","data":{"target_user":"user","payload":null}}"#,
+            r#"{"type":"Authenticate","data":{"token":"a.b.c"}}"#,
+        ];
+        let mut text = RIGHT[self.roll(6) as usize].as_bytes().to_vec();
+        for _ in 0..self.roll(4) {
+            let at = self.roll(text.len() as u64) as usize;
+            match self.roll(3) {
+                0 => text[at] = self.roll(256) as u8,
+                1 => text.insert(at, b"{}[]\",:0\\"[self.roll(9) as usize]),
+                _ => text.truncate(at.max(1)),
+            }
+        }
+        text
+    }
+
+    fn frame(&mut self) -> Vec<u8> {
+        let opcode = [0x1, 0x1, 0x1, 0x2, 0x0, 0x9, 0xA, 0x8, 0x3][self.roll(9) as usize];
+        let payload = if self.roll(4) == 0 { self.bytes(200) } else { self.bent() };
+        let frame = Frame {
+            last: self.roll(5) > 0,
+            reserved: u8::from(self.roll(30) == 0),
+            masked: self.roll(30) > 0,
+            ..Frame::new(opcode, payload)
+        };
+        if self.roll(40) == 0 { self.bytes(50) } else { frame.encode() }
+    }
+}
+
+#[tokio::test]
+async fn whatever_the_bytes_the_hub_goes_on_without_a_panic() {
+    let hub = Hub::with("[limits.raw]\nconnections_per_minute = 0\nmessages_per_minute = 0");
+    let mut witness = Client::of(&hub, "witness").await;
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    for _ in 0..400 {
+        let mut wire = Wire::of(&hub, "user").await;
+        for _ in 0..1 + dice.roll(20) {
+            wire.offer(&dice.frame()).await;
+        }
+    }
+    witness.expect_silence().await;
+    eventually(ALL_ENDED, "no session is left but the witness", || hub.connections() == 1).await;
+    eventually(ALL_ENDED, "no room is left", || rooms(&hub) == 0).await;
+    assert_eq!(hub.get("/health/ready").status, 200);
+}

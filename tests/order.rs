@@ -76,3 +76,41 @@ async fn every_member_gets_every_message_once_in_the_order_of_all_the_others() {
         assert_eq!(*order, heard, "two members heard different orders");
     }
 }
+
+#[tokio::test]
+async fn pushes_and_publications_to_one_room_have_one_order() {
+    let hub = Hub::with("[limits.http]\nrequests_per_minute = 0");
+    let mut members = Vec::new();
+    for n in 0..3 {
+        let mut member = Client::of(&hub, &format!("member-{n}")).await;
+        member.subscribe(&["lobby"]).await;
+        members.push(member);
+    }
+    let mut sender = Client::of(&hub, "sender").await;
+    let pushes = std::thread::spawn({
+        let http = hub.http();
+        move || {
+            for n in 0..100 {
+                let body = json!({"room": "lobby", "event": "Broadcast", "data": {"payload": 1000 + n}});
+                let answer = http.request("POST", "/api/room").key().json(&body).send();
+                assert_eq!(answer.status, 200, "{answer:?}");
+            }
+        }
+    });
+    for n in 0..100 {
+        sender.broadcast("lobby", json!(n)).await;
+    }
+    let mut orders = Vec::new();
+    for member in &mut members {
+        let mut order = Vec::new();
+        for _ in 0..200 {
+            order.push(member.expect("Broadcast").await["data"]["payload"].as_u64().unwrap());
+        }
+        orders.push(order);
+    }
+    pushes.join().unwrap();
+    assert!(orders.iter().all(|order| *order == orders[0]), "{orders:?}");
+    let (published, pushed): (Vec<u64>, Vec<u64>) = orders[0].iter().partition(|n| **n < 1000);
+    assert_eq!(published, (0..100).collect::<Vec<_>>());
+    assert_eq!(pushed, (1000..1100).collect::<Vec<_>>());
+}

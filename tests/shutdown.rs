@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::support::client::narrow;
+use crate::support::token::token;
 use crate::support::{Client, DEADLINE, Hub, Wire, eventually};
 
 /// Publishes without pause until the hub goes away; the ids of all that was acknowledged, and the
@@ -87,6 +89,63 @@ async fn a_client_that_does_not_read_delays_the_end_no_longer_than_configured() 
     hub.signal("TERM");
     assert_eq!(hub.exit_status(Duration::from_secs(6)), Some(0), "{}", hub.said());
     assert_eq!(idle.close_code().await, Some(1001));
+}
+
+/// A member that is far behind: it has read nothing of 2,000 KB, which are all acknowledged.
+async fn behind(hub: &Hub) -> Client {
+    let mut member = Client::over(narrow(hub), hub, &token("member")).await;
+    member.subscribe(&["room"]).await;
+    let mut sender = Client::of(hub, "sender").await;
+    for n in 0..200 {
+        sender.broadcast("room", json!({"n": n, "text": "x".repeat(10_000)})).await;
+    }
+    sender.close().await;
+    member
+}
+
+#[tokio::test]
+async fn while_the_hub_waits_for_a_reader_it_says_so_and_takes_nobody_new() {
+    let mut hub = Hub::with("[server]\nshutdown_secs = 30\n[limits]\noutbox_bytes = 8000000");
+    let mut member = behind(&hub).await;
+    hub.signal("TERM");
+    eventually(DEADLINE, "/health/ready fails", || hub.get("/health/ready").status == 503).await;
+    let health = hub.get("/health");
+    assert_eq!((health.status, &health.json()["status"]), (503, &json!("unhealthy")), "{health:?}");
+    assert!(health.json()["reason"].is_string(), "{health:?}");
+    assert_eq!(hub.get("/health/live").status, 200, "it lives until it has ended");
+    let (answer, _) = Wire::upgrade(&hub, &format!("/ws?token={}", token("late")), &[]).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(answer.json()["error"]["code"], "SHUTTING_DOWN", "{answer:?}");
+
+    let (messages, code) = member.until_closed().await;
+    let numbers: Vec<_> = messages.iter().map(|message| message["data"]["payload"]["n"].clone()).collect();
+    assert_eq!(numbers, (0..200).map(Value::from).collect::<Vec<_>>());
+    assert_eq!(code, Some(1001));
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
+}
+
+#[tokio::test]
+async fn one_who_reads_nothing_holds_the_hub_up_no_longer_than_configured() {
+    let mut hub = Hub::with("[server]\nshutdown_secs = 3\n[limits]\noutbox_bytes = 8000000");
+    let _member = behind(&hub).await;
+    let told = Instant::now();
+    hub.signal("TERM");
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
+    let took = told.elapsed();
+    assert!(took < Duration::from_secs(4), "took {took:?}");
+    assert!(took > Duration::from_secs(1), "gave up after {took:?}");
+}
+
+#[tokio::test]
+async fn a_second_signal_does_not_end_it_otherwise() {
+    let mut hub = Hub::with("[server]\nshutdown_secs = 30\n[limits]\noutbox_bytes = 8000000");
+    let mut member = behind(&hub).await;
+    hub.signal("TERM");
+    eventually(DEADLINE, "it is ending", || hub.get("/health/ready").status == 503).await;
+    hub.signal("TERM");
+    let (messages, code) = member.until_closed().await;
+    assert_eq!((messages.len(), code), (200, Some(1001)));
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
 //! A client that stops reading harms itself alone.
 
 use serde_json::{Value, json};
-use socket2::{Domain, Socket, Type};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 
+use crate::support::client::narrow;
 use crate::support::token::token;
-use crate::support::{Client, DEADLINE, Hub, eventually, wait_until};
+use crate::support::wire::{Frame, opcode};
+use crate::support::{Client, DEADLINE, Hub, Wire, eventually, wait_until};
 
 /// Each message's payload, in bytes, and how many there are: far more than any bound holds.
 const PAYLOAD: usize = 40_000;
@@ -15,16 +15,7 @@ const MESSAGES: usize = 1_600;
 /// Where the hub counts those it has cut.
 const CUT: &str = r#"hubbub_sessions_closed_total{reason="slow_consumer"}"#;
 /// How much the hub's memory may grow while one client holds 64 MB back, in KiB.
-const GROWTH_KIB: u64 = 16 * 1024;
-
-/// A socket that takes little before it is full.
-fn narrow(hub: &Hub) -> TcpStream {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.connect(&hub.address().into()).unwrap();
-    socket.set_nonblocking(true).unwrap();
-    TcpStream::from_std(socket.into()).unwrap()
-}
+const GROWTH_KIB: u64 = 8 * 1024;
 
 /// Whether the hub's end of the connection to `client` still takes and gives data.
 fn open(hub: &Hub, client: SocketAddr) -> bool {
@@ -100,4 +91,44 @@ async fn a_client_that_stops_reading_is_cut_and_costs_the_others_nothing() {
 
 fn number(message: &Value) -> Option<u64> {
     message["data"]["payload"]["n"].as_u64()
+}
+
+/// Sends `frame` over and over and reads nothing, up to 32 MB or until the hub takes no more. Gives the most memory
+/// that the hub had meanwhile, in KiB.
+async fn flood(hub: &Hub, wire: &mut Wire, frame: &Frame) -> u64 {
+    let many = frame.encode().repeat(1_000);
+    let mut most = hub.rss_kib();
+    for _ in 0..32_000_000 / many.len() {
+        let taken = wire.push(&many, Duration::from_secs(2)).await;
+        most = most.max(hub.rss_kib());
+        if !taken {
+            break;
+        }
+    }
+    most
+}
+
+#[tokio::test]
+async fn one_who_asks_and_asks_and_reads_no_answer_costs_no_memory() {
+    let questions = [
+        ("a Ping", Frame::text(r#"{"type":"Ping","data":{"timestamp":1}}"#)),
+        ("nonsense", Frame::text("x")),
+        ("a ping of the protocol", Frame::new(opcode::PING, [b'x'; 125])),
+        ("a message to oneself", {
+            let payload = "x".repeat(10_000);
+            let direct = json!({"type": "DirectMessage", "data": {"target_user": "slow", "payload": payload}});
+            Frame::text(direct.to_string())
+        }),
+    ];
+    let hub = Hub::with("[limits.raw]\nmessages_per_minute = 0");
+    let mut other = Client::of(&hub, "other").await;
+    for (what, question) in questions {
+        let mut slow = Wire::narrow(&hub, "slow").await;
+        let before = hub.rss_kib();
+        let most = flood(&hub, &mut slow, &question).await;
+        assert!(most < before + GROWTH_KIB, "{what}: the hub grew from {before} to {most} KiB");
+        other.expect_silence().await;
+        drop(slow);
+        eventually(DEADLINE, "the slow client is gone", || hub.connections() == 1).await;
+    }
 }

@@ -3,6 +3,7 @@
 
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 use crate::support::client::without_time;
 use crate::support::http::Response;
@@ -110,6 +111,9 @@ async fn a_token_that_does_not_hold_is_refused() {
         ("another secret", signed(Algorithm::HS256, "another secret", &claims)),
         ("an algorithm that is not the configured one", signed(Algorithm::HS512, JWT_SECRET, &claims)),
         ("no algorithm", unsigned(json!({"sub": "alice"}))),
+        ("an empty user", token_with(json!({"sub": ""}))),
+        ("a user that is no name", token_with(json!({"sub": {"id": 1}}))),
+        ("an expiry that is no time", token_with(json!({"sub": "alice", "exp": "tomorrow"}))),
         ("no user", token_with(json!({"name": "alice"}))),
         ("no expiry", token_with(json!({"sub": "alice", "exp": null}))),
         ("not valid yet", token_with(json!({"sub": "alice", "nbf": now() + 600}))),
@@ -236,6 +240,19 @@ async fn a_browser_gets_in_from_the_same_host_and_the_listed_origins_alone() {
 }
 
 #[tokio::test]
+async fn the_same_host_is_the_one_the_client_asked_for() {
+    let hub = Hub::start();
+    let path = format!("/ws?token={}", token("alice"));
+    // As behind a proxy that ends TLS and leaves `Host` alone.
+    let asked = |origin: &'static str| [("Host", "hub.example.com"), ("Origin", origin)];
+    let (answer, _) = Wire::upgrade(&hub, &path, &asked("https://hub.example.com")).await;
+    assert_eq!(answer.status, 101, "{answer:?}");
+    for origin in ["https://hub.example.com:8443", "https://example.com", "https://hub.example.com.evil.org"] {
+        assert_refusal(&refused(&hub, &path, &asked(origin)).await, 403, "FORBIDDEN");
+    }
+}
+
+#[tokio::test]
 async fn other_versions_of_the_protocol_are_told_which_one_is_spoken() {
     let hub = Hub::start();
     let path = format!("/ws?token={}", token("alice"));
@@ -302,4 +319,70 @@ async fn what_a_client_sends_with_its_handshake_is_not_lost() {
     assert_eq!(wire.message().await["type"], "Status");
     let pong = without_time(wire.message().await);
     assert_eq!(pong, json!({"type": "Pong", "data": {"timestamp": 7}}));
+}
+
+#[tokio::test]
+async fn an_expiry_may_have_a_fraction_and_may_be_far_away() {
+    let hub = Hub::start();
+    for exp in [json!(now() as f64 + 3600.5), json!(253_402_300_799_u64)] {
+        let path = format!("/ws?token={}", token_with(json!({"sub": "alice", "exp": exp})));
+        let (answer, mut wire) = Wire::upgrade(&hub, &path, &[]).await;
+        assert_eq!(answer.status, 101, "{exp}: {answer:?}");
+        assert_eq!(wire.message().await["type"], "Status");
+        assert!(wire.quiet_for(Duration::from_millis(100)).await, "{exp}: is not over");
+    }
+}
+
+#[tokio::test]
+async fn headers_are_read_as_http_says() {
+    let hub = Hub::start();
+    let path = format!("/ws?other=1&token={}&more", token("alice").replace('.', "%2E"));
+    let variants: [&[(&str, &str)]; 3] = [
+        &[("Connection", "keep-alive, Upgrade"), ("Upgrade", "WebSocket")],
+        &[("connection", "UPGRADE"), ("UPGRADE", "websocket")],
+        &[("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")],
+    ];
+    for headers in variants {
+        let (answer, mut wire) = Wire::upgrade(&hub, &path, headers).await;
+        assert_eq!(answer.status, 101, "{headers:?}: {answer:?}");
+        assert_eq!(answer.header("Sec-WebSocket-Extensions"), None, "no extension is spoken");
+        assert_eq!(wire.message().await["type"], "Status");
+    }
+    let bearer = format!("bearer {}", token("alice"));
+    Client::open(&hub, "/ws", &[("authorization", &bearer)]).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_asked_for_something_else_before_may_upgrade() {
+    let hub = Hub::start();
+    let mut wire = Wire::silent(&hub).await;
+    wire.send(format!("GET /health/live HTTP/1.1\r\nHost: {}\r\n\r\n", hub.address()).as_bytes()).await;
+    assert_eq!(wire.response().await.status, 200);
+    let answer = wire.ask_to_upgrade(hub.address(), &format!("/ws?token={}", token("alice")), &[]).await;
+    assert_eq!(answer.status, 101, "{answer:?}");
+    assert_eq!(wire.message().await["type"], "Status");
+}
+
+#[tokio::test]
+async fn other_paths_are_not_upgraded() {
+    let hub = Hub::start();
+    let answer = refused(&hub, &format!("/nowhere?token={}", token("alice")), &[]).await;
+    assert_refusal(&answer, 404, "NOT_FOUND");
+    // What some clients offer with every plain request, and nobody has to take.
+    let offer = [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABkAAQAAP__")];
+    let answer = refused(&hub, "/health", &offer).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test]
+async fn who_was_refused_or_has_vanished_takes_no_place() {
+    let hub = Hub::with("[server]\nmax_connections = 2\n[limits.raw]\nconnections_per_minute = 0");
+    for _ in 0..20 {
+        refused(&hub, "/ws?token=nonsense", &[]).await;
+        refused(&hub, &format!("/ws?token={}", token("alice")), &[("Origin", "https://evil.example.com")]).await;
+        drop(Wire::of(&hub, "alice").await);
+        eventually(DEADLINE, "the place is free", || hub.connections() == 0).await;
+    }
+    let _first = Client::of(&hub, "first").await;
+    let _second = Client::of(&hub, "second").await;
 }

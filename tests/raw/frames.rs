@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::support::wire::{Frame, opcode};
-use crate::support::{Hub, Wire};
+use crate::support::{Client, Hub, Wire};
 
 const PING: &str = r#"{"type":"Ping","data":{"timestamp":1}}"#;
 /// `server.max_frame_size` by default.
@@ -131,6 +131,23 @@ async fn a_smaller_bound_may_be_configured() {
 }
 
 #[tokio::test]
+async fn the_largest_message_reaches_a_member_however_large_that_is() {
+    for largest in [LARGEST, 1 << 20, 3 << 20] {
+        let config = format!("[server]\nmax_frame_size = {largest}\n[limits]\noutbox_bytes = {}", largest.max(1 << 20));
+        let hub = Hub::with(&config);
+        let mut member = Client::of(&hub, "member").await;
+        member.subscribe(&["t"]).await;
+        let mut wire = welcomed(&hub).await;
+        let envelope = |text: &str| format!(r#"{{"type":"Broadcast","data":{{"topic":"t","payload":"{text}"}}}}"#);
+        let text = "x".repeat(largest - envelope("").len());
+        wire.send_frame(&Frame::text(envelope(&text))).await;
+        assert_eq!(wire.message().await["data"]["recipients"], 1, "{largest} bytes");
+        let heard = member.expect("Broadcast").await;
+        assert_eq!(heard["data"]["payload"].as_str().map(str::len), Some(text.len()));
+    }
+}
+
+#[tokio::test]
 async fn a_frame_that_only_says_it_is_huge_is_refused_before_it_comes() {
     let hub = Hub::start();
     for length in [1 << 17, 1 << 40, u64::MAX >> 1] {
@@ -209,4 +226,21 @@ async fn what_comes_before_a_mistake_still_counts() {
     assert_pong(&mut wire, "before").await;
     let close = wire.frame().await.unwrap();
     assert_eq!(close.close_code(), Some(1002), "nothing after the mistake: {close:?}");
+}
+
+#[tokio::test]
+async fn nothing_counts_after_a_close() {
+    let hub = Hub::start();
+    let mut member = Client::of(&hub, "member").await;
+    member.subscribe(&["t"]).await;
+    let mut wire = welcomed(&hub).await;
+    let publish = |n: u32| Frame::text(format!(r#"{{"type":"Broadcast","data":{{"topic":"t","payload":{n}}}}}"#));
+    let mut bytes = publish(1).encode();
+    bytes.extend(Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes()).encode());
+    bytes.extend(publish(2).encode());
+    wire.send(&bytes).await;
+    assert_eq!(wire.close_code().await, Some(1000));
+    wire.gone().await;
+    assert_eq!(member.expect("Broadcast").await["data"]["payload"], 1);
+    member.expect_silence().await;
 }

@@ -312,10 +312,13 @@ async fn an_envelope_may_hold_more_than_is_needed() {
 }
 
 #[tokio::test]
-async fn the_order_of_an_envelopes_fields_does_not_matter() {
+async fn the_order_of_an_envelopes_fields_and_the_way_they_are_written_do_not_matter() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
     client.text(r#" {"data" : {"timestamp": 5}, "id":"x",	"type":"Ping"} "#).await;
+    let pong = without_time(client.expect("Pong").await);
+    assert_eq!(pong, json!({"type": "Pong", "id": "x", "data": {"timestamp": 5}}));
+    client.text(r#"{"\u0074ype":"\u0050ing","\u0064ata":{"time\u0073tamp":5},"\u0069d":"\u0078"}"#).await;
     let pong = without_time(client.expect("Pong").await);
     assert_eq!(pong, json!({"type": "Pong", "id": "x", "data": {"timestamp": 5}}));
 }

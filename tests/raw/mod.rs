@@ -8,13 +8,13 @@ mod expiry;
 mod frames;
 // The hub's pings, and who is cut for silence.
 mod heartbeat;
-// Numbered topics, and catching up on them.
-mod history;
 // Who is whom: ids, names, direct messages.
 mod identity;
 // Messages a minute.
 mod limits;
 // Every message that a client may send, and what is wrong with the others.
 mod messages;
+// Many requests at once.
+mod pipelining;
 // Who may subscribe and publish where.
 mod topics;

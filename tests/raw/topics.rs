@@ -180,3 +180,16 @@ async fn a_token_may_narrow_what_its_holder_may_do() {
     let mut half = holder(&hub, half).await;
     assert!(may_publish(&mut half, "chat.a").await, "the half that is not named is not narrowed");
 }
+
+#[tokio::test]
+async fn a_session_may_be_in_so_many_topics_and_a_message_may_name_so_many() {
+    let hub = Hub::with("[limits]\nrooms_per_session = 3\ntopics_per_request = 4");
+    let mut client = Client::of(&hub, "client").await;
+    let (topics, denied) = ask_for(&mut client, &["a", "b", "c", "d"]).await;
+    assert_eq!((topics, denied), (json!(["a", "b", "c"]), forbidden(&["d"])));
+    client.ask(json!({"type": "Unsubscribe", "data": {"topics": ["a"]}}), "Status").await;
+    client.subscribe(&["d"]).await;
+    let many = json!({"type": "Subscribe", "data": {"topics": ["1", "2", "3", "4", "5"]}});
+    let error = client.ask(many, "Error").await;
+    assert_eq!(error["data"]["details"]["field"], "topics", "{error}");
+}

@@ -2,6 +2,7 @@
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -225,6 +226,15 @@ impl Client {
         let _ = within(DEADLINE, "closing", self.socket.close(None)).await;
         self.until_closed().await;
     }
+}
+
+/// A socket that is full after a few KiB, as that of a client that does not read.
+pub(crate) fn narrow(hub: &Hub) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&hub.address().into()).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    TcpStream::from_std(socket.into()).unwrap()
 }
 
 fn is_presence(message: &Value) -> bool {

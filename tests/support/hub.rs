@@ -184,9 +184,11 @@ impl Hub {
 impl Drop for Hub {
     fn drop(&mut self) {
         let status = stop(&mut self.child);
+        let said = self.said.lock().map(|said| said.clone()).unwrap_or_default();
         if thread::panicking() {
-            let said = self.said.lock().map(|said| said.clone()).unwrap_or_default();
             eprintln!("---- the hub ({status}) said:\n{said}----");
+        } else {
+            assert!(!said.contains("panicked at"), "the hub panicked; it said:\n{said}");
         }
     }
 }

@@ -1,11 +1,13 @@
 //! A client of bytes: its own handshake, its own frames, every mistake that can be made with them.
 
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use ureq::http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::client::narrow;
 use super::http::Response;
 use super::hub::Hub;
 use super::token::token;
@@ -102,6 +104,14 @@ impl Wire {
         wire
     }
 
+    /// As [`Wire::of`], on a socket that is full after a few KiB.
+    pub(crate) async fn narrow(hub: &Hub, user: &str) -> Self {
+        let mut wire = Self { stream: narrow(hub), unread: Vec::new() };
+        let answer = wire.ask_to_upgrade(hub.address(), &format!("/ws?token={}", token(user)), &[]).await;
+        assert_eq!(answer.status, 101, "{answer:?}");
+        wire
+    }
+
     /// A connection on which nothing has been said.
     pub(crate) async fn silent(hub: &Hub) -> Self {
         let stream = within(DEADLINE, "connecting", TcpStream::connect(hub.address())).await.unwrap();
@@ -109,11 +119,17 @@ impl Wire {
         Self { stream, unread: Vec::new() }
     }
 
-    /// Asks for an upgrade. `headers` are added to the usual ones, replace them by name, or take
-    /// them away with an empty value.
+    /// Asks for an upgrade on a connection of its own.
     pub(crate) async fn upgrade(hub: &Hub, path: &str, headers: &[(&str, &str)]) -> (Response, Self) {
         let mut wire = Self::silent(hub).await;
-        let host = hub.address().to_string();
+        let answer = wire.ask_to_upgrade(hub.address(), path, headers).await;
+        (answer, wire)
+    }
+
+    /// Asks for an upgrade. `headers` are added to the usual ones, replace them by name, or take them away with an
+    /// empty value.
+    pub(crate) async fn ask_to_upgrade(&mut self, hub: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Response {
+        let host = hub.to_string();
         let usual = [
             ("Host", host.as_str()),
             ("Upgrade", "websocket"),
@@ -128,9 +144,8 @@ impl Wire {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str("\r\n");
-        wire.send(request.as_bytes()).await;
-        let answer = wire.response().await;
-        (answer, wire)
+        self.send(request.as_bytes()).await;
+        self.response().await
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
@@ -140,6 +155,12 @@ impl Wire {
     /// Sends as much as the hub still takes.
     pub(crate) async fn offer(&mut self, bytes: &[u8]) {
         let _ = within(DEADLINE, "sending", self.stream.write_all(bytes)).await;
+    }
+
+    /// Sends as much of `bytes` as the hub takes without keeping the sender waiting; whether that was all.
+    pub(crate) async fn push(&mut self, bytes: &[u8], patience: Duration) -> bool {
+        let pushed = tokio::time::timeout(patience, self.stream.write_all(bytes)).await;
+        pushed.is_ok_and(|written| written.is_ok())
     }
 
     pub(crate) async fn send_frame(&mut self, frame: &Frame) {
