@@ -58,6 +58,8 @@ codes! {
     ServerFull = "SERVER_FULL",
     /// A queue inside is full; nothing was accepted.
     Overloaded = "OVERLOADED",
+    /// The store cannot be read or written now; nothing was done.
+    StoreUnavailable = "STORE_UNAVAILABLE",
     /// The hub is going away.
     ShuttingDown = "SHUTTING_DOWN",
     /// A defect of the hub.

@@ -10,6 +10,7 @@
 //! | [`worker::Pulse`] | one a worker | the heartbeats and expiries of that worker's sessions |
 //! | [`presence::Presence`] | one | who is online |
 //! | [`limits::RateLimit`] | one | what connections share: limits by address and by API key |
+//! | [`store::Store`] | threads of its own | what must not be forgotten: accounts, sign-ins, chats, messages, notifications |
 //! | [`registry::Registry`] | a table | how many sessions there may be, and where each user's are |
 //! | [`seat::Seat`] | one a session, never leaves its worker's thread | what waits to be written, what is owed, when it ends |
 //!
@@ -32,12 +33,13 @@
 //! |---|---|---|---|
 //! | [`mailbox::Mailbox`] of each central actor | `limits.mailbox` messages | refused, `OVERLOADED`; a shard waits for a fan-out | `hubbub_mailbox_depth{actor}`, `hubbub_overloads_total` |
 //! | [`outbox::Outbox`] of each session | `limits.outbox_bytes` and one message, `limits.outbox_frames` | session closed, 1008 | `hubbub_slow_consumers_total` |
+//! | [`store::Store`]'s writer and readers | [`store::WRITES_MAX`], [`store::READS_MAX`] jobs | refused, `OVERLOADED` | `hubbub_mailbox_depth{actor}` |
 //! | promised answers of each session | [`seat::OWED_MAX`] | its transport stops reading | |
 //!
 //! # Layout
 //!
 //! Imports go one way: [`hub`] and [`worker`] → [`session`], [`rooms`], [`presence`], [`limits`], [`registry`] →
-//! [`seat`], [`outbox`], [`delivery`], [`mailbox`] → [`events`], [`fault`], [`identity`], [`ids`], [`clock`].
+//! [`store`], [`seat`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`events`], [`fault`], [`identity`], [`ids`], [`clock`].
 
 pub mod clock;
 pub mod close;
@@ -52,9 +54,11 @@ pub mod mailbox;
 pub mod outbox;
 pub mod pattern;
 pub mod presence;
+pub mod queue;
 pub mod registry;
 pub mod rooms;
 pub mod seat;
 pub mod session;
 pub mod stats;
+pub mod store;
 pub mod worker;

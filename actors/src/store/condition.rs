@@ -1,0 +1,117 @@
+//! How the store is: whether it can write, and why not. Turns SQLite's errors into faults; the only place that reads
+//! their codes.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::ErrorCode;
+
+use crate::fault::{Code, Fault};
+use crate::stats::Count;
+
+/// Why the store cannot write, in words for an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ailment {
+    pub(super) reason: String,
+    /// The file itself is damaged: that a write works proves nothing.
+    pub(super) is_damage: bool,
+}
+
+/// What the threads of the store and those who ask it share.
+#[derive(Debug, Default)]
+pub(super) struct Condition {
+    ailment: Mutex<Option<Ailment>>,
+    /// Jobs of the writer that were kept.
+    pub(super) writes: Count,
+    /// Transactions that kept them.
+    pub(super) commits: Count,
+    /// Jobs that failed for the store's sake.
+    pub(super) failures: Count,
+}
+
+/// How a job of the store ends badly.
+#[derive(Debug)]
+pub(super) enum Setback {
+    /// What was asked for cannot be.
+    Refused(Fault),
+    /// SQLite failed.
+    Sqlite(rusqlite::Error),
+}
+
+impl From<Fault> for Setback {
+    fn from(fault: Fault) -> Self {
+        Self::Refused(fault)
+    }
+}
+
+impl From<rusqlite::Error> for Setback {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl Condition {
+    /// Why the store cannot write; `None` while it can.
+    pub(super) fn ailment(&self) -> Option<Ailment> {
+        self.guard().clone()
+    }
+
+    pub(super) fn recovered(&self) {
+        if let Some(ailment) = self.guard().take() {
+            log::info!("the store can write again; it could not: {}", ailment.reason);
+        }
+    }
+
+    /// What the caller is told of a setback; one of the store itself is logged and remembered.
+    pub(super) fn judge(&self, setback: Setback) -> Fault {
+        match setback {
+            Setback::Refused(fault) => fault,
+            Setback::Sqlite(error) => match ailment_of(&error) {
+                Some(ailment) => {
+                    self.failures.add(1);
+                    self.fall_ill(ailment);
+                    Fault::store_unavailable()
+                }
+                None => {
+                    log::error!("a statement of the store failed: {error}");
+                    Fault::internal()
+                }
+            },
+        }
+    }
+
+    pub(super) fn fall_ill(&self, ailment: Ailment) {
+        let mut now = self.guard();
+        if now.as_ref() != Some(&ailment) {
+            log::error!("the store cannot write: {}", ailment.reason);
+            *now = Some(ailment);
+        }
+    }
+
+    fn guard(&self) -> MutexGuard<'_, Option<Ailment>> {
+        self.ailment.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is wrong with the store, where an error is the store's and not the statement's.
+pub(super) fn ailment_of(error: &rusqlite::Error) -> Option<Ailment> {
+    let code = error.sqlite_error_code()?;
+    let reason = match code {
+        ErrorCode::DiskFull => "the disk is full",
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => "the file is locked by another program",
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => "the file is damaged",
+        ErrorCode::ReadOnly | ErrorCode::PermissionDenied => "the file cannot be written",
+        ErrorCode::CannotOpen => "the file cannot be opened",
+        ErrorCode::SystemIoFailure => "the disk fails",
+        ErrorCode::OutOfMemory => "there is no memory left",
+        _ => return None,
+    };
+    let is_damage = matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase);
+    Some(Ailment { reason: format!("{reason} ({error})"), is_damage })
+}
+
+impl Fault {
+    /// The store cannot do what is asked now; nothing was done.
+    pub fn store_unavailable() -> Self {
+        Self { retry_after: Some(1), ..Self::new(Code::StoreUnavailable, "The store is unavailable; try again") }
+    }
+}

@@ -1,0 +1,177 @@
+//! What the file holds: the tables, as numbered migrations. A migration that was released is never changed; a change is
+//! a further one. Knows nothing of what the rows mean.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// Marks a file as a hub's (`PRAGMA application_id`): `HUBB`.
+const APPLICATION: i32 = 0x4855_4242;
+
+/// One migration a version: the first makes version 1 out of nothing. Times are ms since the epoch.
+const MIGRATIONS: &[&str] = &["
+    -- What the store writes to see whether it can.
+    CREATE TABLE probe (id INTEGER PRIMARY KEY CHECK (id = 1), at INTEGER NOT NULL) STRICT;
+
+    -- name_key is the name as it is compared; roles is a JSON list; password a PHC string.
+    CREATE TABLE users (
+        id TEXT PRIMARY KEY,
+        username TEXT NOT NULL,
+        name_key TEXT NOT NULL UNIQUE,
+        password TEXT NOT NULL,
+        name TEXT,
+        email TEXT,
+        roles TEXT NOT NULL,
+        disabled INTEGER NOT NULL DEFAULT 0,
+        created_at INTEGER NOT NULL,
+        changed_at INTEGER NOT NULL
+    ) STRICT;
+
+    -- refresh is the SHA-256 of the refresh token; the last access token ends at tokens_until.
+    CREATE TABLE sign_ins (
+        id TEXT PRIMARY KEY,
+        user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        refresh BLOB NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL,
+        refresh_until INTEGER NOT NULL,
+        tokens_until INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX sign_ins_of_user ON sign_ins (user_id, created_at);
+    CREATE INDEX sign_ins_by_end ON sign_ins (refresh_until);
+
+    -- Whose tokens no longer hold: those of one sign-in, or where sign_in is empty all of a user; until NULL is for good.
+    CREATE TABLE revocations (
+        user_id TEXT NOT NULL,
+        sign_in TEXT NOT NULL DEFAULT '',
+        made_at INTEGER NOT NULL,
+        until INTEGER,
+        PRIMARY KEY (user_id, sign_in)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX revocations_by_end ON revocations (until);
+
+    -- User ids outside `users` are tokens' subjects: they need no account.
+    CREATE TABLE chats (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        description TEXT NOT NULL,
+        is_public INTEGER NOT NULL,
+        created_at INTEGER NOT NULL,
+        changed_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE chat_participants (
+        chat_id TEXT NOT NULL REFERENCES chats (id) ON DELETE CASCADE,
+        user_id TEXT NOT NULL,
+        PRIMARY KEY (chat_id, user_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX chats_of_user ON chat_participants (user_id);
+
+    -- seq orders the messages of all chats.
+    CREATE TABLE messages (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        chat_id TEXT NOT NULL REFERENCES chats (id) ON DELETE CASCADE,
+        user_id TEXT NOT NULL,
+        username TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        content TEXT NOT NULL,
+        created_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX messages_of_chat ON messages (chat_id, seq);
+    CREATE TABLE receipts (
+        message INTEGER NOT NULL REFERENCES messages (seq) ON DELETE CASCADE,
+        user_id TEXT NOT NULL,
+        delivered_at INTEGER NOT NULL,
+        read_at INTEGER,
+        PRIMARY KEY (message, user_id)
+    ) STRICT, WITHOUT ROWID;
+
+    -- data is the JSON text that came. An id is one user's: two users may have the same.
+    CREATE TABLE notifications (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        user_id TEXT NOT NULL,
+        id TEXT NOT NULL,
+        data TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        read_at INTEGER,
+        UNIQUE (user_id, id)
+    ) STRICT;
+    CREATE INDEX notifications_unread ON notifications (user_id, seq) WHERE read_at IS NULL;
+    CREATE INDEX notifications_by_age ON notifications (created_at);
+"];
+
+/// Why a file cannot be used.
+#[derive(Debug)]
+pub(super) enum Unfit {
+    /// It is a database, and not a hub's.
+    Foreign,
+    /// It was made by a later version of the hub.
+    Newer { version: usize },
+    /// It cannot have a write-ahead log.
+    NoLog,
+    /// SQLite says so.
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Unfit {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+/// The version that this hub writes.
+pub(super) const VERSION: usize = MIGRATIONS.len();
+
+/// Brings the file to [`VERSION`], in one transaction: it has all of a version's tables or none of them.
+pub(super) fn migrate(conn: &mut Connection) -> Result<(), Unfit> {
+    if version(conn)? == VERSION {
+        return Ok(());
+    }
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Asked again: another program may have been first.
+    let from = version(&tx)?;
+    for migration in &MIGRATIONS[from..] {
+        tx.execute_batch(migration)?;
+    }
+    tx.pragma_update(None, "application_id", APPLICATION)?;
+    tx.pragma_update(None, "user_version", VERSION as i64)?;
+    tx.commit()?;
+    Ok(())
+}
+
+/// The file's version, which is one this hub knows.
+fn version(conn: &Connection) -> Result<usize, Unfit> {
+    let number = |pragma| conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;
+    if application != i64::from(APPLICATION) && (tables > 0 || application != 0) {
+        return Err(Unfit::Foreign);
+    }
+    match usize::try_from(version) {
+        Ok(version) if version <= VERSION => Ok(version),
+        Ok(version) => Err(Unfit::Newer { version }),
+        Err(_) => Err(Unfit::Foreign),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_migrated_once() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn).unwrap();
+        conn.execute("INSERT INTO probe VALUES (1, 0)", ()).unwrap();
+        migrate(&mut conn).unwrap();
+        assert_eq!(version(&conn).unwrap(), VERSION);
+    }
+
+    #[test]
+    fn a_newer_file_and_another_programs_file_are_refused() {
+        let mut newer = Connection::open_in_memory().unwrap();
+        migrate(&mut newer).unwrap();
+        newer.pragma_update(None, "user_version", 9_000).unwrap();
+        assert!(matches!(migrate(&mut newer), Err(Unfit::Newer { version: 9_000 })));
+        let mut other = Connection::open_in_memory().unwrap();
+        other.execute_batch("CREATE TABLE theirs (a)").unwrap();
+        assert!(matches!(migrate(&mut other), Err(Unfit::Foreign)));
+    }
+}

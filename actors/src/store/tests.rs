@@ -1,0 +1,227 @@
+//! The store by itself: what is answered, what is undone, what is refused.
+
+use std::sync::mpsc;
+
+use super::*;
+use crate::fault::Code;
+
+fn open(directory: &Path) -> Store {
+    Store::open(directory, Role::Hub, Clock::System).unwrap()
+}
+
+fn add(number: i64) -> impl FnOnce(&Connection) -> Result<(), Setback> + Send + 'static {
+    move |conn| {
+        conn.execute("INSERT INTO revocations (user_id, made_at) VALUES (?1, 0)", [number.to_string()])?;
+        Ok(())
+    }
+}
+
+async fn count(store: &Store) -> i64 {
+    store.read(|conn| Ok(conn.query_row("SELECT count(*) FROM revocations", (), |row| row.get(0))?)).await.unwrap()
+}
+
+/// Keeps the writer at work until the sender is dropped; resolves once it is.
+async fn occupy(store: &Store) -> (mpsc::Sender<()>, tokio::task::JoinHandle<Result<(), Fault>>) {
+    let (release, released) = mpsc::channel::<()>();
+    let (at_work, begun) = oneshot::channel();
+    let own = store.clone();
+    let job = tokio::spawn(async move {
+        own.write(move |_| {
+            let _ = at_work.send(());
+            let _ = released.recv();
+            Ok(())
+        })
+        .await
+    });
+    begun.await.unwrap();
+    (release, job)
+}
+
+#[tokio::test]
+async fn writes_that_wait_together_share_one_commit() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let (release, first) = occupy(&store).await;
+    let writes: Vec<_> = (0..100)
+        .map(|number| {
+            let store = store.clone();
+            tokio::spawn(async move { store.write(add(number)).await })
+        })
+        .collect();
+    while store.0.writes.depth() < 100 {
+        tokio::task::yield_now().await;
+    }
+    drop(release);
+    assert_eq!(first.await.unwrap(), Ok(()));
+    for write in writes {
+        assert_eq!(write.await.unwrap(), Ok(()));
+    }
+    assert_eq!(count(&store).await, 100);
+    assert_eq!(store.counts(), Counts { writes: 101, commits: 2, failures: 0 });
+}
+
+#[tokio::test]
+async fn a_write_that_fails_or_panics_undoes_itself_and_nothing_of_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let (release, first) = occupy(&store).await;
+    let fails = |conn: &Connection| -> Result<(), Setback> {
+        add(7)(conn)?;
+        Err(Fault::new(Code::Conflict, "no").into())
+    };
+    let breaks = |conn: &Connection| -> Result<(), Setback> {
+        add(8)(conn)?;
+        panic!("on purpose");
+    };
+    let twice = |conn: &Connection| -> Result<(), Setback> {
+        add(9)(conn)?;
+        add(9)(conn)
+    };
+    let results = tokio::join!(
+        store.write(add(1)),
+        store.write(fails),
+        store.write(breaks),
+        store.write(twice),
+        store.write(add(2)),
+        async { drop(release) }
+    );
+    assert_eq!((results.0, results.4), (Ok(()), Ok(())));
+    let codes = [results.1, results.2, results.3].map(|result| result.unwrap_err().code);
+    assert_eq!(codes, [Code::Conflict, Code::Internal, Code::Internal]);
+    assert_eq!(first.await.unwrap(), Ok(()));
+    assert_eq!(count(&store).await, 2);
+    assert_eq!((store.counts().commits, store.failing()), (2, None));
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_loses_nothing_it_took() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let (release, _first) = occupy(&store).await;
+    let mut taken = Vec::new();
+    for number in 0..WRITES_MAX as i64 {
+        let store = store.clone();
+        taken.push(tokio::spawn(async move { store.write(add(number)).await }));
+    }
+    while store.0.writes.depth() < WRITES_MAX {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(store.depths()[0], ("store-writer", WRITES_MAX));
+    assert_eq!(store.write(add(-1)).await, Err(Fault::overloaded()));
+    drop(release);
+    for write in taken {
+        assert_eq!(write.await.unwrap(), Ok(()));
+    }
+    assert_eq!(count(&store).await, WRITES_MAX as i64);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_refused_and_got_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let limit = |pages: i64| {
+        move |conn: &Connection| -> Result<(), Setback> {
+            conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+            Ok(())
+        }
+    };
+    store.write(limit(1)).await.unwrap();
+    let fill = |conn: &Connection| -> Result<(), Setback> {
+        conn.execute("INSERT INTO users VALUES ('u', 'u', 'u', hex(zeroblob(100000)), '', '', '', 0, 0, 0)", ())?;
+        Ok(())
+    };
+    let beside = store.clone();
+    let (full, _) = tokio::join!(store.write(fill), beside.write(add(1)));
+    assert_eq!(full, Err(Fault::store_unavailable()));
+    let reason = store.failing();
+    assert!(reason.is_none_or(|reason| reason.starts_with("the disk is full")));
+    // It tries by itself, and finds that small writes still fit.
+    while store.failing().is_some() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    store.write(limit(1_000_000)).await.unwrap();
+    store.write(fill).await.unwrap();
+    assert!(store.counts().failures >= 1);
+    assert!(store.ping().await.is_ok());
+}
+
+#[tokio::test]
+async fn a_lock_of_another_program_is_waited_for_then_said_and_got_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let other = Connection::open(store.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(store.write(add(1)).await, Err(Fault::store_unavailable()));
+    assert!(store.failing().unwrap().starts_with("the file is locked by another program"));
+    assert_eq!(store.write(add(1)).await, Err(Fault::store_unavailable()), "at once");
+    assert_eq!(count(&store).await, 0, "reads go on");
+    other.execute_batch("INSERT INTO revocations (user_id, made_at) VALUES ('u', 0); COMMIT").unwrap();
+    store.changed().await;
+    while store.failing().is_some() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    store.write(add(1)).await.unwrap();
+    assert_eq!(count(&store).await, 2);
+}
+
+#[tokio::test]
+async fn a_closed_store_has_written_what_waited_and_can_be_opened_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let (release, first) = occupy(&store).await;
+    let own = store.clone();
+    let waits = tokio::spawn(async move { own.write(add(1)).await });
+    while store.0.writes.depth() < 1 {
+        tokio::task::yield_now().await;
+    }
+    drop(release);
+    store.close().await;
+    assert_eq!((first.await.unwrap(), waits.await.unwrap()), (Ok(()), Ok(())));
+    assert_eq!(store.write(add(2)).await.unwrap_err().code, Code::Overloaded);
+    assert_eq!(count(&open(directory.path())).await, 1);
+}
+
+#[test]
+fn one_hub_a_directory_and_commands_beside_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let inner = directory.path().join("data");
+    let _hub = open(&inner);
+    let second = Store::open(&inner, Role::Hub, Clock::System).unwrap_err().to_string();
+    assert!(second.contains("hubbub.lock: another hub works in this data directory"), "{second}");
+    assert!(Store::open(&inner, Role::Command, Clock::System).is_ok());
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&inner), 0o700);
+    for file in std::fs::read_dir(&inner).unwrap() {
+        assert_eq!(mode(&file.unwrap().path()), 0o600);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_refused_in_one_line() {
+    let refusal = |content: &[u8]| {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(FILE), content).unwrap();
+        let error = Store::open(directory.path(), Role::Hub, Clock::System).unwrap_err().to_string();
+        assert_eq!(error.lines().count(), 1, "{error}");
+        error
+    };
+    let garbage = refusal(&b"this is no database at all, it is longer than a header is: ".repeat(100));
+    assert!(garbage.contains("hubbub.db: the file is damaged"), "{garbage}");
+
+    let directory = tempfile::tempdir().unwrap();
+    actix_rt::System::new().block_on(async {
+        let store = open(directory.path());
+        for number in 0..2_000 {
+            store.write(add(number)).await.unwrap();
+        }
+        store.close().await;
+    });
+    let mut bytes = std::fs::read(directory.path().join(FILE)).unwrap();
+    let half = bytes.len() / 2;
+    let damaged = refusal(&bytes[..half]);
+    assert!(damaged.contains("hubbub.db: the file is damaged"), "{damaged}");
+    bytes[half..half + 4096].fill(0xa5);
+    let damaged = refusal(&bytes);
+    assert!(damaged.contains("hubbub.db: the file is damaged"), "{damaged}");
+}

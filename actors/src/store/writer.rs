@@ -1,0 +1,195 @@
+//! The one thread that writes. What waits when it is free shares a transaction, and with it the disk's slowest act;
+//! nobody is answered before the commit.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::{Notify, oneshot};
+
+use super::condition::{Condition, Setback};
+use crate::clock::Clock;
+use crate::fault::Fault;
+use crate::queue::{Queue, Taken};
+
+/// Jobs in one transaction, at most: bounds how long the first of them waits.
+const TOGETHER_MAX: usize = 256;
+
+/// How often the writer looks whether another program has written.
+const WATCH: Duration = Duration::from_millis(250);
+
+/// How often a store in which nobody writes is tried.
+const PROBE_IDLE: Duration = Duration::from_secs(10);
+
+/// Something to write, and somebody who waits for it.
+pub(super) trait Job: Send {
+    /// Writes; whether that is to be kept.
+    fn run(&mut self, conn: &Connection, condition: &Condition) -> bool;
+
+    /// Answers, now that it is known whether what was kept is safe.
+    fn answer(self: Box<Self>, committed: Result<(), Fault>);
+}
+
+/// A job out of a closure.
+pub(super) struct Write<T, F> {
+    work: Option<F>,
+    result: Option<Result<T, Fault>>,
+    reply: oneshot::Sender<Result<T, Fault>>,
+}
+
+impl<T, F> Write<T, F> {
+    pub(super) fn new(work: F, reply: oneshot::Sender<Result<T, Fault>>) -> Self {
+        Self { work: Some(work), result: None, reply }
+    }
+}
+
+impl<T, F> Job for Write<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> Result<T, Setback> + Send,
+{
+    fn run(&mut self, conn: &Connection, condition: &Condition) -> bool {
+        self.result = self.work.take().map(|work| guarded(|| work(conn), condition));
+        matches!(self.result, Some(Ok(_)))
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), Fault>) {
+        let result = match (self.result, committed) {
+            (Some(Err(fault)), _) | (_, Err(fault)) => Err(fault),
+            (Some(result), Ok(())) => result,
+            (None, Ok(())) => Err(Fault::internal()),
+        };
+        // Who asked may be gone; what was written stays.
+        let _ = self.reply.send(result);
+    }
+}
+
+/// Runs a closure of the store: its setbacks judged, its panics a fault.
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Setback>, condition: &Condition) -> Result<T, Fault> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|setback| condition.judge(setback)),
+        Err(_) => Err(Fault::internal()),
+    }
+}
+
+/// The thread's own.
+pub(super) struct Writer {
+    pub(super) conn: Connection,
+    pub(super) queue: Arc<Queue<Box<dyn Job>>>,
+    pub(super) condition: Arc<Condition>,
+    pub(super) changed: Arc<Notify>,
+    pub(super) clock: Clock,
+    /// SQLite's number for what other connections have written.
+    pub(super) seen: i64,
+    pub(super) proven_at: Instant,
+}
+
+impl Writer {
+    /// Writes until the queue is closed and empty.
+    pub(super) fn run(mut self) {
+        loop {
+            match self.queue.take_all(TOGETHER_MAX, WATCH) {
+                Taken::Some(jobs) => self.write_together(jobs),
+                Taken::Idle => {}
+                Taken::Closed => return,
+            }
+            self.watch_others();
+            if self.condition.ailment().is_some() || self.proven_at.elapsed() >= PROBE_IDLE {
+                self.probe();
+            }
+        }
+    }
+
+    fn write_together(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+        let written = self.transact(&mut jobs);
+        let committed = match written {
+            Ok(kept) => {
+                self.condition.writes.add(kept);
+                self.condition.commits.add(1);
+                self.proven_at = Instant::now();
+                Ok(())
+            }
+            Err(error) => {
+                self.condition.judge(Setback::Sqlite(error));
+                if !self.conn.is_autocommit() {
+                    let _ = self.conn.execute_batch("ROLLBACK");
+                }
+                Err(Fault::store_unavailable())
+            }
+        };
+        for job in jobs {
+            job.answer(committed.clone());
+        }
+    }
+
+    /// Runs the jobs in one transaction; how many were kept.
+    fn transact(&self, jobs: &mut [Box<dyn Job>]) -> Result<u64, rusqlite::Error> {
+        let mut kept = 0;
+        self.execute("BEGIN IMMEDIATE")?;
+        for job in jobs {
+            self.execute("SAVEPOINT job")?;
+            if job.run(&self.conn, &self.condition) {
+                kept += 1;
+            } else {
+                // Some errors undo the whole transaction; then this one fails, and with it all.
+                self.execute("ROLLBACK TO job")?;
+            }
+            self.execute("RELEASE job")?;
+        }
+        self.execute("COMMIT")?;
+        Ok(kept)
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), rusqlite::Error> {
+        self.conn.prepare_cached(sql)?.execute(()).map(drop)
+    }
+
+    fn watch_others(&mut self) {
+        // An error shows at the next write.
+        if let Ok(seen) = data_version(&self.conn)
+            && seen != self.seen
+        {
+            self.seen = seen;
+            self.changed.notify_one();
+        }
+    }
+
+    /// Writes something nobody needs, to see whether it can be.
+    fn probe(&mut self) {
+        self.proven_at = Instant::now();
+        let ailment = self.condition.ailment();
+        let now = self.clock.now_ms();
+        let written = self
+            .conn
+            .execute("INSERT INTO probe VALUES (1, ?1) ON CONFLICT DO UPDATE SET at = ?1", [now])
+            .and_then(|_| match ailment {
+                Some(ailment) if ailment.is_damage => sound(&self.conn),
+                _ => Ok(()),
+            });
+        match written {
+            Ok(()) => self.condition.recovered(),
+            Err(error) => drop(self.condition.judge(Setback::Sqlite(error))),
+        }
+    }
+}
+
+/// A number that changes when another connection has written.
+pub(super) fn data_version(conn: &Connection) -> Result<i64, rusqlite::Error> {
+    conn.pragma_query_value(None, "data_version", |row| row.get(0))
+}
+
+/// Reads the whole file.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn sound(conn: &Connection) -> Result<(), rusqlite::Error> {
+    let verdict: String = conn.pragma_query_value(None, "quick_check", |row| row.get(0))?;
+    match verdict.as_str() {
+        "ok" => Ok(()),
+        _ => Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
+            Some(verdict.lines().take(2).collect::<Vec<_>>().join("; ")),
+        )),
+    }
+}
