@@ -28,6 +28,7 @@ use hubbub_actors::outbox::Bound;
 use hubbub_actors::pattern::Pattern;
 use hubbub_actors::rooms::rules::{Rules, TopicRule};
 use hubbub_actors::seat::Heartbeat;
+use hubbub_actors::store::{OpenError, Role, Store};
 use hubbub_actors::worker::Worker;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,6 +59,9 @@ const WATCH: Duration = Duration::from_millis(50);
 /// The part of `server.shutdown_secs` that is left for the HTTP side.
 const HTTP_TIME: Duration = Duration::from_secs(1);
 
+/// How long the store may take to write what waits. Nobody has been told that it is written.
+const STORE_TIME: Duration = Duration::from_secs(2);
+
 /// How long a refused client may take to read why.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
@@ -66,6 +70,8 @@ const REFUSAL_TIME: Duration = Duration::from_secs(1);
 pub enum ServeError {
     /// The address cannot be listened on.
     Listen(String, io::Error),
+    /// The store cannot be opened.
+    Store(OpenError),
     /// The system refused something else.
     System(io::Error),
     /// A value of the configuration that only shows when it is used.
@@ -78,6 +84,7 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Store(error) => write!(f, "{error}"),
             Self::System(error) => write!(f, "{error}"),
             Self::Config(error) => f.write_str(error),
             Self::ActorDied(name) => write!(f, "the actor {name} died; the hub went away because its state is lost"),
@@ -112,10 +119,14 @@ pub fn run(config: Config, started: impl FnOnce(Serving)) -> Result<(), ServeErr
 
 async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
     raise_descriptor_limit(config.server.max_connections);
+    let store = Store::open(&config.server.data_dir, Role::Hub, Clock::System).map_err(ServeError::Store)?;
     let listener = listen(&config.server.host, config.server.port)?;
     let address = listener.local_addr()?;
     let verifier = Arc::new(state::verifier(&config.auth));
-    let hub = Hub::start(settings(&config), Arc::new(LateTokens(verifier.clone())));
+    let hub = Hub::start(settings(&config), Arc::new(LateTokens(verifier.clone())), store.clone());
+    hub.catch_up().await.map_err(|fault| ServeError::Config(format!("{}: {fault}", store.path().display())))?;
+    let following = hub.clone();
+    actix_rt::spawn(async move { following.follow_store().await });
     let state = State::new(hub.clone(), config.clone(), verifier);
     let state = Data::new(state.map_err(|error| ServeError::Config(error.to_string()))?);
 
@@ -151,6 +162,7 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
         log::warn!("{left} sessions had not read all within {} s", config.server.shutdown_secs);
     }
     let _ = timeout(HTTP_TIME, handle.stop(true)).await;
+    let _ = timeout(STORE_TIME, store.close()).await;
     died.map_or(Ok(()), |name| Err(ServeError::ActorDied(name)))
 }
 

@@ -92,6 +92,7 @@ impl State {
                 max_connections: self.hub.max_connections(),
                 mailboxes: self.hub.mailbox_depths(),
                 idempotency: (fill.entries, fill.bytes, fill.forgotten_early),
+                store: self.hub.store().counts(),
                 ready: self.hub.readiness() == Readiness::Ready,
                 uptime_secs: self.uptime_secs(),
             },

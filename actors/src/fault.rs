@@ -34,6 +34,8 @@ codes! {
     InvalidToken = "INVALID_TOKEN",
     /// The token was good once.
     TokenExpired = "TOKEN_EXPIRED",
+    /// The user name and the password do not belong together; which of them is wrong is not said.
+    InvalidCredentials = "INVALID_CREDENTIALS",
     /// No API key came with the request.
     Unauthorized = "UNAUTHORIZED",
     /// The API key is not one of ours.

@@ -12,6 +12,7 @@
 //! | [`limits::RateLimit`] | one | what connections share: limits by address and by API key |
 //! | [`store::Store`] | threads of its own | what must not be forgotten: accounts, sign-ins, chats, messages, notifications |
 //! | [`registry::Registry`] | a table | how many sessions there may be, and where each user's are |
+//! | [`revoked::Revoked`] | a table | whose tokens no longer hold |
 //! | [`seat::Seat`] | one a session, never leaves its worker's thread | what waits to be written, what is owed, when it ends |
 //!
 //! A session asks shards, presence and limits by message; a shard asks fan-outs; nobody asks a session: it is reached by
@@ -38,7 +39,8 @@
 //!
 //! # Layout
 //!
-//! Imports go one way: [`hub`] and [`worker`] → [`session`], [`rooms`], [`presence`], [`limits`], [`registry`] →
+//! Imports go one way: [`hub`] and [`worker`] → [`session`], [`rooms`], [`presence`], [`limits`], [`registry`],
+//! [`revoked`] →
 //! [`store`], [`seat`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`events`], [`fault`], [`identity`], [`ids`], [`clock`].
 
 pub mod clock;
@@ -56,6 +58,7 @@ pub mod pattern;
 pub mod presence;
 pub mod queue;
 pub mod registry;
+pub mod revoked;
 pub mod rooms;
 pub mod seat;
 pub mod session;
