@@ -49,3 +49,6 @@ mod shutdown;
 
 // The command line and its exit statuses.
 mod command;
+
+// What the README promises.
+mod readme;

@@ -19,6 +19,10 @@ pub enum Close {
 }
 
 impl Close {
+    /// All reasons, for documentation and tests.
+    pub const ALL: [Self; 6] =
+        [Self::GoingAway, Self::SlowConsumer, Self::TokenExpired, Self::Kicked, Self::NoHeartbeat, Self::Limit];
+
     /// The close code.
     pub const fn code(self) -> u16 {
         match self {

@@ -121,7 +121,7 @@ macro_rules! server_event_table {
             "Status",          raw::Status,         [Raw];
             "Ack",             raw::Ack,            [Raw];
             "Error",           raw::Error,          [Raw];
-            "Broadcast",       raw::Broadcasted,    [Raw, Root];
+            "Broadcast",       raw::Broadcasted,    [Raw];
             "DirectMessage",   raw::Directed,       [Raw];
         }
     };
