@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use actix::Actor;
+use actix::{Actor, Addr};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -21,6 +21,7 @@ use crate::limits::{Admit, RateLimit};
 use crate::mailbox::{Full, Mailbox};
 use crate::outbox::Bound;
 use crate::presence::{LastSeen, Presence};
+use crate::pulse::Pulse;
 use crate::registry::Registry;
 use crate::revoked::Revoked;
 use crate::rooms::rules::Rules;
@@ -28,7 +29,6 @@ use crate::rooms::{Lanes, Rooms};
 use crate::seat::Heartbeat;
 use crate::stats::Stats;
 use crate::store::{Revocation, Store};
-use crate::worker::PulseAddr;
 
 pub use crate::events::Surface;
 pub use crate::limits::LimitKey;
@@ -116,7 +116,7 @@ pub struct Hub {
     revoked: Revoked,
     stats: Arc<Stats>,
     workers_started: AtomicUsize,
-    pulses: Box<[OnceLock<PulseAddr>]>,
+    pulses: Box<[OnceLock<Addr<Pulse>>]>,
     draining: AtomicBool,
     broken: OnceLock<String>,
 }
@@ -392,7 +392,7 @@ impl Hub {
         (number < self.settings.workers).then_some(number)
     }
 
-    pub(crate) fn watch_pulse(&self, number: usize, pulse: PulseAddr) {
+    pub(crate) fn watch_pulse(&self, number: usize, pulse: Addr<Pulse>) {
         if let Some(slot) = self.pulses.get(number) {
             let _ = slot.set(pulse);
         }
