@@ -34,6 +34,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::accounts::Accounts;
 use crate::auth::jwt::Verifier;
 use crate::config::Config;
 use crate::pipe::{self, Flusher};
@@ -128,7 +129,7 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     hub.catch_up().await.map_err(|fault| ServeError::Config(format!("{}: {fault}", store.path().display())))?;
     let following = hub.clone();
     actix_rt::spawn(async move { following.follow_store().await });
-    let state = State::new(hub.clone(), config.clone(), verifier);
+    let state = State::new(hub.clone(), config.clone(), verifier, Accounts::new(store.clone(), &config.auth)?);
     let state = Data::new(state.map_err(|error| ServeError::Config(error.to_string()))?);
 
     let workers = config.server.worker_count();

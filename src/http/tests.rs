@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::*;
+use crate::accounts::Accounts;
 use crate::config::{ApiKey, Config, Secret};
 use crate::state::verifier;
 
@@ -77,7 +78,8 @@ impl Bench {
         let hub = Hub::start(settings, Arc::new(NoTokens), store);
         let worker = Worker::start(&hub).unwrap();
         let verifier = Arc::new(verifier(&config.auth));
-        let state = State::new(hub, Arc::new(config), verifier).unwrap();
+        let accounts = Accounts::new(hub.store().clone(), &config.auth).unwrap();
+        let state = State::new(hub, Arc::new(config), verifier, accounts).unwrap();
         Self { clock, state: web::Data::new(state), _worker: worker, _directory: directory }
     }
 

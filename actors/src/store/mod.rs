@@ -124,7 +124,14 @@ struct Threads {
     reads: Arc<Queue<Query>>,
     condition: Arc<Condition>,
     changed: Arc<Notify>,
-    ends: Mutex<Vec<oneshot::Receiver<()>>>,
+    ends: Mutex<Ends>,
+}
+
+/// What resolves when a thread has ended.
+#[derive(Debug, Default)]
+struct Ends {
+    readers: Vec<oneshot::Receiver<()>>,
+    writer: Option<oneshot::Receiver<()>>,
 }
 
 impl Drop for Threads {
@@ -156,13 +163,13 @@ impl Store {
 
         let (writes, reads) = (Arc::new(Queue::new(WRITES_MAX)), Arc::new(Queue::new(READS_MAX)));
         let (condition, changed) = (Arc::new(Condition::default()), Arc::new(Notify::new()));
-        let mut ends = Vec::new();
+        let mut ends = Ends::default();
         for (number, conn) in readers.into_iter().enumerate() {
             let (queue, condition) = (reads.clone(), condition.clone());
             let end = spawn(format!("store-reader-{number}"), reads.clone(), move || {
                 reader::run(&conn, &queue, &condition);
             });
-            ends.push(end.map_err(|error| failed(&error))?);
+            ends.readers.push(end.map_err(|error| failed(&error))?);
         }
         let (queue, proven_at) = (writes.clone(), Instant::now());
         let writer =
@@ -172,7 +179,7 @@ impl Store {
             // Another hub may come once everything is written.
             drop(lock);
         });
-        ends.push(end.map_err(|error| failed(&error))?);
+        ends.writer = Some(end.map_err(|error| failed(&error))?);
         Ok(Self(Arc::new(Threads { path, writes, reads, condition, changed, ends: Mutex::new(ends) })))
     }
 
@@ -253,11 +260,16 @@ impl Store {
 
     /// Takes nothing more, and resolves when everything that waited is written and the file is closed.
     pub async fn close(&self) {
-        self.0.writes.close();
+        // The writer's connection goes last: only one that writes can put the log back into the file.
         self.0.reads.close();
         let ends = std::mem::take(&mut *self.0.ends.lock().unwrap_or_else(PoisonError::into_inner));
-        for end in ends {
+        let Ends { readers, writer } = ends;
+        for end in readers {
             // Dropped, not sent, when the thread ends.
+            let _ = end.await;
+        }
+        self.0.writes.close();
+        if let Some(end) = writer {
             let _ = end.await;
         }
     }

@@ -179,6 +179,8 @@ async fn a_closed_store_has_written_what_waited_and_can_be_opened_again() {
     store.close().await;
     assert_eq!((first.await.unwrap(), waits.await.unwrap()), (Ok(()), Ok(())));
     assert_eq!(store.write(add(2)).await.unwrap_err().code, Code::Overloaded);
+    let left = |name| directory.path().join(name).exists();
+    assert!(left("hubbub.db") && !left("hubbub.db-wal"), "all is in the one file");
     assert_eq!(count(&open(directory.path())).await, 1);
 }
 
