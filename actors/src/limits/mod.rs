@@ -32,8 +32,8 @@ pub enum LimitKey {
     Address(IpAddr),
     /// Attempts to sign in from an address.
     Login(IpAddr),
-    /// Attempts to sign in under a user name, as names are compared.
-    LoginName(Arc<str>),
+    /// Attempts to sign in under a user name: a digest of the name as it is compared, for strangers choose its length.
+    LoginName([u8; 32]),
 }
 
 /// Counts one event of `key`; the answer is the seconds to wait where it is refused.
