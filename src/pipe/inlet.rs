@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use hubbub_actors::clock::Clock;
 use hubbub_actors::close::Close;
+use hubbub_actors::limits::window::{Verdict, Window};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Sleep, sleep};
 use tokio_util::io::poll_read_buf;
@@ -18,6 +19,10 @@ use super::assembler::{Assembler, Incoming};
 
 /// Bytes read at once. The buffer is there only while something is being read: an idle connection has none.
 const READ_SIZE: usize = 4_096;
+
+/// Pings of a client that are answered in a minute. A pong may answer the latest of several pings (RFC 6455 section
+/// 5.5.3); who sends ten times as many is closed.
+const PINGS_PER_MINUTE: u32 = 600;
 
 /// How long the rest of an outbox may take to be written when a connection ends.
 const FLUSH_TIME: Duration = Duration::from_secs(5);
@@ -58,6 +63,7 @@ pub struct Inlet {
     clock: Clock,
     assembler: Assembler,
     buffer: BytesMut,
+    pings: Window,
     /// The client takes its leave, with this code; nothing more is read.
     leaving: Option<u16>,
     stage: Stage,
@@ -66,7 +72,16 @@ pub struct Inlet {
 impl Inlet {
     /// The reading side of `pipe`. `early` is what came right behind the handshake.
     pub fn new(socket: OwnedReadHalf, pipe: Rc<Pipe>, clock: Clock, assembler: Assembler, early: BytesMut) -> Self {
-        Self { socket, pipe, clock, assembler, buffer: early, leaving: None, stage: Stage::Open }
+        Self {
+            socket,
+            pipe,
+            clock,
+            assembler,
+            buffer: early,
+            pings: Window::default(),
+            leaving: None,
+            stage: Stage::Open,
+        }
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
@@ -89,12 +104,16 @@ impl Inlet {
             let frames = self.assembler.frames();
             let next = self.assembler.next(&mut self.buffer);
             if self.assembler.frames() > frames {
-                seat.heard(self.clock.now_ms());
+                seat.heard(self.clock.elapsed_ms());
             }
             match next {
                 Ok(Some(Incoming::Text(text))) => return Poll::Ready(Message::Text(text)),
                 Ok(Some(Incoming::Binary(bytes))) => return Poll::Ready(Message::Binary(bytes)),
-                Ok(Some(Incoming::Ping(payload))) => self.pipe.pong(&payload),
+                Ok(Some(Incoming::Ping(payload))) => match self.pings.count(self.clock.now_ms(), PINGS_PER_MINUTE) {
+                    Verdict::Within => self.pipe.pong(&payload),
+                    Verdict::Over(_) => {}
+                    Verdict::Flood => self.pipe.seat.close(Close::Limit),
+                },
                 Ok(Some(Incoming::Pong)) => {}
                 Ok(Some(Incoming::Close(code))) => self.leaving = Some(code.unwrap_or(1000)),
                 Ok(None) => {
@@ -169,6 +188,16 @@ impl Inlet {
     }
 }
 
+/// A session that panicked takes its inlet with it, in the middle of things: the client is told what it can be told.
+impl Drop for Inlet {
+    fn drop(&mut self) {
+        if matches!(self.stage, Stage::Open) {
+            self.pipe.end(1011, "internal error");
+            self.pipe.shut();
+        }
+    }
+}
+
 impl futures_core::Stream for Inlet {
     type Item = Message;
 
@@ -216,7 +245,7 @@ mod tests {
             bound: Bound { bytes: 1_000, frames: 100 },
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000 },
             expires_at: None,
-            now: 0,
+            elapsed: 0,
         });
         let pipe = Pipe::new(writing, seat, Rc::new(Flusher::default()));
         let early = BytesMut::new();
