@@ -21,6 +21,7 @@ use crate::auth::api_key::KEY_MAX;
 use crate::auth::jwt::{self, Hmac};
 use crate::config::{Config, ConfigError, Flag, Sources, secrets};
 use crate::server::{self, Serving};
+use crate::state;
 
 /// A realtime hub: raw WebSocket and Socket.IO clients, HTTP push.
 #[derive(Debug, Parser)]
@@ -207,7 +208,10 @@ fn serve(sources: &Sources, started: impl FnOnce(Serving)) -> Result<(), Failure
 
 fn check(sources: &Sources) -> Result<String, Failure> {
     match Config::load(sources) {
-        Ok(_) => Ok("the configuration is sound\n".into()),
+        Ok(config) => {
+            state::tokens(&config.auth).map_err(Failure::of)?;
+            Ok("the configuration is sound\n".into())
+        }
         Err(error) => Err(Failure(error.lines().to_vec())),
     }
 }

@@ -112,10 +112,12 @@ pub fn run(config: Config, started: impl FnOnce(Serving)) -> Result<(), ServeErr
 
 async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
     raise_descriptor_limit(config.server.max_connections);
+    let tokens = Arc::new(state::tokens(&config.auth).map_err(ServeError::Config)?);
     let listener = listen(&config.server.host, config.server.port)?;
     let address = listener.local_addr()?;
-    let tokens = Arc::new(state::tokens(&config.auth).map_err(ServeError::Config)?);
     let hub = Hub::start(settings(&config), Arc::new(LateTokens(tokens.clone())));
+    let (keys, alive) = (tokens.clone(), hub.clone());
+    keys.start(move || alive.report_dead("token-keys"));
     let state = State::new(hub.clone(), config.clone(), tokens);
     let state = Data::new(state.map_err(|error| ServeError::Config(error.to_string()))?);
 
