@@ -194,4 +194,6 @@ pub fn sign(claims: &Value, secret: &[u8], algorithm: Hmac) -> Result<String, Fa
 }
 
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod tests;

@@ -207,3 +207,6 @@ fn base64url(text: &str) -> Option<Vec<u8>> {
         DecodingKeyKind::RsaModulusExponent { .. } => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use super::*;
 const SECRET: &[u8] = b"a secret of thirty-two bytes or so";
 
 /// 2026-01-01T00:00:00Z, in seconds.
-const NOW: i64 = 1_767_225_600;
+pub(super) const NOW: i64 = 1_767_225_600;
 
 fn verifier(algorithm: Hmac, require_exp: bool) -> Verifier {
     let settings = Settings { algorithm: algorithm.algorithm(), require_exp, leeway_secs: 5 };
@@ -20,7 +20,7 @@ fn verifier(algorithm: Hmac, require_exp: bool) -> Verifier {
 }
 
 /// A verifier of one key waits for nothing.
-fn at_once(verifier: &Verifier, token: &str) -> Result<Identity, Fault> {
+pub(super) fn at_once(verifier: &Verifier, token: &str) -> Result<Identity, Fault> {
     let mut context = Context::from_waker(Waker::noop());
     match pin!(verifier.verify(token, NOW * 1_000)).poll(&mut context) {
         Poll::Ready(verdict) => verdict,
@@ -37,7 +37,7 @@ fn token(claims: &Value) -> String {
 }
 
 /// The claims of a good token, with `more` laid over them.
-fn claims(more: Value) -> Value {
+pub(super) fn claims(more: Value) -> Value {
     let mut claims = json!({"sub": "alice", "exp": NOW + 60});
     for (claim, value) in more.as_object().unwrap() {
         claims[claim] = value.clone();
@@ -45,7 +45,7 @@ fn claims(more: Value) -> Value {
     claims
 }
 
-fn base64url(bytes: &[u8]) -> String {
+pub(super) fn base64url(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
