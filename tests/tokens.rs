@@ -385,6 +385,12 @@ async fn whatever_is_no_clear_yes_lets_nobody_in_and_keeps_nobody_else_waiting()
         assert_answered_at_once(&mut client).await;
     }
     assert!(backend.asked().iter().all(|asked| asked.path == "/api/user"), "a token goes nowhere else");
+    // Tokens that the application stumbles over keep nobody else out.
+    backend.says(Reply::Text(500, "a token that is no number".into()));
+    for number in 0..10 {
+        assert_unavailable(&knock(&hub, &format!("odd-{number}|alice")).await);
+    }
+    assert_eq!(hub.metric("hubbub_auth_backend_shed_total"), 0.0);
     for status in [401, 403, 404] {
         backend.says(Reply::Json(status, json!({"id": "alice"})));
         let answer = knock(&hub, &format!("{status}|alice")).await;

@@ -111,3 +111,76 @@ fn is_jwt(token: &str) -> bool {
     token.bytes().filter(|&byte| byte == b'.').count() == 2
         && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use hubbub_actors::fault::Code;
+    use serde_json::json;
+
+    use super::*;
+    use crate::auth::jwt::{Hmac, Keys, Settings};
+
+    const SECRET: &[u8] = b"a secret of thirty-two bytes or so";
+
+    fn tokens(backend: Option<Backend>) -> Tokens {
+        let settings = Settings { algorithm: Hmac::Hs256.algorithm(), require_exp: false, leeway_secs: 5 };
+        Tokens::new(Verifier::new(Keys::Secret(SECRET.to_vec()), settings), backend)
+    }
+
+    #[test]
+    fn three_parts_of_base64url_are_a_jwt_and_nothing_else_is() {
+        for (token, is) in [
+            ("a.b.c", true),
+            ("a.b.", true),
+            ("..", true),
+            ("a-_9.b.c", true),
+            ("12|abc", false),
+            ("a.b", false),
+            ("a.b.c.d", false),
+            ("a.b.c=", false),
+            ("a.b.c ", false),
+            ("1|a.b.c", false),
+            ("", false),
+        ] {
+            assert_eq!(is_jwt(token), is, "{token:?}");
+        }
+    }
+
+    #[test]
+    fn verifying_may_move_between_threads() {
+        fn sent<T: Send>(_: T) {}
+        sent(tokens(None).verify("a.b.c", 0));
+    }
+
+    #[tokio::test]
+    async fn what_was_revoked_is_refused_also_when_its_answer_is_remembered() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        // Answers once: the second time it is remembered, or the test fails.
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{\"id\": \"alice\"}").unwrap();
+        });
+        let backend = Backend::new(&opaque::Settings { url, cache_secs: 60, leeway_secs: 0 }).unwrap();
+        let asked = Arc::new(AtomicU32::new(0));
+        let counted = asked.clone();
+        let tokens = tokens(Some(backend)).with_check(Arc::new(move |identity| {
+            let revoked = counted.fetch_add(1, Ordering::Relaxed) % 2 == 1;
+            assert_eq!(identity.user.as_str(), "alice");
+            if revoked { Err(invalid("The token was revoked")) } else { Ok(()) }
+        }));
+        let jwt = jwt::sign(&json!({"sub": "alice"}), SECRET, Hmac::Hs256).unwrap();
+        for token in ["12|abc", &jwt] {
+            tokens.verify(token, 1_000).await.unwrap();
+            assert_eq!(tokens.verify(token, 1_000).await.unwrap_err(), invalid("The token was revoked"));
+        }
+        answering.join().unwrap();
+        assert_eq!(tokens.verify("a.b.c", 1_000).await.unwrap_err().code, Code::InvalidToken);
+        assert_eq!(asked.load(Ordering::Relaxed), 4, "nothing is asked about a token that does not hold");
+    }
+}

@@ -16,8 +16,9 @@ pub(super) enum Verdict {
     Holder(Box<Identity>),
     /// The token is nobody's.
     Refused(Fault),
-    /// The answer says nothing of the token, and this of the application. `broken` when asking again at once would only
-    /// burden it.
+    /// The answer says nothing of the token, and this of the application. `broken` when it, or who answers for it, says
+    /// that it cannot. A plain 500 does not say so: an odd token may be enough for one, and whoever can make one up
+    /// would keep all others out.
     Unclear { why: String, broken: bool },
 }
 
@@ -29,7 +30,7 @@ pub(super) fn read(status: u16, body: &[u8], leeway_ms: i64) -> Verdict {
             Err(why) => Verdict::Unclear { why, broken: false },
         },
         401 | 403 | 404 => Verdict::Refused(invalid("The token is not known to the application")),
-        _ => Verdict::Unclear { why: format!("status {status}"), broken: status == 429 || status >= 500 },
+        _ => Verdict::Unclear { why: format!("status {status}"), broken: matches!(status, 429 | 502..=504) },
     }
 }
 
@@ -131,7 +132,9 @@ mod tests {
         for status in [401, 403, 404] {
             assert!(matches!(read(status, b"{\"id\": 1}", 0), Verdict::Refused(_)), "{status}");
         }
-        for (status, broken) in [(201, false), (204, false), (302, false), (400, false), (429, true), (500, true)] {
+        for (status, broken) in
+            [(201, false), (204, false), (302, false), (400, false), (429, true), (500, false), (503, true)]
+        {
             let Verdict::Unclear { broken: found, .. } = read(status, b"{\"id\": 1}", 0) else { panic!("{status}") };
             assert_eq!(found, broken, "{status}");
         }

@@ -201,7 +201,7 @@ impl Inner {
         let now_ms = later(asked_ms, asked);
         let (verdict, weight) = match answer {
             Ok(Answer { status, body }) => (answer::read(status, &body, self.leeway_ms), body.len()),
-            // It answers, but nonsense: it is not down.
+            // It answers, if too much: it is not down.
             Err(failure @ Failure::TooLong(_)) => (Verdict::Unclear { why: failure.to_string(), broken: false }, 0),
             Err(failure) => (Verdict::Unclear { why: failure.to_string(), broken: true }, 0),
         };
