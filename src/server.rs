@@ -111,6 +111,7 @@ pub fn run(config: Config, started: impl FnOnce(Serving)) -> Result<(), ServeErr
 }
 
 async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
+    warn_of_what_is_missing(&config);
     raise_descriptor_limit(config.server.max_connections);
     let tokens = Arc::new(state::tokens(&config.auth).map_err(ServeError::Config)?);
     let listener = listen(&config.server.host, config.server.port)?;
@@ -188,12 +189,13 @@ fn service(
     Error = actix_http::error::DispatchError,
     InitError = (),
 > {
+    let patience = Duration::from_secs(state.config.server.client_timeout_secs.into());
     let app = http::app(state.clone()).into_factory().map_err(|error: actix_web::Error| error.error_response());
     HttpService::build()
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIME)
-        .on_connect_ext(|socket: &TcpStream, _| {
-            if let Err(error) = pipe::prepare(socket) {
+        .on_connect_ext(move |socket: &TcpStream, _| {
+            if let Err(error) = pipe::prepare(socket, patience) {
                 log::debug!("a socket could not be set up: {error}");
             }
         })
@@ -271,6 +273,16 @@ impl Authenticator for LateTokens {
     fn authenticate(&self, token: String) -> Pin<Box<dyn Future<Output = Result<Identity, Fault>>>> {
         let tokens = self.0.clone();
         Box::pin(async move { tokens.verify(&token, Clock::System.now_ms()).await })
+    }
+}
+
+/// Says which keys ask for what is not there yet: a key that does nothing must not do it in silence.
+fn warn_of_what_is_missing(config: &Config) {
+    for rule in config.topics.iter().filter(|rule| rule.history > 0 || rule.presence) {
+        log::warn!("topics `{}`: history and presence are not kept yet; nothing can be recovered", rule.pattern);
+    }
+    if config.backend.url.is_some() {
+        log::warn!("backend.url: events are not forwarded yet");
     }
 }
 

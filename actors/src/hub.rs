@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use actix::Actor;
+use actix::{Actor, Addr};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -20,12 +20,12 @@ use crate::limits::{Admit, RateLimit};
 use crate::mailbox::{Full, Mailbox};
 use crate::outbox::Bound;
 use crate::presence::{LastSeen, Presence};
+use crate::pulse::Pulse;
 use crate::registry::Registry;
 use crate::rooms::rules::Rules;
 use crate::rooms::{Lanes, Rooms};
 use crate::seat::Heartbeat;
 use crate::stats::Stats;
-use crate::worker::PulseAddr;
 
 pub use crate::events::Surface;
 pub use crate::limits::LimitKey;
@@ -106,7 +106,7 @@ pub struct Hub {
     authenticator: Arc<dyn Authenticator>,
     stats: Arc<Stats>,
     workers_started: AtomicUsize,
-    pulses: Box<[OnceLock<PulseAddr>]>,
+    pulses: Box<[OnceLock<Addr<Pulse>>]>,
     draining: AtomicBool,
     broken: OnceLock<String>,
 }
@@ -325,7 +325,7 @@ impl Hub {
         (number < self.settings.workers).then_some(number)
     }
 
-    pub(crate) fn watch_pulse(&self, number: usize, pulse: PulseAddr) {
+    pub(crate) fn watch_pulse(&self, number: usize, pulse: Addr<Pulse>) {
         if let Some(slot) = self.pulses.get(number) {
             let _ = slot.set(pulse);
         }

@@ -7,7 +7,7 @@
 //! | [`session::Session`] | one a connection, on the worker that accepted it | who the client is, the rooms it joined, its own limits |
 //! | [`rooms::shard::RoomShard`] | one a worker; a room belongs to one, by the hash of its name | who is in, in which order messages go |
 //! | [`rooms::fanout::Fanout`] | one a worker | that worker's members of every room |
-//! | [`worker::Pulse`] | one a worker | the heartbeats and expiries of that worker's sessions |
+//! | [`pulse::Pulse`] | one a worker | the heartbeats and expiries of that worker's sessions |
 //! | [`presence::Presence`] | one | who is online |
 //! | [`limits::RateLimit`] | one | what connections share: limits by address and by API key |
 //! | [`registry::Registry`] | a table | how many sessions there may be, and where each user's are |
@@ -31,13 +31,13 @@
 //! | queue | bound | when full | metric |
 //! |---|---|---|---|
 //! | [`mailbox::Mailbox`] of each central actor | `limits.mailbox` messages | refused, `OVERLOADED`; a shard waits for a fan-out | `hubbub_mailbox_depth{actor}`, `hubbub_overloads_total` |
-//! | [`outbox::Outbox`] of each session | `limits.outbox_bytes` and one message, `limits.outbox_frames` | session closed, 1008 | `hubbub_slow_consumers_total` |
+//! | [`outbox::Outbox`] of each session | `limits.outbox_bytes` and one message, `limits.outbox_frames` | session closed, 1008 | `hubbub_sessions_closed_total{reason="slow_consumer"}` |
 //! | promised answers of each session | [`seat::OWED_MAX`] | its transport stops reading | |
 //!
 //! # Layout
 //!
 //! Imports go one way: [`hub`] and [`worker`] → [`session`], [`rooms`], [`presence`], [`limits`], [`registry`] →
-//! [`seat`], [`outbox`], [`delivery`], [`mailbox`] → [`events`], [`fault`], [`identity`], [`ids`], [`clock`].
+//! [`pulse`], [`seat`], [`outbox`], [`delivery`], [`mailbox`] → [`events`], [`fault`], [`identity`], [`ids`], [`clock`].
 
 pub mod clock;
 pub mod close;
@@ -52,6 +52,7 @@ pub mod mailbox;
 pub mod outbox;
 pub mod pattern;
 pub mod presence;
+pub mod pulse;
 pub mod registry;
 pub mod rooms;
 pub mod seat;

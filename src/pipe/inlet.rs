@@ -58,13 +58,15 @@ pub struct Inlet {
     clock: Clock,
     assembler: Assembler,
     buffer: BytesMut,
+    /// The client takes its leave, with this code; nothing more is read.
+    leaving: Option<u16>,
     stage: Stage,
 }
 
 impl Inlet {
     /// The reading side of `pipe`. `early` is what came right behind the handshake.
     pub fn new(socket: OwnedReadHalf, pipe: Rc<Pipe>, clock: Clock, assembler: Assembler, early: BytesMut) -> Self {
-        Self { socket, pipe, clock, assembler, buffer: early, stage: Stage::Open }
+        Self { socket, pipe, clock, assembler, buffer: early, leaving: None, stage: Stage::Open }
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
@@ -72,26 +74,35 @@ impl Inlet {
             if self.pipe.is_ending() {
                 return Poll::Ready(self.begin_end());
             }
-            if self.pipe.seat.is_busy() {
+            let seat = &self.pipe.seat;
+            if let Some(code) = self.leaving {
+                // What the client asked before it took its leave is answered first.
+                if seat.owes() {
+                    return Poll::Pending;
+                }
+                self.pipe.end(code, "");
+                continue;
+            }
+            if seat.is_busy() {
                 return Poll::Pending;
             }
-            match self.assembler.next(&mut self.buffer) {
-                Ok(Some(incoming)) => {
-                    self.pipe.seat.heard(self.clock.now_ms());
-                    match incoming {
-                        Incoming::Text(text) => return Poll::Ready(Message::Text(text)),
-                        Incoming::Binary(bytes) => return Poll::Ready(Message::Binary(bytes)),
-                        Incoming::Ping(payload) => self.pipe.pong(&payload),
-                        Incoming::Pong => {}
-                        Incoming::Close(code) => self.pipe.end(code.unwrap_or(1000), ""),
-                    }
-                }
+            let frames = self.assembler.frames();
+            let next = self.assembler.next(&mut self.buffer);
+            if self.assembler.frames() > frames {
+                seat.heard(self.clock.now_ms());
+            }
+            match next {
+                Ok(Some(Incoming::Text(text))) => return Poll::Ready(Message::Text(text)),
+                Ok(Some(Incoming::Binary(bytes))) => return Poll::Ready(Message::Binary(bytes)),
+                Ok(Some(Incoming::Ping(payload))) => self.pipe.pong(&payload),
+                Ok(Some(Incoming::Pong)) => {}
+                Ok(Some(Incoming::Close(code))) => self.leaving = Some(code.unwrap_or(1000)),
                 Ok(None) => {
                     if self.buffer.is_empty() {
                         self.buffer = BytesMut::new();
                     }
                     if !ready!(self.poll_read(cx)) {
-                        self.pipe.end(1000, "");
+                        self.leaving = Some(1000);
                     }
                 }
                 Err(violation) => {
@@ -132,7 +143,7 @@ impl Inlet {
     /// Drives the end; ready when the socket can go. What the peer still sends is read and thrown away: closing a
     /// socket with unread bytes resets it, and takes what the peer has not read yet with it.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.pipe.flush();
+        self.pipe.write();
         let peer_gone = loop {
             self.buffer.clear();
             match self.poll_read(cx) {
@@ -177,5 +188,57 @@ impl futures_core::Stream for Inlet {
                 Poll::Ready(None)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use futures_core::Stream;
+    use hubbub_actors::ids::SessionId;
+    use hubbub_actors::outbox::Bound;
+    use hubbub_actors::seat::{Heartbeat, Seating, Seats};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::pipe::Flusher;
+    use crate::wire::raw::RAW;
+
+    /// The inlet of a new connection, and its client.
+    async fn connection() -> (Inlet, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (reading, writing) = listener.accept().await.unwrap().0.into_split();
+        let seat = Seats::new(0, Default::default()).seat(Seating {
+            session: SessionId::random(),
+            wire: &RAW,
+            bound: Bound { bytes: 1_000, frames: 100 },
+            heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000 },
+            expires_at: None,
+            now: 0,
+        });
+        let pipe = Pipe::new(writing, seat, Rc::new(Flusher::default()));
+        let early = BytesMut::new();
+        (Inlet::new(reading, pipe, Clock::System, Assembler::of_text(1_000), early), client)
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_waits_for_its_peer_to_close_sleeps_meanwhile() {
+        let (inlet, _client) = connection().await;
+        inlet.pipe.end(1002, "on purpose");
+        let mut inlet = std::pin::pin!(inlet);
+        let mut polls = 0;
+        let end = poll_fn(|cx| {
+            polls += 1;
+            inlet.as_mut().poll_next(cx)
+        });
+        assert!(matches!(end.await, Some(Message::Closing)));
+        let end = poll_fn(|cx| {
+            polls += 1;
+            inlet.as_mut().poll_next(cx)
+        });
+        assert!(end.await.is_none());
+        assert!(polls < 20, "polled {polls} times");
     }
 }

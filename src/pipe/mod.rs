@@ -41,22 +41,21 @@ const SEND_BUFFER: usize = 65_536;
 /// what the client has not read yet.
 const SEND_BUFFER_CLOSING: usize = 262_144;
 
-/// How long written data may stay unacknowledged before the kernel gives the connection up (tcp(7), `TCP_USER_TIMEOUT`).
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// Frames in one write.
 const SLICES: usize = 64;
 
-/// Sets what every socket of the hub has: no waiting to fill a segment, a bound on the unread, an end to the dead.
+/// Sets what every socket of the hub has: no waiting to fill a segment, a bound on the unread, an end to the dead. Data
+/// that stays unacknowledged for `patience` makes the kernel give the connection up (tcp(7), `TCP_USER_TIMEOUT`); that
+/// also counts while the peer's window is closed, so it must not be less than a silent client may take.
 ///
 /// # Errors
 /// What the system says.
-pub fn prepare(socket: &TcpStream) -> io::Result<()> {
+pub fn prepare(socket: &TcpStream, patience: Duration) -> io::Result<()> {
     let socket = SockRef::from(socket);
     socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(SEND_BUFFER)?;
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    socket.set_tcp_user_timeout(Some(patience))?;
     Ok(())
 }
 
@@ -109,7 +108,7 @@ impl Pipe {
             *farewell = Farewell::Due(code, reason);
             drop(farewell);
             self.seat.with_outbox(|outbox| outbox.close());
-            self.flush();
+            self.write();
         }
     }
 
@@ -128,9 +127,19 @@ impl Pipe {
         self.seat.interject(frame::encode(Opcode::Pong, &[payload]));
     }
 
-    /// Writes what the outbox holds, as far as the kernel takes it.
+    /// The flusher's turn: writes, and wakes the inlet where that has to go on.
     fn flush(&self) {
         self.queued.set(false);
+        let was_blocked = self.blocked.get();
+        self.write();
+        if (self.blocked.get() && !was_blocked) || self.is_ending() {
+            self.wake_inlet();
+        }
+    }
+
+    /// Writes what the outbox holds, as far as the kernel takes it. Wakes nobody: the inlet calls it too, and one that
+    /// woke itself would never rest.
+    fn write(&self) {
         self.say_farewell();
         while !self.broken.get() && !self.blocked.get() {
             let result = self.seat.with_outbox(|outbox| {
@@ -153,9 +162,6 @@ impl Pipe {
                 Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => self.blocked.set(true),
                 Some(Err(_)) => self.broken.set(true),
             }
-        }
-        if self.blocked.get() || self.is_ending() {
-            self.wake_inlet();
         }
     }
 
@@ -183,7 +189,7 @@ impl Pipe {
                 Poll::Pending => return,
                 Poll::Ready(Ok(())) => {
                     self.blocked.set(false);
-                    self.flush();
+                    self.write();
                 }
                 Poll::Ready(Err(_)) => self.broken.set(true),
             }

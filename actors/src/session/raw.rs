@@ -177,7 +177,7 @@ impl Handle<Authenticate> for Session {
             session.identity = identity;
             Ok(status)
         });
-        Ok(Outcome::Later(Box::pin(answer)))
+        Ok(Outcome::Alone(Box::pin(answer)))
     }
 }
 
