@@ -23,6 +23,9 @@ use crate::config::{Config, ConfigError, Flag, Sources, secrets};
 use crate::server::{self, Serving};
 use crate::state;
 
+/// What is logged unless `RUST_LOG` says otherwise. A certificate that does not hold is told where it matters, once.
+const LOGGED: &str = "info,actix_server=warn,rustls_platform_verifier=off";
+
 /// A realtime hub: raw WebSocket and Socket.IO clients, HTTP push.
 #[derive(Debug, Parser)]
 #[command(name = "hubbub", version, about)]
@@ -191,7 +194,7 @@ impl Settings {
 
 /// Runs the hub until it is told to stop.
 fn serve(sources: &Sources, started: impl FnOnce(Serving)) -> Result<(), Failure> {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,actix_server=warn"))
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(LOGGED))
         .target(env_logger::Target::Stderr)
         .init();
     let mut config = Config::load(sources)?;
