@@ -24,7 +24,7 @@ const START_TIME: Duration = Duration::from_secs(10);
 const HEARTBEAT_SECS: u32 = 30;
 
 /// What the hub's tokens are signed with, and a key of its API, so that it makes none.
-const SECRET: &str = "a secret that only the bench knows, of 32 bytes and more";
+const SECRET: &str = "a-secret-that-only-the-bench-knows-0123456789";
 
 /// A system under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
