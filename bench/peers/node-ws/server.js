@@ -7,8 +7,8 @@ import { WebSocketServer } from "ws";
 const HEARTBEAT_MS = Number(process.argv[2] ?? 30_000);
 
 const rooms = new Map();
-const envelope = (type, data) => Buffer.from(JSON.stringify({ type, data, timestamp: Date.now() }));
-const send = (socket, bytes) => socket.send(bytes, { binary: false });
+const envelope = (type, data) => JSON.stringify({ type, data, timestamp: Date.now() });
+const send = (socket, text) => socket.send(text, { binary: false });
 
 const events = {
   Ping: (socket, { timestamp }) => send(socket, envelope("Pong", { timestamp })),
@@ -23,7 +23,8 @@ const events = {
   },
   Broadcast(socket, { topic, payload }) {
     const message_id = randomUUID();
-    const bytes = envelope("Broadcast", { topic, payload, from_user: socket.user, message_id });
+    // As bytes: a string would be encoded again for every member.
+    const bytes = Buffer.from(envelope("Broadcast", { topic, payload, from_user: socket.user, message_id }));
     let recipients = 0;
     for (const member of rooms.get(topic) ?? []) {
       if (member === socket) continue;
