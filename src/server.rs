@@ -120,7 +120,13 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     let tokens = Arc::new(state::tokens(&config.auth).map_err(ServeError::Config)?);
     let listener = listen(&config.server.host, config.server.port)?;
     let address = listener.local_addr()?;
-    let hub = Hub::start(settings(&config), Arc::new(LateTokens(tokens.clone())));
+    let settings = settings(&config);
+    let late = LateTokens {
+        tokens: tokens.clone(),
+        required_permissions: config.auth.required_permissions.clone(),
+        clock: settings.clock.clone(),
+    };
+    let hub = Hub::start(settings, Arc::new(late));
     let (keys, alive) = (tokens.clone(), hub.clone());
     keys.start(move || alive.report_dead("token-keys"));
     let state = State::new(hub.clone(), config.clone(), tokens);
@@ -270,12 +276,21 @@ async fn refuse(mut socket: TcpStream, fault: &Fault, id: &RequestId) -> io::Res
 }
 
 /// Judges the tokens that sessions show while connected as the edge judges those they come with.
-struct LateTokens(Arc<Tokens>);
+struct LateTokens {
+    tokens: Arc<Tokens>,
+    required_permissions: Vec<String>,
+    clock: Clock,
+}
 
 impl Authenticator for LateTokens {
     fn authenticate(&self, token: String) -> Pin<Box<dyn Future<Output = Result<Identity, Fault>>>> {
-        let tokens = self.0.clone();
-        Box::pin(async move { tokens.verify(&token, Clock::System.now_ms()).await })
+        let (tokens, now) = (self.tokens.clone(), self.clock.now_ms());
+        let required = self.required_permissions.clone();
+        Box::pin(async move {
+            let identity = tokens.verify(&token, now).await?;
+            identity.require(&required)?;
+            Ok(identity)
+        })
     }
 }
 
