@@ -63,6 +63,7 @@ impl Bench {
             max_connections: config.server.max_connections,
             mailbox: 64,
             outbox: Bound { bytes: 1024, frames: 16 },
+            rooms: 100,
             rooms_per_session: 10,
             topics_per_request: 10,
             raw_messages_per_minute: 0,

@@ -1,5 +1,6 @@
 //! The reading side of a connection: a stream of whole messages for its session, and the end of it.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -9,15 +10,26 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use hubbub_actors::clock::Clock;
 use hubbub_actors::close::Close;
+use hubbub_actors::limits::window::{Verdict, Window};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Sleep, sleep};
-use tokio_util::io::poll_read_buf;
 
 use super::Pipe;
 use super::assembler::{Assembler, Incoming};
 
-/// Bytes read at once. The buffer is there only while something is being read: an idle connection has none.
-const READ_SIZE: usize = 4_096;
+/// Bytes read at once.
+const READ_SIZE: usize = 16_384;
+
+thread_local! {
+    /// What a worker reads into. What came is copied out at its own size, which the allocator has at hand, where a buffer
+    /// of its own for every read would be found and merged again each time.
+    static READ: RefCell<[u8; READ_SIZE]> = const { RefCell::new([0; READ_SIZE]) };
+}
+
+/// Pings of a client that are answered in a minute. A pong may answer the latest of several pings (RFC 6455 section
+/// 5.5.3); who sends ten times as many is closed.
+const PINGS_PER_MINUTE: u32 = 600;
 
 /// How long the rest of an outbox may take to be written when a connection ends.
 const FLUSH_TIME: Duration = Duration::from_secs(5);
@@ -57,7 +69,9 @@ pub struct Inlet {
     pipe: Rc<Pipe>,
     clock: Clock,
     assembler: Assembler,
+    /// What was read and is no whole message yet; an idle connection holds none.
     buffer: BytesMut,
+    pings: Window,
     /// The client takes its leave, with this code; nothing more is read.
     leaving: Option<u16>,
     stage: Stage,
@@ -66,7 +80,16 @@ pub struct Inlet {
 impl Inlet {
     /// The reading side of `pipe`. `early` is what came right behind the handshake.
     pub fn new(socket: OwnedReadHalf, pipe: Rc<Pipe>, clock: Clock, assembler: Assembler, early: BytesMut) -> Self {
-        Self { socket, pipe, clock, assembler, buffer: early, leaving: None, stage: Stage::Open }
+        Self {
+            socket,
+            pipe,
+            clock,
+            assembler,
+            buffer: early,
+            pings: Window::default(),
+            leaving: None,
+            stage: Stage::Open,
+        }
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
@@ -89,12 +112,16 @@ impl Inlet {
             let frames = self.assembler.frames();
             let next = self.assembler.next(&mut self.buffer);
             if self.assembler.frames() > frames {
-                seat.heard(self.clock.now_ms());
+                seat.heard(self.clock.elapsed_ms());
             }
             match next {
                 Ok(Some(Incoming::Text(text))) => return Poll::Ready(Message::Text(text)),
                 Ok(Some(Incoming::Binary(bytes))) => return Poll::Ready(Message::Binary(bytes)),
-                Ok(Some(Incoming::Ping(payload))) => self.pipe.pong(&payload),
+                Ok(Some(Incoming::Ping(payload))) => match self.pings.count(self.clock.now_ms(), PINGS_PER_MINUTE) {
+                    Verdict::Within => self.pipe.pong(&payload),
+                    Verdict::Over(_) => {}
+                    Verdict::Flood => self.pipe.seat.close(Close::Limit),
+                },
                 Ok(Some(Incoming::Pong)) => {}
                 Ok(Some(Incoming::Close(code))) => self.leaving = Some(code.unwrap_or(1000)),
                 Ok(None) => {
@@ -115,18 +142,12 @@ impl Inlet {
 
     /// Reads some bytes; `false` when there will be none any more.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        if self.buffer.capacity() == self.buffer.len() {
-            // Waits without a buffer; one is made when there is something to read.
-            if ready!(self.socket.as_ref().poll_read_ready(cx)).is_err() {
-                return Poll::Ready(false);
-            }
-            self.buffer.reserve(READ_SIZE);
-        }
-        let result = poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.buffer);
-        if result.is_pending() && self.buffer.is_empty() {
-            self.buffer = BytesMut::new();
-        }
-        result.map(|read| read.is_ok_and(|read| read > 0))
+        READ.with_borrow_mut(|space| {
+            let mut read = ReadBuf::new(space);
+            let result = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read));
+            self.buffer.extend_from_slice(read.filled());
+            Poll::Ready(result.is_ok() && !read.filled().is_empty())
+        })
     }
 
     fn begin_end(&mut self) -> Message {
@@ -165,6 +186,16 @@ impl Inlet {
             Stage::Shut(_) if peer_gone || self.pipe.broken.get() => Poll::Ready(()),
             Stage::Shut(time) => time.as_mut().poll(cx),
             Stage::Open | Stage::Flushing(_) | Stage::Gone => Poll::Ready(()),
+        }
+    }
+}
+
+/// A session that panicked takes its inlet with it, in the middle of things: the client is told what it can be told.
+impl Drop for Inlet {
+    fn drop(&mut self) {
+        if matches!(self.stage, Stage::Open) {
+            self.pipe.end(1011, "internal error");
+            self.pipe.shut();
         }
     }
 }
@@ -216,7 +247,7 @@ mod tests {
             bound: Bound { bytes: 1_000, frames: 100 },
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000 },
             expires_at: None,
-            now: 0,
+            elapsed: 0,
         });
         let pipe = Pipe::new(writing, seat, Rc::new(Flusher::default()));
         let early = BytesMut::new();

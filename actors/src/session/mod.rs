@@ -10,9 +10,8 @@ use std::sync::Arc;
 use actix::{Actor, ActorContext, AsyncContext, Context, StreamHandler};
 use ahash::AHashSet;
 use bytes::Bytes;
-use tokio::sync::oneshot;
 
-pub use self::dispatch::{Handle, Outcome};
+pub use self::dispatch::{Answer, Handle, Outcome};
 use crate::close::Close;
 use crate::delivery::{Correlation, Wire};
 use crate::events::{ServerEvent, Surface, json};
@@ -24,6 +23,7 @@ use crate::limits::window::{Verdict, Window};
 use crate::mailbox::Full;
 use crate::presence::{Arrived, Departed};
 use crate::registry::{Admission, Entry, LiveSession};
+use crate::rooms::Joined;
 use crate::seat::{Seat, Seating};
 use crate::worker::Worker;
 
@@ -104,7 +104,7 @@ impl Session {
             bound: hub.settings().outbox,
             heartbeat: hub.settings().heartbeat,
             expires_at: opening.identity.expires_at,
-            now,
+            elapsed: hub.clock().elapsed_ms(),
         });
         let user = opening.identity.user.clone();
         let live = LiveSession { id, surface: opening.surface, connected_at: now, place: seat.place() };
@@ -124,7 +124,7 @@ impl Session {
         session.hub.presence_mailbox().post(Arrived(user.clone())).map_err(|Full(_)| Fault::overloaded())?;
         session.is_present = true;
         for room in [RoomName::everybody(), RoomName::of_user(&user)] {
-            session.join(room)?.await.map_err(|_| Fault::internal())?;
+            session.join(room)?.await.map_err(|_| Fault::internal())??;
         }
         Ok(session)
     }
@@ -168,10 +168,7 @@ impl Session {
     /// Draws a message from the connection's limit; `false` when there is nothing left, and the client was told.
     fn draw_message(&mut self, correlation: &Correlation) -> bool {
         let now = self.now();
-        let limit = match self.surface {
-            Surface::Raw | Surface::Root | Surface::Chat => self.hub.settings().raw_messages_per_minute,
-        };
-        match self.messages.count(now, limit) {
+        match self.messages.count(now, self.hub.settings().raw_messages_per_minute) {
             Verdict::Within => true,
             Verdict::Over(seconds) => {
                 self.seat.refuse(&Fault::rate_limited(seconds), correlation, now);
@@ -185,7 +182,7 @@ impl Session {
     }
 
     /// Joins a room that it is not in. The receiver resolves when it gets what is published there.
-    fn join(&mut self, room: RoomName) -> Result<oneshot::Receiver<()>, Fault> {
+    fn join(&mut self, room: RoomName) -> Result<Joined, Fault> {
         let joined = self.hub.rooms().join(room.clone(), self.identity.user.clone(), self.seat.place())?;
         self.rooms.insert(room);
         Ok(joined)
@@ -234,6 +231,7 @@ impl StreamHandler<Inbound> for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.depart();
+        self.seat.with_outbox(|outbox| outbox.close());
         self.worker.seats().vacate(self.seat.place().seat);
     }
 }
