@@ -11,7 +11,7 @@
 //! application about a token that only it can read. What the claims mean is in `claims`, apart from all that.
 //!
 //! Knows neither configuration files nor how a request came: it takes plain settings and plain text, the time is an argument, and a
-//! refusal is a [`Fault`](hubbub_actors::fault::Fault). No message it makes holds a secret, a token or an expected signature.
+//! refusal is a [`Fault`]. No message it makes holds a secret, a token or an expected signature.
 
 pub mod api_key;
 mod claims;

@@ -50,8 +50,6 @@ type Answer = Box<dyn FnMut(&Asked) -> Reply + Send>;
 struct Inner {
     answer: Mutex<Answer>,
     asked: Mutex<Vec<Asked>>,
-    /// Questions that are being answered, and the most there ever were at once.
-    busy: Mutex<(usize, usize)>,
     up: Mutex<bool>,
 }
 
@@ -70,12 +68,8 @@ impl Outside {
     pub(crate) fn new(answer: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let inner = Arc::new(Inner {
-            answer: Mutex::new(Box::new(answer)),
-            asked: Mutex::default(),
-            busy: Mutex::default(),
-            up: Mutex::new(true),
-        });
+        let inner =
+            Arc::new(Inner { answer: Mutex::new(Box::new(answer)), asked: Mutex::default(), up: Mutex::new(true) });
         serve(listener, inner.clone());
         Self { address, inner }
     }
@@ -96,11 +90,6 @@ impl Outside {
     /// How often it was asked.
     pub(crate) fn count(&self) -> usize {
         self.inner.asked.lock().unwrap().len()
-    }
-
-    /// The most questions it ever had to answer at once.
-    pub(crate) fn most_at_once(&self) -> usize {
-        self.inner.busy.lock().unwrap().1
     }
 
     /// From now on nobody listens.
@@ -150,14 +139,7 @@ fn attend(mut stream: TcpStream, inner: &Inner) -> std::io::Result<()> {
     let asked = Asked { path: first.split(' ').nth(1).unwrap_or_default().to_owned(), headers };
     inner.asked.lock().unwrap().push(asked.clone());
     let reply = (inner.answer.lock().unwrap())(&asked);
-    {
-        let mut busy = inner.busy.lock().unwrap();
-        busy.0 += 1;
-        busy.1 = busy.1.max(busy.0);
-    }
-    let said = say(&mut stream, reply);
-    inner.busy.lock().unwrap().0 -= 1;
-    said
+    say(&mut stream, reply)
 }
 
 fn say(stream: &mut TcpStream, reply: Reply) -> std::io::Result<()> {
