@@ -26,6 +26,7 @@ use hubbub_actors::hub::{Authenticator, Hub, Settings};
 use hubbub_actors::identity::Identity;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::pattern::Pattern;
+use hubbub_actors::revoked::Revoked;
 use hubbub_actors::rooms::rules::{Rules, TopicRule};
 use hubbub_actors::seat::Heartbeat;
 use hubbub_actors::store::{OpenError, Role, Store};
@@ -35,7 +36,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::accounts::Accounts;
-use crate::auth::jwt::Verifier;
+use crate::auth::tokens::Tokens;
 use crate::config::Config;
 use crate::pipe::{self, Flusher};
 use crate::request_id::{REQUEST_ID, RequestId};
@@ -125,15 +126,27 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     warn_of_what_is_missing(&config);
     let workers = config.server.worker_count();
     let http_connections = share_descriptors(config.server.max_connections, workers);
+    let revoked = Revoked::default();
+    let judge = revoked.clone();
+    let tokens = state::tokens(&config.auth).map_err(ServeError::Config)?;
+    let tokens = Arc::new(tokens.with_check(Arc::new(move |identity| judge.check(identity))));
     let store = Store::open(&config.server.data_dir, Role::Hub, Clock::System).map_err(ServeError::Store)?;
     let listener = listen(&config.server.host, config.server.port)?;
     let address = listener.local_addr()?;
-    let verifier = Arc::new(state::verifier(&config.auth));
-    let hub = Hub::start(settings(&config), Arc::new(LateTokens(verifier.clone())), store.clone());
+    let settings = settings(&config);
+    let late = LateTokens {
+        tokens: tokens.clone(),
+        required_permissions: config.auth.required_permissions.clone(),
+        clock: settings.clock.clone(),
+    };
+    let hub = Hub::start(settings, Arc::new(late), store.clone(), revoked);
     hub.catch_up().await.map_err(|fault| ServeError::Config(format!("{}: {fault}", store.path().display())))?;
     let following = hub.clone();
     actix_rt::spawn(async move { following.follow_store().await });
-    let state = State::new(hub.clone(), config.clone(), verifier, Accounts::new(store.clone(), &config.auth)?);
+    let (keys, alive) = (tokens.clone(), hub.clone());
+    keys.start(move || alive.report_dead("token-keys"));
+    let accounts = Accounts::new(store.clone(), &config.auth)?;
+    let state = State::new(hub.clone(), config.clone(), tokens, accounts);
     let state = Data::new(state.map_err(|error| ServeError::Config(error.to_string()))?);
 
     let server = Server::build()
@@ -280,13 +293,22 @@ async fn refuse(mut socket: TcpStream, fault: &Fault, id: &RequestId) -> io::Res
     Ok(())
 }
 
-/// Judges the tokens that sessions show while connected by the verifier of the edge.
-struct LateTokens(Arc<Verifier>);
+/// Judges the tokens that sessions show while connected as the edge judges those they come with.
+struct LateTokens {
+    tokens: Arc<Tokens>,
+    required_permissions: Vec<String>,
+    clock: Clock,
+}
 
 impl Authenticator for LateTokens {
     fn authenticate(&self, token: String) -> Pin<Box<dyn Future<Output = Result<Identity, Fault>>>> {
-        let verified = self.0.verify(&token, Clock::System.now_ms());
-        Box::pin(std::future::ready(verified))
+        let (tokens, now) = (self.tokens.clone(), self.clock.now_ms());
+        let required = self.required_permissions.clone();
+        Box::pin(async move {
+            let identity = tokens.verify(&token, now).await?;
+            identity.require(&required)?;
+            Ok(identity)
+        })
     }
 }
 

@@ -3,15 +3,22 @@
 
 pub mod idempotency;
 
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hubbub_actors::hub::{Hub, Readiness};
 
 use crate::accounts::Accounts;
 use crate::auth::api_key::{ApiKeys, KeySpec};
-use crate::auth::jwt::{Hmac, Settings, Verifier};
+use crate::auth::jwt::{self, Keys, Verifier};
+use crate::auth::key_source::KeySource;
+use crate::auth::opaque::{self, Backend};
+use crate::auth::public_key;
 use crate::auth::signature::Signatures;
-use crate::config::{self, Algorithm, Config, Secret};
+use crate::auth::tokens::Tokens;
+use crate::config::{self, Config, Secret};
 use crate::peer::{AllowedOrigins, BadEntry, TrustedProxies};
 use crate::telemetry::{Readings, Telemetry};
 use idempotency::Idempotency;
@@ -33,7 +40,7 @@ pub struct State {
     /// The pages that are let in.
     pub origins: AllowedOrigins,
     /// Judges tokens.
-    pub verifier: Arc<Verifier>,
+    pub tokens: Arc<Tokens>,
     /// Who can sign in.
     pub accounts: Accounts,
     /// The metrics of this hub.
@@ -44,18 +51,13 @@ pub struct State {
 }
 
 impl State {
-    /// Gathers the policies that `config` describes around `hub`. The verifier is shared with the hub, which judges the
-    /// tokens that come later by it; [`verifier`] makes one.
+    /// Gathers the policies that `config` describes around `hub`. The judge of tokens is shared with the hub, which
+    /// asks it about those that come later; [`tokens`] makes one.
     ///
     /// # Errors
     /// The entry of `server.allowed_origins` or `server.trusted_proxies` that cannot be read. A configuration that was
     /// checked has none.
-    pub fn new(
-        hub: Arc<Hub>,
-        config: Arc<Config>,
-        verifier: Arc<Verifier>,
-        accounts: Accounts,
-    ) -> Result<Self, BadEntry> {
+    pub fn new(hub: Arc<Hub>, config: Arc<Config>, tokens: Arc<Tokens>, accounts: Accounts) -> Result<Self, BadEntry> {
         let proxies: Vec<String> = config.server.trusted_proxies.iter().map(ToString::to_string).collect();
         let started_at = hub.clock().now_ms();
         Ok(Self {
@@ -64,7 +66,7 @@ impl State {
             idempotency: Idempotency::default(),
             proxies: TrustedProxies::parse(&proxies)?,
             origins: AllowedOrigins::parse(&config.server.allowed_origins)?,
-            verifier,
+            tokens,
             accounts,
             telemetry: Telemetry::default(),
             started_at,
@@ -92,6 +94,12 @@ impl State {
             .read(self.now_ms(), self.hub.stats().published.get())
     }
 
+    /// What keeps the hub from being given work: itself, or those without whom nobody can be let in.
+    pub fn not_ready(&self) -> Option<String> {
+        let complaint = || self.tokens.standing(self.now_ms()).complaint().map(str::to_owned);
+        not_ready(&self.hub.readiness()).or_else(complaint)
+    }
+
     /// The metrics in Prometheus' text format.
     pub fn metrics(&self) -> String {
         let fill = self.idempotency.fill();
@@ -104,10 +112,21 @@ impl State {
                 mailboxes,
                 idempotency: (fill.entries, fill.bytes, fill.forgotten_early),
                 store: self.hub.store().counts(),
-                ready: self.hub.readiness() == Readiness::Ready,
+                tokens: self.tokens.standing(self.now_ms()),
+                ready: self.not_ready().is_none(),
                 uptime_secs: self.uptime_secs(),
             },
         )
+    }
+}
+
+/// What keeps the hub itself from working.
+pub fn not_ready(readiness: &Readiness) -> Option<String> {
+    match readiness {
+        Readiness::Ready => None,
+        Readiness::Draining => Some("Draining".into()),
+        Readiness::WithoutStore(why) => Some(format!("Store: {why}")),
+        Readiness::Broken(why) => Some(format!("Broken: {why}")),
     }
 }
 
@@ -125,22 +144,49 @@ fn key_spec(key: &config::ApiKey) -> KeySpec {
     }
 }
 
-/// The judge of tokens that the configuration describes.
-pub fn verifier(auth: &config::Auth) -> Verifier {
-    let algorithm = match auth.algorithm {
-        Algorithm::Hs256 => Some(Hmac::Hs256),
-        Algorithm::Hs384 => Some(Hmac::Hs384),
-        Algorithm::Hs512 => Some(Hmac::Hs512),
-        _ => None,
+/// The judge of tokens that the configuration describes. Reads the files that it names; nobody outside is asked yet.
+///
+/// # Errors
+/// One line that names the key that cannot be used.
+pub fn tokens(auth: &config::Auth) -> Result<Tokens, String> {
+    let algorithm = auth.algorithm.to_jwt();
+    let keys = match (&auth.public_key_file, auth.jwks.as_deref()) {
+        (Some(path), _) => {
+            let failed = |why: String| format!("auth.public_key_file: {}: {why}", path.display());
+            let text = read_key(path).map_err(|why| failed(format!("cannot be read: {why}")))?;
+            Keys::Public(public_key::from_pem(&text, algorithm).map_err(failed)?)
+        }
+        (None, Some(jwks)) => {
+            let source = match jwks.contains("://") {
+                true => KeySource::url(jwks, algorithm),
+                false => KeySource::file(jwks.as_ref(), algorithm),
+            };
+            Keys::Set(Arc::new(source.map_err(|why| format!("auth.jwks: {why}"))?))
+        }
+        (None, None) => {
+            let secret = auth.jwt_secret.as_ref();
+            Keys::Secret(secret.map(|secret| secret.expose().as_bytes().to_vec()).unwrap_or_default())
+        }
     };
-    // A configuration with an algorithm that is not supported yet does not start. Should one get here, no token holds.
-    let secret = auth.jwt_secret.as_ref().filter(|_| algorithm.is_some());
-    Verifier::new(Settings {
-        secret: secret.map(|secret| secret.expose().as_bytes().to_vec()).unwrap_or_default(),
-        algorithm: algorithm.unwrap_or_default(),
-        require_exp: auth.require_exp,
-        leeway_secs: auth.leeway_secs.into(),
-    })
+    let settings = jwt::Settings { algorithm, require_exp: auth.require_exp, leeway_secs: auth.leeway_secs.into() };
+    let backend = auth.backend.url.as_ref().map(|url| {
+        Backend::new(&opaque::Settings {
+            url: url.clone(),
+            cache_secs: auth.backend.cache_secs,
+            leeway_secs: auth.leeway_secs,
+        })
+        .map_err(|why| format!("auth.backend.url: {why}"))
+    });
+    Ok(Tokens::new(Verifier::new(keys, settings), backend.transpose()?))
+}
+
+/// The text of a key's file, which is never long.
+fn read_key(path: &Path) -> io::Result<String> {
+    const MOST: u64 = 64 * 1024;
+
+    let mut text = String::new();
+    File::open(path)?.take(MOST).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 const MINUTE_MS: i64 = 60_000;

@@ -138,8 +138,13 @@ impl std::fmt::Debug for Hub {
 
 impl Hub {
     /// Starts the actors that live on the calling thread; the workers start theirs by [`crate::worker::Worker::start`].
-    /// What the store knows of revoked tokens holds after the first [`Hub::catch_up`].
-    pub fn start(settings: Settings, authenticator: Arc<dyn Authenticator>, store: Store) -> Arc<Self> {
+    /// What the store knows of revoked tokens is in `revoked` after the first [`Hub::catch_up`].
+    pub fn start(
+        settings: Settings,
+        authenticator: Arc<dyn Authenticator>,
+        store: Store,
+        revoked: Revoked,
+    ) -> Arc<Self> {
         let stats = Arc::new(Stats::default());
         let clock = settings.clock.clone();
         let presence = Presence::new(clock.clone(), stats.clone()).start();
@@ -151,7 +156,7 @@ impl Hub {
             registry: Arc::new(Registry::new(settings.max_connections, stats.clone())),
             authenticator,
             store,
-            revoked: Revoked::default(),
+            revoked,
             stats,
             workers_started: AtomicUsize::new(0),
             pulses: (0..settings.workers).map(|_| OnceLock::new()).collect(),

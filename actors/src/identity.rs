@@ -1,5 +1,6 @@
 //! Who a caller is and what a token lets them do. Knows no token format: `auth` in the root crate turns one into this.
 
+use crate::fault::{Code, Fault};
 use crate::ids::UserId;
 use crate::pattern::Pattern;
 
@@ -22,6 +23,10 @@ pub struct Identity {
     pub permissions: Vec<String>,
     /// The claim `sid`: the sign-in session that made the token.
     pub sign_in: Option<String>,
+    /// The claim `jti`: the token itself, where its issuer named it.
+    pub token_id: Option<String>,
+    /// The claim `iat`: when the token was made, in ms since the epoch, as its issuer says.
+    pub issued_at: Option<i64>,
     /// When the session must end, in ms since the epoch, the leeway included; `None` when the token never expires.
     pub expires_at: Option<i64>,
     /// The claim `topics.subscribe`: narrows what the holder may subscribe to.
@@ -42,6 +47,8 @@ impl Identity {
             roles: Vec::new(),
             permissions: Vec::new(),
             sign_in: None,
+            token_id: None,
+            issued_at: None,
             expires_at: None,
             subscribe: None,
             publish: None,
@@ -66,5 +73,16 @@ impl Identity {
     /// Whether the holder has the permission `permission`.
     pub fn has_permission(&self, permission: &str) -> bool {
         self.permissions.iter().any(|held| held == permission)
+    }
+
+    /// Whether the holder has all the permissions `required`.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`] naming one that is lacking.
+    pub fn require(&self, required: &[String]) -> Result<(), Fault> {
+        match required.iter().find(|permission| !self.has_permission(permission)) {
+            None => Ok(()),
+            Some(lacking) => Err(Fault::new(Code::Forbidden, format!("The token lacks the permission `{lacking}`"))),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Whose tokens no longer hold, as the hub asks at every connect: a table in memory, the same as the store's. Off the
 //! delivery path.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use ahash::AHashMap;
 
@@ -10,9 +10,9 @@ use crate::identity::Identity;
 use crate::ids::UserId;
 use crate::store::Revocation;
 
-/// The table.
-#[derive(Debug, Default)]
-pub struct Revoked(RwLock<Table>);
+/// The table; one behind all clones.
+#[derive(Debug, Clone, Default)]
+pub struct Revoked(Arc<RwLock<Table>>);
 
 #[derive(Debug, Default)]
 struct Table {

@@ -118,7 +118,5 @@ async fn count(state: &State, request: &HttpRequest) -> Result<(), Fault> {
 async fn identify(state: &State, request: &HttpRequest) -> Result<Identity, Fault> {
     let token = bearer::token(request.headers()).filter(|token| !token.is_empty());
     let token = token.ok_or_else(|| Fault::new(Code::InvalidToken, "Authentication token is missing"))?;
-    let identity = state.verifier.verify(&token, state.now_ms())?;
-    state.hub.revoked().check(&identity)?;
-    Ok(identity)
+    state.tokens.verify(&token, state.now_ms()).await
 }

@@ -14,6 +14,7 @@ use hubbub_actors::clock::Clock;
 use hubbub_actors::hub::{Authenticator, Hub, Settings};
 use hubbub_actors::identity::Identity;
 use hubbub_actors::outbox::Bound;
+use hubbub_actors::revoked::Revoked;
 use hubbub_actors::rooms::rules::Rules;
 use hubbub_actors::seat::Heartbeat;
 use hubbub_actors::store::{Role, Store};
@@ -24,7 +25,7 @@ use sha2::Sha256;
 use super::*;
 use crate::accounts::Accounts;
 use crate::config::{ApiKey, Config, Secret};
-use crate::state::verifier;
+use crate::state::tokens;
 
 const KEY: &str = "a key that only these tests know";
 const SIGNING_KEY: &str = "a key whose requests must be signed";
@@ -77,11 +78,11 @@ impl Bench {
         };
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, clock.clone()).unwrap();
-        let hub = Hub::start(settings, Arc::new(NoTokens), store);
+        let hub = Hub::start(settings, Arc::new(NoTokens), store, Revoked::default());
         let worker = Worker::start(&hub).unwrap();
-        let verifier = Arc::new(verifier(&config.auth));
+        let tokens = Arc::new(tokens(&config.auth).unwrap());
         let accounts = Accounts::new(hub.store().clone(), &config.auth).unwrap();
-        let state = State::new(hub, Arc::new(config), verifier, accounts).unwrap();
+        let state = State::new(hub, Arc::new(config), tokens, accounts).unwrap();
         Self { clock, state: web::Data::new(state), _worker: worker, _directory: directory }
     }
 
