@@ -30,8 +30,8 @@ const NOBODY: &str =
 
 type Job = Box<dyn FnOnce(&mut Hasher) + Send>;
 
-/// What a thread hashes with. Its memory is allocated once, when it is first needed: given back after every hash, 19 MiB at a time, it would be
-/// taken from elsewhere each time, and the process would grow to several times as much.
+/// What a thread hashes with. Its memory is allocated once, when it is first needed: given back after every hash, 19 MiB
+/// at a time, it would be taken from elsewhere each time, and the process would grow to several times as much.
 struct Hasher {
     argon2: Argon2<'static>,
     memory: Vec<Block>,
