@@ -33,7 +33,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::auth::jwt::Verifier;
+use crate::auth::tokens::Tokens;
 use crate::config::Config;
 use crate::pipe::{self, Flusher};
 use crate::request_id::{REQUEST_ID, RequestId};
@@ -114,9 +114,9 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     raise_descriptor_limit(config.server.max_connections);
     let listener = listen(&config.server.host, config.server.port)?;
     let address = listener.local_addr()?;
-    let verifier = Arc::new(state::verifier(&config.auth));
-    let hub = Hub::start(settings(&config), Arc::new(LateTokens(verifier.clone())));
-    let state = State::new(hub.clone(), config.clone(), verifier);
+    let tokens = Arc::new(state::tokens(&config.auth).map_err(ServeError::Config)?);
+    let hub = Hub::start(settings(&config), Arc::new(LateTokens(tokens.clone())));
+    let state = State::new(hub.clone(), config.clone(), tokens);
     let state = Data::new(state.map_err(|error| ServeError::Config(error.to_string()))?);
 
     let workers = config.server.worker_count();
@@ -262,13 +262,13 @@ async fn refuse(mut socket: TcpStream, fault: &Fault, id: &RequestId) -> io::Res
     Ok(())
 }
 
-/// Judges the tokens that sessions show while connected by the verifier of the edge.
-struct LateTokens(Arc<Verifier>);
+/// Judges the tokens that sessions show while connected as the edge judges those they come with.
+struct LateTokens(Arc<Tokens>);
 
 impl Authenticator for LateTokens {
     fn authenticate(&self, token: String) -> Pin<Box<dyn Future<Output = Result<Identity, Fault>>>> {
-        let verified = self.0.verify(&token, Clock::System.now_ms());
-        Box::pin(std::future::ready(verified))
+        let tokens = self.0.clone();
+        Box::pin(async move { tokens.verify(&token, Clock::System.now_ms()).await })
     }
 }
 

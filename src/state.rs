@@ -10,6 +10,7 @@ use hubbub_actors::hub::{Hub, Readiness};
 use crate::auth::api_key::{ApiKeys, KeySpec};
 use crate::auth::jwt::{Hmac, Settings, Verifier};
 use crate::auth::signature::Signatures;
+use crate::auth::tokens::Tokens;
 use crate::config::{self, Algorithm, Config, Secret};
 use crate::peer::{AllowedOrigins, BadEntry, TrustedProxies};
 use crate::telemetry::{Readings, Telemetry};
@@ -32,7 +33,7 @@ pub struct State {
     /// The pages that are let in.
     pub origins: AllowedOrigins,
     /// Judges tokens.
-    pub verifier: Arc<Verifier>,
+    pub tokens: Arc<Tokens>,
     /// The metrics of this hub.
     pub telemetry: Telemetry,
     /// When the hub started, ms since the epoch.
@@ -41,13 +42,13 @@ pub struct State {
 }
 
 impl State {
-    /// Gathers the policies that `config` describes around `hub`. The verifier is shared with the hub, which judges the
-    /// tokens that come later by it; [`verifier`] makes one.
+    /// Gathers the policies that `config` describes around `hub`. The judge of tokens is shared with the hub, which
+    /// asks it about those that come later; [`tokens`] makes one.
     ///
     /// # Errors
     /// The entry of `server.allowed_origins` or `server.trusted_proxies` that cannot be read. A configuration that was
     /// checked has none.
-    pub fn new(hub: Arc<Hub>, config: Arc<Config>, verifier: Arc<Verifier>) -> Result<Self, BadEntry> {
+    pub fn new(hub: Arc<Hub>, config: Arc<Config>, tokens: Arc<Tokens>) -> Result<Self, BadEntry> {
         let proxies: Vec<String> = config.server.trusted_proxies.iter().map(ToString::to_string).collect();
         let started_at = hub.clock().now_ms();
         Ok(Self {
@@ -56,7 +57,7 @@ impl State {
             idempotency: Idempotency::default(),
             proxies: TrustedProxies::parse(&proxies)?,
             origins: AllowedOrigins::parse(&config.server.allowed_origins)?,
-            verifier,
+            tokens,
             telemetry: Telemetry::default(),
             started_at,
             published: Mutex::new(PerMinute::since(started_at)),
@@ -114,7 +115,10 @@ fn key_spec(key: &config::ApiKey) -> KeySpec {
 }
 
 /// The judge of tokens that the configuration describes.
-pub fn verifier(auth: &config::Auth) -> Verifier {
+///
+/// # Errors
+/// One line that names the key whose file cannot be used.
+pub fn tokens(auth: &config::Auth) -> Result<Tokens, String> {
     let algorithm = match auth.algorithm {
         Algorithm::Hs256 => Some(Hmac::Hs256),
         Algorithm::Hs384 => Some(Hmac::Hs384),
@@ -123,12 +127,12 @@ pub fn verifier(auth: &config::Auth) -> Verifier {
     };
     // A configuration with an algorithm that is not supported yet does not start. Should one get here, no token holds.
     let secret = auth.jwt_secret.as_ref().filter(|_| algorithm.is_some());
-    Verifier::new(Settings {
+    Ok(Tokens::new(Verifier::new(Settings {
         secret: secret.map(|secret| secret.expose().as_bytes().to_vec()).unwrap_or_default(),
         algorithm: algorithm.unwrap_or_default(),
         require_exp: auth.require_exp,
         leeway_secs: auth.leeway_secs.into(),
-    })
+    })))
 }
 
 const MINUTE_MS: i64 = 60_000;

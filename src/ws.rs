@@ -68,7 +68,7 @@ async fn admit(state: &State, worker: &Worker, head: &RequestHead) -> Result<Ses
             state.hub.admit(key, limits.raw.connections_per_minute).await?;
         }
     }
-    let identity = identify(state, head)?;
+    let identity = identify(state, head).await?;
     let lacking = state.config.auth.required_permissions.iter().find(|needed| !identity.has_permission(needed));
     if let Some(permission) = lacking {
         return Err(Fault::new(Code::Forbidden, format!("The token lacks the permission `{permission}`")));
@@ -78,7 +78,7 @@ async fn admit(state: &State, worker: &Worker, head: &RequestHead) -> Result<Ses
 }
 
 /// Whose connection it is: by the header, else the subprotocol, else the query.
-fn identify(state: &State, head: &RequestHead) -> Result<Identity, Fault> {
+async fn identify(state: &State, head: &RequestHead) -> Result<Identity, Fault> {
     #[derive(Deserialize)]
     struct WithToken {
         token: Option<String>,
@@ -91,7 +91,7 @@ fn identify(state: &State, head: &RequestHead) -> Result<Identity, Fault> {
         .or_else(in_query)
         .filter(|token| !token.is_empty())
         .ok_or_else(|| Fault::new(Code::InvalidToken, "Authentication token is missing"))?;
-    state.verifier.verify(&token, state.hub.clock().now_ms())
+    state.tokens.verify(&token, state.now_ms()).await
 }
 
 /// The token of `Authorization: Bearer …` (RFC 6750 section 2.1); the scheme's case does not matter.

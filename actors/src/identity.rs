@@ -24,6 +24,10 @@ pub struct Identity {
     pub permissions: Vec<String>,
     /// The claim `sid`: the sign-in session that made the token.
     pub sign_in: Option<String>,
+    /// The claim `jti`: the token itself, where its issuer named it.
+    pub token_id: Option<String>,
+    /// The claim `iat`: when the token was made, in ms since the epoch, as its issuer says.
+    pub issued_at: Option<i64>,
     /// When the session must end, in ms since the epoch, the leeway included; `None` when the token never expires.
     pub expires_at: Option<i64>,
     /// The claim `topics.subscribe`: narrows what the holder may subscribe to.
@@ -44,6 +48,8 @@ impl Identity {
             roles: Vec::new(),
             permissions: Vec::new(),
             sign_in: None,
+            token_id: None,
+            issued_at: None,
             expires_at: None,
             subscribe: None,
             publish: None,

@@ -1,8 +1,9 @@
 //! What the claims of a token mean, once its signature held. Knows no algorithm and no key.
 //!
 //! Two rules for a claim of the wrong type. One that only describes its holder (`name`, `avatar`, a role) is passed over,
-//! as `null` is: the holder gets less by it, never more. One that narrows (`exp`, `nbf`, `topics`, `sid`) refuses the
-//! token, `null` included: it must never widen what the token allows.
+//! as `null` is: the holder gets less by it, never more. One that narrows (`exp`, `nbf`, `topics`), or that
+//! a token can be revoked by (`sid`, `jti`, `iat`), refuses the token, `null` included: it must never widen what the
+//! token allows.
 
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::identity::Identity;
@@ -40,7 +41,9 @@ pub(super) fn identity(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) 
         avatar: text(claims, "avatar"),
         roles: roles(claims),
         permissions: permissions(claims),
-        sign_in: sign_in(claims)?,
+        sign_in: revocable(claims, "sid")?,
+        token_id: revocable(claims, "jti")?,
+        issued_at: time(claims, "iat")?,
         expires_at,
         subscribe,
         publish,
@@ -50,8 +53,8 @@ pub(super) fn identity(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) 
 
 /// Checks `exp` and `nbf`, and answers when the session must end, the leeway included.
 ///
-/// RFC 7519, section 4.1.4: a token is refused *on* or after its expiry; section 4.1.5: before `nbf`. `iat` is never
-/// judged: it bounds nothing.
+/// RFC 7519, section 4.1.4: a token is refused *on* or after its expiry; section 4.1.5: before `nbf`. What `iat`
+/// says is not judged here: it bounds nothing by itself.
 fn lifetime(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<Option<i64>, Fault> {
     let not_before = time(claims, "nbf")?;
     let expires_at = time(claims, "exp")?.map(|expiry_ms| expiry_ms.saturating_add(terms.leeway_ms));
@@ -149,12 +152,10 @@ fn texts<'a>(claims: &'a Map<String, Value>, claim: &str) -> impl Iterator<Item 
     value.and_then(Value::as_str).into_iter().chain(list.iter().filter_map(Value::as_str))
 }
 
-/// `sid`. A token whose sign-in cannot be read could not be revoked with it, so it is refused.
-fn sign_in(claims: &Map<String, Value>) -> Result<Option<String>, Fault> {
-    match claims.get("sid") {
-        None => Ok(None),
-        Some(value) => id_text(value).map(Some).ok_or_else(|| invalid("The token's `sid` is no string and no integer")),
-    }
+/// `sid` or `jti`. A token of which it cannot be read could not be revoked by it, so it is refused.
+fn revocable(claims: &Map<String, Value>, claim: &str) -> Result<Option<String>, Fault> {
+    let unreadable = || invalid(format!("The token's `{claim}` is no string and no integer"));
+    claims.get(claim).map(|value| id_text(value).ok_or_else(unreadable)).transpose()
 }
 
 /// What `topics` narrows `subscribe` and `publish` to.

@@ -2,7 +2,7 @@
 //!
 //! | what came | who judges it | what it becomes |
 //! |---|---|---|
-//! | a token signed with the shared secret | [`jwt::Verifier`] | an [`Identity`](hubbub_actors::identity::Identity) |
+//! | a token | [`tokens::Tokens`] | an [`Identity`](hubbub_actors::identity::Identity) |
 //! | an API key | [`api_key::ApiKeys`] | an [`api_key::ApiKey`] |
 //! | a signed request | [`signature::Signatures`] | leave to go on |
 //!
@@ -17,3 +17,4 @@ pub mod api_key;
 mod claims;
 pub mod jwt;
 pub mod signature;
+pub mod tokens;

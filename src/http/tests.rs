@@ -22,7 +22,7 @@ use sha2::Sha256;
 
 use super::*;
 use crate::config::{ApiKey, Config, Secret};
-use crate::state::verifier;
+use crate::state::tokens;
 
 const KEY: &str = "a key that only these tests know";
 const SIGNING_KEY: &str = "a key whose requests must be signed";
@@ -72,8 +72,8 @@ impl Bench {
         };
         let hub = Hub::start(settings, Arc::new(NoTokens));
         let worker = Worker::start(&hub).unwrap();
-        let verifier = Arc::new(verifier(&config.auth));
-        let state = State::new(hub, Arc::new(config), verifier).unwrap();
+        let tokens = Arc::new(tokens(&config.auth).unwrap());
+        let state = State::new(hub, Arc::new(config), tokens).unwrap();
         Self { clock, state: web::Data::new(state), _worker: worker }
     }
 

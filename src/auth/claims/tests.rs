@@ -99,8 +99,16 @@ fn times_are_numbers_of_seconds_however_absurd() {
     ] {
         assert_eq!(with(json!({"nbf": nbf})).is_ok(), holds, "{nbf}");
     }
-    for iat in [json!(NOW), json!(1.5), json!(NOW + 999), json!("today"), json!(null)] {
-        with(json!({"iat": iat})).unwrap();
+    for (iat, issued_at) in [
+        (json!(NOW), Some(NOW * 1_000)),
+        (json!(1.5), Some(1_500)),
+        (json!(NOW + 999), Some((NOW + 999) * 1_000)),
+        (json!("<absent>"), None),
+    ] {
+        assert_eq!(with(json!({"iat": iat})).unwrap().issued_at, issued_at, "{iat}");
+    }
+    for iat in [json!("today"), json!(null), json!([]), json!(NOW * 1_000)] {
+        assert_eq!(with(json!({"iat": iat})).unwrap_err().code, Code::InvalidToken, "{iat}");
     }
 }
 
@@ -158,7 +166,7 @@ fn a_full_token_says_all_there_is_to_know() {
     let identity = with(json!({
         "name": "Alice A.", "username": "alice", "email": "a@example.com", "avatar": "/a.png",
         "role": "admin", "roles": ["editor", "admin"], "permissions": ["posts.read", "posts.write"],
-        "sid": "s1", "aud": "elsewhere", "iss": "somebody",
+        "sid": "s1", "jti": 7, "iat": NOW, "aud": "elsewhere", "iss": "somebody",
         "topics": {"subscribe": ["news.*", "chat.*"], "publish": []},
     }));
     let patterns = |texts: &[&str]| Some(texts.iter().map(|&text| text.into()).map(pattern).collect());
@@ -171,6 +179,8 @@ fn a_full_token_says_all_there_is_to_know() {
         roles: vec!["admin".into(), "editor".into()],
         permissions: vec!["posts.read".into(), "posts.write".into()],
         sign_in: Some("s1".into()),
+        token_id: Some("7".into()),
+        issued_at: Some(NOW * 1_000),
         expires_at: Some((NOW + 65) * 1_000),
         subscribe: patterns(&["news.*", "chat.*"]),
         publish: patterns(&[]),
@@ -236,7 +246,9 @@ fn a_claim_that_narrows_refuses_the_token_when_mistyped() {
     assert_eq!(identity.publish, Some(vec![pattern("chat.*".into())]));
 
     for sid in [json!(null), json!(true), json!(["s1"]), json!(1.5)] {
-        assert_eq!(with(json!({"sid": sid})).unwrap_err().code, Code::InvalidToken);
+        for claim in ["sid", "jti"] {
+            assert_eq!(with(json!({ claim: sid })).unwrap_err().code, Code::InvalidToken, "{claim}: {sid}");
+        }
     }
     assert_eq!(with(json!({"sid": 12})).unwrap().sign_in.as_deref(), Some("12"));
 }
