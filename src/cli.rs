@@ -3,6 +3,8 @@
 //! Standard output has the answer alone, so that `TOKEN=$(hubbub token --user alice)` works; everything else goes to
 //! standard error. Status 0 is done, 1 failed (one line begins with `hubbub: `), 2 a usage that does not exist.
 
+mod users;
+
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Read as _, Write as _};
@@ -60,6 +62,9 @@ enum Command {
     Check,
     /// Print a token signed with the configured secret
     Token(Claims),
+    /// Make, list and disable the accounts that sign in with a password
+    #[command(subcommand)]
+    User(users::User),
     /// Make or hash keys of the push API
     #[command(subcommand)]
     Key(Key),
@@ -153,6 +158,7 @@ fn answer(cli: Cli, started: impl FnOnce(Serving)) -> Result<String, Failure> {
         Command::Serve => serve(&sources, started).map(|()| String::new()),
         Command::Check => check(&sources),
         Command::Token(claims) => token(&sources, &claims),
+        Command::User(user) => users::run(&sources, user),
         Command::Key(Key::New { name }) => key_new(&name),
         Command::Key(Key::Hash) => key_hash(io::stdin().lock()),
         Command::Events { format } => events(format),

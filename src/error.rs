@@ -37,9 +37,12 @@ impl Shape {
 pub const fn status(code: Code) -> StatusCode {
     match code {
         Code::InvalidRequest => StatusCode::BAD_REQUEST,
-        Code::InvalidToken | Code::TokenExpired | Code::Unauthorized | Code::InvalidApiKey | Code::InvalidSignature => {
-            StatusCode::UNAUTHORIZED
-        }
+        Code::InvalidToken
+        | Code::TokenExpired
+        | Code::InvalidCredentials
+        | Code::Unauthorized
+        | Code::InvalidApiKey
+        | Code::InvalidSignature => StatusCode::UNAUTHORIZED,
         Code::Forbidden => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -98,7 +101,7 @@ fn headers(fault: &Fault) -> Vec<(HeaderName, HeaderValue)> {
         headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
     }
     match fault.code {
-        Code::InvalidToken | Code::TokenExpired => {
+        Code::InvalidToken | Code::TokenExpired | Code::InvalidCredentials => {
             headers.push((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
         }
         Code::Unauthorized | Code::InvalidApiKey | Code::InvalidSignature => {

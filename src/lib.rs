@@ -15,10 +15,12 @@
 //!
 //! # Layout
 //!
-//! Imports go one way: `main` → [`cli`] → [`server`] → [`http`], [`ws`] → [`pipe`], [`auth`], [`wire`], [`state`],
-//! [`error`] → [`config`], [`peer`] → `hubbub_actors`. [`http`] and [`ws`] never import each other.
+//! Imports go one way: `main` → [`cli`] → [`server`] → [`http`], [`ws`] → [`pipe`], [`wire`], [`state`],
+//! [`error`] → [`accounts`], [`auth`] → [`config`], [`peer`], [`bearer`] → `hubbub_actors`. [`http`] and [`ws`] never import each other.
 
+pub mod accounts;
 pub mod auth;
+pub mod bearer;
 pub mod cli;
 pub mod config;
 pub mod error;

@@ -28,11 +28,13 @@ use hubbub_actors::outbox::Bound;
 use hubbub_actors::pattern::Pattern;
 use hubbub_actors::rooms::rules::{Rules, TopicRule};
 use hubbub_actors::seat::Heartbeat;
+use hubbub_actors::store::{OpenError, Role, Store};
 use hubbub_actors::worker::Worker;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::accounts::Accounts;
 use crate::auth::tokens::Tokens;
 use crate::config::Config;
 use crate::pipe::{self, Flusher};
@@ -58,6 +60,9 @@ const WATCH: Duration = Duration::from_millis(50);
 /// The part of `server.shutdown_secs` that is left for the HTTP side.
 const HTTP_TIME: Duration = Duration::from_secs(1);
 
+/// How long the store may take to write what waits. Nobody has been told that it is written.
+const STORE_TIME: Duration = Duration::from_secs(2);
+
 /// How long a refused client may take to read why.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
@@ -66,6 +71,8 @@ const REFUSAL_TIME: Duration = Duration::from_secs(1);
 pub enum ServeError {
     /// The address cannot be listened on.
     Listen(String, io::Error),
+    /// The store cannot be opened.
+    Store(OpenError),
     /// The system refused something else.
     System(io::Error),
     /// A value of the configuration that only shows when it is used.
@@ -78,6 +85,7 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Store(error) => write!(f, "{error}"),
             Self::System(error) => write!(f, "{error}"),
             Self::Config(error) => f.write_str(error),
             Self::ActorDied(name) => write!(f, "the actor {name} died; the hub went away because its state is lost"),
@@ -111,12 +119,17 @@ pub fn run(config: Config, started: impl FnOnce(Serving)) -> Result<(), ServeErr
 }
 
 async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
+    warn_of_what_is_missing(&config);
     raise_descriptor_limit(config.server.max_connections);
+    let store = Store::open(&config.server.data_dir, Role::Hub, Clock::System).map_err(ServeError::Store)?;
     let listener = listen(&config.server.host, config.server.port)?;
     let address = listener.local_addr()?;
     let tokens = Arc::new(state::tokens(&config.auth).map_err(ServeError::Config)?);
-    let hub = Hub::start(settings(&config), Arc::new(LateTokens(tokens.clone())));
-    let state = State::new(hub.clone(), config.clone(), tokens);
+    let hub = Hub::start(settings(&config), Arc::new(LateTokens(tokens.clone())), store.clone());
+    hub.catch_up().await.map_err(|fault| ServeError::Config(format!("{}: {fault}", store.path().display())))?;
+    let following = hub.clone();
+    actix_rt::spawn(async move { following.follow_store().await });
+    let state = State::new(hub.clone(), config.clone(), tokens, Accounts::new(store.clone(), &config.auth)?);
     let state = Data::new(state.map_err(|error| ServeError::Config(error.to_string()))?);
 
     let workers = config.server.worker_count();
@@ -151,6 +164,7 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
         log::warn!("{left} sessions had not read all within {} s", config.server.shutdown_secs);
     }
     let _ = timeout(HTTP_TIME, handle.stop(true)).await;
+    let _ = timeout(STORE_TIME, store.close()).await;
     died.map_or(Ok(()), |name| Err(ServeError::ActorDied(name)))
 }
 
@@ -186,12 +200,13 @@ fn service(
     Error = actix_http::error::DispatchError,
     InitError = (),
 > {
+    let patience = Duration::from_secs(state.config.server.client_timeout_secs.into());
     let app = http::app(state.clone()).into_factory().map_err(|error: actix_web::Error| error.error_response());
     HttpService::build()
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIME)
-        .on_connect_ext(|socket: &TcpStream, _| {
-            if let Err(error) = pipe::prepare(socket) {
+        .on_connect_ext(move |socket: &TcpStream, _| {
+            if let Err(error) = pipe::prepare(socket, patience) {
                 log::debug!("a socket could not be set up: {error}");
             }
         })
@@ -269,6 +284,16 @@ impl Authenticator for LateTokens {
     fn authenticate(&self, token: String) -> Pin<Box<dyn Future<Output = Result<Identity, Fault>>>> {
         let tokens = self.0.clone();
         Box::pin(async move { tokens.verify(&token, Clock::System.now_ms()).await })
+    }
+}
+
+/// Says which keys ask for what is not there yet: a key that does nothing must not do it in silence.
+fn warn_of_what_is_missing(config: &Config) {
+    for rule in config.topics.iter().filter(|rule| rule.history > 0 || rule.presence) {
+        log::warn!("topics `{}`: history and presence are not kept yet; nothing can be recovered", rule.pattern);
+    }
+    if config.backend.url.is_some() {
+        log::warn!("backend.url: events are not forwarded yet");
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hubbub_actors::hub::{Hub, Readiness};
 
+use crate::accounts::Accounts;
 use crate::auth::api_key::{ApiKeys, KeySpec};
 use crate::auth::jwt::{Hmac, Settings, Verifier};
 use crate::auth::signature::Signatures;
@@ -34,6 +35,8 @@ pub struct State {
     pub origins: AllowedOrigins,
     /// Judges tokens.
     pub tokens: Arc<Tokens>,
+    /// Who can sign in.
+    pub accounts: Accounts,
     /// The metrics of this hub.
     pub telemetry: Telemetry,
     /// When the hub started, ms since the epoch.
@@ -48,7 +51,12 @@ impl State {
     /// # Errors
     /// The entry of `server.allowed_origins` or `server.trusted_proxies` that cannot be read. A configuration that was
     /// checked has none.
-    pub fn new(hub: Arc<Hub>, config: Arc<Config>, tokens: Arc<Tokens>) -> Result<Self, BadEntry> {
+    pub fn new(
+        hub: Arc<Hub>,
+        config: Arc<Config>,
+        tokens: Arc<Tokens>,
+        accounts: Accounts,
+    ) -> Result<Self, BadEntry> {
         let proxies: Vec<String> = config.server.trusted_proxies.iter().map(ToString::to_string).collect();
         let started_at = hub.clock().now_ms();
         Ok(Self {
@@ -58,6 +66,7 @@ impl State {
             proxies: TrustedProxies::parse(&proxies)?,
             origins: AllowedOrigins::parse(&config.server.allowed_origins)?,
             tokens,
+            accounts,
             telemetry: Telemetry::default(),
             started_at,
             published: Mutex::new(PerMinute::since(started_at)),
@@ -87,12 +96,15 @@ impl State {
     /// The metrics in Prometheus' text format.
     pub fn metrics(&self) -> String {
         let fill = self.idempotency.fill();
+        let mut mailboxes = self.hub.mailbox_depths();
+        mailboxes.push(("passwords".into(), self.accounts.passwords().depth()));
         self.telemetry.render(
             self.hub.stats(),
             &Readings {
                 max_connections: self.hub.max_connections(),
-                mailboxes: self.hub.mailbox_depths(),
+                mailboxes,
                 idempotency: (fill.entries, fill.bytes, fill.forgotten_early),
+                store: self.hub.store().counts(),
                 ready: self.hub.readiness() == Readiness::Ready,
                 uptime_secs: self.uptime_secs(),
             },

@@ -7,6 +7,7 @@
 use std::sync::OnceLock;
 
 use hubbub_actors::stats::Stats;
+use hubbub_actors::store::Counts;
 use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
@@ -22,6 +23,9 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hubbub_dropped_frames_total", "Frames that were waiting and never sent, by reason"),
     ("hubbub_sessions_closed_total", "Sessions the hub closed, by reason"),
     ("hubbub_overloads_total", "Messages refused because a queue inside was full"),
+    ("hubbub_store_writes_total", "Writes that the store has on its disk"),
+    ("hubbub_store_commits_total", "Transactions that took them there"),
+    ("hubbub_store_failures_total", "Reads and writes that failed because the store did"),
     ("hubbub_rate_limited_total", "Messages and connections refused by a limit"),
     ("hubbub_idempotency_forgotten_total", "Answers forgotten before their time because the memory was full"),
 ];
@@ -33,10 +37,10 @@ const GAUGES: &[(&str, &str)] = &[
     ("hubbub_max_connections", "Sessions that may be connected at once"),
     ("hubbub_users", "Users with at least one session"),
     ("hubbub_rooms", "Rooms with a member"),
-    ("hubbub_mailbox_depth", "Messages that wait before a central actor"),
+    ("hubbub_mailbox_depth", "What waits before a central actor, the store or the hashing of passwords"),
     ("hubbub_idempotency_entries", "Requests remembered by their Idempotency-Key"),
     ("hubbub_idempotency_bytes", "Bytes remembered with Idempotency-Keys"),
-    ("hubbub_ready", "1 while the hub can be given work, 0 while it is draining or broken"),
+    ("hubbub_ready", "1 while the hub can be given work, 0 while it is draining, broken or without its store"),
     ("hubbub_uptime_seconds", "Seconds since the start"),
     ("process_resident_memory_bytes", "Resident memory of the process"),
 ];
@@ -50,6 +54,8 @@ pub struct Readings {
     pub mailboxes: Vec<(String, usize)>,
     /// Requests remembered by their `Idempotency-Key`, their bytes, and how many were forgotten too early.
     pub idempotency: (usize, usize, u64),
+    /// What the store has done.
+    pub store: Counts,
     /// Whether the hub can be given work.
     pub ready: bool,
     /// Seconds since the start.
@@ -90,6 +96,8 @@ impl Telemetry {
         with_local_recorder(&self.recorder, || {
             copy_stats(stats);
             copy_readings(readings);
+            let overloads = stats.overloads.get() + readings.store.overloads;
+            counter!("hubbub_overloads_total").absolute(overloads);
         });
         self.handle.render()
     }
@@ -109,7 +117,7 @@ fn copy_stats(stats: &Stats) {
         slow_consumers,
         dropped_slow_consumer,
         heartbeat_timeouts,
-        overloads,
+        overloads: _,
         rate_limited,
     } = stats;
     show("websocket_connections_active", sessions.get());
@@ -133,7 +141,6 @@ fn copy_stats(stats: &Stats) {
     counter!("hubbub_dropped_frames_total", "reason" => "slow_consumer").absolute(dropped_slow_consumer.get());
     counter!("hubbub_sessions_closed_total", "reason" => "slow_consumer").absolute(slow_consumers.get());
     counter!("hubbub_sessions_closed_total", "reason" => "heartbeat_timeout").absolute(heartbeat_timeouts.get());
-    counter!("hubbub_overloads_total").absolute(overloads.get());
     counter!("hubbub_rate_limited_total").absolute(rate_limited.get());
 }
 
@@ -146,6 +153,10 @@ fn copy_readings(readings: &Readings) {
     show("hubbub_idempotency_entries", entries as u64);
     show("hubbub_idempotency_bytes", bytes as u64);
     counter!("hubbub_idempotency_forgotten_total").absolute(forgotten);
+    let Counts { writes, commits, failures, overloads: _ } = readings.store;
+    counter!("hubbub_store_writes_total").absolute(writes);
+    counter!("hubbub_store_commits_total").absolute(commits);
+    counter!("hubbub_store_failures_total").absolute(failures);
     show("hubbub_ready", readings.ready.into());
     show("hubbub_uptime_seconds", readings.uptime_secs);
     show("process_resident_memory_bytes", resident());

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use actix_http::header::{self, HeaderMap};
+use actix_http::header;
 use actix_http::{Request, RequestHead};
 use actix_rt::net::TcpStream;
 use actix_web::web::Query;
@@ -18,6 +18,7 @@ use hubbub_actors::worker::Worker;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 
+use crate::bearer;
 use crate::peer::limit_key;
 use crate::pipe::assembler::Assembler;
 use crate::pipe::{Flusher, Inlet, Message, Pipe, handshake};
@@ -86,18 +87,12 @@ async fn identify(state: &State, head: &RequestHead) -> Result<Identity, Fault> 
 
     let headers = head.headers();
     let in_query = || Query::<WithToken>::from_query(head.uri.query().unwrap_or_default()).ok()?.into_inner().token;
-    let token = bearer(headers)
+    let token = bearer::token(headers)
         .or_else(|| handshake::token_protocol(headers).map(|protocol| handshake::token_in(protocol).to_owned()))
         .or_else(in_query)
         .filter(|token| !token.is_empty())
         .ok_or_else(|| Fault::new(Code::InvalidToken, "Authentication token is missing"))?;
     state.tokens.verify(&token, state.now_ms()).await
-}
-
-/// The token of `Authorization: Bearer …` (RFC 6750 section 2.1); the scheme's case does not matter.
-fn bearer(headers: &HeaderMap) -> Option<String> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
 /// The messages of an inlet as requests to the session.

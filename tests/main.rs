@@ -38,6 +38,9 @@ mod order;
 // A client that stops reading.
 mod slow;
 
+// Queues that are full.
+mod overload;
+
 // A thousand connections that do everything wrong.
 mod abuse;
 

@@ -10,6 +10,8 @@ pub enum Close {
     SlowConsumer,
     /// The token expired.
     TokenExpired,
+    /// The token was revoked: its sign-in ended, or its user was disabled.
+    TokenRevoked,
     /// Disconnected by the application.
     Kicked,
     /// Nothing was heard for `server.client_timeout_secs`.
@@ -20,15 +22,22 @@ pub enum Close {
 
 impl Close {
     /// All reasons, for documentation and tests.
-    pub const ALL: [Self; 6] =
-        [Self::GoingAway, Self::SlowConsumer, Self::TokenExpired, Self::Kicked, Self::NoHeartbeat, Self::Limit];
+    pub const ALL: [Self; 7] = [
+        Self::GoingAway,
+        Self::SlowConsumer,
+        Self::TokenExpired,
+        Self::TokenRevoked,
+        Self::Kicked,
+        Self::NoHeartbeat,
+        Self::Limit,
+    ];
 
     /// The close code.
     pub const fn code(self) -> u16 {
         match self {
             Self::GoingAway => 1001,
             Self::SlowConsumer => 1008,
-            Self::TokenExpired => 4401,
+            Self::TokenExpired | Self::TokenRevoked => 4401,
             Self::Kicked => 4403,
             Self::NoHeartbeat => 4408,
             Self::Limit => 4429,
@@ -41,6 +50,7 @@ impl Close {
             Self::GoingAway => "server going away",
             Self::SlowConsumer => "slow consumer",
             Self::TokenExpired => "token expired",
+            Self::TokenRevoked => "token revoked",
             Self::Kicked => "disconnected by the application",
             Self::NoHeartbeat => "no heartbeat",
             Self::Limit => "too many messages",

@@ -36,6 +36,8 @@ codes! {
     TokenExpired = "TOKEN_EXPIRED",
     /// Whoever could judge the token cannot be asked now; nobody is let in on trust.
     AuthUnavailable = "AUTH_FAILED",
+    /// The user name and the password do not belong together; which of them is wrong is not said.
+    InvalidCredentials = "INVALID_CREDENTIALS",
     /// No API key came with the request.
     Unauthorized = "UNAUTHORIZED",
     /// The API key is not one of ours.

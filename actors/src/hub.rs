@@ -5,8 +5,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use actix::Actor;
+use actix::{Actor, Addr};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -20,12 +21,14 @@ use crate::limits::{Admit, RateLimit};
 use crate::mailbox::{Full, Mailbox};
 use crate::outbox::Bound;
 use crate::presence::{LastSeen, Presence};
+use crate::pulse::Pulse;
 use crate::registry::Registry;
+use crate::revoked::Revoked;
 use crate::rooms::rules::Rules;
 use crate::rooms::{Lanes, Rooms};
 use crate::seat::Heartbeat;
 use crate::stats::Stats;
-use crate::worker::PulseAddr;
+use crate::store::{Revocation, Store};
 
 pub use crate::events::Surface;
 pub use crate::limits::LimitKey;
@@ -85,6 +88,9 @@ pub struct PresenceOf {
     pub sessions: Vec<LiveSession>,
 }
 
+/// How long to wait before the store is asked again.
+const FOLLOW_AGAIN: Duration = Duration::from_millis(250);
+
 /// Whether the hub can be given work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
@@ -92,6 +98,8 @@ pub enum Readiness {
     Ready,
     /// It is going away.
     Draining,
+    /// Its store cannot write, for this reason; whatever needs no store goes on.
+    WithoutStore(String),
     /// A central actor died, and its state with it; the hub drains and ends with a failure.
     Broken(String),
 }
@@ -104,9 +112,11 @@ pub struct Hub {
     limits: Mailbox<RateLimit>,
     registry: Arc<Registry>,
     authenticator: Arc<dyn Authenticator>,
+    store: Store,
+    revoked: Revoked,
     stats: Arc<Stats>,
     workers_started: AtomicUsize,
-    pulses: Box<[OnceLock<PulseAddr>]>,
+    pulses: Box<[OnceLock<Addr<Pulse>>]>,
     draining: AtomicBool,
     broken: OnceLock<String>,
 }
@@ -119,7 +129,8 @@ impl std::fmt::Debug for Hub {
 
 impl Hub {
     /// Starts the actors that live on the calling thread; the workers start theirs by [`crate::worker::Worker::start`].
-    pub fn start(settings: Settings, authenticator: Arc<dyn Authenticator>) -> Arc<Self> {
+    /// What the store knows of revoked tokens holds after the first [`Hub::catch_up`].
+    pub fn start(settings: Settings, authenticator: Arc<dyn Authenticator>, store: Store) -> Arc<Self> {
         let stats = Arc::new(Stats::default());
         let clock = settings.clock.clone();
         let presence = Presence::new(clock.clone(), stats.clone()).start();
@@ -130,6 +141,8 @@ impl Hub {
             limits: Mailbox::new("rate-limit", limits, settings.mailbox),
             registry: Arc::new(Registry::new(settings.max_connections, stats.clone())),
             authenticator,
+            store,
+            revoked: Revoked::default(),
             stats,
             workers_started: AtomicUsize::new(0),
             pulses: (0..settings.workers).map(|_| OnceLock::new()).collect(),
@@ -162,6 +175,49 @@ impl Hub {
             self.rooms.close(session.place, Close::Kicked);
         }
         sessions.len()
+    }
+
+    /// Refuses the tokens that `revocation` names from now on, and ends with 4401 every session that goes by one. That the
+    /// store keeps it is the caller's to see to, before. Answers how many there were.
+    pub fn revoke(&self, revocation: &Revocation) -> usize {
+        // Noted first: a session that opens meanwhile finds it, or is found.
+        self.revoked.add(revocation);
+        let meant = |session: &LiveSession| match &revocation.sign_in {
+            Some(sign_in) => session.sign_in.as_ref() == Some(sign_in),
+            None => true,
+        };
+        let mut sessions = self.registry.sessions_of(&revocation.user);
+        sessions.retain(meant);
+        for session in &sessions {
+            self.rooms.close(session.place, Close::TokenRevoked);
+        }
+        sessions.len()
+    }
+
+    /// Takes over what the store says of revoked tokens.
+    ///
+    /// # Errors
+    /// As [`Store::ping`].
+    pub async fn catch_up(&self) -> Result<(), Fault> {
+        let moment = self.revoked.moment();
+        let now = self.clock().now_ms();
+        let read = self.store.revocations(now).await?;
+        for revocation in self.revoked.replace(moment, read) {
+            self.revoke(&revocation);
+        }
+        self.revoked.sweep(now);
+        Ok(())
+    }
+
+    /// Follows what other programs write into the store, for as long as the hub lives.
+    pub async fn follow_store(&self) {
+        loop {
+            self.store.changed().await;
+            while let Err(fault) = self.catch_up().await {
+                log::warn!("what another program wrote could not be read yet: {fault}");
+                actix_rt::time::sleep(FOLLOW_AGAIN).await;
+            }
+        }
     }
 
     /// The rooms with members, by name; the hub's own rooms are left out.
@@ -254,13 +310,14 @@ impl Hub {
         match self.find_dead() {
             Some(dead) => Readiness::Broken(dead.to_owned()),
             None if self.draining.load(Ordering::Acquire) => Readiness::Draining,
-            None => Readiness::Ready,
+            None => self.store.failing().map_or(Readiness::Ready, Readiness::WithoutStore),
         }
     }
 
-    /// Names of the central actors' mailboxes and how many messages wait in each.
+    /// Names of the central actors' mailboxes and of the store's queues, and how much waits in each.
     pub fn mailbox_depths(&self) -> Vec<(String, usize)> {
-        self.mailboxes().map(|(name, depth, _)| (name.to_owned(), depth)).collect()
+        let mailboxes = self.mailboxes().map(|(name, depth, _)| (name, depth));
+        mailboxes.chain(self.store.depths()).map(|(name, depth)| (name.to_owned(), depth)).collect()
     }
 
     fn mailboxes(&self) -> impl Iterator<Item = (&str, usize, bool)> {
@@ -311,6 +368,16 @@ impl Hub {
         &self.registry
     }
 
+    /// What must not be forgotten.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Whose tokens no longer hold.
+    pub fn revoked(&self) -> &Revoked {
+        &self.revoked
+    }
+
     pub(crate) fn presence_mailbox(&self) -> &Mailbox<Presence> {
         &self.presence
     }
@@ -325,7 +392,7 @@ impl Hub {
         (number < self.settings.workers).then_some(number)
     }
 
-    pub(crate) fn watch_pulse(&self, number: usize, pulse: PulseAddr) {
+    pub(crate) fn watch_pulse(&self, number: usize, pulse: Addr<Pulse>) {
         if let Some(slot) = self.pulses.get(number) {
             let _ = slot.set(pulse);
         }

@@ -82,11 +82,19 @@ fn unprintable(text: &str, max: usize) -> Option<String> {
     text.chars().any(char::is_control).then(|| "has a character that is not printable".into())
 }
 
-fn checked(text: &str, field: &str, max: usize) -> Result<Arc<str>, Fault> {
+/// Checks a text that came in as `field`: 1 to `max` characters, none of them a control character.
+///
+/// # Errors
+/// [`crate::fault::Code::InvalidRequest`] naming the field.
+pub fn printable(text: &str, field: &str, max: usize) -> Result<(), Fault> {
     match unprintable(text, max) {
-        None => Ok(Arc::from(text)),
+        None => Ok(()),
         Some(why) => Err(Fault::field(field, format!("`{field}` {why}"))),
     }
+}
+
+fn checked(text: &str, field: &str, max: usize) -> Result<Arc<str>, Fault> {
+    printable(text, field, max).map(|()| Arc::from(text))
 }
 
 impl RoomName {

@@ -7,11 +7,12 @@
 //! | [`session::Session`] | one a connection, on the worker that accepted it | who the client is, the rooms it joined, its own limits |
 //! | [`rooms::shard::RoomShard`] | one a worker; a room belongs to one, by the hash of its name | who is in, in which order messages go |
 //! | [`rooms::fanout::Fanout`] | one a worker | that worker's members of every room |
-//! | [`worker::Pulse`] | one a worker | the heartbeats and expiries of that worker's sessions |
+//! | [`pulse::Pulse`] | one a worker | the heartbeats and expiries of that worker's sessions |
 //! | [`presence::Presence`] | one | who is online |
 //! | [`limits::RateLimit`] | one | what connections share: limits by address and by API key |
 //! | [`store::Store`] | threads of its own | what must not be forgotten: accounts, sign-ins, chats, messages, notifications |
 //! | [`registry::Registry`] | a table | how many sessions there may be, and where each user's are |
+//! | [`revoked::Revoked`] | a table | whose tokens no longer hold |
 //! | [`seat::Seat`] | one a session, never leaves its worker's thread | what waits to be written, what is owed, when it ends |
 //!
 //! A session asks shards, presence and limits by message; a shard asks fan-outs; nobody asks a session: it is reached by
@@ -32,14 +33,15 @@
 //! | queue | bound | when full | metric |
 //! |---|---|---|---|
 //! | [`mailbox::Mailbox`] of each central actor | `limits.mailbox` messages | refused, `OVERLOADED`; a shard waits for a fan-out | `hubbub_mailbox_depth{actor}`, `hubbub_overloads_total` |
-//! | [`outbox::Outbox`] of each session | `limits.outbox_bytes` and one message, `limits.outbox_frames` | session closed, 1008 | `hubbub_slow_consumers_total` |
+//! | [`outbox::Outbox`] of each session | `limits.outbox_bytes` and one message, `limits.outbox_frames` | session closed, 1008 | `hubbub_sessions_closed_total{reason="slow_consumer"}` |
 //! | [`store::Store`]'s writer and readers | [`store::WRITES_MAX`], [`store::READS_MAX`] jobs | refused, `OVERLOADED` | `hubbub_mailbox_depth{actor}` |
 //! | promised answers of each session | [`seat::OWED_MAX`] | its transport stops reading | |
 //!
 //! # Layout
 //!
-//! Imports go one way: [`hub`] and [`worker`] → [`session`], [`rooms`], [`presence`], [`limits`], [`registry`] →
-//! [`store`], [`seat`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`events`], [`fault`], [`identity`], [`ids`], [`clock`].
+//! Imports go one way: [`hub`] and [`worker`] → [`session`], [`rooms`], [`presence`], [`limits`], [`registry`],
+//! [`revoked`] → [`store`], [`pulse`], [`seat`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`events`],
+//! [`fault`], [`identity`], [`ids`], [`clock`].
 
 pub mod clock;
 pub mod close;
@@ -54,8 +56,10 @@ pub mod mailbox;
 pub mod outbox;
 pub mod pattern;
 pub mod presence;
+pub mod pulse;
 pub mod queue;
 pub mod registry;
+pub mod revoked;
 pub mod rooms;
 pub mod seat;
 pub mod session;

@@ -25,6 +25,8 @@ pub struct LiveSession {
     pub connected_at: i64,
     /// Where it sits.
     pub place: Place,
+    /// The sign-in that its token came from.
+    pub sign_in: Option<String>,
 }
 
 /// The table of live sessions.
@@ -94,6 +96,17 @@ pub struct Entry {
     id: SessionId,
 }
 
+impl Entry {
+    /// Notes that the session goes by a token of another sign-in now.
+    pub fn sign_in(&self, sign_in: Option<String>) {
+        if let Some(mut sessions) = self.admission.0.users.get_mut(&self.user)
+            && let Some(session) = sessions.iter_mut().find(|session| session.id == self.id)
+        {
+            session.sign_in = sign_in;
+        }
+    }
+}
+
 impl Drop for Entry {
     fn drop(&mut self) {
         let registry = &self.admission.0;
@@ -116,7 +129,8 @@ mod tests {
         let registry = Arc::new(Registry::new(1, stats.clone()));
         let user = UserId::parse("alice", "user").unwrap();
         let place = Seats::any_place();
-        let session = LiveSession { id: SessionId::random(), surface: Surface::Raw, connected_at: 7, place };
+        let session =
+            LiveSession { id: SessionId::random(), surface: Surface::Raw, connected_at: 7, place, sign_in: None };
 
         let entry = registry.admit().unwrap().enter(user.clone(), session.clone());
         assert_eq!(registry.admit().unwrap_err().code, Code::ServerFull);

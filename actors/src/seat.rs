@@ -45,7 +45,7 @@ pub trait Link {
     /// Asks the client for a sign of life.
     fn ping(self: Rc<Self>);
 
-    /// The session can be asked again, after it owed too many answers.
+    /// The session owes no answer any more, or not too many any more: it can be asked again.
     fn resume(self: Rc<Self>);
 }
 
@@ -214,9 +214,14 @@ impl Seat {
         if let Some(close) = due {
             self.close(close);
         }
-        if was_busy && !self.is_busy() {
+        if (was_busy && !self.is_busy()) || !self.owes() {
             self.with_link(Link::resume);
         }
+    }
+
+    /// Whether an answer is promised.
+    pub fn owes(&self) -> bool {
+        !self.desk.borrow().promises.is_empty()
     }
 
     /// Whether the session owes so many answers that it should be asked nothing more for now.
@@ -252,10 +257,10 @@ impl Seat {
 
     /// As [`Seat::close`], once every promised answer went.
     pub fn close_when_settled(&self, close: Close) {
-        if self.desk.borrow().promises.is_empty() {
-            self.close(close);
-        } else {
+        if self.owes() {
             self.desk.borrow_mut().closing = Some(close);
+        } else {
+            self.close(close);
         }
     }
 

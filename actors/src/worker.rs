@@ -2,20 +2,15 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context};
+use actix::Actor;
 
-use crate::clock::Clock;
 use crate::hub::Hub;
 use crate::mailbox::Mailbox;
+use crate::pulse::Pulse;
 use crate::rooms::fanout::Fanout;
 use crate::rooms::shard::RoomShard;
 use crate::seat::Seats;
-
-/// The longest and the shortest time between two beats of a pulse.
-const BEAT_MAX: Duration = Duration::from_millis(500);
-const BEAT_MIN: Duration = Duration::from_millis(20);
 
 /// A worker's own part of the hub. Lives on its thread.
 #[derive(Debug, Clone)]
@@ -33,7 +28,7 @@ impl Worker {
         let bound = hub.settings().mailbox;
         let fanout = Fanout::new(seats.clone()).start();
         let shard = RoomShard::new(hub.rooms().lanes().clone(), hub.stats_shared()).start();
-        let pulse = Pulse { seats: seats.clone(), clock: hub.clock().clone(), beat: beat(hub.settings()) }.start();
+        let pulse = Pulse::new(seats.clone(), hub.clock().clone(), hub.settings().heartbeat.interval_ms).start();
         let opened = hub.rooms().lanes().open(
             number,
             Mailbox::new(format!("room-shard-{number}"), shard, bound),
@@ -53,32 +48,3 @@ impl Worker {
         &self.seats
     }
 }
-
-/// Often enough that a heartbeat is late by a twentieth at most.
-fn beat(settings: &crate::hub::Settings) -> Duration {
-    let interval = u64::try_from(settings.heartbeat.interval_ms).unwrap_or(0);
-    Duration::from_millis(interval / 20).clamp(BEAT_MIN, BEAT_MAX)
-}
-
-/// The timer of all sessions of a worker: expiry, silence and pings in one sweep, because a timer a session is dear when
-/// it is idle.
-#[derive(Debug)]
-pub struct Pulse {
-    seats: Rc<Seats>,
-    clock: Clock,
-    beat: Duration,
-}
-
-impl Actor for Pulse {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(self.beat, |pulse, _| {
-            let now = pulse.clock.now_ms();
-            pulse.seats.for_each(|seat| seat.beat(now));
-        });
-    }
-}
-
-/// The address of a pulse, kept to see that it beats.
-pub(crate) type PulseAddr = Addr<Pulse>;

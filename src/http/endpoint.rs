@@ -46,6 +46,16 @@ impl Endpoint {
         self.on("POST", web::post().to(handler))
     }
 
+    /// Answers DELETE.
+    pub(super) fn delete<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on("DELETE", web::delete().to(handler))
+    }
+
     fn on(mut self, method: &'static str, route: Route) -> Self {
         self.allow.push(method);
         let route = if self.gated { route.wrap(middleware::from_fn(gate)) } else { route };

@@ -90,7 +90,8 @@ async fn let_in(state: &State, request: &mut ServiceRequest) -> Result<Option<(K
 
 fn check_ready(readiness: &Readiness) -> Result<(), Fault> {
     match readiness {
-        Readiness::Ready => Ok(()),
+        // Messages need no store; who does is told by it.
+        Readiness::Ready | Readiness::WithoutStore(_) => Ok(()),
         Readiness::Draining | Readiness::Broken(_) => {
             Err(Fault { retry_after: Some(1), ..Fault::new(Code::ShuttingDown, "The hub is going away") })
         }
@@ -244,7 +245,9 @@ mod tests {
 
     #[test]
     fn a_hub_that_goes_away_takes_no_work() {
-        assert_eq!(check_ready(&Readiness::Ready), Ok(()));
+        for readiness in [Readiness::Ready, Readiness::WithoutStore("the disk is full".into())] {
+            assert_eq!(check_ready(&readiness), Ok(()));
+        }
         for readiness in [Readiness::Draining, Readiness::Broken("rooms".into())] {
             let fault = check_ready(&readiness).unwrap_err();
             assert_eq!(fault.code, Code::ShuttingDown);

@@ -13,7 +13,13 @@ pub(super) async fn health(state: web::Data<State>) -> Answer {
     let stats = state.hub.stats();
     let (active, total) = (stats.sessions.get(), stats.sessions_opened.get());
     let max = state.hub.max_connections();
-    let reason = not_ready(&state.hub.readiness()).or_else(|| (active >= max as u64).then(|| "At capacity".to_owned()));
+    // A hub without its store still serves those who are here: it is not ready for more, but not unhealthy.
+    let readiness = state.hub.readiness();
+    let reason = match readiness {
+        Readiness::WithoutStore(_) => None,
+        _ => not_ready(&readiness),
+    };
+    let reason = reason.or_else(|| (active >= max as u64).then(|| "At capacity".to_owned()));
     let mut body = json!({
         "status": if reason.is_some() { "unhealthy" } else { "healthy" },
         "timestamp": iso(state.now_ms()),
@@ -59,6 +65,7 @@ fn not_ready(readiness: &Readiness) -> Option<String> {
     match readiness {
         Readiness::Ready => None,
         Readiness::Draining => Some("Draining".into()),
+        Readiness::WithoutStore(why) => Some(format!("Store: {why}")),
         Readiness::Broken(why) => Some(format!("Broken: {why}")),
     }
 }
@@ -96,6 +103,10 @@ mod tests {
     fn what_keeps_a_hub_from_working_is_said() {
         assert_eq!(not_ready(&Readiness::Ready), None);
         assert_eq!(not_ready(&Readiness::Draining).as_deref(), Some("Draining"));
+        assert_eq!(
+            not_ready(&Readiness::WithoutStore("the disk is full".into())).as_deref(),
+            Some("Store: the disk is full")
+        );
         assert_eq!(not_ready(&Readiness::Broken("shard-0".into())).as_deref(), Some("Broken: shard-0"));
     }
 }

@@ -17,7 +17,9 @@ mod metrics;
 mod presence;
 mod push;
 mod rooms;
+mod sessions;
 mod status;
+mod users;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
@@ -41,11 +43,15 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
         .service(at("/info").get(info::info))
         .service(at("/metrics").get(metrics::metrics))
         .service(at("/ws").get(info::not_an_upgrade))
+        .service(at("/sessions").post(sessions::sign_in))
+        .service(at("/sessions/refresh").post(sessions::refresh))
+        .service(at("/sessions/{session}").delete(sessions::end))
         .service(api("/api/push").post(push::push))
         .service(api("/api/broadcast").post(push::broadcast))
         .service(api("/api/room").post(push::room))
         .service(api("/api/disconnect").post(push::disconnect))
         .service(api("/api/batch").post(batch::batch))
+        .service(api("/api/users").post(users::add))
         .service(api("/api/status").get(status::push))
         .service(api("/api/rooms").get(rooms::list))
         .service(api("/api/rooms/{room:.+}").get(rooms::one))

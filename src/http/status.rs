@@ -1,8 +1,11 @@
 //! `GET /status` as the community document has it, and `GET /api/status` as the push document has it.
 
+use std::time::Duration;
+
 use actix_web::{HttpResponse, web};
 use hubbub_actors::hub::Readiness;
-use serde_json::json;
+use hubbub_actors::store::Store;
+use serde_json::{Value, json};
 
 use super::health::megabytes;
 use super::info::{ENVIRONMENT, VERSION};
@@ -18,6 +21,7 @@ pub(super) async fn community(state: web::Data<State>) -> Answer {
         "status": match state.hub.readiness() {
             Readiness::Ready => "operational",
             Readiness::Draining => "draining",
+            Readiness::WithoutStore(_) => "degraded",
             Readiness::Broken(_) => "broken",
         },
         "timestamp": iso(state.now_ms()),
@@ -32,12 +36,7 @@ pub(super) async fn community(state: web::Data<State>) -> Answer {
                 "external": 0.0,
             },
         },
-        // There is no store yet, and saying "connected" would be a lie that a monitor believes.
-        "database": {
-            "status": "not_configured",
-            "connections": 0,
-            "response_time": null,
-        },
+        "database": database(state.hub.store()).await,
         "websocket": {
             "active_connections": stats.sessions.get(),
             "total_connections": stats.sessions_opened.get(),
@@ -45,6 +44,18 @@ pub(super) async fn community(state: web::Data<State>) -> Answer {
             "events_per_minute": state.published_per_minute(),
         },
     })))
+}
+
+/// The embedded store: whether it reads and writes, and how long a read takes now, in ms.
+async fn database(store: &Store) -> Value {
+    let answered = store.ping().await;
+    let works = answered.is_ok() && store.failing().is_none();
+    let millis = |taken: Duration| (taken.as_secs_f64() * 1_000_000.0).round() / 1_000.0;
+    json!({
+        "status": if works { "connected" } else { "unavailable" },
+        "connections": store.connections(),
+        "response_time": answered.ok().map(millis),
+    })
 }
 
 /// `GET /api/status`, memory in bytes.
@@ -56,6 +67,7 @@ pub(super) async fn push(state: web::Data<State>) -> Answer {
         "status": match state.hub.readiness() {
             Readiness::Ready => "ok",
             Readiness::Draining => "draining",
+            Readiness::WithoutStore(_) => "degraded",
             Readiness::Broken(_) => "broken",
         },
         "connections": stats.sessions.get(),

@@ -16,11 +16,13 @@ use hubbub_actors::identity::Identity;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::rooms::rules::Rules;
 use hubbub_actors::seat::Heartbeat;
+use hubbub_actors::store::{Role, Store};
 use hubbub_actors::worker::Worker;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::*;
+use crate::accounts::Accounts;
 use crate::config::{ApiKey, Config, Secret};
 use crate::state::tokens;
 
@@ -42,6 +44,7 @@ struct Bench {
     clock: Clock,
     state: web::Data<State>,
     _worker: Worker,
+    _directory: tempfile::TempDir,
 }
 
 impl Bench {
@@ -70,11 +73,14 @@ impl Bench {
             rules: Rules(Vec::new()),
             clock: clock.clone(),
         };
-        let hub = Hub::start(settings, Arc::new(NoTokens));
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Role::Hub, clock.clone()).unwrap();
+        let hub = Hub::start(settings, Arc::new(NoTokens), store);
         let worker = Worker::start(&hub).unwrap();
         let tokens = Arc::new(tokens(&config.auth).unwrap());
-        let state = State::new(hub, Arc::new(config), tokens).unwrap();
-        Self { clock, state: web::Data::new(state), _worker: worker }
+        let accounts = Accounts::new(hub.store().clone(), &config.auth).unwrap();
+        let state = State::new(hub, Arc::new(config), tokens, accounts).unwrap();
+        Self { clock, state: web::Data::new(state), _worker: worker, _directory: directory }
     }
 
     /// Answers requests, each by the same app.

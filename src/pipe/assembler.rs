@@ -66,17 +66,24 @@ pub struct Assembler {
     max_size: usize,
     binary_is_text: bool,
     partial: Option<Box<Partial>>,
+    /// Frames read, pieces of messages and control frames among them.
+    frames: u64,
 }
 
 impl Assembler {
     /// An assembler of messages of at most `max_size` bytes.
     pub fn new(max_size: usize) -> Self {
-        Self { max_size, binary_is_text: false, partial: None }
+        Self { max_size, binary_is_text: false, partial: None, frames: 0 }
     }
 
     /// As [`Assembler::new`], for a surface that reads binary messages as the same text: they must be UTF-8 too.
     pub fn of_text(max_size: usize) -> Self {
         Self { binary_is_text: true, ..Self::new(max_size) }
+    }
+
+    /// Frames read so far: each is a sign of life, though it may be a piece of a message that never ends.
+    pub fn frames(&self) -> u64 {
+        self.frames
     }
 
     /// Takes the next message or control frame from the front of `buffer`; `None` when that does not hold one yet.
@@ -89,6 +96,7 @@ impl Assembler {
             // The header was within its bounds: the parser waits for no more than those.
             let parsed = Parser::parse(buffer, true, self.max_size.max(CONTROL_MAX as usize));
             let Some((is_final, opcode, payload)) = parsed.map_err(violation)? else { return Ok(None) };
+            self.frames += 1;
             let payload = payload.unwrap_or_default();
             let incoming = match opcode {
                 OpCode::Ping => Some(Incoming::Ping(payload.freeze())),

@@ -58,13 +58,15 @@ pub struct Inlet {
     clock: Clock,
     assembler: Assembler,
     buffer: BytesMut,
+    /// The client takes its leave, with this code; nothing more is read.
+    leaving: Option<u16>,
     stage: Stage,
 }
 
 impl Inlet {
     /// The reading side of `pipe`. `early` is what came right behind the handshake.
     pub fn new(socket: OwnedReadHalf, pipe: Rc<Pipe>, clock: Clock, assembler: Assembler, early: BytesMut) -> Self {
-        Self { socket, pipe, clock, assembler, buffer: early, stage: Stage::Open }
+        Self { socket, pipe, clock, assembler, buffer: early, leaving: None, stage: Stage::Open }
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
@@ -72,26 +74,35 @@ impl Inlet {
             if self.pipe.is_ending() {
                 return Poll::Ready(self.begin_end());
             }
-            if self.pipe.seat.is_busy() {
+            let seat = &self.pipe.seat;
+            if let Some(code) = self.leaving {
+                // What the client asked before it took its leave is answered first.
+                if seat.owes() {
+                    return Poll::Pending;
+                }
+                self.pipe.end(code, "");
+                continue;
+            }
+            if seat.is_busy() {
                 return Poll::Pending;
             }
-            match self.assembler.next(&mut self.buffer) {
-                Ok(Some(incoming)) => {
-                    self.pipe.seat.heard(self.clock.now_ms());
-                    match incoming {
-                        Incoming::Text(text) => return Poll::Ready(Message::Text(text)),
-                        Incoming::Binary(bytes) => return Poll::Ready(Message::Binary(bytes)),
-                        Incoming::Ping(payload) => self.pipe.pong(&payload),
-                        Incoming::Pong => {}
-                        Incoming::Close(code) => self.pipe.end(code.unwrap_or(1000), ""),
-                    }
-                }
+            let frames = self.assembler.frames();
+            let next = self.assembler.next(&mut self.buffer);
+            if self.assembler.frames() > frames {
+                seat.heard(self.clock.now_ms());
+            }
+            match next {
+                Ok(Some(Incoming::Text(text))) => return Poll::Ready(Message::Text(text)),
+                Ok(Some(Incoming::Binary(bytes))) => return Poll::Ready(Message::Binary(bytes)),
+                Ok(Some(Incoming::Ping(payload))) => self.pipe.pong(&payload),
+                Ok(Some(Incoming::Pong)) => {}
+                Ok(Some(Incoming::Close(code))) => self.leaving = Some(code.unwrap_or(1000)),
                 Ok(None) => {
                     if self.buffer.is_empty() {
                         self.buffer = BytesMut::new();
                     }
                     if !ready!(self.poll_read(cx)) {
-                        self.pipe.end(1000, "");
+                        self.leaving = Some(1000);
                     }
                 }
                 Err(violation) => {

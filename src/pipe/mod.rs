@@ -41,22 +41,21 @@ const SEND_BUFFER: usize = 65_536;
 /// what the client has not read yet.
 const SEND_BUFFER_CLOSING: usize = 262_144;
 
-/// How long written data may stay unacknowledged before the kernel gives the connection up (tcp(7), `TCP_USER_TIMEOUT`).
-const USER_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// Frames in one write.
 const SLICES: usize = 64;
 
-/// Sets what every socket of the hub has: no waiting to fill a segment, a bound on the unread, an end to the dead.
+/// Sets what every socket of the hub has: no waiting to fill a segment, a bound on the unread, an end to the dead. Data
+/// that stays unacknowledged for `patience` makes the kernel give the connection up (tcp(7), `TCP_USER_TIMEOUT`); that
+/// also counts while the peer's window is closed, so it must not be less than a silent client may take.
 ///
 /// # Errors
 /// What the system says.
-pub fn prepare(socket: &TcpStream) -> io::Result<()> {
+pub fn prepare(socket: &TcpStream, patience: Duration) -> io::Result<()> {
     let socket = SockRef::from(socket);
     socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(SEND_BUFFER)?;
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    socket.set_tcp_user_timeout(Some(patience))?;
     Ok(())
 }
 

@@ -90,3 +90,17 @@ async fn a_fresh_token_brings_its_own_rights() {
     client.ask(authenticate(&promoted), "Status").await;
     client.subscribe(&["t"]).await;
 }
+
+#[tokio::test]
+async fn what_comes_right_behind_a_fresh_token_is_judged_by_it() {
+    let hub = Hub::with("[[topics]]\npattern = \"*\"\nsubscribe = \"role:admin\"\npublish = \"role:admin\"");
+    let mut client = Client::of(&hub, "alice").await;
+    let promoted = token_with(json!({"sub": "alice", "role": "admin"}));
+    client.feed(authenticate(&promoted)).await;
+    client.feed(json!({"type": "Subscribe", "data": {"topics": ["t"]}})).await;
+    client.feed(json!({"type": "Broadcast", "data": {"topic": "t", "payload": 1}})).await;
+    client.flush().await;
+    assert_eq!(client.expect("Status").await["data"]["status"], "authenticated");
+    assert_eq!(client.expect("Status").await["data"]["details"]["topics"], json!(["t"]));
+    client.expect("Ack").await;
+}

@@ -65,3 +65,19 @@ async fn any_frame_is_a_sign_of_life() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_piece_of_a_message_is_a_sign_of_life_too() {
+    let hub = Hub::with(QUICK);
+    let mut wire = welcomed(&hub).await;
+    let since = Instant::now();
+    let mut opcode = opcode::TEXT;
+    while since.elapsed() < Duration::from_secs(5) {
+        let ping = wire.frame().await.unwrap();
+        assert_ne!(ping.opcode, opcode::CLOSE, "after {:?}: {ping:?}", since.elapsed());
+        wire.send_frame(&Frame::new(opcode, " ").unfinished()).await;
+        opcode = opcode::CONTINUATION;
+    }
+    wire.send_frame(&Frame::new(opcode::CONTINUATION, r#"{"type":"Ping","data":{"timestamp":1}}"#)).await;
+    assert_eq!(wire.message().await["type"], "Pong");
+}

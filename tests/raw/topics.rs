@@ -193,3 +193,23 @@ async fn a_session_may_be_in_so_many_topics_and_a_message_may_name_so_many() {
     let error = client.ask(many, "Error").await;
     assert_eq!(error["data"]["details"]["field"], "topics", "{error}");
 }
+
+#[tokio::test]
+async fn nobody_leaves_the_rooms_that_are_there_from_the_start() {
+    let hub = Hub::start();
+    let mut alice = Client::of(&hub, "alice").await;
+    let mut bob = Client::of(&hub, "bob").await;
+    let own = ["user:alice", "$all"];
+    alice.ask(json!({"type": "Unsubscribe", "data": {"topics": own}}), "Status").await;
+    alice.send(json!({"type": "Subscribe", "data": {"topics": own}})).await;
+    assert_eq!(alice.expect("Status").await["data"]["status"], "subscribed");
+
+    let direct = json!({"type": "DirectMessage", "data": {"target_user": "alice", "payload": 1}});
+    assert_eq!(bob.ask(direct, "Ack").await["data"]["recipients"], 1);
+    alice.expect("DirectMessage").await;
+    let everybody = json!({"event": "news", "data": {}});
+    let answer = hub.http().request("POST", "/api/broadcast").key().json(&everybody).send();
+    assert_eq!(answer.json()["recipients"], 2, "{answer:?}");
+    alice.expect("news").await;
+    alice.expect_silence().await;
+}

@@ -1,4 +1,4 @@
-//! Limits that connections share: by address and by API key. A limit of one connection alone lives in its session.
+//! Limits that connections share: by address, by API key and by user name. A limit of one connection alone lives in its session.
 //!
 //! [`window`] is the pure counting, [`RateLimit`] the actor that keeps one window a key.
 
@@ -30,6 +30,10 @@ pub enum LimitKey {
     ApiKey(Arc<str>),
     /// HTTP requests of an address that shows no valid key.
     Address(IpAddr),
+    /// Attempts to sign in from an address.
+    Login(IpAddr),
+    /// Attempts to sign in under a user name, as names are compared.
+    LoginName(Arc<str>),
 }
 
 /// Counts one event of `key`; the answer is the seconds to wait where it is refused.

@@ -22,6 +22,8 @@ pub enum Outcome<R> {
     Later(Pin<Box<dyn ActorFuture<Session, Output = Result<R, Fault>>>>),
     /// As [`Outcome::Later`], and no message of a room passes until the answer went.
     Holding(Pin<Box<dyn ActorFuture<Session, Output = Result<R, Fault>>>>),
+    /// As [`Outcome::Later`], and no request is handled until then: it changes what the session may do.
+    Alone(Pin<Box<dyn ActorFuture<Session, Output = Result<R, Fault>>>>),
 }
 
 /// What a session does with an event. Under 50 lines, no I/O.
@@ -77,6 +79,10 @@ where
         Ok(Outcome::Holding(answer)) => {
             let owed = session.seat.owe_and_hold();
             ctx.spawn(answer.map(move |result, session, _| settle(session, owed, result, &correlation, true)));
+        }
+        Ok(Outcome::Alone(answer)) => {
+            let owed = session.seat.owe();
+            ctx.wait(answer.map(move |result, session, _| settle(session, owed, result, &correlation, false)));
         }
         Err(fault) => session.seat.refuse(&fault, &correlation, session.now()),
     }

@@ -83,7 +83,7 @@ pub struct Session {
     messages: Window,
     /// Presence knows of it.
     is_present: bool,
-    _entry: Entry,
+    entry: Entry,
 }
 
 impl Session {
@@ -91,8 +91,8 @@ impl Session {
     /// sent to it, though nothing is written before a transport is attached: the handshake can be answered.
     ///
     /// # Errors
-    /// [`crate::fault::Code::Overloaded`] when a central actor's queue is full, and while draining
-    /// [`crate::fault::Code::ShuttingDown`].
+    /// [`crate::fault::Code::Overloaded`] when a central actor's queue is full, [`crate::fault::Code::InvalidToken`] when
+    /// the token was revoked, and while draining [`crate::fault::Code::ShuttingDown`].
     pub async fn open(worker: &Worker, opening: Opening) -> Result<Self, Fault> {
         let hub = worker.hub().clone();
         hub.accepting()?;
@@ -107,7 +107,8 @@ impl Session {
             now,
         });
         let user = opening.identity.user.clone();
-        let live = LiveSession { id, surface: opening.surface, connected_at: now, place: seat.place() };
+        let sign_in = opening.identity.sign_in.clone();
+        let live = LiveSession { id, surface: opening.surface, connected_at: now, place: seat.place(), sign_in };
         // From here on `Drop` undoes whatever was done.
         let mut session = Self {
             worker: worker.clone(),
@@ -117,9 +118,11 @@ impl Session {
             rooms: AHashSet::new(),
             messages: Window::default(),
             is_present: false,
-            _entry: opening.admission.enter(user.clone(), live),
+            entry: opening.admission.enter(user.clone(), live),
             hub,
         };
+        // Who revokes looks for live sessions after noting it; so this one looks after it can be found.
+        session.hub.revoked().check(&session.identity)?;
         session.greet(now);
         session.hub.presence_mailbox().post(Arrived(user.clone())).map_err(|Full(_)| Fault::overloaded())?;
         session.is_present = true;

@@ -172,12 +172,16 @@ impl Handle<Authenticate> for Session {
             if identity.user != session.identity.user {
                 return Err(Fault::new(Code::Forbidden, "The token is another user's"));
             }
+            session.entry.sign_in(identity.sign_in.clone());
+            session.hub.revoked().check(&identity).inspect_err(|_| {
+                session.entry.sign_in(session.identity.sign_in.clone());
+            })?;
             session.seat.expire_at(identity.expires_at);
             let status = Status::Authenticated { user: user(&identity), expires_at: identity.expires_at };
             session.identity = identity;
             Ok(status)
         });
-        Ok(Outcome::Later(Box::pin(answer)))
+        Ok(Outcome::Alone(Box::pin(answer)))
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Condition {
     pub(super) writes: Count,
     /// Transactions that kept them.
     pub(super) commits: Count,
+    /// Jobs that found the queue full.
+    pub(super) overloads: Count,
     /// Jobs that failed for the store's sake.
     pub(super) failures: Count,
 }

@@ -27,8 +27,10 @@
 //! [`schema`] has the tables; then one file a family of data, each a few methods of [`Store`] around SQL. No type of
 //! SQLite leaves this module.
 
+mod accounts;
 mod condition;
 mod reader;
+mod revocations;
 mod schema;
 mod writer;
 
@@ -42,12 +44,15 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Notify, oneshot};
 
+pub use self::accounts::{Account, Credentials, Refreshed, SIGN_INS_MAX, SignIn};
 use self::condition::{Condition, Setback};
 use self::reader::Query;
+pub use self::revocations::Revocation;
 use self::schema::Unfit;
 use self::writer::{Job, Write, Writer};
 use crate::clock::Clock;
 use crate::fault::Fault;
+use crate::ids::UserId;
 use crate::queue::{Queue, Refused};
 
 /// The file.
@@ -102,6 +107,8 @@ pub struct Counts {
     pub writes: u64,
     /// Transactions that took them there.
     pub commits: u64,
+    /// Reads and writes that found the queue full.
+    pub overloads: u64,
     /// Reads and writes that failed for the store's sake.
     pub failures: u64,
 }
@@ -117,7 +124,14 @@ struct Threads {
     reads: Arc<Queue<Query>>,
     condition: Arc<Condition>,
     changed: Arc<Notify>,
-    ends: Mutex<Vec<oneshot::Receiver<()>>>,
+    ends: Mutex<Ends>,
+}
+
+/// What resolves when a thread has ended.
+#[derive(Debug, Default)]
+struct Ends {
+    readers: Vec<oneshot::Receiver<()>>,
+    writer: Option<oneshot::Receiver<()>>,
 }
 
 impl Drop for Threads {
@@ -149,13 +163,13 @@ impl Store {
 
         let (writes, reads) = (Arc::new(Queue::new(WRITES_MAX)), Arc::new(Queue::new(READS_MAX)));
         let (condition, changed) = (Arc::new(Condition::default()), Arc::new(Notify::new()));
-        let mut ends = Vec::new();
+        let mut ends = Ends::default();
         for (number, conn) in readers.into_iter().enumerate() {
             let (queue, condition) = (reads.clone(), condition.clone());
             let end = spawn(format!("store-reader-{number}"), reads.clone(), move || {
                 reader::run(&conn, &queue, &condition);
             });
-            ends.push(end.map_err(|error| failed(&error))?);
+            ends.readers.push(end.map_err(|error| failed(&error))?);
         }
         let (queue, proven_at) = (writes.clone(), Instant::now());
         let writer =
@@ -165,7 +179,7 @@ impl Store {
             // Another hub may come once everything is written.
             drop(lock);
         });
-        ends.push(end.map_err(|error| failed(&error))?);
+        ends.writer = Some(end.map_err(|error| failed(&error))?);
         Ok(Self(Arc::new(Threads { path, writes, reads, condition, changed, ends: Mutex::new(ends) })))
     }
 
@@ -179,7 +193,7 @@ impl Store {
         }
         let (reply, answer) = oneshot::channel();
         let job: Box<dyn Job> = Box::new(Write::new(work, reply));
-        self.0.writes.push(job).map_err(|Refused(_)| Fault::overloaded())?;
+        self.0.writes.push(job).map_err(|Refused(_)| self.overloaded())?;
         answer.await.map_err(|_| Fault::store_unavailable())?
     }
 
@@ -189,8 +203,13 @@ impl Store {
         work: impl FnOnce(&Connection) -> Result<T, Setback> + Send + 'static,
     ) -> Result<T, Fault> {
         let (reply, answer) = oneshot::channel();
-        self.0.reads.push(reader::query(work, reply)).map_err(|Refused(_)| Fault::overloaded())?;
+        self.0.reads.push(reader::query(work, reply)).map_err(|Refused(_)| self.overloaded())?;
         answer.await.map_err(|_| Fault::store_unavailable())?
+    }
+
+    fn overloaded(&self) -> Fault {
+        self.0.condition.overloads.add(1);
+        Fault::overloaded()
     }
 
     /// Reads as little as can be, and says how long that took.
@@ -221,7 +240,12 @@ impl Store {
     /// What the store has done.
     pub fn counts(&self) -> Counts {
         let condition = &self.0.condition;
-        Counts { writes: condition.writes.get(), commits: condition.commits.get(), failures: condition.failures.get() }
+        Counts {
+            writes: condition.writes.get(),
+            commits: condition.commits.get(),
+            overloads: condition.overloads.get(),
+            failures: condition.failures.get(),
+        }
     }
 
     /// Connections to the file.
@@ -236,14 +260,28 @@ impl Store {
 
     /// Takes nothing more, and resolves when everything that waited is written and the file is closed.
     pub async fn close(&self) {
-        self.0.writes.close();
+        // The writer's connection goes last: only one that writes can put the log back into the file.
         self.0.reads.close();
         let ends = std::mem::take(&mut *self.0.ends.lock().unwrap_or_else(PoisonError::into_inner));
-        for end in ends {
+        let Ends { readers, writer } = ends;
+        for end in readers {
             // Dropped, not sent, when the thread ends.
             let _ = end.await;
         }
+        self.0.writes.close();
+        if let Some(end) = writer {
+            let _ = end.await;
+        }
     }
+}
+
+/// A user id as the store holds it; it was checked when it came in.
+fn stored_id(text: &str) -> Result<UserId, Setback> {
+    let parsed = UserId::parse(text, "id");
+    parsed.map_err(|fault| {
+        log::error!("the store holds {text:?} as a user id: {fault}");
+        Fault::internal().into()
+    })
 }
 
 /// Holds the data directory for one hub; the lock goes with the process, however it ends.

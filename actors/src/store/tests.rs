@@ -57,7 +57,7 @@ async fn writes_that_wait_together_share_one_commit() {
         assert_eq!(write.await.unwrap(), Ok(()));
     }
     assert_eq!(count(&store).await, 100);
-    assert_eq!(store.counts(), Counts { writes: 101, commits: 2, failures: 0 });
+    assert_eq!(store.counts(), Counts { writes: 101, commits: 2, ..Counts::default() });
 }
 
 #[tokio::test]
@@ -108,6 +108,7 @@ async fn a_full_queue_refuses_and_loses_nothing_it_took() {
     }
     assert_eq!(store.depths()[0], ("store-writer", WRITES_MAX));
     assert_eq!(store.write(add(-1)).await, Err(Fault::overloaded()));
+    assert_eq!(store.counts().overloads, 1);
     drop(release);
     for write in taken {
         assert_eq!(write.await.unwrap(), Ok(()));
@@ -178,6 +179,8 @@ async fn a_closed_store_has_written_what_waited_and_can_be_opened_again() {
     store.close().await;
     assert_eq!((first.await.unwrap(), waits.await.unwrap()), (Ok(()), Ok(())));
     assert_eq!(store.write(add(2)).await.unwrap_err().code, Code::Overloaded);
+    let left = |name| directory.path().join(name).exists();
+    assert!(left("hubbub.db") && !left("hubbub.db-wal"), "all is in the one file");
     assert_eq!(count(&open(directory.path())).await, 1);
 }
 

@@ -1,0 +1,396 @@
+//! Users and their sign-ins. Knows how they are kept; what a password or a token is, others know.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::condition::Setback;
+use super::revocations::{Revocation, record};
+use super::{Store, stored_id};
+use crate::fault::{Code, Fault};
+use crate::ids::UserId;
+
+/// Sign-ins of one user that can be refreshed; the oldest make room.
+pub const SIGN_INS_MAX: i64 = 1_000;
+
+/// A user who can sign in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The id, which is the subject of the user's tokens.
+    pub id: UserId,
+    /// The name as it was typed when the account was made.
+    pub username: String,
+    /// The name to show.
+    pub name: Option<String>,
+    /// Where mail goes.
+    pub email: Option<String>,
+    /// What the user may be.
+    pub roles: Vec<String>,
+    /// Signs in no more, and no token of the user holds.
+    pub disabled: bool,
+    /// When it was made, ms since the epoch.
+    pub created_at: i64,
+}
+
+/// An account, by what it is found by and opened with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The account.
+    pub account: Account,
+    /// The name as it is compared.
+    pub name_key: String,
+    /// The password's hash, a PHC string.
+    pub password: String,
+}
+
+/// A sign-in: the tokens that came from showing a password once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignIn {
+    /// Its id, the claim `sid` of its tokens.
+    pub id: String,
+    /// The SHA-256 of its refresh token.
+    pub refresh: [u8; 32],
+    /// When it began, ms since the epoch.
+    pub created_at: i64,
+    /// When the refresh token ends.
+    pub refresh_until: i64,
+    /// When its last access token surely has ended.
+    pub tokens_until: i64,
+}
+
+/// What a refresh token stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refreshed {
+    /// The sign-in.
+    pub sign_in: String,
+    /// Whose it is, as the account is now.
+    pub account: Account,
+}
+
+const ACCOUNT: &str =
+    "users.id, users.username, users.name, users.email, users.roles, users.disabled, users.created_at";
+
+impl Store {
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// [`Code::Conflict`] when the name is taken.
+    pub async fn add_account(&self, new: Credentials) -> Result<(), Fault> {
+        self.write(move |conn| {
+            let account = &new.account;
+            let added = conn
+                .prepare_cached(
+                    "INSERT INTO users (id, username, name_key, password, name, email, roles, created_at, changed_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8) ON CONFLICT (name_key) DO NOTHING",
+                )?
+                .execute(params![
+                    account.id.as_str(),
+                    account.username,
+                    new.name_key,
+                    new.password,
+                    account.name,
+                    account.email,
+                    serde_json::json!(account.roles).to_string(),
+                    account.created_at,
+                ])?;
+            match added {
+                0 => Err(Fault::new(Code::Conflict, "The user name is taken").into()),
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// The account of that name, as it is compared.
+    ///
+    /// # Errors
+    /// As [`Store::ping`].
+    pub async fn account(&self, name_key: String) -> Result<Option<Credentials>, Fault> {
+        self.read(move |conn| find(conn, &name_key)).await
+    }
+
+    /// All accounts, by name.
+    ///
+    /// # Errors
+    /// As [`Store::ping`].
+    pub async fn accounts(&self) -> Result<Vec<Account>, Fault> {
+        self.read(|conn| {
+            let mut statement = conn.prepare(&format!("SELECT {ACCOUNT} FROM users ORDER BY name_key"))?;
+            let rows = statement.query_map((), row)?.collect::<Result<Vec<_>, _>>()?;
+            rows.into_iter().map(account_of).collect()
+        })
+        .await
+    }
+
+    /// Gives the account of that name another password and ends its sign-ins; `None` when there is no such account.
+    ///
+    /// # Errors
+    /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
+    pub async fn set_password(&self, name_key: String, password: String, now: i64) -> Result<Option<Account>, Fault> {
+        self.write(move |conn| {
+            let Some(found) = find(conn, &name_key)? else { return Ok(None) };
+            let user = &found.account.id;
+            conn.execute(
+                "UPDATE users SET password = ?2, changed_at = ?3 WHERE id = ?1",
+                params![user.as_str(), password, now],
+            )?;
+            end_sign_ins(conn, user, now)?;
+            Ok(Some(found.account))
+        })
+        .await
+    }
+
+    /// Disables the account of that name, with all tokens of its user, or enables it again; `None` when there is no such
+    /// account. Tokens of sign-ins that were ended stay ended.
+    ///
+    /// # Errors
+    /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
+    pub async fn set_disabled(&self, name_key: String, disabled: bool, now: i64) -> Result<Option<Account>, Fault> {
+        self.write(move |conn| {
+            let Some(found) = find(conn, &name_key)? else { return Ok(None) };
+            let user = &found.account.id;
+            conn.execute(
+                "UPDATE users SET disabled = ?2, changed_at = ?3 WHERE id = ?1",
+                params![user.as_str(), disabled, now],
+            )?;
+            if disabled {
+                end_sign_ins(conn, user, now)?;
+                record(conn, &Revocation { user: user.clone(), sign_in: None, until: None }, now)?;
+            } else {
+                conn.execute("DELETE FROM revocations WHERE user_id = ?1 AND sign_in = ''", [user.as_str()])?;
+            }
+            Ok(Some(Account { disabled, ..found.account }))
+        })
+        .await
+    }
+
+    /// Begins a sign-in of who was found as `credentials`; `false` when the account was disabled or got another password
+    /// since.
+    ///
+    /// # Errors
+    /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
+    pub async fn begin_sign_in(&self, credentials: Credentials, sign_in: SignIn) -> Result<bool, Fault> {
+        self.write(move |conn| {
+            let user = credentials.account.id.as_str();
+            conn.prepare_cached("DELETE FROM sign_ins WHERE refresh_until <= ?1 AND tokens_until <= ?1")?
+                .execute([sign_in.created_at])?;
+            let begun = conn
+                .prepare_cached(
+                    "INSERT INTO sign_ins (id, user_id, refresh, created_at, refresh_until, tokens_until)
+                     SELECT ?1, id, ?2, ?3, ?4, ?5 FROM users WHERE id = ?6 AND password = ?7 AND disabled = 0",
+                )?
+                .execute(params![
+                    sign_in.id,
+                    sign_in.refresh,
+                    sign_in.created_at,
+                    sign_in.refresh_until,
+                    sign_in.tokens_until,
+                    user,
+                    credentials.password,
+                ])?;
+            conn.prepare_cached(
+                "DELETE FROM sign_ins WHERE id IN
+                 (SELECT id FROM sign_ins WHERE user_id = ?1 ORDER BY created_at DESC LIMIT -1 OFFSET ?2)",
+            )?
+            .execute(params![user, SIGN_INS_MAX])?;
+            Ok(begun > 0)
+        })
+        .await
+    }
+
+    /// Finds a sign-in by its refresh token, and notes that an access token of it lives until `tokens_until`.
+    ///
+    /// # Errors
+    /// [`Code::InvalidToken`] when there is none, [`Code::TokenExpired`] when there was.
+    pub async fn refresh(&self, refresh: [u8; 32], now: i64, tokens_until: i64) -> Result<Refreshed, Fault> {
+        // Read first: what strangers guess costs no write.
+        self.read(move |conn| refreshable(conn, &refresh, now)).await?;
+        self.write(move |conn| {
+            let refreshed = refreshable(conn, &refresh, now)?;
+            conn.prepare_cached("UPDATE sign_ins SET tokens_until = max(tokens_until, ?2) WHERE id = ?1")?
+                .execute(params![refreshed.sign_in, tokens_until])?;
+            Ok(refreshed)
+        })
+        .await
+    }
+
+    /// Whose a sign-in is; `None` when there is no such sign-in.
+    ///
+    /// # Errors
+    /// As [`Store::ping`].
+    pub async fn holder_of_sign_in(&self, id: String) -> Result<Option<UserId>, Fault> {
+        self.read(move |conn| {
+            let user: Option<String> =
+                conn.query_row("SELECT user_id FROM sign_ins WHERE id = ?1", [id], |row| row.get(0)).optional()?;
+            user.map(|user| stored_id(&user)).transpose()
+        })
+        .await
+    }
+
+    /// Ends a sign-in; what is revoked by it, or `None` when there is no such sign-in.
+    ///
+    /// # Errors
+    /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
+    pub async fn end_sign_in(&self, id: String, now: i64) -> Result<Option<Revocation>, Fault> {
+        self.write(move |conn| {
+            let ended: Option<(String, i64)> = conn
+                .query_row("DELETE FROM sign_ins WHERE id = ?1 RETURNING user_id, tokens_until", [&id], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .optional()?;
+            let Some((user, until)) = ended else { return Ok(None) };
+            let revocation = Revocation { user: stored_id(&user)?, sign_in: Some(id), until: Some(until) };
+            record(conn, &revocation, now)?;
+            Ok(Some(revocation))
+        })
+        .await
+    }
+}
+
+fn end_sign_ins(conn: &Connection, user: &UserId, now: i64) -> Result<(), Setback> {
+    let mut statement = conn.prepare("DELETE FROM sign_ins WHERE user_id = ?1 RETURNING id, tokens_until")?;
+    let ended = statement.query_map([user.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let ended = ended.collect::<Result<Vec<(String, i64)>, _>>()?;
+    for (id, until) in ended {
+        record(conn, &Revocation { user: user.clone(), sign_in: Some(id), until: Some(until) }, now)?;
+    }
+    Ok(())
+}
+
+fn find(conn: &Connection, name_key: &str) -> Result<Option<Credentials>, Setback> {
+    let sql = format!("SELECT {ACCOUNT}, users.password FROM users WHERE name_key = ?1");
+    let found =
+        conn.prepare_cached(&sql)?.query_row([name_key], |found| Ok((row(found)?, found.get(7)?))).optional()?;
+    let Some((columns, password)) = found else { return Ok(None) };
+    Ok(Some(Credentials { account: account_of(columns)?, name_key: name_key.to_owned(), password }))
+}
+
+fn refreshable(conn: &Connection, refresh: &[u8; 32], now: i64) -> Result<Refreshed, Setback> {
+    let sql = format!(
+        "SELECT {ACCOUNT}, sign_ins.id, sign_ins.refresh_until
+         FROM sign_ins JOIN users ON users.id = sign_ins.user_id WHERE refresh = ?1"
+    );
+    let found = conn
+        .prepare_cached(&sql)?
+        .query_row([refresh], |found| Ok((row(found)?, found.get(7)?, found.get::<_, i64>(8)?)))
+        .optional()?;
+    match found {
+        None => Err(Fault::new(Code::InvalidToken, "The refresh token does not hold").into()),
+        Some((.., until)) if until <= now => {
+            Err(Fault::new(Code::TokenExpired, "The refresh token has expired").into())
+        }
+        Some((columns, sign_in, _)) => Ok(Refreshed { sign_in, account: account_of(columns)? }),
+    }
+}
+
+type Columns = (String, String, Option<String>, Option<String>, String, bool, i64);
+
+fn row(row: &Row<'_>) -> Result<Columns, rusqlite::Error> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+}
+
+fn account_of((id, username, name, email, roles, disabled, created_at): Columns) -> Result<Account, Setback> {
+    let roles = serde_json::from_str(&roles).map_err(|error| {
+        log::error!("the store holds roles of {id} that are no list: {error}");
+        Fault::internal()
+    })?;
+    Ok(Account { id: stored_id(&id)?, username, name, email, roles, disabled, created_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Role, Store};
+    use super::*;
+    use crate::clock::Clock;
+
+    fn credentials(name: &str) -> Credentials {
+        Credentials {
+            account: Account {
+                id: UserId::parse(&format!("user_{name}"), "id").unwrap(),
+                username: name.to_uppercase(),
+                name: Some("Name".into()),
+                email: None,
+                roles: vec!["a".into(), "b".into()],
+                disabled: false,
+                created_at: 5,
+            },
+            name_key: name.into(),
+            password: "phc".into(),
+        }
+    }
+
+    fn sign_in(id: &str, at: i64) -> SignIn {
+        let mut refresh = [0; 32];
+        refresh[..id.len()].copy_from_slice(id.as_bytes());
+        SignIn { id: id.into(), refresh, created_at: at, refresh_until: at + 100, tokens_until: at + 10 }
+    }
+
+    async fn with_store<T>(test: impl AsyncFnOnce(Store) -> T) -> T {
+        let directory = tempfile::tempdir().unwrap();
+        test(Store::open(directory.path(), Role::Hub, Clock::System).unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn an_account_is_found_by_its_name_which_is_given_once() {
+        with_store(async |store| {
+            let alice = credentials("alice");
+            store.add_account(alice.clone()).await.unwrap();
+            let mut other = alice.clone();
+            other.account.id = UserId::parse("other", "id").unwrap();
+            assert_eq!(store.add_account(other).await.unwrap_err().code, Code::Conflict);
+            assert_eq!(store.account("alice".into()).await.unwrap(), Some(alice.clone()));
+            assert_eq!(store.account("bob".into()).await.unwrap(), None);
+            assert_eq!(store.accounts().await.unwrap(), [alice.account]);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_sign_in_is_refreshed_until_it_ends_or_is_ended() {
+        with_store(async |store| {
+            let alice = credentials("alice");
+            store.add_account(alice.clone()).await.unwrap();
+            assert!(store.begin_sign_in(alice.clone(), sign_in("s1", 0)).await.unwrap());
+            let refresh = |id: &str, now| store.refresh(sign_in(id, 0).refresh, now, now + 10);
+            assert_eq!(refresh("s1", 99).await.unwrap().account, alice.account);
+            assert_eq!(refresh("s1", 100).await.unwrap_err().code, Code::TokenExpired);
+            assert_eq!(refresh("s2", 99).await.unwrap_err().code, Code::InvalidToken);
+            assert_eq!(store.holder_of_sign_in("s1".into()).await.unwrap(), Some(alice.account.id.clone()));
+            let ended = store.end_sign_in("s1".into(), 99).await.unwrap().unwrap();
+            let expected = Revocation { user: alice.account.id, sign_in: Some("s1".into()), until: Some(109) };
+            assert_eq!(ended, expected);
+            assert_eq!(store.revocations(108).await.unwrap(), [expected]);
+            assert_eq!(store.revocations(109).await.unwrap(), []);
+            assert_eq!(refresh("s1", 99).await.unwrap_err().code, Code::InvalidToken);
+            assert_eq!(store.end_sign_in("s1".into(), 99).await.unwrap(), None);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn another_password_or_disabling_ends_the_sign_ins_and_lets_none_in_that_was_under_way() {
+        with_store(async |store| {
+            let alice = credentials("alice");
+            store.add_account(alice.clone()).await.unwrap();
+            store.begin_sign_in(alice.clone(), sign_in("s1", 0)).await.unwrap();
+            store.set_password("alice".into(), "other".into(), 1).await.unwrap().unwrap();
+            assert!(!store.begin_sign_in(alice.clone(), sign_in("s2", 1)).await.unwrap());
+            let revoked = |sign_in: Option<&str>, until| Revocation {
+                user: alice.account.id.clone(),
+                sign_in: sign_in.map(Into::into),
+                until,
+            };
+            assert_eq!(store.revocations(1).await.unwrap(), [revoked(Some("s1"), Some(10))]);
+
+            let current = store.account("alice".into()).await.unwrap().unwrap();
+            let disabled = store.set_disabled("alice".into(), true, 2).await.unwrap().unwrap();
+            assert!(disabled.disabled);
+            assert!(!store.begin_sign_in(current.clone(), sign_in("s3", 2)).await.unwrap());
+            let expected = [revoked(None, None), revoked(Some("s1"), Some(10))];
+            assert_eq!(store.revocations(2).await.unwrap(), expected);
+            store.set_disabled("alice".into(), false, 3).await.unwrap().unwrap();
+            assert_eq!(store.revocations(3).await.unwrap(), expected[1..]);
+            assert!(store.begin_sign_in(current, sign_in("s4", 3)).await.unwrap());
+            assert_eq!(store.set_disabled("bob".into(), true, 4).await.unwrap(), None);
+        })
+        .await;
+    }
+}

@@ -1,0 +1,325 @@
+//! Users who sign in with a password: what may be a name and a password, which tokens a sign-in gets, and what a refusal
+//! may tell. Where they are kept is the store's matter, and HTTP is not known here.
+
+mod name;
+pub mod passwords;
+
+use std::io;
+
+use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::ids::{UserId, printable};
+use hubbub_actors::store::{Account, Credentials, Revocation, SignIn, Store};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+pub use self::name::Username;
+use self::passwords::Passwords;
+use crate::auth::jwt::{self, Hmac};
+use crate::config::{self, Secret};
+
+/// Fewest and most bytes of a password. More than fits a hash's block costs nothing but its hashing.
+pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1_024;
+
+/// Most roles of a user, and longest role in characters: all of them go into every token.
+const ROLES_MAX: usize = 32;
+const ROLE_MAX: usize = 100;
+/// Longest name to show and longest mail address, in characters.
+const NAME_MAX: usize = 200;
+const EMAIL_MAX: usize = 320;
+
+/// Longest refresh token that is looked at, in bytes.
+const REFRESH_MAX: usize = 256;
+
+/// The accounts, as the edge uses them.
+#[derive(Debug)]
+pub struct Accounts {
+    store: Store,
+    passwords: Passwords,
+    signing: Option<Signing>,
+    access_ttl_secs: i64,
+    refresh_ttl_secs: i64,
+    /// How much longer than it says an access token may be believed.
+    leeway_secs: i64,
+}
+
+#[derive(Debug)]
+struct Signing {
+    secret: Secret,
+    algorithm: Hmac,
+}
+
+/// What a new account is to be.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct NewUser {
+    /// The name to sign in with.
+    pub username: String,
+    /// The password.
+    pub password: String,
+    /// The roles.
+    pub roles: Vec<String>,
+    /// The name to show.
+    pub name: Option<String>,
+    /// Where mail goes.
+    pub email: Option<String>,
+}
+
+/// A sign-in that succeeded.
+pub struct SignedIn {
+    /// Its id.
+    pub session_id: String,
+    /// Lets its holder in for [`SignedIn::expires_in`].
+    pub access_token: String,
+    /// Gets further access tokens.
+    pub refresh_token: String,
+    /// Seconds that the access token lives.
+    pub expires_in: i64,
+    /// Who it is.
+    pub account: Account,
+}
+
+/// A further access token.
+pub struct Refreshed {
+    /// Lets its holder in for [`Refreshed::expires_in`].
+    pub access_token: String,
+    /// Seconds that it lives.
+    pub expires_in: i64,
+}
+
+impl Accounts {
+    /// The accounts in `store`, with tokens as `auth` says.
+    ///
+    /// # Errors
+    /// The system has no threads for the passwords.
+    pub fn new(store: Store, auth: &config::Auth) -> io::Result<Self> {
+        let algorithm = match auth.algorithm {
+            config::Algorithm::Hs256 => Some(Hmac::Hs256),
+            config::Algorithm::Hs384 => Some(Hmac::Hs384),
+            config::Algorithm::Hs512 => Some(Hmac::Hs512),
+            _ => None,
+        };
+        let signing = algorithm.zip(auth.jwt_secret.clone());
+        Ok(Self {
+            store,
+            passwords: Passwords::start()?,
+            signing: signing.map(|(algorithm, secret)| Signing { secret, algorithm }),
+            access_ttl_secs: auth.access_ttl_secs.into(),
+            refresh_ttl_secs: auth.refresh_ttl_secs.into(),
+            leeway_secs: auth.leeway_secs.into(),
+        })
+    }
+
+    /// The hashing of passwords.
+    pub fn passwords(&self) -> &Passwords {
+        &self.passwords
+    }
+
+    /// That the hub can sign tokens, without which nobody signs in.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`].
+    pub fn check_sign_in(&self) -> Result<(), Fault> {
+        self.signing().map(drop)
+    }
+
+    fn signing(&self) -> Result<&Signing, Fault> {
+        self.signing.as_ref().ok_or_else(|| {
+            Fault::new(Code::NotFound, "Sign-in is off: auth.algorithm is not one that the hub signs tokens with")
+        })
+    }
+
+    /// Signs a user in.
+    ///
+    /// # Errors
+    /// [`Code::InvalidCredentials`] for an unknown or disabled user and for a wrong password alike, and as late;
+    /// [`Code::Overloaded`] and [`Code::StoreUnavailable`].
+    pub async fn sign_in(&self, username: &Username, password: String, now_ms: i64) -> Result<SignedIn, Fault> {
+        self.check_sign_in()?;
+        let refused = || Fault::new(Code::InvalidCredentials, "Invalid user name or password");
+        let found = self.store.account(username.key().to_owned()).await?;
+        let hash = found.as_ref().map(|found| found.password.clone());
+        let holds = self.passwords.verify(password, hash).await?;
+        let credentials = found.filter(|found| holds && !found.account.disabled).ok_or_else(refused)?;
+
+        let refresh_token = random()?;
+        let sign_in = SignIn {
+            id: format!("session_{}", Uuid::new_v4().simple()),
+            refresh: digest(&refresh_token),
+            created_at: now_ms,
+            refresh_until: now_ms.saturating_add(self.refresh_ttl_secs * 1_000),
+            tokens_until: self.tokens_until(now_ms),
+        };
+        let session_id = sign_in.id.clone();
+        let account = credentials.account.clone();
+        let access_token = self.access_token(&account, &session_id, now_ms)?;
+        match self.store.begin_sign_in(credentials, sign_in).await? {
+            true => Ok(SignedIn { session_id, access_token, refresh_token, expires_in: self.access_ttl_secs, account }),
+            false => Err(refused()),
+        }
+    }
+
+    /// Gives a further access token for a refresh token.
+    ///
+    /// # Errors
+    /// [`Code::InvalidToken`], [`Code::TokenExpired`]; [`Code::Overloaded`] and [`Code::StoreUnavailable`].
+    pub async fn refresh(&self, refresh_token: &str, now_ms: i64) -> Result<Refreshed, Fault> {
+        self.check_sign_in()?;
+        if refresh_token.len() > REFRESH_MAX {
+            return Err(Fault::new(Code::InvalidToken, "The refresh token does not hold"));
+        }
+        let refreshed = self.store.refresh(digest(refresh_token), now_ms, self.tokens_until(now_ms)).await?;
+        let access_token = self.access_token(&refreshed.account, &refreshed.sign_in, now_ms)?;
+        Ok(Refreshed { access_token, expires_in: self.access_ttl_secs })
+    }
+
+    /// Whose a sign-in is; `None` when there is no such sign-in.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`] and [`Code::StoreUnavailable`].
+    pub async fn holder(&self, session_id: &str) -> Result<Option<UserId>, Fault> {
+        self.store.holder_of_sign_in(session_id.to_owned()).await
+    }
+
+    /// Ends a sign-in in the store; what the hub must revoke now, or `None` when there is no such sign-in.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`] and [`Code::StoreUnavailable`].
+    pub async fn end(&self, session_id: &str, now_ms: i64) -> Result<Option<Revocation>, Fault> {
+        self.store.end_sign_in(session_id.to_owned(), now_ms).await
+    }
+
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// [`Code::InvalidRequest`] with the field; [`Code::Conflict`] when the name is taken; [`Code::Overloaded`] and
+    /// [`Code::StoreUnavailable`].
+    pub async fn add(&self, new: NewUser, now_ms: i64) -> Result<Account, Fault> {
+        let username = Username::parse(&new.username, "username")?;
+        check_password(&new.password)?;
+        let (roles, name, email) = described(new.roles, new.name, new.email)?;
+        if self.store.account(username.key().to_owned()).await?.is_some() {
+            return Err(Fault::new(Code::Conflict, "The user name is taken"));
+        }
+        let password = self.passwords.hash(new.password).await?;
+        let id = format!("user_{}", Uuid::new_v4().simple());
+        let account = Account {
+            id: UserId::parse(&id, "id")?,
+            username: username.as_typed().to_owned(),
+            name,
+            email,
+            roles,
+            disabled: false,
+            created_at: now_ms,
+        };
+        let credentials = Credentials { account, name_key: username.key().to_owned(), password };
+        self.store.add_account(credentials.clone()).await?;
+        Ok(credentials.account)
+    }
+
+    /// Gives an account another password; every sign-in of it ends.
+    ///
+    /// # Errors
+    /// As [`Accounts::add`]; [`Code::NotFound`] when there is no such account.
+    pub async fn change_password(&self, username: &Username, password: String, now_ms: i64) -> Result<Account, Fault> {
+        check_password(&password)?;
+        let password = self.passwords.hash(password).await?;
+        self.store.set_password(username.key().to_owned(), password, now_ms).await?.ok_or_else(no_such_user)
+    }
+
+    /// Disables an account and every token of its user, or enables it again.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] when there is no such account; [`Code::Overloaded`] and [`Code::StoreUnavailable`].
+    pub async fn set_disabled(&self, username: &Username, disabled: bool, now_ms: i64) -> Result<Account, Fault> {
+        self.store.set_disabled(username.key().to_owned(), disabled, now_ms).await?.ok_or_else(no_such_user)
+    }
+
+    /// All accounts, by name.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`] and [`Code::StoreUnavailable`].
+    pub async fn all(&self) -> Result<Vec<Account>, Fault> {
+        self.store.accounts().await
+    }
+
+    fn access_token(&self, account: &Account, session_id: &str, now_ms: i64) -> Result<String, Fault> {
+        let Signing { secret, algorithm } = self.signing()?;
+        let claims = claims(account, session_id, now_ms / 1_000, self.access_ttl_secs);
+        jwt::sign(&claims, secret.expose().as_bytes(), *algorithm)
+    }
+
+    fn tokens_until(&self, now_ms: i64) -> i64 {
+        now_ms.saturating_add((self.access_ttl_secs + self.leeway_secs + 1) * 1_000)
+    }
+}
+
+fn claims(account: &Account, session_id: &str, now: i64, ttl: i64) -> Value {
+    let mut claims = json!({
+        "sub": account.id,
+        "username": account.username,
+        "roles": account.roles,
+        "sid": session_id,
+        "jti": Uuid::new_v4().to_string(),
+        "iat": now,
+        "exp": now.saturating_add(ttl),
+    });
+    for (claim, value) in [("name", &account.name), ("email", &account.email)] {
+        if let Some(value) = value {
+            claims[claim] = value.as_str().into();
+        }
+    }
+    claims
+}
+
+/// Checks a new password.
+///
+/// # Errors
+/// [`Code::InvalidRequest`] with the field.
+pub fn check_password(password: &str) -> Result<(), Fault> {
+    if PASSWORD_BYTES.contains(&password.len()) {
+        return Ok(());
+    }
+    let (least, most) = (PASSWORD_BYTES.start(), PASSWORD_BYTES.end());
+    Err(Fault::field("password", format!("`password` has not {least} to {most} bytes")))
+}
+
+type Described = (Vec<String>, Option<String>, Option<String>);
+
+fn described(roles: Vec<String>, name: Option<String>, email: Option<String>) -> Result<Described, Fault> {
+    if roles.len() > ROLES_MAX {
+        return Err(Fault::field("roles", format!("`roles` has more than {ROLES_MAX} roles")));
+    }
+    let mut distinct: Vec<String> = Vec::new();
+    for (index, role) in roles.into_iter().enumerate() {
+        printable(&role, &format!("roles[{index}]"), ROLE_MAX)?;
+        if !distinct.contains(&role) {
+            distinct.push(role);
+        }
+    }
+    for (field, value, most) in [("name", &name, NAME_MAX), ("email", &email, EMAIL_MAX)] {
+        if let Some(value) = value {
+            printable(value, field, most)?;
+        }
+    }
+    Ok((distinct, name, email))
+}
+
+fn no_such_user() -> Fault {
+    Fault::new(Code::NotFound, "There is no such user")
+}
+
+/// 256 random bits in hex.
+fn random() -> Result<String, Fault> {
+    config::secrets::random().map(|secret| secret.expose().to_owned()).map_err(|error| {
+        log::error!("{error}");
+        Fault::internal()
+    })
+}
+
+/// What is kept of a refresh token: whoever reads the file cannot use it. Its 256 random bits need no slow hash.
+fn digest(refresh_token: &str) -> [u8; 32] {
+    Sha256::digest(refresh_token).into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! The name a user signs in with: how it was typed, and how it is compared.
+
+use hubbub_actors::fault::Fault;
+use hubbub_actors::ids::printable;
+use unicode_normalization::UnicodeNormalization as _;
+
+/// Longest user name, in characters.
+const USERNAME_MAX: usize = 200;
+
+/// A user name: 1 to 200 printable characters. Two that look alike to Unicode (NFKC) and differ in case are one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Username {
+    typed: String,
+    key: String,
+}
+
+impl Username {
+    /// Parses a name that came in as `field`.
+    ///
+    /// # Errors
+    /// [`hubbub_actors::fault::Code::InvalidRequest`] with the field.
+    pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
+        printable(text, field, USERNAME_MAX)?;
+        // Lowering can take a character out of its normal form, so that is sought again.
+        let lower = text.nfkc().collect::<String>().to_lowercase();
+        Ok(Self { typed: text.to_owned(), key: lower.nfkc().collect() })
+    }
+
+    /// The name as it was typed.
+    pub fn as_typed(&self) -> &str {
+        &self.typed
+    }
+
+    /// The name as it is compared.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_compared_without_case_and_without_ways_of_writing() {
+        let key = |text: &str| Username::parse(text, "username").unwrap().key;
+        for (one, other) in [
+            ("Alice@Example.com", "alice@example.COM"),
+            ("Zoë", "Zoe\u{308}"),
+            ("ﬁne", "FINE"),
+            ("ＡＢＣ", "abc"),
+            ("İx", "i\u{307}X"),
+        ] {
+            assert_eq!(key(one), key(other), "{one} {other}");
+        }
+        assert_ne!(key("alice"), key("alice "));
+        assert_ne!(key("zoe"), key("zoë"));
+        assert_eq!(key(&key("ẛ̣İΣ")), key("ẛ̣İΣ"), "a key is its own key");
+    }
+
+    #[test]
+    fn a_name_has_1_to_200_printable_characters() {
+        for bad in ["", "a\nb", &"é".repeat(201)] {
+            assert_eq!(Username::parse(bad, "username").unwrap_err().field.as_deref(), Some("username"));
+        }
+        assert_eq!(Username::parse(&"É".repeat(200), "username").unwrap().as_typed(), "É".repeat(200));
+    }
+}

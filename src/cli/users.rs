@@ -1,0 +1,122 @@
+//! `hubbub user …`: the accounts, from the command line. Works beside a running hub, which heeds what changes here.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
+
+use clap::Subcommand;
+use hubbub_actors::clock::Clock;
+use hubbub_actors::store::{Account, Role, Store};
+
+use super::Failure;
+use crate::accounts::{Accounts, NewUser, PASSWORD_BYTES, Username, check_password};
+use crate::config::{Config, Sources};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum User {
+    /// Make an account; the password is asked for, or the first line of standard input
+    Add {
+        /// The name to sign in with
+        name: String,
+        /// A role; may be given several times
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<String>,
+        /// The name to show
+        #[arg(long = "name", value_name = "NAME", id = "shown")]
+        shown: Option<String>,
+        /// Where mail goes
+        #[arg(long)]
+        email: Option<String>,
+    },
+    /// Give an account another password, and end what it was signed in to
+    Passwd {
+        /// The name to sign in with
+        name: String,
+    },
+    /// Print the accounts: name, id, roles, active or disabled, with tabs between
+    List,
+    /// Let an account sign in no more, and close its connections
+    Disable {
+        /// The name to sign in with
+        name: String,
+    },
+    /// Let a disabled account sign in again
+    Enable {
+        /// The name to sign in with
+        name: String,
+    },
+}
+
+/// Does what is asked for; the answer is for standard output.
+pub(super) fn run(sources: &Sources, user: User) -> Result<String, Failure> {
+    let config = Config::load(sources)?;
+    let clock = Clock::System;
+    // Whatever can be wrong without the store is said before it is opened, or made.
+    let password = match &user {
+        User::Add { name, .. } | User::Passwd { name } => {
+            parse(name)?;
+            read_password()?
+        }
+        User::Disable { name } | User::Enable { name } => parse(name).map(|_| String::new())?,
+        User::List => String::new(),
+    };
+    let store = Store::open(&config.server.data_dir, Role::Command, clock.clone()).map_err(Failure::of)?;
+    let accounts = Accounts::new(store.clone(), &config.auth).map_err(Failure::of)?;
+    actix_rt::System::new().block_on(async {
+        let answer = answer(&accounts, user, password, clock.now_ms()).await;
+        store.close().await;
+        answer
+    })
+}
+
+async fn answer(accounts: &Accounts, user: User, password: String, now: i64) -> Result<String, Failure> {
+    let line = match user {
+        User::List => {
+            let all = accounts.all().await.map_err(refused)?;
+            return Ok(all.iter().map(row).collect());
+        }
+        User::Add { name, roles, shown, email } => {
+            let new = NewUser { username: name, password, roles, name: shown, email };
+            accounts.add(new, now).await.map(|account| row(&account))
+        }
+        User::Passwd { name } => accounts.change_password(&parse(&name)?, password, now).await.map(|_| String::new()),
+        User::Disable { name } => accounts.set_disabled(&parse(&name)?, true, now).await.map(|_| String::new()),
+        User::Enable { name } => accounts.set_disabled(&parse(&name)?, false, now).await.map(|_| String::new()),
+    };
+    line.map_err(refused)
+}
+
+fn row(account: &Account) -> String {
+    let state = if account.disabled { "disabled" } else { "active" };
+    format!("{}\t{}\t{}\t{state}\n", account.username, account.id, account.roles.join(","))
+}
+
+fn parse(name: &str) -> Result<Username, Failure> {
+    Username::parse(name, "username").map_err(refused)
+}
+
+fn refused(fault: hubbub_actors::fault::Fault) -> Failure {
+    Failure::of(fault.message)
+}
+
+/// The password, from whoever sits there, or from the first line of standard input; never from an argument, which
+/// everybody on the machine can read.
+fn read_password() -> Result<String, Failure> {
+    let failed = |error: io::Error| Failure::of(format!("the password could not be read: {error}"));
+    let password = if io::stdin().is_terminal() {
+        let password = rpassword::prompt_password("Password: ").map_err(failed)?;
+        check_password(&password).map_err(refused)?;
+        if rpassword::prompt_password("Again: ").map_err(failed)? != password {
+            return Err(Failure::of("the two passwords differ"));
+        }
+        password
+    } else {
+        let mut line = Vec::new();
+        // A line end and one byte more than a password has, so that a longer one is told from the longest.
+        let most = *PASSWORD_BYTES.end() as u64 + 3;
+        io::stdin().lock().take(most).read_until(b'\n', &mut line).map_err(failed)?;
+        let line = String::from_utf8(line).map_err(|_| Failure::of("the password is not UTF-8"))?;
+        let line = line.strip_suffix('\n').unwrap_or(&line);
+        line.strip_suffix('\r').unwrap_or(line).to_owned()
+    };
+    check_password(&password).map_err(refused)?;
+    Ok(password)
+}

@@ -1,0 +1,32 @@
+//! `POST /api/users`: accounts that can sign in.
+
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::gate::Posted;
+use super::{Answer, iso, json};
+use crate::accounts::NewUser;
+use crate::state::State;
+
+#[derive(Deserialize)]
+struct Asked {
+    username: String,
+    password: String,
+    #[serde(default)]
+    roles: Option<Vec<String>>,
+    name: Option<String>,
+    email: Option<String>,
+}
+
+/// `POST /api/users`.
+pub(super) async fn add(state: web::Data<State>, Posted(body): Posted) -> Answer {
+    let Asked { username, password, roles, name, email } = json::parse(&body)?;
+    let new = NewUser { username, password, roles: roles.unwrap_or_default(), name, email };
+    let account = state.accounts.add(new, state.now_ms()).await?;
+    Ok(HttpResponse::Created().json(json!({
+        "success": true,
+        "user": {"id": account.id, "username": account.username, "roles": account.roles},
+        "timestamp": iso(state.now_ms()),
+    })))
+}
