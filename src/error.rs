@@ -51,11 +51,9 @@ pub const fn status(code: Code) -> StatusCode {
         Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         // Not 401: the caller's token may be good, and a client that gets 401 throws it away.
-        Code::AuthUnavailable
-        | Code::ServerFull
-        | Code::Overloaded
-        | Code::StoreUnavailable
-        | Code::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        Code::AuthUnavailable | Code::ServerFull | Code::Overloaded | Code::StoreUnavailable | Code::ShuttingDown => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

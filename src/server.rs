@@ -26,6 +26,7 @@ use hubbub_actors::hub::{Authenticator, Hub, Settings};
 use hubbub_actors::identity::Identity;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::pattern::Pattern;
+use hubbub_actors::revoked::Revoked;
 use hubbub_actors::rooms::rules::{Rules, TopicRule};
 use hubbub_actors::seat::Heartbeat;
 use hubbub_actors::store::{OpenError, Role, Store};
@@ -36,7 +37,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::accounts::Accounts;
 use crate::auth::tokens::Tokens;
-use crate::config::Config;
+use crate::config::{Auth, Config};
 use crate::pipe::{self, Flusher};
 use crate::request_id::{REQUEST_ID, RequestId};
 use crate::state::{self, State};
@@ -124,8 +125,13 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     let store = Store::open(&config.server.data_dir, Role::Hub, Clock::System).map_err(ServeError::Store)?;
     let listener = listen(&config.server.host, config.server.port)?;
     let address = listener.local_addr()?;
-    let tokens = Arc::new(state::tokens(&config.auth).map_err(ServeError::Config)?);
-    let hub = Hub::start(settings(&config), Arc::new(LateTokens(tokens.clone())), store.clone());
+    let revoked = Arc::new(Revoked::new(token_life(&config.auth)));
+    let tokens = state::tokens(&config.auth).map_err(ServeError::Config)?;
+    let tokens = Arc::new(tokens.with_check({
+        let revoked = revoked.clone();
+        Arc::new(move |identity| revoked.check(identity))
+    }));
+    let hub = Hub::start(settings(&config), Arc::new(LateTokens(tokens.clone())), store.clone(), revoked);
     hub.catch_up().await.map_err(|fault| ServeError::Config(format!("{}: {fault}", store.path().display())))?;
     let following = hub.clone();
     actix_rt::spawn(async move { following.follow_store().await });
@@ -295,6 +301,12 @@ fn warn_of_what_is_missing(config: &Config) {
     if config.backend.url.is_some() {
         log::warn!("backend.url: events are not forwarded yet");
     }
+}
+
+/// How long a token of the hub's own can live, ms.
+fn token_life(auth: &Auth) -> i64 {
+    let longest = auth.access_ttl_secs.max(auth.refresh_ttl_secs);
+    (i64::from(longest) + i64::from(auth.leeway_secs)) * 1000
 }
 
 fn settings(config: &Config) -> Settings {

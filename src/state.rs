@@ -51,12 +51,7 @@ impl State {
     /// # Errors
     /// The entry of `server.allowed_origins` or `server.trusted_proxies` that cannot be read. A configuration that was
     /// checked has none.
-    pub fn new(
-        hub: Arc<Hub>,
-        config: Arc<Config>,
-        tokens: Arc<Tokens>,
-        accounts: Accounts,
-    ) -> Result<Self, BadEntry> {
+    pub fn new(hub: Arc<Hub>, config: Arc<Config>, tokens: Arc<Tokens>, accounts: Accounts) -> Result<Self, BadEntry> {
         let proxies: Vec<String> = config.server.trusted_proxies.iter().map(ToString::to_string).collect();
         let started_at = hub.clock().now_ms();
         Ok(Self {

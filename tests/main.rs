@@ -17,6 +17,9 @@ mod start;
 // POST /api/…: the push document, and what Hubbub adds to it.
 mod push;
 
+// Tokens that no longer hold.
+mod revocation;
+
 // A PHP backend as the laravel document has it.
 mod laravel;
 

@@ -113,7 +113,7 @@ pub struct Hub {
     registry: Arc<Registry>,
     authenticator: Arc<dyn Authenticator>,
     store: Store,
-    revoked: Revoked,
+    revoked: Arc<Revoked>,
     stats: Arc<Stats>,
     workers_started: AtomicUsize,
     pulses: Box<[OnceLock<Addr<Pulse>>]>,
@@ -130,7 +130,12 @@ impl std::fmt::Debug for Hub {
 impl Hub {
     /// Starts the actors that live on the calling thread; the workers start theirs by [`crate::worker::Worker::start`].
     /// What the store knows of revoked tokens holds after the first [`Hub::catch_up`].
-    pub fn start(settings: Settings, authenticator: Arc<dyn Authenticator>, store: Store) -> Arc<Self> {
+    pub fn start(
+        settings: Settings,
+        authenticator: Arc<dyn Authenticator>,
+        store: Store,
+        revoked: Arc<Revoked>,
+    ) -> Arc<Self> {
         let stats = Arc::new(Stats::default());
         let clock = settings.clock.clone();
         let presence = Presence::new(clock.clone(), stats.clone()).start();
@@ -142,7 +147,7 @@ impl Hub {
             registry: Arc::new(Registry::new(settings.max_connections, stats.clone())),
             authenticator,
             store,
-            revoked: Revoked::default(),
+            revoked,
             stats,
             workers_started: AtomicUsize::new(0),
             pulses: (0..settings.workers).map(|_| OnceLock::new()).collect(),
@@ -177,21 +182,48 @@ impl Hub {
         sessions.len()
     }
 
+    /// Ends the sessions that `picks` picks, of one user or of all, after what was delivered to them, and says how many
+    /// there were.
+    pub async fn close_where(
+        &self,
+        whose: Option<&UserId>,
+        close: Close,
+        picks: impl Fn(&Identity) -> bool + Send + 'static,
+    ) -> usize {
+        let registry = self.registry.clone();
+        let found = match whose {
+            Some(user) => registry.find_of(user, picks),
+            None => tokio::task::spawn_blocking(move || registry.find(picks)).await.unwrap_or_default(),
+        };
+        for &place in &found {
+            self.rooms.close(place, close);
+        }
+        found.len()
+    }
+
     /// Refuses the tokens that `revocation` names from now on, and ends with 4401 every session that goes by one. That the
     /// store keeps it is the caller's to see to, before. Answers how many there were.
-    pub fn revoke(&self, revocation: &Revocation) -> usize {
+    pub async fn revoke(&self, revocation: &Revocation) -> usize {
         // Noted first: a session that opens meanwhile finds it, or is found.
         self.revoked.add(revocation);
-        let meant = |session: &LiveSession| match &revocation.sign_in {
-            Some(sign_in) => session.sign_in.as_ref() == Some(sign_in),
-            None => true,
-        };
-        let mut sessions = self.registry.sessions_of(&revocation.user);
-        sessions.retain(meant);
-        for session in &sessions {
-            self.rooms.close(session.place, Close::TokenRevoked);
-        }
-        sessions.len()
+        let hit = revocation.clone();
+        self.close_where(revocation.user.as_ref(), Close::TokenRevoked, move |identity| hit.hits(identity)).await
+    }
+
+    /// Keeps a revocation in the store, then does as [`Hub::revoke`].
+    ///
+    /// # Errors
+    /// [`Code::StoreUnavailable`]; [`Code::Overloaded`] when the store's queue is full or
+    /// [`crate::revoked::REVOCATIONS_MAX`] are kept. Nothing was done.
+    pub async fn keep_and_revoke(self: &Arc<Self>, revocation: Revocation) -> Result<usize, Fault> {
+        let hub = self.clone();
+        // A task of its own: a caller who hangs up midway would else leave connections that nobody closes.
+        let revoked = actix_rt::spawn(async move {
+            let forgotten = hub.revoked.make_room(&revocation)?;
+            hub.store.revoke(revocation.clone(), forgotten).await?;
+            Ok(hub.revoke(&revocation).await)
+        });
+        revoked.await.map_err(|_| Fault::internal())?.inspect_err(|fault| self.count(fault))
     }
 
     /// Takes over what the store says of revoked tokens.
@@ -203,9 +235,8 @@ impl Hub {
         let now = self.clock().now_ms();
         let read = self.store.revocations(now).await?;
         for revocation in self.revoked.replace(moment, read) {
-            self.revoke(&revocation);
+            self.revoke(&revocation).await;
         }
-        self.revoked.sweep(now);
         Ok(())
     }
 

@@ -12,7 +12,7 @@
 //! | [`limits::RateLimit`] | one | what connections share: limits by address and by API key |
 //! | [`store::Store`] | threads of its own | what must not be forgotten: accounts, sign-ins, chats, messages, notifications |
 //! | [`registry::Registry`] | a table | how many sessions there may be, and where each user's are |
-//! | [`revoked::Revoked`] | a table | whose tokens no longer hold |
+//! | [`revoked::Revoked`] | a table | which tokens no longer hold |
 //! | [`seat::Seat`] | one a session, never leaves its worker's thread | what waits to be written, what is owed, when it ends |
 //!
 //! A session asks shards, presence and limits by message; a shard asks fan-outs; nobody asks a session: it is reached by
@@ -34,6 +34,7 @@
 //! |---|---|---|---|
 //! | [`mailbox::Mailbox`] of each central actor | `limits.mailbox` messages | refused, `OVERLOADED`; a shard waits for a fan-out | `hubbub_mailbox_depth{actor}`, `hubbub_overloads_total` |
 //! | [`outbox::Outbox`] of each session | `limits.outbox_bytes` and one message, `limits.outbox_frames` | session closed, 1008 | `hubbub_sessions_closed_total{reason="slow_consumer"}` |
+//! | [`revoked::Revoked`] | [`revoked::REVOCATIONS_MAX`] from outside | one older than any token of the hub gives way, else refused, `OVERLOADED` | |
 //! | [`store::Store`]'s writer and readers | [`store::WRITES_MAX`], [`store::READS_MAX`] jobs | refused, `OVERLOADED` | `hubbub_mailbox_depth{actor}` |
 //! | promised answers of each session | [`seat::OWED_MAX`] | its transport stops reading | |
 //!

@@ -85,7 +85,7 @@ pub(super) async fn end(request: HttpRequest, state: web::Data<State>, id: web::
     // In a task of its own: a caller that hangs up midway would else leave connections that nobody closes.
     let ended = actix_rt::spawn(async move {
         let revocation = state.accounts.end(&id, state.now_ms()).await?.ok_or_else(no_such_session)?;
-        state.hub.revoke(&revocation);
+        state.hub.revoke(&revocation).await;
         Ok::<_, Fault>(())
     });
     ended.await.map_err(|_| Fault::internal())??;
@@ -118,7 +118,5 @@ async fn count(state: &State, request: &HttpRequest) -> Result<(), Fault> {
 async fn identify(state: &State, request: &HttpRequest) -> Result<Identity, Fault> {
     let token = bearer::token(request.headers()).filter(|token| !token.is_empty());
     let token = token.ok_or_else(|| Fault::new(Code::InvalidToken, "Authentication token is missing"))?;
-    let identity = state.tokens.verify(&token, state.now_ms()).await?;
-    state.hub.revoked().check(&identity)?;
-    Ok(identity)
+    state.tokens.verify(&token, state.now_ms()).await
 }

@@ -77,7 +77,7 @@ pub struct Session {
     worker: Worker,
     seat: Rc<Seat>,
     surface: Surface,
-    identity: Identity,
+    identity: Arc<Identity>,
     /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
     rooms: AHashSet<RoomName>,
     messages: Window,
@@ -106,19 +106,25 @@ impl Session {
             expires_at: opening.identity.expires_at,
             now,
         });
-        let user = opening.identity.user.clone();
-        let sign_in = opening.identity.sign_in.clone();
-        let live = LiveSession { id, surface: opening.surface, connected_at: now, place: seat.place(), sign_in };
+        let identity = Arc::new(opening.identity);
+        let user = identity.user.clone();
+        let live = LiveSession {
+            id,
+            surface: opening.surface,
+            connected_at: now,
+            place: seat.place(),
+            identity: identity.clone(),
+        };
         // From here on `Drop` undoes whatever was done.
         let mut session = Self {
             worker: worker.clone(),
             seat,
             surface: opening.surface,
-            identity: opening.identity,
+            identity,
             rooms: AHashSet::new(),
             messages: Window::default(),
             is_present: false,
-            entry: opening.admission.enter(user.clone(), live),
+            entry: opening.admission.enter(live),
             hub,
         };
         // Who revokes looks for live sessions after noting it; so this one looks after it can be found.

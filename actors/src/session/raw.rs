@@ -1,6 +1,7 @@
 //! What a session does with the events of the raw surface.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 use tokio::sync::oneshot;
@@ -172,9 +173,10 @@ impl Handle<Authenticate> for Session {
             if identity.user != session.identity.user {
                 return Err(Fault::new(Code::Forbidden, "The token is another user's"));
             }
-            session.entry.sign_in(identity.sign_in.clone());
+            let identity = Arc::new(identity);
+            session.entry.renew(identity.clone());
             session.hub.revoked().check(&identity).inspect_err(|_| {
-                session.entry.sign_in(session.identity.sign_in.clone());
+                session.entry.renew(session.identity.clone());
             })?;
             session.seat.expire_at(identity.expires_at);
             let status = Status::Authenticated { user: user(&identity), expires_at: identity.expires_at };
