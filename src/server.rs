@@ -133,6 +133,9 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     }));
     let hub = Hub::start(settings(&config), Arc::new(LateTokens(tokens.clone())), store.clone(), revoked);
     hub.catch_up().await.map_err(|fault| ServeError::Config(format!("{}: {fault}", store.path().display())))?;
+    let chats = config.chats.iter().map(|chat| chat.made(Clock::System.now_ms()));
+    let chats = chats.collect::<Result<_, _>>().map_err(|fault| ServeError::Config(format!("[[chats]]: {fault}")))?;
+    hub.open_chats(chats).await.map_err(|fault| ServeError::Config(format!("{}: {fault}", store.path().display())))?;
     let following = hub.clone();
     actix_rt::spawn(async move { following.follow_store().await });
     let state = State::new(hub.clone(), config.clone(), tokens, Accounts::new(store.clone(), &config.auth)?);

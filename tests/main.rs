@@ -17,6 +17,9 @@ mod start;
 // POST /api/…: the push document, and what Hubbub adds to it.
 mod push;
 
+// Chats over HTTP, and who may join them.
+mod chats;
+
 // Tokens that no longer hold.
 mod revocation;
 

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use actix::{Recipient, WeakRecipient};
 use dashmap::DashMap;
 
 use crate::events::Surface;
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
-use crate::ids::{SessionId, UserId};
+use crate::ids::{RoomName, SessionId, UserId};
 use crate::seat::Place;
 use crate::stats::Stats;
 
@@ -30,12 +31,27 @@ pub struct LiveSession {
     pub identity: Arc<Identity>,
 }
 
+/// Tells a session that it may not be allowed any more to be in a room it is in. Answered when it has looked, and left
+/// where it had to.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct AccessChanged {
+    pub(crate) room: RoomName,
+}
+
+#[derive(Debug)]
+struct Row {
+    session: LiveSession,
+    /// Set once the session runs.
+    recipient: Option<WeakRecipient<AccessChanged>>,
+}
+
 /// The table of live sessions.
 #[derive(Debug)]
 pub struct Registry {
     capacity: usize,
     admitted: AtomicUsize,
-    users: DashMap<UserId, Vec<LiveSession>, ahash::RandomState>,
+    users: DashMap<UserId, Vec<Row>, ahash::RandomState>,
     stats: Arc<Stats>,
 }
 
@@ -64,7 +80,15 @@ impl Registry {
 
     /// The live sessions of a user, oldest first.
     pub fn sessions_of(&self, user: &UserId) -> Vec<LiveSession> {
-        self.users.get(user).map(|sessions| sessions.clone()).unwrap_or_default()
+        let rows = self.users.get(user);
+        rows.map(|rows| rows.iter().map(|row| row.session.clone()).collect()).unwrap_or_default()
+    }
+
+    /// The ways to the live sessions of a user.
+    pub(crate) fn recipients_of(&self, user: &UserId) -> Vec<Recipient<AccessChanged>> {
+        let rows = self.users.get(user);
+        let recipients = |row: &Row| row.recipient.as_ref().and_then(WeakRecipient::upgrade);
+        rows.map(|rows| rows.iter().filter_map(recipients).collect()).unwrap_or_default()
     }
 
     /// Where the live sessions of a user are that `picks` picks.
@@ -78,8 +102,8 @@ impl Registry {
     }
 }
 
-fn picked(sessions: &[LiveSession], picks: impl Fn(&Identity) -> bool) -> impl Iterator<Item = Place> {
-    sessions.iter().filter(move |session| picks(&session.identity)).map(|session| session.place)
+fn picked(rows: &[Row], picks: impl Fn(&Identity) -> bool) -> impl Iterator<Item = Place> {
+    rows.iter().map(|row| &row.session).filter(move |session| picks(&session.identity)).map(|session| session.place)
 }
 
 /// One of the places of the table, given back when dropped.
@@ -92,7 +116,7 @@ impl Admission {
         let (user, id) = (session.identity.user.clone(), session.id);
         self.0.stats.sessions.add(1);
         self.0.stats.sessions_opened.add(1);
-        self.0.users.entry(user.clone()).or_default().push(session);
+        self.0.users.entry(user.clone()).or_default().push(Row { session, recipient: None });
         Entry { admission: self, user, id }
     }
 }
@@ -114,10 +138,19 @@ pub struct Entry {
 impl Entry {
     /// Notes that the session goes by another token of the same user now.
     pub fn renew(&self, identity: Arc<Identity>) {
-        if let Some(mut sessions) = self.admission.0.users.get_mut(&self.user)
-            && let Some(session) = sessions.iter_mut().find(|session| session.id == self.id)
+        self.change(|row| row.session.identity = identity);
+    }
+
+    /// Lets the session be reached.
+    pub(crate) fn reached_by(&self, recipient: WeakRecipient<AccessChanged>) {
+        self.change(|row| row.recipient = Some(recipient));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Row)) {
+        if let Some(mut rows) = self.admission.0.users.get_mut(&self.user)
+            && let Some(row) = rows.iter_mut().find(|row| row.session.id == self.id)
         {
-            session.identity = identity;
+            change(row);
         }
     }
 }
@@ -127,7 +160,7 @@ impl Drop for Entry {
         let registry = &self.admission.0;
         registry.stats.sessions.sub(1);
         registry.users.remove_if_mut(&self.user, |_, sessions| {
-            sessions.retain(|session| session.id != self.id);
+            sessions.retain(|row| row.session.id != self.id);
             sessions.is_empty()
         });
     }

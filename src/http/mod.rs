@@ -7,6 +7,7 @@
 
 mod batch;
 mod border;
+mod chats;
 mod cors;
 mod endpoint;
 mod gate;
@@ -59,6 +60,7 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
         .service(api("/api/status").get(status::push))
         .service(api("/api/rooms").get(rooms::list))
         .service(api("/api/rooms/{room:.+}").get(rooms::one))
+        .service(api("/api/chats/{chat:.+}").put(chats::put).get(chats::get).delete(chats::delete))
         .service(api("/api/presence/{user:.+}").get(presence::presence));
 }
 

@@ -7,7 +7,8 @@ mod raw;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::{Actor, ActorContext, AsyncContext, Context, StreamHandler};
+use actix::fut::{ActorFutureExt, WrapFuture, ready};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFuture, StreamHandler};
 use ahash::AHashSet;
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -23,7 +24,7 @@ use crate::ids::{RoomName, SessionId};
 use crate::limits::window::{Verdict, Window};
 use crate::mailbox::Full;
 use crate::presence::{Arrived, Departed};
-use crate::registry::{Admission, Entry, LiveSession};
+use crate::registry::{AccessChanged, Admission, Entry, LiveSession};
 use crate::seat::{Seat, Seating};
 use crate::worker::Worker;
 
@@ -193,6 +194,18 @@ impl Session {
         }
     }
 
+    fn may_subscribe(&self, room: &RoomName) -> Result<(), Fault> {
+        let may_join = |chat: &str| self.hub.chats().may_join(chat, &self.identity.user);
+        self.hub.settings().rules.subscribe(&self.identity, room, may_join)
+    }
+
+    fn tell_left(&self, room: &RoomName) {
+        match self.surface {
+            Surface::Raw => self.tell_left_raw(room),
+            Surface::Root | Surface::Chat => {}
+        }
+    }
+
     /// Joins a room that it is not in. The receiver resolves when it gets what is published there.
     fn join(&mut self, room: RoomName) -> Result<oneshot::Receiver<()>, Fault> {
         let joined = self.hub.rooms().join(room.clone(), self.identity.user.clone(), self.seat.place())?;
@@ -215,6 +228,23 @@ impl Session {
 
 impl Actor for Session {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.entry.reached_by(ctx.address().downgrade().recipient());
+    }
+}
+
+/// The client is told, for it did not ask.
+impl Handler<AccessChanged> for Session {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, AccessChanged { room }: AccessChanged, _: &mut Self::Context) -> Self::Result {
+        if self.may_subscribe(&room).is_ok() || !self.rooms.remove(&room) {
+            return Box::pin(ready(()).into_actor(self));
+        }
+        let left = self.hub.rooms().leave(room.clone(), self.identity.user.clone(), self.seat.place());
+        Box::pin(left.into_actor(self).map(move |_, session, _| session.tell_left(&room)))
+    }
 }
 
 impl StreamHandler<Inbound> for Session {

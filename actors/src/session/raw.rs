@@ -38,10 +38,27 @@ impl Session {
         self.say(&welcome, &None, now);
     }
 
+    pub(super) fn tell_left_raw(&self, room: &RoomName) {
+        self.say(&Status::Unsubscribed { topics: vec![room.to_string()] }, &None, self.now());
+    }
+
+    /// Leaves those of the topics just joined that may not be joined any more: who changed that meanwhile did not find
+    /// the session there.
+    fn leave_again(&mut self, topics: &mut Vec<String>, denied: &mut Vec<Denied>) {
+        topics.retain(|topic| {
+            let Some(room) = self.rooms.get(topic.as_str()).cloned() else { return true };
+            let Err(fault) = self.may_subscribe(&room) else { return true };
+            self.rooms.remove(&room);
+            drop(self.hub.rooms().leave(room, self.identity.user.clone(), self.seat.place()));
+            denied.push(Denied { topic: topic.clone(), code: fault.code });
+            false
+        });
+    }
+
     /// Joins a topic that was asked for; `None` when the session is in it already.
     fn subscribe(&mut self, topic: &str) -> Result<Option<oneshot::Receiver<()>>, Fault> {
         let room = RoomName::parse(topic, "topics")?;
-        self.hub.settings().rules.subscribe(&self.identity, &room)?;
+        self.may_subscribe(&room)?;
         if self.rooms.contains(&room) {
             return Ok(None);
         }
@@ -109,16 +126,21 @@ impl Handle<Subscribe> for Session {
                 Err(fault) => denied.push(Denied { topic, code: fault.code }),
             }
         }
-        // No topic keeps history yet, so nothing that was missed can follow; who asks is told so.
-        let recovered = topics.iter().filter(|topic| request.since.contains_key(*topic));
-        let recovered = recovered.map(|topic| (topic.clone(), false)).collect();
-        let answer = async move {
+        let all_joined = async move {
             for joined in joining {
                 joined.await.map_err(|_| Fault::internal())?;
             }
-            Ok(Status::Subscribed { topics, denied, positions: BTreeMap::new(), recovered })
+            Ok(())
         };
-        Ok(Outcome::Holding(Box::pin(answer.into_actor(self))))
+        let answer = all_joined.into_actor(self).map(move |joined, session, _| {
+            joined?;
+            session.leave_again(&mut topics, &mut denied);
+            // No topic keeps history yet, so nothing that was missed can follow; who asks is told so.
+            let recovered = topics.iter().filter(|topic| request.since.contains_key(*topic));
+            let recovered = recovered.map(|topic| (topic.clone(), false)).collect();
+            Ok(Status::Subscribed { topics, denied, positions: BTreeMap::new(), recovered })
+        });
+        Ok(Outcome::Holding(Box::pin(answer)))
     }
 }
 

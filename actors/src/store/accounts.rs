@@ -374,7 +374,7 @@ mod tests {
             store.set_password("alice".into(), "other".into(), 1).await.unwrap().unwrap();
             assert!(!store.begin_sign_in(alice.clone(), sign_in("s2", 1)).await.unwrap());
             let ended = Revocation::of_sign_in("s1", alice.account.id.clone(), 10, 1);
-            assert_eq!(store.revocations(1).await.unwrap(), [ended.clone()]);
+            assert_eq!(store.revocations(1).await.unwrap(), std::slice::from_ref(&ended));
 
             let current = store.account("alice".into()).await.unwrap().unwrap();
             let disabled = store.set_disabled("alice".into(), true, 2).await.unwrap().unwrap();

@@ -28,6 +28,7 @@
 //! SQLite leaves this module.
 
 mod accounts;
+mod chats;
 mod condition;
 mod reader;
 mod revocations;
@@ -45,6 +46,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Notify, oneshot};
 
 pub use self::accounts::{Account, Credentials, Refreshed, SIGN_INS_MAX, SignIn};
+pub use self::chats::{Access, Chat, PARTICIPANTS_MAX};
 use self::condition::{Condition, Setback};
 use self::reader::Query;
 pub(crate) use self::revocations::is_older;
