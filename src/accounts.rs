@@ -28,6 +28,9 @@ const ROLE_MAX: usize = 100;
 const NAME_MAX: usize = 200;
 const EMAIL_MAX: usize = 320;
 
+/// The largest `auth.leeway_secs` there may ever be: for so much longer than it says a token may be believed.
+const LEEWAY_MAX_SECS: i64 = 3_600;
+
 /// Longest refresh token that is looked at, in bytes.
 const REFRESH_MAX: usize = 256;
 
@@ -39,8 +42,6 @@ pub struct Accounts {
     signing: Option<Signing>,
     access_ttl_secs: i64,
     refresh_ttl_secs: i64,
-    /// How much longer than it says an access token may be believed.
-    leeway_secs: i64,
 }
 
 #[derive(Debug)]
@@ -105,7 +106,6 @@ impl Accounts {
             signing: signing.map(|(algorithm, secret)| Signing { secret, algorithm }),
             access_ttl_secs: auth.access_ttl_secs.into(),
             refresh_ttl_secs: auth.refresh_ttl_secs.into(),
-            leeway_secs: auth.leeway_secs.into(),
         })
     }
 
@@ -249,7 +249,7 @@ impl Accounts {
     }
 
     fn tokens_until(&self, now_ms: i64) -> i64 {
-        now_ms.saturating_add((self.access_ttl_secs + self.leeway_secs + 1) * 1_000)
+        now_ms.saturating_add((self.access_ttl_secs + LEEWAY_MAX_SECS + 1) * 1_000)
     }
 }
 

@@ -289,6 +289,8 @@ section! {
         outbox_bytes: usize = 1_048_576,
         /// Frames held for one session that does not read, 1 to 1048576. Default 16384.
         outbox_frames: usize = 16_384,
+        /// Rooms there may be, at least 1; a new one more is refused. Default 1000000.
+        rooms: usize = 1_000_000,
         /// Rooms one session may be in, 0 for any number. Default 1000.
         rooms_per_session: usize = 1_000,
         /// Topics in one `Subscribe` or `Unsubscribe`, 0 for any number. Default 100.

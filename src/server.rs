@@ -46,8 +46,11 @@ use crate::{error, http, ws};
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4_096;
 
-/// Connections a worker bears; sessions are bounded by `server.max_connections`, this bounds plain HTTP.
-const CONNECTIONS_PER_WORKER: usize = 65_536;
+/// The least number of plain HTTP connections a worker bears; sessions are bounded by `server.max_connections`.
+const HTTP_CONNECTIONS_MIN: usize = 256;
+
+/// Descriptors that are kept back for files, listeners and the like.
+const DESCRIPTORS_KEPT: u64 = 256;
 
 /// How long an idle HTTP connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -121,7 +124,8 @@ pub fn run(config: Config, started: impl FnOnce(Serving)) -> Result<(), ServeErr
 
 async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
     warn_of_what_is_missing(&config);
-    raise_descriptor_limit(config.server.max_connections);
+    let workers = config.server.worker_count();
+    let http_connections = share_descriptors(config.server.max_connections, workers);
     let store = Store::open(&config.server.data_dir, Role::Hub, Clock::System).map_err(ServeError::Store)?;
     let listener = listen(&config.server.host, config.server.port)?;
     let address = listener.local_addr()?;
@@ -141,10 +145,9 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     let state = State::new(hub.clone(), config.clone(), tokens, Accounts::new(store.clone(), &config.auth)?);
     let state = Data::new(state.map_err(|error| ServeError::Config(error.to_string()))?);
 
-    let workers = config.server.worker_count();
     let server = Server::build()
         .workers(workers)
-        .max_concurrent_connections(CONNECTIONS_PER_WORKER)
+        .max_concurrent_connections(http_connections)
         .backlog(u32::try_from(BACKLOG).unwrap_or(1024))
         .shutdown_timeout(HTTP_TIME.as_secs())
         .disable_signals()
@@ -325,6 +328,7 @@ fn settings(config: &Config) -> Settings {
         max_connections: config.server.max_connections,
         mailbox: config.limits.mailbox,
         outbox: Bound { bytes: config.limits.outbox_bytes, frames: config.limits.outbox_frames },
+        rooms: config.limits.rooms,
         rooms_per_session: unless_zero(config.limits.rooms_per_session),
         topics_per_request: unless_zero(config.limits.topics_per_request),
         raw_messages_per_minute: config.limits.raw.messages_per_minute,
@@ -359,14 +363,17 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Asks the system for as many descriptors as connections may need, and says so when it gives fewer.
-fn raise_descriptor_limit(connections: usize) {
-    let wanted = connections as u64 + 256;
-    match rlimit::increase_nofile_limit(wanted.max(1_024)) {
-        Ok(granted) if granted < wanted => {
-            log::warn!("the system allows {granted} open files; {connections} connections need {wanted}");
-        }
-        Ok(_) => {}
-        Err(error) => log::warn!("the limit of open files could not be raised: {error}"),
+/// Asks the system for all the descriptors it gives, says so when they are too few for `connections` sessions, and
+/// returns how many plain HTTP connections each worker may bear beside them: idle ones must not keep sessions out.
+fn share_descriptors(connections: usize, workers: usize) -> usize {
+    let granted = rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
+        log::warn!("the limit of open files could not be raised: {error}");
+        1_024
+    });
+    let needed = connections as u64 + DESCRIPTORS_KEPT;
+    if granted < needed {
+        log::warn!("the system allows {granted} open files; {connections} connections need {needed}");
     }
+    let left = usize::try_from(granted.saturating_sub(needed)).unwrap_or(usize::MAX);
+    (left / workers.max(1)).max(HTTP_CONNECTIONS_MIN)
 }

@@ -99,7 +99,7 @@ fn help_and_version_are_answers() {
     let dir = dir("");
     let help = run(dir.path(), &["--help"]);
     assert_eq!(help.status, Some(0), "{help:?}");
-    for command in ["serve", "check", "token", "key", "events"] {
+    for command in ["serve", "check", "token", "user", "key", "events"] {
         assert!(help.stdout.contains(command), "{command} is not in {}", help.stdout);
     }
     let version = run(dir.path(), &["--version"]);

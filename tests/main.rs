@@ -32,6 +32,12 @@ mod community_http;
 // The raw document over plain HTTP, and what every answer has.
 mod raw_http;
 
+// Users with a password: signing in, staying in, and out.
+mod accounts;
+
+// What survives a crash, and the hub without its store.
+mod store;
+
 // The documents' own clients, unmodified.
 mod clients;
 

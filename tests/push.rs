@@ -349,3 +349,17 @@ async fn no_answer_and_no_log_line_shows_a_secret() {
         assert!(!seen.contains(secret), "{seen}");
     }
 }
+
+#[tokio::test]
+async fn what_was_pushed_before_a_disconnect_comes_before_the_close() {
+    let hub = Hub::start();
+    let mut alice = Client::of(&hub, "alice").await;
+    let pushes = (0..50).map(|number| json!({"push": {"userId": "alice", "event": "last words", "data": number}}));
+    let commands: Vec<Value> = pushes.chain([json!({"disconnect": {"userId": "alice"}})]).collect();
+    let answer = post(&hub, "/api/batch", json!({ "commands": commands }));
+    assert_eq!(answer.json()["results"][50]["recipients"], 1, "{}", answer.body);
+    let (messages, code) = alice.until_closed().await;
+    let heard: Vec<&Value> = messages.iter().map(|message| &message["data"]).collect();
+    assert_eq!(heard, (0..50).map(Value::from).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+    assert_eq!(code, Some(4403));
+}

@@ -20,7 +20,7 @@ fn the_event_tables_are_those_of_the_catalogue() {
 #[test]
 fn the_commands_it_names_are_there() {
     let dir = tempfile::tempdir().unwrap();
-    for command in ["serve", "check", "token", "key", "events"] {
+    for command in ["serve", "check", "token", "user", "key", "events"] {
         assert!(readme().contains(command), "{command}");
         let status = hubbub(dir.path()).args([command, "--help"]).output().unwrap().status;
         assert_eq!(status.code(), Some(0), "{command}");

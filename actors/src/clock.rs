@@ -1,8 +1,8 @@
 //! Where the time comes from: the system, or a test's hand.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A source of the time in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +26,15 @@ impl Clock {
             Self::System => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
+            Self::Manual(now) => now.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Milliseconds since some moment before, by a clock that nobody sets: how long something takes is measured by it.
+    pub fn elapsed_ms(&self) -> i64 {
+        static START: OnceLock<Instant> = OnceLock::new();
+        match self {
+            Self::System => i64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(i64::MAX),
             Self::Manual(now) => now.load(Ordering::Relaxed),
         }
     }

@@ -48,6 +48,8 @@ pub struct Settings {
     pub mailbox: usize,
     /// What one session that does not read may have waiting.
     pub outbox: Bound,
+    /// Rooms there may be, those left out that the hub keeps for itself.
+    pub rooms: usize,
     /// Rooms a session may be in.
     pub rooms_per_session: usize,
     /// Topics a request may name.
@@ -60,6 +62,13 @@ pub struct Settings {
     pub rules: Rules,
     /// Where the time comes from.
     pub clock: Clock,
+}
+
+impl Settings {
+    /// Rooms that one shard takes: its share, and its share of the hub's own, of which there are as many as sessions.
+    pub(crate) fn rooms_max(&self) -> usize {
+        self.rooms.saturating_add(self.max_connections) / self.workers.max(1)
+    }
 }
 
 /// Verifies the tokens that sessions show while they are connected.
@@ -183,13 +192,14 @@ impl Hub {
         published.await.map_err(|_| Fault::internal())
     }
 
-    /// Ends every session of the user with 4403, after what was delivered to it, and says how many there were.
-    pub fn disconnect(&self, user: &UserId) -> usize {
-        let sessions = self.registry.sessions_of(user);
-        for session in &sessions {
-            self.rooms.close(session.place, Close::Kicked);
-        }
-        sessions.len()
+    /// Ends every session of the user with 4403, after what was sent to the user, and says how many there were.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`] when a queue is full: nothing was done.
+    pub async fn disconnect(&self, user: &UserId) -> Result<usize, Fault> {
+        let closed = self.rooms.close_members(RoomName::of_user(user), Close::Kicked);
+        let closed = closed.inspect_err(|fault| self.count(fault))?;
+        Ok(closed.await.map_err(|_| Fault::internal())?.recipients)
     }
 
     /// Ends the sessions that `picks` picks, of one user or of all, after what was delivered to them, and says how many

@@ -1,7 +1,5 @@
 //! Who a caller is and what a token lets them do. Knows no token format: `auth` in the root crate turns one into this.
 
-use serde::Serialize;
-
 use crate::ids::UserId;
 use crate::pattern::Pattern;
 
@@ -75,20 +73,4 @@ impl Identity {
     pub fn has_permission(&self, permission: &str) -> bool {
         self.permissions.iter().any(|held| held == permission)
     }
-
-    /// What raw clients are told of themselves: `{id, name, roles}`.
-    pub fn profile(&self) -> Profile<'_> {
-        Profile { id: &self.user, name: self.display_name(), roles: &self.roles }
-    }
-}
-
-/// The `user` object of the raw surface.
-#[derive(Debug, Serialize)]
-pub struct Profile<'a> {
-    /// The user's id, a string.
-    pub id: &'a UserId,
-    /// The name to show.
-    pub name: &'a str,
-    /// The roles held.
-    pub roles: &'a [String],
 }

@@ -84,7 +84,9 @@ fn unprintable(text: &str, max: usize) -> Option<String> {
     if text.len() > max && text.chars().count() > max {
         return Some(format!("is longer than {max} characters"));
     }
-    text.chars().any(char::is_control).then(|| "has a character that is not printable".into())
+    text.chars()
+        .any(|char| char.is_control() || matches!(char, '\u{2028}' | '\u{2029}'))
+        .then(|| "has a character that is not printable".into())
 }
 
 /// Checks a text that came in as `field`: 1 to `max` characters, none of them a control character.
@@ -285,7 +287,7 @@ mod tests {
     fn a_room_name_has_1_to_200_printable_characters() {
         assert!(RoomName::parse("chat.général 🦀", "topic").is_ok());
         assert!(RoomName::parse(&"é".repeat(200), "topic").is_ok());
-        for bad in ["", "a\u{0}b", "line\nbreak", &"é".repeat(201)] {
+        for bad in ["", "a\u{0}b", "line\nbreak", "line\u{2028}break", &"é".repeat(201)] {
             let fault = RoomName::parse(bad, "topics[0]").unwrap_err();
             assert_eq!(fault.code, Code::InvalidRequest);
             assert_eq!(fault.field.as_deref(), Some("topics[0]"));

@@ -46,10 +46,8 @@ pub struct Outbox {
     ready: VecDeque<Frame>,
     /// Bytes of the first ready frame that are written already.
     written: usize,
-    /// Deliveries that wait for an answer to go first.
-    held: VecDeque<Frame>,
-    /// How many answers deliveries wait for.
-    holds: u32,
+    /// Deliveries that wait for an answer to go first, with the number of that answer.
+    held: VecDeque<(u64, Frame)>,
     /// Bytes in `ready` and `held`, what is written already included.
     bytes: usize,
     closed: bool,
@@ -58,20 +56,11 @@ pub struct Outbox {
 impl Outbox {
     /// An empty outbox.
     pub fn new(bound: Bound) -> Self {
-        Self { bound, ready: VecDeque::new(), written: 0, held: VecDeque::new(), holds: 0, bytes: 0, closed: false }
+        Self { bound, ready: VecDeque::new(), written: 0, held: VecDeque::new(), bytes: 0, closed: false }
     }
 
-    /// Offers a delivery. It waits behind the answers that [`Outbox::hold`] promised.
-    pub fn deliver(&mut self, frame: Frame) -> Offer {
-        if self.holds == 0 { self.answer(frame) } else { self.offer(frame, true) }
-    }
-
-    /// Offers an answer, which no hold keeps back.
-    pub fn answer(&mut self, frame: Frame) -> Offer {
-        self.offer(frame, false)
-    }
-
-    fn offer(&mut self, frame: Frame, hold: bool) -> Offer {
+    /// Offers a frame; with `behind`, it waits until the answer of that number is released.
+    pub fn offer(&mut self, frame: Frame, behind: Option<u64>) -> Offer {
         if self.closed {
             return Offer::Closed;
         }
@@ -80,33 +69,28 @@ impl Outbox {
             return Offer::Overflowed { dropped: self.give_up() + 1 };
         }
         self.bytes += frame.len();
-        if hold {
-            self.held.push_back(frame)
-        } else {
-            self.ready.push_back(frame)
+        match behind {
+            Some(answer) => self.held.push_back((answer, frame)),
+            None => self.ready.push_back(frame),
         }
         Offer::Taken
     }
 
-    /// Keeps deliveries back until [`Outbox::release`]: a joined room's messages come after the answer to the join.
-    pub fn hold(&mut self) {
-        self.holds += 1;
-    }
-
-    /// Lets deliveries go on, unless another hold stands.
-    pub fn release(&mut self) {
-        self.holds = self.holds.saturating_sub(1);
-        if self.holds == 0 {
-            self.ready.append(&mut self.held);
-            self.held.shrink_to(0);
+    /// Lets go what waited for the answer of this number: a joined room's messages come after the answer to the join.
+    pub fn release(&mut self, answer: u64) {
+        for (behind, frame) in std::mem::take(&mut self.held) {
+            if behind == answer {
+                self.ready.push_back(frame);
+            } else {
+                self.held.push_back((behind, frame));
+            }
         }
     }
 
     /// Takes no more frames; what is ready is still written. Held deliveries follow it: nobody will release them now.
     pub fn close(&mut self) {
         self.closed = true;
-        self.holds = 0;
-        self.ready.append(&mut self.held);
+        self.ready.extend(std::mem::take(&mut self.held).into_iter().map(|(_, frame)| frame));
     }
 
     /// Adds the last frame of all, whatever the bound: the transport's goodbye.
@@ -180,6 +164,10 @@ mod tests {
         outbox.slices().map(|slice| String::from_utf8_lossy(slice).into_owned()).collect::<Vec<_>>().join("|")
     }
 
+    fn deliver(outbox: &mut Outbox, text: &str) -> Offer {
+        outbox.offer(frame(text), None)
+    }
+
     fn outbox(bytes: usize, frames: usize) -> Outbox {
         Outbox::new(Bound { bytes, frames })
     }
@@ -188,7 +176,7 @@ mod tests {
     fn frames_leave_in_order_and_in_parts() {
         let mut outbox = outbox(100, 100);
         for text in ["abc", "de", "f"] {
-            assert_eq!(outbox.deliver(frame(text)), Offer::Taken);
+            assert_eq!(deliver(&mut outbox, text), Offer::Taken);
         }
         outbox.advance(4);
         assert_eq!(waiting(&outbox), "e|f");
@@ -201,45 +189,45 @@ mod tests {
     #[test]
     fn an_overflow_keeps_only_the_frame_that_is_half_written() {
         let mut outbox = outbox(10, 100);
-        outbox.deliver(frame("12345"));
-        outbox.deliver(frame("6789"));
+        deliver(&mut outbox, "12345");
+        deliver(&mut outbox, "6789");
         outbox.advance(2);
-        assert_eq!(outbox.deliver(frame("abc")), Offer::Overflowed { dropped: 2 });
+        assert_eq!(deliver(&mut outbox, "abc"), Offer::Overflowed { dropped: 2 });
         assert_eq!(waiting(&outbox), "345");
-        assert_eq!(outbox.deliver(frame("x")), Offer::Closed);
+        assert_eq!(deliver(&mut outbox, "x"), Offer::Closed);
     }
 
     #[test]
     fn the_number_of_frames_is_bounded_too_and_one_large_frame_always_fits() {
         let mut outbox = outbox(10, 2);
-        assert_eq!(outbox.deliver(frame("a frame of more than ten bytes")), Offer::Taken);
-        assert_eq!(outbox.deliver(frame("x")), Offer::Overflowed { dropped: 2 });
+        assert_eq!(deliver(&mut outbox, "a frame of more than ten bytes"), Offer::Taken);
+        assert_eq!(deliver(&mut outbox, "x"), Offer::Overflowed { dropped: 2 });
 
         let mut outbox = self::outbox(1000, 2);
-        outbox.deliver(frame("1"));
-        outbox.deliver(frame("2"));
-        assert_eq!(outbox.deliver(frame("3")), Offer::Overflowed { dropped: 3 });
+        deliver(&mut outbox, "1");
+        deliver(&mut outbox, "2");
+        assert_eq!(deliver(&mut outbox, "3"), Offer::Overflowed { dropped: 3 });
     }
 
     #[test]
-    fn deliveries_wait_for_the_answer_that_a_hold_promised() {
+    fn what_waits_for_an_answer_waits_for_that_one_alone() {
         let mut outbox = outbox(100, 100);
-        outbox.deliver(frame("before"));
-        outbox.hold();
-        outbox.deliver(frame("live"));
-        outbox.answer(frame("status"));
-        assert_eq!(waiting(&outbox), "before|status");
-        outbox.release();
-        assert_eq!(waiting(&outbox), "before|status|live");
+        outbox.offer(frame("new room"), Some(7));
+        outbox.offer(frame("newer room"), Some(8));
+        deliver(&mut outbox, "old room");
+        deliver(&mut outbox, "answer 7");
+        outbox.release(7);
+        assert_eq!(waiting(&outbox), "old room|answer 7|new room");
+        outbox.release(8);
+        assert_eq!(waiting(&outbox), "old room|answer 7|new room|newer room");
     }
 
     #[test]
     fn a_closed_outbox_lets_go_what_it_held() {
         let mut outbox = outbox(100, 100);
-        outbox.hold();
-        outbox.deliver(frame("live"));
+        outbox.offer(frame("live"), Some(1));
         outbox.close();
         assert_eq!(waiting(&outbox), "live");
-        assert_eq!(outbox.answer(frame("late")), Offer::Closed);
+        assert_eq!(deliver(&mut outbox, "late"), Offer::Closed);
     }
 }

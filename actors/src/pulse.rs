@@ -12,6 +12,9 @@ use crate::seat::Seats;
 const BEAT_MAX: Duration = Duration::from_millis(500);
 const BEAT_MIN: Duration = Duration::from_millis(20);
 
+/// Time between two beats from which on the worker is taken to have stood still, ms.
+const STALL_MS: i64 = 2_000;
+
 /// The timer of all sessions of a worker: expiry, silence and pings in one sweep, because a timer a session is dear when
 /// it is idle.
 #[derive(Debug)]
@@ -33,9 +36,15 @@ impl Actor for Pulse {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(self.beat, |pulse, _| {
-            let now = pulse.clock.now_ms();
-            pulse.seats.for_each(|seat| seat.beat(now));
+        let mut last = self.clock.elapsed_ms();
+        ctx.run_interval(self.beat, move |pulse, _| {
+            let (now, elapsed) = (pulse.clock.now_ms(), pulse.clock.elapsed_ms());
+            // A worker that stood still itself has signs of life waiting unread: it judges nobody before it read them.
+            let stood_still = elapsed - last > STALL_MS;
+            last = elapsed;
+            if !stood_still {
+                pulse.seats.for_each(|seat| seat.beat(now, elapsed));
+            }
         });
     }
 }

@@ -16,7 +16,7 @@ use slab::Slab;
 use crate::close::Close;
 use crate::delivery::{Correlation, Wire};
 use crate::fault::{Code, Fault};
-use crate::ids::SessionId;
+use crate::ids::{RoomName, SessionId};
 use crate::outbox::{Bound, Frame, Offer, Outbox};
 use crate::stats::Stats;
 
@@ -61,14 +61,19 @@ pub struct Heartbeat {
 /// Answers a session may owe before its transport stops reading: bounds what one client can have under way.
 pub const OWED_MAX: usize = 128;
 
+/// Bytes of requests whose answers a session may owe, likewise.
+pub const OWED_BYTES_MAX: usize = 262_144;
+
 /// An answer that was promised; answers leave in the order the requests came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owed(u64);
 
 #[derive(Debug)]
-enum Promise {
-    Pending,
-    Kept { frame: Option<Frame>, releases: bool },
+struct Promise {
+    /// Bytes of the request.
+    weight: usize,
+    /// The answer, once it is there.
+    kept: Option<Frame>,
 }
 
 #[derive(Debug)]
@@ -77,6 +82,10 @@ struct Desk {
     promises: VecDeque<Promise>,
     /// The number of the first promise.
     first: u64,
+    /// Bytes of the requests in `promises`.
+    weight: usize,
+    /// Rooms whose messages wait for an answer, and its number.
+    joining: Vec<(RoomName, u64)>,
     /// A close that waits for the promises.
     closing: Option<Close>,
     /// Why the session ends; set once.
@@ -130,10 +139,13 @@ impl Seat {
         self.link.borrow_mut().take();
     }
 
-    /// Offers a delivery.
-    pub fn deliver(&self, frame: Frame) {
-        let offer = self.desk.borrow_mut().outbox.deliver(frame);
-        self.after(offer);
+    /// Offers a delivery of `room`.
+    pub fn deliver(&self, room: &RoomName, frame: Frame) {
+        let mut desk = self.desk.borrow_mut();
+        let behind = desk.joining.iter().find(|(joining, _)| joining == room).map(|&(_, answer)| answer);
+        let offer = desk.outbox.offer(frame, behind);
+        drop(desk);
+        self.after(offer, 1);
     }
 
     /// Sends an answer or a notice of the hub, after those promised before.
@@ -141,11 +153,11 @@ impl Seat {
         let frame = Rc::new(frame);
         let mut desk = self.desk.borrow_mut();
         if desk.promises.is_empty() {
-            let offer = desk.outbox.answer(frame);
+            let offer = desk.outbox.offer(frame, None);
             drop(desk);
-            self.after(offer);
+            self.after(offer, 1);
         } else {
-            desk.promises.push_back(Promise::Kept { frame: Some(frame), releases: false });
+            desk.promises.push_back(Promise { weight: 0, kept: Some(frame) });
         }
     }
 
@@ -167,50 +179,50 @@ impl Seat {
 
     /// Sends a control frame of the transport, past the answers that are promised.
     pub fn interject(&self, frame: Bytes) {
-        let offer = self.desk.borrow_mut().outbox.answer(Rc::new(frame));
-        match offer {
-            Offer::Taken => self.wake(),
-            Offer::Overflowed { .. } | Offer::Closed => self.after(offer),
-        }
+        let offer = self.desk.borrow_mut().outbox.offer(Rc::new(frame), None);
+        self.after(offer, 0);
     }
 
-    /// Promises an answer; requests that come later are answered after it.
-    pub fn owe(&self) -> Owed {
+    /// Promises the answer to a request of `weight` bytes; requests that come later are answered after it.
+    pub fn owe(&self, weight: usize) -> Owed {
         let mut desk = self.desk.borrow_mut();
-        desk.promises.push_back(Promise::Pending);
+        desk.promises.push_back(Promise { weight, kept: None });
+        desk.weight += weight;
         Owed(desk.first + desk.promises.len() as u64 - 1)
     }
 
-    /// As [`Seat::owe`], and no delivery passes until the answer went.
-    pub fn owe_and_hold(&self) -> Owed {
-        self.desk.borrow_mut().outbox.hold();
-        self.owe()
+    /// Holds the messages of `rooms` back until the answer `owed` went: it tells of the join.
+    pub fn hold(&self, rooms: impl IntoIterator<Item = RoomName>, owed: Owed) {
+        self.desk.borrow_mut().joining.extend(rooms.into_iter().map(|room| (room, owed.0)));
     }
 
-    /// Keeps a promise; `releases` where it was made by [`Seat::owe_and_hold`].
-    pub fn settle(&self, owed: Owed, frame: Bytes, releases: bool) {
+    /// Keeps a promise.
+    pub fn settle(&self, owed: Owed, frame: Bytes) {
         let was_busy = self.is_busy();
         let mut desk = self.desk.borrow_mut();
         let index = owed.0.checked_sub(desk.first).and_then(|index| usize::try_from(index).ok());
         if let Some(promise) = index.and_then(|index| desk.promises.get_mut(index)) {
-            *promise = Promise::Kept { frame: Some(Rc::new(frame)), releases };
+            promise.kept = Some(Rc::new(frame));
         }
+        let mut sent = 0;
         let mut offer = Offer::Taken;
-        while let Some(Promise::Kept { .. }) = desk.promises.front() {
-            let Some(Promise::Kept { frame, releases }) = desk.promises.pop_front() else { break };
+        while desk.promises.front().is_some_and(|promise| promise.kept.is_some()) {
+            let Some(promise) = desk.promises.pop_front() else { break };
+            let number = desk.first;
             desk.first += 1;
-            if let Some(frame) = frame
-                && !matches!(offer, Offer::Overflowed { .. })
-            {
-                offer = desk.outbox.answer(frame);
+            desk.weight -= promise.weight;
+            if let (Some(frame), Offer::Taken) = (promise.kept, offer) {
+                offer = desk.outbox.offer(frame, None);
+                sent += 1;
             }
-            if releases {
-                desk.outbox.release();
+            if !desk.joining.is_empty() {
+                desk.joining.retain(|&(_, answer)| answer != number);
+                desk.outbox.release(number);
             }
         }
         let due = if desk.promises.is_empty() { desk.closing.take() } else { None };
         drop(desk);
-        self.after(offer);
+        self.after(offer, sent);
         if let Some(close) = due {
             self.close(close);
         }
@@ -226,13 +238,17 @@ impl Seat {
 
     /// Whether the session owes so many answers that it should be asked nothing more for now.
     pub fn is_busy(&self) -> bool {
-        self.desk.borrow().promises.len() >= OWED_MAX
+        let desk = self.desk.borrow();
+        desk.promises.len() >= OWED_MAX || desk.weight >= OWED_BYTES_MAX
     }
 
-    fn after(&self, offer: Offer) {
+    /// Draws the consequence of an offer of `frames` frames.
+    fn after(&self, offer: Offer, frames: u64) {
         match offer {
             Offer::Taken => {
-                self.stats.sent.add(1);
+                if frames > 0 {
+                    self.stats.sent.add(frames);
+                }
                 self.wake();
             }
             Offer::Overflowed { dropped } => {
@@ -274,9 +290,9 @@ impl Seat {
         take(&mut self.desk.borrow_mut().outbox)
     }
 
-    /// Notes a sign of life at `now`, ms since the epoch.
-    pub fn heard(&self, now: i64) {
-        self.heard_at.set(now);
+    /// Notes a sign of life at `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`].
+    pub fn heard(&self, elapsed: i64) {
+        self.heard_at.set(elapsed);
     }
 
     /// Sets when the session's token ends it, ms since the epoch.
@@ -295,19 +311,19 @@ impl Seat {
         }
     }
 
-    /// One beat of the worker's pulse at `now`: expiry, silence, ping.
-    pub(crate) fn beat(&self, now: i64) {
+    /// One beat of the worker's pulse: expiry by `now`, ms since the epoch; silence and ping by `elapsed`.
+    pub(crate) fn beat(&self, now: i64, elapsed: i64) {
         if self.closed().is_some() {
             return;
         }
         if now >= self.expires_at.get() {
             self.refuse(&Fault::new(Code::TokenExpired, "The token has expired"), &None, now);
             self.close(Close::TokenExpired);
-        } else if now - self.heard_at.get() >= self.heartbeat.timeout_ms {
+        } else if elapsed - self.heard_at.get() >= self.heartbeat.timeout_ms {
             self.stats.heartbeat_timeouts.add(1);
             self.close(Close::NoHeartbeat);
-        } else if now - self.pinged_at.get() >= self.heartbeat.interval_ms {
-            self.pinged_at.set(now);
+        } else if elapsed - self.pinged_at.get() >= self.heartbeat.interval_ms {
+            self.pinged_at.set(elapsed);
             self.with_link(Link::ping);
         }
     }
@@ -326,8 +342,8 @@ pub struct Seating {
     pub heartbeat: Heartbeat,
     /// When its token ends it, ms since the epoch.
     pub expires_at: Option<i64>,
-    /// The time, ms since the epoch.
-    pub now: i64,
+    /// The time, ms by [`crate::clock::Clock::elapsed_ms`].
+    pub elapsed: i64,
 }
 
 /// The seats of one worker.
@@ -362,12 +378,14 @@ impl Seats {
                 outbox: Outbox::new(seating.bound),
                 promises: VecDeque::new(),
                 first: 0,
+                weight: 0,
+                joining: Vec::new(),
                 closing: None,
                 closed: None,
             }),
             link: RefCell::new(None),
-            heard_at: Cell::new(seating.now),
-            pinged_at: Cell::new(seating.now),
+            heard_at: Cell::new(seating.elapsed),
+            pinged_at: Cell::new(seating.elapsed),
             expires_at: Cell::new(seating.expires_at.unwrap_or(i64::MAX)),
         });
         entry.insert(seat.clone());
@@ -436,7 +454,7 @@ mod tests {
             bound: Bound { bytes: 100, frames: 100 },
             heartbeat: Heartbeat { interval_ms: 30, timeout_ms: 60 },
             expires_at: Some(1_000),
-            now: 0,
+            elapsed: 0,
         })
     }
 
@@ -454,35 +472,54 @@ mod tests {
     fn answers_leave_in_the_order_of_the_requests() {
         let seats = seats();
         let seat = seat(&seats);
-        let (first, second) = (seat.owe(), seat.owe());
+        let (first, second) = (seat.owe(1), seat.owe(1));
         seat.answer(Bytes::from("3"));
-        seat.settle(second, Bytes::from("2"), false);
+        seat.settle(second, Bytes::from("2"));
         assert_eq!(written(&seat), "");
-        seat.settle(first, Bytes::from("1"), false);
+        seat.settle(first, Bytes::from("1"));
         assert_eq!(written(&seat), "1|2|3");
     }
 
     #[test]
-    fn deliveries_wait_for_the_answer_to_a_join_even_behind_an_earlier_one() {
+    fn messages_of_a_room_wait_for_the_answer_to_its_join_and_those_of_others_do_not() {
         let seats = seats();
         let seat = seat(&seats);
-        let earlier = seat.owe();
-        let join = seat.owe_and_hold();
-        seat.deliver(Rc::new(Bytes::from("live")));
-        seat.settle(join, Bytes::from("joined"), true);
-        assert_eq!(written(&seat), "");
-        seat.settle(earlier, Bytes::from("earlier"), false);
-        assert_eq!(written(&seat), "earlier|joined|live");
+        let (old, new) = (RoomName::parse("old", "room").unwrap(), RoomName::parse("new", "room").unwrap());
+        let leave = seat.owe(1);
+        let join = seat.owe(1);
+        seat.hold([new.clone()], join);
+        seat.deliver(&new, Rc::new(Bytes::from("new")));
+        seat.deliver(&old, Rc::new(Bytes::from("old")));
+        seat.settle(join, Bytes::from("joined"));
+        assert_eq!(written(&seat), "old");
+        seat.settle(leave, Bytes::from("left"));
+        assert_eq!(written(&seat), "old|left|joined|new");
+        seat.deliver(&new, Rc::new(Bytes::from("newer")));
+        assert_eq!(written(&seat), "old|left|joined|new|newer");
+    }
+
+    #[test]
+    fn a_session_that_owes_too_much_is_asked_nothing_more() {
+        let seats = seats();
+        let seat = seat(&seats);
+        let large = seat.owe(OWED_BYTES_MAX);
+        assert!(seat.is_busy());
+        seat.settle(large, Bytes::from("x"));
+        assert!(!seat.is_busy());
+        for _ in 0..OWED_MAX {
+            seat.owe(1);
+        }
+        assert!(seat.is_busy());
     }
 
     #[test]
     fn a_close_that_waits_for_the_answers_comes_after_them() {
         let seats = seats();
         let seat = seat(&seats);
-        let owed = seat.owe();
+        let owed = seat.owe(1);
         seat.close_when_settled(Close::GoingAway);
         assert_eq!(seat.closed(), None);
-        seat.settle(owed, Bytes::from("ack"), false);
+        seat.settle(owed, Bytes::from("ack"));
         assert_eq!(seat.closed(), Some(Close::GoingAway));
         assert_eq!(written(&seat), "ack");
     }
@@ -491,18 +528,18 @@ mod tests {
     fn silence_and_expiry_end_a_session_and_the_first_reason_stands() {
         let seats = seats();
         let silent = seat(&seats);
-        silent.beat(59);
+        silent.beat(59, 59);
         assert_eq!(silent.closed(), None);
-        silent.beat(60);
+        silent.beat(60, 60);
         assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
         silent.close(Close::Kicked);
         assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
 
         let expired = seat(&seats);
         expired.heard(999);
-        expired.beat(999);
+        expired.beat(999, 999);
         assert_eq!(expired.closed(), None);
-        expired.beat(1_000);
+        expired.beat(1_000, 1_000);
         assert_eq!(expired.closed(), Some(Close::TokenExpired));
         assert_eq!(written(&expired), "TOKEN_EXPIRED");
     }

@@ -2,6 +2,7 @@
 
 use hubbub_actors::fault::Fault;
 use hubbub_actors::ids::printable;
+use sha2::{Digest as _, Sha256};
 use unicode_normalization::UnicodeNormalization as _;
 
 /// Longest user name, in characters.
@@ -34,6 +35,11 @@ impl Username {
     /// The name as it is compared.
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// The SHA-256 of [`Username::key`], of one length for every name.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(&self.key).into()
     }
 }
 

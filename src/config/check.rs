@@ -248,6 +248,7 @@ impl Problems {
         self.range("limits.outbox_bytes", limits.outbox_bytes, 1, 1 << 30);
         self.range("limits.outbox_frames", limits.outbox_frames, 1, 1 << 20);
         self.range("limits.mailbox", limits.mailbox, 1, 1 << 20);
+        self.range("limits.rooms", limits.rooms, 1, 1 << 30);
     }
 
     fn cluster(&mut self, config: &Config) {

@@ -1,16 +1,10 @@
 //! JSON from outside: what is wrong with it, said so that the sender finds it. Knows no endpoint.
 
+use hubbub_actors::events::json::{DEPTH_MAX, blame, is_shallow};
 use hubbub_actors::fault::{Code, Fault};
 use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
-
-/// How deeply a pushed `data` may be nested. Parsers of clients have bounds of their own; a message beyond them would
-/// be accepted here and lost there.
-pub(super) const DEEPEST: usize = 128;
-
-/// Longest explanation given to the sender, in characters: a parser's message repeats the offending value.
-const LONGEST_MESSAGE: usize = 300;
 
 /// Parses a request's body, a JSON object.
 ///
@@ -25,10 +19,11 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> 
         serde_json::from_slice::<&RawValue>(body).map_err(|error| not_json(&error))?;
         return Err(Fault::new(Code::InvalidRequest, "The body is not a JSON object"));
     }
-    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        blame(&path, &error.into_inner())
-    })?;
+    let parsed =
+        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| match error.inner().classify() {
+            Category::Data => blame(&error, "body"),
+            Category::Syntax | Category::Eof | Category::Io => not_json(error.inner()),
+        })?;
     deserializer.end().map_err(|error| not_json(&error))?;
     Ok(parsed)
 }
@@ -37,65 +32,15 @@ fn not_json(error: &serde_json::Error) -> Fault {
     Fault::new(Code::InvalidRequest, format!("The body is not JSON: {error}"))
 }
 
-/// Finds the field to blame for `error`, which serde met at `path`.
-fn blame(path: &str, error: &serde_json::Error) -> Fault {
-    if error.classify() != Category::Data {
-        return not_json(error);
-    }
-    // For the document itself the path is a single dot.
-    let within = if path == "." { "" } else { path };
-    let message = error.to_string();
-    if let Some((name, _)) = message.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
-        let field = match within {
-            "" => name.to_owned(),
-            parent => format!("{parent}.{name}"),
-        };
-        let message = format!("`{field}` is missing");
-        return Fault::field(field, message);
-    }
-    let message: String = message.chars().take(LONGEST_MESSAGE).collect();
-    match within {
-        "" => Fault::new(Code::InvalidRequest, message),
-        field => Fault::field(field, format!("`{field}`: {message}")),
-    }
-}
-
-/// Checks that a value, which is known to be JSON, is nested no deeper than [`DEEPEST`].
+/// Checks that a value, which is known to be JSON, is nested no deeper than [`DEPTH_MAX`].
 ///
 /// # Errors
 /// `INVALID_REQUEST` naming `field`.
 pub(super) fn shallow(value: &RawValue, field: &str) -> Result<(), Fault> {
-    if depth(value.get()) <= DEEPEST {
+    if is_shallow(value.get().as_bytes()) {
         return Ok(());
     }
-    Err(Fault::field(field, format!("`{field}` is nested more than {DEEPEST} levels deep")))
-}
-
-/// The deepest nesting of arrays and objects in a JSON text.
-fn depth(json: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let (mut in_string, mut escaped) = (false, false);
-    for byte in json.bytes() {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
-        match byte {
-            b'"' => in_string = true,
-            b'[' | b'{' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
+    Err(Fault::field(field, format!("`{field}` is nested more than {DEPTH_MAX} levels deep")))
 }
 
 #[cfg(test)]
@@ -165,7 +110,7 @@ mod tests {
     fn a_mistyped_field_is_named_with_its_path() {
         assert_eq!(
             fault("{\"name\":5}"),
-            (Some("name".into()), "`name`: invalid type: integer `5`, expected a string at line 1 column 9".into())
+            (Some("name".into()), "`name`: invalid type: integer `5`, expected a string".into())
         );
         let (field, _) = fault("{\"inner\":{\"id\":-1}}");
         assert_eq!(field.as_deref(), Some("inner.id"));
@@ -187,11 +132,5 @@ mod tests {
         let fault = shallow(&nested(129), "data").unwrap_err();
         assert_eq!(fault.field.as_deref(), Some("data"));
         assert_eq!(fault.message, "`data` is nested more than 128 levels deep");
-    }
-
-    #[test]
-    fn brackets_in_strings_nest_nothing() {
-        assert_eq!(depth(r#"["[[[", "\"[[", {"[{": "\\"}]"#), 2);
-        assert_eq!(depth("null"), 0);
     }
 }

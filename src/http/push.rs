@@ -33,7 +33,7 @@ impl Order {
     pub(super) async fn carry_out(self, state: &State) -> Result<Value, Fault> {
         let recipients = match self {
             Self::Publish(target, event, data) => state.hub.publish(target, event, data).await?.recipients,
-            Self::Disconnect(user) => state.hub.disconnect(&user),
+            Self::Disconnect(user) => state.hub.disconnect(&user).await?,
         };
         Ok(json!({
             "success": true,

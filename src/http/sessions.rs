@@ -43,7 +43,7 @@ pub(super) async fn sign_in(request: HttpRequest, state: web::Data<State>, body:
     if asked.password.len() > most {
         return Err(Fault::field("password", format!("`password` is longer than {most} bytes")).into());
     }
-    state.hub.admit(LimitKey::LoginName(username.key().into()), per_minute).await?;
+    state.hub.admit(LimitKey::LoginName(username.digest()), per_minute).await?;
     let signed_in = state.accounts.sign_in(&username, asked.password, state.now_ms()).await?;
     Ok(HttpResponse::Ok().json(json!({
         "access_token": signed_in.access_token,

@@ -60,6 +60,7 @@ impl Bench {
                 per_minute: None,
             })
             .into();
+        config.auth.jwt_secret = Some(Secret::new("a secret that only these tests know"));
         change(&mut config);
         let clock = Clock::manual(NOW);
         let settings = Settings {
@@ -67,6 +68,7 @@ impl Bench {
             max_connections: config.server.max_connections,
             mailbox: 64,
             outbox: Bound { bytes: 1024, frames: 16 },
+            rooms: 100,
             rooms_per_session: 10,
             topics_per_request: 10,
             raw_messages_per_minute: 0,
@@ -434,6 +436,37 @@ async fn a_page_of_a_listed_origin_may_ask_and_a_foreign_one_may_not() {
     let answer = bench.answer(post("/api/push", PUSH).insert_header(("origin", "https://app.example"))).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.example"));
+}
+
+#[actix_web::test]
+async fn a_refresh_token_ends_and_the_session_with_it() {
+    let bench = Bench::start(|config| config.auth.refresh_ttl_secs = 100);
+    let user = post("/api/users", r#"{"username":"alice","password":"password"}"#);
+    assert_eq!(bench.answer(user).await.status, 201);
+    let open = |path: &str, body: &str| TestRequest::post().uri(path).set_payload(body.to_owned());
+    let signed_in = bench.answer(open("/sessions", r#"{"username":"alice","password":"password"}"#)).await;
+    assert_eq!(signed_in.status, 200, "{}", signed_in.text);
+    let refresh = json!({"refresh_token": signed_in.json()["refresh_token"]}).to_string();
+    bench.clock.advance(99_999);
+    assert_eq!(bench.answer(open("/sessions/refresh", &refresh)).await.status, 200);
+    bench.clock.advance(1);
+    let expired = bench.answer(open("/sessions/refresh", &refresh)).await;
+    let error = json!({"error": {"code": "TOKEN_EXPIRED", "message": "The refresh token has expired", "details": {}}});
+    assert_eq!((expired.status, expired.json()), (401, error));
+}
+
+#[actix_web::test]
+async fn nobody_signs_in_where_the_hub_signs_no_tokens_nor_from_a_foreign_page() {
+    let bench = Bench::start(|config| config.auth.algorithm = crate::config::Algorithm::Rs256);
+    for path in ["/sessions", "/sessions/refresh"] {
+        let answer = bench.answer(TestRequest::post().uri(path).set_payload("{}")).await;
+        let message = "Sign-in is off: auth.algorithm is not one that the hub signs tokens with";
+        let error = json!({"error": {"code": "NOT_FOUND", "message": message, "details": {}}});
+        assert_eq!((answer.status, answer.json()), (404, error), "{path}");
+    }
+    let bench = Bench::start(|_| {});
+    let foreign = TestRequest::post().uri("/sessions").insert_header(("origin", "https://evil.example"));
+    assert_eq!(bench.answer(foreign.set_payload("{}")).await.json()["error"]["code"], "FORBIDDEN");
 }
 
 #[actix_web::test]

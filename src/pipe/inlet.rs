@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use hubbub_actors::clock::Clock;
 use hubbub_actors::close::Close;
+use hubbub_actors::limits::window::{Verdict, Window};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Sleep, sleep};
 use tokio_util::io::poll_read_buf;
@@ -18,6 +19,10 @@ use super::assembler::{Assembler, Incoming};
 
 /// Bytes read at once. The buffer is there only while something is being read: an idle connection has none.
 const READ_SIZE: usize = 4_096;
+
+/// Pings of a client that are answered in a minute. A pong may answer the latest of several pings (RFC 6455 section
+/// 5.5.3); who sends ten times as many is closed.
+const PINGS_PER_MINUTE: u32 = 600;
 
 /// How long the rest of an outbox may take to be written when a connection ends.
 const FLUSH_TIME: Duration = Duration::from_secs(5);
@@ -58,6 +63,7 @@ pub struct Inlet {
     clock: Clock,
     assembler: Assembler,
     buffer: BytesMut,
+    pings: Window,
     /// The client takes its leave, with this code; nothing more is read.
     leaving: Option<u16>,
     stage: Stage,
@@ -66,7 +72,16 @@ pub struct Inlet {
 impl Inlet {
     /// The reading side of `pipe`. `early` is what came right behind the handshake.
     pub fn new(socket: OwnedReadHalf, pipe: Rc<Pipe>, clock: Clock, assembler: Assembler, early: BytesMut) -> Self {
-        Self { socket, pipe, clock, assembler, buffer: early, leaving: None, stage: Stage::Open }
+        Self {
+            socket,
+            pipe,
+            clock,
+            assembler,
+            buffer: early,
+            pings: Window::default(),
+            leaving: None,
+            stage: Stage::Open,
+        }
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
@@ -89,12 +104,16 @@ impl Inlet {
             let frames = self.assembler.frames();
             let next = self.assembler.next(&mut self.buffer);
             if self.assembler.frames() > frames {
-                seat.heard(self.clock.now_ms());
+                seat.heard(self.clock.elapsed_ms());
             }
             match next {
                 Ok(Some(Incoming::Text(text))) => return Poll::Ready(Message::Text(text)),
                 Ok(Some(Incoming::Binary(bytes))) => return Poll::Ready(Message::Binary(bytes)),
-                Ok(Some(Incoming::Ping(payload))) => self.pipe.pong(&payload),
+                Ok(Some(Incoming::Ping(payload))) => match self.pings.count(self.clock.now_ms(), PINGS_PER_MINUTE) {
+                    Verdict::Within => self.pipe.pong(&payload),
+                    Verdict::Over(_) => {}
+                    Verdict::Flood => self.pipe.seat.close(Close::Limit),
+                },
                 Ok(Some(Incoming::Pong)) => {}
                 Ok(Some(Incoming::Close(code))) => self.leaving = Some(code.unwrap_or(1000)),
                 Ok(None) => {
@@ -143,7 +162,7 @@ impl Inlet {
     /// Drives the end; ready when the socket can go. What the peer still sends is read and thrown away: closing a
     /// socket with unread bytes resets it, and takes what the peer has not read yet with it.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.pipe.flush();
+        self.pipe.write();
         let peer_gone = loop {
             self.buffer.clear();
             match self.poll_read(cx) {
@@ -169,6 +188,16 @@ impl Inlet {
     }
 }
 
+/// A session that panicked takes its inlet with it, in the middle of things: the client is told what it can be told.
+impl Drop for Inlet {
+    fn drop(&mut self) {
+        if matches!(self.stage, Stage::Open) {
+            self.pipe.end(1011, "internal error");
+            self.pipe.shut();
+        }
+    }
+}
+
 impl futures_core::Stream for Inlet {
     type Item = Message;
 
@@ -188,5 +217,57 @@ impl futures_core::Stream for Inlet {
                 Poll::Ready(None)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use futures_core::Stream;
+    use hubbub_actors::ids::SessionId;
+    use hubbub_actors::outbox::Bound;
+    use hubbub_actors::seat::{Heartbeat, Seating, Seats};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::pipe::Flusher;
+    use crate::wire::raw::RAW;
+
+    /// The inlet of a new connection, and its client.
+    async fn connection() -> (Inlet, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (reading, writing) = listener.accept().await.unwrap().0.into_split();
+        let seat = Seats::new(0, Default::default()).seat(Seating {
+            session: SessionId::random(),
+            wire: &RAW,
+            bound: Bound { bytes: 1_000, frames: 100 },
+            heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000 },
+            expires_at: None,
+            elapsed: 0,
+        });
+        let pipe = Pipe::new(writing, seat, Rc::new(Flusher::default()));
+        let early = BytesMut::new();
+        (Inlet::new(reading, pipe, Clock::System, Assembler::of_text(1_000), early), client)
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_waits_for_its_peer_to_close_sleeps_meanwhile() {
+        let (inlet, _client) = connection().await;
+        inlet.pipe.end(1002, "on purpose");
+        let mut inlet = std::pin::pin!(inlet);
+        let mut polls = 0;
+        let end = poll_fn(|cx| {
+            polls += 1;
+            inlet.as_mut().poll_next(cx)
+        });
+        assert!(matches!(end.await, Some(Message::Closing)));
+        let end = poll_fn(|cx| {
+            polls += 1;
+            inlet.as_mut().poll_next(cx)
+        });
+        assert!(end.await.is_none());
+        assert!(polls < 20, "polled {polls} times");
     }
 }

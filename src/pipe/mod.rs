@@ -108,7 +108,7 @@ impl Pipe {
             *farewell = Farewell::Due(code, reason);
             drop(farewell);
             self.seat.with_outbox(|outbox| outbox.close());
-            self.flush();
+            self.write();
         }
     }
 
@@ -127,9 +127,19 @@ impl Pipe {
         self.seat.interject(frame::encode(Opcode::Pong, &[payload]));
     }
 
-    /// Writes what the outbox holds, as far as the kernel takes it.
+    /// The flusher's turn: writes, and wakes the inlet where that has to go on.
     fn flush(&self) {
         self.queued.set(false);
+        let was_blocked = self.blocked.get();
+        self.write();
+        if (self.blocked.get() && !was_blocked) || self.is_ending() {
+            self.wake_inlet();
+        }
+    }
+
+    /// Writes what the outbox holds, as far as the kernel takes it. Wakes nobody: the inlet calls it too, and one that
+    /// woke itself would never rest.
+    fn write(&self) {
         self.say_farewell();
         while !self.broken.get() && !self.blocked.get() {
             let result = self.seat.with_outbox(|outbox| {
@@ -152,9 +162,6 @@ impl Pipe {
                 Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => self.blocked.set(true),
                 Some(Err(_)) => self.broken.set(true),
             }
-        }
-        if self.blocked.get() || self.is_ending() {
-            self.wake_inlet();
         }
     }
 
@@ -182,7 +189,7 @@ impl Pipe {
                 Poll::Pending => return,
                 Poll::Ready(Ok(())) => {
                     self.blocked.set(false);
-                    self.flush();
+                    self.write();
                 }
                 Poll::Ready(Err(_)) => self.broken.set(true),
             }

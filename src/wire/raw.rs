@@ -40,10 +40,6 @@ pub fn decode(message: Bytes) -> Inbound {
 }
 
 fn read(message: &Bytes) -> Result<Request, (Fault, Correlation)> {
-    if !json::is_shallow(message) {
-        let words = format!("The message nests more than {DEPTH_MAX} levels deep");
-        return Err((Fault::field("data", words), None));
-    }
     if !message.trim_ascii_start().starts_with(b"{") {
         return Err((malformed(message), None));
     }
@@ -53,7 +49,8 @@ fn read(message: &Bytes) -> Result<Request, (Fault, Correlation)> {
         Some(id)
             if id.len() <= ID_MAX && id.starts_with(['"', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) =>
         {
-            Some(message.slice_ref(id.as_bytes()))
+            // A copy: a slice would keep the whole message for as long as the answer is owed.
+            Some(Bytes::copy_from_slice(id.as_bytes()))
         }
         Some(_) => {
             let words = format!("`id`: expected a string or a number of at most {ID_MAX} bytes");
@@ -66,6 +63,10 @@ fn read(message: &Bytes) -> Result<Request, (Fault, Correlation)> {
         serde_json::from_str(event.get()).map_err(|_| refuse(Fault::field("type", "`type`: expected a string")))?;
     if event.is_empty() {
         return Err(refuse(Fault::field("type", "`type` is missing")));
+    }
+    if envelope.data.is_some_and(|data| !json::is_shallow(data.get().as_bytes())) {
+        let words = format!("`data` is nested more than {DEPTH_MAX} levels deep");
+        return Err(refuse(Fault::field("data", words)));
     }
     let data = envelope.data.map_or(Bytes::from_static(b"{}"), |data| message.slice_ref(data.get().as_bytes()));
     Ok(Request { event, data, correlation })
@@ -196,7 +197,9 @@ mod tests {
         ] {
             assert_eq!(blamed(message), (field.into(), id.map(Into::into)), "{message}");
         }
-        assert_eq!(blamed(&format!("{{\"type\":\"Ping\",\"data\":{}", "[".repeat(200))).0, "data");
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        let (field, id) = blamed(&format!("{{\"type\":\"Ping\",\"data\":{deep},\"id\":7}}"));
+        assert_eq!((field.as_str(), id.as_deref()), ("data", Some("7")));
         assert_eq!(blamed(&format!("{{\"type\":\"Ping\",\"id\":\"{}\"}}", "x".repeat(300))).0, "id");
     }
 

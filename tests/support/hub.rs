@@ -102,6 +102,11 @@ impl Hub {
         Http::new(format!("http://{}", self.address))
     }
 
+    /// As [`Hub::http`], for answers that may take their time.
+    pub(crate) fn patient_http(&self) -> Http {
+        Http::patient(format!("http://{}", self.address), Duration::from_secs(120))
+    }
+
     pub(crate) fn get(&self, path: &str) -> Response {
         self.http().get(path)
     }

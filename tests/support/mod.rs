@@ -3,6 +3,7 @@
 //! It knows the hub's contract with the world and nothing of its code.
 #![allow(dead_code, reason = "a vocabulary for tests: each part is there whether or not a test needs it today")]
 
+pub(crate) mod account;
 pub(crate) mod client;
 pub(crate) mod http;
 pub(crate) mod hub;

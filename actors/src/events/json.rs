@@ -1,7 +1,6 @@
 //! JSON that passes through unread, and bad JSON turned into a fault that names the field.
 
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
@@ -10,6 +9,12 @@ use crate::fault::Fault;
 /// How deep arrays and objects may nest in what a caller sends. Members parse with recursive parsers; this keeps a
 /// stranger from overflowing their stacks.
 pub const DEPTH_MAX: usize = 128;
+
+/// Longest explanation given to a caller, in characters: a parser's sentence repeats the offending value.
+const EXPLANATION_MAX: usize = 300;
+
+/// Longest number that is given back as it came, in characters.
+pub const NUMBER_MAX: usize = 64;
 
 /// Any JSON value, kept as the text it came as, so that it leaves as it came.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -42,8 +47,8 @@ impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Box::<RawValue>::deserialize(deserializer)?;
         match value.get().as_bytes() {
-            [b'-' | b'0'..=b'9', ..] => Ok(Self(value)),
-            _ => Err(serde::de::Error::custom("expected a number")),
+            [b'-' | b'0'..=b'9', ..] if value.get().len() <= NUMBER_MAX => Ok(Self(value)),
+            _ => Err(serde::de::Error::custom("expected a number of at most 64 characters")),
         }
     }
 }
@@ -70,7 +75,7 @@ pub fn parse<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, Fault> {
     // The path costs; it is looked for only when there is something to blame.
     serde_json::from_slice(data).or_else(|_| {
         let mut reader = serde_json::Deserializer::from_slice(data);
-        serde_path_to_error::deserialize(&mut reader).map_err(|error| blame(&error))
+        serde_path_to_error::deserialize(&mut reader).map_err(|error| blame(&error, "data"))
     })
 }
 
@@ -104,34 +109,27 @@ pub fn is_shallow(text: &[u8]) -> bool {
     true
 }
 
-/// Says in the caller's words what is wrong and where.
-fn blame(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
+/// Says in the caller's words what is wrong with a value and where. `root` is what the whole of it is called.
+pub fn blame(error: &serde_path_to_error::Error<serde_json::Error>, root: &str) -> Fault {
     let full = error.inner().to_string();
-    let sentence = full.split(" at line ").next().unwrap_or(&full).to_owned();
-    let path = error.path().to_string();
+    let sentence = full.split(" at line ").next().unwrap_or(&full);
     let missing = sentence.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
-    let field = match (path.as_str(), missing) {
-        (".", Some(name)) => name.to_owned(),
-        (path, Some(name)) => format!("{path}.{name}"),
-        (".", None) => String::new(),
-        (path, None) => path.to_owned(),
+    // For the whole value the path is a single dot.
+    let path = Some(error.path().to_string()).filter(|path| path != ".");
+    let field = match (path, missing) {
+        (Some(path), Some(name)) => format!("{path}.{name}"),
+        (None, Some(name)) => name.to_owned(),
+        (Some(path), None) => path,
+        (None, None) => root.to_owned(),
     };
-    if field.is_empty() {
-        return Fault::field("data", format!("`data`: {sentence}"));
-    }
     let message = match missing {
         Some(_) => format!("`{field}` is missing"),
-        None => format!("`{field}`: {sentence}"),
+        None => {
+            let sentence: String = sentence.chars().take(EXPLANATION_MAX).collect();
+            format!("`{field}`: {sentence}")
+        }
     };
     Fault::field(field, message)
-}
-
-/// Reads a whole value of a type that borrows nothing.
-///
-/// # Errors
-/// As [`parse`].
-pub fn parse_owned<T: DeserializeOwned>(data: &[u8]) -> Result<T, Fault> {
-    parse(data)
 }
 
 #[cfg(test)]
@@ -147,7 +145,7 @@ mod tests {
     }
 
     fn blamed(text: &str) -> (Option<String>, String) {
-        let fault = parse_owned::<Sample>(text.as_bytes()).unwrap_err();
+        let fault = parse::<Sample>(text.as_bytes()).unwrap_err();
         (fault.field.clone(), fault.message.into_owned())
     }
 

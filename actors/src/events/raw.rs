@@ -64,7 +64,7 @@ pub struct DirectMessage {
     pub payload: Json,
 }
 
-/// Shows a fresh token of the same user, before the old one expires.
+/// Shows a fresh token of the same user, before the old one expires. Topics that it does not open are left.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Authenticate {
     /// The token.

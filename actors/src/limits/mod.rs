@@ -21,6 +21,9 @@ use crate::mailbox::{Receive, receives_posts};
 /// has, new keys are refused until one does: who is counted already is not set free.
 pub const WINDOWS_MAX: usize = 200_000;
 
+/// Least time between two sweeps for want of a place, ms.
+const SWEEP_MS: u64 = 1_000;
+
 /// What a limit shared between connections is counted by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LimitKey {
@@ -32,8 +35,8 @@ pub enum LimitKey {
     Address(IpAddr),
     /// Attempts to sign in from an address.
     Login(IpAddr),
-    /// Attempts to sign in under a user name, as names are compared.
-    LoginName(Arc<str>),
+    /// Attempts to sign in under a user name: a digest of the name as it is compared, for strangers choose its length.
+    LoginName([u8; 32]),
 }
 
 /// Counts one event of `key`; the answer is the seconds to wait where it is refused.
@@ -51,19 +54,26 @@ pub struct Admit {
 #[derive(Debug)]
 pub struct RateLimit {
     windows: AHashMap<LimitKey, Window>,
+    /// When ended windows were last looked for, ms since the epoch.
+    swept_at: i64,
     clock: Clock,
 }
 
 impl RateLimit {
     /// An actor that has counted nothing yet.
     pub fn new(clock: Clock) -> Self {
-        Self { windows: AHashMap::new(), clock }
+        Self { windows: AHashMap::new(), swept_at: 0, clock }
     }
 
     fn admit(&mut self, key: LimitKey, per_minute: u32) -> Result<(), u32> {
         let now = self.clock.now_ms();
-        if self.windows.len() >= WINDOWS_MAX && !self.windows.contains_key(&key) {
-            self.sweep();
+        // There are as many API keys as are configured; strangers cannot take their places.
+        let is_known = matches!(key, LimitKey::ApiKey(_)) || self.windows.contains_key(&key);
+        if !is_known && self.windows.len() >= WINDOWS_MAX {
+            // A sweep looks at every window, so it is not for every stranger.
+            if now.abs_diff(self.swept_at) >= SWEEP_MS {
+                self.sweep();
+            }
             if self.windows.len() >= WINDOWS_MAX {
                 return Err(u32::try_from(WINDOW_MS / 1000).unwrap_or(60));
             }
@@ -77,6 +87,7 @@ impl RateLimit {
 
     fn sweep(&mut self) {
         let now = self.clock.now_ms();
+        self.swept_at = now;
         self.windows.retain(|_, window| !window.has_ended(now));
         let kept = self.windows.len();
         self.windows.shrink_to(kept * 2);

@@ -47,9 +47,11 @@ pub enum Edge {
 #[derive(Debug, Default)]
 pub struct Roll {
     online: AHashMap<UserId, u32>,
-    /// Last sight of users who are offline, and the order in which they went.
-    gone: AHashMap<UserId, i64>,
-    order: VecDeque<(UserId, i64)>,
+    /// Users who are offline: when each was last seen, and the number of that going.
+    gone: AHashMap<UserId, (i64, u64)>,
+    /// Goings in their order; one counts only while `gone` has its number.
+    order: VecDeque<(UserId, u64)>,
+    goings: u64,
 }
 
 impl Roll {
@@ -69,21 +71,26 @@ impl Roll {
             return None;
         }
         self.online.remove(&user);
-        self.gone.insert(user.clone(), now);
-        self.order.push_back((user, now));
-        while self.order.len() > REMEMBERED_MAX {
-            if let Some((user, at)) = self.order.pop_front()
-                && self.gone.get(&user) == Some(&at)
-            {
+        self.goings += 1;
+        self.gone.insert(user.clone(), (now, self.goings));
+        self.order.push_back((user, self.goings));
+        while self.gone.len() > REMEMBERED_MAX {
+            let Some((user, number)) = self.order.pop_front() else { break };
+            if self.gone.get(&user).is_some_and(|&(_, last)| last == number) {
                 self.gone.remove(&user);
             }
+        }
+        // One who comes and goes leaves places in the order that mean nothing any more.
+        if self.order.len() > 2 * REMEMBERED_MAX {
+            let gone = &self.gone;
+            self.order.retain(|(user, number)| gone.get(user).is_some_and(|&(_, last)| last == *number));
         }
         Some(Edge::Offline)
     }
 
     /// When the user was last seen: `now` while online.
     pub fn last_seen(&self, user: &UserId, now: i64) -> Option<i64> {
-        if self.online.contains_key(user) { Some(now) } else { self.gone.get(user).copied() }
+        if self.online.contains_key(user) { Some(now) } else { self.gone.get(user).map(|&(at, _)| at) }
     }
 
     /// Users online.
@@ -172,5 +179,16 @@ mod tests {
         }
         assert_eq!(roll.last_seen(&user("0"), 9), None);
         assert_eq!(roll.last_seen(&user("1"), 9), Some(1));
+    }
+
+    #[test]
+    fn one_who_comes_and_goes_pushes_nobody_out() {
+        let mut roll = Roll::default();
+        for who in std::iter::once("quiet").chain(std::iter::repeat_n("busy", 3 * REMEMBERED_MAX)) {
+            roll.arrive(user(who));
+            roll.depart(user(who), 1);
+        }
+        assert_eq!(roll.last_seen(&user("quiet"), 9), Some(1));
+        assert!(roll.order.len() <= 2 * REMEMBERED_MAX);
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::close::Close;
 use crate::delivery::{Delivery, WIRES};
+use crate::fault::Fault;
 use crate::ids::RoomName;
 use crate::mailbox::{Receive, receives_posts};
 use crate::outbox::Frame;
@@ -21,7 +22,7 @@ use crate::seat::{Seat, SeatKey, Seats};
 pub(crate) struct Enrol {
     pub(crate) room: RoomName,
     pub(crate) seat: SeatKey,
-    pub(crate) done: Option<oneshot::Sender<()>>,
+    pub(crate) done: oneshot::Sender<Result<(), Fault>>,
 }
 
 /// A seat of this worker is no member any more.
@@ -48,6 +49,13 @@ pub(crate) struct Barrier(pub(crate) oneshot::Sender<()>);
 #[derive(Debug)]
 pub(crate) struct CloseSeat {
     pub(crate) seat: SeatKey,
+    pub(crate) close: Close,
+}
+
+/// Ends the sessions of this worker's members of a room.
+#[derive(Debug)]
+pub(crate) struct CloseRoom {
+    pub(crate) room: RoomName,
     pub(crate) close: Close,
 }
 
@@ -88,9 +96,7 @@ impl Receive<Enrol> for Fanout {
         if let Some(seat) = self.seats.get(enrol.seat) {
             self.rooms.entry(enrol.room).or_default().insert(enrol.seat, seat);
         }
-        if let Some(done) = enrol.done {
-            let _ = done.send(());
-        }
+        let _ = enrol.done.send(Ok(()));
     }
 }
 
@@ -100,6 +106,7 @@ impl Receive<Withdraw> for Fanout {
             members.swap_remove(&withdraw.seat);
             if members.is_empty() {
                 self.rooms.remove(&withdraw.room);
+                super::shrink(&mut self.rooms);
             }
         }
         if let Some(done) = withdraw.done {
@@ -119,7 +126,7 @@ impl Receive<Deliver> for Fanout {
             let wire = seat.wire();
             if let Some(slot) = frames.get_mut(wire.slot()) {
                 let frame = slot.get_or_insert_with(|| Rc::new(deliver.delivery.frame(wire)));
-                seat.deliver(frame.clone());
+                seat.deliver(&deliver.room, frame.clone());
             }
         }
     }
@@ -134,6 +141,14 @@ impl Receive<Barrier> for Fanout {
 impl Receive<CloseSeat> for Fanout {
     fn receive(&mut self, message: CloseSeat, _: &mut Self::Context) {
         if let Some(seat) = self.seats.get(message.seat) {
+            seat.close(message.close);
+        }
+    }
+}
+
+impl Receive<CloseRoom> for Fanout {
+    fn receive(&mut self, message: CloseRoom, _: &mut Self::Context) {
+        for seat in self.rooms.get(&message.room).into_iter().flat_map(|members| members.values()) {
             seat.close(message.close);
         }
     }

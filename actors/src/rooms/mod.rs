@@ -9,11 +9,11 @@ pub mod shard;
 
 use std::sync::{Arc, OnceLock};
 
-use ahash::RandomState;
+use ahash::{AHashMap, RandomState};
 use tokio::sync::oneshot;
 
 use self::fanout::{Barrier, CloseAll, CloseSeat, Fanout};
-use self::shard::{Flush, Join, Leave, List, Members, Publish, RoomShard};
+use self::shard::{CloseMembers, Flush, Join, Leave, List, Members, Publish, RoomShard};
 use crate::close::Close;
 use crate::delivery::Event;
 use crate::fault::Fault;
@@ -27,6 +27,9 @@ pub struct Published {
     /// Sessions it was handed to.
     pub recipients: usize,
 }
+
+/// Resolves when a join took effect, or with why it did not.
+pub(crate) type Joined = oneshot::Receiver<Result<(), Fault>>;
 
 /// A room in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +90,14 @@ impl Lanes {
     }
 }
 
+/// Gives memory back once most of a table of rooms is gone: a client can make many rooms for a moment.
+fn shrink<V>(rooms: &mut AHashMap<RoomName, V>) {
+    if rooms.capacity() > 1_024 && rooms.len() < rooms.capacity() / 4 {
+        let kept = rooms.len();
+        rooms.shrink_to(kept * 2);
+    }
+}
+
 /// The way to every room.
 #[derive(Debug, Clone)]
 pub struct Rooms {
@@ -110,11 +121,12 @@ impl Rooms {
         self.lanes.0.get(index).and_then(|lane| lane.shard.get()).ok_or_else(Fault::internal)
     }
 
-    /// Makes the session at `place` a member. The receiver resolves when it gets all that is published from then on.
+    /// Makes the session at `place` a member. The receiver resolves when it gets all that is published from then on, or
+    /// with why it does not.
     ///
     /// # Errors
     /// [`crate::fault::Code::Overloaded`]: nothing was done.
-    pub(crate) fn join(&self, room: RoomName, user: UserId, place: Place) -> Result<oneshot::Receiver<()>, Fault> {
+    pub(crate) fn join(&self, room: RoomName, user: UserId, place: Place) -> Result<Joined, Fault> {
         let (done, joined) = oneshot::channel();
         self.shard(&room)?.post(Join { room, user, place, done }).map_err(|Full(_)| Fault::overloaded())?;
         Ok(joined)
@@ -129,8 +141,8 @@ impl Rooms {
         left
     }
 
-    /// Publishes to a room, but not to `except`, which must be a member. It takes its place in the room's order before
-    /// this returns; the receiver resolves when it is on its way.
+    /// Publishes to a room, but not to `except`, which must be a member. It takes its place among what this caller sends
+    /// before this returns; the receiver resolves when it has its place in the room's order.
     ///
     /// # Errors
     /// [`crate::fault::Code::Overloaded`]: nothing was accepted.
@@ -175,11 +187,21 @@ impl Rooms {
         answer.await.unwrap_or_default().into_iter().map(|member| member.user).collect()
     }
 
-    /// Ends the session at `place`, after what was delivered to it.
-    pub(crate) fn close(&self, place: Place, close: Close) {
+    /// Ends the session at `place`, past what waits for it elsewhere.
+    pub fn close(&self, place: Place, close: Close) {
         if let Some(fanout) = self.lanes.fanout(place.worker) {
             fanout.post_departure(CloseSeat { seat: place.seat, close });
         }
+    }
+
+    /// Ends every member session of a room, after what was published there before, and says how many there were.
+    ///
+    /// # Errors
+    /// [`crate::fault::Code::Overloaded`]: nothing was done.
+    pub(crate) fn close_members(&self, room: RoomName, close: Close) -> Result<oneshot::Receiver<Published>, Fault> {
+        let (done, closed) = oneshot::channel();
+        self.shard(&room)?.post(CloseMembers { room, close, done }).map_err(|Full(_)| Fault::overloaded())?;
+        Ok(closed)
     }
 
     /// Ends every session, after what was delivered to it.

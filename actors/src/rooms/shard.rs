@@ -11,9 +11,11 @@ use actix::{Actor, AsyncContext, Context};
 use ahash::AHashMap;
 use tokio::sync::oneshot;
 
-use super::fanout::{Barrier, Deliver, Enrol, Fanout, Withdraw};
+use super::fanout::{Barrier, CloseRoom, Deliver, Enrol, Fanout, Withdraw};
 use super::{Lanes, Published, RoomMember, RoomSummary};
+use crate::close::Close;
 use crate::delivery::{Delivery, Event};
+use crate::fault::Fault;
 use crate::ids::{RoomName, UserId};
 use crate::mailbox::{Full, Posted, Receive, receives_posts};
 use crate::seat::Place;
@@ -26,7 +28,7 @@ pub(crate) struct Join {
     pub(crate) user: UserId,
     pub(crate) place: Place,
     /// Answered when the member gets all that is published from now on.
-    pub(crate) done: oneshot::Sender<()>,
+    pub(crate) done: oneshot::Sender<Result<(), Fault>>,
 }
 
 /// A member session leaves.
@@ -46,6 +48,14 @@ pub(crate) struct Publish {
     pub(crate) event: Event,
     /// A member session that does not get it: the sender's.
     pub(crate) except: Option<Place>,
+    pub(crate) done: oneshot::Sender<Published>,
+}
+
+/// Ends the sessions of a room's members, after what was published before.
+#[derive(Debug)]
+pub(crate) struct CloseMembers {
+    pub(crate) room: RoomName,
+    pub(crate) close: Close,
     pub(crate) done: oneshot::Sender<Published>,
 }
 
@@ -77,6 +87,23 @@ struct Room {
 }
 
 impl Room {
+    /// Takes one session of `user` on `worker` out.
+    fn forget(&mut self, user: &UserId, worker: usize) {
+        let Some(sessions) = self.users.get_mut(user) else { return };
+        *sessions -= 1;
+        if *sessions == 0 {
+            self.users.remove(user);
+        }
+        if let Some(count) = self.workers.get_mut(worker) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// The workers that have members.
+    fn inhabited(&self) -> Vec<usize> {
+        (0..self.workers.len()).filter(|&worker| self.workers[worker] > 0).collect()
+    }
+
     fn sessions(&self) -> usize {
         self.workers.iter().map(|&count| count as usize).sum()
     }
@@ -87,13 +114,15 @@ impl Room {
 pub struct RoomShard {
     lanes: Arc<Lanes>,
     rooms: AHashMap<RoomName, Room>,
+    /// Rooms it takes; those that the hub keeps for itself are bounded by the sessions there may be.
+    rooms_max: usize,
     stats: Arc<Stats>,
 }
 
 impl RoomShard {
-    /// A shard without rooms.
-    pub(crate) fn new(lanes: Arc<Lanes>, stats: Arc<Stats>) -> Self {
-        Self { lanes, rooms: AHashMap::new(), stats }
+    /// A shard without rooms, that takes at most `rooms_max`.
+    pub(crate) fn new(lanes: Arc<Lanes>, rooms_max: usize, stats: Arc<Stats>) -> Self {
+        Self { lanes, rooms: AHashMap::new(), rooms_max, stats }
     }
 
     /// Hands a message to a worker's fan-out; waits, and lets nothing overtake, when that is full.
@@ -124,6 +153,10 @@ receives_posts!(RoomShard);
 impl Receive<Join> for RoomShard {
     fn receive(&mut self, join: Join, ctx: &mut Self::Context) {
         let workers = self.lanes.len();
+        if self.rooms.len() >= self.rooms_max && !join.room.is_internal() && !self.rooms.contains_key(&join.room) {
+            let _ = join.done.send(Err(Fault::overloaded()));
+            return;
+        }
         let room = self.rooms.entry(join.room.clone()).or_insert_with(|| {
             if !join.room.is_internal() {
                 self.stats.rooms.add(1);
@@ -134,24 +167,17 @@ impl Receive<Join> for RoomShard {
         if let Some(count) = room.workers.get_mut(join.place.worker) {
             *count += 1;
         }
-        self.hand(join.place.worker, Enrol { room: join.room, seat: join.place.seat, done: Some(join.done) }, ctx);
+        self.hand(join.place.worker, Enrol { room: join.room, seat: join.place.seat, done: join.done }, ctx);
     }
 }
 
 impl Receive<Leave> for RoomShard {
     fn receive(&mut self, leave: Leave, ctx: &mut Self::Context) {
         if let Some(room) = self.rooms.get_mut(&leave.room) {
-            if let Some(count) = room.workers.get_mut(leave.place.worker) {
-                *count = count.saturating_sub(1);
-            }
-            if let Some(sessions) = room.users.get_mut(&leave.user) {
-                *sessions -= 1;
-                if *sessions == 0 {
-                    room.users.remove(&leave.user);
-                }
-            }
+            room.forget(&leave.user, leave.place.worker);
             if room.users.is_empty() {
                 self.rooms.remove(&leave.room);
+                super::shrink(&mut self.rooms);
                 if !leave.room.is_internal() {
                     self.stats.rooms.sub(1);
                 }
@@ -170,12 +196,22 @@ impl Receive<Publish> for RoomShard {
         };
         let recipients = room.sessions().saturating_sub(usize::from(publish.except.is_some()));
         let delivery = Arc::new(Delivery::new(publish.event));
-        let workers: Vec<usize> = (0..room.workers.len()).filter(|&worker| room.workers[worker] > 0).collect();
-        for worker in workers {
+        for worker in room.inhabited() {
             let except = publish.except.filter(|place| place.worker == worker).map(|place| place.seat);
             self.hand(worker, Deliver { room: publish.room.clone(), delivery: delivery.clone(), except }, ctx);
         }
         let _ = publish.done.send(Published { recipients });
+    }
+}
+
+impl Receive<CloseMembers> for RoomShard {
+    fn receive(&mut self, message: CloseMembers, ctx: &mut Self::Context) {
+        let room = self.rooms.get(&message.room);
+        let recipients = room.map_or(0, Room::sessions);
+        for worker in room.map(Room::inhabited).unwrap_or_default() {
+            self.hand(worker, CloseRoom { room: message.room.clone(), close: message.close }, ctx);
+        }
+        let _ = message.done.send(Published { recipients });
     }
 }
 

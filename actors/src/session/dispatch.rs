@@ -8,22 +8,27 @@ use actix::{AsyncContext, Context};
 use super::{Request, Session};
 use crate::client_event_table;
 use crate::delivery::Correlation;
-use crate::events::{Access, Bucket, ClientEvent, Surface, json, raw};
+use crate::events::{Access, Bucket, ClientEvent, ServerEvent, Surface, json, raw};
 use crate::fault::{Code, Fault};
+use crate::ids::RoomName;
+use crate::seat::Owed;
 
 /// Longest part of an unknown event's name that is given back, in characters.
 const ECHO_MAX: usize = 64;
+
+/// An answer that comes.
+pub type Answer<R> = Pin<Box<dyn ActorFuture<Session, Output = Result<R, Fault>>>>;
 
 /// What a handler made of an event.
 pub enum Outcome<R> {
     /// The answer.
     Now(R),
     /// The answer comes; requests that come later are answered after it.
-    Later(Pin<Box<dyn ActorFuture<Session, Output = Result<R, Fault>>>>),
-    /// As [`Outcome::Later`], and no message of a room passes until the answer went.
-    Holding(Pin<Box<dyn ActorFuture<Session, Output = Result<R, Fault>>>>),
+    Later(Answer<R>),
+    /// As [`Outcome::Later`], and the messages of these rooms come after it: it tells of their joins.
+    Joining(Vec<RoomName>, Answer<R>),
     /// As [`Outcome::Later`], and no request is handled until then: it changes what the session may do.
-    Alone(Pin<Box<dyn ActorFuture<Session, Output = Result<R, Fault>>>>),
+    Alone(Answer<R>),
 }
 
 /// What a session does with an event. Under 50 lines, no I/O.
@@ -67,40 +72,43 @@ where
         .hub
         .accepting()
         .and_then(|()| permitted(session, E::NEEDS))
-        .and_then(|()| json::parse_owned::<E>(&request.data))
+        .and_then(|()| json::parse::<E>(&request.data))
         .and_then(|event| session.handle(event));
+    let weight = request.data.len();
     let correlation = request.correlation;
     match outcome {
         Ok(Outcome::Now(reply)) => session.say(&reply, &correlation, session.now()),
         Ok(Outcome::Later(answer)) => {
-            let owed = session.seat.owe();
-            ctx.spawn(answer.map(move |result, session, _| settle(session, owed, result, &correlation, false)));
+            let owed = session.seat.owe(weight);
+            ctx.spawn(settled(answer, owed, correlation));
         }
-        Ok(Outcome::Holding(answer)) => {
-            let owed = session.seat.owe_and_hold();
-            ctx.spawn(answer.map(move |result, session, _| settle(session, owed, result, &correlation, true)));
+        Ok(Outcome::Joining(rooms, answer)) => {
+            let owed = session.seat.owe(weight);
+            session.seat.hold(rooms, owed);
+            ctx.spawn(settled(answer, owed, correlation));
         }
         Ok(Outcome::Alone(answer)) => {
-            let owed = session.seat.owe();
-            ctx.wait(answer.map(move |result, session, _| settle(session, owed, result, &correlation, false)));
+            let owed = session.seat.owe(weight);
+            ctx.wait(settled(answer, owed, correlation));
         }
         Err(fault) => session.seat.refuse(&fault, &correlation, session.now()),
     }
 }
 
-fn settle<R: crate::events::ServerEvent>(
-    session: &mut Session,
-    owed: crate::seat::Owed,
-    result: Result<R, Fault>,
-    correlation: &Correlation,
-    releases: bool,
-) {
-    let now = session.now();
-    let frame = match result {
-        Ok(reply) => session.frame(&reply, correlation, now),
-        Err(fault) => session.seat.refusal(&fault, correlation, now),
-    };
-    session.seat.settle(owed, frame, releases);
+/// Keeps the promise `owed` once the answer is there.
+fn settled<R: ServerEvent>(
+    answer: Answer<R>,
+    owed: Owed,
+    correlation: Correlation,
+) -> impl ActorFuture<Session, Output = ()> + 'static {
+    answer.map(move |result, session, _| {
+        let now = session.now();
+        let frame = match result {
+            Ok(reply) => session.frame(&reply, &correlation, now),
+            Err(fault) => session.seat.refusal(&fault, &correlation, now),
+        };
+        session.seat.settle(owed, frame);
+    })
 }
 
 fn permitted(session: &Session, needs: Access) -> Result<(), Fault> {

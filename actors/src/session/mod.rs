@@ -11,9 +11,8 @@ use actix::fut::{ActorFutureExt, WrapFuture, ready};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFuture, StreamHandler};
 use ahash::AHashSet;
 use bytes::Bytes;
-use tokio::sync::oneshot;
 
-pub use self::dispatch::{Handle, Outcome};
+pub use self::dispatch::{Answer, Handle, Outcome};
 use crate::close::Close;
 use crate::delivery::{Correlation, Wire};
 use crate::events::{ServerEvent, Surface, json};
@@ -25,6 +24,7 @@ use crate::limits::window::{Verdict, Window};
 use crate::mailbox::Full;
 use crate::presence::{Arrived, Departed};
 use crate::registry::{AccessChanged, Admission, Entry, LiveSession};
+use crate::rooms::Joined;
 use crate::seat::{Seat, Seating};
 use crate::worker::Worker;
 
@@ -105,7 +105,7 @@ impl Session {
             bound: hub.settings().outbox,
             heartbeat: hub.settings().heartbeat,
             expires_at: opening.identity.expires_at,
-            now,
+            elapsed: hub.clock().elapsed_ms(),
         });
         let identity = Arc::new(opening.identity);
         let user = identity.user.clone();
@@ -134,7 +134,7 @@ impl Session {
         session.hub.presence_mailbox().post(Arrived(user.clone())).map_err(|Full(_)| Fault::overloaded())?;
         session.is_present = true;
         for room in [RoomName::everybody(), RoomName::of_user(&user)] {
-            session.join(room)?.await.map_err(|_| Fault::internal())?;
+            session.join(room)?.await.map_err(|_| Fault::internal())??;
         }
         Ok(session)
     }
@@ -178,10 +178,7 @@ impl Session {
     /// Draws a message from the connection's limit; `false` when there is nothing left, and the client was told.
     fn draw_message(&mut self, correlation: &Correlation) -> bool {
         let now = self.now();
-        let limit = match self.surface {
-            Surface::Raw | Surface::Root | Surface::Chat => self.hub.settings().raw_messages_per_minute,
-        };
-        match self.messages.count(now, limit) {
+        match self.messages.count(now, self.hub.settings().raw_messages_per_minute) {
             Verdict::Within => true,
             Verdict::Over(seconds) => {
                 self.seat.refuse(&Fault::rate_limited(seconds), correlation, now);
@@ -195,8 +192,12 @@ impl Session {
     }
 
     fn may_subscribe(&self, room: &RoomName) -> Result<(), Fault> {
-        let may_join = |chat: &str| self.hub.chats().may_join(chat, &self.identity.user);
-        self.hub.settings().rules.subscribe(&self.identity, room, may_join)
+        self.may_subscribe_as(&self.identity, room)
+    }
+
+    fn may_subscribe_as(&self, identity: &Identity, room: &RoomName) -> Result<(), Fault> {
+        let may_join = |chat: &str| self.hub.chats().may_join(chat, &identity.user);
+        self.hub.settings().rules.subscribe(identity, room, may_join)
     }
 
     fn tell_left(&self, room: &RoomName) {
@@ -207,7 +208,7 @@ impl Session {
     }
 
     /// Joins a room that it is not in. The receiver resolves when it gets what is published there.
-    fn join(&mut self, room: RoomName) -> Result<oneshot::Receiver<()>, Fault> {
+    fn join(&mut self, room: RoomName) -> Result<Joined, Fault> {
         let joined = self.hub.rooms().join(room.clone(), self.identity.user.clone(), self.seat.place())?;
         self.rooms.insert(room);
         Ok(joined)
@@ -273,6 +274,7 @@ impl StreamHandler<Inbound> for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.depart();
+        self.seat.with_outbox(|outbox| outbox.close());
         self.worker.seats().vacate(self.seat.place().seat);
     }
 }

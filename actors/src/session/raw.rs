@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
-use tokio::sync::oneshot;
 
 use super::{Handle, OWN_ROOMS, Outcome, Session};
 use crate::delivery::Event;
@@ -16,7 +15,7 @@ use crate::events::{ServerEvent, json};
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::{EventName, MessageId, RoomName};
-use crate::rooms::Published;
+use crate::rooms::{Joined, Published};
 
 /// Whom a message is to reach.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,7 +55,7 @@ impl Session {
     }
 
     /// Joins a topic that was asked for; `None` when the session is in it already.
-    fn subscribe(&mut self, topic: &str) -> Result<Option<oneshot::Receiver<()>>, Fault> {
+    fn subscribe(&mut self, topic: &str) -> Result<Option<(RoomName, Joined)>, Fault> {
         let room = RoomName::parse(topic, "topics")?;
         self.may_subscribe(&room)?;
         if self.rooms.contains(&room) {
@@ -66,7 +65,17 @@ impl Session {
         if self.rooms.len() - OWN_ROOMS >= most {
             return Err(Fault::new(Code::Forbidden, format!("A session may be in {most} topics")));
         }
-        self.join(room).map(Some)
+        self.join(room.clone()).map(|joined| Some((room, joined)))
+    }
+
+    /// Leaves the topics that a fresh token does not open any more.
+    fn leave_what_is_closed_to(&mut self, identity: &Identity) {
+        let closed = |room: &&RoomName| !room.is_internal() && self.may_subscribe_as(identity, room).is_err();
+        let closed: Vec<RoomName> = self.rooms.iter().filter(closed).cloned().collect();
+        for room in closed {
+            self.rooms.remove(&room);
+            drop(self.hub.rooms().leave(room, self.identity.user.clone(), self.seat.place()));
+        }
     }
 
     fn check_count(&self, topics: &[String]) -> Result<(), Fault> {
@@ -112,10 +121,10 @@ impl Handle<Subscribe> for Session {
     fn handle(&mut self, request: Subscribe) -> Result<Outcome<Status>, Fault> {
         self.check_count(&request.topics)?;
         let mut topics: Vec<String> = Vec::new();
-        let mut denied = Vec::new();
+        let mut denied: Vec<Denied> = Vec::new();
         let mut joining = Vec::new();
         for topic in request.topics {
-            if topics.contains(&topic) || denied.iter().any(|denied: &Denied| denied.topic == topic) {
+            if topics.contains(&topic) || denied.iter().any(|denied| denied.topic == topic) {
                 continue;
             }
             match self.subscribe(&topic) {
@@ -126,21 +135,33 @@ impl Handle<Subscribe> for Session {
                 Err(fault) => denied.push(Denied { topic, code: fault.code }),
             }
         }
-        let all_joined = async move {
-            for joined in joining {
-                joined.await.map_err(|_| Fault::internal())?;
+        let since = request.since;
+        let (rooms, waits): (Vec<RoomName>, Vec<_>) = joining.into_iter().unzip();
+        let joined = rooms.clone();
+        let answer = async move {
+            let mut refused = Vec::new();
+            for (room, wait) in joined.into_iter().zip(waits) {
+                match wait.await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(fault)) => refused.push((room, fault.code)),
+                    Err(_) => return Err(Fault::internal()),
+                }
             }
-            Ok(())
+            Ok(refused)
         };
-        let answer = all_joined.into_actor(self).map(move |joined, session, _| {
-            joined?;
+        let answer = answer.into_actor(self).map(move |refused, session, _| {
+            for (room, code) in refused? {
+                session.rooms.remove(&room);
+                topics.retain(|topic| topic != room.as_str());
+                denied.push(Denied { topic: room.as_str().to_owned(), code });
+            }
             session.leave_again(&mut topics, &mut denied);
             // No topic keeps history yet, so nothing that was missed can follow; who asks is told so.
-            let recovered = topics.iter().filter(|topic| request.since.contains_key(*topic));
+            let recovered = topics.iter().filter(|topic| since.contains_key(*topic));
             let recovered = recovered.map(|topic| (topic.clone(), false)).collect();
             Ok(Status::Subscribed { topics, denied, positions: BTreeMap::new(), recovered })
         });
-        Ok(Outcome::Holding(Box::pin(answer)))
+        Ok(Outcome::Joining(rooms, Box::pin(answer)))
     }
 }
 
@@ -201,6 +222,7 @@ impl Handle<Authenticate> for Session {
                 session.entry.renew(session.identity.clone());
             })?;
             session.seat.expire_at(identity.expires_at);
+            session.leave_what_is_closed_to(&identity);
             let status = Status::Authenticated { user: user(&identity), expires_at: identity.expires_at };
             session.identity = identity;
             Ok(status)

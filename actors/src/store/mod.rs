@@ -47,7 +47,7 @@ use tokio::sync::{Notify, oneshot};
 
 pub use self::accounts::{Account, Credentials, Refreshed, SIGN_INS_MAX, SignIn};
 pub use self::chats::{Access, Chat, PARTICIPANTS_MAX};
-use self::condition::{Condition, Setback};
+use self::condition::{Ailment, Condition, Setback};
 use self::reader::Query;
 pub(crate) use self::revocations::is_older;
 pub use self::revocations::{Forgotten, MARK_MAX, Mark, Revocation};
@@ -159,7 +159,7 @@ impl Store {
             Role::Command => None,
         };
         prepare_file(&path).map_err(|error| failed(&error))?;
-        let conn = open_writing(&path).map_err(|unfit| unusable(explain(unfit)))?;
+        let conn = open_writing(&path, role).map_err(|unfit| unusable(explain(unfit)))?;
         let seen = writer::data_version(&conn).map_err(|error| unusable(explain(error.into())))?;
         let readers: Result<Vec<_>, _> = (0..READERS).map(|_| open_reading(&path)).collect();
         let readers = readers.map_err(|error| unusable(explain(error.into())))?;
@@ -168,16 +168,16 @@ impl Store {
         let (condition, changed) = (Arc::new(Condition::default()), Arc::new(Notify::new()));
         let mut ends = Ends::default();
         for (number, conn) in readers.into_iter().enumerate() {
-            let (queue, condition) = (reads.clone(), condition.clone());
-            let end = spawn(format!("store-reader-{number}"), reads.clone(), move || {
-                reader::run(&conn, &queue, &condition);
+            let (queue, shared) = (reads.clone(), condition.clone());
+            let end = spawn(format!("store-reader-{number}"), reads.clone(), condition.clone(), move || {
+                reader::run(&conn, &queue, &shared);
             });
             ends.readers.push(end.map_err(|error| failed(&error))?);
         }
         let (queue, proven_at) = (writes.clone(), Instant::now());
         let writer =
             Writer { conn, queue, condition: condition.clone(), changed: changed.clone(), clock, seen, proven_at };
-        let end = spawn("store-writer".into(), writes.clone(), move || {
+        let end = spawn("store-writer".into(), writes.clone(), condition.clone(), move || {
             writer.run();
             // Another hub may come once everything is written.
             drop(lock);
@@ -314,7 +314,7 @@ fn prepare_file(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn open_writing(path: &Path) -> Result<Connection, Unfit> {
+fn open_writing(path: &Path, role: Role) -> Result<Connection, Unfit> {
     let mut conn =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(PATIENCE)?;
@@ -326,7 +326,7 @@ fn open_writing(path: &Path) -> Result<Connection, Unfit> {
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     conn.pragma_update_and_check(None, "journal_size_limit", LOG_KEPT, |_| Ok(()))?;
-    if std::fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_MAX) {
+    if role == Role::Hub && std::fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_MAX) {
         writer::sound(&conn)?;
     }
     schema::migrate(&mut conn)?;
@@ -359,16 +359,24 @@ fn explain(unfit: Unfit) -> String {
 fn spawn<T: Send + 'static>(
     name: String,
     queue: Arc<Queue<T>>,
+    condition: Arc<Condition>,
     work: impl FnOnce() + Send + 'static,
 ) -> std::io::Result<oneshot::Receiver<()>> {
-    struct Abandon<T>(Arc<Queue<T>>, #[expect(dead_code, reason = "dropped, it tells")] oneshot::Sender<()>);
+    struct Abandon<T> {
+        queue: Arc<Queue<T>>,
+        condition: Arc<Condition>,
+        _ended: oneshot::Sender<()>,
+    }
     impl<T> Drop for Abandon<T> {
         fn drop(&mut self) {
-            self.0.abandon();
+            if std::thread::panicking() {
+                self.condition.fall_ill(Ailment { reason: "a thread of it died".into(), is_damage: false });
+            }
+            self.queue.abandon();
         }
     }
-    let (ended, end) = oneshot::channel();
-    let abandon = Abandon(queue, ended);
+    let (_ended, end) = oneshot::channel();
+    let abandon = Abandon { queue, condition, _ended };
     std::thread::Builder::new().name(name).spawn(move || {
         let _abandon = abandon;
         work();

@@ -61,6 +61,31 @@ async fn writes_that_wait_together_share_one_commit() {
 }
 
 #[tokio::test]
+async fn nobody_is_answered_before_the_commit() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let (release, _first) = occupy(&store).await;
+    let own = store.clone();
+    let early = tokio::spawn(async move { own.write(add(1)).await });
+    while store.0.writes.depth() < 1 {
+        tokio::task::yield_now().await;
+    }
+    // In the same transaction, behind it.
+    let own = store.clone();
+    let behind = tokio::spawn(async move { occupy(&own).await });
+    while store.0.writes.depth() < 2 {
+        tokio::task::yield_now().await;
+    }
+    drop(release);
+    let (release, _behind) = behind.await.unwrap();
+    assert_eq!(count(&store).await, 0);
+    assert!(!early.is_finished());
+    drop(release);
+    assert_eq!(early.await.unwrap(), Ok(()));
+    assert_eq!((count(&store).await, store.counts().commits), (1, 2));
+}
+
+#[tokio::test]
 async fn a_write_that_fails_or_panics_undoes_itself_and_nothing_of_the_others() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());

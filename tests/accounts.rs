@@ -1,0 +1,344 @@
+//! Users with a password: `POST /sessions` and what follows from it, `POST /api/users`, `hubbub user`.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::push::untimed;
+use crate::support::account::{
+    PASSWORD, UNLIMITED, add_user, refresh, sign_in, sign_out, try_sign_in, user, user_command,
+};
+use crate::support::http::Response;
+use crate::support::token::token_with;
+use crate::support::wait::within;
+use crate::support::{Client, Hub, Wire};
+
+/// What `hubbub user` does to a running hub shows within this: a second, and what a busy machine adds.
+const SOON: Duration = Duration::from_secs(3);
+
+fn invalid_credentials() -> Value {
+    json!({"error": {"code": "INVALID_CREDENTIALS", "message": "Invalid user name or password", "details": {}}})
+}
+
+/// How an upgrade with this token is answered.
+async fn upgrade(hub: &Hub, token: &str) -> Response {
+    Wire::upgrade(hub, &format!("/ws?token={token}"), &[]).await.0
+}
+
+#[track_caller]
+fn assert_revoked(answer: &Response) {
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (401, &json!("INVALID_TOKEN")), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_user_signs_in_and_the_token_lets_the_user_in() {
+    let hub = Hub::start();
+    let new = json!({"username": "Alice", "password": PASSWORD, "roles": ["user", "admin"], "name": "Alice A."});
+    let answer = add_user(&hub.http(), &new);
+    let mut added = untimed(&answer);
+    let id = added["user"]["id"].take();
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let roles = json!(["user", "admin"]);
+    assert_eq!(added, json!({"success": true, "user": {"id": null, "username": "Alice", "roles": roles}}));
+
+    let signed_in = sign_in(&hub, "alice");
+    assert_eq!(
+        signed_in.body,
+        json!({
+            "access_token": signed_in.access,
+            "refresh_token": signed_in.refresh,
+            "expires_in": 3600,
+            "token_type": "Bearer",
+            "session_id": signed_in.id,
+            "user": {"id": id, "username": "Alice", "roles": roles},
+        })
+    );
+    let client = Client::connect(&hub, &signed_in.access).await;
+    let known = json!({"id": id, "name": "Alice A.", "roles": roles});
+    assert_eq!(client.welcome["data"]["details"]["user"], known);
+
+    let refreshed = refresh(&hub, &signed_in.refresh);
+    let body = refreshed.json();
+    let access = body["access_token"].as_str().unwrap();
+    assert_ne!(access, signed_in.access);
+    assert_eq!(body, json!({"access_token": access, "expires_in": 3600, "token_type": "Bearer"}));
+    let client = Client::connect(&hub, access).await;
+    assert_eq!(client.welcome["data"]["details"]["user"], known);
+    assert_eq!(refresh(&hub, &signed_in.refresh).status, 200, "a refresh token serves again");
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_no_access_token_nor_the_other_way_round() {
+    let hub = Hub::start();
+    user(&hub, "alice");
+    let signed_in = sign_in(&hub, "alice");
+    assert_revoked(&upgrade(&hub, &signed_in.refresh).await);
+    assert_revoked(&sign_out(&hub, &signed_in.id, &signed_in.refresh));
+    assert_revoked(&refresh(&hub, &signed_in.access));
+    assert!(!hub.said().contains(&signed_in.refresh) && !hub.said().contains(PASSWORD));
+}
+
+#[tokio::test]
+async fn a_session_that_is_ended_is_closed_with_4401_and_stays_ended_after_a_crash() {
+    let hub = Hub::start();
+    user(&hub, "alice");
+    let (ended, other) = (sign_in(&hub, "alice"), sign_in(&hub, "alice"));
+    let mut here = Client::connect(&hub, &ended.access).await;
+    let mut there = Client::connect(&hub, &other.access).await;
+    // A connection is of the session whose token it showed last.
+    let mut moved = Client::connect(&hub, &other.access).await;
+    let show = |token: &str| json!({"type": "Authenticate", "data": {"token": token}});
+    moved.ask(show(&ended.access), "Status").await;
+
+    let asked = Instant::now();
+    let answer = sign_out(&hub, &ended.id, &ended.access);
+    assert_eq!((answer.status, answer.body.as_str()), (204, ""));
+    for client in [&mut here, &mut moved] {
+        let code = within(Duration::from_secs(1), "the close", client.close_code()).await;
+        assert_eq!(code, Some(4401), "{:?}", asked.elapsed());
+    }
+    let refused = there.ask(show(&ended.access), "Error").await;
+    assert_eq!(refused["data"]["code"], "INVALID_TOKEN");
+    there.expect_silence().await;
+    assert_revoked(&upgrade(&hub, &ended.access).await);
+    assert_revoked(&refresh(&hub, &ended.refresh));
+    assert_revoked(&sign_out(&hub, &ended.id, &ended.access));
+
+    let hub = hub.restart();
+    assert_revoked(&upgrade(&hub, &ended.access).await);
+    assert_revoked(&refresh(&hub, &ended.refresh));
+    assert_eq!(upgrade(&hub, &other.access).await.status, 101);
+    assert_eq!(refresh(&hub, &other.refresh).status, 200);
+}
+
+#[test]
+fn a_session_is_ended_by_its_user_or_an_admin_and_found_by_nobody_else() {
+    let hub = Hub::start();
+    user(&hub, "alice");
+    user(&hub, "eve");
+    let (alice, eve) = (sign_in(&hub, "alice"), sign_in(&hub, "eve"));
+    let none = json!({"error": {"code": "NOT_FOUND", "message": "There is no such session", "details": {}}});
+    for session in [alice.id.as_str(), "session_of_nobody"] {
+        let answer = sign_out(&hub, session, &eve.access);
+        assert_eq!((answer.status, answer.json()), (404, none.clone()), "{session}");
+    }
+    let bare = hub.http().request("DELETE", &format!("/sessions/{}", alice.id)).send();
+    assert_eq!((bare.status, &bare.json()["error"]["code"]), (401, &json!("INVALID_TOKEN")));
+    assert_eq!(bare.header("WWW-Authenticate"), Some("Bearer"));
+    assert_eq!(refresh(&hub, &alice.refresh).status, 200);
+    let admin = token_with(json!({"sub": "root", "role": "admin"}));
+    assert_eq!(sign_out(&hub, &alice.id, &admin).status, 204);
+    assert_eq!(refresh(&hub, &alice.refresh).status, 401);
+}
+
+#[test]
+fn an_unknown_name_a_wrong_password_and_a_disabled_user_get_one_answer() {
+    let hub = Hub::start();
+    user(&hub, "alice");
+    user(&hub, "gone");
+    assert_eq!(user_command(&hub, &["disable", "gone"], "").status, Some(0));
+    for (name, password) in [("alice", "wrong password"), ("nobody", PASSWORD), ("gone", PASSWORD), ("alice", "")] {
+        let answer = try_sign_in(&hub.http(), name, password);
+        assert_eq!((answer.status, answer.json()), (401, invalid_credentials()), "{name}");
+    }
+}
+
+#[test]
+fn how_long_a_refusal_takes_does_not_tell_whether_the_user_exists() {
+    let hub = Hub::with(UNLIMITED);
+    user(&hub, "alice");
+    let http = hub.http();
+    let mut taken = [Vec::new(), Vec::new()];
+    for round in 0..100 {
+        // Each goes first as often, so that whatever else the machine does is done to both.
+        for turn in 0..2 {
+            let which = (round + turn) % 2;
+            let name = ["alice", "nobody"][which];
+            let asked = Instant::now();
+            assert_eq!(try_sign_in(&http, name, "wrong password").status, 401);
+            taken[which].push(asked.elapsed());
+        }
+    }
+    let [known, unknown] = taken.map(|mut times| {
+        times.sort();
+        times[times.len() / 2]
+    });
+    // A hash takes some ten milliseconds or more; to leave it out would be ten times as fast.
+    let (less, more) = (known.min(unknown), known.max(unknown));
+    assert!(more.as_secs_f64() < less.as_secs_f64() * 1.3 + 0.002, "known {known:?}, unknown {unknown:?}");
+}
+
+#[test]
+fn a_name_is_found_however_it_is_written_and_given_once() {
+    let hub = Hub::start();
+    user(&hub, "Zoë@Example.com");
+    assert_eq!(sign_in(&hub, "ZOE\u{308}@example.COM").body["user"]["username"], "Zoë@Example.com");
+    let again = add_user(&hub.http(), &json!({"username": "zoë@example.com", "password": PASSWORD}));
+    assert_eq!((again.status, &again.json()["code"]), (409, &json!("CONFLICT")));
+}
+
+#[test]
+fn an_account_that_cannot_be_is_refused_with_the_field() {
+    let hub = Hub::start();
+    let good = json!({"username": "alice", "password": PASSWORD});
+    let with = |field: &str, value: Value| {
+        let mut body = good.clone();
+        body[field] = value;
+        body
+    };
+    for (body, field) in [
+        (json!({"password": PASSWORD}), "username"),
+        (with("username", json!("")), "username"),
+        (with("username", json!("a\nb")), "username"),
+        (with("username", json!("x".repeat(201))), "username"),
+        (json!({"username": "alice"}), "password"),
+        (with("password", json!("1234567")), "password"),
+        (with("password", json!("x".repeat(1025))), "password"),
+        (with("roles", json!(["a", ""])), "roles[1]"),
+        (with("roles", json!("admin")), "roles"),
+        (with("email", json!("")), "email"),
+    ] {
+        let answer = add_user(&hub.http(), &body);
+        assert_eq!((answer.status, &answer.json()["details"]["field"]), (400, &json!(field)), "{body}");
+    }
+    let keyless = hub.http().post("/api/users", &good);
+    assert_eq!((keyless.status, &keyless.json()["code"]), (401, &json!("UNAUTHORIZED")));
+    for (body, field) in [(json!({"username": "a"}), "password"), (json!({"password": "p"}), "username")] {
+        let answer = hub.http().post("/sessions", &body);
+        assert_eq!((answer.status, &answer.json()["error"]["details"]["field"]), (400, &json!(field)));
+    }
+}
+
+#[test]
+fn attempts_are_counted_by_address_and_by_name() {
+    let hub = Hub::with("[server]\ntrusted_proxies = [\"127.0.0.1\"]\n[limits.login]\nattempts_per_minute = 3");
+    user(&hub, "alice");
+    let attempt = |address: &str, name: &str| {
+        let body = json!({"username": name, "password": "wrong password"});
+        let answer = hub.http().request("POST", "/sessions").header("X-Forwarded-For", address).json(&body).send();
+        if answer.status == 429 {
+            assert_eq!(answer.json()["error"]["code"], "RATE_LIMITED");
+            assert!(answer.header("Retry-After").is_some());
+        }
+        answer.status
+    };
+    let by_address: Vec<_> = (0..4).map(|number| attempt("192.0.2.1", &format!("user{number}"))).collect();
+    assert_eq!(by_address, [401, 401, 401, 429]);
+    let names = ["alice", "ALICE", "Alice", "aLICE"];
+    let by_name: Vec<_> = (0..4).map(|number| attempt(&format!("198.51.100.{number}"), names[number])).collect();
+    assert_eq!(by_name, [401, 401, 401, 429]);
+    assert_eq!(attempt("198.51.100.9", "bob"), 401);
+}
+
+#[tokio::test]
+async fn accounts_are_made_and_disabled_beside_a_running_hub() {
+    let hub = Hub::start();
+    let added = user_command(&hub, &["add", "Alice", "--role", "admin", "--name", "A."], &format!("{PASSWORD}\n"));
+    assert_eq!(added.status, Some(0), "{added:?}");
+    let signed_in = sign_in(&hub, "alice");
+    let id = signed_in.body["user"]["id"].as_str().unwrap();
+    assert_eq!(added.stdout, format!("Alice\t{id}\tadmin\tactive\n"));
+    let listed = user_command(&hub, &["list"], "");
+    assert_eq!((listed.status, listed.stdout), (Some(0), added.stdout));
+
+    let mut live = Client::connect(&hub, &signed_in.access).await;
+    let other = token_with(json!({"sub": id}));
+    let mut without_sign_in = Client::connect(&hub, &other).await;
+    let mut bystander = Client::of(&hub, "bystander").await;
+    let disabled = user_command(&hub, &["disable", "ALICE"], "");
+    assert_eq!((disabled.status, disabled.stdout.as_str()), (Some(0), ""), "{disabled:?}");
+    for client in [&mut live, &mut without_sign_in] {
+        assert_eq!(within(SOON, "the close", client.close_code()).await, Some(4401));
+    }
+    bystander.expect_silence().await;
+    assert_revoked(&upgrade(&hub, &signed_in.access).await);
+    assert_revoked(&upgrade(&hub, &other).await);
+    assert_revoked(&refresh(&hub, &signed_in.refresh));
+    assert_eq!(try_sign_in(&hub.http(), "alice", PASSWORD).status, 401);
+    assert!(user_command(&hub, &["list"], "").stdout.ends_with("\tdisabled\n"));
+
+    assert_eq!(user_command(&hub, &["enable", "alice"], "").status, Some(0));
+    let again = sign_in(&hub, "alice");
+    crate::support::eventually(SOON, "the hub has heard of it", || {
+        sign_out(&hub, "session_of_nobody", &again.access).status == 404
+    })
+    .await;
+    assert_eq!(upgrade(&hub, &again.access).await.status, 101);
+    assert_revoked(&upgrade(&hub, &signed_in.access).await);
+}
+
+#[tokio::test]
+async fn another_password_ends_what_the_old_one_opened() {
+    let hub = Hub::start();
+    user(&hub, "alice");
+    let old = sign_in(&hub, "alice");
+    let mut live = Client::connect(&hub, &old.access).await;
+    let changed = user_command(&hub, &["passwd", "alice"], "another password\r\n");
+    assert_eq!((changed.status, changed.stdout.as_str()), (Some(0), ""), "{changed:?}");
+    assert_eq!(within(SOON, "the close", live.close_code()).await, Some(4401));
+    assert_revoked(&refresh(&hub, &old.refresh));
+    assert_eq!(try_sign_in(&hub.http(), "alice", PASSWORD).status, 401);
+    assert_eq!(try_sign_in(&hub.http(), "alice", "another password").status, 200);
+}
+
+#[test]
+fn what_hubbub_user_cannot_do_is_one_line() {
+    let hub = Hub::start();
+    user(&hub, "alice");
+    let long = "x".repeat(1025);
+    for (args, input, told) in [
+        (&["add", "ALICE"][..], PASSWORD, "taken"),
+        (&["add", "bob"], "short", "8 to 1024 bytes"),
+        (&["add", "bob"], "", "8 to 1024 bytes"),
+        (&["add", "bob"], &long, "8 to 1024 bytes"),
+        (&["add", ""], PASSWORD, "username"),
+        (&["add", "bob", "--role", ""], PASSWORD, "roles[0]"),
+        (&["passwd", "nobody"], PASSWORD, "no such user"),
+        (&["disable", "nobody"], "", "no such user"),
+    ] {
+        let ended = user_command(&hub, args, input);
+        assert_eq!((ended.status, ended.stdout.as_str()), (Some(1), ""), "{args:?}: {ended:?}");
+        assert!(ended.stderr.contains(told) && ended.stderr.lines().count() == 1, "{args:?}: {ended:?}");
+    }
+    let in_the_open = user_command(&hub, &["add", "bob", "--password", PASSWORD], PASSWORD);
+    assert_eq!(in_the_open.status, Some(2), "{in_the_open:?}");
+    assert_eq!(user_command(&hub, &["list"], "").stdout.lines().count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_sign_ins_at_once_leave_the_rooms_alone() {
+    const SIGN_INS: usize = 100;
+    let hub = Hub::with(&format!("{UNLIMITED}\n[limits.raw]\nmessages_per_minute = 0"));
+    user(&hub, "alice");
+    let (mut speaker, mut hearer) = (Client::of(&hub, "bob").await, Client::of(&hub, "carol").await);
+    speaker.subscribe(&["lobby"]).await;
+    hearer.subscribe(&["lobby"]).await;
+    let answered = std::sync::Arc::new(AtomicUsize::new(0));
+    let attempts: Vec<_> = (0..SIGN_INS)
+        .map(|_| {
+            let (http, answered) = (hub.patient_http(), answered.clone());
+            thread::spawn(move || {
+                let answer = try_sign_in(&http, "alice", PASSWORD);
+                answered.fetch_add(1, Ordering::Relaxed);
+                answer.status
+            })
+        })
+        .collect();
+    crate::support::eventually(crate::support::DEADLINE, "passwords wait", || {
+        hub.metric("hubbub_mailbox_depth{actor=\"passwords\"}") > 0.0
+    })
+    .await;
+    let mut meanwhile = 0;
+    while answered.load(Ordering::Relaxed) < SIGN_INS {
+        speaker.broadcast("lobby", json!(meanwhile)).await;
+        assert_eq!(hearer.expect("Broadcast").await["data"]["payload"], meanwhile);
+        meanwhile += 1;
+    }
+    for attempt in attempts {
+        assert_eq!(attempt.join().unwrap(), 200);
+    }
+    // Each delivery waited for at most some of the hashes; had the workers hashed, there had been hardly any.
+    assert!(meanwhile > SIGN_INS / 4, "{meanwhile} deliveries during {SIGN_INS} sign-ins");
+}
