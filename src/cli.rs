@@ -23,6 +23,10 @@ use crate::auth::api_key::KEY_MAX;
 use crate::auth::jwt::{self, Hmac};
 use crate::config::{Config, ConfigError, Flag, Sources, secrets};
 use crate::server::{self, Serving};
+use crate::state;
+
+/// What is logged unless `RUST_LOG` says otherwise. A certificate that does not hold is told where it matters, once.
+const LOGGED: &str = "info,actix_server=warn,rustls_platform_verifier=off";
 
 /// A realtime hub: raw WebSocket and Socket.IO clients, HTTP push.
 #[derive(Debug, Parser)]
@@ -196,7 +200,7 @@ impl Settings {
 
 /// Runs the hub until it is told to stop.
 fn serve(sources: &Sources, started: impl FnOnce(Serving)) -> Result<(), Failure> {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,actix_server=warn"))
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(LOGGED))
         .target(env_logger::Target::Stderr)
         .init();
     let mut config = Config::load(sources)?;
@@ -213,7 +217,10 @@ fn serve(sources: &Sources, started: impl FnOnce(Serving)) -> Result<(), Failure
 
 fn check(sources: &Sources) -> Result<String, Failure> {
     match Config::load(sources) {
-        Ok(_) => Ok("the configuration is sound\n".into()),
+        Ok(config) => {
+            state::tokens(&config.auth).map_err(Failure::of)?;
+            Ok("the configuration is sound\n".into())
+        }
         Err(error) => Err(Failure(error.lines().to_vec())),
     }
 }

@@ -123,11 +123,14 @@ section! {
     Auth {
         /// The secret of HS256, HS384 and HS512, at least 16 bytes. Without one, [`secrets::ensure`] makes one.
         jwt_secret: Option<Secret> = None,
-        /// The one algorithm that tokens may be signed with. Default `HS256`.
+        /// The one algorithm that tokens may be signed with. All but HS* need [`Self::public_key_file`] or [`Self::jwks`].
+        /// Default `HS256`.
         algorithm: Algorithm = Algorithm::Hs256,
-        /// A PEM file with the public key of RS*, PS*, ES* and EdDSA. Not supported yet. Default none.
+        /// A PEM file with the public key of RS*, PS*, ES* or EdDSA, read at the start, relative to the
+        /// working directory. Default none.
         public_key_file: Option<PathBuf> = None,
-        /// A file or URL with a JWKS. Not supported yet. Default none.
+        /// A file or an `http(s)` URL with a JWKS: the file is read again when it changes, the URL asked again every
+        /// 10 minutes and for a `kid` that is not known. Default none.
         jwks: Option<String> = None,
         /// Whether a token must have an `exp`. Default true.
         require_exp: bool = true,
@@ -149,9 +152,9 @@ section! {
 section! {
     /// `[auth.backend]`.
     AuthBackend {
-        /// The URL that a token which is no JWT is verified at. Not supported yet. Default none: refused.
+        /// The `http(s)` URL that a token which is no JWT is verified at. Default none: refused.
         url: Option<String> = None,
-        /// Seconds for which its answer holds; 0 asks each time. Default 60.
+        /// Seconds for which its yes holds, at most 86400; 0 asks each time. Default 60.
         cache_secs: u32 = 60,
     }
 }

@@ -140,6 +140,8 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     let chats = config.chats.iter().map(|chat| chat.made(Clock::System.now_ms()));
     let chats = chats.collect::<Result<_, _>>().map_err(|fault| ServeError::Config(format!("[[chats]]: {fault}")))?;
     hub.open_chats(chats).await.map_err(|fault| ServeError::Config(format!("{}: {fault}", store.path().display())))?;
+    let (keys, alive) = (tokens.clone(), hub.clone());
+    keys.start(move || alive.report_dead("token-keys"));
     let following = hub.clone();
     actix_rt::spawn(async move { following.follow_store().await });
     let state = State::new(hub.clone(), config.clone(), tokens, Accounts::new(store.clone(), &config.auth)?);

@@ -3,16 +3,22 @@
 
 pub mod idempotency;
 
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hubbub_actors::hub::{Hub, Readiness};
 
 use crate::accounts::Accounts;
 use crate::auth::api_key::{ApiKeys, KeySpec};
-use crate::auth::jwt::{Hmac, Settings, Verifier};
+use crate::auth::jwt::{self, Keys, Verifier};
+use crate::auth::key_source::KeySource;
+use crate::auth::opaque::{self, Backend};
+use crate::auth::public_key;
 use crate::auth::signature::Signatures;
 use crate::auth::tokens::Tokens;
-use crate::config::{self, Algorithm, Config, Secret};
+use crate::config::{self, Config, Secret};
 use crate::peer::{AllowedOrigins, BadEntry, TrustedProxies};
 use crate::telemetry::{Readings, Telemetry};
 use idempotency::Idempotency;
@@ -88,6 +94,12 @@ impl State {
             .read(self.now_ms(), self.hub.stats().published.get())
     }
 
+    /// What keeps the hub from being given work: itself, or those without whom nobody can be let in.
+    pub fn not_ready(&self) -> Option<String> {
+        let complaint = || self.tokens.standing(self.now_ms()).complaint().map(str::to_owned);
+        not_ready(&self.hub.readiness()).or_else(complaint)
+    }
+
     /// The metrics in Prometheus' text format.
     pub fn metrics(&self) -> String {
         let fill = self.idempotency.fill();
@@ -100,10 +112,21 @@ impl State {
                 mailboxes,
                 idempotency: (fill.entries, fill.bytes, fill.forgotten_early),
                 store: self.hub.store().counts(),
-                ready: self.hub.readiness() == Readiness::Ready,
+                tokens: self.tokens.standing(self.now_ms()),
+                ready: self.not_ready().is_none(),
                 uptime_secs: self.uptime_secs(),
             },
         )
+    }
+}
+
+/// What keeps the hub itself from working.
+pub fn not_ready(readiness: &Readiness) -> Option<String> {
+    match readiness {
+        Readiness::Ready => None,
+        Readiness::Draining => Some("Draining".into()),
+        Readiness::WithoutStore(why) => Some(format!("Store: {why}")),
+        Readiness::Broken(why) => Some(format!("Broken: {why}")),
     }
 }
 
@@ -121,25 +144,49 @@ fn key_spec(key: &config::ApiKey) -> KeySpec {
     }
 }
 
-/// The judge of tokens that the configuration describes.
+/// The judge of tokens that the configuration describes. Reads the files that it names; nobody outside is asked yet.
 ///
 /// # Errors
-/// One line that names the key whose file cannot be used.
+/// One line that names the key that cannot be used.
 pub fn tokens(auth: &config::Auth) -> Result<Tokens, String> {
-    let algorithm = match auth.algorithm {
-        Algorithm::Hs256 => Some(Hmac::Hs256),
-        Algorithm::Hs384 => Some(Hmac::Hs384),
-        Algorithm::Hs512 => Some(Hmac::Hs512),
-        _ => None,
+    let algorithm = auth.algorithm.to_jwt();
+    let keys = match (&auth.public_key_file, auth.jwks.as_deref()) {
+        (Some(path), _) => {
+            let failed = |why: String| format!("auth.public_key_file: {}: {why}", path.display());
+            let text = read_key(path).map_err(|why| failed(format!("cannot be read: {why}")))?;
+            Keys::Public(public_key::from_pem(&text, algorithm).map_err(failed)?)
+        }
+        (None, Some(jwks)) => {
+            let source = match jwks.contains("://") {
+                true => KeySource::url(jwks, algorithm),
+                false => KeySource::file(jwks.as_ref(), algorithm),
+            };
+            Keys::Set(Arc::new(source.map_err(|why| format!("auth.jwks: {why}"))?))
+        }
+        (None, None) => {
+            let secret = auth.jwt_secret.as_ref();
+            Keys::Secret(secret.map(|secret| secret.expose().as_bytes().to_vec()).unwrap_or_default())
+        }
     };
-    // A configuration with an algorithm that is not supported yet does not start. Should one get here, no token holds.
-    let secret = auth.jwt_secret.as_ref().filter(|_| algorithm.is_some());
-    Ok(Tokens::new(Verifier::new(Settings {
-        secret: secret.map(|secret| secret.expose().as_bytes().to_vec()).unwrap_or_default(),
-        algorithm: algorithm.unwrap_or_default(),
-        require_exp: auth.require_exp,
-        leeway_secs: auth.leeway_secs.into(),
-    })))
+    let settings = jwt::Settings { algorithm, require_exp: auth.require_exp, leeway_secs: auth.leeway_secs.into() };
+    let backend = auth.backend.url.as_ref().map(|url| {
+        Backend::new(&opaque::Settings {
+            url: url.clone(),
+            cache_secs: auth.backend.cache_secs,
+            leeway_secs: auth.leeway_secs,
+        })
+        .map_err(|why| format!("auth.backend.url: {why}"))
+    });
+    Ok(Tokens::new(Verifier::new(keys, settings), backend.transpose()?))
+}
+
+/// The text of a key's file, which is never long.
+fn read_key(path: &Path) -> io::Result<String> {
+    const MOST: u64 = 64 * 1024;
+
+    let mut text = String::new();
+    File::open(path)?.take(MOST).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 const MINUTE_MS: i64 = 60_000;

@@ -11,6 +11,8 @@ use hubbub_actors::store::Counts;
 use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use crate::auth::tokens::Standing;
+
 /// Counters and what they count.
 const COUNTERS: &[(&str, &str)] = &[
     ("websocket_connections_total", "Sessions there ever were, on every surface"),
@@ -27,6 +29,9 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hubbub_store_commits_total", "Transactions that took them there"),
     ("hubbub_store_failures_total", "Reads and writes that failed because the store did"),
     ("hubbub_rate_limited_total", "Messages and connections refused by a limit"),
+    ("hubbub_jwks_loads_total", "Times auth.jwks was loaded, by result"),
+    ("hubbub_auth_backend_requests_total", "Tokens that auth.backend.url was asked about, by result"),
+    ("hubbub_auth_backend_shed_total", "Tokens refused without asking auth.backend.url: too many, or it is left alone"),
     ("hubbub_idempotency_forgotten_total", "Answers forgotten before their time because the memory was full"),
 ];
 
@@ -38,6 +43,10 @@ const GAUGES: &[(&str, &str)] = &[
     ("hubbub_users", "Users with at least one session"),
     ("hubbub_rooms", "Rooms with a member"),
     ("hubbub_mailbox_depth", "What waits before a central actor, the store or the hashing of passwords"),
+    ("hubbub_jwks_keys", "Keys of auth.jwks that fit auth.algorithm"),
+    ("hubbub_auth_backend_open", "1 while auth.backend.url is left alone because it did not answer"),
+    ("hubbub_auth_backend_waiting", "Tokens that wait for an answer of auth.backend.url"),
+    ("hubbub_auth_backend_remembered", "Answers of auth.backend.url that are remembered"),
     ("hubbub_idempotency_entries", "Requests remembered by their Idempotency-Key"),
     ("hubbub_idempotency_bytes", "Bytes remembered with Idempotency-Keys"),
     ("hubbub_ready", "1 while the hub can be given work, 0 while it is draining, broken or without its store"),
@@ -56,6 +65,8 @@ pub struct Readings {
     pub idempotency: (usize, usize, u64),
     /// What the store has done.
     pub store: Counts,
+    /// Those who are asked about tokens.
+    pub tokens: Standing,
     /// Whether the hub can be given work.
     pub ready: bool,
     /// Seconds since the start.
@@ -149,6 +160,7 @@ fn copy_readings(readings: &Readings) {
     for (actor, depth) in &readings.mailboxes {
         gauge!("hubbub_mailbox_depth", "actor" => actor.clone()).set(*depth as f64);
     }
+    copy_tokens(readings.tokens);
     let (entries, bytes, forgotten) = readings.idempotency;
     show("hubbub_idempotency_entries", entries as u64);
     show("hubbub_idempotency_bytes", bytes as u64);
@@ -160,6 +172,24 @@ fn copy_readings(readings: &Readings) {
     show("hubbub_ready", readings.ready.into());
     show("hubbub_uptime_seconds", readings.uptime_secs);
     show("process_resident_memory_bytes", resident());
+}
+
+fn copy_tokens(standing: Standing) {
+    if let Some((keys, loaded, failed)) = standing.keys {
+        show("hubbub_jwks_keys", keys.unwrap_or_default() as u64);
+        for (result, count) in [("ok", loaded), ("failed", failed)] {
+            counter!("hubbub_jwks_loads_total", "result" => result).absolute(count);
+        }
+    }
+    if let Some(backend) = standing.backend {
+        for (result, count) in [("answered", backend.answered), ("failed", backend.failed)] {
+            counter!("hubbub_auth_backend_requests_total", "result" => result).absolute(count);
+        }
+        counter!("hubbub_auth_backend_shed_total").absolute(backend.shed);
+        show("hubbub_auth_backend_open", backend.open.into());
+        show("hubbub_auth_backend_waiting", backend.waiting as u64);
+        show("hubbub_auth_backend_remembered", backend.remembered as u64);
+    }
 }
 
 fn show(gauge: &'static str, number: u64) {
@@ -195,6 +225,7 @@ fn machine_memory(meminfo: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::opaque;
 
     fn lines_of<'a>(text: &'a str, metric: &str) -> Vec<&'a str> {
         text.lines()
@@ -255,7 +286,9 @@ mod tests {
     fn every_metric_shown_is_described() {
         let telemetry = Telemetry::default();
         telemetry.answered("GET", 200);
-        let readings = Readings { mailboxes: vec![("shard-0".into(), 3)], ..Readings::default() };
+        let backend = opaque::Standing { answered: 1, failed: 2, shed: 3, remembered: 4, waiting: 5, open: true };
+        let tokens = Standing { keys: Some((Some(2), 3, 4)), backend: Some(backend) };
+        let readings = Readings { mailboxes: vec![("shard-0".into(), 3)], tokens, ..Readings::default() };
         let text = telemetry.render(&Stats::default(), &readings);
         assert!(text.contains("hubbub_mailbox_depth{actor=\"shard-0\"} 3"));
         for line in text.lines().filter(|line| !line.starts_with('#')) {

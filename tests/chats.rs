@@ -180,20 +180,16 @@ async fn what_is_no_chat_is_refused_and_changes_nothing() {
     let before = chat(&ask(&hub, "GET", "general", None));
     let many: Vec<u32> = (0..10_001).collect();
     for (body, field, message) in [
-        (json!({"name": 5}), "name", "`name`: invalid type: integer `5`, expected a string at line 1 column 9"),
+        (json!({"name": 5}), "name", "`name`: invalid type: integer `5`, expected a string"),
         (json!({"name": "x".repeat(201)}), "name", "`name` is longer than 200 characters"),
         (json!({"name": "a\nb"}), "name", "`name` has a character that is not printable"),
         (json!({"description": "x".repeat(2001)}), "description", "`description` is longer than 2000 characters"),
-        (
-            json!({"public": "yes"}),
-            "public",
-            "`public`: invalid type: string \"yes\", expected a boolean at line 1 column 15",
-        ),
+        (json!({"public": "yes"}), "public", "`public`: invalid type: string \"yes\", expected a boolean"),
         (json!({"participants": [1, ""]}), "participants[1]", "`participants[1]` is empty"),
         (
             json!({"participants": [1, 2.5]}),
             "participants[1]",
-            "`participants[1]`: invalid type: floating point `2.5`, expected a string or an integer at line 1 column 22",
+            "`participants[1]`: invalid type: floating point `2.5`, expected a string or an integer",
         ),
         (json!({"participants": many}), "participants", "`participants` has more than 10000 users"),
         (json!({"chatId": "other"}), "chatId", "`chatId` is not the one in the path"),
@@ -201,7 +197,7 @@ async fn what_is_no_chat_is_refused_and_changes_nothing() {
             json!({"participant": [1]}),
             "participant",
             "`participant`: unknown field `participant`, expected one of `name`, `description`, `public`, \
-             `participants`, `chatId`, `createdAt` at line 1 column 14",
+             `participants`, `chatId`, `createdAt`",
         ),
     ] {
         let answer = ask(&hub, "PUT", "general", Some(&body));

@@ -44,6 +44,9 @@ mod clients;
 // The raw document: `/ws`.
 mod raw;
 
+// Tokens of every kind, and those the hub asks about them: slow, down, wrong, and back again.
+mod tokens;
+
 // One order for all members of a room, and nothing lost.
 mod order;
 

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 const USER_CLAIMS: [&str; 3] = ["sub", "userId", "user_id"];
 
 /// 9999-12-31T23:59:59Z. A later time is a mistake, most often milliseconds where seconds belong.
-const LATEST_SECONDS: i64 = 253_402_300_799;
+pub(super) const LATEST_SECONDS: i64 = 253_402_300_799;
 
 /// What is asked of every token's times.
 pub(super) struct Terms {
@@ -35,20 +35,27 @@ pub(super) fn identity(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) 
     let expires_at = lifetime(claims, terms, now_ms)?;
     let (subscribe, publish) = topics(claims)?;
     Ok(Identity {
-        name: text(claims, "name"),
-        username: text(claims, "username"),
-        email: text(claims, "email"),
-        avatar: text(claims, "avatar"),
-        roles: roles(claims),
-        permissions: permissions(claims),
         sign_in: revocable(claims, "sid")?,
         token_id: revocable(claims, "jti")?,
         issued_at: time(claims, "iat")?,
         expires_at,
         subscribe,
         publish,
-        ..Identity::of(user(claims)?)
+        ..described(user(claims, &USER_CLAIMS)?, claims)
     })
+}
+
+/// What `claims` say of `user` that bounds nothing.
+pub(super) fn described(user: UserId, claims: &Map<String, Value>) -> Identity {
+    Identity {
+        name: text(claims, "name"),
+        username: text(claims, "username"),
+        email: text(claims, "email"),
+        avatar: text(claims, "avatar"),
+        roles: roles(claims),
+        permissions: permissions(claims),
+        ..Identity::of(user)
+    }
 }
 
 /// Checks `exp` and `nbf`, and answers when the session must end, the leeway included.
@@ -72,7 +79,7 @@ fn lifetime(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<O
 
 /// A claim that is a NumericDate (RFC 7519, section 2: seconds, with a fraction or without), in ms. What lies before
 /// 1970 counts as 1970.
-fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<i64>, Fault> {
+pub(super) fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<i64>, Fault> {
     let Some(value) = claims.get(claim) else {
         return Ok(None);
     };
@@ -90,10 +97,9 @@ fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<i64>, Fault> 
     }
 }
 
-/// The user: the first of [`USER_CLAIMS`] that is there and not `null`.
-fn user(claims: &Map<String, Value>) -> Result<UserId, Fault> {
-    let found =
-        USER_CLAIMS.iter().find_map(|&claim| Some((claim, claims.get(claim).filter(|value| !value.is_null())?)));
+/// The user: the first of `names` that is there and not `null`.
+pub(super) fn user(claims: &Map<String, Value>, names: &[&'static str]) -> Result<UserId, Fault> {
+    let found = names.iter().find_map(|&claim| Some((claim, claims.get(claim).filter(|value| !value.is_null())?)));
     let Some((claim, value)) = found else {
         return Err(invalid("The token names no user"));
     };

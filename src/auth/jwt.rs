@@ -1,17 +1,20 @@
-//! Tokens signed with a shared secret: HS256, HS384, HS512 (RFC 7515, RFC 7518 section 3.2).
+//! Signed tokens (RFC 7515, RFC 7518, RFC 8037): with a shared secret, or with a private key whose public half is known.
 //!
-//! Owns whether a token holds. The algorithm is the configuration's, never the token's: `none`, another length and a
-//! public-key header are refused before any key is touched. What the claims then mean is not known here.
+//! Owns whether a token holds. The algorithm is the configuration's, never the token's: `none` and every other one are
+//! refused before any key is touched. What the claims then mean, and where keys come from, is not known here.
 
 use std::fmt;
+use std::sync::Arc;
 
 use hubbub_actors::fault::Fault;
 use hubbub_actors::identity::Identity;
+pub use jsonwebtoken::Algorithm;
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
 use serde_json::{Map, Value};
 
 use super::claims::{self, Terms, invalid};
+use super::key_source::KeySource;
 
 /// Longest token that is looked at, in bytes. A longer one is refused unread.
 pub const TOKEN_MAX: usize = 8 * 1024;
@@ -43,7 +46,8 @@ impl Hmac {
         }
     }
 
-    const fn algorithm(self) -> Algorithm {
+    /// As one of all the algorithms there are.
+    pub const fn algorithm(self) -> Algorithm {
         match self {
             Self::Hs256 => Algorithm::HS256,
             Self::Hs384 => Algorithm::HS384,
@@ -58,23 +62,37 @@ impl fmt::Display for Hmac {
     }
 }
 
-/// What a [`Verifier`] goes by.
+/// What a [`Verifier`] asks of every token.
+#[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// The secret that the issuer shares with the hub. With an empty one nothing holds.
-    pub secret: Vec<u8>,
     /// The one algorithm that is accepted.
-    pub algorithm: Hmac,
+    pub algorithm: Algorithm,
     /// Whether a token must say when it expires.
     pub require_exp: bool,
     /// How far the issuer's clock may be from ours, in seconds.
     pub leeway_secs: u64,
 }
 
-/// Judges tokens. Cheap to share, holds the secret, prints nothing of it.
+/// Where the key is that a token's signature is judged by.
+pub enum Keys {
+    /// A secret that the issuer shares with the hub. With an empty one nothing holds.
+    Secret(Vec<u8>),
+    /// One public key, whatever a token calls it.
+    Public(DecodingKey),
+    /// A set of public keys, each by its `kid`.
+    Set(Arc<KeySource>),
+}
+
+enum Source {
+    One(Arc<DecodingKey>),
+    Set(Arc<KeySource>),
+}
+
+/// Judges signed tokens. Holds the secret, prints nothing of it.
 pub struct Verifier {
     /// `None` when no secret is configured: then no token holds.
-    key: Option<DecodingKey>,
-    algorithm: Hmac,
+    source: Option<Source>,
+    algorithm: Algorithm,
     signature_alone: Validation,
     terms: Terms,
 }
@@ -86,50 +104,81 @@ impl fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// A verifier for tokens of one secret and one algorithm.
-    pub fn new(settings: Settings) -> Self {
+    /// A verifier for tokens of one algorithm. A key of another family than the algorithm's makes no token hold.
+    pub fn new(keys: Keys, settings: Settings) -> Self {
+        let Settings { algorithm, require_exp, leeway_secs } = settings;
         // The crate judges the signature and the algorithm. Times are judged by us, against the hub's clock.
-        let mut signature_alone = Validation::new(settings.algorithm.algorithm());
+        let mut signature_alone = Validation::new(algorithm);
         signature_alone.required_spec_claims.clear();
         signature_alone.validate_exp = false;
         signature_alone.validate_nbf = false;
         signature_alone.validate_aud = false;
-        let leeway_ms = i64::try_from(settings.leeway_secs.saturating_mul(1_000));
+        let leeway_ms = i64::try_from(leeway_secs.saturating_mul(1_000));
+        let source = match keys {
+            Keys::Secret(secret) if secret.is_empty() => None,
+            Keys::Secret(secret) => Some(Source::One(Arc::new(DecodingKey::from_secret(&secret)))),
+            Keys::Public(key) => Some(Source::One(Arc::new(key))),
+            Keys::Set(source) => Some(Source::Set(source)),
+        };
         Self {
-            key: (!settings.secret.is_empty()).then(|| DecodingKey::from_secret(&settings.secret)),
-            algorithm: settings.algorithm,
+            source,
+            algorithm,
             signature_alone,
-            terms: Terms { require_exp: settings.require_exp, leeway_ms: leeway_ms.unwrap_or(i64::MAX) },
+            terms: Terms { require_exp, leeway_ms: leeway_ms.unwrap_or(i64::MAX) },
         }
     }
 
     /// Says who holds `token`, which must be good at `now_ms`.
     ///
     /// # Errors
-    /// `TokenExpired` for a token that was good once; `InvalidToken` for whatever else is wrong with it.
-    pub fn verify(&self, token: &str, now_ms: i64) -> Result<Identity, Fault> {
+    /// `TokenExpired` for a token that was good once; `AuthUnavailable` when its key cannot be had now; `InvalidToken` for
+    /// whatever else is wrong with it.
+    pub async fn verify(&self, token: &str, now_ms: i64) -> Result<Identity, Fault> {
         if token.len() > TOKEN_MAX {
-            return Err(invalid(format!("The token is longer than {TOKEN_MAX} bytes")));
+            return Err(too_long());
         }
-        let Some(key) = &self.key else {
+        let Some(source) = &self.source else {
             return Err(invalid("No token is accepted here"));
         };
-        let token = jsonwebtoken::decode::<Map<String, Value>>(token, key, &self.signature_alone)
-            .map_err(|error| self.explain(error.kind()))?;
+        // Before any key is sought: a token that cannot hold must not have one fetched. Of the header's other members,
+        // those that offer a key or a way to one (`jwk`, `jku`, `x5c`, `x5u`) are never read.
+        let header = jsonwebtoken::decode_header(token).map_err(|error| self.explain(error.kind()))?;
+        if header.alg != self.algorithm {
+            return Err(self.explain(&ErrorKind::InvalidAlgorithm));
+        }
         // RFC 7515, section 4.1.11: extensions that must be understood and are not refuse the token. We know none.
-        if token.header.crit.is_some() {
+        if header.crit.is_some() {
             return Err(invalid("The token's `crit` asks for an unknown extension"));
         }
+        let key = match source {
+            Source::One(key) => key.clone(),
+            Source::Set(source) => source.key(header.kid.as_deref()).await?,
+        };
+        let token = jsonwebtoken::decode::<Map<String, Value>>(token, &key, &self.signature_alone)
+            .map_err(|error| self.explain(error.kind()))?;
         claims::identity(&token.claims, &self.terms, now_ms)
+    }
+
+    /// The key set, where there is one.
+    pub fn key_source(&self) -> Option<&Arc<KeySource>> {
+        match self.source.as_ref()? {
+            Source::One(_) => None,
+            Source::Set(source) => Some(source),
+        }
     }
 
     fn explain(&self, kind: &ErrorKind) -> Fault {
         match kind {
-            ErrorKind::InvalidAlgorithm => invalid(format!("The token is not signed with {}", self.algorithm)),
+            ErrorKind::InvalidAlgorithm => invalid(format!("The token is not signed with {:?}", self.algorithm)),
             ErrorKind::InvalidSignature => invalid("The token's signature does not hold"),
             _ => invalid("The token is malformed"),
         }
     }
+}
+
+/// The refusal of a token that is longer than [`TOKEN_MAX`].
+pub(super) fn too_long() -> Fault {
+    invalid(format!("The token is longer than {TOKEN_MAX} bytes"))
 }
 
 /// Signs `claims`, an object, into a token.
@@ -144,5 +193,7 @@ pub fn sign(claims: &Value, secret: &[u8], algorithm: Hmac) -> Result<String, Fa
         .map_err(|_| Fault::internal())
 }
 
+#[cfg(test)]
+mod attacks;
 #[cfg(test)]
 mod tests;

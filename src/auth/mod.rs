@@ -6,15 +6,33 @@
 //! | an API key | [`api_key::ApiKeys`] | an [`api_key::ApiKey`] |
 //! | a signed request | [`signature::Signatures`] | leave to go on |
 //!
-//! What a token's claims mean is in `claims`, apart from how the token was verified, because more ways to verify one
-//! will stand beside `jwt`: public keys from a file, key sets that are fetched and refreshed, and opaque tokens that the
-//! application backend answers for.
+//! How a token is verified depends on its kind: `jwt` judges one by a key, the shared secret or a public one
+//! (`public_key`), which may come from a set (`key_set`) that is loaded and refreshed (`key_source`); `opaque` asks the
+//! application about a token that only it can read. What the claims mean is in `claims`, apart from all that.
 //!
-//! Knows neither configuration files nor HTTP: it takes plain settings and plain text, the time is an argument, and a
-//! refusal is a [`Fault`](hubbub_actors::fault::Fault). No message it makes holds a secret, a token or an expected signature.
+//! Knows neither configuration files nor how a request came: it takes plain settings and plain text, the time is an argument, and a
+//! refusal is a [`Fault`]. No message it makes holds a secret, a token or an expected signature.
 
 pub mod api_key;
 mod claims;
 pub mod jwt;
+pub mod key_set;
+pub mod key_source;
+pub mod opaque;
+pub mod outside;
+pub mod public_key;
 pub mod signature;
 pub mod tokens;
+
+use std::time::Duration;
+
+use hubbub_actors::fault::{Code, Fault};
+
+/// The refusal of a token that nobody can judge now; `wait` is when it may be tried again.
+fn unavailable(wait: Duration) -> Fault {
+    let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(1);
+    Fault {
+        retry_after: Some(seconds),
+        ..Fault::new(Code::AuthUnavailable, "The token cannot be verified at the moment; try again")
+    }
+}

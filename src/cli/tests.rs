@@ -3,7 +3,7 @@
 use clap::CommandFactory as _;
 
 use super::*;
-use crate::auth::jwt::{Settings as Verification, Verifier};
+use crate::auth::jwt::{Algorithm, Keys, Settings as Verification, Verifier};
 
 /// The answer to `hubbub` with these arguments; a failure's lines, joined.
 fn hubbub(arguments: &[&str]) -> Result<String, String> {
@@ -78,8 +78,8 @@ fn check_says_everything_that_is_wrong() {
     assert!(lines.contains("hub.toml:1: server.shutdown_secs: "));
 }
 
-#[test]
-fn a_token_made_before_the_first_start_holds_after_it() {
+#[tokio::test]
+async fn a_token_made_before_the_first_start_holds_after_it() {
     let place = Place::with("");
     let answer = place.hubbub(&[
         "token",
@@ -99,13 +99,9 @@ fn a_token_made_before_the_first_start_holds_after_it() {
     let answer = answer.unwrap();
     let token = answer.strip_suffix('\n').unwrap();
     assert!(!token.contains(char::is_whitespace));
-    let verifier = Verifier::new(Verification {
-        secret: place.secret().into_bytes(),
-        algorithm: Hmac::Hs256,
-        require_exp: true,
-        leeway_secs: 0,
-    });
-    let identity = verifier.verify(token, Clock::System.now_ms()).unwrap();
+    let settings = Verification { algorithm: Algorithm::HS256, require_exp: true, leeway_secs: 0 };
+    let verifier = Verifier::new(Keys::Secret(place.secret().into_bytes()), settings);
+    let identity = verifier.verify(token, Clock::System.now_ms()).await.unwrap();
     assert_eq!(identity.user.as_str(), "alice");
     assert_eq!(identity.display_name(), "Alice");
     assert_eq!(identity.roles, ["admin", "editor"]);

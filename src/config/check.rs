@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use hubbub_actors::ids::RoomName;
+use reqwest::Url;
 use sha2::{Digest, Sha256};
 
-use super::{ApiKey, Config, TopicRule};
+use super::{ApiKey, Auth, Config, TopicRule};
 use crate::auth::api_key::KEY_MAX;
 use crate::peer::AllowedOrigins;
 
@@ -116,11 +117,7 @@ impl Problems {
                 self.add("auth.jwt_secret", format!("expected at least {SECRET_MIN} bytes, got {bytes}"));
             }
         }
-        if !auth.algorithm.is_symmetric() {
-            self.add("auth.algorithm", "not supported yet (expected one of HS256, HS384, HS512)");
-        }
-        self.not_yet("auth.public_key_file", auth.public_key_file.is_some());
-        self.not_yet("auth.jwks", auth.jwks.is_some());
+        self.token_keys(auth);
         self.range("auth.leeway_secs", auth.leeway_secs, 0, 3_600);
         self.range("auth.grace_secs", auth.grace_secs, 1, 3_600);
         for (index, permission) in auth.required_permissions.iter().enumerate() {
@@ -130,7 +127,55 @@ impl Problems {
         }
         self.range("auth.access_ttl_secs", auth.access_ttl_secs, 1, u64::from(u32::MAX));
         self.range("auth.refresh_ttl_secs", auth.refresh_ttl_secs, 1, u64::from(u32::MAX));
-        self.not_yet("auth.backend.url", auth.backend.url.is_some());
+        if let Some(url) = &auth.backend.url {
+            self.url("auth.backend.url", url);
+        }
+        self.range("auth.backend.cache_secs", auth.backend.cache_secs, 0, 86_400);
+    }
+
+    /// What tokens are verified with: a shared secret, or one of a public key and a key set, as the algorithm has it. A
+    /// key that would be passed over is refused: whoever set it believes that it counts.
+    fn token_keys(&mut self, auth: &Auth) {
+        let public = [("auth.public_key_file", auth.public_key_file.is_some()), ("auth.jwks", auth.jwks.is_some())];
+        if auth.algorithm.is_symmetric() {
+            for (key, _) in public.into_iter().filter(|(_, set)| *set) {
+                self.0.push(Problem {
+                    about: Some("auth.algorithm"),
+                    ..Problem::new(key, "does nothing while auth.algorithm is HS256, HS384 or HS512")
+                });
+            }
+        } else {
+            match (&auth.public_key_file, &auth.jwks) {
+                (Some(_), Some(_)) => self.add("auth.jwks", "auth.public_key_file is set too; one of them"),
+                (None, None) => {
+                    self.add("auth.algorithm", "needs auth.public_key_file or auth.jwks, and neither is set");
+                }
+                _ => {}
+            }
+        }
+        if auth.public_key_file.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            self.add("auth.public_key_file", "expected a file, got \"\"");
+        }
+        match auth.jwks.as_deref() {
+            Some("") => self.add("auth.jwks", "expected a file or a URL, got \"\""),
+            Some(url) if url.contains("://") => self.url("auth.jwks", url),
+            _ => {}
+        }
+    }
+
+    /// A URL that the hub asks. One with a password is refused: it would be shown wherever the URL is.
+    fn url(&mut self, key: &str, text: &str) {
+        match Url::parse(text) {
+            Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
+                self.add(key, "expected an http:// or https:// URL");
+            }
+            Err(_) => self.add(key, "expected an http:// or https:// URL"),
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                self.add(key, "holds a user name or a password");
+            }
+            Ok(url) if url.fragment().is_some() => self.add(key, "holds a fragment (#), which is never sent"),
+            Ok(_) => {}
+        }
     }
 
     fn keys(&mut self, keys: &[ApiKey]) {

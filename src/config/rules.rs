@@ -7,6 +7,8 @@ use ipnet::IpNet;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::auth::jwt;
+
 /// One of `[[topics]]`: who may do what with the topics that its pattern fits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,6 +109,24 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// The same, for the judge of tokens.
+    pub fn to_jwt(self) -> jwt::Algorithm {
+        match self {
+            Self::Hs256 => jwt::Algorithm::HS256,
+            Self::Hs384 => jwt::Algorithm::HS384,
+            Self::Hs512 => jwt::Algorithm::HS512,
+            Self::Rs256 => jwt::Algorithm::RS256,
+            Self::Rs384 => jwt::Algorithm::RS384,
+            Self::Rs512 => jwt::Algorithm::RS512,
+            Self::Ps256 => jwt::Algorithm::PS256,
+            Self::Ps384 => jwt::Algorithm::PS384,
+            Self::Ps512 => jwt::Algorithm::PS512,
+            Self::Es256 => jwt::Algorithm::ES256,
+            Self::Es384 => jwt::Algorithm::ES384,
+            Self::EdDsa => jwt::Algorithm::EdDSA,
+        }
+    }
+
     /// Whether it works with a shared secret, `auth.jwt_secret`.
     pub fn is_symmetric(self) -> bool {
         matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)

@@ -5,7 +5,7 @@ use hubbub_actors::hub::Readiness;
 use serde_json::{Value, json};
 
 use super::{Answer, iso};
-use crate::state::State;
+use crate::state::{State, not_ready};
 use crate::telemetry;
 
 /// `GET /health`: the shapes of three documents in one.
@@ -48,10 +48,10 @@ pub(super) async fn live(state: web::Data<State>) -> Answer {
 }
 
 /// `GET /health/ready`: whether traffic should be sent here. A hub at capacity is ready: it works, and it is counted
-/// upon.
+/// upon. One that cannot judge tokens because those it asks do not answer is not.
 pub(super) async fn ready(state: web::Data<State>) -> Answer {
     let timestamp = iso(state.now_ms());
-    Ok(match not_ready(&state.hub.readiness()) {
+    Ok(match state.not_ready() {
         None => HttpResponse::Ok().json(json!({"status": "ready", "timestamp": timestamp})),
         Some(reason) => HttpResponse::ServiceUnavailable().json(json!({
             "status": "not ready",
@@ -59,15 +59,6 @@ pub(super) async fn ready(state: web::Data<State>) -> Answer {
             "timestamp": timestamp,
         })),
     })
-}
-
-fn not_ready(readiness: &Readiness) -> Option<String> {
-    match readiness {
-        Readiness::Ready => None,
-        Readiness::Draining => Some("Draining".into()),
-        Readiness::WithoutStore(why) => Some(format!("Store: {why}")),
-        Readiness::Broken(why) => Some(format!("Broken: {why}")),
-    }
 }
 
 /// Memory in MB. Of a total that the system does not tell there is no percentage.
@@ -88,6 +79,8 @@ pub(super) fn megabytes(bytes: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use hubbub_actors::hub::Readiness;
+
     use super::*;
 
     #[test]

@@ -1,5 +1,6 @@
 //! The reading side of a connection: a stream of whole messages for its session, and the end of it.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,15 +11,21 @@ use bytes::{Bytes, BytesMut};
 use hubbub_actors::clock::Clock;
 use hubbub_actors::close::Close;
 use hubbub_actors::limits::window::{Verdict, Window};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Sleep, sleep};
-use tokio_util::io::poll_read_buf;
 
 use super::Pipe;
 use super::assembler::{Assembler, Incoming};
 
-/// Bytes read at once. The buffer is there only while something is being read: an idle connection has none.
-const READ_SIZE: usize = 4_096;
+/// Bytes read at once.
+const READ_SIZE: usize = 16_384;
+
+thread_local! {
+    /// What a worker reads into. What came is copied out at its own size, which the allocator has at hand, where a buffer
+    /// of its own for every read would be found and merged again each time.
+    static READ: RefCell<[u8; READ_SIZE]> = const { RefCell::new([0; READ_SIZE]) };
+}
 
 /// Pings of a client that are answered in a minute. A pong may answer the latest of several pings (RFC 6455 section
 /// 5.5.3); who sends ten times as many is closed.
@@ -62,6 +69,7 @@ pub struct Inlet {
     pipe: Rc<Pipe>,
     clock: Clock,
     assembler: Assembler,
+    /// What was read and is no whole message yet; an idle connection holds none.
     buffer: BytesMut,
     pings: Window,
     /// The client takes its leave, with this code; nothing more is read.
@@ -134,18 +142,12 @@ impl Inlet {
 
     /// Reads some bytes; `false` when there will be none any more.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        if self.buffer.capacity() == self.buffer.len() {
-            // Waits without a buffer; one is made when there is something to read.
-            if ready!(self.socket.as_ref().poll_read_ready(cx)).is_err() {
-                return Poll::Ready(false);
-            }
-            self.buffer.reserve(READ_SIZE);
-        }
-        let result = poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.buffer);
-        if result.is_pending() && self.buffer.is_empty() {
-            self.buffer = BytesMut::new();
-        }
-        result.map(|read| read.is_ok_and(|read| read > 0))
+        READ.with_borrow_mut(|space| {
+            let mut read = ReadBuf::new(space);
+            let result = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read));
+            self.buffer.extend_from_slice(read.filled());
+            Poll::Ready(result.is_ok() && !read.filled().is_empty())
+        })
     }
 
     fn begin_end(&mut self) -> Message {

@@ -25,6 +25,7 @@ use std::time::Duration;
 use actix_rt::net::TcpStream;
 use bytes::Bytes;
 use hubbub_actors::close::Close;
+use hubbub_actors::outbox::Outbox;
 use hubbub_actors::seat::{Link, Seat};
 use socket2::SockRef;
 use tokio::net::tcp::OwnedWriteHalf;
@@ -143,18 +144,8 @@ impl Pipe {
         self.say_farewell();
         while !self.broken.get() && !self.blocked.get() {
             let result = self.seat.with_outbox(|outbox| {
-                let mut slices = [IoSlice::new(&[]); SLICES];
-                let mut count = 0;
-                for (slot, bytes) in slices.iter_mut().zip(outbox.slices()) {
-                    *slot = IoSlice::new(bytes);
-                    count += 1;
-                }
-                match count {
-                    0 => None,
-                    1 => Some(self.socket.try_write(&slices[0])),
-                    _ => Some(self.socket.try_write_vectored(&slices[..count])),
-                }
-                .map(|result| result.inspect(|&written| outbox.advance(written)))
+                let result = self.write_once(outbox)?;
+                Some(result.map(|written| outbox.advance(written)))
             });
             match result {
                 None => break,
@@ -163,6 +154,21 @@ impl Pipe {
                 Some(Err(_)) => self.broken.set(true),
             }
         }
+    }
+
+    /// Writes what is ready in one go; `None` when nothing is. Mostly that is one frame, and filling the slices of a
+    /// vectored write costs more than all else here.
+    fn write_once(&self, outbox: &Outbox) -> Option<io::Result<usize>> {
+        let mut ready = outbox.slices();
+        let first = ready.next()?;
+        let Some(second) = ready.next() else { return Some(self.socket.try_write(first)) };
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut count = 0;
+        for (slot, bytes) in slices.iter_mut().zip([first, second].into_iter().chain(ready)) {
+            *slot = IoSlice::new(bytes);
+            count += 1;
+        }
+        Some(self.socket.try_write_vectored(&slices[..count]))
     }
 
     /// Puts the close frame behind what is still to be written, once.

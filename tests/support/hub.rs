@@ -48,9 +48,24 @@ impl Hub {
         Self::in_dir(dir)
     }
 
+    /// As [`Hub::with`], but not waited for until it is ready: some dependency of it is down.
+    #[track_caller]
+    pub(crate) fn unready(config: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("config.toml"), configuration(config)).unwrap();
+        Self::listening_in(dir)
+    }
+
     /// A hub in a directory that holds its `config.toml` and perhaps the data of an earlier one.
     #[track_caller]
     pub(crate) fn in_dir(dir: TempDir) -> Self {
+        let hub = Self::listening_in(dir);
+        hub.wait_ready();
+        hub
+    }
+
+    #[track_caller]
+    fn listening_in(dir: TempDir) -> Self {
         let mut child = hubbub(dir.path())
             .args(["--config", "config.toml"])
             .stdout(Stdio::piped())
@@ -65,9 +80,7 @@ impl Hub {
             let status = stop(&mut child);
             panic!("the hub did not start ({status}); it said:\n{}", said.lock().unwrap());
         };
-        let hub = Self { child, address, said, dir };
-        hub.wait_ready();
-        hub
+        Self { child, address, said, dir }
     }
 
     /// Ends this hub at once, as a crash would, and starts another on what it left on disk.

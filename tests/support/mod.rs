@@ -7,6 +7,7 @@ pub(crate) mod account;
 pub(crate) mod client;
 pub(crate) mod http;
 pub(crate) mod hub;
+pub(crate) mod outside;
 pub(crate) mod page;
 pub(crate) mod run;
 pub(crate) mod token;
@@ -16,5 +17,6 @@ pub(crate) mod wire;
 
 pub(crate) use client::Client;
 pub(crate) use hub::{API_KEY, Hub, JWT_SECRET};
+pub(crate) use outside::{Outside, Reply};
 pub(crate) use wait::{DEADLINE, eventually, wait_until};
 pub(crate) use wire::Wire;

@@ -1,5 +1,9 @@
 //! Which tokens hold. What their claims come to is tested beside `claims`.
 
+use std::future::Future as _;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
 use hubbub_actors::fault::Code;
 use serde_json::json;
 
@@ -8,18 +12,24 @@ use super::*;
 const SECRET: &[u8] = b"a secret of thirty-two bytes or so";
 
 /// 2026-01-01T00:00:00Z, in seconds.
-const NOW: i64 = 1_767_225_600;
+pub(super) const NOW: i64 = 1_767_225_600;
 
 fn verifier(algorithm: Hmac, require_exp: bool) -> Verifier {
-    Verifier::new(Settings { secret: SECRET.to_vec(), algorithm, require_exp, leeway_secs: 5 })
+    let settings = Settings { algorithm: algorithm.algorithm(), require_exp, leeway_secs: 5 };
+    Verifier::new(Keys::Secret(SECRET.to_vec()), settings)
 }
 
-fn verify_at(token: &str, now_ms: i64) -> Result<Identity, Fault> {
-    verifier(Hmac::Hs256, true).verify(token, now_ms)
+/// A verifier of one key waits for nothing.
+pub(super) fn at_once(verifier: &Verifier, token: &str) -> Result<Identity, Fault> {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(verifier.verify(token, NOW * 1_000)).poll(&mut context) {
+        Poll::Ready(verdict) => verdict,
+        Poll::Pending => panic!("waits"),
+    }
 }
 
 fn verify(token: &str) -> Result<Identity, Fault> {
-    verify_at(token, NOW * 1_000)
+    at_once(&verifier(Hmac::Hs256, true), token)
 }
 
 fn token(claims: &Value) -> String {
@@ -27,7 +37,7 @@ fn token(claims: &Value) -> String {
 }
 
 /// The claims of a good token, with `more` laid over them.
-fn claims(more: Value) -> Value {
+pub(super) fn claims(more: Value) -> Value {
     let mut claims = json!({"sub": "alice", "exp": NOW + 60});
     for (claim, value) in more.as_object().unwrap() {
         claims[claim] = value.clone();
@@ -35,7 +45,7 @@ fn claims(more: Value) -> Value {
     claims
 }
 
-fn base64url(bytes: &[u8]) -> String {
+pub(super) fn base64url(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
@@ -138,7 +148,7 @@ fn each_algorithm_takes_its_own_tokens_alone() {
         assert_eq!(Hmac::parse(pinned.as_str()), Some(pinned));
         for signed in all {
             let token = sign(&claims(json!({})), SECRET, signed).unwrap();
-            let holds = verifier(pinned, true).verify(&token, NOW * 1_000).is_ok();
+            let holds = at_once(&verifier(pinned, true), &token).is_ok();
             assert_eq!(holds, pinned == signed, "{signed} at {pinned}");
         }
     }
@@ -158,7 +168,7 @@ fn refusals_say_what_is_wrong_and_nothing_secret() {
         assert_eq!(verify(&token).unwrap_err(), Fault::new(Code::InvalidToken, message));
     }
     let shown = format!("{:?}", verifier(Hmac::Hs256, true));
-    assert_eq!(shown, "Verifier { algorithm: Hs256, .. }");
+    assert_eq!(shown, "Verifier { algorithm: HS256, .. }");
 }
 
 #[test]
@@ -173,14 +183,10 @@ fn a_token_of_the_longest_length_is_read() {
 
 #[test]
 fn an_endless_leeway_never_overflows() {
-    let verifier = Verifier::new(Settings {
-        secret: SECRET.to_vec(),
-        algorithm: Hmac::Hs256,
-        require_exp: true,
-        leeway_secs: u64::MAX,
-    });
+    let settings = Settings { algorithm: Algorithm::HS256, require_exp: true, leeway_secs: u64::MAX };
+    let verifier = Verifier::new(Keys::Secret(SECRET.to_vec()), settings);
     for more in [json!({"exp": 1}), json!({"nbf": NOW + 60})] {
-        let identity = verifier.verify(&token(&claims(more)), NOW * 1_000).unwrap();
+        let identity = at_once(&verifier, &token(&claims(more))).unwrap();
         assert_eq!(identity.expires_at, Some(i64::MAX));
     }
 }
@@ -189,11 +195,11 @@ fn an_endless_leeway_never_overflows() {
 fn an_empty_secret_signs_and_verifies_nothing() {
     assert_eq!(sign(&claims(json!({})), b"", Hmac::Hs256).unwrap_err().code, Code::Internal);
     assert_eq!(sign(&json!("alice"), SECRET, Hmac::Hs256).unwrap_err().code, Code::Internal);
-    let verifier =
-        Verifier::new(Settings { secret: Vec::new(), algorithm: Hmac::Hs256, require_exp: true, leeway_secs: 5 });
+    let settings = Settings { algorithm: Algorithm::HS256, require_exp: true, leeway_secs: 5 };
+    let verifier = Verifier::new(Keys::Secret(Vec::new()), settings);
     let key = EncodingKey::from_secret(b"");
     let token = jsonwebtoken::encode(&Header::default(), &claims(json!({})), &key).unwrap();
-    let fault = verifier.verify(&token, NOW * 1_000).unwrap_err();
+    let fault = at_once(&verifier, &token).unwrap_err();
     assert_eq!(fault.code, Code::InvalidToken);
 }
 

@@ -28,8 +28,18 @@ fn impossible_values_are_named() {
         ("auth.algorithm = 'EdDSA'", "auth.algorithm"),
         ("auth.public_key_file = 'a.pem'", "auth.public_key_file"),
         ("auth.jwks = 'https://a/jwks'", "auth.jwks"),
+        ("auth.algorithm = 'ES256'\nauth.jwks = 'a'\nauth.public_key_file = 'a.pem'", "auth.jwks"),
+        ("auth.algorithm = 'ES256'\nauth.jwks = ''", "auth.jwks"),
+        ("auth.algorithm = 'ES256'\nauth.jwks = 'ftp://a/jwks'", "auth.jwks"),
+        ("auth.algorithm = 'ES256'\nauth.jwks = 'http://'", "auth.jwks"),
+        ("auth.algorithm = 'ES256'\nauth.jwks = 'https://me:secret@a/jwks'", "auth.jwks"),
+        ("auth.algorithm = 'ES256'\nauth.public_key_file = ''", "auth.public_key_file"),
         ("auth.grace_secs = 0", "auth.grace_secs"),
-        ("auth.backend.url = 'https://a'", "auth.backend.url"),
+        ("auth.backend.url = 'a'", "auth.backend.url"),
+        ("auth.backend.url = 'file:///etc/passwd'", "auth.backend.url"),
+        ("auth.backend.url = 'https://secret@a'", "auth.backend.url"),
+        ("auth.backend.url = 'https://a/#me'", "auth.backend.url"),
+        ("auth.backend.cache_secs = 86401", "auth.backend.cache_secs"),
         ("backend.url = 'a'", "backend.url"),
         ("backend.timeout_ms = 0", "backend.timeout_ms"),
         ("socketio.ping_interval_ms = 0", "socketio.ping_interval_ms"),
@@ -41,6 +51,19 @@ fn impossible_values_are_named() {
         assert_eq!(wrong(text), [key], "{text}");
     }
     assert_eq!(wrong("server.max_frame_size = 16777217\nlimits.outbox_bytes = 16777217"), ["server.max_frame_size"]);
+}
+
+#[test]
+fn each_way_to_verify_tokens_can_be_configured() {
+    for text in [
+        "auth.algorithm = 'HS512'",
+        "auth.algorithm = 'RS256'\nauth.public_key_file = 'keys/issuer.pem'",
+        "auth.algorithm = 'PS384'\nauth.jwks = 'keys/jwks.json'",
+        "auth.algorithm = 'EdDSA'\nauth.jwks = 'https://issuer.example.com:8443/.well-known/jwks.json?v=1'",
+        "auth.backend.url = 'http://127.0.0.1:8000/api/user'\nauth.backend.cache_secs = 0",
+    ] {
+        assert_eq!(wrong(text), [""; 0], "{text}");
+    }
 }
 
 #[test]

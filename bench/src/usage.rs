@@ -1,0 +1,55 @@
+//! What a process has used, as `/proc` says (proc(5)). Knows nothing of what the process is.
+
+use std::fs;
+use std::time::Duration;
+
+/// A second in the ticks of `/proc/PID/stat` (`USER_HZ`, 100 on every Linux).
+const TICKS: f64 = 100.0;
+
+/// What a process has used since its start.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Usage {
+    /// CPU time, user and system, to the nanosecond.
+    pub(crate) cpu: Duration,
+    /// Seconds of it in user code, to 10 ms.
+    pub(crate) user: f64,
+    /// Seconds of it in the kernel, to 10 ms.
+    pub(crate) system: f64,
+    /// Resident memory now, KiB.
+    pub(crate) resident: u64,
+}
+
+/// Reads the usage of process `pid`.
+pub(crate) fn of(pid: u32) -> Result<Usage, String> {
+    let mut nanos = 0;
+    for task in entries(&format!("/proc/{pid}/task"))? {
+        // A thread that ended meanwhile has nothing to say; the servers keep theirs.
+        let Ok(schedstat) = fs::read_to_string(format!("{task}/schedstat")) else { continue };
+        nanos += schedstat.split(' ').next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+    }
+    let stat = read(&format!("/proc/{pid}/stat"))?;
+    // The second field is the name, in parentheses, and may hold spaces.
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let seconds = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0) / TICKS;
+    let (user, system) = (seconds(11), seconds(12));
+    // A kernel without scheduler statistics leaves the ticks.
+    let cpu = if nanos > 0 { Duration::from_nanos(nanos) } else { Duration::from_secs_f64(user + system) };
+    let status = read(&format!("/proc/{pid}/status"))?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    let resident = resident.trim().trim_end_matches(" kB").parse().map_err(|_| format!("no VmRSS of {pid}"))?;
+    Ok(Usage { cpu, user, system, resident })
+}
+
+/// Runnable processes over the last minute, by which a reader judges whether the machine was quiet.
+pub(crate) fn load() -> String {
+    fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next().unwrap_or_default().to_owned()
+}
+
+fn read(path: &str) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))
+}
+
+fn entries(path: &str) -> Result<Vec<String>, String> {
+    let entries = fs::read_dir(path).map_err(|error| format!("{path}: {error}"))?;
+    Ok(entries.flatten().map(|entry| entry.path().to_string_lossy().into_owned()).collect())
+}

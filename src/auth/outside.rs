@@ -1,0 +1,129 @@
+//! One GET to somebody outside, bounded in time and in bytes. Knows no token and no key, and shows no address in what it
+//! says: one may hold a password.
+
+use std::error::Error as _;
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
+use tokio::time::timeout;
+
+/// How long an answer may take, from the connection to its last byte.
+pub const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections that are kept for the next request.
+const IDLE: usize = 8;
+
+/// What becomes of an answer that points elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redirects {
+    /// It is the answer: a token is shown to nobody but whom it was meant for.
+    Refused,
+    /// Up to three are followed, none to another scheme.
+    SameScheme,
+}
+
+/// Somebody outside.
+pub struct Outside {
+    client: Client,
+    url: Url,
+}
+
+/// What was answered.
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body, whole.
+    pub body: Vec<u8>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// It took too long.
+    Slow,
+    /// It is longer than this.
+    TooLong(usize),
+    /// The connection was not made, or broke.
+    Broken(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Slow => write!(f, "no whole answer within {} s", TIMEOUT.as_secs()),
+            Self::TooLong(most) => write!(f, "an answer of more than {most} bytes"),
+            Self::Broken(why) => f.write_str(why),
+        }
+    }
+}
+
+impl Outside {
+    /// Somebody at `url`, which is `http` or `https`. Proxies of the environment are not used: a hub's way to its issuer
+    /// is configured and not inherited.
+    ///
+    /// # Errors
+    /// When the address is none, or the system has no certificates to judge an `https` one by.
+    pub fn new(url: &str, redirects: Redirects) -> Result<Self, String> {
+        let url = Url::parse(url).map_err(|error| error.to_string())?;
+        // One provider for the process; when there is one already, that one serves.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut client = Client::builder()
+            .user_agent(concat!("hubbub/", env!("CARGO_PKG_VERSION")))
+            .no_proxy()
+            .referer(false)
+            .pool_max_idle_per_host(IDLE)
+            .redirect(policy(redirects));
+        if url.scheme() == "http" {
+            // It never meets a certificate, and a container may have none.
+            client = client.tls_certs_only([]);
+        }
+        let client = client.build().map_err(|error| innermost(&error))?;
+        Ok(Self { client, url })
+    }
+
+    /// Asks, showing `bearer` where there is one; an answer of more than `most` bytes is none.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn get(&self, bearer: Option<&str>, most: usize) -> Result<Answer, Failure> {
+        timeout(TIMEOUT, self.answer(bearer, most)).await.unwrap_or(Err(Failure::Slow))
+    }
+
+    async fn answer(&self, bearer: Option<&str>, most: usize) -> Result<Answer, Failure> {
+        let broken = |error: reqwest::Error| Failure::Broken(innermost(&error));
+        let mut request = self.client.get(self.url.clone()).header("Accept", "application/json");
+        if let Some(token) = bearer {
+            request = request.bearer_auth(token);
+        }
+        let mut answer = request.send().await.map_err(broken)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(broken)? {
+            if body.len() + chunk.len() > most {
+                return Err(Failure::TooLong(most));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status: answer.status().as_u16(), body })
+    }
+}
+
+fn policy(redirects: Redirects) -> Policy {
+    match redirects {
+        Redirects::Refused => Policy::none(),
+        Redirects::SameScheme => Policy::custom(|attempt| {
+            let same = attempt.previous().last().is_some_and(|from| from.scheme() == attempt.url().scheme());
+            if same && attempt.previous().len() <= 3 { attempt.follow() } else { attempt.stop() }
+        }),
+    }
+}
+
+/// What an error comes from at last: `connection refused` and not `error sending request`.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause = error.source();
+    while let Some(deeper) = cause.and_then(std::error::Error::source) {
+        cause = Some(deeper);
+    }
+    cause.map_or_else(|| "the request failed".into(), ToString::to_string)
+}

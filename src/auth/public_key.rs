@@ -1,0 +1,212 @@
+//! Public keys, from PEM text and from JWKs (RFC 7517), each judged once for the one algorithm it is to serve.
+//!
+//! Owns which key fits which algorithm and which is too weak to be believed. Knows no file, no URL and no token.
+
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
+use rsa::pkcs1::DecodeRsaPublicKey as _;
+use rsa::pkcs8::spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
+use rsa::pkcs8::{Document, spki::DecodePublicKey as _};
+use rsa::traits::PublicKeyParts as _;
+use rsa::{BigUint, RsaPublicKey};
+use serde::Deserialize;
+
+/// Fewest bits of an RSA modulus (RFC 7518, section 3.3).
+const RSA_MIN: usize = 2_048;
+
+/// The kinds of key that PEM files hold, by their object identifiers.
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+
+/// What kind of key an algorithm takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Secret,
+    Rsa,
+    P256,
+    P384,
+    Ed25519,
+    Other,
+}
+
+impl Kind {
+    fn of(algorithm: Algorithm) -> Self {
+        match (algorithm.family(), algorithm) {
+            (AlgorithmFamily::Hmac, _) => Self::Secret,
+            (AlgorithmFamily::Rsa, _) => Self::Rsa,
+            (AlgorithmFamily::Ec, Algorithm::ES256) => Self::P256,
+            (AlgorithmFamily::Ec, _) => Self::P384,
+            (AlgorithmFamily::Ed, _) => Self::Ed25519,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Secret => "a shared secret",
+            Self::Rsa => "an RSA key",
+            Self::P256 => "an EC key on P-256",
+            Self::P384 => "an EC key on P-384",
+            Self::Ed25519 => "an Ed25519 key",
+            Self::Other => "a key of another kind",
+        }
+    }
+}
+
+/// The public key in `text`, which is one PEM block: `PUBLIC KEY` (RFC 5280) or `RSA PUBLIC KEY` (RFC 8017).
+///
+/// # Errors
+/// What is wrong with it, to come after the file's name. Shows nothing of the file.
+pub fn from_pem(text: &str, algorithm: Algorithm) -> Result<DecodingKey, String> {
+    let (label, document) =
+        Document::from_pem(text.trim()).map_err(|_| "is no PEM file with one public key".to_owned())?;
+    let bytes = document.as_bytes();
+    let kind = match label {
+        "PUBLIC KEY" => kind_of_spki(bytes)?,
+        "RSA PUBLIC KEY" => Kind::Rsa,
+        label if label.ends_with("PRIVATE KEY") => {
+            return Err("holds a private key; the hub needs the public one alone".into());
+        }
+        label => return Err(format!("holds a {label}; expected a PUBLIC KEY")),
+    };
+    let needed = Kind::of(algorithm);
+    if kind != needed {
+        return Err(format!("holds {}; {algorithm:?} needs {}", kind.as_str(), needed.as_str()));
+    }
+    let malformed = || format!("holds {} that is malformed", kind.as_str());
+    match kind {
+        Kind::Rsa => {
+            let key = if label == "PUBLIC KEY" {
+                RsaPublicKey::from_public_key_der(bytes).ok()
+            } else {
+                RsaPublicKey::from_pkcs1_der(bytes).ok()
+            };
+            rsa(key.ok_or_else(malformed)?)
+        }
+        Kind::P256 | Kind::P384 | Kind::Ed25519 => {
+            let info = SubjectPublicKeyInfoRef::try_from(bytes).map_err(|_| malformed())?;
+            let point = info.subject_public_key.as_bytes().ok_or_else(malformed)?;
+            if kind == Kind::Ed25519 { edwards(point) } else { elliptic(kind, point) }
+        }
+        Kind::Secret | Kind::Other => None,
+    }
+    .ok_or_else(|| match kind {
+        Kind::Rsa => format!("holds an RSA key of other than {RSA_MIN} to {} bits", RsaPublicKey::MAX_SIZE),
+        _ => malformed(),
+    })
+}
+
+fn kind_of_spki(bytes: &[u8]) -> Result<Kind, String> {
+    let info = SubjectPublicKeyInfoRef::try_from(bytes).map_err(|_| "holds a PUBLIC KEY that is malformed")?;
+    let curve = info.algorithm.parameters_oid().ok();
+    Ok(match (info.algorithm.oid, curve) {
+        (RSA, _) => Kind::Rsa,
+        (EC, Some(P256)) => Kind::P256,
+        (EC, Some(P384)) => Kind::P384,
+        (ED25519, _) => Kind::Ed25519,
+        _ => Kind::Other,
+    })
+}
+
+/// An RSA key of a size that is believed.
+fn rsa(key: RsaPublicKey) -> Option<DecodingKey> {
+    let fits = (RSA_MIN..=RsaPublicKey::MAX_SIZE).contains(&key.n().bits());
+    fits.then(|| DecodingKey::from_rsa_raw_components(&key.n().to_bytes_be(), &key.e().to_bytes_be()))
+}
+
+/// A point that lies on its curve.
+fn elliptic(kind: Kind, point: &[u8]) -> Option<DecodingKey> {
+    let lies_on_curve = match kind {
+        Kind::P256 => p256::PublicKey::from_sec1_bytes(point).is_ok(),
+        Kind::P384 => p384::PublicKey::from_sec1_bytes(point).is_ok(),
+        _ => false,
+    };
+    lies_on_curve.then(|| DecodingKey::from_ec_der(point))
+}
+
+/// A point that is no member of a small group: with such a key, a signature would hold for many messages.
+fn edwards(point: &[u8]) -> Option<DecodingKey> {
+    let key = ed25519_dalek::VerifyingKey::from_bytes(point.try_into().ok()?).ok()?;
+    (!key.is_weak()).then(|| DecodingKey::from_ed_der(point))
+}
+
+/// The members of a JWK that decide whether it serves; what else it says is passed over.
+#[derive(Deserialize)]
+struct Jwk {
+    kty: String,
+    crv: Option<String>,
+    alg: Option<String>,
+    #[serde(rename = "use")]
+    usage: Option<String>,
+    key_ops: Option<Vec<String>>,
+    kid: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+    /// The private part, of every kind of key.
+    d: Option<serde::de::IgnoredAny>,
+    /// The secret of a symmetric key.
+    k: Option<serde::de::IgnoredAny>,
+}
+
+/// The key of one JWK and its `kid`.
+///
+/// # Errors
+/// Why it does not serve `algorithm`, for the log. Shows nothing of the key.
+pub fn from_jwk(jwk: &serde_json::Value, algorithm: Algorithm) -> Result<(Option<String>, DecodingKey), &'static str> {
+    let jwk = Jwk::deserialize(jwk).map_err(|_| "it is malformed")?;
+    if jwk.k.is_some() || jwk.kty == "oct" {
+        return Err("it is a shared secret");
+    }
+    if jwk.d.is_some() {
+        return Err("it has its private part; whoever reads the set can sign with it");
+    }
+    if jwk.usage.as_ref().is_some_and(|usage| usage != "sig") {
+        return Err("its `use` is not `sig`");
+    }
+    if jwk.key_ops.as_ref().is_some_and(|ops| !ops.iter().any(|op| op == "verify")) {
+        return Err("its `key_ops` lack `verify`");
+    }
+    let alg = jwk.alg.as_deref();
+    if alg.is_some_and(|alg| alg.parse() != Ok(algorithm)) {
+        return Err("its `alg` is another one");
+    }
+    let curve = jwk.crv.as_deref().unwrap_or_default();
+    let kind = match (jwk.kty.as_str(), curve) {
+        ("RSA", _) => Kind::Rsa,
+        ("EC", "P-256") => Kind::P256,
+        ("EC", "P-384") => Kind::P384,
+        ("OKP", "Ed25519") => Kind::Ed25519,
+        _ => Kind::Other,
+    };
+    if kind != Kind::of(algorithm) {
+        return Err("its kind or curve is another one");
+    }
+    let part = |part: &Option<String>| part.as_deref().and_then(base64url).ok_or("it lacks a part");
+    let key = match kind {
+        Kind::Rsa => {
+            let (n, e) = (part(&jwk.n)?, part(&jwk.e)?);
+            // Before anything is computed with it.
+            if n.len() > RsaPublicKey::MAX_SIZE / 8 + 1 {
+                return Err("it is too weak or too large");
+            }
+            RsaPublicKey::new(BigUint::from_bytes_be(&n), BigUint::from_bytes_be(&e)).ok().and_then(rsa)
+        }
+        Kind::Ed25519 => edwards(&part(&jwk.x)?),
+        _ => elliptic(kind, &[&[4], &part(&jwk.x)?[..], &part(&jwk.y)?[..]].concat()),
+    };
+    Ok((jwk.kid, key.ok_or("it is too weak, too large or not on its curve")?))
+}
+
+/// The bytes of base64url text without padding (RFC 7515, section 2).
+fn base64url(text: &str) -> Option<Vec<u8>> {
+    match DecodingKey::from_ed_components(text).ok()?.kind() {
+        DecodingKeyKind::SecretOrDer(bytes) => Some(bytes.clone()),
+        DecodingKeyKind::RsaModulusExponent { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
