@@ -126,25 +126,30 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     warn_of_what_is_missing(&config);
     let workers = config.server.worker_count();
     let http_connections = share_descriptors(config.server.max_connections, workers);
+    let revoked = Revoked::new(token_life(&config.auth));
+    let judge = revoked.clone();
+    let tokens = state::tokens(&config.auth).map_err(ServeError::Config)?;
+    let tokens = Arc::new(tokens.with_check(Arc::new(move |identity| judge.check(identity))));
     let store = Store::open(&config.server.data_dir, Role::Hub, Clock::System).map_err(ServeError::Store)?;
     let listener = listen(&config.server.host, config.server.port)?;
     let address = listener.local_addr()?;
-    let revoked = Arc::new(Revoked::new(token_life(&config.auth)));
-    let tokens = state::tokens(&config.auth).map_err(ServeError::Config)?;
-    let tokens = Arc::new(tokens.with_check({
-        let revoked = revoked.clone();
-        Arc::new(move |identity| revoked.check(identity))
-    }));
-    let hub = Hub::start(settings(&config), Arc::new(LateTokens(tokens.clone())), store.clone(), revoked);
+    let settings = settings(&config);
+    let late = LateTokens {
+        tokens: tokens.clone(),
+        required_permissions: config.auth.required_permissions.clone(),
+        clock: settings.clock.clone(),
+    };
+    let hub = Hub::start(settings, Arc::new(late), store.clone(), revoked);
     hub.catch_up().await.map_err(|fault| ServeError::Config(format!("{}: {fault}", store.path().display())))?;
     let chats = config.chats.iter().map(|chat| chat.made(Clock::System.now_ms()));
     let chats = chats.collect::<Result<_, _>>().map_err(|fault| ServeError::Config(format!("[[chats]]: {fault}")))?;
     hub.open_chats(chats).await.map_err(|fault| ServeError::Config(format!("{}: {fault}", store.path().display())))?;
-    let (keys, alive) = (tokens.clone(), hub.clone());
-    keys.start(move || alive.report_dead("token-keys"));
     let following = hub.clone();
     actix_rt::spawn(async move { following.follow_store().await });
-    let state = State::new(hub.clone(), config.clone(), tokens, Accounts::new(store.clone(), &config.auth)?);
+    let (keys, alive) = (tokens.clone(), hub.clone());
+    keys.start(move || alive.report_dead("token-keys"));
+    let accounts = Accounts::new(store.clone(), &config.auth)?;
+    let state = State::new(hub.clone(), config.clone(), tokens, accounts);
     let state = Data::new(state.map_err(|error| ServeError::Config(error.to_string()))?);
 
     let server = Server::build()
@@ -292,12 +297,21 @@ async fn refuse(mut socket: TcpStream, fault: &Fault, id: &RequestId) -> io::Res
 }
 
 /// Judges the tokens that sessions show while connected as the edge judges those they come with.
-struct LateTokens(Arc<Tokens>);
+struct LateTokens {
+    tokens: Arc<Tokens>,
+    required_permissions: Vec<String>,
+    clock: Clock,
+}
 
 impl Authenticator for LateTokens {
     fn authenticate(&self, token: String) -> Pin<Box<dyn Future<Output = Result<Identity, Fault>>>> {
-        let tokens = self.0.clone();
-        Box::pin(async move { tokens.verify(&token, Clock::System.now_ms()).await })
+        let (tokens, now) = (self.tokens.clone(), self.clock.now_ms());
+        let required = self.required_permissions.clone();
+        Box::pin(async move {
+            let identity = tokens.verify(&token, now).await?;
+            identity.require(&required)?;
+            Ok(identity)
+        })
     }
 }
 

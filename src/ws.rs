@@ -70,10 +70,7 @@ async fn admit(state: &State, worker: &Worker, head: &RequestHead) -> Result<Ses
         }
     }
     let identity = identify(state, head).await?;
-    let lacking = state.config.auth.required_permissions.iter().find(|needed| !identity.has_permission(needed));
-    if let Some(permission) = lacking {
-        return Err(Fault::new(Code::Forbidden, format!("The token lacks the permission `{permission}`")));
-    }
+    identity.require(&state.config.auth.required_permissions)?;
     let admission = state.hub.registry().admit()?;
     Session::open(worker, Opening { surface: Surface::Raw, wire: &RAW, identity, admission }).await
 }

@@ -34,10 +34,10 @@ codes! {
     InvalidToken = "INVALID_TOKEN",
     /// The token was good once.
     TokenExpired = "TOKEN_EXPIRED",
-    /// Whoever could judge the token cannot be asked now; nobody is let in on trust.
-    AuthUnavailable = "AUTH_FAILED",
     /// The user name and the password do not belong together; which of them is wrong is not said.
     InvalidCredentials = "INVALID_CREDENTIALS",
+    /// Whoever could judge the token cannot be asked now; nobody is let in on trust.
+    AuthUnavailable = "AUTH_FAILED",
     /// No API key came with the request.
     Unauthorized = "UNAUTHORIZED",
     /// The API key is not one of ours.

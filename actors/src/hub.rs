@@ -124,7 +124,7 @@ pub struct Hub {
     registry: Arc<Registry>,
     authenticator: Arc<dyn Authenticator>,
     store: Store,
-    revoked: Arc<Revoked>,
+    revoked: Revoked,
     chats: Arc<Chats>,
     chat_keeper: Mailbox<ChatKeeper>,
     stats: Arc<Stats>,
@@ -142,12 +142,12 @@ impl std::fmt::Debug for Hub {
 
 impl Hub {
     /// Starts the actors that live on the calling thread; the workers start theirs by [`crate::worker::Worker::start`].
-    /// What the store knows of revoked tokens holds after the first [`Hub::catch_up`].
+    /// What the store knows of revoked tokens is in `revoked` after the first [`Hub::catch_up`].
     pub fn start(
         settings: Settings,
         authenticator: Arc<dyn Authenticator>,
         store: Store,
-        revoked: Arc<Revoked>,
+        revoked: Revoked,
     ) -> Arc<Self> {
         let stats = Arc::new(Stats::default());
         let clock = settings.clock.clone();
@@ -280,7 +280,7 @@ impl Hub {
     }
 
     /// Makes a chat or replaces it; what is kept now, and whether it was made. Sessions that may not be in it any more
-    /// have left it.
+    /// have left it, or do so as soon as their tokens are judged.
     ///
     /// # Errors
     /// As [`Store::put_chat`]; [`Code::Forbidden`] when there are as many chats or participants as there may be.

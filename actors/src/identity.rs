@@ -1,5 +1,6 @@
 //! Who a caller is and what a token lets them do. Knows no token format: `auth` in the root crate turns one into this.
 
+use crate::fault::{Code, Fault};
 use crate::ids::UserId;
 use crate::pattern::Pattern;
 
@@ -72,5 +73,16 @@ impl Identity {
     /// Whether the holder has the permission `permission`.
     pub fn has_permission(&self, permission: &str) -> bool {
         self.permissions.iter().any(|held| held == permission)
+    }
+
+    /// Whether the holder has all the permissions `required`.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`] naming one that is lacking.
+    pub fn require(&self, required: &[String]) -> Result<(), Fault> {
+        match required.iter().find(|permission| !self.has_permission(permission)) {
+            None => Ok(()),
+            Some(lacking) => Err(Fault::new(Code::Forbidden, format!("The token lacks the permission `{lacking}`"))),
+        }
     }
 }

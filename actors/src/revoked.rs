@@ -18,10 +18,10 @@ use crate::store::{Forgotten, Mark, Revocation, is_older};
 /// Revocations of users, `sid`s and `jti`s that are kept, those under way left out.
 pub const REVOCATIONS_MAX: usize = 100_000;
 
-/// The table.
-#[derive(Debug)]
+/// The table; one behind all clones.
+#[derive(Debug, Clone)]
 pub struct Revoked {
-    table: RwLock<Table>,
+    table: Arc<RwLock<Table>>,
     max: usize,
     token_life: i64,
 }
@@ -52,7 +52,7 @@ pub struct Moment(u64);
 impl Revoked {
     /// An empty table of a hub whose own tokens live for at most `token_life` ms.
     pub fn new(token_life: i64) -> Self {
-        Self { table: RwLock::default(), max: REVOCATIONS_MAX, token_life }
+        Self { table: Arc::default(), max: REVOCATIONS_MAX, token_life }
     }
 
     /// Refuses a token that no longer holds.

@@ -1,14 +1,16 @@
 //! The hashing of passwords: argon2id, on threads of its own. One hash takes a core for some hundredths of a second and
 //! 19 MiB, so only so many run at once and only so many wait; no worker of the hub ever does.
 
+use std::error::Error;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
-use hubbub_actors::fault::{Code, Fault};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, PasswordVerifier as _, Version};
+use hubbub_actors::fault::Fault;
 use hubbub_actors::queue::{Queue, Refused};
+use subtle::ConstantTimeEq as _;
 use tokio::sync::oneshot;
 
 /// Passwords that may wait to be hashed; one more is answered with 503. A thread needs seconds for as many.
@@ -26,7 +28,56 @@ const LANES: u32 = 1;
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5LW5vYm9keS1ubw$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-type Job = Box<dyn FnOnce(&Argon2<'_>) + Send>;
+type Job = Box<dyn FnOnce(&mut Hasher) + Send>;
+
+/// What a thread hashes with. Its memory is allocated once, when it is first needed: given back after every hash, 19 MiB at a time, it would be
+/// taken from elsewhere each time, and the process would grow to several times as much.
+struct Hasher {
+    argon2: Argon2<'static>,
+    memory: Vec<Block>,
+}
+
+impl Hasher {
+    fn new() -> Result<Self, argon2::Error> {
+        let params = Params::new(MEMORY_KIB, PASSES, LANES, None)?;
+        Ok(Self { argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params), memory: Vec::new() })
+    }
+
+    fn output(&mut self, password: &str, salt: &[u8]) -> Result<[u8; Params::DEFAULT_OUTPUT_LEN], argon2::Error> {
+        self.memory.resize(self.argon2.params().block_count(), Block::default());
+        let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+        self.argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut output, &mut self.memory)?;
+        Ok(output)
+    }
+
+    fn hash(&mut self, password: &str) -> Result<String, Box<dyn Error>> {
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt)?;
+        let output = self.output(password, &salt)?;
+        let hash = PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(self.argon2.params())?,
+            salt: Some(Salt::new(&salt)?),
+            hash: Some(Output::new(&output)?),
+        };
+        Ok(hash.to_string())
+    }
+
+    fn verify(&mut self, password: &str, hash: &str) -> Result<bool, Box<dyn Error>> {
+        let known = PasswordHash::new(hash)?;
+        let ours = self.argon2.params();
+        let theirs = Params::try_from(&known)?;
+        let is_ours = known.algorithm == Algorithm::Argon2id.ident()
+            && known.version == Some(Version::V0x13.into())
+            && (theirs.m_cost(), theirs.t_cost(), theirs.p_cost()) == (ours.m_cost(), ours.t_cost(), ours.p_cost());
+        match (known.salt, known.hash) {
+            (Some(salt), Some(hash)) if is_ours => Ok(self.output(password, &salt)?.ct_eq(hash.as_bytes()).into()),
+            // Made at another cost, by another version of the hub.
+            _ => Ok(self.argon2.verify_password(password.as_bytes(), &known).is_ok()),
+        }
+    }
+}
 
 /// The threads that hash passwords. They end when this is dropped.
 #[derive(Debug)]
@@ -47,16 +98,14 @@ impl Passwords {
     /// The system has none to give.
     pub fn start() -> io::Result<Self> {
         let passwords = Self { queue: Arc::new(Queue::new(WAITING_MAX)) };
-        let params =
-            Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|error| io::Error::other(error.to_string()))?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         for number in 0..(cores / 2).clamp(1, THREADS_MAX) {
             let queue = passwords.queue.clone();
-            let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+            let mut hasher = Hasher::new().map_err(|error| io::Error::other(error.to_string()))?;
             std::thread::Builder::new().name(format!("passwords-{number}")).spawn(move || {
                 while let Some(job) = queue.take() {
                     // The panic's own words went to the log; who waits is told by the answer that never comes.
-                    let _ = catch_unwind(AssertUnwindSafe(|| job(&argon2)));
+                    let _ = catch_unwind(AssertUnwindSafe(|| job(&mut hasher)));
                 }
             })?;
         }
@@ -66,23 +115,18 @@ impl Passwords {
     /// The hash of a new password, a PHC string.
     ///
     /// # Errors
-    /// [`Code::Overloaded`].
+    /// [`OVERLOADED`](hubbub_actors::fault::Code::Overloaded).
     pub async fn hash(&self, password: String) -> Result<String, Fault> {
-        self.ask(move |argon2| {
-            let hash = argon2.hash_password(password.as_bytes());
-            hash.map(|hash| hash.to_string()).map_err(|error| defect(&error))
-        })
-        .await
+        self.ask(move |hasher| hasher.hash(&password)).await
     }
 
     /// Whether the password is that of `hash`. Without a hash it is not, and finding that out takes as long.
     ///
     /// # Errors
-    /// [`Code::Overloaded`].
+    /// [`OVERLOADED`](hubbub_actors::fault::Code::Overloaded).
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Fault> {
-        self.ask(move |argon2| {
-            let known = PasswordHash::new(hash.as_deref().unwrap_or(NOBODY)).map_err(|error| defect(&error))?;
-            let holds = argon2.verify_password(password.as_bytes(), &known).is_ok();
+        self.ask(move |hasher| {
+            let holds = hasher.verify(&password, hash.as_deref().unwrap_or(NOBODY))?;
             Ok(holds && hash.is_some())
         })
         .await
@@ -95,21 +139,21 @@ impl Passwords {
 
     async fn ask<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Argon2<'_>) -> Result<T, Fault> + Send + 'static,
+        work: impl FnOnce(&mut Hasher) -> Result<T, Box<dyn Error>> + Send + 'static,
     ) -> Result<T, Fault> {
         let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |argon2| {
+        let job: Job = Box::new(move |hasher| {
             // Who hung up no longer costs anything.
             if !reply.is_closed() {
-                let _ = reply.send(work(argon2));
+                let _ = reply.send(work(hasher).map_err(|error| defect(&*error)));
             }
         });
         self.queue.push(job).map_err(|Refused(_)| Fault::overloaded())?;
-        answer.await.map_err(|_| Fault::new(Code::Internal, "Internal error"))?
+        answer.await.map_err(|_| Fault::internal())?
     }
 }
 
-fn defect(error: &dyn std::fmt::Display) -> Fault {
+fn defect(error: &dyn Error) -> Fault {
     log::error!("a password could not be hashed: {error}");
     Fault::internal()
 }
@@ -128,6 +172,19 @@ mod tests {
         assert_eq!(verify("correct horse", Some(&hash)).await, Ok(true));
         assert_eq!(verify("correct horsf", Some(&hash)).await, Ok(false));
         assert_eq!(verify("correct horse", None).await, Ok(false));
+    }
+
+    #[test]
+    fn a_hash_of_another_cost_or_another_program_holds_too() {
+        let mut hasher = Hasher::new().unwrap();
+        // Of the password "password" and the salt "somesalt", from the tests of the reference implementation.
+        let theirs = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+        assert!(hasher.verify("password", theirs).unwrap());
+        assert!(!hasher.verify("passwore", theirs).unwrap());
+        assert!(hasher.verify("password", "no hash").is_err());
+        // And theirs of ours.
+        let ours = hasher.hash("password").unwrap();
+        assert!(Argon2::default().verify_password(b"password", &PasswordHash::new(&ours).unwrap()).is_ok());
     }
 
     #[test]

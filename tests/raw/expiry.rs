@@ -104,3 +104,24 @@ async fn what_comes_right_behind_a_fresh_token_is_judged_by_it() {
     assert_eq!(client.expect("Status").await["data"]["details"]["topics"], json!(["t"]));
     client.expect("Ack").await;
 }
+
+#[tokio::test]
+async fn a_fresh_token_must_have_the_required_permissions_and_closes_what_it_does_not_open() {
+    let hub = Hub::with("auth.required_permissions = [\"chat\"]");
+    let granted = |topics: serde_json::Value| {
+        token_with(json!({"sub": "alice", "permissions": ["chat"], "topics": {"subscribe": topics}}))
+    };
+    let mut client = Client::connect(&hub, &granted(json!(["*"]))).await;
+    client.subscribe(&["news.a", "chat.b"]).await;
+
+    let error = client.ask(authenticate(&token_with(json!({"sub": "alice"}))), "Error").await;
+    assert_eq!(error["data"]["code"], "FORBIDDEN", "{error}");
+
+    client.ask(authenticate(&granted(json!(["news.*"]))), "Status").await;
+    let reached = |room: &str| {
+        let push = json!({"room": room, "event": "e", "data": 1});
+        hub.http().request("POST", "/api/room").key().json(&push).send().json()["recipients"].clone()
+    };
+    assert_eq!(reached("chat.b"), 0);
+    assert_eq!(reached("news.a"), 1);
+}

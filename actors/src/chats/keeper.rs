@@ -2,9 +2,11 @@
 //! no longer be in. A change that began is finished, whether or not who asked still waits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::fut::WrapFuture;
 use actix::{Actor, AsyncContext, Context};
+use actix_rt::time::timeout;
 use tokio::sync::oneshot;
 
 use super::Chats;
@@ -14,6 +16,9 @@ use crate::mailbox::{Receive, receives_posts};
 use crate::registry::{AccessChanged, Registry};
 use crate::rooms::Rooms;
 use crate::store::{Access, Chat, Store};
+
+/// How long a change waits for the sessions that have to leave; no client may hold up the changes of others.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
 
 /// Makes a chat or replaces it.
 #[derive(Debug)]
@@ -72,8 +77,9 @@ impl ChatKeeper {
         Ok(deleted)
     }
 
-    /// Lets the sessions leave that are in the chat and may not be, and waits until they have. One that joins meanwhile
-    /// was not found, and looks again by itself once it is in.
+    /// Lets the sessions leave that are in the chat and may not be, and waits until they have, but not for long: one that
+    /// is waiting for its token to be judged leaves after that. One that joins meanwhile was not found, and looks again by
+    /// itself once it is in.
     async fn see_out(&self, id: &ChatId) {
         let room = RoomName::of_chat(id);
         let mut told = Vec::new();
@@ -83,10 +89,13 @@ impl ChatKeeper {
                 told.extend(sessions.into_iter().map(|session| session.send(AccessChanged { room: room.clone() })));
             }
         }
-        for session in told {
-            // An error is a session that ended, and left with that.
-            let _ = session.await;
-        }
+        let all_left = async {
+            for session in told {
+                // An error is a session that ended, and left with that.
+                let _ = session.await;
+            }
+        };
+        let _ = timeout(LEAVE_TIME, all_left).await;
     }
 }
 
