@@ -13,7 +13,10 @@ pub mod source;
 
 use std::path::PathBuf;
 
-use hubbub_actors::ids::UserId;
+use hubbub_actors::fault::Fault;
+use hubbub_actors::ids::{ChatId, UserId};
+use hubbub_actors::store;
+
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +63,7 @@ section! {
         topics: Vec<TopicRule> = vec![TopicRule::any()],
         /// `[chat]`: the `/chat` surface.
         chat: Chat = Chat::default(),
-        /// `[[chats]]`: chats that are there from the start.
+        /// `[[chats]]`: chats that are made where a start does not find them.
         chats: Vec<ChatRoom> = vec![ChatRoom::general()],
         /// `[presence]`: who learns who is online.
         presence: Presence = Presence::default(),
@@ -228,27 +231,37 @@ section! {
     }
 }
 
-/// One of `[[chats]]`: a chat that is there from the start.
+/// One of `[[chats]]`: a chat that is made at a start that does not find it. What HTTP changed in it later stays.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChatRoom {
     /// Its id, 1 to 195 printable characters; no two chats share one.
     pub id: String,
-    /// The name to show. Default empty: the id.
+    /// The name to show, up to 200 printable characters. Default empty: the id.
     #[serde(default)]
     pub name: String,
-    /// What it is about. Default empty.
+    /// What it is about, up to 2000 characters. Default empty.
     #[serde(default)]
     pub description: String,
     /// Whether anyone authenticated may join; otherwise the participants. Default false.
     #[serde(default)]
     pub public: bool,
-    /// Ids of the users who may join when it is not public. Default none.
+    /// Ids of the users who may join when it is not public, up to 10000. Default none.
     #[serde(default)]
     pub participants: Vec<UserId>,
 }
 
 impl ChatRoom {
+    /// The chat, made at `now`.
+    ///
+    /// # Errors
+    /// What is wrong with it, with the key as the field.
+    pub fn made(&self, now: i64) -> Result<store::Chat, Fault> {
+        let chat = store::Chat::new(ChatId::parse(&self.id, "id")?, self.name.clone(), self.description.clone(), now)?;
+        let chat = chat.with_participants(self.participants.clone())?;
+        Ok(store::Chat { public: self.public, ..chat })
+    }
+
     /// The public chat that ships with the hub.
     pub fn general() -> Self {
         Self {

@@ -37,7 +37,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::accounts::Accounts;
 use crate::auth::tokens::Tokens;
-use crate::config::Config;
+use crate::config::{Auth, Config};
 use crate::pipe::{self, Flusher};
 use crate::request_id::{REQUEST_ID, RequestId};
 use crate::state::{self, State};
@@ -126,7 +126,7 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     warn_of_what_is_missing(&config);
     let workers = config.server.worker_count();
     let http_connections = share_descriptors(config.server.max_connections, workers);
-    let revoked = Revoked::default();
+    let revoked = Revoked::new(token_life(&config.auth));
     let judge = revoked.clone();
     let tokens = state::tokens(&config.auth).map_err(ServeError::Config)?;
     let tokens = Arc::new(tokens.with_check(Arc::new(move |identity| judge.check(identity))));
@@ -141,6 +141,9 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     };
     let hub = Hub::start(settings, Arc::new(late), store.clone(), revoked);
     hub.catch_up().await.map_err(|fault| ServeError::Config(format!("{}: {fault}", store.path().display())))?;
+    let chats = config.chats.iter().map(|chat| chat.made(Clock::System.now_ms()));
+    let chats = chats.collect::<Result<_, _>>().map_err(|fault| ServeError::Config(format!("[[chats]]: {fault}")))?;
+    hub.open_chats(chats).await.map_err(|fault| ServeError::Config(format!("{}: {fault}", store.path().display())))?;
     let following = hub.clone();
     actix_rt::spawn(async move { following.follow_store().await });
     let (keys, alive) = (tokens.clone(), hub.clone());
@@ -320,6 +323,12 @@ fn warn_of_what_is_missing(config: &Config) {
     if config.backend.url.is_some() {
         log::warn!("backend.url: events are not forwarded yet");
     }
+}
+
+/// How long a token of the hub's own can live, ms.
+fn token_life(auth: &Auth) -> i64 {
+    let longest = auth.access_ttl_secs.max(auth.refresh_ttl_secs);
+    (i64::from(longest) + i64::from(auth.leeway_secs)) * 1000
 }
 
 fn settings(config: &Config) -> Settings {

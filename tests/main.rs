@@ -17,6 +17,12 @@ mod start;
 // POST /api/…: the push document, and what Hubbub adds to it.
 mod push;
 
+// Chats over HTTP, and who may join them.
+mod chats;
+
+// Tokens that no longer hold.
+mod revocation;
+
 // A PHP backend as the laravel document has it.
 mod laravel;
 

@@ -10,7 +10,7 @@ pub enum Close {
     SlowConsumer,
     /// The token expired.
     TokenExpired,
-    /// The token was revoked: its sign-in ended, or its user was disabled.
+    /// The token was revoked: by itself, with its sign-in, or with all of its user.
     TokenRevoked,
     /// Disconnected by the application.
     Kicked,

@@ -11,14 +11,16 @@ use actix::{Actor, Addr};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use crate::chats::Chats;
+use crate::chats::keeper::{ChatKeeper, DeleteChat, PutChat};
 use crate::clock::Clock;
 use crate::close::Close;
 use crate::delivery::Event;
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
-use crate::ids::{EventName, RoomName, UserId};
+use crate::ids::{ChatId, EventName, RoomName, UserId};
 use crate::limits::{Admit, RateLimit};
-use crate::mailbox::{Full, Mailbox};
+use crate::mailbox::{Full, Mailbox, Receive};
 use crate::outbox::Bound;
 use crate::presence::{LastSeen, Presence};
 use crate::pulse::Pulse;
@@ -28,7 +30,7 @@ use crate::rooms::rules::Rules;
 use crate::rooms::{Lanes, Rooms};
 use crate::seat::Heartbeat;
 use crate::stats::Stats;
-use crate::store::{Revocation, Store};
+use crate::store::{Chat, Revocation, Store};
 
 pub use crate::events::Surface;
 pub use crate::limits::LimitKey;
@@ -123,6 +125,8 @@ pub struct Hub {
     authenticator: Arc<dyn Authenticator>,
     store: Store,
     revoked: Revoked,
+    chats: Arc<Chats>,
+    chat_keeper: Mailbox<ChatKeeper>,
     stats: Arc<Stats>,
     workers_started: AtomicUsize,
     pulses: Box<[OnceLock<Addr<Pulse>>]>,
@@ -149,11 +153,17 @@ impl Hub {
         let clock = settings.clock.clone();
         let presence = Presence::new(clock.clone(), stats.clone()).start();
         let limits = RateLimit::new(clock).start();
+        let rooms = Rooms::new(Arc::new(Lanes::new(settings.workers)));
+        let registry = Arc::new(Registry::new(settings.max_connections, stats.clone()));
+        let chats = Arc::new(Chats::default());
+        let chat_keeper = ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone()).start();
         Arc::new(Self {
-            rooms: Rooms::new(Arc::new(Lanes::new(settings.workers))),
+            rooms,
             presence: Mailbox::new("presence", presence, settings.mailbox),
             limits: Mailbox::new("rate-limit", limits, settings.mailbox),
-            registry: Arc::new(Registry::new(settings.max_connections, stats.clone())),
+            registry,
+            chats,
+            chat_keeper: Mailbox::new("chat-keeper", chat_keeper, settings.mailbox),
             authenticator,
             store,
             revoked,
@@ -192,21 +202,48 @@ impl Hub {
         Ok(closed.await.map_err(|_| Fault::internal())?.recipients)
     }
 
+    /// Ends the sessions that `picks` picks, of one user or of all, after what was delivered to them, and says how many
+    /// there were.
+    pub async fn close_where(
+        &self,
+        whose: Option<&UserId>,
+        close: Close,
+        picks: impl Fn(&Identity) -> bool + Send + 'static,
+    ) -> usize {
+        let registry = self.registry.clone();
+        let found = match whose {
+            Some(user) => registry.find_of(user, picks),
+            None => tokio::task::spawn_blocking(move || registry.find(picks)).await.unwrap_or_default(),
+        };
+        for &place in &found {
+            self.rooms.close(place, close);
+        }
+        found.len()
+    }
+
     /// Refuses the tokens that `revocation` names from now on, and ends with 4401 every session that goes by one. That the
     /// store keeps it is the caller's to see to, before. Answers how many there were.
-    pub fn revoke(&self, revocation: &Revocation) -> usize {
+    pub async fn revoke(&self, revocation: &Revocation) -> usize {
         // Noted first: a session that opens meanwhile finds it, or is found.
         self.revoked.add(revocation);
-        let meant = |session: &LiveSession| match &revocation.sign_in {
-            Some(sign_in) => session.sign_in.as_ref() == Some(sign_in),
-            None => true,
-        };
-        let mut sessions = self.registry.sessions_of(&revocation.user);
-        sessions.retain(meant);
-        for session in &sessions {
-            self.rooms.close(session.place, Close::TokenRevoked);
-        }
-        sessions.len()
+        let hit = revocation.clone();
+        self.close_where(revocation.user.as_ref(), Close::TokenRevoked, move |identity| hit.hits(identity)).await
+    }
+
+    /// Keeps a revocation in the store, then does as [`Hub::revoke`].
+    ///
+    /// # Errors
+    /// [`Code::StoreUnavailable`]; [`Code::Overloaded`] when the store's queue is full or
+    /// [`crate::revoked::REVOCATIONS_MAX`] are kept. Nothing was done.
+    pub async fn keep_and_revoke(self: &Arc<Self>, revocation: Revocation) -> Result<usize, Fault> {
+        let hub = self.clone();
+        // A task of its own: a caller who hangs up midway would else leave connections that nobody closes.
+        let revoked = actix_rt::spawn(async move {
+            let forgotten = hub.revoked.make_room(&revocation)?;
+            hub.store.revoke(revocation.clone(), forgotten).await?;
+            Ok(hub.revoke(&revocation).await)
+        });
+        revoked.await.map_err(|_| Fault::internal())?.inspect_err(|fault| self.count(fault))
     }
 
     /// Takes over what the store says of revoked tokens.
@@ -218,9 +255,8 @@ impl Hub {
         let now = self.clock().now_ms();
         let read = self.store.revocations(now).await?;
         for revocation in self.revoked.replace(moment, read) {
-            self.revoke(&revocation);
+            self.revoke(&revocation).await;
         }
-        self.revoked.sweep(now);
         Ok(())
     }
 
@@ -233,6 +269,42 @@ impl Hub {
                 actix_rt::time::sleep(FOLLOW_AGAIN).await;
             }
         }
+    }
+
+    /// Makes those of the chats that are not there, and learns who may join which; before that, nobody may.
+    ///
+    /// # Errors
+    /// As [`Store::put_chat`].
+    pub async fn open_chats(&self, configured: Vec<Chat>) -> Result<(), Fault> {
+        ChatKeeper::open(&self.store, &self.chats, configured).await
+    }
+
+    /// Makes a chat or replaces it; what is kept now, and whether it was made. Sessions that may not be in it any more
+    /// have left it, or do so as soon as their tokens are judged.
+    ///
+    /// # Errors
+    /// As [`Store::put_chat`]; [`Code::Forbidden`] when there are as many chats or participants as there may be.
+    pub async fn put_chat(&self, chat: Chat) -> Result<(Chat, bool), Fault> {
+        self.ask_keeper(|reply| PutChat { chat, reply }).await
+    }
+
+    /// Deletes a chat with its messages; `false` when there is none. Its sessions have left it.
+    ///
+    /// # Errors
+    /// As [`Store::put_chat`].
+    pub async fn delete_chat(&self, id: ChatId) -> Result<bool, Fault> {
+        self.ask_keeper(|reply| DeleteChat { id, reply }).await
+    }
+
+    async fn ask_keeper<T, M>(&self, ask: impl FnOnce(oneshot::Sender<Result<T, Fault>>) -> M) -> Result<T, Fault>
+    where
+        ChatKeeper: Receive<M>,
+        M: Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let posted = self.chat_keeper.post(ask(reply)).map_err(|Full(_)| Fault::overloaded());
+        posted.inspect_err(|fault| self.count(fault))?;
+        answer.await.map_err(|_| Fault::internal())?
     }
 
     /// The rooms with members, by name; the hub's own rooms are left out.
@@ -339,6 +411,7 @@ impl Hub {
         let own = [
             (self.presence.name(), self.presence.depth(), self.presence.is_alive()),
             (self.limits.name(), self.limits.depth(), self.limits.is_alive()),
+            (self.chat_keeper.name(), self.chat_keeper.depth(), self.chat_keeper.is_alive()),
         ];
         own.into_iter().chain(self.rooms.mailboxes())
     }
@@ -388,7 +461,12 @@ impl Hub {
         &self.store
     }
 
-    /// Whose tokens no longer hold.
+    /// Who may join which chat.
+    pub fn chats(&self) -> &Chats {
+        &self.chats
+    }
+
+    /// Which tokens no longer hold.
     pub fn revoked(&self) -> &Revoked {
         &self.revoked
     }

@@ -67,6 +67,11 @@ text_newtype! {
 }
 
 text_newtype! {
+    /// A chat's id: 1 to 195 printable characters, so that it fits its room's name.
+    ChatId
+}
+
+text_newtype! {
     /// The name of an event that a backend pushes: 1 to [`EVENT_NAME_MAX`] printable characters.
     EventName
 }
@@ -126,9 +131,24 @@ impl RoomName {
         Self::parse(&format!("thread:{thread}"), field)
     }
 
+    /// The room of the sessions that are in a chat.
+    pub fn of_chat(chat: &ChatId) -> Self {
+        Self(Arc::from(format!("chat:{chat}")))
+    }
+
     /// Whether the hub keeps this room for itself: everybody's and each user's own. Such rooms are not listed.
     pub fn is_internal(&self) -> bool {
         self.0.starts_with('$') || self.0.starts_with("user:")
+    }
+}
+
+impl ChatId {
+    /// Parses a chat's id that came in as `field`.
+    ///
+    /// # Errors
+    /// [`crate::fault::Code::InvalidRequest`] naming the field when the id is empty, longer than fits a room name, or not printable.
+    pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
+        checked(text, field, NAME_MAX - "chat:".len()).map(Self)
     }
 }
 

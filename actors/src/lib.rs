@@ -12,11 +12,13 @@
 //! | [`limits::RateLimit`] | one | what connections share: limits by address and by API key |
 //! | [`store::Store`] | threads of its own | what must not be forgotten: accounts, sign-ins, chats, messages, notifications |
 //! | [`registry::Registry`] | a table | how many sessions there may be, and where each user's are |
-//! | [`revoked::Revoked`] | a table | whose tokens no longer hold |
+//! | [`chats::keeper::ChatKeeper`] | one | changes of chats, one at a time |
+//! | [`chats::Chats`] | a table | who may join which chat |
+//! | [`revoked::Revoked`] | a table | which tokens no longer hold |
 //! | [`seat::Seat`] | one a session, never leaves its worker's thread | what waits to be written, what is owed, when it ends |
 //!
 //! A session asks shards, presence and limits by message; a shard asks fan-outs; nobody asks a session: it is reached by
-//! what is put on its seat. HTTP handlers enter through [`hub::Hub`], by the same messages.
+//! what is put on its seat, and told when a chat it is in may be closed to it. HTTP handlers enter through [`hub::Hub`], by the same messages.
 //!
 //! # What is guaranteed
 //!
@@ -34,15 +36,18 @@
 //! |---|---|---|---|
 //! | [`mailbox::Mailbox`] of each central actor | `limits.mailbox` messages | refused, `OVERLOADED`; a shard waits for a fan-out | `hubbub_mailbox_depth{actor}`, `hubbub_overloads_total` |
 //! | [`outbox::Outbox`] of each session | `limits.outbox_bytes` and one message, `limits.outbox_frames` | session closed, 1008 | `hubbub_sessions_closed_total{reason="slow_consumer"}` |
+//! | [`revoked::Revoked`] | [`revoked::REVOCATIONS_MAX`] from outside | one older than any token of the hub gives way, else refused, `OVERLOADED` | |
 //! | [`store::Store`]'s writer and readers | [`store::WRITES_MAX`], [`store::READS_MAX`] jobs | refused, `OVERLOADED` | `hubbub_mailbox_depth{actor}` |
+//! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `FORBIDDEN` | |
 //! | promised answers of each session | [`seat::OWED_MAX`] | its transport stops reading | |
 //!
 //! # Layout
 //!
-//! Imports go one way: [`hub`] and [`worker`] → [`session`], [`rooms`], [`presence`], [`limits`], [`registry`],
+//! Imports go one way: [`hub`] and [`worker`] → [`session`], [`chats`], [`rooms`], [`presence`], [`limits`], [`registry`],
 //! [`revoked`] → [`store`], [`pulse`], [`seat`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`events`],
 //! [`fault`], [`identity`], [`ids`], [`clock`].
 
+pub mod chats;
 pub mod clock;
 pub mod close;
 pub mod delivery;

@@ -6,11 +6,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use actix::{Recipient, WeakRecipient};
 use dashmap::DashMap;
 
 use crate::events::Surface;
 use crate::fault::{Code, Fault};
-use crate::ids::{SessionId, UserId};
+use crate::identity::Identity;
+use crate::ids::{RoomName, SessionId, UserId};
 use crate::seat::Place;
 use crate::stats::Stats;
 
@@ -25,8 +27,23 @@ pub struct LiveSession {
     pub connected_at: i64,
     /// Where it sits.
     pub place: Place,
-    /// The sign-in that its token came from.
-    pub sign_in: Option<String>,
+    /// Who it is, by the last token it showed.
+    pub identity: Arc<Identity>,
+}
+
+/// Tells a session that it may not be allowed any more to be in a room it is in. Answered when it has looked, and left
+/// where it had to.
+#[derive(Debug, actix::Message)]
+#[rtype(result = "()")]
+pub(crate) struct AccessChanged {
+    pub(crate) room: RoomName,
+}
+
+#[derive(Debug)]
+struct Row {
+    session: LiveSession,
+    /// Set once the session runs.
+    recipient: Option<WeakRecipient<AccessChanged>>,
 }
 
 /// The table of live sessions.
@@ -34,7 +51,7 @@ pub struct LiveSession {
 pub struct Registry {
     capacity: usize,
     admitted: AtomicUsize,
-    users: DashMap<UserId, Vec<LiveSession>, ahash::RandomState>,
+    users: DashMap<UserId, Vec<Row>, ahash::RandomState>,
     stats: Arc<Stats>,
 }
 
@@ -63,8 +80,30 @@ impl Registry {
 
     /// The live sessions of a user, oldest first.
     pub fn sessions_of(&self, user: &UserId) -> Vec<LiveSession> {
-        self.users.get(user).map(|sessions| sessions.clone()).unwrap_or_default()
+        let rows = self.users.get(user);
+        rows.map(|rows| rows.iter().map(|row| row.session.clone()).collect()).unwrap_or_default()
     }
+
+    /// The ways to the live sessions of a user.
+    pub(crate) fn recipients_of(&self, user: &UserId) -> Vec<Recipient<AccessChanged>> {
+        let rows = self.users.get(user);
+        let recipients = |row: &Row| row.recipient.as_ref().and_then(WeakRecipient::upgrade);
+        rows.map(|rows| rows.iter().filter_map(recipients).collect()).unwrap_or_default()
+    }
+
+    /// Where the live sessions of a user are that `picks` picks.
+    pub fn find_of(&self, user: &UserId, picks: impl Fn(&Identity) -> bool) -> Vec<Place> {
+        self.users.get(user).map(|sessions| picked(&sessions, picks).collect()).unwrap_or_default()
+    }
+
+    /// Where the live sessions are that `picks` picks. Looks at all of them: not for a thread that serves them.
+    pub fn find(&self, picks: impl Fn(&Identity) -> bool) -> Vec<Place> {
+        self.users.iter().flat_map(|sessions| picked(&sessions, &picks).collect::<Vec<_>>()).collect()
+    }
+}
+
+fn picked(rows: &[Row], picks: impl Fn(&Identity) -> bool) -> impl Iterator<Item = Place> {
+    rows.iter().map(|row| &row.session).filter(move |session| picks(&session.identity)).map(|session| session.place)
 }
 
 /// One of the places of the table, given back when dropped.
@@ -72,12 +111,12 @@ impl Registry {
 pub struct Admission(Arc<Registry>);
 
 impl Admission {
-    /// Enters a session of `user`.
-    pub fn enter(self, user: UserId, session: LiveSession) -> Entry {
-        let id = session.id;
+    /// Enters a session of the user whom its identity names.
+    pub fn enter(self, session: LiveSession) -> Entry {
+        let (user, id) = (session.identity.user.clone(), session.id);
         self.0.stats.sessions.add(1);
         self.0.stats.sessions_opened.add(1);
-        self.0.users.entry(user.clone()).or_default().push(session);
+        self.0.users.entry(user.clone()).or_default().push(Row { session, recipient: None });
         Entry { admission: self, user, id }
     }
 }
@@ -97,12 +136,21 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Notes that the session goes by a token of another sign-in now.
-    pub fn sign_in(&self, sign_in: Option<String>) {
-        if let Some(mut sessions) = self.admission.0.users.get_mut(&self.user)
-            && let Some(session) = sessions.iter_mut().find(|session| session.id == self.id)
+    /// Notes that the session goes by another token of the same user now.
+    pub fn renew(&self, identity: Arc<Identity>) {
+        self.change(|row| row.session.identity = identity);
+    }
+
+    /// Lets the session be reached.
+    pub(crate) fn reached_by(&self, recipient: WeakRecipient<AccessChanged>) {
+        self.change(|row| row.recipient = Some(recipient));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Row)) {
+        if let Some(mut rows) = self.admission.0.users.get_mut(&self.user)
+            && let Some(row) = rows.iter_mut().find(|row| row.session.id == self.id)
         {
-            session.sign_in = sign_in;
+            change(row);
         }
     }
 }
@@ -112,7 +160,7 @@ impl Drop for Entry {
         let registry = &self.admission.0;
         registry.stats.sessions.sub(1);
         registry.users.remove_if_mut(&self.user, |_, sessions| {
-            sessions.retain(|session| session.id != self.id);
+            sessions.retain(|row| row.session.id != self.id);
             sessions.is_empty()
         });
     }
@@ -123,16 +171,37 @@ mod tests {
     use super::*;
     use crate::seat::Seats;
 
+    fn session(identity: Identity) -> LiveSession {
+        let (place, identity) = (Seats::any_place(), Arc::new(identity));
+        LiveSession { id: SessionId::random(), surface: Surface::Raw, connected_at: 7, place, identity }
+    }
+
+    #[test]
+    fn a_session_is_found_by_the_token_it_showed_last() {
+        let registry = Arc::new(Registry::new(9, Arc::new(Stats::default())));
+        let user = UserId::parse("alice", "user").unwrap();
+        let with = |id: &str| Identity { token_id: Some(id.into()), ..Identity::of(user.clone()) };
+        let found = |id: &'static str| {
+            let picks = move |identity: &Identity| identity.token_id.as_deref() == Some(id);
+            let found = registry.find(picks);
+            assert_eq!(registry.find_of(&user, picks), found);
+            found.len()
+        };
+        let entry = registry.admit().unwrap().enter(session(with("first")));
+        let _other = registry.admit().unwrap().enter(session(with("other")));
+        assert_eq!((found("first"), found("second")), (1, 0));
+        entry.renew(Arc::new(with("second")));
+        assert_eq!((found("first"), found("second"), found("other")), (0, 1, 1));
+    }
+
     #[test]
     fn a_place_comes_back_when_its_session_ends() {
         let stats = Arc::new(Stats::default());
         let registry = Arc::new(Registry::new(1, stats.clone()));
         let user = UserId::parse("alice", "user").unwrap();
-        let place = Seats::any_place();
-        let session =
-            LiveSession { id: SessionId::random(), surface: Surface::Raw, connected_at: 7, place, sign_in: None };
+        let session = session(Identity::of(user.clone()));
 
-        let entry = registry.admit().unwrap().enter(user.clone(), session.clone());
+        let entry = registry.admit().unwrap().enter(session.clone());
         assert_eq!(registry.admit().unwrap_err().code, Code::ServerFull);
         assert_eq!(registry.sessions_of(&user), vec![session]);
         assert_eq!(stats.sessions.get(), 1);

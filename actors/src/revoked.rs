@@ -1,29 +1,46 @@
-//! Whose tokens no longer hold, as the hub asks at every connect: a table in memory, the same as the store's. Off the
+//! Which tokens no longer hold, as the hub asks at every verification: a table in memory, the same as the store's. Off the
 //! delivery path.
+//!
+//! Revocations whose tokens' end is known go with it; there are as many of them as sign-ins ended lately. Of those made
+//! from outside nobody knows how long their tokens live: at most [`REVOCATIONS_MAX`] are kept, and none is forgotten
+//! while there is room. Beyond it the oldest gives way, once it is older than any token of the hub's own can be; where
+//! none is, the new one is refused. A revocation that was answered is never given up for another one before that.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
-use crate::ids::UserId;
-use crate::store::Revocation;
+use crate::store::{Forgotten, Mark, Revocation, is_older};
+
+/// Revocations of users, `sid`s and `jti`s that are kept, those under way left out.
+pub const REVOCATIONS_MAX: usize = 100_000;
 
 /// The table; one behind all clones.
-#[derive(Debug, Clone, Default)]
-pub struct Revoked(Arc<RwLock<Table>>);
+#[derive(Debug, Clone)]
+pub struct Revoked {
+    table: Arc<RwLock<Table>>,
+    max: usize,
+    token_life: i64,
+}
 
 #[derive(Debug, Default)]
 struct Table {
-    users: AHashMap<UserId, Vec<Entry>>,
+    entries: [AHashMap<Arc<str>, Entry>; Mark::ALL.len()],
+    /// Those that end by themselves, by their end.
+    by_end: BTreeSet<(i64, Mark, Arc<str>)>,
+    /// Those that only give way, by their age.
+    by_age: BTreeSet<Forgotten>,
     changes: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Entry {
-    sign_in: Option<String>,
+    before: i64,
     until: Option<i64>,
+    made_at: i64,
     /// The number of the change that brought it.
     change: u64,
 }
@@ -33,106 +50,225 @@ struct Entry {
 pub struct Moment(u64);
 
 impl Revoked {
+    /// An empty table of a hub whose own tokens live for at most `token_life` ms.
+    pub fn new(token_life: i64) -> Self {
+        Self { table: Arc::default(), max: REVOCATIONS_MAX, token_life }
+    }
+
     /// Refuses a token that no longer holds.
     ///
     /// # Errors
     /// [`Code::InvalidToken`].
     pub fn check(&self, identity: &Identity) -> Result<(), Fault> {
-        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let entries = table.users.get(&identity.user).map_or(&[][..], Vec::as_slice);
-        match entries.iter().any(|entry| entry.sign_in.is_none() || entry.sign_in == identity.sign_in) {
-            true => Err(Fault::new(Code::InvalidToken, "The token was revoked")),
-            false => Ok(()),
+        let table = self.read();
+        let revoked = Mark::ALL.into_iter().any(|mark| {
+            let entry = mark.of(identity).and_then(|subject| table.entries[mark as usize].get(subject));
+            entry.is_some_and(|entry| is_older(identity, entry.before))
+        });
+        if revoked { Err(Fault::new(Code::InvalidToken, "The token was revoked")) } else { Ok(()) }
+    }
+
+    /// Sees to it that there is room for one more, and says which one was forgotten for it.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`] when it is full and none may be forgotten.
+    pub fn make_room(&self, revocation: &Revocation) -> Result<Option<Forgotten>, Fault> {
+        let mut table = self.write();
+        if table.by_age.len() < self.max || table.entry(revocation).is_some() {
+            return Ok(None);
+        }
+        let old_enough = revocation.made_at.saturating_sub(self.token_life);
+        match table.by_age.first().cloned() {
+            Some(oldest) if oldest.made_at <= old_enough => {
+                table.remove(oldest.mark, &oldest.subject);
+                Ok(Some(oldest))
+            }
+            _ => {
+                let message = format!("{} revocations are kept, and none is old enough to be forgotten", self.max);
+                Err(Fault { message: message.into(), ..Fault::overloaded() })
+            }
         }
     }
 
-    /// Adds a revocation; `false` when it is there already.
+    /// Adds a revocation; `false` when it refuses no token that was not refused before.
     pub fn add(&self, revocation: &Revocation) -> bool {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).add(revocation)
+        self.write().add(revocation)
     }
 
     /// Now.
     pub fn moment(&self) -> Moment {
-        Moment(self.0.read().unwrap_or_else(PoisonError::into_inner).changes)
+        Moment(self.read().changes)
     }
 
     /// Makes the table what was read from the store after `moment`, but for what was added since; answers what is new.
     pub fn replace(&self, moment: Moment, read: Vec<Revocation>) -> Vec<Revocation> {
-        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        table.users.retain(|user, entries| {
-            entries.retain(|entry| {
-                let still = |it: &Revocation| it.user == *user && it.sign_in == entry.sign_in;
-                entry.change > moment.0 || read.iter().any(still)
-            });
-            !entries.is_empty()
-        });
+        let mut table = self.write();
+        let still: AHashSet<(Mark, Arc<str>)> = read.iter().map(|it| (it.mark, it.subject.clone())).collect();
+        for mark in Mark::ALL {
+            let entries = table.entries[mark as usize].iter();
+            let gone = entries
+                .filter(|(subject, entry)| entry.change <= moment.0 && !still.contains(&(mark, Arc::clone(subject))));
+            let gone: Vec<Arc<str>> = gone.map(|(subject, _)| subject.clone()).collect();
+            for subject in gone {
+                table.remove(mark, &subject);
+            }
+        }
         read.into_iter().filter(|revocation| table.add(revocation)).collect()
     }
 
-    /// Forgets what matters no more at `now`: the tokens have ended by themselves.
-    pub fn sweep(&self, now: i64) {
-        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        table.users.retain(|_, entries| {
-            entries.retain(|entry| entry.until.is_none_or(|until| until > now));
-            !entries.is_empty()
-        });
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Table {
+    fn entry(&self, revocation: &Revocation) -> Option<Entry> {
+        self.entries[revocation.mark as usize].get(&revocation.subject).copied()
+    }
+
     fn add(&mut self, revocation: &Revocation) -> bool {
-        self.changes += 1;
-        let entries = self.users.entry(revocation.user.clone()).or_default();
-        if let Some(entry) = entries.iter_mut().find(|entry| entry.sign_in == revocation.sign_in) {
-            (entry.until, entry.change) = (revocation.until, self.changes);
-            return false;
+        while let Some((_, mark, subject)) =
+            self.by_end.first().filter(|(until, ..)| *until <= revocation.made_at).cloned()
+        {
+            self.remove(mark, &subject);
         }
-        let Revocation { sign_in, until, .. } = revocation.clone();
-        entries.push(Entry { sign_in, until, change: self.changes });
-        true
+        self.changes += 1;
+        let Revocation { mark, ref subject, before, until, made_at, .. } = *revocation;
+        let old = self.remove(mark, subject);
+        let entry = Entry {
+            before: old.map_or(before, |old| old.before.max(before)),
+            until: old.map_or(until, |old| Some(old.until?.max(until?))),
+            made_at: old.map_or(made_at, |old| old.made_at.max(made_at)),
+            change: self.changes,
+        };
+        self.entries[mark as usize].insert(subject.clone(), entry);
+        match entry.until {
+            Some(until) => _ = self.by_end.insert((until, mark, subject.clone())),
+            // The disabled give way to nobody; accounts bound them.
+            None if mark == Mark::Account => {}
+            None => _ = self.by_age.insert(Forgotten { made_at: entry.made_at, mark, subject: subject.clone() }),
+        }
+        old.is_none_or(|old| entry.before > old.before)
+    }
+
+    fn remove(&mut self, mark: Mark, subject: &Arc<str>) -> Option<Entry> {
+        let entry = self.entries[mark as usize].remove(subject)?;
+        match entry.until {
+            Some(until) => _ = self.by_end.remove(&(until, mark, subject.clone())),
+            None => _ = self.by_age.remove(&Forgotten { made_at: entry.made_at, mark, subject: subject.clone() }),
+        }
+        Some(entry)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::UserId;
 
     fn user(id: &str) -> UserId {
         UserId::parse(id, "id").unwrap()
     }
 
-    fn revocation(id: &str, sign_in: Option<&str>) -> Revocation {
-        Revocation { user: user(id), sign_in: sign_in.map(Into::into), until: sign_in.map(|_| 100) }
+    fn token(of: &str, issued_at: Option<i64>) -> Identity {
+        Identity { issued_at, ..Identity::of(user(of)) }
     }
 
-    fn holds(revoked: &Revoked, id: &str, sign_in: Option<&str>) -> bool {
-        let identity = Identity { sign_in: sign_in.map(Into::into), ..Identity::of(user(id)) };
-        revoked.check(&identity).is_ok()
+    fn marked(sign_in: Option<&str>, token_id: Option<&str>) -> Identity {
+        let identity = token("alice", Some(i64::MAX - 1));
+        Identity { sign_in: sign_in.map(Into::into), token_id: token_id.map(Into::into), ..identity }
+    }
+
+    fn holds(revoked: &Revoked, identity: &Identity) -> bool {
+        match revoked.check(identity) {
+            Ok(()) => true,
+            Err(fault) => {
+                assert_eq!((fault.code, &*fault.message), (Code::InvalidToken, "The token was revoked"));
+                false
+            }
+        }
     }
 
     #[test]
-    fn a_sign_in_is_revoked_alone_and_a_user_with_every_token() {
-        let revoked = Revoked::default();
-        assert!(revoked.add(&revocation("alice", Some("s1"))));
-        assert!(!revoked.add(&revocation("alice", Some("s1"))));
-        assert!(!holds(&revoked, "alice", Some("s1")));
-        assert!(holds(&revoked, "alice", Some("s2")) && holds(&revoked, "alice", None));
-        assert!(holds(&revoked, "bob", Some("s1")));
-        revoked.add(&revocation("bob", None));
-        assert!(!holds(&revoked, "bob", Some("s1")) && !holds(&revoked, "bob", None));
-        revoked.sweep(100);
-        assert!(holds(&revoked, "alice", Some("s1")) && !holds(&revoked, "bob", None));
+    fn a_users_older_tokens_are_refused_and_those_without_a_time_count_as_old() {
+        let revoked = Revoked::new(0);
+        let revocation = Revocation::of_user(&user("alice"), 1_000, 1_000);
+        assert!(revoked.add(&revocation));
+        for (identity, good) in [
+            (token("alice", Some(999)), false),
+            (token("alice", None), false),
+            (token("alice", Some(1_000)), true),
+            (token("bob", None), true),
+        ] {
+            assert_eq!(holds(&revoked, &identity), good, "{identity:?}");
+            assert_eq!(revocation.hits(&identity), !good, "{identity:?}");
+        }
+    }
+
+    #[test]
+    fn a_revocation_is_never_moved_back() {
+        let revoked = Revoked::new(0);
+        let of = |before, now| Revocation::of_user(&user("alice"), before, now);
+        assert!(revoked.add(&of(1_000, 1_000)));
+        assert!(!revoked.add(&of(500, 2_000)));
+        assert!(!holds(&revoked, &token("alice", Some(999))));
+        assert!(revoked.add(&of(1_500, 3_000)));
+        assert!(!holds(&revoked, &token("alice", Some(1_499))));
+    }
+
+    #[test]
+    fn a_sid_and_a_jti_are_refused_outright_and_not_taken_for_each_other() {
+        let revoked = Revoked::new(0);
+        revoked.add(&Revocation::parse_sid("s", "sid", 0).unwrap());
+        revoked.add(&Revocation::parse_jti("t", "jti", 0).unwrap());
+        assert!(!holds(&revoked, &marked(Some("s"), None)));
+        assert!(!holds(&revoked, &marked(None, Some("t"))));
+        assert!(holds(&revoked, &marked(Some("t"), Some("s"))));
+        assert!(holds(&revoked, &marked(None, None)));
+    }
+
+    #[test]
+    fn what_ends_by_itself_is_forgotten_at_its_end() {
+        let revoked = Revoked::new(0);
+        revoked.add(&Revocation::of_sign_in("s", user("alice"), 100, 0));
+        let other = |now| Revocation::of_user(&user("bob"), 0, now);
+        revoked.add(&other(99));
+        assert!(!holds(&revoked, &marked(Some("s"), None)));
+        revoked.add(&other(100));
+        assert!(holds(&revoked, &marked(Some("s"), None)));
     }
 
     #[test]
     fn what_is_added_while_the_store_is_read_stays() {
-        let revoked = Revoked::default();
-        revoked.add(&revocation("old", None));
+        let revoked = Revoked::new(0);
+        let of = |id| Revocation::of_account(&user(id), 0);
+        revoked.add(&of("old"));
         let moment = revoked.moment();
-        revoked.add(&revocation("meanwhile", None));
-        let new = revoked.replace(moment, vec![revocation("read", None)]);
-        assert_eq!(new, [revocation("read", None)]);
-        assert!(holds(&revoked, "old", None));
-        assert!(!holds(&revoked, "meanwhile", None) && !holds(&revoked, "read", None));
+        revoked.add(&of("meanwhile"));
+        assert_eq!(revoked.replace(moment, vec![of("read")]), [of("read")]);
+        assert!(holds(&revoked, &token("old", None)));
+        assert!(!holds(&revoked, &token("meanwhile", None)) && !holds(&revoked, &token("read", Some(i64::MAX - 1))));
+    }
+
+    #[test]
+    fn the_oldest_gives_way_once_no_token_can_be_as_old_and_until_then_a_new_one_is_refused() {
+        let revoked = Revoked { max: 2, ..Revoked::new(100) };
+        let of = |id, now| Revocation::of_user(&user(id), i64::MAX, now);
+        revoked.add(&Revocation::of_account(&user("dave"), 0));
+        for (id, now) in [("alice", 10), ("bob", 15), ("alice", 20), ("bob", 30)] {
+            assert_eq!(revoked.make_room(&of(id, now)), Ok(None));
+            revoked.add(&of(id, now));
+        }
+        assert_eq!(revoked.make_room(&of("carol", 119)).unwrap_err().code, Code::Overloaded);
+        assert_eq!(revoked.make_room(&of("alice", 119)), Ok(None), "alice has room already");
+        let forgotten = revoked.make_room(&of("carol", 120)).unwrap().unwrap();
+        assert_eq!((&*forgotten.subject, forgotten.made_at), ("alice", 20));
+        revoked.add(&of("carol", 120));
+        assert!(holds(&revoked, &token("alice", None)));
+        assert!(!holds(&revoked, &token("bob", None)) && !holds(&revoked, &token("dave", None)));
     }
 }

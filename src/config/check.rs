@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use hubbub_actors::ids::{RoomName, UserId};
+use hubbub_actors::ids::RoomName;
 use reqwest::Url;
 use sha2::{Digest, Sha256};
 
@@ -260,12 +260,19 @@ impl Problems {
     fn chats(&mut self, config: &Config) {
         let mut ids = HashSet::new();
         for (index, chat) in config.chats.iter().enumerate() {
-            let key = format!("chats[{index}].id");
-            // `chat:` and the id make a room name together, as `user:` and a user's id do.
-            if UserId::parse(&chat.id, "id").is_err() {
-                self.add(key, "expected 1 to 195 printable characters");
-            } else if !ids.insert(&chat.id) {
-                self.add(key, format!("another chat has the id {:?}", chat.id));
+            let at = format!("chats[{index}]");
+            match chat.made(0) {
+                Err(fault) if fault.field.as_deref() == Some("id") => {
+                    self.add(format!("{at}.id"), "expected 1 to 195 printable characters");
+                }
+                Err(fault) => {
+                    let field = fault.field.as_deref().unwrap_or_default();
+                    self.add(format!("{at}.{field}"), fault.message.replacen(&format!("`{field}` "), "", 1));
+                }
+                Ok(_) if !ids.insert(&chat.id) => {
+                    self.add(format!("{at}.id"), format!("another chat has the id {:?}", chat.id));
+                }
+                Ok(_) => {}
             }
         }
     }

@@ -56,6 +56,16 @@ impl Endpoint {
         self.on("DELETE", web::delete().to(handler))
     }
 
+    /// Answers PUT.
+    pub(super) fn put<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on("PUT", web::put().to(handler))
+    }
+
     fn on(mut self, method: &'static str, route: Route) -> Self {
         self.allow.push(method);
         let route = if self.gated { route.wrap(middleware::from_fn(gate)) } else { route };

@@ -7,6 +7,7 @@
 
 mod batch;
 mod border;
+mod chats;
 mod cors;
 mod endpoint;
 mod gate;
@@ -14,8 +15,10 @@ mod health;
 mod info;
 mod json;
 mod metrics;
+mod moment;
 mod presence;
 mod push;
+mod revoke;
 mod rooms;
 mod sessions;
 mod status;
@@ -29,6 +32,7 @@ use hubbub_actors::fault::{Code, Fault};
 use crate::error::Refusal;
 use crate::state::State;
 use endpoint::{api, at};
+use moment::iso;
 
 /// What a handler returns.
 type Answer = Result<actix_web::HttpResponse, Refusal>;
@@ -50,11 +54,13 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
         .service(api("/api/broadcast").post(push::broadcast))
         .service(api("/api/room").post(push::room))
         .service(api("/api/disconnect").post(push::disconnect))
+        .service(api("/api/revoke").post(revoke::revoke))
         .service(api("/api/batch").post(batch::batch))
         .service(api("/api/users").post(users::add))
         .service(api("/api/status").get(status::push))
         .service(api("/api/rooms").get(rooms::list))
         .service(api("/api/rooms/{room:.+}").get(rooms::one))
+        .service(api("/api/chats/{chat:.+}").put(chats::put).get(chats::get).delete(chats::delete))
         .service(api("/api/presence/{user:.+}").get(presence::presence));
 }
 
@@ -82,17 +88,6 @@ pub fn app(
 
 async fn nothing_here() -> Answer {
     Err(Fault::new(Code::NotFound, "There is nothing here").into())
-}
-
-/// A moment as the documents write it: ISO 8601 in UTC with milliseconds.
-///
-/// humantime does it because it is here already, for durations in the configuration; nothing else about calendars is
-/// needed.
-fn iso(ms: i64) -> String {
-    // 9999-12-31T23:59:59.999Z: beyond it there is no four-digit year.
-    let ms = ms.clamp(0, 253_402_300_799_999).unsigned_abs();
-    let moment = std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms);
-    humantime::format_rfc3339_millis(moment).to_string()
 }
 
 #[cfg(test)]

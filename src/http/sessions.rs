@@ -85,7 +85,7 @@ pub(super) async fn end(request: HttpRequest, state: web::Data<State>, id: web::
     // In a task of its own: a caller that hangs up midway would else leave connections that nobody closes.
     let ended = actix_rt::spawn(async move {
         let revocation = state.accounts.end(&id, state.now_ms()).await?.ok_or_else(no_such_session)?;
-        state.hub.revoke(&revocation);
+        state.hub.revoke(&revocation).await;
         Ok::<_, Fault>(())
     });
     ended.await.map_err(|_| Fault::internal())??;

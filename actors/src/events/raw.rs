@@ -78,7 +78,7 @@ pub struct Pong {
     pub timestamp: Number,
 }
 
-/// Says what became of the session: at connect, and in answer to a request that changes it.
+/// Says what became of the session: at connect, in answer to a request that changes it, and when a chat was closed to it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "status", content = "details", rename_all = "snake_case")]
 pub enum Status {
@@ -105,7 +105,7 @@ pub enum Status {
         /// Of the topics asked for with `since`: whether all that was missed follows.
         recovered: BTreeMap<String, bool>,
     },
-    /// Answers `Unsubscribe`.
+    /// Answers `Unsubscribe`; comes by itself when a chat was deleted or closed to the user.
     Unsubscribed {
         /// The topics the session is not in any more.
         topics: Vec<String>,

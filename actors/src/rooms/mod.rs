@@ -99,7 +99,7 @@ fn shrink<V>(rooms: &mut AHashMap<RoomName, V>) {
 }
 
 /// The way to every room.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Rooms {
     lanes: Arc<Lanes>,
     hasher: RandomState,
@@ -176,6 +176,15 @@ impl Rooms {
         let mut members = answer.await.map_err(|_| Fault::internal())?;
         members.sort_unstable_by(|a, b| a.user.cmp(&b.user));
         Ok(members)
+    }
+
+    /// The users in a room, as soon as its shard can say.
+    pub(crate) async fn users_when_free(&self, room: RoomName) -> Vec<UserId> {
+        let Ok(shard) = self.shard(&room) else { return Vec::new() };
+        let (reply, answer) = oneshot::channel();
+        shard.post_when_free(Members { room, reply }).await;
+        // A shard that is gone has lost its rooms, and the hub ends for it.
+        answer.await.unwrap_or_default().into_iter().map(|member| member.user).collect()
     }
 
     /// Ends the session at `place`, past what waits for it elsewhere.

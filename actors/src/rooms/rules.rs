@@ -100,16 +100,22 @@ pub struct TopicRule {
 pub struct Rules(pub Vec<TopicRule>);
 
 impl Rules {
-    /// Whether `identity` may subscribe to `room`.
+    /// Whether `identity` may subscribe to `room`; `may_join` says so of a chat's id.
     ///
     /// # Errors
     /// [`Code::Forbidden`].
-    pub fn subscribe(&self, identity: &Identity, room: &RoomName) -> Result<(), Fault> {
+    pub fn subscribe(
+        &self,
+        identity: &Identity,
+        room: &RoomName,
+        may_join: impl FnOnce(&str) -> bool,
+    ) -> Result<(), Fault> {
         let narrowed = identity.subscribe.as_deref().is_none_or(|allowed| fits(allowed, room));
         let allowed = match Reserved::of(room) {
             Some(Reserved::User(id)) => id == identity.user.as_str(),
             Some(Reserved::Thread) => narrowed,
-            Some(Reserved::Chat | Reserved::Hub) => false,
+            Some(Reserved::Chat(id)) => narrowed && may_join(id),
+            Some(Reserved::Hub) => false,
             None => narrowed && self.any(room, |rule| &rule.subscribe, identity, false),
         };
         verdict(allowed, room, "subscribe to")
@@ -139,8 +145,8 @@ impl Rules {
 enum Reserved<'a> {
     /// `user:ID`: all sessions of one user.
     User(&'a str),
-    /// `chat:ID`: the members of a chat, joined by the chat's own events.
-    Chat,
+    /// `chat:ID`: the members of a chat.
+    Chat(&'a str),
     /// `thread:ID`: written by backends, open to every user.
     Thread,
     /// `$…`: the hub's own.
@@ -152,7 +158,7 @@ impl<'a> Reserved<'a> {
         let name = room.as_str();
         match name.split_once(':') {
             Some(("user", id)) => Some(Self::User(id)),
-            Some(("chat", _)) => Some(Self::Chat),
+            Some(("chat", id)) => Some(Self::Chat(id)),
             Some(("thread", _)) => Some(Self::Thread),
             _ => name.starts_with('$').then_some(Self::Hub),
         }
@@ -189,6 +195,10 @@ mod tests {
         Identity::of(UserId::parse("alice", "user").unwrap())
     }
 
+    fn no_chat(_: &str) -> bool {
+        false
+    }
+
     fn room(name: &str) -> RoomName {
         RoomName::parse(name, "topic").unwrap()
     }
@@ -196,10 +206,10 @@ mod tests {
     #[test]
     fn the_first_rule_that_fits_holds_and_a_topic_without_one_is_closed() {
         let rules = rules(&[("news.*", "authenticated", "server"), ("n*", "anyone", "anyone")]);
-        assert!(rules.subscribe(&alice(), &room("news.sport")).is_ok());
+        assert!(rules.subscribe(&alice(), &room("news.sport"), no_chat).is_ok());
         assert!(rules.publish(&alice(), &room("news.sport"), true).is_err());
         assert!(rules.publish(&alice(), &room("notes"), false).is_ok());
-        assert_eq!(rules.subscribe(&alice(), &room("other")).unwrap_err().code, Code::Forbidden);
+        assert_eq!(rules.subscribe(&alice(), &room("other"), no_chat).unwrap_err().code, Code::Forbidden);
     }
 
     #[test]
@@ -207,9 +217,9 @@ mod tests {
         let rules = rules(&[("*", "role:staff permission:read", "members")]);
         let staff = Identity { roles: vec!["staff".into()], ..alice() };
         let reader = Identity { permissions: vec!["read".into()], ..alice() };
-        assert!(rules.subscribe(&alice(), &room("t")).is_err());
-        assert!(rules.subscribe(&staff, &room("t")).is_ok());
-        assert!(rules.subscribe(&reader, &room("t")).is_ok());
+        assert!(rules.subscribe(&alice(), &room("t"), no_chat).is_err());
+        assert!(rules.subscribe(&staff, &room("t"), no_chat).is_ok());
+        assert!(rules.subscribe(&reader, &room("t"), no_chat).is_ok());
         assert!(rules.publish(&staff, &room("t"), false).is_err());
         assert!(rules.publish(&staff, &room("t"), true).is_ok());
     }
@@ -222,8 +232,8 @@ mod tests {
             publish: Some(vec![Pattern::new("chat.*")]),
             ..alice()
         };
-        assert!(rules.subscribe(&narrowed, &room("news.x")).is_ok());
-        assert!(rules.subscribe(&narrowed, &room("chat.x")).is_err());
+        assert!(rules.subscribe(&narrowed, &room("news.x"), no_chat).is_ok());
+        assert!(rules.subscribe(&narrowed, &room("chat.x"), no_chat).is_err());
         assert!(rules.publish(&narrowed, &room("chat.x"), false).is_ok());
         assert!(rules.publish(&narrowed, &room("news.x"), false).is_err());
     }
@@ -239,8 +249,26 @@ mod tests {
             ("$all", false, false),
             ("users", true, true),
         ] {
-            assert_eq!(rules.subscribe(&alice(), &room(name)).is_ok(), subscribe, "{name}");
+            assert_eq!(rules.subscribe(&alice(), &room(name), no_chat).is_ok(), subscribe, "{name}");
             assert_eq!(rules.publish(&alice(), &room(name), true).is_ok(), publish, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_chat_is_joined_by_whom_it_lets_in_and_no_token_widens_that() {
+        let rules = rules(&[("*", "anyone", "anyone")]);
+        let narrowed = |to: &str| Identity { subscribe: Some(vec![Pattern::new(to)]), ..alice() };
+        let general = |chat: &str| chat == "general";
+        for (identity, name, may) in [
+            (alice(), "chat:general", true),
+            (alice(), "chat:secret", false),
+            (alice(), "chat:", false),
+            (narrowed("chat:*"), "chat:general", true),
+            (narrowed("chat:*"), "chat:secret", false),
+            (narrowed("news.*"), "chat:general", false),
+        ] {
+            assert_eq!(rules.subscribe(&identity, &room(name), general).is_ok(), may, "{name}");
+            assert!(rules.publish(&identity, &room(name), true).is_err(), "{name}");
         }
     }
 }

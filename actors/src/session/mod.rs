@@ -7,7 +7,8 @@ mod raw;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::{Actor, ActorContext, AsyncContext, Context, StreamHandler};
+use actix::fut::{ActorFutureExt, WrapFuture, ready};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFuture, StreamHandler};
 use ahash::AHashSet;
 use bytes::Bytes;
 
@@ -22,7 +23,7 @@ use crate::ids::{RoomName, SessionId};
 use crate::limits::window::{Verdict, Window};
 use crate::mailbox::Full;
 use crate::presence::{Arrived, Departed};
-use crate::registry::{Admission, Entry, LiveSession};
+use crate::registry::{AccessChanged, Admission, Entry, LiveSession};
 use crate::rooms::Joined;
 use crate::seat::{Seat, Seating};
 use crate::worker::Worker;
@@ -77,7 +78,7 @@ pub struct Session {
     worker: Worker,
     seat: Rc<Seat>,
     surface: Surface,
-    identity: Identity,
+    identity: Arc<Identity>,
     /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
     rooms: AHashSet<RoomName>,
     messages: Window,
@@ -106,19 +107,25 @@ impl Session {
             expires_at: opening.identity.expires_at,
             elapsed: hub.clock().elapsed_ms(),
         });
-        let user = opening.identity.user.clone();
-        let sign_in = opening.identity.sign_in.clone();
-        let live = LiveSession { id, surface: opening.surface, connected_at: now, place: seat.place(), sign_in };
+        let identity = Arc::new(opening.identity);
+        let user = identity.user.clone();
+        let live = LiveSession {
+            id,
+            surface: opening.surface,
+            connected_at: now,
+            place: seat.place(),
+            identity: identity.clone(),
+        };
         // From here on `Drop` undoes whatever was done.
         let mut session = Self {
             worker: worker.clone(),
             seat,
             surface: opening.surface,
-            identity: opening.identity,
+            identity,
             rooms: AHashSet::new(),
             messages: Window::default(),
             is_present: false,
-            entry: opening.admission.enter(user.clone(), live),
+            entry: opening.admission.enter(live),
             hub,
         };
         // Who revokes looks for live sessions after noting it; so this one looks after it can be found.
@@ -184,6 +191,22 @@ impl Session {
         }
     }
 
+    fn may_subscribe(&self, room: &RoomName) -> Result<(), Fault> {
+        self.may_subscribe_as(&self.identity, room)
+    }
+
+    fn may_subscribe_as(&self, identity: &Identity, room: &RoomName) -> Result<(), Fault> {
+        let may_join = |chat: &str| self.hub.chats().may_join(chat, &identity.user);
+        self.hub.settings().rules.subscribe(identity, room, may_join)
+    }
+
+    fn tell_left(&self, room: &RoomName) {
+        match self.surface {
+            Surface::Raw => self.tell_left_raw(room),
+            Surface::Root | Surface::Chat => {}
+        }
+    }
+
     /// Joins a room that it is not in. The receiver resolves when it gets what is published there.
     fn join(&mut self, room: RoomName) -> Result<Joined, Fault> {
         let joined = self.hub.rooms().join(room.clone(), self.identity.user.clone(), self.seat.place())?;
@@ -206,6 +229,23 @@ impl Session {
 
 impl Actor for Session {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.entry.reached_by(ctx.address().downgrade().recipient());
+    }
+}
+
+/// The client is told, for it did not ask.
+impl Handler<AccessChanged> for Session {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, AccessChanged { room }: AccessChanged, _: &mut Self::Context) -> Self::Result {
+        if self.may_subscribe(&room).is_ok() || !self.rooms.remove(&room) {
+            return Box::pin(ready(()).into_actor(self));
+        }
+        let left = self.hub.rooms().leave(room.clone(), self.identity.user.clone(), self.seat.place());
+        Box::pin(left.into_actor(self).map(move |_, session, _| session.tell_left(&room)))
+    }
 }
 
 impl StreamHandler<Inbound> for Session {

@@ -1,6 +1,7 @@
 //! What a session does with the events of the raw surface.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 
@@ -36,10 +37,27 @@ impl Session {
         self.say(&welcome, &None, now);
     }
 
+    pub(super) fn tell_left_raw(&self, room: &RoomName) {
+        self.say(&Status::Unsubscribed { topics: vec![room.to_string()] }, &None, self.now());
+    }
+
+    /// Leaves those of the topics just joined that may not be joined any more: who changed that meanwhile did not find
+    /// the session there.
+    fn leave_again(&mut self, topics: &mut Vec<String>, denied: &mut Vec<Denied>) {
+        topics.retain(|topic| {
+            let Some(room) = self.rooms.get(topic.as_str()).cloned() else { return true };
+            let Err(fault) = self.may_subscribe(&room) else { return true };
+            self.rooms.remove(&room);
+            drop(self.hub.rooms().leave(room, self.identity.user.clone(), self.seat.place()));
+            denied.push(Denied { topic: topic.clone(), code: fault.code });
+            false
+        });
+    }
+
     /// Joins a topic that was asked for; `None` when the session is in it already.
     fn subscribe(&mut self, topic: &str) -> Result<Option<(RoomName, Joined)>, Fault> {
         let room = RoomName::parse(topic, "topics")?;
-        self.hub.settings().rules.subscribe(&self.identity, &room)?;
+        self.may_subscribe(&room)?;
         if self.rooms.contains(&room) {
             return Ok(None);
         }
@@ -52,8 +70,7 @@ impl Session {
 
     /// Leaves the topics that a fresh token does not open any more.
     fn leave_what_is_closed_to(&mut self, identity: &Identity) {
-        let rules = &self.hub.settings().rules;
-        let closed = |room: &&RoomName| !room.is_internal() && rules.subscribe(identity, room).is_err();
+        let closed = |room: &&RoomName| !room.is_internal() && self.may_subscribe_as(identity, room).is_err();
         let closed: Vec<RoomName> = self.rooms.iter().filter(closed).cloned().collect();
         for room in closed {
             self.rooms.remove(&room);
@@ -138,6 +155,7 @@ impl Handle<Subscribe> for Session {
                 topics.retain(|topic| topic != room.as_str());
                 denied.push(Denied { topic: room.as_str().to_owned(), code });
             }
+            session.leave_again(&mut topics, &mut denied);
             // No topic keeps history yet, so nothing that was missed can follow; who asks is told so.
             let recovered = topics.iter().filter(|topic| since.contains_key(*topic));
             let recovered = recovered.map(|topic| (topic.clone(), false)).collect();
@@ -198,9 +216,10 @@ impl Handle<Authenticate> for Session {
             if identity.user != session.identity.user {
                 return Err(Fault::new(Code::Forbidden, "The token is another user's"));
             }
-            session.entry.sign_in(identity.sign_in.clone());
+            let identity = Arc::new(identity);
+            session.entry.renew(identity.clone());
             session.hub.revoked().check(&identity).inspect_err(|_| {
-                session.entry.sign_in(session.identity.sign_in.clone());
+                session.entry.renew(session.identity.clone());
             })?;
             session.seat.expire_at(identity.expires_at);
             session.leave_what_is_closed_to(&identity);

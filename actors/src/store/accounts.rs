@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::condition::Setback;
-use super::revocations::{Revocation, record};
+use super::revocations::{Revocation, record, restore_account};
 use super::{Store, stored_id};
 use crate::fault::{Code, Fault};
 use crate::ids::UserId;
@@ -153,9 +153,9 @@ impl Store {
             )?;
             if disabled {
                 end_sign_ins(conn, user, now)?;
-                record(conn, &Revocation { user: user.clone(), sign_in: None, until: None }, now)?;
+                record(conn, &Revocation::of_account(user, now))?;
             } else {
-                conn.execute("DELETE FROM revocations WHERE user_id = ?1 AND sign_in = ''", [user.as_str()])?;
+                restore_account(conn, user)?;
             }
             Ok(Some(Account { disabled, ..found.account }))
         })
@@ -237,8 +237,8 @@ impl Store {
                 })
                 .optional()?;
             let Some((user, until)) = ended else { return Ok(None) };
-            let revocation = Revocation { user: stored_id(&user)?, sign_in: Some(id), until: Some(until) };
-            record(conn, &revocation, now)?;
+            let revocation = Revocation::of_sign_in(&id, stored_id(&user)?, until, now);
+            record(conn, &revocation)?;
             Ok(Some(revocation))
         })
         .await
@@ -250,7 +250,7 @@ fn end_sign_ins(conn: &Connection, user: &UserId, now: i64) -> Result<(), Setbac
     let ended = statement.query_map([user.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let ended = ended.collect::<Result<Vec<(String, i64)>, _>>()?;
     for (id, until) in ended {
-        record(conn, &Revocation { user: user.clone(), sign_in: Some(id), until: Some(until) }, now)?;
+        record(conn, &Revocation::of_sign_in(&id, user.clone(), until, now))?;
     }
     Ok(())
 }
@@ -355,7 +355,7 @@ mod tests {
             assert_eq!(refresh("s2", 99).await.unwrap_err().code, Code::InvalidToken);
             assert_eq!(store.holder_of_sign_in("s1".into()).await.unwrap(), Some(alice.account.id.clone()));
             let ended = store.end_sign_in("s1".into(), 99).await.unwrap().unwrap();
-            let expected = Revocation { user: alice.account.id, sign_in: Some("s1".into()), until: Some(109) };
+            let expected = Revocation::of_sign_in("s1", alice.account.id, 109, 99);
             assert_eq!(ended, expected);
             assert_eq!(store.revocations(108).await.unwrap(), [expected]);
             assert_eq!(store.revocations(109).await.unwrap(), []);
@@ -373,18 +373,14 @@ mod tests {
             store.begin_sign_in(alice.clone(), sign_in("s1", 0)).await.unwrap();
             store.set_password("alice".into(), "other".into(), 1).await.unwrap().unwrap();
             assert!(!store.begin_sign_in(alice.clone(), sign_in("s2", 1)).await.unwrap());
-            let revoked = |sign_in: Option<&str>, until| Revocation {
-                user: alice.account.id.clone(),
-                sign_in: sign_in.map(Into::into),
-                until,
-            };
-            assert_eq!(store.revocations(1).await.unwrap(), [revoked(Some("s1"), Some(10))]);
+            let ended = Revocation::of_sign_in("s1", alice.account.id.clone(), 10, 1);
+            assert_eq!(store.revocations(1).await.unwrap(), std::slice::from_ref(&ended));
 
             let current = store.account("alice".into()).await.unwrap().unwrap();
             let disabled = store.set_disabled("alice".into(), true, 2).await.unwrap().unwrap();
             assert!(disabled.disabled);
             assert!(!store.begin_sign_in(current.clone(), sign_in("s3", 2)).await.unwrap());
-            let expected = [revoked(None, None), revoked(Some("s1"), Some(10))];
+            let expected = [Revocation::of_account(&alice.account.id, 2), ended];
             assert_eq!(store.revocations(2).await.unwrap(), expected);
             store.set_disabled("alice".into(), false, 3).await.unwrap().unwrap();
             assert_eq!(store.revocations(3).await.unwrap(), expected[1..]);

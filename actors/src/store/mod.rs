@@ -28,6 +28,7 @@
 //! SQLite leaves this module.
 
 mod accounts;
+mod chats;
 mod condition;
 mod reader;
 mod revocations;
@@ -45,9 +46,11 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Notify, oneshot};
 
 pub use self::accounts::{Account, Credentials, Refreshed, SIGN_INS_MAX, SignIn};
+pub use self::chats::{Access, Chat, PARTICIPANTS_MAX};
 use self::condition::{Ailment, Condition, Setback};
 use self::reader::Query;
-pub use self::revocations::Revocation;
+pub(crate) use self::revocations::is_older;
+pub use self::revocations::{Forgotten, MARK_MAX, Mark, Revocation};
 use self::schema::Unfit;
 use self::writer::{Job, Write, Writer};
 use crate::clock::Clock;

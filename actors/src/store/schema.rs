@@ -37,13 +37,16 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX sign_ins_of_user ON sign_ins (user_id, created_at);
     CREATE INDEX sign_ins_by_end ON sign_ins (refresh_until);
 
-    -- Whose tokens no longer hold: those of one sign-in, or where sign_in is empty all of a user; until NULL is for good.
+    -- Tokens that no longer hold: those whose `mark` (account, user, sign-in or token) is `subject` and that were issued
+    -- before `before`. The last of them ends at `until`, where that is known. user_id is whose they are, where known.
     CREATE TABLE revocations (
-        user_id TEXT NOT NULL,
-        sign_in TEXT NOT NULL DEFAULT '',
-        made_at INTEGER NOT NULL,
+        mark TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        user_id TEXT,
+        before INTEGER NOT NULL,
         until INTEGER,
-        PRIMARY KEY (user_id, sign_in)
+        made_at INTEGER NOT NULL,
+        PRIMARY KEY (mark, subject)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX revocations_by_end ON revocations (until);
 

@@ -11,7 +11,7 @@ fn open(directory: &Path) -> Store {
 
 fn add(number: i64) -> impl FnOnce(&Connection) -> Result<(), Setback> + Send + 'static {
     move |conn| {
-        conn.execute("INSERT INTO revocations (user_id, made_at) VALUES (?1, 0)", [number.to_string()])?;
+        conn.execute("INSERT INTO revocations VALUES ('user', ?1, NULL, 0, NULL, 0)", [number.to_string()])?;
         Ok(())
     }
 }
@@ -181,7 +181,7 @@ async fn a_lock_of_another_program_is_waited_for_then_said_and_got_over() {
     assert!(store.failing().unwrap().starts_with("the file is locked by another program"));
     assert_eq!(store.write(add(1)).await, Err(Fault::store_unavailable()), "at once");
     assert_eq!(count(&store).await, 0, "reads go on");
-    other.execute_batch("INSERT INTO revocations (user_id, made_at) VALUES ('u', 0); COMMIT").unwrap();
+    other.execute_batch("INSERT INTO revocations VALUES ('user', 'u', NULL, 0, NULL, 0); COMMIT").unwrap();
     store.changed().await;
     while store.failing().is_some() {
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -112,4 +112,6 @@ fn a_topic_rule_that_could_not_hold_is_refused() {
 fn chats_have_ids_of_their_own() {
     assert_eq!(wrong("[[chats]]\nid = ''"), ["chats[0].id"]);
     assert_eq!(wrong("[[chats]]\nid = 'a'\n[[chats]]\nid = 'a'"), ["chats[1].id"]);
+    assert_eq!(wrong(&format!("[[chats]]\nid = 'a'\nname = '{}'", "x".repeat(201))), ["chats[0].name"]);
+    assert_eq!(wrong("[[chats]]\nid = 'a'\ndescription = \"\\u0007\""), ["chats[0].description"]);
 }

@@ -1,0 +1,125 @@
+//! The actor that changes chats, one change at a time: in the store, then in the table, then for the sessions that may
+//! no longer be in. A change that began is finished, whether or not who asked still waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::WrapFuture;
+use actix::{Actor, AsyncContext, Context};
+use actix_rt::time::timeout;
+use tokio::sync::oneshot;
+
+use super::Chats;
+use crate::fault::Fault;
+use crate::ids::{ChatId, RoomName};
+use crate::mailbox::{Receive, receives_posts};
+use crate::registry::{AccessChanged, Registry};
+use crate::rooms::Rooms;
+use crate::store::{Access, Chat, Store};
+
+/// How long a change waits for the sessions that have to leave; no client may hold up the changes of others.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
+
+/// Makes a chat or replaces it.
+#[derive(Debug)]
+pub(crate) struct PutChat {
+    pub(crate) chat: Chat,
+    /// What is kept now, and whether it was made.
+    pub(crate) reply: oneshot::Sender<Result<(Chat, bool), Fault>>,
+}
+
+/// Deletes a chat.
+#[derive(Debug)]
+pub(crate) struct DeleteChat {
+    pub(crate) id: ChatId,
+    /// Whether there was one.
+    pub(crate) reply: oneshot::Sender<Result<bool, Fault>>,
+}
+
+/// The actor.
+#[derive(Debug, Clone)]
+pub struct ChatKeeper {
+    store: Store,
+    chats: Arc<Chats>,
+    rooms: Rooms,
+    registry: Arc<Registry>,
+}
+
+impl ChatKeeper {
+    pub(crate) fn new(store: Store, chats: Arc<Chats>, rooms: Rooms, registry: Arc<Registry>) -> Self {
+        Self { store, chats, rooms, registry }
+    }
+
+    /// Makes those of the chats that are not there, and fills the table.
+    pub(crate) async fn open(store: &Store, chats: &Chats, configured: Vec<Chat>) -> Result<(), Fault> {
+        store.add_chats(configured).await?;
+        for access in store.chat_access().await? {
+            chats.set(access);
+        }
+        Ok(())
+    }
+
+    async fn put(self, chat: Chat) -> Result<(Chat, bool), Fault> {
+        self.chats.check_room(&chat)?;
+        let (chat, made) = self.store.put_chat(chat).await?;
+        let participants = if chat.public { Vec::new() } else { chat.participants.clone() };
+        self.chats.set(Access { id: chat.id.clone(), public: chat.public, participants });
+        if !chat.public {
+            self.see_out(&chat.id).await;
+        }
+        Ok((chat, made))
+    }
+
+    async fn delete(self, id: ChatId) -> Result<bool, Fault> {
+        let deleted = self.store.delete_chat(id.clone()).await?;
+        self.chats.remove(&id);
+        self.see_out(&id).await;
+        Ok(deleted)
+    }
+
+    /// Lets the sessions leave that are in the chat and may not be, and waits until they have, but not for long: one that
+    /// is waiting for its token to be judged leaves after that. One that joins meanwhile was not found, and looks again by
+    /// itself once it is in.
+    async fn see_out(&self, id: &ChatId) {
+        let room = RoomName::of_chat(id);
+        let mut told = Vec::new();
+        for user in self.rooms.users_when_free(room.clone()).await {
+            if !self.chats.may_join(id.as_str(), &user) {
+                let sessions = self.registry.recipients_of(&user);
+                told.extend(sessions.into_iter().map(|session| session.send(AccessChanged { room: room.clone() })));
+            }
+        }
+        let all_left = async {
+            for session in told {
+                // An error is a session that ended, and left with that.
+                let _ = session.await;
+            }
+        };
+        let _ = timeout(LEAVE_TIME, all_left).await;
+    }
+}
+
+impl Actor for ChatKeeper {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // Its `Mailbox` keeps the bound.
+        ctx.set_mailbox_capacity(0);
+    }
+}
+
+receives_posts!(ChatKeeper);
+
+impl Receive<PutChat> for ChatKeeper {
+    fn receive(&mut self, PutChat { chat, reply }: PutChat, ctx: &mut Self::Context) {
+        let keeper = self.clone();
+        ctx.wait(async move { drop(reply.send(keeper.put(chat).await)) }.into_actor(self));
+    }
+}
+
+impl Receive<DeleteChat> for ChatKeeper {
+    fn receive(&mut self, DeleteChat { id, reply }: DeleteChat, ctx: &mut Self::Context) {
+        let keeper = self.clone();
+        ctx.wait(async move { drop(reply.send(keeper.delete(id).await)) }.into_actor(self));
+    }
+}

@@ -1,0 +1,125 @@
+//! Who may join which chat, in memory: a table that follows the store, so that nobody reads the store to join. Written by
+//! [`keeper`] alone.
+
+pub mod keeper;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ahash::{AHashSet, RandomState};
+use dashmap::DashMap;
+
+use crate::fault::{Code, Fault};
+use crate::ids::{ChatId, UserId};
+use crate::store::{Access, Chat};
+
+/// Chats that there may be.
+pub const CHATS_MAX: usize = 100_000;
+/// Participants of all chats that are not public: what the table costs is bounded by them.
+pub const PARTICIPANTS_TOTAL_MAX: usize = 1_000_000;
+
+/// The table.
+#[derive(Debug, Default)]
+pub struct Chats {
+    chats: DashMap<ChatId, Door, RandomState>,
+    participants: AtomicUsize,
+}
+
+#[derive(Debug)]
+enum Door {
+    Open,
+    For(AHashSet<UserId>),
+}
+
+impl Door {
+    fn participants(&self) -> usize {
+        match self {
+            Self::Open => 0,
+            Self::For(participants) => participants.len(),
+        }
+    }
+}
+
+impl Chats {
+    /// Whether `user` may join the chat of the id `chat`. Of one that does not exist nobody may.
+    pub fn may_join(&self, chat: &str, user: &UserId) -> bool {
+        self.chats.get(chat).is_some_and(|door| match &*door {
+            Door::Open => true,
+            Door::For(participants) => participants.contains(user),
+        })
+    }
+
+    /// How many chats there are.
+    pub fn count(&self) -> usize {
+        self.chats.len()
+    }
+
+    /// Whether there is room for the chat as it would become.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`].
+    fn check_room(&self, chat: &Chat) -> Result<(), Fault> {
+        let old = self.chats.get(&chat.id).map(|door| door.participants());
+        if old.is_none() && self.count() >= CHATS_MAX {
+            return Err(Fault::new(Code::Forbidden, format!("There may be {CHATS_MAX} chats")));
+        }
+        let others = self.participants.load(Ordering::Relaxed) - old.unwrap_or(0);
+        if !chat.public && others + chat.participants.len() > PARTICIPANTS_TOTAL_MAX {
+            let message = format!("Private chats may have {PARTICIPANTS_TOTAL_MAX} participants in all");
+            return Err(Fault::new(Code::Forbidden, message));
+        }
+        Ok(())
+    }
+
+    fn set(&self, access: Access) {
+        let door = if access.public { Door::Open } else { Door::For(access.participants.into_iter().collect()) };
+        self.participants.fetch_add(door.participants(), Ordering::Relaxed);
+        if let Some(old) = self.chats.insert(access.id, door) {
+            self.participants.fetch_sub(old.participants(), Ordering::Relaxed);
+        }
+    }
+
+    fn remove(&self, id: &ChatId) {
+        if let Some((_, old)) = self.chats.remove(id) {
+            self.participants.fetch_sub(old.participants(), Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(id: &str) -> UserId {
+        UserId::parse(id, "user").unwrap()
+    }
+
+    fn access(public: bool, users: &[&str]) -> Access {
+        let participants = users.iter().map(|id| user(id)).collect();
+        Access { id: ChatId::parse("c", "id").unwrap(), public, participants }
+    }
+
+    #[test]
+    fn a_public_chat_is_for_everybody_a_private_one_for_its_participants_and_a_missing_one_for_nobody() {
+        let chats = Chats::default();
+        let may = || ["alice", "bob"].map(|id| chats.may_join("c", &user(id)));
+        assert_eq!(may(), [false, false]);
+        chats.set(access(false, &["alice"]));
+        assert_eq!((may(), chats.participants.load(Ordering::Relaxed)), ([true, false], 1));
+        chats.set(access(true, &[]));
+        assert_eq!((may(), chats.participants.load(Ordering::Relaxed)), ([true, true], 0));
+        chats.set(access(false, &["alice", "bob"]));
+        chats.remove(&ChatId::parse("c", "id").unwrap());
+        assert_eq!((may(), chats.participants.load(Ordering::Relaxed)), ([false, false], 0));
+    }
+
+    #[test]
+    fn what_the_table_costs_is_bounded() {
+        let chats = Chats::default();
+        chats.participants.store(PARTICIPANTS_TOTAL_MAX, Ordering::Relaxed);
+        let chat = Chat::new(ChatId::parse("d", "id").unwrap(), String::new(), String::new(), 0).unwrap();
+        assert_eq!(chats.check_room(&chat), Ok(()));
+        let chat = chat.with_participants(vec![user("alice")]).unwrap();
+        assert_eq!(chats.check_room(&chat).unwrap_err().code, Code::Forbidden);
+        assert_eq!(chats.check_room(&Chat { public: true, ..chat }), Ok(()));
+    }
+}

@@ -1,0 +1,263 @@
+//! Chats and their participants. What the hub goes by while it runs is [`crate::chats`].
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::condition::Setback;
+use super::{Store, stored_id};
+use crate::fault::Fault;
+use crate::ids::{ChatId, UserId, printable};
+
+/// Longest name of a chat, in characters.
+pub(super) const NAME_MAX: usize = 200;
+/// Longest description of a chat, in characters.
+pub(super) const DESCRIPTION_MAX: usize = 2_000;
+/// Participants of a chat.
+pub const PARTICIPANTS_MAX: usize = 10_000;
+
+/// A chat as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chat {
+    /// Its id.
+    pub id: ChatId,
+    /// The name to show.
+    pub name: String,
+    /// What it is about.
+    pub description: String,
+    /// Whether every user may join.
+    pub public: bool,
+    /// Who may join when it is not public, by id, each once.
+    pub participants: Vec<UserId>,
+    /// When it was made, ms since the epoch.
+    pub created_at: i64,
+}
+
+impl Chat {
+    /// A chat made now, with what came in as `name`, `description` and `participants`. Without a name it goes by its id.
+    ///
+    /// # Errors
+    /// [`crate::fault::Code::InvalidRequest`] naming the field that is too long or not printable.
+    pub fn new(id: ChatId, name: String, description: String, now: i64) -> Result<Self, Fault> {
+        let name = if name.is_empty() { id.as_str().to_owned() } else { name };
+        printable(&name, "name", NAME_MAX)?;
+        if description.chars().count() > DESCRIPTION_MAX {
+            let message = format!("`description` is longer than {DESCRIPTION_MAX} characters");
+            return Err(Fault::field("description", message));
+        }
+        if description.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+            return Err(Fault::field("description", "`description` has a character that is not printable"));
+        }
+        Ok(Self { id, name, description, public: false, participants: Vec::new(), created_at: now })
+    }
+
+    /// The same chat for these participants.
+    ///
+    /// # Errors
+    /// [`crate::fault::Code::InvalidRequest`] when there are more than [`PARTICIPANTS_MAX`].
+    pub fn with_participants(self, mut participants: Vec<UserId>) -> Result<Self, Fault> {
+        participants.sort_unstable();
+        participants.dedup();
+        if participants.len() > PARTICIPANTS_MAX {
+            let message = format!("`participants` has more than {PARTICIPANTS_MAX} users");
+            return Err(Fault::field("participants", message));
+        }
+        Ok(Self { participants, ..self })
+    }
+}
+
+/// Who may join a chat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The chat.
+    pub id: ChatId,
+    /// Whether every user may.
+    pub public: bool,
+    /// Who may when it is not public; not read where it is.
+    pub participants: Vec<UserId>,
+}
+
+impl Store {
+    /// Makes a chat or replaces it; what is kept now, and whether it was made. A chat that is replaced keeps its age and
+    /// its messages.
+    ///
+    /// # Errors
+    /// [`crate::fault::Code::StoreUnavailable`], [`crate::fault::Code::Overloaded`].
+    pub async fn put_chat(&self, chat: Chat) -> Result<(Chat, bool), Fault> {
+        self.write(move |conn| {
+            let made_at = made_at(conn, &chat.id)?;
+            put(conn, &chat)?;
+            Ok((Chat { created_at: made_at.unwrap_or(chat.created_at), ..chat }, made_at.is_none()))
+        })
+        .await
+    }
+
+    /// Makes those of the chats that are not there.
+    ///
+    /// # Errors
+    /// As [`Store::put_chat`].
+    pub async fn add_chats(&self, chats: Vec<Chat>) -> Result<(), Fault> {
+        self.write(move |conn| {
+            for chat in &chats {
+                if made_at(conn, &chat.id)?.is_none() {
+                    put(conn, chat)?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The chat of that id.
+    ///
+    /// # Errors
+    /// As [`Store::ping`].
+    pub async fn chat(&self, id: ChatId) -> Result<Option<Chat>, Fault> {
+        self.read(move |conn| {
+            let found = conn
+                .prepare_cached("SELECT name, description, is_public, created_at FROM chats WHERE id = ?1")?
+                .query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+                .optional()?;
+            let Some((name, description, public, created_at)) = found else { return Ok(None) };
+            let participants = participants(conn, &id)?;
+            Ok(Some(Chat { id, name, description, public, participants, created_at }))
+        })
+        .await
+    }
+
+    /// Deletes a chat with its messages; `false` when there is none.
+    ///
+    /// # Errors
+    /// As [`Store::put_chat`].
+    pub async fn delete_chat(&self, id: ChatId) -> Result<bool, Fault> {
+        self.write(move |conn| Ok(conn.prepare_cached("DELETE FROM chats WHERE id = ?1")?.execute([id.as_str()])? > 0))
+            .await
+    }
+
+    /// Who may join which chat.
+    ///
+    /// # Errors
+    /// As [`Store::ping`].
+    pub async fn chat_access(&self) -> Result<Vec<Access>, Fault> {
+        self.read(|conn| {
+            let mut statement = conn.prepare("SELECT id, is_public FROM chats ORDER BY id")?;
+            let mut rows = statement.query(())?;
+            let mut chats = Vec::new();
+            while let Some(row) = rows.next()? {
+                let (id, public): (String, bool) = (row.get(0)?, row.get(1)?);
+                let id = stored_chat(&id)?;
+                let participants = if public { Vec::new() } else { participants(conn, &id)? };
+                chats.push(Access { id, public, participants });
+            }
+            Ok(chats)
+        })
+        .await
+    }
+}
+
+fn made_at(conn: &Connection, id: &ChatId) -> Result<Option<i64>, Setback> {
+    let mut statement = conn.prepare_cached("SELECT created_at FROM chats WHERE id = ?1")?;
+    Ok(statement.query_row([id.as_str()], |row| row.get(0)).optional()?)
+}
+
+fn put(conn: &Connection, chat: &Chat) -> Result<(), Setback> {
+    let id = chat.id.as_str();
+    conn.prepare_cached(
+        "INSERT INTO chats (id, name, description, is_public, created_at, changed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)
+         ON CONFLICT (id) DO UPDATE SET name = ?2, description = ?3, is_public = ?4, changed_at = ?5",
+    )?
+    .execute(params![id, chat.name, chat.description, chat.public, chat.created_at])?;
+    conn.prepare_cached("DELETE FROM chat_participants WHERE chat_id = ?1")?.execute([id])?;
+    let mut add = conn.prepare_cached("INSERT INTO chat_participants (chat_id, user_id) VALUES (?1, ?2)")?;
+    for user in &chat.participants {
+        add.execute([id, user.as_str()])?;
+    }
+    Ok(())
+}
+
+fn participants(conn: &Connection, id: &ChatId) -> Result<Vec<UserId>, Setback> {
+    let mut statement =
+        conn.prepare_cached("SELECT user_id FROM chat_participants WHERE chat_id = ?1 ORDER BY user_id")?;
+    let users = statement.query_map([id.as_str()], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    users.iter().map(|user| stored_id(user)).collect()
+}
+
+fn stored_chat(id: &str) -> Result<ChatId, Setback> {
+    ChatId::parse(id, "id").map_err(|fault| {
+        log::error!("the store holds {id:?} as a chat's id: {fault}");
+        Fault::internal().into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::Role;
+
+    fn id(text: &str) -> ChatId {
+        ChatId::parse(text, "id").unwrap()
+    }
+
+    fn chat(text: &str, users: &[&str], now: i64) -> Chat {
+        let users = users.iter().map(|user| UserId::parse(user, "user").unwrap()).collect();
+        Chat::new(id(text), String::new(), "about".into(), now).unwrap().with_participants(users).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_chat_that_is_replaced_keeps_its_age_and_its_messages() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+        let first = chat("c", &["b", "a", "b"], 1);
+        assert_eq!(store.put_chat(first.clone()).await.unwrap(), (first.clone(), true));
+        assert_eq!(store.chat(id("c")).await.unwrap(), Some(first));
+        let say = |conn: &Connection| {
+            let sql = "INSERT INTO messages VALUES (1, 'm', 'c', 'a', 'a', 'text', 'hello', 2)";
+            Ok(conn.execute(sql, ())?)
+        };
+        store.write(say).await.unwrap();
+
+        let second = Chat { public: true, name: "C".into(), ..chat("c", &["z"], 5) };
+        let kept = Chat { created_at: 1, ..second.clone() };
+        assert_eq!(store.put_chat(second).await.unwrap(), (kept.clone(), false));
+        assert_eq!(store.chat(id("c")).await.unwrap(), Some(kept));
+        let messages = async || {
+            store.read(|conn| Ok(conn.query_row("SELECT count(*) FROM messages", (), |row| row.get(0))?)).await
+        };
+        assert_eq!(messages().await, Ok(1));
+
+        assert_eq!(store.delete_chat(id("c")).await, Ok(true));
+        assert_eq!(store.delete_chat(id("c")).await, Ok(false));
+        assert_eq!(store.chat(id("c")).await, Ok(None));
+        assert_eq!(messages().await, Ok(0));
+    }
+
+    #[tokio::test]
+    async fn chats_are_added_where_they_are_not_and_access_is_read_without_the_participants_of_public_ones() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+        store.put_chat(Chat { public: true, ..chat("b", &["x"], 1) }).await.unwrap();
+        store.add_chats(vec![chat("a", &["x"], 2), chat("b", &["y"], 2)]).await.unwrap();
+        let x = UserId::parse("x", "user").unwrap();
+        let private = Access { id: id("a"), public: false, participants: vec![x] };
+        let public = Access { id: id("b"), public: true, participants: Vec::new() };
+        assert_eq!(store.chat_access().await.unwrap(), [private, public]);
+    }
+
+    #[test]
+    fn a_chat_has_bounds() {
+        let new = |name: &str, description: &str| Chat::new(id("c"), name.into(), description.into(), 0);
+        assert_eq!(new("", "").unwrap().name, "c");
+        assert!(new(&"é".repeat(NAME_MAX), &"é\n\t".repeat(DESCRIPTION_MAX / 3)).is_ok());
+        for (name, description, field) in [
+            ("é".repeat(NAME_MAX + 1), String::new(), "name"),
+            ("a\nb".into(), String::new(), "name"),
+            (String::new(), "é".repeat(DESCRIPTION_MAX + 1), "description"),
+            (String::new(), "bell\u{7}".into(), "description"),
+        ] {
+            assert_eq!(new(&name, &description).unwrap_err().field.as_deref(), Some(field));
+        }
+        let users = |count: usize| (0..count).map(|n| UserId::parse(&n.to_string(), "user").unwrap()).collect();
+        assert!(new("", "").unwrap().with_participants(users(PARTICIPANTS_MAX)).is_ok());
+        let fault = new("", "").unwrap().with_participants(users(PARTICIPANTS_MAX + 1)).unwrap_err();
+        assert_eq!(fault.field.as_deref(), Some("participants"));
+    }
+}
