@@ -324,6 +324,8 @@ fn open_writing(path: &Path, role: Role) -> Result<Connection, Unfit> {
     }
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "foreign_keys", true)?;
+    // Before anything is changed: it may be another program's.
+    schema::version(&conn)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     conn.pragma_update_and_check(None, "journal_size_limit", LOG_KEPT, |_| Ok(()))?;
     if role == Role::Hub && std::fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_MAX) {
