@@ -37,7 +37,7 @@ mod writer;
 
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -309,7 +309,13 @@ fn prepare_file(path: &Path) -> std::io::Result<()> {
             file.sync_all()?;
             path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
         }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            // A copy that was put back has the mode that its maker gave it.
+            if std::fs::metadata(path)?.mode() & 0o077 != 0 {
+                log::warn!("other users may read {}; chmod 600 it", path.display());
+            }
+            Ok(())
+        }
         Err(error) => Err(error),
     }
 }
@@ -318,14 +324,14 @@ fn open_writing(path: &Path, role: Role) -> Result<Connection, Unfit> {
     let mut conn =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(PATIENCE)?;
+    // Before anything is changed: it may be another program's.
+    schema::version(&conn)?;
     let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         return Err(Unfit::NoLog);
     }
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "foreign_keys", true)?;
-    // Before anything is changed: it may be another program's.
-    schema::version(&conn)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     conn.pragma_update_and_check(None, "journal_size_limit", LOG_KEPT, |_| Ok(()))?;
     if role == Role::Hub && std::fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_MAX) {
