@@ -232,6 +232,20 @@ async fn an_issuer_that_is_down_at_the_start_lets_nobody_in_until_it_is_back() {
 
 #[tokio::test]
 async fn an_issuer_that_answers_nonsense_at_the_start_is_asked_again() {
+#[tokio::test]
+async fn a_hub_whose_issuer_has_no_keys_is_not_ready() {
+    let es256 = key(Algorithm::ES256);
+    let issuer = Outside::that_says(Reply::Json(200, json!({"keys": []})));
+    let hub = Hub::unready(&with_jwks(&issuer.url("/jwks.json")));
+    eventually(DEADLINE, "the issuer is asked", || hub.said().contains("auth.jwks: 0 keys")).await;
+    let ready = hub.get("/health/ready");
+    let reason = "auth.jwks has no key that fits auth.algorithm";
+    assert_eq!((ready.status, &ready.json()["reason"]), (503, &json!(reason)));
+    issuer.says(Reply::Json(200, key_set(&[("first", &es256)])));
+    Client::connect(&hub, &signed("alice", &es256, Algorithm::ES256, Some("first"))).await;
+    assert_eq!(hub.get("/health/ready").status, 200);
+}
+
     let es256 = key(Algorithm::ES256);
     let issuer = Outside::that_says(Reply::Text(500, "down".into()));
     let hub = Hub::unready(&with_jwks(&issuer.url("/jwks.json")));
