@@ -119,7 +119,15 @@ pub struct Serving {
 /// # Errors
 /// See [`ServeError`].
 pub fn run(config: Config, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
-    actix_rt::System::new().block_on(serve(Arc::new(config), started))
+    let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().enable_all().build()?);
+    let system = actix_rt::System::with_tokio_rt(|| runtime.clone());
+    let ended = system.block_on(serve(Arc::new(config), started));
+    drop(system);
+    // Dropped, it would wait for its threads, and one may hang: in a file, in a name that is looked up.
+    if let Some(runtime) = Arc::into_inner(runtime) {
+        runtime.shutdown_background();
+    }
+    ended
 }
 
 async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
