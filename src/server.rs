@@ -61,10 +61,10 @@ const HEAD_TIME: Duration = Duration::from_secs(5);
 /// How often the central actors are looked at.
 const WATCH: Duration = Duration::from_millis(50);
 
-/// The part of `server.shutdown_secs` that is left for the HTTP side.
+/// The most of `server.shutdown_secs` that is left for the HTTP side.
 const HTTP_TIME: Duration = Duration::from_secs(1);
 
-/// How long the store may take to write what waits. Nobody has been told that it is written.
+/// The most of it that the store may take to write what waits. Nobody has been told that it is written.
 const STORE_TIME: Duration = Duration::from_secs(2);
 
 /// How long a refused client may take to read why.
@@ -119,7 +119,15 @@ pub struct Serving {
 /// # Errors
 /// See [`ServeError`].
 pub fn run(config: Config, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
-    actix_rt::System::new().block_on(serve(Arc::new(config), started))
+    let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().enable_all().build()?);
+    let system = actix_rt::System::with_tokio_rt(|| runtime.clone());
+    let ended = system.block_on(serve(Arc::new(config), started));
+    drop(system);
+    // Dropped, it would wait for its threads, and one may hang: in a file, in a name that is looked up.
+    if let Some(runtime) = Arc::into_inner(runtime) {
+        runtime.shutdown_background();
+    }
+    ended
 }
 
 async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
@@ -177,14 +185,30 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
         Some(name) => log::error!("the actor {name} died; going away"),
         None => log::info!("told to stop; going away"),
     }
-    let time = Duration::from_secs(config.server.shutdown_secs.into());
-    let left = hub_is_empty_after_drain(&hub, time.saturating_sub(HTTP_TIME)).await;
+    let shares = Shares::of(Duration::from_secs(config.server.shutdown_secs.into()));
+    let left = hub_is_empty_after_drain(&hub, shares.sessions).await;
     if left > 0 {
         log::warn!("{left} sessions had not read all within {} s", config.server.shutdown_secs);
     }
-    let _ = timeout(HTTP_TIME, handle.stop(true)).await;
-    let _ = timeout(STORE_TIME, store.close()).await;
+    let _ = timeout(shares.http, handle.stop(true)).await;
+    let _ = timeout(shares.store, store.close()).await;
     died.map_or(Ok(()), |name| Err(ServeError::ActorDied(name)))
+}
+
+/// How `server.shutdown_secs` is shared by those who end one after the other.
+#[derive(Debug, PartialEq, Eq)]
+struct Shares {
+    sessions: Duration,
+    http: Duration,
+    store: Duration,
+}
+
+impl Shares {
+    /// Where time is short, half of it is for the sessions.
+    fn of(time: Duration) -> Self {
+        let (http, store) = (HTTP_TIME.min(time / 4), STORE_TIME.min(time / 4));
+        Self { sessions: time.saturating_sub(http + store), http, store }
+    }
 }
 
 /// Drains the hub; says how many sessions are left after `time`.
@@ -392,4 +416,21 @@ fn share_descriptors(connections: usize, workers: usize) -> usize {
     }
     let left = usize::try_from(granted.saturating_sub(needed)).unwrap_or(usize::MAX);
     (left / workers.max(1)).max(HTTP_CONNECTIONS_MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_for_going_away_is_shared_and_not_exceeded() {
+        let secs = Duration::from_secs_f64;
+        for (time, sessions, http, store) in
+            [(1.0, 0.5, 0.25, 0.25), (2.0, 1.0, 0.5, 0.5), (6.0, 3.5, 1.0, 1.5), (15.0, 12.0, 1.0, 2.0)]
+        {
+            let shares = Shares { sessions: secs(sessions), http: secs(http), store: secs(store) };
+            assert_eq!(Shares::of(secs(time)), shares);
+            assert_eq!(sessions + http + store, time);
+        }
+    }
 }

@@ -288,11 +288,13 @@ fn what_hubbub_user_cannot_do_is_one_line() {
     let hub = Hub::start();
     user(&hub, "alice");
     let long = "x".repeat(1025);
+    let longer = "é".repeat(600);
     for (args, input, told) in [
         (&["add", "ALICE"][..], PASSWORD, "taken"),
         (&["add", "bob"], "short", "8 to 1024 bytes"),
         (&["add", "bob"], "", "8 to 1024 bytes"),
         (&["add", "bob"], &long, "8 to 1024 bytes"),
+        (&["add", "bob"], &longer, "8 to 1024 bytes"),
         (&["add", ""], PASSWORD, "username"),
         (&["add", "bob", "--role", ""], PASSWORD, "roles[0]"),
         (&["passwd", "nobody"], PASSWORD, "no such user"),

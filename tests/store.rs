@@ -101,6 +101,16 @@ fn the_files_are_their_owners_alone() {
 }
 
 #[test]
+fn a_file_that_others_may_read_is_pointed_out() {
+    let mut hub = Hub::start();
+    hub.signal("KILL");
+    hub.exit_status(DEADLINE);
+    fs::set_permissions(hub.data().join("hubbub.db"), fs::Permissions::from_mode(0o644)).unwrap();
+    let hub = hub.restart();
+    assert!(hub.said().contains("other users may read data/hubbub.db; chmod 600 it"), "{}", hub.said());
+}
+
+#[test]
 fn a_password_and_a_refresh_token_are_kept_as_hashes_alone() {
     let hub = Hub::start();
     user(&hub, "alice");

@@ -5,6 +5,8 @@ use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::client::without_time;
@@ -231,6 +233,20 @@ async fn an_issuer_that_is_down_at_the_start_lets_nobody_in_until_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_hub_whose_issuer_has_no_keys_is_not_ready() {
+    let es256 = key(Algorithm::ES256);
+    let issuer = Outside::that_says(Reply::Json(200, json!({"keys": []})));
+    let hub = Hub::unready(&with_jwks(&issuer.url("/jwks.json")));
+    eventually(DEADLINE, "the issuer is asked", || hub.said().contains("auth.jwks: 0 keys")).await;
+    let ready = hub.get("/health/ready");
+    let reason = "auth.jwks has no key that fits auth.algorithm";
+    assert_eq!((ready.status, &ready.json()["reason"]), (503, &json!(reason)));
+    issuer.says(Reply::Json(200, key_set(&[("first", &es256)])));
+    Client::connect(&hub, &signed("alice", &es256, Algorithm::ES256, Some("first"))).await;
+    assert_eq!(hub.get("/health/ready").status, 200);
+}
+
+#[tokio::test]
 async fn an_issuer_that_answers_nonsense_at_the_start_is_asked_again() {
     let es256 = key(Algorithm::ES256);
     let issuer = Outside::that_says(Reply::Text(500, "down".into()));
@@ -278,6 +294,27 @@ async fn an_issuer_that_fails_later_leaves_the_keys_there_were() {
     assert_unavailable(&waiting.0);
     Client::connect(&hub, &token).await;
     assert_eq!(hub.get("/health/ready").status, 200);
+}
+
+#[tokio::test]
+async fn a_key_set_that_cannot_be_read_to_its_end_does_not_keep_the_hub_from_ending() {
+    const NONBLOCK: i32 = 0o4000;
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("config.toml"), configuration(&with_jwks("jwks.json"))).unwrap();
+    fs::write(dir.path().join("jwks.json"), key_set(&[("first", &key(Algorithm::ES256))]).to_string()).unwrap();
+    let mut hub = Hub::in_dir(dir);
+    // A pipe in its place into which nobody writes, as a file on a server that is gone.
+    let (path, pipe) = (hub.dir().join("jwks.json"), hub.dir().join("pipe"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::rename(&pipe, &path).unwrap();
+    let mut held = None;
+    eventually(DEADLINE, "the hub reads it", || {
+        held = fs::OpenOptions::new().write(true).custom_flags(NONBLOCK).open(&path).ok();
+        held.is_some()
+    })
+    .await;
+    hub.signal("TERM");
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
 }
 
 #[tokio::test]

@@ -36,8 +36,10 @@ pub struct Standing {
 impl Standing {
     /// What keeps the hub from judging tokens at all.
     pub fn complaint(&self) -> Option<&'static str> {
-        if self.keys.is_some_and(|(keys, ..)| keys.is_none()) {
-            return Some("The keys of auth.jwks are not there yet");
+        match self.keys {
+            Some((None, ..)) => return Some("The keys of auth.jwks are not there yet"),
+            Some((Some(0), ..)) => return Some("auth.jwks has no key that fits auth.algorithm"),
+            _ => {}
         }
         self.backend.is_some_and(|backend| backend.open).then_some("auth.backend.url does not answer")
     }

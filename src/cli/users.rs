@@ -111,9 +111,13 @@ fn read_password() -> Result<String, Failure> {
     } else {
         let mut line = Vec::new();
         // A line end and one byte more than a password has, so that a longer one is told from the longest.
-        let most = *PASSWORD_BYTES.end() as u64 + 3;
-        io::stdin().lock().take(most).read_until(b'\n', &mut line).map_err(failed)?;
-        let line = String::from_utf8(line).map_err(|_| Failure::of("the password is not UTF-8"))?;
+        let most = *PASSWORD_BYTES.end() + 3;
+        io::stdin().lock().take(most as u64).read_until(b'\n', &mut line).map_err(failed)?;
+        // One that is longer may be cut within a character; its length is what is wrong with it.
+        if line.len() < most && std::str::from_utf8(&line).is_err() {
+            return Err(Failure::of("the password is not UTF-8"));
+        }
+        let line = String::from_utf8_lossy(&line);
         let line = line.strip_suffix('\n').unwrap_or(&line);
         line.strip_suffix('\r').unwrap_or(line).to_owned()
     };

@@ -186,11 +186,13 @@ impl Store {
                     user,
                     credentials.password,
                 ])?;
+            // Not deleted: their access tokens hold on, and whoever ends them must find them.
             conn.prepare_cached(
-                "DELETE FROM sign_ins WHERE id IN
-                 (SELECT id FROM sign_ins WHERE user_id = ?1 ORDER BY created_at DESC LIMIT -1 OFFSET ?2)",
+                "UPDATE sign_ins SET refresh = randomblob(32), refresh_until = ?3 WHERE id IN
+                 (SELECT id FROM sign_ins WHERE user_id = ?1 AND refresh_until > ?3
+                  ORDER BY created_at DESC LIMIT -1 OFFSET ?2)",
             )?
-            .execute(params![user, SIGN_INS_MAX])?;
+            .execute(params![user, SIGN_INS_MAX, sign_in.created_at])?;
             Ok(begun > 0)
         })
         .await
@@ -386,6 +388,40 @@ mod tests {
             assert_eq!(store.revocations(3).await.unwrap(), expected[1..]);
             assert!(store.begin_sign_in(current, sign_in("s4", 3)).await.unwrap());
             assert_eq!(store.set_disabled("bob".into(), true, 4).await.unwrap(), None);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_sign_in_that_cannot_be_refreshed_any_more_is_ended_with_its_access_tokens() {
+        with_store(async |store| {
+            let alice = credentials("alice");
+            store.add_account(alice.clone()).await.unwrap();
+            let begin = async |id: &str, at| assert!(store.begin_sign_in(alice.clone(), sign_in(id, at)).await.unwrap());
+            begin("revoked", 0).await;
+            store.revoke(Revocation::of_user(&alice.account.id, 1, 2), None).await.unwrap();
+            begin("first", 2).await;
+            store
+                .write(|conn| {
+                    let mut more = conn.prepare(
+                        "INSERT INTO sign_ins SELECT 'more' || ?1, user_id, randomblob(32), 3, 99, 3 FROM sign_ins WHERE id = 'first'",
+                    )?;
+                    (1..SIGN_INS_MAX).try_for_each(|number| more.execute([number]).map(drop))?;
+                    Ok(())
+                })
+                .await
+                .unwrap();
+            begin("last", 4).await;
+            for (id, good) in [("revoked", false), ("first", false), ("last", true)] {
+                let refreshed = store.refresh(sign_in(id, 0).refresh, 5, 15).await;
+                assert_eq!(refreshed.map_err(|fault| fault.code).err(), (!good).then_some(Code::InvalidToken), "{id}");
+                assert_eq!(store.holder_of_sign_in(id.into()).await, Ok(Some(alice.account.id.clone())), "{id}");
+            }
+            store.set_password("alice".into(), "other".into(), 5).await.unwrap();
+            let ended: Vec<_> = store.revocations(5).await.unwrap().into_iter().map(|it| it.subject).collect();
+            for id in ["revoked", "first", "last"] {
+                assert!(ended.iter().any(|ended| &**ended == id), "{id} is not in {ended:?}");
+            }
         })
         .await;
     }

@@ -37,7 +37,7 @@ mod writer;
 
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -309,7 +309,13 @@ fn prepare_file(path: &Path) -> std::io::Result<()> {
             file.sync_all()?;
             path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
         }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            // A copy that was put back has the mode that its maker gave it.
+            if std::fs::metadata(path)?.mode() & 0o077 != 0 {
+                log::warn!("other users may read {}; chmod 600 it", path.display());
+            }
+            Ok(())
+        }
         Err(error) => Err(error),
     }
 }
@@ -318,6 +324,8 @@ fn open_writing(path: &Path, role: Role) -> Result<Connection, Unfit> {
     let mut conn =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(PATIENCE)?;
+    // Before anything is changed: it may be another program's.
+    schema::version(&conn)?;
     let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         return Err(Unfit::NoLog);

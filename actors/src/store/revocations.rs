@@ -193,9 +193,13 @@ fn end_sign_ins(conn: &Connection, revocation: &Revocation) -> Result<(), Setbac
     let subject = &*revocation.subject;
     match revocation.mark {
         Mark::Account => conn.execute("DELETE FROM sign_ins WHERE user_id = ?1", [subject])?,
+        // Not deleted: an access token that was made since holds, and whoever ends the sign-in must find it.
         Mark::User => conn
-            .prepare_cached("DELETE FROM sign_ins WHERE user_id = ?1 AND created_at < ?2")?
-            .execute(params![subject, revocation.before])?,
+            .prepare_cached(
+                "UPDATE sign_ins SET refresh = randomblob(32), refresh_until = min(refresh_until, ?3)
+                 WHERE user_id = ?1 AND created_at < ?2",
+            )?
+            .execute(params![subject, revocation.before, revocation.made_at])?,
         Mark::SignIn => conn.prepare_cached("DELETE FROM sign_ins WHERE id = ?1")?.execute([subject])?,
         Mark::Token => 0,
     };

@@ -139,8 +139,8 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<(), Unfit> {
     Ok(())
 }
 
-/// The file's version, which is one this hub knows.
-fn version(conn: &Connection) -> Result<usize, Unfit> {
+/// The file's version, which is one this hub knows. Changes nothing.
+pub(super) fn version(conn: &Connection) -> Result<usize, Unfit> {
     let number = |pragma| conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
     let (application, version) = (number("application_id")?, number("user_version")?);
     let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))?;

@@ -226,6 +226,17 @@ fn one_hub_a_directory_and_commands_beside_it() {
 }
 
 #[test]
+fn another_programs_database_is_refused_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(FILE);
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let error = Store::open(directory.path(), Role::Hub, Clock::System).unwrap_err().to_string();
+    assert!(error.contains("is another program's database"), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
 fn a_file_that_cannot_be_used_is_refused_in_one_line() {
     let refusal = |content: &[u8]| {
         let directory = tempfile::tempdir().unwrap();
