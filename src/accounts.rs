@@ -6,6 +6,7 @@ pub mod passwords;
 
 use std::io;
 
+use hubbub_actors::clock::Clock;
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::ids::{UserId, printable};
 use hubbub_actors::store::{Account, Credentials, Revocation, SignIn, Store};
@@ -133,7 +134,7 @@ impl Accounts {
     /// # Errors
     /// [`Code::InvalidCredentials`] for an unknown or disabled user and for a wrong password alike, and as late;
     /// [`Code::Overloaded`] and [`Code::StoreUnavailable`].
-    pub async fn sign_in(&self, username: &Username, password: String, now_ms: i64) -> Result<SignedIn, Fault> {
+    pub async fn sign_in(&self, username: &Username, password: String, clock: &Clock) -> Result<SignedIn, Fault> {
         self.check_sign_in()?;
         let refused = || Fault::new(Code::InvalidCredentials, "Invalid user name or password");
         let found = self.store.account(username.key().to_owned()).await?;
@@ -141,6 +142,8 @@ impl Accounts {
         let holds = self.passwords.verify(password, hash).await?;
         let credentials = found.filter(|found| holds && !found.account.disabled).ok_or_else(refused)?;
 
+        // Now, not before the hashing: a revocation meanwhile must find what is made here newer than itself, or not at all.
+        let now_ms = clock.now_ms();
         let refresh_token = random()?;
         let sign_in = SignIn {
             id: format!("session_{}", Uuid::new_v4().simple()),

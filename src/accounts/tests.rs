@@ -61,7 +61,7 @@ async fn without_a_shared_secret_nobody_signs_in_and_accounts_can_still_be_made(
     let new = NewUser { username: "alice".into(), password: "password".into(), ..NewUser::default() };
     accounts.add(new, 0).await.unwrap();
     let alice = Username::parse("alice", "username").unwrap();
-    let refused = accounts.sign_in(&alice, "password".into(), 0).await.err().unwrap();
+    let refused = accounts.sign_in(&alice, "password".into(), &Clock::manual(0)).await.err().unwrap();
     assert_eq!(refused.code, Code::NotFound);
     assert_eq!(accounts.refresh("any", 0).await.err().unwrap().code, Code::NotFound);
 }

@@ -9,6 +9,7 @@ use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::identity::Identity;
 use hubbub_actors::ids::UserId;
 use hubbub_actors::pattern::Pattern;
+use hubbub_actors::store::MARK_MAX;
 use serde_json::{Map, Value};
 
 /// The claims that may name the user, in the order they are sought.
@@ -160,8 +161,10 @@ fn texts<'a>(claims: &'a Map<String, Value>, claim: &str) -> impl Iterator<Item 
 
 /// `sid` or `jti`. A token of which it cannot be read could not be revoked by it, so it is refused.
 fn revocable(claims: &Map<String, Value>, claim: &str) -> Result<Option<String>, Fault> {
-    let unreadable = || invalid(format!("The token's `{claim}` is no string and no integer"));
-    claims.get(claim).map(|value| id_text(value).ok_or_else(unreadable)).transpose()
+    let unreadable = || invalid(format!("The token's `{claim}` is no string and no integer, or too long"));
+    // One that is too long for a revocation to name could not be revoked.
+    let read = |value| id_text(value).filter(|text| text.chars().count() <= MARK_MAX).ok_or_else(unreadable);
+    claims.get(claim).map(read).transpose()
 }
 
 /// What `topics` narrows `subscribe` and `publish` to.

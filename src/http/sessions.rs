@@ -44,7 +44,7 @@ pub(super) async fn sign_in(request: HttpRequest, state: web::Data<State>, body:
         return Err(Fault::field("password", format!("`password` is longer than {most} bytes")).into());
     }
     state.hub.admit(LimitKey::LoginName(username.digest()), per_minute).await?;
-    let signed_in = state.accounts.sign_in(&username, asked.password, state.now_ms()).await?;
+    let signed_in = state.accounts.sign_in(&username, asked.password, state.hub.clock()).await?;
     Ok(HttpResponse::Ok().json(json!({
         "access_token": signed_in.access_token,
         "refresh_token": signed_in.refresh_token,

@@ -17,8 +17,8 @@ use crate::clock::Clock;
 use crate::events::Surface;
 use crate::mailbox::{Receive, receives_posts};
 
-/// Windows kept at once. A stranger with many addresses can fill this; then the windows that have ended go, and if none
-/// has, new keys are refused until one does: who is counted already is not set free.
+/// Windows of one kind kept at once. A stranger with many addresses can fill this; then the windows that have ended go,
+/// and if none has, new keys are refused until one does: who is counted already is not set free.
 pub const WINDOWS_MAX: usize = 200_000;
 
 /// Least time between two sweeps for want of a place, ms.
@@ -50,31 +50,27 @@ pub struct Admit {
     pub reply: oneshot::Sender<Result<(), u32>>,
 }
 
-/// The actor that counts.
+/// Windows of keys of one kind.
 #[derive(Debug)]
-pub struct RateLimit {
+struct Table {
     windows: AHashMap<LimitKey, Window>,
+    most: usize,
     /// When ended windows were last looked for, ms since the epoch.
     swept_at: i64,
-    clock: Clock,
 }
 
-impl RateLimit {
-    /// An actor that has counted nothing yet.
-    pub fn new(clock: Clock) -> Self {
-        Self { windows: AHashMap::new(), swept_at: 0, clock }
+impl Table {
+    fn new(most: usize) -> Self {
+        Self { windows: AHashMap::new(), most, swept_at: 0 }
     }
 
-    fn admit(&mut self, key: LimitKey, per_minute: u32) -> Result<(), u32> {
-        let now = self.clock.now_ms();
-        // There are as many API keys as are configured; strangers cannot take their places.
-        let is_known = matches!(key, LimitKey::ApiKey(_)) || self.windows.contains_key(&key);
-        if !is_known && self.windows.len() >= WINDOWS_MAX {
+    fn admit(&mut self, key: LimitKey, per_minute: u32, now: i64) -> Result<(), u32> {
+        if self.windows.len() >= self.most && !self.windows.contains_key(&key) {
             // A sweep looks at every window, so it is not for every stranger.
             if now.abs_diff(self.swept_at) >= SWEEP_MS {
-                self.sweep();
+                self.sweep(now);
             }
-            if self.windows.len() >= WINDOWS_MAX {
+            if self.windows.len() >= self.most {
                 return Err(u32::try_from(WINDOW_MS / 1000).unwrap_or(60));
             }
         }
@@ -85,12 +81,50 @@ impl RateLimit {
         }
     }
 
-    fn sweep(&mut self) {
-        let now = self.clock.now_ms();
+    fn sweep(&mut self, now: i64) {
         self.swept_at = now;
         self.windows.retain(|_, window| !window.has_ended(now));
         let kept = self.windows.len();
         self.windows.shrink_to(kept * 2);
+    }
+}
+
+/// The actor that counts. Keys of one kind cannot take the places of another: names that strangers make up keep no
+/// address out, and nobody keeps an API key out.
+#[derive(Debug)]
+pub struct RateLimit {
+    addresses: Table,
+    names: Table,
+    /// As many as are configured.
+    api_keys: Table,
+    clock: Clock,
+}
+
+impl RateLimit {
+    /// An actor that has counted nothing yet.
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            addresses: Table::new(WINDOWS_MAX),
+            names: Table::new(WINDOWS_MAX),
+            api_keys: Table::new(usize::MAX),
+            clock,
+        }
+    }
+
+    fn admit(&mut self, key: LimitKey, per_minute: u32) -> Result<(), u32> {
+        let table = match key {
+            LimitKey::Connect(..) | LimitKey::Address(_) | LimitKey::Login(_) => &mut self.addresses,
+            LimitKey::LoginName(_) => &mut self.names,
+            LimitKey::ApiKey(_) => &mut self.api_keys,
+        };
+        table.admit(key, per_minute, self.clock.now_ms())
+    }
+
+    fn sweep(&mut self) {
+        let now = self.clock.now_ms();
+        for table in [&mut self.addresses, &mut self.names, &mut self.api_keys] {
+            table.sweep(now);
+        }
     }
 }
 
@@ -125,7 +159,18 @@ mod tests {
         assert_eq!(limits.admit(other, 1), Ok(()));
         clock.advance(WINDOW_MS);
         limits.sweep();
-        assert!(limits.windows.is_empty());
+        assert!(limits.api_keys.windows.is_empty());
         assert_eq!(limits.admit(one, 1), Ok(()));
+    }
+
+    #[test]
+    fn a_full_table_refuses_new_keys_and_sets_nobody_free() {
+        let key = |name: &str| LimitKey::ApiKey(name.into());
+        let mut table = Table::new(2);
+        assert_eq!(table.admit(key("a"), 1, 0), Ok(()));
+        assert_eq!(table.admit(key("b"), 1, 0), Ok(()));
+        assert_eq!(table.admit(key("c"), 1, 0), Err(60));
+        assert_eq!(table.admit(key("a"), 1, 0), Err(60), "counted still");
+        assert_eq!(table.admit(key("c"), 1, WINDOW_MS), Ok(()), "the others have ended");
     }
 }

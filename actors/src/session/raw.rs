@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix::fut::{ActorFutureExt, WrapFuture};
 
 use super::{Handle, OWN_ROOMS, Outcome, Session};
+use crate::close::Close;
 use crate::delivery::Event;
 use crate::events::raw::{
     Ack, Authenticate, Broadcast, Broadcasted, Denied, DirectMessage, Directed, PROTOCOL_VERSION, Ping, Pong, Status,
@@ -218,9 +219,14 @@ impl Handle<Authenticate> for Session {
             }
             let identity = Arc::new(identity);
             session.entry.renew(identity.clone());
-            session.hub.revoked().check(&identity).inspect_err(|_| {
+            if let Err(fault) = session.hub.revoked().check(&identity) {
+                // A revocation that looked meanwhile did not find the old token; it is looked at again.
                 session.entry.renew(session.identity.clone());
-            })?;
+                if session.hub.revoked().check(&session.identity).is_err() {
+                    session.seat.close_when_settled(Close::TokenRevoked);
+                }
+                return Err(fault);
+            }
             session.seat.expire_at(identity.expires_at);
             session.leave_what_is_closed_to(&identity);
             let status = Status::Authenticated { user: user(&identity), expires_at: identity.expires_at };

@@ -1,12 +1,17 @@
 //! How the store is: whether it can write, and why not. Turns SQLite's errors into faults; the only place that reads
 //! their codes.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::ErrorCode;
 
+use crate::clock::Clock;
 use crate::fault::{Code, Fault};
 use crate::stats::Count;
+
+/// How long a transaction may take before the store counts as hanging, ms. Longer than waiting for another program's.
+const HANGING_MS: i64 = 5_000;
 
 /// Why the store cannot write, in words for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +25,8 @@ pub(super) struct Ailment {
 #[derive(Debug, Default)]
 pub(super) struct Condition {
     ailment: Mutex<Option<Ailment>>,
+    /// Since when the writer is at one transaction, ms by [`Clock::elapsed_ms`] and one more; 0 while it is at none.
+    writing_since: AtomicI64,
     /// Jobs of the writer that were kept.
     pub(super) writes: Count,
     /// Transactions that kept them.
@@ -55,6 +62,18 @@ impl Condition {
     /// Why the store cannot write; `None` while it can.
     pub(super) fn ailment(&self) -> Option<Ailment> {
         self.guard().clone()
+    }
+
+    /// Notes that the writer begins a transaction, or has ended it.
+    pub(super) fn writing(&self, is_writing: bool) {
+        let since = if is_writing { Clock::System.elapsed_ms() + 1 } else { 0 };
+        self.writing_since.store(since, Ordering::Relaxed);
+    }
+
+    /// Whether the writer has been at one transaction for too long: a disk can hang instead of failing.
+    pub(super) fn hangs(&self) -> bool {
+        let since = self.writing_since.load(Ordering::Relaxed);
+        since > 0 && Clock::System.elapsed_ms() - since > HANGING_MS
     }
 
     pub(super) fn recovered(&self) {
@@ -115,5 +134,11 @@ impl Fault {
     /// The store cannot do what is asked now; nothing was done.
     pub fn store_unavailable() -> Self {
         Self { retry_after: Some(1), ..Self::new(Code::StoreUnavailable, "The store is unavailable; try again") }
+    }
+
+    /// The store was asked and does not answer.
+    pub fn store_silent() -> Self {
+        let words = "The store does not answer; what was asked for may still be done";
+        Self { retry_after: Some(1), ..Self::new(Code::StoreUnavailable, words) }
     }
 }

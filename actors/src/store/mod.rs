@@ -44,6 +44,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 
 pub use self::accounts::{Account, Credentials, Refreshed, SIGN_INS_MAX, SignIn};
 pub use self::chats::{Access, Chat, PARTICIPANTS_MAX};
@@ -69,6 +70,9 @@ pub const WRITES_MAX: usize = 1_024;
 pub const READS_MAX: usize = 1_024;
 /// Threads that read. They share two cores with everything else, and a read takes microseconds.
 const READERS: usize = 2;
+
+/// How long an answer is waited for. A disk that hangs is noticed sooner; see [`Store::failing`].
+const ANSWER_TIME: Duration = Duration::from_secs(15);
 
 /// How long a write waits for another program's.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -191,13 +195,13 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Setback> + Send + 'static,
     ) -> Result<T, Fault> {
-        if self.0.condition.ailment().is_some() {
+        if self.failing().is_some() {
             return Err(Fault::store_unavailable());
         }
         let (reply, answer) = oneshot::channel();
         let job: Box<dyn Job> = Box::new(Write::new(work, reply));
         self.0.writes.push(job).map_err(|Refused(_)| self.overloaded())?;
-        answer.await.map_err(|_| Fault::store_unavailable())?
+        answered(answer).await
     }
 
     /// Reads, all of it as of one moment.
@@ -207,7 +211,7 @@ impl Store {
     ) -> Result<T, Fault> {
         let (reply, answer) = oneshot::channel();
         self.0.reads.push(reader::query(work, reply)).map_err(|Refused(_)| self.overloaded())?;
-        answer.await.map_err(|_| Fault::store_unavailable())?
+        answered(answer).await
     }
 
     fn overloaded(&self) -> Fault {
@@ -227,7 +231,8 @@ impl Store {
 
     /// Why the store cannot write; `None` while it can.
     pub fn failing(&self) -> Option<String> {
-        self.0.condition.ailment().map(|ailment| ailment.reason)
+        let ailment = self.0.condition.ailment().map(|ailment| ailment.reason);
+        ailment.or_else(|| self.0.condition.hangs().then(|| "the disk does not answer".into()))
     }
 
     /// Resolves when another program has written since the last time.
@@ -275,6 +280,14 @@ impl Store {
         if let Some(end) = writer {
             let _ = end.await;
         }
+    }
+}
+
+/// Waits for an answer, but not for ever: who asked holds a connection meanwhile.
+async fn answered<T>(answer: oneshot::Receiver<Result<T, Fault>>) -> Result<T, Fault> {
+    match timeout(ANSWER_TIME, answer).await {
+        Ok(answer) => answer.map_err(|_| Fault::store_unavailable())?,
+        Err(_) => Err(Fault::store_silent()),
     }
 }
 

@@ -90,13 +90,21 @@ impl Writer {
     pub(super) fn run(mut self) {
         loop {
             match self.queue.take_all(TOGETHER_MAX, WATCH) {
-                Taken::Some(jobs) => self.write_together(jobs),
+                Taken::Some(jobs) => {
+                    self.condition.writing(true);
+                    self.write_together(jobs);
+                    self.condition.writing(false);
+                }
                 Taken::Idle => {}
                 Taken::Closed => return,
             }
             self.watch_others();
-            if self.condition.ailment().is_some() || self.proven_at.elapsed() >= PROBE_IDLE {
+            // A damaged file is read whole to see whether it is sound; that is not done all the time.
+            let is_curable = self.condition.ailment().is_some_and(|ailment| !ailment.is_damage);
+            if is_curable || self.proven_at.elapsed() >= PROBE_IDLE {
+                self.condition.writing(true);
                 self.probe();
+                self.condition.writing(false);
             }
         }
     }
