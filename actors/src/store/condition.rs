@@ -6,7 +6,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::ErrorCode;
 
-use crate::clock::Clock;
 use crate::fault::{Code, Fault};
 use crate::stats::Count;
 
@@ -25,7 +24,7 @@ pub(super) struct Ailment {
 #[derive(Debug, Default)]
 pub(super) struct Condition {
     ailment: Mutex<Option<Ailment>>,
-    /// Since when the writer is at one transaction, ms by [`Clock::elapsed_ms`] and one more; 0 while it is at none.
+    /// Since when the writer is at one transaction, one ms more than its time; 0 while it is at none.
     writing_since: AtomicI64,
     /// Jobs of the writer that were kept.
     pub(super) writes: Count,
@@ -64,16 +63,15 @@ impl Condition {
         self.guard().clone()
     }
 
-    /// Notes that the writer begins a transaction, or has ended it.
-    pub(super) fn writing(&self, is_writing: bool) {
-        let since = if is_writing { Clock::System.elapsed_ms() + 1 } else { 0 };
-        self.writing_since.store(since, Ordering::Relaxed);
+    /// Notes when the writer began a transaction, ms by [`crate::clock::Clock::elapsed_ms`], or that it ended it.
+    pub(super) fn writing(&self, since: Option<i64>) {
+        self.writing_since.store(since.map_or(0, |elapsed| elapsed + 1), Ordering::Relaxed);
     }
 
     /// Whether the writer has been at one transaction for too long: a disk can hang instead of failing.
-    pub(super) fn hangs(&self) -> bool {
+    pub(super) fn hangs(&self, elapsed: i64) -> bool {
         let since = self.writing_since.load(Ordering::Relaxed);
-        since > 0 && Clock::System.elapsed_ms() - since > HANGING_MS
+        since > 0 && elapsed - since > HANGING_MS
     }
 
     pub(super) fn recovered(&self) {
@@ -140,5 +138,21 @@ impl Fault {
     pub fn store_silent() -> Self {
         let words = "The store does not answer; what was asked for may still be done";
         Self { retry_after: Some(1), ..Self::new(Code::StoreUnavailable, words) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_does_not_end_is_a_store_that_hangs() {
+        let condition = Condition::default();
+        assert!(!condition.hangs(HANGING_MS * 10), "it writes nothing");
+        condition.writing(Some(0));
+        assert!(!condition.hangs(HANGING_MS));
+        assert!(condition.hangs(HANGING_MS + 2));
+        condition.writing(None);
+        assert!(!condition.hangs(HANGING_MS * 10));
     }
 }

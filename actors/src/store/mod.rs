@@ -127,6 +127,7 @@ pub struct Store(Arc<Threads>);
 #[derive(Debug)]
 struct Threads {
     path: PathBuf,
+    clock: Clock,
     writes: Arc<Queue<Box<dyn Job>>>,
     reads: Arc<Queue<Query>>,
     condition: Arc<Condition>,
@@ -179,15 +180,22 @@ impl Store {
             ends.readers.push(end.map_err(|error| failed(&error))?);
         }
         let (queue, proven_at) = (writes.clone(), Instant::now());
-        let writer =
-            Writer { conn, queue, condition: condition.clone(), changed: changed.clone(), clock, seen, proven_at };
+        let writer = Writer {
+            conn,
+            queue,
+            condition: condition.clone(),
+            changed: changed.clone(),
+            clock: clock.clone(),
+            seen,
+            proven_at,
+        };
         let end = spawn("store-writer".into(), writes.clone(), condition.clone(), move || {
             writer.run();
             // Another hub may come once everything is written.
             drop(lock);
         });
         ends.writer = Some(end.map_err(|error| failed(&error))?);
-        Ok(Self(Arc::new(Threads { path, writes, reads, condition, changed, ends: Mutex::new(ends) })))
+        Ok(Self(Arc::new(Threads { path, clock, writes, reads, condition, changed, ends: Mutex::new(ends) })))
     }
 
     /// Writes, and answers when it is on the disk. What `work` did is undone when it fails.
@@ -232,7 +240,7 @@ impl Store {
     /// Why the store cannot write; `None` while it can.
     pub fn failing(&self) -> Option<String> {
         let ailment = self.0.condition.ailment().map(|ailment| ailment.reason);
-        ailment.or_else(|| self.0.condition.hangs().then(|| "the disk does not answer".into()))
+        ailment.or_else(|| self.0.condition.hangs(self.0.clock.elapsed_ms()).then(|| "the disk does not answer".into()))
     }
 
     /// Resolves when another program has written since the last time.

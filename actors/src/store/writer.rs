@@ -91,9 +91,9 @@ impl Writer {
         loop {
             match self.queue.take_all(TOGETHER_MAX, WATCH) {
                 Taken::Some(jobs) => {
-                    self.condition.writing(true);
+                    self.condition.writing(Some(self.clock.elapsed_ms()));
                     self.write_together(jobs);
-                    self.condition.writing(false);
+                    self.condition.writing(None);
                 }
                 Taken::Idle => {}
                 Taken::Closed => return,
@@ -102,9 +102,9 @@ impl Writer {
             // A damaged file is read whole to see whether it is sound; that is not done all the time.
             let is_curable = self.condition.ailment().is_some_and(|ailment| !ailment.is_damage);
             if is_curable || self.proven_at.elapsed() >= PROBE_IDLE {
-                self.condition.writing(true);
+                self.condition.writing(Some(self.clock.elapsed_ms()));
                 self.probe();
-                self.condition.writing(false);
+                self.condition.writing(None);
             }
         }
     }
