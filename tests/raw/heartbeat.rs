@@ -17,8 +17,9 @@ async fn welcomed(hub: &Hub) -> Wire {
 #[tokio::test]
 async fn who_says_nothing_at_all_is_cut_with_4408() {
     let hub = Hub::with(QUICK);
-    let mut wire = welcomed(&hub).await;
+    // The hub counts from the connect; a busy machine may show the welcome later.
     let silent_since = Instant::now();
+    let mut wire = welcomed(&hub).await;
     let mut pings = 0;
     let code = loop {
         let frame = wire.frame().await.expect("a close frame comes before the end");
@@ -31,7 +32,7 @@ async fn who_says_nothing_at_all_is_cut_with_4408() {
     assert_eq!(code, Some(4408));
     assert!(pings >= 1, "was cut without having been asked");
     assert!(silence >= Duration::from_millis(1_900), "was cut after {silence:?}");
-    assert!(silence < Duration::from_secs(6), "was cut after {silence:?}");
+    assert!(silence < Duration::from_secs(10), "was cut after {silence:?}");
     wire.gone().await;
 }
 
