@@ -134,31 +134,11 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     warn_of_what_is_missing(&config);
     let workers = config.server.worker_count();
     let http_connections = share_descriptors(config.server.max_connections, workers);
-    let revoked = Revoked::new(token_life(&config.auth));
-    let judge = revoked.clone();
-    let tokens = state::tokens(&config.auth).map_err(ServeError::Config)?;
-    let tokens = Arc::new(tokens.with_check(Arc::new(move |identity| judge.check(identity))));
     let store = Store::open(&config.server.data_dir, Role::Hub, Clock::System).map_err(ServeError::Store)?;
     let listener = listen(&config.server.host, config.server.port)?;
     let address = listener.local_addr()?;
-    let settings = settings(&config);
-    let late = LateTokens {
-        tokens: tokens.clone(),
-        required_permissions: config.auth.required_permissions.clone(),
-        clock: settings.clock.clone(),
-    };
-    let hub = Hub::start(settings, Arc::new(late), store.clone(), revoked);
-    hub.catch_up().await.map_err(|fault| ServeError::Config(format!("{}: {fault}", store.path().display())))?;
-    let chats = config.chats.iter().map(|chat| chat.made(Clock::System.now_ms()));
-    let chats = chats.collect::<Result<_, _>>().map_err(|fault| ServeError::Config(format!("[[chats]]: {fault}")))?;
-    hub.open_chats(chats).await.map_err(|fault| ServeError::Config(format!("{}: {fault}", store.path().display())))?;
-    let following = hub.clone();
-    actix_rt::spawn(async move { following.follow_store().await });
-    let (keys, alive) = (tokens.clone(), hub.clone());
-    keys.start(move || alive.report_dead("token-keys"));
-    let accounts = Accounts::new(store.clone(), &config.auth)?;
-    let state = State::new(hub.clone(), config.clone(), tokens, accounts);
-    let state = Data::new(state.map_err(|error| ServeError::Config(error.to_string()))?);
+    let state = Data::new(assemble(&config, &store).await?);
+    let hub = state.hub.clone();
 
     let server = Server::build()
         .workers(workers)
@@ -193,6 +173,35 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     let _ = timeout(shares.http, handle.stop(true)).await;
     let _ = timeout(shares.store, store.close()).await;
     died.map_or(Ok(()), |name| Err(ServeError::ActorDied(name)))
+}
+
+/// Starts the hub on its store, and puts what judges and remembers around it.
+async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeError> {
+    let wrong = |what: &dyn fmt::Display, fault: &dyn fmt::Display| ServeError::Config(format!("{what}: {fault}"));
+    let revoked = Revoked::new(token_life(&config.auth));
+    let judge = revoked.clone();
+    let tokens = state::tokens(&config.auth).map_err(ServeError::Config)?;
+    let tokens = Arc::new(tokens.with_check(Arc::new(move |identity| judge.check(identity))));
+    let settings = settings(config);
+    let late = LateTokens {
+        tokens: tokens.clone(),
+        required_permissions: config.auth.required_permissions.clone(),
+        clock: settings.clock.clone(),
+    };
+    let hub = Hub::start(settings, Arc::new(late), store.clone(), revoked);
+
+    let unreadable = |fault| wrong(&store.path().display(), &fault);
+    hub.catch_up().await.map_err(unreadable)?;
+    let chats = config.chats.iter().map(|chat| chat.made(hub.clock().now_ms()));
+    let chats = chats.collect::<Result<_, _>>().map_err(|fault| wrong(&"[[chats]]", &fault))?;
+    hub.open_chats(chats).await.map_err(unreadable)?;
+    let following = hub.clone();
+    actix_rt::spawn(async move { following.follow_store().await });
+
+    let alive = hub.clone();
+    tokens.start(move || alive.report_dead("token-keys"));
+    let accounts = Accounts::new(store.clone(), &config.auth)?;
+    State::new(hub, config.clone(), tokens, accounts).map_err(|error| ServeError::Config(error.to_string()))
 }
 
 /// How `server.shutdown_secs` is shared by those who end one after the other.

@@ -18,7 +18,7 @@ use crate::auth::opaque::{self, Backend};
 use crate::auth::public_key;
 use crate::auth::signature::Signatures;
 use crate::auth::tokens::Tokens;
-use crate::config::{self, Config, Secret};
+use crate::config::{self, Config};
 use crate::peer::{AllowedOrigins, BadEntry, TrustedProxies};
 use crate::telemetry::{Readings, Telemetry};
 use idempotency::Idempotency;
@@ -58,13 +58,12 @@ impl State {
     /// The entry of `server.allowed_origins` or `server.trusted_proxies` that cannot be read. A configuration that was
     /// checked has none.
     pub fn new(hub: Arc<Hub>, config: Arc<Config>, tokens: Arc<Tokens>, accounts: Accounts) -> Result<Self, BadEntry> {
-        let proxies: Vec<String> = config.server.trusted_proxies.iter().map(ToString::to_string).collect();
         let started_at = hub.clock().now_ms();
         Ok(Self {
             keys: ApiKeys::new(config.api.keys.iter().map(key_spec).collect()),
             signatures: Signatures::new(),
             idempotency: Idempotency::default(),
-            proxies: TrustedProxies::parse(&proxies)?,
+            proxies: TrustedProxies::new(config.server.trusted_proxies.iter().copied()),
             origins: AllowedOrigins::parse(&config.server.allowed_origins)?,
             tokens,
             accounts,
@@ -131,14 +130,9 @@ pub fn not_ready(readiness: &Readiness) -> Option<String> {
 }
 
 fn key_spec(key: &config::ApiKey) -> KeySpec {
-    let digest = |text: &Secret| {
-        let mut digest = [0; 32];
-        hex::decode_to_slice(text.expose(), &mut digest).is_ok().then_some(digest)
-    };
     KeySpec {
         name: key.name.clone(),
-        key: key.key.as_ref().map(|text| text.expose().to_owned()),
-        sha256: key.sha256.as_ref().and_then(digest),
+        sha256: key.digest(),
         require_signature: key.require_signature,
         per_minute: key.per_minute,
     }

@@ -116,6 +116,11 @@ impl Fault {
         Self { retry_after: Some(1), ..Self::new(Code::Overloaded, "The hub is overloaded; try again") }
     }
 
+    /// The hub is going away; another one may be there in a moment.
+    pub fn shutting_down() -> Self {
+        Self { retry_after: Some(1), ..Self::new(Code::ShuttingDown, "The hub is going away") }
+    }
+
     /// An actor that should have answered is gone; its fault is logged where it is watched.
     pub fn internal() -> Self {
         Self::new(Code::Internal, "Internal error")

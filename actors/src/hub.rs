@@ -364,7 +364,7 @@ impl Hub {
     /// [`Code::ShuttingDown`] while draining.
     pub fn accepting(&self) -> Result<(), Fault> {
         if self.draining.load(Ordering::Acquire) {
-            return Err(Fault { retry_after: Some(1), ..Fault::new(Code::ShuttingDown, "The hub is going away") });
+            return Err(Fault::shutting_down());
         }
         Ok(())
     }

@@ -117,13 +117,9 @@ impl Outbox {
         self.ready.is_empty()
     }
 
-    /// Whether it takes no more.
-    pub fn is_closed(&self) -> bool {
-        self.closed
-    }
-
     /// Bytes not yet written.
-    pub fn bytes(&self) -> usize {
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
         self.bytes - self.written
     }
 

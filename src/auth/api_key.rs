@@ -10,12 +10,10 @@ use subtle::{ConditionallySelectable, ConstantTimeEq};
 /// Longest presented key that is looked at, in bytes. No key is longer.
 pub const KEY_MAX: usize = 512;
 
-/// A configured key, before its text is forgotten. It is given by `key` or by `sha256`; with both, both open.
+/// A configured key, known by its digest alone.
 pub struct KeySpec {
     /// What the key is called in logs and limits.
     pub name: String,
-    /// The key's text.
-    pub key: Option<String>,
     /// The SHA-256 of the key's text.
     pub sha256: Option<[u8; 32]>,
     /// Whether every request with this key must be signed.
@@ -43,15 +41,12 @@ pub struct ApiKeys {
 }
 
 impl ApiKeys {
-    /// Takes the configured keys and keeps their digests. A key without text and digest, or with an empty text, opens
-    /// nothing.
+    /// Takes the configured keys. One without a digest, or with that of an empty text, opens nothing.
     pub fn new(specs: Vec<KeySpec>) -> Self {
         let mut digests = Vec::with_capacity(specs.len());
         let mut keys = Vec::with_capacity(specs.len());
         for spec in specs {
             let place = keys.len() as u64;
-            let text = spec.key.filter(|text| !text.is_empty());
-            digests.extend(text.map(|text| (digest(&text), place)));
             digests.extend(spec.sha256.map(|sha256| (sha256, place)));
             keys.push(ApiKey {
                 name: Arc::from(spec.name),
@@ -87,16 +82,16 @@ mod tests {
     use super::*;
 
     fn spec(name: &str) -> KeySpec {
-        KeySpec { name: name.into(), key: None, sha256: None, require_signature: false, per_minute: None }
+        KeySpec { name: name.into(), sha256: None, require_signature: false, per_minute: None }
     }
 
     fn keys() -> ApiKeys {
         ApiKeys::new(vec![
-            KeySpec { key: Some("first-key".into()), per_minute: Some(7), ..spec("first") },
+            KeySpec { sha256: Some(digest("first-key")), per_minute: Some(7), ..spec("first") },
             KeySpec { sha256: Some(digest("second-key")), require_signature: true, ..spec("second") },
             spec("neither text nor digest"),
-            KeySpec { key: Some(String::new()), ..spec("empty text") },
-            KeySpec { key: Some("last-key".into()), ..spec("last") },
+            KeySpec { sha256: Some(digest("")), ..spec("empty text") },
+            KeySpec { sha256: Some(digest("last-key")), ..spec("last") },
         ])
     }
 

@@ -92,9 +92,7 @@ fn check_ready(readiness: &Readiness) -> Result<(), Fault> {
     match readiness {
         // Messages need no store; who does is told by it.
         Readiness::Ready | Readiness::WithoutStore(_) => Ok(()),
-        Readiness::Draining | Readiness::Broken(_) => {
-            Err(Fault { retry_after: Some(1), ..Fault::new(Code::ShuttingDown, "The hub is going away") })
-        }
+        Readiness::Draining | Readiness::Broken(_) => Err(Fault::shutting_down()),
     }
 }
 

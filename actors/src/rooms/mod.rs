@@ -31,6 +31,9 @@ pub struct Published {
 /// Resolves when a join took effect, or with why it did not.
 pub(crate) type Joined = oneshot::Receiver<Result<(), Fault>>;
 
+/// Resolves when a leave took effect.
+pub(crate) type Left = oneshot::Receiver<()>;
+
 /// A room in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomSummary {
@@ -133,7 +136,7 @@ impl Rooms {
     }
 
     /// Ends the membership of the session at `place`. The receiver resolves when it gets nothing any more.
-    pub(crate) fn leave(&self, room: RoomName, user: UserId, place: Place) -> oneshot::Receiver<()> {
+    pub(crate) fn leave(&self, room: RoomName, user: UserId, place: Place) -> Left {
         let (done, left) = oneshot::channel();
         if let Ok(shard) = self.shard(&room) {
             shard.post_departure(Leave { room, user, place, done: Some(done) });

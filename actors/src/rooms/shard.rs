@@ -100,8 +100,8 @@ impl Room {
     }
 
     /// The workers that have members.
-    fn inhabited(&self) -> Vec<usize> {
-        (0..self.workers.len()).filter(|&worker| self.workers[worker] > 0).collect()
+    fn inhabited(&self) -> impl Iterator<Item = usize> {
+        self.workers.iter().enumerate().filter(|&(_, &members)| members > 0).map(|(worker, _)| worker)
     }
 
     fn sessions(&self) -> usize {
@@ -208,7 +208,7 @@ impl Receive<CloseMembers> for RoomShard {
     fn receive(&mut self, message: CloseMembers, ctx: &mut Self::Context) {
         let room = self.rooms.get(&message.room);
         let recipients = room.map_or(0, Room::sessions);
-        for worker in room.map(Room::inhabited).unwrap_or_default() {
+        for worker in room.into_iter().flat_map(Room::inhabited) {
             self.hand(worker, CloseRoom { room: message.room.clone(), close: message.close }, ctx);
         }
         let _ = message.done.send(Published { recipients });

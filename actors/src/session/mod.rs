@@ -24,7 +24,7 @@ use crate::limits::window::{Verdict, Window};
 use crate::mailbox::Full;
 use crate::presence::{Arrived, Departed};
 use crate::registry::{AccessChanged, Admission, Entry, LiveSession};
-use crate::rooms::Joined;
+use crate::rooms::{Joined, Left};
 use crate::seat::{Seat, Seating};
 use crate::worker::Worker;
 
@@ -214,6 +214,12 @@ impl Session {
         Ok(joined)
     }
 
+    /// Leaves a room; `None` when it is not in it. The receiver resolves when it gets nothing of it any more.
+    fn leave(&mut self, room: &str) -> Option<Left> {
+        let room = self.rooms.take(room)?;
+        Some(self.hub.rooms().leave(room, self.identity.user.clone(), self.seat.place()))
+    }
+
     /// Leaves every room and tells presence; the first call does it.
     fn depart(&mut self) {
         let user = &self.identity.user;
@@ -240,10 +246,10 @@ impl Handler<AccessChanged> for Session {
     type Result = ResponseActFuture<Self, ()>;
 
     fn handle(&mut self, AccessChanged { room }: AccessChanged, _: &mut Self::Context) -> Self::Result {
-        if self.may_subscribe(&room).is_ok() || !self.rooms.remove(&room) {
+        let closed = self.may_subscribe(&room).is_err();
+        let Some(left) = closed.then(|| self.leave(room.as_str())).flatten() else {
             return Box::pin(ready(()).into_actor(self));
-        }
-        let left = self.hub.rooms().leave(room.clone(), self.identity.user.clone(), self.seat.place());
+        };
         Box::pin(left.into_actor(self).map(move |_, session, _| session.tell_left(&room)))
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
+use ahash::AHashSet;
 
 use super::{Handle, OWN_ROOMS, Outcome, Session};
 use crate::close::Close;
@@ -42,14 +43,13 @@ impl Session {
         self.say(&Status::Unsubscribed { topics: vec![room.to_string()] }, &None, self.now());
     }
 
-    /// Leaves those of the topics just joined that may not be joined any more: who changed that meanwhile did not find
-    /// the session there.
+    /// Denies those of the topics just joined that may not be joined any more: who changed that meanwhile may not have
+    /// found the session there, or had it leave already.
     fn leave_again(&mut self, topics: &mut Vec<String>, denied: &mut Vec<Denied>) {
         topics.retain(|topic| {
-            let Some(room) = self.rooms.get(topic.as_str()).cloned() else { return true };
-            let Err(fault) = self.may_subscribe(&room) else { return true };
-            self.rooms.remove(&room);
-            drop(self.hub.rooms().leave(room, self.identity.user.clone(), self.seat.place()));
+            let allowed = RoomName::parse(topic, "topics").and_then(|room| self.may_subscribe(&room));
+            let Err(fault) = allowed else { return true };
+            drop(self.leave(topic));
             denied.push(Denied { topic: topic.clone(), code: fault.code });
             false
         });
@@ -74,8 +74,7 @@ impl Session {
         let closed = |room: &&RoomName| !room.is_internal() && self.may_subscribe_as(identity, room).is_err();
         let closed: Vec<RoomName> = self.rooms.iter().filter(closed).cloned().collect();
         for room in closed {
-            self.rooms.remove(&room);
-            drop(self.hub.rooms().leave(room, self.identity.user.clone(), self.seat.place()));
+            drop(self.leave(room.as_str()));
         }
     }
 
@@ -124,8 +123,9 @@ impl Handle<Subscribe> for Session {
         let mut topics: Vec<String> = Vec::new();
         let mut denied: Vec<Denied> = Vec::new();
         let mut joining = Vec::new();
+        let mut seen = AHashSet::new();
         for topic in request.topics {
-            if topics.contains(&topic) || denied.iter().any(|denied| denied.topic == topic) {
+            if !seen.insert(topic.clone()) {
                 continue;
             }
             match self.subscribe(&topic) {
@@ -169,13 +169,11 @@ impl Handle<Subscribe> for Session {
 impl Handle<Unsubscribe> for Session {
     fn handle(&mut self, request: Unsubscribe) -> Result<Outcome<Status>, Fault> {
         self.check_count(&request.topics)?;
-        let place = self.seat.place();
         let mut leaving = Vec::new();
         for topic in &request.topics {
             // One's own room is not left: direct messages come there.
-            if let Some(room) = self.rooms.get(topic.as_str()).filter(|room| !room.is_internal()).cloned() {
-                self.rooms.remove(&room);
-                leaving.push(self.hub.rooms().leave(room, self.identity.user.clone(), place));
+            if self.rooms.get(topic.as_str()).is_some_and(|room| !room.is_internal()) {
+                leaving.extend(self.leave(topic));
             }
         }
         let answer = async move {
