@@ -41,7 +41,7 @@ use crate::config::{Auth, Config};
 use crate::pipe::{self, Flusher};
 use crate::request_id::{REQUEST_ID, RequestId};
 use crate::state::{self, State};
-use crate::{error, http, ws};
+use crate::{error, http, wire, ws};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4_096;
@@ -384,7 +384,9 @@ fn settings(config: &Config) -> Settings {
         heartbeat: Heartbeat {
             interval_ms: millis(config.server.heartbeat_interval_secs),
             timeout_ms: millis(config.server.client_timeout_secs),
+            question: wire::frame::PING,
         },
+        shortest_heartbeat_ms: millis(config.server.heartbeat_interval_secs).min(config.socketio.ping_interval_ms.into()),
         rules: Rules(rules.collect()),
         clock: Clock::System,
     }

@@ -18,11 +18,17 @@ pub enum Close {
     NoHeartbeat,
     /// More than ten times its limit in a minute.
     Limit,
+    /// The client took its leave in words of its own protocol.
+    Left,
+    /// The client broke the protocol that its connection speaks.
+    Malformed,
+    /// A connection that no session was opened on in time.
+    Unused,
 }
 
 impl Close {
     /// All reasons, for documentation and tests.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::GoingAway,
         Self::SlowConsumer,
         Self::TokenExpired,
@@ -30,6 +36,9 @@ impl Close {
         Self::Kicked,
         Self::NoHeartbeat,
         Self::Limit,
+        Self::Left,
+        Self::Malformed,
+        Self::Unused,
     ];
 
     /// The close code.
@@ -39,8 +48,10 @@ impl Close {
             Self::SlowConsumer => 1008,
             Self::TokenExpired | Self::TokenRevoked => 4401,
             Self::Kicked => 4403,
-            Self::NoHeartbeat => 4408,
+            Self::NoHeartbeat | Self::Unused => 4408,
             Self::Limit => 4429,
+            Self::Left => 1000,
+            Self::Malformed => 1002,
         }
     }
 
@@ -54,6 +65,9 @@ impl Close {
             Self::Kicked => "disconnected by the application",
             Self::NoHeartbeat => "no heartbeat",
             Self::Limit => "too many messages",
+            Self::Left => "client left",
+            Self::Malformed => "malformed packet",
+            Self::Unused => "no namespace joined in time",
         }
     }
 }

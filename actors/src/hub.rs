@@ -58,6 +58,8 @@ pub struct Settings {
     pub raw_messages_per_minute: u32,
     /// The heartbeat of raw connections.
     pub heartbeat: Heartbeat,
+    /// The shortest time between two pings on any surface, ms.
+    pub shortest_heartbeat_ms: i64,
     /// Who may subscribe and publish where.
     pub rules: Rules,
     /// Where the time comes from.

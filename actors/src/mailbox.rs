@@ -11,7 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// A message that holds its place in the mailbox until it was handled.
 #[derive(Debug)]
 pub struct Posted<M> {
-    pub(crate) message: M,
+    /// What was posted.
+    pub message: M,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -26,6 +27,7 @@ pub trait Receive<M>: Actor {
 }
 
 /// Lets an actor receive what is posted to it.
+#[macro_export]
 macro_rules! receives_posts {
     ($actor:ty) => {
         impl<M> actix::Handler<$crate::mailbox::Posted<M>> for $actor
@@ -40,7 +42,7 @@ macro_rules! receives_posts {
         }
     };
 }
-pub(crate) use receives_posts;
+pub use receives_posts;
 
 /// The mailbox is full; here is the message back.
 #[derive(Debug)]

@@ -123,6 +123,23 @@ impl Outbox {
         self.bytes - self.written
     }
 
+    /// Takes the next whole frame: for those who pass it on rather than write it.
+    pub fn take(&mut self) -> Option<Frame> {
+        debug_assert_eq!(self.written, 0, "a frame that is half written is not passed on");
+        let frame = self.ready.pop_front();
+        match &frame {
+            Some(frame) => self.bytes -= frame.len(),
+            None => self.shrink(),
+        }
+        frame
+    }
+
+    fn shrink(&mut self) {
+        if self.ready.capacity() > KEPT_CAPACITY {
+            self.ready.shrink_to(KEPT_CAPACITY);
+        }
+    }
+
     /// What is to be written next: the rest of the first frame, then whole frames.
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
         let mut skip = self.written;
@@ -142,9 +159,7 @@ impl Outbox {
             self.written = 0;
             self.ready.pop_front();
         }
-        if self.ready.capacity() > KEPT_CAPACITY {
-            self.ready.shrink_to(KEPT_CAPACITY);
-        }
+        self.shrink();
     }
 }
 
@@ -179,6 +194,17 @@ mod tests {
         assert_eq!(outbox.bytes(), 2);
         outbox.advance(2);
         assert!(outbox.is_empty());
+        assert_eq!(outbox.bytes(), 0);
+    }
+
+    #[test]
+    fn frames_are_passed_on_whole() {
+        let mut outbox = outbox(10, 100);
+        deliver(&mut outbox, "12345");
+        deliver(&mut outbox, "6789");
+        assert_eq!(outbox.take(), Some(frame("12345")));
+        assert_eq!((waiting(&outbox).as_str(), outbox.bytes()), ("6789", 4));
+        assert_eq!((outbox.take(), outbox.take()), (Some(frame("6789")), None));
         assert_eq!(outbox.bytes(), 0);
     }
 

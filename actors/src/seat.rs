@@ -42,9 +42,6 @@ pub trait Link {
     /// Something waits in the outbox, or it was closed. Called on every change; must be cheap and must not write now.
     fn wake(self: Rc<Self>);
 
-    /// Asks the client for a sign of life.
-    fn ping(self: Rc<Self>);
-
     /// The session owes no answer any more, or not too many any more: it can be asked again.
     fn resume(self: Rc<Self>);
 }
@@ -56,6 +53,8 @@ pub struct Heartbeat {
     pub interval_ms: i64,
     /// Silence that ends the session, ms.
     pub timeout_ms: i64,
+    /// The frame that asks for a sign of life.
+    pub question: &'static [u8],
 }
 
 /// Answers a session may owe before its transport stops reading: bounds what one client can have under way.
@@ -97,10 +96,11 @@ pub struct Seat {
     session: SessionId,
     place: Place,
     wire: &'static dyn Wire,
-    heartbeat: Heartbeat,
+    heartbeat: Option<Heartbeat>,
     stats: Arc<Stats>,
     desk: RefCell<Desk>,
     link: RefCell<Option<Rc<dyn Link>>>,
+    paused: Cell<bool>,
     heard_at: Cell<i64>,
     pinged_at: Cell<i64>,
     expires_at: Cell<i64>,
@@ -177,9 +177,9 @@ impl Seat {
         self.wire.refusal(fault, correlation, now)
     }
 
-    /// Sends a control frame of the transport, past the answers that are promised.
-    pub fn interject(&self, frame: Bytes) {
-        let offer = self.desk.borrow_mut().outbox.offer(Rc::new(frame), None);
+    /// Sends a frame of the transport, past the answers that are promised.
+    pub fn interject(&self, frame: Frame) {
+        let offer = self.desk.borrow_mut().outbox.offer(frame, None);
         self.after(offer, 0);
     }
 
@@ -239,7 +239,14 @@ impl Seat {
     /// Whether the session owes so many answers that it should be asked nothing more for now.
     pub fn is_busy(&self) -> bool {
         let desk = self.desk.borrow();
-        desk.promises.len() >= OWED_MAX || desk.weight >= OWED_BYTES_MAX
+        self.paused.get() || desk.promises.len() >= OWED_MAX || desk.weight >= OWED_BYTES_MAX
+    }
+
+    /// Has the client asked nothing more until this is taken back: those for whom the transport reads are busy.
+    pub fn pause(&self, paused: bool) {
+        if self.paused.replace(paused) && !paused {
+            self.with_link(Link::resume);
+        }
     }
 
     /// Draws the consequence of an offer of `frames` frames.
@@ -295,6 +302,12 @@ impl Seat {
         self.heard_at.set(elapsed);
     }
 
+    /// Notes the answer to a ping: the next is asked an interval from now.
+    pub fn answered(&self, elapsed: i64) {
+        self.heard_at.set(elapsed);
+        self.pinged_at.set(elapsed);
+    }
+
     /// Sets when the session's token ends it, ms since the epoch.
     pub fn expire_at(&self, at: Option<i64>) {
         self.expires_at.set(at.unwrap_or(i64::MAX));
@@ -311,21 +324,30 @@ impl Seat {
         }
     }
 
-    /// One beat of the worker's pulse: expiry by `now`, ms since the epoch; silence and ping by `elapsed`.
-    pub(crate) fn beat(&self, now: i64, elapsed: i64) {
+    /// Judges the session at `now`, ms since the epoch (expiry), and `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`]
+    /// (silence and ping). Says in how many ms there will be something to judge again.
+    pub fn beat(&self, now: i64, elapsed: i64) -> i64 {
         if self.closed().is_some() {
-            return;
+            return i64::MAX;
         }
         if now >= self.expires_at.get() {
             self.refuse(&Fault::new(Code::TokenExpired, "The token has expired"), &None, now);
             self.close(Close::TokenExpired);
-        } else if elapsed - self.heard_at.get() >= self.heartbeat.timeout_ms {
+            return i64::MAX;
+        }
+        let Some(heartbeat) = self.heartbeat else { return self.expires_at.get() - now };
+        if elapsed - self.heard_at.get() >= heartbeat.timeout_ms {
             self.stats.heartbeat_timeouts.add(1);
             self.close(Close::NoHeartbeat);
-        } else if elapsed - self.pinged_at.get() >= self.heartbeat.interval_ms {
-            self.pinged_at.set(elapsed);
-            self.with_link(Link::ping);
+            return i64::MAX;
         }
+        if elapsed - self.pinged_at.get() >= heartbeat.interval_ms {
+            self.pinged_at.set(elapsed);
+            self.interject(Rc::new(Bytes::from_static(heartbeat.question)));
+        }
+        let silence = self.heard_at.get() + heartbeat.timeout_ms;
+        let ping = self.pinged_at.get() + heartbeat.interval_ms;
+        (silence.min(ping) - elapsed).min(self.expires_at.get() - now)
     }
 }
 
@@ -338,8 +360,8 @@ pub struct Seating {
     pub wire: &'static dyn Wire,
     /// The bound of its outbox.
     pub bound: Bound,
-    /// Its heartbeat.
-    pub heartbeat: Heartbeat,
+    /// Its heartbeat; `None` where its connection has one that serves several sessions.
+    pub heartbeat: Option<Heartbeat>,
     /// When its token ends it, ms since the epoch.
     pub expires_at: Option<i64>,
     /// The time, ms by [`crate::clock::Clock::elapsed_ms`].
@@ -384,6 +406,7 @@ impl Seats {
                 closed: None,
             }),
             link: RefCell::new(None),
+            paused: Cell::new(false),
             heard_at: Cell::new(seating.elapsed),
             pinged_at: Cell::new(seating.elapsed),
             expires_at: Cell::new(seating.expires_at.unwrap_or(i64::MAX)),
@@ -452,7 +475,7 @@ mod tests {
             session: SessionId::random(),
             wire: &Plain,
             bound: Bound { bytes: 100, frames: 100 },
-            heartbeat: Heartbeat { interval_ms: 30, timeout_ms: 60 },
+            heartbeat: Some(Heartbeat { interval_ms: 30, timeout_ms: 60, question: b"?" }),
             expires_at: Some(1_000),
             elapsed: 0,
         })
@@ -528,7 +551,9 @@ mod tests {
     fn silence_and_expiry_end_a_session_and_the_first_reason_stands() {
         let seats = seats();
         let silent = seat(&seats);
-        silent.beat(59, 59);
+        assert_eq!(silent.beat(20, 20), 10);
+        assert_eq!(silent.beat(59, 59), 1);
+        assert_eq!(written(&silent), "?");
         assert_eq!(silent.closed(), None);
         silent.beat(60, 60);
         assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
@@ -536,8 +561,8 @@ mod tests {
         assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
 
         let expired = seat(&seats);
-        expired.heard(999);
-        expired.beat(999, 999);
+        expired.answered(999);
+        assert_eq!(expired.beat(999, 999), 1);
         assert_eq!(expired.closed(), None);
         expired.beat(1_000, 1_000);
         assert_eq!(expired.closed(), Some(Close::TokenExpired));

@@ -28,7 +28,7 @@ impl Worker {
         let bound = hub.settings().mailbox;
         let fanout = Fanout::new(seats.clone()).start();
         let shard = RoomShard::new(hub.rooms().lanes().clone(), hub.settings().rooms_max(), hub.stats_shared()).start();
-        let pulse = Pulse::new(seats.clone(), hub.clock().clone(), hub.settings().heartbeat.interval_ms).start();
+        let pulse = Pulse::new(seats.clone(), hub.clock().clone(), hub.settings().shortest_heartbeat_ms).start();
         let opened = hub.rooms().lanes().open(
             number,
             Mailbox::new(format!("room-shard-{number}"), shard, bound),

@@ -72,7 +72,8 @@ impl Bench {
             rooms_per_session: 10,
             topics_per_request: 10,
             raw_messages_per_minute: 0,
-            heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000 },
+            heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"" },
+            shortest_heartbeat_ms: 25_000,
             rules: Rules(Vec::new()),
             clock: clock.clone(),
         };

@@ -6,15 +6,19 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use super::Pipe;
-
 /// Connections written before other tasks of the worker get their turn.
 const TURN: usize = 256;
+
+/// What writes when it is its turn.
+pub trait Flush {
+    /// Writes what waits.
+    fn flush(self: Rc<Self>);
+}
 
 /// The connections of a worker that have something to write.
 #[derive(Default)]
 pub struct Flusher {
-    queue: RefCell<Vec<Rc<Pipe>>>,
+    queue: RefCell<Vec<Rc<dyn Flush>>>,
     waker: Cell<Option<Waker>>,
 }
 
@@ -32,8 +36,9 @@ impl Flusher {
         flusher
     }
 
-    pub(super) fn queue(&self, pipe: Rc<Pipe>) {
-        self.queue.borrow_mut().push(pipe);
+    /// Gives a connection its turn. Who is queued already should not come again before it was flushed.
+    pub fn queue(&self, connection: Rc<dyn Flush>) {
+        self.queue.borrow_mut().push(connection);
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -51,11 +56,11 @@ impl Flusher {
             })
             .await;
             std::mem::swap(&mut turn, &mut *self.queue.borrow_mut());
-            for (written, pipe) in turn.drain(..).enumerate() {
+            for (written, connection) in turn.drain(..).enumerate() {
                 if written > 0 && written % TURN == 0 {
                     tokio::task::yield_now().await;
                 }
-                pipe.flush();
+                connection.flush();
             }
             turn.shrink_to(TURN);
         }

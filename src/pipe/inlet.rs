@@ -229,7 +229,7 @@ mod tests {
     use futures_core::Stream;
     use hubbub_actors::ids::SessionId;
     use hubbub_actors::outbox::Bound;
-    use hubbub_actors::seat::{Heartbeat, Seating, Seats};
+    use hubbub_actors::seat::{Seating, Seats};
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -245,7 +245,7 @@ mod tests {
             session: SessionId::random(),
             wire: &RAW,
             bound: Bound { bytes: 1_000, frames: 100 },
-            heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000 },
+            heartbeat: None,
             expires_at: None,
             elapsed: 0,
         });

@@ -30,7 +30,7 @@ use hubbub_actors::seat::{Link, Seat};
 use socket2::SockRef;
 use tokio::net::tcp::OwnedWriteHalf;
 
-pub use self::flusher::Flusher;
+pub use self::flusher::{Flush, Flusher};
 pub use self::inlet::{Inlet, Message};
 use crate::wire::frame::{self, Opcode};
 
@@ -125,17 +125,7 @@ impl Pipe {
 
     /// Answers a ping of the client. One who pings and does not read overflows the outbox like any other.
     fn pong(&self, payload: &Bytes) {
-        self.seat.interject(frame::encode(Opcode::Pong, &[payload]));
-    }
-
-    /// The flusher's turn: writes, and wakes the inlet where that has to go on.
-    fn flush(&self) {
-        self.queued.set(false);
-        let was_blocked = self.blocked.get();
-        self.write();
-        if (self.blocked.get() && !was_blocked) || self.is_ending() {
-            self.wake_inlet();
-        }
+        self.seat.interject(Rc::new(frame::encode(Opcode::Pong, &[payload])));
     }
 
     /// Writes what the outbox holds, as far as the kernel takes it. Wakes nobody: the inlet calls it too, and one that
@@ -215,16 +205,24 @@ impl Pipe {
     }
 }
 
+/// Writes, and wakes the inlet where that has to go on.
+impl Flush for Pipe {
+    fn flush(self: Rc<Self>) {
+        self.queued.set(false);
+        let was_blocked = self.blocked.get();
+        self.write();
+        if (self.blocked.get() && !was_blocked) || self.is_ending() {
+            self.wake_inlet();
+        }
+    }
+}
+
 impl Link for Pipe {
     fn wake(self: Rc<Self>) {
         if !self.queued.replace(true) {
             let flusher = self.flusher.clone();
             flusher.queue(self);
         }
-    }
-
-    fn ping(self: Rc<Self>) {
-        self.seat.interject(frame::encode(Opcode::Ping, &[]));
     }
 
     fn resume(self: Rc<Self>) {

@@ -18,6 +18,9 @@ pub enum Opcode {
     Pong = 0xA,
 }
 
+/// A ping without a payload.
+pub const PING: &[u8] = b"\x89\0";
+
 /// The longest header of an unmasked frame, bytes.
 const HEADER_MAX: usize = 10;
 

@@ -103,7 +103,7 @@ impl Session {
             session: id,
             wire: opening.wire,
             bound: hub.settings().outbox,
-            heartbeat: hub.settings().heartbeat,
+            heartbeat: Some(hub.settings().heartbeat),
             expires_at: opening.identity.expires_at,
             elapsed: hub.clock().elapsed_ms(),
         });

@@ -1,0 +1,395 @@
+//! One Engine.IO session: what it is reached by, polling or a socket, the step from one to the other, and its end.
+//!
+//! All it sends is in the outbox of its seat, as WebSocket frames, polling or not: so a session that changes its transport
+//! has nothing to convert, and what one transport took the other does not see. It knows no Socket.IO: what is said over
+//! it is its [`Dialogue`]'s.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix_rt::time::sleep;
+use bytes::Bytes;
+use hubbub_actors::close::Close;
+use hubbub_actors::seat::{Heartbeat, Link, Seat, Seating};
+use hubbub_actors::ids::SessionId;
+use tokio::sync::{Notify, oneshot};
+
+use super::house::House;
+use super::refusal::Refusal;
+use super::sid::Sid;
+use crate::pipe::{Flush, Message};
+use crate::wire::engine::{self, ENGINE, Malformed, Packet};
+
+/// How long what a session was told last waits for a poll to fetch it.
+const LAST_WORDS_TIME: Duration = Duration::from_secs(5);
+
+/// Packets that a polling answer bears beside those from the outbox (Engine.IO v4, "Packet encoding").
+const CLOSE: &[u8] = b"1";
+const NOOP: &[u8] = b"6";
+
+/// What an Engine.IO session carries.
+#[derive(Debug)]
+pub enum Heard {
+    /// Text, valid UTF-8.
+    Text(Bytes),
+    /// Bytes.
+    Binary(Bytes),
+}
+
+/// What is spoken over an Engine.IO session.
+pub trait Dialogue {
+    /// The client said something.
+    fn hear(&self, heard: Heard);
+
+    /// Whether the client should say nothing more for now; [`Engine::resume`] tells that it may again.
+    fn is_busy(&self) -> bool;
+
+    /// The session ended; nothing more is heard, and nothing more is sent.
+    fn end(&self);
+}
+
+/// What answers a polling request.
+pub type Answer = oneshot::Sender<Result<Vec<u8>, Refusal>>;
+
+enum Stage {
+    Polling(Polling),
+    /// A pipe writes what is in the outbox, and its inlet is read.
+    Socket,
+    /// What was to be said last waits for a poll.
+    Leaving,
+    Ended,
+}
+
+#[derive(Default)]
+struct Polling {
+    /// The request that waits for something to be said.
+    waiting: Option<Answer>,
+    /// A request's packets are being heard.
+    posting: bool,
+    /// A socket is being tried out.
+    probing: bool,
+}
+
+/// An Engine.IO session.
+pub struct Engine {
+    sid: Sid,
+    house: Rc<House>,
+    seat: Rc<Seat>,
+    stage: RefCell<Stage>,
+    dialogue: RefCell<Option<Rc<dyn Dialogue>>>,
+    /// Waits in the flusher's queue.
+    queued: Cell<bool>,
+    /// The dialogue is not busy any more, or the session ended.
+    rested: Notify,
+}
+
+impl Engine {
+    /// A session that is reached by polling until [`Engine::take_socket`]. Its dialogue follows by [`Engine::begin`].
+    pub(super) fn new(house: Rc<House>, sid: Sid) -> Rc<Self> {
+        let settings = house.settings();
+        let (interval_ms, timeout_ms) = (settings.ping_interval_ms, settings.ping_timeout_ms);
+        let seat = house.seats().seat(Seating {
+            session: SessionId::random(),
+            wire: &ENGINE,
+            bound: settings.outbox,
+            heartbeat: Some(Heartbeat { interval_ms, timeout_ms: interval_ms + timeout_ms, question: engine::PING }),
+            expires_at: None,
+            elapsed: house.clock().elapsed_ms(),
+        });
+        Rc::new(Self {
+            sid,
+            house,
+            seat,
+            stage: RefCell::new(Stage::Polling(Polling::default())),
+            dialogue: RefCell::new(None),
+            queued: Cell::new(false),
+            rested: Notify::new(),
+        })
+    }
+
+    /// Puts the session in its place.
+    pub(super) fn begin(self: &Rc<Self>, dialogue: Rc<dyn Dialogue>) {
+        *self.dialogue.borrow_mut() = Some(dialogue);
+        self.seat.attach(self.clone());
+    }
+
+    /// Its id.
+    pub fn sid(&self) -> Sid {
+        self.sid
+    }
+
+    /// Where it is written to and judged.
+    pub fn seat(&self) -> &Rc<Seat> {
+        &self.seat
+    }
+
+    /// Sends a frame.
+    pub fn send(&self, frame: Bytes) {
+        self.seat.interject(Rc::new(frame));
+    }
+
+    /// The dialogue is not busy any more.
+    pub fn resume(&self) {
+        let busy = self.is_busy();
+        self.seat.pause(busy);
+        if !busy {
+            self.rested.notify_waiters();
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        let dialogue = self.dialogue.borrow().clone();
+        dialogue.is_some_and(|dialogue| dialogue.is_busy())
+    }
+
+    /// Resolves when the client may say more, or will not.
+    async fn rest(&self) {
+        loop {
+            let rested = self.rested.notified();
+            if self.seat.closed().is_some() || !self.is_busy() {
+                return;
+            }
+            rested.await;
+        }
+    }
+
+    /// The client says something; a packet that is none ends the session.
+    fn hear(&self, packet: Result<Packet, Malformed>) {
+        match packet {
+            Ok(Packet::Message(text)) => self.tell(Heard::Text(text)),
+            Ok(Packet::Binary(bytes)) => self.tell(Heard::Binary(bytes)),
+            Ok(Packet::Pong(_)) => self.seat.answered(self.house.clock().elapsed_ms()),
+            Ok(Packet::Close) => self.seat.close(Close::Left),
+            Ok(Packet::Noop) => {}
+            // Pings are the server's, and an upgrade is spoken of on the socket that is tried out.
+            Ok(Packet::Open | Packet::Ping(_) | Packet::Upgrade) | Err(_) => self.seat.close(Close::Malformed),
+        }
+    }
+
+    fn tell(&self, heard: Heard) {
+        let dialogue = self.dialogue.borrow().clone();
+        if let Some(dialogue) = dialogue {
+            dialogue.hear(heard);
+        }
+    }
+
+    /// Reads a polling request's packets one after the other.
+    ///
+    /// # Errors
+    /// When the session is not reached by polling, hears another request still, or is ended by a broken packet.
+    pub(super) async fn post(self: &Rc<Self>, body: Bytes) -> Result<(), Refusal> {
+        self.judge();
+        let overlaps = match &mut *self.stage.borrow_mut() {
+            Stage::Polling(polling) => std::mem::replace(&mut polling.posting, true),
+            Stage::Socket => return Err(Refusal::bad_request("the session is on a socket now")),
+            Stage::Leaving | Stage::Ended => return Err(Refusal::unknown_sid()),
+        };
+        if overlaps {
+            self.seat.close(Close::Malformed);
+            return Err(Refusal::bad_request("two requests overlap"));
+        }
+        for packet in engine::payload(body) {
+            self.hear(packet);
+            self.rest().await;
+            if self.seat.closed().is_some() {
+                break;
+            }
+        }
+        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
+            polling.posting = false;
+        }
+        match self.seat.closed() {
+            Some(Close::Malformed) => Err(Refusal::bad_request("a packet that is none")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has a polling request wait for what is said next.
+    pub(super) fn poll(self: &Rc<Self>, answer: Answer) {
+        self.judge();
+        let mut stage = self.stage.borrow_mut();
+        match &mut *stage {
+            Stage::Polling(polling) => match &polling.waiting {
+                Some(waiting) if !waiting.is_closed() => {
+                    drop(stage);
+                    self.seat.close(Close::Malformed);
+                    refuse(answer, Refusal::bad_request("two polls overlap"));
+                }
+                _ => {
+                    polling.waiting = Some(answer);
+                    drop(stage);
+                    self.clone().wake();
+                }
+            },
+            Stage::Socket => refuse(answer, Refusal::bad_request("the session is on a socket now")),
+            Stage::Leaving => {
+                drop(stage);
+                reply(answer, self.last_words());
+                self.end();
+            }
+            Stage::Ended => refuse(answer, Refusal::unknown_sid()),
+        }
+    }
+
+    /// Begins to try out a socket; `false` when the session is not to be upgraded now.
+    pub(super) fn begin_probe(&self) -> bool {
+        self.judge();
+        match &mut *self.stage.borrow_mut() {
+            Stage::Polling(polling) => !std::mem::replace(&mut polling.probing, true),
+            _ => false,
+        }
+    }
+
+    /// Gives up the socket that was tried out.
+    pub(super) fn end_probe(&self) {
+        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
+            polling.probing = false;
+        }
+    }
+
+    /// Answers the request that waits with nothing, so that the client can go over to its socket.
+    pub(super) fn release_poll(&self) {
+        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut()
+            && let Some(waiting) = polling.waiting.take()
+        {
+            reply(waiting, NOOP.to_vec());
+        }
+    }
+
+    /// Goes over to a socket; `false` when the session is not reached by polling any more. The caller attaches the pipe
+    /// and has its inlet [driven](Engine::drive).
+    pub(super) fn take_socket(&self) -> bool {
+        let mut stage = self.stage.borrow_mut();
+        if self.seat.closed().is_some() || !matches!(*stage, Stage::Polling(_)) {
+            return false;
+        }
+        if let Stage::Polling(Polling { waiting: Some(waiting), .. }) = std::mem::replace(&mut *stage, Stage::Socket) {
+            refuse(waiting, Refusal::bad_request("the session is on a socket now"));
+        }
+        true
+    }
+
+    /// Hears what comes over the socket until it ends, and the session with it.
+    pub(super) async fn drive(self: Rc<Self>, mut inlet: impl futures_core::Stream<Item = Message> + Unpin) {
+        while let Some(message) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut inlet).poll_next(cx)).await {
+            match message {
+                Message::Text(text) => self.hear(engine::decode(text)),
+                Message::Binary(bytes) => self.hear(Ok(Packet::Binary(bytes))),
+                Message::Closing => self.fall_silent(),
+            }
+            self.seat.pause(self.is_busy());
+        }
+        self.end();
+    }
+
+    /// Judges the heartbeat now: a request must not find a session that should be gone.
+    fn judge(self: &Rc<Self>) {
+        self.seat.beat(self.house.clock().now_ms(), self.house.clock().elapsed_ms());
+        if self.seat.closed().is_some() {
+            self.settle();
+        }
+    }
+
+    /// Answers the request that waits with all that is to be said; and, where the session was closed, ends it.
+    fn settle(self: &Rc<Self>) {
+        let mut stage = self.stage.borrow_mut();
+        let Stage::Polling(polling) = &mut *stage else { return };
+        let waiting = polling.waiting.take_if(|waiting| {
+            waiting.is_closed() || self.seat.closed().is_some() || !self.seat.with_outbox(|outbox| outbox.is_empty())
+        });
+        let waiting = waiting.filter(|waiting| !waiting.is_closed());
+        let Some(close) = self.seat.closed() else {
+            drop(stage);
+            if let Some(waiting) = waiting {
+                reply(waiting, self.take());
+            }
+            return;
+        };
+        *stage = Stage::Leaving;
+        drop(stage);
+        self.fall_silent();
+        match waiting {
+            Some(waiting) => {
+                reply(waiting, self.last_words());
+                self.end();
+            }
+            None if matches!(close, Close::NoHeartbeat | Close::Malformed | Close::SlowConsumer) => self.end(),
+            None => {
+                let engine = self.clone();
+                actix_rt::spawn(async move {
+                    sleep(LAST_WORDS_TIME).await;
+                    engine.end();
+                });
+            }
+        }
+    }
+
+    /// All that waits, as the body of an answer.
+    fn take(&self) -> Vec<u8> {
+        self.seat.with_outbox(|outbox| {
+            let frames: Vec<_> = std::iter::from_fn(|| outbox.take()).collect();
+            engine::polling_body(frames.iter().map(|frame| &frame[..]))
+        })
+    }
+
+    /// What a poll is told at the end: what waits, and that nothing follows.
+    fn last_words(&self) -> Vec<u8> {
+        let mut body = self.take();
+        if !body.is_empty() {
+            body.push(engine::SEPARATOR);
+        }
+        // Who took leave itself is told nothing: a poll that was under way comes back empty.
+        body.extend_from_slice(if self.seat.closed() == Some(Close::Left) { NOOP } else { CLOSE });
+        body
+    }
+
+    /// The dialogue ends; what waits to be written still is.
+    fn fall_silent(&self) {
+        let dialogue = self.dialogue.borrow_mut().take();
+        if let Some(dialogue) = dialogue {
+            dialogue.end();
+        }
+        self.rested.notify_waiters();
+    }
+
+    /// Nothing stays of the session.
+    pub(super) fn end(&self) {
+        let ended = matches!(std::mem::replace(&mut *self.stage.borrow_mut(), Stage::Ended), Stage::Ended);
+        if !ended {
+            self.fall_silent();
+            self.seat.with_outbox(|outbox| outbox.close());
+            self.house.seats().vacate(self.seat.place().seat);
+            self.house.forget(self.sid);
+        }
+    }
+}
+
+fn reply(answer: Answer, body: Vec<u8>) {
+    // Who does not wait any more has hung up.
+    let _ = answer.send(Ok(body));
+}
+
+fn refuse(answer: Answer, refusal: Refusal) {
+    let _ = answer.send(Err(refusal));
+}
+
+/// While it is reached by polling, a session is its own link.
+impl Link for Engine {
+    fn wake(self: Rc<Self>) {
+        if !self.queued.replace(true) {
+            let flusher = self.house.flusher().clone();
+            flusher.queue(self);
+        }
+    }
+
+    fn resume(self: Rc<Self>) {}
+}
+
+impl Flush for Engine {
+    fn flush(self: Rc<Self>) {
+        self.queued.set(false);
+        self.settle();
+    }
+}
+

@@ -1,0 +1,341 @@
+//! The Engine.IO sessions of one worker: the actor that requests reach them by, whatever worker those came in on, and the
+//! [`Switchboard`] that leads there.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use actix::{Actor, Context};
+use actix_http::RequestHead;
+use actix_rt::net::TcpStream;
+use ahash::AHashMap;
+use bytes::{Bytes, BytesMut};
+use hubbub_actors::clock::Clock;
+use hubbub_actors::fault::Fault;
+use hubbub_actors::mailbox::{Full, Mailbox, Receive, receives_posts};
+use hubbub_actors::outbox::Bound;
+use hubbub_actors::registry::Admission;
+use hubbub_actors::seat::Seats;
+use tokio::sync::oneshot;
+
+use super::engine::{Answer, Dialogue, Engine};
+use super::refusal::Refusal;
+use super::sid::Sid;
+use super::websocket;
+use crate::peer::ClientAddress;
+use crate::pipe::Flusher;
+use crate::wire::engine::{self, Handshake};
+
+/// The numbers of an Engine.IO endpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// From the last sign of life to the next ping, ms.
+    pub ping_interval_ms: i64,
+    /// From a ping to the end of a session that does not answer it, ms.
+    pub ping_timeout_ms: i64,
+    /// Bytes of one message or polling body.
+    pub max_payload: usize,
+    /// What a session that does not read may have waiting.
+    pub outbox: Bound,
+    /// Requests that may wait before a worker's sessions.
+    pub mailbox: usize,
+}
+
+/// Who opens a session, as far as its handshake tells.
+#[derive(Debug, Default)]
+pub struct Caller {
+    /// Where the client is, if that is known.
+    pub address: Option<ClientAddress>,
+    /// A token of the handshake request.
+    pub token: Option<String>,
+    /// The connection's place among those there may be, for as long as the session lives.
+    pub admission: Option<Admission>,
+}
+
+/// Judges who may open a session.
+pub trait Door: Send + Sync {
+    /// Judges a handshake.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    fn admit(&self, head: &RequestHead) -> Result<Caller, Fault>;
+}
+
+/// Begins what is spoken over a worker's sessions.
+pub trait Speaker {
+    /// A session was opened by `caller`.
+    fn begin(&self, engine: &Rc<Engine>, caller: Caller) -> Rc<dyn Dialogue>;
+}
+
+/// The way to the sessions of an endpoint: shared by all workers.
+pub struct Switchboard {
+    settings: Settings,
+    door: Box<dyn Door>,
+    houses: Box<[OnceLock<Mailbox<Porter>>]>,
+    next: AtomicUsize,
+}
+
+impl fmt::Debug for Switchboard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Switchboard").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Switchboard {
+    /// An endpoint for `workers` workers.
+    pub fn new(settings: Settings, door: Box<dyn Door>, workers: usize) -> Arc<Self> {
+        let houses = (0..workers).map(|_| OnceLock::new()).collect();
+        Arc::new(Self { settings, door, houses, next: AtomicUsize::new(0) })
+    }
+
+    /// The endpoint's numbers.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Judges a handshake.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn admit(&self, head: &RequestHead) -> Result<Caller, Refusal> {
+        self.door.admit(head).map_err(|fault| Refusal::of(&fault))
+    }
+
+    /// Messages that wait before each worker's sessions, by name.
+    pub fn depths(&self) -> Vec<(String, usize)> {
+        let houses = self.houses.iter().filter_map(OnceLock::get);
+        houses.map(|porter| (porter.name().to_owned(), porter.depth())).collect()
+    }
+
+    /// The name of a worker's actor that died.
+    pub fn find_dead(&self) -> Option<&str> {
+        self.houses.iter().filter_map(OnceLock::get).find(|porter| !porter.is_alive()).map(Mailbox::name)
+    }
+
+    /// Opens a session that is reached by polling; says what its client is to be told.
+    ///
+    /// # Errors
+    /// When the worker's mailbox is full.
+    pub(super) async fn open(&self, caller: Caller) -> Result<Vec<u8>, Refusal> {
+        // Sessions of polls go around, for their requests come in on any worker.
+        let number = self.next.fetch_add(1, Ordering::Relaxed) % self.houses.len().max(1);
+        let porter = self.houses.get(number).and_then(OnceLock::get);
+        ask(porter, |answer| Open { caller, answer }).await
+    }
+
+    /// Waits for what a session says next.
+    ///
+    /// # Errors
+    /// When there is none, or it is not to be polled now.
+    pub(super) async fn poll(&self, sid: Sid) -> Result<Vec<u8>, Refusal> {
+        ask(self.porter(sid), |answer| Poll { sid, answer }).await
+    }
+
+    /// Has a session hear the packets of `body`.
+    ///
+    /// # Errors
+    /// When there is none, or it is not to be posted to now.
+    pub(super) async fn post(&self, sid: Sid, body: Bytes) -> Result<Vec<u8>, Refusal> {
+        ask(self.porter(sid), |answer| Post { sid, body, answer }).await
+    }
+
+    /// Hands a socket to the session that it is to serve, with the answer to its request and what came behind that.
+    ///
+    /// # Errors
+    /// The socket, when the worker's mailbox is full or there is no such worker.
+    pub(super) fn upgrade(&self, upgrade: Upgrade) -> Result<(), Upgrade> {
+        match self.porter(upgrade.sid) {
+            Some(porter) => porter.post(upgrade).map_err(|Full(upgrade)| upgrade),
+            None => Err(upgrade),
+        }
+    }
+
+    fn porter(&self, sid: Sid) -> Option<&Mailbox<Porter>> {
+        self.houses.get(sid.worker()).and_then(OnceLock::get)
+    }
+}
+
+async fn ask<M>(porter: Option<&Mailbox<Porter>>, message: impl FnOnce(Answer) -> M) -> Result<Vec<u8>, Refusal>
+where
+    M: Send + 'static,
+    Porter: Receive<M>,
+{
+    let (answer, answered) = oneshot::channel();
+    let porter = porter.ok_or_else(Refusal::unknown_sid)?;
+    porter.post(message(answer)).map_err(|_| Refusal::of(&Fault::overloaded()))?;
+    // A session that ends while it is polled drops the answer.
+    answered.await.unwrap_or_else(|_| Err(Refusal::unknown_sid()))
+}
+
+/// The sessions of one worker, and what they share.
+pub struct House {
+    number: u16,
+    switchboard: Arc<Switchboard>,
+    seats: Rc<Seats>,
+    flusher: Rc<Flusher>,
+    clock: Clock,
+    speaker: Box<dyn Speaker>,
+    engines: RefCell<AHashMap<Sid, Rc<Engine>>>,
+}
+
+impl House {
+    /// Opens worker `number`'s house on its thread.
+    pub fn open(
+        switchboard: &Arc<Switchboard>,
+        number: usize,
+        (seats, flusher, clock): (Rc<Seats>, Rc<Flusher>, Clock),
+        speaker: Box<dyn Speaker>,
+    ) -> Rc<Self> {
+        let house = Rc::new(Self {
+            number: u16::try_from(number).unwrap_or(u16::MAX),
+            switchboard: switchboard.clone(),
+            seats,
+            flusher,
+            clock,
+            speaker,
+            engines: RefCell::default(),
+        });
+        let porter = Porter { house: house.clone() }.start();
+        if let Some(slot) = switchboard.houses.get(number) {
+            // A worker whose thread was replaced finds its slot taken; the hub is about to end.
+            let _ = slot.set(Mailbox::new(format!("engines-{number}"), porter, switchboard.settings.mailbox));
+        }
+        house
+    }
+
+    /// The way to the other houses.
+    pub fn switchboard(&self) -> &Arc<Switchboard> {
+        &self.switchboard
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.switchboard.settings
+    }
+
+    pub(super) fn seats(&self) -> &Rc<Seats> {
+        &self.seats
+    }
+
+    pub(super) fn flusher(&self) -> &Rc<Flusher> {
+        &self.flusher
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Opens a session, and says what its client is to be told first.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub(super) fn welcome(self: &Rc<Self>, caller: Caller, upgrades: &[&str]) -> Result<(Rc<Engine>, Vec<u8>), Refusal> {
+        let sid = Sid::random(self.number).ok_or_else(|| Refusal::of(&Fault::internal()))?;
+        let engine = Engine::new(self.clone(), sid);
+        self.engines.borrow_mut().insert(sid, engine.clone());
+        engine.begin(self.speaker.begin(&engine, caller));
+        let settings = self.settings();
+        let handshake = Handshake {
+            sid: &sid.to_string(),
+            upgrades,
+            ping_interval_ms: settings.ping_interval_ms,
+            ping_timeout_ms: settings.ping_timeout_ms,
+            max_payload: settings.max_payload,
+        };
+        Ok((engine, engine::open(&handshake)))
+    }
+
+    pub(super) fn find(&self, sid: Sid) -> Option<Rc<Engine>> {
+        self.engines.borrow().get(&sid).cloned()
+    }
+
+    pub(super) fn forget(&self, sid: Sid) {
+        self.engines.borrow_mut().remove(&sid);
+    }
+}
+
+/// The actor through which requests reach a worker's sessions.
+pub struct Porter {
+    house: Rc<House>,
+}
+
+impl Actor for Porter {
+    type Context = Context<Self>;
+}
+
+receives_posts!(Porter);
+
+struct Open {
+    caller: Caller,
+    answer: Answer,
+}
+
+struct Poll {
+    sid: Sid,
+    answer: Answer,
+}
+
+struct Post {
+    sid: Sid,
+    body: Bytes,
+    answer: Answer,
+}
+
+/// A socket that is to serve a session.
+pub(super) struct Upgrade {
+    pub(super) sid: Sid,
+    /// Not bound to a worker.
+    pub(super) socket: std::net::TcpStream,
+    /// The answer to its request.
+    pub(super) acceptance: Vec<u8>,
+    /// What came right behind its request.
+    pub(super) early: BytesMut,
+}
+
+impl Receive<Open> for Porter {
+    fn receive(&mut self, Open { caller, answer }: Open, _: &mut Self::Context) {
+        let welcomed = self.house.welcome(caller, &["websocket"]);
+        let engine = welcomed.as_ref().ok().map(|(engine, _)| engine.clone());
+        if answer.send(welcomed.map(|(_, words)| words)).is_err()
+            && let Some(engine) = engine
+        {
+            // Who asked has hung up, and nobody else knows the id.
+            engine.end();
+        }
+    }
+}
+
+impl Receive<Poll> for Porter {
+    fn receive(&mut self, Poll { sid, answer }: Poll, _: &mut Self::Context) {
+        match self.house.find(sid) {
+            Some(engine) => engine.poll(answer),
+            None => drop(answer.send(Err(Refusal::unknown_sid()))),
+        }
+    }
+}
+
+impl Receive<Post> for Porter {
+    fn receive(&mut self, Post { sid, body, answer }: Post, _: &mut Self::Context) {
+        let Some(engine) = self.house.find(sid) else {
+            return drop(answer.send(Err(Refusal::unknown_sid())));
+        };
+        actix_rt::spawn(async move {
+            let heard = engine.post(body).await;
+            drop(answer.send(heard.map(|()| b"ok".to_vec())));
+        });
+    }
+}
+
+impl Receive<Upgrade> for Porter {
+    fn receive(&mut self, upgrade: Upgrade, _: &mut Self::Context) {
+        match TcpStream::from_std(upgrade.socket) {
+            Ok(socket) => {
+                let house = self.house.clone();
+                let (sid, acceptance, early) = (upgrade.sid, upgrade.acceptance, upgrade.early);
+                actix_rt::spawn(websocket::try_out(house, sid, socket, acceptance, early));
+            }
+            Err(error) => log::debug!("a socket could not be taken over: {error}"),
+        }
+    }
+}

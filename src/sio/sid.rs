@@ -1,0 +1,74 @@
+//! The id of an Engine.IO session: who shows it is taken for its owner, so it is 128 random bits, and it says which worker
+//! the session lives on, so that a request that came in on another finds it without a table.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Bytes behind an id: two for the worker, then the random ones.
+const BYTES: usize = 18;
+
+/// Characters of an id.
+const LENGTH: usize = 24;
+
+/// The id of an Engine.IO session.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sid([u8; BYTES]);
+
+impl Sid {
+    /// A new id of a session on `worker`; `None` when the system gives no randomness.
+    pub fn random(worker: u16) -> Option<Self> {
+        let mut bytes = [0; BYTES];
+        let (place, secret) = bytes.split_at_mut(2);
+        place.copy_from_slice(&worker.to_be_bytes());
+        getrandom::fill(secret).ok()?;
+        Some(Self(bytes))
+    }
+
+    /// Reads what a client shows.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; BYTES];
+        let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+        (text.len() == LENGTH && length == BYTES).then_some(Self(bytes))
+    }
+
+    /// The worker its session lives on.
+    pub fn worker(&self) -> usize {
+        usize::from(u16::from_be_bytes([self.0[0], self.0[1]]))
+    }
+}
+
+impl fmt::Display for Sid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+/// It is a secret: no log shows it.
+impl fmt::Debug for Sid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sid(worker {})", self.worker())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_as_it_was_written_and_leads_to_its_worker() {
+        let sid = Sid::random(513).unwrap();
+        assert_eq!(sid.to_string().len(), LENGTH);
+        assert_eq!(Sid::parse(&sid.to_string()), Some(sid));
+        assert_eq!(sid.worker(), 513);
+        assert_ne!(Sid::random(513), Some(sid));
+    }
+
+    #[test]
+    fn what_is_no_id_is_no_session() {
+        for text in ["", "abc", "AAAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAAAAA", "AAAA AAAAAAAAAAAAAAAAAAA", "é"] {
+            assert_eq!(Sid::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Engine.IO over a WebSocket: one that opens a session, and one that a session which was opened by polling goes over to.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix_http::Request;
+use actix_rt::net::TcpStream;
+use actix_rt::time::{MissedTickBehavior, interval, timeout};
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::engine::Engine;
+use super::house::{House, Upgrade};
+use super::query::{Ask, Transport};
+use super::refusal::Refusal;
+use super::sid::Sid;
+use crate::pipe::assembler::{Assembler, Incoming};
+use crate::pipe::{Inlet, Pipe, handshake, refuse};
+use crate::wire::engine::PROBED;
+use crate::wire::frame::{self, Opcode};
+
+/// How long a client may take from its request to the last word of the upgrade.
+const UPGRADE_TIME: Duration = Duration::from_secs(10);
+
+/// How often a poll that waits is let go while the client goes over to its socket.
+const RELEASE: Duration = Duration::from_millis(20);
+
+/// Longest message while a socket is tried out, bytes: `2probe` and `5`.
+const PROBE_MAX: usize = 125;
+
+/// Answers an upgrade request on a socket that is ours now. It is answered, or refused, when this returns.
+pub async fn open(house: &Rc<House>, request: &Request, socket: TcpStream, early: BytesMut) {
+    let mut socket = Some(socket);
+    let result = serve(house, request, &mut socket, early).await;
+    if let (Err(refusal), Some(socket)) = (result, socket) {
+        say_no(socket, &refusal).await;
+    }
+}
+
+async fn serve(
+    house: &Rc<House>,
+    request: &Request,
+    socket: &mut Option<TcpStream>,
+    early: BytesMut,
+) -> Result<(), Refusal> {
+    let ask = Ask::parse(request.uri().query().unwrap_or_default())?;
+    if ask.transport != Transport::WebSocket {
+        return Err(Refusal::bad_request("the transport polling knows no upgrade"));
+    }
+    handshake::judge(request.head()).map_err(|fault| Refusal::of(&fault))?;
+    let acceptance = handshake::acceptance(request.head());
+    if let Some(sid) = ask.sid()? {
+        let Some(socket) = socket.take() else { return Ok(()) };
+        return hand_over(house, sid, socket, acceptance, early).await;
+    }
+    let caller = house.switchboard().admit(request.head())?;
+    let (engine, words) = house.welcome(caller, &[])?;
+    let Some(mut socket) = socket.take() else { return Ok(()) };
+    engine.send(frame::encode(Opcode::Text, &[&words]));
+    if !engine.take_socket() || socket.write_all(&acceptance).await.is_err() {
+        engine.end();
+        return Ok(());
+    }
+    connect(house, &engine, socket, early);
+    Ok(())
+}
+
+/// Hands a socket to the worker whose session it is to serve.
+async fn hand_over(
+    house: &Rc<House>,
+    sid: Sid,
+    socket: TcpStream,
+    acceptance: Vec<u8>,
+    early: BytesMut,
+) -> Result<(), Refusal> {
+    let Ok(socket) = socket.into_std() else { return Ok(()) };
+    let Err(upgrade) = house.switchboard().upgrade(Upgrade { sid, socket, acceptance, early }) else { return Ok(()) };
+    if let Ok(socket) = TcpStream::from_std(upgrade.socket) {
+        say_no(socket, &Refusal::unknown_sid()).await;
+    }
+    Ok(())
+}
+
+/// Tries out a socket for a session that is reached by polling, and goes over to it when the client says so. Whatever
+/// goes wrong costs the socket, not the session (Engine.IO v4, "Upgrade").
+pub(super) async fn try_out(house: Rc<House>, sid: Sid, mut socket: TcpStream, acceptance: Vec<u8>, early: BytesMut) {
+    let Some(engine) = house.find(sid) else { return say_no(socket, &Refusal::unknown_sid()).await };
+    if !engine.begin_probe() {
+        return say_no(socket, &Refusal::bad_request("the session is not to be upgraded now")).await;
+    }
+    let mut probe = Probe { buffer: early, assembler: Assembler::new(PROBE_MAX), probed: false };
+    let probed = async {
+        socket.write_all(&acceptance).await?;
+        probe.run(&engine, &mut socket).await
+    };
+    match timeout(UPGRADE_TIME, probed).await {
+        Ok(Ok(())) if engine.take_socket() => connect(&house, &engine, socket, probe.buffer),
+        _ => {
+            engine.end_probe();
+            let _ = socket.write_all(&frame::close(1002, "no upgrade")).await;
+            let _ = socket.shutdown().await;
+        }
+    }
+}
+
+/// Has a session served by a socket from here on.
+fn connect(house: &Rc<House>, engine: &Rc<Engine>, socket: TcpStream, early: BytesMut) {
+    let (reading, writing) = socket.into_split();
+    let pipe = Pipe::new(writing, engine.seat().clone(), house.flusher().clone());
+    let assembler = Assembler::new(house.settings().max_payload);
+    let inlet = Inlet::new(reading, pipe, house.clock().clone(), assembler, early);
+    actix_rt::spawn(engine.clone().drive(inlet));
+}
+
+struct Probe {
+    buffer: BytesMut,
+    assembler: Assembler,
+    probed: bool,
+}
+
+impl Probe {
+    /// Resolves when the client goes over. From its probe on, polls that wait are let go: it holds back until none does.
+    async fn run(&mut self, engine: &Rc<Engine>, socket: &mut TcpStream) -> io::Result<()> {
+        let mut release = interval(RELEASE);
+        release.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        release.tick().await;
+        loop {
+            while let Some(incoming) = self.assembler.next(&mut self.buffer).map_err(|_| broken())? {
+                match incoming {
+                    Incoming::Text(text) if text == Bytes::from_static(b"2probe") && !self.probed => {
+                        self.probed = true;
+                        socket.write_all(PROBED).await?;
+                    }
+                    Incoming::Text(text) if text == Bytes::from_static(b"5") && self.probed => return Ok(()),
+                    Incoming::Ping(payload) => socket.write_all(&frame::encode(Opcode::Pong, &[&payload])).await?,
+                    Incoming::Pong => {}
+                    Incoming::Text(_) | Incoming::Binary(_) | Incoming::Close(_) => return Err(broken()),
+                }
+            }
+            tokio::select! {
+                read = socket.read_buf(&mut self.buffer) => {
+                    if read? == 0 {
+                        return Err(broken());
+                    }
+                }
+                _ = release.tick(), if self.probed => engine.release_poll(),
+            }
+        }
+    }
+}
+
+fn broken() -> io::Error {
+    io::Error::from(io::ErrorKind::InvalidData)
+}
+
+async fn say_no(socket: TcpStream, refusal: &Refusal) {
+    let headers = [(actix_http::header::CONTENT_TYPE, actix_http::header::HeaderValue::from_static("application/json"))];
+    let _ = refuse(socket, refusal.status, &headers, refusal.body().as_bytes()).await;
+}
