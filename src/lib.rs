@@ -29,6 +29,7 @@ pub mod peer;
 pub mod pipe;
 pub mod request_id;
 pub mod server;
+pub mod sio;
 pub mod state;
 pub mod telemetry;
 pub mod wire;

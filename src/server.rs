@@ -32,7 +32,6 @@ use hubbub_actors::seat::Heartbeat;
 use hubbub_actors::store::{OpenError, Role, Store};
 use hubbub_actors::worker::Worker;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::accounts::Accounts;
@@ -66,9 +65,6 @@ const HTTP_TIME: Duration = Duration::from_secs(1);
 
 /// The most of it that the store may take to write what waits. Nobody has been told that it is written.
 const STORE_TIME: Duration = Duration::from_secs(2);
-
-/// How long a refused client may take to read why.
-const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
 /// Why the hub did not start, or ended by itself.
 #[derive(Debug)]
@@ -287,8 +283,10 @@ fn upgrades(
             let result = upgrade(&state, worker.as_ref(), &flusher, &request, &mut socket, parts.read_buf).await;
             if let (Err(fault), Some(socket)) = (result, socket) {
                 state.telemetry.answered("GET", error::status(fault.code).as_u16());
+                let (status, mut headers, body) = error::refusal(&fault);
                 let id = RequestId::of(request.head().headers());
-                let _ = timeout(REFUSAL_TIME, refuse(socket, &fault, &id)).await;
+                headers.extend(id.as_str().parse().map(|id| (REQUEST_ID, id)));
+                pipe::refuse(socket, status, &headers, &body).await;
             }
             Ok(())
         }) as Pin<Box<dyn Future<Output = _>>>
@@ -308,25 +306,6 @@ async fn upgrade(
         "/ws" => ws::open(state, worker, flusher, request, socket, early).await,
         _ => Err(Fault::new(Code::NotFound, "No WebSocket is spoken here")),
     }
-}
-
-/// Answers a refused upgrade and closes, once the client has read it.
-async fn refuse(mut socket: TcpStream, fault: &Fault, id: &RequestId) -> io::Result<()> {
-    let (status, headers, body) = error::refusal(fault);
-    let length = body.len();
-    let mut answer =
-        format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{REQUEST_ID}: {id}\r\n");
-    for (name, value) in headers {
-        answer.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
-    }
-    answer.push_str("\r\n");
-    socket.write_all(answer.as_bytes()).await?;
-    socket.write_all(&body).await?;
-    socket.shutdown().await?;
-    // A socket closed with unread bytes is reset, and the answer may be lost with it.
-    let mut rest = [0; 512];
-    while socket.read(&mut rest).await? > 0 {}
-    Ok(())
 }
 
 /// Judges the tokens that sessions show while connected as the edge judges those they come with.

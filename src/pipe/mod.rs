@@ -15,6 +15,7 @@ pub mod assembler;
 mod flusher;
 pub mod handshake;
 mod inlet;
+mod refusal;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -32,6 +33,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 
 pub use self::flusher::{Flush, Flusher};
 pub use self::inlet::{Inlet, Message};
+pub use self::refusal::refuse;
 use crate::wire::frame::{self, Opcode};
 
 /// What the kernel may hold for one socket that is not read, bytes; it doubles the number for its own bookkeeping

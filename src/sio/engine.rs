@@ -25,8 +25,8 @@ use crate::wire::engine::{self, ENGINE, Malformed, Packet};
 const LAST_WORDS_TIME: Duration = Duration::from_secs(5);
 
 /// Packets that a polling answer bears beside those from the outbox (Engine.IO v4, "Packet encoding").
-const CLOSE: &[u8] = b"1";
-const NOOP: &[u8] = b"6";
+const CLOSED: &[u8] = b"1";
+const NOTHING: &[u8] = b"6";
 
 /// What an Engine.IO session carries.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Engine {
     /// A session that is reached by polling until [`Engine::take_socket`]. Its dialogue follows by [`Engine::begin`].
     pub(super) fn new(house: Rc<House>, sid: Sid) -> Rc<Self> {
         let settings = house.settings();
-        let (interval_ms, timeout_ms) = (settings.ping_interval_ms, settings.ping_timeout_ms);
+        let (interval_ms, timeout_ms) = (settings.ping_interval_ms.into(), i64::from(settings.ping_timeout_ms));
         let seat = house.seats().seat(Seating {
             session: SessionId::random(),
             wire: &ENGINE,
@@ -233,7 +233,7 @@ impl Engine {
     }
 
     /// Begins to try out a socket; `false` when the session is not to be upgraded now.
-    pub(super) fn begin_probe(&self) -> bool {
+    pub(super) fn begin_probe(self: &Rc<Self>) -> bool {
         self.judge();
         match &mut *self.stage.borrow_mut() {
             Stage::Polling(polling) => !std::mem::replace(&mut polling.probing, true),
@@ -253,7 +253,7 @@ impl Engine {
         if let Stage::Polling(polling) = &mut *self.stage.borrow_mut()
             && let Some(waiting) = polling.waiting.take()
         {
-            reply(waiting, NOOP.to_vec());
+            reply(waiting, NOTHING.to_vec());
         }
     }
 
@@ -340,7 +340,7 @@ impl Engine {
             body.push(engine::SEPARATOR);
         }
         // Who took leave itself is told nothing: a poll that was under way comes back empty.
-        body.extend_from_slice(if self.seat.closed() == Some(Close::Left) { NOOP } else { CLOSE });
+        body.extend_from_slice(if self.seat.closed() == Some(Close::Left) { NOTHING } else { CLOSED });
         body
     }
 

@@ -2,6 +2,7 @@
 //! [`Switchboard`] that leads there.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +11,6 @@ use std::sync::{Arc, OnceLock};
 use actix::{Actor, Context};
 use actix_http::RequestHead;
 use actix_rt::net::TcpStream;
-use ahash::AHashMap;
 use bytes::{Bytes, BytesMut};
 use hubbub_actors::clock::Clock;
 use hubbub_actors::fault::Fault;
@@ -32,9 +32,9 @@ use crate::wire::engine::{self, Handshake};
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// From the last sign of life to the next ping, ms.
-    pub ping_interval_ms: i64,
+    pub ping_interval_ms: u32,
     /// From a ping to the end of a session that does not answer it, ms.
-    pub ping_timeout_ms: i64,
+    pub ping_timeout_ms: u32,
     /// Bytes of one message or polling body.
     pub max_payload: usize,
     /// What a session that does not read may have waiting.
@@ -177,7 +177,7 @@ pub struct House {
     flusher: Rc<Flusher>,
     clock: Clock,
     speaker: Box<dyn Speaker>,
-    engines: RefCell<AHashMap<Sid, Rc<Engine>>>,
+    engines: RefCell<HashMap<Sid, Rc<Engine>>>,
 }
 
 impl House {
@@ -230,7 +230,7 @@ impl House {
     ///
     /// # Errors
     /// When the system gives no randomness.
-    pub(super) fn welcome(self: &Rc<Self>, caller: Caller, upgrades: &[&str]) -> Result<(Rc<Engine>, Vec<u8>), Refusal> {
+    pub(super) fn welcome(self: &Rc<Self>, caller: Caller, upgrades: &[&str]) -> Result<(Rc<Engine>, Bytes), Refusal> {
         let sid = Sid::random(self.number).ok_or_else(|| Refusal::of(&Fault::internal()))?;
         let engine = Engine::new(self.clone(), sid);
         self.engines.borrow_mut().insert(sid, engine.clone());
@@ -239,9 +239,9 @@ impl House {
         let handshake = Handshake {
             sid: &sid.to_string(),
             upgrades,
-            ping_interval_ms: settings.ping_interval_ms,
-            ping_timeout_ms: settings.ping_timeout_ms,
-            max_payload: settings.max_payload,
+            ping_interval_ms: settings.ping_interval_ms.into(),
+            ping_timeout_ms: settings.ping_timeout_ms.into(),
+            max_payload: settings.max_payload as u64,
         };
         Ok((engine, engine::open(&handshake)))
     }
@@ -297,7 +297,7 @@ impl Receive<Open> for Porter {
     fn receive(&mut self, Open { caller, answer }: Open, _: &mut Self::Context) {
         let welcomed = self.house.welcome(caller, &["websocket"]);
         let engine = welcomed.as_ref().ok().map(|(engine, _)| engine.clone());
-        if answer.send(welcomed.map(|(_, words)| words)).is_err()
+        if answer.send(welcomed.map(|(_, words)| words.to_vec())).is_err()
             && let Some(engine) = engine
         {
             // Who asked has hung up, and nobody else knows the id.

@@ -54,7 +54,7 @@ impl Refusal {
     /// What another part of the hub refused.
     pub fn of(fault: &Fault) -> Self {
         let code = if fault.code == Code::Forbidden { 4 } else { 3 };
-        Self { status: crate::error::status(fault.code), code, message: fault.message.clone() }
+        Self { status: crate::error::status(fault.code), code, message: fault.message.to_string() }
     }
 
     fn bad(code: u8, message: &str) -> Self {

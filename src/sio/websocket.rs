@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_http::Request;
 use actix_rt::net::TcpStream;
-use actix_rt::time::{MissedTickBehavior, interval, timeout};
+use actix_rt::time::{interval, timeout};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -86,18 +86,18 @@ async fn hand_over(
 /// goes wrong costs the socket, not the session (Engine.IO v4, "Upgrade").
 pub(super) async fn try_out(house: Rc<House>, sid: Sid, mut socket: TcpStream, acceptance: Vec<u8>, early: BytesMut) {
     let Some(engine) = house.find(sid) else { return say_no(socket, &Refusal::unknown_sid()).await };
-    if !engine.begin_probe() {
-        return say_no(socket, &Refusal::bad_request("the session is not to be upgraded now")).await;
-    }
+    let may_probe = engine.begin_probe();
     let mut probe = Probe { buffer: early, assembler: Assembler::new(PROBE_MAX), probed: false };
     let probed = async {
         socket.write_all(&acceptance).await?;
-        probe.run(&engine, &mut socket).await
+        if may_probe { probe.run(&engine, &mut socket).await } else { Err(broken()) }
     };
     match timeout(UPGRADE_TIME, probed).await {
         Ok(Ok(())) if engine.take_socket() => connect(&house, &engine, socket, probe.buffer),
         _ => {
-            engine.end_probe();
+            if may_probe {
+                engine.end_probe();
+            }
             let _ = socket.write_all(&frame::close(1002, "no upgrade")).await;
             let _ = socket.shutdown().await;
         }
@@ -123,7 +123,6 @@ impl Probe {
     /// Resolves when the client goes over. From its probe on, polls that wait are let go: it holds back until none does.
     async fn run(&mut self, engine: &Rc<Engine>, socket: &mut TcpStream) -> io::Result<()> {
         let mut release = interval(RELEASE);
-        release.set_missed_tick_behavior(MissedTickBehavior::Delay);
         release.tick().await;
         loop {
             while let Some(incoming) = self.assembler.next(&mut self.buffer).map_err(|_| broken())? {
@@ -156,5 +155,5 @@ fn broken() -> io::Error {
 
 async fn say_no(socket: TcpStream, refusal: &Refusal) {
     let headers = [(actix_http::header::CONTENT_TYPE, actix_http::header::HeaderValue::from_static("application/json"))];
-    let _ = refuse(socket, refusal.status, &headers, refusal.body().as_bytes()).await;
+    refuse(socket, refusal.status, &headers, refusal.body().as_bytes()).await;
 }

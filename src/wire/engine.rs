@@ -8,7 +8,9 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
+use hubbub_actors::delivery::{Correlation, Event, Wire};
 use hubbub_actors::events::json;
+use hubbub_actors::fault::Fault;
 use serde::Serialize;
 
 use super::frame::{self, Opcode};
@@ -18,7 +20,7 @@ use super::frame::{self, Opcode};
 pub const PACKETS_MAX: usize = 65_536;
 
 /// Stands between the packets of a polling body.
-const SEPARATOR: u8 = 0x1E;
+pub const SEPARATOR: u8 = 0x1E;
 
 /// A ping as a WebSocket frame.
 pub const PING: &[u8] = b"\x81\x012";
@@ -55,7 +57,7 @@ pub enum Packet {
 
 /// What a client sent against the protocol, in words for the log and the close frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Malformed(pub(super) &'static str);
+pub struct Malformed(pub &'static str);
 
 impl Malformed {
     /// The words.
@@ -220,6 +222,31 @@ pub fn polling_body<'a>(frames: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
         }
     }
     body
+}
+
+/// The wire of bare Engine.IO: what an event holds, as a message, and nothing else.
+pub static ENGINE: EngineWire = EngineWire;
+
+/// See [`ENGINE`].
+#[derive(Debug)]
+pub struct EngineWire;
+
+impl Wire for EngineWire {
+    fn slot(&self) -> usize {
+        3
+    }
+
+    fn event(&self, event: &Event) -> Bytes {
+        message_frame(&[&event.data])
+    }
+
+    fn answer(&self, _: &str, data: &[u8], _: &Correlation, _: i64) -> Bytes {
+        message_frame(&[data])
+    }
+
+    fn refusal(&self, fault: &Fault, _: &Correlation, _: i64) -> Bytes {
+        message_frame(&[fault.message.as_bytes()])
+    }
 }
 
 #[cfg(test)]

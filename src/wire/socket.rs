@@ -94,7 +94,7 @@ impl Packet {
         | Self::Disconnect { namespace }
         | Self::Event { namespace, .. }
         | Self::Ack { namespace, .. }) = &mut self;
-        *namespace = Namespace(ByteString::from(namespace.as_str()));
+        *namespace = namespace.detached();
         if let Self::Connect { data: Some(text), .. } | Self::Event { args: text, .. } | Self::Ack { args: text, .. } =
             &mut self
         {
@@ -117,6 +117,11 @@ impl Namespace {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The same name, no slice of the message it came in.
+    pub fn detached(&self) -> Self {
+        Self(ByteString::from(self.as_str()))
     }
 }
 

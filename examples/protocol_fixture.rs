@@ -1,0 +1,310 @@
+//! Echo endpoints on the hub's own transport code, for the conformance suites of the protocols it speaks.
+//!
+//! `cargo run --example protocol_fixture -- PORT` listens on 127.0.0.1, with no token, no limits and no greeting:
+//!
+//! * `GET /ws-echo`: a raw WebSocket that sends every text and binary message back, up to 16 MiB and 65,536 fragments
+//!   (for Autobahn's test suite);
+//! * `/engine.io/`: Engine.IO that sends every message back (for the suite of socketio/engine.io-protocol);
+//! * `/socket.io/`: Socket.IO with the namespaces `/` and `/custom` (for the suite of socketio/socket.io-protocol). Both
+//!   emit `auth` with the CONNECT payload; on `/`, `message` is answered by `message-back`, and `message-with-ack` is
+//!   acknowledged, with the same arguments.
+//!
+//! Ping interval 300 ms, ping timeout 200 ms, max payload 1,000,000 bytes, connect timeout 1,000 ms, CORS `*`.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::net::TcpListener;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use std::{env, io};
+
+use actix::Actor;
+use actix_codec::Framed;
+use actix_http::{HttpService, Request, RequestHead, h1};
+use actix_rt::net::TcpStream;
+use actix_rt::time::sleep;
+use actix_server::Server;
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::http::Method;
+use actix_web::middleware::{DefaultHeaders, from_fn};
+use actix_web::{App, HttpResponse};
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use hubbub::pipe::assembler::Assembler;
+use hubbub::pipe::{self, Flusher, Inlet, Message, Pipe, handshake};
+use hubbub::sio::engine::{Dialogue, Engine, Heard};
+use hubbub::sio::house::{Caller, Door, House, Settings, Speaker, Switchboard};
+use hubbub::sio::namespaces::{ConnectError, Joined, Judgement, Line, Lobby, Member, Namespaces};
+use hubbub::sio::{polling, websocket};
+use hubbub::wire::engine::{self as eio, ENGINE};
+use hubbub::wire::frame::{self, Opcode};
+use hubbub::wire::socket::{self, Namespace, Packet, Whole};
+use hubbub_actors::clock::Clock;
+use hubbub_actors::fault::Fault;
+use hubbub_actors::ids::SessionId;
+use hubbub_actors::outbox::Bound;
+use hubbub_actors::pulse::Pulse;
+use hubbub_actors::seat::{Seating, Seats};
+use tokio::io::AsyncWriteExt;
+
+const WORKERS: usize = 2;
+const ECHO_MAX: usize = 16 * 1024 * 1024;
+const OUTBOX: Bound = Bound { bytes: 4 * ECHO_MAX, frames: 100_000 };
+const CONNECT_TIME: Duration = Duration::from_secs(1);
+/// Between the answer to a CONNECT and `auth`.
+const APART: Duration = Duration::from_millis(10);
+const SETTINGS: Settings =
+    Settings { ping_interval_ms: 300, ping_timeout_ms: 200, max_payload: 1_000_000, outbox: OUTBOX, mailbox: 10_000 };
+
+fn main() -> ExitCode {
+    let Some(port) = env::args().nth(1).and_then(|port| port.parse().ok()) else {
+        eprintln!("usage: protocol_fixture PORT");
+        return ExitCode::from(2);
+    };
+    match actix_rt::System::new().block_on(serve(port)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("protocol_fixture: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(port: u16) -> io::Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", port))?;
+    println!("listening on {}", listener.local_addr()?);
+    let endpoints = Endpoints {
+        engine: Switchboard::new(SETTINGS, Box::new(OpenDoor), WORKERS),
+        socket: Switchboard::new(SETTINGS, Box::new(OpenDoor), WORKERS),
+        workers: Arc::default(),
+    };
+    Server::build().workers(WORKERS).listen("fixture", listener, move || service(endpoints.clone()))?.run().await
+}
+
+#[derive(Clone)]
+struct Endpoints {
+    engine: Arc<Switchboard>,
+    socket: Arc<Switchboard>,
+    workers: Arc<AtomicUsize>,
+}
+
+struct OpenDoor;
+
+impl Door for OpenDoor {
+    fn admit(&self, _: &RequestHead) -> Result<Caller, Fault> {
+        Ok(Caller::default())
+    }
+}
+
+/// What one worker has of its own.
+struct Worker {
+    seats: Rc<Seats>,
+    flusher: Rc<Flusher>,
+    engine: Rc<House>,
+    socket: Rc<House>,
+}
+
+impl Worker {
+    fn start(endpoints: &Endpoints) -> Self {
+        let number = endpoints.workers.fetch_add(1, Ordering::Relaxed);
+        let seats = Rc::new(Seats::new(number, Arc::default()));
+        Pulse::new(seats.clone(), Clock::System, SETTINGS.ping_interval_ms.into()).start();
+        let flusher = Flusher::start(|| eprintln!("the flusher died"));
+        let shared = || (seats.clone(), flusher.clone(), Clock::System);
+        let engine = House::open(&endpoints.engine, number, shared(), Box::new(Echoes));
+        let socket = House::open(&endpoints.socket, number, shared(), Box::new(Lobbies));
+        Self { seats, flusher, engine, socket }
+    }
+
+    async fn upgrade(&self, request: &Request, socket: TcpStream, early: BytesMut) {
+        match request.path() {
+            "/engine.io/" => websocket::open(&self.engine, request, socket, early).await,
+            "/socket.io/" => websocket::open(&self.socket, request, socket, early).await,
+            _ => self.echo(request, socket, early).await,
+        }
+    }
+
+    async fn echo(&self, request: &Request, mut socket: TcpStream, early: BytesMut) {
+        if handshake::judge(request.head()).is_err()
+            || socket.write_all(&handshake::acceptance(request.head())).await.is_err()
+        {
+            return;
+        }
+        let seat = self.seats.seat(Seating {
+            session: SessionId::random(),
+            wire: &ENGINE,
+            bound: OUTBOX,
+            heartbeat: None,
+            expires_at: None,
+            elapsed: Clock::System.elapsed_ms(),
+        });
+        let (reading, writing) = socket.into_split();
+        let pipe = Pipe::new(writing, seat.clone(), self.flusher.clone());
+        let mut inlet = Inlet::new(reading, pipe, Clock::System, Assembler::new(ECHO_MAX), early);
+        let seats = self.seats.clone();
+        actix_rt::spawn(async move {
+            while let Some(message) = poll_fn(|cx| Pin::new(&mut inlet).poll_next(cx)).await {
+                match message {
+                    Message::Text(text) => seat.interject(Rc::new(frame::encode(Opcode::Text, &[&text]))),
+                    Message::Binary(bytes) => seat.interject(Rc::new(frame::encode(Opcode::Binary, &[&bytes]))),
+                    Message::Closing => {}
+                }
+            }
+            seats.vacate(seat.place().seat);
+        });
+    }
+}
+
+fn service(
+    endpoints: Endpoints,
+) -> impl ServiceFactory<
+    TcpStream,
+    Config = (),
+    Response = (),
+    Error = actix_http::error::DispatchError,
+    InitError = (),
+> {
+    let app = App::new()
+        .wrap(from_fn(async |request, next: actix_web::middleware::Next<_>| {
+            let preflight = *actix_web::dev::ServiceRequest::method(&request) == Method::OPTIONS;
+            if preflight {
+                return Ok(request.into_response(HttpResponse::NoContent().finish()).map_into_right_body());
+            }
+            next.call(request).await.map(actix_web::dev::ServiceResponse::map_into_left_body)
+        }))
+        .wrap(
+            DefaultHeaders::new()
+                .add(("Access-Control-Allow-Origin", "*"))
+                .add(("Access-Control-Allow-Headers", "*"))
+                .add(("Access-Control-Allow-Methods", "GET, POST")),
+        )
+        .configure(polling::routes("/engine.io", endpoints.engine.clone()))
+        .configure(polling::routes("/socket.io", endpoints.socket.clone()))
+        .into_factory()
+        .map_err(|error: actix_web::Error| error.error_response());
+    HttpService::build()
+        .on_connect_ext(|socket: &TcpStream, _| drop(pipe::prepare(socket, Duration::from_secs(60))))
+        .upgrade(upgrades(&endpoints))
+        .h1(map_config(app, |()| AppConfig::default()))
+        .tcp()
+}
+
+type Upgrade = (Request, Framed<TcpStream, h1::Codec>);
+
+fn upgrades(
+    endpoints: &Endpoints,
+) -> impl ServiceFactory<Upgrade, Config = (), Response = (), Error = Infallible, InitError = ()> + use<> {
+    let worker = Rc::new(Worker::start(endpoints));
+    fn_service(move |(request, framed): Upgrade| {
+        let worker = worker.clone();
+        Box::pin(async move {
+            let parts = framed.into_parts();
+            worker.upgrade(&request, parts.io, parts.read_buf).await;
+            Ok(())
+        }) as Pin<Box<dyn Future<Output = _>>>
+    })
+}
+
+/// `/engine.io/`: every message comes back.
+struct Echoes;
+
+struct Echo(Rc<Engine>);
+
+impl Speaker for Echoes {
+    fn begin(&self, engine: &Rc<Engine>, _: Caller) -> Rc<dyn Dialogue> {
+        Rc::new(Echo(engine.clone()))
+    }
+}
+
+impl Dialogue for Echo {
+    fn hear(&self, heard: Heard) {
+        self.0.send(match heard {
+            Heard::Text(text) => eio::message_frame(&[&text]),
+            Heard::Binary(bytes) => eio::binary_frame(&bytes),
+        });
+    }
+
+    fn is_busy(&self) -> bool {
+        false
+    }
+
+    fn end(&self) {}
+}
+
+/// `/socket.io/`: the namespaces `/` and `/custom`.
+struct Lobbies;
+
+impl Speaker for Lobbies {
+    fn begin(&self, engine: &Rc<Engine>, _: Caller) -> Rc<dyn Dialogue> {
+        Namespaces::new(engine, Box::new(EchoLobby), CONNECT_TIME, SETTINGS.max_payload)
+    }
+}
+
+struct EchoLobby;
+
+impl Lobby for EchoLobby {
+    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Judgement {
+        let judged = match namespace.as_str() {
+            "/" | "/custom" => Ok(Joined {
+                sid: SessionId::random().to_string(),
+                member: Rc::new(EchoMember { auth, line: Default::default() }),
+            }),
+            _ => Err(ConnectError::invalid_namespace()),
+        };
+        Box::pin(std::future::ready(judged))
+    }
+}
+
+struct EchoMember {
+    auth: Option<Bytes>,
+    line: std::cell::OnceCell<Line>,
+}
+
+impl Member for EchoMember {
+    fn start(self: Rc<Self>, line: Line) {
+        let auth = self.auth.as_deref().unwrap_or(b"{}");
+        let frame = socket::emit_parts(line.namespace(), &[b"[\"auth\",", auth, b"]"], None, &[]);
+        let engine = line.engine().clone();
+        // The suites listen for one message at a time, and lose one that comes in the same read as another.
+        actix_rt::spawn(async move {
+            sleep(APART).await;
+            engine.send(frame);
+        });
+        let _ = self.line.set(line);
+    }
+
+    fn hear(&self, whole: Whole) {
+        let Some(line) = self.line.get().filter(|line| line.namespace() == "/") else { return };
+        let Packet::Event { namespace, args, ack, .. } = whole.packet else { return };
+        let Ok((event, arguments)) = socket::event(&args) else { return };
+        let mut answer = Vec::from(b"[");
+        if &*event == "message" {
+            answer.extend(b"\"message-back\"");
+        }
+        for argument in arguments {
+            if answer.len() > 1 {
+                answer.push(b',');
+            }
+            answer.extend(argument);
+        }
+        answer.push(b']');
+        match (&*event, ack) {
+            ("message", _) => line.engine().send(socket::emit(&namespace, &answer, None, &whole.attachments)),
+            ("message-with-ack", Some(id)) => {
+                line.engine().send(socket::ack(&namespace, id, &answer, &whole.attachments));
+            }
+            _ => {}
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        false
+    }
+
+    fn end(&self) {}
+}

@@ -1,0 +1,257 @@
+//! Socket.IO over an Engine.IO session: puts packets together and hands them to the namespace they are for, connects and
+//! disconnects. It knows no namespace of its own: who may connect where, and what is done there, is its [`Lobby`]'s.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use actix_rt::task::JoinHandle;
+use actix_rt::time::sleep;
+use bytes::Bytes;
+use hubbub_actors::close::Close;
+
+use super::engine::{Dialogue, Engine, Heard};
+use crate::wire::socket::{self, Assembler, Malformed, Namespace, Packet, Whole};
+
+/// Namespaces that one connection may be in at once.
+pub const NAMESPACES_MAX: usize = 16;
+
+/// What is done in a namespace for one client.
+pub trait Member {
+    /// The client was told that it is connected: what it is to be told next may go.
+    fn start(self: Rc<Self>, line: Line);
+
+    /// The client sent an event, or answered one.
+    fn hear(&self, whole: Whole);
+
+    /// Whether the client should say nothing more for now.
+    fn is_busy(&self) -> bool;
+
+    /// The client left, or its connection ended. Nothing more is heard or sent.
+    fn end(&self);
+}
+
+/// A member that was let in, and the id it goes by there.
+pub struct Joined {
+    /// The `sid` of the namespace.
+    pub sid: String,
+    /// What is done there.
+    pub member: Rc<dyn Member>,
+}
+
+/// Why a client is not let in: JSON text, `{"message": …}`.
+#[derive(Debug)]
+pub struct ConnectError(pub Bytes);
+
+impl ConnectError {
+    /// There is no such namespace.
+    pub fn invalid_namespace() -> Self {
+        Self(Bytes::from_static(br#"{"message":"Invalid namespace"}"#))
+    }
+}
+
+/// A judgement that comes.
+pub type Judgement = Pin<Box<dyn Future<Output = Result<Joined, ConnectError>>>>;
+
+/// Lets a connection's client into namespaces.
+pub trait Lobby {
+    /// Judges a client that asks to be let into `namespace`; `auth` is JSON text of an object, if it sent one.
+    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Judgement;
+}
+
+enum Standing {
+    /// Being judged; nothing is heard meanwhile.
+    Asking,
+    /// In it.
+    In(Rc<dyn Member>),
+    /// The hub put the client out; what it sent before it knew is not held against it.
+    Out,
+}
+
+/// What is spoken over one connection.
+pub struct Namespaces {
+    this: Weak<Self>,
+    engine: Rc<Engine>,
+    lobby: Box<dyn Lobby>,
+    assembler: RefCell<Assembler>,
+    standings: RefCell<Vec<(Namespace, Standing)>>,
+    asking: Cell<bool>,
+    /// Ends a connection that joins nothing.
+    patience: RefCell<Option<JoinHandle<()>>>,
+    ended: Cell<bool>,
+}
+
+impl Namespaces {
+    /// A connection that is in no namespace yet, and is closed when it is in none after `patience`. `max_payload` bounds a
+    /// packet with all its attachments, in bytes.
+    pub fn new(engine: &Rc<Engine>, lobby: Box<dyn Lobby>, patience: Duration, max_payload: usize) -> Rc<Self> {
+        let waiting = Rc::downgrade(engine);
+        let waiting = actix_rt::spawn(async move {
+            sleep(patience).await;
+            if let Some(engine) = waiting.upgrade() {
+                engine.seat().close(Close::Unused);
+            }
+        });
+        Rc::new_cyclic(|this| Self {
+            this: this.clone(),
+            engine: engine.clone(),
+            lobby,
+            assembler: RefCell::new(Assembler::new(max_payload)),
+            standings: RefCell::default(),
+            asking: Cell::new(false),
+            patience: RefCell::new(Some(waiting)),
+            ended: Cell::new(false),
+        })
+    }
+
+    fn handle(&self, whole: Whole) -> Result<(), Malformed> {
+        match &whole.packet {
+            Packet::Connect { namespace, data } => self.connect(namespace, data.clone()),
+            Packet::Disconnect { namespace } => {
+                if let Some(Standing::In(member)) = self.remove(namespace) {
+                    member.end();
+                }
+                Ok(())
+            }
+            Packet::Event { namespace, .. } | Packet::Ack { namespace, .. } => match self.member(namespace)? {
+                Some(member) => {
+                    member.hear(whole);
+                    Ok(())
+                }
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// The member in `namespace`; `None` for one that was put out.
+    fn member(&self, namespace: &Namespace) -> Result<Option<Rc<dyn Member>>, Malformed> {
+        let standings = self.standings.borrow();
+        match standings.iter().find(|(name, _)| name == namespace) {
+            Some((_, Standing::In(member))) => Ok(Some(member.clone())),
+            Some((_, Standing::Out)) => Ok(None),
+            Some((_, Standing::Asking)) | None => Err(Malformed("a packet for a namespace that was not joined")),
+        }
+    }
+
+    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<(), Malformed> {
+        let namespace = namespace.detached();
+        if matches!(self.remove(&namespace), Some(Standing::In(_) | Standing::Asking)) {
+            return Err(Malformed("a namespace that was joined already"));
+        }
+        if self.standings.borrow().len() >= NAMESPACES_MAX {
+            return Err(Malformed("too many namespaces"));
+        }
+        let judgement = self.lobby.connect(&namespace, auth);
+        self.set(namespace.clone(), Standing::Asking);
+        self.asking.set(true);
+        let this = self.this.clone();
+        actix_rt::spawn(async move {
+            let judged = judgement.await;
+            match (this.upgrade(), judged) {
+                (Some(this), judged) => this.judged(namespace, judged),
+                (None, Ok(joined)) => joined.member.end(),
+                (None, Err(_)) => {}
+            }
+        });
+        Ok(())
+    }
+
+    fn judged(self: Rc<Self>, namespace: Namespace, judged: Result<Joined, ConnectError>) {
+        self.asking.set(false);
+        self.remove(&namespace);
+        match judged {
+            Ok(joined) if self.ended.get() => joined.member.end(),
+            Ok(Joined { sid, member }) => {
+                self.lose_patience();
+                self.engine.send(socket::connect(&namespace, &sid));
+                self.set(namespace.clone(), Standing::In(member.clone()));
+                member.start(Line { namespaces: Rc::downgrade(&self), engine: self.engine.clone(), namespace });
+            }
+            Err(ConnectError(data)) => self.engine.send(socket::connect_error(&namespace, &data)),
+        }
+        self.engine.resume();
+    }
+
+    fn set(&self, namespace: Namespace, standing: Standing) {
+        self.standings.borrow_mut().push((namespace, standing));
+    }
+
+    fn remove(&self, namespace: &Namespace) -> Option<Standing> {
+        let mut standings = self.standings.borrow_mut();
+        let place = standings.iter().position(|(name, _)| name == namespace)?;
+        Some(standings.swap_remove(place).1)
+    }
+
+    fn lose_patience(&self) {
+        if let Some(patience) = self.patience.borrow_mut().take() {
+            patience.abort();
+        }
+    }
+}
+
+impl Dialogue for Namespaces {
+    fn hear(&self, heard: Heard) {
+        let whole = match heard {
+            Heard::Text(text) => self.assembler.borrow_mut().text(text),
+            Heard::Binary(bytes) => self.assembler.borrow_mut().binary(bytes),
+        };
+        let handled = match whole {
+            Ok(Some(whole)) => self.handle(whole),
+            Ok(None) => Ok(()),
+            Err(malformed) => Err(malformed),
+        };
+        if handled.is_err() {
+            self.engine.seat().close(Close::Malformed);
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        let busy = |(_, standing): &(_, Standing)| matches!(standing, Standing::In(member) if member.is_busy());
+        self.asking.get() || self.standings.borrow().iter().any(busy)
+    }
+
+    fn end(&self) {
+        self.ended.set(true);
+        self.lose_patience();
+        for (_, standing) in std::mem::take(&mut *self.standings.borrow_mut()) {
+            if let Standing::In(member) = standing {
+                member.end();
+            }
+        }
+    }
+}
+
+/// A member's way to its client.
+#[derive(Clone)]
+pub struct Line {
+    namespaces: Weak<Namespaces>,
+    engine: Rc<Engine>,
+    namespace: Namespace,
+}
+
+impl Line {
+    /// The namespace's name.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The connection.
+    pub fn engine(&self) -> &Rc<Engine> {
+        &self.engine
+    }
+
+    /// Puts the client out of the namespace, and ends a connection that is in no other.
+    pub fn disconnect(&self, close: Close) {
+        self.engine.send(socket::disconnect(&self.namespace));
+        let Some(namespaces) = self.namespaces.upgrade() else { return };
+        namespaces.remove(&self.namespace);
+        namespaces.set(self.namespace.clone(), Standing::Out);
+        let in_another = |(_, standing): &(_, Standing)| !matches!(standing, Standing::Out);
+        let in_another = namespaces.standings.borrow().iter().any(in_another);
+        if !in_another {
+            self.engine.seat().close(close);
+        }
+    }
+}
