@@ -22,7 +22,7 @@ use actix_web::web::Data;
 use bytes::BytesMut;
 use hubbub_actors::clock::Clock;
 use hubbub_actors::fault::{Code, Fault};
-use hubbub_actors::hub::{Authenticator, Hub, Settings};
+use hubbub_actors::hub::{Authenticator, Hub, MessagesPerMinute, Settings};
 use hubbub_actors::identity::Identity;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::pattern::Pattern;
@@ -380,7 +380,13 @@ fn settings(config: &Config) -> Settings {
         rooms: config.limits.rooms,
         rooms_per_session: unless_zero(config.limits.rooms_per_session),
         topics_per_request: unless_zero(config.limits.topics_per_request),
-        raw_messages_per_minute: config.limits.raw.messages_per_minute,
+        messages_per_minute: MessagesPerMinute {
+            raw: config.limits.raw.messages_per_minute,
+            push: config.limits.push.messages_per_minute,
+            community: config.limits.community.messages_per_minute,
+            chat: config.limits.chat.messages_per_minute,
+        },
+        grace_ms: millis(config.auth.grace_secs),
         heartbeat: Heartbeat {
             interval_ms: millis(config.server.heartbeat_interval_secs),
             timeout_ms: millis(config.server.client_timeout_secs),

@@ -16,19 +16,22 @@ pub enum Close {
     Kicked,
     /// Nothing was heard for `server.client_timeout_secs`.
     NoHeartbeat,
+    /// No token was shown within `auth.grace_secs`.
+    NotAuthenticated,
     /// More than ten times its limit in a minute.
     Limit,
 }
 
 impl Close {
     /// All reasons, for documentation and tests.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::GoingAway,
         Self::SlowConsumer,
         Self::TokenExpired,
         Self::TokenRevoked,
         Self::Kicked,
         Self::NoHeartbeat,
+        Self::NotAuthenticated,
         Self::Limit,
     ];
 
@@ -39,7 +42,7 @@ impl Close {
             Self::SlowConsumer => 1008,
             Self::TokenExpired | Self::TokenRevoked => 4401,
             Self::Kicked => 4403,
-            Self::NoHeartbeat => 4408,
+            Self::NoHeartbeat | Self::NotAuthenticated => 4408,
             Self::Limit => 4429,
         }
     }
@@ -53,6 +56,7 @@ impl Close {
             Self::TokenRevoked => "token revoked",
             Self::Kicked => "disconnected by the application",
             Self::NoHeartbeat => "no heartbeat",
+            Self::NotAuthenticated => "not authenticated in time",
             Self::Limit => "too many messages",
         }
     }

@@ -42,7 +42,7 @@ pub use crate::rooms::{Published, RoomMember, RoomSummary};
 pub struct Settings {
     /// Worker threads, each with a share of the rooms.
     pub workers: usize,
-    /// Sessions at once.
+    /// Connections at once.
     pub max_connections: usize,
     /// Messages that may wait before a central actor.
     pub mailbox: usize,
@@ -54,8 +54,10 @@ pub struct Settings {
     pub rooms_per_session: usize,
     /// Topics a request may name.
     pub topics_per_request: usize,
-    /// Messages a minute a raw connection; 0 is no limit.
-    pub raw_messages_per_minute: u32,
+    /// Messages a minute.
+    pub messages_per_minute: MessagesPerMinute,
+    /// How long a session may go without a user, ms.
+    pub grace_ms: i64,
     /// The heartbeat of raw connections.
     pub heartbeat: Heartbeat,
     /// Who may subscribe and publish where.
@@ -69,6 +71,19 @@ impl Settings {
     pub(crate) fn rooms_max(&self) -> usize {
         self.rooms.saturating_add(self.max_connections) / self.workers.max(1)
     }
+}
+
+/// Messages a minute one session may send, by what it is; 0 is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MessagesPerMinute {
+    /// On the raw WebSocket.
+    pub raw: u32,
+    /// On `/` with a token at connect.
+    pub push: u32,
+    /// On `/` with a token later, or none yet.
+    pub community: u32,
+    /// On `/chat`.
+    pub chat: u32,
 }
 
 /// Verifies the tokens that sessions show while they are connected.
@@ -436,7 +451,7 @@ impl Hub {
         &self.settings
     }
 
-    /// Sessions that may be connected at once.
+    /// Connections there may be at once.
     pub fn max_connections(&self) -> usize {
         self.registry.capacity()
     }

@@ -245,7 +245,7 @@ mod tests {
             session: SessionId::random(),
             wire: &RAW,
             bound: Bound { bytes: 1_000, frames: 100 },
-            heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000 },
+            heartbeat: Some(Heartbeat { interval_ms: 30_000, timeout_ms: 60_000 }),
             expires_at: None,
             elapsed: 0,
         });
