@@ -140,6 +140,7 @@ impl Worker {
             wire: &ENGINE,
             bound: OUTBOX,
             heartbeat: None,
+            carrier: false,
             expires_at: None,
             elapsed: Clock::System.elapsed_ms(),
         });
@@ -231,6 +232,10 @@ impl Dialogue for Echo {
 
     fn is_busy(&self) -> bool {
         false
+    }
+
+    fn is_idle(&self) -> bool {
+        true
     }
 
     fn end(&self) {}

@@ -39,6 +39,8 @@ pub const fn status(code: Code) -> StatusCode {
         Code::InvalidRequest => StatusCode::BAD_REQUEST,
         Code::InvalidToken
         | Code::TokenExpired
+        | Code::TokenRevoked
+        | Code::Unauthenticated
         | Code::InvalidCredentials
         | Code::Unauthorized
         | Code::InvalidApiKey
@@ -99,9 +101,11 @@ fn headers(fault: &Fault) -> Vec<(HeaderName, HeaderValue)> {
         headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
     }
     match fault.code {
-        Code::InvalidToken | Code::TokenExpired | Code::InvalidCredentials => {
-            headers.push((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
-        }
+        Code::InvalidToken
+        | Code::TokenExpired
+        | Code::TokenRevoked
+        | Code::Unauthenticated
+        | Code::InvalidCredentials => headers.push((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
         Code::Unauthorized | Code::InvalidApiKey | Code::InvalidSignature => {
             headers.push((header::WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey")))
         }

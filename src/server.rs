@@ -22,7 +22,7 @@ use actix_web::web::Data;
 use bytes::BytesMut;
 use hubbub_actors::clock::Clock;
 use hubbub_actors::fault::{Code, Fault};
-use hubbub_actors::hub::{Authenticator, Hub, Settings};
+use hubbub_actors::hub::{Authenticator, Hub, MessagesPerMinute, Settings};
 use hubbub_actors::identity::Identity;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::pattern::Pattern;
@@ -40,7 +40,8 @@ use crate::config::{Auth, Config};
 use crate::pipe::{self, Flusher};
 use crate::request_id::{REQUEST_ID, RequestId};
 use crate::state::{self, State};
-use crate::{error, http, wire, ws};
+use crate::sio::house::{House, Switchboard};
+use crate::{error, http, sio, wire, ws};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4_096;
@@ -135,6 +136,8 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     let address = listener.local_addr()?;
     let state = Data::new(assemble(&config, &store).await?);
     let hub = state.hub.clone();
+    let switchboard = sio::hub::switchboard(&state);
+    let socketio = switchboard.clone();
 
     let server = Server::build()
         .workers(workers)
@@ -142,7 +145,7 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
         .backlog(u32::try_from(BACKLOG).unwrap_or(1024))
         .shutdown_timeout(HTTP_TIME.as_secs())
         .disable_signals()
-        .listen("hubbub", listener, move || service(state.clone()))?
+        .listen("hubbub", listener, move || service(state.clone(), switchboard.clone()))?
         .run();
     let handle = server.handle();
     let mut ended = actix_rt::spawn(server);
@@ -162,7 +165,7 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
         None => log::info!("told to stop; going away"),
     }
     let shares = Shares::of(Duration::from_secs(config.server.shutdown_secs.into()));
-    let left = hub_is_empty_after_drain(&hub, shares.sessions).await;
+    let left = hub_is_empty_after_drain(&hub, &socketio, shares.sessions).await;
     if left > 0 {
         log::warn!("{left} sessions had not read all within {} s", config.server.shutdown_secs);
     }
@@ -217,9 +220,10 @@ impl Shares {
 }
 
 /// Drains the hub; says how many sessions are left after `time`.
-async fn hub_is_empty_after_drain(hub: &Arc<Hub>, time: Duration) -> u64 {
+async fn hub_is_empty_after_drain(hub: &Arc<Hub>, switchboard: &Switchboard, time: Duration) -> u64 {
     let drained = async {
         hub.drain().await;
+        switchboard.close_idle();
         while hub.stats().sessions.get() > 0 {
             sleep(WATCH).await;
         }
@@ -241,6 +245,7 @@ async fn watch(hub: &Hub) -> String {
 /// What one worker serves: upgrades on the taken-over socket, everything else by the HTTP app.
 fn service(
     state: Data<State>,
+    switchboard: Arc<Switchboard>,
 ) -> impl actix_service::ServiceFactory<
     TcpStream,
     Config = (),
@@ -249,7 +254,7 @@ fn service(
     InitError = (),
 > {
     let patience = Duration::from_secs(state.config.server.client_timeout_secs.into());
-    let app = http::app(state.clone()).into_factory().map_err(|error: actix_web::Error| error.error_response());
+    let app = http::app(state.clone()).configure(sio::polling::routes("/socket.io", switchboard.clone())).into_factory().map_err(|error: actix_web::Error| error.error_response());
     HttpService::build()
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIME)
@@ -258,7 +263,7 @@ fn service(
                 log::debug!("a socket could not be set up: {error}");
             }
         })
-        .upgrade(upgrades(state.clone()))
+        .upgrade(upgrades(state.clone(), &switchboard))
         .h1(map_config(app, |()| AppConfig::default()))
         .tcp()
 }
@@ -268,19 +273,24 @@ type Upgrade = (Request, Framed<TcpStream, h1::Codec>);
 /// Hands an upgrade request to its surface, by its path.
 fn upgrades(
     state: Data<State>,
-) -> impl actix_service::ServiceFactory<Upgrade, Config = (), Response = (), Error = std::convert::Infallible, InitError = ()>
+    switchboard: &Arc<Switchboard>,
+) -> impl actix_service::ServiceFactory<Upgrade, Config = (), Response = (), Error = std::convert::Infallible, InitError = ()> + use<>
 {
     // A worker whose thread was replaced finds its place taken: its rooms are lost and the hub is about to end.
     let worker = Worker::start(&state.hub);
     let hub = state.hub.clone();
     let flusher = Flusher::start(move || hub.report_dead("flusher"));
+    let place = worker.map(|worker| {
+        let house = sio::hub::open_house(switchboard, &state, &worker, &flusher);
+        Rc::new(Place { worker, flusher, house })
+    });
     fn_service(move |(request, framed): Upgrade| {
-        let (state, worker, flusher) = (state.clone(), worker.clone(), flusher.clone());
+        let (state, place) = (state.clone(), place.clone());
         // Boxed, so that the connection's task does not keep its size once the session lives on its own.
         Box::pin(async move {
             let parts = framed.into_parts();
             let mut socket = Some(parts.io);
-            let result = upgrade(&state, worker.as_ref(), &flusher, &request, &mut socket, parts.read_buf).await;
+            let result = upgrade(&state, place.as_deref(), &request, &mut socket, parts.read_buf).await;
             if let (Err(fault), Some(socket)) = (result, socket) {
                 state.telemetry.answered("GET", error::status(fault.code).as_u16());
                 let (status, mut headers, body) = error::refusal(&fault);
@@ -293,17 +303,29 @@ fn upgrades(
     })
 }
 
+/// What the surfaces of one worker share.
+struct Place {
+    worker: Worker,
+    flusher: Rc<Flusher>,
+    house: Rc<House>,
+}
+
 async fn upgrade(
     state: &State,
-    worker: Option<&Worker>,
-    flusher: &Rc<Flusher>,
+    place: Option<&Place>,
     request: &Request,
     socket: &mut Option<TcpStream>,
     early: BytesMut,
 ) -> Result<(), Fault> {
-    let worker = worker.ok_or_else(Fault::internal)?;
+    let Place { worker, flusher, house } = place.ok_or_else(Fault::internal)?;
     match request.path() {
         "/ws" => ws::open(state, worker, flusher, request, socket, early).await,
+        "/socket.io/" | "/socket.io" => {
+            if let Some(socket) = socket.take() {
+                sio::websocket::open(house, request, socket, early).await;
+            }
+            Ok(())
+        }
         _ => Err(Fault::new(Code::NotFound, "No WebSocket is spoken here")),
     }
 }
@@ -359,7 +381,13 @@ fn settings(config: &Config) -> Settings {
         rooms: config.limits.rooms,
         rooms_per_session: unless_zero(config.limits.rooms_per_session),
         topics_per_request: unless_zero(config.limits.topics_per_request),
-        raw_messages_per_minute: config.limits.raw.messages_per_minute,
+        messages_per_minute: MessagesPerMinute {
+            raw: config.limits.raw.messages_per_minute,
+            push: config.limits.push.messages_per_minute,
+            community: config.limits.community.messages_per_minute,
+            chat: config.limits.chat.messages_per_minute,
+        },
+        grace_ms: millis(config.auth.grace_secs),
         heartbeat: Heartbeat {
             interval_ms: millis(config.server.heartbeat_interval_secs),
             timeout_ms: millis(config.server.client_timeout_secs),

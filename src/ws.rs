@@ -2,6 +2,7 @@
 //! to the client from that moment on is lost.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use actix_http::header;
 use actix_http::{Request, RequestHead};
@@ -13,7 +14,8 @@ use hubbub_actors::events::Surface;
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
 use hubbub_actors::identity::Identity;
-use hubbub_actors::session::{Inbound, Opening, Session};
+use hubbub_actors::registry::Admission;
+use hubbub_actors::session::{Inbound, Opening, Session, Standing};
 use hubbub_actors::worker::Worker;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
@@ -39,7 +41,7 @@ pub async fn open(
 ) -> Result<(), Fault> {
     let head = request.head();
     handshake::judge(head)?;
-    let session = admit(state, worker, head).await?;
+    let (admission, session) = admit(state, worker, head).await?;
     let seat = session.seat().clone();
     let Some(mut socket) = socket.take() else { return Ok(()) };
     if socket.write_all(&handshake::acceptance(head)).await.is_err() {
@@ -49,12 +51,12 @@ pub async fn open(
     let pipe = Pipe::new(writing, seat, flusher.clone());
     let assembler = Assembler::of_text(state.config.server.max_frame_size);
     let inlet = Inlet::new(reading, pipe, state.hub.clock().clone(), assembler, early);
-    session.run(Requests(inlet));
+    session.run(Requests { inlet, _admission: admission });
     Ok(())
 }
 
 /// The checks before the upgrade: origin, address limit, token, permissions, capacity.
-async fn admit(state: &State, worker: &Worker, head: &RequestHead) -> Result<Session, Fault> {
+async fn admit(state: &State, worker: &Worker, head: &RequestHead) -> Result<(Admission, Session), Fault> {
     state.hub.accepting()?;
     let headers = head.headers();
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
@@ -72,7 +74,10 @@ async fn admit(state: &State, worker: &Worker, head: &RequestHead) -> Result<Ses
     let identity = identify(state, head).await?;
     identity.require(&state.config.auth.required_permissions)?;
     let admission = state.hub.registry().admit()?;
-    Session::open(worker, Opening { surface: Surface::Raw, wire: &RAW, identity, admission }).await
+    let heartbeat = Some(state.hub.settings().heartbeat);
+    let opening =
+        Opening { surface: Surface::Raw, wire: &RAW, standing: Standing::Known(Arc::new(identity)), heartbeat };
+    Ok((admission, Session::open(worker, opening).await?))
 }
 
 /// Whose connection it is: by the header, else the subprotocol, else the query.
@@ -92,8 +97,11 @@ async fn identify(state: &State, head: &RequestHead) -> Result<Identity, Fault> 
     state.tokens.verify(&token, state.now_ms()).await
 }
 
-/// The messages of an inlet as requests to the session.
-struct Requests(Inlet);
+/// The messages of an inlet as requests to the session. Lives as long as the connection.
+struct Requests {
+    inlet: Inlet,
+    _admission: Admission,
+}
 
 impl Stream for Requests {
     type Item = Inbound;
@@ -102,7 +110,7 @@ impl Stream for Requests {
         mut self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Inbound>> {
-        std::pin::Pin::new(&mut self.0).poll_next(cx).map(|message| {
+        std::pin::Pin::new(&mut self.inlet).poll_next(cx).map(|message| {
             message.map(|message| match message {
                 Message::Text(bytes) | Message::Binary(bytes) => raw::decode(bytes),
                 Message::Closing => Inbound::Closing,

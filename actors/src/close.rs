@@ -16,28 +16,34 @@ pub enum Close {
     Kicked,
     /// Nothing was heard for `server.client_timeout_secs`.
     NoHeartbeat,
+    /// No token was shown within `auth.grace_secs`.
+    NotAuthenticated,
     /// More than ten times its limit in a minute.
     Limit,
     /// The client took its leave in words of its own protocol.
     Left,
     /// The client broke the protocol that its connection speaks.
     Malformed,
+    /// What the session ran on failed.
+    Failed,
     /// A connection that no session was opened on in time.
     Unused,
 }
 
 impl Close {
     /// All reasons, for documentation and tests.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::GoingAway,
         Self::SlowConsumer,
         Self::TokenExpired,
         Self::TokenRevoked,
         Self::Kicked,
         Self::NoHeartbeat,
+        Self::NotAuthenticated,
         Self::Limit,
         Self::Left,
         Self::Malformed,
+        Self::Failed,
         Self::Unused,
     ];
 
@@ -48,10 +54,11 @@ impl Close {
             Self::SlowConsumer => 1008,
             Self::TokenExpired | Self::TokenRevoked => 4401,
             Self::Kicked => 4403,
-            Self::NoHeartbeat | Self::Unused => 4408,
+            Self::NoHeartbeat | Self::NotAuthenticated | Self::Unused => 4408,
             Self::Limit => 4429,
             Self::Left => 1000,
             Self::Malformed => 1002,
+            Self::Failed => 1011,
         }
     }
 
@@ -64,10 +71,27 @@ impl Close {
             Self::TokenRevoked => "token revoked",
             Self::Kicked => "disconnected by the application",
             Self::NoHeartbeat => "no heartbeat",
+            Self::NotAuthenticated => "not authenticated in time",
             Self::Limit => "too many messages",
             Self::Left => "client left",
             Self::Malformed => "malformed packet",
+            Self::Failed => "internal error",
             Self::Unused => "no namespace joined in time",
+        }
+    }
+
+    /// Whether the client may come back as it is: what ended was its connection. Otherwise it is the client that is not
+    /// wanted, or its token.
+    pub const fn may_return(self) -> bool {
+        match self {
+            Self::GoingAway
+            | Self::SlowConsumer
+            | Self::NoHeartbeat
+            | Self::Left
+            | Self::Malformed
+            | Self::Failed
+            | Self::Unused => true,
+            Self::TokenExpired | Self::TokenRevoked | Self::Kicked | Self::NotAuthenticated | Self::Limit => false,
         }
     }
 }

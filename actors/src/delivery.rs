@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
+use crate::events::Refused;
 use crate::fault::Fault;
 use crate::ids::{EventName, RoomName};
 
@@ -37,11 +38,40 @@ pub trait Wire: Send + Sync + fmt::Debug {
     /// The bytes of an event for members.
     fn event(&self, event: &Event) -> Bytes;
 
-    /// The bytes of the hub's answer `name` with the JSON text `data`, made at `timestamp` (ms since the epoch).
+    /// The bytes of the hub's event `name` with the JSON text `data` to one client, made at `timestamp` (ms since the
+    /// epoch). `correlation` is the request that it answers, for a wire whose events name it.
     fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, timestamp: i64) -> Bytes;
 
-    /// The bytes of a refusal.
-    fn refusal(&self, fault: &Fault, correlation: &Correlation, timestamp: i64) -> Bytes;
+    /// The bytes that answer the request `correlation` with the JSON text `data`, by no event of their own. Without data
+    /// there is nothing to say but that it was done.
+    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, timestamp: i64) -> Bytes;
+
+    /// The bytes of a refusal; `None` when its client is told nothing.
+    fn refusal(&self, refusal: &Refusal<'_>, timestamp: i64) -> Option<Bytes>;
+}
+
+/// What is refused, and why.
+#[derive(Debug, Clone, Copy)]
+pub struct Refusal<'a> {
+    /// Why.
+    pub fault: &'a Fault,
+    /// The event that is refused; `None` where it could not be read, or where nothing was asked.
+    pub event: Option<&'a str>,
+    /// How `/` is told.
+    pub refused: Refused,
+    /// The name of the event that would have answered.
+    pub reply: &'static str,
+    /// The room that was asked for, where that is part of the refusal.
+    pub room: Option<&'a str>,
+    /// What the client named its request by.
+    pub correlation: &'a Correlation,
+}
+
+impl<'a> Refusal<'a> {
+    /// A refusal that answers no request that could be read.
+    pub fn of(fault: &'a Fault, correlation: &'a Correlation) -> Self {
+        Self { fault, event: None, refused: Refused::Invalid, reply: "", room: None, correlation }
+    }
 }
 
 /// An event and its frames, one for each wire that asked for it.

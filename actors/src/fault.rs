@@ -34,6 +34,8 @@ codes! {
     InvalidToken = "INVALID_TOKEN",
     /// The token was good once.
     TokenExpired = "TOKEN_EXPIRED",
+    /// The token was revoked.
+    TokenRevoked = "INVALID_TOKEN",
     /// The user name and the password do not belong together; which of them is wrong is not said.
     InvalidCredentials = "INVALID_CREDENTIALS",
     /// Whoever could judge the token cannot be asked now; nobody is let in on trust.
@@ -44,6 +46,8 @@ codes! {
     InvalidApiKey = "INVALID_API_KEY",
     /// The request's signature is missing where required, wrong, stale or replayed.
     InvalidSignature = "INVALID_SIGNATURE",
+    /// No token was shown yet.
+    Unauthenticated = "PERMISSION_DENIED",
     /// Known, but not allowed.
     Forbidden = "FORBIDDEN",
     /// There is no such thing.
@@ -109,6 +113,11 @@ impl Fault {
     /// Over a limit until `seconds` have passed.
     pub fn rate_limited(seconds: u32) -> Self {
         Self { retry_after: Some(seconds.max(1)), ..Self::new(Code::RateLimited, "Rate limit exceeded") }
+    }
+
+    /// No token was shown yet.
+    pub fn unauthenticated() -> Self {
+        Self::new(Code::Unauthenticated, "Authentication required")
     }
 
     /// A queue inside is full.

@@ -20,7 +20,7 @@ use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::{ChatId, EventName, RoomName, UserId};
 use crate::limits::{Admit, RateLimit};
-use crate::mailbox::{Full, Mailbox, Receive};
+use crate::mailbox::{Full, Mailbox, Receive, Watched};
 use crate::outbox::Bound;
 use crate::presence::{LastSeen, Presence};
 use crate::pulse::Pulse;
@@ -42,7 +42,7 @@ pub use crate::rooms::{Published, RoomMember, RoomSummary};
 pub struct Settings {
     /// Worker threads, each with a share of the rooms.
     pub workers: usize,
-    /// Sessions at once.
+    /// Connections at once.
     pub max_connections: usize,
     /// Messages that may wait before a central actor.
     pub mailbox: usize,
@@ -54,8 +54,10 @@ pub struct Settings {
     pub rooms_per_session: usize,
     /// Topics a request may name.
     pub topics_per_request: usize,
-    /// Messages a minute a raw connection; 0 is no limit.
-    pub raw_messages_per_minute: u32,
+    /// Messages a minute.
+    pub messages_per_minute: MessagesPerMinute,
+    /// How long a session may go without a user, ms.
+    pub grace_ms: i64,
     /// The heartbeat of raw connections.
     pub heartbeat: Heartbeat,
     /// The shortest time between two pings on any surface, ms.
@@ -71,6 +73,19 @@ impl Settings {
     pub(crate) fn rooms_max(&self) -> usize {
         self.rooms.saturating_add(self.max_connections) / self.workers.max(1)
     }
+}
+
+/// Messages a minute one session may send, by what it is; 0 is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MessagesPerMinute {
+    /// On the raw WebSocket.
+    pub raw: u32,
+    /// On `/` with a token at connect.
+    pub push: u32,
+    /// On `/` with a token later, or none yet.
+    pub community: u32,
+    /// On `/chat`.
+    pub chat: u32,
 }
 
 /// Verifies the tokens that sessions show while they are connected.
@@ -132,6 +147,7 @@ pub struct Hub {
     stats: Arc<Stats>,
     workers_started: AtomicUsize,
     pulses: Box<[OnceLock<Addr<Pulse>>]>,
+    edges: Box<[OnceLock<Box<dyn Watched>>]>,
     draining: AtomicBool,
     broken: OnceLock<String>,
 }
@@ -172,6 +188,7 @@ impl Hub {
             stats,
             workers_started: AtomicUsize::new(0),
             pulses: (0..settings.workers).map(|_| OnceLock::new()).collect(),
+            edges: (0..settings.workers).map(|_| OnceLock::new()).collect(),
             draining: AtomicBool::new(false),
             broken: OnceLock::new(),
             settings,
@@ -415,7 +432,9 @@ impl Hub {
             (self.limits.name(), self.limits.depth(), self.limits.is_alive()),
             (self.chat_keeper.name(), self.chat_keeper.depth(), self.chat_keeper.is_alive()),
         ];
-        own.into_iter().chain(self.rooms.mailboxes())
+        let edges = self.edges.iter().filter_map(OnceLock::get);
+        let edges = edges.map(|mailbox| (mailbox.name(), mailbox.depth(), mailbox.is_alive()));
+        own.into_iter().chain(self.rooms.mailboxes()).chain(edges)
     }
 
     fn count(&self, fault: &Fault) {
@@ -438,7 +457,7 @@ impl Hub {
         &self.settings
     }
 
-    /// Sessions that may be connected at once.
+    /// Connections there may be at once.
     pub fn max_connections(&self) -> usize {
         self.registry.capacity()
     }
@@ -485,6 +504,13 @@ impl Hub {
     pub(crate) fn next_worker(&self) -> Option<usize> {
         let number = self.workers_started.fetch_add(1, Ordering::Relaxed);
         (number < self.settings.workers).then_some(number)
+    }
+
+    /// Counts an actor of the edge among the central ones: worker `number`'s, without which its connections are lost.
+    pub fn watch_edge(&self, number: usize, mailbox: Box<dyn Watched>) {
+        if let Some(slot) = self.edges.get(number) {
+            let _ = slot.set(mailbox);
+        }
     }
 
     pub(crate) fn watch_pulse(&self, number: usize, pulse: Addr<Pulse>) {

@@ -120,19 +120,30 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
     {
         self.address.do_send(posted);
     }
+}
 
+/// A mailbox as those see it who watch over it.
+pub trait Watched: Send + Sync {
     /// The name that metrics and faults show.
-    pub fn name(&self) -> &str {
+    fn name(&self) -> &str;
+
+    /// Messages that wait or are being handled, departures left out.
+    fn depth(&self) -> usize;
+
+    /// Whether the actor behind it lives.
+    fn is_alive(&self) -> bool;
+}
+
+impl<A: Actor<Context = Context<A>>> Watched for Mailbox<A> {
+    fn name(&self) -> &str {
         &self.name
     }
 
-    /// Messages that wait or are being handled, departures left out.
-    pub fn depth(&self) -> usize {
+    fn depth(&self) -> usize {
         self.bound - self.permits.available_permits()
     }
 
-    /// Whether the actor behind it lives.
-    pub fn is_alive(&self) -> bool {
+    fn is_alive(&self) -> bool {
         self.address.connected()
     }
 }

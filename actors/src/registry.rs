@@ -1,7 +1,8 @@
-//! The sessions that live now: how many there may be, and where each user's are.
+//! The connections and sessions that live now: how many connections there may be, and where each user's sessions are.
 //!
-//! A lookup table off the delivery path. A session enters itself and leaves when its [`Entry`] is dropped, however it
-//! ended.
+//! A lookup table off the delivery path. A transport holds its connection's [`Admission`] for as long as that lasts. A
+//! session, of which one connection may carry several, enters itself and leaves when its [`Entry`] is dropped, however
+//! it ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,17 +57,22 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A table for at most `capacity` sessions.
+    /// A table for the sessions of at most `capacity` connections.
     pub fn new(capacity: usize, stats: Arc<Stats>) -> Self {
         Self { capacity, admitted: AtomicUsize::new(0), users: DashMap::default(), stats }
     }
 
-    /// Sessions that may be connected at once.
+    /// Connections there may be at once.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Takes one of the places there are.
+    /// Connections there are now.
+    pub fn connections(&self) -> usize {
+        self.admitted.load(Ordering::Relaxed)
+    }
+
+    /// Takes one of the places for connections.
     ///
     /// # Errors
     /// [`Code::ServerFull`].
@@ -106,20 +112,9 @@ fn picked(rows: &[Row], picks: impl Fn(&Identity) -> bool) -> impl Iterator<Item
     rows.iter().map(|row| &row.session).filter(move |session| picks(&session.identity)).map(|session| session.place)
 }
 
-/// One of the places of the table, given back when dropped.
+/// A connection's place, given back when dropped.
 #[derive(Debug)]
 pub struct Admission(Arc<Registry>);
-
-impl Admission {
-    /// Enters a session of the user whom its identity names.
-    pub fn enter(self, session: LiveSession) -> Entry {
-        let (user, id) = (session.identity.user.clone(), session.id);
-        self.0.stats.sessions.add(1);
-        self.0.stats.sessions_opened.add(1);
-        self.0.users.entry(user.clone()).or_default().push(Row { session, recipient: None });
-        Entry { admission: self, user, id }
-    }
-}
 
 impl Drop for Admission {
     fn drop(&mut self) {
@@ -127,28 +122,54 @@ impl Drop for Admission {
     }
 }
 
-/// A session in the table, taken out when dropped.
+/// A session that lives, until dropped; in the table once its user is known.
 #[derive(Debug)]
-pub struct Entry {
-    admission: Admission,
-    user: UserId,
-    id: SessionId,
+pub(crate) struct Entry {
+    registry: Arc<Registry>,
+    listed: Option<(UserId, SessionId)>,
+    recipient: Option<WeakRecipient<AccessChanged>>,
 }
 
 impl Entry {
+    /// Counts a session whose user nobody knows yet.
+    pub(crate) fn new(registry: Arc<Registry>) -> Self {
+        registry.stats.sessions.add(1);
+        registry.stats.sessions_opened.add(1);
+        Self { registry, listed: None, recipient: None }
+    }
+
+    /// Puts the session into the table, as one of the user whom its identity names. It is not there yet.
+    pub(crate) fn list(&mut self, session: LiveSession) {
+        let (user, id) = (session.identity.user.clone(), session.id);
+        let row = Row { session, recipient: self.recipient.clone() };
+        self.registry.users.entry(user.clone()).or_default().push(row);
+        self.listed = Some((user, id));
+    }
+
+    /// Takes the session out of the table again.
+    pub(crate) fn unlist(&mut self) {
+        let Some((user, id)) = self.listed.take() else { return };
+        self.registry.users.remove_if_mut(&user, |_, rows| {
+            rows.retain(|row| row.session.id != id);
+            rows.is_empty()
+        });
+    }
+
     /// Notes that the session goes by another token of the same user now.
-    pub fn renew(&self, identity: Arc<Identity>) {
+    pub(crate) fn renew(&self, identity: Arc<Identity>) {
         self.change(|row| row.session.identity = identity);
     }
 
     /// Lets the session be reached.
-    pub(crate) fn reached_by(&self, recipient: WeakRecipient<AccessChanged>) {
+    pub(crate) fn reached_by(&mut self, recipient: WeakRecipient<AccessChanged>) {
+        self.recipient = Some(recipient.clone());
         self.change(|row| row.recipient = Some(recipient));
     }
 
     fn change(&self, change: impl FnOnce(&mut Row)) {
-        if let Some(mut rows) = self.admission.0.users.get_mut(&self.user)
-            && let Some(row) = rows.iter_mut().find(|row| row.session.id == self.id)
+        if let Some((user, id)) = &self.listed
+            && let Some(mut rows) = self.registry.users.get_mut(user)
+            && let Some(row) = rows.iter_mut().find(|row| row.session.id == *id)
         {
             change(row);
         }
@@ -157,12 +178,8 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let registry = &self.admission.0;
-        registry.stats.sessions.sub(1);
-        registry.users.remove_if_mut(&self.user, |_, sessions| {
-            sessions.retain(|row| row.session.id != self.id);
-            sessions.is_empty()
-        });
+        self.unlist();
+        self.registry.stats.sessions.sub(1);
     }
 }
 
@@ -176,6 +193,12 @@ mod tests {
         LiveSession { id: SessionId::random(), surface: Surface::Raw, connected_at: 7, place, identity }
     }
 
+    fn listed(registry: &Arc<Registry>, session: LiveSession) -> Entry {
+        let mut entry = Entry::new(registry.clone());
+        entry.list(session);
+        entry
+    }
+
     #[test]
     fn a_session_is_found_by_the_token_it_showed_last() {
         let registry = Arc::new(Registry::new(9, Arc::new(Stats::default())));
@@ -187,28 +210,38 @@ mod tests {
             assert_eq!(registry.find_of(&user, picks), found);
             found.len()
         };
-        let entry = registry.admit().unwrap().enter(session(with("first")));
-        let _other = registry.admit().unwrap().enter(session(with("other")));
+        let entry = listed(&registry, session(with("first")));
+        let _other = listed(&registry, session(with("other")));
         assert_eq!((found("first"), found("second")), (1, 0));
         entry.renew(Arc::new(with("second")));
         assert_eq!((found("first"), found("second"), found("other")), (0, 1, 1));
     }
 
     #[test]
-    fn a_place_comes_back_when_its_session_ends() {
+    fn a_connections_place_comes_back_when_it_ends() {
+        let registry = Arc::new(Registry::new(1, Arc::new(Stats::default())));
+        let admission = registry.admit().unwrap();
+        assert_eq!((registry.admit().unwrap_err().code, registry.connections()), (Code::ServerFull, 1));
+        drop(admission);
+        assert_eq!(registry.connections(), 0);
+        assert!(registry.admit().is_ok());
+    }
+
+    #[test]
+    fn a_session_is_counted_from_its_start_and_found_once_its_user_is_known() {
         let stats = Arc::new(Stats::default());
         let registry = Arc::new(Registry::new(1, stats.clone()));
         let user = UserId::parse("alice", "user").unwrap();
         let session = session(Identity::of(user.clone()));
 
-        let entry = registry.admit().unwrap().enter(session.clone());
-        assert_eq!(registry.admit().unwrap_err().code, Code::ServerFull);
-        assert_eq!(registry.sessions_of(&user), vec![session]);
-        assert_eq!(stats.sessions.get(), 1);
-
+        let mut entry = Entry::new(registry.clone());
+        assert_eq!((registry.sessions_of(&user), stats.sessions.get()), (vec![], 1));
+        entry.list(session.clone());
+        assert_eq!(registry.sessions_of(&user), vec![session.clone()]);
+        entry.unlist();
+        assert_eq!((registry.sessions_of(&user), stats.sessions.get()), (vec![], 1));
+        entry.list(session);
         drop(entry);
-        assert_eq!(registry.sessions_of(&user), vec![]);
-        assert_eq!(stats.sessions.get(), 0);
-        assert!(registry.admit().is_ok());
+        assert_eq!((registry.sessions_of(&user), stats.sessions.get()), (vec![], 0));
     }
 }

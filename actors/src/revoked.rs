@@ -58,14 +58,14 @@ impl Revoked {
     /// Refuses a token that no longer holds.
     ///
     /// # Errors
-    /// [`Code::InvalidToken`].
+    /// [`Code::TokenRevoked`].
     pub fn check(&self, identity: &Identity) -> Result<(), Fault> {
         let table = self.read();
         let revoked = Mark::ALL.into_iter().any(|mark| {
             let entry = mark.of(identity).and_then(|subject| table.entries[mark as usize].get(subject));
             entry.is_some_and(|entry| is_older(identity, entry.before))
         });
-        if revoked { Err(Fault::new(Code::InvalidToken, "The token was revoked")) } else { Ok(()) }
+        if revoked { Err(Fault::new(Code::TokenRevoked, "The token was revoked")) } else { Ok(()) }
     }
 
     /// Sees to it that there is room for one more, and says which one was forgotten for it.
@@ -187,7 +187,7 @@ mod tests {
         match revoked.check(identity) {
             Ok(()) => true,
             Err(fault) => {
-                assert_eq!((fault.code, &*fault.message), (Code::InvalidToken, "The token was revoked"));
+                assert_eq!((fault.code, &*fault.message), (Code::TokenRevoked, "The token was revoked"));
                 false
             }
         }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use slab::Slab;
 
 use crate::close::Close;
-use crate::delivery::{Correlation, Wire};
+use crate::delivery::{Refusal, Wire};
 use crate::fault::{Code, Fault};
 use crate::ids::{RoomName, SessionId};
 use crate::outbox::{Bound, Frame, Offer, Outbox};
@@ -71,8 +71,10 @@ pub struct Owed(u64);
 struct Promise {
     /// Bytes of the request.
     weight: usize,
-    /// The answer, once it is there.
-    kept: Option<Frame>,
+    /// It is kept.
+    kept: bool,
+    /// The answer, where there is something to say.
+    frame: Option<Frame>,
 }
 
 #[derive(Debug)]
@@ -97,6 +99,7 @@ pub struct Seat {
     place: Place,
     wire: &'static dyn Wire,
     heartbeat: Option<Heartbeat>,
+    carrier: bool,
     stats: Arc<Stats>,
     desk: RefCell<Desk>,
     link: RefCell<Option<Rc<dyn Link>>>,
@@ -128,6 +131,11 @@ impl Seat {
         self.wire
     }
 
+    /// Whether it carries other sessions, and ends after them.
+    pub fn is_carrier(&self) -> bool {
+        self.carrier
+    }
+
     /// Puts the transport behind the seat and lets it write what waits.
     pub fn attach(&self, link: Rc<dyn Link>) {
         *self.link.borrow_mut() = Some(link);
@@ -157,24 +165,26 @@ impl Seat {
             drop(desk);
             self.after(offer, 1);
         } else {
-            desk.promises.push_back(Promise { weight: 0, kept: Some(frame) });
+            desk.promises.push_back(Promise { weight: 0, kept: true, frame: Some(frame) });
         }
     }
 
     /// Sends a refusal.
-    pub fn refuse(&self, fault: &Fault, correlation: &Correlation, now: i64) {
-        self.answer(self.refusal(fault, correlation, now));
+    pub fn refuse(&self, refusal: &Refusal<'_>, now: i64) {
+        if let Some(frame) = self.refusal(refusal, now) {
+            self.answer(frame);
+        }
     }
 
-    /// Counts a refusal and makes its frame.
-    pub fn refusal(&self, fault: &Fault, correlation: &Correlation, now: i64) -> Bytes {
+    /// Counts a refusal and makes its frame, where its client is told.
+    pub fn refusal(&self, refusal: &Refusal<'_>, now: i64) -> Option<Bytes> {
         self.stats.errors.add(1);
-        match fault.code {
+        match refusal.fault.code {
             Code::RateLimited => self.stats.rate_limited.add(1),
             Code::Overloaded => self.stats.overloads.add(1),
             _ => {}
         }
-        self.wire.refusal(fault, correlation, now)
+        self.wire.refusal(refusal, now)
     }
 
     /// Sends a frame of the transport, past the answers that are promised.
@@ -186,7 +196,7 @@ impl Seat {
     /// Promises the answer to a request of `weight` bytes; requests that come later are answered after it.
     pub fn owe(&self, weight: usize) -> Owed {
         let mut desk = self.desk.borrow_mut();
-        desk.promises.push_back(Promise { weight, kept: None });
+        desk.promises.push_back(Promise { weight, kept: false, frame: None });
         desk.weight += weight;
         Owed(desk.first + desk.promises.len() as u64 - 1)
     }
@@ -196,22 +206,23 @@ impl Seat {
         self.desk.borrow_mut().joining.extend(rooms.into_iter().map(|room| (room, owed.0)));
     }
 
-    /// Keeps a promise.
-    pub fn settle(&self, owed: Owed, frame: Bytes) {
+    /// Keeps a promise; without a frame, there is nothing to say.
+    pub fn settle(&self, owed: Owed, frame: Option<Bytes>) {
         let was_busy = self.is_busy();
         let mut desk = self.desk.borrow_mut();
         let index = owed.0.checked_sub(desk.first).and_then(|index| usize::try_from(index).ok());
         if let Some(promise) = index.and_then(|index| desk.promises.get_mut(index)) {
-            promise.kept = Some(Rc::new(frame));
+            promise.kept = true;
+            promise.frame = frame.map(Rc::new);
         }
         let mut sent = 0;
         let mut offer = Offer::Taken;
-        while desk.promises.front().is_some_and(|promise| promise.kept.is_some()) {
+        while desk.promises.front().is_some_and(|promise| promise.kept) {
             let Some(promise) = desk.promises.pop_front() else { break };
             let number = desk.first;
             desk.first += 1;
             desk.weight -= promise.weight;
-            if let (Some(frame), Offer::Taken) = (promise.kept, offer) {
+            if let (Some(frame), Offer::Taken) = (promise.frame, offer) {
                 offer = desk.outbox.offer(frame, None);
                 sent += 1;
             }
@@ -331,7 +342,8 @@ impl Seat {
             return i64::MAX;
         }
         if now >= self.expires_at.get() {
-            self.refuse(&Fault::new(Code::TokenExpired, "The token has expired"), &None, now);
+            let fault = Fault::new(Code::TokenExpired, "The token has expired");
+            self.refuse(&Refusal::of(&fault, &None), now);
             self.close(Close::TokenExpired);
             return i64::MAX;
         }
@@ -362,6 +374,8 @@ pub struct Seating {
     pub bound: Bound,
     /// Its heartbeat; `None` where its connection has one that serves several sessions.
     pub heartbeat: Option<Heartbeat>,
+    /// Whether it is a connection that carries other sessions, and ends after them.
+    pub carrier: bool,
     /// When its token ends it, ms since the epoch.
     pub expires_at: Option<i64>,
     /// The time, ms by [`crate::clock::Clock::elapsed_ms`].
@@ -383,6 +397,11 @@ impl Seats {
         Self { worker, stats, slab: RefCell::default(), serial: Cell::new(0) }
     }
 
+    /// The worker whose they are.
+    pub fn worker(&self) -> usize {
+        self.worker
+    }
+
     /// Seats a session.
     pub fn seat(&self, seating: Seating) -> Rc<Seat> {
         let mut slab = self.slab.borrow_mut();
@@ -395,6 +414,7 @@ impl Seats {
             place: Place { worker: self.worker, seat: key },
             wire: seating.wire,
             heartbeat: seating.heartbeat,
+            carrier: seating.carrier,
             stats: self.stats.clone(),
             desk: RefCell::new(Desk {
                 outbox: Outbox::new(seating.bound),
@@ -447,7 +467,7 @@ impl Seats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::Event;
+    use crate::delivery::{Correlation, Event};
 
     #[derive(Debug)]
     struct Plain;
@@ -465,20 +485,29 @@ mod tests {
             Bytes::copy_from_slice(data)
         }
 
-        fn refusal(&self, fault: &Fault, _: &Correlation, _: i64) -> Bytes {
-            Bytes::from(fault.code.as_str())
+        fn acknowledgement(&self, _: Option<&[u8]>, correlation: &Bytes, _: i64) -> Bytes {
+            correlation.clone()
+        }
+
+        fn refusal(&self, refusal: &Refusal<'_>, _: i64) -> Option<Bytes> {
+            Some(Bytes::from(refusal.fault.code.as_str()))
         }
     }
 
-    fn seat(seats: &Seats) -> Rc<Seat> {
-        seats.seat(Seating {
+    fn seating() -> Seating {
+        Seating {
             session: SessionId::random(),
             wire: &Plain,
             bound: Bound { bytes: 100, frames: 100 },
             heartbeat: Some(Heartbeat { interval_ms: 30, timeout_ms: 60, question: b"?" }),
+            carrier: false,
             expires_at: Some(1_000),
             elapsed: 0,
-        })
+        }
+    }
+
+    fn seat(seats: &Seats) -> Rc<Seat> {
+        seats.seat(seating())
     }
 
     fn written(seat: &Seat) -> String {
@@ -497,10 +526,30 @@ mod tests {
         let seat = seat(&seats);
         let (first, second) = (seat.owe(1), seat.owe(1));
         seat.answer(Bytes::from("3"));
-        seat.settle(second, Bytes::from("2"));
+        seat.settle(second, Some(Bytes::from("2")));
         assert_eq!(written(&seat), "");
-        seat.settle(first, Bytes::from("1"));
+        seat.settle(first, Some(Bytes::from("1")));
         assert_eq!(written(&seat), "1|2|3");
+    }
+
+    #[test]
+    fn a_promise_is_kept_by_silence_too() {
+        let seats = seats();
+        let seat = seat(&seats);
+        let (first, second) = (seat.owe(1), seat.owe(1));
+        seat.settle(second, Some(Bytes::from("2")));
+        seat.settle(first, None);
+        assert_eq!((written(&seat).as_str(), seat.owes()), ("2", false));
+    }
+
+    #[test]
+    fn a_session_without_a_heartbeat_may_be_silent_but_not_expired() {
+        let seats = seats();
+        let seat = seats.seat(Seating { heartbeat: None, ..seating() });
+        seat.beat(999, 999);
+        assert_eq!(seat.closed(), None);
+        seat.beat(1_000, 1_000);
+        assert_eq!(seat.closed(), Some(Close::TokenExpired));
     }
 
     #[test]
@@ -513,9 +562,9 @@ mod tests {
         seat.hold([new.clone()], join);
         seat.deliver(&new, Rc::new(Bytes::from("new")));
         seat.deliver(&old, Rc::new(Bytes::from("old")));
-        seat.settle(join, Bytes::from("joined"));
+        seat.settle(join, Some(Bytes::from("joined")));
         assert_eq!(written(&seat), "old");
-        seat.settle(leave, Bytes::from("left"));
+        seat.settle(leave, Some(Bytes::from("left")));
         assert_eq!(written(&seat), "old|left|joined|new");
         seat.deliver(&new, Rc::new(Bytes::from("newer")));
         assert_eq!(written(&seat), "old|left|joined|new|newer");
@@ -527,7 +576,7 @@ mod tests {
         let seat = seat(&seats);
         let large = seat.owe(OWED_BYTES_MAX);
         assert!(seat.is_busy());
-        seat.settle(large, Bytes::from("x"));
+        seat.settle(large, Some(Bytes::from("x")));
         assert!(!seat.is_busy());
         for _ in 0..OWED_MAX {
             seat.owe(1);
@@ -542,7 +591,7 @@ mod tests {
         let owed = seat.owe(1);
         seat.close_when_settled(Close::GoingAway);
         assert_eq!(seat.closed(), None);
-        seat.settle(owed, Bytes::from("ack"));
+        seat.settle(owed, Some(Bytes::from("ack")));
         assert_eq!(seat.closed(), Some(Close::GoingAway));
         assert_eq!(written(&seat), "ack");
     }

@@ -43,6 +43,11 @@ impl Worker {
         &self.hub
     }
 
+    /// Which worker it is.
+    pub fn number(&self) -> usize {
+        self.seats.worker()
+    }
+
     /// The worker's seats.
     pub fn seats(&self) -> &Rc<Seats> {
         &self.seats

@@ -3,21 +3,18 @@
 //! humantime reads and writes them because it is here already, for durations in the configuration; nothing else about
 //! calendars is needed.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
+use hubbub_actors::events::moment::{Iso, LATEST_MS};
 use hubbub_actors::fault::Fault;
 use serde::Deserialize;
-
-/// 9999-12-31T23:59:59.999Z: beyond it there is no four-digit year.
-const LATEST: u64 = 253_402_300_799_999;
 
 /// Numbers from here on are milliseconds, below it seconds: 1973 in the one, the year 5138 in the other.
 const MILLISECONDS_FROM: f64 = 1e11;
 
 /// A moment as the documents write it: ISO 8601 in UTC with milliseconds.
 pub(super) fn iso(ms: i64) -> String {
-    let ms = ms.clamp(0, LATEST as i64).unsigned_abs();
-    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(ms)).to_string()
+    Iso(ms).to_string()
 }
 
 /// A moment as callers write it: an ISO date, or seconds or milliseconds since the epoch.
@@ -41,7 +38,7 @@ impl Moment {
             Self::Number(seconds) => Some((seconds * 1000.0) as u64),
             Self::Text(text) => parse(text),
         };
-        ms.filter(|ms| *ms <= LATEST).and_then(|ms| i64::try_from(ms).ok()).ok_or_else(|| {
+        ms.filter(|ms| *ms <= LATEST_MS).and_then(|ms| i64::try_from(ms).ok()).ok_or_else(|| {
             let expected = "expected an ISO date, or seconds or milliseconds since 1970";
             Fault::field(field, format!("`{field}`: {expected}"))
         })

@@ -11,7 +11,7 @@ use actix_web::{Error, HttpResponse, body, web};
 use hex::encode as hex;
 use hmac::{Hmac, KeyInit, Mac};
 use hubbub_actors::clock::Clock;
-use hubbub_actors::hub::{Authenticator, Hub, Settings};
+use hubbub_actors::hub::{Authenticator, Hub, MessagesPerMinute, Settings};
 use hubbub_actors::identity::Identity;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::revoked::Revoked;
@@ -71,7 +71,8 @@ impl Bench {
             rooms: 100,
             rooms_per_session: 10,
             topics_per_request: 10,
-            raw_messages_per_minute: 0,
+            messages_per_minute: MessagesPerMinute::default(),
+            grace_ms: 10_000,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"" },
             shortest_heartbeat_ms: 25_000,
             rules: Rules(Vec::new()),

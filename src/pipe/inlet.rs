@@ -246,6 +246,7 @@ mod tests {
             wire: &RAW,
             bound: Bound { bytes: 1_000, frames: 100 },
             heartbeat: None,
+            carrier: false,
             expires_at: None,
             elapsed: 0,
         });

@@ -45,6 +45,9 @@ pub trait Dialogue {
     /// Whether the client should say nothing more for now; [`Engine::resume`] tells that it may again.
     fn is_busy(&self) -> bool;
 
+    /// Whether nobody is in it yet, or any more.
+    fn is_idle(&self) -> bool;
+
     /// The session ended; nothing more is heard, and nothing more is sent.
     fn end(&self);
 }
@@ -94,6 +97,7 @@ impl Engine {
             wire: &ENGINE,
             bound: settings.outbox,
             heartbeat: Some(Heartbeat { interval_ms, timeout_ms: interval_ms + timeout_ms, question: engine::PING }),
+            carrier: true,
             expires_at: None,
             elapsed: house.clock().elapsed_ms(),
         });
@@ -281,6 +285,14 @@ impl Engine {
             self.seat.pause(self.is_busy());
         }
         self.end();
+    }
+
+    /// Ends the session if nobody is in it: the hub goes away, and those who are in one end theirs.
+    pub(super) fn close_idle(&self) {
+        let dialogue = self.dialogue.borrow().clone();
+        if dialogue.is_none_or(|dialogue| dialogue.is_idle()) {
+            self.seat.close(Close::GoingAway);
+        }
     }
 
     /// Judges the heartbeat now: a request must not find a session that should be gone.

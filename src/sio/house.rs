@@ -103,15 +103,9 @@ impl Switchboard {
         self.door.admit(head).map_err(|fault| Refusal::of(&fault))
     }
 
-    /// Messages that wait before each worker's sessions, by name.
-    pub fn depths(&self) -> Vec<(String, usize)> {
-        let houses = self.houses.iter().filter_map(OnceLock::get);
-        houses.map(|porter| (porter.name().to_owned(), porter.depth())).collect()
-    }
-
-    /// The name of a worker's actor that died.
-    pub fn find_dead(&self) -> Option<&str> {
-        self.houses.iter().filter_map(OnceLock::get).find(|porter| !porter.is_alive()).map(Mailbox::name)
+    /// The mailbox of worker `number`'s sessions, once its house is open.
+    pub fn mailbox(&self, number: usize) -> Option<Mailbox<Porter>> {
+        self.houses.get(number).and_then(OnceLock::get).cloned()
     }
 
     /// Opens a session that is reached by polling; says what its client is to be told.
@@ -149,6 +143,13 @@ impl Switchboard {
         match self.porter(upgrade.sid) {
             Some(porter) => porter.post(upgrade).map_err(|Full(upgrade)| upgrade),
             None => Err(upgrade),
+        }
+    }
+
+    /// Has every session end that nobody is in: the hub goes away.
+    pub fn close_idle(&self) {
+        for porter in self.houses.iter().filter_map(OnceLock::get) {
+            porter.post_departure(CloseIdle);
         }
     }
 
@@ -291,6 +292,17 @@ pub(super) struct Upgrade {
     pub(super) acceptance: Vec<u8>,
     /// What came right behind its request.
     pub(super) early: BytesMut,
+}
+
+struct CloseIdle;
+
+impl Receive<CloseIdle> for Porter {
+    fn receive(&mut self, CloseIdle: CloseIdle, _: &mut Self::Context) {
+        let engines: Vec<_> = self.house.engines.borrow().values().cloned().collect();
+        for engine in engines {
+            engine.close_idle();
+        }
+    }
 }
 
 impl Receive<Open> for Porter {

@@ -14,6 +14,7 @@
 
 pub mod engine;
 pub mod house;
+pub mod hub;
 pub mod namespaces;
 pub mod polling;
 mod query;

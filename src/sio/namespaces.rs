@@ -212,6 +212,10 @@ impl Dialogue for Namespaces {
         self.asking.get() || self.standings.borrow().iter().any(busy)
     }
 
+    fn is_idle(&self) -> bool {
+        !self.standings.borrow().iter().any(|(_, standing)| matches!(standing, Standing::In(_)))
+    }
+
     fn end(&self) {
         self.ended.set(true);
         self.lose_patience();
@@ -245,6 +249,11 @@ impl Line {
     /// Puts the client out of the namespace, and ends a connection that is in no other.
     pub fn disconnect(&self, close: Close) {
         self.engine.send(socket::disconnect(&self.namespace));
+        self.leave(close);
+    }
+
+    /// Ends the connection, once its client is in no other namespace. The client is told nothing of this one.
+    pub fn leave(&self, close: Close) {
         let Some(namespaces) = self.namespaces.upgrade() else { return };
         namespaces.remove(&self.namespace);
         namespaces.set(self.namespace.clone(), Standing::Out);

@@ -8,9 +8,8 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use hubbub_actors::delivery::{Correlation, Event, Wire};
+use hubbub_actors::delivery::{Correlation, Event, Refusal, Wire};
 use hubbub_actors::events::json;
-use hubbub_actors::fault::Fault;
 use serde::Serialize;
 
 use super::frame::{self, Opcode};
@@ -244,8 +243,12 @@ impl Wire for EngineWire {
         message_frame(&[data])
     }
 
-    fn refusal(&self, fault: &Fault, _: &Correlation, _: i64) -> Bytes {
-        message_frame(&[fault.message.as_bytes()])
+    fn acknowledgement(&self, data: Option<&[u8]>, _: &Bytes, _: i64) -> Bytes {
+        message_frame(&[data.unwrap_or_default()])
+    }
+
+    fn refusal(&self, refusal: &Refusal<'_>, _: i64) -> Option<Bytes> {
+        Some(message_frame(&[refusal.fault.message.as_bytes()]))
     }
 }
 

@@ -1,9 +1,10 @@
 //! The raw envelope: `{"type": T, "data": {...}}`, one JSON object a message.
 
 use bytes::Bytes;
-use hubbub_actors::delivery::{Correlation, Event, Wire};
+use hubbub_actors::delivery::{Correlation, Event, Refusal, Wire};
+use hubbub_actors::events::ServerEvent;
 use hubbub_actors::events::json::{self, DEPTH_MAX};
-use hubbub_actors::events::{ServerEvent, raw::Error};
+use hubbub_actors::events::raw::{Error, Reply};
 use hubbub_actors::fault::Fault;
 use hubbub_actors::session::{Inbound, Request};
 use serde::Deserialize;
@@ -132,9 +133,14 @@ impl Wire for RawWire {
         encode(Opcode::Text, &parts)
     }
 
-    fn refusal(&self, fault: &Fault, correlation: &Correlation, timestamp: i64) -> Bytes {
+    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, timestamp: i64) -> Bytes {
+        self.answer(Reply::NAME, data.unwrap_or(b"{}"), &Some(correlation.clone()), timestamp)
+    }
+
+    fn refusal(&self, refusal: &Refusal<'_>, timestamp: i64) -> Option<Bytes> {
+        let fault = refusal.fault;
         let error = Error { code: fault.code, message: fault.message.clone(), details: fault.details() };
-        self.answer(Error::NAME, &json::encode(&error), correlation, timestamp)
+        Some(self.answer(Error::NAME, &json::encode(&error), refusal.correlation, timestamp))
     }
 }
 
@@ -223,7 +229,7 @@ mod tests {
     fn an_answer_bears_the_id_of_its_request() {
         let frame = RAW.answer("Pong", b"{\"timestamp\":1}", &Some(Bytes::from_static(b"\"x\"")), 7);
         assert_eq!(text(&frame), r#"{"type":"Pong","data":{"timestamp":1},"id":"x","timestamp":7}"#);
-        let frame = RAW.refusal(&Fault::rate_limited(3), &None, 7);
+        let frame = RAW.refusal(&Refusal::of(&Fault::rate_limited(3), &None), 7).unwrap();
         let want = r#"{"type":"Error","data":{"code":"RATE_LIMITED","message":"Rate limit exceeded","details":{"retryAfter":3}},"timestamp":7}"#;
         assert!(String::from_utf8_lossy(&frame).ends_with(want), "{frame:?}");
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use schemars::{Schema, SchemaGenerator};
 
-use super::{Access, Bucket, ClientEvent, ServerEvent, Surface, raw};
+use super::{Access, Bucket, ClientEvent, Done, ServerEvent, Surface, community, push, raw};
 use crate::{client_event_table, server_event_table};
 
 /// A row of the table of client events.
@@ -12,8 +12,8 @@ use crate::{client_event_table, server_event_table};
 pub struct ClientRow {
     /// The name on the wire.
     pub name: &'static str,
-    /// The name of the event that answers it.
-    pub reply: &'static str,
+    /// The name of the event that answers it; `None` where it is only acknowledged.
+    pub reply: Option<&'static str>,
     /// Where it is understood.
     pub on: &'static [Surface],
     /// Who may send it.
@@ -36,11 +36,11 @@ pub struct ServerRow {
 }
 
 macro_rules! client_rows {
-    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident;)*) => {
+    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident;)*) => {
         /// Every event a client may send.
         pub const CLIENT: &[ClientRow] = &[$(ClientRow {
             name: <$event as ClientEvent>::NAME,
-            reply: <$reply as ServerEvent>::NAME,
+            reply: if <$reply as ServerEvent>::HAS_DATA { Some(<$reply as ServerEvent>::NAME) } else { None },
             on: <$event as ClientEvent>::ON,
             needs: <$event as ClientEvent>::NEEDS,
             costs: <$event as ClientEvent>::COSTS,
@@ -54,7 +54,7 @@ macro_rules! server_rows {
         /// Every event the hub sends of itself.
         pub const SERVER: &[ServerRow] = &[$(ServerRow {
             name: <$event as ServerEvent>::NAME,
-            on: &[$(Surface::$surface),+],
+            on: <$event as ServerEvent>::ON,
             schema: || SchemaGenerator::default().into_root_schema_for::<$event>(),
         }),*];
     };
@@ -72,13 +72,13 @@ pub fn markdown() -> String {
         let schema = (row.schema)();
         let _ = writeln!(
             text,
-            "| `{}` | {} | {} | {} | {} | `{}` | {} |",
+            "| `{}` | {} | {} | {} | {} | {} | {} |",
             row.name,
             fields(&schema),
             surfaces(row.on),
             row.needs.as_str(),
             row.costs.as_str(),
-            row.reply,
+            row.reply.map_or("acknowledgement".into(), |name| format!("`{name}`")),
             summary(&schema),
         );
     }

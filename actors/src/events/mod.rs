@@ -7,12 +7,17 @@
 //! [`Handle`]: crate::session::Handle
 
 pub mod catalogue;
+pub mod community;
 pub mod json;
+pub mod moment;
+pub mod push;
 pub mod raw;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::fault::{Code, Fault};
 
 /// What a session speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,6 +79,49 @@ impl Bucket {
     }
 }
 
+/// How `/` is told that an event was refused. On the other surfaces all refusals look alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// By `error`; `INVALID_REQUEST` where its data are to blame.
+    Invalid,
+    /// By `error`; `VALIDATION_ERROR` where its data are to blame.
+    Validation,
+    /// By `error`; `INVALID_EVENT_DATA` where its data are to blame.
+    EventData,
+    /// By `error`; `INVALID_MESSAGE_DATA` where its data are to blame.
+    MessageData,
+    /// By `error`; `INVALID_ACTION_DATA` where its data are to blame.
+    ActionData,
+    /// By the event that would have answered it, with `success: false` and the `room` where it named one.
+    Reply,
+    /// By `authentication_error`.
+    Authentication,
+}
+
+impl Refused {
+    /// The code that blames the event's data.
+    pub const fn bad_data(self) -> &'static str {
+        match self {
+            Self::Invalid | Self::Reply => Code::InvalidRequest.as_str(),
+            Self::Validation | Self::Authentication => "VALIDATION_ERROR",
+            Self::EventData => "INVALID_EVENT_DATA",
+            Self::MessageData => "INVALID_MESSAGE_DATA",
+            Self::ActionData => "INVALID_ACTION_DATA",
+        }
+    }
+
+    /// The code of `fault` as `/` says it.
+    pub const fn code(self, fault: &Fault) -> &'static str {
+        match (self, fault.code) {
+            (_, Code::InvalidRequest) => self.bad_data(),
+            (Self::Authentication, Code::InvalidToken) => Code::AuthUnavailable.as_str(),
+            (Self::Authentication, Code::TokenExpired) => Code::TokenRevoked.as_str(),
+            (Self::Authentication, Code::Forbidden) => Code::Unauthenticated.as_str(),
+            (_, code) => code.as_str(),
+        }
+    }
+}
+
 /// An event a client may send.
 pub trait ClientEvent: DeserializeOwned + JsonSchema + Send + 'static {
     /// What answers it.
@@ -86,28 +134,50 @@ pub trait ClientEvent: DeserializeOwned + JsonSchema + Send + 'static {
     const NEEDS: Access;
     /// The limit it draws from.
     const COSTS: Bucket;
+    /// How `/` is told that it was refused.
+    const REFUSED: Refused;
 }
 
 /// An event the hub sends.
 pub trait ServerEvent: Serialize + JsonSchema + 'static {
     /// Its name on the wire.
     const NAME: &'static str;
+    /// Where it is sent by its name. As an answer it may go elsewhere too: see [`crate::session`].
+    const ON: &'static [Surface];
+    /// Whether there is anything in it: an acknowledgement of one without has no argument.
+    const HAS_DATA: bool = true;
+}
+
+/// Answers what needs no more than to be acknowledged.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Done {}
+
+impl ServerEvent for Done {
+    const NAME: &'static str = "";
+    const ON: &'static [Surface] = &[];
+    const HAS_DATA: bool = false;
 }
 
 /// Hands the table of client events to the macro named first.
 ///
-/// Columns: wire name, type, its answer, the surfaces it is understood on, who may send it, the limit it draws from.
+/// Columns: wire name, type, its answer, the surfaces it is understood on, who may send it, the limit it draws from, how
+/// `/` is told that it was refused.
 #[macro_export]
 macro_rules! client_event_table {
     ($callback:ident) => {
         $callback! {
-            // wire name       type                 reply        surfaces  needs  limit
-            "Ping",            raw::Ping,           raw::Pong,   [Raw],    User,  Messages;
-            "Subscribe",       raw::Subscribe,      raw::Status, [Raw],    User,  Messages;
-            "Unsubscribe",     raw::Unsubscribe,    raw::Status, [Raw],    User,  Messages;
-            "Broadcast",       raw::Broadcast,      raw::Ack,    [Raw],    User,  Messages;
-            "DirectMessage",   raw::DirectMessage,  raw::Ack,    [Raw],    User,  Messages;
-            "Authenticate",    raw::Authenticate,   raw::Status, [Raw],    User,  Messages;
+            // wire name       type                      reply                     surfaces           needs   limit     refused
+            "Ping",            raw::Ping,                raw::Pong,                [Raw],             User,   Messages, Invalid;
+            "Subscribe",       raw::Subscribe,           raw::Status,              [Raw],             User,   Messages, Invalid;
+            "Unsubscribe",     raw::Unsubscribe,         raw::Status,              [Raw],             User,   Messages, Invalid;
+            "Broadcast",       raw::Broadcast,           raw::Ack,                 [Raw, Root, Chat], User,   Messages, Invalid;
+            "DirectMessage",   raw::DirectMessage,       raw::Ack,                 [Raw, Root, Chat], User,   Messages, Invalid;
+            "Authenticate",    raw::Authenticate,        raw::Status,              [Raw],             User,   Messages, Invalid;
+            "register",        push::Register,           push::Registered,         [Raw, Root],       Anyone, Messages, Reply;
+            "room:join",       push::JoinRoom,           push::JoinedRoom,         [Raw, Root],       User,   Messages, Reply;
+            "room:leave",      push::LeaveRoom,          push::LeftRoom,           [Raw, Root],       User,   Messages, Reply;
+            "ping",            push::Ping,               Done,                     [Raw, Root],       Anyone, Messages, Invalid;
+            "authenticate",    community::Authenticate,  community::Authenticated, [Raw, Root],       Anyone, Messages, Authentication;
         }
     };
 }
@@ -117,24 +187,35 @@ macro_rules! client_event_table {
 macro_rules! server_event_table {
     ($callback:ident) => {
         $callback! {
-            "Pong",            raw::Pong,           [Raw];
-            "Status",          raw::Status,         [Raw];
-            "Ack",             raw::Ack,            [Raw];
-            "Error",           raw::Error,          [Raw];
-            "Broadcast",       raw::Broadcasted,    [Raw];
-            "DirectMessage",   raw::Directed,       [Raw];
+            "Pong",                 raw::Pong,                      [Raw];
+            "Status",               raw::Status,                    [Raw];
+            "Ack",                  raw::Ack,                       [Raw];
+            "Reply",                raw::Reply,                     [Raw];
+            "Error",                raw::Error,                     [Raw];
+            "Broadcast",            raw::Broadcasted,               [Raw, Root, Chat];
+            "DirectMessage",        raw::Directed,                  [Raw, Root, Chat];
+            "connected",            community::Connected,           [Root];
+            "system:welcome",       push::Welcome,                  [Root];
+            "authenticated",        community::Authenticated,       [Root];
+            "authentication_error", community::AuthenticationError, [Root];
+            "register:ack",         push::Registered,               [Root];
+            "room:join:ack",        push::JoinedRoom,               [Root];
+            "room:leave:ack",       push::LeftRoom,                 [Root];
+            "error",                push::Error,                    [Root];
+            "disconnected",         community::Disconnected,        [Root];
         }
     };
 }
 
 macro_rules! impl_client_events {
-    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident;)*) => {
+    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident;)*) => {
         $(impl ClientEvent for $event {
             type Reply = $reply;
             const NAME: &'static str = $name;
             const ON: &'static [Surface] = &[$(Surface::$surface),+];
             const NEEDS: Access = Access::$needs;
             const COSTS: Bucket = Bucket::$bucket;
+            const REFUSED: Refused = Refused::$refused;
         })*
     };
 }
@@ -143,6 +224,7 @@ macro_rules! impl_server_events {
     ($($name:literal, $event:ty, [$($surface:ident),+];)*) => {
         $(impl ServerEvent for $event {
             const NAME: &'static str = $name;
+            const ON: &'static [Surface] = &[$(Surface::$surface),+];
         })*
     };
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::json::{Json, Number};
 use crate::fault::Code;
+use crate::identity::Identity;
 use crate::ids::{MessageId, RoomName, SessionId, UserId};
 
 /// The version of the envelope, told at connect.
@@ -131,6 +132,13 @@ pub struct User {
     pub roles: Vec<String>,
 }
 
+impl User {
+    /// Who the holder of a token is.
+    pub fn of(identity: &Identity) -> Self {
+        Self { id: identity.user.clone(), name: identity.display_name().to_owned(), roles: identity.roles.clone() }
+    }
+}
+
 /// A topic that was not joined.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Denied {
@@ -150,6 +158,11 @@ pub struct Ack {
     /// Sessions it goes to.
     pub recipients: usize,
 }
+
+/// Answers an event of the other surfaces, where its request had an `id`: what answers it there is its data.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Reply(pub Json);
 
 /// Says that a request was refused.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -29,6 +29,8 @@ const SWEEP_MS: u64 = 1_000;
 pub enum LimitKey {
     /// Connections of an address on a surface.
     Connect(Surface, IpAddr),
+    /// Connections of an address whose client showed no token.
+    Guest(IpAddr),
     /// HTTP requests made with an API key, by the key's name.
     ApiKey(Arc<str>),
     /// HTTP requests of an address that shows no valid key.
@@ -113,7 +115,7 @@ impl RateLimit {
 
     fn admit(&mut self, key: LimitKey, per_minute: u32) -> Result<(), u32> {
         let table = match key {
-            LimitKey::Connect(..) | LimitKey::Address(_) | LimitKey::Login(_) => &mut self.addresses,
+            LimitKey::Connect(..) | LimitKey::Guest(_) | LimitKey::Address(_) | LimitKey::Login(_) => &mut self.addresses,
             LimitKey::LoginName(_) => &mut self.names,
             LimitKey::ApiKey(_) => &mut self.api_keys,
         };

@@ -156,6 +156,10 @@ impl Receive<CloseRoom> for Fanout {
 
 impl Receive<CloseAll> for Fanout {
     fn receive(&mut self, CloseAll(close): CloseAll, _: &mut Self::Context) {
-        self.seats.for_each(|seat| seat.close_when_settled(close));
+        self.seats.for_each(|seat| {
+            if !seat.is_carrier() {
+                seat.close_when_settled(close);
+            }
+        });
     }
 }

@@ -5,10 +5,10 @@ use std::pin::Pin;
 use actix::fut::{ActorFuture, ActorFutureExt};
 use actix::{AsyncContext, Context};
 
+use super::answers::Asked;
 use super::{Request, Session};
 use crate::client_event_table;
-use crate::delivery::Correlation;
-use crate::events::{Access, Bucket, ClientEvent, ServerEvent, Surface, json, raw};
+use crate::events::{Access, Bucket, ClientEvent, ServerEvent, Surface, community, json, push, raw};
 use crate::fault::{Code, Fault};
 use crate::ids::RoomName;
 use crate::seat::Owed;
@@ -27,8 +27,9 @@ pub enum Outcome<R> {
     Later(Answer<R>),
     /// As [`Outcome::Later`], and the messages of these rooms come after it: it tells of their joins.
     Joining(Vec<RoomName>, Answer<R>),
-    /// As [`Outcome::Later`], and no request is handled until then: it changes what the session may do.
-    Alone(Answer<R>),
+    /// As [`Outcome::Later`], and no request is handled until then: it changes what the session may do. It is told which
+    /// promise the answer keeps, so that it can hold back what has to come after it.
+    Alone(Box<dyn FnOnce(Owed) -> Answer<R>>),
 }
 
 /// What a session does with an event. Under 50 lines, no I/O.
@@ -41,12 +42,12 @@ pub trait Handle<E: ClientEvent> {
 }
 
 macro_rules! match_event {
-    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident;)*) => {
+    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident;)*) => {
         /// Finds the request's row and runs it.
         pub(super) fn dispatch(session: &mut Session, request: Request, ctx: &mut Context<Session>) {
             match &*request.event {
                 $($name => run::<$event>(session, request, ctx),)*
-                _ => unknown(session, &request),
+                _ => unknown(session, request),
             }
         }
     };
@@ -60,10 +61,12 @@ where
     Session: Handle<E>,
 {
     if !E::ON.contains(&session.surface) {
-        return unknown(session, &request);
+        return unknown(session, request);
     }
+    let Request { data, correlation, .. } = request;
+    let asked = Asked::of::<E>(&data, correlation);
     let within = match E::COSTS {
-        Bucket::Messages => session.draw_message(&request.correlation),
+        Bucket::Messages => session.draw_message(&asked),
     };
     if !within {
         return;
@@ -72,26 +75,25 @@ where
         .hub
         .accepting()
         .and_then(|()| permitted(session, E::NEEDS))
-        .and_then(|()| json::parse::<E>(&request.data))
+        .and_then(|()| json::parse::<E>(&data))
         .and_then(|event| session.handle(event));
-    let weight = request.data.len();
-    let correlation = request.correlation;
+    let weight = data.len();
     match outcome {
-        Ok(Outcome::Now(reply)) => session.say(&reply, &correlation, session.now()),
+        Ok(Outcome::Now(reply)) => session.reply(&reply, &asked.correlation, session.now()),
         Ok(Outcome::Later(answer)) => {
             let owed = session.seat.owe(weight);
-            ctx.spawn(settled(answer, owed, correlation));
+            ctx.spawn(settled(answer, owed, asked));
         }
         Ok(Outcome::Joining(rooms, answer)) => {
             let owed = session.seat.owe(weight);
             session.seat.hold(rooms, owed);
-            ctx.spawn(settled(answer, owed, correlation));
+            ctx.spawn(settled(answer, owed, asked));
         }
         Ok(Outcome::Alone(answer)) => {
             let owed = session.seat.owe(weight);
-            ctx.wait(settled(answer, owed, correlation));
+            ctx.wait(settled(answer(owed), owed, asked));
         }
-        Err(fault) => session.seat.refuse(&fault, &correlation, session.now()),
+        Err(fault) => session.refuse(&asked, &fault, session.now()),
     }
 }
 
@@ -99,13 +101,13 @@ where
 fn settled<R: ServerEvent>(
     answer: Answer<R>,
     owed: Owed,
-    correlation: Correlation,
+    asked: Asked,
 ) -> impl ActorFuture<Session, Output = ()> + 'static {
     answer.map(move |result, session, _| {
         let now = session.now();
         let frame = match result {
-            Ok(reply) => session.frame(&reply, &correlation, now),
-            Err(fault) => session.seat.refusal(&fault, &correlation, now),
+            Ok(reply) => session.reply_frame(&reply, &asked.correlation, now),
+            Err(fault) => session.refusal_frame(&asked, &fault, now),
         };
         session.seat.settle(owed, frame);
     })
@@ -113,20 +115,24 @@ fn settled<R: ServerEvent>(
 
 fn permitted(session: &Session, needs: Access) -> Result<(), Fault> {
     match needs {
-        Access::Anyone | Access::User => Ok(()),
-        Access::Admin if session.identity.has_role("admin") => Ok(()),
+        Access::Anyone => Ok(()),
+        Access::User => session.identity().map(|_| ()),
+        Access::Admin if session.identity()?.has_role("admin") => Ok(()),
         Access::Admin => Err(Fault::new(Code::Forbidden, "Only for admins")),
     }
 }
 
-fn unknown(session: &mut Session, request: &Request) {
-    if session.draw_message(&request.correlation) {
-        let name: String = request.event.chars().take(ECHO_MAX).collect();
-        let field = match session.surface {
-            Surface::Raw => "type",
-            Surface::Root | Surface::Chat => "event",
-        };
-        let fault = Fault::field(field, format!("`{field}`: there is no event \"{name}\""));
-        session.seat.refuse(&fault, &request.correlation, session.now());
+fn unknown(session: &mut Session, request: Request) {
+    let name: String = request.event.chars().take(ECHO_MAX).collect();
+    let field = match session.surface {
+        Surface::Raw => "type",
+        Surface::Root | Surface::Chat => "event",
+    };
+    let fault = Fault::field(field, format!("`{field}`: there is no event \"{name}\""));
+    let asked = Asked::unknown(Some(name), request.correlation);
+    if session.draw_message(&asked) {
+        // One without a user learns no more than that it needs one.
+        let fault = permitted(session, Access::User).err().unwrap_or(fault);
+        session.refuse(&asked, &fault, session.now());
     }
 }

@@ -1,8 +1,16 @@
-//! A session: the actor of one client's connection. It reads what the transport hands it, asks the central actors, and
-//! answers into its [`Seat`]. It holds what is its alone: who the client is, the rooms it joined, its own limits.
+//! A session: the actor of one client's connection, or of one namespace of it. It reads what the transport hands it, asks
+//! the central actors, and answers into its [`Seat`]. It holds what is its alone: who the client is, the rooms it joined,
+//! its own limits.
+//!
+//! [`dispatch`] finds the handler of a request, `answers` knows how what it says reaches the client, `standing` whose
+//! session it is, `rooms` where it is in; `raw` and `push` are the handlers, a file an event family.
 
+mod answers;
 mod dispatch;
+mod push;
 mod raw;
+mod rooms;
+mod standing;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,24 +20,19 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFutu
 use ahash::AHashSet;
 use bytes::Bytes;
 
+use self::answers::Asked;
 pub use self::dispatch::{Answer, Handle, Outcome};
 use crate::close::Close;
 use crate::delivery::{Correlation, Wire};
-use crate::events::{ServerEvent, Surface, json};
+use crate::events::Surface;
 use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::ids::{RoomName, SessionId};
 use crate::limits::window::{Verdict, Window};
-use crate::mailbox::Full;
-use crate::presence::{Arrived, Departed};
-use crate::registry::{AccessChanged, Admission, Entry, LiveSession};
-use crate::rooms::{Joined, Left};
-use crate::seat::{Seat, Seating};
+use crate::registry::{AccessChanged, Entry};
+use crate::seat::{Heartbeat, Seat, Seating};
 use crate::worker::Worker;
-
-/// Rooms that every session is in from the start: everybody's and its user's own.
-const OWN_ROOMS: usize = 2;
 
 /// What a transport hands to its session.
 #[derive(Debug)]
@@ -58,6 +61,15 @@ pub struct Request {
     pub correlation: Correlation,
 }
 
+/// Whose a session is when it starts.
+#[derive(Debug)]
+pub enum Standing {
+    /// A user's.
+    Known(Arc<Identity>),
+    /// Nobody's yet: it may do little, is in no room, and ends unless it shows a token in time.
+    Guest,
+}
+
 /// What a session starts from.
 #[derive(Debug)]
 pub struct Opening {
@@ -66,19 +78,23 @@ pub struct Opening {
     /// The wire its client reads.
     pub wire: &'static dyn Wire,
     /// Whose it is.
-    pub identity: Identity,
-    /// Its place among the connections there may be.
-    pub admission: Admission,
+    pub standing: Standing,
+    /// Its heartbeat; `None` where its connection has one for all that it carries.
+    pub heartbeat: Option<Heartbeat>,
 }
 
-/// The actor of one connection.
+/// The actor of one connection, or of one namespace of it.
 #[derive(Debug)]
 pub struct Session {
     hub: Arc<Hub>,
     worker: Worker,
     seat: Rc<Seat>,
     surface: Surface,
-    identity: Arc<Identity>,
+    connected_at: i64,
+    /// Who the client is; `None` while nobody knows.
+    identity: Option<Arc<Identity>>,
+    /// It had no user when it started.
+    came_as_guest: bool,
     /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
     rooms: AHashSet<RoomName>,
     messages: Window,
@@ -88,53 +104,46 @@ pub struct Session {
 }
 
 impl Session {
-    /// Seats a session and makes it a member of everybody's and its user's own room. When this returns it gets what is
-    /// sent to it, though nothing is written before a transport is attached: the handshake can be answered.
+    /// Seats a session and, where its user is known, makes it a member of everybody's and its user's own room. When this
+    /// returns it gets what is sent to it, though nothing is written before a transport is attached: the handshake can be
+    /// answered. The greeting is the first that will be.
     ///
     /// # Errors
-    /// [`crate::fault::Code::Overloaded`] when a central actor's queue is full, [`crate::fault::Code::InvalidToken`] when
+    /// [`crate::fault::Code::Overloaded`] when a central actor's queue is full, [`crate::fault::Code::TokenRevoked`] when
     /// the token was revoked, and while draining [`crate::fault::Code::ShuttingDown`].
     pub async fn open(worker: &Worker, opening: Opening) -> Result<Self, Fault> {
         let hub = worker.hub().clone();
         hub.accepting()?;
         let now = hub.clock().now_ms();
-        let id = SessionId::random();
         let seat = worker.seats().seat(Seating {
-            session: id,
+            session: SessionId::random(),
             wire: opening.wire,
             bound: hub.settings().outbox,
-            heartbeat: Some(hub.settings().heartbeat),
-            expires_at: opening.identity.expires_at,
+            heartbeat: opening.heartbeat,
+            carrier: false,
+            expires_at: None,
             elapsed: hub.clock().elapsed_ms(),
         });
-        let identity = Arc::new(opening.identity);
-        let user = identity.user.clone();
-        let live = LiveSession {
-            id,
-            surface: opening.surface,
-            connected_at: now,
-            place: seat.place(),
-            identity: identity.clone(),
-        };
         // From here on `Drop` undoes whatever was done.
         let mut session = Self {
             worker: worker.clone(),
             seat,
             surface: opening.surface,
-            identity,
+            connected_at: now,
+            identity: None,
+            came_as_guest: matches!(opening.standing, Standing::Guest),
             rooms: AHashSet::new(),
             messages: Window::default(),
             is_present: false,
-            entry: opening.admission.enter(live),
+            entry: Entry::new(hub.registry().clone()),
             hub,
         };
-        // Who revokes looks for live sessions after noting it; so this one looks after it can be found.
-        session.hub.revoked().check(&session.identity)?;
-        session.greet(now);
-        session.hub.presence_mailbox().post(Arrived(user.clone())).map_err(|Full(_)| Fault::overloaded())?;
-        session.is_present = true;
-        for room in [RoomName::everybody(), RoomName::of_user(&user)] {
-            session.join(room)?.await.map_err(|_| Fault::internal())??;
+        match opening.standing {
+            Standing::Guest => session.greet(None, now),
+            Standing::Known(identity) => {
+                session.greet(Some(&identity), now);
+                standing::all_of(session.belong_to(identity)?).await?;
+            }
         }
         Ok(session)
     }
@@ -159,76 +168,38 @@ impl Session {
         self.hub.clock().now_ms()
     }
 
-    fn greet(&self, now: i64) {
-        match self.surface {
-            Surface::Raw => self.greet_raw(now),
-            Surface::Root | Surface::Chat => {}
+    fn greet(&self, identity: Option<&Identity>, now: i64) {
+        match (self.surface, identity) {
+            (Surface::Raw, Some(identity)) => self.greet_raw(identity, now),
+            (Surface::Root, _) => self.greet_root(now),
+            (Surface::Raw, None) | (Surface::Chat, _) => {}
         }
     }
 
-    /// Answers with an event of the hub.
-    fn say<E: ServerEvent>(&self, event: &E, correlation: &Correlation, now: i64) {
-        self.seat.answer(self.frame(event, correlation, now));
+    /// Messages a minute it may send; 0 is no limit.
+    fn message_limit(&self) -> u32 {
+        let limits = &self.hub.settings().messages_per_minute;
+        match self.surface {
+            Surface::Raw => limits.raw,
+            Surface::Root if self.came_as_guest => limits.community,
+            Surface::Root => limits.push,
+            Surface::Chat => limits.chat,
+        }
     }
 
-    fn frame<E: ServerEvent>(&self, event: &E, correlation: &Correlation, now: i64) -> Bytes {
-        self.seat.wire().answer(E::NAME, &json::encode(event), correlation, now)
-    }
-
-    /// Draws a message from the connection's limit; `false` when there is nothing left, and the client was told.
-    fn draw_message(&mut self, correlation: &Correlation) -> bool {
-        let now = self.now();
-        match self.messages.count(now, self.hub.settings().raw_messages_per_minute) {
+    /// Draws a message from the session's limit; `false` when there is nothing left, and the client was told.
+    fn draw_message(&mut self, asked: &Asked) -> bool {
+        let (now, limit) = (self.now(), self.message_limit());
+        match self.messages.count(now, limit) {
             Verdict::Within => true,
             Verdict::Over(seconds) => {
-                self.seat.refuse(&Fault::rate_limited(seconds), correlation, now);
+                self.refuse(asked, &Fault::rate_limited(seconds), now);
                 false
             }
             Verdict::Flood => {
                 self.seat.close(Close::Limit);
                 false
             }
-        }
-    }
-
-    fn may_subscribe(&self, room: &RoomName) -> Result<(), Fault> {
-        self.may_subscribe_as(&self.identity, room)
-    }
-
-    fn may_subscribe_as(&self, identity: &Identity, room: &RoomName) -> Result<(), Fault> {
-        let may_join = |chat: &str| self.hub.chats().may_join(chat, &identity.user);
-        self.hub.settings().rules.subscribe(identity, room, may_join)
-    }
-
-    fn tell_left(&self, room: &RoomName) {
-        match self.surface {
-            Surface::Raw => self.tell_left_raw(room),
-            Surface::Root | Surface::Chat => {}
-        }
-    }
-
-    /// Joins a room that it is not in. The receiver resolves when it gets what is published there.
-    fn join(&mut self, room: RoomName) -> Result<Joined, Fault> {
-        let joined = self.hub.rooms().join(room.clone(), self.identity.user.clone(), self.seat.place())?;
-        self.rooms.insert(room);
-        Ok(joined)
-    }
-
-    /// Leaves a room; `None` when it is not in it. The receiver resolves when it gets nothing of it any more.
-    fn leave(&mut self, room: &str) -> Option<Left> {
-        let room = self.rooms.take(room)?;
-        Some(self.hub.rooms().leave(room, self.identity.user.clone(), self.seat.place()))
-    }
-
-    /// Leaves every room and tells presence; the first call does it.
-    fn depart(&mut self) {
-        let user = &self.identity.user;
-        let place = self.seat.place();
-        for room in self.rooms.drain() {
-            drop(self.hub.rooms().leave(room, user.clone(), place));
-        }
-        if std::mem::take(&mut self.is_present) {
-            self.hub.presence_mailbox().post_departure(Departed(user.clone()));
         }
     }
 }
@@ -238,6 +209,9 @@ impl Actor for Session {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.entry.reached_by(ctx.address().downgrade().recipient());
+        if self.identity.is_none() {
+            self.limit_grace(ctx);
+        }
     }
 }
 
@@ -263,8 +237,9 @@ impl StreamHandler<Inbound> for Session {
             }
             Inbound::Malformed { fault, correlation } => {
                 self.hub.stats().received.add(1);
-                if self.draw_message(&correlation) {
-                    self.seat.refuse(&fault, &correlation, self.now());
+                let asked = Asked::unknown(None, correlation);
+                if self.draw_message(&asked) {
+                    self.refuse(&asked, &fault, self.now());
                 }
             }
             Inbound::Closing => self.depart(),

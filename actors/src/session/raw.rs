@@ -1,23 +1,20 @@
 //! What a session does with the events of the raw surface.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
-use ahash::AHashSet;
 
-use super::{Handle, OWN_ROOMS, Outcome, Session};
-use crate::close::Close;
+use super::{Handle, Outcome, Session};
 use crate::delivery::Event;
 use crate::events::raw::{
-    Ack, Authenticate, Broadcast, Broadcasted, Denied, DirectMessage, Directed, PROTOCOL_VERSION, Ping, Pong, Status,
-    Subscribe, Unsubscribe, User,
+    Ack, Broadcast, Broadcasted, Denied, DirectMessage, Directed, PROTOCOL_VERSION, Ping, Pong, Status, Subscribe,
+    Unsubscribe, User,
 };
 use crate::events::{ServerEvent, json};
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::{EventName, MessageId, RoomName};
-use crate::rooms::{Joined, Published};
+use crate::rooms::Published;
 
 /// Whom a message is to reach.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,53 +26,18 @@ enum Reach {
 }
 
 impl Session {
-    pub(super) fn greet_raw(&self, now: i64) {
+    pub(super) fn greet_raw(&self, identity: &Identity, now: i64) {
         let welcome = Status::Connected {
             connection_id: self.seat.session(),
             server_time: now,
             protocol_version: PROTOCOL_VERSION,
-            user: user(&self.identity),
+            user: User::of(identity),
         };
-        self.say(&welcome, &None, now);
+        self.say(&welcome, now);
     }
 
     pub(super) fn tell_left_raw(&self, room: &RoomName) {
-        self.say(&Status::Unsubscribed { topics: vec![room.to_string()] }, &None, self.now());
-    }
-
-    /// Denies those of the topics just joined that may not be joined any more: who changed that meanwhile may not have
-    /// found the session there, or had it leave already.
-    fn leave_again(&mut self, topics: &mut Vec<String>, denied: &mut Vec<Denied>) {
-        topics.retain(|topic| {
-            let allowed = RoomName::parse(topic, "topics").and_then(|room| self.may_subscribe(&room));
-            let Err(fault) = allowed else { return true };
-            drop(self.leave(topic));
-            denied.push(Denied { topic: topic.clone(), code: fault.code });
-            false
-        });
-    }
-
-    /// Joins a topic that was asked for; `None` when the session is in it already.
-    fn subscribe(&mut self, topic: &str) -> Result<Option<(RoomName, Joined)>, Fault> {
-        let room = RoomName::parse(topic, "topics")?;
-        self.may_subscribe(&room)?;
-        if self.rooms.contains(&room) {
-            return Ok(None);
-        }
-        let most = self.hub.settings().rooms_per_session;
-        if self.rooms.len() - OWN_ROOMS >= most {
-            return Err(Fault::new(Code::Forbidden, format!("A session may be in {most} topics")));
-        }
-        self.join(room.clone()).map(|joined| Some((room, joined)))
-    }
-
-    /// Leaves the topics that a fresh token does not open any more.
-    fn leave_what_is_closed_to(&mut self, identity: &Identity) {
-        let closed = |room: &&RoomName| !room.is_internal() && self.may_subscribe_as(identity, room).is_err();
-        let closed: Vec<RoomName> = self.rooms.iter().filter(closed).cloned().collect();
-        for room in closed {
-            drop(self.leave(room.as_str()));
-        }
+        self.say(&Status::Unsubscribed { topics: vec![room.to_string()] }, self.now());
     }
 
     fn check_count(&self, topics: &[String]) -> Result<(), Fault> {
@@ -120,43 +82,16 @@ impl Handle<Ping> for Session {
 impl Handle<Subscribe> for Session {
     fn handle(&mut self, request: Subscribe) -> Result<Outcome<Status>, Fault> {
         self.check_count(&request.topics)?;
-        let mut topics: Vec<String> = Vec::new();
-        let mut denied: Vec<Denied> = Vec::new();
-        let mut joining = Vec::new();
-        let mut seen = AHashSet::new();
-        for topic in request.topics {
-            if !seen.insert(topic.clone()) {
-                continue;
-            }
-            match self.subscribe(&topic) {
-                Ok(joined) => {
-                    joining.extend(joined);
-                    topics.push(topic);
-                }
-                Err(fault) => denied.push(Denied { topic, code: fault.code }),
-            }
-        }
         let since = request.since;
-        let (rooms, waits): (Vec<RoomName>, Vec<_>) = joining.into_iter().unzip();
-        let joined = rooms.clone();
-        let answer = async move {
-            let mut refused = Vec::new();
-            for (room, wait) in joined.into_iter().zip(waits) {
-                match wait.await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(fault)) => refused.push((room, fault.code)),
-                    Err(_) => return Err(Fault::internal()),
+        let (rooms, joins) = self.ask_to_join(request.topics, "topics");
+        let answer = joins.map(move |joins, _, _| {
+            let (mut topics, mut denied) = (Vec::new(), Vec::new());
+            for (topic, joined) in joins? {
+                match joined {
+                    Ok(()) => topics.push(topic),
+                    Err(fault) => denied.push(Denied { topic, code: fault.code }),
                 }
             }
-            Ok(refused)
-        };
-        let answer = answer.into_actor(self).map(move |refused, session, _| {
-            for (room, code) in refused? {
-                session.rooms.remove(&room);
-                topics.retain(|topic| topic != room.as_str());
-                denied.push(Denied { topic: room.as_str().to_owned(), code });
-            }
-            session.leave_again(&mut topics, &mut denied);
             // No topic keeps history yet, so nothing that was missed can follow; who asks is told so.
             let recovered = topics.iter().filter(|topic| since.contains_key(*topic));
             let recovered = recovered.map(|topic| (topic.clone(), false)).collect();
@@ -169,19 +104,8 @@ impl Handle<Subscribe> for Session {
 impl Handle<Unsubscribe> for Session {
     fn handle(&mut self, request: Unsubscribe) -> Result<Outcome<Status>, Fault> {
         self.check_count(&request.topics)?;
-        let mut leaving = Vec::new();
-        for topic in &request.topics {
-            // One's own room is not left: direct messages come there.
-            if self.rooms.get(topic.as_str()).is_some_and(|room| !room.is_internal()) {
-                leaving.extend(self.leave(topic));
-            }
-        }
-        let answer = async move {
-            for left in leaving {
-                left.await.map_err(|_| Fault::internal())?;
-            }
-            Ok(Status::Unsubscribed { topics: request.topics })
-        };
+        let left = self.ask_to_leave(&request.topics);
+        let answer = async move { left.await.map(|()| Status::Unsubscribed { topics: request.topics }) };
         Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
     }
 }
@@ -190,9 +114,10 @@ impl Handle<Broadcast> for Session {
     fn handle(&mut self, request: Broadcast) -> Result<Outcome<Ack>, Fault> {
         let room = RoomName::parse(&request.topic, "topic")?;
         let is_member = self.rooms.contains(&room);
-        self.hub.settings().rules.publish(&self.identity, &room, is_member)?;
+        let identity = self.identity()?;
+        self.hub.settings().rules.publish(identity, &room, is_member)?;
         let message_id = MessageId::random();
-        let from_user = self.identity.user.clone();
+        let from_user = identity.user.clone();
         let event = Broadcasted { topic: room.clone(), payload: request.payload, from_user, message_id };
         self.publish(room, &event, message_id, Reach::Others)
     }
@@ -201,40 +126,8 @@ impl Handle<Broadcast> for Session {
 impl Handle<DirectMessage> for Session {
     fn handle(&mut self, request: DirectMessage) -> Result<Outcome<Ack>, Fault> {
         let message_id = MessageId::random();
-        let from_user = self.identity.user.clone();
+        let from_user = self.identity()?.user.clone();
         let event = Directed { from_user, payload: request.payload, message_id };
         self.publish(RoomName::of_user(&request.target_user), &event, message_id, Reach::Someone)
     }
-}
-
-impl Handle<Authenticate> for Session {
-    fn handle(&mut self, request: Authenticate) -> Result<Outcome<Status>, Fault> {
-        let verified = self.hub.authenticator().authenticate(request.token);
-        let answer = verified.into_actor(self).map(|verified, session, _| {
-            let identity = verified?;
-            if identity.user != session.identity.user {
-                return Err(Fault::new(Code::Forbidden, "The token is another user's"));
-            }
-            let identity = Arc::new(identity);
-            session.entry.renew(identity.clone());
-            if let Err(fault) = session.hub.revoked().check(&identity) {
-                // A revocation that looked meanwhile did not find the old token; it is looked at again.
-                session.entry.renew(session.identity.clone());
-                if session.hub.revoked().check(&session.identity).is_err() {
-                    session.seat.close_when_settled(Close::TokenRevoked);
-                }
-                return Err(fault);
-            }
-            session.seat.expire_at(identity.expires_at);
-            session.leave_what_is_closed_to(&identity);
-            let status = Status::Authenticated { user: user(&identity), expires_at: identity.expires_at };
-            session.identity = identity;
-            Ok(status)
-        });
-        Ok(Outcome::Alone(Box::pin(answer)))
-    }
-}
-
-fn user(identity: &Identity) -> User {
-    User { id: identity.user.clone(), name: identity.display_name().to_owned(), roles: identity.roles.clone() }
 }

@@ -1,0 +1,160 @@
+//! The events of Socket.IO clients that show their token after they connected: authenticate, and what answers it.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::moment::Iso;
+use crate::close::Close;
+use crate::identity::Identity;
+use crate::ids::{SessionId, UserId};
+
+/// The largest whole number that every number of a JavaScript client holds exactly.
+const EXACT_MAX: u64 = (1 << 53) - 1;
+
+/// Shows a token: the session's first, or a fresh one of the same user before the old one expires.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct Authenticate {
+    /// The token.
+    pub token: String,
+}
+
+/// The first message of a connection.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Connected {
+    /// The session's id.
+    #[schemars(with = "String")]
+    pub socket_id: SessionId,
+    /// When it connected.
+    pub timestamp: Iso,
+}
+
+/// Answers `authenticate`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Authenticated {
+    /// Whose session it is.
+    pub user: User,
+    /// The permissions held.
+    pub permissions: Vec<String>,
+    /// The session's id.
+    #[schemars(with = "String")]
+    pub socket_id: SessionId,
+}
+
+impl Authenticated {
+    /// The session `socket_id` goes by `identity`.
+    pub fn new(identity: &Identity, socket_id: SessionId) -> Self {
+        let user = User {
+            id: Id(identity.user.clone()),
+            name: identity.display_name().to_owned(),
+            email: identity.email.clone(),
+            role: identity.roles.first().cloned(),
+        };
+        Self { user, permissions: identity.permissions.clone(), socket_id }
+    }
+}
+
+/// A user, as these clients see their own.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct User {
+    /// The user's id.
+    pub id: Id,
+    /// The name to show.
+    pub name: String,
+    /// The address, where the token says it.
+    pub email: Option<String>,
+    /// The first of the roles held.
+    pub role: Option<String>,
+}
+
+/// A user's id as these clients hold it: a number where it is one, and a number of theirs can hold it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Id(pub UserId);
+
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = self.0.as_str();
+        let is_plain = text == "0" || (!text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit()));
+        match text.parse() {
+            Ok(number @ ..=EXACT_MAX) if is_plain => serializer.serialize_u64(number),
+            _ => serializer.serialize_str(text),
+        }
+    }
+}
+
+impl JsonSchema for Id {
+    fn schema_name() -> Cow<'static, str> {
+        "Id".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["integer", "string"] })
+    }
+}
+
+/// Says that `authenticate` was refused, or that the time for it is over.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AuthenticationError {
+    /// A sentence.
+    pub error: Cow<'static, str>,
+    /// `AUTH_FAILED`, or `INVALID_TOKEN` for a token that was good once.
+    pub code: &'static str,
+    /// The offending `field`, or `retryAfter` in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<serde_json::Value>,
+}
+
+/// The last message before the hub closes the connection.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Disconnected {
+    /// Why.
+    pub reason: &'static str,
+    /// When.
+    pub timestamp: Iso,
+}
+
+impl Disconnected {
+    /// The session ends for this reason.
+    pub fn new(close: Close, now: i64) -> Self {
+        let reason = match close {
+            Close::GoingAway => "server_shutdown",
+            Close::SlowConsumer => "slow_consumer",
+            Close::TokenExpired => "token_expired",
+            Close::TokenRevoked => "token_revoked",
+            Close::Kicked => "server_disconnect",
+            Close::NoHeartbeat => "ping_timeout",
+            Close::NotAuthenticated => "authentication_timeout",
+            Close::Limit => "rate_limit",
+            Close::Left => "client_disconnect",
+            Close::Malformed => "parse_error",
+            Close::Failed => "server_error",
+            Close::Unused => "connect_timeout",
+        };
+        Self { reason, timestamp: Iso(now) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_number_where_a_client_can_hold_it_as_one() {
+        for (id, json) in [
+            ("42", "42"),
+            ("0", "0"),
+            ("042", "\"042\""),
+            ("+1", "\"+1\""),
+            ("user-1", "\"user-1\""),
+            ("9007199254740991", "9007199254740991"),
+            ("9007199254740992", "\"9007199254740992\""),
+            ("99999999999999999999", "\"99999999999999999999\""),
+        ] {
+            let id = Id(UserId::parse(id, "id").unwrap());
+            assert_eq!(serde_json::to_string(&id).unwrap(), json);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The events of Socket.IO clients that connect with a token: register, rooms, ping, and what answers them.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Refused;
+use super::json::Json;
+use super::moment::Iso;
+use crate::fault::Fault;
+use crate::ids::{SessionId, UserId};
+
+/// Says which user's messages the client wants; they come without it too. Only the token's own user can be registered.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct Register {
+    /// The user, by a number or a string.
+    #[serde(rename = "userId")]
+    pub user_id: UserId,
+}
+
+/// Joins a room. When the answer has come, every message of the room follows.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct JoinRoom {
+    /// The room's name, 1 to 200 printable characters.
+    pub room: String,
+}
+
+/// Leaves a room. When the answer has come, no message of the room follows.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct LeaveRoom {
+    /// The room's name.
+    pub room: String,
+}
+
+/// Asks how long an answer takes. The answer is an acknowledgement without data.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct Ping {
+    /// Anything; the hub does not look at it.
+    #[serde(default)]
+    pub timestamp: Option<Json>,
+}
+
+/// Answers `register`: `{success: true, userId}`, or when it was refused `{success: false, error, code}`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Registered {
+    success: bool,
+    #[serde(rename = "userId")]
+    #[schemars(with = "String")]
+    user_id: UserId,
+}
+
+impl Registered {
+    /// The user is registered.
+    pub fn new(user_id: UserId) -> Self {
+        Self { success: true, user_id }
+    }
+}
+
+/// Answers `room:join`: `{success: true, room}`, or when it was refused `{success: false, room, error, code}`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct JoinedRoom {
+    success: bool,
+    room: String,
+}
+
+impl JoinedRoom {
+    /// The session is in the room.
+    pub fn new(room: String) -> Self {
+        Self { success: true, room }
+    }
+}
+
+/// Answers `room:leave`: `{success: true, room}`, or when it was refused `{success: false, room, error, code}`. Comes by
+/// itself when a chat was deleted or closed to the user.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LeftRoom {
+    success: bool,
+    room: String,
+}
+
+impl LeftRoom {
+    /// The session is not in the room any more.
+    pub fn new(room: String) -> Self {
+        Self { success: true, room }
+    }
+}
+
+/// Comes behind `connected`, with what the client may want to know of the hub.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Welcome {
+    /// A greeting.
+    pub message: &'static str,
+    /// The session's id.
+    #[schemars(with = "String")]
+    pub socket_id: SessionId,
+    /// When it connected.
+    pub timestamp: Iso,
+    /// The hub.
+    pub server_info: ServerInfo,
+}
+
+/// What a client is told of the hub.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ServerInfo {
+    /// Its version.
+    pub version: &'static str,
+    /// Where it runs.
+    pub environment: &'static str,
+}
+
+impl Welcome {
+    /// The greeting of the session `socket_id`.
+    pub fn new(socket_id: SessionId, now: i64) -> Self {
+        let server_info = ServerInfo { version: env!("CARGO_PKG_VERSION"), environment: "production" };
+        Self { message: "Welcome to the Socket.IO server", socket_id, timestamp: Iso(now), server_info }
+    }
+}
+
+/// Says that a request was refused, or that the session is about to end.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Error {
+    /// The event that was refused; `null` when it is about none.
+    pub event: Option<String>,
+    /// A sentence.
+    pub message: Cow<'static, str>,
+    /// The same sentence.
+    pub error: Cow<'static, str>,
+    /// The stable code.
+    pub code: &'static str,
+    /// The offending `field`, or `retryAfter` in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<serde_json::Value>,
+    /// When it was refused.
+    pub timestamp: Iso,
+}
+
+/// A refusal as an acknowledgement has it, and as the events have it that answer a request either way.
+#[derive(Debug, Serialize)]
+pub struct NotDone<'a> {
+    success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room: Option<&'a str>,
+    error: &'a str,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<serde_json::Value>,
+}
+
+impl<'a> NotDone<'a> {
+    /// What `fault` says of a request that is refused as `refused`, about `room`.
+    pub fn new(fault: &'a Fault, refused: Refused, room: Option<&'a str>) -> Self {
+        Self { success: false, room, error: &fault.message, code: refused.code(fault), details: fault.details() }
+    }
+}

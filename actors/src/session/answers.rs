@@ -1,0 +1,98 @@
+//! How what a session has to say reaches its client: the one place that knows it for all surfaces.
+//!
+//! | | raw | `/`, `/chat` |
+//! |---|---|---|
+//! | an answer that is an event of the surface | by its name, with the request's `id` | by its name, and as the acknowledgement where one was asked for |
+//! | any other answer | as `Reply` with the request's `id`; none without an `id` | as the acknowledgement, where one was asked for |
+//! | a refusal | as `Error` | by the event that [`Refused`] says (on `/`), and as the acknowledgement where one was asked for |
+
+use std::borrow::Cow;
+
+use bytes::{Bytes, BytesMut};
+
+use super::Session;
+use crate::delivery::{Correlation, Refusal};
+use crate::events::{ClientEvent, Refused, ServerEvent, Surface, json};
+use crate::fault::Fault;
+
+/// What is kept of a request until it is answered.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The event's name; `None` where it could not be read.
+    event: Option<Cow<'static, str>>,
+    refused: Refused,
+    /// The name of the event that answers it.
+    reply: &'static str,
+    /// Its data, where a refusal repeats some of it.
+    data: Option<Bytes>,
+    pub(super) correlation: Correlation,
+}
+
+impl Asked {
+    /// A request of the table.
+    pub(super) fn of<E: ClientEvent>(data: &Bytes, correlation: Correlation) -> Self {
+        let data = (E::REFUSED == Refused::Reply).then(|| data.clone());
+        let (event, reply) = (Some(E::NAME.into()), <E::Reply as ServerEvent>::NAME);
+        Self { event, refused: E::REFUSED, reply, data, correlation }
+    }
+
+    /// One that is not in the table, or could not be read.
+    pub(super) fn unknown(event: Option<String>, correlation: Correlation) -> Self {
+        Self { event: event.map(Cow::Owned), refused: Refused::Invalid, reply: "", data: None, correlation }
+    }
+}
+
+impl Session {
+    /// Says an event that answers nothing.
+    pub(super) fn say<E: ServerEvent>(&self, event: &E, now: i64) {
+        self.seat.answer(self.seat.wire().answer(E::NAME, &json::encode(event), &None, now));
+    }
+
+    /// Answers a request at once.
+    pub(super) fn reply<R: ServerEvent>(&self, reply: &R, correlation: &Correlation, now: i64) {
+        if let Some(frame) = self.reply_frame(reply, correlation, now) {
+            self.seat.answer(frame);
+        }
+    }
+
+    /// The bytes that answer a request; `None` where there is nothing to say.
+    pub(super) fn reply_frame<R: ServerEvent>(&self, reply: &R, correlation: &Correlation, now: i64) -> Option<Bytes> {
+        let wire = self.seat.wire();
+        let data = json::encode(reply);
+        let by_name = R::ON.contains(&self.surface).then(|| wire.answer(R::NAME, &data, correlation, now));
+        // On the raw surface the event bears the request's `id` itself.
+        let is_answered = by_name.is_some() && self.surface == Surface::Raw;
+        let asked_for = correlation.as_ref().filter(|_| !is_answered);
+        let acknowledged = asked_for.map(|id| wire.acknowledgement(R::HAS_DATA.then_some(&data[..]), id, now));
+        match (by_name, acknowledged) {
+            (Some(event), Some(acknowledged)) => {
+                let mut both = BytesMut::with_capacity(event.len() + acknowledged.len());
+                both.extend_from_slice(&event);
+                both.extend_from_slice(&acknowledged);
+                Some(both.freeze())
+            }
+            (event, acknowledged) => event.or(acknowledged),
+        }
+    }
+
+    /// Refuses a request at once.
+    pub(super) fn refuse(&self, asked: &Asked, fault: &Fault, now: i64) {
+        if let Some(frame) = self.refusal_frame(asked, fault, now) {
+            self.seat.answer(frame);
+        }
+    }
+
+    /// The bytes that refuse a request; `None` where its client is told nothing.
+    pub(super) fn refusal_frame(&self, asked: &Asked, fault: &Fault, now: i64) -> Option<Bytes> {
+        let room = asked.data.as_deref().and_then(|data| json::text_in(data, "room"));
+        let refusal = Refusal {
+            fault,
+            event: asked.event.as_deref(),
+            refused: asked.refused,
+            reply: asked.reply,
+            room: room.as_deref(),
+            correlation: &asked.correlation,
+        };
+        self.seat.refusal(&refusal, now)
+    }
+}

@@ -1,0 +1,58 @@
+//! What a session does with the events of Socket.IO clients on `/`: greetings, register, rooms, ping.
+
+use actix::fut::{ActorFutureExt, WrapFuture};
+
+use super::{Handle, Outcome, Session};
+use crate::events::Done;
+use crate::events::community::Connected;
+use crate::events::moment::Iso;
+use crate::events::push::{JoinRoom, JoinedRoom, LeaveRoom, LeftRoom, Ping, Register, Registered, Welcome};
+use crate::fault::{Code, Fault};
+use crate::ids::RoomName;
+
+impl Session {
+    pub(super) fn greet_root(&self, now: i64) {
+        let socket_id = self.seat.session();
+        self.say(&Connected { socket_id, timestamp: Iso(now) }, now);
+        self.say(&Welcome::new(socket_id, now), now);
+    }
+
+    pub(super) fn tell_left_root(&self, room: &RoomName) {
+        self.say(&LeftRoom::new(room.to_string()), self.now());
+    }
+}
+
+impl Handle<Register> for Session {
+    fn handle(&mut self, request: Register) -> Result<Outcome<Registered>, Fault> {
+        if self.identity()?.user != request.user_id {
+            return Err(Fault::new(Code::Forbidden, "The token is another user's"));
+        }
+        Ok(Outcome::Now(Registered::new(request.user_id)))
+    }
+}
+
+impl Handle<JoinRoom> for Session {
+    fn handle(&mut self, request: JoinRoom) -> Result<Outcome<JoinedRoom>, Fault> {
+        let (rooms, joins) = self.ask_to_join(vec![request.room], "room");
+        let answer = joins.map(|joins, _, _| {
+            let (room, joined) = joins?.pop().ok_or_else(Fault::internal)?;
+            joined.map(|()| JoinedRoom::new(room))
+        });
+        Ok(Outcome::Joining(rooms, Box::pin(answer)))
+    }
+}
+
+impl Handle<LeaveRoom> for Session {
+    fn handle(&mut self, request: LeaveRoom) -> Result<Outcome<LeftRoom>, Fault> {
+        RoomName::parse(&request.room, "room")?;
+        let left = self.ask_to_leave(std::slice::from_ref(&request.room));
+        let answer = async move { left.await.map(|()| LeftRoom::new(request.room)) };
+        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+    }
+}
+
+impl Handle<Ping> for Session {
+    fn handle(&mut self, _: Ping) -> Result<Outcome<Done>, Fault> {
+        Ok(Outcome::Now(Done {}))
+    }
+}

@@ -1,0 +1,172 @@
+//! The rooms a session is in: how it joins and leaves them, whatever the surface it is asked on.
+
+use std::future::Future;
+
+use actix::fut::{ActorFutureExt, WrapFuture};
+use ahash::AHashSet;
+
+use super::{Answer, Session};
+use crate::events::Surface;
+use crate::fault::{Code, Fault};
+use crate::identity::Identity;
+use crate::ids::RoomName;
+use crate::presence::Departed;
+use crate::rooms::{Joined, Left};
+
+/// Rooms that every session of a user is in from the start: everybody's and its user's own.
+const OWN_ROOMS: usize = 2;
+
+/// What became of joins that were asked for: each room as it was named, once, in that order.
+pub(super) type Joins = Vec<(String, Result<(), Fault>)>;
+
+/// What became of one join, as far as its room can tell.
+enum Verdict {
+    /// The session is in.
+    In,
+    /// The room was asked, and did not take it.
+    TurnedAway(RoomName, Fault),
+    /// The room was not asked.
+    Refused(Fault),
+}
+
+impl Session {
+    /// Joins the rooms named, as far as the session may and is not in them; their names came in as `field`. Answers the
+    /// rooms it was not in, and what comes of it.
+    pub(super) fn ask_to_join(&mut self, names: Vec<String>, field: &str) -> (Vec<RoomName>, Answer<Joins>) {
+        let mut seen = AHashSet::new();
+        let (mut rooms, mut asked) = (Vec::new(), Vec::new());
+        for name in names {
+            if seen.insert(name.clone()) {
+                let joining = self.ask_to_join_one(&name, field);
+                rooms.extend(joining.iter().flatten().map(|(room, _)| room.clone()));
+                asked.push((name, joining));
+            }
+        }
+        let settled = async move {
+            let mut joins = Vec::with_capacity(asked.len());
+            for (name, joining) in asked {
+                let verdict = match joining {
+                    Ok(Some((room, joined))) => match joined.await.map_err(|_| Fault::internal())? {
+                        Ok(()) => Verdict::In,
+                        Err(fault) => Verdict::TurnedAway(room, fault),
+                    },
+                    Ok(None) => Verdict::In,
+                    Err(fault) => Verdict::Refused(fault),
+                };
+                joins.push((name, verdict));
+            }
+            Ok(joins)
+        };
+        let answer = settled.into_actor(self).map(|joins: Result<Vec<_>, Fault>, session, _| {
+            let review = |(name, verdict): (String, Verdict)| {
+                let joined = session.review(&name, verdict);
+                (name, joined)
+            };
+            Ok(joins?.into_iter().map(review).collect())
+        });
+        (rooms, Box::pin(answer))
+    }
+
+    /// `None` when the session is in the room already.
+    fn ask_to_join_one(&mut self, name: &str, field: &str) -> Result<Option<(RoomName, Joined)>, Fault> {
+        let room = RoomName::parse(name, field)?;
+        self.may_subscribe(&room)?;
+        if self.rooms.contains(&room) {
+            return Ok(None);
+        }
+        let most = self.hub.settings().rooms_per_session;
+        if self.rooms.len().saturating_sub(OWN_ROOMS) >= most {
+            return Err(Fault::new(Code::Forbidden, format!("A session may be in {most} topics")));
+        }
+        self.join(room.clone()).map(|joined| Some((room, joined)))
+    }
+
+    /// Makes what became of a join true: the session is in no room that turned it away, nor in one that it may not be in
+    /// any more. Who changed that meanwhile may not have found the session there, or had it leave already.
+    fn review(&mut self, name: &str, verdict: Verdict) -> Result<(), Fault> {
+        match verdict {
+            Verdict::In => {
+                let allowed = RoomName::parse(name, "room").and_then(|room| self.may_subscribe(&room));
+                if allowed.is_err() {
+                    drop(self.leave(name));
+                }
+                allowed
+            }
+            Verdict::TurnedAway(room, fault) => {
+                self.rooms.remove(&room);
+                Err(fault)
+            }
+            Verdict::Refused(fault) => Err(fault),
+        }
+    }
+
+    /// Leaves the rooms named, as far as the session is in them. Resolves when it gets nothing of them any more.
+    pub(super) fn ask_to_leave(&mut self, names: &[String]) -> impl Future<Output = Result<(), Fault>> + use<> {
+        let mut leaving = Vec::new();
+        for name in names {
+            // One's own room is not left: direct messages come there.
+            if self.rooms.get(name.as_str()).is_some_and(|room| !room.is_internal()) {
+                leaving.extend(self.leave(name));
+            }
+        }
+        async move {
+            for left in leaving {
+                left.await.map_err(|_| Fault::internal())?;
+            }
+            Ok(())
+        }
+    }
+
+    /// Leaves the rooms that a fresh token does not open any more.
+    pub(super) fn leave_what_is_closed_to(&mut self, identity: &Identity) {
+        let closed = |room: &&RoomName| !room.is_internal() && self.may_subscribe_as(identity, room).is_err();
+        let closed: Vec<RoomName> = self.rooms.iter().filter(closed).cloned().collect();
+        for room in closed {
+            drop(self.leave(room.as_str()));
+        }
+    }
+
+    pub(super) fn may_subscribe(&self, room: &RoomName) -> Result<(), Fault> {
+        self.may_subscribe_as(self.identity()?, room)
+    }
+
+    fn may_subscribe_as(&self, identity: &Identity, room: &RoomName) -> Result<(), Fault> {
+        let may_join = |chat: &str| self.hub.chats().may_join(chat, &identity.user);
+        self.hub.settings().rules.subscribe(identity, room, may_join)
+    }
+
+    /// Says that the session had to leave a room, for its client did not ask.
+    pub(super) fn tell_left(&self, room: &RoomName) {
+        match self.surface {
+            Surface::Raw => self.tell_left_raw(room),
+            Surface::Root => self.tell_left_root(room),
+            Surface::Chat => {}
+        }
+    }
+
+    /// Joins a room that it is not in. The receiver resolves when it gets what is published there.
+    pub(super) fn join(&mut self, room: RoomName) -> Result<Joined, Fault> {
+        let joined = self.hub.rooms().join(room.clone(), self.identity()?.user.clone(), self.seat.place())?;
+        self.rooms.insert(room);
+        Ok(joined)
+    }
+
+    /// Leaves a room; `None` when it is not in it. The receiver resolves when it gets nothing of it any more.
+    pub(super) fn leave(&mut self, room: &str) -> Option<Left> {
+        let user = self.identity.as_ref()?.user.clone();
+        let room = self.rooms.take(room)?;
+        Some(self.hub.rooms().leave(room, user, self.seat.place()))
+    }
+
+    /// Leaves every room and tells presence; the first call does it.
+    pub(super) fn depart(&mut self) {
+        let Some(identity) = &self.identity else { return };
+        let place = self.seat.place();
+        for room in self.rooms.drain() {
+            drop(self.hub.rooms().leave(room, identity.user.clone(), place));
+        }
+        if std::mem::take(&mut self.is_present) {
+            self.hub.presence_mailbox().post_departure(Departed(identity.user.clone()));
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Whose a session is: nobody's yet, or a user's, and by which token. How it becomes a user's, and how it goes on with
+//! another token of the same user.
+
+use std::sync::Arc;
+
+use actix::fut::{ActorFutureExt, WrapFuture, wrap_future};
+use actix::{AsyncContext, Context};
+
+use super::{Answer, Handle, Outcome, Session};
+use crate::close::Close;
+use crate::events::community::{self, Authenticated, AuthenticationError};
+use crate::events::raw::{self, Status};
+use crate::fault::{Code, Fault};
+use crate::identity::Identity;
+use crate::ids::RoomName;
+use crate::mailbox::Full;
+use crate::presence::Arrived;
+use crate::registry::LiveSession;
+use crate::rooms::Joined;
+use crate::seat::Owed;
+
+impl Session {
+    /// Who the client is.
+    ///
+    /// # Errors
+    /// [`Code::Unauthenticated`] while nobody knows.
+    pub(super) fn identity(&self) -> Result<&Arc<Identity>, Fault> {
+        self.identity.as_ref().ok_or_else(Fault::unauthenticated)
+    }
+
+    /// Makes a session that is nobody's the user's whom `identity` names: listed, present, and on its way into
+    /// everybody's and the user's own room. When this fails, [`Session::belong_to_nobody`] or `Drop` undoes what was done.
+    pub(super) fn belong_to(&mut self, identity: Arc<Identity>) -> Result<Vec<Joined>, Fault> {
+        self.identity = Some(identity.clone());
+        self.entry.list(LiveSession {
+            id: self.seat.session(),
+            surface: self.surface,
+            connected_at: self.connected_at,
+            place: self.seat.place(),
+            identity: identity.clone(),
+        });
+        // Who revokes looks for live sessions after noting it; so this one looks after it can be found.
+        self.hub.revoked().check(&identity)?;
+        let user = identity.user.clone();
+        self.hub.presence_mailbox().post(Arrived(user.clone())).map_err(|Full(_)| Fault::overloaded())?;
+        self.is_present = true;
+        self.seat.expire_at(identity.expires_at);
+        [RoomName::everybody(), RoomName::of_user(&user)].into_iter().map(|room| self.join(room)).collect()
+    }
+
+    fn belong_to_nobody(&mut self) {
+        self.depart();
+        self.entry.unlist();
+        self.identity = None;
+        self.seat.expire_at(None);
+    }
+
+    /// Goes by another token of the same user from now on.
+    fn renew(&mut self, identity: Identity) -> Result<Arc<Identity>, Fault> {
+        let current = self.identity()?.clone();
+        if identity.user != current.user {
+            return Err(Fault::new(Code::Forbidden, "The token is another user's"));
+        }
+        let identity = Arc::new(identity);
+        self.entry.renew(identity.clone());
+        if let Err(fault) = self.hub.revoked().check(&identity) {
+            // A revocation that looked meanwhile did not find the old token; it is looked at again.
+            self.entry.renew(current.clone());
+            if self.hub.revoked().check(&current).is_err() {
+                self.seat.close_when_settled(Close::TokenRevoked);
+            }
+            return Err(fault);
+        }
+        self.seat.expire_at(identity.expires_at);
+        self.leave_what_is_closed_to(&identity);
+        self.identity = Some(identity.clone());
+        Ok(identity)
+    }
+
+    /// Goes by a token that was found good: its first, or another one. What is sent to everybody and to its user comes
+    /// after the answer `owed`.
+    fn go_by(&mut self, identity: Identity, owed: Owed) -> Result<Vec<Joined>, Fault> {
+        if self.identity.is_some() {
+            return self.renew(identity).map(|_| Vec::new());
+        }
+        if self.seat.closed().is_some() {
+            return Err(Fault::unauthenticated());
+        }
+        self.seat.hold([RoomName::everybody(), RoomName::of_user(&identity.user)], owed);
+        self.belong_to(Arc::new(identity))
+    }
+
+    /// Ends the session unless it has a user by the end of its grace. A token that is being judged then is judged first,
+    /// for nothing else happens in the session meanwhile.
+    pub(super) fn limit_grace(&self, ctx: &mut Context<Self>) {
+        let grace = u64::try_from(self.hub.settings().grace_ms).unwrap_or(0);
+        ctx.run_later(std::time::Duration::from_millis(grace), |session, _| {
+            if session.identity.is_none() && session.seat.closed().is_none() {
+                let code = Code::AuthUnavailable.as_str();
+                let error = AuthenticationError { error: "Not authenticated in time".into(), code, details: None };
+                session.say(&error, session.now());
+                session.seat.close_when_settled(Close::NotAuthenticated);
+            }
+        });
+    }
+}
+
+/// Resolves when all of the joins took effect.
+pub(super) async fn all_of(joins: Vec<Joined>) -> Result<(), Fault> {
+    for joined in joins {
+        joined.await.map_err(|_| Fault::internal())??;
+    }
+    Ok(())
+}
+
+impl Handle<raw::Authenticate> for Session {
+    fn handle(&mut self, request: raw::Authenticate) -> Result<Outcome<Status>, Fault> {
+        let verified = self.hub.authenticator().authenticate(request.token);
+        let answer = verified.into_actor(self).map(|verified, session, _| {
+            let identity = session.renew(verified?)?;
+            Ok(Status::Authenticated { user: raw::User::of(&identity), expires_at: identity.expires_at })
+        });
+        Ok(Outcome::Alone(Box::new(|_| Box::pin(answer))))
+    }
+}
+
+impl Handle<community::Authenticate> for Session {
+    fn handle(&mut self, request: community::Authenticate) -> Result<Outcome<Authenticated>, Fault> {
+        let was_nobodys = self.identity.is_none();
+        let verified = self.hub.authenticator().authenticate(request.token);
+        let answer = move |owed| -> Answer<Authenticated> {
+            let joining = wrap_future::<_, Self>(verified).then(move |verified, session, _| {
+                let joins = verified.and_then(|identity| session.go_by(identity, owed));
+                async move { all_of(joins?).await }.into_actor(session)
+            });
+            Box::pin(joining.map(move |joined, session, _| {
+                if joined.is_err() && was_nobodys {
+                    session.belong_to_nobody();
+                }
+                joined?;
+                Ok(Authenticated::new(session.identity()?, session.seat.session()))
+            }))
+        };
+        Ok(Outcome::Alone(Box::new(answer)))
+    }
+}

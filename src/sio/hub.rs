@@ -1,0 +1,364 @@
+//! The namespaces of this hub: `/` for the push and community systems, `/chat` for the chat system. Each client that is
+//! connected to one is a session actor, as on `/ws`; this file is what stands between that and its connection.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use actix_http::RequestHead;
+use actix_http::header;
+use actix_web::web::{Data, Query};
+use bytes::Bytes;
+use futures_core::Stream;
+use hubbub_actors::close::Close;
+use hubbub_actors::events::Surface;
+use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::hub::LimitKey;
+use hubbub_actors::outbox::{Bound, Outbox};
+use hubbub_actors::seat::{Link, Seat};
+use hubbub_actors::session::{Inbound, Opening, Session, Standing};
+use hubbub_actors::worker::Worker;
+use serde::Deserialize;
+
+use super::engine::{Dialogue, Engine};
+use super::house::{Caller, Door, House, Settings, Speaker, Switchboard};
+use super::namespaces::{ConnectError, Joined, Judgement, Line, Lobby, Member, Namespaces};
+use crate::bearer;
+use crate::peer::{ClientAddress, limit_key};
+use crate::pipe::Flusher;
+use crate::state::State;
+use crate::wire::namespace::{CHAT, NamespaceWire, ROOT};
+use crate::wire::socket::{Namespace, Whole};
+
+/// Requests of one client that wait for its session.
+const INBOX_MAX: usize = 32;
+
+/// The way to the Socket.IO sessions of a hub.
+pub fn switchboard(state: &Data<State>) -> Arc<Switchboard> {
+    let (socketio, limits) = (&state.config.socketio, &state.config.limits);
+    let settings = Settings {
+        ping_interval_ms: socketio.ping_interval_ms,
+        ping_timeout_ms: socketio.ping_timeout_ms,
+        max_payload: socketio.max_payload,
+        outbox: Bound { bytes: limits.outbox_bytes, frames: limits.outbox_frames },
+        mailbox: limits.mailbox,
+    };
+    Switchboard::new(settings, Box::new(FrontDoor(state.clone())), state.hub.settings().workers)
+}
+
+/// Opens a worker's house on its thread.
+pub fn open_house(
+    switchboard: &Arc<Switchboard>,
+    state: &Data<State>,
+    worker: &Worker,
+    flusher: &Rc<Flusher>,
+) -> Rc<House> {
+    let speaker = Hosts { state: state.clone(), worker: worker.clone() };
+    let shared = (worker.seats().clone(), flusher.clone(), state.hub.clock().clone());
+    let house = House::open(switchboard, worker.number(), shared, Box::new(speaker));
+    if let Some(mailbox) = switchboard.mailbox(worker.number()) {
+        state.hub.watch_edge(worker.number(), Box::new(mailbox));
+    }
+    house
+}
+
+/// Lets in whom the hub has a place for, from a page that may come. Whose the client is shows when it joins a namespace.
+struct FrontDoor(Data<State>);
+
+impl Door for FrontDoor {
+    fn admit(&self, head: &RequestHead) -> Result<Caller, Fault> {
+        #[derive(Deserialize)]
+        struct WithToken {
+            token: Option<String>,
+        }
+
+        let Self(state) = self;
+        state.hub.accepting()?;
+        let headers = head.headers();
+        let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+        if !state.origins.allows(text(header::ORIGIN), text(header::HOST)) {
+            return Err(Fault::new(Code::Forbidden, "This origin is not allowed"));
+        }
+        let in_query = || Query::<WithToken>::from_query(head.uri.query().unwrap_or_default()).ok()?.into_inner().token;
+        Ok(Caller {
+            address: head.peer_addr.map(|peer| state.proxies.client_address(peer.ip(), headers)),
+            token: bearer::token(headers).or_else(in_query).filter(|token| !token.is_empty()),
+            admission: Some(state.hub.registry().admit()?),
+        })
+    }
+}
+
+/// Receives the clients of one worker.
+struct Hosts {
+    state: Data<State>,
+    worker: Worker,
+}
+
+impl Speaker for Hosts {
+    fn begin(&self, engine: &Rc<Engine>, caller: Caller) -> Rc<dyn Dialogue> {
+        let socketio = &self.state.config.socketio;
+        let patience = Duration::from_millis(socketio.connect_timeout_ms.into());
+        let host = Host { state: self.state.clone(), worker: self.worker.clone(), caller: Rc::new(caller) };
+        Namespaces::new(engine, Box::new(host), patience, socketio.max_payload)
+    }
+}
+
+/// Receives one client.
+#[derive(Clone)]
+struct Host {
+    state: Data<State>,
+    worker: Worker,
+    caller: Rc<Caller>,
+}
+
+impl Lobby for Host {
+    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Judgement {
+        let wire = match namespace.as_str() {
+            "/" => &ROOT,
+            "/chat" => &CHAT,
+            _ => return Box::pin(std::future::ready(Err(ConnectError::invalid_namespace()))),
+        };
+        let host = self.clone();
+        Box::pin(async move {
+            let session = host.admit(wire, auth.as_deref()).await.map_err(|fault| refused(&fault))?;
+            let seat = session.seat().clone();
+            let sid = seat.session().to_string();
+            let connected = Rc::new(Connected {
+                wire,
+                seat,
+                state: host.state,
+                inbox: Inbox::default(),
+                line: RefCell::new(None),
+                told: Cell::new(false),
+            });
+            session.run(Requests { connected: connected.clone() });
+            Ok(Joined { sid, member: connected })
+        })
+    }
+}
+
+impl Host {
+    /// Whom a client is, and whether it may come now.
+    async fn admit(&self, wire: &'static NamespaceWire, auth: Option<&[u8]>) -> Result<Session, Fault> {
+        #[derive(Deserialize)]
+        struct Auth {
+            token: Option<String>,
+        }
+
+        let surface = wire.surface();
+        let auth: Option<Auth> = auth.map(serde_json::from_slice).transpose().map_err(|_| unauthorized())?;
+        let token = auth.and_then(|auth| auth.token).filter(|token| !token.is_empty());
+        let token = token.or_else(|| self.caller.token.clone());
+        if token.is_none() && surface == Surface::Chat {
+            return Err(unauthorized());
+        }
+        self.count(surface, token.is_some()).await?;
+        let standing = match token {
+            Some(token) => {
+                let identity = self.state.tokens.verify(&token, self.state.now_ms()).await?;
+                identity.require(&self.state.config.auth.required_permissions)?;
+                Standing::Known(Arc::new(identity))
+            }
+            None => Standing::Guest,
+        };
+        Session::open(&self.worker, Opening { surface, wire, standing, heartbeat: None }).await
+    }
+
+    /// Counts a connection of the client's address.
+    async fn count(&self, surface: Surface, has_token: bool) -> Result<(), Fault> {
+        let limits = &self.state.config.limits;
+        let Some(ClientAddress { ip, direct_loopback }) = self.caller.address else { return Ok(()) };
+        if limits.exempt_loopback && direct_loopback {
+            return Ok(());
+        }
+        let (key, most) = match (surface, has_token) {
+            (Surface::Root, true) => (LimitKey::Connect(surface, limit_key(ip)), limits.push.connections_per_minute),
+            (Surface::Root, false) => (LimitKey::Guest(limit_key(ip)), limits.community.connections_per_minute),
+            (Surface::Chat | Surface::Raw, _) => return Ok(()),
+        };
+        self.state.hub.admit(key, most).await
+    }
+}
+
+fn unauthorized() -> Fault {
+    Fault::new(Code::InvalidToken, "Authentication token is missing")
+}
+
+/// What a client reads in `connect_error`: its message, and the code beside it in `data`.
+fn refused(fault: &Fault) -> ConnectError {
+    let message = match fault.code {
+        Code::InvalidToken | Code::TokenExpired | Code::TokenRevoked => "Unauthorized",
+        _ => &fault.message,
+    };
+    let mut data = serde_json::json!({ "code": fault.code });
+    if let Some(details) = fault.details() {
+        data["details"] = details;
+    }
+    ConnectError(Bytes::from(serde_json::json!({ "message": message, "data": data }).to_string()))
+}
+
+/// A client in a namespace: between its session's seat and its connection.
+struct Connected {
+    wire: &'static NamespaceWire,
+    seat: Rc<Seat>,
+    state: Data<State>,
+    inbox: Inbox,
+    /// The way to the client, from the answer to its CONNECT to its end.
+    line: RefCell<Option<Line>>,
+    /// The client was told that the session ended.
+    told: Cell<bool>,
+}
+
+impl Connected {
+    fn line(&self) -> Option<Line> {
+        self.line.borrow().clone()
+    }
+
+    /// Tells the client why its session ends, and draws the consequence for its connection.
+    fn take_leave(&self, line: &Line, close: Close) {
+        if self.told.replace(true) {
+            return;
+        }
+        self.inbox.close();
+        if let Some(frame) = self.wire.farewell(close, self.state.now_ms()) {
+            line.engine().send(frame);
+        }
+        // A client that is put out of a namespace does not come back by itself; one whose connection ends does.
+        match close {
+            Close::GoingAway => line.leave(close),
+            _ if close.may_return() => line.engine().seat().close(close),
+            _ => line.disconnect(close),
+        }
+    }
+}
+
+impl Member for Connected {
+    fn start(self: Rc<Self>, line: Line) {
+        *self.line.borrow_mut() = Some(line);
+        self.seat.attach(self.clone());
+    }
+
+    fn hear(&self, whole: Whole) {
+        if let Some(inbound) = crate::wire::namespace::request(whole) {
+            self.inbox.push(inbound);
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.inbox.is_full() || self.seat.is_busy()
+    }
+
+    fn end(&self) {
+        self.told.set(true);
+        self.inbox.close();
+        self.seat.detach();
+        self.line.borrow_mut().take();
+    }
+}
+
+/// The seat of a namespace empties into that of its connection.
+impl Link for Connected {
+    fn wake(self: Rc<Self>) {
+        let Some(line) = self.line() else { return };
+        while let Some(frame) = self.seat.with_outbox(Outbox::take) {
+            line.engine().seat().interject(frame);
+        }
+        if let Some(close) = self.seat.closed() {
+            self.take_leave(&line, close);
+        }
+    }
+
+    fn resume(self: Rc<Self>) {
+        self.inbox.wake();
+        if let Some(line) = self.line() {
+            line.engine().resume();
+        }
+    }
+}
+
+/// What a client sent and its session has not read.
+#[derive(Default)]
+struct Inbox {
+    waiting: RefCell<VecDeque<Inbound>>,
+    closed: Cell<bool>,
+    reader: Cell<Option<Waker>>,
+}
+
+impl Inbox {
+    fn push(&self, inbound: Inbound) {
+        if !self.closed.get() {
+            self.waiting.borrow_mut().push_back(inbound);
+            self.wake();
+        }
+    }
+
+    /// Nothing more comes; what came before is still read.
+    fn close(&self) {
+        if !self.closed.replace(true) {
+            self.waiting.borrow_mut().push_back(Inbound::Closing);
+            self.wake();
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.waiting.borrow().len() >= INBOX_MAX
+    }
+
+    fn wake(&self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+/// An inbox as its session reads it.
+struct Requests {
+    connected: Rc<Connected>,
+}
+
+impl Stream for Requests {
+    type Item = Inbound;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Inbound>> {
+        let connected = &self.connected;
+        let inbox = &connected.inbox;
+        // What the session owes too much for waits, so that its answers are bounded; its end does not.
+        if connected.seat.is_busy() && !inbox.closed.get() {
+            inbox.reader.set(Some(cx.waker().clone()));
+            return Poll::Pending;
+        }
+        let was_full = inbox.is_full();
+        let next = inbox.waiting.borrow_mut().pop_front();
+        match next {
+            Some(inbound) => {
+                if was_full && !inbox.is_full() {
+                    connected.clone().resume();
+                }
+                Poll::Ready(Some(inbound))
+            }
+            None if inbox.closed.get() => Poll::Ready(None),
+            None => {
+                *inbox.waiting.borrow_mut() = VecDeque::new();
+                inbox.reader.set(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// A session that panicked takes its inbox with it: the client is put out, for nothing listens to it any more.
+impl Drop for Requests {
+    fn drop(&mut self) {
+        let connected = &self.connected;
+        if !connected.inbox.closed.replace(true)
+            && !connected.told.replace(true)
+            && let Some(line) = connected.line()
+        {
+            line.disconnect(Close::Failed);
+        }
+    }
+}
