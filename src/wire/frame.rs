@@ -25,22 +25,57 @@ const HEADER_MAX: usize = 10;
 pub fn encode(opcode: Opcode, parts: &[&[u8]]) -> Bytes {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let mut frame = BytesMut::with_capacity(HEADER_MAX + length);
-    frame.put_u8(0x80 | opcode as u8);
+    append(&mut frame, opcode, parts.iter().copied());
+    frame.freeze()
+}
+
+/// Puts a final frame around `parts` behind the `frames` that are there.
+pub fn append<'a>(frames: &mut BytesMut, opcode: Opcode, parts: impl Iterator<Item = &'a [u8]> + Clone) {
+    let length: usize = parts.clone().map(<[u8]>::len).sum();
+    frames.reserve(HEADER_MAX + length);
+    frames.put_u8(0x80 | opcode as u8);
     match (u8::try_from(length), u16::try_from(length)) {
-        (Ok(short @ ..126), _) => frame.put_u8(short),
+        (Ok(short @ ..126), _) => frames.put_u8(short),
         (_, Ok(medium)) => {
-            frame.put_u8(126);
-            frame.put_u16(medium);
+            frames.put_u8(126);
+            frames.put_u16(medium);
         }
         _ => {
-            frame.put_u8(127);
-            frame.put_u64(length as u64);
+            frames.put_u8(127);
+            frames.put_u64(length as u64);
         }
     }
     for part in parts {
-        frame.put_slice(part);
+        frames.put_slice(part);
     }
-    frame.freeze()
+}
+
+/// The first of the hub's own frames in `bytes`: its opcode, its payload, and what comes behind it. `None` where there is
+/// no frame as [`encode`] makes them.
+pub fn split(bytes: &[u8]) -> Option<(Opcode, &[u8], &[u8])> {
+    let (&[first, second], rest) = bytes.split_first_chunk()?;
+    let opcode = match first {
+        0x81 => Opcode::Text,
+        0x82 => Opcode::Binary,
+        0x88 => Opcode::Close,
+        0x89 => Opcode::Ping,
+        0x8A => Opcode::Pong,
+        _ => return None,
+    };
+    let (length, rest) = match second {
+        short @ ..126 => (usize::from(short), rest),
+        126 => {
+            let (length, rest) = rest.split_first_chunk()?;
+            (usize::from(u16::from_be_bytes(*length)), rest)
+        }
+        127 => {
+            let (length, rest) = rest.split_first_chunk()?;
+            (usize::try_from(u64::from_be_bytes(*length)).ok()?, rest)
+        }
+        _ => return None,
+    };
+    let (payload, rest) = rest.split_at_checked(length)?;
+    Some((opcode, payload, rest))
 }
 
 /// A close frame. `reason` is cut to the 123 bytes that fit (RFC 6455 section 5.5).
@@ -70,6 +105,44 @@ mod tests {
             let frame = encode(Opcode::Binary, &[&vec![7; length]]);
             assert_eq!(&frame[..header.len()], header);
             assert_eq!(frame.len(), header.len() + length);
+        }
+    }
+
+    #[test]
+    fn frames_one_behind_the_other_are_split_again() {
+        let long = vec![7; 0x1_0000];
+        let wanted: [(Opcode, &[u8]); 6] = [
+            (Opcode::Text, b"a"),
+            (Opcode::Binary, &long[..126]),
+            (Opcode::Ping, b""),
+            (Opcode::Text, &long),
+            (Opcode::Pong, b"b"),
+            (Opcode::Close, b"\x03\xe8"),
+        ];
+        let bytes = wanted.map(|(opcode, payload)| encode(opcode, &[payload])).concat();
+        let mut rest = &bytes[..];
+        for (opcode, payload) in wanted {
+            let (found, bytes, behind) = split(rest).unwrap();
+            assert_eq!((found, bytes), (opcode, payload));
+            rest = behind;
+        }
+        assert_eq!(rest, b"");
+    }
+
+    #[test]
+    fn what_the_hub_would_not_send_is_not_split() {
+        for bytes in [
+            &b""[..],
+            b"\x81",
+            b"\x81\x02a",
+            b"\x81\x7e\x00",
+            b"\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff",
+            b"\x01\x01a",
+            b"\x80\x01a",
+            b"\xc1\x01a",
+            b"\x81\x81\0\0\0\0a",
+        ] {
+            assert_eq!(split(bytes), None, "{bytes:x?}");
         }
     }
 

@@ -1,0 +1,226 @@
+//! Engine.IO, revision 4 of the protocol: packets in WebSocket messages and in the bodies of long polling.
+//!
+//! What waits for a client is always WebSocket frames, whatever its transport, so that an upgrade has nothing to convert:
+//! [`polling_body`] turns them into what polling carries. Knows nothing of what a message says: that is [`super::socket`].
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use hubbub_actors::events::json;
+use serde::Serialize;
+
+use super::frame::{self, Opcode};
+
+/// Packets that one polling request may carry. The smallest Socket.IO event takes 8 bytes of a body, so that a client
+/// gets by with this for half a megabyte of them; a body full of empty packets does not make half a million.
+pub const PACKETS_MAX: usize = 65_536;
+
+/// Stands between the packets of a polling body.
+const SEPARATOR: u8 = 0x1E;
+
+/// A ping as a WebSocket frame.
+pub const PING: &[u8] = b"\x81\x012";
+/// A noop as a WebSocket frame: ends a poll that waits, without saying anything.
+pub const NOOP: &[u8] = b"\x81\x016";
+/// A close packet as a WebSocket frame.
+pub const CLOSE: &[u8] = b"\x81\x011";
+/// The answer to the probe of an upgrade, as a WebSocket frame.
+pub const PROBED: &[u8] = b"\x81\x063probe";
+
+/// The payload of the ping that probes a WebSocket before an upgrade.
+pub const PROBE: &[u8] = b"probe";
+
+/// One packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Packet {
+    /// The handshake; only the server sends it.
+    Open,
+    /// The transport is to be closed.
+    Close,
+    /// Asks for a pong with the same payload.
+    Ping(Bytes),
+    /// The answer to a ping.
+    Pong(Bytes),
+    /// A message of text. UTF-8 where the packet was.
+    Message(Bytes),
+    /// A message of bytes.
+    Binary(Bytes),
+    /// The WebSocket takes over.
+    Upgrade,
+    /// Nothing.
+    Noop,
+}
+
+/// What a client sent against the protocol, in words for the log and the close frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed(pub(super) &'static str);
+
+impl Malformed {
+    /// The words.
+    pub const fn words(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// Reads the packet of a WebSocket text message, which is UTF-8. The payload is a slice of it.
+///
+/// # Errors
+/// When it is no packet.
+pub fn decode(text: Bytes) -> Result<Packet, Malformed> {
+    let Some(kind) = text.first() else { return Err(Malformed("an empty packet")) };
+    let bare = |packet| if text.len() == 1 { Ok(packet) } else { Err(Malformed("a packet that bears no payload")) };
+    match kind {
+        // What a client says in it would be ignored anyway.
+        b'0' => Ok(Packet::Open),
+        b'1' => bare(Packet::Close),
+        b'2' => Ok(Packet::Ping(text.slice(1..))),
+        b'3' => Ok(Packet::Pong(text.slice(1..))),
+        b'4' => Ok(Packet::Message(text.slice(1..))),
+        b'5' => bare(Packet::Upgrade),
+        b'6' => bare(Packet::Noop),
+        _ => Err(Malformed("an unknown packet type")),
+    }
+}
+
+/// Reads the packets of a polling request's body one by one: at most [`PACKETS_MAX`], text as slices of the body, binary
+/// decoded. The first error is the last item.
+pub fn payload(body: Bytes) -> Payload {
+    let rest = if std::str::from_utf8(&body).is_ok() { Ok(body) } else { Err(Malformed("not UTF-8")) };
+    Payload { rest: Some(rest), left: PACKETS_MAX }
+}
+
+/// The packets of a polling request's body: see [`payload`].
+#[derive(Debug)]
+pub struct Payload {
+    /// What was not read yet; `None` at the end.
+    rest: Option<Result<Bytes, Malformed>>,
+    left: usize,
+}
+
+impl Payload {
+    fn item(&mut self, mut rest: Bytes) -> Result<Packet, Malformed> {
+        if self.left == 0 {
+            return Err(Malformed("too many packets"));
+        }
+        self.left -= 1;
+        let item = match memchr::memchr(SEPARATOR, &rest) {
+            Some(end) => {
+                let item = rest.split_to(end);
+                self.rest = Some(Ok(rest.slice(1..)));
+                item
+            }
+            None => rest,
+        };
+        let packet = match item.strip_prefix(b"b") {
+            Some(text) => {
+                STANDARD.decode(text).map(|bytes| Packet::Binary(bytes.into())).map_err(|_| Malformed("not base64"))
+            }
+            None => decode(item),
+        };
+        if packet.is_err() {
+            self.rest = None;
+        }
+        packet
+    }
+}
+
+impl Iterator for Payload {
+    type Item = Result<Packet, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.rest.take()?.and_then(|rest| self.item(rest)))
+    }
+}
+
+/// What an open packet says.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Handshake<'a> {
+    /// The session's id.
+    pub sid: &'a str,
+    /// The transports that this one may be upgraded to.
+    pub upgrades: &'a [&'a str],
+    /// How often the server pings.
+    #[serde(rename = "pingInterval")]
+    pub ping_interval_ms: u64,
+    /// How long it waits for the pong.
+    #[serde(rename = "pingTimeout")]
+    pub ping_timeout_ms: u64,
+    /// The largest body of a polling request, bytes.
+    #[serde(rename = "maxPayload")]
+    pub max_payload: u64,
+}
+
+/// The text of an open packet.
+pub fn open(handshake: &Handshake<'_>) -> Bytes {
+    [b"0", &json::encode(handshake)[..]].concat().into()
+}
+
+/// An open packet as a WebSocket frame.
+pub fn open_frame(handshake: &Handshake<'_>) -> Bytes {
+    frame::encode(Opcode::Text, &[&open(handshake)])
+}
+
+/// A pong as a WebSocket frame.
+pub fn pong_frame(payload: &[u8]) -> Bytes {
+    frame::encode(Opcode::Text, &[b"3", payload])
+}
+
+/// A message of the text that `parts` hold one after the other, as a WebSocket frame.
+pub fn message_frame(parts: &[&[u8]]) -> Bytes {
+    let mut frames = BytesMut::new();
+    append_message(&mut frames, parts.iter().copied());
+    frames.freeze()
+}
+
+/// Puts a message behind the `frames` that are there: see [`message_frame`].
+pub(super) fn append_message<'a>(frames: &mut BytesMut, parts: impl Iterator<Item = &'a [u8]> + Clone) {
+    frame::append(frames, Opcode::Text, std::iter::once(&b"4"[..]).chain(parts));
+}
+
+/// A message of bytes as a WebSocket frame.
+pub fn binary_frame(bytes: &[u8]) -> Bytes {
+    frame::encode(Opcode::Binary, &[bytes])
+}
+
+/// The body of an answer to a poll: the messages and packets of `frames`, each of which may hold several frames one behind
+/// the other. Control frames mean something to a WebSocket only, and are left out.
+///
+/// The frames are the hub's own: what is no frame ends the reading of its item, and is a bug.
+pub fn polling_body<'a>(frames: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut body = Vec::new();
+    for mut rest in frames {
+        while !rest.is_empty() {
+            let Some((opcode, payload, behind)) = frame::split(rest) else {
+                debug_assert!(false, "not a frame of the hub: {rest:x?}");
+                break;
+            };
+            rest = behind;
+            if matches!(opcode, Opcode::Close | Opcode::Ping | Opcode::Pong) {
+                continue;
+            }
+            if !body.is_empty() {
+                body.push(SEPARATOR);
+            }
+            if opcode == Opcode::Binary {
+                body.push(b'b');
+                body.extend_from_slice(STANDARD.encode(payload).as_bytes());
+            } else {
+                body.extend_from_slice(payload);
+            }
+        }
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests;

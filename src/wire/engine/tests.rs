@@ -1,0 +1,143 @@
+use super::*;
+
+fn read(body: &[u8]) -> Vec<Result<Packet, &'static str>> {
+    payload(Bytes::copy_from_slice(body)).map(|packet| packet.map_err(Malformed::words)).collect()
+}
+
+fn message(text: &str) -> Packet {
+    Packet::Message(Bytes::copy_from_slice(text.as_bytes()))
+}
+
+#[test]
+fn each_type_is_read_and_keeps_its_payload() {
+    for (text, packet) in [
+        ("0{}", Packet::Open),
+        ("1", Packet::Close),
+        ("2", Packet::Ping(Bytes::new())),
+        ("2probe", Packet::Ping(Bytes::from_static(PROBE))),
+        ("3", Packet::Pong(Bytes::new())),
+        ("3probe", Packet::Pong(Bytes::from_static(PROBE))),
+        ("4", message("")),
+        ("4hello €", message("hello €")),
+        ("42[\"a\"]", message("2[\"a\"]")),
+        ("5", Packet::Upgrade),
+        ("6", Packet::Noop),
+    ] {
+        assert_eq!(decode(Bytes::from_static(text.as_bytes())), Ok(packet), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_packet_is_refused() {
+    for (text, words) in [
+        ("", "an empty packet"),
+        ("7", "an unknown packet type"),
+        ("abc", "an unknown packet type"),
+        (" 4", "an unknown packet type"),
+        ("bAQ==", "an unknown packet type"),
+        ("\u{1e}4", "an unknown packet type"),
+        ("1x", "a packet that bears no payload"),
+        ("5probe", "a packet that bears no payload"),
+        ("6\n", "a packet that bears no payload"),
+    ] {
+        assert_eq!(decode(Bytes::from_static(text.as_bytes())), Err(Malformed(words)), "{text}");
+    }
+}
+
+#[test]
+fn a_payload_is_cut_at_its_separators_without_a_copy() {
+    assert_eq!(
+        read(b"4hello\x1e2\x1e4world"),
+        [Ok(message("hello")), Ok(Packet::Ping(Bytes::new())), Ok(message("world"))]
+    );
+    assert_eq!(
+        read("4héllo\x1ebAQIDBA==\x1eb\x1e4€".as_bytes()),
+        [
+            Ok(message("héllo")),
+            Ok(Packet::Binary(Bytes::from_static(&[1, 2, 3, 4]))),
+            Ok(Packet::Binary(Bytes::new())),
+            Ok(message("€")),
+        ]
+    );
+    let body = Bytes::from_static(b"4a\x1e4b");
+    let place = body[4..].as_ptr();
+    let Some(Ok(Packet::Message(text))) = payload(body).nth(1) else { panic!("two messages") };
+    assert_eq!(text.as_ptr(), place);
+}
+
+#[test]
+fn a_payload_ends_with_its_first_error() {
+    let cases: [(&[u8], &str, usize); 10] = [
+        (b"", "an empty packet", 0),
+        (b"abc", "an unknown packet type", 0),
+        (b"\x1e", "an empty packet", 0),
+        (b"4a\x1e", "an empty packet", 1),
+        (b"4a\x1e\x1e4b", "an empty packet", 1),
+        (b"4a\x1e9\x1e4b", "an unknown packet type", 1),
+        (b"4a\x1e4\xff", "not UTF-8", 0),
+        (b"bAQ", "not base64", 0),
+        (b"bAR==", "not base64", 0),
+        (b"4a\x1eb_-==", "not base64", 1),
+    ];
+    for (body, words, before) in cases {
+        let packets = read(body);
+        assert_eq!(packets.len(), before + 1, "{body:?}");
+        assert!(packets[..before].iter().all(Result::is_ok), "{body:?}");
+        assert_eq!(packets[before], Err(words), "{body:?}");
+    }
+}
+
+#[test]
+fn a_payload_holds_so_many_packets_and_no_more() {
+    let full = vec!["6"; PACKETS_MAX].join("\x1e");
+    assert_eq!(read(full.as_bytes()).len(), PACKETS_MAX);
+    assert!(read(full.as_bytes()).iter().all(Result::is_ok));
+    let packets = read(format!("{full}\x1e6\x1e6").as_bytes());
+    assert_eq!((packets.len(), packets.last()), (PACKETS_MAX + 1, Some(&Err("too many packets"))));
+}
+
+#[test]
+fn a_handshake_has_its_five_keys_in_their_order() {
+    let handshake = Handshake {
+        sid: "lv_VI97HAXpY6yYWAAAC",
+        upgrades: &["websocket"],
+        ping_interval_ms: 25_000,
+        ping_timeout_ms: 20_000,
+        max_payload: 1_000_000,
+    };
+    let text = r#"0{"sid":"lv_VI97HAXpY6yYWAAAC","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
+    assert_eq!(open(&handshake), text);
+    assert_eq!(frame::split(&open_frame(&handshake)), Some((Opcode::Text, text.as_bytes(), &b""[..])));
+    let none = Handshake { sid: "a\"", upgrades: &[], ..handshake };
+    assert!(open(&none).starts_with(br#"0{"sid":"a\"","upgrades":[],"#));
+}
+
+#[test]
+fn packets_are_sent_as_frames() {
+    for (bytes, text) in [(PING, "2"), (NOOP, "6"), (CLOSE, "1"), (PROBED, "3probe")] {
+        assert_eq!(frame::encode(Opcode::Text, &[text.as_bytes()]), bytes);
+    }
+    assert_eq!(&pong_frame(PROBE)[..], PROBED);
+    assert_eq!(&message_frame(&[b"2", b"[\"a\"]"])[..], b"\x81\x0742[\"a\"]");
+    assert_eq!(&message_frame(&[])[..], b"\x81\x014");
+    assert_eq!(&binary_frame(&[1, 2])[..], b"\x82\x02\x01\x02");
+}
+
+#[test]
+fn frames_become_the_body_of_a_poll_and_are_read_back() {
+    let long = "x".repeat(70_000);
+    let several =
+        [&message_frame(&[b"a"])[..], &binary_frame(&[1, 2, 3, 4]), b"\x89\x01x", &binary_frame(b"")].concat();
+    let frames = [&several[..], b"\x88\x02\x03\xe8", PING, b"", &message_frame(&[long.as_bytes()])];
+    let body = polling_body(frames.into_iter());
+    assert_eq!(body, format!("4a\x1ebAQIDBA==\x1eb\x1e2\x1e4{long}").into_bytes());
+    let wanted = [
+        Ok(message("a")),
+        Ok(Packet::Binary(Bytes::from_static(&[1, 2, 3, 4]))),
+        Ok(Packet::Binary(Bytes::new())),
+        Ok(Packet::Ping(Bytes::new())),
+        Ok(message(&long)),
+    ];
+    assert_eq!(read(&body), wanted);
+    assert_eq!(polling_body([&b"\x89\x00"[..]].into_iter()), b"");
+}

@@ -1,0 +1,147 @@
+//! Packets whole: a packet and the binary attachments that come behind it, in messages of their own.
+
+use bytes::Bytes;
+
+use super::{Malformed, Packet, decode};
+
+/// A packet with all that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whole {
+    /// The packet.
+    pub packet: Packet,
+    /// Its attachments, as many as it says.
+    pub attachments: Vec<Bytes>,
+}
+
+/// Puts a connection's packets together. Idle, it holds nothing; otherwise one packet that is not finished.
+#[derive(Debug)]
+pub struct Assembler {
+    max_size: usize,
+    partial: Option<Box<Partial>>,
+}
+
+/// A packet of which attachments are awaited.
+#[derive(Debug)]
+struct Partial {
+    whole: Whole,
+    /// Bytes of the packet's text and of the attachments that came.
+    size: usize,
+}
+
+impl Assembler {
+    /// An assembler of packets of at most `max_size` bytes, text and attachments together.
+    pub fn new(max_size: usize) -> Self {
+        Self { max_size, partial: None }
+    }
+
+    /// Whether a packet waits for attachments.
+    pub fn is_waiting(&self) -> bool {
+        self.partial.is_some()
+    }
+
+    /// Takes a message of text: a packet. `None` when attachments are to follow.
+    ///
+    /// # Errors
+    /// When it is no packet, or attachments of the last one are awaited.
+    pub fn text(&mut self, text: Bytes) -> Result<Option<Whole>, Malformed> {
+        if self.partial.take().is_some() {
+            return Err(Malformed("text where an attachment is awaited"));
+        }
+        let size = text.len();
+        if size > self.max_size {
+            return Err(Malformed("a packet too big"));
+        }
+        let packet = decode(text)?;
+        if packet.attachments() == 0 {
+            return Ok(Some(Whole { packet, attachments: Vec::new() }));
+        }
+        let attachments = Vec::with_capacity(packet.attachments());
+        let whole = Whole { packet: packet.detached(), attachments };
+        self.partial = Some(Box::new(Partial { whole, size }));
+        Ok(None)
+    }
+
+    /// Takes a message of bytes: an attachment. Gives the packet when it was the last one.
+    ///
+    /// # Errors
+    /// When no attachment is awaited, or the whole becomes too big.
+    pub fn binary(&mut self, bytes: Bytes) -> Result<Option<Whole>, Malformed> {
+        let Some(mut partial) = self.partial.take() else {
+            return Err(Malformed("an attachment where none is awaited"));
+        };
+        partial.size += bytes.len();
+        if partial.size > self.max_size {
+            return Err(Malformed("a packet too big"));
+        }
+        let Partial { whole, .. } = &mut *partial;
+        if whole.attachments.len() + 1 == whole.packet.attachments() {
+            whole.attachments.push(bytes);
+            return Ok(Some(partial.whole));
+        }
+        // A copy: a slice would keep the buffer that it was read into for as long as the next one does not come.
+        whole.attachments.push(Bytes::copy_from_slice(&bytes));
+        self.partial = Some(partial);
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO: &str = r#"52-/a,["x",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#;
+
+    fn text(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+
+    #[test]
+    fn a_packet_is_whole_with_its_last_attachment() {
+        let mut assembler = Assembler::new(1000);
+        let alone = Whole { packet: decode(text("2[\"a\"]")).unwrap(), attachments: Vec::new() };
+        assert_eq!(assembler.text(text("2[\"a\"]")), Ok(Some(alone.clone())));
+        assert_eq!(assembler.text(text(TWO)), Ok(None));
+        assert!(assembler.is_waiting());
+        assert_eq!(assembler.binary(Bytes::from_static(b"\x01")), Ok(None));
+        let attachments = vec![Bytes::from_static(b"\x01"), Bytes::new()];
+        let whole = Whole { packet: decode(text(TWO)).unwrap(), attachments };
+        assert_eq!(assembler.binary(Bytes::new()), Ok(Some(whole)));
+        assert!(!assembler.is_waiting());
+        assert_eq!(assembler.text(text("2[\"a\"]")), Ok(Some(alone)));
+        let Ok(Some(none)) = assembler.text(text("50-[\"a\"]")) else { panic!("no attachments to wait for") };
+        assert_eq!(none.packet, decode(text("50-[\"a\"]")).unwrap());
+    }
+
+    #[test]
+    fn messages_come_in_their_order_or_not_at_all() {
+        let mut assembler = Assembler::new(1000);
+        assert_eq!(assembler.binary(Bytes::new()), Err(Malformed("an attachment where none is awaited")));
+        assert_eq!(assembler.text(text(TWO)), Ok(None));
+        assert_eq!(assembler.text(text(TWO)), Err(Malformed("text where an attachment is awaited")));
+        assert!(!assembler.is_waiting());
+        assert!(assembler.text(text("7")).is_err());
+    }
+
+    #[test]
+    fn text_and_attachments_together_are_bounded() {
+        let mut assembler = Assembler::new(TWO.len() + 3);
+        assert_eq!(assembler.text(text(TWO)), Ok(None));
+        assert_eq!(assembler.binary(Bytes::from_static(b"12")), Ok(None));
+        assert_eq!(assembler.binary(Bytes::from_static(b"34")), Err(Malformed("a packet too big")));
+        assert!(!assembler.is_waiting());
+        assert_eq!(assembler.text(text(TWO)), Ok(None));
+        assert_eq!(assembler.binary(Bytes::from_static(b"12")), Ok(None));
+        assert!(matches!(assembler.binary(Bytes::from_static(b"3")), Ok(Some(_))));
+        let mut small = Assembler::new(TWO.len() - 1);
+        assert_eq!(small.text(text(TWO)), Err(Malformed("a packet too big")));
+    }
+
+    #[test]
+    fn what_waits_keeps_no_slice_of_what_was_read() {
+        let mut assembler = Assembler::new(1000);
+        let (message, attachment) = (Bytes::from(TWO.to_owned()), Bytes::from(vec![1, 2, 3]));
+        assert_eq!(assembler.text(message.clone()), Ok(None));
+        assert_eq!(assembler.binary(attachment.clone()), Ok(None));
+        assert!(message.is_unique() && attachment.is_unique());
+    }
+}
