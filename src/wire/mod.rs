@@ -2,5 +2,11 @@
 
 pub mod engine;
 pub mod frame;
+pub mod namespace;
 pub mod raw;
 pub mod socket;
+
+/// A text as JSON.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

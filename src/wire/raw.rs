@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::frame::{Opcode, encode};
+use super::quoted;
 
 /// Longest `id` a client may name a request by, in bytes of JSON text.
 pub const ID_MAX: usize = 256;
@@ -142,11 +143,6 @@ impl Wire for RawWire {
         let error = Error { code: fault.code, message: fault.message.clone(), details: fault.details() };
         Some(self.answer(Error::NAME, &json::encode(&error), refusal.correlation, timestamp))
     }
-}
-
-/// A text as JSON.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 #[cfg(test)]

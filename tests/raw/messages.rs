@@ -248,7 +248,7 @@ async fn what_is_no_envelope_is_refused_and_the_connection_goes_on() {
 async fn an_unknown_type_is_refused_by_its_name() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
-    for name in ["Nonsense", "ping", "Status", "Pong", "Ack", "Error"] {
+    for name in ["Nonsense", "PING", "Status", "Pong", "Ack", "Error"] {
         let error = refused(&mut client, &json!({"type": name, "data": {}}).to_string(), "type").await;
         assert!(error["data"]["message"].as_str().unwrap().contains(name), "{error}");
     }

@@ -7,6 +7,7 @@
 //! [`Handle`]: crate::session::Handle
 
 pub mod catalogue;
+pub mod chat;
 pub mod community;
 pub mod json;
 pub mod moment;

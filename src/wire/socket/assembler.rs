@@ -84,3 +84,64 @@ impl Assembler {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO: &str = r#"52-/a,["x",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#;
+
+    fn text(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+
+    #[test]
+    fn a_packet_is_whole_with_its_last_attachment() {
+        let mut assembler = Assembler::new(1000);
+        let alone = Whole { packet: decode(text("2[\"a\"]")).unwrap(), attachments: Vec::new() };
+        assert_eq!(assembler.text(text("2[\"a\"]")), Ok(Some(alone.clone())));
+        assert_eq!(assembler.text(text(TWO)), Ok(None));
+        assert!(assembler.is_waiting());
+        assert_eq!(assembler.binary(Bytes::from_static(b"\x01")), Ok(None));
+        let attachments = vec![Bytes::from_static(b"\x01"), Bytes::new()];
+        let whole = Whole { packet: decode(text(TWO)).unwrap(), attachments };
+        assert_eq!(assembler.binary(Bytes::new()), Ok(Some(whole)));
+        assert!(!assembler.is_waiting());
+        assert_eq!(assembler.text(text("2[\"a\"]")), Ok(Some(alone)));
+        let Ok(Some(none)) = assembler.text(text("50-[\"a\"]")) else { panic!("no attachments to wait for") };
+        assert_eq!(none.packet, decode(text("50-[\"a\"]")).unwrap());
+    }
+
+    #[test]
+    fn messages_come_in_their_order_or_not_at_all() {
+        let mut assembler = Assembler::new(1000);
+        assert_eq!(assembler.binary(Bytes::new()), Err(Malformed("an attachment where none is awaited")));
+        assert_eq!(assembler.text(text(TWO)), Ok(None));
+        assert_eq!(assembler.text(text(TWO)), Err(Malformed("text where an attachment is awaited")));
+        assert!(!assembler.is_waiting());
+        assert!(assembler.text(text("7")).is_err());
+    }
+
+    #[test]
+    fn text_and_attachments_together_are_bounded() {
+        let mut assembler = Assembler::new(TWO.len() + 3);
+        assert_eq!(assembler.text(text(TWO)), Ok(None));
+        assert_eq!(assembler.binary(Bytes::from_static(b"12")), Ok(None));
+        assert_eq!(assembler.binary(Bytes::from_static(b"34")), Err(Malformed("a packet too big")));
+        assert!(!assembler.is_waiting());
+        assert_eq!(assembler.text(text(TWO)), Ok(None));
+        assert_eq!(assembler.binary(Bytes::from_static(b"12")), Ok(None));
+        assert!(matches!(assembler.binary(Bytes::from_static(b"3")), Ok(Some(_))));
+        let mut small = Assembler::new(TWO.len() - 1);
+        assert_eq!(small.text(text(TWO)), Err(Malformed("a packet too big")));
+    }
+
+    #[test]
+    fn what_waits_keeps_no_slice_of_what_was_read() {
+        let mut assembler = Assembler::new(1000);
+        let (message, attachment) = (Bytes::from(TWO.to_owned()), Bytes::from(vec![1, 2, 3]));
+        assert_eq!(assembler.text(message.clone()), Ok(None));
+        assert_eq!(assembler.binary(attachment.clone()), Ok(None));
+        assert!(message.is_unique() && attachment.is_unique());
+    }
+}

@@ -37,7 +37,8 @@ pub fn embed(json: Bytes, attachments: &[Bytes]) -> Result<Bytes, Malformed> {
                 copied = end;
                 scan.at = end;
             }
-            Found::PlaceholderKey => return Err(ILLEGAL_ATTACHMENTS),
+            Found::PlaceholderKey { is_true: true } => return Err(ILLEGAL_ATTACHMENTS),
+            Found::PlaceholderKey { .. } => {}
         }
     }
     embedded.extend_from_slice(&json[copied..]);
@@ -47,8 +48,8 @@ pub fn embed(json: Bytes, attachments: &[Bytes]) -> Result<Bytes, Malformed> {
 /// Takes the bytes out of JSON text and leaves placeholders. At most [`ATTACHMENTS_MAX`] are taken; what exceeds stays as
 /// it is. An object is taken for bytes only when `$binary`, so spelled, is its only key and its value is padded base64.
 ///
-/// Nothing is taken out of text that has placeholders of its own: a client would look for the attachments of those, and
-/// close its connection when it finds none.
+/// Nothing is taken out of text that has placeholders of its own, or what a client may take for some: it would look for
+/// the attachments of those, and close its connection when it finds none.
 pub fn extract(json: &[u8]) -> (Cow<'_, [u8]>, Vec<Bytes>) {
     let mut attachments = Vec::new();
     if memmem::find(json, b"\"$binary\"").is_none() {
@@ -69,7 +70,7 @@ pub fn extract(json: &[u8]) -> (Cow<'_, [u8]>, Vec<Bytes>) {
                 scan.at = end;
             }
             Found::Object(_) => {}
-            Found::PlaceholderKey => return (json.into(), Vec::new()),
+            Found::PlaceholderKey { .. } => return (json.into(), Vec::new()),
         }
     }
     if attachments.is_empty() {
@@ -83,8 +84,8 @@ pub fn extract(json: &[u8]) -> (Cow<'_, [u8]>, Vec<Bytes>) {
 enum Found {
     /// An object begins here.
     Object(usize),
-    /// A member that makes an object a placeholder.
-    PlaceholderKey,
+    /// The key of a member that makes an object a placeholder when it is true; some clients are content with less.
+    PlaceholderKey { is_true: bool },
 }
 
 /// Goes over JSON text and stops at what may have to do with bytes.
@@ -105,8 +106,8 @@ impl Scan<'_> {
             let text = cursor.string()?;
             self.at = cursor.at;
             // Only a key has a colon behind it.
-            if cursor.byte(b':').is_some() && is_placeholder_key(text) && cursor.word(b"true").is_some() {
-                return Some(Found::PlaceholderKey);
+            if cursor.byte(b':').is_some() && is_placeholder_key(text) {
+                return Some(Found::PlaceholderKey { is_true: cursor.word(b"true").is_some() });
             }
         }
     }
@@ -217,3 +218,5 @@ impl<'a> Cursor<'a> {
     }
 }
 
+#[cfg(test)]
+mod tests;

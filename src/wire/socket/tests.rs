@@ -1,3 +1,4 @@
+use super::super::frame::{Opcode, split};
 use super::*;
 
 fn read(text: &str) -> Result<Packet, &'static str> {
@@ -56,4 +57,174 @@ fn the_examples_of_the_protocol_are_read() {
     ] {
         assert_eq!(read(text), Ok(packet), "{text}");
     }
+}
+
+#[test]
+fn what_no_client_may_send_is_refused() {
+    let deep = format!("2[\"a\",{}{}]", "[".repeat(128), "]".repeat(128));
+    let many = format!("2[\"a\"{}]", ",1".repeat(ARGUMENTS_MAX));
+    let long = format!("0/{}", "a".repeat(NAMESPACE_MAX));
+    for (text, words) in [
+        ("", "an empty packet"),
+        ("7", "an unknown packet type"),
+        ("x", "an unknown packet type"),
+        ("€", "an unknown packet type"),
+        (" 2[\"a\"]", "an unknown packet type"),
+        ("4{\"message\":\"no\"}", "a packet type of the server's"),
+        ("4", "a packet type of the server's"),
+        // Connect: an object or nothing.
+        ("0[]", "an illegal payload"),
+        ("0\"a\"", "an illegal payload"),
+        ("0null", "an illegal payload"),
+        ("0{", "an illegal payload"),
+        ("0{}{}", "an illegal payload"),
+        ("0{\"a\"}", "an illegal payload"),
+        ("012{}", "an illegal payload"),
+        ("0admin,", "an illegal payload"),
+        // Disconnect: nothing.
+        ("1{}", "an illegal payload"),
+        ("17", "an illegal payload"),
+        ("1/admin,[]", "an illegal payload"),
+        // Event: a name and arguments.
+        ("2", "an illegal payload"),
+        ("2/admin", "an illegal payload"),
+        ("2/admin[\"a\"]", "an illegal payload"),
+        ("2{}", "an illegal payload"),
+        ("2[]", "an illegal payload"),
+        ("2[1]", "an illegal payload"),
+        ("2[null]", "an illegal payload"),
+        ("2[[\"a\"]]", "an illegal payload"),
+        ("2[\"a\"", "an illegal payload"),
+        ("2[\"a\"]]", "an illegal payload"),
+        ("2[\"a\",]", "an illegal payload"),
+        ("2[\"a\" 1]", "an illegal payload"),
+        ("2[\"a\",01]", "an illegal payload"),
+        ("2[\"a\",\u{b}1]", "an illegal payload"),
+        ("2[\"a\nb\"]", "an illegal payload"),
+        ("2[\"\\ud800\"]", "an illegal payload"),
+        ("2 [\"a\"]", "an illegal payload"),
+        ("2[\"a\"] ", "an illegal payload"),
+        ("2-1[\"a\"]", "an illegal payload"),
+        ("2\"a\"", "an illegal payload"),
+        ("2[\"connect\"]", "an illegal payload"),
+        ("2[\"connect_error\"]", "an illegal payload"),
+        ("2[\"disconnect\"]", "an illegal payload"),
+        ("2[\"disconnecting\"]", "an illegal payload"),
+        ("2[\"newListener\"]", "an illegal payload"),
+        ("2[\"removeListener\"]", "an illegal payload"),
+        ("2[\"\\u0063onnect\"]", "an illegal payload"),
+        ("51-[\"connect\"]", "an illegal payload"),
+        (&many, "an illegal payload"),
+        (&deep, "nested too deeply"),
+        // Acknowledgement: an id and an array.
+        ("3", "an acknowledgement without an id"),
+        ("3[]", "an acknowledgement without an id"),
+        ("3/admin,[]", "an acknowledgement without an id"),
+        ("61-[]", "an acknowledgement without an id"),
+        ("31", "an illegal payload"),
+        ("31{}", "an illegal payload"),
+        ("31[", "an illegal payload"),
+        ("61-1{}", "an illegal payload"),
+        // Ids.
+        ("201[\"a\"]", "an illegal acknowledgement id"),
+        ("200[\"a\"]", "an illegal acknowledgement id"),
+        ("218446744073709551616[\"a\"]", "an illegal acknowledgement id"),
+        // Attachments.
+        ("5", "illegal attachments"),
+        ("5[\"a\"]", "illegal attachments"),
+        ("5-[\"a\"]", "illegal attachments"),
+        ("51[\"a\"]", "illegal attachments"),
+        ("51", "illegal attachments"),
+        ("501-[\"a\"]", "illegal attachments"),
+        ("5-1-[\"a\"]", "illegal attachments"),
+        ("5 1-[\"a\"]", "illegal attachments"),
+        ("51.0-[\"a\"]", "illegal attachments"),
+        ("518446744073709551616-[\"a\"]", "illegal attachments"),
+        ("511-[\"a\"]", "too many attachments"),
+        ("611-1[]", "too many attachments"),
+        // Namespaces.
+        (&long, "an illegal namespace"),
+        ("0/a\u{1e}b,", "an illegal namespace"),
+        ("0/a\u{85}b,", "an illegal namespace"),
+    ] {
+        assert_eq!(read(text), Err(words), "{text}");
+    }
+    assert_eq!(decode(Bytes::from_static(b"2[\"\xff\"]")), Err(Malformed("not UTF-8")));
+}
+
+#[test]
+fn what_is_just_within_the_bounds_is_read() {
+    for text in [
+        format!("2[\"a\",{}{}]", "[".repeat(127), "]".repeat(127)),
+        format!("2[\"a\"{}]", ",1".repeat(ARGUMENTS_MAX - 1)),
+        format!("0/{}?{},{{}}", "a".repeat(NAMESPACE_MAX - 1), "q".repeat(1000)),
+        format!("5{ATTACHMENTS_MAX}-[\"a\"]"),
+        "50-[\"a\"]".to_owned(),
+        "2[\"\"]".to_owned(),
+        "20[\"a\"]".to_owned(),
+        "218446744073709551615[\"a\"]".to_owned(),
+        "2[\"Connect\",\"connect\"]".to_owned(),
+        // Half a surrogate pair, as JSON.stringify writes it.
+        "2[\"a\",\"\\ud800\"]".to_owned(),
+        "30[]".to_owned(),
+    ] {
+        assert!(read(&text).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn the_main_namespace_has_one_name_and_a_query_is_no_part_of_any() {
+    for (text, name) in [
+        ("2[\"a\"]", "/"),
+        ("2/,[\"a\"]", "/"),
+        ("2/?token=x,[\"a\"]", "/"),
+        ("2/chat,[\"a\"]", "/chat"),
+        ("2/chat?token=x&y=/z?,[\"a\"]", "/chat"),
+        ("2/chât/€,[\"a\"]", "/chât/€"),
+    ] {
+        let Ok(Packet::Event { namespace, args, .. }) = read(text) else { panic!("{text}") };
+        assert_eq!((namespace.as_str(), &args[..]), (name, &b"[\"a\"]"[..]), "{text}");
+    }
+}
+
+#[test]
+fn an_event_is_its_name_and_its_arguments_as_they_came() {
+    let text = Bytes::from_static(br#"27["\u0061\"b" , {"x": 1.50} ,[ ],"\ud800"]"#);
+    let Ok(Packet::Event { args, .. }) = decode(text.clone()) else { panic!("an event") };
+    let (name, items) = event(&args).unwrap();
+    assert_eq!(&*name, "a\"b");
+    assert_eq!(items, [&br#"{"x": 1.50}"#[..], b"[ ]", br#""\ud800""#]);
+    assert!(text.as_ptr_range().contains(&items[0].as_ptr()), "a slice of the message");
+    assert_eq!(event(&Bytes::from_static(b"[\"a\"]")), Ok(("a".into(), Vec::new())));
+    for args in ["[]", "[1]", "{}", "", "[\"a\",]"] {
+        assert_eq!(event(&Bytes::from_static(args.as_bytes())), Err(ILLEGAL_PAYLOAD), "{args}");
+    }
+}
+
+#[test]
+fn packets_are_sent_as_messages_in_frames() {
+    let text = |frames: &Bytes| {
+        let Some((Opcode::Text, text, b"")) = split(frames) else { panic!("{frames:?}") };
+        String::from_utf8(text.to_vec()).unwrap()
+    };
+    assert_eq!(text(&connect("/", "a\"b")), r#"40{"sid":"a\"b"}"#);
+    assert_eq!(text(&connect("/chat", "abc")), r#"40/chat,{"sid":"abc"}"#);
+    assert_eq!(text(&connect_recoverable("/", "abc", "def")), r#"40{"sid":"abc","pid":"def"}"#);
+    assert_eq!(text(&connect_error("/", br#"{"message":"no"}"#)), r#"44{"message":"no"}"#);
+    assert_eq!(text(&connect_error("/chat", b"{}")), "44/chat,{}");
+    assert_eq!(text(&disconnect("/")), "41");
+    assert_eq!(text(&disconnect("/chat")), "41/chat,");
+    assert_eq!(text(&emit("/", b"[\"a\"]", None, &[])), "42[\"a\"]");
+    assert_eq!(text(&emit_parts("/chat", &[b"[\"a\"", b",1", b"]"], Some(12), &[])), "42/chat,12[\"a\",1]");
+    assert_eq!(text(&ack("/", 0, b"[]", &[])), "430[]");
+    assert_eq!(text(&ack_parts("/chat", u64::MAX, &[b"[", b"]"], &[])), "43/chat,18446744073709551615[]");
+}
+
+#[test]
+fn attachments_are_sent_right_behind_their_packet() {
+    let attachments = [Bytes::from_static(&[1, 2]), Bytes::new()];
+    let frames = emit("/chat", b"[\"a\"]", Some(7), &attachments);
+    assert_eq!(&frames[..], b"\x81\x10452-/chat,7[\"a\"]\x82\x02\x01\x02\x82\x00");
+    let frames = ack("/", 15, b"[]", &attachments[..1]);
+    assert_eq!(&frames[..], b"\x81\x08461-15[]\x82\x02\x01\x02");
 }

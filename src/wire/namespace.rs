@@ -1,0 +1,297 @@
+//! What the hub says and hears in a Socket.IO namespace: its events as packets, and a client's packets as requests. Knows
+//! no connection: how packets travel is [`super::engine`]'s, how they are written [`super::socket`]'s.
+
+use bytes::{Bytes, BytesMut};
+use hubbub_actors::close::Close;
+use hubbub_actors::delivery::{Correlation, Event, Refusal, Wire};
+use hubbub_actors::events::chat::Failed;
+use hubbub_actors::events::community::{AuthenticationError, Disconnected};
+use hubbub_actors::events::moment::Iso;
+use hubbub_actors::events::push::{Error, NotDone};
+use hubbub_actors::events::{Refused, ServerEvent, Surface, json};
+use hubbub_actors::fault::Fault;
+use hubbub_actors::session::{Inbound, Request};
+
+use super::quoted;
+use super::socket::{self, Malformed, Packet, Whole};
+
+/// The wire of `/`.
+pub static ROOT: NamespaceWire = NamespaceWire { slot: 1, surface: Surface::Root };
+
+/// The wire of `/chat`.
+pub static CHAT: NamespaceWire = NamespaceWire { slot: 2, surface: Surface::Chat };
+
+/// The events of a namespace as packets, each in its WebSocket frames.
+#[derive(Debug)]
+pub struct NamespaceWire {
+    slot: usize,
+    surface: Surface,
+}
+
+impl NamespaceWire {
+    /// The namespace's name.
+    pub const fn namespace(&self) -> &'static str {
+        self.surface.as_str()
+    }
+
+    /// What a session here speaks.
+    pub const fn surface(&self) -> Surface {
+        self.surface
+    }
+
+    /// The last event before the hub closes the connection for this reason, where the namespace has one.
+    pub fn farewell(&self, close: Close, timestamp: i64) -> Option<Bytes> {
+        let farewell = || self.emit(Disconnected::NAME, &json::encode(&Disconnected::new(close, timestamp)));
+        Disconnected::ON.contains(&self.surface).then(farewell)
+    }
+
+    fn emit(&self, name: &str, data: &[u8]) -> Bytes {
+        let name = quoted(name);
+        let (data, attachments) = socket::extract(data);
+        socket::emit_parts(self.namespace(), &[b"[", name.as_bytes(), b",", &data, b"]"], None, &attachments)
+    }
+
+    fn ack(&self, data: Option<&[u8]>, correlation: &Bytes) -> Bytes {
+        // It is what `request` made of a number.
+        let id = std::str::from_utf8(correlation).ok().and_then(|id| id.parse().ok()).unwrap_or_default();
+        let (data, attachments) = socket::extract(data.unwrap_or_default());
+        socket::ack_parts(self.namespace(), id, &[b"[", &data, b"]"], &attachments)
+    }
+
+    /// The event that `/` is told a refusal by.
+    fn refusal_event(&self, refusal: &Refusal<'_>, not_done: &[u8], timestamp: i64) -> Bytes {
+        let Refusal { fault, refused, .. } = refusal;
+        let (code, details) = (refused.code(fault), fault.details());
+        match refused {
+            Refused::Reply => self.emit(refusal.reply, not_done),
+            Refused::Authentication => {
+                let error = AuthenticationError { error: fault.message.clone(), code, details };
+                self.emit(AuthenticationError::NAME, &json::encode(&error))
+            }
+            Refused::Invalid
+            | Refused::Validation
+            | Refused::EventData
+            | Refused::MessageData
+            | Refused::ActionData => {
+                let error = Error {
+                    event: refusal.event.map(str::to_owned),
+                    message: fault.message.clone(),
+                    error: fault.message.clone(),
+                    code,
+                    details,
+                    timestamp: Iso(timestamp),
+                };
+                self.emit(Error::NAME, &json::encode(&error))
+            }
+        }
+    }
+}
+
+impl Wire for NamespaceWire {
+    fn slot(&self) -> usize {
+        self.slot
+    }
+
+    fn event(&self, event: &Event) -> Bytes {
+        self.emit(event.name.as_str(), &event.data)
+    }
+
+    fn answer(&self, name: &str, data: &[u8], _: &Correlation, _: i64) -> Bytes {
+        self.emit(name, data)
+    }
+
+    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, _: i64) -> Bytes {
+        self.ack(data, correlation)
+    }
+
+    fn refusal(&self, refusal: &Refusal<'_>, timestamp: i64) -> Option<Bytes> {
+        let acked = |data: &[u8]| refusal.correlation.as_ref().map(|id| self.ack(Some(data), id));
+        if self.surface == Surface::Chat {
+            return acked(&json::encode(&Failed::new(refusal.fault)));
+        }
+        let not_done = json::encode(&NotDone::new(refusal.fault, refusal.refused, refusal.room));
+        let mut frames = BytesMut::from(self.refusal_event(refusal, &not_done, timestamp));
+        frames.extend_from_slice(&acked(&not_done).unwrap_or_default());
+        Some(frames.freeze())
+    }
+}
+
+/// Reads an event as a request: its first argument is the data, `{}` where there is none; further ones are not looked at.
+/// What is wrong with it is part of the result: the connection stays.
+pub fn request(whole: Whole) -> Inbound {
+    let Packet::Event { args, ack, .. } = whole.packet else {
+        return Inbound::Malformed { fault: Fault::field("event", "The packet is no event"), correlation: None };
+    };
+    let correlation = ack.map(|id| Bytes::from(id.to_string()));
+    match read(args, &whole.attachments) {
+        Ok((event, data)) => Inbound::Request(Request { event, data, correlation }),
+        Err(Malformed(why)) => {
+            let fault = Fault::field("data", format!("The event cannot be read: {why}"));
+            Inbound::Malformed { fault, correlation }
+        }
+    }
+}
+
+fn read(args: Bytes, attachments: &[Bytes]) -> Result<(Box<str>, Bytes), Malformed> {
+    let (event, arguments) = socket::event(&socket::embed(args, attachments)?)?;
+    let data = arguments.into_iter().next().filter(|data| &data[..] != b"null");
+    Ok((event, data.unwrap_or(Bytes::from_static(b"{}"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use hubbub_actors::ids::{EventName, RoomName};
+
+    use super::super::frame;
+    use super::*;
+
+    /// The payloads of frames, text as it is and bytes in hex.
+    fn frames(bytes: &Bytes) -> Vec<String> {
+        let (mut payloads, mut rest) = (Vec::new(), &bytes[..]);
+        while let Some((opcode, payload, behind)) = frame::split(rest) {
+            payloads.push(match opcode {
+                frame::Opcode::Text => String::from_utf8(payload.to_vec()).unwrap(),
+                _ => hex::encode(payload),
+            });
+            rest = behind;
+        }
+        assert!(rest.is_empty());
+        payloads
+    }
+
+    fn ack(number: &'static str) -> Correlation {
+        Some(Bytes::from_static(number.as_bytes()))
+    }
+
+    fn event(name: &str, data: &'static str) -> Event {
+        Event {
+            name: EventName::parse(name, "event").unwrap(),
+            topic: Some(RoomName::parse("lobby", "room").unwrap()),
+            data: Bytes::from_static(data.as_bytes()),
+            timestamp: 7,
+            offset: Some(3),
+        }
+    }
+
+    #[test]
+    fn an_event_is_its_name_and_data_whatever_its_room() {
+        let event = event("say \"hi\"", "{\"a\":[1, 2]}");
+        assert_eq!(frames(&ROOT.event(&event)), [r#"42["say \"hi\"",{"a":[1, 2]}]"#]);
+        assert_eq!(frames(&CHAT.event(&event)), [r#"42/chat,["say \"hi\"",{"a":[1, 2]}]"#]);
+    }
+
+    #[test]
+    fn bytes_leave_as_attachments_of_events_and_acknowledgements() {
+        let event = event("image", r#"{"of":{"$binary":"AQI="}}"#);
+        let placed = r#"{"of":{"_placeholder":true,"num":0}}"#;
+        assert_eq!(frames(&ROOT.event(&event)), [&format!("451-[\"image\",{placed}]"), "0102"]);
+        let answer = CHAT.acknowledgement(Some(&event.data), &ack("5").unwrap(), 7);
+        assert_eq!(frames(&answer), [&format!("461-/chat,5[{placed}]"), "0102"]);
+    }
+
+    #[test]
+    fn an_acknowledgement_without_data_has_no_argument() {
+        let of = |data| frames(&ROOT.acknowledgement(data, &ack("18446744073709551615").unwrap(), 7));
+        assert_eq!(of(None), ["4318446744073709551615[]"]);
+        assert_eq!(of(Some(b"{}")), ["4318446744073709551615[{}]"]);
+    }
+
+    fn refused(wire: &NamespaceWire, refused: Refused, fault: &Fault, correlation: &Correlation) -> Vec<String> {
+        let event = Some("asked");
+        let refusal = Refusal { fault, event, refused, reply: "asked:ack", room: Some("r"), correlation };
+        wire.refusal(&refusal, 7).map(|bytes| frames(&bytes)).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_refusal_on_the_main_namespace_is_an_event_and_an_acknowledgement_where_one_was_asked_for() {
+        let bad = Fault::field("content", "`content` is missing");
+        let room = Refusal { room: None, ..Refusal::of(&bad, &None) };
+        assert_eq!(
+            frames(
+                &ROOT
+                    .refusal(&Refusal { event: Some("client:message"), refused: Refused::MessageData, ..room }, 7)
+                    .unwrap()
+            ),
+            [concat!(
+                r#"42["error",{"event":"client:message","message":"`content` is missing","#,
+                r#""error":"`content` is missing","code":"INVALID_MESSAGE_DATA","#,
+                r#""details":{"field":"content"},"timestamp":"1970-01-01T00:00:00.007Z"}]"#
+            )]
+        );
+        let not_done = r#"{"success":false,"room":"r","error":"Rate limit exceeded","code":"RATE_LIMITED","details":{"retryAfter":3}}"#;
+        assert_eq!(
+            refused(&ROOT, Refused::Reply, &Fault::rate_limited(3), &ack("9")),
+            [format!("42[\"asked:ack\",{not_done}]"), format!("439[{not_done}]")]
+        );
+        let unasked = frames(&ROOT.refusal(&Refusal::of(&Fault::unauthenticated(), &None), 0).unwrap());
+        assert!(
+            unasked[0].starts_with(r#"42["error",{"event":null,"message":"Authentication required""#),
+            "{unasked:?}"
+        );
+    }
+
+    #[test]
+    fn a_token_that_was_good_once_is_told_from_one_that_never_was() {
+        use hubbub_actors::fault::Code;
+
+        for (code, told) in [
+            (Code::InvalidToken, "AUTH_FAILED"),
+            (Code::AuthUnavailable, "AUTH_FAILED"),
+            (Code::TokenExpired, "INVALID_TOKEN"),
+            (Code::TokenRevoked, "INVALID_TOKEN"),
+            (Code::Forbidden, "PERMISSION_DENIED"),
+            (Code::InvalidRequest, "VALIDATION_ERROR"),
+            (Code::Overloaded, "OVERLOADED"),
+        ] {
+            let frames = refused(&ROOT, Refused::Authentication, &Fault::new(code, "no"), &None);
+            assert_eq!(frames, [format!(r#"42["authentication_error",{{"error":"no","code":"{told}"}}]"#)]);
+        }
+    }
+
+    #[test]
+    fn a_refusal_on_chat_is_told_to_those_who_asked_for_an_acknowledgement() {
+        let fault = Fault::rate_limited(3);
+        let told = [r#"43/chat,0[{"success":false,"message":"Rate limit exceeded"}]"#];
+        assert_eq!(refused(&CHAT, Refused::Reply, &fault, &ack("0")), told);
+        assert_eq!(refused(&CHAT, Refused::Reply, &fault, &None), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_main_namespace_has_a_last_event() {
+        let farewell = ROOT.farewell(Close::GoingAway, 7).unwrap();
+        let told = r#"42["disconnected",{"reason":"server_shutdown","timestamp":"1970-01-01T00:00:00.007Z"}]"#;
+        assert_eq!(frames(&farewell), [told]);
+        assert_eq!(CHAT.farewell(Close::GoingAway, 7), None);
+    }
+
+    fn asked(text: &'static str, attachments: &[&'static [u8]]) -> Inbound {
+        let packet = socket::decode(Bytes::from_static(text.as_bytes())).unwrap();
+        let attachments = attachments.iter().map(|bytes| Bytes::from_static(bytes)).collect();
+        request(Whole { packet, attachments })
+    }
+
+    #[test]
+    fn the_first_argument_of_an_event_is_the_data_of_a_request() {
+        for (text, event, data, correlation) in [
+            (r#"2["ping",{"timestamp": 1.50}]"#, "ping", r#"{"timestamp": 1.50}"#, None),
+            (r#"2/chat,12["p\u0069ng"]"#, "ping", "{}", Some("12")),
+            (r#"20["x",null,1]"#, "x", "{}", Some("0")),
+            (r#"2["x",[1],{"a":1}]"#, "x", "[1]", None),
+        ] {
+            let Inbound::Request(request) = asked(text, &[]) else { panic!("{text}") };
+            assert_eq!((&*request.event, &request.data[..]), (event, data.as_bytes()), "{text}");
+            assert_eq!(request.correlation.as_deref(), correlation.map(str::as_bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn attachments_are_part_of_the_data_and_stray_ones_a_fault() {
+        let text = r#"51-3["x",{"of":{"_placeholder":true,"num":0}}]"#;
+        let Inbound::Request(request) = asked(text, &[b"\x01\x02"]) else { panic!("no request") };
+        assert_eq!(&request.data[..], br#"{"of":{"$binary":"AQI="}}"#);
+        let text = r#"51-3["x",{"of":{"_placeholder":true,"num":7}}]"#;
+        let Inbound::Malformed { fault, correlation } = asked(text, &[b"\x01\x02"]) else { panic!("a request") };
+        assert_eq!((fault.field.as_deref(), correlation), (Some("data"), ack("3")));
+        assert!(matches!(asked("31[]", &[]), Inbound::Malformed { correlation: None, .. }));
+    }
+}
