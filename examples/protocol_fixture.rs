@@ -163,13 +163,8 @@ impl Worker {
 
 fn service(
     endpoints: Endpoints,
-) -> impl ServiceFactory<
-    TcpStream,
-    Config = (),
-    Response = (),
-    Error = actix_http::error::DispatchError,
-    InitError = (),
-> {
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = actix_http::error::DispatchError, InitError = ()>
+{
     let app = App::new()
         .wrap(from_fn(async |request, next: actix_web::middleware::Next<_>| {
             let preflight = *actix_web::dev::ServiceRequest::method(&request) == Method::OPTIONS;

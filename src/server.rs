@@ -39,8 +39,8 @@ use crate::auth::tokens::Tokens;
 use crate::config::{Auth, Config};
 use crate::pipe::{self, Flusher};
 use crate::request_id::{REQUEST_ID, RequestId};
-use crate::state::{self, State};
 use crate::sio::house::{House, Switchboard};
+use crate::state::{self, State};
 use crate::{error, http, sio, wire, ws};
 
 /// Connections that wait to be accepted.
@@ -254,7 +254,10 @@ fn service(
     InitError = (),
 > {
     let patience = Duration::from_secs(state.config.server.client_timeout_secs.into());
-    let app = http::app(state.clone()).configure(sio::polling::routes("/socket.io", switchboard.clone())).into_factory().map_err(|error: actix_web::Error| error.error_response());
+    let app = http::app(state.clone())
+        .configure(sio::polling::routes("/socket.io", switchboard.clone()))
+        .into_factory()
+        .map_err(|error: actix_web::Error| error.error_response());
     HttpService::build()
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIME)
@@ -274,8 +277,13 @@ type Upgrade = (Request, Framed<TcpStream, h1::Codec>);
 fn upgrades(
     state: Data<State>,
     switchboard: &Arc<Switchboard>,
-) -> impl actix_service::ServiceFactory<Upgrade, Config = (), Response = (), Error = std::convert::Infallible, InitError = ()> + use<>
-{
+) -> impl actix_service::ServiceFactory<
+    Upgrade,
+    Config = (),
+    Response = (),
+    Error = std::convert::Infallible,
+    InitError = (),
+> + use<> {
     // A worker whose thread was replaced finds its place taken: its rooms are lost and the hub is about to end.
     let worker = Worker::start(&state.hub);
     let hub = state.hub.clone();
@@ -393,7 +401,8 @@ fn settings(config: &Config) -> Settings {
             timeout_ms: millis(config.server.client_timeout_secs),
             question: wire::frame::PING,
         },
-        shortest_heartbeat_ms: millis(config.server.heartbeat_interval_secs).min(config.socketio.ping_interval_ms.into()),
+        shortest_heartbeat_ms: millis(config.server.heartbeat_interval_secs)
+            .min(config.socketio.ping_interval_ms.into()),
         rules: Rules(rules.collect()),
         clock: Clock::System,
     }

@@ -400,7 +400,7 @@ impl Hub {
         if let Some(dead) = self.broken.get() {
             return Some(dead);
         }
-        let dead = self.mailboxes().find(|(_, _, alive)| !alive).map(|(name, _, _)| name.to_owned());
+        let dead = self.mailboxes().find(|mailbox| !mailbox.is_alive()).map(|mailbox| mailbox.name().to_owned());
         let pulse = self.pulses.iter().position(|pulse| pulse.get().is_some_and(|pulse| !pulse.connected()));
         let dead = dead.or_else(|| pulse.map(|number| format!("pulse-{number}")))?;
         Some(self.broken.get_or_init(|| dead))
@@ -422,18 +422,13 @@ impl Hub {
 
     /// Names of the central actors' mailboxes and of the store's queues, and how much waits in each.
     pub fn mailbox_depths(&self) -> Vec<(String, usize)> {
-        let mailboxes = self.mailboxes().map(|(name, depth, _)| (name, depth));
+        let mailboxes = self.mailboxes().map(|mailbox| (mailbox.name(), mailbox.depth()));
         mailboxes.chain(self.store.depths()).map(|(name, depth)| (name.to_owned(), depth)).collect()
     }
 
-    fn mailboxes(&self) -> impl Iterator<Item = (&str, usize, bool)> {
-        let own = [
-            (self.presence.name(), self.presence.depth(), self.presence.is_alive()),
-            (self.limits.name(), self.limits.depth(), self.limits.is_alive()),
-            (self.chat_keeper.name(), self.chat_keeper.depth(), self.chat_keeper.is_alive()),
-        ];
-        let edges = self.edges.iter().filter_map(OnceLock::get);
-        let edges = edges.map(|mailbox| (mailbox.name(), mailbox.depth(), mailbox.is_alive()));
+    fn mailboxes<'a>(&'a self) -> impl Iterator<Item = &'a dyn Watched> {
+        let own: [&'a dyn Watched; 3] = [&self.presence, &self.limits, &self.chat_keeper];
+        let edges = self.edges.iter().filter_map(OnceLock::get).map(|edge| -> &'a dyn Watched { &**edge });
         own.into_iter().chain(self.rooms.mailboxes()).chain(edges)
     }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 use actix_rt::time::sleep;
 use bytes::Bytes;
 use hubbub_actors::close::Close;
-use hubbub_actors::seat::{Heartbeat, Link, Seat, Seating};
 use hubbub_actors::ids::SessionId;
+use hubbub_actors::seat::{Heartbeat, Link, Seat, Seating};
 use tokio::sync::{Notify, oneshot};
 
 use super::house::House;
@@ -42,7 +42,7 @@ pub trait Dialogue {
     /// The client said something.
     fn hear(&self, heard: Heard);
 
-    /// Whether the client should say nothing more for now; [`Engine::resume`] tells that it may again.
+    /// Whether the client should say nothing more for now; [`Engine::relieve`] tells that it may again.
     fn is_busy(&self) -> bool;
 
     /// Whether nobody is in it yet, or any more.
@@ -134,7 +134,7 @@ impl Engine {
     }
 
     /// The dialogue is not busy any more.
-    pub fn resume(&self) {
+    pub fn relieve(&self) {
         let busy = self.is_busy();
         self.seat.pause(busy);
         if !busy {
@@ -404,4 +404,3 @@ impl Flush for Engine {
         self.settle();
     }
 }
-

@@ -31,8 +31,8 @@ use crate::bearer;
 use crate::peer::{ClientAddress, limit_key};
 use crate::pipe::Flusher;
 use crate::state::State;
-use crate::wire::namespace::{CHAT, NamespaceWire, ROOT};
-use crate::wire::socket::{Namespace, Whole};
+use crate::wire::namespace::{self, CHAT, NamespaceWire, ROOT};
+use crate::wire::socket::{Namespace, Packet, Whole};
 
 /// Requests of one client that wait for its session.
 const INBOX_MAX: usize = 32;
@@ -243,8 +243,9 @@ impl Member for Connected {
     }
 
     fn hear(&self, whole: Whole) {
-        if let Some(inbound) = crate::wire::namespace::request(whole) {
-            self.inbox.push(inbound);
+        // The hub asks for no acknowledgement; one that comes all the same answers nothing.
+        if matches!(whole.packet, Packet::Event { .. }) {
+            self.inbox.push(namespace::request(whole));
         }
     }
 
@@ -275,7 +276,7 @@ impl Link for Connected {
     fn resume(self: Rc<Self>) {
         self.inbox.wake();
         if let Some(line) = self.line() {
-            line.engine().resume();
+            line.engine().relieve();
         }
     }
 }

@@ -171,7 +171,7 @@ impl Namespaces {
             }
             Err(ConnectError(data)) => self.engine.send(socket::connect_error(&namespace, &data)),
         }
-        self.engine.resume();
+        self.engine.relieve();
     }
 
     fn set(&self, namespace: Namespace, standing: Standing) {

@@ -32,9 +32,9 @@ async fn answer(request: HttpRequest, payload: Payload, switchboard: web::Data<S
             .insert_header((CONTENT_TYPE, "text/plain; charset=UTF-8"))
             .insert_header((CACHE_CONTROL, "no-store"))
             .body(body),
-        Err(refusal) => HttpResponse::build(refusal.status)
-            .insert_header((CONTENT_TYPE, "application/json"))
-            .body(refusal.body()),
+        Err(refusal) => {
+            HttpResponse::build(refusal.status).insert_header((CONTENT_TYPE, "application/json")).body(refusal.body())
+        }
     }
 }
 

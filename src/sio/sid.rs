@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn what_is_no_id_is_no_session() {
-        for text in ["", "abc", "AAAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAAAAA", "AAAA AAAAAAAAAAAAAAAAAAA", "é"] {
+        for text in ["", "abc", "AAAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAAAAA", "AAAA AAAAAAAAAAAAAAAAAAA", "é"]
+        {
             assert_eq!(Sid::parse(text), None, "{text}");
         }
     }

@@ -154,6 +154,7 @@ fn broken() -> io::Error {
 }
 
 async fn say_no(socket: TcpStream, refusal: &Refusal) {
-    let headers = [(actix_http::header::CONTENT_TYPE, actix_http::header::HeaderValue::from_static("application/json"))];
+    let headers =
+        [(actix_http::header::CONTENT_TYPE, actix_http::header::HeaderValue::from_static("application/json"))];
     refuse(socket, refusal.status, &headers, refusal.body().as_bytes()).await;
 }

@@ -115,7 +115,9 @@ impl RateLimit {
 
     fn admit(&mut self, key: LimitKey, per_minute: u32) -> Result<(), u32> {
         let table = match key {
-            LimitKey::Connect(..) | LimitKey::Guest(_) | LimitKey::Address(_) | LimitKey::Login(_) => &mut self.addresses,
+            LimitKey::Connect(..) | LimitKey::Guest(_) | LimitKey::Address(_) | LimitKey::Login(_) => {
+                &mut self.addresses
+            }
             LimitKey::LoginName(_) => &mut self.names,
             LimitKey::ApiKey(_) => &mut self.api_keys,
         };

@@ -18,7 +18,7 @@ use crate::close::Close;
 use crate::delivery::Event;
 use crate::fault::Fault;
 use crate::ids::{RoomName, UserId};
-use crate::mailbox::{Full, Mailbox};
+use crate::mailbox::{Full, Mailbox, Watched};
 use crate::seat::Place;
 
 /// What became of a published message.
@@ -237,9 +237,9 @@ impl Rooms {
     }
 
     /// Name, depth and life of every mailbox here.
-    pub(crate) fn mailboxes(&self) -> impl Iterator<Item = (&str, usize, bool)> {
-        let shards = self.lanes.shards().map(|shard| (shard.name(), shard.depth(), shard.is_alive()));
-        shards.chain(self.lanes.fanouts().map(|fanout| (fanout.name(), fanout.depth(), fanout.is_alive())))
+    pub(crate) fn mailboxes<'a>(&'a self) -> impl Iterator<Item = &'a dyn Watched> {
+        let shards = self.lanes.shards().map(|shard| -> &'a dyn Watched { shard });
+        shards.chain(self.lanes.fanouts().map(|fanout| -> &'a dyn Watched { fanout }))
     }
 
     /// Makes the shard of `room` panic.
