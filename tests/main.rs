@@ -44,6 +44,9 @@ mod clients;
 // The raw document: `/ws`.
 mod raw;
 
+// Socket.IO: `/socket.io/`.
+mod sio;
+
 // Tokens of every kind, and those the hub asks about them: slow, down, wrong, and back again.
 mod tokens;
 
