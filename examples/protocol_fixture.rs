@@ -38,14 +38,13 @@ use futures_core::Stream;
 use hubbub::pipe::assembler::Assembler;
 use hubbub::pipe::{self, Flusher, Inlet, Message, Pipe, handshake};
 use hubbub::sio::engine::{Dialogue, Engine, Heard};
-use hubbub::sio::house::{Caller, Door, House, Settings, Speaker, Switchboard};
+use hubbub::sio::house::{self, Caller, Door, House, Settings, Speaker, Switchboard};
 use hubbub::sio::namespaces::{ConnectError, Joined, Judgement, Line, Lobby, Member, Namespaces};
 use hubbub::sio::{polling, websocket};
 use hubbub::wire::engine::{self as eio, ENGINE};
 use hubbub::wire::frame::{self, Opcode};
 use hubbub::wire::socket::{self, Namespace, Packet, Whole};
 use hubbub_actors::clock::Clock;
-use hubbub_actors::fault::Fault;
 use hubbub_actors::ids::SessionId;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::pulse::Pulse;
@@ -96,8 +95,8 @@ struct Endpoints {
 struct OpenDoor;
 
 impl Door for OpenDoor {
-    fn admit(&self, _: &RequestHead) -> Result<Caller, Fault> {
-        Ok(Caller::default())
+    fn admit(&self, _: &RequestHead) -> house::Judgement {
+        Box::pin(std::future::ready(Ok(Caller::default())))
     }
 }
 

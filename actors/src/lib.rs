@@ -15,7 +15,7 @@
 //! | [`chats::keeper::ChatKeeper`] | one | changes of chats, one at a time |
 //! | [`chats::Chats`] | a table | who may join which chat |
 //! | [`revoked::Revoked`] | a table | which tokens no longer hold |
-//! | [`seat::Seat`] | one a session, never leaves its worker's thread | what waits to be written, what is owed, when it ends |
+//! | [`seat::Seat`] | one a session, never leaves its worker's thread | what waits to be written, what is owed, when it ends; a connection of several sessions has one too, into which theirs empty |
 //!
 //! A session asks shards, presence and limits by message; a shard asks fan-outs; nobody asks a session: it is reached by
 //! what is put on its seat, and told when a chat it is in may be closed to it. HTTP handlers enter through [`hub::Hub`], by the same messages.
@@ -39,6 +39,7 @@
 //! | [`revoked::Revoked`] | [`revoked::REVOCATIONS_MAX`] from outside | one older than any token of the hub gives way, else refused, `OVERLOADED` | |
 //! | [`store::Store`]'s writer and readers | [`store::WRITES_MAX`], [`store::READS_MAX`] jobs | refused, `OVERLOADED` | `hubbub_mailbox_depth{actor}` |
 //! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `FORBIDDEN` | |
+//! | the edge's mailbox for Socket.IO requests, one a worker | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
 //! | promised answers of each session | [`seat::OWED_MAX`] | its transport stops reading | |
 //!
 //! # Layout

@@ -308,12 +308,15 @@ impl Seat {
         take(&mut self.desk.borrow_mut().outbox)
     }
 
-    /// Notes a sign of life at `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`].
+    /// Notes a sign of life at `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`]. Of a carrier's client nothing counts
+    /// but its answers to pings.
     pub fn heard(&self, elapsed: i64) {
-        self.heard_at.set(elapsed);
+        if !self.carrier {
+            self.heard_at.set(elapsed);
+        }
     }
 
-    /// Notes the answer to a ping: the next is asked an interval from now.
+    /// Notes the answer to a ping: the next is asked an interval from now (Engine.IO v4, "Heartbeat").
     pub fn answered(&self, elapsed: i64) {
         self.heard_at.set(elapsed);
         self.pinged_at.set(elapsed);

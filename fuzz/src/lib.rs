@@ -118,6 +118,13 @@ pub fn socket_binary(bytes: &[u8]) {
     }
 
     assert!(taken.len() <= socket::ATTACHMENTS_MAX);
+    if let Ok(value) = serde_json::from_slice::<Value>(text)
+        && !has_placeholders(&value)
+        && !text.windows(2).any(|piece| piece == b"\\u")
+        && text.windows(8).filter(|piece| piece == b"$binary\"").count() == count_bytes(&value)
+    {
+        assert_eq!(taken.len(), count_bytes(&value).min(socket::ATTACHMENTS_MAX), "all are taken");
+    }
     if taken.is_empty() {
         assert_eq!(extracted, text);
     } else {
@@ -236,6 +243,20 @@ fn has_placeholders(value: &Value) -> bool {
         Value::Object(members) => members.contains_key("_placeholder") || members.values().any(has_placeholders),
         Value::Array(items) => items.iter().any(has_placeholders),
         _ => false,
+    }
+}
+
+/// How many objects say bytes.
+fn count_bytes(value: &Value) -> usize {
+    match value {
+        Value::Object(members) => match members.get("$binary") {
+            Some(Value::String(text)) if members.len() == 1 => {
+                usize::from(engine::decode(format!("b{text}").into()).is_ok())
+            }
+            _ => members.values().map(count_bytes).sum(),
+        },
+        Value::Array(items) => items.iter().map(count_bytes).sum(),
+        _ => 0,
     }
 }
 

@@ -4,6 +4,8 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -54,13 +56,16 @@ pub struct Caller {
     pub admission: Option<Admission>,
 }
 
+/// A judgement that comes.
+pub type Judgement = Pin<Box<dyn Future<Output = Result<Caller, Fault>>>>;
+
 /// Judges who may open a session.
 pub trait Door: Send + Sync {
     /// Judges a handshake.
     ///
     /// # Errors
     /// Why it is refused.
-    fn admit(&self, head: &RequestHead) -> Result<Caller, Fault>;
+    fn admit(&self, head: &RequestHead) -> Judgement;
 }
 
 /// Begins what is spoken over a worker's sessions.
@@ -99,8 +104,8 @@ impl Switchboard {
     ///
     /// # Errors
     /// Why it is refused.
-    pub fn admit(&self, head: &RequestHead) -> Result<Caller, Refusal> {
-        self.door.admit(head).map_err(|fault| Refusal::of(&fault))
+    pub async fn admit(&self, head: &RequestHead) -> Result<Caller, Refusal> {
+        self.door.admit(head).await.map_err(|fault| Refusal::of(&fault))
     }
 
     /// The mailbox of worker `number`'s sessions, once its house is open.

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use hubbub_actors::worker::Worker;
 use serde::Deserialize;
 
 use super::engine::{Dialogue, Engine};
-use super::house::{Caller, Door, House, Settings, Speaker, Switchboard};
+use super::house::{self, Caller, Door, House, Settings, Speaker, Switchboard};
 use super::namespaces::{ConnectError, Joined, Judgement, Line, Lobby, Member, Namespaces};
 use crate::bearer;
 use crate::peer::{ClientAddress, limit_key};
@@ -70,13 +71,29 @@ pub fn open_house(
 struct FrontDoor(Data<State>);
 
 impl Door for FrontDoor {
-    fn admit(&self, head: &RequestHead) -> Result<Caller, Fault> {
+    fn admit(&self, head: &RequestHead) -> house::Judgement {
+        let Self(state) = self;
+        let state = state.clone();
+        let caller = Self::knock(&state, head);
+        Box::pin(async move {
+            let mut caller = caller?;
+            // What a connection is for shows later; that there is one counts now, or none would ever count.
+            let most = state.config.limits.push.connections_per_minute;
+            count(&state, caller.address.as_ref(), |ip| LimitKey::Connect(Surface::Root, ip), most).await?;
+            caller.admission = Some(state.hub.registry().admit()?);
+            Ok(caller)
+        })
+    }
+}
+
+impl FrontDoor {
+    /// What the request's head says of a client, if one may come from there.
+    fn knock(state: &State, head: &RequestHead) -> Result<Caller, Fault> {
         #[derive(Deserialize)]
         struct WithToken {
             token: Option<String>,
         }
 
-        let Self(state) = self;
         state.hub.accepting()?;
         let headers = head.headers();
         let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
@@ -87,8 +104,23 @@ impl Door for FrontDoor {
         Ok(Caller {
             address: head.peer_addr.map(|peer| state.proxies.client_address(peer.ip(), headers)),
             token: bearer::token(headers).or_else(in_query).filter(|token| !token.is_empty()),
-            admission: Some(state.hub.registry().admit()?),
+            admission: None,
         })
+    }
+}
+
+/// Counts a connection of the client's address, unless that is exempt.
+async fn count(
+    state: &State,
+    address: Option<&ClientAddress>,
+    key: impl FnOnce(IpAddr) -> LimitKey,
+    most: u32,
+) -> Result<(), Fault> {
+    match address {
+        Some(address) if !(state.config.limits.exempt_loopback && address.direct_loopback) => {
+            state.hub.admit(key(limit_key(address.ip)), most).await
+        }
+        _ => Ok(()),
     }
 }
 
@@ -156,7 +188,10 @@ impl Host {
         if token.is_none() && surface == Surface::Chat {
             return Err(unauthorized());
         }
-        self.count(surface, token.is_some()).await?;
+        if token.is_none() {
+            let most = self.state.config.limits.community.connections_per_minute;
+            count(&self.state, self.caller.address.as_ref(), LimitKey::Guest, most).await?;
+        }
         let standing = match token {
             Some(token) => {
                 let identity = self.state.tokens.verify(&token, self.state.now_ms()).await?;
@@ -166,21 +201,6 @@ impl Host {
             None => Standing::Guest,
         };
         Session::open(&self.worker, Opening { surface, wire, standing, heartbeat: None }).await
-    }
-
-    /// Counts a connection of the client's address.
-    async fn count(&self, surface: Surface, has_token: bool) -> Result<(), Fault> {
-        let limits = &self.state.config.limits;
-        let Some(ClientAddress { ip, direct_loopback }) = self.caller.address else { return Ok(()) };
-        if limits.exempt_loopback && direct_loopback {
-            return Ok(());
-        }
-        let (key, most) = match (surface, has_token) {
-            (Surface::Root, true) => (LimitKey::Connect(surface, limit_key(ip)), limits.push.connections_per_minute),
-            (Surface::Root, false) => (LimitKey::Guest(limit_key(ip)), limits.community.connections_per_minute),
-            (Surface::Chat | Surface::Raw, _) => return Ok(()),
-        };
-        self.state.hub.admit(key, most).await
     }
 }
 

@@ -137,8 +137,12 @@ impl Namespaces {
 
     fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<(), Malformed> {
         let namespace = namespace.detached();
-        if matches!(self.remove(&namespace), Some(Standing::In(_) | Standing::Asking)) {
-            return Err(Malformed("a namespace that was joined already"));
+        match self.remove(&namespace) {
+            None | Some(Standing::Out) => {}
+            Some(standing) => {
+                self.set(namespace, standing);
+                return Err(Malformed("a namespace that was joined already"));
+            }
         }
         if self.standings.borrow().len() >= NAMESPACES_MAX {
             return Err(Malformed("too many namespaces"));

@@ -33,7 +33,11 @@ async fn answer(request: HttpRequest, payload: Payload, switchboard: web::Data<S
             .insert_header((CACHE_CONTROL, "no-store"))
             .body(body),
         Err(refusal) => {
-            HttpResponse::build(refusal.status).insert_header((CONTENT_TYPE, "application/json")).body(refusal.body())
+            let mut answer = HttpResponse::build(refusal.status);
+            for header in refusal.headers() {
+                answer.insert_header(header);
+            }
+            answer.body(refusal.body())
         }
     }
 }
@@ -44,7 +48,10 @@ async fn handle(request: &HttpRequest, payload: Payload, switchboard: &Switchboa
         return Err(Refusal::bad_request("the transport websocket needs an upgrade"));
     }
     match (request.method(), ask.sid()?) {
-        (&Method::GET, None) => switchboard.open(switchboard.admit(request.head())?).await,
+        (&Method::GET, None) => {
+            let caller = switchboard.admit(request.head()).await?;
+            switchboard.open(caller).await
+        }
         (&Method::GET, Some(sid)) => switchboard.poll(sid).await,
         (&Method::POST, Some(sid)) => {
             let body = body(payload, switchboard.settings().max_payload).await?;

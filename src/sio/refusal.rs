@@ -1,6 +1,7 @@
 //! Why a request for the Engine.IO transport is refused: a status and `{code, message}`, as its clients read it.
 
 use actix_http::StatusCode;
+use actix_http::header::{self, HeaderName, HeaderValue};
 use hubbub_actors::fault::{Code, Fault};
 
 /// A refusal. The codes are those of the protocol's reference server.
@@ -12,6 +13,8 @@ pub struct Refusal {
     pub code: u8,
     /// Its words.
     pub message: String,
+    /// Seconds after which it may be tried again.
+    pub retry_after: Option<u32>,
 }
 
 impl Refusal {
@@ -43,22 +46,31 @@ impl Refusal {
     /// A body over the bound of `most` bytes.
     pub fn too_large(most: usize) -> Self {
         let message = format!("Payload too large: at most {most} bytes");
-        Self { status: StatusCode::PAYLOAD_TOO_LARGE, code: 3, message }
+        Self { status: StatusCode::PAYLOAD_TOO_LARGE, code: 3, message, retry_after: None }
     }
 
     /// A body that does not come.
     pub fn too_slow() -> Self {
-        Self { status: StatusCode::REQUEST_TIMEOUT, code: 3, message: "The body did not come in time".into() }
+        let message = "The body did not come in time".into();
+        Self { status: StatusCode::REQUEST_TIMEOUT, code: 3, message, retry_after: None }
     }
 
     /// What another part of the hub refused.
     pub fn of(fault: &Fault) -> Self {
         let code = if fault.code == Code::Forbidden { 4 } else { 3 };
-        Self { status: crate::error::status(fault.code), code, message: fault.message.to_string() }
+        let (status, message) = (crate::error::status(fault.code), fault.message.to_string());
+        Self { status, code, message, retry_after: fault.retry_after }
     }
 
     fn bad(code: u8, message: &str) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code, message: message.into() }
+        Self { status: StatusCode::BAD_REQUEST, code, message: message.into(), retry_after: None }
+    }
+
+    /// The headers of the answer.
+    pub fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let retry_after = self.retry_after.map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds)));
+        let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        retry_after.into_iter().chain([json]).collect()
     }
 
     /// The body of the answer.

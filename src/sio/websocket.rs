@@ -54,7 +54,7 @@ async fn serve(
         let Some(socket) = socket.take() else { return Ok(()) };
         return hand_over(house, sid, socket, acceptance, early).await;
     }
-    let caller = house.switchboard().admit(request.head())?;
+    let caller = house.switchboard().admit(request.head()).await?;
     let (engine, words) = house.welcome(caller, &[])?;
     let Some(mut socket) = socket.take() else { return Ok(()) };
     engine.send(frame::encode(Opcode::Text, &[&words]));
@@ -154,7 +154,5 @@ fn broken() -> io::Error {
 }
 
 async fn say_no(socket: TcpStream, refusal: &Refusal) {
-    let headers =
-        [(actix_http::header::CONTENT_TYPE, actix_http::header::HeaderValue::from_static("application/json"))];
-    refuse(socket, refusal.status, &headers, refusal.body().as_bytes()).await;
+    refuse(socket, refusal.status, &refusal.headers(), refusal.body().as_bytes()).await;
 }
