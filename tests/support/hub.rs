@@ -92,6 +92,19 @@ impl Hub {
         Self::in_dir(dir)
     }
 
+    /// Tells this hub to end, and starts another at the same address once it has.
+    #[track_caller]
+    pub(crate) fn come_again(mut self) -> Self {
+        self.signal("TERM");
+        assert_eq!(self.exit_status(DEADLINE * 2), Some(0), "{}", self.said());
+        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
+        let config = dir.path().join("config.toml");
+        let told = fs::read_to_string(&config).unwrap();
+        fs::write(&config, told.replace("port = 0", &format!("port = {}", self.address.port()))).unwrap();
+        drop(self);
+        Self::in_dir(dir)
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
