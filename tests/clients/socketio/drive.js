@@ -64,11 +64,14 @@ function upgraded(socket) {
 async function enter(io, url, mode, token, options = {}) {
   const socket = io(url, { ...MODES[mode], auth: { token }, forceNew: true, reconnectionDelay: 10, ...options });
   const { next, seen } = ears(socket);
+  let first;
+  socket.io.once('open', () => {
+    first = socket.io.engine.transport.name;
+  });
   await next('connect');
   const [connected] = await next('connected');
   const [welcome] = await next('system:welcome');
   if (connected.socketId !== socket.id || welcome.socketId !== socket.id) throw new Error('greeted as somebody else');
-  const first = socket.io.engine.transport.name;
   if (mode === 'upgrade') await upgraded(socket);
   return { socket, next, seen, transports: [first, socket.io.engine.transport.name] };
 }
