@@ -187,7 +187,7 @@ async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeErr
         required_permissions: config.auth.required_permissions.clone(),
         clock: settings.clock.clone(),
     };
-    let hub = Hub::start(settings, Arc::new(late), store.clone(), revoked);
+    let hub = Hub::start(settings, Arc::new(late), None, store.clone(), revoked);
 
     let unreadable = |fault| wrong(&store.path().display(), &fault);
     hub.catch_up().await.map_err(unreadable)?;

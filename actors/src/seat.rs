@@ -63,9 +63,16 @@ pub const OWED_MAX: usize = 128;
 /// Bytes of requests whose answers a session may owe, likewise.
 pub const OWED_BYTES_MAX: usize = 262_144;
 
+/// Answers a session may owe [aside](Seat::owe_aside), and bytes of their requests, before one more is refused.
+pub const ASIDE_MAX: usize = 32;
+
 /// An answer that was promised; answers leave in the order the requests came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owed(u64);
+
+/// An answer that was promised and is sent whenever it comes; it holds the bytes of its request.
+#[derive(Debug)]
+pub struct OwedAside(usize);
 
 #[derive(Debug)]
 struct Promise {
@@ -85,6 +92,8 @@ struct Desk {
     first: u64,
     /// Bytes of the requests in `promises`.
     weight: usize,
+    /// Answers that are owed aside, and bytes of their requests.
+    aside: (usize, usize),
     /// Rooms whose messages wait for an answer, and its number.
     joining: Vec<(RoomName, u64)>,
     /// A close that waits for the promises.
@@ -231,20 +240,52 @@ impl Seat {
                 desk.outbox.release(number);
             }
         }
-        let due = if desk.promises.is_empty() { desk.closing.take() } else { None };
         drop(desk);
         self.after(offer, sent);
+        self.after_promise(was_busy);
+    }
+
+    /// Promises the answer to a request of `weight` bytes that somebody outside may take long for: it is sent when it
+    /// comes, and neither holds back other answers nor keeps the session from being asked. `None` when [`ASIDE_MAX`] or
+    /// [`OWED_BYTES_MAX`] are owed so already.
+    pub fn owe_aside(&self, weight: usize) -> Option<OwedAside> {
+        let mut desk = self.desk.borrow_mut();
+        let (count, bytes) = desk.aside;
+        if count >= ASIDE_MAX || bytes >= OWED_BYTES_MAX {
+            return None;
+        }
+        desk.aside = (count + 1, bytes + weight);
+        Some(OwedAside(weight))
+    }
+
+    /// Keeps such a promise.
+    pub fn settle_aside(&self, OwedAside(weight): OwedAside, frame: Option<Bytes>) {
+        if let Some(frame) = frame {
+            self.answer(frame);
+        }
+        let mut desk = self.desk.borrow_mut();
+        desk.aside.0 -= 1;
+        desk.aside.1 -= weight;
+        drop(desk);
+        self.after_promise(self.is_busy());
+    }
+
+    /// Draws the consequence of a promise that was kept.
+    fn after_promise(&self, was_busy: bool) {
+        let owes = self.owes();
+        let due = if owes { None } else { self.desk.borrow_mut().closing.take() };
         if let Some(close) = due {
             self.close(close);
         }
-        if (was_busy && !self.is_busy()) || !self.owes() {
+        if (was_busy && !self.is_busy()) || !owes {
             self.with_link(Link::resume);
         }
     }
 
     /// Whether an answer is promised.
     pub fn owes(&self) -> bool {
-        !self.desk.borrow().promises.is_empty()
+        let desk = self.desk.borrow();
+        !desk.promises.is_empty() || desk.aside.0 > 0
     }
 
     /// Whether the session owes so many answers that it should be asked nothing more for now.
@@ -421,6 +462,7 @@ impl Seats {
                 promises: VecDeque::new(),
                 first: 0,
                 weight: 0,
+                aside: (0, 0),
                 joining: Vec::new(),
                 closing: None,
                 closed: None,
@@ -582,6 +624,36 @@ mod tests {
             seat.owe(1);
         }
         assert!(seat.is_busy());
+    }
+
+    #[test]
+    fn an_answer_owed_aside_holds_nothing_back_but_the_close() {
+        let seats = seats();
+        let seat = seat(&seats);
+        let slow = seat.owe_aside(1).unwrap();
+        let quick = seat.owe(1);
+        seat.answer(Bytes::from("2"));
+        seat.settle(quick, Some(Bytes::from("1")));
+        assert_eq!((written(&seat).as_str(), seat.owes(), seat.is_busy()), ("1|2", true, false));
+        seat.close_when_settled(Close::GoingAway);
+        assert_eq!(seat.closed(), None);
+        seat.settle_aside(slow, Some(Bytes::from("3")));
+        assert_eq!((written(&seat).as_str(), seat.closed()), ("1|2|3", Some(Close::GoingAway)));
+    }
+
+    #[test]
+    fn only_so_many_answers_and_bytes_are_owed_aside() {
+        let seats = seats();
+        let seat = seat(&seats);
+        let mut owed: Vec<_> = (0..ASIDE_MAX).map(|_| seat.owe_aside(1).unwrap()).collect();
+        assert!(seat.owe_aside(1).is_none());
+        assert!(!seat.is_busy(), "it can be asked other things");
+        seat.settle_aside(owed.pop().unwrap(), None);
+        let large = seat.owe_aside(OWED_BYTES_MAX).unwrap();
+        seat.settle_aside(owed.pop().unwrap(), None);
+        assert!(seat.owe_aside(1).is_none());
+        seat.settle_aside(large, None);
+        assert!(seat.owe_aside(1).is_some());
     }
 
     #[test]

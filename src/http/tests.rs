@@ -80,7 +80,7 @@ impl Bench {
         };
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, clock.clone()).unwrap();
-        let hub = Hub::start(settings, Arc::new(NoTokens), store, Revoked::new(0));
+        let hub = Hub::start(settings, Arc::new(NoTokens), None, store, Revoked::new(0));
         let worker = Worker::start(&hub).unwrap();
         let tokens = Arc::new(tokens(&config.auth).unwrap());
         let accounts = Accounts::new(hub.store().clone(), &config.auth).unwrap();
