@@ -21,10 +21,12 @@
 pub mod accounts;
 pub mod auth;
 pub mod bearer;
+pub mod breaker;
 pub mod cli;
 pub mod config;
 pub mod error;
 pub mod http;
+pub mod outside;
 pub mod peer;
 pub mod pipe;
 pub mod request_id;
