@@ -103,8 +103,8 @@ pub struct Unanswered(pub &'static str);
 
 /// The application.
 pub trait Application: Send + Sync {
-    /// Asks it. Nothing is asked before the future is polled; once it was, the question is asked to its end though nobody
-    /// may wait for the answer any more. Resolves within a bounded time.
+    /// Asks it, at once, and to the end though nobody may wait for the answer any more: who sends something and leaves
+    /// has sent it. Resolves within a bounded time. To be called on a runtime.
     fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Answered, Unanswered>>>>;
 }
 

@@ -242,20 +242,27 @@ impl Seat {
         }
         drop(desk);
         self.after(offer, sent);
-        self.after_promise(was_busy);
+        self.close_if_due();
+        if (was_busy && !self.is_busy()) || !self.owes() {
+            self.with_link(Link::resume);
+        }
+    }
+
+    /// Whether one more answer may be owed [aside](Seat::owe_aside): neither [`ASIDE_MAX`] nor [`OWED_BYTES_MAX`] are
+    /// reached.
+    pub fn may_owe_aside(&self) -> bool {
+        let (count, bytes) = self.desk.borrow().aside;
+        count < ASIDE_MAX && bytes < OWED_BYTES_MAX
     }
 
     /// Promises the answer to a request of `weight` bytes that somebody outside may take long for: it is sent when it
-    /// comes, and neither holds back other answers nor keeps the session from being asked. `None` when [`ASIDE_MAX`] or
-    /// [`OWED_BYTES_MAX`] are owed so already.
-    pub fn owe_aside(&self, weight: usize) -> Option<OwedAside> {
+    /// comes, and neither holds back other answers nor keeps the session from being asked. When the hub ends the session,
+    /// the answer goes first; a client that leaves does not wait for it.
+    pub fn owe_aside(&self, weight: usize) -> OwedAside {
         let mut desk = self.desk.borrow_mut();
-        let (count, bytes) = desk.aside;
-        if count >= ASIDE_MAX || bytes >= OWED_BYTES_MAX {
-            return None;
-        }
-        desk.aside = (count + 1, bytes + weight);
-        Some(OwedAside(weight))
+        desk.aside.0 += 1;
+        desk.aside.1 += weight;
+        OwedAside(weight)
     }
 
     /// Keeps such a promise.
@@ -267,25 +274,25 @@ impl Seat {
         desk.aside.0 -= 1;
         desk.aside.1 -= weight;
         drop(desk);
-        self.after_promise(self.is_busy());
+        self.close_if_due();
     }
 
-    /// Draws the consequence of a promise that was kept.
-    fn after_promise(&self, was_busy: bool) {
-        let owes = self.owes();
-        let due = if owes { None } else { self.desk.borrow_mut().closing.take() };
+    /// Ends the session for the reason that waited for its answers, once they went.
+    fn close_if_due(&self) {
+        let due = if self.is_settled() { self.desk.borrow_mut().closing.take() } else { None };
         if let Some(close) = due {
             self.close(close);
         }
-        if (was_busy && !self.is_busy()) || !owes {
-            self.with_link(Link::resume);
-        }
     }
 
-    /// Whether an answer is promised.
+    /// Whether an answer is promised that others wait for.
     pub fn owes(&self) -> bool {
-        let desk = self.desk.borrow();
-        !desk.promises.is_empty() || desk.aside.0 > 0
+        !self.desk.borrow().promises.is_empty()
+    }
+
+    /// Whether every answer went, those that are owed aside too.
+    fn is_settled(&self) -> bool {
+        !self.owes() && self.desk.borrow().aside.0 == 0
     }
 
     /// Whether the session owes so many answers that it should be asked nothing more for now.
@@ -332,10 +339,10 @@ impl Seat {
 
     /// As [`Seat::close`], once every promised answer went.
     pub fn close_when_settled(&self, close: Close) {
-        if self.owes() {
-            self.desk.borrow_mut().closing = Some(close);
-        } else {
+        if self.is_settled() {
             self.close(close);
+        } else {
+            self.desk.borrow_mut().closing = Some(close);
         }
     }
 
@@ -630,11 +637,11 @@ mod tests {
     fn an_answer_owed_aside_holds_nothing_back_but_the_close() {
         let seats = seats();
         let seat = seat(&seats);
-        let slow = seat.owe_aside(1).unwrap();
+        let slow = seat.owe_aside(1);
         let quick = seat.owe(1);
         seat.answer(Bytes::from("2"));
         seat.settle(quick, Some(Bytes::from("1")));
-        assert_eq!((written(&seat).as_str(), seat.owes(), seat.is_busy()), ("1|2", true, false));
+        assert_eq!((written(&seat).as_str(), seat.owes(), seat.is_busy()), ("1|2", false, false));
         seat.close_when_settled(Close::GoingAway);
         assert_eq!(seat.closed(), None);
         seat.settle_aside(slow, Some(Bytes::from("3")));
@@ -645,15 +652,16 @@ mod tests {
     fn only_so_many_answers_and_bytes_are_owed_aside() {
         let seats = seats();
         let seat = seat(&seats);
-        let mut owed: Vec<_> = (0..ASIDE_MAX).map(|_| seat.owe_aside(1).unwrap()).collect();
-        assert!(seat.owe_aside(1).is_none());
+        let mut owed: Vec<_> = (0..ASIDE_MAX).map(|_| seat.owe_aside(1)).collect();
+        assert!(!seat.may_owe_aside());
         assert!(!seat.is_busy(), "it can be asked other things");
         seat.settle_aside(owed.pop().unwrap(), None);
-        let large = seat.owe_aside(OWED_BYTES_MAX).unwrap();
+        assert!(seat.may_owe_aside());
+        let large = seat.owe_aside(OWED_BYTES_MAX);
         seat.settle_aside(owed.pop().unwrap(), None);
-        assert!(seat.owe_aside(1).is_none());
+        assert!(!seat.may_owe_aside());
         seat.settle_aside(large, None);
-        assert!(seat.owe_aside(1).is_some());
+        assert!(seat.may_owe_aside());
     }
 
     #[test]

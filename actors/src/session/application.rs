@@ -27,6 +27,9 @@ impl Session {
         R: ServerEvent,
     {
         let Some(application) = self.hub.application() else { return Ok(None) };
+        if !self.seat.may_owe_aside() {
+            return Err(Fault::too_many_under_way());
+        }
         let kind = sent.kind();
         let question = Question {
             user_id: self.identity()?.user.clone(),

@@ -26,8 +26,8 @@ pub enum Outcome<R> {
     Now(R),
     /// The answer comes; requests that come later are answered after it.
     Later(Answer<R>),
-    /// The answer comes and is sent then: somebody outside may take long for it, and nothing waits. A session may have
-    /// [`ASIDE_MAX`](crate::seat::ASIDE_MAX) such requests under way; of one more the answer is not even polled.
+    /// The answer comes and is sent then: somebody outside may take long for it, and nothing waits. That the session
+    /// [may owe](crate::seat::Seat::may_owe_aside) one more such answer is the handler's to see to, before it asks anybody.
     Whenever(Answer<R>),
     /// As [`Outcome::Later`], and the messages of these rooms come after it: it tells of their joins.
     Joining(Vec<RoomName>, Answer<R>),
@@ -88,16 +88,13 @@ where
             let owed = session.seat.owe(weight);
             ctx.spawn(settled(answer, owed, asked));
         }
-        Ok(Outcome::Whenever(answer)) => match session.seat.owe_aside(weight) {
-            Some(owed) => {
-                let sent = answer.map(move |result, session: &mut Session, _: &mut _| {
-                    let frame = session.result_frame(result, &asked);
-                    session.seat.settle_aside(owed, frame);
-                });
-                ctx.spawn(sent);
-            }
-            None => session.refuse(&asked, &Fault::too_many_under_way(), session.now()),
-        },
+        Ok(Outcome::Whenever(answer)) => {
+            let owed = session.seat.owe_aside(weight);
+            ctx.spawn(answer.map(move |result, session, _| {
+                let frame = session.result_frame(result, &asked);
+                session.seat.settle_aside(owed, frame);
+            }));
+        }
         Ok(Outcome::Joining(rooms, answer)) => {
             let owed = session.seat.owe(weight);
             session.seat.hold(rooms, owed);

@@ -12,12 +12,9 @@ struct OnDemand(mpsc::Sender<(Question, oneshot::Sender<Answered>)>);
 
 impl Application for OnDemand {
     fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Answered, Unanswered>>>> {
-        let asked = self.0.clone();
-        Box::pin(async move {
-            let (answer, answered) = oneshot::channel();
-            asked.send((question, answer)).await.unwrap();
-            answered.await.map_err(|_| Unanswered("It is away"))
-        })
+        let (answer, answered) = oneshot::channel();
+        self.0.try_send((question, answer)).unwrap();
+        Box::pin(async move { answered.await.map_err(|_| Unanswered("It is away")) })
     }
 }
 
