@@ -16,10 +16,11 @@
 //! # Layout
 //!
 //! Imports go one way: `main` → [`cli`] → [`server`] → [`http`], [`ws`] → [`pipe`], [`wire`], [`state`],
-//! [`error`] → [`accounts`], [`auth`] → [`config`], [`peer`], [`bearer`] → `hubbub_actors`. [`http`] and [`ws`] never import each other.
+//! [`error`] → [`accounts`], [`auth`], [`backend`] → [`config`], [`outside`], [`breaker`], [`peer`], [`bearer`] → `hubbub_actors`. [`http`] and [`ws`] never import each other.
 
 pub mod accounts;
 pub mod auth;
+pub mod backend;
 pub mod bearer;
 pub mod breaker;
 pub mod cli;

@@ -84,7 +84,7 @@ impl Bench {
         let worker = Worker::start(&hub).unwrap();
         let tokens = Arc::new(tokens(&config.auth).unwrap());
         let accounts = Accounts::new(hub.store().clone(), &config.auth).unwrap();
-        let state = State::new(hub, Arc::new(config), tokens, accounts).unwrap();
+        let state = State::new(hub, Arc::new(config), tokens, accounts, None).unwrap();
         Self { clock, state: web::Data::new(state), _worker: worker, _directory: directory }
     }
 
