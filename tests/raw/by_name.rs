@@ -56,7 +56,7 @@ async fn ping_register_and_authenticate_are_answered_to_those_who_name_them() {
     let authenticated = answer(&mut client, "authenticate", json!({"token": token("42")})).await;
     assert_eq!(
         (&authenticated["user"]["id"], &authenticated["socketId"]),
-        (&json!(42), &client.welcome["data"]["connection_id"])
+        (&json!(42), &client.welcome["data"]["details"]["connection_id"])
     );
 
     for (event, data, code) in [
