@@ -17,16 +17,19 @@
 //! # Layout
 //!
 //! Imports go one way: `main` → [`cli`] → [`server`] → [`http`], [`ws`], [`sio`] → [`pipe`], [`wire`], [`state`],
-//! [`error`] → [`accounts`], [`auth`] → [`config`], [`peer`], [`bearer`] → `hubbub_actors`. [`http`], [`ws`] and [`sio`]
-//! never import each other.
+//! [`error`] → [`accounts`], [`auth`], [`backend`] → [`config`], [`outside`], [`breaker`], [`peer`], [`bearer`] →
+//! `hubbub_actors`. [`http`], [`ws`] and [`sio`] never import each other.
 
 pub mod accounts;
 pub mod auth;
+pub mod backend;
 pub mod bearer;
+pub mod breaker;
 pub mod cli;
 pub mod config;
 pub mod error;
 pub mod http;
+pub mod outside;
 pub mod peer;
 pub mod pipe;
 pub mod request_id;

@@ -6,6 +6,7 @@
 //!
 //! [`Handle`]: crate::session::Handle
 
+pub mod application;
 pub mod catalogue;
 pub mod chat;
 pub mod community;
@@ -16,8 +17,8 @@ pub mod raw;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
+use self::json::{Entire, Readable};
 use crate::fault::{Code, Fault};
 
 /// What a session speaks.
@@ -124,7 +125,7 @@ impl Refused {
 }
 
 /// An event a client may send.
-pub trait ClientEvent: DeserializeOwned + JsonSchema + Send + 'static {
+pub trait ClientEvent: Readable + JsonSchema + Send + 'static {
     /// What answers it.
     type Reply: ServerEvent;
     /// Its name on the wire.
@@ -179,6 +180,9 @@ macro_rules! client_event_table {
             "room:leave",      push::LeaveRoom,          push::LeftRoom,           [Raw, Root],       User,   Messages, Reply;
             "ping",            push::Ping,               Done,                     [Raw, Root],       Anyone, Messages, Invalid;
             "authenticate",    community::Authenticate,  community::Authenticated, [Raw, Root],       Anyone, Messages, Authentication;
+            "client:event",    Entire<application::Event>,   application::Response,     [Raw, Root],  User,   Messages, EventData;
+            "client:message",  Entire<application::Message>, application::MessageAck,   [Raw, Root],  User,   Messages, MessageData;
+            "client:action",   Entire<application::Action>,  application::ActionResult, [Raw, Root],  User,   Messages, ActionData;
         }
     };
 }
@@ -202,6 +206,9 @@ macro_rules! server_event_table {
             "register:ack",         push::Registered,               [Root];
             "room:join:ack",        push::JoinedRoom,               [Root];
             "room:leave:ack",       push::LeftRoom,                 [Root];
+            "server:response",      application::Response,          [Root];
+            "message:ack",          application::MessageAck,        [Root];
+            "action:result",        application::ActionResult,      [Root];
             "error",                push::Error,                    [Root];
             "disconnected",         community::Disconnected,        [Root];
         }

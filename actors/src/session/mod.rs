@@ -3,9 +3,10 @@
 //! its own limits.
 //!
 //! [`dispatch`] finds the handler of a request, `answers` knows how what it says reaches the client, `standing` whose
-//! session it is, `rooms` where it is in; `raw` and `push` are the handlers, a file an event family.
+//! session it is, `rooms` where it is in; `raw`, `push` and `application` are the handlers, a file an event family.
 
 mod answers;
+mod application;
 mod dispatch;
 mod push;
 mod raw;

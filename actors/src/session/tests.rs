@@ -1,5 +1,6 @@
 //! Sessions on one worker, with a wire that can be read.
 
+mod application;
 mod guests;
 mod surfaces;
 
@@ -14,6 +15,7 @@ use actix_rt::time::{sleep, timeout};
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
+use crate::application::Application;
 use crate::clock::Clock;
 use crate::delivery::{Event, Refusal};
 use crate::fault::Code;
@@ -96,6 +98,10 @@ struct Bench {
 
 impl Bench {
     fn start(grace_ms: i64) -> Self {
+        Self::of(grace_ms, None)
+    }
+
+    fn of(grace_ms: i64, application: Option<Arc<dyn Application>>) -> Self {
         let clock = Clock::manual(1_000_000);
         let anyone = TopicRule { pattern: Pattern::new("*"), subscribe: vec![Who::Anyone], publish: vec![Who::Anyone] };
         let settings = Settings {
@@ -108,7 +114,7 @@ impl Bench {
             topics_per_request: 10,
             messages_per_minute: MessagesPerMinute { raw: 0, push: 4, community: 2, chat: 3 },
             grace_ms,
-            heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"" },
+            heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"?" },
             shortest_heartbeat_ms: 30_000,
             rules: Rules(vec![anyone]),
             clock: clock.clone(),
@@ -116,7 +122,7 @@ impl Bench {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, clock).unwrap();
         let names = Arc::new(Names::default());
-        let hub = Hub::start(settings, names.clone(), store, Revoked::new(0));
+        let hub = Hub::start(settings, names.clone(), application, store, Revoked::new(0));
         let worker = Worker::start(&hub).unwrap();
         Self { hub, worker, names, _directory: directory }
     }
