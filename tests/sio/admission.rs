@@ -3,28 +3,9 @@
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-use crate::support::socketio::{End, POLLING, Said, WEBSOCKET};
+use crate::support::socketio::{End, POLLING, WEBSOCKET, events};
 use crate::support::token::{now, token, token_with};
 use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire, eventually};
-
-/// Events on `/` without their timestamps, which no test can foretell and which have to be there.
-#[track_caller]
-pub(crate) fn events(said: &[Said]) -> Vec<Value> {
-    said.iter()
-        .map(|said| match said.kind {
-            Said::DISCONNECT => json!(format!("41{}", said.namespace)),
-            _ => {
-                let mut data = said.data.clone();
-                if let Some(fields) = data[1].as_object_mut() {
-                    let stamp = fields.remove("timestamp").unwrap_or_default();
-                    let iso = stamp.as_str().is_some_and(|stamp| stamp.ends_with('Z') && stamp.len() == 24);
-                    assert!(iso || data[0] == "authentication_error", "timestamp is {stamp} in {said:?}");
-                }
-                data
-            }
-        })
-        .collect()
-}
 
 #[tokio::test]
 async fn who_shows_a_token_is_connected_and_welcomed_wherever_it_is_shown() {

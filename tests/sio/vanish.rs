@@ -12,13 +12,13 @@ use crate::support::{Client, Hub, Sio, Transport, Wire, eventually};
 
 const CLIENTS: usize = 1_000;
 /// How many are being opened at a time, as the listening queue is finite.
-const OPENING: usize = 100;
+const OPENING: usize = 25;
 const ALL_ENDED: Duration = Duration::from_secs(30);
 /// What a second thousand may add to the memory of the first, in KiB: what the allocator keeps differs a little from
 /// round to round, and a thousand sessions that stayed would be several times as much.
 const GROWTH_KIB: u64 = 2 * 1024;
 
-const IMPATIENT: &str = "[socketio]\nping_interval_ms = 500\nping_timeout_ms = 500\n\
+const IMPATIENT: &str = "[socketio]\nping_interval_ms = 500\nping_timeout_ms = 1500\n\
     [limits.push]\nconnections_per_minute = 0\n[server]\nworkers = 2";
 
 /// Opens a session, joins `/` and a room, and vanishes one way or another.

@@ -64,14 +64,30 @@ impl Hub {
         hub
     }
 
+    /// As [`Hub::with`], on a system that allows it so many open files.
+    #[track_caller]
+    pub(crate) fn with_descriptors(most: usize, config: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("config.toml"), configuration(config)).unwrap();
+        let program = hubbub(dir.path());
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")]).arg(program.get_program());
+        limited.current_dir(dir.path()).stdin(Stdio::null());
+        let hub = Self::run_in(dir, limited);
+        hub.wait_ready();
+        hub
+    }
+
     #[track_caller]
     fn listening_in(dir: TempDir) -> Self {
-        let mut child = hubbub(dir.path())
-            .args(["--config", "config.toml"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let program = hubbub(dir.path());
+        Self::run_in(dir, program)
+    }
+
+    #[track_caller]
+    fn run_in(dir: TempDir, mut program: Command) -> Self {
+        let mut child =
+            program.args(["--config", "config.toml"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let (tell, told) = mpsc::sync_channel(1);
         listen(child.stdout.take().unwrap(), Arc::clone(&said), tell.clone());
