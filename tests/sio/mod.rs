@@ -25,6 +25,9 @@ mod admission;
 // What a client is told when the hub ends its session.
 mod leave;
 
+// What is still delivered to those who poll when the hub goes away.
+mod drain;
+
 // A room with members of every kind.
 mod room;
 

@@ -66,7 +66,7 @@ async fn a_connection_is_in_several_namespaces_each_with_an_id_of_its_own() {
 }
 
 /// Packets that no client sends, after it joined `/`.
-const BROKEN: [&str; 22] = [
+const BROKEN: [&str; 23] = [
     "4",
     "47",
     "4x",
@@ -76,6 +76,7 @@ const BROKEN: [&str; 22] = [
     "42[1]",
     "42abc[\"ping\"]",
     "42[\"ping\"",
+    "42[\"ping\",\"\u{1e}\"]",
     "42[\"ping\"]x",
     "42[\"connect\"]",
     "42[\"disconnect\"]",

@@ -47,7 +47,7 @@ fn opened(packet: &str) -> Value {
 }
 
 /// The packets of a polling body.
-fn unpacked(body: &str) -> impl Iterator<Item = Packet> {
+pub(crate) fn unpacked(body: &str) -> impl Iterator<Item = Packet> {
     body.split(SEPARATOR).map(|packet| match packet.strip_prefix('b') {
         Some(text) => Packet::Binary(STANDARD.decode(text).unwrap()),
         None => Packet::Text(packet.to_owned()),
@@ -189,7 +189,7 @@ impl Said {
     pub(crate) const BINARY_EVENT: char = '5';
 
     /// Reads a packet; with it, how many attachments follow.
-    fn parse(text: &str) -> (Self, usize) {
+    pub(crate) fn parse(text: &str) -> (Self, usize) {
         let (kind, mut rest) = (text.chars().next().unwrap(), &text[1..]);
         let mut attachments = 0;
         if matches!(kind, '5' | '6') {
