@@ -27,8 +27,9 @@ async fn publish(mut client: Client) -> Vec<String> {
     }
 }
 
-/// Polls until it is told that nothing follows, or nobody is there to say so; what it heard.
-fn poll_to_the_end(http: &Http, path: &str) -> Vec<Value> {
+/// Polls until it is told that nothing follows, or nobody is there to say so; what it heard. As one who is far away, it
+/// takes its time from one poll to the next.
+fn poll_to_the_end(http: &Http, path: &str, distance: Duration) -> Vec<Value> {
     let mut heard = Vec::new();
     while let Some(answer) = http.request("GET", path).try_send() {
         if answer.status != 200 {
@@ -42,6 +43,7 @@ fn poll_to_the_end(http: &Http, path: &str) -> Vec<Value> {
                 message => heard.push(Said::parse(&message[1..]).0.data),
             }
         }
+        std::thread::sleep(distance);
     }
     heard
 }
@@ -54,7 +56,7 @@ async fn what_was_acknowledged_reaches_those_who_poll_before_the_end() {
         let mut member = Sio::of(&hub, Transport::Polling, &format!("member-{n}")).await;
         member.join("room").await;
         let (http, path) = (hub.http(), member.polling().path());
-        members.push(tokio::task::spawn_blocking(move || poll_to_the_end(&http, &path)));
+        members.push(tokio::task::spawn_blocking(move || poll_to_the_end(&http, &path, Duration::ZERO)));
     }
     let mut publishers = Vec::new();
     for n in 0..2 {
@@ -76,5 +78,36 @@ async fn what_was_acknowledged_reaches_those_who_poll_before_the_end() {
         assert_eq!(missed, 0, "member {n} missed {missed} of {} that were acknowledged", acknowledged.len());
         assert_eq!(heard.last().unwrap()[0], "disconnected", "member {n}");
     }
+    assert_eq!(hub.exit_status(Duration::from_secs(12)), Some(0), "{}", hub.said());
+}
+
+#[tokio::test]
+async fn one_who_polls_from_afar_is_waited_for_as_well() {
+    let mut hub = Hub::with("[server]\nshutdown_secs = 10\n[limits.http]\nrequests_per_minute = 0");
+    let mut member = Sio::of(&hub, Transport::Polling, "member").await;
+    member.join("room").await;
+    let (http, path) = (hub.http(), member.polling().path());
+    let far = Duration::from_millis(150);
+    let member = tokio::task::spawn_blocking(move || poll_to_the_end(&http, &path, far));
+    let publisher = tokio::task::spawn_blocking({
+        let http = hub.http();
+        move || {
+            let mut published = 0;
+            loop {
+                let body = json!({"room": "room", "event": "note", "data": published});
+                match http.request("POST", "/api/room").key().json(&body).try_send() {
+                    Some(answer) if answer.status == 200 => published += 1,
+                    _ => return published,
+                }
+            }
+        }
+    });
+    eventually(DEADLINE, "there is some load", || hub.counters()["messages_sent"].as_u64().unwrap() > 100).await;
+    hub.signal("TERM");
+    let published: u64 = publisher.await.unwrap();
+    let heard = member.await.unwrap();
+    let notes: Vec<_> = heard.iter().filter(|data| data[0] == "note").map(|data| data[1].as_u64().unwrap()).collect();
+    assert_eq!(notes.len() as u64, published, "of {published} that were acknowledged");
+    assert_eq!(heard.last().unwrap()[0], "disconnected");
     assert_eq!(hub.exit_status(Duration::from_secs(12)), Some(0), "{}", hub.said());
 }
