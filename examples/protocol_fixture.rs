@@ -39,7 +39,7 @@ use hubbub::pipe::assembler::Assembler;
 use hubbub::pipe::{self, Flusher, Inlet, Message, Pipe, handshake};
 use hubbub::sio::engine::{Dialogue, Engine, Heard};
 use hubbub::sio::house::{self, Caller, Door, House, Settings, Speaker, Switchboard};
-use hubbub::sio::namespaces::{ConnectError, Joined, Judgement, Line, Lobby, Member, Namespaces};
+use hubbub::sio::namespaces::{Joined, Judgement, Line, Lobby, Member, Namespaces, Refused};
 use hubbub::sio::{polling, websocket};
 use hubbub::wire::engine::{self as eio, ENGINE};
 use hubbub::wire::frame::{self, Opcode};
@@ -253,7 +253,7 @@ impl Lobby for EchoLobby {
                 sid: SessionId::random().to_string(),
                 member: Rc::new(EchoMember { auth, line: Default::default() }),
             }),
-            _ => Err(ConnectError::invalid_namespace()),
+            _ => Err(Refused::invalid_namespace()),
         };
         Box::pin(std::future::ready(judged))
     }

@@ -95,7 +95,7 @@ pub fn body(fault: &Fault, shape: Shape, request_id: &str) -> Value {
 }
 
 /// The headers that belong to a refusal.
-fn headers(fault: &Fault) -> Vec<(HeaderName, HeaderValue)> {
+pub fn headers(fault: &Fault) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers = Vec::new();
     if let Some(seconds) = fault.retry_after {
         headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));

@@ -16,7 +16,7 @@
 //!
 //! # Layout
 //!
-//! Imports go one way: `main` → [`cli`] → [`server`] → [`http`], [`ws`], [`sio`] → [`pipe`], [`wire`], [`state`],
+//! Imports go one way: `main` → [`cli`] → [`server`] → [`http`], [`ws`], [`sio`] → [`pipe`], [`wire`], [`door`] → [`state`],
 //! [`error`] → [`accounts`], [`auth`], [`backend`] → [`config`], [`outside`], [`breaker`], [`peer`], [`bearer`] →
 //! `hubbub_actors`. [`http`], [`ws`] and [`sio`] never import each other.
 
@@ -27,6 +27,7 @@ pub mod bearer;
 pub mod breaker;
 pub mod cli;
 pub mod config;
+pub mod door;
 pub mod error;
 pub mod http;
 pub mod outside;

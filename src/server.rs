@@ -168,7 +168,7 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     let shares = Shares::of(Duration::from_secs(config.server.shutdown_secs.into()));
     let left = hub_is_empty_after_drain(&hub, &socketio, shares.sessions).await;
     if left > 0 {
-        log::warn!("{left} sessions had not read all within {} s", config.server.shutdown_secs);
+        log::warn!("{left} connections had not read all within {} s", config.server.shutdown_secs);
     }
     let _ = timeout(shares.http, handle.stop(true)).await;
     let _ = timeout(shares.store, store.close()).await;
@@ -222,17 +222,18 @@ impl Shares {
     }
 }
 
-/// Drains the hub; says how many sessions are left after `time`.
-async fn hub_is_empty_after_drain(hub: &Arc<Hub>, switchboard: &Switchboard, time: Duration) -> u64 {
+/// Drains the hub; says how many connections are left after `time`.
+async fn hub_is_empty_after_drain(hub: &Arc<Hub>, switchboard: &Switchboard, time: Duration) -> usize {
     let drained = async {
         hub.drain().await;
         switchboard.close_idle();
-        while hub.stats().sessions.get() > 0 {
+        // A session of Socket.IO is over before all that it said is written; its connection is not.
+        while hub.stats().sessions.get() > 0 || hub.registry().connections() > 0 {
             sleep(WATCH).await;
         }
     };
     let _ = timeout(time, drained).await;
-    hub.stats().sessions.get()
+    hub.registry().connections()
 }
 
 /// Resolves with the name of the first central actor that dies.
@@ -307,7 +308,7 @@ fn upgrades(
                 let (status, mut headers, body) = error::refusal(&fault);
                 let id = RequestId::of(request.head().headers());
                 headers.extend(id.as_str().parse().map(|id| (REQUEST_ID, id)));
-                pipe::refuse(socket, status, &headers, &body).await;
+                pipe::refuse(socket, status, headers, &body).await;
             }
             Ok(())
         }) as Pin<Box<dyn Future<Output = _>>>
@@ -388,6 +389,7 @@ fn settings(config: &Config) -> Settings {
         outbox: Bound { bytes: config.limits.outbox_bytes, frames: config.limits.outbox_frames },
         rooms: config.limits.rooms,
         rooms_per_session: unless_zero(config.limits.rooms_per_session),
+        payload_max: config.server.max_frame_size,
         topics_per_request: unless_zero(config.limits.topics_per_request),
         messages_per_minute: MessagesPerMinute {
             raw: config.limits.raw.messages_per_minute,

@@ -4,10 +4,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix_http::header;
 use actix_http::{Request, RequestHead};
 use actix_rt::net::TcpStream;
-use actix_web::web::Query;
 use bytes::BytesMut;
 use futures_core::Stream;
 use hubbub_actors::events::Surface;
@@ -17,15 +15,13 @@ use hubbub_actors::identity::Identity;
 use hubbub_actors::registry::Admission;
 use hubbub_actors::session::{Inbound, Opening, Session, Standing};
 use hubbub_actors::worker::Worker;
-use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 
-use crate::bearer;
-use crate::peer::limit_key;
 use crate::pipe::assembler::Assembler;
 use crate::pipe::{Flusher, Inlet, Message, Pipe, handshake};
 use crate::state::State;
 use crate::wire::raw::{self, RAW};
+use crate::{bearer, door};
 
 /// Answers an upgrade request on a socket that is ours now. A fault comes back for the caller to answer with.
 ///
@@ -57,20 +53,9 @@ pub async fn open(
 
 /// The checks before the upgrade: origin, address limit, token, permissions, capacity.
 async fn admit(state: &State, worker: &Worker, head: &RequestHead) -> Result<(Admission, Session), Fault> {
-    state.hub.accepting()?;
-    let headers = head.headers();
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    if !state.origins.allows(text(header::ORIGIN), text(header::HOST)) {
-        return Err(Fault::new(Code::Forbidden, "This origin is not allowed"));
-    }
-    let limits = &state.config.limits;
-    if let Some(peer) = head.peer_addr {
-        let client = state.proxies.client_address(peer.ip(), headers);
-        if !(limits.exempt_loopback && client.direct_loopback) {
-            let key = LimitKey::Connect(Surface::Raw, limit_key(client.ip));
-            state.hub.admit(key, limits.raw.connections_per_minute).await?;
-        }
-    }
+    let address = door::knock(state, head)?;
+    let most = state.config.limits.raw.connections_per_minute;
+    door::count(state, address.as_ref(), |ip| LimitKey::Connect(Surface::Raw, ip), most).await?;
     let identity = identify(state, head).await?;
     identity.require(&state.config.auth.required_permissions)?;
     let admission = state.hub.registry().admit()?;
@@ -82,16 +67,10 @@ async fn admit(state: &State, worker: &Worker, head: &RequestHead) -> Result<(Ad
 
 /// Whose connection it is: by the header, else the subprotocol, else the query.
 async fn identify(state: &State, head: &RequestHead) -> Result<Identity, Fault> {
-    #[derive(Deserialize)]
-    struct WithToken {
-        token: Option<String>,
-    }
-
     let headers = head.headers();
-    let in_query = || Query::<WithToken>::from_query(head.uri.query().unwrap_or_default()).ok()?.into_inner().token;
     let token = bearer::token(headers)
         .or_else(|| handshake::token_protocol(headers).map(|protocol| handshake::token_in(protocol).to_owned()))
-        .or_else(in_query)
+        .or_else(|| door::token_in_query(head))
         .filter(|token| !token.is_empty())
         .ok_or_else(|| Fault::new(Code::InvalidToken, "Authentication token is missing"))?;
     state.tokens.verify(&token, state.now_ms()).await

@@ -14,7 +14,7 @@ pub enum Close {
     TokenRevoked,
     /// Disconnected by the application.
     Kicked,
-    /// Nothing was heard for `server.client_timeout_secs`.
+    /// Nothing was heard for so long as its surface bears: `server.client_timeout_secs`, or Engine.IO's interval and timeout.
     NoHeartbeat,
     /// No token was shown within `auth.grace_secs`.
     NotAuthenticated,

@@ -53,6 +53,8 @@ pub struct Settings {
     pub rooms: usize,
     /// Rooms a session may be in.
     pub rooms_per_session: usize,
+    /// Bytes of what one client may have passed on to others.
+    pub payload_max: usize,
     /// Topics a request may name.
     pub topics_per_request: usize,
     /// Messages a minute.

@@ -70,6 +70,7 @@ impl Bench {
             outbox: Bound { bytes: 1024, frames: 16 },
             rooms: 100,
             rooms_per_session: 10,
+            payload_max: 65_536,
             topics_per_request: 10,
             messages_per_minute: MessagesPerMinute::default(),
             grace_ms: 10_000,

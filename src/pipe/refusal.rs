@@ -13,7 +13,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const TIME: Duration = Duration::from_secs(1);
 
 /// Answers a refused upgrade and closes, once the client has read it or took too long.
-pub async fn refuse(socket: TcpStream, status: StatusCode, headers: &[(HeaderName, HeaderValue)], body: &[u8]) {
+pub async fn refuse(
+    socket: TcpStream,
+    status: StatusCode,
+    headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    body: &[u8],
+) {
     // Who hangs up meanwhile knows that it is refused.
     let _ = timeout(TIME, answer(socket, status, headers, body)).await;
 }
@@ -21,7 +26,7 @@ pub async fn refuse(socket: TcpStream, status: StatusCode, headers: &[(HeaderNam
 async fn answer(
     mut socket: TcpStream,
     status: StatusCode,
-    headers: &[(HeaderName, HeaderValue)],
+    headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
     body: &[u8],
 ) -> io::Result<()> {
     let length = body.len();

@@ -12,6 +12,7 @@ use actix_rt::time::sleep;
 use bytes::Bytes;
 use hubbub_actors::close::Close;
 use hubbub_actors::ids::SessionId;
+use hubbub_actors::registry::Admission;
 use hubbub_actors::seat::{Heartbeat, Link, Seat, Seating};
 use tokio::sync::{Notify, oneshot};
 
@@ -85,11 +86,13 @@ pub struct Engine {
     queued: Cell<bool>,
     /// The dialogue is not busy any more, or the session ended.
     rested: Notify,
+    /// The connection's place, given back when nothing of it is left.
+    admission: Cell<Option<Admission>>,
 }
 
 impl Engine {
     /// A session that is reached by polling until [`Engine::take_socket`]. Its dialogue follows by [`Engine::begin`].
-    pub(super) fn new(house: Rc<House>, sid: Sid) -> Rc<Self> {
+    pub(super) fn new(house: Rc<House>, sid: Sid, admission: Option<Admission>) -> Rc<Self> {
         let settings = house.settings();
         let (interval_ms, timeout_ms) = (settings.ping_interval_ms.into(), i64::from(settings.ping_timeout_ms));
         let seat = house.seats().seat(Seating {
@@ -109,6 +112,7 @@ impl Engine {
             dialogue: RefCell::new(None),
             queued: Cell::new(false),
             rested: Notify::new(),
+            admission: Cell::new(admission),
         })
     }
 
@@ -262,11 +266,11 @@ impl Engine {
         }
     }
 
-    /// Goes over to a socket; `false` when the session is not reached by polling any more. The caller attaches the pipe
+    /// Goes over to a socket; `false` when the session is not reached by polling any more, or a request is still heard. The caller attaches the pipe
     /// and has its inlet [driven](Engine::drive).
     pub(super) fn take_socket(&self) -> bool {
         let mut stage = self.stage.borrow_mut();
-        if self.seat.closed().is_some() || !matches!(*stage, Stage::Polling(_)) {
+        if self.seat.closed().is_some() || !matches!(*stage, Stage::Polling(Polling { posting: false, .. })) {
             return false;
         }
         if let Stage::Polling(Polling { waiting: Some(waiting), .. }) = std::mem::replace(&mut *stage, Stage::Socket) {
@@ -277,6 +281,7 @@ impl Engine {
 
     /// Hears what comes over the socket until it ends, and the session with it.
     pub(super) async fn drive(self: Rc<Self>, mut inlet: impl futures_core::Stream<Item = Message> + Unpin) {
+        let _last = Last(self.clone());
         while let Some(message) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut inlet).poll_next(cx)).await {
             match message {
                 Message::Text(text) => self.hear(engine::decode(text)),
@@ -285,7 +290,6 @@ impl Engine {
             }
             self.seat.pause(self.is_busy());
         }
-        self.end();
     }
 
     /// Ends the session if nobody is in it: the hub goes away, and those who are in one end theirs.
@@ -371,7 +375,17 @@ impl Engine {
             self.seat.with_outbox(|outbox| outbox.close());
             self.house.seats().vacate(self.seat.place().seat);
             self.house.forget(self.sid);
+            drop(self.admission.take());
         }
+    }
+}
+
+/// Ends a session with the reading of its socket, however that ends.
+struct Last(Rc<Engine>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use actix::{Actor, Context};
@@ -52,7 +52,7 @@ pub struct Caller {
     pub address: Option<ClientAddress>,
     /// A token of the handshake request.
     pub token: Option<String>,
-    /// The connection's place among those there may be, for as long as the session lives.
+    /// The connection's place among those there may be, until nothing is left of it.
     pub admission: Option<Admission>,
 }
 
@@ -80,6 +80,8 @@ pub struct Switchboard {
     door: Box<dyn Door>,
     houses: Box<[OnceLock<Mailbox<Porter>>]>,
     next: AtomicUsize,
+    /// No more sessions are opened.
+    closing: AtomicBool,
 }
 
 impl fmt::Debug for Switchboard {
@@ -92,7 +94,7 @@ impl Switchboard {
     /// An endpoint for `workers` workers.
     pub fn new(settings: Settings, door: Box<dyn Door>, workers: usize) -> Arc<Self> {
         let houses = (0..workers).map(|_| OnceLock::new()).collect();
-        Arc::new(Self { settings, door, houses, next: AtomicUsize::new(0) })
+        Arc::new(Self { settings, door, houses, next: AtomicUsize::new(0), closing: AtomicBool::new(false) })
     }
 
     /// The endpoint's numbers.
@@ -121,6 +123,7 @@ impl Switchboard {
         // Sessions of polls go around, for their requests come in on any worker.
         let number = self.next.fetch_add(1, Ordering::Relaxed) % self.houses.len().max(1);
         let porter = self.houses.get(number).and_then(OnceLock::get);
+        let porter = porter.ok_or_else(|| Refusal::of(&Fault::overloaded()))?;
         ask(porter, |answer| Open { caller, answer }).await
     }
 
@@ -129,7 +132,7 @@ impl Switchboard {
     /// # Errors
     /// When there is none, or it is not to be polled now.
     pub(super) async fn poll(&self, sid: Sid) -> Result<Vec<u8>, Refusal> {
-        ask(self.porter(sid), |answer| Poll { sid, answer }).await
+        ask(self.porter(sid).ok_or_else(Refusal::unknown_sid)?, |answer| Poll { sid, answer }).await
     }
 
     /// Has a session hear the packets of `body`.
@@ -137,7 +140,7 @@ impl Switchboard {
     /// # Errors
     /// When there is none, or it is not to be posted to now.
     pub(super) async fn post(&self, sid: Sid, body: Bytes) -> Result<Vec<u8>, Refusal> {
-        ask(self.porter(sid), |answer| Post { sid, body, answer }).await
+        ask(self.porter(sid).ok_or_else(Refusal::unknown_sid)?, |answer| Post { sid, body, answer }).await
     }
 
     /// Hands a socket to the session that it is to serve, with the answer to its request and what came behind that.
@@ -151,8 +154,9 @@ impl Switchboard {
         }
     }
 
-    /// Has every session end that nobody is in: the hub goes away.
+    /// Opens no more sessions, and has every one end that nobody is in: the hub goes away.
     pub fn close_idle(&self) {
+        self.closing.store(true, Ordering::Release);
         for porter in self.houses.iter().filter_map(OnceLock::get) {
             porter.post_departure(CloseIdle);
         }
@@ -163,13 +167,12 @@ impl Switchboard {
     }
 }
 
-async fn ask<M>(porter: Option<&Mailbox<Porter>>, message: impl FnOnce(Answer) -> M) -> Result<Vec<u8>, Refusal>
+async fn ask<M>(porter: &Mailbox<Porter>, message: impl FnOnce(Answer) -> M) -> Result<Vec<u8>, Refusal>
 where
     M: Send + 'static,
     Porter: Receive<M>,
 {
     let (answer, answered) = oneshot::channel();
-    let porter = porter.ok_or_else(Refusal::unknown_sid)?;
     porter.post(message(answer)).map_err(|_| Refusal::of(&Fault::overloaded()))?;
     // A session that ends while it is polled drops the answer.
     answered.await.unwrap_or_else(|_| Err(Refusal::unknown_sid()))
@@ -235,10 +238,17 @@ impl House {
     /// Opens a session, and says what its client is to be told first.
     ///
     /// # Errors
-    /// When the system gives no randomness.
-    pub(super) fn welcome(self: &Rc<Self>, caller: Caller, upgrades: &[&str]) -> Result<(Rc<Engine>, Bytes), Refusal> {
+    /// When the hub goes away, or the system gives no randomness.
+    pub(super) fn welcome(
+        self: &Rc<Self>,
+        mut caller: Caller,
+        upgrades: &[&str],
+    ) -> Result<(Rc<Engine>, Bytes), Refusal> {
         let sid = Sid::random(self.number).ok_or_else(|| Refusal::of(&Fault::internal()))?;
-        let engine = Engine::new(self.clone(), sid);
+        if self.switchboard.closing.load(Ordering::Acquire) {
+            return Err(Refusal::of(&Fault::shutting_down()));
+        }
+        let engine = Engine::new(self.clone(), sid, caller.admission.take());
         self.engines.borrow_mut().insert(sid, engine.clone());
         engine.begin(self.speaker.begin(&engine, caller));
         let settings = self.settings();

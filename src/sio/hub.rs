@@ -3,7 +3,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,32 +10,36 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use actix_http::RequestHead;
-use actix_http::header;
-use actix_web::web::{Data, Query};
+use actix_web::web::Data;
 use bytes::Bytes;
 use futures_core::Stream;
 use hubbub_actors::close::Close;
 use hubbub_actors::events::Surface;
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
+use hubbub_actors::limits::window::{Verdict, Window};
 use hubbub_actors::outbox::{Bound, Outbox};
-use hubbub_actors::seat::{Link, Seat};
+use hubbub_actors::seat::{Link, OWED_BYTES_MAX, Seat};
 use hubbub_actors::session::{Inbound, Opening, Session, Standing};
 use hubbub_actors::worker::Worker;
 use serde::Deserialize;
 
 use super::engine::{Dialogue, Engine};
 use super::house::{self, Caller, Door, House, Settings, Speaker, Switchboard};
-use super::namespaces::{ConnectError, Joined, Judgement, Line, Lobby, Member, Namespaces};
-use crate::bearer;
-use crate::peer::{ClientAddress, limit_key};
+use super::namespaces::{Joined, Judgement, Line, Lobby, Member, Namespaces, Refused};
+use crate::peer::ClientAddress;
 use crate::pipe::Flusher;
 use crate::state::State;
 use crate::wire::namespace::{self, CHAT, NamespaceWire, ROOT};
 use crate::wire::socket::{Namespace, Packet, Whole};
+use crate::{bearer, door};
 
-/// Requests of one client that wait for its session.
+/// Requests of one client that wait for its session, and their bytes.
 const INBOX_MAX: usize = 32;
+const INBOX_BYTES_MAX: usize = OWED_BYTES_MAX;
+
+/// How often a connection's client may ask in a minute to be let into a namespace.
+const CONNECTS_PER_MINUTE: u32 = 10;
 
 /// The way to the Socket.IO sessions of a hub.
 pub fn switchboard(state: &Data<State>) -> Arc<Switchboard> {
@@ -74,53 +77,16 @@ impl Door for FrontDoor {
     fn admit(&self, head: &RequestHead) -> house::Judgement {
         let Self(state) = self;
         let state = state.clone();
-        let caller = Self::knock(&state, head);
+        let address = door::knock(&state, head);
+        let token = bearer::token(head.headers()).or_else(|| door::token_in_query(head));
         Box::pin(async move {
-            let mut caller = caller?;
+            let address = address?;
             // What a connection is for shows later; that there is one counts now, or none would ever count.
             let most = state.config.limits.push.connections_per_minute;
-            count(&state, caller.address.as_ref(), |ip| LimitKey::Connect(Surface::Root, ip), most).await?;
-            caller.admission = Some(state.hub.registry().admit()?);
-            Ok(caller)
+            door::count(&state, address.as_ref(), |ip| LimitKey::Connect(Surface::Root, ip), most).await?;
+            let admission = Some(state.hub.registry().admit()?);
+            Ok(Caller { address, token: token.filter(|token| !token.is_empty()), admission })
         })
-    }
-}
-
-impl FrontDoor {
-    /// What the request's head says of a client, if one may come from there.
-    fn knock(state: &State, head: &RequestHead) -> Result<Caller, Fault> {
-        #[derive(Deserialize)]
-        struct WithToken {
-            token: Option<String>,
-        }
-
-        state.hub.accepting()?;
-        let headers = head.headers();
-        let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-        if !state.origins.allows(text(header::ORIGIN), text(header::HOST)) {
-            return Err(Fault::new(Code::Forbidden, "This origin is not allowed"));
-        }
-        let in_query = || Query::<WithToken>::from_query(head.uri.query().unwrap_or_default()).ok()?.into_inner().token;
-        Ok(Caller {
-            address: head.peer_addr.map(|peer| state.proxies.client_address(peer.ip(), headers)),
-            token: bearer::token(headers).or_else(in_query).filter(|token| !token.is_empty()),
-            admission: None,
-        })
-    }
-}
-
-/// Counts a connection of the client's address, unless that is exempt.
-async fn count(
-    state: &State,
-    address: Option<&ClientAddress>,
-    key: impl FnOnce(IpAddr) -> LimitKey,
-    most: u32,
-) -> Result<(), Fault> {
-    match address {
-        Some(address) if !(state.config.limits.exempt_loopback && address.direct_loopback) => {
-            state.hub.admit(key(limit_key(address.ip)), most).await
-        }
-        _ => Ok(()),
     }
 }
 
@@ -134,7 +100,13 @@ impl Speaker for Hosts {
     fn begin(&self, engine: &Rc<Engine>, caller: Caller) -> Rc<dyn Dialogue> {
         let socketio = &self.state.config.socketio;
         let patience = Duration::from_millis(socketio.connect_timeout_ms.into());
-        let host = Host { state: self.state.clone(), worker: self.worker.clone(), caller: Rc::new(caller) };
+        let host = Host {
+            state: self.state.clone(),
+            worker: self.worker.clone(),
+            address: caller.address,
+            token: caller.token.map(Rc::from),
+            connects: Rc::default(),
+        };
         Namespaces::new(engine, Box::new(host), patience, socketio.max_payload)
     }
 }
@@ -144,7 +116,11 @@ impl Speaker for Hosts {
 struct Host {
     state: Data<State>,
     worker: Worker,
-    caller: Rc<Caller>,
+    address: Option<ClientAddress>,
+    /// The token of the handshake.
+    token: Option<Rc<str>>,
+    /// How often it asked to be let in.
+    connects: Rc<RefCell<Window>>,
 }
 
 impl Lobby for Host {
@@ -152,11 +128,16 @@ impl Lobby for Host {
         let wire = match namespace.as_str() {
             "/" => &ROOT,
             "/chat" => &CHAT,
-            _ => return Box::pin(std::future::ready(Err(ConnectError::invalid_namespace()))),
+            _ => return Box::pin(std::future::ready(Err(Refused::invalid_namespace()))),
         };
         let host = self.clone();
         Box::pin(async move {
-            let session = host.admit(wire, auth.as_deref()).await.map_err(|fault| refused(&fault))?;
+            let session = match host.admit(wire, auth.as_deref()).await {
+                Ok(session) => session,
+                // A client that is refused does not come back by itself; one whose connection ends does.
+                Err(fault) if fault.code == Code::ShuttingDown => return Err(Refused::GoingAway),
+                Err(fault) => return Err(refused(&fault)),
+            };
             let seat = session.seat().clone();
             let sid = seat.session().to_string();
             let connected = Rc::new(Connected {
@@ -182,15 +163,19 @@ impl Host {
         }
 
         let surface = wire.surface();
+        // Each is a token to judge and a session to open; who goes in and out has every limit of a session anew.
+        if let Verdict::Over(seconds) = self.connects.borrow_mut().count(self.state.now_ms(), CONNECTS_PER_MINUTE) {
+            return Err(Fault::rate_limited(seconds));
+        }
         let auth: Option<Auth> = auth.map(serde_json::from_slice).transpose().map_err(|_| unauthorized())?;
         let token = auth.and_then(|auth| auth.token).filter(|token| !token.is_empty());
-        let token = token.or_else(|| self.caller.token.clone());
+        let token = token.or_else(|| self.token.as_deref().map(str::to_owned));
         if token.is_none() && surface == Surface::Chat {
             return Err(unauthorized());
         }
         if token.is_none() {
             let most = self.state.config.limits.community.connections_per_minute;
-            count(&self.state, self.caller.address.as_ref(), LimitKey::Guest, most).await?;
+            door::count(&self.state, self.address.as_ref(), LimitKey::Guest, most).await?;
         }
         let standing = match token {
             Some(token) => {
@@ -209,7 +194,7 @@ fn unauthorized() -> Fault {
 }
 
 /// What a client reads in `connect_error`: its message, and the code beside it in `data`.
-fn refused(fault: &Fault) -> ConnectError {
+fn refused(fault: &Fault) -> Refused {
     let message = match fault.code {
         Code::InvalidToken | Code::TokenExpired | Code::TokenRevoked => "Unauthorized",
         _ => &fault.message,
@@ -218,7 +203,7 @@ fn refused(fault: &Fault) -> ConnectError {
     if let Some(details) = fault.details() {
         data["details"] = details;
     }
-    ConnectError(Bytes::from(serde_json::json!({ "message": message, "data": data }).to_string()))
+    Refused::Told(Bytes::from(serde_json::json!({ "message": message, "data": data }).to_string()))
 }
 
 /// A client in a namespace: between its session's seat and its connection.
@@ -305,6 +290,8 @@ impl Link for Connected {
 #[derive(Default)]
 struct Inbox {
     waiting: RefCell<VecDeque<Inbound>>,
+    /// Bytes of the requests in `waiting`.
+    bytes: Cell<usize>,
     closed: Cell<bool>,
     reader: Cell<Option<Waker>>,
 }
@@ -312,9 +299,16 @@ struct Inbox {
 impl Inbox {
     fn push(&self, inbound: Inbound) {
         if !self.closed.get() {
+            self.bytes.set(self.bytes.get() + weight(&inbound));
             self.waiting.borrow_mut().push_back(inbound);
             self.wake();
         }
+    }
+
+    fn pop(&self) -> Option<Inbound> {
+        let inbound = self.waiting.borrow_mut().pop_front()?;
+        self.bytes.set(self.bytes.get() - weight(&inbound));
+        Some(inbound)
     }
 
     /// Nothing more comes; what came before is still read.
@@ -326,13 +320,20 @@ impl Inbox {
     }
 
     fn is_full(&self) -> bool {
-        self.waiting.borrow().len() >= INBOX_MAX
+        self.waiting.borrow().len() >= INBOX_MAX || self.bytes.get() >= INBOX_BYTES_MAX
     }
 
     fn wake(&self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
+    }
+}
+
+fn weight(inbound: &Inbound) -> usize {
+    match inbound {
+        Inbound::Request(request) => request.data.len(),
+        Inbound::Malformed { .. } | Inbound::Closing => 0,
     }
 }
 
@@ -353,8 +354,7 @@ impl Stream for Requests {
             return Poll::Pending;
         }
         let was_full = inbox.is_full();
-        let next = inbox.waiting.borrow_mut().pop_front();
-        match next {
+        match inbox.pop() {
             Some(inbound) => {
                 if was_full && !inbox.is_full() {
                     connected.clone().resume();

@@ -1,6 +1,6 @@
 //! Socket.IO: `/socket.io/`, for clients that know nothing of this hub but that protocol.
 //!
-//! In layers, each of which knows only the one below:
+//! In layers; imports go downwards, but for those that build one another:
 //!
 //! * [`sid`], [`query`] and [`refusal`]: what a request shows, asks for and is refused with;
 //! * [`polling`] and [`websocket`]: the two transports, and the step from one to the other;

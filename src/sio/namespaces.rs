@@ -41,19 +41,24 @@ pub struct Joined {
     pub member: Rc<dyn Member>,
 }
 
-/// Why a client is not let in: JSON text, `{"message": …}`.
+/// Why a client is not let in.
 #[derive(Debug)]
-pub struct ConnectError(pub Bytes);
+pub enum Refused {
+    /// What it is told: JSON text, `{"message": …}`.
+    Told(Bytes),
+    /// The hub goes away, and the connection ends.
+    GoingAway,
+}
 
-impl ConnectError {
+impl Refused {
     /// There is no such namespace.
     pub fn invalid_namespace() -> Self {
-        Self(Bytes::from_static(br#"{"message":"Invalid namespace"}"#))
+        Self::Told(Bytes::from_static(br#"{"message":"Invalid namespace"}"#))
     }
 }
 
 /// A judgement that comes.
-pub type Judgement = Pin<Box<dyn Future<Output = Result<Joined, ConnectError>>>>;
+pub type Judgement = Pin<Box<dyn Future<Output = Result<Joined, Refused>>>>;
 
 /// Lets a connection's client into namespaces.
 pub trait Lobby {
@@ -77,9 +82,10 @@ pub struct Namespaces {
     lobby: Box<dyn Lobby>,
     assembler: RefCell<Assembler>,
     standings: RefCell<Vec<(Namespace, Standing)>>,
-    asking: Cell<bool>,
-    /// Ends a connection that joins nothing.
-    patience: RefCell<Option<JoinHandle<()>>>,
+    /// How long a client may be in no namespace.
+    patience: Duration,
+    /// Ends a connection whose client is in none.
+    waiting: RefCell<Option<JoinHandle<()>>>,
     ended: Cell<bool>,
 }
 
@@ -87,23 +93,39 @@ impl Namespaces {
     /// A connection that is in no namespace yet, and is closed when it is in none after `patience`. `max_payload` bounds a
     /// packet with all its attachments, in bytes.
     pub fn new(engine: &Rc<Engine>, lobby: Box<dyn Lobby>, patience: Duration, max_payload: usize) -> Rc<Self> {
-        let waiting = Rc::downgrade(engine);
-        let waiting = actix_rt::spawn(async move {
-            sleep(patience).await;
-            if let Some(engine) = waiting.upgrade() {
-                engine.seat().close(Close::Unused);
-            }
-        });
-        Rc::new_cyclic(|this| Self {
+        let this = Rc::new_cyclic(|this| Self {
             this: this.clone(),
             engine: engine.clone(),
             lobby,
             assembler: RefCell::new(Assembler::new(max_payload)),
             standings: RefCell::default(),
-            asking: Cell::new(false),
-            patience: RefCell::new(Some(waiting)),
+            patience,
+            waiting: RefCell::default(),
             ended: Cell::new(false),
-        })
+        });
+        this.await_join();
+        this
+    }
+
+    /// Ends the connection unless its client is in a namespace in time.
+    fn await_join(&self) {
+        if self.ended.get() || !self.is_idle() || self.waiting.borrow().is_some() {
+            return;
+        }
+        let (engine, patience) = (Rc::downgrade(&self.engine), self.patience);
+        let waiting = actix_rt::spawn(async move {
+            sleep(patience).await;
+            if let Some(engine) = engine.upgrade() {
+                engine.seat().close(Close::Unused);
+            }
+        });
+        *self.waiting.borrow_mut() = Some(waiting);
+    }
+
+    fn await_no_longer(&self) {
+        if let Some(waiting) = self.waiting.borrow_mut().take() {
+            waiting.abort();
+        }
     }
 
     fn handle(&self, whole: Whole) -> Result<(), Malformed> {
@@ -113,6 +135,7 @@ impl Namespaces {
                 if let Some(Standing::In(member)) = self.remove(namespace) {
                     member.end();
                 }
+                self.await_join();
                 Ok(())
             }
             Packet::Event { namespace, .. } | Packet::Ack { namespace, .. } => match self.member(namespace)? {
@@ -149,7 +172,6 @@ impl Namespaces {
         }
         let judgement = self.lobby.connect(&namespace, auth);
         self.set(namespace.clone(), Standing::Asking);
-        self.asking.set(true);
         let this = self.this.clone();
         actix_rt::spawn(async move {
             let judged = judgement.await;
@@ -162,19 +184,20 @@ impl Namespaces {
         Ok(())
     }
 
-    fn judged(self: Rc<Self>, namespace: Namespace, judged: Result<Joined, ConnectError>) {
-        self.asking.set(false);
+    fn judged(self: Rc<Self>, namespace: Namespace, judged: Result<Joined, Refused>) {
         self.remove(&namespace);
         match judged {
             Ok(joined) if self.ended.get() => joined.member.end(),
             Ok(Joined { sid, member }) => {
-                self.lose_patience();
+                self.await_no_longer();
                 self.engine.send(socket::connect(&namespace, &sid));
                 self.set(namespace.clone(), Standing::In(member.clone()));
                 member.start(Line { namespaces: Rc::downgrade(&self), engine: self.engine.clone(), namespace });
             }
-            Err(ConnectError(data)) => self.engine.send(socket::connect_error(&namespace, &data)),
+            Err(Refused::Told(data)) => self.engine.send(socket::connect_error(&namespace, &data)),
+            Err(Refused::GoingAway) => self.engine.seat().close(Close::GoingAway),
         }
+        self.await_join();
         self.engine.relieve();
     }
 
@@ -186,12 +209,6 @@ impl Namespaces {
         let mut standings = self.standings.borrow_mut();
         let place = standings.iter().position(|(name, _)| name == namespace)?;
         Some(standings.swap_remove(place).1)
-    }
-
-    fn lose_patience(&self) {
-        if let Some(patience) = self.patience.borrow_mut().take() {
-            patience.abort();
-        }
     }
 }
 
@@ -212,8 +229,11 @@ impl Dialogue for Namespaces {
     }
 
     fn is_busy(&self) -> bool {
-        let busy = |(_, standing): &(_, Standing)| matches!(standing, Standing::In(member) if member.is_busy());
-        self.asking.get() || self.standings.borrow().iter().any(busy)
+        self.standings.borrow().iter().any(|(_, standing)| match standing {
+            Standing::Asking => true,
+            Standing::In(member) => member.is_busy(),
+            Standing::Out => false,
+        })
     }
 
     fn is_idle(&self) -> bool {
@@ -222,8 +242,9 @@ impl Dialogue for Namespaces {
 
     fn end(&self) {
         self.ended.set(true);
-        self.lose_patience();
-        for (_, standing) in std::mem::take(&mut *self.standings.borrow_mut()) {
+        self.await_no_longer();
+        let standings = std::mem::take(&mut *self.standings.borrow_mut());
+        for (_, standing) in standings {
             if let Standing::In(member) = standing {
                 member.end();
             }
@@ -261,10 +282,14 @@ impl Line {
         let Some(namespaces) = self.namespaces.upgrade() else { return };
         namespaces.remove(&self.namespace);
         namespaces.set(self.namespace.clone(), Standing::Out);
-        let in_another = |(_, standing): &(_, Standing)| !matches!(standing, Standing::Out);
-        let in_another = namespaces.standings.borrow().iter().any(in_another);
-        if !in_another {
+        let is_out = |(_, standing): &(_, Standing)| matches!(standing, Standing::Out);
+        let in_no_other = namespaces.standings.borrow().iter().all(is_out);
+        if in_no_other {
             self.engine.seat().close(close);
+        } else {
+            namespaces.await_join();
+            // Those who are left may have waited for this one alone.
+            self.engine.relieve();
         }
     }
 }

@@ -13,8 +13,8 @@ pub struct Refusal {
     pub code: u8,
     /// Its words.
     pub message: String,
-    /// Seconds after which it may be tried again.
-    pub retry_after: Option<u32>,
+    /// Headers of its own, as `Retry-After`.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
@@ -46,31 +46,30 @@ impl Refusal {
     /// A body over the bound of `most` bytes.
     pub fn too_large(most: usize) -> Self {
         let message = format!("Payload too large: at most {most} bytes");
-        Self { status: StatusCode::PAYLOAD_TOO_LARGE, code: 3, message, retry_after: None }
+        Self { status: StatusCode::PAYLOAD_TOO_LARGE, code: 3, message, headers: Vec::new() }
     }
 
     /// A body that does not come.
     pub fn too_slow() -> Self {
         let message = "The body did not come in time".into();
-        Self { status: StatusCode::REQUEST_TIMEOUT, code: 3, message, retry_after: None }
+        Self { status: StatusCode::REQUEST_TIMEOUT, code: 3, message, headers: Vec::new() }
     }
 
     /// What another part of the hub refused.
     pub fn of(fault: &Fault) -> Self {
         let code = if fault.code == Code::Forbidden { 4 } else { 3 };
         let (status, message) = (crate::error::status(fault.code), fault.message.to_string());
-        Self { status, code, message, retry_after: fault.retry_after }
+        Self { status, code, message, headers: crate::error::headers(fault) }
     }
 
     fn bad(code: u8, message: &str) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code, message: message.into(), retry_after: None }
+        Self { status: StatusCode::BAD_REQUEST, code, message: message.into(), headers: Vec::new() }
     }
 
     /// The headers of the answer.
-    pub fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
-        let retry_after = self.retry_after.map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds)));
+    pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        retry_after.into_iter().chain([json]).collect()
+        self.headers.iter().cloned().chain([json])
     }
 
     /// The body of the answer.

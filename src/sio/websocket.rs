@@ -17,6 +17,7 @@ use super::refusal::Refusal;
 use super::sid::Sid;
 use crate::pipe::assembler::{Assembler, Incoming};
 use crate::pipe::{Inlet, Pipe, handshake, refuse};
+use crate::request_id::{REQUEST_ID, RequestId};
 use crate::wire::engine::PROBED;
 use crate::wire::frame::{self, Opcode};
 
@@ -33,7 +34,9 @@ const PROBE_MAX: usize = 125;
 pub async fn open(house: &Rc<House>, request: &Request, socket: TcpStream, early: BytesMut) {
     let mut socket = Some(socket);
     let result = serve(house, request, &mut socket, early).await;
-    if let (Err(refusal), Some(socket)) = (result, socket) {
+    if let (Err(mut refusal), Some(socket)) = (result, socket) {
+        let id = RequestId::of(request.head().headers());
+        refusal.headers.extend(id.as_str().parse().map(|id| (REQUEST_ID, id)));
         say_no(socket, &refusal).await;
     }
 }
@@ -154,5 +157,5 @@ fn broken() -> io::Error {
 }
 
 async fn say_no(socket: TcpStream, refusal: &Refusal) {
-    refuse(socket, refusal.status, &refusal.headers(), refusal.body().as_bytes()).await;
+    refuse(socket, refusal.status, refusal.headers(), refusal.body().as_bytes()).await;
 }

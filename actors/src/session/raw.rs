@@ -6,11 +6,12 @@ use actix::fut::{ActorFutureExt, WrapFuture};
 
 use super::{Handle, Outcome, Session};
 use crate::delivery::Event;
+use crate::events::ServerEvent;
+use crate::events::json::{self, Json};
 use crate::events::raw::{
     Ack, Broadcast, Broadcasted, Denied, DirectMessage, Directed, PROTOCOL_VERSION, Ping, Pong, Status, Subscribe,
     Unsubscribe, User,
 };
-use crate::events::{ServerEvent, json};
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::{EventName, MessageId, RoomName};
@@ -38,6 +39,15 @@ impl Session {
 
     pub(super) fn tell_left_raw(&self, room: &RoomName) {
         self.say(&Status::Unsubscribed { topics: vec![room.to_string()] }, self.now());
+    }
+
+    /// Two large messages would fill what a member may have unread, and cost others their connections.
+    fn check_size(&self, payload: &Json) -> Result<(), Fault> {
+        let most = self.hub.settings().payload_max;
+        if payload.as_str().len() > most {
+            return Err(Fault::field("payload", format!("`payload` may have {most} bytes of JSON")));
+        }
+        Ok(())
     }
 
     fn check_count(&self, topics: &[String]) -> Result<(), Fault> {
@@ -112,6 +122,7 @@ impl Handle<Unsubscribe> for Session {
 
 impl Handle<Broadcast> for Session {
     fn handle(&mut self, request: Broadcast) -> Result<Outcome<Ack>, Fault> {
+        self.check_size(&request.payload)?;
         let room = RoomName::parse(&request.topic, "topic")?;
         let is_member = self.rooms.contains(&room);
         let identity = self.identity()?;
@@ -125,6 +136,7 @@ impl Handle<Broadcast> for Session {
 
 impl Handle<DirectMessage> for Session {
     fn handle(&mut self, request: DirectMessage) -> Result<Outcome<Ack>, Fault> {
+        self.check_size(&request.payload)?;
         let message_id = MessageId::random();
         let from_user = self.identity()?.user.clone();
         let event = Directed { from_user, payload: request.payload, message_id };

@@ -111,6 +111,7 @@ impl Bench {
             outbox: Bound { bytes: 65_536, frames: 100 },
             rooms: 100,
             rooms_per_session: 2,
+            payload_max: 1_000,
             topics_per_request: 10,
             messages_per_minute: MessagesPerMinute { raw: 0, push: 4, community: 2, chat: 3 },
             grace_ms,

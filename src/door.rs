@@ -1,0 +1,56 @@
+//! What is asked of every client that wants a connection, whatever it will speak: from which page it comes, how often its
+//! address came, and where a token may be.
+
+use std::net::IpAddr;
+
+use actix_http::RequestHead;
+use actix_http::header;
+use actix_web::web::Query;
+use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::hub::LimitKey;
+use serde::Deserialize;
+
+use crate::peer::{ClientAddress, limit_key};
+use crate::state::State;
+
+/// Lets in who comes while the hub takes clients, from a page that may; says where the client is, if that is known.
+///
+/// # Errors
+/// [`Code::ShuttingDown`] and [`Code::Forbidden`].
+pub fn knock(state: &State, head: &RequestHead) -> Result<Option<ClientAddress>, Fault> {
+    state.hub.accepting()?;
+    let headers = head.headers();
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    if !state.origins.allows(text(header::ORIGIN), text(header::HOST)) {
+        return Err(Fault::new(Code::Forbidden, "This origin is not allowed"));
+    }
+    Ok(head.peer_addr.map(|peer| state.proxies.client_address(peer.ip(), headers)))
+}
+
+/// Counts a connection of an address, unless that is exempt: at most `most` a minute.
+///
+/// # Errors
+/// [`Code::RateLimited`].
+pub async fn count(
+    state: &State,
+    address: Option<&ClientAddress>,
+    key: impl FnOnce(IpAddr) -> LimitKey,
+    most: u32,
+) -> Result<(), Fault> {
+    match address {
+        Some(address) if !(state.config.limits.exempt_loopback && address.direct_loopback) => {
+            state.hub.admit(key(limit_key(address.ip)), most).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The `token` of a request's query.
+pub fn token_in_query(head: &RequestHead) -> Option<String> {
+    #[derive(Deserialize)]
+    struct WithToken {
+        token: Option<String>,
+    }
+
+    Query::<WithToken>::from_query(head.uri.query().unwrap_or_default()).ok()?.into_inner().token
+}
