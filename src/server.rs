@@ -433,7 +433,8 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Asks the system for all the descriptors it gives, says so when they are too few for `connections` sessions, and
-/// returns how many plain HTTP connections each worker may bear beside them: idle ones must not keep sessions out.
+/// returns how many HTTP connections each worker may bear. A session is one of its own or, polling, one of these; those
+/// that are no session's have what is left, for idle ones must not keep sessions out.
 fn share_descriptors(connections: usize, workers: usize) -> usize {
     let granted = rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
         log::warn!("the limit of open files could not be raised: {error}");
@@ -444,7 +445,8 @@ fn share_descriptors(connections: usize, workers: usize) -> usize {
         log::warn!("the system allows {granted} open files; {connections} connections need {needed}");
     }
     let left = usize::try_from(granted.saturating_sub(needed)).unwrap_or(usize::MAX);
-    (left / workers.max(1)).max(HTTP_CONNECTIONS_MIN)
+    let workers = workers.max(1);
+    (left / workers).max(HTTP_CONNECTIONS_MIN).saturating_add(connections.div_ceil(workers))
 }
 
 #[cfg(test)]
