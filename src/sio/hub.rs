@@ -164,8 +164,10 @@ impl Host {
 
         let surface = wire.surface();
         // Each is a token to judge and a session to open; who goes in and out has every limit of a session anew.
-        if let Verdict::Over(seconds) = self.connects.borrow_mut().count(self.state.now_ms(), CONNECTS_PER_MINUTE) {
-            return Err(Fault::rate_limited(seconds));
+        match self.connects.borrow_mut().count(self.state.now_ms(), CONNECTS_PER_MINUTE) {
+            Verdict::Within => {}
+            Verdict::Over(seconds) => return Err(Fault::rate_limited(seconds)),
+            Verdict::Flood => return Err(Fault::rate_limited(60)),
         }
         let auth: Option<Auth> = auth.map(serde_json::from_slice).transpose().map_err(|_| unauthorized())?;
         let token = auth.and_then(|auth| auth.token).filter(|token| !token.is_empty());

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-use crate::support::socketio::{End, POLLING, WEBSOCKET, events};
+use crate::support::socketio::{End, POLLING, Said, WEBSOCKET, events};
 use crate::support::token::{now, token, token_with};
 use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire, eventually};
 
@@ -175,4 +175,26 @@ async fn connections_without_a_token_have_a_limit_of_their_own() {
     assert_eq!(error, json!({"message": "Rate limit exceeded", "data": data}));
     // With a token, it is another matter.
     third.connect("/", &json!({"token": token("alice")})).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_who_asks_again_and_again_to_be_let_in_is_not() {
+    let hub = Hub::start();
+    let good = json!({"token": token("alice")});
+    for transport in Transport::BOTH {
+        let mut client = Sio::open(&hub, transport).await;
+        for _ in 0..10 {
+            let error = client.connect("/", &json!({"token": "nonsense"})).await.unwrap_err();
+            assert_eq!(error["message"], "Unauthorized", "{error}");
+        }
+        for n in 10..130 {
+            // Not even with a good one; that its connection ends is as good an answer.
+            if !client.try_say(&format!("40{good}")).await {
+                break;
+            }
+            let Some(said) = client.try_hear().await else { break };
+            assert_eq!(said.kind, Said::CONNECT_ERROR, "attempt {n}: {said:?}");
+            assert_eq!(said.data["data"]["code"], "RATE_LIMITED", "attempt {n}: {said:?}");
+        }
+    }
 }
