@@ -17,6 +17,11 @@ pub const NAME_MAX: usize = 200;
 /// Longest event name a backend may push, in characters.
 pub const EVENT_NAME_MAX: usize = 200;
 
+/// Names of events that mean something to the Socket.IO libraries on both sides. A client of theirs that is sent one closes
+/// its connection.
+pub const EVENT_NAMES_RESERVED: [&str; 6] =
+    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
+
 macro_rules! text_newtype {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -72,7 +77,8 @@ text_newtype! {
 }
 
 text_newtype! {
-    /// The name of an event that a backend pushes: 1 to [`EVENT_NAME_MAX`] printable characters.
+    /// The name of an event that a backend pushes: 1 to [`EVENT_NAME_MAX`] printable characters, and none of
+    /// [`EVENT_NAMES_RESERVED`].
     EventName
 }
 
@@ -215,8 +221,12 @@ impl EventName {
     /// Parses an event name that came in as `field`.
     ///
     /// # Errors
-    /// [`crate::fault::Code::InvalidRequest`] naming the field when the name is empty, too long or not printable.
+    /// [`crate::fault::Code::InvalidRequest`] naming the field when the name is empty, too long or not printable, or one of
+    /// [`EVENT_NAMES_RESERVED`].
     pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
+        if EVENT_NAMES_RESERVED.contains(&text) {
+            return Err(Fault::field(field, format!("`{field}`: \"{text}\" is a name of Socket.IO's own")));
+        }
         checked(text, field, EVENT_NAME_MAX).map(Self)
     }
 
@@ -291,6 +301,14 @@ mod tests {
             let fault = RoomName::parse(bad, "topics[0]").unwrap_err();
             assert_eq!(fault.code, Code::InvalidRequest);
             assert_eq!(fault.field.as_deref(), Some("topics[0]"));
+        }
+    }
+
+    #[test]
+    fn an_event_has_no_name_that_ends_connections() {
+        assert!(EventName::parse("connected", "event").is_ok());
+        for name in EVENT_NAMES_RESERVED {
+            assert_eq!(EventName::parse(name, "event").unwrap_err().field.as_deref(), Some("event"));
         }
     }
 

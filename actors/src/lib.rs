@@ -4,14 +4,14 @@
 //!
 //! | owner | where | owns |
 //! |---|---|---|
-//! | [`session::Session`] | one a connection, on the worker that accepted it | who the client is, the rooms it joined, its own limits |
+//! | [`session::Session`] | one a connection, on Socket.IO one a namespace of it, on the worker that accepted it | who the client is, the rooms it joined, its own limits |
 //! | [`rooms::shard::RoomShard`] | one a worker; a room belongs to one, by the hash of its name | who is in, in which order messages go |
 //! | [`rooms::fanout::Fanout`] | one a worker | that worker's members of every room |
 //! | [`pulse::Pulse`] | one a worker | the heartbeats and expiries of that worker's sessions |
 //! | [`presence::Presence`] | one | who is online |
 //! | [`limits::RateLimit`] | one | what connections share: limits by address and by API key |
 //! | [`store::Store`] | threads of its own | what must not be forgotten: accounts, sign-ins, chats, messages, notifications |
-//! | [`registry::Registry`] | a table | how many sessions there may be, and where each user's are |
+//! | [`registry::Registry`] | a table | how many connections there may be, and where each user's sessions are |
 //! | [`chats::keeper::ChatKeeper`] | one | changes of chats, one at a time |
 //! | [`chats::Chats`] | a table | who may join which chat |
 //! | [`revoked::Revoked`] | a table | which tokens no longer hold |

@@ -19,7 +19,7 @@ pub(super) async fn health(state: web::Data<State>) -> Answer {
         Readiness::WithoutStore(_) => None,
         _ => not_ready(&readiness),
     };
-    let reason = reason.or_else(|| (active >= max as u64).then(|| "At capacity".to_owned()));
+    let reason = reason.or_else(|| (state.hub.registry().connections() >= max).then(|| "At capacity".to_owned()));
     let mut body = json!({
         "status": if reason.is_some() { "unhealthy" } else { "healthy" },
         "timestamp": iso(state.now_ms()),

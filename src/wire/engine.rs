@@ -73,7 +73,8 @@ impl fmt::Display for Malformed {
 
 impl std::error::Error for Malformed {}
 
-/// Reads the packet of a WebSocket text message, which is UTF-8. The payload is a slice of it.
+/// Reads the packet of a WebSocket text message or an item of a polling body, which is UTF-8. Text is a slice of it, bytes
+/// come as base64 behind a `b`: always when polling, on a WebSocket from clients that are told to avoid binary frames.
 ///
 /// # Errors
 /// When it is no packet.
@@ -89,12 +90,14 @@ pub fn decode(text: Bytes) -> Result<Packet, Malformed> {
         b'4' => Ok(Packet::Message(text.slice(1..))),
         b'5' => bare(Packet::Upgrade),
         b'6' => bare(Packet::Noop),
+        b'b' => {
+            STANDARD.decode(&text[1..]).map(|bytes| Packet::Binary(bytes.into())).map_err(|_| Malformed("not base64"))
+        }
         _ => Err(Malformed("an unknown packet type")),
     }
 }
 
-/// Reads the packets of a polling request's body one by one: at most [`PACKETS_MAX`], text as slices of the body, binary
-/// decoded. The first error is the last item.
+/// Reads the packets of a polling request's body one by one: at most [`PACKETS_MAX`]. The first error is the last item.
 pub fn payload(body: Bytes) -> Payload {
     let rest = if std::str::from_utf8(&body).is_ok() { Ok(body) } else { Err(Malformed("not UTF-8")) };
     Payload { rest: Some(rest), left: PACKETS_MAX }
@@ -122,12 +125,7 @@ impl Payload {
             }
             None => rest,
         };
-        let packet = match item.strip_prefix(b"b") {
-            Some(text) => {
-                STANDARD.decode(text).map(|bytes| Packet::Binary(bytes.into())).map_err(|_| Malformed("not base64"))
-            }
-            None => decode(item),
-        };
+        let packet = decode(item);
         if packet.is_err() {
             self.rest = None;
         }

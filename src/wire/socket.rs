@@ -11,6 +11,7 @@ use std::ops::Deref;
 use bytes::Bytes;
 use bytestring::ByteString;
 use hubbub_actors::events::json::is_shallow;
+use hubbub_actors::ids::EVENT_NAMES_RESERVED;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -32,10 +33,6 @@ pub const ATTACHMENTS_MAX: usize = 10;
 
 /// Arguments of one event, its name among them.
 pub const ARGUMENTS_MAX: usize = 1024;
-
-/// Names that mean something to the libraries on both sides; no client sends them.
-const RESERVED: [&str; 6] =
-    ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
 const ILLEGAL_PAYLOAD: Malformed = Malformed("an illegal payload");
 const ILLEGAL_ATTACHMENTS: Malformed = Malformed("illegal attachments");
@@ -268,7 +265,8 @@ impl<'de> Visitor<'de> for EventArguments {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
         let name: EventName<'_> = items.next_element()?.ok_or_else(|| A::Error::custom("no name"))?;
-        if RESERVED.contains(&&*name.0) {
+        // No client of the libraries sends one.
+        if EVENT_NAMES_RESERVED.contains(&&*name.0) {
             return Err(A::Error::custom("a reserved name"));
         }
         let mut count = 1;

@@ -1,5 +1,7 @@
 //! The raw WebSocket on `/ws`, sentence by sentence.
 
+// Events of the other surfaces.
+mod by_name;
 // Which token counts, and who is let in.
 mod connect;
 // What expires, and what a fresh token changes.

@@ -66,7 +66,7 @@ pub struct Request {
 pub enum Standing {
     /// A user's.
     Known(Arc<Identity>),
-    /// Nobody's yet: it may do little, is in no room, and ends unless it shows a token in time.
+    /// Nobody's yet, on `/` alone: it may do little, is in no room, and ends unless it shows a token in time.
     Guest,
 }
 
@@ -110,10 +110,14 @@ impl Session {
     ///
     /// # Errors
     /// [`crate::fault::Code::Overloaded`] when a central actor's queue is full, [`crate::fault::Code::TokenRevoked`] when
-    /// the token was revoked, and while draining [`crate::fault::Code::ShuttingDown`].
+    /// the token was revoked, [`crate::fault::Code::Unauthenticated`] for a guest where there are none, and while draining
+    /// [`crate::fault::Code::ShuttingDown`].
     pub async fn open(worker: &Worker, opening: Opening) -> Result<Self, Fault> {
         let hub = worker.hub().clone();
         hub.accepting()?;
+        if matches!(opening.standing, Standing::Guest) && opening.surface != Surface::Root {
+            return Err(Fault::unauthenticated());
+        }
         let now = hub.clock().now_ms();
         let seat = worker.seats().seat(Seating {
             session: SessionId::random(),
@@ -259,3 +263,6 @@ impl Drop for Session {
         self.worker.seats().vacate(self.seat.place().seat);
     }
 }
+
+#[cfg(test)]
+mod tests;

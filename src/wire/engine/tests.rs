@@ -22,6 +22,8 @@ fn each_type_is_read_and_keeps_its_payload() {
         ("42[\"a\"]", message("2[\"a\"]")),
         ("5", Packet::Upgrade),
         ("6", Packet::Noop),
+        ("b", Packet::Binary(Bytes::new())),
+        ("bAQIDBA==", Packet::Binary(Bytes::from_static(&[1, 2, 3, 4]))),
     ] {
         assert_eq!(decode(Bytes::from_static(text.as_bytes())), Ok(packet), "{text}");
     }
@@ -34,7 +36,9 @@ fn what_is_no_packet_is_refused() {
         ("7", "an unknown packet type"),
         ("abc", "an unknown packet type"),
         (" 4", "an unknown packet type"),
-        ("bAQ==", "an unknown packet type"),
+        ("bAQ", "not base64"),
+        ("b AQ==", "not base64"),
+        ("bAR==", "not base64"),
         ("\u{1e}4", "an unknown packet type"),
         ("1x", "a packet that bears no payload"),
         ("5probe", "a packet that bears no payload"),

@@ -1,0 +1,241 @@
+//! Sessions on one worker, with a wire that can be read.
+
+mod guests;
+mod surfaces;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::task::Poll;
+use std::time::Duration;
+
+use actix_rt::time::{sleep, timeout};
+use tokio::sync::{mpsc, oneshot};
+
+use super::*;
+use crate::clock::Clock;
+use crate::delivery::{Event, Refusal};
+use crate::fault::Code;
+use crate::hub::{Authenticator, MessagesPerMinute, Settings, Target};
+use crate::ids::{ChatId, EventName, UserId};
+use crate::outbox::Bound;
+use crate::pattern::Pattern;
+use crate::revoked::Revoked;
+use crate::rooms::rules::{Rules, TopicRule, Who};
+use crate::store::{Chat, Revocation, Role, Store};
+
+/// Longest wait for what must come.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Says everything in a line of its own.
+#[derive(Debug)]
+struct Lines;
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn asked(correlation: &Correlation) -> String {
+    correlation.as_ref().map(|id| format!(" #{}", text(id))).unwrap_or_default()
+}
+
+impl Wire for Lines {
+    fn slot(&self) -> usize {
+        0
+    }
+
+    fn event(&self, event: &Event) -> Bytes {
+        format!("{} {}\n", event.name, text(&event.data)).into()
+    }
+
+    fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, _: i64) -> Bytes {
+        format!("{name} {}{}\n", text(data), asked(correlation)).into()
+    }
+
+    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, _: i64) -> Bytes {
+        format!("#{}: {}\n", text(correlation), text(data.unwrap_or(b"done"))).into()
+    }
+
+    fn refusal(&self, refusal: &Refusal<'_>, _: i64) -> Option<Bytes> {
+        let about = refusal.room.or(refusal.event).unwrap_or("nothing");
+        Some(format!("refused {about}: {}{}\n", refusal.fault.code, asked(refusal.correlation)).into())
+    }
+}
+
+/// The holder of a token is the user of its name; some names mean more.
+#[derive(Default)]
+struct Names(Mutex<HashMap<String, oneshot::Receiver<()>>>);
+
+impl Authenticator for Names {
+    fn authenticate(&self, token: String) -> Pin<Box<dyn Future<Output = Result<Identity, Fault>>>> {
+        let judged = self.0.lock().unwrap().remove(&token);
+        Box::pin(async move {
+            if let Some(judged) = judged {
+                let _ = judged.await;
+            }
+            match token.as_str() {
+                "expired" => Err(Fault::new(Code::TokenExpired, "The token has expired")),
+                "bad" => Err(Fault::new(Code::InvalidToken, "The token is malformed")),
+                name => Ok(identity(name)),
+            }
+        })
+    }
+}
+
+fn identity(name: &str) -> Identity {
+    Identity { issued_at: Some(1_000), ..Identity::of(UserId::parse(name, "user").unwrap()) }
+}
+
+struct Bench {
+    hub: Arc<Hub>,
+    worker: Worker,
+    names: Arc<Names>,
+    _directory: tempfile::TempDir,
+}
+
+impl Bench {
+    fn start(grace_ms: i64) -> Self {
+        let clock = Clock::manual(1_000_000);
+        let anyone = TopicRule { pattern: Pattern::new("*"), subscribe: vec![Who::Anyone], publish: vec![Who::Anyone] };
+        let settings = Settings {
+            workers: 1,
+            max_connections: 100,
+            mailbox: 64,
+            outbox: Bound { bytes: 65_536, frames: 100 },
+            rooms: 100,
+            rooms_per_session: 2,
+            topics_per_request: 10,
+            messages_per_minute: MessagesPerMinute { raw: 0, push: 4, community: 2, chat: 3 },
+            grace_ms,
+            heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000 },
+            rules: Rules(vec![anyone]),
+            clock: clock.clone(),
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Role::Hub, clock).unwrap();
+        let names = Arc::new(Names::default());
+        let hub = Hub::start(settings, names.clone(), store, Revoked::new(0));
+        let worker = Worker::start(&hub).unwrap();
+        Self { hub, worker, names, _directory: directory }
+    }
+
+    async fn open(&self, surface: Surface, standing: Standing) -> Result<Client, Fault> {
+        let session = Session::open(&self.worker, Opening { surface, wire: &Lines, standing, heartbeat: None }).await?;
+        let (requests, inbound) = mpsc::channel(64);
+        let seat = session.seat().clone();
+        session.run(Requests(inbound));
+        Ok(Client { requests, seat, read: RefCell::default() })
+    }
+
+    /// A session of a user, greeted.
+    async fn client(&self, surface: Surface, user: &str) -> Client {
+        let client = self.open(surface, Standing::Known(Arc::new(identity(user)))).await.unwrap();
+        client.greeted(surface).await;
+        client
+    }
+
+    /// A session of nobody, greeted.
+    async fn guest(&self) -> Client {
+        let guest = self.open(Surface::Root, Standing::Guest).await.unwrap();
+        guest.greeted(Surface::Root).await;
+        guest
+    }
+
+    /// Has the hub wait before it judges this token.
+    fn hold(&self, token: &str) -> oneshot::Sender<()> {
+        let (judge, judged) = oneshot::channel();
+        self.names.0.lock().unwrap().insert(token.to_owned(), judged);
+        judge
+    }
+
+    async fn publish(&self, target: Target, name: &'static str) -> usize {
+        let published = self.hub.publish(target, EventName::of_hub(name), Bytes::from_static(b"1")).await;
+        published.unwrap().recipients
+    }
+
+    fn sessions_of(&self, user: &str) -> usize {
+        self.hub.registry().sessions_of(&UserId::parse(user, "user").unwrap()).len()
+    }
+}
+
+struct Requests(mpsc::Receiver<Inbound>);
+
+impl futures_core::Stream for Requests {
+    type Item = Inbound;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Option<Inbound>> {
+        self.0.poll_recv(cx)
+    }
+}
+
+struct Client {
+    requests: mpsc::Sender<Inbound>,
+    seat: Rc<Seat>,
+    read: RefCell<Vec<String>>,
+}
+
+impl Client {
+    async fn ask(&self, event: &str, data: &str, correlation: Option<&'static str>) {
+        let data = Bytes::copy_from_slice(data.as_bytes());
+        let request = Request { event: event.into(), data, correlation: correlation.map(Bytes::from) };
+        self.requests.send(Inbound::Request(request)).await.unwrap();
+    }
+
+    /// Lines that were written since the last look.
+    fn take(&self) -> Vec<String> {
+        let mut read = self.read.borrow_mut();
+        self.seat.with_outbox(|outbox| {
+            let written: Vec<u8> = outbox.slices().collect::<Vec<_>>().concat();
+            outbox.advance(written.len());
+            read.extend(text(&written).lines().map(str::to_owned));
+        });
+        std::mem::take(&mut read)
+    }
+
+    /// The next lines, as soon as there are so many. Fails when more are there by then.
+    async fn hears<const N: usize>(&self) -> [String; N] {
+        let mut lines = Vec::new();
+        let enough = async {
+            while lines.len() < N {
+                lines.extend(self.take());
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let _ = timeout(DEADLINE, enough).await;
+        lines.try_into().unwrap_or_else(|lines| panic!("{N} lines, not {lines:?}"))
+    }
+
+    async fn greeted(&self, surface: Surface) {
+        match surface {
+            Surface::Raw => assert!(self.hears::<1>().await[0].starts_with("Status ")),
+            Surface::Root => {
+                let [connected, welcome] = self.hears().await;
+                let id = self.seat.session();
+                let at = "1970-01-01T00:16:40.000Z";
+                assert_eq!(connected, format!(r#"connected {{"socketId":"{id}","timestamp":"{at}"}}"#));
+                let version = env!("CARGO_PKG_VERSION");
+                let message = "Welcome to the Socket.IO server";
+                let info = format!(r#"{{"version":"{version}","environment":"production"}}"#);
+                let data =
+                    format!(r#"{{"message":"{message}","socketId":"{id}","timestamp":"{at}","serverInfo":{info}}}"#);
+                assert_eq!(welcome, format!("system:welcome {data}"));
+            }
+            Surface::Chat => {}
+        }
+    }
+
+    async fn closed(&self) -> Close {
+        let closed = async {
+            loop {
+                match self.seat.closed() {
+                    Some(close) => return close,
+                    None => sleep(Duration::from_millis(1)).await,
+                }
+            }
+        };
+        timeout(DEADLINE, closed).await.unwrap()
+    }
+}
+
+const LONG: i64 = 60_000;

@@ -1,0 +1,147 @@
+//! Sessions that are nobody's yet, and how they become a user's.
+
+use super::*;
+
+#[actix::test]
+async fn a_guest_may_ping_and_fail_to_register_and_is_counted_and_in_no_room() {
+    let bench = Bench::start(LONG);
+    let guest = bench.guest().await;
+    assert_eq!(bench.hub.stats().sessions.get(), 1);
+    assert_eq!(bench.publish(Target::Everybody, "news").await, 0);
+    guest.ask("ping", "{}", Some("1")).await;
+    guest.ask("register", r#"{"userId":1}"#, None).await;
+    assert_eq!(guest.hears().await, ["#1: done", "refused register: PERMISSION_DENIED"]);
+    let other = bench.guest().await;
+    other.ask("room:join", r#"{"room":"lobby"}"#, None).await;
+    other.ask("nonsense", "{}", None).await;
+    assert_eq!(other.hears().await, ["refused lobby: PERMISSION_DENIED", "refused nonsense: PERMISSION_DENIED"]);
+    drop((guest.requests, other.requests));
+    let gone = async {
+        while bench.hub.stats().sessions.get() > 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(DEADLINE, gone).await.unwrap();
+}
+
+#[actix::test]
+async fn there_are_no_guests_but_on_the_main_namespace() {
+    let bench = Bench::start(LONG);
+    for surface in [Surface::Raw, Surface::Chat] {
+        let refused = bench.open(surface, Standing::Guest).await.err();
+        assert_eq!(refused.map(|fault| fault.code), Some(Code::Unauthenticated));
+    }
+}
+
+#[actix::test]
+async fn a_guest_with_a_token_is_its_users_and_hears_what_is_sent_to_the_user_behind_the_answer() {
+    let bench = Bench::start(LONG);
+    let guest = bench.guest().await;
+    let judge = bench.hold("42");
+    guest.ask("authenticate", r#"{"token":"42"}"#, Some("1")).await;
+    guest.ask("room:join", r#"{"room":"lobby"}"#, None).await;
+    // Something is sent to the user all the time, so also between the joins and the answer.
+    let own = RoomName::of_user(&UserId::parse("42", "user").unwrap());
+    let hub = bench.hub.clone();
+    let sending = actix_rt::spawn(async move {
+        loop {
+            let data = Bytes::from_static(b"1");
+            let event = Event { name: EventName::of_hub("hello"), topic: None, data, timestamp: 0, offset: None };
+            drop(hub.rooms().publish(own.clone(), event, None));
+            actix_rt::task::yield_now().await;
+        }
+    });
+    judge.send(()).unwrap();
+    let mut lines = Vec::new();
+    let heard = async {
+        while lines.is_empty() {
+            actix_rt::task::yield_now().await;
+            lines = guest.take();
+        }
+    };
+    timeout(DEADLINE, heard).await.unwrap();
+    sending.abort();
+    bench.hub.rooms().flush().await;
+    lines.extend(guest.take());
+    let data = format!(
+        r#"{{"user":{{"id":42,"name":"42","email":null,"role":null}},"permissions":[],"socketId":"{}"}}"#,
+        guest.seat.session()
+    );
+    assert_eq!(lines[..2], [format!("authenticated {data} #1"), format!("#1: {data}")]);
+    lines.retain(|line| line != "hello 1");
+    assert_eq!(lines[2..], [r#"room:join:ack {"success":true,"room":"lobby"}"#]);
+    assert_eq!((bench.sessions_of("42"), bench.publish(Target::Everybody, "news").await), (1, 1));
+    guest.ask("ping", "{}", Some("2")).await;
+    let lines: [String; 2] = guest.hears().await;
+    assert!(lines.contains(&"refused ping: RATE_LIMITED #2".to_owned()), "a community client's third: {lines:?}");
+}
+
+#[actix::test]
+async fn a_guest_may_try_again_until_its_grace_is_over() {
+    let bench = Bench::start(300);
+    let guest = bench.guest().await;
+    guest.ask("authenticate", r#"{"token":"bad"}"#, None).await;
+    guest.ask("authenticate", r#"{"token":"expired"}"#, None).await;
+    let refusals = ["refused authenticate: INVALID_TOKEN", "refused authenticate: TOKEN_EXPIRED"];
+    assert_eq!(guest.hears().await, refusals);
+    assert_eq!(
+        guest.hears().await,
+        [r#"authentication_error {"error":"Not authenticated in time","code":"AUTH_FAILED"}"#]
+    );
+    assert_eq!(guest.closed().await, Close::NotAuthenticated);
+}
+
+#[actix::test]
+async fn a_token_that_is_being_judged_at_the_end_of_the_grace_is_judged_first() {
+    let bench = Bench::start(50);
+    let (guest, late) = (bench.guest().await, bench.guest().await);
+    let (judge, judge_late) = (bench.hold("alice"), bench.hold("bad"));
+    guest.ask("authenticate", r#"{"token":"alice"}"#, None).await;
+    late.ask("authenticate", r#"{"token":"bad"}"#, None).await;
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!((guest.seat.closed(), late.seat.closed()), (None, None));
+    judge.send(()).unwrap();
+    judge_late.send(()).unwrap();
+    assert!(guest.hears::<1>().await[0].starts_with("authenticated "));
+    let [refused, told] = late.hears().await;
+    assert_eq!(refused, "refused authenticate: INVALID_TOKEN");
+    assert!(told.starts_with("authentication_error "));
+    assert_eq!((late.closed().await, guest.seat.closed()), (Close::NotAuthenticated, None));
+}
+
+#[actix::test]
+async fn a_token_that_is_revoked_while_it_is_judged_makes_nobody_of_a_guest() {
+    let bench = Bench::start(LONG);
+    let guest = bench.guest().await;
+    let judge = bench.hold("alice");
+    guest.ask("authenticate", r#"{"token":"alice"}"#, None).await;
+    let alice = UserId::parse("alice", "user").unwrap();
+    bench.hub.revoke(&Revocation::of_user(&alice, 2_000, 2_000)).await;
+    judge.send(()).unwrap();
+    let [refused] = guest.hears().await;
+    assert_eq!(refused, "refused authenticate: INVALID_TOKEN");
+    assert_eq!((bench.sessions_of("alice"), bench.hub.stats().users.get()), (0, 0));
+    assert_eq!(bench.publish(Target::User(alice), "hello").await, 0);
+    guest.ask("authenticate", r#"{"token":"bob"}"#, None).await;
+    assert!(guest.hears::<1>().await[0].starts_with("authenticated "));
+}
+
+#[actix::test]
+async fn a_token_that_is_revoked_later_ends_a_session_that_came_as_a_guest() {
+    let bench = Bench::start(LONG);
+    let guest = bench.guest().await;
+    guest.ask("authenticate", r#"{"token":"alice"}"#, None).await;
+    let [_] = guest.hears().await;
+    let alice = UserId::parse("alice", "user").unwrap();
+    assert_eq!(bench.hub.revoke(&Revocation::of_user(&alice, 2_000, 2_000)).await, 1);
+    assert_eq!(guest.closed().await, Close::TokenRevoked);
+}
+
+#[actix::test]
+async fn a_drain_finds_guests_too() {
+    let bench = Bench::start(LONG);
+    let guest = bench.guest().await;
+    bench.hub.drain().await;
+    assert_eq!(guest.closed().await, Close::GoingAway);
+    assert_eq!(bench.open(Surface::Root, Standing::Guest).await.err().map(|it| it.code), Some(Code::ShuttingDown));
+}
