@@ -35,7 +35,8 @@ async fn a_room_is_joined_and_left_as_a_topic_is() {
 async fn who_names_no_request_is_answered_only_when_it_is_refused() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
-    for (event, data) in [("ping", json!({})), ("register", json!({"userId": "alice"})), ("room:join", json!({"room": "a"}))]
+    for (event, data) in
+        [("ping", json!({})), ("register", json!({"userId": "alice"})), ("room:join", json!({"room": "a"}))]
     {
         client.send(json!({"type": event, "data": data})).await;
     }
@@ -53,7 +54,10 @@ async fn ping_register_and_authenticate_are_answered_to_those_who_name_them() {
     let registered = json!({"success": true, "userId": "42"});
     assert_eq!(answer(&mut client, "register", json!({"userId": 42})).await, registered);
     let authenticated = answer(&mut client, "authenticate", json!({"token": token("42")})).await;
-    assert_eq!((&authenticated["user"]["id"], &authenticated["socketId"]), (&json!(42), &client.welcome["data"]["connection_id"]));
+    assert_eq!(
+        (&authenticated["user"]["id"], &authenticated["socketId"]),
+        (&json!(42), &client.welcome["data"]["details"]["connection_id"])
+    );
 
     for (event, data, code) in [
         ("register", json!({"userId": "43"}), "FORBIDDEN"),

@@ -79,12 +79,6 @@ pub fn parse<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, Fault> {
     })
 }
 
-/// The text in the member `name` of the JSON object `data`, where there is one.
-pub fn text_in(data: &[u8], name: &str) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_slice(data).ok()?;
-    Some(value.get(name)?.as_str()?.to_owned())
-}
-
 /// Serialises what the hub made itself.
 pub fn encode<T: Serialize>(value: &T) -> Bytes {
     // Only a map with keys that are no strings can fail, and no event has one; the empty object keeps a client whole.

@@ -9,6 +9,8 @@
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::Session;
 use crate::delivery::{Correlation, Refusal};
@@ -84,7 +86,7 @@ impl Session {
 
     /// The bytes that refuse a request; `None` where its client is told nothing.
     pub(super) fn refusal_frame(&self, asked: &Asked, fault: &Fault, now: i64) -> Option<Bytes> {
-        let room = asked.data.as_deref().and_then(|data| json::text_in(data, "room"));
+        let room = asked.data.as_deref().and_then(room_in);
         let refusal = Refusal {
             fault,
             event: asked.event.as_deref(),
@@ -94,5 +96,35 @@ impl Session {
             correlation: &asked.correlation,
         };
         self.seat.refusal(&refusal, now)
+    }
+}
+
+/// The room that a request names, as far as it can be read.
+fn room_in(data: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow)]
+        room: &'a RawValue,
+    }
+
+    let named: Named<'_> = json::parse(data).ok()?;
+    serde_json::from_str(named.room.get()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_repeats_a_room_that_is_a_text() {
+        for (data, room) in [
+            (r#"{"a":[1],"room":"caf\u00e9"}"#, Some("café")),
+            (r#"{"room":7}"#, None),
+            (r#"{"room":null}"#, None),
+            (r#"["lobby"]"#, None),
+            ("{}", None),
+        ] {
+            assert_eq!(room_in(data.as_bytes()).as_deref(), room, "{data}");
+        }
     }
 }
