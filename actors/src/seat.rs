@@ -10,13 +10,14 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use ahash::AHashSet;
 use bytes::Bytes;
 use slab::Slab;
 
 use crate::close::Close;
 use crate::delivery::{Refusal, Wire};
 use crate::fault::{Code, Fault};
-use crate::ids::{RoomName, SessionId};
+use crate::ids::{NotificationId, RoomName, SessionId};
 use crate::outbox::{Bound, Frame, Offer, Outbox};
 use crate::stats::Stats;
 
@@ -63,6 +64,9 @@ pub const OWED_MAX: usize = 128;
 /// Bytes of requests whose answers a session may owe, likewise.
 pub const OWED_BYTES_MAX: usize = 262_144;
 
+/// Notifications that are noted, at most.
+pub const NOTED_MAX: usize = 1_000;
+
 /// An answer that was promised; answers leave in the order the requests came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owed(u64);
@@ -93,6 +97,16 @@ struct Desk {
     closed: Option<Close>,
 }
 
+/// The notifications that something came about while those that were missed are on their way.
+#[derive(Debug, Default)]
+enum Noted {
+    /// None are on their way.
+    #[default]
+    Nothing,
+    These(AHashSet<NotificationId>),
+    TooMany,
+}
+
 /// A session's place on its worker.
 pub struct Seat {
     session: SessionId,
@@ -104,6 +118,7 @@ pub struct Seat {
     desk: RefCell<Desk>,
     link: RefCell<Option<Rc<dyn Link>>>,
     paused: Cell<bool>,
+    noted: RefCell<Noted>,
     heard_at: Cell<i64>,
     pinged_at: Cell<i64>,
     expires_at: Cell<i64>,
@@ -303,6 +318,36 @@ impl Seat {
         self.desk.borrow().closed
     }
 
+    /// From here on notes which notifications something comes about, until [`Seat::noted`] or [`Seat::note_nothing`].
+    pub fn note_notifications(&self) {
+        self.noted.replace(Noted::These(AHashSet::new()));
+    }
+
+    /// Notes nothing any more.
+    pub fn note_nothing(&self) {
+        self.noted.replace(Noted::Nothing);
+    }
+
+    /// Notes that something came about the notification `id`.
+    pub fn note(&self, id: &NotificationId) {
+        let mut noted = self.noted.borrow_mut();
+        if let Noted::These(ids) = &mut *noted {
+            ids.insert(id.clone());
+            if ids.len() > NOTED_MAX {
+                *noted = Noted::TooMany;
+            }
+        }
+    }
+
+    /// The notifications that something came about; `None` when they were more than [`NOTED_MAX`].
+    pub fn noted(&self) -> Option<AHashSet<NotificationId>> {
+        match self.noted.take() {
+            Noted::Nothing => Some(AHashSet::new()),
+            Noted::These(ids) => Some(ids),
+            Noted::TooMany => None,
+        }
+    }
+
     /// Lets the transport take from the outbox.
     pub fn with_outbox<T>(&self, take: impl FnOnce(&mut Outbox) -> T) -> T {
         take(&mut self.desk.borrow_mut().outbox)
@@ -427,6 +472,7 @@ impl Seats {
             }),
             link: RefCell::new(None),
             paused: Cell::new(false),
+            noted: RefCell::default(),
             heard_at: Cell::new(seating.elapsed),
             pinged_at: Cell::new(seating.elapsed),
             expires_at: Cell::new(seating.expires_at.unwrap_or(i64::MAX)),

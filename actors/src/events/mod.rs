@@ -69,6 +69,8 @@ impl Access {
 pub enum Bucket {
     /// The surface's messages a minute.
     Messages,
+    /// `limits.community.notifications_per_minute`, on every surface.
+    Notifications,
 }
 
 impl Bucket {
@@ -76,6 +78,7 @@ impl Bucket {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Messages => "messages",
+            Self::Notifications => "notifications",
         }
     }
 }
@@ -167,18 +170,19 @@ impl ServerEvent for Done {
 macro_rules! client_event_table {
     ($callback:ident) => {
         $callback! {
-            // wire name       type                      reply                     surfaces           needs   limit     refused
-            "Ping",            raw::Ping,                raw::Pong,                [Raw],             User,   Messages, Invalid;
-            "Subscribe",       raw::Subscribe,           raw::Status,              [Raw],             User,   Messages, Invalid;
-            "Unsubscribe",     raw::Unsubscribe,         raw::Status,              [Raw],             User,   Messages, Invalid;
-            "Broadcast",       raw::Broadcast,           raw::Ack,                 [Raw, Root, Chat], User,   Messages, Invalid;
-            "DirectMessage",   raw::DirectMessage,       raw::Ack,                 [Raw, Root, Chat], User,   Messages, Invalid;
-            "Authenticate",    raw::Authenticate,        raw::Status,              [Raw],             User,   Messages, Invalid;
-            "register",        push::Register,           push::Registered,         [Raw, Root],       Anyone, Messages, Reply;
-            "room:join",       push::JoinRoom,           push::JoinedRoom,         [Raw, Root],       User,   Messages, Reply;
-            "room:leave",      push::LeaveRoom,          push::LeftRoom,           [Raw, Root],       User,   Messages, Reply;
-            "ping",            push::Ping,               Done,                     [Raw, Root],       Anyone, Messages, Invalid;
-            "authenticate",    community::Authenticate,  community::Authenticated, [Raw, Root],       Anyone, Messages, Authentication;
+            // wire name         type                         reply                     surfaces           needs   limit          refused
+            "Ping",              raw::Ping,                   raw::Pong,                [Raw],             User,   Messages,      Invalid;
+            "Subscribe",         raw::Subscribe,              raw::Status,              [Raw],             User,   Messages,      Invalid;
+            "Unsubscribe",       raw::Unsubscribe,            raw::Status,              [Raw],             User,   Messages,      Invalid;
+            "Broadcast",         raw::Broadcast,              raw::Ack,                 [Raw, Root, Chat], User,   Messages,      Invalid;
+            "DirectMessage",     raw::DirectMessage,          raw::Ack,                 [Raw, Root, Chat], User,   Messages,      Invalid;
+            "Authenticate",      raw::Authenticate,           raw::Status,              [Raw],             User,   Messages,      Invalid;
+            "register",          push::Register,              push::Registered,         [Raw, Root],       Anyone, Messages,      Reply;
+            "room:join",         push::JoinRoom,              push::JoinedRoom,         [Raw, Root],       User,   Messages,      Reply;
+            "room:leave",        push::LeaveRoom,             push::LeftRoom,           [Raw, Root],       User,   Messages,      Reply;
+            "ping",              push::Ping,                  Done,                     [Raw, Root],       Anyone, Messages,      Invalid;
+            "authenticate",      community::Authenticate,     community::Authenticated, [Raw, Root],       Anyone, Messages,      Authentication;
+            "notification_read", community::NotificationRead, community::Marked,        [Raw, Root],       User,   Notifications, Validation;
         }
     };
 }
@@ -199,6 +203,8 @@ macro_rules! server_event_table {
             "system:welcome",       push::Welcome,                  [Root];
             "authenticated",        community::Authenticated,       [Root];
             "authentication_error", community::AuthenticationError, [Root];
+            "notification",         community::Notification,        [Raw, Root, Chat];
+            "notification_updated", community::NotificationUpdated, [Raw, Root, Chat];
             "register:ack",         push::Registered,               [Root];
             "room:join:ack",        push::JoinedRoom,               [Root];
             "room:leave:ack",       push::LeftRoom,                 [Root];

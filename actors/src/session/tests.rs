@@ -107,8 +107,10 @@ impl Bench {
             rooms_per_session: 2,
             topics_per_request: 10,
             messages_per_minute: MessagesPerMinute { raw: 0, push: 4, community: 2, chat: 3 },
+            notifications_per_minute: 3,
             grace_ms,
-            heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000 },
+            heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"" },
+            shortest_heartbeat_ms: 30_000,
             rules: Rules(vec![anyone]),
             clock: clock.clone(),
         };
