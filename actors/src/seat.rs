@@ -617,6 +617,31 @@ mod tests {
     }
 
     #[test]
+    fn notifications_are_noted_from_when_it_is_asked_for_and_not_without_end() {
+        let seats = seats();
+        let seat = seat(&seats);
+        let id = |number: usize| NotificationId::parse(&number.to_string(), "id").unwrap();
+        let noted = |seat: &Seat| seat.noted().map(|ids| ids.len());
+        seat.note(&id(0));
+        assert_eq!(noted(&seat), Some(0));
+        seat.note_notifications();
+        for number in 0..NOTED_MAX {
+            seat.note(&id(number));
+            seat.note(&id(number));
+        }
+        assert_eq!(noted(&seat), Some(NOTED_MAX));
+        seat.note(&id(0));
+        assert_eq!(noted(&seat), Some(0), "it was asked for once");
+        seat.note_notifications();
+        (0..=NOTED_MAX).for_each(|number| seat.note(&id(number)));
+        assert_eq!(noted(&seat), None);
+        seat.note_notifications();
+        seat.note_nothing();
+        seat.note(&id(0));
+        assert_eq!(noted(&seat), Some(0));
+    }
+
+    #[test]
     fn a_session_that_owes_too_much_is_asked_nothing_more() {
         let seats = seats();
         let seat = seat(&seats);

@@ -49,7 +49,7 @@ impl Session {
         ctx.spawn(reading.into_actor(self).map(|unread, session, _| session.deliver_unread(unread)));
     }
 
-    fn deliver_unread(&self, unread: Vec<Notice>) {
+    pub(super) fn deliver_unread(&self, unread: Vec<Notice>) {
         // What came meanwhile is newer. Where that was too much to remember, they come behind the next connect.
         let Some(noted) = self.seat.noted() else { return };
         let (mut frames, mut count) = (BytesMut::new(), 0);

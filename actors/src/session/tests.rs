@@ -2,6 +2,7 @@
 
 mod guests;
 mod surfaces;
+mod unread;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
