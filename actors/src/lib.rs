@@ -42,14 +42,14 @@
 //! | [`revoked::Revoked`] | [`revoked::REVOCATIONS_MAX`] from outside | one older than any token of the hub gives way, else refused, `OVERLOADED` | |
 //! | [`store::Store`]'s writer and readers | [`store::WRITES_MAX`], [`store::READS_MAX`] jobs | refused, `OVERLOADED` | `hubbub_mailbox_depth{actor}` |
 //! | notifications on their way to the disk | as the store's writes, and [`store::KEPT_MAX`] unread and read ones of each user on it | refused, `OVERLOADED`; on the disk the oldest goes | `hubbub_notifications_pruned_total` |
-//! | notifications that [`seat::Seat`] notes | [`seat::NOTED_MAX`] | what was missed comes at the next connect | |
+//! | notifications that a session has [`noted`] | [`noted::NOTED_MAX`] | what was missed comes at the next connect | |
 //! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `FORBIDDEN` | |
 //! | promised answers of each session | [`seat::OWED_MAX`] | its transport stops reading | |
 //!
 //! # Layout
 //!
 //! Imports go one way: [`hub`] and [`worker`] → [`session`], [`chats`], [`rooms`], [`presence`], [`limits`], [`registry`],
-//! [`revoked`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`events`],
+//! [`revoked`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`noted`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`events`],
 //! [`fault`], [`identity`], [`ids`], [`clock`].
 
 pub mod chats;
@@ -63,6 +63,7 @@ pub mod identity;
 pub mod ids;
 pub mod limits;
 pub mod mailbox;
+pub mod noted;
 pub mod notifications;
 pub mod outbox;
 pub mod pattern;

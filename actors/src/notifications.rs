@@ -14,7 +14,7 @@
 //! The shard of a user's own room numbers the user's notifications in its order, hands each to the store's writer and to
 //! the members, and says to a session that joins which number was the last before. The session takes up to that number
 //! what is unread from the store, and from [`Notifications`] what may not be there yet: with a larger number they come by
-//! the room. What came by the room meanwhile says more than the store did before: [`crate::seat::Seat::note`] remembers it.
+//! the room. What came by the room meanwhile says more than the store did before: [`crate::noted`] remembers it.
 
 use std::fmt;
 use std::pin::Pin;
@@ -58,20 +58,21 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 }
 
 impl Notification {
-    /// Reads the notification whose data came in as `data`; one without an id gets one.
+    /// Reads the notification whose data came in as `data`; one without an id gets one. Nothing else of the memory that
+    /// `data` is a part of is held for it.
     ///
     /// # Errors
     /// [`Code::InvalidRequest`] naming the field when it is no object or has an id that is none;
     /// [`Code::PayloadTooLarge`] beyond [`DATA_MAX`].
-    pub fn parse(data: Bytes) -> Result<Self, Fault> {
+    pub fn parse(data: &[u8]) -> Result<Self, Fault> {
         if data.len() > DATA_MAX {
             return Err(Fault::new(Code::PayloadTooLarge, format!("A notification has at most {DATA_MAX} bytes")));
         }
-        let id = json::parse::<Identified<'_>>(&data)?.id;
+        let id = json::parse::<Identified<'_>>(data)?.id;
         let (id, data) = match id.map(RawValue::get) {
             None => {
                 let id = NotificationId::random();
-                let data = with_id(&data, &id);
+                let data = with_id(data, &id);
                 (id, data)
             }
             Some(null @ "null") => {
@@ -83,7 +84,7 @@ impl Notification {
             Some(text) => {
                 let id = serde_json::from_str::<IdText>(text);
                 let id = id.map_err(|_| Fault::field("data.id", "`data.id`: expected a string or an integer"))?;
-                (NotificationId::parse(&id.0, "data.id")?, data)
+                (NotificationId::parse(&id.0, "data.id")?, Bytes::copy_from_slice(data))
             }
         };
         Ok(Self { id, data })
@@ -219,7 +220,7 @@ mod tests {
     use crate::store::Role;
 
     fn parse(data: &'static str) -> Result<Notification, Fault> {
-        Notification::parse(Bytes::from_static(data.as_bytes()))
+        Notification::parse(data.as_bytes())
     }
 
     #[test]
@@ -247,7 +248,7 @@ mod tests {
             expected["id"] = id.as_str().into();
             assert_eq!(serde_json::from_slice::<serde_json::Value>(&notification.data).unwrap(), expected);
             assert_eq!(notification.data, format!("{{\"id\":\"{id}\"{rest}"));
-            assert_eq!(Notification::parse(notification.data.clone()).unwrap(), notification);
+            assert_eq!(Notification::parse(&notification.data).unwrap(), notification);
         }
         assert_ne!(parse("{}").unwrap().id, parse("{}").unwrap().id);
     }
@@ -265,7 +266,7 @@ mod tests {
             let fault = parse(data).unwrap_err();
             assert_eq!((fault.code, fault.field.as_deref()), (Code::InvalidRequest, Some(field)), "{data}");
         }
-        let of = |size: usize| Notification::parse(format!("{{\"a\":\"{}\"}}", "x".repeat(size - 8)).into());
+        let of = |size: usize| Notification::parse(format!("{{\"a\":\"{}\"}}", "x".repeat(size - 8)).as_bytes());
         assert!(of(DATA_MAX).is_ok());
         assert_eq!(of(DATA_MAX + 1).unwrap_err().code, Code::PayloadTooLarge);
     }

@@ -4,20 +4,20 @@
 //!
 //! [`Fanout`]: crate::rooms::fanout::Fanout
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ahash::AHashSet;
 use bytes::Bytes;
 use slab::Slab;
 
 use crate::close::Close;
 use crate::delivery::{Refusal, Wire};
 use crate::fault::{Code, Fault};
-use crate::ids::{NotificationId, RoomName, SessionId};
+use crate::ids::{RoomName, SessionId};
+use crate::noted::Noted;
 use crate::outbox::{Bound, Frame, Offer, Outbox};
 use crate::stats::Stats;
 
@@ -64,9 +64,6 @@ pub const OWED_MAX: usize = 128;
 /// Bytes of requests whose answers a session may owe, likewise.
 pub const OWED_BYTES_MAX: usize = 262_144;
 
-/// Notifications that are noted, at most.
-pub const NOTED_MAX: usize = 1_000;
-
 /// An answer that was promised; answers leave in the order the requests came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owed(u64);
@@ -95,16 +92,6 @@ struct Desk {
     closing: Option<Close>,
     /// Why the session ends; set once.
     closed: Option<Close>,
-}
-
-/// The notifications that something came about while those that were missed are on their way.
-#[derive(Debug, Default)]
-enum Noted {
-    /// None are on their way.
-    #[default]
-    Nothing,
-    These(AHashSet<NotificationId>),
-    TooMany,
 }
 
 /// A session's place on its worker.
@@ -318,34 +305,9 @@ impl Seat {
         self.desk.borrow().closed
     }
 
-    /// From here on notes which notifications something comes about, until [`Seat::noted`] or [`Seat::note_nothing`].
-    pub fn note_notifications(&self) {
-        self.noted.replace(Noted::These(AHashSet::new()));
-    }
-
-    /// Notes nothing any more.
-    pub fn note_nothing(&self) {
-        self.noted.replace(Noted::Nothing);
-    }
-
-    /// Notes that something came about the notification `id`.
-    pub fn note(&self, id: &NotificationId) {
-        let mut noted = self.noted.borrow_mut();
-        if let Noted::These(ids) = &mut *noted {
-            ids.insert(id.clone());
-            if ids.len() > NOTED_MAX {
-                *noted = Noted::TooMany;
-            }
-        }
-    }
-
-    /// The notifications that something came about; `None` when they were more than [`NOTED_MAX`].
-    pub fn noted(&self) -> Option<AHashSet<NotificationId>> {
-        match self.noted.take() {
-            Noted::Nothing => Some(AHashSet::new()),
-            Noted::These(ids) => Some(ids),
-            Noted::TooMany => None,
-        }
+    /// The notifications that something came about.
+    pub fn noted(&self) -> RefMut<'_, Noted> {
+        self.noted.borrow_mut()
     }
 
     /// Lets the transport take from the outbox.
@@ -614,31 +576,6 @@ mod tests {
         assert_eq!(written(&seat), "old|left|joined|new");
         seat.deliver(&new, Rc::new(Bytes::from("newer")));
         assert_eq!(written(&seat), "old|left|joined|new|newer");
-    }
-
-    #[test]
-    fn notifications_are_noted_from_when_it_is_asked_for_and_not_without_end() {
-        let seats = seats();
-        let seat = seat(&seats);
-        let id = |number: usize| NotificationId::parse(&number.to_string(), "id").unwrap();
-        let noted = |seat: &Seat| seat.noted().map(|ids| ids.len());
-        seat.note(&id(0));
-        assert_eq!(noted(&seat), Some(0));
-        seat.note_notifications();
-        for number in 0..NOTED_MAX {
-            seat.note(&id(number));
-            seat.note(&id(number));
-        }
-        assert_eq!(noted(&seat), Some(NOTED_MAX));
-        seat.note(&id(0));
-        assert_eq!(noted(&seat), Some(0), "it was asked for once");
-        seat.note_notifications();
-        (0..=NOTED_MAX).for_each(|number| seat.note(&id(number)));
-        assert_eq!(noted(&seat), None);
-        seat.note_notifications();
-        seat.note_nothing();
-        seat.note(&id(0));
-        assert_eq!(noted(&seat), Some(0));
     }
 
     #[test]

@@ -194,7 +194,7 @@ fn publish(target: Target, event: &str, data: &RawValue, body: &Bytes) -> Result
     match target {
         // Only what is for one user can be read by that user.
         Target::User(user) if event.as_str() == community::Notification::NAME => {
-            Notification::parse(data).map(|notification| Order::Notify(user, notification))
+            Notification::parse(&data).map(|notification| Order::Notify(user, notification))
         }
         target => Ok(Order::Publish(target, event, data)),
     }
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_notification_for_a_user_is_one_however_the_user_is_named() {
-        let notification = Notification::parse(Bytes::from_static(br#"{"id": 7}"#)).unwrap();
+        let notification = Notification::parse(br#"{"id": 7}"#).unwrap();
         let order = Order::Notify(UserId::parse("42", "id").unwrap(), notification);
         assert_eq!(ordered(read_push, r#"{"userId":42,"event":"notification","data":{"id": 7}}"#), order);
         let body = r#"{"event":"notification","to":"user","user_id":42,"data":{"id": 7}}"#;

@@ -3,11 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
 use serde_json::{Value, json};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::{UNLIMITED, notify};
-use crate::support::{Client, Hub};
+use crate::support::{Client, DEADLINE, Hub, wait_until};
+
+/// How often the hub is killed, and what is to be answered before each time.
+const KILLS: usize = 5;
+const BEFORE_A_KILL: usize = 20;
 
 /// Users that connect while they are sent something.
 const USERS: usize = 200;
@@ -69,4 +76,39 @@ async fn what_is_sent_while_the_user_connects_reaches_each_session_once() {
     let all = (USERS * EACH * 2) as f64;
     assert!(again > 0.0 && again < all, "{again} of {all} came behind a connect");
     assert_eq!(hub.metric("hubbub_notifications_kept_total"), (USERS * EACH) as f64);
+}
+
+#[tokio::test]
+async fn whatever_was_answered_is_delivered_after_kills() {
+    let mut hub = Hub::with(UNLIMITED);
+    for kill in 0..KILLS {
+        let answered = [(); 4].map(|()| AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for (number, answered) in answered.iter().enumerate() {
+                let http = hub.http();
+                scope.spawn(move || {
+                    // No more than are kept, and no answer any more when the hub is gone.
+                    for id in 0..100 {
+                        let user = format!("{kill}-{number}");
+                        let push = json!({"userId": user, "event": "notification", "data": {"id": id}});
+                        match http.request("POST", "/api/push").key().json(&push).try_send() {
+                            Some(answer) => assert_eq!(answer.status, 200, "{answer:?}"),
+                            None => return,
+                        }
+                        answered.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            let all = || answered.iter().map(|count| count.load(Ordering::Relaxed)).sum::<usize>();
+            wait_until(DEADLINE, "notifications are sent", || all() >= BEFORE_A_KILL);
+            hub.signal("KILL");
+        });
+        hub = hub.restart();
+        for (number, answered) in answered.iter().enumerate() {
+            let mut client = Client::of(&hub, &format!("{kill}-{number}")).await;
+            for id in 0..answered.load(Ordering::Relaxed) {
+                assert_eq!(client.expect("notification").await["data"]["id"], id);
+            }
+        }
+    }
 }

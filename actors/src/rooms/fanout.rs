@@ -131,7 +131,7 @@ impl Receive<Deliver> for Fanout {
                 let frame = slot.get_or_insert_with(|| Rc::new(deliver.delivery.frame(wire)));
                 seat.deliver(&deliver.room, frame.clone());
                 if let Some(id) = deliver.delivery.notification() {
-                    seat.note(id);
+                    seat.noted().add(id);
                 }
             }
         }

@@ -51,7 +51,7 @@ impl Session {
 
     pub(super) fn deliver_unread(&self, unread: Vec<Notice>) {
         // What came meanwhile is newer. Where that was too much to remember, they come behind the next connect.
-        let Some(noted) = self.seat.noted() else { return };
+        let Some(noted) = self.seat.noted().end() else { return };
         let (mut frames, mut count) = (BytesMut::new(), 0);
         for notice in unread {
             if noted.contains(&notice.id) {

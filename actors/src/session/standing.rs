@@ -47,7 +47,7 @@ impl Session {
         self.is_present = true;
         self.seat.expire_at(identity.expires_at);
         if self.brings_unread() {
-            self.seat.note_notifications();
+            self.seat.noted().begin();
         }
         [RoomName::everybody(), RoomName::of_user(&user)].into_iter().map(|room| self.join(room)).collect()
     }
@@ -56,7 +56,7 @@ impl Session {
         self.depart();
         self.entry.unlist();
         self.identity = None;
-        self.seat.note_nothing();
+        self.seat.noted().end();
         self.seat.expire_at(None);
     }
 

@@ -8,7 +8,7 @@ use crate::store::Notice;
 impl Bench {
     /// Sends a notification and sees it kept; how many sessions it reached.
     async fn notify(&self, user: &str, data: &'static str) -> usize {
-        let notification = Notification::parse(Bytes::from_static(data.as_bytes())).unwrap();
+        let notification = Notification::parse(data.as_bytes()).unwrap();
         let notified = self.hub.notify(UserId::parse(user, "user").unwrap(), notification).await;
         let (published, safe) = notified.unwrap();
         safe.await.unwrap();
@@ -35,9 +35,9 @@ async fn what_is_unread_comes_behind_the_greeting_or_the_answer_that_made_the_se
     assert_eq!(notification, r#"notification {"id":7}"#);
 
     guest.ask("notification_read", r#"{"notification_id":"7"}"#, Some("1")).await;
-    let [updated, acknowledged] = guest.hears().await;
-    assert_eq!(updated, READ_7);
-    assert_eq!(acknowledged, READ_7.replace("notification_updated", "#1:"));
+    let mut heard: [String; 2] = guest.hears().await;
+    heard.sort_unstable();
+    assert_eq!(heard, [READ_7.replace("notification_updated", "#1:"), READ_7.to_owned()]);
     for other in [&raw, &chat, &late_chat] {
         assert_eq!(other.hears().await, [READ_7]);
     }
