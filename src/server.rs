@@ -397,6 +397,7 @@ fn settings(config: &Config) -> Settings {
             community: config.limits.community.messages_per_minute,
             chat: config.limits.chat.messages_per_minute,
         },
+        notifications_per_minute: config.limits.community.notifications_per_minute,
         grace_ms: millis(config.auth.grace_secs),
         heartbeat: Heartbeat {
             interval_ms: millis(config.server.heartbeat_interval_secs),

@@ -31,6 +31,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hubbub_store_commits_total", "Transactions that took them there"),
     ("hubbub_store_failures_total", "Reads and writes that failed because the store did"),
     ("hubbub_rate_limited_total", "Messages and connections refused by a limit"),
+    ("hubbub_notifications_kept_total", "Notifications that are on the disk, those sent again under their id included"),
+    ("hubbub_notifications_redelivered_total", "Unread notifications delivered behind a connect"),
+    ("hubbub_notifications_read_total", "Times a user said that a notification is read"),
+    ("hubbub_notifications_pruned_total", "Notifications forgotten for newer ones or their age"),
     ("hubbub_jwks_loads_total", "Times auth.jwks was loaded, by result"),
     ("hubbub_auth_backend_requests_total", "Tokens that auth.backend.url was asked about, by result"),
     ("hubbub_auth_backend_shed_total", "Tokens refused without asking auth.backend.url: too many, or it is left alone"),
@@ -143,6 +147,10 @@ fn copy_stats(stats: &Stats) {
         heartbeat_timeouts,
         overloads: _,
         rate_limited,
+        notifications_kept,
+        notifications_redelivered,
+        notifications_read,
+        notifications_pruned,
     } = stats;
     show("websocket_connections_active", sessions.get());
     show("socket_server_active_connections", sessions.get());
@@ -166,6 +174,10 @@ fn copy_stats(stats: &Stats) {
     counter!("hubbub_sessions_closed_total", "reason" => "slow_consumer").absolute(slow_consumers.get());
     counter!("hubbub_sessions_closed_total", "reason" => "heartbeat_timeout").absolute(heartbeat_timeouts.get());
     counter!("hubbub_rate_limited_total").absolute(rate_limited.get());
+    counter!("hubbub_notifications_kept_total").absolute(notifications_kept.get());
+    counter!("hubbub_notifications_redelivered_total").absolute(notifications_redelivered.get());
+    counter!("hubbub_notifications_read_total").absolute(notifications_read.get());
+    counter!("hubbub_notifications_pruned_total").absolute(notifications_pruned.get());
 }
 
 fn copy_readings(readings: &Readings<'_>) {

@@ -34,7 +34,8 @@ async fn send_notification_to_user_reaches_the_user_by_number() {
         "read": false,
     });
     let answer = broadcast(&hub, json!({"event": "notification", "to": "user", "user_id": 7, "data": notification}));
-    assert_eq!((answer.status, untimed(&answer)), (200, json!({"success": true, "recipients": 1, "delivered": true})));
+    let body = json!({"success": true, "recipients": 1, "delivered": true, "notificationId": "notif_1"});
+    assert_eq!((answer.status, untimed(&answer)), (200, body));
     assert_eq!(without_time(user.next().await), json!({"type": "notification", "data": notification}));
     other.expect_silence().await;
 }

@@ -17,6 +17,9 @@ mod start;
 // POST /api/…: the push document, and what Hubbub adds to it.
 mod push;
 
+// Notifications: kept, delivered until they are read.
+mod notifications;
+
 // Chats over HTTP, and who may join them.
 mod chats;
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::events::Refused;
 use crate::fault::Fault;
-use crate::ids::{EventName, RoomName};
+use crate::ids::{EventName, NotificationId, RoomName};
 
 /// An event that goes to members, as published and numbered.
 #[derive(Debug, Clone)]
@@ -78,13 +78,29 @@ impl<'a> Refusal<'a> {
 #[derive(Debug)]
 pub struct Delivery {
     event: Event,
+    about: Option<NotificationId>,
     frames: [OnceLock<Bytes>; WIRES],
 }
 
 impl Delivery {
     /// An event that nobody has framed yet.
     pub fn new(event: Event) -> Self {
-        Self { event, frames: [const { OnceLock::new() }; WIRES] }
+        Self::about(event, None)
+    }
+
+    /// As [`Delivery::new`], for an event that is about a notification of its user.
+    pub fn about(event: Event, about: Option<NotificationId>) -> Self {
+        Self { event, about, frames: [const { OnceLock::new() }; WIRES] }
+    }
+
+    /// When its event was accepted, ms since the epoch.
+    pub fn timestamp(&self) -> i64 {
+        self.event.timestamp
+    }
+
+    /// The notification that it is about.
+    pub fn notification(&self) -> Option<&NotificationId> {
+        self.about.as_ref()
     }
 
     /// The event's bytes on `wire`; framed by the first who asks, on any worker.

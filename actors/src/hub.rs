@@ -17,11 +17,13 @@ use crate::chats::keeper::{ChatKeeper, DeleteChat, PutChat};
 use crate::clock::Clock;
 use crate::close::Close;
 use crate::delivery::Event;
+use crate::events::{ServerEvent as _, community};
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::{ChatId, EventName, RoomName, UserId};
 use crate::limits::{Admit, RateLimit};
 use crate::mailbox::{Full, Mailbox, Receive, Watched};
+use crate::notifications::{Notification, Notifications};
 use crate::outbox::Bound;
 use crate::presence::{LastSeen, Presence};
 use crate::pulse::Pulse;
@@ -59,6 +61,8 @@ pub struct Settings {
     pub topics_per_request: usize,
     /// Messages a minute.
     pub messages_per_minute: MessagesPerMinute,
+    /// `notification_read` a minute one session may send; 0 is no limit.
+    pub notifications_per_minute: u32,
     /// How long a session may go without a user, ms.
     pub grace_ms: i64,
     /// The heartbeat of raw connections.
@@ -119,6 +123,9 @@ pub struct PresenceOf {
     pub sessions: Vec<LiveSession>,
 }
 
+/// Resolves when something is on the disk; or with why it is not known to be, though it was delivered.
+pub type Safe = Pin<Box<dyn Future<Output = Result<(), Fault>>>>;
+
 /// How long to wait before the store is asked again.
 const FOLLOW_AGAIN: Duration = Duration::from_millis(250);
 
@@ -139,6 +146,7 @@ pub enum Readiness {
 pub struct Hub {
     settings: Settings,
     rooms: Rooms,
+    notifications: Notifications,
     presence: Mailbox<Presence>,
     limits: Mailbox<RateLimit>,
     registry: Arc<Registry>,
@@ -183,6 +191,7 @@ impl Hub {
         let chat_keeper = ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone()).start();
         Arc::new(Self {
             rooms,
+            notifications: Notifications::new(store.clone()),
             presence: Mailbox::new("presence", presence, settings.mailbox),
             limits: Mailbox::new("rate-limit", limits, settings.mailbox),
             registry,
@@ -202,7 +211,30 @@ impl Hub {
         })
     }
 
-    /// Publishes an event of a backend. `data` is JSON text. `recipients` counts sessions.
+    /// Sends a notification to a user's sessions and has it kept: see [`crate::notifications`]. Answers when it has its
+    /// place among what the user gets, and says how it will be known that it is on the disk.
+    ///
+    /// # Errors
+    /// As [`Hub::publish`]; [`Code::StoreUnavailable`] when the store cannot write. Nothing was delivered.
+    pub async fn notify(&self, user: UserId, notification: Notification) -> Result<(Published, Safe), Fault> {
+        self.accepting()?;
+        let (name, data) = (EventName::of_hub(community::Notification::NAME), notification.data.clone());
+        let event = Event { name, topic: None, data, timestamp: self.clock().now_ms(), offset: None };
+        let notified = self.rooms.notify(user, notification, event).inspect_err(|fault| self.count(fault))?;
+        let (published, keeping) = notified.await.map_err(|_| Fault::internal())??;
+        let stats = self.stats.clone();
+        // A task of its own: it is counted also when the caller hangs up.
+        let kept = actix_rt::spawn(async move {
+            let kept = keeping.await?;
+            stats.notifications_kept.add(u64::from(!kept.was_read));
+            stats.notifications_pruned.add(kept.pruned as u64);
+            Ok(())
+        });
+        Ok((published, Box::pin(async move { kept.await.map_err(|_| Fault::internal())? })))
+    }
+
+    /// Publishes an event of a backend. `data` is JSON text. `recipients` counts sessions. Nothing of it is kept: a
+    /// notification for a user goes by [`Hub::notify`].
     ///
     /// # Errors
     /// [`Code::Overloaded`] when a queue is full, [`Code::ShuttingDown`] while draining: nothing was accepted.
@@ -472,6 +504,11 @@ impl Hub {
     /// The way to the rooms.
     pub fn rooms(&self) -> &Rooms {
         &self.rooms
+    }
+
+    /// The way to the notifications.
+    pub(crate) fn notifications(&self) -> &Notifications {
+        &self.notifications
     }
 
     /// The table of live sessions.

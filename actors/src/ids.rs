@@ -77,6 +77,12 @@ text_newtype! {
 }
 
 text_newtype! {
+    /// A notification's id: 1 to [`NAME_MAX`] printable characters. Ids compare by their text, as those of users do, and one
+    /// is one user's: two users may have the same.
+    NotificationId
+}
+
+text_newtype! {
     /// The name of an event that a backend pushes: 1 to [`EVENT_NAME_MAX`] printable characters, and none of
     /// [`EVENT_NAMES_RESERVED`].
     EventName
@@ -184,6 +190,40 @@ impl schemars::JsonSchema for UserId {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({ "type": ["string", "integer"], "maxLength": NAME_MAX - 5 })
+    }
+}
+
+impl NotificationId {
+    /// Parses a notification's id that came in as `field`.
+    ///
+    /// # Errors
+    /// [`crate::fault::Code::InvalidRequest`] naming the field when the id is empty, too long or not printable.
+    pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
+        checked(text, field, NAME_MAX).map(Self)
+    }
+
+    /// A new id, for a notification that has none.
+    pub fn random() -> Self {
+        Self(Arc::from(format!("notif_{}", uuid::Uuid::new_v4().simple())))
+    }
+}
+
+/// A notification's id as clients and backends write it: a JSON number or a string.
+impl<'de> Deserialize<'de> for NotificationId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = IdText::deserialize(deserializer)?.0;
+        let wrong = |_| serde::de::Error::custom("not a notification's id: 1 to 200 printable characters");
+        Self::parse(&text, "id").map_err(wrong)
+    }
+}
+
+impl schemars::JsonSchema for NotificationId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "NotificationId".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["string", "integer"], "maxLength": NAME_MAX })
     }
 }
 

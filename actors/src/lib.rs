@@ -11,6 +11,7 @@
 //! | [`presence::Presence`] | one | who is online |
 //! | [`limits::RateLimit`] | one | what connections share: limits by address and by API key |
 //! | [`store::Store`] | threads of its own | what must not be forgotten: accounts, sign-ins, chats, messages, notifications |
+//! | [`notifications`] | numbers and a table | which notifications are on their way to the disk; a user's are numbered by the shard of the user's room |
 //! | [`registry::Registry`] | a table | how many connections there may be, and where each user's sessions are |
 //! | [`chats::keeper::ChatKeeper`] | one | changes of chats, one at a time |
 //! | [`chats::Chats`] | a table | who may join which chat |
@@ -25,6 +26,8 @@
 //! * **Order.** A room has one order, its shard's. Every member sees its messages in that order.
 //! * **Exactly once.** A member gets every message that its shard accepted between the answer to its join and the answer
 //!   to its leave, once. The answer to a join comes before the first of them.
+//! * **Notifications** that were answered as accepted are on the disk, and reach each session of their user once: see
+//!   [`notifications`].
 //! * **Answers** leave in the order of the requests, but for those of the [application](application::Application),
 //!   which leave when they come.
 //! * **Nothing accepted is dropped.** A fan-out that is full makes its shard wait; the shard's mailbox then fills, and
@@ -39,6 +42,8 @@
 //! | [`outbox::Outbox`] of each session | `limits.outbox_bytes` and one message, `limits.outbox_frames` | session closed, 1008 | `hubbub_sessions_closed_total{reason="slow_consumer"}` |
 //! | [`revoked::Revoked`] | [`revoked::REVOCATIONS_MAX`] from outside | one older than any token of the hub gives way, else refused, `OVERLOADED` | |
 //! | [`store::Store`]'s writer and readers | [`store::WRITES_MAX`], [`store::READS_MAX`] jobs | refused, `OVERLOADED` | `hubbub_mailbox_depth{actor}` |
+//! | notifications on their way to the disk | as the store's writes, and [`store::KEPT_MAX`] unread and read ones of each user on it | refused, `OVERLOADED`; on the disk the oldest goes | `hubbub_notifications_pruned_total` |
+//! | notifications that a session has [`noted`] | [`noted::NOTED_MAX`] | what was missed comes at the next connect | |
 //! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `FORBIDDEN` | |
 //! | the edge's mailbox for Socket.IO requests, one a worker | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
 //! | promised answers of each session | [`seat::OWED_MAX`] | its transport stops reading | |
@@ -47,7 +52,7 @@
 //! # Layout
 //!
 //! Imports go one way: [`hub`] and [`worker`] → [`session`], [`application`], [`chats`], [`rooms`], [`presence`], [`limits`], [`registry`],
-//! [`revoked`] → [`store`], [`pulse`], [`seat`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`events`],
+//! [`revoked`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`noted`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`events`],
 //! [`fault`], [`identity`], [`ids`], [`clock`].
 
 pub mod application;
@@ -62,6 +67,8 @@ pub mod identity;
 pub mod ids;
 pub mod limits;
 pub mod mailbox;
+pub mod noted;
+pub mod notifications;
 pub mod outbox;
 pub mod pattern;
 pub mod presence;

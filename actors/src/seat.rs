@@ -4,7 +4,7 @@
 //!
 //! [`Fanout`]: crate::rooms::fanout::Fanout
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
@@ -17,6 +17,7 @@ use crate::close::Close;
 use crate::delivery::{Refusal, Wire};
 use crate::fault::{Code, Fault};
 use crate::ids::{RoomName, SessionId};
+use crate::noted::Noted;
 use crate::outbox::{Bound, Frame, Offer, Outbox};
 use crate::stats::Stats;
 
@@ -113,6 +114,7 @@ pub struct Seat {
     desk: RefCell<Desk>,
     link: RefCell<Option<Rc<dyn Link>>>,
     paused: Cell<bool>,
+    noted: RefCell<Noted>,
     heard_at: Cell<i64>,
     pinged_at: Cell<i64>,
     expires_at: Cell<i64>,
@@ -351,6 +353,11 @@ impl Seat {
         self.desk.borrow().closed
     }
 
+    /// The notifications that something came about.
+    pub fn noted(&self) -> RefMut<'_, Noted> {
+        self.noted.borrow_mut()
+    }
+
     /// Lets the transport take from the outbox.
     pub fn with_outbox<T>(&self, take: impl FnOnce(&mut Outbox) -> T) -> T {
         take(&mut self.desk.borrow_mut().outbox)
@@ -479,6 +486,7 @@ impl Seats {
             }),
             link: RefCell::new(None),
             paused: Cell::new(false),
+            noted: RefCell::default(),
             heard_at: Cell::new(seating.elapsed),
             pinged_at: Cell::new(seating.elapsed),
             expires_at: Cell::new(seating.expires_at.unwrap_or(i64::MAX)),

@@ -60,4 +60,12 @@ stats! {
     overloads,
     /// Messages and connections refused by a limit.
     rate_limited,
+    /// Notifications that were kept.
+    notifications_kept,
+    /// Notifications that were delivered again, behind a connect.
+    notifications_redelivered,
+    /// Notifications that users said were read.
+    notifications_read,
+    /// Notifications that gave way to newer ones or became too old.
+    notifications_pruned,
 }

@@ -21,6 +21,9 @@ use crate::state::State;
 /// Most commands in a batch.
 const COMMANDS_MAX: usize = 1_000;
 
+/// Orders that are carried out before the first of them has to be on the disk: the store writes what it has at once.
+const TOGETHER_MAX: usize = 100;
+
 #[derive(Debug, Deserialize)]
 struct Batch<'a> {
     #[serde(borrow)]
@@ -33,12 +36,21 @@ pub(super) async fn batch(request: HttpRequest, state: web::Data<State>, Posted(
     check_count(batch.commands.len())?;
     let id = RequestId::given(&request);
     let mut results = Vec::with_capacity(batch.commands.len());
-    for command in batch.commands {
-        let result = match read(command, &body) {
-            Ok(order) => order.carry_out(&state).await,
-            Err(fault) => Err(fault),
-        };
-        results.push(result.unwrap_or_else(|fault| error::body(&fault, Shape::Api, id.as_str())));
+    for together in batch.commands.chunks(TOGETHER_MAX) {
+        let mut carried_out = Vec::with_capacity(together.len());
+        for command in together {
+            carried_out.push(match read(command, &body) {
+                Ok(order) => order.carry_out(&state).await,
+                Err(fault) => Err(fault),
+            });
+        }
+        for result in carried_out {
+            let result = match result {
+                Ok(carried_out) => carried_out.answer(&state).await,
+                Err(fault) => Err(fault),
+            };
+            results.push(result.unwrap_or_else(|fault| error::body(&fault, Shape::Api, id.as_str())));
+        }
     }
     Ok(HttpResponse::Ok().json(json!({
         "success": true,

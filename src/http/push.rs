@@ -1,13 +1,16 @@
 //! `POST /api/push`, `/api/broadcast`, `/api/room`, `/api/disconnect`: what a backend tells the hub to do.
 //!
 //! Each body becomes an [`Order`], which [`super::batch`] carries out as well. `data` is never parsed into values and
-//! never written again: the bytes that came are the bytes that clients get.
+//! never written again: the bytes that came are the bytes that clients get. What is named `notification` and goes to one
+//! user is kept until the user has read it: see [`hubbub_actors::notifications`].
 
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
+use hubbub_actors::events::{ServerEvent as _, community};
 use hubbub_actors::fault::Fault;
-use hubbub_actors::hub::Target;
+use hubbub_actors::hub::{Safe, Target};
 use hubbub_actors::ids::{EventName, IdText, RoomName, UserId};
+use hubbub_actors::notifications::Notification;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -21,26 +24,58 @@ use crate::state::State;
 pub(super) enum Order {
     /// Send an event.
     Publish(Target, EventName, Bytes),
+    /// Send a user a notification, and keep it.
+    Notify(UserId, Notification),
     /// Close a user's sessions.
     Disconnect(UserId),
 }
 
 impl Order {
-    /// Carries the order out and says what came of it.
+    /// Carries the order out, as far as others that come later have to wait for it.
     ///
     /// # Errors
-    /// As [`hubbub_actors::hub::Hub::publish`].
-    pub(super) async fn carry_out(self, state: &State) -> Result<Value, Fault> {
-        let recipients = match self {
-            Self::Publish(target, event, data) => state.hub.publish(target, event, data).await?.recipients,
-            Self::Disconnect(user) => state.hub.disconnect(&user).await?,
+    /// As [`hubbub_actors::hub::Hub::notify`].
+    pub(super) async fn carry_out(self, state: &State) -> Result<CarriedOut, Fault> {
+        let (recipients, kept) = match self {
+            Self::Publish(target, event, data) => (state.hub.publish(target, event, data).await?.recipients, None),
+            Self::Notify(user, notification) => {
+                let id = notification.written_id();
+                let (published, safe) = state.hub.notify(user, notification).await?;
+                (published.recipients, Some((id, safe)))
+            }
+            Self::Disconnect(user) => (state.hub.disconnect(&user).await?, None),
         };
-        Ok(json!({
+        Ok(CarriedOut { recipients, kept })
+    }
+}
+
+/// An order that was carried out; what is to be kept may not be safe yet.
+pub(super) struct CarriedOut {
+    recipients: usize,
+    kept: Option<(Box<RawValue>, Safe)>,
+}
+
+impl CarriedOut {
+    /// What came of it, once all of it is safe.
+    ///
+    /// # Errors
+    /// [`hubbub_actors::fault::Code::StoreUnavailable`].
+    pub(super) async fn answer(self, state: &State) -> Result<Value, Fault> {
+        let Self { recipients, kept } = self;
+        let notification_id = match kept {
+            Some((id, safe)) => safe.await.map(|()| Some(id))?,
+            None => None,
+        };
+        let mut answer = json!({
             "success": true,
             "recipients": recipients,
             "delivered": recipients > 0,
             "timestamp": iso(state.now_ms()),
-        }))
+        });
+        if let Some(id) = notification_id {
+            answer["notificationId"] = serde_json::from_str(id.get()).unwrap_or_default();
+        }
+        Ok(answer)
     }
 }
 
@@ -156,11 +191,17 @@ fn publish(target: Target, event: &str, data: &RawValue, body: &Bytes) -> Result
     json::shallow(data, "data")?;
     // `data` is a part of the body, and stays one: no copy.
     let data = body.slice_ref(data.get().as_bytes());
-    Ok(Order::Publish(target, event, data))
+    match target {
+        // Only what is for one user can be read by that user.
+        Target::User(user) if event.as_str() == community::Notification::NAME => {
+            Notification::parse(&data).map(|notification| Order::Notify(user, notification))
+        }
+        target => Ok(Order::Publish(target, event, data)),
+    }
 }
 
 async fn answer(state: &State, order: Result<Order, Fault>) -> Answer {
-    Ok(HttpResponse::Ok().json(order?.carry_out(state).await?))
+    Ok(HttpResponse::Ok().json(order?.carry_out(state).await?.answer(state).await?))
 }
 
 /// `POST /api/push`.
@@ -216,6 +257,22 @@ mod tests {
             ordered(read_push, r#"{"userId":"u1","event":"greet","data":{"b": 1.0,"a":"\u0041"}}"#),
             published(user("u1"), "greet", r#"{"b": 1.0,"a":"\u0041"}"#)
         );
+    }
+
+    #[test]
+    fn a_notification_for_a_user_is_one_however_the_user_is_named() {
+        let notification = Notification::parse(br#"{"id": 7}"#).unwrap();
+        let order = Order::Notify(UserId::parse("42", "id").unwrap(), notification);
+        assert_eq!(ordered(read_push, r#"{"userId":42,"event":"notification","data":{"id": 7}}"#), order);
+        let body = r#"{"event":"notification","to":"user","user_id":42,"data":{"id": 7}}"#;
+        assert_eq!(ordered(read_broadcast, body), order);
+        let body = r#"{"room":"user:42","event":"notification","data":{"id": 7}}"#;
+        assert_eq!(ordered(read_room, body), order);
+        assert_eq!(blamed(read_push, r#"{"userId":1,"event":"notification","data":5}"#), "data");
+        let body = r#"{"event":"notification","data":5}"#;
+        assert_eq!(ordered(read_broadcast, body), published(Target::Everybody, "notification", "5"));
+        let body = r#"{"room":"lobby","event":"notification","data":5}"#;
+        assert_eq!(ordered(read_room, body), published(room("lobby"), "notification", "5"));
     }
 
     #[test]

@@ -73,6 +73,7 @@ impl Bench {
             payload_max: 65_536,
             topics_per_request: 10,
             messages_per_minute: MessagesPerMinute::default(),
+            notifications_per_minute: 0,
             grace_ms: 10_000,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"" },
             shortest_heartbeat_ms: 25_000,

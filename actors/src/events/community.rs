@@ -4,11 +4,14 @@ use std::borrow::Cow;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 
+use super::json::Json;
 use super::moment::Iso;
+use super::{ServerEvent, Surface};
 use crate::close::Close;
 use crate::identity::Identity;
-use crate::ids::{SessionId, UserId};
+use crate::ids::{NotificationId, SessionId, UserId};
 
 /// The largest whole number that every number of a JavaScript client holds exactly.
 const EXACT_MAX: u64 = (1 << 53) - 1;
@@ -105,6 +108,47 @@ pub struct AuthenticationError {
     /// The offending `field`, or `retryAfter` in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<serde_json::Value>,
+}
+
+/// Says that a notification is read. Reading it twice does not change when it was read.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct NotificationRead {
+    /// The notification's id, by a number or a string.
+    pub notification_id: NotificationId,
+}
+
+/// A notification of the user, as a backend sent it to the user: an object with an `id`. Comes again behind each connect
+/// on `/ws` and `/` until it is read.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Notification(pub Json);
+
+/// Says to all sessions of a user that a notification is read, also to the one that read it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct NotificationUpdated {
+    /// The notification's id, as its data has it.
+    notification_id: Json,
+    read: bool,
+    /// When it was read first.
+    read_at: Iso,
+}
+
+impl NotificationUpdated {
+    /// The notification whose id is written so was read first at `at`.
+    pub fn read(notification_id: Box<RawValue>, at: i64) -> Self {
+        Self { notification_id: notification_id.into(), read: true, read_at: Iso(at) }
+    }
+}
+
+/// Answers `notification_read` with what all sessions of the user are told.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Marked(pub NotificationUpdated);
+
+impl ServerEvent for Marked {
+    const NAME: &'static str = NotificationUpdated::NAME;
+    // The session that asked is told like all others; this is its acknowledgement.
+    const ON: &'static [Surface] = &[];
 }
 
 /// The last message before the hub closes the connection.

@@ -70,6 +70,8 @@ impl Access {
 pub enum Bucket {
     /// The surface's messages a minute.
     Messages,
+    /// `limits.community.notifications_per_minute`, on every surface.
+    Notifications,
 }
 
 impl Bucket {
@@ -77,6 +79,7 @@ impl Bucket {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Messages => "messages",
+            Self::Notifications => "notifications",
         }
     }
 }
@@ -183,6 +186,7 @@ macro_rules! client_event_table {
             "client:event",    Entire<application::Event>,   application::Response,     [Raw, Root],  User,   Messages, EventData;
             "client:message",  Entire<application::Message>, application::MessageAck,   [Raw, Root],  User,   Messages, MessageData;
             "client:action",   Entire<application::Action>,  application::ActionResult, [Raw, Root],  User,   Messages, ActionData;
+            "notification_read", community::NotificationRead, community::Marked,        [Raw, Root],       User,   Notifications, Validation;
         }
     };
 }
@@ -203,6 +207,8 @@ macro_rules! server_event_table {
             "system:welcome",       push::Welcome,                  [Root];
             "authenticated",        community::Authenticated,       [Root];
             "authentication_error", community::AuthenticationError, [Root];
+            "notification",         community::Notification,        [Raw, Root, Chat];
+            "notification_updated", community::NotificationUpdated, [Raw, Root, Chat];
             "register:ack",         push::Registered,               [Root];
             "room:join:ack",        push::JoinedRoom,               [Root];
             "room:leave:ack",       push::LeftRoom,                 [Root];

@@ -14,6 +14,7 @@ use crate::delivery::{Delivery, WIRES};
 use crate::fault::Fault;
 use crate::ids::RoomName;
 use crate::mailbox::{Receive, receives_posts};
+use crate::notifications::Moment;
 use crate::outbox::Frame;
 use crate::seat::{Seat, SeatKey, Seats};
 
@@ -22,7 +23,9 @@ use crate::seat::{Seat, SeatKey, Seats};
 pub(crate) struct Enrol {
     pub(crate) room: RoomName,
     pub(crate) seat: SeatKey,
-    pub(crate) done: oneshot::Sender<Result<(), Fault>>,
+    /// When it joined, as its shard counts notifications.
+    pub(crate) moment: Moment,
+    pub(crate) done: oneshot::Sender<Result<Moment, Fault>>,
 }
 
 /// A seat of this worker is no member any more.
@@ -96,7 +99,7 @@ impl Receive<Enrol> for Fanout {
         if let Some(seat) = self.seats.get(enrol.seat) {
             self.rooms.entry(enrol.room).or_default().insert(enrol.seat, seat);
         }
-        let _ = enrol.done.send(Ok(()));
+        let _ = enrol.done.send(Ok(enrol.moment));
     }
 }
 
@@ -127,6 +130,9 @@ impl Receive<Deliver> for Fanout {
             if let Some(slot) = frames.get_mut(wire.slot()) {
                 let frame = slot.get_or_insert_with(|| Rc::new(deliver.delivery.frame(wire)));
                 seat.deliver(&deliver.room, frame.clone());
+                if let Some(id) = deliver.delivery.notification() {
+                    seat.noted().add(id);
+                }
             }
         }
     }

@@ -13,12 +13,13 @@ use ahash::{AHashMap, RandomState};
 use tokio::sync::oneshot;
 
 use self::fanout::{Barrier, CloseAll, CloseSeat, Fanout};
-use self::shard::{CloseMembers, Flush, Join, Leave, List, Members, Publish, RoomShard};
+use self::shard::{CloseMembers, Flush, Join, Leave, List, Members, Notify, Publish, RoomShard};
 use crate::close::Close;
 use crate::delivery::Event;
 use crate::fault::Fault;
-use crate::ids::{RoomName, UserId};
+use crate::ids::{NotificationId, RoomName, UserId};
 use crate::mailbox::{Full, Mailbox, Watched};
+use crate::notifications::{Keeping, Moment, Notification};
 use crate::seat::Place;
 
 /// What became of a published message.
@@ -29,7 +30,10 @@ pub struct Published {
 }
 
 /// Resolves when a join took effect, or with why it did not.
-pub(crate) type Joined = oneshot::Receiver<Result<(), Fault>>;
+pub(crate) type Joined = oneshot::Receiver<Result<Moment, Fault>>;
+
+/// Resolves when a notification has its place, with what resolves when it is on the disk; or with why nothing was done.
+pub(crate) type Notified = oneshot::Receiver<Result<(Published, Keeping), Fault>>;
 
 /// Resolves when a leave took effect.
 pub(crate) type Left = oneshot::Receiver<()>;
@@ -155,9 +159,43 @@ impl Rooms {
         event: Event,
         except: Option<Place>,
     ) -> Result<oneshot::Receiver<Published>, Fault> {
+        self.publish_about(room, event, except, None)
+    }
+
+    /// Tells a user's sessions what became of the notification `id`.
+    ///
+    /// # Errors
+    /// As [`Rooms::publish`].
+    pub(crate) fn publish_update(
+        &self,
+        user: &UserId,
+        event: Event,
+        id: NotificationId,
+    ) -> Result<oneshot::Receiver<Published>, Fault> {
+        self.publish_about(RoomName::of_user(user), event, None, Some(id))
+    }
+
+    fn publish_about(
+        &self,
+        room: RoomName,
+        event: Event,
+        except: Option<Place>,
+        about: Option<NotificationId>,
+    ) -> Result<oneshot::Receiver<Published>, Fault> {
         let (done, published) = oneshot::channel();
-        self.shard(&room)?.post(Publish { room, event, except, done }).map_err(|Full(_)| Fault::overloaded())?;
+        self.shard(&room)?.post(Publish { room, event, except, about, done }).map_err(|Full(_)| Fault::overloaded())?;
         Ok(published)
+    }
+
+    /// Sends a notification to a user's sessions and has it kept.
+    ///
+    /// # Errors
+    /// As [`Rooms::publish`].
+    pub(crate) fn notify(&self, user: UserId, notification: Notification, event: Event) -> Result<Notified, Fault> {
+        let (done, notified) = oneshot::channel();
+        let shard = self.shard(&RoomName::of_user(&user))?;
+        shard.post(Notify { user, notification, event, done }).map_err(|Full(_)| Fault::overloaded())?;
+        Ok(notified)
     }
 
     /// The rooms with members, by name, without the hub's own.

@@ -16,8 +16,9 @@ use super::{Lanes, Published, RoomMember, RoomSummary};
 use crate::close::Close;
 use crate::delivery::{Delivery, Event};
 use crate::fault::Fault;
-use crate::ids::{RoomName, UserId};
+use crate::ids::{NotificationId, RoomName, UserId};
 use crate::mailbox::{Full, Posted, Receive, receives_posts};
+use crate::notifications::{Keeping, Moment, Notification, Notifications};
 use crate::seat::Place;
 use crate::stats::Stats;
 
@@ -28,7 +29,7 @@ pub(crate) struct Join {
     pub(crate) user: UserId,
     pub(crate) place: Place,
     /// Answered when the member gets all that is published from now on.
-    pub(crate) done: oneshot::Sender<Result<(), Fault>>,
+    pub(crate) done: oneshot::Sender<Result<Moment, Fault>>,
 }
 
 /// A member session leaves.
@@ -48,7 +49,19 @@ pub(crate) struct Publish {
     pub(crate) event: Event,
     /// A member session that does not get it: the sender's.
     pub(crate) except: Option<Place>,
+    /// The notification of a user that it is about, where it goes to the user.
+    pub(crate) about: Option<NotificationId>,
     pub(crate) done: oneshot::Sender<Published>,
+}
+
+/// A notification for a user's sessions, to be kept.
+#[derive(Debug)]
+pub(crate) struct Notify {
+    pub(crate) user: UserId,
+    pub(crate) notification: Notification,
+    pub(crate) event: Event,
+    /// Answered when it has its place; what is in it, when it is on the disk.
+    pub(crate) done: oneshot::Sender<Result<(Published, Keeping), Fault>>,
 }
 
 /// Ends the sessions of a room's members, after what was published before.
@@ -116,13 +129,33 @@ pub struct RoomShard {
     rooms: AHashMap<RoomName, Room>,
     /// Rooms it takes; those that the hub keeps for itself are bounded by the sessions there may be.
     rooms_max: usize,
+    notifications: Notifications,
     stats: Arc<Stats>,
 }
 
 impl RoomShard {
     /// A shard without rooms, that takes at most `rooms_max`.
-    pub(crate) fn new(lanes: Arc<Lanes>, rooms_max: usize, stats: Arc<Stats>) -> Self {
-        Self { lanes, rooms: AHashMap::new(), rooms_max, stats }
+    pub(crate) fn new(lanes: Arc<Lanes>, rooms_max: usize, notifications: Notifications, stats: Arc<Stats>) -> Self {
+        Self { lanes, rooms: AHashMap::new(), rooms_max, notifications, stats }
+    }
+
+    /// Gives a message its place in the room's order, on its way to the members; what became of it.
+    fn publish(
+        &self,
+        name: &RoomName,
+        delivery: Delivery,
+        except: Option<Place>,
+        ctx: &mut Context<Self>,
+    ) -> Published {
+        self.stats.published.add(1);
+        let Some(room) = self.rooms.get(name) else { return Published { recipients: 0 } };
+        let recipients = room.sessions().saturating_sub(usize::from(except.is_some()));
+        let delivery = Arc::new(delivery);
+        for worker in room.inhabited() {
+            let except = except.filter(|place| place.worker == worker).map(|place| place.seat);
+            self.hand(worker, Deliver { room: name.clone(), delivery: delivery.clone(), except }, ctx);
+        }
+        Published { recipients }
     }
 
     /// Hands a message to a worker's fan-out; waits, and lets nothing overtake, when that is full.
@@ -167,7 +200,8 @@ impl Receive<Join> for RoomShard {
         if let Some(count) = room.workers.get_mut(join.place.worker) {
             *count += 1;
         }
-        self.hand(join.place.worker, Enrol { room: join.room, seat: join.place.seat, done: join.done }, ctx);
+        let moment = self.notifications.moment();
+        self.hand(join.place.worker, Enrol { room: join.room, seat: join.place.seat, moment, done: join.done }, ctx);
     }
 }
 
@@ -189,18 +223,20 @@ impl Receive<Leave> for RoomShard {
 
 impl Receive<Publish> for RoomShard {
     fn receive(&mut self, publish: Publish, ctx: &mut Self::Context) {
-        self.stats.published.add(1);
-        let Some(room) = self.rooms.get(&publish.room) else {
-            let _ = publish.done.send(Published { recipients: 0 });
-            return;
-        };
-        let recipients = room.sessions().saturating_sub(usize::from(publish.except.is_some()));
-        let delivery = Arc::new(Delivery::new(publish.event));
-        for worker in room.inhabited() {
-            let except = publish.except.filter(|place| place.worker == worker).map(|place| place.seat);
-            self.hand(worker, Deliver { room: publish.room.clone(), delivery: delivery.clone(), except }, ctx);
-        }
-        let _ = publish.done.send(Published { recipients });
+        let delivery = Delivery::about(publish.event, publish.about);
+        let published = self.publish(&publish.room, delivery, publish.except, ctx);
+        let _ = publish.done.send(published);
+    }
+}
+
+impl Receive<Notify> for RoomShard {
+    fn receive(&mut self, notify: Notify, ctx: &mut Self::Context) {
+        let Notify { user, notification, event, done } = notify;
+        let room = RoomName::of_user(&user);
+        let delivery = Delivery::about(event, Some(notification.id.clone()));
+        // Kept first: what cannot be is not delivered either.
+        let kept = self.notifications.keep(user, notification, delivery.timestamp());
+        let _ = done.send(kept.map(|keeping| (self.publish(&room, delivery, None, ctx), keeping)));
     }
 }
 

@@ -3,11 +3,13 @@
 //! its own limits.
 //!
 //! [`dispatch`] finds the handler of a request, `answers` knows how what it says reaches the client, `standing` whose
-//! session it is, `rooms` where it is in; `raw`, `push` and `application` are the handlers, a file an event family.
+//! session it is, `rooms` where it is in; `raw`, `push`, `application` and `notifications` are the handlers, a file an event
+//! family.
 
 mod answers;
 mod application;
 mod dispatch;
+mod notifications;
 mod push;
 mod raw;
 mod rooms;
@@ -25,12 +27,13 @@ use self::answers::Asked;
 pub use self::dispatch::{Answer, Handle, Outcome};
 use crate::close::Close;
 use crate::delivery::{Correlation, Wire};
-use crate::events::Surface;
+use crate::events::{Bucket, Surface};
 use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::ids::{RoomName, SessionId};
 use crate::limits::window::{Verdict, Window};
+use crate::notifications::Moment;
 use crate::registry::{AccessChanged, Entry};
 use crate::seat::{Heartbeat, Seat, Seating};
 use crate::worker::Worker;
@@ -99,6 +102,9 @@ pub struct Session {
     /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
     rooms: AHashSet<RoomName>,
     messages: Window,
+    notifications: Window,
+    /// When it joined its user's room, until what the user missed is on its way.
+    joined: Option<Moment>,
     /// Presence knows of it.
     is_present: bool,
     entry: Entry,
@@ -139,6 +145,8 @@ impl Session {
             came_as_guest: matches!(opening.standing, Standing::Guest),
             rooms: AHashSet::new(),
             messages: Window::default(),
+            notifications: Window::default(),
+            joined: None,
             is_present: false,
             entry: Entry::new(hub.registry().clone()),
             hub,
@@ -147,7 +155,8 @@ impl Session {
             Standing::Guest => session.greet(None, now),
             Standing::Known(identity) => {
                 session.greet(Some(&identity), now);
-                standing::all_of(session.belong_to(identity)?).await?;
+                let joins = session.belong_to(identity)?;
+                session.joined = standing::all_of(joins).await?;
             }
         }
         Ok(session)
@@ -194,8 +203,17 @@ impl Session {
 
     /// Draws a message from the session's limit; `false` when there is nothing left, and the client was told.
     fn draw_message(&mut self, asked: &Asked) -> bool {
-        let (now, limit) = (self.now(), self.message_limit());
-        match self.messages.count(now, limit) {
+        self.draw(Bucket::Messages, asked)
+    }
+
+    /// Draws from one of the session's limits; `false` when there is nothing left, and the client was told.
+    fn draw(&mut self, bucket: Bucket, asked: &Asked) -> bool {
+        let now = self.now();
+        let (limit, window) = match bucket {
+            Bucket::Messages => (self.message_limit(), &mut self.messages),
+            Bucket::Notifications => (self.hub.settings().notifications_per_minute, &mut self.notifications),
+        };
+        match window.count(now, limit) {
             Verdict::Within => true,
             Verdict::Over(seconds) => {
                 self.refuse(asked, &Fault::rate_limited(seconds), now);
@@ -216,6 +234,9 @@ impl Actor for Session {
         self.entry.reached_by(ctx.address().downgrade().recipient());
         if self.identity.is_none() {
             self.limit_grace(ctx);
+        }
+        if let Some(moment) = self.joined.take() {
+            self.bring_unread(moment, ctx);
         }
     }
 }

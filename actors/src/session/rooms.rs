@@ -47,7 +47,7 @@ impl Session {
             for (name, joining) in asked {
                 let verdict = match joining {
                     Ok(Some((room, joined))) => match joined.await.map_err(|_| Fault::internal())? {
-                        Ok(()) => Verdict::In,
+                        Ok(_) => Verdict::In,
                         Err(fault) => Verdict::TurnedAway(room, fault),
                     },
                     Ok(None) => Verdict::In,

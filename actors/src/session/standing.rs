@@ -14,6 +14,7 @@ use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::RoomName;
 use crate::mailbox::Full;
+use crate::notifications::Moment;
 use crate::presence::Arrived;
 use crate::registry::LiveSession;
 use crate::rooms::Joined;
@@ -29,7 +30,7 @@ impl Session {
     }
 
     /// Makes a session that is nobody's the user's whom `identity` names: listed, present, and on its way into
-    /// everybody's and the user's own room. When this fails, [`Session::belong_to_nobody`] or `Drop` undoes what was done.
+    /// everybody's and the user's own room, in this order. When this fails, [`Session::belong_to_nobody`] or `Drop` undoes what was done.
     pub(super) fn belong_to(&mut self, identity: Arc<Identity>) -> Result<Vec<Joined>, Fault> {
         self.identity = Some(identity.clone());
         self.entry.list(LiveSession {
@@ -45,6 +46,9 @@ impl Session {
         self.hub.presence_mailbox().post(Arrived(user.clone())).map_err(|Full(_)| Fault::overloaded())?;
         self.is_present = true;
         self.seat.expire_at(identity.expires_at);
+        if self.brings_unread() {
+            self.seat.noted().begin();
+        }
         [RoomName::everybody(), RoomName::of_user(&user)].into_iter().map(|room| self.join(room)).collect()
     }
 
@@ -52,6 +56,7 @@ impl Session {
         self.depart();
         self.entry.unlist();
         self.identity = None;
+        self.seat.noted().end();
         self.seat.expire_at(None);
     }
 
@@ -105,12 +110,13 @@ impl Session {
     }
 }
 
-/// Resolves when all of the joins took effect.
-pub(super) async fn all_of(joins: Vec<Joined>) -> Result<(), Fault> {
+/// Resolves when all of the joins took effect, with the moment of the last one, where there are any.
+pub(super) async fn all_of(joins: Vec<Joined>) -> Result<Option<Moment>, Fault> {
+    let mut moment = None;
     for joined in joins {
-        joined.await.map_err(|_| Fault::internal())??;
+        moment = Some(joined.await.map_err(|_| Fault::internal())??);
     }
-    Ok(())
+    Ok(moment)
 }
 
 impl Handle<raw::Authenticate> for Session {
@@ -133,11 +139,13 @@ impl Handle<community::Authenticate> for Session {
                 let joins = verified.and_then(|identity| session.go_by(identity, owed));
                 async move { all_of(joins?).await }.into_actor(session)
             });
-            Box::pin(joining.map(move |joined, session, _| {
+            Box::pin(joining.map(move |joined, session, ctx| {
                 if joined.is_err() && was_nobodys {
                     session.belong_to_nobody();
                 }
-                joined?;
+                if let Some(moment) = joined? {
+                    session.bring_unread(moment, ctx);
+                }
                 Ok(Authenticated::new(session.identity()?, session.seat.session()))
             }))
         };

@@ -3,6 +3,7 @@
 mod application;
 mod guests;
 mod surfaces;
+mod unread;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -114,6 +115,7 @@ impl Bench {
             payload_max: 1_000,
             topics_per_request: 10,
             messages_per_minute: MessagesPerMinute { raw: 0, push: 4, community: 2, chat: 3 },
+            notifications_per_minute: 3,
             grace_ms,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"?" },
             shortest_heartbeat_ms: 30_000,

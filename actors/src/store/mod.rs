@@ -30,6 +30,7 @@
 mod accounts;
 mod chats;
 mod condition;
+mod notifications;
 mod reader;
 mod revocations;
 mod schema;
@@ -49,6 +50,7 @@ use tokio::time::timeout;
 pub use self::accounts::{Account, Credentials, Refreshed, SIGN_INS_MAX, SignIn};
 pub use self::chats::{Access, Chat, PARTICIPANTS_MAX};
 use self::condition::{Ailment, Condition, Setback};
+pub use self::notifications::{KEPT_DAYS, KEPT_MAX, Kept, Notice, Read};
 use self::reader::Query;
 pub(crate) use self::revocations::is_older;
 pub use self::revocations::{Forgotten, MARK_MAX, Mark, Revocation};
@@ -132,6 +134,7 @@ struct Threads {
     reads: Arc<Queue<Query>>,
     condition: Arc<Condition>,
     changed: Arc<Notify>,
+    last_notification: i64,
     ends: Mutex<Ends>,
 }
 
@@ -166,6 +169,7 @@ impl Store {
         prepare_file(&path).map_err(|error| failed(&error))?;
         let conn = open_writing(&path, role).map_err(|unfit| unusable(explain(unfit)))?;
         let seen = writer::data_version(&conn).map_err(|error| unusable(explain(error.into())))?;
+        let last_notification = notifications::last(&conn).map_err(|error| unusable(explain(error.into())))?;
         let readers: Result<Vec<_>, _> = (0..READERS).map(|_| open_reading(&path)).collect();
         let readers = readers.map_err(|error| unusable(explain(error.into())))?;
 
@@ -195,7 +199,8 @@ impl Store {
             drop(lock);
         });
         ends.writer = Some(end.map_err(|error| failed(&error))?);
-        Ok(Self(Arc::new(Threads { path, clock, writes, reads, condition, changed, ends: Mutex::new(ends) })))
+        let ends = Mutex::new(ends);
+        Ok(Self(Arc::new(Threads { path, clock, writes, reads, condition, changed, last_notification, ends })))
     }
 
     /// Writes, and answers when it is on the disk. What `work` did is undone when it fails.
@@ -203,13 +208,25 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Setback> + Send + 'static,
     ) -> Result<T, Fault> {
+        self.begin_write(work)?.await
+    }
+
+    /// As [`Store::write`]; when this returns, the write has its place among all others. It is done even when nobody waits
+    /// for its end.
+    fn begin_write<T: Send + 'static, W>(
+        &self,
+        work: W,
+    ) -> Result<impl Future<Output = Result<T, Fault>> + Send + use<T, W>, Fault>
+    where
+        W: FnOnce(&Connection) -> Result<T, Setback> + Send + 'static,
+    {
         if self.failing().is_some() {
             return Err(Fault::store_unavailable());
         }
         let (reply, answer) = oneshot::channel();
         let job: Box<dyn Job> = Box::new(Write::new(work, reply));
         self.0.writes.push(job).map_err(|Refused(_)| self.overloaded())?;
-        answered(answer).await
+        Ok(answered(answer))
     }
 
     /// Reads, all of it as of one moment.

@@ -1,0 +1,91 @@
+//! What a session does with its user's notifications: brings those that are unread as soon as it has a user, and notes
+//! which are read.
+
+use std::time::Duration;
+
+use actix::fut::{ActorFutureExt, WrapFuture};
+use actix::{AsyncContext, Context};
+use bytes::BytesMut;
+
+use super::{Handle, Outcome, Session};
+use crate::delivery::Event;
+use crate::events::community::{Marked, Notification, NotificationRead, NotificationUpdated};
+use crate::events::{ServerEvent, Surface, json};
+use crate::fault::{Code, Fault};
+use crate::ids::EventName;
+use crate::notifications::{Moment, written_id};
+use crate::store::Notice;
+
+/// How long to wait before the store is asked again, at first and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+/// Which part of an outbox the unread may fill.
+const SHARE: usize = 2;
+
+impl Session {
+    /// Whether a session of its surface gets what its user missed: `/chat` does not, for its document has none.
+    pub(super) fn brings_unread(&self) -> bool {
+        self.surface != Surface::Chat
+    }
+
+    /// Delivers what its user had not read at `moment`, when it joined the user's room. Nothing waits for that: requests
+    /// are answered, and what is sent to the user arrives. A store that cannot be read is asked until it can.
+    pub(super) fn bring_unread(&self, moment: Moment, ctx: &mut Context<Self>) {
+        let (Some(identity), true) = (&self.identity, self.brings_unread()) else { return };
+        let (hub, user) = (self.hub.clone(), identity.user.clone());
+        let reading = async move {
+            let (mut pause, longest) = AGAIN;
+            loop {
+                let bytes = hub.settings().outbox.bytes / SHARE;
+                let unread = hub.notifications().unread(user.clone(), moment, bytes, hub.clock().now_ms()).await;
+                match unread {
+                    Err(Fault { code: Code::Overloaded | Code::StoreUnavailable, .. }) => {}
+                    unread => return unread.unwrap_or_default(),
+                }
+                actix_rt::time::sleep(pause).await;
+                pause = (pause * 2).min(longest);
+            }
+        };
+        ctx.spawn(reading.into_actor(self).map(|unread, session, _| session.deliver_unread(unread)));
+    }
+
+    pub(super) fn deliver_unread(&self, unread: Vec<Notice>) {
+        // What came meanwhile is newer. Where that was too much to remember, they come behind the next connect.
+        let Some(noted) = self.seat.noted().end() else { return };
+        let (mut frames, mut count) = (BytesMut::new(), 0);
+        for notice in unread {
+            if noted.contains(&notice.id) {
+                continue;
+            }
+            let name = EventName::of_hub(Notification::NAME);
+            let event = Event { name, topic: None, data: notice.data, timestamp: notice.sent_at, offset: None };
+            frames.extend_from_slice(&self.seat.wire().event(&event));
+            count += 1;
+        }
+        if count > 0 {
+            self.hub.stats().notifications_redelivered.add(count);
+            // One frame, behind the answers that are promised: an outbox with little in it takes it.
+            self.seat.answer(frames.freeze());
+        }
+    }
+}
+
+impl Handle<NotificationRead> for Session {
+    fn handle(&mut self, request: NotificationRead) -> Result<Outcome<Marked>, Fault> {
+        let (hub, user, id) = (self.hub.clone(), self.identity()?.user.clone(), request.notification_id);
+        let answer = async move {
+            let now = hub.clock().now_ms();
+            let read = hub.notifications().read(user.clone(), id.clone(), now).await?;
+            hub.stats().notifications_read.add(1);
+            hub.stats().notifications_pruned.add(read.pruned as u64);
+            let written = written_id(&read.data).ok_or_else(Fault::internal)?;
+            let updated = NotificationUpdated::read(written, read.at);
+            let (name, data) = (EventName::of_hub(NotificationUpdated::NAME), json::encode(&updated));
+            let event = Event { name, topic: None, data, timestamp: now, offset: None };
+            let published = hub.rooms().publish_update(&user, event, id)?;
+            published.await.map_err(|_| Fault::internal())?;
+            Ok(Marked(updated))
+        };
+        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+    }
+}

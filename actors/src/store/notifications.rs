@@ -1,0 +1,344 @@
+//! What users have been notified of, and what of it they have read. How it reaches them is [`crate::notifications`].
+//!
+//! At most [`KEPT_MAX`] unread and as many read ones of each user are there, for [`KEPT_DAYS`] days. Every write makes room
+//! for itself: what is beyond the bound of its user goes, and some of what is too old, whoever's it is.
+
+use std::future::Future;
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::Store;
+use super::condition::Setback;
+use crate::fault::Fault;
+use crate::ids::{NotificationId, UserId};
+
+/// Unread notifications of one user that are kept, the newest; and read ones.
+pub const KEPT_MAX: usize = 100;
+/// How long one is kept, in days.
+pub const KEPT_DAYS: i64 = 30;
+
+const KEPT_MS: i64 = KEPT_DAYS * 24 * 60 * 60 * 1_000;
+
+/// Old ones that a write takes away, at most: it adds one, so none stay, and none waits for long.
+const SWEPT_MAX: i64 = 100;
+
+/// A notification, as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Its place among those of its user: the later, the larger.
+    pub number: i64,
+    /// Its id.
+    pub id: NotificationId,
+    /// Its data, JSON text.
+    pub data: Bytes,
+    /// When it was sent, ms since the epoch.
+    pub sent_at: i64,
+}
+
+/// A notification that is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// When it was read first, ms since the epoch.
+    pub at: i64,
+    /// The data it came with, JSON text.
+    pub data: Bytes,
+    /// How many others made room.
+    pub pruned: usize,
+}
+
+/// What became of a notification that was to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// It was read before, under the same id: nothing was changed.
+    pub was_read: bool,
+    /// How many others made room.
+    pub pruned: usize,
+}
+
+impl Store {
+    /// Keeps a notification of `user`. An unread one of the same id gives way to it. `passenger` comes back when it is known
+    /// whether the notification is safe. The write has its place among all others when this returns.
+    ///
+    /// # Errors
+    /// [`crate::fault::Code::StoreUnavailable`], [`crate::fault::Code::Overloaded`]: nothing was done.
+    pub(crate) fn keep_notification<T: Send + 'static>(
+        &self,
+        user: UserId,
+        notice: Notice,
+        passenger: T,
+    ) -> Result<impl Future<Output = Result<(Kept, T), Fault>> + Send + use<T>, Fault> {
+        self.begin_write(move |conn| Ok((keep(conn, &user, &notice)?, passenger)))
+    }
+
+    /// Notes that `user` has read the notification `id`. `None` when there is no such notification.
+    ///
+    /// # Errors
+    /// [`crate::fault::Code::StoreUnavailable`], [`crate::fault::Code::Overloaded`].
+    pub(crate) async fn read_notification(
+        &self,
+        user: UserId,
+        id: NotificationId,
+        now: i64,
+    ) -> Result<Option<Read>, Fault> {
+        self.write(move |conn| {
+            let read: Option<(i64, String)> = conn
+                .prepare_cached(
+                    "UPDATE notifications SET read_at = coalesce(read_at, ?3)
+                     WHERE user_id = ?1 AND id = ?2 AND created_at > ?4 RETURNING read_at, data",
+                )?
+                .query_row(params![user.as_str(), id.as_str(), now, now - KEPT_MS], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .optional()?;
+            let Some((at, data)) = read else { return Ok(None) };
+            let pruned = prune(conn, &user, "read_at IS NOT NULL")?;
+            Ok(Some(Read { at, data: data.into(), pruned }))
+        })
+        .await
+    }
+
+    /// What `user` has not read of all that has a number up to `last`: the newest, as many as have `bytes` of data in all
+    /// and at least one, oldest first. `pending` are those that may not be in the store yet.
+    ///
+    /// # Errors
+    /// As [`Store::ping`].
+    pub(crate) async fn unread_notifications(
+        &self,
+        user: UserId,
+        last: i64,
+        pending: Vec<Notice>,
+        bytes: usize,
+        now: i64,
+    ) -> Result<Vec<Notice>, Fault> {
+        self.read(move |conn| {
+            let mut notices = unread(conn, &user, last, now)?;
+            for notice in pending {
+                if !is_read(conn, &user, &notice.id, now)? {
+                    notices.push(notice);
+                }
+            }
+            Ok(newest(notices, bytes))
+        })
+        .await
+    }
+
+    /// The largest number that a notification had when the store was opened, and 0 when there was none.
+    pub(crate) fn last_notification(&self) -> i64 {
+        self.0.last_notification
+    }
+}
+
+pub(super) fn last(conn: &Connection) -> Result<i64, rusqlite::Error> {
+    conn.query_row("SELECT coalesce(max(seq), 0) FROM notifications", (), |row| row.get(0))
+}
+
+fn keep(conn: &Connection, user: &UserId, notice: &Notice) -> Result<Kept, Setback> {
+    let aged = conn
+        .prepare_cached(
+            "DELETE FROM notifications WHERE seq IN
+             (SELECT seq FROM notifications WHERE created_at <= ?1 ORDER BY created_at LIMIT ?2)",
+        )?
+        .execute(params![notice.sent_at - KEPT_MS, SWEPT_MAX])?;
+    // Its data is JSON, and JSON is UTF-8.
+    let data = std::str::from_utf8(&notice.data).map_err(|_| Fault::internal())?;
+    let kept = conn
+        .prepare_cached(
+            "INSERT INTO notifications (seq, user_id, id, data, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (user_id, id) DO UPDATE SET seq = ?1, data = ?4, created_at = ?5, read_at = NULL
+             WHERE read_at IS NULL OR created_at <= ?6",
+        )?
+        .execute(params![
+            notice.number,
+            user.as_str(),
+            notice.id.as_str(),
+            data,
+            notice.sent_at,
+            notice.sent_at - KEPT_MS
+        ])?;
+    let pruned = aged + prune(conn, user, "read_at IS NULL")?;
+    Ok(Kept { was_read: kept == 0, pruned })
+}
+
+/// Forgets a user's oldest of those of which `state` holds, beyond [`KEPT_MAX`].
+fn prune(conn: &Connection, user: &UserId, state: &'static str) -> Result<usize, Setback> {
+    let sql = format!(
+        "DELETE FROM notifications WHERE user_id = ?1 AND {state} AND seq <=
+         (SELECT seq FROM notifications WHERE user_id = ?1 AND {state} ORDER BY seq DESC LIMIT 1 OFFSET ?2)"
+    );
+    Ok(conn.prepare_cached(&sql)?.execute(params![user.as_str(), KEPT_MAX as i64])?)
+}
+
+fn unread(conn: &Connection, user: &UserId, last: i64, now: i64) -> Result<Vec<Notice>, Setback> {
+    let mut statement = conn.prepare_cached(
+        "SELECT seq, id, data, created_at FROM notifications
+         WHERE user_id = ?1 AND read_at IS NULL AND seq <= ?2 AND created_at > ?3 ORDER BY seq DESC LIMIT ?4",
+    )?;
+    let mut rows = statement.query(params![user.as_str(), last, now - KEPT_MS, KEPT_MAX as i64])?;
+    let mut notices = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id: String = row.get(1)?;
+        let id = NotificationId::parse(&id, "id").map_err(|fault| {
+            log::error!("the store holds {id:?} as a notification's id: {fault}");
+            Fault::internal()
+        })?;
+        let data = Bytes::from(row.get::<_, String>(2)?);
+        notices.push(Notice { number: row.get(0)?, id, data, sent_at: row.get(3)? });
+    }
+    Ok(notices)
+}
+
+fn is_read(conn: &Connection, user: &UserId, id: &NotificationId, now: i64) -> Result<bool, Setback> {
+    let mut statement = conn.prepare_cached(
+        "SELECT 1 FROM notifications WHERE user_id = ?1 AND id = ?2 AND read_at IS NOT NULL AND created_at > ?3",
+    )?;
+    Ok(statement.exists(params![user.as_str(), id.as_str(), now - KEPT_MS])?)
+}
+
+/// The newest of these, oldest first, each id once: [`KEPT_MAX`], and as many as have `bytes` of data in all, but one.
+fn newest(mut notices: Vec<Notice>, bytes: usize) -> Vec<Notice> {
+    notices.sort_unstable_by_key(|notice| std::cmp::Reverse(notice.number));
+    let mut seen = ahash::AHashSet::new();
+    notices.retain(|notice| seen.insert(notice.id.clone()));
+    notices.truncate(KEPT_MAX);
+    let mut total = 0_usize;
+    let fitting = notices.iter().take_while(|notice| {
+        total += notice.data.len();
+        total <= bytes
+    });
+    let fitting = fitting.count().max(1);
+    notices.truncate(fitting);
+    notices.reverse();
+    notices
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::Role;
+
+    const ALL: i64 = i64::MAX;
+
+    fn user(id: &str) -> UserId {
+        UserId::parse(id, "user").unwrap()
+    }
+
+    fn id(text: &str) -> NotificationId {
+        NotificationId::parse(text, "id").unwrap()
+    }
+
+    fn notice(number: i64, text: &str, sent_at: i64) -> Notice {
+        Notice { number, id: id(text), data: Bytes::from(format!("{{\"n\":{number}}}")), sent_at }
+    }
+
+    struct Shelf {
+        store: Store,
+        directory: tempfile::TempDir,
+    }
+
+    impl Shelf {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            Self { store: Store::open(directory.path(), Role::Hub, Clock::System).unwrap(), directory }
+        }
+
+        async fn keep(&self, notice: Notice) -> Kept {
+            self.store.keep_notification(user("a"), notice, ()).unwrap().await.unwrap().0
+        }
+
+        async fn read(&self, text: &str, now: i64) -> Option<i64> {
+            self.store.read_notification(user("a"), id(text), now).await.unwrap().map(|read| read.at)
+        }
+
+        async fn unread(&self, whose: &str, last: i64, pending: Vec<Notice>, now: i64) -> Vec<(i64, String)> {
+            let unread = self.store.unread_notifications(user(whose), last, pending, 1_000_000, now).await.unwrap();
+            unread.into_iter().map(|notice| (notice.number, notice.id.to_string())).collect()
+        }
+    }
+
+    fn seen(notices: &[(i64, &str)]) -> Vec<(i64, String)> {
+        notices.iter().map(|&(number, id)| (number, id.to_owned())).collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_unread_is_its_users_until_it_is_read_and_the_first_reading_counts() {
+        let shelf = Shelf::new();
+        for (number, text) in [(1, "x"), (2, "y"), (3, "z")] {
+            assert_eq!(shelf.keep(notice(number, text, 5)).await, Kept { was_read: false, pruned: 0 });
+        }
+        assert_eq!(shelf.unread("a", ALL, vec![], 6).await, seen(&[(1, "x"), (2, "y"), (3, "z")]));
+        assert_eq!(shelf.unread("a", 2, vec![], 6).await, seen(&[(1, "x"), (2, "y")]));
+        assert_eq!(shelf.unread("b", ALL, vec![], 6).await, seen(&[]));
+        assert_eq!((shelf.read("y", 7).await, shelf.read("y", 9).await), (Some(7), Some(7)));
+        assert_eq!(shelf.read("other", 7).await, None);
+        assert_eq!(shelf.store.read_notification(user("b"), id("x"), 7).await, Ok(None));
+        assert_eq!(shelf.unread("a", ALL, vec![], 6).await, seen(&[(1, "x"), (3, "z")]));
+        assert_eq!(shelf.store.last_notification(), 0);
+        shelf.store.close().await;
+        let again = Store::open(shelf.directory.path(), Role::Hub, Clock::System).unwrap();
+        assert_eq!(again.last_notification(), 3);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_sent_again_gives_way_to_itself_unless_it_was_read() {
+        let shelf = Shelf::new();
+        shelf.keep(notice(1, "x", 5)).await;
+        shelf.keep(notice(2, "y", 5)).await;
+        shelf.keep(notice(3, "x", 5)).await;
+        assert_eq!(shelf.unread("a", ALL, vec![], 6).await, seen(&[(2, "y"), (3, "x")]));
+        assert_eq!(shelf.read("x", 7).await, Some(7));
+        assert_eq!(shelf.keep(notice(4, "x", 8)).await, Kept { was_read: true, pruned: 0 });
+        assert_eq!(shelf.unread("a", ALL, vec![notice(4, "x", 8)], 6).await, seen(&[(2, "y")]));
+        assert_eq!(shelf.read("x", 9).await, Some(7));
+    }
+
+    #[tokio::test]
+    async fn what_waits_to_be_written_counts_once() {
+        let shelf = Shelf::new();
+        shelf.keep(notice(1, "x", 5)).await;
+        shelf.keep(notice(2, "y", 5)).await;
+        let pending = vec![notice(2, "y", 5), notice(3, "x", 5), notice(4, "x", 5)];
+        assert_eq!(shelf.unread("a", ALL, pending, 6).await, seen(&[(2, "y"), (4, "x")]));
+    }
+
+    #[tokio::test]
+    async fn the_newest_are_kept_for_their_time() {
+        let shelf = Shelf::new();
+        let most = KEPT_MAX as i64;
+        for number in 1..=most {
+            assert_eq!(shelf.keep(notice(number, &number.to_string(), 5)).await.pruned, 0);
+        }
+        assert_eq!(shelf.keep(notice(most + 1, "more", 6)).await.pruned, 1);
+        let unread = shelf.unread("a", ALL, vec![], 6).await;
+        assert_eq!((unread.len(), unread[0].0), (KEPT_MAX, 2));
+        // Read ones do not count among them, and are as many at most.
+        assert_eq!(shelf.read("2", 6).await, Some(6));
+        assert_eq!(shelf.keep(notice(most + 2, "and more", 6)).await.pruned, 0);
+        for number in 3..=most {
+            shelf.read(&number.to_string(), 6).await.unwrap();
+        }
+        shelf.read("more", 6).await.unwrap();
+        assert_eq!((shelf.read("2", 8).await, shelf.read("3", 8).await), (Some(6), Some(6)));
+        shelf.read("and more", 7).await.unwrap();
+        assert_eq!((shelf.read("2", 8).await, shelf.read("3", 8).await), (None, Some(6)));
+
+        assert_eq!(shelf.unread("a", ALL, vec![], 6).await, seen(&[]));
+        shelf.keep(notice(most + 3, "young", 6)).await;
+        assert_eq!(shelf.unread("a", ALL, vec![], 5 + KEPT_MS).await, seen(&[(most + 3, "young")]));
+        assert_eq!(shelf.unread("a", ALL, vec![], 6 + KEPT_MS).await, seen(&[]));
+        assert_eq!(shelf.read("young", 6 + KEPT_MS).await, None);
+        // Old ones of anybody go with the next write, some at a time.
+        let swept = shelf.store.keep_notification(user("b"), notice(most + 4, "b", 6 + KEPT_MS), ()).unwrap();
+        assert_eq!(swept.await.unwrap().0.pruned, SWEPT_MAX as usize);
+    }
+
+    #[test]
+    fn no_more_is_brought_at_once_than_fits_but_one_always_is() {
+        let of = |bytes| newest(vec![notice(1, "x", 5), notice(3, "z", 5), notice(2, "y", 5)], bytes);
+        let numbers = |bytes| of(bytes).into_iter().map(|notice| notice.number).collect::<Vec<_>>();
+        assert_eq!(numbers(21), [1, 2, 3]);
+        assert_eq!(numbers(20), [2, 3]);
+        assert_eq!(numbers(0), [3]);
+    }
+}
