@@ -26,6 +26,7 @@ use hubbub_actors::hub::{Authenticator, Hub, MessagesPerMinute, Settings};
 use hubbub_actors::identity::Identity;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::pattern::Pattern;
+use hubbub_actors::presence;
 use hubbub_actors::revoked::Revoked;
 use hubbub_actors::rooms::rules::{Rules, TopicRule};
 use hubbub_actors::seat::Heartbeat;
@@ -36,7 +37,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::accounts::Accounts;
 use crate::auth::tokens::Tokens;
-use crate::config::{Auth, Config};
+use crate::config::{Audience, Auth, Config};
 use crate::pipe::{self, Flusher};
 use crate::request_id::{REQUEST_ID, RequestId};
 use crate::sio::house::{House, Switchboard};
@@ -394,6 +395,15 @@ fn settings(config: &Config) -> Settings {
             push: config.limits.push.messages_per_minute,
             community: config.limits.community.messages_per_minute,
             chat: config.limits.chat.messages_per_minute,
+        },
+        presence: presence::Settings {
+            audience: match config.presence.audience {
+                Audience::All => presence::Audience::All,
+                Audience::SharedRooms => presence::Audience::SharedRooms,
+                Audience::Off => presence::Audience::Off,
+            },
+            linger_ms: config.presence.linger_ms.into(),
+            deliveries_per_second: config.presence.deliveries_per_second,
         },
         grace_ms: millis(config.auth.grace_secs),
         heartbeat: Heartbeat {

@@ -29,6 +29,8 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hubbub_store_commits_total", "Transactions that took them there"),
     ("hubbub_store_failures_total", "Reads and writes that failed because the store did"),
     ("hubbub_rate_limited_total", "Messages and connections refused by a limit"),
+    ("hubbub_presence_changes_total", "Comings and goings of users, by what became of telling them"),
+    ("hubbub_presence_deliveries_total", "Frames that told of users who came or went"),
     ("hubbub_jwks_loads_total", "Times auth.jwks was loaded, by result"),
     ("hubbub_auth_backend_requests_total", "Tokens that auth.backend.url was asked about, by result"),
     ("hubbub_auth_backend_shed_total", "Tokens refused without asking auth.backend.url: too many, or it is left alone"),
@@ -130,6 +132,10 @@ fn copy_stats(stats: &Stats) {
         heartbeat_timeouts,
         overloads: _,
         rate_limited,
+        presence_told,
+        presence_deliveries,
+        presence_coalesced,
+        presence_suppressed,
     } = stats;
     show("websocket_connections_active", sessions.get());
     show("socket_server_active_connections", sessions.get());
@@ -153,6 +159,12 @@ fn copy_stats(stats: &Stats) {
     counter!("hubbub_sessions_closed_total", "reason" => "slow_consumer").absolute(slow_consumers.get());
     counter!("hubbub_sessions_closed_total", "reason" => "heartbeat_timeout").absolute(heartbeat_timeouts.get());
     counter!("hubbub_rate_limited_total").absolute(rate_limited.get());
+    for (outcome, changes) in
+        [("told", presence_told), ("coalesced", presence_coalesced), ("suppressed", presence_suppressed)]
+    {
+        counter!("hubbub_presence_changes_total", "outcome" => outcome).absolute(changes.get());
+    }
+    counter!("hubbub_presence_deliveries_total").absolute(presence_deliveries.get());
 }
 
 fn copy_readings(readings: &Readings) {

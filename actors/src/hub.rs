@@ -22,7 +22,7 @@ use crate::ids::{ChatId, EventName, RoomName, UserId};
 use crate::limits::{Admit, RateLimit};
 use crate::mailbox::{Full, Mailbox, Receive, Watched};
 use crate::outbox::Bound;
-use crate::presence::{LastSeen, Presence};
+use crate::presence::{self, LastSeen, Presence};
 use crate::pulse::Pulse;
 use crate::registry::Registry;
 use crate::revoked::Revoked;
@@ -56,6 +56,8 @@ pub struct Settings {
     pub topics_per_request: usize,
     /// Messages a minute.
     pub messages_per_minute: MessagesPerMinute,
+    /// How presence is told.
+    pub presence: presence::Settings,
     /// How long a session may go without a user, ms.
     pub grace_ms: i64,
     /// The heartbeat of raw connections.
@@ -169,9 +171,9 @@ impl Hub {
     ) -> Arc<Self> {
         let stats = Arc::new(Stats::default());
         let clock = settings.clock.clone();
-        let presence = Presence::new(clock.clone(), stats.clone()).start();
-        let limits = RateLimit::new(clock).start();
         let rooms = Rooms::new(Arc::new(Lanes::new(settings.workers)));
+        let presence = Presence::new(&settings.presence, rooms.clone(), clock.clone(), stats.clone()).start();
+        let limits = RateLimit::new(clock).start();
         let registry = Arc::new(Registry::new(settings.max_connections, stats.clone()));
         let chats = Arc::new(Chats::default());
         let chat_keeper = ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone()).start();

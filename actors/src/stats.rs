@@ -60,4 +60,12 @@ stats! {
     overloads,
     /// Messages and connections refused by a limit.
     rate_limited,
+    /// Users' comings and goings that others were told of.
+    presence_told,
+    /// Frames that took.
+    presence_deliveries,
+    /// Comings and goings that took each other back before anybody was told.
+    presence_coalesced,
+    /// Comings and goings that nobody was told of because there were too many.
+    presence_suppressed,
 }

@@ -107,6 +107,46 @@ pub struct AuthenticationError {
     pub details: Option<serde_json::Value>,
 }
 
+/// Says to others that a user came online: the first session, on whatever surface, began. On `/ws` to those who
+/// subscribed to `$presence`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct UserOnline {
+    user_id: Id,
+    name: String,
+    /// The claim `avatar`, where the token has it.
+    avatar: Option<String>,
+    /// When the user came.
+    last_seen: Iso,
+}
+
+impl UserOnline {
+    /// The user came, by this identity.
+    pub fn new(identity: &Identity, at: i64) -> Self {
+        Self {
+            user_id: Id(identity.user.clone()),
+            name: identity.display_name().to_owned(),
+            avatar: identity.avatar.clone(),
+            last_seen: Iso(at),
+        }
+    }
+}
+
+/// Says to others that a user went offline: the last session ended, and none began within `presence.linger_ms`. On `/ws`
+/// to those who subscribed to `$presence`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct UserOffline {
+    user_id: Id,
+    /// When the last session ended.
+    last_seen: Iso,
+}
+
+impl UserOffline {
+    /// The user went.
+    pub fn new(user: UserId, at: i64) -> Self {
+        Self { user_id: Id(user), last_seen: Iso(at) }
+    }
+}
+
 /// The last message before the hub closes the connection.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Disconnected {

@@ -199,6 +199,8 @@ macro_rules! server_event_table {
             "system:welcome",       push::Welcome,                  [Root];
             "authenticated",        community::Authenticated,       [Root];
             "authentication_error", community::AuthenticationError, [Root];
+            "user_online",          community::UserOnline,          [Raw, Root];
+            "user_offline",         community::UserOffline,         [Raw, Root];
             "register:ack",         push::Registered,               [Root];
             "room:join:ack",        push::JoinedRoom,               [Root];
             "room:leave:ack",       push::LeftRoom,                 [Root];

@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use ahash::{AHashMap, RandomState};
 use tokio::sync::oneshot;
 
-use self::fanout::{Barrier, CloseAll, CloseSeat, Fanout};
+use self::fanout::{Announce, Announcement, Barrier, CloseAll, CloseSeat, Fanout};
 use self::shard::{CloseMembers, Flush, Join, Leave, List, Members, Publish, RoomShard};
 use crate::close::Close;
 use crate::delivery::Event;
@@ -158,6 +158,22 @@ impl Rooms {
         let (done, published) = oneshot::channel();
         self.shard(&room)?.post(Publish { room, event, except, done }).map_err(|Full(_)| Fault::overloaded())?;
         Ok(published)
+    }
+
+    /// Hands announcements to every worker as soon as it takes them. Resolves when they are in the outboxes, with how many
+    /// deliveries that took.
+    pub(crate) async fn announce(&self, announcements: Arc<[Announcement]>) -> u64 {
+        let mut waits = Vec::with_capacity(self.lanes.len());
+        for fanout in self.lanes.fanouts() {
+            let (done, wait) = oneshot::channel();
+            fanout.post_when_free(Announce { announcements: announcements.clone(), done }).await;
+            waits.push(wait);
+        }
+        let mut delivered = 0;
+        for wait in waits {
+            delivered += wait.await.unwrap_or_default();
+        }
+        delivered
     }
 
     /// The rooms with members, by name, without the hub's own.

@@ -10,7 +10,8 @@ use crate::events::Surface;
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::RoomName;
-use crate::presence::Departed;
+use crate::mailbox::Full;
+use crate::presence::{Audience, Departed, Entered, LeftRoom};
 use crate::rooms::{Joined, Left};
 
 /// Rooms that every session of a user is in from the start: everybody's and its user's own.
@@ -94,6 +95,7 @@ impl Session {
             }
             Verdict::TurnedAway(room, fault) => {
                 self.rooms.remove(&room);
+                self.note_left(room);
                 Err(fault)
             }
             Verdict::Refused(fault) => Err(fault),
@@ -104,8 +106,7 @@ impl Session {
     pub(super) fn ask_to_leave(&mut self, names: &[String]) -> impl Future<Output = Result<(), Fault>> + use<> {
         let mut leaving = Vec::new();
         for name in names {
-            // One's own room is not left: direct messages come there.
-            if self.rooms.get(name.as_str()).is_some_and(|room| !room.is_internal()) {
+            if self.rooms.get(name.as_str()).is_some_and(RoomName::is_optional) {
                 leaving.extend(self.leave(name));
             }
         }
@@ -119,7 +120,7 @@ impl Session {
 
     /// Leaves the rooms that a fresh token does not open any more.
     pub(super) fn leave_what_is_closed_to(&mut self, identity: &Identity) {
-        let closed = |room: &&RoomName| !room.is_internal() && self.may_subscribe_as(identity, room).is_err();
+        let closed = |room: &&RoomName| room.is_optional() && self.may_subscribe_as(identity, room).is_err();
         let closed: Vec<RoomName> = self.rooms.iter().filter(closed).cloned().collect();
         for room in closed {
             drop(self.leave(room.as_str()));
@@ -147,7 +148,8 @@ impl Session {
     /// Joins a room that it is not in. The receiver resolves when it gets what is published there.
     pub(super) fn join(&mut self, room: RoomName) -> Result<Joined, Fault> {
         let joined = self.hub.rooms().join(room.clone(), self.identity()?.user.clone(), self.seat.place())?;
-        self.rooms.insert(room);
+        self.rooms.insert(room.clone());
+        self.note_entered(room);
         Ok(joined)
     }
 
@@ -155,7 +157,37 @@ impl Session {
     pub(super) fn leave(&mut self, room: &str) -> Option<Left> {
         let user = self.identity.as_ref()?.user.clone();
         let room = self.rooms.take(room)?;
+        self.note_left(room.clone());
         Some(self.hub.rooms().leave(room, user, self.seat.place()))
+    }
+
+    /// Tells presence of a room that the session entered, where that matters.
+    fn note_entered(&self, room: RoomName) {
+        let Some(identity) = &self.identity else { return };
+        if room.as_str() == RoomName::PRESENCE {
+            self.seat.hear_as(Some(identity.user.clone()));
+        } else if self.shares_presence(&room)
+            && let Err(Full(_)) = self.hub.presence_mailbox().post(Entered(identity.clone(), room))
+        {
+            self.hub.stats().presence_suppressed.add(1);
+        }
+    }
+
+    /// Tells presence of a room that the session left, where that matters.
+    fn note_left(&self, room: RoomName) {
+        if room.as_str() == RoomName::PRESENCE {
+            if self.surface == Surface::Raw {
+                self.seat.hear_as(None);
+            }
+        } else if self.shares_presence(&room)
+            && let Ok(identity) = self.identity()
+        {
+            self.hub.presence_mailbox().post_departure(LeftRoom(identity.user.clone(), room));
+        }
+    }
+
+    fn shares_presence(&self, room: &RoomName) -> bool {
+        self.hub.settings().presence.audience == Audience::SharedRooms && !room.is_internal()
     }
 
     /// Leaves every room and tells presence; the first call does it.

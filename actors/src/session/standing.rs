@@ -8,6 +8,7 @@ use actix::{AsyncContext, Context};
 
 use super::{Answer, Handle, Outcome, Session};
 use crate::close::Close;
+use crate::events::Surface;
 use crate::events::community::{self, Authenticated, AuthenticationError};
 use crate::events::raw::{self, Status};
 use crate::fault::{Code, Fault};
@@ -42,8 +43,11 @@ impl Session {
         // Who revokes looks for live sessions after noting it; so this one looks after it can be found.
         self.hub.revoked().check(&identity)?;
         let user = identity.user.clone();
-        self.hub.presence_mailbox().post(Arrived(user.clone())).map_err(|Full(_)| Fault::overloaded())?;
+        let arrived = Arrived(identity.clone());
+        self.hub.presence_mailbox().post(arrived).map_err(|Full(_)| Fault::overloaded())?;
         self.is_present = true;
+        // On `/ws` who wants to hear of other users says so, by a topic; `/chat` has ways of its own.
+        self.seat.hear_as((self.surface == Surface::Root).then(|| user.clone()));
         self.seat.expire_at(identity.expires_at);
         [RoomName::everybody(), RoomName::of_user(&user)].into_iter().map(|room| self.join(room)).collect()
     }
@@ -52,6 +56,7 @@ impl Session {
         self.depart();
         self.entry.unlist();
         self.identity = None;
+        self.seat.hear_as(None);
         self.seat.expire_at(None);
     }
 

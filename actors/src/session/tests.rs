@@ -1,6 +1,7 @@
 //! Sessions on one worker, with a wire that can be read.
 
 mod guests;
+mod presence_edges;
 mod surfaces;
 
 use std::cell::RefCell;
@@ -21,6 +22,7 @@ use crate::hub::{Authenticator, MessagesPerMinute, Settings, Target};
 use crate::ids::{ChatId, EventName, UserId};
 use crate::outbox::Bound;
 use crate::pattern::Pattern;
+use crate::presence;
 use crate::revoked::Revoked;
 use crate::rooms::rules::{Rules, TopicRule, Who};
 use crate::store::{Chat, Revocation, Role, Store};
@@ -96,9 +98,13 @@ struct Bench {
 
 impl Bench {
     fn start(grace_ms: i64) -> Self {
+        Self::with(|settings| settings.grace_ms = grace_ms)
+    }
+
+    fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let clock = Clock::manual(1_000_000);
         let anyone = TopicRule { pattern: Pattern::new("*"), subscribe: vec![Who::Anyone], publish: vec![Who::Anyone] };
-        let settings = Settings {
+        let mut settings = Settings {
             workers: 1,
             max_connections: 100,
             mailbox: 64,
@@ -107,12 +113,14 @@ impl Bench {
             rooms_per_session: 2,
             topics_per_request: 10,
             messages_per_minute: MessagesPerMinute { raw: 0, push: 4, community: 2, chat: 3 },
-            grace_ms,
+            presence: presence::Settings { audience: presence::Audience::Off, ..Default::default() },
+            grace_ms: LONG,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"" },
             shortest_heartbeat_ms: 30_000,
             rules: Rules(vec![anyone]),
             clock: clock.clone(),
         };
+        change(&mut settings);
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, clock).unwrap();
         let names = Arc::new(Names::default());
@@ -133,6 +141,13 @@ impl Bench {
     async fn client(&self, surface: Surface, user: &str) -> Client {
         let client = self.open(surface, Standing::Known(Arc::new(identity(user)))).await.unwrap();
         client.greeted(surface).await;
+        client
+    }
+
+    /// A session of a user, whatever it was told first.
+    async fn client_unheard(&self, surface: Surface, user: &str) -> Client {
+        let client = self.open(surface, Standing::Known(Arc::new(identity(user)))).await.unwrap();
+        client.take();
         client
     }
 
