@@ -59,6 +59,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a client may take to send a request's head.
 const HEAD_TIME: Duration = Duration::from_secs(5);
 
+/// After which silence a typist stops typing, ms.
+const TYPING_MS: i64 = 5_000;
+
 /// How often the central actors are looked at.
 const WATCH: Duration = Duration::from_millis(50);
 
@@ -396,6 +399,8 @@ fn settings(config: &Config) -> Settings {
             community: config.limits.community.messages_per_minute,
             chat: config.limits.chat.messages_per_minute,
         },
+        typing_per_minute: config.limits.community.typing_per_minute,
+        typing_ms: TYPING_MS,
         presence: presence::Settings {
             audience: match config.presence.audience {
                 Audience::All => presence::Audience::All,

@@ -56,6 +56,10 @@ pub struct Settings {
     pub topics_per_request: usize,
     /// Messages a minute.
     pub messages_per_minute: MessagesPerMinute,
+    /// Typing events a minute one session may send; 0 is no limit.
+    pub typing_per_minute: u32,
+    /// After which silence a typist stops typing, ms.
+    pub typing_ms: i64,
     /// How presence is told.
     pub presence: presence::Settings,
     /// How long a session may go without a user, ms.

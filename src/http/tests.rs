@@ -72,6 +72,8 @@ impl Bench {
             rooms_per_session: 10,
             topics_per_request: 10,
             messages_per_minute: MessagesPerMinute::default(),
+            typing_per_minute: 0,
+            typing_ms: 5_000,
             presence: hubbub_actors::presence::Settings::default(),
             grace_ms: 10_000,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"" },

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::json::Json;
 use super::moment::Iso;
 use crate::close::Close;
 use crate::identity::Identity;
-use crate::ids::{SessionId, UserId};
+use crate::ids::{IdText, SessionId, UserId};
 
 /// The largest whole number that every number of a JavaScript client holds exactly.
 const EXACT_MAX: u64 = (1 << 53) - 1;
@@ -144,6 +145,79 @@ impl UserOffline {
     /// The user went.
     pub fn new(user: UserId, at: i64) -> Self {
         Self { user_id: Id(user), last_seen: Iso(at) }
+    }
+}
+
+/// Says that the user types in a thread. Joins the thread, so that the user hears what others type there. Who says nothing
+/// more of it stops after 5 seconds.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct TypingStart {
+    /// The thread, by a number or a string.
+    pub thread_id: ThreadId,
+}
+
+/// Says that the user does not type in a thread any more.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct TypingStop {
+    /// The thread, by a number or a string.
+    pub thread_id: ThreadId,
+}
+
+/// A thread's id as a client wrote it, and as it is compared.
+#[derive(Debug, Clone)]
+pub struct ThreadId {
+    written: Json,
+    text: Box<str>,
+}
+
+impl ThreadId {
+    /// The text by which ids compare.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl<'de> Deserialize<'de> for ThreadId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = Json::deserialize(deserializer)?;
+        let IdText(text) = serde_json::from_str(written.as_str())
+            .ok()
+            .filter(|IdText(text)| !text.is_empty())
+            .ok_or_else(|| serde::de::Error::custom("expected a thread's id: a string or a whole number"))?;
+        Ok(Self { written, text: text.into() })
+    }
+}
+
+impl JsonSchema for ThreadId {
+    fn schema_name() -> Cow<'static, str> {
+        "ThreadId".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["integer", "string"] })
+    }
+}
+
+/// Says to the other participants of a thread that a user types there, or does not any more. Comes again while the user
+/// goes on.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct UserTyping {
+    user_id: Id,
+    name: String,
+    /// As the typist wrote it: a number stays a number.
+    thread_id: Json,
+    typing: bool,
+}
+
+impl UserTyping {
+    /// The user of `identity` types in a thread, or does not any more.
+    pub fn new(identity: &Identity, thread: &ThreadId, typing: bool) -> Self {
+        Self {
+            user_id: Id(identity.user.clone()),
+            name: identity.display_name().to_owned(),
+            thread_id: thread.written.clone(),
+            typing,
+        }
     }
 }
 

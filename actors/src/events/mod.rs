@@ -69,6 +69,8 @@ impl Access {
 pub enum Bucket {
     /// The surface's messages a minute.
     Messages,
+    /// `limits.community.typing_per_minute`, on every surface.
+    Typing,
 }
 
 impl Bucket {
@@ -76,6 +78,7 @@ impl Bucket {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Messages => "messages",
+            Self::Typing => "typing",
         }
     }
 }
@@ -179,6 +182,8 @@ macro_rules! client_event_table {
             "room:leave",      push::LeaveRoom,          push::LeftRoom,           [Raw, Root],       User,   Messages, Reply;
             "ping",            push::Ping,               Done,                     [Raw, Root],       Anyone, Messages, Invalid;
             "authenticate",    community::Authenticate,  community::Authenticated, [Raw, Root],       Anyone, Messages, Authentication;
+            "typing_start",    community::TypingStart,   Done,                     [Raw, Root],       User,   Typing,   Validation;
+            "typing_stop",     community::TypingStop,    Done,                     [Raw, Root],       User,   Typing,   Validation;
         }
     };
 }
@@ -201,6 +206,7 @@ macro_rules! server_event_table {
             "authentication_error", community::AuthenticationError, [Root];
             "user_online",          community::UserOnline,          [Raw, Root];
             "user_offline",         community::UserOffline,         [Raw, Root];
+            "user_typing",          community::UserTyping,          [Raw, Root];
             "register:ack",         push::Registered,               [Root];
             "room:join:ack",        push::JoinedRoom,               [Root];
             "room:leave:ack",       push::LeftRoom,                 [Root];

@@ -160,6 +160,15 @@ impl Rooms {
         Ok(published)
     }
 
+    /// As [`Rooms::publish`], for what ends something that was published: there is at most one of these for each of those,
+    /// so it is not refused.
+    pub(crate) fn publish_end(&self, room: RoomName, event: Event, except: Place) {
+        let (done, _) = oneshot::channel();
+        if let Ok(shard) = self.shard(&room) {
+            shard.post_departure(Publish { room, event, except: Some(except), done });
+        }
+    }
+
     /// Hands announcements to every worker as soon as it takes them. Resolves when they are in the outboxes, with how many
     /// deliveries that took.
     pub(crate) async fn announce(&self, announcements: Arc<[Announcement]>) -> u64 {

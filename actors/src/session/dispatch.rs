@@ -8,7 +8,7 @@ use actix::{AsyncContext, Context};
 use super::answers::Asked;
 use super::{Request, Session};
 use crate::client_event_table;
-use crate::events::{Access, Bucket, ClientEvent, ServerEvent, Surface, community, json, push, raw};
+use crate::events::{Access, ClientEvent, ServerEvent, Surface, community, json, push, raw};
 use crate::fault::{Code, Fault};
 use crate::ids::RoomName;
 use crate::seat::Owed;
@@ -65,10 +65,7 @@ where
     }
     let Request { data, correlation, .. } = request;
     let asked = Asked::of::<E>(&data, correlation);
-    let within = match E::COSTS {
-        Bucket::Messages => session.draw_message(&asked),
-    };
-    if !within {
+    if !session.draw(E::COSTS, &asked) {
         return;
     }
     let outcome = session

@@ -3,7 +3,7 @@
 //! its own limits.
 //!
 //! [`dispatch`] finds the handler of a request, `answers` knows how what it says reaches the client, `standing` whose
-//! session it is, `rooms` where it is in; `raw` and `push` are the handlers, a file an event family.
+//! session it is, `rooms` where it is in; `raw`, `push` and `typing` are the handlers, a file an event family.
 
 mod answers;
 mod dispatch;
@@ -11,6 +11,7 @@ mod push;
 mod raw;
 mod rooms;
 mod standing;
+mod typing;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use self::answers::Asked;
 pub use self::dispatch::{Answer, Handle, Outcome};
 use crate::close::Close;
 use crate::delivery::{Correlation, Wire};
-use crate::events::Surface;
+use crate::events::{Bucket, Surface};
 use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::identity::Identity;
@@ -98,6 +99,8 @@ pub struct Session {
     /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
     rooms: AHashSet<RoomName>,
     messages: Window,
+    typing_events: Window,
+    typing: typing::Typing,
     /// Presence knows of it.
     is_present: bool,
     entry: Entry,
@@ -138,6 +141,8 @@ impl Session {
             came_as_guest: matches!(opening.standing, Standing::Guest),
             rooms: AHashSet::new(),
             messages: Window::default(),
+            typing_events: Window::default(),
+            typing: typing::Typing::default(),
             is_present: false,
             entry: Entry::new(hub.registry().clone()),
             hub,
@@ -193,8 +198,17 @@ impl Session {
 
     /// Draws a message from the session's limit; `false` when there is nothing left, and the client was told.
     fn draw_message(&mut self, asked: &Asked) -> bool {
-        let (now, limit) = (self.now(), self.message_limit());
-        match self.messages.count(now, limit) {
+        self.draw(Bucket::Messages, asked)
+    }
+
+    /// Draws from one of the session's limits; `false` when there is nothing left, and the client was told.
+    fn draw(&mut self, bucket: Bucket, asked: &Asked) -> bool {
+        let now = self.now();
+        let (limit, window) = match bucket {
+            Bucket::Messages => (self.message_limit(), &mut self.messages),
+            Bucket::Typing => (self.hub.settings().typing_per_minute, &mut self.typing_events),
+        };
+        match window.count(now, limit) {
             Verdict::Within => true,
             Verdict::Over(seconds) => {
                 self.refuse(asked, &Fault::rate_limited(seconds), now);

@@ -21,7 +21,7 @@ const OWN_ROOMS: usize = 2;
 pub(super) type Joins = Vec<(String, Result<(), Fault>)>;
 
 /// What became of one join, as far as its room can tell.
-enum Verdict {
+pub(super) enum Verdict {
     /// The session is in.
     In,
     /// The room was asked, and did not take it.
@@ -69,7 +69,7 @@ impl Session {
     }
 
     /// `None` when the session is in the room already.
-    fn ask_to_join_one(&mut self, name: &str, field: &str) -> Result<Option<(RoomName, Joined)>, Fault> {
+    pub(super) fn ask_to_join_one(&mut self, name: &str, field: &str) -> Result<Option<(RoomName, Joined)>, Fault> {
         let room = RoomName::parse(name, field)?;
         self.may_subscribe(&room)?;
         if self.rooms.contains(&room) {
@@ -84,7 +84,7 @@ impl Session {
 
     /// Makes what became of a join true: the session is in no room that turned it away, nor in one that it may not be in
     /// any more. Who changed that meanwhile may not have found the session there, or had it leave already.
-    fn review(&mut self, name: &str, verdict: Verdict) -> Result<(), Fault> {
+    pub(super) fn review(&mut self, name: &str, verdict: Verdict) -> Result<(), Fault> {
         match verdict {
             Verdict::In => {
                 let allowed = RoomName::parse(name, "room").and_then(|room| self.may_subscribe(&room));
@@ -157,6 +157,7 @@ impl Session {
     pub(super) fn leave(&mut self, room: &str) -> Option<Left> {
         let user = self.identity.as_ref()?.user.clone();
         let room = self.rooms.take(room)?;
+        self.stop_typing_in(&room);
         self.note_left(room.clone());
         Some(self.hub.rooms().leave(room, user, self.seat.place()))
     }
@@ -192,6 +193,7 @@ impl Session {
 
     /// Leaves every room and tells presence; the first call does it.
     pub(super) fn depart(&mut self) {
+        self.stop_typing();
         let Some(identity) = &self.identity else { return };
         let place = self.seat.place();
         for room in self.rooms.drain() {

@@ -3,6 +3,7 @@
 mod guests;
 mod presence_edges;
 mod surfaces;
+mod typing;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -113,6 +114,8 @@ impl Bench {
             rooms_per_session: 2,
             topics_per_request: 10,
             messages_per_minute: MessagesPerMinute { raw: 0, push: 4, community: 2, chat: 3 },
+            typing_per_minute: 9,
+            typing_ms: 5_000,
             presence: presence::Settings { audience: presence::Audience::Off, ..Default::default() },
             grace_ms: LONG,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"" },
