@@ -22,7 +22,7 @@ use actix_web::web::Data;
 use bytes::BytesMut;
 use hubbub_actors::clock::Clock;
 use hubbub_actors::fault::{Code, Fault};
-use hubbub_actors::hub::{Authenticator, Hub, MessagesPerMinute, Settings};
+use hubbub_actors::hub::{Authenticator, DebugMode, Hub, MessagesPerMinute, Settings};
 use hubbub_actors::identity::Identity;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::pattern::Pattern;
@@ -42,7 +42,7 @@ use crate::pipe::{self, Flusher};
 use crate::request_id::{REQUEST_ID, RequestId};
 use crate::sio::house::{House, Switchboard};
 use crate::state::{self, State};
-use crate::{error, http, sio, wire, ws};
+use crate::{error, http, sio, telemetry, wire, ws};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4_096;
@@ -61,6 +61,9 @@ const HEAD_TIME: Duration = Duration::from_secs(5);
 
 /// After which silence a typist stops typing, ms.
 const TYPING_MS: i64 = 5_000;
+
+/// Between two figures of debug mode, ms.
+const DEBUG_MS: u64 = 5_000;
 
 /// How often the central actors are looked at.
 const WATCH: Duration = Duration::from_millis(50);
@@ -401,6 +404,7 @@ fn settings(config: &Config) -> Settings {
         },
         typing_per_minute: config.limits.community.typing_per_minute,
         typing_ms: TYPING_MS,
+        debug: DebugMode { open: config.debug.open, interval_ms: DEBUG_MS, memory: telemetry::resident },
         presence: presence::Settings {
             audience: match config.presence.audience {
                 Audience::All => presence::Audience::All,

@@ -44,6 +44,7 @@ const GAUGES: &[(&str, &str)] = &[
     ("hubbub_max_connections", "Sessions that may be connected at once"),
     ("hubbub_users", "Users with at least one session"),
     ("hubbub_rooms", "Rooms with a member"),
+    ("hubbub_debugging_sessions", "Sessions in debug mode"),
     ("hubbub_mailbox_depth", "What waits before a central actor, the store or the hashing of passwords"),
     ("hubbub_jwks_keys", "Keys of auth.jwks that fit auth.algorithm"),
     ("hubbub_auth_backend_open", "1 while auth.backend.url is left alone because it did not answer"),
@@ -132,6 +133,7 @@ fn copy_stats(stats: &Stats) {
         heartbeat_timeouts,
         overloads: _,
         rate_limited,
+        debugging,
         presence_told,
         presence_deliveries,
         presence_coalesced,
@@ -151,6 +153,7 @@ fn copy_stats(stats: &Stats) {
     }
     show("hubbub_users", users.get());
     show("hubbub_rooms", rooms.get());
+    show("hubbub_debugging_sessions", debugging.get());
     counter!("hubbub_messages_received_total").absolute(received.get());
     counter!("hubbub_messages_published_total").absolute(published.get());
     counter!("hubbub_frames_sent_total").absolute(sent.get());

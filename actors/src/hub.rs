@@ -62,6 +62,8 @@ pub struct Settings {
     pub typing_ms: i64,
     /// How presence is told.
     pub presence: presence::Settings,
+    /// Debug mode.
+    pub debug: DebugMode,
     /// How long a session may go without a user, ms.
     pub grace_ms: i64,
     /// The heartbeat of raw connections.
@@ -79,6 +81,17 @@ impl Settings {
     pub(crate) fn rooms_max(&self) -> usize {
         self.rooms.saturating_add(self.max_connections) / self.workers.max(1)
     }
+}
+
+/// Debug mode: figures of the hub on a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct DebugMode {
+    /// Whether every user may ask for it, not only admins.
+    pub open: bool,
+    /// Between two figures, ms.
+    pub interval_ms: u64,
+    /// Tells the bytes of this process that are in memory.
+    pub memory: fn() -> u64,
 }
 
 /// Messages a minute one session may send, by what it is; 0 is no limit.

@@ -60,6 +60,8 @@ stats! {
     overloads,
     /// Messages and connections refused by a limit.
     rate_limited,
+    /// Sessions in debug mode.
+    debugging,
     /// Users' comings and goings that others were told of.
     presence_told,
     /// Frames that took.

@@ -9,6 +9,7 @@
 pub mod catalogue;
 pub mod chat;
 pub mod community;
+pub mod debug;
 pub mod json;
 pub mod moment;
 pub mod push;
@@ -88,7 +89,7 @@ impl Bucket {
 pub enum Refused {
     /// By `error`; `INVALID_REQUEST` where its data are to blame.
     Invalid,
-    /// By `error`; `VALIDATION_ERROR` where its data are to blame.
+    /// By `error`; `VALIDATION_ERROR` where its data are to blame, `PERMISSION_DENIED` where its sender is.
     Validation,
     /// By `error`; `INVALID_EVENT_DATA` where its data are to blame.
     EventData,
@@ -120,7 +121,7 @@ impl Refused {
             (_, Code::InvalidRequest) => self.bad_data(),
             (Self::Authentication, Code::InvalidToken) => Code::AuthUnavailable.as_str(),
             (Self::Authentication, Code::TokenExpired) => Code::TokenRevoked.as_str(),
-            (Self::Authentication, Code::Forbidden) => Code::Unauthenticated.as_str(),
+            (Self::Authentication | Self::Validation, Code::Forbidden) => Code::Unauthenticated.as_str(),
             (_, code) => code.as_str(),
         }
     }
@@ -184,6 +185,7 @@ macro_rules! client_event_table {
             "authenticate",    community::Authenticate,  community::Authenticated, [Raw, Root],       Anyone, Messages, Authentication;
             "typing_start",    community::TypingStart,   Done,                     [Raw, Root],       User,   Typing,   Validation;
             "typing_stop",     community::TypingStop,    Done,                     [Raw, Root],       User,   Typing,   Validation;
+            "debug_mode",      debug::DebugMode,         Done,                     [Raw, Root],       User,   Messages, Validation;
         }
     };
 }
@@ -207,6 +209,9 @@ macro_rules! server_event_table {
             "user_online",          community::UserOnline,          [Raw, Root];
             "user_offline",         community::UserOffline,         [Raw, Root];
             "user_typing",          community::UserTyping,          [Raw, Root];
+            "connection_stats",     debug::ConnectionStats,         [Raw, Root];
+            "memory_usage",         debug::MemoryUsage,             [Raw, Root];
+            "event_metrics",        debug::EventMetrics,            [Raw, Root];
             "register:ack",         push::Registered,               [Root];
             "room:join:ack",        push::JoinedRoom,               [Root];
             "room:leave:ack",       push::LeftRoom,                 [Root];

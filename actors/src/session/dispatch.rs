@@ -8,7 +8,7 @@ use actix::{AsyncContext, Context};
 use super::answers::Asked;
 use super::{Request, Session};
 use crate::client_event_table;
-use crate::events::{Access, ClientEvent, ServerEvent, Surface, community, json, push, raw};
+use crate::events::{Access, ClientEvent, ServerEvent, Surface, community, debug, json, push, raw};
 use crate::fault::{Code, Fault};
 use crate::ids::RoomName;
 use crate::seat::Owed;
@@ -23,6 +23,8 @@ pub type Answer<R> = Pin<Box<dyn ActorFuture<Session, Output = Result<R, Fault>>
 pub enum Outcome<R> {
     /// The answer.
     Now(R),
+    /// The answer, and what is done once it went.
+    After(R, Box<dyn FnOnce(&mut Session, &mut Context<Session>)>),
     /// The answer comes; requests that come later are answered after it.
     Later(Answer<R>),
     /// As [`Outcome::Later`], and the messages of these rooms come after it: it tells of their joins.
@@ -77,6 +79,10 @@ where
     let weight = data.len();
     match outcome {
         Ok(Outcome::Now(reply)) => session.reply(&reply, &asked.correlation, session.now()),
+        Ok(Outcome::After(reply, then)) => {
+            session.reply(&reply, &asked.correlation, session.now());
+            then(session, ctx);
+        }
         Ok(Outcome::Later(answer)) => {
             let owed = session.seat.owe(weight);
             ctx.spawn(settled(answer, owed, asked));

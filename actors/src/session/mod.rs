@@ -3,9 +3,10 @@
 //! its own limits.
 //!
 //! [`dispatch`] finds the handler of a request, `answers` knows how what it says reaches the client, `standing` whose
-//! session it is, `rooms` where it is in; `raw`, `push` and `typing` are the handlers, a file an event family.
+//! session it is, `rooms` where it is in; `raw`, `push`, `typing` and `debug` are the handlers, a file an event family.
 
 mod answers;
+mod debug;
 mod dispatch;
 mod push;
 mod raw;
@@ -101,6 +102,7 @@ pub struct Session {
     messages: Window,
     typing_events: Window,
     typing: typing::Typing,
+    debugging: Option<debug::Debugging>,
     /// Presence knows of it.
     is_present: bool,
     entry: Entry,
@@ -143,6 +145,7 @@ impl Session {
             messages: Window::default(),
             typing_events: Window::default(),
             typing: typing::Typing::default(),
+            debugging: None,
             is_present: false,
             entry: Entry::new(hub.registry().clone()),
             hub,

@@ -1,5 +1,6 @@
 //! Sessions on one worker, with a wire that can be read.
 
+mod debug;
 mod guests;
 mod presence_edges;
 mod surfaces;
@@ -19,7 +20,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::delivery::{Event, Refusal};
 use crate::fault::Code;
-use crate::hub::{Authenticator, MessagesPerMinute, Settings, Target};
+use crate::hub::{Authenticator, DebugMode, MessagesPerMinute, Settings, Target};
 use crate::ids::{ChatId, EventName, UserId};
 use crate::outbox::Bound;
 use crate::pattern::Pattern;
@@ -116,6 +117,7 @@ impl Bench {
             messages_per_minute: MessagesPerMinute { raw: 0, push: 4, community: 2, chat: 3 },
             typing_per_minute: 9,
             typing_ms: 5_000,
+            debug: DebugMode { open: false, interval_ms: 10, memory: || 3 << 20 },
             presence: presence::Settings { audience: presence::Audience::Off, ..Default::default() },
             grace_ms: LONG,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"" },
