@@ -402,6 +402,7 @@ fn settings(config: &Config) -> Settings {
             community: config.limits.community.messages_per_minute,
             chat: config.limits.chat.messages_per_minute,
         },
+        connections_per_user: config.limits.community.connections_per_user,
         typing_per_minute: config.limits.community.typing_per_minute,
         typing_ms: TYPING_MS,
         debug: DebugMode { open: config.debug.open, interval_ms: DEBUG_MS, memory: telemetry::resident },

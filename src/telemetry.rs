@@ -16,7 +16,8 @@ use crate::auth::tokens::Standing;
 /// Counters and what they count.
 const COUNTERS: &[(&str, &str)] = &[
     ("websocket_connections_total", "Sessions there ever were, on every surface"),
-    ("socket_server_connections_total", "Sessions there ever were, by transport"),
+    ("socket_server_connections_total", "Sessions there ever were, by whether they came with a token, and by what"),
+    ("socket_server_events_total", "Events of the table that clients sent, refused ones included, by name"),
     ("http_requests_total", "HTTP requests answered, by method and status"),
     ("hubbub_messages_received_total", "Messages that came from clients, refused ones included"),
     ("hubbub_messages_published_total", "Messages accepted for a room, a user or everybody"),
@@ -122,6 +123,10 @@ fn copy_stats(stats: &Stats) {
     let Stats {
         sessions,
         sessions_opened,
+        known_by_websocket,
+        known_by_polling,
+        guests_by_websocket,
+        guests_by_polling,
         users,
         rooms,
         received,
@@ -138,18 +143,22 @@ fn copy_stats(stats: &Stats) {
         presence_deliveries,
         presence_coalesced,
         presence_suppressed,
+        events,
     } = stats;
     show("websocket_connections_active", sessions.get());
     show("socket_server_active_connections", sessions.get());
     counter!("websocket_connections_total").absolute(sessions_opened.get());
-    // Only who is authenticated gets a session, and every session there is yet speaks WebSocket.
-    for (authenticated, opened) in [("true", sessions_opened.get()), ("false", 0)] {
-        counter!(
-            "socket_server_connections_total",
-            "authenticated" => authenticated,
-            "transport" => "websocket"
-        )
-        .absolute(opened);
+    for (authenticated, transport, opened) in [
+        ("true", "websocket", known_by_websocket),
+        ("true", "polling", known_by_polling),
+        ("false", "websocket", guests_by_websocket),
+        ("false", "polling", guests_by_polling),
+    ] {
+        let labels = [("authenticated", authenticated), ("transport", transport)];
+        counter!("socket_server_connections_total", &labels).absolute(opened.get());
+    }
+    for (event, count) in events.iter() {
+        counter!("socket_server_events_total", "event" => event).absolute(count);
     }
     show("hubbub_users", users.get());
     show("hubbub_rooms", rooms.get());
@@ -258,6 +267,8 @@ mod tests {
         let stats = Stats::default();
         stats.sessions.add(42);
         stats.sessions_opened.add(1250);
+        stats.known_by_websocket.add(1250);
+        stats.guests_by_polling.add(3);
         let telemetry = Telemetry::default();
         telemetry.answered("GET", 200);
         telemetry.answered("GET", 200);
@@ -295,6 +306,8 @@ mod tests {
             total.contains(&"socket_server_connections_total{authenticated=\"true\",transport=\"websocket\"} 1250")
         );
         assert!(total.contains(&"socket_server_connections_total{authenticated=\"false\",transport=\"websocket\"} 0"));
+        assert!(total.contains(&"socket_server_connections_total{authenticated=\"false\",transport=\"polling\"} 3"));
+        assert_eq!(lines_of(&text, "socket_server_events_total")[2], "socket_server_events_total{event=\"Ping\"} 0");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::delivery::Event;
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::{ChatId, EventName, RoomName, UserId};
+use crate::limits::held::{Hold, HoldKey, Holds};
 use crate::limits::{Admit, RateLimit};
 use crate::mailbox::{Full, Mailbox, Receive, Watched};
 use crate::outbox::Bound;
@@ -56,6 +57,8 @@ pub struct Settings {
     pub topics_per_request: usize,
     /// Messages a minute.
     pub messages_per_minute: MessagesPerMinute,
+    /// Connections at once of one user who came without a token; 0 is no limit.
+    pub connections_per_user: u32,
     /// Typing events a minute one session may send; 0 is no limit.
     pub typing_per_minute: u32,
     /// After which silence a typist stops typing, ms.
@@ -158,6 +161,7 @@ pub struct Hub {
     presence: Mailbox<Presence>,
     limits: Mailbox<RateLimit>,
     registry: Arc<Registry>,
+    holds: Arc<Holds>,
     authenticator: Arc<dyn Authenticator>,
     store: Store,
     revoked: Revoked,
@@ -199,6 +203,7 @@ impl Hub {
             presence: Mailbox::new("presence", presence, settings.mailbox),
             limits: Mailbox::new("rate-limit", limits, settings.mailbox),
             registry,
+            holds: Arc::new(Holds::default()),
             chats,
             chat_keeper: Mailbox::new("chat-keeper", chat_keeper, settings.mailbox),
             authenticator,
@@ -394,6 +399,14 @@ impl Hub {
             self.stats.rate_limited.add(1);
             Fault::rate_limited(seconds)
         })
+    }
+
+    /// Takes one of `most` places of `key` (0: any number), to hold for as long as it is used.
+    ///
+    /// # Errors
+    /// [`Code::RateLimited`] when all are taken.
+    pub fn hold(&self, key: HoldKey, most: u32) -> Result<Hold, Fault> {
+        self.holds.take(key, most)
     }
 
     /// Whether new work is taken.

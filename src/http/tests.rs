@@ -72,6 +72,7 @@ impl Bench {
             rooms_per_session: 10,
             topics_per_request: 10,
             messages_per_minute: MessagesPerMinute::default(),
+            connections_per_user: 0,
             typing_per_minute: 0,
             typing_ms: 5_000,
             debug: DebugMode { open: false, interval_ms: 5_000, memory: || 0 },

@@ -16,9 +16,10 @@ use actix_web::web::{Data, Query};
 use bytes::Bytes;
 use futures_core::Stream;
 use hubbub_actors::close::Close;
-use hubbub_actors::events::Surface;
+use hubbub_actors::events::{Surface, Transport};
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
+use hubbub_actors::limits::held::{Hold, HoldKey};
 use hubbub_actors::outbox::{Bound, Outbox};
 use hubbub_actors::seat::{Link, Seat};
 use hubbub_actors::session::{Inbound, Opening, Session, Standing};
@@ -104,6 +105,7 @@ impl FrontDoor {
         Ok(Caller {
             address: head.peer_addr.map(|peer| state.proxies.client_address(peer.ip(), headers)),
             token: bearer::token(headers).or_else(in_query).filter(|token| !token.is_empty()),
+            transport: Transport::default(),
             admission: None,
         })
     }
@@ -117,11 +119,13 @@ async fn count(
     most: u32,
 ) -> Result<(), Fault> {
     match address {
-        Some(address) if !(state.config.limits.exempt_loopback && address.direct_loopback) => {
-            state.hub.admit(key(limit_key(address.ip)), most).await
-        }
+        Some(address) if is_counted(state, address) => state.hub.admit(key(limit_key(address.ip)), most).await,
         _ => Ok(()),
     }
+}
+
+fn is_counted(state: &State, address: &ClientAddress) -> bool {
+    !(state.config.limits.exempt_loopback && address.direct_loopback)
 }
 
 /// Receives the clients of one worker.
@@ -188,10 +192,7 @@ impl Host {
         if token.is_none() && surface == Surface::Chat {
             return Err(unauthorized());
         }
-        if token.is_none() {
-            let most = self.state.config.limits.community.connections_per_minute;
-            count(&self.state, self.caller.address.as_ref(), LimitKey::Guest, most).await?;
-        }
+        let held = if token.is_none() { self.receive_guest().await? } else { None };
         let standing = match token {
             Some(token) => {
                 let identity = self.state.tokens.verify(&token, self.state.now_ms()).await?;
@@ -200,7 +201,20 @@ impl Host {
             }
             None => Standing::Guest,
         };
-        Session::open(&self.worker, Opening { surface, wire, standing, heartbeat: None }).await
+        let transport = self.caller.transport;
+        Session::open(&self.worker, Opening { surface, wire, standing, transport, held, heartbeat: None }).await
+    }
+
+    /// Counts a client that shows no token, unless its address is exempt; the place it holds among those of its address.
+    async fn receive_guest(&self) -> Result<Option<Hold>, Fault> {
+        let (state, address) = (&self.state, self.caller.address.as_ref());
+        let limits = &state.config.limits.community;
+        let Some(address) = address.filter(|address| is_counted(state, address)) else { return Ok(None) };
+        // First the place, which comes back: who has none is not counted either.
+        let hold = state.hub.hold(HoldKey::Address(limit_key(address.ip)), limits.connections_per_address);
+        let hold = hold.inspect_err(|_| state.hub.stats().rate_limited.add(1))?;
+        count(state, Some(address), LimitKey::Guest, limits.connections_per_minute).await?;
+        Ok(Some(hold))
     }
 }
 

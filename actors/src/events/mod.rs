@@ -43,6 +43,16 @@ impl Surface {
     }
 }
 
+/// What carries a session when it starts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// A WebSocket.
+    #[default]
+    WebSocket,
+    /// Long polling, which may become a WebSocket later.
+    Polling,
+}
+
 /// Who may send an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -133,6 +143,8 @@ pub trait ClientEvent: DeserializeOwned + JsonSchema + Send + 'static {
     type Reply: ServerEvent;
     /// Its name on the wire.
     const NAME: &'static str;
+    /// Its row of the table, from 0.
+    const ROW: usize;
     /// Where it is understood.
     const ON: &'static [Surface];
     /// Who may send it.
@@ -221,11 +233,36 @@ macro_rules! server_event_table {
     };
 }
 
+macro_rules! client_names {
+    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident;)*) => {
+        /// The names of the events that clients may send, in the order of the table.
+        pub const NAMES: &[&str] = &[$($name),*];
+    };
+}
+
+/// Where `name` is among [`NAMES`].
+const fn row_of(name: &str) -> usize {
+    let mut row = 0;
+    while row < NAMES.len() && !same(NAMES[row].as_bytes(), name.as_bytes()) {
+        row += 1;
+    }
+    row
+}
+
+const fn same(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
+}
+
 macro_rules! impl_client_events {
     ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident;)*) => {
         $(impl ClientEvent for $event {
             type Reply = $reply;
             const NAME: &'static str = $name;
+            const ROW: usize = row_of($name);
             const ON: &'static [Surface] = &[$(Surface::$surface),+];
             const NEEDS: Access = Access::$needs;
             const COSTS: Bucket = Bucket::$bucket;
@@ -243,5 +280,6 @@ macro_rules! impl_server_events {
     };
 }
 
+client_event_table!(client_names);
 client_event_table!(impl_client_events);
 server_event_table!(impl_server_events);

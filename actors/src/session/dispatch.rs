@@ -65,6 +65,7 @@ where
     if !E::ON.contains(&session.surface) {
         return unknown(session, request);
     }
+    session.hub.stats().events.count::<E>();
     let Request { data, correlation, .. } = request;
     let asked = Asked::of::<E>(&data, correlation);
     if !session.draw(E::COSTS, &asked) {

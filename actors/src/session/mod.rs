@@ -26,11 +26,12 @@ use self::answers::Asked;
 pub use self::dispatch::{Answer, Handle, Outcome};
 use crate::close::Close;
 use crate::delivery::{Correlation, Wire};
-use crate::events::{Bucket, Surface};
+use crate::events::{Bucket, Surface, Transport};
 use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::ids::{RoomName, SessionId};
+use crate::limits::held::Hold;
 use crate::limits::window::{Verdict, Window};
 use crate::registry::{AccessChanged, Entry};
 use crate::seat::{Heartbeat, Seat, Seating};
@@ -81,6 +82,10 @@ pub struct Opening {
     pub wire: &'static dyn Wire,
     /// Whose it is.
     pub standing: Standing,
+    /// How its client came.
+    pub transport: Transport,
+    /// The place it holds among the connections of its address, where a guest's are counted; then its user's are too.
+    pub held: Option<Hold>,
     /// Its heartbeat; `None` where its connection has one for all that it carries.
     pub heartbeat: Option<Heartbeat>,
 }
@@ -97,6 +102,9 @@ pub struct Session {
     identity: Option<Arc<Identity>>,
     /// It had no user when it started.
     came_as_guest: bool,
+    /// The place it holds among the connections of its address, and then of its user; where they are counted.
+    held: Option<Hold>,
+    held_as_user: Option<Hold>,
     /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
     rooms: AHashSet<RoomName>,
     messages: Window,
@@ -133,6 +141,7 @@ impl Session {
             expires_at: None,
             elapsed: hub.clock().elapsed_ms(),
         });
+        hub.stats().connected(matches!(opening.standing, Standing::Known(_)), opening.transport).add(1);
         // From here on `Drop` undoes whatever was done.
         let mut session = Self {
             worker: worker.clone(),
@@ -141,6 +150,8 @@ impl Session {
             connected_at: now,
             identity: None,
             came_as_guest: matches!(opening.standing, Standing::Guest),
+            held: opening.held,
+            held_as_user: None,
             rooms: AHashSet::new(),
             messages: Window::default(),
             typing_events: Window::default(),

@@ -14,6 +14,7 @@ use crate::events::raw::{self, Status};
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::RoomName;
+use crate::limits::held::HoldKey;
 use crate::mailbox::Full;
 use crate::presence::Arrived;
 use crate::registry::LiveSession;
@@ -56,6 +57,7 @@ impl Session {
         self.depart();
         self.entry.unlist();
         self.identity = None;
+        self.held_as_user = None;
         self.seat.hear_as(None);
         self.seat.expire_at(None);
     }
@@ -90,6 +92,10 @@ impl Session {
         }
         if self.seat.closed().is_some() {
             return Err(Fault::unauthenticated());
+        }
+        if self.held.is_some() {
+            let most = self.hub.settings().connections_per_user;
+            self.held_as_user = Some(self.hub.hold(HoldKey::User(identity.user.clone()), most)?);
         }
         self.seat.hold([RoomName::everybody(), RoomName::of_user(&identity.user)], owed);
         self.belong_to(Arc::new(identity))

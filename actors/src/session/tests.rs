@@ -115,6 +115,7 @@ impl Bench {
             rooms_per_session: 2,
             topics_per_request: 10,
             messages_per_minute: MessagesPerMinute { raw: 0, push: 4, community: 2, chat: 3 },
+            connections_per_user: 2,
             typing_per_minute: 9,
             typing_ms: 5_000,
             debug: DebugMode { open: false, interval_ms: 10, memory: || 3 << 20 },
@@ -135,7 +136,13 @@ impl Bench {
     }
 
     async fn open(&self, surface: Surface, standing: Standing) -> Result<Client, Fault> {
-        let session = Session::open(&self.worker, Opening { surface, wire: &Lines, standing, heartbeat: None }).await?;
+        self.open_held(surface, standing, None).await
+    }
+
+    async fn open_held(&self, surface: Surface, standing: Standing, held: Option<Hold>) -> Result<Client, Fault> {
+        let transport = Transport::WebSocket;
+        let opening = Opening { surface, wire: &Lines, standing, transport, held, heartbeat: None };
+        let session = Session::open(&self.worker, opening).await?;
         let (requests, inbound) = mpsc::channel(64);
         let seat = session.seat().clone();
         session.run(Requests(inbound));
