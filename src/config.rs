@@ -2,7 +2,7 @@
 //!
 //! Knows what a value may be, not what it is for. Where values come from and how an error names its place is
 //! [`source`]; what is impossible is [`check`]; what is made at the first start is [`secrets`]. Sections for surfaces
-//! that come next (Socket.IO, chat, the application backend) are read and checked like the others.
+//! that come next (Socket.IO, chat) are read and checked like the others.
 
 pub mod check;
 mod read;
@@ -194,7 +194,7 @@ section! {
         url: Option<String> = None,
         /// The key that the hub shows it in `X-API-Key`. Default none.
         api_key: Option<Secret> = None,
-        /// Milliseconds to wait for an answer, at least 1. Default 5000.
+        /// Milliseconds to wait for an answer, further attempts included, at least 1. Default 5000.
         timeout_ms: u32 = 5_000,
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! # The life of one message
 //!
-//! 1. Bytes come in on a socket that was taken over at the upgrade ([`pipe`]) and become whole messages.
+//! 1. Bytes come in on a socket that was taken over at the upgrade ([`pipe`]) and become whole messages; or in the body of
+//!    a polling request ([`sio`]).
 //! 2. [`wire`] reads one as a request: an event's name, its data, what the client named it by.
 //! 3. The session's actor finds the event's row in the table, checks surface, access and limit, and runs its handler.
 //! 4. The handler publishes to a room: one message to the room's shard, which gives it its place in the order and hands
@@ -15,16 +16,20 @@
 //!
 //! # Layout
 //!
-//! Imports go one way: `main` → [`cli`] → [`server`] → [`http`], [`ws`] → [`pipe`], [`wire`], [`state`],
-//! [`error`] → [`accounts`], [`auth`] → [`config`], [`peer`], [`bearer`] → `hubbub_actors`. [`http`] and [`ws`] never import each other.
+//! Imports go one way: `main` → [`cli`] → [`server`] → [`http`], [`ws`], [`sio`] → [`pipe`], [`wire`], [`state`],
+//! [`error`] → [`accounts`], [`auth`], [`backend`] → [`config`], [`outside`], [`breaker`], [`peer`], [`bearer`] →
+//! `hubbub_actors`. [`http`], [`ws`] and [`sio`] never import each other.
 
 pub mod accounts;
 pub mod auth;
+pub mod backend;
 pub mod bearer;
+pub mod breaker;
 pub mod cli;
 pub mod config;
 pub mod error;
 pub mod http;
+pub mod outside;
 pub mod peer;
 pub mod pipe;
 pub mod request_id;

@@ -20,6 +20,7 @@ use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_confi
 use actix_web::dev::AppConfig;
 use actix_web::web::Data;
 use bytes::BytesMut;
+use hubbub_actors::application::Application;
 use hubbub_actors::clock::Clock;
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::{Authenticator, DebugMode, Hub, MessagesPerMinute, Settings};
@@ -194,7 +195,9 @@ async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeErr
         required_permissions: config.auth.required_permissions.clone(),
         clock: settings.clock.clone(),
     };
-    let hub = Hub::start(settings, Arc::new(late), store.clone(), revoked);
+    let backend = state::backend(&config.backend).map_err(ServeError::Config)?;
+    let application = backend.clone().map(|backend| -> Arc<dyn Application> { backend });
+    let hub = Hub::start(settings, Arc::new(late), application, store.clone(), revoked);
 
     let unreadable = |fault| wrong(&store.path().display(), &fault);
     hub.catch_up().await.map_err(unreadable)?;
@@ -207,7 +210,7 @@ async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeErr
     let alive = hub.clone();
     tokens.start(move || alive.report_dead("token-keys"));
     let accounts = Accounts::new(store.clone(), &config.auth)?;
-    State::new(hub, config.clone(), tokens, accounts).map_err(|error| ServeError::Config(error.to_string()))
+    State::new(hub, config.clone(), tokens, accounts, backend).map_err(|error| ServeError::Config(error.to_string()))
 }
 
 /// How `server.shutdown_secs` is shared by those who end one after the other.
@@ -368,9 +371,6 @@ impl Authenticator for LateTokens {
 fn warn_of_what_is_missing(config: &Config) {
     for rule in config.topics.iter().filter(|rule| rule.history > 0 || rule.presence) {
         log::warn!("topics `{}`: history and presence are not kept yet; nothing can be recovered", rule.pattern);
-    }
-    if config.backend.url.is_some() {
-        log::warn!("backend.url: events are not forwarded yet");
     }
 }
 

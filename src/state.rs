@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hubbub_actors::hub::{Hub, Readiness};
 
@@ -14,10 +15,11 @@ use crate::accounts::Accounts;
 use crate::auth::api_key::{ApiKeys, KeySpec};
 use crate::auth::jwt::{self, Keys, Verifier};
 use crate::auth::key_source::KeySource;
-use crate::auth::opaque::{self, Backend};
+use crate::auth::opaque;
 use crate::auth::public_key;
 use crate::auth::signature::Signatures;
 use crate::auth::tokens::Tokens;
+use crate::backend::{self, Backend};
 use crate::config::{self, Config};
 use crate::peer::{AllowedOrigins, BadEntry, TrustedProxies};
 use crate::telemetry::{Readings, Telemetry};
@@ -43,6 +45,8 @@ pub struct State {
     pub tokens: Arc<Tokens>,
     /// Who can sign in.
     pub accounts: Accounts,
+    /// The application behind the hub, where there is one.
+    pub backend: Option<Arc<Backend>>,
     /// The metrics of this hub.
     pub telemetry: Telemetry,
     /// When the hub started, ms since the epoch.
@@ -52,12 +56,18 @@ pub struct State {
 
 impl State {
     /// Gathers the policies that `config` describes around `hub`. The judge of tokens is shared with the hub, which
-    /// asks it about those that come later; [`tokens`] makes one.
+    /// asks it about those that come later; [`tokens`] makes one. So is the application; [`backend`](fn@backend) makes it.
     ///
     /// # Errors
     /// The entry of `server.allowed_origins` or `server.trusted_proxies` that cannot be read. A configuration that was
     /// checked has none.
-    pub fn new(hub: Arc<Hub>, config: Arc<Config>, tokens: Arc<Tokens>, accounts: Accounts) -> Result<Self, BadEntry> {
+    pub fn new(
+        hub: Arc<Hub>,
+        config: Arc<Config>,
+        tokens: Arc<Tokens>,
+        accounts: Accounts,
+        backend: Option<Arc<Backend>>,
+    ) -> Result<Self, BadEntry> {
         let started_at = hub.clock().now_ms();
         Ok(Self {
             keys: ApiKeys::new(config.api.keys.iter().map(key_spec).collect()),
@@ -67,6 +77,7 @@ impl State {
             origins: AllowedOrigins::parse(&config.server.allowed_origins)?,
             tokens,
             accounts,
+            backend,
             telemetry: Telemetry::default(),
             started_at,
             published: Mutex::new(PerMinute::since(started_at)),
@@ -93,9 +104,13 @@ impl State {
             .read(self.now_ms(), self.hub.stats().published.get())
     }
 
-    /// What keeps the hub from being given work: itself, or those without whom nobody can be let in.
+    /// What keeps the hub from being given work: itself, those without whom nobody can be let in, or the application.
     pub fn not_ready(&self) -> Option<String> {
-        let complaint = || self.tokens.standing(self.now_ms()).complaint().map(str::to_owned);
+        let complaint = || {
+            let silent = self.backend.as_ref().is_some_and(|backend| backend.standing().open);
+            let silent = silent.then_some("backend.url does not answer");
+            self.tokens.standing(self.now_ms()).complaint().or(silent).map(str::to_owned)
+        };
         not_ready(&self.hub.readiness()).or_else(complaint)
     }
 
@@ -104,6 +119,8 @@ impl State {
         let fill = self.idempotency.fill();
         let mut mailboxes = self.hub.mailbox_depths();
         mailboxes.push(("passwords".into(), self.accounts.passwords().depth()));
+        let backend = self.backend.as_ref().map(|backend| (backend.standing(), backend.tally()));
+        mailboxes.extend(backend.map(|(standing, _)| ("backend".into(), standing.waiting)));
         self.telemetry.render(
             self.hub.stats(),
             &Readings {
@@ -112,6 +129,7 @@ impl State {
                 idempotency: (fill.entries, fill.bytes, fill.forgotten_early),
                 store: self.hub.store().counts(),
                 tokens: self.tokens.standing(self.now_ms()),
+                backend,
                 ready: self.not_ready().is_none(),
                 uptime_secs: self.uptime_secs(),
             },
@@ -164,7 +182,7 @@ pub fn tokens(auth: &config::Auth) -> Result<Tokens, String> {
     };
     let settings = jwt::Settings { algorithm, require_exp: auth.require_exp, leeway_secs: auth.leeway_secs.into() };
     let backend = auth.backend.url.as_ref().map(|url| {
-        Backend::new(&opaque::Settings {
+        opaque::Backend::new(&opaque::Settings {
             url: url.clone(),
             cache_secs: auth.backend.cache_secs,
             leeway_secs: auth.leeway_secs,
@@ -172,6 +190,17 @@ pub fn tokens(auth: &config::Auth) -> Result<Tokens, String> {
         .map_err(|why| format!("auth.backend.url: {why}"))
     });
     Ok(Tokens::new(Verifier::new(keys, settings), backend.transpose()?))
+}
+
+/// The application that the configuration names; it is not asked anything yet.
+///
+/// # Errors
+/// One line that names the key that cannot be used.
+pub fn backend(config: &config::Backend) -> Result<Option<Arc<Backend>>, String> {
+    let Some(url) = config.url.clone() else { return Ok(None) };
+    let timeout = Duration::from_millis(config.timeout_ms.into());
+    let settings = backend::Settings { url, api_key: config.api_key.clone(), timeout };
+    Backend::new(&settings).map(|backend| Some(Arc::new(backend))).map_err(|why| format!("backend.url: {why}"))
 }
 
 /// The text of a key's file, which is never long.

@@ -12,6 +12,8 @@ use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recor
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::auth::tokens::Standing;
+use crate::backend;
+use crate::backend::tally::Tally;
 
 /// Counters and what they count.
 const COUNTERS: &[(&str, &str)] = &[
@@ -35,6 +37,9 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hubbub_jwks_loads_total", "Times auth.jwks was loaded, by result"),
     ("hubbub_auth_backend_requests_total", "Tokens that auth.backend.url was asked about, by result"),
     ("hubbub_auth_backend_shed_total", "Tokens refused without asking auth.backend.url: too many, or it is left alone"),
+    ("hubbub_backend_requests_total", "Questions to backend.url, by kind and what became of them"),
+    ("hubbub_backend_retries_total", "Further attempts to ask backend.url"),
+    ("hubbub_backend_opened_total", "Times backend.url was found not to answer"),
     ("hubbub_idempotency_forgotten_total", "Answers forgotten before their time because the memory was full"),
 ];
 
@@ -51,6 +56,8 @@ const GAUGES: &[(&str, &str)] = &[
     ("hubbub_auth_backend_open", "1 while auth.backend.url is left alone because it did not answer"),
     ("hubbub_auth_backend_waiting", "Tokens that wait for an answer of auth.backend.url"),
     ("hubbub_auth_backend_remembered", "Answers of auth.backend.url that are remembered"),
+    ("hubbub_backend_open", "1 while backend.url is left alone because it did not answer"),
+    ("hubbub_backend_in_flight", "Questions to backend.url that are on their way"),
     ("hubbub_idempotency_entries", "Requests remembered by their Idempotency-Key"),
     ("hubbub_idempotency_bytes", "Bytes remembered with Idempotency-Keys"),
     ("hubbub_ready", "1 while the hub can be given work, 0 while it is draining, broken or without its store"),
@@ -58,9 +65,12 @@ const GAUGES: &[(&str, &str)] = &[
     ("process_resident_memory_bytes", "Resident memory of the process"),
 ];
 
+/// What the one histogram shows.
+const BACKEND_SECONDS: &str = "Seconds from a question to backend.url to what became of it";
+
 /// What is read at scrape time and is not among the hub's counters.
 #[derive(Debug, Default)]
-pub struct Readings {
+pub struct Readings<'a> {
     /// Sessions that may be connected at once.
     pub max_connections: usize,
     /// The central actors' mailboxes and what waits in each.
@@ -71,6 +81,8 @@ pub struct Readings {
     pub store: Counts,
     /// Those who are asked about tokens.
     pub tokens: Standing,
+    /// The application behind the hub, where there is one.
+    pub backend: Option<(backend::Standing, &'a Tally)>,
     /// Whether the hub can be given work.
     pub ready: bool,
     /// Seconds since the start.
@@ -107,14 +119,15 @@ impl Telemetry {
     }
 
     /// Everything there is to know, in Prometheus' text format.
-    pub fn render(&self, stats: &Stats, readings: &Readings) -> String {
+    pub fn render(&self, stats: &Stats, readings: &Readings<'_>) -> String {
         with_local_recorder(&self.recorder, || {
             copy_stats(stats);
             copy_readings(readings);
             let overloads = stats.overloads.get() + readings.store.overloads;
             counter!("hubbub_overloads_total").absolute(overloads);
         });
-        self.handle.render()
+        let times = readings.backend.map(|(_, tally)| tally.histogram("hubbub_backend_seconds", BACKEND_SECONDS));
+        self.handle.render() + &times.unwrap_or_default()
     }
 }
 
@@ -179,12 +192,15 @@ fn copy_stats(stats: &Stats) {
     counter!("hubbub_presence_deliveries_total").absolute(presence_deliveries.get());
 }
 
-fn copy_readings(readings: &Readings) {
+fn copy_readings(readings: &Readings<'_>) {
     show("hubbub_max_connections", readings.max_connections as u64);
     for (actor, depth) in &readings.mailboxes {
         gauge!("hubbub_mailbox_depth", "actor" => actor.clone()).set(*depth as f64);
     }
     copy_tokens(readings.tokens);
+    if let Some((standing, tally)) = readings.backend {
+        copy_backend(standing, tally);
+    }
     let (entries, bytes, forgotten) = readings.idempotency;
     show("hubbub_idempotency_entries", entries as u64);
     show("hubbub_idempotency_bytes", bytes as u64);
@@ -214,6 +230,17 @@ fn copy_tokens(standing: Standing) {
         show("hubbub_auth_backend_waiting", backend.waiting as u64);
         show("hubbub_auth_backend_remembered", backend.remembered as u64);
     }
+}
+
+fn copy_backend(standing: backend::Standing, tally: &Tally) {
+    for (kind, outcome, count) in tally.ended() {
+        let (kind, outcome) = (kind.as_str(), outcome.as_str());
+        counter!("hubbub_backend_requests_total", "kind" => kind, "outcome" => outcome).absolute(count);
+    }
+    counter!("hubbub_backend_retries_total").absolute(tally.retries());
+    counter!("hubbub_backend_opened_total").absolute(tally.opened());
+    show("hubbub_backend_open", standing.open.into());
+    show("hubbub_backend_in_flight", standing.in_flight as u64);
 }
 
 fn show(gauge: &'static str, number: u64) {
@@ -316,13 +343,16 @@ mod tests {
         telemetry.answered("GET", 200);
         let backend = opaque::Standing { answered: 1, failed: 2, shed: 3, remembered: 4, waiting: 5, open: true };
         let tokens = Standing { keys: Some((Some(2), 3, 4)), backend: Some(backend) };
-        let readings = Readings { mailboxes: vec![("shard-0".into(), 3)], tokens, ..Readings::default() };
+        let tally = Tally::default();
+        let backend = Some((backend::Standing { in_flight: 1, waiting: 2, open: true }, &tally));
+        let readings = Readings { mailboxes: vec![("shard-0".into(), 3)], tokens, backend, ..Readings::default() };
         let text = telemetry.render(&Stats::default(), &readings);
         assert!(text.contains("hubbub_mailbox_depth{actor=\"shard-0\"} 3"));
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let Some(name) = line.split([' ', '{']).next().filter(|name| !name.is_empty()) else {
                 continue;
             };
+            let name = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name);
             assert!(text.contains(&format!("# HELP {name} ")), "{line}");
             assert!(text.contains(&format!("# TYPE {name} ")), "{line}");
         }

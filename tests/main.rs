@@ -44,8 +44,14 @@ mod clients;
 // The raw document: `/ws`.
 mod raw;
 
+// Socket.IO: `/socket.io/`.
+mod sio;
+
 // Tokens of every kind, and those the hub asks about them: slow, down, wrong, and back again.
 mod tokens;
+
+// The application that answers what clients send it: slow, down, wrong, and back again.
+mod backend;
 
 // One order for all members of a room, and nothing lost.
 mod order;

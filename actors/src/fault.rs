@@ -125,6 +125,12 @@ impl Fault {
         Self { retry_after: Some(1), ..Self::new(Code::Overloaded, "The hub is overloaded; try again") }
     }
 
+    /// So many requests of one session are under way that another has to wait for an answer.
+    pub fn too_many_under_way() -> Self {
+        let words = "Too many requests are under way; wait for an answer";
+        Self { retry_after: Some(1), ..Self::new(Code::Overloaded, words) }
+    }
+
     /// The hub is going away; another one may be there in a moment.
     pub fn shutting_down() -> Self {
         Self { retry_after: Some(1), ..Self::new(Code::ShuttingDown, "The hub is going away") }

@@ -11,6 +11,7 @@ use actix::{Actor, Addr};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use crate::application::Application;
 use crate::chats::Chats;
 use crate::chats::keeper::{ChatKeeper, DeleteChat, PutChat};
 use crate::clock::Clock;
@@ -163,6 +164,7 @@ pub struct Hub {
     registry: Arc<Registry>,
     holds: Arc<Holds>,
     authenticator: Arc<dyn Authenticator>,
+    application: Option<Arc<dyn Application>>,
     store: Store,
     revoked: Revoked,
     chats: Arc<Chats>,
@@ -183,10 +185,12 @@ impl std::fmt::Debug for Hub {
 
 impl Hub {
     /// Starts the actors that live on the calling thread; the workers start theirs by [`crate::worker::Worker::start`].
-    /// What the store knows of revoked tokens is in `revoked` after the first [`Hub::catch_up`].
+    /// What the store knows of revoked tokens is in `revoked` after the first [`Hub::catch_up`]. Without an application
+    /// the hub answers by itself what is meant for one.
     pub fn start(
         settings: Settings,
         authenticator: Arc<dyn Authenticator>,
+        application: Option<Arc<dyn Application>>,
         store: Store,
         revoked: Revoked,
     ) -> Arc<Self> {
@@ -207,6 +211,7 @@ impl Hub {
             chats,
             chat_keeper: Mailbox::new("chat-keeper", chat_keeper, settings.mailbox),
             authenticator,
+            application,
             store,
             revoked,
             stats,
@@ -525,6 +530,10 @@ impl Hub {
 
     pub(crate) fn authenticator(&self) -> &Arc<dyn Authenticator> {
         &self.authenticator
+    }
+
+    pub(crate) fn application(&self) -> Option<&Arc<dyn Application>> {
+        self.application.as_ref()
     }
 
     /// The number of the next worker to start.

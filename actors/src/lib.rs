@@ -15,7 +15,7 @@
 //! | [`chats::keeper::ChatKeeper`] | one | changes of chats, one at a time |
 //! | [`chats::Chats`] | a table | who may join which chat |
 //! | [`revoked::Revoked`] | a table | which tokens no longer hold |
-//! | [`seat::Seat`] | one a session, never leaves its worker's thread | what waits to be written, what is owed, when it ends |
+//! | [`seat::Seat`] | one a session, never leaves its worker's thread | what waits to be written, what is owed, when it ends; a connection of several sessions has one too, into which theirs empty |
 //!
 //! A session asks shards, presence and limits by message; shards and presence ask fan-outs; nobody asks a session: it is reached by
 //! what is put on its seat, and told when a chat it is in may be closed to it. HTTP handlers enter through [`hub::Hub`], by the same messages.
@@ -25,7 +25,8 @@
 //! * **Order.** A room has one order, its shard's. Every member sees its messages in that order.
 //! * **Exactly once.** A member gets every message that its shard accepted between the answer to its join and the answer
 //!   to its leave, once. The answer to a join comes before the first of them.
-//! * **Answers** leave in the order of the requests.
+//! * **Answers** leave in the order of the requests, but for those of the [application](application::Application),
+//!   which leave when they come.
 //! * **Nothing accepted is dropped.** A fan-out that is full makes its shard wait; the shard's mailbox then fills, and
 //!   publishers are refused with [`fault::Code::Overloaded`]. The one exception is a client that does not read: when its
 //!   outbox is full it is closed, and what it had not read is given up and counted.
@@ -40,14 +41,17 @@
 //! | [`presence::bulletin::Bulletin`] | [`presence::bulletin::WAITING_MAX`] users, [`presence::bulletin::PATIENCE_MS`] | nobody is told of the change | `hubbub_presence_changes_total{outcome="suppressed"}` |
 //! | [`store::Store`]'s writer and readers | [`store::WRITES_MAX`], [`store::READS_MAX`] jobs | refused, `OVERLOADED` | `hubbub_mailbox_depth{actor}` |
 //! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `FORBIDDEN` | |
+//! | the edge's mailbox for Socket.IO requests, one a worker | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
 //! | promised answers of each session | [`seat::OWED_MAX`] | its transport stops reading | |
+//! | its questions to the application | [`seat::ASIDE_MAX`] | refused, `OVERLOADED` | `hubbub_overloads_total` |
 //!
 //! # Layout
 //!
-//! Imports go one way: [`hub`] and [`worker`] → [`session`], [`chats`], [`rooms`], [`presence`], [`limits`], [`registry`],
+//! Imports go one way: [`hub`] and [`worker`] → [`session`], [`application`], [`chats`], [`rooms`], [`presence`], [`limits`], [`registry`],
 //! [`revoked`] → [`store`], [`pulse`], [`seat`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`events`],
 //! [`fault`], [`identity`], [`ids`], [`clock`].
 
+pub mod application;
 pub mod chats;
 pub mod clock;
 pub mod close;

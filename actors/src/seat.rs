@@ -63,9 +63,16 @@ pub const OWED_MAX: usize = 128;
 /// Bytes of requests whose answers a session may owe, likewise.
 pub const OWED_BYTES_MAX: usize = 262_144;
 
+/// Answers a session may owe [aside](Seat::owe_aside), and bytes of their requests, before one more is refused.
+pub const ASIDE_MAX: usize = 32;
+
 /// An answer that was promised; answers leave in the order the requests came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owed(u64);
+
+/// An answer that was promised and is sent whenever it comes; it holds the bytes of its request.
+#[derive(Debug)]
+pub struct OwedAside(usize);
 
 #[derive(Debug)]
 struct Promise {
@@ -85,6 +92,8 @@ struct Desk {
     first: u64,
     /// Bytes of the requests in `promises`.
     weight: usize,
+    /// Answers that are owed aside, and bytes of their requests.
+    aside: (usize, usize),
     /// Rooms whose messages wait for an answer, and its number.
     joining: Vec<(RoomName, u64)>,
     /// A close that waits for the promises.
@@ -233,20 +242,59 @@ impl Seat {
                 desk.outbox.release(number);
             }
         }
-        let due = if desk.promises.is_empty() { desk.closing.take() } else { None };
         drop(desk);
         self.after(offer, sent);
-        if let Some(close) = due {
-            self.close(close);
-        }
+        self.close_if_due();
         if (was_busy && !self.is_busy()) || !self.owes() {
             self.with_link(Link::resume);
         }
     }
 
-    /// Whether an answer is promised.
+    /// Whether one more answer may be owed [aside](Seat::owe_aside): neither [`ASIDE_MAX`] nor [`OWED_BYTES_MAX`] are
+    /// reached.
+    pub fn may_owe_aside(&self) -> bool {
+        let (count, bytes) = self.desk.borrow().aside;
+        count < ASIDE_MAX && bytes < OWED_BYTES_MAX
+    }
+
+    /// Promises the answer to a request of `weight` bytes that somebody outside may take long for: it is sent when it
+    /// comes, and neither holds back other answers nor keeps the session from being asked. When the hub ends the session,
+    /// the answer goes first; a client that leaves does not wait for it.
+    pub fn owe_aside(&self, weight: usize) -> OwedAside {
+        let mut desk = self.desk.borrow_mut();
+        desk.aside.0 += 1;
+        desk.aside.1 += weight;
+        OwedAside(weight)
+    }
+
+    /// Keeps such a promise.
+    pub fn settle_aside(&self, OwedAside(weight): OwedAside, frame: Option<Bytes>) {
+        if let Some(frame) = frame {
+            self.answer(frame);
+        }
+        let mut desk = self.desk.borrow_mut();
+        desk.aside.0 -= 1;
+        desk.aside.1 -= weight;
+        drop(desk);
+        self.close_if_due();
+    }
+
+    /// Ends the session for the reason that waited for its answers, once they went.
+    fn close_if_due(&self) {
+        let due = if self.is_settled() { self.desk.borrow_mut().closing.take() } else { None };
+        if let Some(close) = due {
+            self.close(close);
+        }
+    }
+
+    /// Whether an answer is promised that others wait for.
     pub fn owes(&self) -> bool {
         !self.desk.borrow().promises.is_empty()
+    }
+
+    /// Whether every answer went, those that are owed aside too.
+    fn is_settled(&self) -> bool {
+        !self.owes() && self.desk.borrow().aside.0 == 0
     }
 
     /// Whether the session owes so many answers that it should be asked nothing more for now.
@@ -293,10 +341,10 @@ impl Seat {
 
     /// As [`Seat::close`], once every promised answer went.
     pub fn close_when_settled(&self, close: Close) {
-        if self.owes() {
-            self.desk.borrow_mut().closing = Some(close);
-        } else {
+        if self.is_settled() {
             self.close(close);
+        } else {
+            self.desk.borrow_mut().closing = Some(close);
         }
     }
 
@@ -436,6 +484,7 @@ impl Seats {
                 promises: VecDeque::new(),
                 first: 0,
                 weight: 0,
+                aside: (0, 0),
                 joining: Vec::new(),
                 closing: None,
                 closed: None,
@@ -598,6 +647,37 @@ mod tests {
             seat.owe(1);
         }
         assert!(seat.is_busy());
+    }
+
+    #[test]
+    fn an_answer_owed_aside_holds_nothing_back_but_the_close() {
+        let seats = seats();
+        let seat = seat(&seats);
+        let slow = seat.owe_aside(1);
+        let quick = seat.owe(1);
+        seat.answer(Bytes::from("2"));
+        seat.settle(quick, Some(Bytes::from("1")));
+        assert_eq!((written(&seat).as_str(), seat.owes(), seat.is_busy()), ("1|2", false, false));
+        seat.close_when_settled(Close::GoingAway);
+        assert_eq!(seat.closed(), None);
+        seat.settle_aside(slow, Some(Bytes::from("3")));
+        assert_eq!((written(&seat).as_str(), seat.closed()), ("1|2|3", Some(Close::GoingAway)));
+    }
+
+    #[test]
+    fn only_so_many_answers_and_bytes_are_owed_aside() {
+        let seats = seats();
+        let seat = seat(&seats);
+        let mut owed: Vec<_> = (0..ASIDE_MAX).map(|_| seat.owe_aside(1)).collect();
+        assert!(!seat.may_owe_aside());
+        assert!(!seat.is_busy(), "it can be asked other things");
+        seat.settle_aside(owed.pop().unwrap(), None);
+        assert!(seat.may_owe_aside());
+        let large = seat.owe_aside(OWED_BYTES_MAX);
+        seat.settle_aside(owed.pop().unwrap(), None);
+        assert!(!seat.may_owe_aside());
+        seat.settle_aside(large, None);
+        assert!(seat.may_owe_aside());
     }
 
     #[test]

@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::claims::invalid;
 use super::key_set::{KeySet, Missing};
-use super::outside::{Outside, Redirects, TIMEOUT};
 use super::unavailable;
+use crate::outside::{Outside, Redirects, TIMEOUT};
 
 /// Most bytes of a key set.
 const BYTES_MAX: usize = 256 * 1024;

@@ -19,7 +19,6 @@ pub mod jwt;
 pub mod key_set;
 pub mod key_source;
 pub mod opaque;
-pub mod outside;
 pub mod public_key;
 pub mod signature;
 pub mod tokens;

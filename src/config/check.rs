@@ -208,10 +208,7 @@ impl Problems {
 
     fn surfaces(&mut self, config: &Config) {
         if let Some(url) = &config.backend.url {
-            let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-            if rest.is_none_or(|rest| rest.is_empty() || rest.contains(char::is_whitespace)) {
-                self.add("backend.url", "expected an http:// or https:// URL");
-            }
+            self.url("backend.url", url);
         }
         if let Some(key) = &config.backend.api_key
             && (key.expose().is_empty() || !key.expose().bytes().all(|byte| byte.is_ascii_graphic()))

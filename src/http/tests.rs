@@ -85,11 +85,11 @@ impl Bench {
         };
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, clock.clone()).unwrap();
-        let hub = Hub::start(settings, Arc::new(NoTokens), store, Revoked::new(0));
+        let hub = Hub::start(settings, Arc::new(NoTokens), None, store, Revoked::new(0));
         let worker = Worker::start(&hub).unwrap();
         let tokens = Arc::new(tokens(&config.auth).unwrap());
         let accounts = Accounts::new(hub.store().clone(), &config.auth).unwrap();
-        let state = State::new(hub, Arc::new(config), tokens, accounts).unwrap();
+        let state = State::new(hub, Arc::new(config), tokens, accounts, None).unwrap();
         Self { clock, state: web::Data::new(state), _worker: worker, _directory: directory }
     }
 

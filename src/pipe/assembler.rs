@@ -7,7 +7,8 @@ use actix_http::ws::{CloseReason, OpCode, Parser};
 use actix_web_actors::ws::{CloseCode, ProtocolError};
 use bytes::{Bytes, BytesMut};
 
-/// Fragments that one message may come in.
+/// Fragments that one message may come in. An empty one that only says that the message is over is not counted: some
+/// clients cut a message into full pieces and close it so.
 pub const FRAGMENTS_MAX: usize = 65_536;
 
 /// Longest payload of a control frame, bytes (RFC 6455 section 5.5).
@@ -163,7 +164,7 @@ impl Assembler {
         let Some(mut partial) = self.partial.take() else {
             return Err(Violation::Protocol("nothing to continue"));
         };
-        partial.fragments += 1;
+        partial.fragments += usize::from(!(is_final && payload.is_empty()));
         if partial.fragments > FRAGMENTS_MAX {
             return Err(Violation::TooBig);
         }
@@ -292,6 +293,20 @@ mod tests {
         assert_eq!(read(10, &huge), Err(Violation::TooBig));
         let more_than_63_bits = [0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
         assert_eq!(read(10, &more_than_63_bits), Err(Violation::TooBig));
+    }
+
+    #[test]
+    fn the_number_of_fragments_is_bounded_and_an_empty_last_one_is_free() {
+        let pieces = |count: usize, last: &[u8]| {
+            let mut bytes = frame(0x01, b"x");
+            bytes.extend(std::iter::repeat_with(|| frame(0x00, b"x")).take(count - 1).flatten());
+            bytes.extend(frame(0x80, last));
+            bytes
+        };
+        let whole = "x".repeat(FRAGMENTS_MAX);
+        assert_eq!(read(FRAGMENTS_MAX, &pieces(FRAGMENTS_MAX, b"")), Ok(vec![text(&whole)]));
+        assert_eq!(read(FRAGMENTS_MAX, &pieces(FRAGMENTS_MAX - 1, b"x")), Ok(vec![text(&whole)]));
+        assert_eq!(read(2 * FRAGMENTS_MAX, &pieces(FRAGMENTS_MAX, b"x")), Err(Violation::TooBig));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What the tests stand on: a running [`Hub`], an [`http`] client, a WebSocket client of frames
-//! ([`Client`]) and one of bytes ([`Wire`]), [`token`]s right and wrong, and waiting with a deadline.
+//! ([`Client`]) and one of bytes ([`Wire`]), a Socket.IO client ([`Sio`]), [`token`]s right and wrong, and waiting with a deadline.
 //! It knows the hub's contract with the world and nothing of its code.
 #![allow(dead_code, reason = "a vocabulary for tests: each part is there whether or not a test needs it today")]
 
@@ -10,6 +10,8 @@ pub(crate) mod hub;
 pub(crate) mod outside;
 pub(crate) mod page;
 pub(crate) mod run;
+pub(crate) mod socket;
+pub(crate) mod socketio;
 pub(crate) mod token;
 pub(crate) mod tools;
 pub(crate) mod wait;
@@ -18,5 +20,7 @@ pub(crate) mod wire;
 pub(crate) use client::Client;
 pub(crate) use hub::{API_KEY, Hub, JWT_SECRET};
 pub(crate) use outside::{Outside, Reply};
+pub(crate) use socket::Socket;
+pub(crate) use socketio::{Sio, Transport};
 pub(crate) use wait::{DEADLINE, eventually, wait_until};
 pub(crate) use wire::Wire;

@@ -32,11 +32,17 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     /// The header lines, in small letters up to the colon.
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 impl Asked {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body, as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
     }
 
     /// The token that it was shown.
@@ -128,7 +134,8 @@ fn serve(listener: TcpListener, inner: Arc<Inner>) {
 }
 
 fn attend(mut stream: TcpStream, inner: &Inner) -> std::io::Result<()> {
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut lines = reader.by_ref().lines();
     let Some(first) = lines.next().transpose()? else { return Ok(()) };
     let mut headers = Vec::new();
     for line in lines {
@@ -136,7 +143,10 @@ fn attend(mut stream: TcpStream, inner: &Inner) -> std::io::Result<()> {
         let Some((name, value)) = line.split_once(':') else { break };
         headers.push((name.to_lowercase(), value.trim().to_owned()));
     }
-    let asked = Asked { path: first.split(' ').nth(1).unwrap_or_default().to_owned(), headers };
+    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut asked = Asked { path, headers, body: String::new() };
+    let length = asked.header("content-length").map_or(0, |length| length.parse().unwrap());
+    reader.take(length).read_to_string(&mut asked.body)?;
     inner.asked.lock().unwrap().push(asked.clone());
     let reply = (inner.answer.lock().unwrap())(&asked);
     say(&mut stream, reply)

@@ -114,9 +114,28 @@ impl Wire {
 
     /// A connection on which nothing has been said.
     pub(crate) async fn silent(hub: &Hub) -> Self {
-        let stream = within(DEADLINE, "connecting", TcpStream::connect(hub.address())).await.unwrap();
+        Self::to(hub.address()).await
+    }
+
+    /// As [`Wire::silent`], to whoever listens there.
+    pub(crate) async fn to(address: SocketAddr) -> Self {
+        let stream = within(DEADLINE, "connecting", TcpStream::connect(address)).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, unread: Vec::new() }
+    }
+
+    /// Makes a plain request; its [`Wire::response`] is still to be read.
+    pub(crate) async fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.stream.peer_addr().unwrap());
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !body.is_empty() || method == "POST" {
+            request.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
+        request.push_str("\r\n");
+        let whole = [request.as_bytes(), body].concat();
+        self.send(&whole).await;
     }
 
     /// Asks for an upgrade on a connection of its own.
@@ -165,6 +184,11 @@ impl Wire {
 
     pub(crate) async fn send_frame(&mut self, frame: &Frame) {
         self.send(&frame.encode()).await;
+    }
+
+    /// Sends a message of text.
+    pub(crate) async fn say(&mut self, text: &str) {
+        self.send_frame(&Frame::text(text)).await;
     }
 
     /// Reads more; whether there was any.
@@ -228,6 +252,17 @@ impl Wire {
                 }
                 Some(frame) if frame.opcode != opcode::CLOSE => {}
                 other => panic!("waited for a message, but there came {other:?}"),
+            }
+        }
+    }
+
+    /// The next message as the text that came.
+    pub(crate) async fn text(&mut self) -> String {
+        loop {
+            match self.frame().await {
+                Some(frame) if frame.opcode == opcode::TEXT => return String::from_utf8(frame.payload).unwrap(),
+                Some(frame) if matches!(frame.opcode, opcode::PING | opcode::PONG) => {}
+                other => panic!("waited for text, but there came {other:?}"),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! JSON that passes through unread, and bad JSON turned into a fault that names the field.
 
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
@@ -22,6 +23,17 @@ pub const NUMBER_MAX: usize = 64;
 pub struct Json(Box<RawValue>);
 
 impl Json {
+    /// A value that the hub made.
+    pub fn of<T: Serialize>(value: &T) -> Self {
+        // Only a map with keys that are no strings can fail, and no caller has one.
+        Self(serde_json::value::to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned()))
+    }
+
+    /// `null`.
+    pub fn null() -> Self {
+        Self(RawValue::NULL.to_owned())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         self.0.get()
@@ -60,6 +72,47 @@ impl schemars::JsonSchema for Number {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({ "type": "number" })
+    }
+}
+
+/// What an event's data can be read as.
+pub trait Readable: Sized {
+    /// Reads an event's data.
+    ///
+    /// # Errors
+    /// As [`parse`].
+    fn read(data: &[u8]) -> Result<Self, Fault>;
+}
+
+impl<T: DeserializeOwned> Readable for T {
+    fn read(data: &[u8]) -> Result<Self, Fault> {
+        parse(data)
+    }
+}
+
+/// A whole object as it came, with whatever is in it, and the `T` that it is.
+#[derive(Debug, Clone)]
+pub struct Entire<T> {
+    /// The object.
+    pub text: Json,
+    /// What the hub reads in it.
+    pub read: T,
+}
+
+impl<T: DeserializeOwned> Readable for Entire<T> {
+    fn read(data: &[u8]) -> Result<Self, Fault> {
+        let read = parse(data)?;
+        Ok(Self { text: parse(data)?, read })
+    }
+}
+
+impl<T: schemars::JsonSchema> schemars::JsonSchema for Entire<T> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        T::json_schema(generator)
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! [`Handle`]: crate::session::Handle
 
+pub mod application;
 pub mod catalogue;
 pub mod chat;
 pub mod community;
@@ -17,8 +18,8 @@ pub mod raw;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
+use self::json::{Entire, Readable};
 use crate::fault::{Code, Fault};
 
 /// What a session speaks.
@@ -138,7 +139,7 @@ impl Refused {
 }
 
 /// An event a client may send.
-pub trait ClientEvent: DeserializeOwned + JsonSchema + Send + 'static {
+pub trait ClientEvent: Readable + JsonSchema + Send + 'static {
     /// What answers it.
     type Reply: ServerEvent;
     /// Its name on the wire.
@@ -198,6 +199,9 @@ macro_rules! client_event_table {
             "typing_start",    community::TypingStart,   Done,                     [Raw, Root],       User,   Typing,   Validation;
             "typing_stop",     community::TypingStop,    Done,                     [Raw, Root],       User,   Typing,   Validation;
             "debug_mode",      debug::DebugMode,         Done,                     [Raw, Root],       User,   Messages, Validation;
+            "client:event",    Entire<application::Event>,   application::Response,     [Raw, Root],  User,   Messages, EventData;
+            "client:message",  Entire<application::Message>, application::MessageAck,   [Raw, Root],  User,   Messages, MessageData;
+            "client:action",   Entire<application::Action>,  application::ActionResult, [Raw, Root],  User,   Messages, ActionData;
         }
     };
 }
@@ -227,6 +231,9 @@ macro_rules! server_event_table {
             "register:ack",         push::Registered,               [Root];
             "room:join:ack",        push::JoinedRoom,               [Root];
             "room:leave:ack",       push::LeftRoom,                 [Root];
+            "server:response",      application::Response,          [Root];
+            "message:ack",          application::MessageAck,        [Root];
+            "action:result",        application::ActionResult,      [Root];
             "error",                push::Error,                    [Root];
             "disconnected",         community::Disconnected,        [Root];
         }

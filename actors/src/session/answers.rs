@@ -77,6 +77,15 @@ impl Session {
         }
     }
 
+    /// The bytes that say what became of a request; `None` where there is nothing to say.
+    pub(super) fn result_frame<R: ServerEvent>(&self, result: Result<R, Fault>, asked: &Asked) -> Option<Bytes> {
+        let now = self.now();
+        match result {
+            Ok(reply) => self.reply_frame(&reply, &asked.correlation, now),
+            Err(fault) => self.refusal_frame(asked, &fault, now),
+        }
+    }
+
     /// Refuses a request at once.
     pub(super) fn refuse(&self, asked: &Asked, fault: &Fault, now: i64) {
         if let Some(frame) = self.refusal_frame(asked, fault, now) {

@@ -8,7 +8,8 @@ use actix::{AsyncContext, Context};
 use super::answers::Asked;
 use super::{Request, Session};
 use crate::client_event_table;
-use crate::events::{Access, ClientEvent, ServerEvent, Surface, community, debug, json, push, raw};
+use crate::events::json::Entire;
+use crate::events::{Access, ClientEvent, ServerEvent, Surface, application, community, debug, push, raw};
 use crate::fault::{Code, Fault};
 use crate::ids::RoomName;
 use crate::seat::Owed;
@@ -27,6 +28,9 @@ pub enum Outcome<R> {
     After(R, Box<dyn FnOnce(&mut Session, &mut Context<Session>)>),
     /// The answer comes; requests that come later are answered after it.
     Later(Answer<R>),
+    /// The answer comes and is sent then: somebody outside may take long for it, and nothing waits. That the session
+    /// [may owe](crate::seat::Seat::may_owe_aside) one more such answer is the handler's to see to, before it asks anybody.
+    Whenever(Answer<R>),
     /// As [`Outcome::Later`], and the messages of these rooms come after it: it tells of their joins.
     Joining(Vec<RoomName>, Answer<R>),
     /// As [`Outcome::Later`], and no request is handled until then: it changes what the session may do. It is told which
@@ -75,7 +79,7 @@ where
         .hub
         .accepting()
         .and_then(|()| permitted(session, E::NEEDS))
-        .and_then(|()| json::parse::<E>(&data))
+        .and_then(|()| E::read(&data))
         .and_then(|event| session.handle(event));
     let weight = data.len();
     match outcome {
@@ -87,6 +91,13 @@ where
         Ok(Outcome::Later(answer)) => {
             let owed = session.seat.owe(weight);
             ctx.spawn(settled(answer, owed, asked));
+        }
+        Ok(Outcome::Whenever(answer)) => {
+            let owed = session.seat.owe_aside(weight);
+            ctx.spawn(answer.map(move |result, session, _| {
+                let frame = session.result_frame(result, &asked);
+                session.seat.settle_aside(owed, frame);
+            }));
         }
         Ok(Outcome::Joining(rooms, answer)) => {
             let owed = session.seat.owe(weight);
@@ -108,11 +119,7 @@ fn settled<R: ServerEvent>(
     asked: Asked,
 ) -> impl ActorFuture<Session, Output = ()> + 'static {
     answer.map(move |result, session, _| {
-        let now = session.now();
-        let frame = match result {
-            Ok(reply) => session.reply_frame(&reply, &asked.correlation, now),
-            Err(fault) => session.refusal_frame(&asked, &fault, now),
-        };
+        let frame = session.result_frame(result, &asked);
         session.seat.settle(owed, frame);
     })
 }

@@ -3,9 +3,11 @@
 //! its own limits.
 //!
 //! [`dispatch`] finds the handler of a request, `answers` knows how what it says reaches the client, `standing` whose
-//! session it is, `rooms` where it is in; `raw`, `push`, `typing` and `debug` are the handlers, a file an event family.
+//! session it is, `rooms` where it is in; `raw`, `push`, `application`, `typing` and `debug` are the handlers, a file an
+//! event family.
 
 mod answers;
+mod application;
 mod debug;
 mod dispatch;
 mod push;

@@ -1,5 +1,6 @@
 //! Sessions on one worker, with a wire that can be read.
 
+mod application;
 mod debug;
 mod guests;
 mod presence_edges;
@@ -17,6 +18,7 @@ use actix_rt::time::{sleep, timeout};
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
+use crate::application::Application;
 use crate::clock::Clock;
 use crate::delivery::{Event, Refusal};
 use crate::fault::Code;
@@ -100,10 +102,14 @@ struct Bench {
 
 impl Bench {
     fn start(grace_ms: i64) -> Self {
-        Self::with(|settings| settings.grace_ms = grace_ms)
+        Self::with(grace_ms, None, |_| {})
     }
 
-    fn with(change: impl FnOnce(&mut Settings)) -> Self {
+    fn of(grace_ms: i64, application: Option<Arc<dyn Application>>) -> Self {
+        Self::with(grace_ms, application, |_| {})
+    }
+
+    fn with(grace_ms: i64, application: Option<Arc<dyn Application>>, change: impl FnOnce(&mut Settings)) -> Self {
         let clock = Clock::manual(1_000_000);
         let anyone = TopicRule { pattern: Pattern::new("*"), subscribe: vec![Who::Anyone], publish: vec![Who::Anyone] };
         let mut settings = Settings {
@@ -120,8 +126,8 @@ impl Bench {
             typing_ms: 5_000,
             debug: DebugMode { open: false, interval_ms: 10, memory: || 3 << 20 },
             presence: presence::Settings { audience: presence::Audience::Off, ..Default::default() },
-            grace_ms: LONG,
-            heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"" },
+            grace_ms,
+            heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"?" },
             shortest_heartbeat_ms: 30_000,
             rules: Rules(vec![anyone]),
             clock: clock.clone(),
@@ -130,7 +136,7 @@ impl Bench {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, clock).unwrap();
         let names = Arc::new(Names::default());
-        let hub = Hub::start(settings, names.clone(), store, Revoked::new(0));
+        let hub = Hub::start(settings, names.clone(), application, store, Revoked::new(0));
         let worker = Worker::start(&hub).unwrap();
         Self { hub, worker, names, _directory: directory }
     }

@@ -5,7 +5,6 @@
 //! A question that failed is not repeated: its client waits at its handshake, and may well come again by itself.
 
 mod answer;
-mod breaker;
 mod memory;
 
 use std::collections::HashMap;
@@ -20,11 +19,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use self::answer::Verdict;
-use self::breaker::{Breaker, REST_MS, Turn};
 use self::memory::{Digest, Memory};
 use super::claims::invalid;
-use super::outside::{Answer, Failure, Outside, Redirects, TIMEOUT};
 use super::unavailable;
+use crate::breaker::{Breaker, REST_MS, Turn};
+use crate::outside::{Answer, Failure, Outside, Redirects, TIMEOUT};
 
 /// Questions on their way at once; one more waits for as long as an answer may take.
 const CALLS: usize = 64;
@@ -104,7 +103,7 @@ impl Backend {
                 holders: Memory::new(ANSWERS, ANSWER_BYTES),
                 refused: Memory::new(ANSWERS, ANSWER_BYTES),
                 flights: HashMap::new(),
-                breaker: Breaker::default(),
+                breaker: Breaker::new(TIMEOUT),
             }),
             kept_ms: i64::from(settings.cache_secs) * 1_000,
             leeway_ms: i64::from(settings.leeway_secs) * 1_000,

@@ -41,6 +41,8 @@ fn impossible_values_are_named() {
         ("auth.backend.url = 'https://a/#me'", "auth.backend.url"),
         ("auth.backend.cache_secs = 86401", "auth.backend.cache_secs"),
         ("backend.url = 'a'", "backend.url"),
+        ("backend.url = 'https://secret@a'", "backend.url"),
+        ("backend.api_key = 'two words'", "backend.api_key"),
         ("backend.timeout_ms = 0", "backend.timeout_ms"),
         ("socketio.ping_interval_ms = 0", "socketio.ping_interval_ms"),
         ("limits.mailbox = 0", "limits.mailbox"),

@@ -8,7 +8,7 @@ fn admin(name: &str) -> Standing {
 }
 
 fn bench(open: bool) -> Bench {
-    Bench::with(|settings| {
+    Bench::with(LONG, None, |settings| {
         settings.debug.open = open;
         settings.messages_per_minute = MessagesPerMinute::default();
         settings.max_connections = 77;

@@ -9,7 +9,7 @@ use crate::presence::{Audience, Settings as Telling};
 const LINGER: i64 = 20;
 
 fn telling(audience: Audience, deliveries_per_second: u32) -> Bench {
-    Bench::with(|settings| {
+    Bench::with(LONG, None, |settings| {
         settings.presence = Telling { audience, linger_ms: LINGER, deliveries_per_second };
         settings.messages_per_minute = MessagesPerMinute::default();
         settings.mailbox = 4_096;

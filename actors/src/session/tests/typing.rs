@@ -6,7 +6,7 @@ use super::*;
 const SILENCE: i64 = 40;
 
 fn bench(change: impl FnOnce(&mut Settings)) -> Bench {
-    Bench::with(|settings| {
+    Bench::with(LONG, None, |settings| {
         settings.typing_ms = SILENCE;
         settings.typing_per_minute = 0;
         settings.messages_per_minute = MessagesPerMinute::default();

@@ -1,14 +1,16 @@
 //! When not to ask any more: after failures in a row, for a while, and then one question at a time until one is answered.
-//! Pure: the time is an argument.
+//! Pure: the time is an argument. One for everybody outside who is asked.
+
+use std::time::Duration;
 
 /// Failures in a row after which nobody is asked.
 const FAILURES: u32 = 5;
 
-/// For how long.
-pub(super) const REST_MS: i64 = 3_000;
+/// For how long, ms.
+pub const REST_MS: i64 = 3_000;
 
-/// How long one question that tries it again may be on its way before it counts as lost.
-const TRIAL_MS: i64 = 15_000;
+/// How much longer than an answer may take one question that tries it again is waited for before it counts as lost.
+const LOST_MS: i64 = 10_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -22,52 +24,55 @@ enum State {
 
 /// Whether somebody may be asked.
 #[derive(Debug)]
-pub(super) struct Breaker(State);
-
-impl Default for Breaker {
-    fn default() -> Self {
-        Self(State::Closed(0))
-    }
+pub struct Breaker {
+    state: State,
+    trial_ms: i64,
 }
 
 impl Breaker {
+    /// One that admits, for somebody who may take so long for an answer.
+    pub fn new(patience: Duration) -> Self {
+        let patience_ms = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
+        Self { state: State::Closed(0), trial_ms: patience_ms.saturating_add(LOST_MS) }
+    }
+
     /// Whether a question would be let through now.
-    pub(super) fn would_admit(&self, now_ms: i64) -> bool {
-        match self.0 {
+    pub fn would_admit(&self, now_ms: i64) -> bool {
+        match self.state {
             State::Closed(_) => true,
             State::Open(since) => !(since..since + REST_MS).contains(&now_ms),
-            State::Trying(since) => !(since..since + TRIAL_MS).contains(&now_ms),
+            State::Trying(since) => !(since..since.saturating_add(self.trial_ms)).contains(&now_ms),
         }
     }
 
     /// Whether nobody is asked: it is known not to answer.
-    pub(super) fn is_open(&self, now_ms: i64) -> bool {
-        !matches!(self.0, State::Trying(_)) && !self.would_admit(now_ms)
+    pub fn is_open(&self, now_ms: i64) -> bool {
+        !matches!(self.state, State::Trying(_)) && !self.would_admit(now_ms)
     }
 
     /// Lets a question through, or not.
-    pub(super) fn admit(&mut self, now_ms: i64) -> bool {
+    pub fn admit(&mut self, now_ms: i64) -> bool {
         let admitted = self.would_admit(now_ms);
-        if admitted && !matches!(self.0, State::Closed(_)) {
-            self.0 = State::Trying(now_ms);
+        if admitted && !matches!(self.state, State::Closed(_)) {
+            self.state = State::Trying(now_ms);
         }
         admitted
     }
 
     /// Notes how a question that was let through ended; whether that opened it or closed it.
-    pub(super) fn ended(&mut self, answered: bool, now_ms: i64) -> Option<Turn> {
-        match (self.0, answered) {
-            (State::Closed(_), true) => self.0 = State::Closed(0),
-            (State::Closed(failures), false) if failures + 1 < FAILURES => self.0 = State::Closed(failures + 1),
+    pub fn ended(&mut self, answered: bool, now_ms: i64) -> Option<Turn> {
+        match (self.state, answered) {
+            (State::Closed(_), true) => self.state = State::Closed(0),
+            (State::Closed(failures), false) if failures + 1 < FAILURES => self.state = State::Closed(failures + 1),
             (State::Closed(_), false) => {
-                self.0 = State::Open(now_ms);
+                self.state = State::Open(now_ms);
                 return Some(Turn::Opened);
             }
             (_, true) => {
-                self.0 = State::Closed(0);
+                self.state = State::Closed(0);
                 return Some(Turn::Closed);
             }
-            (State::Trying(_), false) => self.0 = State::Open(now_ms),
+            (State::Trying(_), false) => self.state = State::Open(now_ms),
             // One that was on its way when it opened: it says nothing new.
             (State::Open(_), false) => {}
         }
@@ -77,8 +82,10 @@ impl Breaker {
 
 /// A turn for the worse or the better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub enum Turn {
+    /// Nobody is asked from now on.
     Opened,
+    /// It answered again.
     Closed,
 }
 
@@ -87,7 +94,7 @@ mod tests {
     use super::*;
 
     fn opened() -> Breaker {
-        let mut breaker = Breaker::default();
+        let mut breaker = Breaker::new(Duration::from_secs(5));
         for _ in 1..FAILURES {
             assert!(breaker.admit(0));
             assert_eq!(breaker.ended(false, 0), None);
@@ -99,7 +106,7 @@ mod tests {
 
     #[test]
     fn it_opens_after_failures_in_a_row_and_an_answer_starts_the_count_anew() {
-        let mut breaker = Breaker::default();
+        let mut breaker = Breaker::new(Duration::from_secs(5));
         for _ in 1..FAILURES {
             breaker.ended(false, 0);
         }
@@ -130,6 +137,6 @@ mod tests {
         let mut breaker = opened();
         assert!(breaker.admit(-1));
         assert!(breaker.admit(-2), "the clock went back again");
-        assert!(breaker.admit(TRIAL_MS), "the question before is lost");
+        assert!(breaker.admit(5_000 + LOST_MS), "the question before is lost");
     }
 }

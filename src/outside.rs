@@ -1,15 +1,17 @@
-//! One GET to somebody outside, bounded in time and in bytes. Knows no token and no key, and shows no address in what it
+//! One request to somebody outside, bounded in time and in bytes. Knows no token and no key, and shows no address in what it
 //! says: one may hold a password.
 
 use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, RequestBuilder, Url};
 use tokio::time::timeout;
 
-/// How long an answer may take, from the connection to its last byte.
+/// How long an answer to a GET may take, from the connection to its last byte.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections that are kept for the next request.
@@ -41,8 +43,8 @@ pub struct Answer {
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// It took too long.
-    Slow,
+    /// It took longer than this.
+    Slow(Duration),
     /// It is longer than this.
     TooLong(usize),
     /// The connection was not made, or broke.
@@ -52,7 +54,7 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Slow => write!(f, "no whole answer within {} s", TIMEOUT.as_secs()),
+            Self::Slow(within) => write!(f, "no whole answer within {} ms", within.as_millis()),
             Self::TooLong(most) => write!(f, "an answer of more than {most} bytes"),
             Self::Broken(why) => f.write_str(why),
         }
@@ -88,25 +90,48 @@ impl Outside {
     /// # Errors
     /// See [`Failure`].
     pub async fn get(&self, bearer: Option<&str>, most: usize) -> Result<Answer, Failure> {
-        timeout(TIMEOUT, self.answer(bearer, most)).await.unwrap_or(Err(Failure::Slow))
-    }
-
-    async fn answer(&self, bearer: Option<&str>, most: usize) -> Result<Answer, Failure> {
-        let broken = |error: reqwest::Error| Failure::Broken(innermost(&error));
-        let mut request = self.client.get(self.url.clone()).header("Accept", "application/json");
+        let mut request = self.client.get(self.url.clone());
         if let Some(token) = bearer {
             request = request.bearer_auth(token);
         }
-        let mut answer = request.send().await.map_err(broken)?;
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(broken)? {
-            if body.len() + chunk.len() > most {
-                return Err(Failure::TooLong(most));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer { status: answer.status().as_u16(), body })
+        answer(request, TIMEOUT, most).await
     }
+
+    /// Posts JSON to a `path` below the URL, and waits for the answer for as long as `within`.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn post(
+        &self,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        within: Duration,
+        most: usize,
+    ) -> Result<Answer, Failure> {
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}/{path}", self.url.path().trim_end_matches('/')));
+        let json = HeaderValue::from_static("application/json");
+        let request = self.client.post(url).headers(headers).header(CONTENT_TYPE, json).body(body);
+        answer(request, within, most).await
+    }
+}
+
+async fn answer(request: RequestBuilder, within: Duration, most: usize) -> Result<Answer, Failure> {
+    timeout(within, read(request, most)).await.unwrap_or(Err(Failure::Slow(within)))
+}
+
+async fn read(request: RequestBuilder, most: usize) -> Result<Answer, Failure> {
+    let broken = |error: reqwest::Error| Failure::Broken(innermost(&error));
+    let mut answer = request.header("Accept", "application/json").send().await.map_err(broken)?;
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(broken)? {
+        if body.len() + chunk.len() > most {
+            return Err(Failure::TooLong(most));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status: answer.status().as_u16(), body })
 }
 
 fn policy(redirects: Redirects) -> Policy {

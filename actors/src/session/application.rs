@@ -1,0 +1,112 @@
+//! What a session does with what is meant for the application: asks it, or where there is none answers by itself. The
+//! answer is sent when it comes; an application that takes its time holds up nothing else.
+
+use actix::fut::WrapFuture;
+use serde_json::json;
+
+use super::{Handle, Outcome, Session};
+use crate::application::{Answered, Question, Sent, Unanswered};
+use crate::events::application::{Action, ActionResult, Event, Failure, Message, MessageAck, Response, Time};
+use crate::events::json::{Entire, Json};
+use crate::events::moment::Iso;
+use crate::events::{ClientEvent, ServerEvent};
+use crate::fault::Fault;
+use crate::ids::{MessageId, RequestId};
+
+impl Session {
+    /// Asks the application, where there is one, and makes of what comes back the answer to the client.
+    fn ask_application<E, R>(
+        &self,
+        sent: Sent,
+        request_id: RequestId,
+        done: fn(RequestId, Answered) -> R,
+        failed: fn(RequestId, Failure) -> R,
+    ) -> Result<Option<Outcome<R>>, Fault>
+    where
+        E: ClientEvent,
+        R: ServerEvent,
+    {
+        let Some(application) = self.hub.application() else { return Ok(None) };
+        if !self.seat.may_owe_aside() {
+            return Err(Fault::too_many_under_way());
+        }
+        let kind = sent.kind();
+        let question = Question {
+            user_id: self.identity()?.user.clone(),
+            socket_id: self.seat.session(),
+            event: E::NAME,
+            sent,
+            request_id,
+            timestamp: Iso(self.now()),
+        };
+        let asked = application.ask(question);
+        let answer = async move {
+            Ok(match asked.await {
+                Ok(answered) => done(request_id, answered),
+                Err(Unanswered(why)) => failed(request_id, Failure::of(kind, why)),
+            })
+        };
+        Ok(Some(Outcome::Whenever(Box::pin(answer.into_actor(self)))))
+    }
+
+    /// What the hub does by itself; `None` for what it does not know.
+    fn act(&self, action: &Action) -> Result<Option<Json>, Fault> {
+        let now = self.now();
+        let identity = self.identity()?;
+        Ok(Some(match action.action.as_str() {
+            "echo" => action.params.clone().unwrap_or_else(Json::null),
+            "time" => Json::of(&Time { iso: Iso(now), timestamp: now }),
+            "whoami" => Json::of(&json!({
+                "userId": identity.user,
+                "name": identity.display_name(),
+                "roles": identity.roles,
+                "permissions": identity.permissions,
+                "socketId": self.seat.session(),
+            })),
+            "rooms" => {
+                let mut rooms: Vec<_> = self.rooms.iter().filter(|room| !room.is_internal()).collect();
+                rooms.sort_unstable_by_key(|room| room.as_str());
+                Json::of(&json!({ "rooms": rooms }))
+            }
+            _ => return Ok(None),
+        }))
+    }
+}
+
+impl Handle<Entire<Event>> for Session {
+    fn handle(&mut self, event: Entire<Event>) -> Result<Outcome<Response>, Fault> {
+        let request_id = RequestId::random();
+        let done = |id, answered: Answered| Response::done(id, answered.data);
+        let asked =
+            self.ask_application::<Entire<Event>, _>(Sent::Event(event.text), request_id, done, Response::failed)?;
+        let own = event.read.data;
+        Ok(asked.unwrap_or_else(|| Outcome::Now(Response::done(request_id, own.unwrap_or_else(Json::null)))))
+    }
+}
+
+impl Handle<Entire<Message>> for Session {
+    fn handle(&mut self, message: Entire<Message>) -> Result<Outcome<MessageAck>, Fault> {
+        let request_id = RequestId::random();
+        let done = |id: RequestId, answered: Answered| {
+            MessageAck::done(id, answered.message_id.unwrap_or_else(|| id.to_string()))
+        };
+        let sent = Sent::Message(message.text);
+        let asked = self.ask_application::<Entire<Message>, _>(sent, request_id, done, MessageAck::failed)?;
+        Ok(asked.unwrap_or_else(|| Outcome::Now(MessageAck::done(request_id, MessageId::random().to_string()))))
+    }
+}
+
+impl Handle<Entire<Action>> for Session {
+    fn handle(&mut self, action: Entire<Action>) -> Result<Outcome<ActionResult>, Fault> {
+        let request_id = RequestId::random();
+        let done = |id, answered: Answered| ActionResult::done(id, answered.data);
+        let sent = Sent::Action(action.text);
+        if let Some(asked) = self.ask_application::<Entire<Action>, _>(sent, request_id, done, ActionResult::failed)? {
+            return Ok(asked);
+        }
+        Ok(Outcome::Now(match self.act(&action.read)? {
+            Some(result) => ActionResult::done(request_id, result),
+            None => ActionResult::failed(request_id, Failure::unknown_action(&action.read.action)),
+        }))
+    }
+}

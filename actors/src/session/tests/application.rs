@@ -1,0 +1,158 @@
+//! What is meant for the application, with one and without.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::application::{Answered, Question, Unanswered};
+use crate::events::json::Json;
+use crate::seat::ASIDE_MAX;
+
+/// An application that answers when the test says so; dropped unsaid, it fails.
+struct OnDemand(mpsc::Sender<(Question, oneshot::Sender<Answered>)>);
+
+impl Application for OnDemand {
+    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Answered, Unanswered>>>> {
+        let (answer, answered) = oneshot::channel();
+        self.0.try_send((question, answer)).unwrap();
+        Box::pin(async move { answered.await.map_err(|_| Unanswered("It is away")) })
+    }
+}
+
+fn with_application() -> (Bench, mpsc::Receiver<(Question, oneshot::Sender<Answered>)>) {
+    let (asked, questions) = mpsc::channel(2 * ASIDE_MAX);
+    (Bench::of(LONG, Some(Arc::new(OnDemand(asked)))), questions)
+}
+
+fn answered(text: &str) -> Answered {
+    Answered { data: serde_json::from_str(text).unwrap(), message_id: Some("m1".into()) }
+}
+
+/// The data of a line that begins with this name.
+fn data(line: &str, name: &str) -> Value {
+    let data = line.strip_prefix(name).unwrap_or_else(|| panic!("no {name}: {line}"));
+    serde_json::from_str(data.split(" #").next().unwrap()).unwrap()
+}
+
+#[actix::test]
+async fn without_an_application_the_hub_answers_by_itself() {
+    let bench = Bench::start(LONG);
+    let client = bench.client(Surface::Raw, "42").await;
+    for (event, sent, member, answer) in [
+        ("client:event", json!({"type": "a", "data": {"n": 1}}), "data", json!({"n": 1})),
+        ("client:event", json!({"type": "a"}), "data", Value::Null),
+        ("client:action", json!({"action": "echo", "params": [1]}), "result", json!([1])),
+        ("client:action", json!({"action": "echo"}), "result", Value::Null),
+        (
+            "client:action",
+            json!({"action": "time"}),
+            "result",
+            json!({"iso": "1970-01-01T00:16:40.000Z", "timestamp": 1_000_000}),
+        ),
+        (
+            "client:action",
+            json!({"action": "whoami"}),
+            "result",
+            json!({"userId": "42", "name": "42", "roles": [], "permissions": [], "socketId": client.seat.session()}),
+        ),
+        ("client:action", json!({"action": "rooms"}), "result", json!({"rooms": []})),
+    ] {
+        client.ask(event, &sent.to_string(), Some("1")).await;
+        let [line] = client.hears().await;
+        let mut reply = data(&line, "#1: ");
+        assert_eq!(reply["requestId"].take().as_str().unwrap().len(), 36);
+        assert_eq!(reply, json!({"success": true, "requestId": null, member: answer}));
+    }
+    client.ask("client:message", r#"{"content":"hi"}"#, Some("2")).await;
+    let [line] = client.hears().await;
+    assert!(data(&line, "#2: ")["messageId"].as_str().unwrap().starts_with("msg_"), "{line}");
+
+    client.ask("room:join", r#"{"room":"b"}"#, None).await;
+    client.ask("room:join", r#"{"room":"a"}"#, None).await;
+    client.ask("client:action", r#"{"action":"rooms"}"#, Some("3")).await;
+    let [line] = client.hears().await;
+    assert_eq!(data(&line, "#3: ")["result"], json!({"rooms": ["a", "b"]}));
+
+    client.ask("client:action", r#"{"action":"fly"}"#, Some("4")).await;
+    let [line] = client.hears().await;
+    let reply = data(&line, "#4: ");
+    assert_eq!((&reply["success"], &reply["code"]), (&json!(false), &json!("UNKNOWN_ACTION")));
+    assert_eq!(reply["error"], r#"There is no action "fly""#);
+}
+
+#[actix::test]
+async fn an_application_is_told_all_and_its_answer_is_the_clients() {
+    let (bench, mut questions) = with_application();
+    let client = bench.client(Surface::Root, "42").await;
+    client.ask("client:message", r#"{"content":"hi", "more":1.0}"#, Some("7")).await;
+    let (question, answer) = questions.recv().await.unwrap();
+    let id = question.request_id;
+    assert_eq!(
+        serde_json::to_string(&question).unwrap(),
+        format!(
+            concat!(
+                r#"{{"userId":"42","socketId":"{}","event":"client:message","message":{{"content":"hi", "more":1.0}},"#,
+                r#""requestId":"{}","timestamp":"1970-01-01T00:16:40.000Z"}}"#
+            ),
+            client.seat.session(),
+            id
+        )
+    );
+    answer.send(answered("{}")).unwrap();
+    let reply = format!(r#"{{"success":true,"requestId":"{id}","messageId":"m1"}}"#);
+    assert_eq!(client.hears().await, [format!("message:ack {reply} #7"), format!("#7: {reply}")]);
+
+    client.ask("client:event", r#"{"type":"a"}"#, None).await;
+    let (question, answer) = questions.recv().await.unwrap();
+    drop(answer);
+    let code = "EVENT_PROCESSING_ERROR";
+    assert_eq!(
+        client.hears().await,
+        [format!(
+            r#"server:response {{"success":false,"requestId":"{}","error":"It is away","code":"{code}"}}"#,
+            question.request_id
+        )]
+    );
+}
+
+#[actix::test]
+async fn a_slow_application_holds_nothing_up_and_is_asked_only_so_much_at_once() {
+    let (bench, mut questions) = with_application();
+    let client = bench.client(Surface::Raw, "alice").await;
+    let mut asked = Vec::new();
+    for _ in 0..ASIDE_MAX {
+        client.ask("client:action", r#"{"action":"wait"}"#, Some("1")).await;
+        asked.push(questions.recv().await.unwrap());
+    }
+    client.ask("client:action", r#"{"action":"wait"}"#, Some("2")).await;
+    client.ask("ping", "{}", Some("3")).await;
+    client.ask("room:join", r#"{"room":"a"}"#, Some("4")).await;
+    let [refused, pinged, joined] = client.hears().await;
+    assert_eq!((refused.as_str(), pinged.as_str()), ("refused client:action: OVERLOADED #2", "#3: done"));
+    assert!(joined.starts_with("#4: "), "{joined}");
+    assert_eq!(bench.publish(Target::Room(RoomName::parse("a", "room").unwrap()), "news").await, 1);
+    assert_eq!(client.hears().await, ["news 1"]);
+    assert!(questions.try_recv().is_err(), "what was refused was not asked");
+
+    let (last, answer) = asked.pop().unwrap();
+    answer.send(answered("2")).unwrap();
+    let [line] = client.hears().await;
+    assert_eq!(line, format!(r#"#1: {{"success":true,"requestId":"{}","result":2}}"#, last.request_id));
+    client.ask("client:action", r#"{"action":"wait"}"#, Some("5")).await;
+    asked.push(questions.recv().await.unwrap());
+}
+
+#[actix::test]
+async fn a_hub_that_goes_away_waits_for_what_the_application_was_asked() {
+    let (bench, mut questions) = with_application();
+    let client = bench.client(Surface::Raw, "alice").await;
+    client.ask("client:event", r#"{"type":"a"}"#, Some("1")).await;
+    let (_, answer) = questions.recv().await.unwrap();
+    bench.hub.drain().await;
+    client.ask("client:event", r#"{"type":"b"}"#, Some("2")).await;
+    assert_eq!(client.hears().await, ["refused client:event: SHUTTING_DOWN #2"]);
+    assert_eq!(client.seat.closed(), None);
+    answer.send(Answered { data: Json::null(), message_id: None }).unwrap();
+    let [line] = client.hears().await;
+    assert_eq!(data(&line, "#1: ")["data"], Value::Null);
+    assert_eq!(client.seat.closed(), Some(Close::GoingAway));
+}

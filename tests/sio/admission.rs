@@ -1,0 +1,191 @@
+//! Who is let into `/` and `/chat`, as whom, and what a guest may do.
+
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+use crate::support::socketio::{End, POLLING, Said, WEBSOCKET};
+use crate::support::token::{now, token, token_with};
+use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire, eventually};
+
+/// Events on `/` without their timestamps, which no test can foretell and which have to be there.
+#[track_caller]
+pub(crate) fn events(said: &[Said]) -> Vec<Value> {
+    said.iter()
+        .map(|said| match said.kind {
+            Said::DISCONNECT => json!(format!("41{}", said.namespace)),
+            _ => {
+                let mut data = said.data.clone();
+                if let Some(fields) = data[1].as_object_mut() {
+                    let stamp = fields.remove("timestamp").unwrap_or_default();
+                    let iso = stamp.as_str().is_some_and(|stamp| stamp.ends_with('Z') && stamp.len() == 24);
+                    assert!(iso || data[0] == "authentication_error", "timestamp is {stamp} in {said:?}");
+                }
+                data
+            }
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn who_shows_a_token_is_connected_and_welcomed_wherever_it_is_shown() {
+    let hub = Hub::start();
+    let token = token("42");
+    for transport in Transport::BOTH {
+        let mut client = Sio::open(&hub, transport).await;
+        let connected = client.connect("/", &json!({ "token": token })).await.unwrap();
+        let greeting = [client.hear().await, client.hear().await];
+        let socket_id = &connected["sid"];
+        let server = json!({"version": env!("CARGO_PKG_VERSION"), "environment": "production"});
+        let welcome =
+            json!({"message": "Welcome to the Socket.IO server", "socketId": socket_id, "serverInfo": server});
+        let told = [json!(["connected", {"socketId": socket_id}]), json!(["system:welcome", welcome])];
+        assert_eq!(events(&greeting), told);
+        client.emit("register", json!({"userId": 42})).await;
+        assert_eq!(client.expect("register:ack").await, json!({"success": true, "userId": "42"}));
+    }
+    // In the query of the handshake, and in its header.
+    let path = format!("{POLLING}&token={token}");
+    let answer = hub.get(&path);
+    let sid = serde_json::from_str::<Value>(&answer.body[1..]).unwrap()["sid"].as_str().unwrap().to_owned();
+    let session = format!("{POLLING}&sid={sid}");
+    assert_eq!(hub.http().request("POST", &session).body("40/chat,").send().body, "ok");
+    let body = hub.get(&session).body;
+    assert!(body.starts_with("40/chat,{\"sid\":"), "{body}");
+    let bearer = format!("Bearer {token}");
+    let (answer, mut wire) = Wire::upgrade(&hub, WEBSOCKET, &[("Authorization", &bearer)]).await;
+    assert_eq!(answer.status, 101, "{answer:?}");
+    assert!(wire.text().await.starts_with('0'));
+    wire.say("40/chat,").await;
+    let connected = wire.text().await;
+    assert!(connected.starts_with("40/chat,{\"sid\":"), "{connected}");
+}
+
+#[tokio::test]
+async fn a_token_that_does_not_hold_is_a_connect_error() {
+    let hub = Hub::with("[auth]\nleeway_secs = 0\nrequired_permissions = [\"come\"]");
+    let expired = token_with(json!({"sub": "alice", "exp": now() - 60}));
+    let forged = format!("{}x", token("alice"));
+    for transport in Transport::BOTH {
+        let mut client = Sio::open(&hub, transport).await;
+        for namespace in ["/", "/chat"] {
+            for (token, code) in
+                [("nonsense", "INVALID_TOKEN"), (&forged, "INVALID_TOKEN"), (&expired, "TOKEN_EXPIRED")]
+            {
+                let error = client.connect(namespace, &json!({ "token": token })).await.unwrap_err();
+                assert_eq!(error, json!({"message": "Unauthorized", "data": {"code": code}}), "{namespace} {token}");
+            }
+            let error = client.connect(namespace, &json!({"token": token("alice")})).await.unwrap_err();
+            assert_eq!(error["data"], json!({"code": "FORBIDDEN"}), "{error}");
+        }
+        let error = client.connect("/", &json!({"token": ["of", "another", "type"]})).await.unwrap_err();
+        assert_eq!(error["message"], "Unauthorized", "{error}");
+        // Who was refused may come back with a better one, on the same connection.
+        let good = token_with(json!({"sub": "alice", "permissions": ["come"]}));
+        client.connect("/chat", &json!({ "token": good })).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn chat_takes_nobody_without_a_token() {
+    let hub = Hub::start();
+    for auth in [Value::Null, json!({}), json!({"token": null}), json!({"token": ""})] {
+        let mut client = Sio::open(&hub, Transport::WebSocket).await;
+        let error = client.connect("/chat", &auth).await.unwrap_err();
+        assert!(error["message"].as_str().unwrap().contains("Unauthorized"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_guest_may_ping_and_authenticate_and_little_else() {
+    let hub = Hub::start();
+    let mut raw = Client::of(&hub, "raw").await;
+    raw.subscribe(&["lobby"]).await;
+    for transport in Transport::BOTH {
+        let mut guest = Sio::guest(&hub, transport).await;
+        guest.expect_silence().await;
+        let refused = |room: Option<&str>| {
+            let mut body = json!({"success": false, "error": "Authentication required", "code": "PERMISSION_DENIED"});
+            if let Some(room) = room {
+                body["room"] = room.into();
+            }
+            body
+        };
+        guest.emit("room:join", json!({"room": "lobby"})).await;
+        assert_eq!(guest.expect("room:join:ack").await, refused(Some("lobby")));
+        guest.emit("register", json!({"userId": "alice"})).await;
+        assert_eq!(guest.expect("register:ack").await, refused(None));
+        guest.emit("Broadcast", json!({"topic": "lobby", "payload": 1})).await;
+        assert_eq!(guest.expect("error").await["code"], "PERMISSION_DENIED");
+        // It is nobody yet: what is sent to everybody is not for it.
+        let all = json!({"event": "note", "data": 1});
+        let answer = hub.http().request("POST", "/api/broadcast").key().json(&all).send();
+        assert_eq!(answer.json()["recipients"], 1, "{answer:?}");
+        raw.expect("note").await;
+
+        guest.emit("authenticate", json!({"token": "nonsense"})).await;
+        assert_eq!(guest.expect("authentication_error").await["code"], "AUTH_FAILED");
+        let expired = token_with(json!({"sub": "7", "exp": now() - 60}));
+        guest.emit("authenticate", json!({ "token": expired })).await;
+        assert_eq!(guest.expect("authentication_error").await["code"], "INVALID_TOKEN");
+
+        let token = token_with(json!({"sub": "7", "name": "Seven", "role": "admin", "permissions": ["p"]}));
+        guest.emit("authenticate", json!({ "token": token })).await;
+        let mut authenticated = guest.expect("authenticated").await;
+        assert!(authenticated["socketId"].take().is_string());
+        let user = json!({"id": 7, "name": "Seven", "email": null, "role": "admin"});
+        assert_eq!(authenticated, json!({"user": user, "permissions": ["p"], "socketId": null}));
+        guest.join("lobby").await;
+        let push = json!({"userId": 7, "event": "note", "data": {"n": 1}});
+        let answer = hub.http().request("POST", "/api/push").key().json(&push).send();
+        assert_eq!(answer.json()["recipients"], 1, "{answer:?}");
+        assert_eq!(guest.expect("note").await, json!({"n": 1}));
+        guest.say("41").await;
+        eventually(DEADLINE, "the guest has left", || hub.connections() == 1).await;
+    }
+    raw.expect_silence().await;
+}
+
+#[tokio::test]
+async fn a_guest_has_its_grace_and_no_more() {
+    let hub = Hub::with("[auth]\ngrace_secs = 1");
+    let started = Instant::now();
+    let mut known = Sio::guest(&hub, Transport::WebSocket).await;
+    known.emit("authenticate", json!({"token": token("alice")})).await;
+    known.expect("authenticated").await;
+    let error = json!({"error": "Not authenticated in time", "code": "AUTH_FAILED"});
+    for (transport, end) in [(Transport::Polling, End::Told), (Transport::WebSocket, End::Closed(Some(4408)))] {
+        let mut guest = Sio::guest(&hub, transport).await;
+        let (said, ended) = guest.until_ended().await;
+        let told = [
+            json!(["authentication_error", error]),
+            json!(["disconnected", {"reason": "authentication_timeout"}]),
+            json!("41/"),
+        ];
+        assert_eq!((events(&said), ended), (told.to_vec(), end));
+    }
+    assert!(started.elapsed() >= Duration::from_secs(2), "two graces took {:?}", started.elapsed());
+    known.expect_silence().await;
+}
+
+#[tokio::test]
+async fn connections_of_an_address_are_counted_by_whether_they_show_a_token() {
+    let hub = Hub::with(
+        "[limits]\nexempt_loopback = false\n[limits.community]\nconnections_per_minute = 2\n\
+         [limits.push]\nconnections_per_minute = 3",
+    );
+    for (auth, most) in [(Value::Null, 2), (json!({"token": token("alice")}), 3)] {
+        for n in 0..=most {
+            let mut client = Sio::open(&hub, Transport::WebSocket).await;
+            let let_in = client.connect("/", &auth).await;
+            if n < most {
+                let_in.unwrap();
+            } else {
+                let mut error = let_in.unwrap_err();
+                let wait = error["data"]["details"]["retryAfter"].take();
+                assert!(wait.as_u64().is_some_and(|seconds| (1..=60).contains(&seconds)), "{error}");
+                let data = json!({"code": "RATE_LIMITED", "details": {"retryAfter": null}});
+                assert_eq!(error, json!({"message": "Rate limit exceeded", "data": data}));
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Pages of other origins: those on the list may use `/socket.io/` from a browser, others may not.
+
+use serde_json::json;
+
+use crate::support::http::Response;
+use crate::support::socketio::{POLLING, Polling, WEBSOCKET};
+use crate::support::{Hub, Wire};
+
+const APP: &str = "https://app.example.com";
+const LISTED: &str = "[server]\nallowed_origins = [\"https://app.example.com\"]";
+
+fn get(hub: &Hub, path: &str, origin: &str) -> Response {
+    hub.http().request("GET", path).header("Origin", origin).send()
+}
+
+#[tokio::test]
+async fn a_page_that_is_listed_may_read_every_answer() {
+    let hub = Hub::with(LISTED);
+    let mut polling = Polling::open(&hub).await;
+    let answers = [
+        (200, get(&hub, POLLING, APP)),
+        (200, hub.http().request("POST", &polling.path()).header("Origin", APP).body("40").send()),
+        (200, get(&hub, &polling.path(), APP)),
+        // A refusal is for the page to read as well.
+        (400, get(&hub, "/socket.io/?EIO=3&transport=polling", APP)),
+    ];
+    for (status, answer) in answers {
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert_eq!(answer.header("access-control-allow-origin"), Some(APP), "{answer:?}");
+        assert_eq!(answer.header("access-control-allow-credentials"), Some("true"), "{answer:?}");
+        assert!(answer.headers.get_all("vary").iter().any(|vary| vary == "Origin"), "{answer:?}");
+    }
+    polling.say("41").await;
+    polling.say("1").await;
+    assert_eq!(polling.body().await, "6");
+}
+
+#[tokio::test]
+async fn a_preflight_of_a_page_that_is_listed_allows_what_clients_send() {
+    let hub = Hub::with(LISTED);
+    let http = hub.http();
+    let preflight = |origin: &str| {
+        let request = http.request("OPTIONS", POLLING).header("Origin", origin);
+        let request = request.header("Access-Control-Request-Method", "POST");
+        request.header("Access-Control-Request-Headers", "content-type,authorization").send()
+    };
+    let answer = preflight(APP);
+    assert_eq!(answer.status, 204, "{answer:?}");
+    assert_eq!(answer.header("access-control-allow-origin"), Some(APP), "{answer:?}");
+    let methods = answer.header("access-control-allow-methods").unwrap();
+    assert!(methods.contains("GET") && methods.contains("POST"), "{methods}");
+    let headers = answer.header("access-control-allow-headers").unwrap().to_lowercase();
+    assert!(headers.contains("content-type") && headers.contains("authorization"), "{headers}");
+
+    let answer = preflight("https://evil.example.com");
+    for header in ["access-control-allow-origin", "access-control-allow-methods", "access-control-allow-headers"] {
+        assert_eq!(answer.header(header), None, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_is_not_listed_opens_nothing() {
+    let hub = Hub::with(LISTED);
+    let foreign = json!({"code": 4, "message": "This origin is not allowed"});
+    for origin in ["https://evil.example.com", "http://app.example.com", "null"] {
+        let answer = get(&hub, POLLING, origin);
+        assert_eq!((answer.status, answer.json()), (403, foreign.clone()), "{origin}");
+        assert_eq!(answer.header("access-control-allow-origin"), None, "{answer:?}");
+        let (answer, _) = Wire::upgrade(&hub, WEBSOCKET, &[("Origin", origin)]).await;
+        assert_eq!((answer.status, answer.json()), (403, foreign.clone()), "{origin}");
+    }
+    let (answer, _) = Wire::upgrade(&hub, WEBSOCKET, &[("Origin", APP)]).await;
+    assert_eq!(answer.status, 101, "{answer:?}");
+}
+
+#[tokio::test]
+async fn without_a_list_a_page_of_the_same_host_may_come_alone() {
+    let hub = Hub::start();
+    let own = format!("http://{}", hub.address());
+    assert_eq!(get(&hub, POLLING, &own).status, 200);
+    assert_eq!(get(&hub, POLLING, APP).status, 403);
+}

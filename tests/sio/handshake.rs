@@ -1,0 +1,145 @@
+//! The first request: what opens a session, what is told of it, and why others are refused.
+
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::time::Instant;
+
+use crate::support::http::Response;
+use crate::support::socketio::{End, POLLING, Polling, WEBSOCKET, socket, unknown_sid};
+use crate::support::{DEADLINE, Hub, Sio, Transport, Wire, eventually};
+
+const SHORT: &str = "[socketio]\nping_interval_ms = 700\nping_timeout_ms = 600\nmax_payload = 5000";
+
+/// A refusal as it is read by clients.
+#[track_caller]
+fn assert_refused(answer: &Response, status: u16, body: &Value) {
+    assert_eq!((answer.status, answer.json()), (status, body.clone()), "{answer:?}");
+    assert_eq!(answer.header("content-type"), Some("application/json"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_handshake_tells_the_numbers_of_the_configuration_and_nothing_else() {
+    let hub = Hub::with(SHORT);
+    let told = |sid: &str, upgrades: &[&str]| json!({"sid": sid, "upgrades": upgrades, "pingInterval": 700, "pingTimeout": 600, "maxPayload": 5000});
+    let polling = Polling::open(&hub).await;
+    assert_eq!(polling.handshake, told(polling.sid(), &["websocket"]));
+    let (_wire, handshake) = socket(hub.address()).await;
+    assert_eq!(handshake, told(handshake["sid"].as_str().unwrap(), &[]));
+
+    let answer = hub.get(POLLING);
+    assert_eq!(answer.header("content-type"), Some("text/plain; charset=UTF-8"), "{answer:?}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_handshake_may_be_made_without_the_slash_and_with_what_clients_add() {
+    let hub = Hub::start();
+    for path in ["/socket.io?EIO=4&transport=polling", "/socket.io/?transport=polling&t=oxh8s&b64=1&EIO=4"] {
+        Polling::open_at(hub.address(), path).await;
+    }
+}
+
+#[tokio::test]
+async fn ids_of_sessions_are_many_characters_for_urls_and_never_the_same() {
+    let hub = Hub::start();
+    let mut seen = HashSet::new();
+    for n in 0..60 {
+        let sid = if n % 2 == 0 {
+            Polling::open(&hub).await.sid().to_owned()
+        } else {
+            socket(hub.address()).await.1["sid"].as_str().unwrap().to_owned()
+        };
+        assert!(sid.len() >= 20, "{sid} is short");
+        assert!(sid.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{sid}");
+        // Nothing counts up, nothing tells the time: the second half alone is as good as the whole.
+        assert!(seen.insert(sid[sid.len() / 2..].to_owned()), "{sid} came twice");
+    }
+}
+
+#[tokio::test]
+async fn requests_that_are_none_are_refused_with_a_code_and_words() {
+    let hub = Hub::start();
+    let (version, transport) = ("Unsupported protocol version", "Transport unknown");
+    let unknown = "AAAAAAAAAAAAAAAAAAAAAAAA";
+    let mine = Polling::open(&hub).await;
+    let (mine, http) = (mine.sid(), hub.http());
+    for (method, query, code, message) in [
+        ("GET", "transport=polling".to_owned(), 5, version),
+        ("GET", "EIO=3&transport=polling".to_owned(), 5, version),
+        ("GET", "EIO=abc&transport=polling".to_owned(), 5, version),
+        ("GET", "EIO=4".to_owned(), 0, transport),
+        ("GET", "EIO=4&transport=flashsocket".to_owned(), 0, transport),
+        ("GET", String::new(), 0, transport),
+        ("GET", format!("EIO=4&transport=polling&sid={unknown}"), 1, "Session ID unknown"),
+        ("POST", format!("EIO=4&transport=polling&sid={unknown}"), 1, "Session ID unknown"),
+        ("GET", "EIO=4&transport=polling&sid=abc".to_owned(), 1, "Session ID unknown"),
+        ("GET", "EIO=4&transport=polling&sid=".to_owned(), 1, "Session ID unknown"),
+        ("POST", "EIO=4&transport=polling".to_owned(), 2, "Bad handshake method"),
+        ("PUT", "EIO=4&transport=polling".to_owned(), 2, "Bad handshake method"),
+        ("PUT", format!("EIO=4&transport=polling&sid={mine}"), 2, "Bad handshake method"),
+        ("DELETE", format!("EIO=4&transport=polling&sid={mine}"), 2, "Bad handshake method"),
+        ("GET", "EIO=4&transport=websocket".to_owned(), 3, "Bad request: the transport websocket needs an upgrade"),
+        (
+            "GET",
+            format!("EIO=4&transport=websocket&sid={mine}"),
+            3,
+            "Bad request: the transport websocket needs an upgrade",
+        ),
+    ] {
+        let path = format!("/socket.io/?{query}");
+        let body = if method == "POST" { "40" } else { "" };
+        let request = http.request(method, &path);
+        let answer = if body.is_empty() { request } else { request.body(body) }.send();
+        assert_refused(&answer, 400, &json!({"code": code, "message": message}));
+    }
+}
+
+#[tokio::test]
+async fn upgrades_that_are_none_are_refused_before_they_are_upgrades() {
+    let hub = Hub::start();
+    let refused = async |path: &str, headers: &[(&str, &str)]| Wire::upgrade(&hub, path, headers).await.0;
+    let sid = "AAAAAAAAAAAAAAAAAAAAAAAA";
+    let answer = refused(&format!("{WEBSOCKET}&sid={sid}"), &[]).await;
+    assert_refused(&answer, 400, &unknown_sid());
+    let answer = refused(&format!("{WEBSOCKET}&sid=abc"), &[]).await;
+    assert_refused(&answer, 400, &unknown_sid());
+    let answer = refused("/socket.io/?EIO=3&transport=websocket", &[]).await;
+    assert_refused(&answer, 400, &json!({"code": 5, "message": "Unsupported protocol version"}));
+    let answer = refused("/socket.io/?EIO=4", &[]).await;
+    assert_refused(&answer, 400, &json!({"code": 0, "message": "Transport unknown"}));
+    let answer = refused(POLLING, &[]).await;
+    assert_refused(&answer, 400, &json!({"code": 3, "message": "Bad request: the transport polling knows no upgrade"}));
+    let answer = refused(WEBSOCKET, &[("Sec-WebSocket-Version", "8")]).await;
+    assert_eq!(answer.status, 426, "{answer:?}");
+    assert_eq!(hub.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_full_hub_refuses_sessions_and_takes_them_when_one_has_gone() {
+    let hub = Hub::with("[server]\nmax_connections = 2");
+    let polling = Polling::open(&hub).await;
+    let _socket = socket(hub.address()).await;
+    let full = json!({"code": 3, "message": "At capacity"});
+    assert_refused(&hub.get(POLLING), 503, &full);
+    assert_refused(&Wire::upgrade(&hub, WEBSOCKET, &[]).await.0, 503, &full);
+    polling.say("1").await;
+    // Until it was polled or its last words are stale, the one that left keeps its place.
+    eventually(DEADLINE, "there is a place", || hub.get(POLLING).status == 200).await;
+}
+
+#[tokio::test]
+async fn who_joins_nothing_in_time_is_closed_and_who_is_in_stays() {
+    let hub = Hub::with("[socketio]\nconnect_timeout_ms = 400");
+    let started = Instant::now();
+    let mut member = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut polling = Sio::open(&hub, Transport::Polling).await;
+    let mut socket = Sio::open(&hub, Transport::WebSocket).await;
+    // Being refused is no joining.
+    let mut refused = Sio::open(&hub, Transport::WebSocket).await;
+    refused.connect("/nowhere", &Value::Null).await.unwrap_err();
+    assert_eq!(polling.until_ended().await, (vec![], End::Told));
+    assert_eq!(socket.until_ended().await, (vec![], End::Closed(Some(4408))));
+    assert_eq!(refused.until_ended().await, (vec![], End::Closed(Some(4408))));
+    assert!(started.elapsed().as_millis() >= 400, "closed after {:?}", started.elapsed());
+    member.expect_silence().await;
+}

@@ -1,0 +1,35 @@
+//! `/socket.io/`: Engine.IO v4 and Socket.IO v5 as a client written from the protocols meets them, and what a connection
+//! means to the hub. That other people's clients work is in `clients`.
+
+// How a session is opened, and how not.
+mod handshake;
+
+// Pages of other origins.
+mod cors;
+
+// Requests: payloads, overlaps, sizes.
+mod polling;
+
+// Pings, and silence.
+mod heartbeat;
+
+// From requests to a WebSocket.
+mod upgrade;
+
+// Packets of Socket.IO, namespaces, and what is none.
+mod packets;
+
+// Who is let into the hub's namespaces, and as whom.
+mod admission;
+
+// What a client is told when the hub ends its session.
+mod leave;
+
+// A room with members of every kind.
+mod room;
+
+// A thousand clients that vanish.
+mod vanish;
+
+// A session that nobody polls.
+mod unread;

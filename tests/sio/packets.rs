@@ -1,0 +1,180 @@
+//! Packets of Socket.IO: namespaces are joined and left, and whatever is no packet ends the connection.
+
+use serde_json::{Value, json};
+
+use crate::support::socketio::{End, Packet, Said};
+use crate::support::token::token;
+use crate::support::wire::{Frame, opcode};
+use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
+
+#[tokio::test]
+async fn an_unknown_namespace_is_refused_in_the_protocols_words() {
+    let hub = Hub::start();
+    for transport in Transport::BOTH {
+        let mut client = Sio::open(&hub, transport).await;
+        client.say("40/nowhere,{\"token\":\"x\"}").await;
+        let refused = "44/nowhere,{\"message\":\"Invalid namespace\"}";
+        assert_eq!(client.packet().await, Some(Packet::Text(refused.to_owned())));
+        // The connection is there for another.
+        client.connect("/", &Value::Null).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_in_several_namespaces_each_with_an_id_of_its_own() {
+    let hub = Hub::start();
+    for transport in Transport::BOTH {
+        let mut client = Sio::open(&hub, transport).await;
+        let auth = json!({"token": token("alice")});
+        let root = client.connect("/", &auth).await.unwrap();
+        let socket_id = client.expect("connected").await["socketId"].clone();
+        assert_eq!(client.expect("system:welcome").await["socketId"], socket_id);
+        let chat = client.connect("/chat", &auth).await.unwrap();
+        assert_eq!(root, json!({"sid": socket_id}));
+        assert_eq!(chat.as_object().unwrap().keys().collect::<Vec<_>>(), ["sid"], "{chat}");
+        assert_ne!(root["sid"], chat["sid"]);
+        if transport == Transport::Polling {
+            let engine = client.polling().sid().to_owned();
+            assert!(root["sid"] != engine && chat["sid"] != engine, "the secret of the connection was told");
+        }
+        assert_eq!(hub.connections(), 2, "two sessions");
+
+        // Each answers for itself, and one that is left does not take the other with it.
+        let data = json!({"topic": "lobby", "payload": 1});
+        let id = client.emit_for_ack("/chat", "Broadcast", data).await;
+        let said = client.hear().await;
+        assert_eq!((said.kind, said.namespace.as_str(), said.id), (Said::ACK, "/chat", Some(id)), "{said:?}");
+        client.say("41/chat,").await;
+        client.expect_silence().await;
+        eventually(DEADLINE, "one session is left", || hub.connections() == 1).await;
+        // It can be joined again, as somebody else.
+        let again = client.connect("/chat", &json!({"token": token("bob")})).await.unwrap();
+        assert_ne!(again["sid"], chat["sid"]);
+        client.say("41").await;
+        eventually(DEADLINE, "the other is left", || hub.connections() == 1).await;
+        drop(client);
+        if transport == Transport::WebSocket {
+            eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
+        } else {
+            // Nobody tells the hub that it will not be polled again.
+            let closed = json!({"userId": "bob"});
+            let answer = hub.http().request("POST", "/api/disconnect").key().json(&closed).send();
+            assert_eq!(answer.status, 200, "{answer:?}");
+            eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
+        }
+    }
+}
+
+/// Packets that no client sends, after it joined `/`.
+const BROKEN: [&str; 22] = [
+    "4",
+    "47",
+    "4x",
+    "42",
+    "42{}",
+    "42[]",
+    "42[1]",
+    "42abc[\"ping\"]",
+    "42[\"ping\"",
+    "42[\"ping\"]x",
+    "42[\"connect\"]",
+    "42[\"disconnect\"]",
+    "42/chat,[\"ping\"]",
+    "42/nowhere,[\"ping\"]",
+    "43[]",
+    "431{}",
+    "44{\"message\":\"no\"}",
+    "40",
+    "40{\"token\":\"x\"}",
+    "41x",
+    "451-[\"ping\"",
+    "4511-[\"ping\"]",
+];
+
+#[tokio::test]
+async fn a_broken_packet_ends_the_connection() {
+    let hub = Hub::start();
+    for broken in BROKEN {
+        let mut client = Sio::guest(&hub, Transport::WebSocket).await;
+        client.say(broken).await;
+        assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1002))), "{broken}");
+        client.wire().gone().await;
+
+        let mut client = Sio::guest(&hub, Transport::Polling).await;
+        let answer = client.polling().post(broken).await;
+        let refusal = json!({"code": 3, "message": "Bad request: a packet that is none"});
+        assert_eq!((answer.status, answer.json()), (400, refusal), "{broken}");
+        client.polling().assert_gone().await;
+    }
+    eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
+    let mut after = Sio::guest(&hub, Transport::WebSocket).await;
+    after.expect_silence().await;
+}
+
+#[tokio::test]
+async fn nothing_may_be_said_before_a_namespace_is_joined() {
+    let hub = Hub::start();
+    for packet in ["42[\"ping\"]", "430[]", "451-[\"ping\",{\"_placeholder\":true,\"num\":0}]"] {
+        let mut client = Sio::open(&hub, Transport::WebSocket).await;
+        client.say(packet).await;
+        if packet.starts_with("45") {
+            client.wire().offer(&Frame::new(opcode::BINARY, *b"x").encode()).await;
+        }
+        assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1002))), "{packet}");
+    }
+}
+
+#[tokio::test]
+async fn bytes_come_when_they_were_announced_and_then_nothing_else_does() {
+    let hub = Hub::start();
+    let announcement = "451-[\"ping\",{\"_placeholder\":true,\"num\":0}]";
+    let mut unannounced = Sio::guest(&hub, Transport::WebSocket).await;
+    unannounced.wire().send_frame(&Frame::new(opcode::BINARY, *b"x")).await;
+    assert_eq!(unannounced.until_ended().await, (vec![], End::Closed(Some(1002))));
+
+    let mut interrupted = Sio::guest(&hub, Transport::WebSocket).await;
+    interrupted.say(announcement).await;
+    interrupted.say("42[\"ping\"]").await;
+    assert_eq!(interrupted.until_ended().await, (vec![], End::Closed(Some(1002))));
+
+    let mut unannounced = Sio::guest(&hub, Transport::Polling).await;
+    assert_eq!(unannounced.polling().post("bAQID").await.status, 400);
+    unannounced.polling().assert_gone().await;
+
+    let mut interrupted = Sio::guest(&hub, Transport::Polling).await;
+    assert_eq!(interrupted.polling().post(format!("{announcement}\u{1e}42[\"ping\"]")).await.status, 400);
+    interrupted.polling().assert_gone().await;
+
+    // A ping of the transport between the two is no interruption.
+    let mut pinged = Sio::guest(&hub, Transport::WebSocket).await;
+    pinged.say("451-7[\"ping\",{\"timestamp\":{\"_placeholder\":true,\"num\":0}}]").await;
+    pinged.wire().send_frame(&Frame::new(opcode::PING, *b"")).await;
+    pinged.say("3").await;
+    pinged.wire().send_frame(&Frame::new(opcode::BINARY, *b"x")).await;
+    assert_eq!(pinged.hear().await.id, Some(7));
+}
+
+#[tokio::test]
+async fn a_name_in_a_packet_may_have_a_query_and_acknowledgements_nobody_asked_for_are_nothing() {
+    let hub = Hub::start();
+    let mut client = Sio::open(&hub, Transport::WebSocket).await;
+    client.say(&format!("40/chat?x=1,{}", json!({"token": token("alice")}))).await;
+    let said = client.hear().await;
+    assert_eq!((said.kind, said.namespace.as_str()), (Said::CONNECT, "/chat"), "{said:?}");
+    client.connect("/", &Value::Null).await.unwrap();
+    client.expect("connected").await;
+    client.expect("system:welcome").await;
+    client.say("4399[{}]").await;
+    client.expect_silence().await;
+}
+
+#[tokio::test]
+async fn a_connection_is_in_so_many_namespaces_and_no_more() {
+    let hub = Hub::start();
+    let mut client = Sio::guest(&hub, Transport::WebSocket).await;
+    for n in 0..100 {
+        // Those that are refused do not count.
+        client.connect(&format!("/n{n}"), &Value::Null).await.unwrap_err();
+    }
+    client.expect_silence().await;
+}

@@ -1,0 +1,214 @@
+//! A session that goes over from requests to a WebSocket loses nothing, gets nothing twice, and is nobody else's.
+
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+use crate::support::socketio::{End, Polling, WEBSOCKET, unknown_sid};
+use crate::support::wire::{Frame, opcode};
+use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire, eventually};
+
+#[tokio::test]
+async fn a_probe_is_answered_and_the_poll_that_waits_is_let_go() {
+    let hub = Hub::start();
+    let mut polling = Polling::open(&hub).await;
+    polling.ask().await;
+    let mut wire = polling.knock().await;
+    wire.say("2probe").await;
+    assert_eq!(wire.text().await, "3probe");
+    assert_eq!(polling.body().await, "6");
+    // One that was on its way just then is let go as well.
+    assert_eq!(polling.body().await, "6");
+    wire.say("5").await;
+    wire.say("40").await;
+    let connected = wire.text().await;
+    assert!(connected.starts_with("40{\"sid\":"), "{connected}");
+}
+
+#[tokio::test]
+async fn a_probe_may_be_sent_with_the_request_and_the_upgrade_right_behind_it() {
+    let hub = Hub::start();
+    let polling = Polling::open(&hub).await;
+    let mut wire = polling.knock().await;
+    let at_once = ["2probe", "5", "40"].map(|text| Frame::text(text).encode()).concat();
+    wire.send(&at_once).await;
+    assert_eq!(wire.text().await, "3probe");
+    let connected = wire.text().await;
+    assert!(connected.starts_with("40{\"sid\":"), "{connected}");
+}
+
+#[tokio::test]
+async fn after_an_upgrade_the_session_is_its_websockets_alone() {
+    let hub = Hub::start();
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let (path, sid) = (client.polling().path(), client.polling().sid().to_owned());
+    client.upgrade().await;
+    client.expect_silence().await;
+    for answer in [hub.get(&path), hub.http().request("POST", &path).body("42[\"ping\"]").send()] {
+        let refusal = json!({"code": 3, "message": "Bad request: the session is on a socket now"});
+        assert_eq!((answer.status, answer.json()), (400, refusal));
+    }
+    let second = format!("{}&sid={sid}", WEBSOCKET);
+    let (answer, mut wire) = Wire::upgrade(&hub, &second, &[]).await;
+    if answer.status == 101 {
+        wire.offer(&Frame::text("2probe").encode()).await;
+        let frame = wire.frame().await.expect("a close frame");
+        assert_eq!((frame.opcode, frame.close_code()), (opcode::CLOSE, Some(1002)), "{frame:?}");
+        wire.gone().await;
+    } else {
+        assert_eq!(answer.status, 400, "{answer:?}");
+    }
+    client.expect_silence().await;
+    client.join("lobby").await;
+}
+
+#[tokio::test]
+async fn a_second_websocket_does_not_disturb_the_one_that_is_tried_out() {
+    let hub = Hub::start();
+    let polling = Polling::open(&hub).await;
+    let mut first = polling.knock().await;
+    first.say("2probe").await;
+    assert_eq!(first.text().await, "3probe");
+    let mut second = polling.knock().await;
+    second.offer(&Frame::text("2probe").encode()).await;
+    assert_eq!(second.close_code().await, Some(1002));
+    first.say("5").await;
+    first.say("40").await;
+    assert!(first.text().await.starts_with("40{\"sid\":"));
+}
+
+/// A socket whose probe was answered: the first one, once the hub has seen that the one before is gone.
+async fn probed(polling: &Polling) -> Wire {
+    let started = Instant::now();
+    loop {
+        let mut wire = polling.knock().await;
+        wire.offer(&Frame::text("2probe").encode()).await;
+        let answer = wire.frame().await.expect("an answer, or a close frame");
+        if answer.payload == b"3probe" {
+            return wire;
+        }
+        assert_eq!(answer.close_code(), Some(1002), "{answer:?}");
+        assert!(started.elapsed() < DEADLINE, "the socket before is still in the way");
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_that_comes_to_nothing_leaves_the_polling_session_as_it_was() {
+    let hub = Hub::start();
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    drop(client.polling().knock().await);
+    client.expect_silence().await;
+    drop(probed(client.polling()).await);
+    client.expect_silence().await;
+    let mut wire = probed(client.polling()).await;
+    wire.send_frame(&Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes())).await;
+    wire.gone().await;
+    client.expect_silence().await;
+    for wrong in ["2probe", "4hello", "3probe", "1", "6", "55", ""] {
+        let mut wire = probed(client.polling()).await;
+        wire.say(wrong).await;
+        assert_eq!(wire.close_code().await, Some(1002), "{wrong}");
+        client.expect_silence().await;
+    }
+    for wrong in ["2", "5", "4hello", "3probe"] {
+        let mut wire = client.polling().knock().await;
+        wire.say(wrong).await;
+        assert_eq!(wire.close_code().await, Some(1002), "{wrong}");
+        client.expect_silence().await;
+    }
+    client.upgrade().await;
+    client.expect_silence().await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_gone_is_not_to_be_upgraded() {
+    let hub = Hub::start();
+    let mut polling = Polling::open(&hub).await;
+    let mut wire = polling.knock().await;
+    wire.say("2probe").await;
+    assert_eq!(wire.text().await, "3probe");
+    polling.say("1").await;
+    assert_eq!(polling.body().await, "6");
+    wire.offer(&Frame::text("5").encode()).await;
+    assert_eq!(wire.close_code().await, Some(1002));
+    let path = format!("{}&sid={}", WEBSOCKET, polling.sid());
+    let (answer, _) = Wire::upgrade(&hub, &path, &[]).await;
+    assert_eq!((answer.status, answer.json()), (400, unknown_sid()));
+}
+
+const MESSAGES: u64 = 2_000;
+const CLIENTS: u64 = 20;
+
+/// Hears all the messages, and goes over to a WebSocket when it has heard so many of them.
+async fn listen(mut client: Sio, after: u64) -> Vec<u64> {
+    let mut heard = Vec::new();
+    let mut upgraded = false;
+    while heard.len() < MESSAGES as usize {
+        if !upgraded && heard.len() as u64 >= after {
+            client.upgrade().await;
+            upgraded = true;
+        }
+        heard.push(client.expect("Broadcast").await["payload"].as_u64().unwrap());
+    }
+    assert!(upgraded);
+    client.expect_silence().await;
+    heard
+}
+
+#[tokio::test]
+async fn an_upgrade_amid_traffic_loses_nothing_and_doubles_nothing() {
+    let hub = Hub::with("[server]\nworkers = 2\n[limits.raw]\nmessages_per_minute = 0");
+    let mut clients = JoinSet::new();
+    for n in 0..CLIENTS {
+        let mut client = Sio::of(&hub, Transport::Polling, &format!("member-{n}")).await;
+        client.join("feed").await;
+        clients.spawn(listen(client, n * (MESSAGES - 500) / CLIENTS));
+    }
+    let mut publisher = Client::of(&hub, "publisher").await;
+    for n in 0..MESSAGES {
+        let ack = publisher.broadcast("feed", json!(n)).await;
+        assert_eq!(ack["data"]["recipients"], CLIENTS, "{ack}");
+        // So that they do not have all of it before the first of them goes over.
+        if n % 50 == 49 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    let all: Vec<_> = (0..MESSAGES).collect();
+    while let Some(heard) = clients.join_next().await {
+        assert_eq!(heard.unwrap(), all);
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_says_before_and_after_its_upgrade_is_heard_in_that_order() {
+    let hub = Hub::with("[limits.push]\nmessages_per_minute = 0");
+    let mut raw = Client::of(&hub, "raw").await;
+    raw.subscribe(&["feed"]).await;
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let publication = |n: u64| json!({"topic": "feed", "payload": n});
+    for n in 0..20 {
+        client.emit("Broadcast", publication(n)).await;
+    }
+    client.upgrade().await;
+    for n in 20..40 {
+        client.emit("Broadcast", publication(n)).await;
+    }
+    for n in 0..40 {
+        assert_eq!(raw.expect("Broadcast").await["data"]["payload"], n);
+    }
+    client.expect_silence().await;
+}
+
+#[tokio::test]
+async fn a_session_that_went_over_ends_with_its_websocket() {
+    let hub = Hub::start();
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    client.upgrade().await;
+    client.say("1").await;
+    assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1000))));
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    client.upgrade().await;
+    drop(client);
+    eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
+    assert_eq!(hub.counters()["errors"], Value::from(0));
+}
