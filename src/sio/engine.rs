@@ -229,8 +229,9 @@ impl Engine {
             Stage::Socket => refuse(answer, Refusal::bad_request("the session is on a socket now")),
             Stage::Leaving => {
                 drop(stage);
-                reply(answer, self.last_words());
-                self.end();
+                if self.say_last(answer) {
+                    self.end();
+                }
             }
             Stage::Ended => refuse(answer, Refusal::unknown_sid()),
         }
@@ -321,13 +322,10 @@ impl Engine {
         *stage = Stage::Leaving;
         drop(stage);
         self.fall_silent();
-        match waiting {
-            Some(waiting) => {
-                reply(waiting, self.last_words());
-                self.end();
-            }
-            None if matches!(close, Close::NoHeartbeat | Close::Malformed | Close::SlowConsumer) => self.end(),
-            None => {
+        match waiting.map(|waiting| self.say_last(waiting)) {
+            Some(true) => self.end(),
+            _ if matches!(close, Close::NoHeartbeat | Close::Malformed | Close::SlowConsumer) => self.end(),
+            _ => {
                 let engine = self.clone();
                 actix_rt::spawn(async move {
                     sleep(LAST_WORDS_TIME).await;
@@ -345,15 +343,15 @@ impl Engine {
         })
     }
 
-    /// What a poll is told at the end: what waits, and that nothing follows.
-    fn last_words(&self) -> Vec<u8> {
-        let mut body = self.take();
-        if !body.is_empty() {
-            body.push(engine::SEPARATOR);
-        }
+    /// Answers a poll at the end: with what waits, or that nothing follows. `true` when that was all. These are two answers,
+    /// for socket.io-client forgets what comes in one body with the close packet.
+    fn say_last(&self, waiting: Answer) -> bool {
+        let rest = self.take();
+        let said_all = rest.is_empty();
         // Who took leave itself is told nothing: a poll that was under way comes back empty.
-        body.extend_from_slice(if self.seat.closed() == Some(Close::Left) { NOTHING } else { CLOSED });
-        body
+        let end = if self.seat.closed() == Some(Close::Left) { NOTHING } else { CLOSED };
+        reply(waiting, if said_all { end.to_vec() } else { rest });
+        said_all
     }
 
     /// The dialogue ends; what waits to be written still is.

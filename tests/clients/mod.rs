@@ -4,3 +4,6 @@
 
 // The raw document's three: Node, a browser, Python.
 mod raw;
+
+// Socket.IO's own clients: Node, a browser, Python.
+mod socketio;

@@ -3,28 +3,9 @@
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-use crate::support::socketio::{End, POLLING, Said, WEBSOCKET};
+use crate::support::socketio::{End, POLLING, WEBSOCKET, events};
 use crate::support::token::{now, token, token_with};
 use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire, eventually};
-
-/// Events on `/` without their timestamps, which no test can foretell and which have to be there.
-#[track_caller]
-pub(crate) fn events(said: &[Said]) -> Vec<Value> {
-    said.iter()
-        .map(|said| match said.kind {
-            Said::DISCONNECT => json!(format!("41{}", said.namespace)),
-            _ => {
-                let mut data = said.data.clone();
-                if let Some(fields) = data[1].as_object_mut() {
-                    let stamp = fields.remove("timestamp").unwrap_or_default();
-                    let iso = stamp.as_str().is_some_and(|stamp| stamp.ends_with('Z') && stamp.len() == 24);
-                    assert!(iso || data[0] == "authentication_error", "timestamp is {stamp} in {said:?}");
-                }
-                data
-            }
-        })
-        .collect()
-}
 
 #[tokio::test]
 async fn who_shows_a_token_is_connected_and_welcomed_wherever_it_is_shown() {
@@ -168,24 +149,30 @@ async fn a_guest_has_its_grace_and_no_more() {
 }
 
 #[tokio::test]
-async fn connections_of_an_address_are_counted_by_whether_they_show_a_token() {
-    let hub = Hub::with(
-        "[limits]\nexempt_loopback = false\n[limits.community]\nconnections_per_minute = 2\n\
-         [limits.push]\nconnections_per_minute = 3",
-    );
-    for (auth, most) in [(Value::Null, 2), (json!({"token": token("alice")}), 3)] {
-        for n in 0..=most {
-            let mut client = Sio::open(&hub, Transport::WebSocket).await;
-            let let_in = client.connect("/", &auth).await;
-            if n < most {
-                let_in.unwrap();
-            } else {
-                let mut error = let_in.unwrap_err();
-                let wait = error["data"]["details"]["retryAfter"].take();
-                assert!(wait.as_u64().is_some_and(|seconds| (1..=60).contains(&seconds)), "{error}");
-                let data = json!({"code": "RATE_LIMITED", "details": {"retryAfter": null}});
-                assert_eq!(error, json!({"message": "Rate limit exceeded", "data": data}));
-            }
-        }
+async fn connections_of_an_address_are_counted_as_they_are_opened() {
+    let hub = Hub::with("[limits]\nexempt_loopback = false\n[limits.push]\nconnections_per_minute = 3");
+    for transport in [Transport::Polling, Transport::WebSocket, Transport::Polling] {
+        Sio::of(&hub, transport, "alice").await;
     }
+    for answer in [hub.get(POLLING), Wire::upgrade(&hub, WEBSOCKET, &[]).await.0] {
+        assert_eq!((answer.status, answer.json()), (429, json!({"code": 3, "message": "Rate limit exceeded"})));
+        let wait = answer.header("retry-after").unwrap().parse::<u64>().unwrap();
+        assert!((1..=60).contains(&wait), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn connections_without_a_token_have_a_limit_of_their_own() {
+    let hub = Hub::with("[limits]\nexempt_loopback = false\n[limits.community]\nconnections_per_minute = 2");
+    for _ in 0..2 {
+        Sio::guest(&hub, Transport::WebSocket).await;
+    }
+    let mut third = Sio::open(&hub, Transport::WebSocket).await;
+    let mut error = third.connect("/", &Value::Null).await.unwrap_err();
+    let wait = error["data"]["details"]["retryAfter"].take();
+    assert!(wait.as_u64().is_some_and(|seconds| (1..=60).contains(&seconds)), "{error}");
+    let data = json!({"code": "RATE_LIMITED", "details": {"retryAfter": null}});
+    assert_eq!(error, json!({"message": "Rate limit exceeded", "data": data}));
+    // With a token, it is another matter.
+    third.connect("/", &json!({"token": token("alice")})).await.unwrap();
 }

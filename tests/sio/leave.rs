@@ -4,9 +4,8 @@
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-use super::admission::events;
 use crate::support::account::{sign_in, sign_out, user};
-use crate::support::socketio::End;
+use crate::support::socketio::{End, events};
 use crate::support::token::{now, token, token_with};
 use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
 
@@ -81,7 +80,7 @@ async fn one_who_is_put_out_of_a_namespace_stays_in_another() {
 #[tokio::test]
 async fn one_whose_token_expires_is_told_and_put_out() {
     let hub = Hub::with("[auth]\nleeway_secs = 0");
-    let expires = now() + 2;
+    let expires = now() + 3;
     let mut clients = Vec::new();
     for (transport, end) in ends(4401) {
         let token = token_with(json!({"sub": "alice", "exp": expires}));

@@ -28,6 +28,9 @@ mod leave;
 // A room with members of every kind.
 mod room;
 
+// As many polls as there may be connections.
+mod crowd;
+
 // A thousand clients that vanish.
 mod vanish;
 

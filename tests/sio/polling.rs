@@ -122,9 +122,9 @@ async fn a_poll_that_hung_up_costs_no_more_than_the_session() {
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     client.begin_poll().await;
     client.polling().hang_up();
-    // The hub may have seen it or not: either the next poll is the one that counts, or two are one too many.
+    // Which of the two comes first, and whether the hub has seen that one hung up, is not for the client to say.
     let answer = client.polling().poll().await;
-    assert!(matches!((answer.status, answer.body.as_str()), (200, "2") | (400, _)), "{answer:?}");
+    assert!(matches!((answer.status, answer.body.as_str()), (200, "1" | "2") | (400, _)), "{answer:?}");
     eventually(DEADLINE, "nothing is left of it", || hub.connections() == 0).await;
     client.polling().assert_gone().await;
 }

@@ -1,1 +1,85 @@
+//! A session that nobody polls holds no more than its outbox may, and ends when that is full. The others do not notice.
 
+use serde_json::json;
+use std::time::Duration;
+
+use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
+
+const PAYLOAD: usize = 40_000;
+const MESSAGES: usize = 600;
+const CUT: &str = r#"hubbub_sessions_closed_total{reason="slow_consumer"}"#;
+/// How much the hub's memory may grow while sessions that nobody polls would hold 24 MB each, in KiB.
+const GROWTH_KIB: u64 = 8 * 1024;
+
+#[tokio::test]
+async fn a_session_that_nobody_polls_is_cut_and_costs_the_others_nothing() {
+    let hub = Hub::with("[limits.raw]\nmessages_per_minute = 0");
+    let mut raw = Client::of(&hub, "raw").await;
+    raw.subscribe(&["room"]).await;
+    let mut socket = Sio::of(&hub, Transport::WebSocket, "socket").await;
+    socket.join("room").await;
+    let mut polled = Sio::of(&hub, Transport::Polling, "polled").await;
+    polled.join("room").await;
+    let mut sender = Client::of(&hub, "sender").await;
+    // Once around, so that what every connection needs is there.
+    sender.broadcast("room", json!({"n": 0, "text": "x".repeat(PAYLOAD)})).await;
+    let mut unread = Vec::new();
+    for n in 0..3 {
+        let mut client = Sio::of(&hub, Transport::Polling, &format!("unread-{n}")).await;
+        client.join("room").await;
+        unread.push(client);
+    }
+    let (before, mut most) = (hub.rss_kib(), 0);
+    for n in 0..MESSAGES {
+        if n > 0 {
+            sender.broadcast("room", json!({"n": n, "text": "x".repeat(PAYLOAD)})).await;
+        }
+        assert_eq!(raw.expect("Broadcast").await["data"]["payload"]["n"], n);
+        assert_eq!(socket.expect("Broadcast").await["payload"]["n"], n);
+        assert_eq!(polled.expect("Broadcast").await["payload"]["n"], n);
+        most = most.max(hub.rss_kib());
+    }
+    assert!(most < before + GROWTH_KIB, "the hub grew from {before} to {most} KiB");
+    assert_eq!(hub.metric(CUT), 3.0);
+    eventually(DEADLINE, "those that nobody polled are gone", || hub.connections() == 4).await;
+    assert_eq!(sender.broadcast("room", json!(1)).await["data"]["recipients"], 3);
+    for client in &mut unread {
+        client.polling().assert_gone().await;
+    }
+}
+
+#[tokio::test]
+async fn a_poll_in_time_gets_all_that_waited_in_order() {
+    let hub = Hub::start();
+    let mut member = Sio::of(&hub, Transport::Polling, "member").await;
+    member.join("room").await;
+    let mut sender = Client::of(&hub, "sender").await;
+    let almost_all = 1_048_576 / (PAYLOAD + 1_000);
+    for n in 0..almost_all {
+        sender.broadcast("room", json!({"n": n, "text": "x".repeat(PAYLOAD)})).await;
+    }
+    for n in 0..almost_all {
+        assert_eq!(member.expect("Broadcast").await["payload"]["n"], n);
+    }
+    member.expect_silence().await;
+    assert_eq!(hub.metric(CUT), 0.0);
+}
+
+#[tokio::test]
+async fn a_session_that_only_asks_and_never_listens_is_cut_as_well() {
+    let hub = Hub::with("[limits.push]\nmessages_per_minute = 0");
+    let mut client = Sio::of(&hub, Transport::Polling, "deaf").await;
+    let body = vec!["420[\"ping\",{}]"; 60_000].join("\u{1e}");
+    let before = hub.rss_kib();
+    let polling = client.polling();
+    let mut posts = 0;
+    while polling.post(&body).await.status == 200 {
+        posts += 1;
+        assert!(posts < 20, "1,200,000 answers wait to be polled");
+    }
+    polling.assert_gone().await;
+    let after = hub.rss_kib();
+    assert!(after < before + GROWTH_KIB, "the hub grew from {before} to {after} KiB");
+    assert_eq!(hub.metric(CUT), 1.0);
+    eventually(Duration::from_secs(5), "no session is left", || hub.connections() == 0).await;
+}

@@ -1,1 +1,135 @@
+//! A thousand clients that vanish in the middle of a request leave nothing behind: no session, no descriptor, no memory.
 
+use serde_json::json;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+use crate::support::socketio::{POLLING, Polling};
+use crate::support::token::token;
+use crate::support::wire::Frame;
+use crate::support::{Client, Hub, Sio, Transport, Wire, eventually};
+
+const CLIENTS: usize = 1_000;
+/// How many are being opened at a time, as the listening queue is finite.
+const OPENING: usize = 25;
+const ALL_ENDED: Duration = Duration::from_secs(30);
+/// What a second thousand may add to the memory of the first, in KiB: what the allocator keeps differs a little from
+/// round to round, and a thousand sessions that stayed would be several times as much.
+const GROWTH_KIB: u64 = 2 * 1024;
+
+const IMPATIENT: &str = "[socketio]\nping_interval_ms = 500\nping_timeout_ms = 1500\n\
+    [limits.push]\nconnections_per_minute = 0\n[server]\nworkers = 2";
+
+/// Opens a session, joins `/` and a room, and vanishes one way or another.
+async fn vanish(address: SocketAddr, n: usize) {
+    let mut polling = Polling::open_at(address, POLLING).await;
+    let auth = json!({"token": token(&format!("user-{}", n % 50))});
+    let join = json!(["room:join", {"room": format!("room-{}", n % 20)}]);
+    match n % 6 {
+        // With a poll under way.
+        0 | 1 => {
+            polling.say(format!("40{auth}\u{1e}42{join}")).await;
+            polling.ask().await;
+        }
+        // In the middle of a request's body.
+        2 => {
+            polling.say(format!("40{auth}\u{1e}42{join}")).await;
+            let mut wire = Wire::to(address).await;
+            let head = format!("POST {} HTTP/1.1\r\nHost: hub\r\nContent-Length: 1000\r\n\r\n", polling.path());
+            wire.send(head.as_bytes()).await;
+            wire.send(&[b'4'; 300]).await;
+        }
+        // Waits for no answer.
+        3 => {
+            let mut wire = Wire::to(address).await;
+            wire.request("POST", &polling.path(), &[], format!("40{auth}").as_bytes()).await;
+            polling.ask().await;
+        }
+        // Half way to a WebSocket.
+        4 => {
+            polling.say(format!("40{auth}\u{1e}42{join}")).await;
+            polling.ask().await;
+            let mut wire = polling.knock().await;
+            wire.say("2probe").await;
+            assert_eq!(wire.text().await, "3probe");
+        }
+        // In the middle of a message, all the way there.
+        _ => {
+            polling.say(format!("40{auth}\u{1e}42{join}")).await;
+            let mut wire = polling.knock().await;
+            wire.say("2probe").await;
+            wire.say("5").await;
+            assert_eq!(wire.text().await, "3probe");
+            let mut half = Frame::text("4".repeat(200)).encode();
+            half.truncate(100);
+            wire.offer(&half).await;
+        }
+    }
+}
+
+async fn a_thousand(hub: &Hub, before: usize) {
+    let opened = hub.counters()["total_connections"].as_u64().unwrap();
+    for opening in 0..CLIENTS / OPENING {
+        let mut clients = JoinSet::new();
+        for n in 0..OPENING {
+            clients.spawn(vanish(hub.address(), opening * OPENING + n));
+        }
+        while let Some(vanished) = clients.join_next().await {
+            vanished.unwrap();
+        }
+    }
+    eventually(ALL_ENDED, "all were let in", || {
+        // Those who did not wait for their answer may not have been let in.
+        let opened = hub.counters()["total_connections"].as_u64().unwrap() - opened;
+        opened as usize >= CLIENTS * 5 / 6
+    })
+    .await;
+    eventually(ALL_ENDED, "no session is left", || hub.connections() == 0).await;
+    let rooms = || hub.http().request("GET", "/api/rooms").key().send().json()["total"].as_u64();
+    eventually(ALL_ENDED, "no room is left", || rooms() == Some(0)).await;
+    eventually(ALL_ENDED, "no descriptor is left", || hub.open_fds() <= before).await;
+}
+
+#[tokio::test]
+async fn a_thousand_who_vanish_in_mid_request_leave_nothing_behind() {
+    rlimit::increase_nofile_limit(8 * 1024).unwrap();
+    let hub = Hub::with(&format!("{IMPATIENT}\n[limits.http]\nrequests_per_minute = 0"));
+    // Once around, so that what the hub opens on first use is open.
+    let mut first = Sio::of(&hub, Transport::Polling, "first").await;
+    first.join("room").await;
+    first.upgrade().await;
+    drop(first);
+    eventually(ALL_ENDED, "the first has left", || hub.connections() == 0).await;
+    let before = hub.open_fds();
+
+    a_thousand(&hub, before).await;
+    let warm = hub.rss_kib();
+    a_thousand(&hub, before).await;
+    let after = hub.rss_kib();
+    eprintln!("{warm} KiB after the first thousand, {after} KiB after the second");
+    assert!(after <= warm + GROWTH_KIB, "the hub grew from {warm} to {after} KiB");
+
+    let mut next = Client::of(&hub, "next").await;
+    next.subscribe(&["room-1"]).await;
+    assert_eq!(next.broadcast("room-1", json!(1)).await["data"]["recipients"], 0);
+    let capacity = hub.get("/health").json();
+    assert_eq!(capacity["active_connections"], 1, "{capacity}");
+}
+
+#[tokio::test]
+async fn those_who_vanished_give_back_their_places() {
+    let hub = Hub::with(&format!("{IMPATIENT}\nmax_connections = 20"));
+    for _ in 0..2 {
+        let mut clients = Vec::new();
+        for n in 0..20 {
+            clients.push(Sio::of(&hub, Transport::BOTH[n % 2], "alice").await);
+        }
+        assert_eq!(hub.get(POLLING).status, 503);
+        for client in &mut clients {
+            client.begin_poll().await;
+        }
+        drop(clients);
+        eventually(ALL_ENDED, "no session is left", || hub.connections() == 0).await;
+    }
+}

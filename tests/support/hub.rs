@@ -64,14 +64,30 @@ impl Hub {
         hub
     }
 
+    /// As [`Hub::with`], on a system that allows it so many open files.
+    #[track_caller]
+    pub(crate) fn with_descriptors(most: usize, config: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("config.toml"), configuration(config)).unwrap();
+        let program = hubbub(dir.path());
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")]).arg(program.get_program());
+        limited.current_dir(dir.path()).stdin(Stdio::null());
+        let hub = Self::run_in(dir, limited);
+        hub.wait_ready();
+        hub
+    }
+
     #[track_caller]
     fn listening_in(dir: TempDir) -> Self {
-        let mut child = hubbub(dir.path())
-            .args(["--config", "config.toml"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let program = hubbub(dir.path());
+        Self::run_in(dir, program)
+    }
+
+    #[track_caller]
+    fn run_in(dir: TempDir, mut program: Command) -> Self {
+        let mut child =
+            program.args(["--config", "config.toml"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let (tell, told) = mpsc::sync_channel(1);
         listen(child.stdout.take().unwrap(), Arc::clone(&said), tell.clone());
@@ -88,6 +104,19 @@ impl Hub {
     pub(crate) fn restart(mut self) -> Self {
         stop(&mut self.child);
         let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
+        drop(self);
+        Self::in_dir(dir)
+    }
+
+    /// Tells this hub to end, and starts another at the same address once it has.
+    #[track_caller]
+    pub(crate) fn come_again(mut self) -> Self {
+        self.signal("TERM");
+        assert_eq!(self.exit_status(DEADLINE * 2), Some(0), "{}", self.said());
+        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
+        let config = dir.path().join("config.toml");
+        let told = fs::read_to_string(&config).unwrap();
+        fs::write(&config, told.replace("port = 0", &format!("port = {}", self.address.port()))).unwrap();
         drop(self);
         Self::in_dir(dir)
     }

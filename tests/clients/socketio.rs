@@ -1,0 +1,307 @@
+//! `socket.io-client` in Node and in a browser and `python-socketio`, as they are published: by polling, by WebSocket, and
+//! from the one to the other.
+
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::page::{Page, Pages, Served};
+use crate::support::token::token;
+use crate::support::tools::{Browser, Program, node_modules, python};
+use crate::support::{API_KEY, Client, DEADLINE, Hub, eventually};
+
+const UNLIMITED: &str = "[limits.push]\nmessages_per_minute = 0\nconnections_per_minute = 0";
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients/socketio").join(name)
+}
+
+fn base(hub: &Hub) -> String {
+    format!("http://{}", hub.address())
+}
+
+/// A driver in Node.
+fn node(script: &str) -> Command {
+    let mut node = Command::new("node");
+    node.env("NODE_PATH", node_modules(&fixture(""))).arg(fixture(script));
+    node
+}
+
+/// The raw member that the driven client talks with.
+async fn peer(hub: &Hub) -> Client {
+    let mut peer = Client::of(hub, "bob").await;
+    peer.subscribe(&["first"]).await;
+    peer
+}
+
+/// Hears what the driven client publishes, and has it hear all that there is.
+async fn converse(hub: &Hub, peer: &mut Client) {
+    let heard = peer.next_within(DEADLINE * 4).await;
+    assert_eq!(heard["data"]["payload"], json!({"text": "ünï ☃", "list": [1, 2.5, null]}), "{heard}");
+    assert_eq!(heard["data"]["from_user"], "alice", "{heard}");
+    let push = |path: &str, body: Value| {
+        let answer = hub.http().request("POST", path).key().json(&body).send();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["recipients"].clone()
+    };
+    let data = json!({"n": [1, {"deep": "ü"}]});
+    assert_eq!(push("/api/push", json!({"userId": "alice", "event": "pushed", "data": data})), 1);
+    assert_eq!(push("/api/room", json!({"room": "second", "event": "to-room", "data": "text"})), 1);
+    peer.broadcast("first", json!({"back": ["to", "you"]})).await;
+    peer.broadcast("first", json!({"one": {"$binary": "AP8B"}, "two": [{"$binary": ""}]})).await;
+    let heard = peer.expect("Broadcast").await;
+    assert_eq!(heard["data"]["payload"], json!({"$binary": "AAEC/v8="}), "{heard}");
+}
+
+/// That a driver heard what `converse` said and what the contract says.
+#[track_caller]
+fn assert_heard(mut heard: Value) {
+    for ack in ["ack", "bytesAck"] {
+        let id = heard[ack]["message_id"].take();
+        assert!(id.is_string(), "message_id is {id} in {heard}");
+    }
+    let joined = |room: &str| json!({"success": true, "room": room});
+    let message = heard["broadcast"]["message_id"].take();
+    assert!(message.is_string(), "message_id is {message} in {heard}");
+    let broadcast =
+        json!({"topic": "first", "payload": {"back": ["to", "you"]}, "from_user": "bob", "message_id": null});
+    for (what, told) in [
+        ("ping", json!("nothing")),
+        ("joined", joined("first")),
+        ("joinedEvent", joined("first")),
+        ("joinedSecond", joined("second")),
+        ("ack", json!({"message_id": null, "recipients": 1})),
+        ("pushed", json!([{"n": [1, {"deep": "ü"}]}])),
+        ("toRoom", json!(["text"])),
+        ("broadcast", broadcast),
+        ("bytes", json!([[0, 255, 1], []])),
+        ("bytesAck", json!({"message_id": null, "recipients": 2})),
+        ("otherBytes", json!([0, 1, 2, 254, 255])),
+        ("left", joined("second")),
+        ("cameBack", json!(true)),
+    ] {
+        assert_eq!(heard[what], told, "{what} in {heard}");
+    }
+}
+
+/// As [`assert_heard`], with what socket.io-client alone tells.
+#[track_caller]
+fn assert_heard_by_javascript(mode: &str, mut heard: Value) {
+    let transports = match mode {
+        "upgrade" => json!(["polling", "websocket"]),
+        one => json!([one, one]),
+    };
+    let refused = heard["refused"].take();
+    assert_eq!((&refused["success"], &refused["code"]), (&json!(false), &json!("INVALID_REQUEST")), "{refused}");
+    for (what, told) in [
+        ("transports", transports),
+        ("error", json!("INVALID_REQUEST")),
+        ("lost", json!("forced close")),
+        ("went", json!("io client disconnect")),
+        ("cameAgain", json!(true)),
+        ("unexpected", json!([])),
+    ] {
+        assert_eq!(heard[what], told, "{what} in {heard}");
+    }
+    assert_heard(heard);
+}
+
+async fn drive_node(mode: &str) {
+    let mut node = node("drive_node.js");
+    let hub = Hub::start();
+    let mut peer = peer(&hub).await;
+    let driver = Program::start(node.args([&base(&hub), mode, &token("alice")]));
+    converse(&hub, &mut peer).await;
+    assert_heard_by_javascript(mode, driver.report());
+    peer.expect_silence().await;
+    eventually(DEADLINE, "the client has left", || hub.connections() == 1).await;
+}
+
+#[tokio::test]
+async fn node_talks_both_ways_by_polling() {
+    drive_node("polling").await;
+}
+
+#[tokio::test]
+async fn node_talks_both_ways_by_websocket() {
+    drive_node("websocket").await;
+}
+
+#[tokio::test]
+async fn node_talks_both_ways_after_an_upgrade() {
+    drive_node("upgrade").await;
+}
+
+#[tokio::test]
+async fn node_tells_why_it_is_not_let_in_and_stays_out_when_it_is_put_out() {
+    let mut node = node("refusals.js");
+    let hub = Hub::start();
+    let driver = Program::start(node.args([&base(&hub), &token("alice"), API_KEY]));
+    let heard = driver.report();
+    let unauthorized = json!({"message": "Unauthorized", "data": {"code": "INVALID_TOKEN"}});
+    for mode in ["polling", "websocket", "upgrade"] {
+        let told = json!({
+            "badToken": unauthorized,
+            "noNamespace": {"message": "Invalid namespace", "data": null},
+            "chatWithoutToken": unauthorized,
+            "ownIds": true,
+            "onChat": 0,
+            "told": "server_disconnect",
+            "putOut": "io server disconnect",
+            "putOutOfChat": "io server disconnect",
+            "staysOut": true,
+            "back": true,
+            "unexpected": [],
+        });
+        assert_eq!(heard[mode], told, "{mode}");
+    }
+}
+
+#[tokio::test]
+async fn node_is_told_that_the_hub_goes_away_and_comes_back() {
+    let mut node = node("restart.js");
+    let hub = Hub::with("[server]\nshutdown_secs = 10");
+    let driver = Program::start(node.args([&base(&hub), &token("alice")]));
+    eventually(DEADLINE * 2, "the clients are there", || driver.said().contains("there")).await;
+    let hub = hub.come_again();
+    let heard = driver.report();
+    for mode in ["polling", "websocket", "upgrade"] {
+        let told = json!({"told": "server_shutdown", "serverDisconnect": false, "back": true});
+        assert_eq!(heard[mode], told, "{mode}: {}", hub.said());
+    }
+}
+
+#[tokio::test]
+async fn two_hundred_node_clients_in_a_room_hear_everything_once_in_one_order() {
+    const CLIENTS: u64 = 200;
+    const PUBLISHERS: u64 = 9;
+    const EACH: u64 = 10;
+    let mut node = node("crowd.js");
+    let hub = Hub::with(UNLIMITED);
+    let numbers = [CLIENTS, PUBLISHERS, EACH].map(|number| number.to_string());
+    let driver = Program::start(node.arg(base(&hub)).args(numbers).arg(token("alice")));
+    let third = CLIENTS / 3;
+    let transports = json!({"polling": third + 1, "websocket": CLIENTS - third - 1});
+    let told = json!({"heard": PUBLISHERS * EACH, "publishersInOrder": true, "wrong": [], "transports": transports});
+    assert_eq!(driver.report(), told);
+    eventually(DEADLINE, "the crowd has left", || hub.connections() == 0).await;
+}
+
+/// The example beside the test: cargo builds it with the tests.
+fn protocol_fixture() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    let example = profile.join("examples/protocol_fixture");
+    assert!(example.is_file(), "{} is not there: `cargo build --example protocol_fixture`", example.display());
+    example
+}
+
+#[tokio::test]
+async fn node_gets_arguments_and_bytes_back_in_events_and_acknowledgements() {
+    let mut node = node("echo.js");
+    let fixture = Program::start(Command::new(protocol_fixture()).arg("0"));
+    eventually(DEADLINE, "the fixture listens", || fixture.said().contains('\n')).await;
+    let said = fixture.said();
+    let address = said.lines().next().unwrap().strip_prefix("listening on ").unwrap();
+    let heard = Program::start(node.arg(format!("http://{address}"))).report();
+    let args = json!([1, "2", {"3": [true, null]}, "bytes:010203", {"deep": ["bytes:c3bc6ec3af", "bytes:"]}]);
+    for mode in ["polling", "websocket", "upgrade"] {
+        let told = json!({
+            "auth": [{"token": "abc"}],
+            "transport": if mode == "polling" { "polling" } else { "websocket" },
+            "back": args,
+            "acked": args,
+            "large": 500_000,
+            "alive": "still here",
+            "custom": [{}],
+            "unexpected": [],
+        });
+        assert_eq!(heard[mode], told, "{mode}");
+    }
+}
+
+async fn drive_python(mode: &str) {
+    let mut python = Command::new(python(&fixture("requirements.txt")));
+    python.env("PYTHONDONTWRITEBYTECODE", "1").arg(fixture("drive_python.py"));
+    // One that is lost by polling is not heard of again until its heartbeat runs out.
+    let hub = Hub::with("[socketio]\nping_interval_ms = 1500\nping_timeout_ms = 1500");
+    let mut peer = peer(&hub).await;
+    let driver = Program::start(python.args([&base(&hub), mode, &token("alice")]));
+    converse(&hub, &mut peer).await;
+    let heard = driver.report();
+    let transport = if mode == "polling" { "polling" } else { "websocket" };
+    for (what, told) in [("transport", transport), ("went", "client disconnect")] {
+        assert_eq!(heard[what], told, "{what} in {heard}");
+    }
+    assert_eq!(heard["badToken"], json!([{"message": "Unauthorized", "data": {"code": "INVALID_TOKEN"}}]));
+    assert_heard(heard);
+    peer.expect_silence().await;
+    eventually(DEADLINE, "the client has left", || hub.connections() == 1).await;
+}
+
+#[tokio::test]
+async fn python_talks_both_ways_by_polling() {
+    drive_python("polling").await;
+}
+
+#[tokio::test]
+async fn python_talks_both_ways_by_websocket() {
+    drive_python("websocket").await;
+}
+
+#[tokio::test]
+async fn python_talks_both_ways_after_an_upgrade() {
+    drive_python("upgrade").await;
+}
+
+/// A page with the browser's build of socket.io-client and its driver.
+fn page(page: Page, told: &Value) -> Pages {
+    let html = format!(
+        r#"<!doctype html><title>client</title>
+        <script id="hub" type="application/json">{told}</script>
+        <script src="/socket.io.min.js"></script>
+        <script src="/drive.js"></script>
+        <script src="/drive_browser.js"></script>"#
+    );
+    let build = node_modules(&fixture("")).join("socket.io-client/dist/socket.io.min.js");
+    let script = |name: &str, file: PathBuf| Served::script(&format!("/{name}"), fs::read_to_string(file).unwrap());
+    page.serve(vec![
+        Served::html("/", html),
+        script("socket.io.min.js", build),
+        script("drive.js", fixture("drive.js")),
+        script("drive_browser.js", fixture("drive_browser.js")),
+    ])
+}
+
+#[tokio::test]
+async fn a_browser_talks_both_ways_from_an_origin_that_is_listed() {
+    let (browser, bound) = (Browser::ready(), Page::bind());
+    let hub = Hub::with(&format!("[server]\nallowed_origins = [{:?}]", bound.origin()));
+    let mut peer = peer(&hub).await;
+    let modes = ["upgrade", "polling", "websocket"];
+    let told = json!({"url": base(&hub), "token": token("alice"), "modes": modes});
+    let mut page = page(bound, &told);
+    let browser = browser.show(&page.origin());
+    for _ in modes {
+        converse(&hub, &mut peer).await;
+    }
+    let mut report = page.report(&browser);
+    assert!(report["heard"].is_object(), "{report}");
+    for mode in modes {
+        assert_heard_by_javascript(mode, report["heard"][mode].take());
+    }
+}
+
+#[tokio::test]
+async fn a_browser_is_refused_from_an_origin_that_is_not_listed() {
+    let (browser, bound) = (Browser::ready(), Page::bind());
+    let hub = Hub::with("[server]\nallowed_origins = [\"https://app.example.com\"]");
+    let modes = ["polling", "websocket", "upgrade"];
+    let told = json!({"url": base(&hub), "token": token("alice"), "modes": modes, "refused": true});
+    let mut page = page(bound, &told);
+    let browser = browser.show(&page.origin());
+    let refused = json!({"polling": "xhr poll error", "websocket": "websocket error", "upgrade": "xhr poll error"});
+    assert_eq!(page.report(&browser), json!({"heard": refused}));
+    assert_eq!(hub.counters()["total_connections"], 0);
+}
