@@ -279,6 +279,11 @@ section! {
     Presence {
         /// Who learns that a user came or went. Default `all`.
         audience: Audience = Audience::All,
+        /// Milliseconds a user who went may come back unnoticed, up to 60000. Default 1000.
+        linger_ms: u32 = 1_000,
+        /// Messages a second that tell of users, to all clients together, 0 for any number; a change that waited for 30
+        /// seconds is not told. Default 50000.
+        deliveries_per_second: u32 = 50_000,
     }
 }
 

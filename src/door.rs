@@ -27,6 +27,12 @@ pub fn knock(state: &State, head: &RequestHead) -> Result<Option<ClientAddress>,
     Ok(head.peer_addr.map(|peer| state.proxies.client_address(peer.ip(), headers)))
 }
 
+/// What a client's connections are counted by, unless they are exempt.
+pub fn counted(state: &State, address: Option<&ClientAddress>) -> Option<IpAddr> {
+    let exempt = |address: &ClientAddress| state.config.limits.exempt_loopback && address.direct_loopback;
+    address.filter(|address| !exempt(address)).map(|address| limit_key(address.ip))
+}
+
 /// Counts a connection of an address, unless that is exempt: at most `most` a minute.
 ///
 /// # Errors
@@ -37,11 +43,9 @@ pub async fn count(
     key: impl FnOnce(IpAddr) -> LimitKey,
     most: u32,
 ) -> Result<(), Fault> {
-    match address {
-        Some(address) if !(state.config.limits.exempt_loopback && address.direct_loopback) => {
-            state.hub.admit(key(limit_key(address.ip)), most).await
-        }
-        _ => Ok(()),
+    match counted(state, address) {
+        Some(address) => state.hub.admit(key(address), most).await,
+        None => Ok(()),
     }
 }
 

@@ -23,10 +23,11 @@ use bytes::BytesMut;
 use hubbub_actors::application::Application;
 use hubbub_actors::clock::Clock;
 use hubbub_actors::fault::{Code, Fault};
-use hubbub_actors::hub::{Authenticator, Hub, MessagesPerMinute, Settings};
+use hubbub_actors::hub::{Authenticator, DebugMode, Hub, MessagesPerMinute, Settings};
 use hubbub_actors::identity::Identity;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::pattern::Pattern;
+use hubbub_actors::presence;
 use hubbub_actors::revoked::Revoked;
 use hubbub_actors::rooms::rules::{Rules, TopicRule};
 use hubbub_actors::seat::Heartbeat;
@@ -37,12 +38,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::accounts::Accounts;
 use crate::auth::tokens::Tokens;
-use crate::config::{Auth, Config};
+use crate::config::{Audience, Auth, Config};
 use crate::pipe::{self, Flusher};
 use crate::request_id::{REQUEST_ID, RequestId};
 use crate::sio::house::{House, Switchboard};
 use crate::state::{self, State};
-use crate::{error, http, sio, wire, ws};
+use crate::{error, http, sio, telemetry, wire, ws};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4_096;
@@ -58,6 +59,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// How long a client may take to send a request's head.
 const HEAD_TIME: Duration = Duration::from_secs(5);
+
+/// After which silence a typist stops typing, ms.
+const TYPING_MS: i64 = 5_000;
+
+/// Between two figures of debug mode, ms.
+const DEBUG_MS: u64 = 5_000;
 
 /// How often the central actors are looked at.
 const WATCH: Duration = Duration::from_millis(50);
@@ -398,6 +405,19 @@ fn settings(config: &Config) -> Settings {
             chat: config.limits.chat.messages_per_minute,
         },
         notifications_per_minute: config.limits.community.notifications_per_minute,
+        connections_per_user: config.limits.community.connections_per_user,
+        typing_per_minute: config.limits.community.typing_per_minute,
+        typing_ms: TYPING_MS,
+        debug: DebugMode { open: config.debug.open, interval_ms: DEBUG_MS, memory: telemetry::resident },
+        presence: presence::Settings {
+            audience: match config.presence.audience {
+                Audience::All => presence::Audience::All,
+                Audience::SharedRooms => presence::Audience::SharedRooms,
+                Audience::Off => presence::Audience::Off,
+            },
+            linger_ms: config.presence.linger_ms.into(),
+            deliveries_per_second: config.presence.deliveries_per_second,
+        },
         grace_ms: millis(config.auth.grace_secs),
         heartbeat: Heartbeat {
             interval_ms: millis(config.server.heartbeat_interval_secs),

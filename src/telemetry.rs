@@ -18,7 +18,8 @@ use crate::backend::tally::Tally;
 /// Counters and what they count.
 const COUNTERS: &[(&str, &str)] = &[
     ("websocket_connections_total", "Sessions there ever were, on every surface"),
-    ("socket_server_connections_total", "Sessions there ever were, by transport"),
+    ("socket_server_connections_total", "Sessions there ever were, by whether they came with a token, and by what"),
+    ("socket_server_events_total", "Events of the table that clients sent, refused ones included, by name"),
     ("http_requests_total", "HTTP requests answered, by method and status"),
     ("hubbub_messages_received_total", "Messages that came from clients, refused ones included"),
     ("hubbub_messages_published_total", "Messages accepted for a room, a user or everybody"),
@@ -35,6 +36,8 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hubbub_notifications_redelivered_total", "Unread notifications delivered behind a connect"),
     ("hubbub_notifications_read_total", "Times a user said that a notification is read"),
     ("hubbub_notifications_pruned_total", "Notifications forgotten for newer ones or their age"),
+    ("hubbub_presence_changes_total", "Comings and goings of users, by what became of telling them"),
+    ("hubbub_presence_deliveries_total", "Frames that told of users who came or went"),
     ("hubbub_jwks_loads_total", "Times auth.jwks was loaded, by result"),
     ("hubbub_auth_backend_requests_total", "Tokens that auth.backend.url was asked about, by result"),
     ("hubbub_auth_backend_shed_total", "Tokens refused without asking auth.backend.url: too many, or it is left alone"),
@@ -51,6 +54,7 @@ const GAUGES: &[(&str, &str)] = &[
     ("hubbub_max_connections", "Sessions that may be connected at once"),
     ("hubbub_users", "Users with at least one session"),
     ("hubbub_rooms", "Rooms with a member"),
+    ("hubbub_debugging_sessions", "Sessions in debug mode"),
     ("hubbub_mailbox_depth", "What waits before a central actor, the store or the hashing of passwords"),
     ("hubbub_jwks_keys", "Keys of auth.jwks that fit auth.algorithm"),
     ("hubbub_auth_backend_open", "1 while auth.backend.url is left alone because it did not answer"),
@@ -136,6 +140,10 @@ fn copy_stats(stats: &Stats) {
     let Stats {
         sessions,
         sessions_opened,
+        known_by_websocket,
+        known_by_polling,
+        guests_by_websocket,
+        guests_by_polling,
         users,
         rooms,
         received,
@@ -151,21 +159,31 @@ fn copy_stats(stats: &Stats) {
         notifications_redelivered,
         notifications_read,
         notifications_pruned,
+        debugging,
+        presence_told,
+        presence_deliveries,
+        presence_coalesced,
+        presence_suppressed,
+        events,
     } = stats;
     show("websocket_connections_active", sessions.get());
     show("socket_server_active_connections", sessions.get());
     counter!("websocket_connections_total").absolute(sessions_opened.get());
-    // Only who is authenticated gets a session, and every session there is yet speaks WebSocket.
-    for (authenticated, opened) in [("true", sessions_opened.get()), ("false", 0)] {
-        counter!(
-            "socket_server_connections_total",
-            "authenticated" => authenticated,
-            "transport" => "websocket"
-        )
-        .absolute(opened);
+    for (authenticated, transport, opened) in [
+        ("true", "websocket", known_by_websocket),
+        ("true", "polling", known_by_polling),
+        ("false", "websocket", guests_by_websocket),
+        ("false", "polling", guests_by_polling),
+    ] {
+        let labels = [("authenticated", authenticated), ("transport", transport)];
+        counter!("socket_server_connections_total", &labels).absolute(opened.get());
+    }
+    for (event, count) in events.iter() {
+        counter!("socket_server_events_total", "event" => event).absolute(count);
     }
     show("hubbub_users", users.get());
     show("hubbub_rooms", rooms.get());
+    show("hubbub_debugging_sessions", debugging.get());
     counter!("hubbub_messages_received_total").absolute(received.get());
     counter!("hubbub_messages_published_total").absolute(published.get());
     counter!("hubbub_frames_sent_total").absolute(sent.get());
@@ -178,6 +196,12 @@ fn copy_stats(stats: &Stats) {
     counter!("hubbub_notifications_redelivered_total").absolute(notifications_redelivered.get());
     counter!("hubbub_notifications_read_total").absolute(notifications_read.get());
     counter!("hubbub_notifications_pruned_total").absolute(notifications_pruned.get());
+    for (outcome, changes) in
+        [("told", presence_told), ("coalesced", presence_coalesced), ("suppressed", presence_suppressed)]
+    {
+        counter!("hubbub_presence_changes_total", "outcome" => outcome).absolute(changes.get());
+    }
+    counter!("hubbub_presence_deliveries_total").absolute(presence_deliveries.get());
 }
 
 fn copy_readings(readings: &Readings<'_>) {
@@ -282,6 +306,8 @@ mod tests {
         let stats = Stats::default();
         stats.sessions.add(42);
         stats.sessions_opened.add(1250);
+        stats.known_by_websocket.add(1250);
+        stats.guests_by_polling.add(3);
         let telemetry = Telemetry::default();
         telemetry.answered("GET", 200);
         telemetry.answered("GET", 200);
@@ -319,6 +345,8 @@ mod tests {
             total.contains(&"socket_server_connections_total{authenticated=\"true\",transport=\"websocket\"} 1250")
         );
         assert!(total.contains(&"socket_server_connections_total{authenticated=\"false\",transport=\"websocket\"} 0"));
+        assert!(total.contains(&"socket_server_connections_total{authenticated=\"false\",transport=\"polling\"} 3"));
+        assert_eq!(lines_of(&text, "socket_server_events_total")[2], "socket_server_events_total{event=\"Ping\"} 0");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use actix_http::{Request, RequestHead};
 use actix_rt::net::TcpStream;
 use bytes::BytesMut;
 use futures_core::Stream;
-use hubbub_actors::events::Surface;
+use hubbub_actors::events::{Surface, Transport};
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
 use hubbub_actors::identity::Identity;
@@ -60,8 +60,14 @@ async fn admit(state: &State, worker: &Worker, head: &RequestHead) -> Result<(Ad
     identity.require(&state.config.auth.required_permissions)?;
     let admission = state.hub.registry().admit()?;
     let heartbeat = Some(state.hub.settings().heartbeat);
-    let opening =
-        Opening { surface: Surface::Raw, wire: &RAW, standing: Standing::Known(Arc::new(identity)), heartbeat };
+    let opening = Opening {
+        surface: Surface::Raw,
+        wire: &RAW,
+        standing: Standing::Known(Arc::new(identity)),
+        transport: Transport::WebSocket,
+        held: None,
+        heartbeat,
+    };
     Ok((admission, Session::open(worker, opening).await?))
 }
 

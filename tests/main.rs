@@ -26,6 +26,9 @@ mod chats;
 // Tokens that no longer hold.
 mod revocation;
 
+// The community document over Socket.IO: presence, typing, debug mode, and its limits.
+mod community;
+
 // A PHP backend as the laravel document has it.
 mod laravel;
 

@@ -21,11 +21,12 @@ use crate::events::{ServerEvent as _, community};
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::{ChatId, EventName, RoomName, UserId};
+use crate::limits::held::{Hold, HoldKey, Holds};
 use crate::limits::{Admit, RateLimit};
 use crate::mailbox::{Full, Mailbox, Receive, Watched};
 use crate::notifications::{Notification, Notifications};
 use crate::outbox::Bound;
-use crate::presence::{LastSeen, Presence};
+use crate::presence::{self, LastSeen, Presence};
 use crate::pulse::Pulse;
 use crate::registry::Registry;
 use crate::revoked::Revoked;
@@ -63,6 +64,16 @@ pub struct Settings {
     pub messages_per_minute: MessagesPerMinute,
     /// `notification_read` a minute one session may send; 0 is no limit.
     pub notifications_per_minute: u32,
+    /// Connections at once of one user who came without a token; 0 is no limit.
+    pub connections_per_user: u32,
+    /// Typing events a minute one session may send; 0 is no limit.
+    pub typing_per_minute: u32,
+    /// After which silence a typist stops typing, ms.
+    pub typing_ms: i64,
+    /// How presence is told.
+    pub presence: presence::Settings,
+    /// Debug mode.
+    pub debug: DebugMode,
     /// How long a session may go without a user, ms.
     pub grace_ms: i64,
     /// The heartbeat of raw connections.
@@ -80,6 +91,17 @@ impl Settings {
     pub(crate) fn rooms_max(&self) -> usize {
         self.rooms.saturating_add(self.max_connections) / self.workers.max(1)
     }
+}
+
+/// Debug mode: figures of the hub on a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct DebugMode {
+    /// Whether every user may ask for it, not only admins.
+    pub open: bool,
+    /// Between two figures, ms.
+    pub interval_ms: u64,
+    /// Tells the bytes of this process that are in memory.
+    pub memory: fn() -> u64,
 }
 
 /// Messages a minute one session may send, by what it is; 0 is no limit.
@@ -150,6 +172,7 @@ pub struct Hub {
     presence: Mailbox<Presence>,
     limits: Mailbox<RateLimit>,
     registry: Arc<Registry>,
+    holds: Arc<Holds>,
     authenticator: Arc<dyn Authenticator>,
     application: Option<Arc<dyn Application>>,
     store: Store,
@@ -183,9 +206,9 @@ impl Hub {
     ) -> Arc<Self> {
         let stats = Arc::new(Stats::default());
         let clock = settings.clock.clone();
-        let presence = Presence::new(clock.clone(), stats.clone()).start();
-        let limits = RateLimit::new(clock).start();
         let rooms = Rooms::new(Arc::new(Lanes::new(settings.workers)));
+        let presence = Presence::new(&settings.presence, rooms.clone(), clock.clone(), stats.clone()).start();
+        let limits = RateLimit::new(clock).start();
         let registry = Arc::new(Registry::new(settings.max_connections, stats.clone()));
         let chats = Arc::new(Chats::default());
         let chat_keeper = ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone()).start();
@@ -195,6 +218,7 @@ impl Hub {
             presence: Mailbox::new("presence", presence, settings.mailbox),
             limits: Mailbox::new("rate-limit", limits, settings.mailbox),
             registry,
+            holds: Arc::new(Holds::default()),
             chats,
             chat_keeper: Mailbox::new("chat-keeper", chat_keeper, settings.mailbox),
             authenticator,
@@ -414,6 +438,14 @@ impl Hub {
             self.stats.rate_limited.add(1);
             Fault::rate_limited(seconds)
         })
+    }
+
+    /// Takes one of `most` places of `key` (0: any number), to hold for as long as it is used.
+    ///
+    /// # Errors
+    /// [`Code::RateLimited`] when all are taken.
+    pub fn hold(&self, key: HoldKey, most: u32) -> Result<Hold, Fault> {
+        self.holds.take(key, most)
     }
 
     /// Whether new work is taken.

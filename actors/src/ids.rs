@@ -130,6 +130,9 @@ impl RoomName {
         Self(Arc::from("$all"))
     }
 
+    /// The topic of those who hear of all users on `/ws`.
+    pub const PRESENCE: &'static str = "$presence";
+
     /// The room of all sessions of one user.
     pub fn of_user(user: &UserId) -> Self {
         Self(Arc::from(format!("user:{user}")))
@@ -146,6 +149,12 @@ impl RoomName {
     /// The room of the sessions that are in a chat.
     pub fn of_chat(chat: &ChatId) -> Self {
         Self(Arc::from(format!("chat:{chat}")))
+    }
+
+    /// Whether a session joins and leaves this room when it is asked to: one's own is not left, for direct messages come
+    /// there.
+    pub fn is_optional(&self) -> bool {
+        !self.is_internal() || &*self.0 == Self::PRESENCE
     }
 
     /// Whether the hub keeps this room for itself: everybody's and each user's own. Such rooms are not listed.

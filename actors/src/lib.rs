@@ -8,7 +8,7 @@
 //! | [`rooms::shard::RoomShard`] | one a worker; a room belongs to one, by the hash of its name | who is in, in which order messages go |
 //! | [`rooms::fanout::Fanout`] | one a worker | that worker's members of every room |
 //! | [`pulse::Pulse`] | one a worker | the heartbeats and expiries of that worker's sessions |
-//! | [`presence::Presence`] | one | who is online |
+//! | [`presence::Presence`] | one | who is online, and what others are still to be told of it |
 //! | [`limits::RateLimit`] | one | what connections share: limits by address and by API key |
 //! | [`store::Store`] | threads of its own | what must not be forgotten: accounts, sign-ins, chats, messages, notifications |
 //! | [`notifications`] | numbers and a table | which notifications are on their way to the disk; a user's are numbered by the shard of the user's room |
@@ -18,7 +18,7 @@
 //! | [`revoked::Revoked`] | a table | which tokens no longer hold |
 //! | [`seat::Seat`] | one a session, never leaves its worker's thread | what waits to be written, what is owed, when it ends; a connection of several sessions has one too, into which theirs empty |
 //!
-//! A session asks shards, presence and limits by message; a shard asks fan-outs; nobody asks a session: it is reached by
+//! A session asks shards, presence and limits by message; shards and presence ask fan-outs; nobody asks a session: it is reached by
 //! what is put on its seat, and told when a chat it is in may be closed to it. HTTP handlers enter through [`hub::Hub`], by the same messages.
 //!
 //! # What is guaranteed
@@ -41,6 +41,7 @@
 //! | [`mailbox::Mailbox`] of each central actor | `limits.mailbox` messages | refused, `OVERLOADED`; a shard waits for a fan-out | `hubbub_mailbox_depth{actor}`, `hubbub_overloads_total` |
 //! | [`outbox::Outbox`] of each session | `limits.outbox_bytes` and one message, `limits.outbox_frames` | session closed, 1008 | `hubbub_sessions_closed_total{reason="slow_consumer"}` |
 //! | [`revoked::Revoked`] | [`revoked::REVOCATIONS_MAX`] from outside | one older than any token of the hub gives way, else refused, `OVERLOADED` | |
+//! | [`presence::bulletin::Bulletin`] | [`presence::bulletin::WAITING_MAX`] users, [`presence::bulletin::PATIENCE_MS`] | nobody is told of the change | `hubbub_presence_changes_total{outcome="suppressed"}` |
 //! | [`store::Store`]'s writer and readers | [`store::WRITES_MAX`], [`store::READS_MAX`] jobs | refused, `OVERLOADED` | `hubbub_mailbox_depth{actor}` |
 //! | notifications on their way to the disk | as the store's writes, and [`store::KEPT_MAX`] unread and read ones of each user on it | refused, `OVERLOADED`; on the disk the oldest goes | `hubbub_notifications_pruned_total` |
 //! | notifications that a session has [`noted`] | [`noted::NOTED_MAX`] | what was missed comes at the next connect | |

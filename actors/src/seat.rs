@@ -16,7 +16,7 @@ use slab::Slab;
 use crate::close::Close;
 use crate::delivery::{Refusal, Wire};
 use crate::fault::{Code, Fault};
-use crate::ids::{RoomName, SessionId};
+use crate::ids::{RoomName, SessionId, UserId};
 use crate::noted::Noted;
 use crate::outbox::{Bound, Frame, Offer, Outbox};
 use crate::stats::Stats;
@@ -118,6 +118,8 @@ pub struct Seat {
     heard_at: Cell<i64>,
     pinged_at: Cell<i64>,
     expires_at: Cell<i64>,
+    /// Whose session hears of other users.
+    hears_as: RefCell<Option<UserId>>,
 }
 
 impl fmt::Debug for Seat {
@@ -358,6 +360,16 @@ impl Seat {
         self.noted.borrow_mut()
     }
 
+    /// From here on the session, which is this user's, hears of other users; without one, of none.
+    pub fn hear_as(&self, user: Option<UserId>) {
+        *self.hears_as.borrow_mut() = user;
+    }
+
+    /// Whether the session hears of `user`.
+    pub fn hears_of(&self, user: &UserId) -> bool {
+        self.hears_as.borrow().as_ref().is_some_and(|own| own != user)
+    }
+
     /// Lets the transport take from the outbox.
     pub fn with_outbox<T>(&self, take: impl FnOnce(&mut Outbox) -> T) -> T {
         take(&mut self.desk.borrow_mut().outbox)
@@ -490,6 +502,7 @@ impl Seats {
             heard_at: Cell::new(seating.elapsed),
             pinged_at: Cell::new(seating.elapsed),
             expires_at: Cell::new(seating.expires_at.unwrap_or(i64::MAX)),
+            hears_as: RefCell::default(),
         });
         entry.insert(seat.clone());
         seat

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::events::{ClientEvent, NAMES, Transport};
+
 /// One number that only grows, or goes up and down.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -23,12 +25,50 @@ impl Count {
     }
 }
 
+/// A number for each event of the table.
+#[derive(Debug)]
+pub struct ByEvent(Box<[Count]>);
+
+impl Default for ByEvent {
+    fn default() -> Self {
+        Self(NAMES.iter().map(|_| Count::default()).collect())
+    }
+}
+
+impl ByEvent {
+    /// Counts one event `E`.
+    pub fn count<E: ClientEvent>(&self) {
+        if let Some(count) = self.0.get(E::ROW) {
+            count.add(1);
+        }
+    }
+
+    /// The events by their names, and the numbers now.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        NAMES.iter().copied().zip(self.0.iter().map(Count::get))
+    }
+}
+
+impl Stats {
+    /// The sessions that came like this.
+    pub fn connected(&self, with_token: bool, transport: Transport) -> &Count {
+        match (with_token, transport) {
+            (true, Transport::WebSocket) => &self.known_by_websocket,
+            (true, Transport::Polling) => &self.known_by_polling,
+            (false, Transport::WebSocket) => &self.guests_by_websocket,
+            (false, Transport::Polling) => &self.guests_by_polling,
+        }
+    }
+}
+
 macro_rules! stats {
     ($($(#[$doc:meta])* $field:ident,)*) => {
         /// The hub's counters, since its start.
         #[derive(Debug, Default)]
         pub struct Stats {
             $($(#[$doc])* pub $field: Count,)*
+            /// Events of the table that clients sent, refused ones included.
+            pub events: ByEvent,
         }
     };
 }
@@ -38,6 +78,14 @@ stats! {
     sessions,
     /// Sessions there ever were.
     sessions_opened,
+    /// Those that came with a token, on a WebSocket.
+    known_by_websocket,
+    /// Those that came with one, by polling.
+    known_by_polling,
+    /// Those that came without, on a WebSocket.
+    guests_by_websocket,
+    /// Those that came without, by polling.
+    guests_by_polling,
     /// Users with at least one session.
     users,
     /// Rooms with a member, without those the hub keeps for itself.
@@ -68,4 +116,14 @@ stats! {
     notifications_read,
     /// Notifications that gave way to newer ones or became too old.
     notifications_pruned,
+    /// Sessions in debug mode.
+    debugging,
+    /// Users' comings and goings that others were told of.
+    presence_told,
+    /// Frames that took.
+    presence_deliveries,
+    /// Comings and goings that took each other back before anybody was told.
+    presence_coalesced,
+    /// Comings and goings that nobody was told of because there were too many.
+    presence_suppressed,
 }

@@ -11,7 +11,7 @@ use actix_web::{Error, HttpResponse, body, web};
 use hex::encode as hex;
 use hmac::{Hmac, KeyInit, Mac};
 use hubbub_actors::clock::Clock;
-use hubbub_actors::hub::{Authenticator, Hub, MessagesPerMinute, Settings};
+use hubbub_actors::hub::{Authenticator, DebugMode, Hub, MessagesPerMinute, Settings};
 use hubbub_actors::identity::Identity;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::revoked::Revoked;
@@ -74,6 +74,11 @@ impl Bench {
             topics_per_request: 10,
             messages_per_minute: MessagesPerMinute::default(),
             notifications_per_minute: 0,
+            connections_per_user: 0,
+            typing_per_minute: 0,
+            typing_ms: 5_000,
+            debug: DebugMode { open: false, interval_ms: 5_000, memory: || 0 },
+            presence: hubbub_actors::presence::Settings::default(),
             grace_ms: 10_000,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"" },
             shortest_heartbeat_ms: 25_000,

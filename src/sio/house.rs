@@ -15,6 +15,7 @@ use actix_http::RequestHead;
 use actix_rt::net::TcpStream;
 use bytes::{Bytes, BytesMut};
 use hubbub_actors::clock::Clock;
+use hubbub_actors::events::Transport;
 use hubbub_actors::fault::Fault;
 use hubbub_actors::mailbox::{Full, Mailbox, Receive, receives_posts};
 use hubbub_actors::outbox::Bound;
@@ -52,6 +53,8 @@ pub struct Caller {
     pub address: Option<ClientAddress>,
     /// A token of the handshake request.
     pub token: Option<String>,
+    /// How the session begins.
+    pub transport: Transport,
     /// The connection's place among those there may be, until nothing is left of it.
     pub admission: Option<Admission>,
 }
@@ -120,6 +123,7 @@ impl Switchboard {
     /// # Errors
     /// When the worker's mailbox is full.
     pub(super) async fn open(&self, caller: Caller) -> Result<Vec<u8>, Refusal> {
+        let caller = Caller { transport: Transport::Polling, ..caller };
         // Sessions of polls go around, for their requests come in on any worker.
         let number = self.next.fetch_add(1, Ordering::Relaxed) % self.houses.len().max(1);
         let porter = self.houses.get(number).and_then(OnceLock::get);

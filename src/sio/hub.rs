@@ -14,9 +14,10 @@ use actix_web::web::Data;
 use bytes::Bytes;
 use futures_core::Stream;
 use hubbub_actors::close::Close;
-use hubbub_actors::events::Surface;
+use hubbub_actors::events::{Surface, Transport};
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
+use hubbub_actors::limits::held::{Hold, HoldKey};
 use hubbub_actors::limits::window::{Verdict, Window};
 use hubbub_actors::outbox::{Bound, Outbox};
 use hubbub_actors::seat::{Link, OWED_BYTES_MAX, Seat};
@@ -85,7 +86,8 @@ impl Door for FrontDoor {
             let most = state.config.limits.push.connections_per_minute;
             door::count(&state, address.as_ref(), |ip| LimitKey::Connect(Surface::Root, ip), most).await?;
             let admission = Some(state.hub.registry().admit()?);
-            Ok(Caller { address, token: token.filter(|token| !token.is_empty()), admission })
+            let token = token.filter(|token| !token.is_empty());
+            Ok(Caller { address, token, transport: Transport::default(), admission })
         })
     }
 }
@@ -105,6 +107,7 @@ impl Speaker for Hosts {
             worker: self.worker.clone(),
             address: caller.address,
             token: caller.token.map(Rc::from),
+            transport: caller.transport,
             connects: Rc::default(),
         };
         Namespaces::new(engine, Box::new(host), patience, socketio.max_payload)
@@ -119,6 +122,8 @@ struct Host {
     address: Option<ClientAddress>,
     /// The token of the handshake.
     token: Option<Rc<str>>,
+    /// How the connection began.
+    transport: Transport,
     /// How often it asked to be let in.
     connects: Rc<RefCell<Window>>,
 }
@@ -175,10 +180,7 @@ impl Host {
         if token.is_none() && surface == Surface::Chat {
             return Err(unauthorized());
         }
-        if token.is_none() {
-            let most = self.state.config.limits.community.connections_per_minute;
-            door::count(&self.state, self.address.as_ref(), LimitKey::Guest, most).await?;
-        }
+        let held = if token.is_none() { self.receive_guest().await? } else { None };
         let standing = match token {
             Some(token) => {
                 let identity = self.state.tokens.verify(&token, self.state.now_ms()).await?;
@@ -187,7 +189,19 @@ impl Host {
             }
             None => Standing::Guest,
         };
-        Session::open(&self.worker, Opening { surface, wire, standing, heartbeat: None }).await
+        let transport = self.transport;
+        Session::open(&self.worker, Opening { surface, wire, standing, transport, held, heartbeat: None }).await
+    }
+
+    /// Counts a client that shows no token, unless its address is exempt; the place it holds among those of its address.
+    async fn receive_guest(&self) -> Result<Option<Hold>, Fault> {
+        let (state, limits) = (&self.state, &self.state.config.limits.community);
+        let Some(address) = door::counted(state, self.address.as_ref()) else { return Ok(None) };
+        // First the place, which comes back: who has none is not counted either.
+        let hold = state.hub.hold(HoldKey::Address(address), limits.connections_per_address);
+        let hold = hold.inspect_err(|_| state.hub.stats().rate_limited.add(1))?;
+        state.hub.admit(LimitKey::Guest(address), limits.connections_per_minute).await?;
+        Ok(Some(hold))
     }
 }
 

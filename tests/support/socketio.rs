@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use super::client::PRESENCE;
 use super::http::Response;
 use super::hub::Hub;
 use super::token::token;
@@ -419,8 +420,18 @@ impl Sio {
         }
     }
 
-    /// The next that is said, whole; none at the end.
+    /// The next that is said, whole, other people's coming and going left out; none at the end.
     pub(crate) async fn try_hear(&mut self) -> Option<Said> {
+        loop {
+            let said = self.try_hear_of_all().await?;
+            if !is_presence(&said) {
+                return Some(said);
+            }
+        }
+    }
+
+    /// As [`Sio::try_hear`], other people's coming and going included.
+    async fn try_hear_of_all(&mut self) -> Option<Said> {
         let packet = self.packet().await?;
         let Packet::Text(text) = &packet else { panic!("bytes that nobody announced: {packet:?}") };
         let text = text.strip_prefix('4').unwrap_or_else(|| panic!("no message: {text}"));
@@ -438,9 +449,14 @@ impl Sio {
         self.try_hear().await.unwrap_or_else(|| panic!("the session ended: {:?}", self.end))
     }
 
+    /// The next that is said, other people's coming and going included.
+    pub(crate) async fn hear_of_all(&mut self) -> Said {
+        self.try_hear_of_all().await.unwrap_or_else(|| panic!("the session ended: {:?}", self.end))
+    }
+
     /// The data of the next that is said, which has to be this event on `/`.
     pub(crate) async fn expect(&mut self, event: &str) -> Value {
-        let mut said = self.hear().await;
+        let mut said = if PRESENCE.contains(&event) { self.hear_of_all().await } else { self.hear().await };
         assert_eq!((said.event(), said.namespace.as_str()), (Some(event), "/"), "waited for {event}: {said:?}");
         assert_eq!(said.data.as_array().unwrap().len(), 2, "{said:?}");
         said.data[1].take()
@@ -496,6 +512,10 @@ impl Sio {
             Engine::Socket(wire) => wire,
         }
     }
+}
+
+fn is_presence(said: &Said) -> bool {
+    said.event().is_some_and(|event| PRESENCE.contains(&event))
 }
 
 /// A namespace as packets have it.

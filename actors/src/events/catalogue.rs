@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use schemars::{Schema, SchemaGenerator};
 
 use super::json::Entire;
-use super::{Access, Bucket, ClientEvent, Done, ServerEvent, Surface, application, community, push, raw};
+use super::{Access, Bucket, ClientEvent, Done, ServerEvent, Surface, application, community, debug, push, raw};
 use crate::{client_event_table, server_event_table};
 
 /// A row of the table of client events.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::json::Json;
@@ -11,7 +11,7 @@ use super::moment::Iso;
 use super::{ServerEvent, Surface};
 use crate::close::Close;
 use crate::identity::Identity;
-use crate::ids::{NotificationId, SessionId, UserId};
+use crate::ids::{IdText, NotificationId, SessionId, UserId};
 
 /// The largest whole number that every number of a JavaScript client holds exactly.
 const EXACT_MAX: u64 = (1 << 53) - 1;
@@ -149,6 +149,119 @@ impl ServerEvent for Marked {
     const NAME: &'static str = NotificationUpdated::NAME;
     // The session that asked is told like all others; this is its acknowledgement.
     const ON: &'static [Surface] = &[];
+}
+
+/// Says to others that a user came online: the first session, on whatever surface, began. On `/ws` to those who
+/// subscribed to `$presence`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct UserOnline {
+    user_id: Id,
+    name: String,
+    /// The claim `avatar`, where the token has it.
+    avatar: Option<String>,
+    /// When the user came.
+    last_seen: Iso,
+}
+
+impl UserOnline {
+    /// The user came, by this identity.
+    pub fn new(identity: &Identity, at: i64) -> Self {
+        Self {
+            user_id: Id(identity.user.clone()),
+            name: identity.display_name().to_owned(),
+            avatar: identity.avatar.clone(),
+            last_seen: Iso(at),
+        }
+    }
+}
+
+/// Says to others that a user went offline: the last session ended, and none began within `presence.linger_ms`. On `/ws`
+/// to those who subscribed to `$presence`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct UserOffline {
+    user_id: Id,
+    /// When the last session ended.
+    last_seen: Iso,
+}
+
+impl UserOffline {
+    /// The user went.
+    pub fn new(user: UserId, at: i64) -> Self {
+        Self { user_id: Id(user), last_seen: Iso(at) }
+    }
+}
+
+/// Says that the user types in a thread. Joins the thread, so that the user hears what others type there. Who says nothing
+/// more of it stops after 5 seconds.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct TypingStart {
+    /// The thread, by a number or a string.
+    pub thread_id: ThreadId,
+}
+
+/// Says that the user does not type in a thread any more.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct TypingStop {
+    /// The thread, by a number or a string.
+    pub thread_id: ThreadId,
+}
+
+/// A thread's id as a client wrote it, and as it is compared.
+#[derive(Debug, Clone)]
+pub struct ThreadId {
+    written: Json,
+    text: Box<str>,
+}
+
+impl ThreadId {
+    /// The text by which ids compare.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl<'de> Deserialize<'de> for ThreadId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = Json::deserialize(deserializer)?;
+        let IdText(text) = serde_json::from_str(written.as_str())
+            .ok()
+            .filter(|IdText(text)| !text.is_empty())
+            .ok_or_else(|| serde::de::Error::custom("expected a thread's id: a string or a whole number"))?;
+        Ok(Self { written, text: text.into() })
+    }
+}
+
+impl JsonSchema for ThreadId {
+    fn schema_name() -> Cow<'static, str> {
+        "ThreadId".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["integer", "string"] })
+    }
+}
+
+/// Says to the other participants of a thread that a user types there, or does not any more. Comes again while the user
+/// goes on.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct UserTyping {
+    user_id: Id,
+    name: String,
+    /// As the typist wrote it: a number stays a number.
+    thread_id: Json,
+    typing: bool,
+}
+
+impl UserTyping {
+    /// The user of `identity` types in a thread, or does not any more.
+    pub fn new(identity: &Identity, thread: &ThreadId, typing: bool) -> Self {
+        Self {
+            user_id: Id(identity.user.clone()),
+            name: identity.display_name().to_owned(),
+            thread_id: thread.written.clone(),
+            typing,
+        }
+    }
 }
 
 /// The last message before the hub closes the connection.

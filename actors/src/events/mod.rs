@@ -10,6 +10,7 @@ pub mod application;
 pub mod catalogue;
 pub mod chat;
 pub mod community;
+pub mod debug;
 pub mod json;
 pub mod moment;
 pub mod push;
@@ -43,6 +44,16 @@ impl Surface {
     }
 }
 
+/// What carries a session when it starts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// A WebSocket.
+    #[default]
+    WebSocket,
+    /// Long polling, which may become a WebSocket later.
+    Polling,
+}
+
 /// Who may send an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -72,6 +83,8 @@ pub enum Bucket {
     Messages,
     /// `limits.community.notifications_per_minute`, on every surface.
     Notifications,
+    /// `limits.community.typing_per_minute`, on every surface.
+    Typing,
 }
 
 impl Bucket {
@@ -80,6 +93,7 @@ impl Bucket {
         match self {
             Self::Messages => "messages",
             Self::Notifications => "notifications",
+            Self::Typing => "typing",
         }
     }
 }
@@ -89,7 +103,7 @@ impl Bucket {
 pub enum Refused {
     /// By `error`; `INVALID_REQUEST` where its data are to blame.
     Invalid,
-    /// By `error`; `VALIDATION_ERROR` where its data are to blame.
+    /// By `error`; `VALIDATION_ERROR` where its data are to blame, `PERMISSION_DENIED` where its sender is.
     Validation,
     /// By `error`; `INVALID_EVENT_DATA` where its data are to blame.
     EventData,
@@ -121,7 +135,7 @@ impl Refused {
             (_, Code::InvalidRequest) => self.bad_data(),
             (Self::Authentication, Code::InvalidToken) => Code::AuthUnavailable.as_str(),
             (Self::Authentication, Code::TokenExpired) => Code::TokenRevoked.as_str(),
-            (Self::Authentication, Code::Forbidden) => Code::Unauthenticated.as_str(),
+            (Self::Authentication | Self::Validation, Code::Forbidden) => Code::Unauthenticated.as_str(),
             (_, code) => code.as_str(),
         }
     }
@@ -133,6 +147,8 @@ pub trait ClientEvent: Readable + JsonSchema + Send + 'static {
     type Reply: ServerEvent;
     /// Its name on the wire.
     const NAME: &'static str;
+    /// Its row of the table, from 0.
+    const ROW: usize;
     /// Where it is understood.
     const ON: &'static [Surface];
     /// Who may send it.
@@ -183,6 +199,9 @@ macro_rules! client_event_table {
             "room:leave",      push::LeaveRoom,          push::LeftRoom,           [Raw, Root],       User,   Messages, Reply;
             "ping",            push::Ping,               Done,                     [Raw, Root],       Anyone, Messages, Invalid;
             "authenticate",    community::Authenticate,  community::Authenticated, [Raw, Root],       Anyone, Messages, Authentication;
+            "typing_start",    community::TypingStart,   Done,                     [Raw, Root],       User,   Typing,   Validation;
+            "typing_stop",     community::TypingStop,    Done,                     [Raw, Root],       User,   Typing,   Validation;
+            "debug_mode",      debug::DebugMode,         Done,                     [Raw, Root],       User,   Messages, Validation;
             "client:event",    Entire<application::Event>,   application::Response,     [Raw, Root],  User,   Messages, EventData;
             "client:message",  Entire<application::Message>, application::MessageAck,   [Raw, Root],  User,   Messages, MessageData;
             "client:action",   Entire<application::Action>,  application::ActionResult, [Raw, Root],  User,   Messages, ActionData;
@@ -209,6 +228,12 @@ macro_rules! server_event_table {
             "authentication_error", community::AuthenticationError, [Root];
             "notification",         community::Notification,        [Raw, Root, Chat];
             "notification_updated", community::NotificationUpdated, [Raw, Root, Chat];
+            "user_online",          community::UserOnline,          [Raw, Root];
+            "user_offline",         community::UserOffline,         [Raw, Root];
+            "user_typing",          community::UserTyping,          [Raw, Root];
+            "connection_stats",     debug::ConnectionStats,         [Raw, Root];
+            "memory_usage",         debug::MemoryUsage,             [Raw, Root];
+            "event_metrics",        debug::EventMetrics,            [Raw, Root];
             "register:ack",         push::Registered,               [Root];
             "room:join:ack",        push::JoinedRoom,               [Root];
             "room:leave:ack",       push::LeftRoom,                 [Root];
@@ -221,11 +246,36 @@ macro_rules! server_event_table {
     };
 }
 
+macro_rules! client_names {
+    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident;)*) => {
+        /// The names of the events that clients may send, in the order of the table.
+        pub const NAMES: &[&str] = &[$($name),*];
+    };
+}
+
+/// Where `name` is among [`NAMES`].
+const fn row_of(name: &str) -> usize {
+    let mut row = 0;
+    while row < NAMES.len() && !same(NAMES[row].as_bytes(), name.as_bytes()) {
+        row += 1;
+    }
+    row
+}
+
+const fn same(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
+}
+
 macro_rules! impl_client_events {
     ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident;)*) => {
         $(impl ClientEvent for $event {
             type Reply = $reply;
             const NAME: &'static str = $name;
+            const ROW: usize = row_of($name);
             const ON: &'static [Surface] = &[$(Surface::$surface),+];
             const NEEDS: Access = Access::$needs;
             const COSTS: Bucket = Bucket::$bucket;
@@ -243,5 +293,6 @@ macro_rules! impl_server_events {
     };
 }
 
+client_event_table!(client_names);
 client_event_table!(impl_client_events);
 server_event_table!(impl_server_events);

@@ -1,7 +1,9 @@
 //! Limits that connections share: by address, by API key and by user name. A limit of one connection alone lives in its session.
 //!
-//! [`window`] is the pure counting, [`RateLimit`] the actor that keeps one window a key.
+//! [`window`] is the pure counting, [`RateLimit`] the actor that keeps one window a key. [`held`] are limits of what there
+//! may be at once, which need no actor.
 
+pub mod held;
 pub mod window;
 
 use std::net::IpAddr;

@@ -5,14 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::{Actor, Context};
-use ahash::{AHashMap, RandomState};
+use ahash::{AHashMap, AHashSet, RandomState};
 use indexmap::IndexMap;
 use tokio::sync::oneshot;
 
 use crate::close::Close;
 use crate::delivery::{Delivery, WIRES};
 use crate::fault::Fault;
-use crate::ids::RoomName;
+use crate::ids::{RoomName, UserId};
 use crate::mailbox::{Receive, receives_posts};
 use crate::notifications::Moment;
 use crate::outbox::Frame;
@@ -44,6 +44,25 @@ pub(crate) struct Deliver {
     pub(crate) except: Option<SeatKey>,
 }
 
+/// An event about a user, for the sessions on this worker that hear of users and are not this one's.
+#[derive(Debug)]
+pub(crate) struct Announcement {
+    pub(crate) about: UserId,
+    pub(crate) delivery: Delivery,
+    /// The rooms whose members hear it, each session once; none where all do.
+    pub(crate) rooms: Vec<RoomName>,
+    /// Rooms whose members do not.
+    pub(crate) known_in: Vec<RoomName>,
+}
+
+/// Announcements, in their order.
+#[derive(Debug)]
+pub(crate) struct Announce {
+    pub(crate) announcements: Arc<[Announcement]>,
+    /// Answered with the sessions that heard them, each as often.
+    pub(crate) done: oneshot::Sender<u64>,
+}
+
 /// Answers when everything posted before is done.
 #[derive(Debug)]
 pub(crate) struct Barrier(pub(crate) oneshot::Sender<()>);
@@ -68,17 +87,52 @@ pub(crate) struct CloseAll(pub(crate) Close);
 
 type Members = IndexMap<SeatKey, Rc<Seat>, RandomState>;
 
+/// The frames of a delivery, as far as somebody here reads them.
+#[derive(Default)]
+struct Frames([Option<Frame>; WIRES]);
+
+impl Frames {
+    fn of(&mut self, delivery: &Delivery, seat: &Seat) -> Option<Frame> {
+        let wire = seat.wire();
+        let slot = self.0.get_mut(wire.slot())?;
+        Some(slot.get_or_insert_with(|| Rc::new(delivery.frame(wire))).clone())
+    }
+}
+
 /// The actor that hands deliveries to a worker's members.
 #[derive(Debug)]
 pub struct Fanout {
     seats: Rc<Seats>,
     rooms: AHashMap<RoomName, Members>,
+    everybody: RoomName,
 }
 
 impl Fanout {
     /// A fan-out for the seats of its worker.
     pub fn new(seats: Rc<Seats>) -> Self {
-        Self { seats, rooms: AHashMap::new() }
+        Self { seats, rooms: AHashMap::new(), everybody: RoomName::everybody() }
+    }
+
+    /// Says how many sessions heard it.
+    fn announce(&self, announcement: &Announcement) -> u64 {
+        let Announcement { about, delivery, rooms, known_in } = announcement;
+        let rooms = if rooms.is_empty() { std::slice::from_ref(&self.everybody) } else { &rooms[..] };
+        let members_of = |room: &RoomName| self.rooms.get(room);
+        let known_in: Vec<_> = known_in.iter().filter_map(members_of).collect();
+        let (mut frames, mut heard) = (Frames::default(), 0);
+        let mut reached = AHashSet::new();
+        for room in rooms {
+            for (&key, seat) in members_of(room).into_iter().flatten() {
+                let is_told = seat.hears_of(about)
+                    && !known_in.iter().any(|members| members.contains_key(&key))
+                    && (rooms.len() == 1 || reached.insert(key));
+                if is_told && let Some(frame) = frames.of(delivery, seat) {
+                    seat.deliver(room, frame);
+                    heard += 1;
+                }
+            }
+        }
+        heard
     }
 }
 
@@ -121,20 +175,25 @@ impl Receive<Withdraw> for Fanout {
 impl Receive<Deliver> for Fanout {
     fn receive(&mut self, deliver: Deliver, _: &mut Self::Context) {
         let Some(members) = self.rooms.get(&deliver.room) else { return };
-        let mut frames: [Option<Frame>; WIRES] = Default::default();
+        let mut frames = Frames::default();
         for (&key, seat) in members {
             if deliver.except == Some(key) {
                 continue;
             }
-            let wire = seat.wire();
-            if let Some(slot) = frames.get_mut(wire.slot()) {
-                let frame = slot.get_or_insert_with(|| Rc::new(deliver.delivery.frame(wire)));
-                seat.deliver(&deliver.room, frame.clone());
+            let frame = frames.of(&deliver.delivery, seat);
+            if let Some(frame) = frame {
+                seat.deliver(&deliver.room, frame);
                 if let Some(id) = deliver.delivery.notification() {
                     seat.noted().add(id);
                 }
             }
         }
+    }
+}
+
+impl Receive<Announce> for Fanout {
+    fn receive(&mut self, Announce { announcements, done }: Announce, _: &mut Self::Context) {
+        let _ = done.send(announcements.iter().map(|announcement| self.announce(announcement)).sum());
     }
 }
 

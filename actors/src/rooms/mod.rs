@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use ahash::{AHashMap, RandomState};
 use tokio::sync::oneshot;
 
-use self::fanout::{Barrier, CloseAll, CloseSeat, Fanout};
+use self::fanout::{Announce, Announcement, Barrier, CloseAll, CloseSeat, Fanout};
 use self::shard::{CloseMembers, Flush, Join, Leave, List, Members, Notify, Publish, RoomShard};
 use crate::close::Close;
 use crate::delivery::Event;
@@ -196,6 +196,31 @@ impl Rooms {
         let shard = self.shard(&RoomName::of_user(&user))?;
         shard.post(Notify { user, notification, event, done }).map_err(|Full(_)| Fault::overloaded())?;
         Ok(notified)
+    }
+
+    /// As [`Rooms::publish`], for what ends something that was published: there is at most one of these for each of those,
+    /// so it is not refused.
+    pub(crate) fn publish_end(&self, room: RoomName, event: Event, except: Place) {
+        let (done, _) = oneshot::channel();
+        if let Ok(shard) = self.shard(&room) {
+            shard.post_departure(Publish { room, event, except: Some(except), about: None, done });
+        }
+    }
+
+    /// Hands announcements to every worker as soon as it takes them. Resolves when they are in the outboxes, with how many
+    /// deliveries that took.
+    pub(crate) async fn announce(&self, announcements: Arc<[Announcement]>) -> u64 {
+        let mut waits = Vec::with_capacity(self.lanes.len());
+        for fanout in self.lanes.fanouts() {
+            let (done, wait) = oneshot::channel();
+            fanout.post_when_free(Announce { announcements: announcements.clone(), done }).await;
+            waits.push(wait);
+        }
+        let mut delivered = 0;
+        for wait in waits {
+            delivered += wait.await.unwrap_or_default();
+        }
+        delivered
     }
 
     /// The rooms with members, by name, without the hub's own.

@@ -115,7 +115,7 @@ impl Rules {
             Some(Reserved::User(id)) => id == identity.user.as_str(),
             Some(Reserved::Thread) => narrowed,
             Some(Reserved::Chat(id)) => narrowed && may_join(id),
-            Some(Reserved::Hub) => false,
+            Some(Reserved::Hub) => narrowed && room.as_str() == RoomName::PRESENCE,
             None => narrowed && self.any(room, |rule| &rule.subscribe, identity, false),
         };
         verdict(allowed, room, "subscribe to")
@@ -247,6 +247,7 @@ mod tests {
             ("chat:general", false, false),
             ("thread:7", true, false),
             ("$all", false, false),
+            ("$presence", true, false),
             ("users", true, true),
         ] {
             assert_eq!(rules.subscribe(&alice(), &room(name), no_chat).is_ok(), subscribe, "{name}");

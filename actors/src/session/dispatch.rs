@@ -9,7 +9,7 @@ use super::answers::Asked;
 use super::{Request, Session};
 use crate::client_event_table;
 use crate::events::json::Entire;
-use crate::events::{Access, ClientEvent, ServerEvent, Surface, application, community, push, raw};
+use crate::events::{Access, ClientEvent, ServerEvent, Surface, application, community, debug, push, raw};
 use crate::fault::{Code, Fault};
 use crate::ids::RoomName;
 use crate::seat::Owed;
@@ -24,6 +24,8 @@ pub type Answer<R> = Pin<Box<dyn ActorFuture<Session, Output = Result<R, Fault>>
 pub enum Outcome<R> {
     /// The answer.
     Now(R),
+    /// The answer, and what is done once it went.
+    After(R, Box<dyn FnOnce(&mut Session, &mut Context<Session>)>),
     /// The answer comes; requests that come later are answered after it.
     Later(Answer<R>),
     /// The answer comes and is sent then: somebody outside may take long for it, and nothing waits. That the session
@@ -67,6 +69,7 @@ where
     if !E::ON.contains(&session.surface) {
         return unknown(session, request);
     }
+    session.hub.stats().events.count::<E>();
     let Request { data, correlation, .. } = request;
     let asked = Asked::of::<E>(&data, correlation);
     if !session.draw(E::COSTS, &asked) {
@@ -81,6 +84,10 @@ where
     let weight = data.len();
     match outcome {
         Ok(Outcome::Now(reply)) => session.reply(&reply, &asked.correlation, session.now()),
+        Ok(Outcome::After(reply, then)) => {
+            session.reply(&reply, &asked.correlation, session.now());
+            then(session, ctx);
+        }
         Ok(Outcome::Later(answer)) => {
             let owed = session.seat.owe(weight);
             ctx.spawn(settled(answer, owed, asked));

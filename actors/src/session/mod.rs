@@ -3,17 +3,19 @@
 //! its own limits.
 //!
 //! [`dispatch`] finds the handler of a request, `answers` knows how what it says reaches the client, `standing` whose
-//! session it is, `rooms` where it is in; `raw`, `push`, `application` and `notifications` are the handlers, a file an event
-//! family.
+//! session it is, `rooms` where it is in; `raw`, `push`, `application`, `notifications`, `typing` and `debug` are the
+//! handlers, a file an event family.
 
 mod answers;
 mod application;
+mod debug;
 mod dispatch;
 mod notifications;
 mod push;
 mod raw;
 mod rooms;
 mod standing;
+mod typing;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,11 +29,12 @@ use self::answers::Asked;
 pub use self::dispatch::{Answer, Handle, Outcome};
 use crate::close::Close;
 use crate::delivery::{Correlation, Wire};
-use crate::events::{Bucket, Surface};
+use crate::events::{Bucket, Surface, Transport};
 use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::ids::{RoomName, SessionId};
+use crate::limits::held::Hold;
 use crate::limits::window::{Verdict, Window};
 use crate::notifications::Moment;
 use crate::registry::{AccessChanged, Entry};
@@ -83,6 +86,10 @@ pub struct Opening {
     pub wire: &'static dyn Wire,
     /// Whose it is.
     pub standing: Standing,
+    /// How its client came.
+    pub transport: Transport,
+    /// The place it holds among the connections of its address, where a guest's are counted; then its user's are too.
+    pub held: Option<Hold>,
     /// Its heartbeat; `None` where its connection has one for all that it carries.
     pub heartbeat: Option<Heartbeat>,
 }
@@ -99,12 +106,18 @@ pub struct Session {
     identity: Option<Arc<Identity>>,
     /// It had no user when it started.
     came_as_guest: bool,
+    /// The place it holds among the connections of its address, and then of its user; where they are counted.
+    held: Option<Hold>,
+    held_as_user: Option<Hold>,
     /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
     rooms: AHashSet<RoomName>,
     messages: Window,
     notifications: Window,
     /// When it joined its user's room, until what the user missed is on its way.
     joined: Option<Moment>,
+    typing_events: Window,
+    typing: typing::Typing,
+    debugging: Option<debug::Debugging>,
     /// Presence knows of it.
     is_present: bool,
     entry: Entry,
@@ -135,6 +148,7 @@ impl Session {
             expires_at: None,
             elapsed: hub.clock().elapsed_ms(),
         });
+        hub.stats().connected(matches!(opening.standing, Standing::Known(_)), opening.transport).add(1);
         // From here on `Drop` undoes whatever was done.
         let mut session = Self {
             worker: worker.clone(),
@@ -143,10 +157,15 @@ impl Session {
             connected_at: now,
             identity: None,
             came_as_guest: matches!(opening.standing, Standing::Guest),
+            held: opening.held,
+            held_as_user: None,
             rooms: AHashSet::new(),
             messages: Window::default(),
             notifications: Window::default(),
             joined: None,
+            typing_events: Window::default(),
+            typing: typing::Typing::default(),
+            debugging: None,
             is_present: false,
             entry: Entry::new(hub.registry().clone()),
             hub,
@@ -212,6 +231,7 @@ impl Session {
         let (limit, window) = match bucket {
             Bucket::Messages => (self.message_limit(), &mut self.messages),
             Bucket::Notifications => (self.hub.settings().notifications_per_minute, &mut self.notifications),
+            Bucket::Typing => (self.hub.settings().typing_per_minute, &mut self.typing_events),
         };
         match window.count(now, limit) {
             Verdict::Within => true,

@@ -10,7 +10,8 @@ use crate::events::Surface;
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::RoomName;
-use crate::presence::Departed;
+use crate::mailbox::Full;
+use crate::presence::{Audience, Departed, Entered, LeftRoom};
 use crate::rooms::{Joined, Left};
 
 /// Rooms that every session of a user is in from the start: everybody's and its user's own.
@@ -20,7 +21,7 @@ const OWN_ROOMS: usize = 2;
 pub(super) type Joins = Vec<(String, Result<(), Fault>)>;
 
 /// What became of one join, as far as its room can tell.
-enum Verdict {
+pub(super) enum Verdict {
     /// The session is in.
     In,
     /// The room was asked, and did not take it.
@@ -68,7 +69,7 @@ impl Session {
     }
 
     /// `None` when the session is in the room already.
-    fn ask_to_join_one(&mut self, name: &str, field: &str) -> Result<Option<(RoomName, Joined)>, Fault> {
+    pub(super) fn ask_to_join_one(&mut self, name: &str, field: &str) -> Result<Option<(RoomName, Joined)>, Fault> {
         let room = RoomName::parse(name, field)?;
         self.may_subscribe(&room)?;
         if self.rooms.contains(&room) {
@@ -83,7 +84,7 @@ impl Session {
 
     /// Makes what became of a join true: the session is in no room that turned it away, nor in one that it may not be in
     /// any more. Who changed that meanwhile may not have found the session there, or had it leave already.
-    fn review(&mut self, name: &str, verdict: Verdict) -> Result<(), Fault> {
+    pub(super) fn review(&mut self, name: &str, verdict: Verdict) -> Result<(), Fault> {
         match verdict {
             Verdict::In => {
                 let allowed = RoomName::parse(name, "room").and_then(|room| self.may_subscribe(&room));
@@ -94,6 +95,7 @@ impl Session {
             }
             Verdict::TurnedAway(room, fault) => {
                 self.rooms.remove(&room);
+                self.note_left(room);
                 Err(fault)
             }
             Verdict::Refused(fault) => Err(fault),
@@ -104,8 +106,7 @@ impl Session {
     pub(super) fn ask_to_leave(&mut self, names: &[String]) -> impl Future<Output = Result<(), Fault>> + use<> {
         let mut leaving = Vec::new();
         for name in names {
-            // One's own room is not left: direct messages come there.
-            if self.rooms.get(name.as_str()).is_some_and(|room| !room.is_internal()) {
+            if self.rooms.get(name.as_str()).is_some_and(RoomName::is_optional) {
                 leaving.extend(self.leave(name));
             }
         }
@@ -119,7 +120,7 @@ impl Session {
 
     /// Leaves the rooms that a fresh token does not open any more.
     pub(super) fn leave_what_is_closed_to(&mut self, identity: &Identity) {
-        let closed = |room: &&RoomName| !room.is_internal() && self.may_subscribe_as(identity, room).is_err();
+        let closed = |room: &&RoomName| room.is_optional() && self.may_subscribe_as(identity, room).is_err();
         let closed: Vec<RoomName> = self.rooms.iter().filter(closed).cloned().collect();
         for room in closed {
             drop(self.leave(room.as_str()));
@@ -147,7 +148,8 @@ impl Session {
     /// Joins a room that it is not in. The receiver resolves when it gets what is published there.
     pub(super) fn join(&mut self, room: RoomName) -> Result<Joined, Fault> {
         let joined = self.hub.rooms().join(room.clone(), self.identity()?.user.clone(), self.seat.place())?;
-        self.rooms.insert(room);
+        self.rooms.insert(room.clone());
+        self.note_entered(room);
         Ok(joined)
     }
 
@@ -155,11 +157,43 @@ impl Session {
     pub(super) fn leave(&mut self, room: &str) -> Option<Left> {
         let user = self.identity.as_ref()?.user.clone();
         let room = self.rooms.take(room)?;
+        self.stop_typing_in(&room);
+        self.note_left(room.clone());
         Some(self.hub.rooms().leave(room, user, self.seat.place()))
+    }
+
+    /// Tells presence of a room that the session entered, where that matters.
+    fn note_entered(&self, room: RoomName) {
+        let Some(identity) = &self.identity else { return };
+        if room.as_str() == RoomName::PRESENCE {
+            self.seat.hear_as(Some(identity.user.clone()));
+        } else if self.shares_presence(&room)
+            && let Err(Full(_)) = self.hub.presence_mailbox().post(Entered(identity.clone(), room))
+        {
+            self.hub.stats().presence_suppressed.add(1);
+        }
+    }
+
+    /// Tells presence of a room that the session left, where that matters.
+    fn note_left(&self, room: RoomName) {
+        if room.as_str() == RoomName::PRESENCE {
+            if self.surface == Surface::Raw {
+                self.seat.hear_as(None);
+            }
+        } else if self.shares_presence(&room)
+            && let Ok(identity) = self.identity()
+        {
+            self.hub.presence_mailbox().post_departure(LeftRoom(identity.user.clone(), room));
+        }
+    }
+
+    fn shares_presence(&self, room: &RoomName) -> bool {
+        self.hub.settings().presence.audience == Audience::SharedRooms && !room.is_internal()
     }
 
     /// Leaves every room and tells presence; the first call does it.
     pub(super) fn depart(&mut self) {
+        self.stop_typing();
         let Some(identity) = &self.identity else { return };
         let place = self.seat.place();
         for room in self.rooms.drain() {

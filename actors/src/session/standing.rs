@@ -8,11 +8,13 @@ use actix::{AsyncContext, Context};
 
 use super::{Answer, Handle, Outcome, Session};
 use crate::close::Close;
+use crate::events::Surface;
 use crate::events::community::{self, Authenticated, AuthenticationError};
 use crate::events::raw::{self, Status};
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::RoomName;
+use crate::limits::held::HoldKey;
 use crate::mailbox::Full;
 use crate::notifications::Moment;
 use crate::presence::Arrived;
@@ -43,8 +45,11 @@ impl Session {
         // Who revokes looks for live sessions after noting it; so this one looks after it can be found.
         self.hub.revoked().check(&identity)?;
         let user = identity.user.clone();
-        self.hub.presence_mailbox().post(Arrived(user.clone())).map_err(|Full(_)| Fault::overloaded())?;
+        let arrived = Arrived(identity.clone());
+        self.hub.presence_mailbox().post(arrived).map_err(|Full(_)| Fault::overloaded())?;
         self.is_present = true;
+        // On `/ws` who wants to hear of other users says so, by a topic; `/chat` has ways of its own.
+        self.seat.hear_as((self.surface == Surface::Root).then(|| user.clone()));
         self.seat.expire_at(identity.expires_at);
         if self.brings_unread() {
             self.seat.noted().begin();
@@ -57,6 +62,8 @@ impl Session {
         self.entry.unlist();
         self.identity = None;
         self.seat.noted().end();
+        self.held_as_user = None;
+        self.seat.hear_as(None);
         self.seat.expire_at(None);
     }
 
@@ -90,6 +97,10 @@ impl Session {
         }
         if self.seat.closed().is_some() {
             return Err(Fault::unauthenticated());
+        }
+        if self.held.is_some() {
+            let most = self.hub.settings().connections_per_user;
+            self.held_as_user = Some(self.hub.hold(HoldKey::User(identity.user.clone()), most)?);
         }
         self.seat.hold([RoomName::everybody(), RoomName::of_user(&identity.user)], owed);
         self.belong_to(Arc::new(identity))

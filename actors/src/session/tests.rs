@@ -1,8 +1,11 @@
 //! Sessions on one worker, with a wire that can be read.
 
 mod application;
+mod debug;
 mod guests;
+mod presence_edges;
 mod surfaces;
+mod typing;
 mod unread;
 
 use std::cell::RefCell;
@@ -20,10 +23,11 @@ use crate::application::Application;
 use crate::clock::Clock;
 use crate::delivery::{Event, Refusal};
 use crate::fault::Code;
-use crate::hub::{Authenticator, MessagesPerMinute, Settings, Target};
+use crate::hub::{Authenticator, DebugMode, MessagesPerMinute, Settings, Target};
 use crate::ids::{ChatId, EventName, UserId};
 use crate::outbox::Bound;
 use crate::pattern::Pattern;
+use crate::presence;
 use crate::revoked::Revoked;
 use crate::rooms::rules::{Rules, TopicRule, Who};
 use crate::store::{Chat, Revocation, Role, Store};
@@ -99,13 +103,17 @@ struct Bench {
 
 impl Bench {
     fn start(grace_ms: i64) -> Self {
-        Self::of(grace_ms, None)
+        Self::with(grace_ms, None, |_| {})
     }
 
     fn of(grace_ms: i64, application: Option<Arc<dyn Application>>) -> Self {
+        Self::with(grace_ms, application, |_| {})
+    }
+
+    fn with(grace_ms: i64, application: Option<Arc<dyn Application>>, change: impl FnOnce(&mut Settings)) -> Self {
         let clock = Clock::manual(1_000_000);
         let anyone = TopicRule { pattern: Pattern::new("*"), subscribe: vec![Who::Anyone], publish: vec![Who::Anyone] };
-        let settings = Settings {
+        let mut settings = Settings {
             workers: 1,
             max_connections: 100,
             mailbox: 64,
@@ -116,12 +124,18 @@ impl Bench {
             topics_per_request: 10,
             messages_per_minute: MessagesPerMinute { raw: 0, push: 4, community: 2, chat: 3 },
             notifications_per_minute: 3,
+            connections_per_user: 2,
+            typing_per_minute: 9,
+            typing_ms: 5_000,
+            debug: DebugMode { open: false, interval_ms: 10, memory: || 3 << 20 },
+            presence: presence::Settings { audience: presence::Audience::Off, ..Default::default() },
             grace_ms,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"?" },
             shortest_heartbeat_ms: 30_000,
             rules: Rules(vec![anyone]),
             clock: clock.clone(),
         };
+        change(&mut settings);
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, clock).unwrap();
         let names = Arc::new(Names::default());
@@ -131,7 +145,13 @@ impl Bench {
     }
 
     async fn open(&self, surface: Surface, standing: Standing) -> Result<Client, Fault> {
-        let session = Session::open(&self.worker, Opening { surface, wire: &Lines, standing, heartbeat: None }).await?;
+        self.open_held(surface, standing, None).await
+    }
+
+    async fn open_held(&self, surface: Surface, standing: Standing, held: Option<Hold>) -> Result<Client, Fault> {
+        let transport = Transport::WebSocket;
+        let opening = Opening { surface, wire: &Lines, standing, transport, held, heartbeat: None };
+        let session = Session::open(&self.worker, opening).await?;
         let (requests, inbound) = mpsc::channel(64);
         let seat = session.seat().clone();
         session.run(Requests(inbound));
@@ -142,6 +162,13 @@ impl Bench {
     async fn client(&self, surface: Surface, user: &str) -> Client {
         let client = self.open(surface, Standing::Known(Arc::new(identity(user)))).await.unwrap();
         client.greeted(surface).await;
+        client
+    }
+
+    /// A session of a user, whatever it was told first.
+    async fn client_unheard(&self, surface: Surface, user: &str) -> Client {
+        let client = self.open(surface, Standing::Known(Arc::new(identity(user)))).await.unwrap();
+        client.take();
         client
     }
 

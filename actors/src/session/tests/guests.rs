@@ -138,6 +138,42 @@ async fn a_token_that_is_revoked_later_ends_a_session_that_came_as_a_guest() {
 }
 
 #[actix::test]
+async fn a_user_may_come_as_a_guest_so_often_at_once_where_guests_are_counted() {
+    let bench = Bench::start(LONG);
+    let address = || crate::limits::held::HoldKey::Address(std::net::IpAddr::from([10, 0, 0, 1]));
+    let counted = async || {
+        let held = bench.hub.hold(address(), 4).unwrap();
+        let guest = bench.open_held(Surface::Root, Standing::Guest, Some(held)).await.unwrap();
+        guest.greeted(Surface::Root).await;
+        guest
+    };
+    let authenticated = async |guest: &Client| {
+        guest.ask("authenticate", r#"{"token":"alice"}"#, None).await;
+        let [answer] = guest.hears().await;
+        answer.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+    };
+    let (one, two, three) = (counted().await, counted().await, counted().await);
+    for guest in [&one, &two] {
+        assert!(authenticated(guest).await.starts_with("authenticated "));
+    }
+    assert_eq!(authenticated(&three).await, "refused authenticate: RATE_LIMITED");
+    assert_eq!(bench.sessions_of("alice"), 2);
+    let exempt = bench.guest().await;
+    assert!(authenticated(&exempt).await.starts_with("authenticated "), "its address is not counted");
+    let _known = bench.client(Surface::Root, "alice").await;
+    let _four = bench.hub.hold(address(), 4).unwrap();
+    assert!(bench.hub.hold(address(), 4).is_err());
+    drop(one);
+    let gone = async {
+        while bench.hub.hold(address(), 4).is_err() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(DEADLINE, gone).await.unwrap();
+    assert!(authenticated(&three).await.starts_with("authenticated "));
+}
+
+#[actix::test]
 async fn a_drain_finds_guests_too() {
     let bench = Bench::start(LONG);
     let guest = bench.guest().await;

@@ -70,7 +70,14 @@ async fn reading_has_a_limit_of_its_own() {
 async fn what_something_came_about_meanwhile_is_not_brought_after_it() {
     let bench = Bench::start(LONG);
     let known = || Standing::Known(Arc::new(identity("alice")));
-    let opening = Opening { surface: Surface::Raw, wire: &Lines, standing: known(), heartbeat: None };
+    let opening = Opening {
+        surface: Surface::Raw,
+        wire: &Lines,
+        standing: known(),
+        transport: Transport::default(),
+        held: None,
+        heartbeat: None,
+    };
     let session = Session::open(&bench.worker, opening).await.unwrap();
     // It came while the store was read, which still had an older one of the same id.
     bench.notify("alice", r#"{"id":7,"n":2}"#).await;
@@ -92,7 +99,14 @@ async fn a_session_takes_what_was_before_it_from_the_store_and_the_rest_from_its
     let alice = UserId::parse("alice", "user").unwrap();
     bench.notify("alice", r#"{"id":1}"#).await;
     let known = Standing::Known(Arc::new(identity("alice")));
-    let opening = Opening { surface: Surface::Raw, wire: &Lines, standing: known, heartbeat: None };
+    let opening = Opening {
+        surface: Surface::Raw,
+        wire: &Lines,
+        standing: known,
+        transport: Transport::default(),
+        held: None,
+        heartbeat: None,
+    };
     let session = Session::open(&bench.worker, opening).await.unwrap();
     let moment = session.joined.unwrap();
     assert!(moment > Moment::default());

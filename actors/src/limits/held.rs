@@ -1,0 +1,88 @@
+//! Limits of what there may be at once: connections of an address, of a user. Who takes a place holds it, and gives it
+//! back by ending, however that happens.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+
+use crate::fault::{Code, Fault};
+use crate::ids::UserId;
+
+/// What places are counted by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum HoldKey {
+    /// Connections of an address whose client showed no token as it came.
+    Address(IpAddr),
+    /// Those of a user.
+    User(UserId),
+}
+
+/// The places that are held: never more than there are connections.
+#[derive(Debug, Default)]
+pub struct Holds(DashMap<HoldKey, u32, ahash::RandomState>);
+
+impl Holds {
+    /// Takes one of `most` places of `key`; 0 is any number.
+    ///
+    /// # Errors
+    /// [`Code::RateLimited`] when all are taken.
+    pub fn take(self: &Arc<Self>, key: HoldKey, most: u32) -> Result<Hold, Fault> {
+        let mut held = self.0.entry(key.clone()).or_insert(0);
+        if most > 0 && *held >= most {
+            let words = match key {
+                HoldKey::Address(_) => "Too many connections from this address",
+                HoldKey::User(_) => "Too many connections of this user",
+            };
+            return Err(Fault { retry_after: Some(1), ..Fault::new(Code::RateLimited, words) });
+        }
+        *held += 1;
+        drop(held);
+        Ok(Hold { holds: self.clone(), key })
+    }
+}
+
+/// A place, given back when dropped.
+#[derive(Debug)]
+pub struct Hold {
+    holds: Arc<Holds>,
+    key: HoldKey,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.holds.0.remove_if_mut(&self.key, |_, held| {
+            *held = held.saturating_sub(1);
+            *held == 0
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_held_until_it_is_dropped_and_nothing_of_it_stays() {
+        let holds = Arc::new(Holds::default());
+        let key = |last| HoldKey::Address(IpAddr::from([10, 0, 0, last]));
+        let (one, two) = (holds.take(key(1), 2).unwrap(), holds.take(key(1), 2).unwrap());
+        let refused = holds.take(key(1), 2).unwrap_err();
+        assert_eq!((refused.code, refused.retry_after), (Code::RateLimited, Some(1)));
+        let other = holds.take(key(2), 2).unwrap();
+        drop(one);
+        let again = holds.take(key(1), 2).unwrap();
+        drop((two, other, again));
+        assert!(holds.0.is_empty());
+    }
+
+    #[test]
+    fn zero_is_any_number_and_counts_all_the_same() {
+        let holds = Arc::new(Holds::default());
+        let key = || HoldKey::User(UserId::parse("alice", "user").unwrap());
+        let all: Vec<_> = (0..100).map(|_| holds.take(key(), 0).unwrap()).collect();
+        assert!(holds.take(key(), 100).is_err());
+        drop(all);
+        assert!(holds.0.is_empty());
+    }
+}

@@ -1,0 +1,126 @@
+//! Debug mode: a session that gets figures of the hub from time to time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{AsyncContext, Context, SpawnHandle};
+
+use super::{Handle, Outcome, Session};
+use crate::events::Done;
+use crate::events::debug::{ConnectionStats, DebugMode, EventMetrics, MemoryUsage};
+use crate::events::moment::Iso;
+use crate::fault::{Code, Fault};
+use crate::hub::Hub;
+
+/// Sessions that may be in debug mode at once.
+pub(crate) const DEBUGGING_MAX: u64 = 100;
+
+/// A session's debug mode; it ends with it.
+#[derive(Debug)]
+pub(super) struct Debugging {
+    hub: Arc<Hub>,
+    /// Set once it runs.
+    timer: Option<SpawnHandle>,
+    /// What was published when the last figures were taken, and when that was, ms by
+    /// [`crate::clock::Clock::elapsed_ms`].
+    published: (u64, i64),
+}
+
+impl Debugging {
+    fn begin(hub: &Arc<Hub>) -> Result<Self, Fault> {
+        let debugging = &hub.stats().debugging;
+        debugging.add(1);
+        // From here on `Drop` takes it back.
+        let published = (hub.stats().published.get(), hub.clock().elapsed_ms());
+        let this = Self { hub: hub.clone(), timer: None, published };
+        if debugging.get() > DEBUGGING_MAX {
+            return Err(Fault::new(Code::Overloaded, "Too many sessions are in debug mode"));
+        }
+        Ok(this)
+    }
+}
+
+impl Drop for Debugging {
+    fn drop(&mut self) {
+        self.hub.stats().debugging.sub(1);
+    }
+}
+
+impl Session {
+    fn may_debug(&self) -> Result<(), Fault> {
+        if self.hub.settings().debug.open || self.identity()?.has_role("admin") {
+            return Ok(());
+        }
+        Err(Fault::new(Code::Forbidden, "Only for admins"))
+    }
+
+    /// Begins to send what debug mode asked for, after the answer to it.
+    fn debug(&mut self, ctx: &mut Context<Self>) {
+        let interval = Duration::from_millis(self.hub.settings().debug.interval_ms.max(1));
+        self.say_figures();
+        let timer = ctx.run_interval(interval, |session, ctx| {
+            // A fresh token may have taken the role away.
+            if session.may_debug().is_ok() {
+                session.say_figures();
+            } else {
+                session.stop_debugging(ctx);
+            }
+        });
+        match &mut self.debugging {
+            Some(debugging) => debugging.timer = Some(timer),
+            None => {
+                ctx.cancel_future(timer);
+            }
+        }
+    }
+
+    fn stop_debugging(&mut self, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.debugging.take().and_then(|mut debugging| debugging.timer.take()) {
+            ctx.cancel_future(timer);
+        }
+    }
+
+    fn say_figures(&mut self) {
+        let (now, elapsed) = (self.now(), self.hub.clock().elapsed_ms());
+        let hub = self.hub.clone();
+        let (stats, settings) = (hub.stats(), hub.settings());
+        let published = stats.published.get();
+        let Some(debugging) = &mut self.debugging else { return };
+        let (before, at) = std::mem::replace(&mut debugging.published, (published, elapsed));
+        let passed = u64::try_from(elapsed - at).unwrap_or(0).max(1);
+        let connections = ConnectionStats {
+            active_connections: stats.sessions.get(),
+            total_connections: stats.sessions_opened.get(),
+            max_connections: hub.max_connections(),
+            users_online: stats.users.get(),
+            rooms: stats.rooms.get(),
+            timestamp: Iso(now),
+        };
+        let events = EventMetrics {
+            events_received: stats.received.get(),
+            events_sent: stats.sent.get(),
+            events_published: published,
+            events_per_minute: published.saturating_sub(before).saturating_mul(60_000) / passed,
+            errors: stats.errors.get(),
+            rate_limited: stats.rate_limited.get(),
+            timestamp: Iso(now),
+        };
+        self.say(&connections, now);
+        self.say(&MemoryUsage::new((settings.debug.memory)(), now), now);
+        self.say(&events, now);
+    }
+}
+
+impl Handle<DebugMode> for Session {
+    fn handle(&mut self, request: DebugMode) -> Result<Outcome<Done>, Fault> {
+        self.may_debug()?;
+        if !request.enabled {
+            return Ok(Outcome::After(Done {}, Box::new(Self::stop_debugging)));
+        }
+        if self.debugging.is_some() {
+            return Ok(Outcome::Now(Done {}));
+        }
+        self.debugging = Some(Debugging::begin(&self.hub)?);
+        Ok(Outcome::After(Done {}, Box::new(Self::debug)))
+    }
+}

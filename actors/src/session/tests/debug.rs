@@ -1,0 +1,104 @@
+//! Debug mode: who gets figures of the hub, and for how long.
+
+use super::*;
+use crate::session::debug::DEBUGGING_MAX;
+
+fn admin(name: &str) -> Standing {
+    Standing::Known(Arc::new(Identity { roles: vec!["admin".into()], ..identity(name) }))
+}
+
+fn bench(open: bool) -> Bench {
+    Bench::with(LONG, None, |settings| {
+        settings.debug.open = open;
+        settings.messages_per_minute = MessagesPerMinute::default();
+        settings.max_connections = 77;
+    })
+}
+
+const FIGURES: [&str; 3] = ["connection_stats", "memory_usage", "event_metrics"];
+
+/// Waits for figures; their lines.
+async fn figures(client: &Client) -> Vec<String> {
+    let mut lines = Vec::new();
+    let enough = async {
+        while lines.len() < 3 {
+            lines.extend(client.take());
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(DEADLINE, enough).await.unwrap();
+    lines
+}
+
+#[actix::test]
+async fn an_admin_gets_figures_again_and_again_until_they_are_not_wanted() {
+    let bench = bench(false);
+    let client = bench.open(Surface::Root, admin("alice")).await.unwrap();
+    client.greeted(Surface::Root).await;
+    client.ask("debug_mode", r#"{"enabled":true}"#, Some("1")).await;
+    let first = loop {
+        let lines = client.take();
+        if lines.len() >= 4 {
+            break lines;
+        }
+        sleep(Duration::from_millis(1)).await;
+    };
+    let time = r#""timestamp":"1970-01-01T00:16:40.000Z""#;
+    let connections = r#""active_connections":1,"total_connections":1,"max_connections":77,"users_online":1,"rooms":0"#;
+    let memory = r#""rss":3.0,"heapTotal":3.0,"heapUsed":3.0,"external":0.0"#;
+    assert_eq!(
+        first[..3],
+        [
+            "#1: done".to_owned(),
+            format!("connection_stats {{{connections},{time}}}"),
+            format!("memory_usage {{{memory},{time}}}"),
+        ]
+    );
+    let events = r#"event_metrics {"events_received":1,"events_sent":3,"events_published":0,"events_per_minute":0,"errors":0,"rate_limited":0,"#;
+    assert_eq!(first[3], format!("{events}{time}}}"));
+    client.ask("debug_mode", r#"{"enabled":true}"#, None).await;
+    for line in figures(&client).await {
+        assert!(FIGURES.iter().any(|name| line.starts_with(name)), "{line}");
+    }
+    assert_eq!(bench.hub.stats().debugging.get(), 1);
+    client.ask("debug_mode", r#"{"enabled":false}"#, Some("2")).await;
+    let off = async {
+        while !client.take().iter().any(|line| line == "#2: done") {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(DEADLINE, off).await.unwrap();
+    sleep(Duration::from_millis(50)).await;
+    assert_eq!((client.take(), bench.hub.stats().debugging.get()), (vec![], 0));
+}
+
+#[actix::test]
+async fn others_get_them_where_it_is_open_to_them() {
+    let (shut, open) = (bench(false), bench(true));
+    let refused = shut.client(Surface::Raw, "bob").await;
+    refused.ask("debug_mode", r#"{"enabled":true}"#, None).await;
+    refused.ask("debug_mode", r#"{"enabled":"yes"}"#, None).await;
+    assert_eq!(refused.hears().await, ["refused debug_mode: FORBIDDEN", "refused debug_mode: INVALID_REQUEST"]);
+    let (client, guest) = (open.client(Surface::Raw, "bob").await, open.guest().await);
+    client.ask("debug_mode", r#"{"enabled":true}"#, None).await;
+    guest.ask("debug_mode", r#"{"enabled":true}"#, None).await;
+    assert!(figures(&client).await[0].starts_with("connection_stats "));
+    assert_eq!(guest.hears().await, ["refused debug_mode: PERMISSION_DENIED"]);
+    drop(client);
+    let gone = async {
+        while open.hub.stats().debugging.get() > 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(DEADLINE, gone).await.unwrap();
+}
+
+#[actix::test]
+async fn so_many_sessions_may_be_in_it_at_once() {
+    let bench = bench(true);
+    let client = bench.client(Surface::Raw, "bob").await;
+    bench.hub.stats().debugging.add(DEBUGGING_MAX);
+    client.ask("debug_mode", r#"{"enabled":true}"#, None).await;
+    assert_eq!(client.hears().await, ["refused debug_mode: OVERLOADED"]);
+    assert_eq!(bench.hub.stats().debugging.get(), DEBUGGING_MAX);
+}

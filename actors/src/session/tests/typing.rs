@@ -1,0 +1,134 @@
+//! Typists, and what the others in their threads hear.
+
+use super::*;
+
+/// After which silence a typist stops, in ms of the manual clock.
+const SILENCE: i64 = 40;
+
+fn bench(change: impl FnOnce(&mut Settings)) -> Bench {
+    Bench::with(LONG, None, |settings| {
+        settings.typing_ms = SILENCE;
+        settings.typing_per_minute = 0;
+        settings.messages_per_minute = MessagesPerMinute::default();
+        change(settings);
+    })
+}
+
+fn typing(user: &str, thread: &str, typing: bool) -> String {
+    format!(
+        r#"user_typing {{"user_id":{user},"name":"{}","thread_id":{thread},"typing":{typing}}}"#,
+        user.trim_matches('"')
+    )
+}
+
+impl Client {
+    /// Asks, and waits for the acknowledgement.
+    async fn done(&self, event: &str, data: &str) {
+        self.ask(event, data, Some("1")).await;
+        let heard = async {
+            loop {
+                let lines = self.take();
+                if !lines.is_empty() {
+                    return lines;
+                }
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let lines = timeout(DEADLINE, heard).await.unwrap();
+        assert!(lines.iter().any(|line| line.starts_with("#1: ")), "{lines:?}");
+    }
+
+    async fn start(&self, thread: &str) {
+        self.done("typing_start", &format!(r#"{{"thread_id":{thread}}}"#)).await;
+    }
+
+    async fn stop(&self, thread: &str) {
+        self.done("typing_stop", &format!(r#"{{"thread_id":{thread}}}"#)).await;
+    }
+
+    async fn join_thread(&self) {
+        self.done("room:join", r#"{"room":"thread:456"}"#).await;
+    }
+}
+
+#[actix::test]
+async fn the_others_in_a_thread_hear_who_types_there_and_who_typed_takes_part() {
+    let bench = bench(|_| {});
+    let (alice, bob) = (bench.client(Surface::Root, "1").await, bench.client(Surface::Raw, "bob").await);
+    let elsewhere = bench.client(Surface::Root, "3").await;
+    bob.join_thread().await;
+    alice.start("456").await;
+    alice.start("456").await;
+    assert_eq!(bob.hears().await, [typing("1", "456", true)]);
+    alice.stop("456").await;
+    alice.stop("456").await;
+    assert_eq!(bob.hears().await, [typing("1", "456", false)]);
+    bob.start("\"456\"").await;
+    assert_eq!(alice.hears().await, [typing("\"bob\"", "\"456\"", true)]);
+    assert_eq!((bob.take(), elsewhere.take()), (vec![], vec![]));
+}
+
+#[actix::test]
+async fn who_falls_silent_stops_once_and_who_goes_on_is_told_again() {
+    let bench = bench(|_| {});
+    let (alice, bob) = (bench.client(Surface::Root, "1").await, bench.client(Surface::Root, "2").await);
+    bob.join_thread().await;
+    alice.start("456").await;
+    bench.hub.clock().advance(SILENCE / 2 - 1);
+    alice.start("456").await;
+    bench.hub.clock().advance(SILENCE / 2);
+    alice.start("456").await;
+    bench.hub.clock().advance(SILENCE - 1);
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(bob.hears().await, [typing("1", "456", true), typing("1", "456", true)]);
+    bench.hub.clock().advance(1);
+    assert_eq!(bob.hears().await, [typing("1", "456", false)]);
+    bench.hub.clock().advance(10 * SILENCE);
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(bob.take(), Vec::<String>::new());
+}
+
+#[actix::test]
+async fn who_leaves_or_ends_stops_typing() {
+    let bench = bench(|_| {});
+    let (alice, bob) = (bench.client(Surface::Root, "1").await, bench.client(Surface::Root, "2").await);
+    bob.join_thread().await;
+    alice.start("456").await;
+    alice.done("room:leave", r#"{"room":"thread:456"}"#).await;
+    assert_eq!(bob.hears().await, [typing("1", "456", true), typing("1", "456", false)]);
+    alice.start("456").await;
+    drop(alice);
+    assert_eq!(bob.hears().await, [typing("1", "456", true), typing("1", "456", false)]);
+}
+
+#[actix::test]
+async fn a_session_types_in_so_many_threads_at_once() {
+    let bench = bench(|settings| settings.rooms_per_session = 100);
+    let (alice, bob) = (bench.client(Surface::Root, "1").await, bench.client(Surface::Root, "2").await);
+    bob.join_thread().await;
+    alice.start("456").await;
+    bench.hub.clock().advance(1);
+    for thread in 0..crate::session::typing::THREADS_MAX {
+        assert_eq!(bob.take().len(), usize::from(thread == 0));
+        alice.start(&thread.to_string()).await;
+    }
+    assert_eq!(bob.hears().await, [typing("1", "456", false)]);
+}
+
+#[actix::test]
+async fn what_is_no_thread_and_what_is_too_much_is_refused() {
+    let bench = bench(|settings| settings.typing_per_minute = 7);
+    let client = bench.client(Surface::Root, "1").await;
+    for thread in ["", "1.5", "null", "[]", "\"\""] {
+        let data = if thread.is_empty() { "{}".to_owned() } else { format!(r#"{{"thread_id":{thread}}}"#) };
+        client.ask("typing_start", &data, None).await;
+    }
+    assert_eq!(client.hears().await, ["refused typing_start: INVALID_REQUEST"; 5]);
+    client.start("1").await;
+    client.ask("typing_start", r#"{"thread_id":2}"#, Some("2")).await;
+    client.ask("typing_stop", r#"{"thread_id":2}"#, None).await;
+    client.ask("ping", "{}", Some("3")).await;
+    assert_eq!(client.hears().await, ["#2: done", "refused typing_stop: RATE_LIMITED", "#3: done"]);
+    client.ask("room:join", r#"{"room":"a"}"#, None).await;
+    assert_eq!(client.hears().await, ["refused a: FORBIDDEN"], "a thread is one of its rooms");
+}

@@ -1,0 +1,279 @@
+//! The community document over Socket.IO: who is online, who types, debug mode, and what its clients are limited to.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::token::{token, token_with};
+use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
+
+/// Takes a moment out, which no test can foretell and which has to be there.
+#[track_caller]
+fn untimed(mut data: Value, field: &str) -> Value {
+    let moment = data.as_object_mut().unwrap().remove(field).unwrap_or_default();
+    assert!(moment.as_str().is_some_and(|text| text.len() == 24 && text.ends_with('Z')), "{field} is {moment}");
+    data
+}
+
+/// A session of `token`, on the surface that this number stands for; closed when dropped.
+enum Any {
+    Raw(Box<Client>),
+    Sio(Box<Sio>),
+}
+
+impl Any {
+    async fn open(hub: &Hub, number: usize, token: &str) -> Self {
+        match number % 4 {
+            0 => Self::Raw(Box::new(Client::connect(hub, token).await)),
+            1 => Self::Sio(Box::new(Sio::with_token(hub, Transport::WebSocket, token).await)),
+            2 => {
+                let mut guest = Sio::guest(hub, Transport::Polling).await;
+                guest.emit("authenticate", json!({ "token": token })).await;
+                guest.expect("authenticated").await;
+                Self::Sio(Box::new(guest))
+            }
+            _ => {
+                let mut chat = Sio::open(hub, Transport::WebSocket).await;
+                chat.connect("/chat", &json!({ "token": token })).await.unwrap();
+                Self::Sio(Box::new(chat))
+            }
+        }
+    }
+
+    async fn end(self) {
+        match self {
+            Self::Raw(client) => client.close().await,
+            Self::Sio(mut client) => drop(client.try_say("1").await),
+        }
+    }
+}
+
+#[tokio::test]
+async fn ten_sessions_that_come_and_go_at_once_are_one_online_and_one_offline() {
+    let hub = Hub::with("[presence]\nlinger_ms = 4000");
+    let mut observer = Sio::of(&hub, Transport::WebSocket, "observer").await;
+    let mut asked = Client::of(&hub, "asked").await;
+    observer.expect("user_online").await;
+    asked.subscribe(&["$presence"]).await;
+    let jane = token_with(json!({"sub": 2, "name": "Jane Smith", "avatar": "/images/users/avatars/jane.jpg"}));
+    let come = futures_util::future::join_all((0..10).map(|number| Any::open(&hub, number, &jane)));
+    let mut sessions = come.await;
+    let online = json!({"user_id": 2, "name": "Jane Smith", "avatar": "/images/users/avatars/jane.jpg"});
+    assert_eq!(untimed(observer.expect("user_online").await, "last_seen"), online);
+    // Two stay behind the others, and one comes back before anybody could miss the user.
+    let last = sessions.split_off(8);
+    futures_util::future::join_all(sessions.into_iter().map(Any::end)).await;
+    observer.expect_silence().await;
+    futures_util::future::join_all(last.into_iter().map(Any::end)).await;
+    Any::open(&hub, 0, &jane).await.end().await;
+    assert_eq!(untimed(observer.expect("user_offline").await, "last_seen"), json!({"user_id": 2}));
+    let mut heard = Vec::new();
+    while heard.len() < 2 {
+        let message = asked.next_of_all().await;
+        heard.push((message["type"].clone(), message["data"]["user_id"].clone(), message.get("topic").cloned()));
+    }
+    assert_eq!(heard, [(json!("user_online"), json!(2), None), (json!("user_offline"), json!(2), None)]);
+    assert_eq!(hub.metric("hubbub_presence_changes_total{outcome=\"suppressed\"}"), 0.0);
+}
+
+#[tokio::test]
+async fn those_who_share_a_room_are_told_and_with_off_nobody() {
+    let hub = Hub::with("[presence]\naudience = \"shared-rooms\"\nlinger_ms = 0");
+    let mut near = Sio::of(&hub, Transport::WebSocket, "near").await;
+    let mut far = Sio::of(&hub, Transport::WebSocket, "far").await;
+    near.join("lobby").await;
+    let mut bob = Client::of(&hub, "bob").await;
+    bob.subscribe(&["lobby"]).await;
+    let online = json!({"user_id": "bob", "name": "bob", "avatar": null});
+    assert_eq!(untimed(near.expect("user_online").await, "last_seen"), online);
+    bob.close().await;
+    assert_eq!(untimed(near.expect("user_offline").await, "last_seen"), json!({"user_id": "bob"}));
+    far.emit_for_ack("/", "ping", json!({})).await;
+    assert_eq!(far.hear_of_all().await.id, Some(0));
+
+    let hub = Hub::with("[presence]\naudience = \"off\"");
+    let mut observer = Sio::of(&hub, Transport::WebSocket, "observer").await;
+    let _bob = Client::of(&hub, "bob").await;
+    observer.emit_for_ack("/", "ping", json!({})).await;
+    assert_eq!(observer.hear_of_all().await.id, Some(0));
+}
+
+#[tokio::test]
+async fn a_crowd_that_connects_costs_what_the_configuration_allows() {
+    const USERS: usize = 120;
+    let hub = Hub::with("[presence]\ndeliveries_per_second = 2000");
+    let started = Instant::now();
+    let mut sessions = Vec::new();
+    for user in 0..USERS {
+        sessions.push(Sio::of(&hub, Transport::WebSocket, &format!("u{user}")).await);
+    }
+    let delivered = hub.metric("hubbub_presence_deliveries_total");
+    let most = 2_000.0 * (started.elapsed().as_secs_f64() + 1.0) + USERS as f64;
+    assert!(delivered <= most, "{delivered} deliveries, not {most}");
+    // The first is told of all others in the end, each once, in whatever time that takes.
+    let mut known = std::collections::HashSet::new();
+    while known.len() < USERS - 1 {
+        let data = sessions[0].expect("user_online").await;
+        assert!(known.insert(data["user_id"].as_str().unwrap().to_owned()), "{data} twice");
+    }
+}
+
+#[tokio::test]
+async fn the_others_in_a_thread_hear_who_types_until_the_typist_falls_silent() {
+    let hub = Hub::start();
+    let john = token_with(json!({"sub": 1, "name": "John Doe"}));
+    let mut john = Sio::with_token(&hub, Transport::WebSocket, &john).await;
+    let mut jane = Sio::of(&hub, Transport::Polling, "2").await;
+    let mut raw = Client::of(&hub, "raw").await;
+    jane.join("thread:456").await;
+    raw.subscribe(&["thread:456"]).await;
+    let typing = |typing: bool| json!({"user_id": 1, "name": "John Doe", "thread_id": 456, "typing": typing});
+    assert_eq!(john.ask("typing_start", json!({"thread_id": 456})).await, json!([]));
+    assert_eq!(john.ask("typing_start", json!({"thread_id": 456})).await, json!([]));
+    let started = Instant::now();
+    assert_eq!(jane.expect("user_typing").await, typing(true));
+    let pushed = raw.expect("user_typing").await;
+    assert_eq!((&pushed["data"], &pushed["topic"]), (&typing(true), &json!("thread:456")));
+    assert_eq!(jane.expect("user_typing").await, typing(false));
+    let silent = started.elapsed();
+    assert!((Duration::from_millis(4_500)..DEADLINE).contains(&silent), "{silent:?}");
+    assert_eq!(raw.expect("user_typing").await["data"], typing(false));
+
+    raw.ask(json!({"type": "typing_start", "data": {"thread_id": "456"}, "id": 1}), "Reply").await;
+    let by_raw = json!({"user_id": "raw", "name": "raw", "thread_id": "456", "typing": true});
+    assert_eq!(john.expect("user_typing").await, by_raw, "who typed takes part");
+    raw.close().await;
+    assert_eq!(john.expect("user_typing").await["typing"], false, "who goes types no more");
+    john.expect_silence().await;
+}
+
+#[tokio::test]
+async fn typing_has_a_limit_of_its_own_and_names_a_thread() {
+    let hub = Hub::with("[limits.community]\ntyping_per_minute = 2");
+    let mut alice = Sio::of(&hub, Transport::WebSocket, "alice").await;
+    alice.emit("typing_start", json!({"thread_id": [1]})).await;
+    let refused = untimed(alice.expect("error").await, "timestamp");
+    assert_eq!((&refused["event"], &refused["code"]), (&json!("typing_start"), &json!("VALIDATION_ERROR")));
+    assert_eq!(refused["details"], json!({"field": "thread_id"}));
+    alice.ask("typing_start", json!({"thread_id": 1})).await;
+    alice.emit("typing_stop", json!({"thread_id": 1})).await;
+    let mut refused = untimed(alice.expect("error").await, "timestamp");
+    assert!(refused["details"]["retryAfter"].take().as_u64().is_some_and(|seconds| (1..=60).contains(&seconds)));
+    assert_eq!(
+        refused,
+        json!({
+            "event": "typing_stop",
+            "message": "Rate limit exceeded",
+            "error": "Rate limit exceeded",
+            "code": "RATE_LIMITED",
+            "details": {"retryAfter": null},
+        })
+    );
+    alice.expect_silence().await;
+}
+
+#[tokio::test]
+async fn an_admin_in_debug_mode_is_sent_figures_of_the_hub() {
+    let hub = Hub::start();
+    let mut admin = Sio::with_token(&hub, Transport::WebSocket, &token_with(json!({"sub": 1, "role": "admin"}))).await;
+    assert_eq!(admin.ask("debug_mode", json!({"enabled": true})).await, json!([]));
+    let connections = json!({
+        "active_connections": 1, "total_connections": 1, "max_connections": 10_000, "users_online": 1, "rooms": 0,
+    });
+    for _ in 0..2 {
+        assert_eq!(untimed(admin.expect("connection_stats").await, "timestamp"), connections);
+        let memory = untimed(admin.expect("memory_usage").await, "timestamp");
+        assert!(memory["rss"].as_f64().is_some_and(|rss| rss > 1.0), "{memory}");
+        let rss = &memory["rss"];
+        assert_eq!(memory, json!({"rss": rss, "heapTotal": rss, "heapUsed": rss, "external": 0.0}));
+        let events = untimed(admin.expect("event_metrics").await, "timestamp");
+        let mut names: Vec<_> = events.as_object().unwrap().keys().cloned().collect();
+        names.sort();
+        assert_eq!(
+            names,
+            ["errors", "events_per_minute", "events_published", "events_received", "events_sent", "rate_limited"]
+        );
+    }
+    assert_eq!(admin.ask("debug_mode", json!({"enabled": false})).await, json!([]));
+    assert_eq!(hub.metric("hubbub_debugging_sessions"), 0.0);
+
+    let mut bob = Sio::of(&hub, Transport::WebSocket, "bob").await;
+    bob.emit("debug_mode", json!({"enabled": true})).await;
+    assert_eq!(
+        untimed(bob.expect("error").await, "timestamp"),
+        json!({
+            "event": "debug_mode",
+            "message": "Only for admins",
+            "error": "Only for admins",
+            "code": "PERMISSION_DENIED",
+        })
+    );
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_connections_without_a_token_at_once() {
+    let hub = Hub::with(
+        "[limits]\nexempt_loopback = false\n[limits.community]\nconnections_per_minute = 0\nconnections_per_address = 2",
+    );
+    let mut one = Sio::guest(&hub, Transport::WebSocket).await;
+    let two = Sio::guest(&hub, Transport::Polling).await;
+    let mut three = Sio::open(&hub, Transport::WebSocket).await;
+    assert_eq!(
+        three.connect("/", &Value::Null).await,
+        Err(json!({
+            "message": "Too many connections from this address",
+            "data": {"code": "RATE_LIMITED", "details": {"retryAfter": 1}},
+        }))
+    );
+    assert!(three.connect("/", &json!({"token": token("alice")})).await.is_ok(), "one with a token is none of them");
+    one.say("41").await;
+    let mut four = Sio::open(&hub, Transport::WebSocket).await;
+    eventually(DEADLINE, "the first is gone", || hub.connections() == 2).await;
+    assert!(four.connect("/", &Value::Null).await.is_ok());
+    drop((one, two));
+}
+
+#[tokio::test]
+async fn a_user_has_so_many_connections_that_came_without_a_token() {
+    let hub = Hub::with(
+        "[limits]\nexempt_loopback = false\n[limits.community]\nconnections_per_minute = 0\nconnections_per_user = 1",
+    );
+    let alice = json!({"token": token("alice")});
+    let mut one = Sio::guest(&hub, Transport::WebSocket).await;
+    one.emit("authenticate", alice.clone()).await;
+    one.expect("authenticated").await;
+    let _pushed = Sio::of(&hub, Transport::WebSocket, "alice").await;
+    let mut two = Sio::guest(&hub, Transport::WebSocket).await;
+    two.emit("authenticate", alice.clone()).await;
+    assert_eq!(
+        two.expect("authentication_error").await,
+        json!({
+            "error": "Too many connections of this user",
+            "code": "RATE_LIMITED",
+            "details": {"retryAfter": 1},
+        })
+    );
+    // It vanishes, without a word.
+    drop(one);
+    eventually(DEADLINE, "the first is gone", || hub.connections() == 2).await;
+    two.emit("authenticate", alice).await;
+    two.expect("authenticated").await;
+}
+
+#[tokio::test]
+async fn the_metrics_tell_how_clients_came_and_what_they_sent() {
+    let hub = Hub::start();
+    let _raw = Client::of(&hub, "raw").await;
+    let mut guest = Sio::guest(&hub, Transport::Polling).await;
+    guest.ask("ping", json!({})).await;
+    guest.ask("ping", json!({})).await;
+    let _push = Sio::of(&hub, Transport::Polling, "push").await;
+    for (authenticated, transport, count) in
+        [("true", "websocket", 1.0), ("true", "polling", 1.0), ("false", "websocket", 0.0), ("false", "polling", 1.0)]
+    {
+        let labels = format!("authenticated=\"{authenticated}\",transport=\"{transport}\"");
+        assert_eq!(hub.metric(&format!("socket_server_connections_total{{{labels}}}")), count, "{labels}");
+    }
+    assert_eq!(hub.metric("socket_server_events_total{event=\"ping\"}"), 2.0);
+    assert_eq!(hub.metric("socket_server_events_total{event=\"typing_start\"}"), 0.0);
+}
