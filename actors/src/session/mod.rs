@@ -26,7 +26,7 @@ use ahash::AHashSet;
 use bytes::Bytes;
 
 use self::answers::Asked;
-pub use self::dispatch::{Answer, Handle, Outcome};
+pub use self::dispatch::{Answer, Handle, Outcome, Then};
 use crate::close::Close;
 use crate::delivery::{Correlation, Wire};
 use crate::events::{Bucket, Surface, Transport};
