@@ -16,9 +16,8 @@ use hubbub_actors::registry::Admission;
 use hubbub_actors::seat::{Heartbeat, Link, Seat, Seating};
 use tokio::sync::{Notify, oneshot};
 
-use super::house::House;
+use super::ground::Ground;
 use super::refusal::Refusal;
-use super::sid::Sid;
 use crate::pipe::{Flush, Message};
 use crate::wire::engine::{self, ENGINE, Malformed, Packet};
 
@@ -77,8 +76,7 @@ struct Polling {
 
 /// An Engine.IO session.
 pub struct Engine {
-    sid: Sid,
-    house: Rc<House>,
+    ground: Rc<Ground>,
     seat: Rc<Seat>,
     stage: RefCell<Stage>,
     dialogue: RefCell<Option<Rc<dyn Dialogue>>>,
@@ -88,31 +86,33 @@ pub struct Engine {
     rested: Notify,
     /// The connection's place, given back when nothing of it is left.
     admission: Cell<Option<Admission>>,
+    /// Has those forget it who know it by its id.
+    gone: Box<dyn Fn()>,
 }
 
 impl Engine {
     /// A session that is reached by polling until [`Engine::take_socket`]. Its dialogue follows by [`Engine::begin`].
-    pub(super) fn new(house: Rc<House>, sid: Sid, admission: Option<Admission>) -> Rc<Self> {
-        let settings = house.settings();
+    pub(super) fn new(ground: Rc<Ground>, admission: Option<Admission>, gone: Box<dyn Fn()>) -> Rc<Self> {
+        let settings = &ground.settings;
         let (interval_ms, timeout_ms) = (settings.ping_interval_ms.into(), i64::from(settings.ping_timeout_ms));
-        let seat = house.seats().seat(Seating {
+        let seat = ground.seats.seat(Seating {
             session: SessionId::random(),
             wire: &ENGINE,
             bound: settings.outbox,
             heartbeat: Some(Heartbeat { interval_ms, timeout_ms: interval_ms + timeout_ms, question: engine::PING }),
             carrier: true,
             expires_at: None,
-            elapsed: house.clock().elapsed_ms(),
+            elapsed: ground.clock.elapsed_ms(),
         });
         Rc::new(Self {
-            sid,
-            house,
+            ground,
             seat,
             stage: RefCell::new(Stage::Polling(Polling::default())),
             dialogue: RefCell::new(None),
             queued: Cell::new(false),
             rested: Notify::new(),
             admission: Cell::new(admission),
+            gone,
         })
     }
 
@@ -120,11 +120,6 @@ impl Engine {
     pub(super) fn begin(self: &Rc<Self>, dialogue: Rc<dyn Dialogue>) {
         *self.dialogue.borrow_mut() = Some(dialogue);
         self.seat.attach(self.clone());
-    }
-
-    /// Its id.
-    pub fn sid(&self) -> Sid {
-        self.sid
     }
 
     /// Where it is written to and judged.
@@ -167,7 +162,7 @@ impl Engine {
         match packet {
             Ok(Packet::Message(text)) => self.tell(Heard::Text(text)),
             Ok(Packet::Binary(bytes)) => self.tell(Heard::Binary(bytes)),
-            Ok(Packet::Pong(_)) => self.seat.answered(self.house.clock().elapsed_ms()),
+            Ok(Packet::Pong(_)) => self.seat.answered(self.ground.clock.elapsed_ms()),
             Ok(Packet::Close) => self.seat.close(Close::Left),
             Ok(Packet::Noop) => {}
             // Pings are the server's, and an upgrade is spoken of on the socket that is tried out.
@@ -302,7 +297,7 @@ impl Engine {
 
     /// Judges the heartbeat now: a request must not find a session that should be gone.
     fn judge(self: &Rc<Self>) {
-        self.seat.beat(self.house.clock().now_ms(), self.house.clock().elapsed_ms());
+        self.seat.beat(self.ground.clock.now_ms(), self.ground.clock.elapsed_ms());
         if self.seat.closed().is_some() {
             self.settle();
         }
@@ -373,8 +368,8 @@ impl Engine {
         if !ended {
             self.fall_silent();
             self.seat.with_outbox(|outbox| outbox.close());
-            self.house.seats().vacate(self.seat.place().seat);
-            self.house.forget(self.sid);
+            self.ground.seats.vacate(self.seat.place().seat);
+            (self.gone)();
             drop(self.admission.take());
         }
     }
@@ -402,7 +397,7 @@ fn refuse(answer: Answer, refusal: Refusal) {
 impl Link for Engine {
     fn wake(self: Rc<Self>) {
         if !self.queued.replace(true) {
-            let flusher = self.house.flusher().clone();
+            let flusher = self.ground.flusher.clone();
             flusher.queue(self);
         }
     }

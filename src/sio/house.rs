@@ -12,39 +12,22 @@ use std::sync::{Arc, OnceLock};
 
 use actix::{Actor, Context};
 use actix_http::RequestHead;
-use actix_rt::net::TcpStream;
 use bytes::{Bytes, BytesMut};
 use hubbub_actors::clock::Clock;
 use hubbub_actors::events::Transport;
 use hubbub_actors::fault::Fault;
 use hubbub_actors::mailbox::{Full, Mailbox, Receive, receives_posts};
-use hubbub_actors::outbox::Bound;
 use hubbub_actors::registry::Admission;
 use hubbub_actors::seat::Seats;
 use tokio::sync::oneshot;
 
 use super::engine::{Answer, Dialogue, Engine};
+use super::ground::{Ground, Settings};
 use super::refusal::Refusal;
 use super::sid::Sid;
-use super::websocket;
 use crate::peer::ClientAddress;
 use crate::pipe::Flusher;
 use crate::wire::engine::{self, Handshake};
-
-/// The numbers of an Engine.IO endpoint.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    /// From the last sign of life to the next ping, ms.
-    pub ping_interval_ms: u32,
-    /// From a ping to the end of a session that does not answer it, ms.
-    pub ping_timeout_ms: u32,
-    /// Bytes of one message or polling body.
-    pub max_payload: usize,
-    /// What a session that does not read may have waiting.
-    pub outbox: Bound,
-    /// Requests that may wait before a worker's sessions.
-    pub mailbox: usize,
-}
 
 /// Who opens a session, as far as its handshake tells.
 #[derive(Debug, Default)]
@@ -186,9 +169,7 @@ where
 pub struct House {
     number: u16,
     switchboard: Arc<Switchboard>,
-    seats: Rc<Seats>,
-    flusher: Rc<Flusher>,
-    clock: Clock,
+    ground: Rc<Ground>,
     speaker: Box<dyn Speaker>,
     engines: RefCell<HashMap<Sid, Rc<Engine>>>,
 }
@@ -204,9 +185,7 @@ impl House {
         let house = Rc::new(Self {
             number: u16::try_from(number).unwrap_or(u16::MAX),
             switchboard: switchboard.clone(),
-            seats,
-            flusher,
-            clock,
+            ground: Rc::new(Ground { settings: switchboard.settings, seats, flusher, clock }),
             speaker,
             engines: RefCell::default(),
         });
@@ -223,20 +202,8 @@ impl House {
         &self.switchboard
     }
 
-    pub(super) fn settings(&self) -> &Settings {
-        &self.switchboard.settings
-    }
-
-    pub(super) fn seats(&self) -> &Rc<Seats> {
-        &self.seats
-    }
-
-    pub(super) fn flusher(&self) -> &Rc<Flusher> {
-        &self.flusher
-    }
-
-    pub(super) fn clock(&self) -> &Clock {
-        &self.clock
+    pub(super) fn ground(&self) -> &Rc<Ground> {
+        &self.ground
     }
 
     /// Opens a session, and says what its client is to be told first.
@@ -252,10 +219,12 @@ impl House {
         if self.switchboard.closing.load(Ordering::Acquire) {
             return Err(Refusal::of(&Fault::shutting_down()));
         }
-        let engine = Engine::new(self.clone(), sid, caller.admission.take());
+        let house = Rc::downgrade(self);
+        let gone = move || drop(house.upgrade().and_then(|house| house.engines.borrow_mut().remove(&sid)));
+        let engine = Engine::new(self.ground.clone(), caller.admission.take(), Box::new(gone));
         self.engines.borrow_mut().insert(sid, engine.clone());
         engine.begin(self.speaker.begin(&engine, caller));
-        let settings = self.settings();
+        let settings = &self.ground.settings;
         let handshake = Handshake {
             sid: &sid.to_string(),
             upgrades,
@@ -269,15 +238,11 @@ impl House {
     pub(super) fn find(&self, sid: Sid) -> Option<Rc<Engine>> {
         self.engines.borrow().get(&sid).cloned()
     }
-
-    pub(super) fn forget(&self, sid: Sid) {
-        self.engines.borrow_mut().remove(&sid);
-    }
 }
 
 /// The actor through which requests reach a worker's sessions.
 pub struct Porter {
-    house: Rc<House>,
+    pub(super) house: Rc<House>,
 }
 
 impl Actor for Porter {
@@ -355,18 +320,5 @@ impl Receive<Post> for Porter {
             let heard = engine.post(body).await;
             drop(answer.send(heard.map(|()| b"ok".to_vec())));
         });
-    }
-}
-
-impl Receive<Upgrade> for Porter {
-    fn receive(&mut self, upgrade: Upgrade, _: &mut Self::Context) {
-        match TcpStream::from_std(upgrade.socket) {
-            Ok(socket) => {
-                let house = self.house.clone();
-                let (sid, acceptance, early) = (upgrade.sid, upgrade.acceptance, upgrade.early);
-                actix_rt::spawn(websocket::try_out(house, sid, socket, acceptance, early));
-            }
-            Err(error) => log::debug!("a socket could not be taken over: {error}"),
-        }
     }
 }

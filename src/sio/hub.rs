@@ -26,7 +26,8 @@ use hubbub_actors::worker::Worker;
 use serde::Deserialize;
 
 use super::engine::{Dialogue, Engine};
-use super::house::{self, Caller, Door, House, Settings, Speaker, Switchboard};
+use super::ground::Settings;
+use super::house::{self, Caller, Door, House, Speaker, Switchboard};
 use super::namespaces::{Joined, Judgement, Line, Lobby, Member, Namespaces, Refused};
 use crate::peer::ClientAddress;
 use crate::pipe::Flusher;

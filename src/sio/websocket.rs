@@ -4,14 +4,16 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use actix::Context;
 use actix_http::Request;
 use actix_rt::net::TcpStream;
 use actix_rt::time::{interval, timeout};
 use bytes::{Bytes, BytesMut};
+use hubbub_actors::mailbox::Receive;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::engine::Engine;
-use super::house::{House, Upgrade};
+use super::house::{House, Porter, Upgrade};
 use super::query::{Ask, Transport};
 use super::refusal::Refusal;
 use super::sid::Sid;
@@ -85,9 +87,22 @@ async fn hand_over(
     Ok(())
 }
 
+impl Receive<Upgrade> for Porter {
+    fn receive(&mut self, upgrade: Upgrade, _: &mut Context<Self>) {
+        match TcpStream::from_std(upgrade.socket) {
+            Ok(socket) => {
+                let house = self.house.clone();
+                let (sid, acceptance, early) = (upgrade.sid, upgrade.acceptance, upgrade.early);
+                actix_rt::spawn(try_out(house, sid, socket, acceptance, early));
+            }
+            Err(error) => log::debug!("a socket could not be taken over: {error}"),
+        }
+    }
+}
+
 /// Tries out a socket for a session that is reached by polling, and goes over to it when the client says so. Whatever
 /// goes wrong costs the socket, not the session (Engine.IO v4, "Upgrade").
-pub(super) async fn try_out(house: Rc<House>, sid: Sid, mut socket: TcpStream, acceptance: Vec<u8>, early: BytesMut) {
+async fn try_out(house: Rc<House>, sid: Sid, mut socket: TcpStream, acceptance: Vec<u8>, early: BytesMut) {
     let Some(engine) = house.find(sid) else { return say_no(socket, &Refusal::unknown_sid()).await };
     let may_probe = engine.begin_probe();
     let mut probe = Probe { buffer: early, assembler: Assembler::new(PROBE_MAX), probed: false };
@@ -110,9 +125,9 @@ pub(super) async fn try_out(house: Rc<House>, sid: Sid, mut socket: TcpStream, a
 /// Has a session served by a socket from here on.
 fn connect(house: &Rc<House>, engine: &Rc<Engine>, socket: TcpStream, early: BytesMut) {
     let (reading, writing) = socket.into_split();
-    let pipe = Pipe::new(writing, engine.seat().clone(), house.flusher().clone());
-    let assembler = Assembler::new(house.settings().max_payload);
-    let inlet = Inlet::new(reading, pipe, house.clock().clone(), assembler, early);
+    let pipe = Pipe::new(writing, engine.seat().clone(), house.ground().flusher.clone());
+    let assembler = Assembler::new(house.ground().settings.max_payload);
+    let inlet = Inlet::new(reading, pipe, house.ground().clock.clone(), assembler, early);
     actix_rt::spawn(engine.clone().drive(inlet));
 }
 
