@@ -15,6 +15,9 @@ mod socketio;
 // The push document's and the community document's code blocks, in Node.
 mod documents;
 
+// The laravel document's PHP.
+mod laravel;
+
 /// A file beside this one.
 fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
