@@ -13,7 +13,7 @@ use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
 use hubbub_actors::identity::Identity;
 use hubbub_actors::registry::Admission;
-use hubbub_actors::session::{Inbound, Opening, Session, Standing};
+use hubbub_actors::session::{Drawn, Inbound, Opening, Session, Standing};
 use hubbub_actors::worker::Worker;
 use tokio::io::AsyncWriteExt;
 
@@ -67,6 +67,7 @@ async fn admit(state: &State, worker: &Worker, head: &RequestHead) -> Result<(Ad
         transport: Transport::WebSocket,
         held: None,
         heartbeat,
+        drawn: Drawn::default(),
     };
     Ok((admission, Session::open(worker, opening).await?))
 }

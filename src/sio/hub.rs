@@ -21,7 +21,7 @@ use hubbub_actors::limits::held::{Hold, HoldKey};
 use hubbub_actors::limits::window::{Verdict, Window};
 use hubbub_actors::outbox::{Bound, Outbox};
 use hubbub_actors::seat::{Link, OWED_BYTES_MAX, Seat};
-use hubbub_actors::session::{Inbound, Opening, Session, Standing};
+use hubbub_actors::session::{Drawn, Inbound, Opening, Session, Standing};
 use hubbub_actors::worker::Worker;
 use serde::Deserialize;
 
@@ -109,6 +109,7 @@ impl Speaker for Hosts {
             token: caller.token.map(Rc::from),
             transport: caller.transport,
             connects: Rc::default(),
+            drawn: Default::default(),
         };
         Namespaces::new(engine, Box::new(host), patience, socketio.max_payload)
     }
@@ -126,6 +127,8 @@ struct Host {
     transport: Transport,
     /// How often it asked to be let in.
     connects: Rc<RefCell<Window>>,
+    /// What it drew from the limits of `/` and of `/chat`.
+    drawn: [Drawn; 2],
 }
 
 impl Lobby for Host {
@@ -168,7 +171,7 @@ impl Host {
         }
 
         let surface = wire.surface();
-        // Each is a token to judge and a session to open; who goes in and out has every limit of a session anew.
+        // Each is a token to judge and a session to open.
         match self.connects.borrow_mut().count(self.state.now_ms(), CONNECTS_PER_MINUTE) {
             Verdict::Within => {}
             Verdict::Over(seconds) => return Err(Fault::rate_limited(seconds)),
@@ -190,7 +193,10 @@ impl Host {
             None => Standing::Guest,
         };
         let transport = self.transport;
-        Session::open(&self.worker, Opening { surface, wire, standing, transport, held, heartbeat: None }).await
+        let [root, chat] = &self.drawn;
+        let drawn = if surface == Surface::Chat { chat } else { root }.clone();
+        let opening = Opening { surface, wire, standing, transport, held, heartbeat: None, drawn };
+        Session::open(&self.worker, opening).await
     }
 
     /// Counts a client that shows no token, unless its address is exempt; the place it holds among those of its address.

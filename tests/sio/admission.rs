@@ -198,3 +198,25 @@ async fn one_who_asks_again_and_again_to_be_let_in_is_not() {
         }
     }
 }
+
+#[tokio::test]
+async fn one_who_leaves_and_comes_back_has_no_limit_anew() {
+    let hub = Hub::with("[limits.push]\nmessages_per_minute = 3\n[limits.chat]\nmessages_per_minute = 2");
+    let auth = json!({"token": token("alice")});
+    for transport in Transport::BOTH {
+        let mut client = Sio::of(&hub, transport, "alice").await;
+        for _ in 0..3 {
+            client.expect_silence().await;
+        }
+        client.say("41").await;
+        client.connect("/", &auth).await.unwrap();
+        client.expect("connected").await;
+        client.expect("system:welcome").await;
+        client.emit("ping", json!({})).await;
+        assert_eq!(client.expect("error").await["code"], "RATE_LIMITED");
+        // Each namespace has its own.
+        client.connect("/chat", &auth).await.unwrap();
+        client.emit_for_ack("/chat", "Broadcast", json!({"topic": "lobby", "payload": 1})).await;
+        assert_eq!(client.hear().await.data[0]["recipients"], 0);
+    }
+}

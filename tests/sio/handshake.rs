@@ -137,6 +137,10 @@ async fn who_joins_nothing_in_time_is_closed_and_who_is_in_stays() {
     // Being refused is no joining.
     let mut refused = Sio::open(&hub, Transport::WebSocket).await;
     refused.connect("/nowhere", &Value::Null).await.unwrap_err();
+    // Nor is having left.
+    let mut left = Sio::guest(&hub, Transport::WebSocket).await;
+    left.say("41").await;
+    assert_eq!(left.until_ended().await, (vec![], End::Closed(Some(4408))));
     assert_eq!(polling.until_ended().await, (vec![], End::Told));
     assert_eq!(socket.until_ended().await, (vec![], End::Closed(Some(4408))));
     assert_eq!(refused.until_ended().await, (vec![], End::Closed(Some(4408))));

@@ -148,3 +148,26 @@ async fn a_room_is_left_and_entered_on_every_surface_alike() {
         }
     }
 }
+
+#[tokio::test]
+async fn nobody_can_fill_what_another_has_unread_with_a_message_larger_than_a_raw_one() {
+    let hub = Hub::start();
+    let mut bob = Sio::of(&hub, Transport::WebSocket, "bob").await;
+    bob.join("lobby").await;
+    let mut alice = Sio::of(&hub, Transport::Polling, "alice").await;
+    let refusal = json!([{
+        "success": false, "error": "`payload` may have 65536 bytes of JSON", "code": "INVALID_REQUEST",
+        "details": {"field": "payload"},
+    }]);
+    for (event, field, whom) in [("Broadcast", "topic", "lobby"), ("DirectMessage", "target_user", "bob")] {
+        let id = alice.emit_for_ack("/", event, json!({field: whom, "payload": "x".repeat(65_535)})).await;
+        assert_eq!(alice.expect("error").await["details"]["field"], "payload");
+        let said = alice.hear().await;
+        assert_eq!((said.id, said.data), (Some(id), refusal.clone()));
+        let id = alice.emit_for_ack("/", event, json!({field: whom, "payload": "x".repeat(65_534)})).await;
+        let said = alice.hear().await;
+        assert_eq!((said.id, &said.data[0]["recipients"]), (Some(id), &json!(1)));
+        assert_eq!(bob.expect(event).await["payload"], "x".repeat(65_534));
+    }
+    bob.expect_silence().await;
+}

@@ -20,12 +20,15 @@ const ECHO_MAX: usize = 64;
 /// An answer that comes.
 pub type Answer<R> = Pin<Box<dyn ActorFuture<Session, Output = Result<R, Fault>>>>;
 
+/// What is done behind an answer.
+pub type Then = Box<dyn FnOnce(&mut Session, &mut Context<Session>)>;
+
 /// What a handler made of an event.
 pub enum Outcome<R> {
     /// The answer.
     Now(R),
     /// The answer, and what is done once it went.
-    After(R, Box<dyn FnOnce(&mut Session, &mut Context<Session>)>),
+    After(R, Then),
     /// The answer comes; requests that come later are answered after it.
     Later(Answer<R>),
     /// The answer comes and is sent then: somebody outside may take long for it, and nothing waits. That the session

@@ -17,6 +17,7 @@ mod rooms;
 mod standing;
 mod typing;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use ahash::AHashSet;
 use bytes::Bytes;
 
 use self::answers::Asked;
-pub use self::dispatch::{Answer, Handle, Outcome};
+pub use self::dispatch::{Answer, Handle, Outcome, Then};
 use crate::close::Close;
 use crate::delivery::{Correlation, Wire};
 use crate::events::{Bucket, Surface, Transport};
@@ -92,6 +93,20 @@ pub struct Opening {
     pub held: Option<Hold>,
     /// Its heartbeat; `None` where its connection has one for all that it carries.
     pub heartbeat: Option<Heartbeat>,
+    /// What its client drew from the limits before.
+    pub drawn: Drawn,
+}
+
+/// What a client drew from its limits this minute. The sessions that it has one after the other on a connection share it:
+/// who leaves a namespace and comes back has no limit anew.
+#[derive(Debug, Clone, Default)]
+pub struct Drawn(Rc<RefCell<Windows>>);
+
+#[derive(Debug, Default)]
+struct Windows {
+    messages: Window,
+    notifications: Window,
+    typing: Window,
 }
 
 /// The actor of one connection, or of one namespace of it.
@@ -111,11 +126,9 @@ pub struct Session {
     held_as_user: Option<Hold>,
     /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
     rooms: AHashSet<RoomName>,
-    messages: Window,
-    notifications: Window,
+    drawn: Drawn,
     /// When it joined its user's room, until what the user missed is on its way.
     joined: Option<Moment>,
-    typing_events: Window,
     typing: typing::Typing,
     debugging: Option<debug::Debugging>,
     /// Presence knows of it.
@@ -160,10 +173,8 @@ impl Session {
             held: opening.held,
             held_as_user: None,
             rooms: AHashSet::new(),
-            messages: Window::default(),
-            notifications: Window::default(),
+            drawn: opening.drawn,
             joined: None,
-            typing_events: Window::default(),
             typing: typing::Typing::default(),
             debugging: None,
             is_present: false,
@@ -228,12 +239,16 @@ impl Session {
     /// Draws from one of the session's limits; `false` when there is nothing left, and the client was told.
     fn draw(&mut self, bucket: Bucket, asked: &Asked) -> bool {
         let now = self.now();
-        let (limit, window) = match bucket {
-            Bucket::Messages => (self.message_limit(), &mut self.messages),
-            Bucket::Notifications => (self.hub.settings().notifications_per_minute, &mut self.notifications),
-            Bucket::Typing => (self.hub.settings().typing_per_minute, &mut self.typing_events),
+        let settings = self.hub.settings();
+        let verdict = {
+            let mut drawn = self.drawn.0.borrow_mut();
+            match bucket {
+                Bucket::Messages => drawn.messages.count(now, self.message_limit()),
+                Bucket::Notifications => drawn.notifications.count(now, settings.notifications_per_minute),
+                Bucket::Typing => drawn.typing.count(now, settings.typing_per_minute),
+            }
         };
-        match window.count(now, limit) {
+        match verdict {
             Verdict::Within => true,
             Verdict::Over(seconds) => {
                 self.refuse(asked, &Fault::rate_limited(seconds), now);

@@ -77,6 +77,7 @@ async fn what_something_came_about_meanwhile_is_not_brought_after_it() {
         transport: Transport::default(),
         held: None,
         heartbeat: None,
+        drawn: Drawn::default(),
     };
     let session = Session::open(&bench.worker, opening).await.unwrap();
     // It came while the store was read, which still had an older one of the same id.
@@ -106,6 +107,7 @@ async fn a_session_takes_what_was_before_it_from_the_store_and_the_rest_from_its
         transport: Transport::default(),
         held: None,
         heartbeat: None,
+        drawn: Drawn::default(),
     };
     let session = Session::open(&bench.worker, opening).await.unwrap();
     let moment = session.joined.unwrap();
