@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, DEADLINE, Hub, Outside, Reply, Socket, eventually};
+use crate::support::socketio::Said;
+use crate::support::wire::{Frame, opcode};
+use crate::support::{Client, DEADLINE, Hub, Outside, Reply, Sio, Transport, eventually};
 
 /// The events, what clients send with them, what answers, and the code of a failure.
 const EVENTS: [(&str, &str, &str); 3] = [
@@ -38,10 +40,10 @@ fn take_id(answer: &mut Value) -> String {
 }
 
 /// Asks with each event in turn; each has to fail in these words within `bound`.
-async fn assert_failures(socket: &mut Socket, words: &str, bound: Duration) {
+async fn assert_failures(socket: &mut Sio, words: &str, bound: Duration) {
     for (event, answer, code) in EVENTS {
         let asked = Instant::now();
-        let mut failed = socket.ask(event, &something(event), answer).await;
+        let mut failed = socket.ask_for(answer, event, something(event)).await;
         take_id(&mut failed);
         assert_eq!(failed, json!({"success": false, "requestId": null, "error": words, "code": code}));
         assert!(asked.elapsed() < bound, "{event} took {:?}", asked.elapsed());
@@ -56,19 +58,20 @@ const SOON: Duration = Duration::from_secs(3);
 #[tokio::test]
 async fn without_a_backend_the_hub_answers_by_itself() {
     let hub = Hub::start();
-    let mut socket = Socket::of(&hub, "42").await;
-    let mut answer = socket.ask("client:event", &something("client:event"), "server:response").await;
+    let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
+    let mut answer = socket.ask_for("server:response", "client:event", something("client:event")).await;
     take_id(&mut answer);
     assert_eq!(answer, json!({"success": true, "requestId": null, "data": {"n": 1}}));
 
-    socket.emit_with_ack("client:message", &something("client:message"), 3).await;
+    let asked = socket.emit_for_ack("/", "client:message", something("client:message")).await;
     let mut answer = socket.expect("message:ack").await;
-    assert_eq!(socket.expect_ack(3).await, answer);
+    let ack = socket.hear().await;
+    assert_eq!((ack.kind, ack.id, ack.data), (Said::ACK, Some(asked), json!([answer])));
     take_id(&mut answer);
     assert!(answer["messageId"].take().as_str().unwrap().starts_with("msg_"));
     assert_eq!(answer, json!({"success": true, "requestId": null, "messageId": null}));
 
-    socket.ask("room:join", &json!({"room": "lobby"}), "room:join:ack").await;
+    socket.join("lobby").await;
     for (action, params, result) in [
         ("echo", json!({"a": 1.5}), json!({"a": 1.5})),
         ("rooms", Value::Null, json!({"rooms": ["lobby"]})),
@@ -79,28 +82,28 @@ async fn without_a_backend_the_hub_answers_by_itself() {
         ),
     ] {
         let action = json!({"action": action, "params": params});
-        let mut answer = socket.ask("client:action", &action, "action:result").await;
+        let mut answer = socket.ask_for("action:result", "client:action", action).await;
         take_id(&mut answer);
         assert_eq!(answer, json!({"success": true, "requestId": null, "result": result}));
     }
-    let mut unknown = socket.ask("client:action", &something("client:action"), "action:result").await;
+    let mut unknown = socket.ask_for("action:result", "client:action", something("client:action")).await;
     take_id(&mut unknown);
     let error = "There is no action \"ship\"";
     assert_eq!(unknown, json!({"success": false, "requestId": null, "error": error, "code": "UNKNOWN_ACTION"}));
 
-    socket
-        .emit_binary("client:event", &json!({"type": "a", "data": {"_placeholder": true, "num": 0}}), b"\x01\x02")
-        .await;
-    let answer = socket.packet().await;
-    assert!(answer.starts_with("451-[\"server:response\",{\"success\":true,"), "{answer}");
-    assert_eq!(socket.attachment().await, b"\x01\x02");
+    let data = json!({"type": "a", "data": {"_placeholder": true, "num": 0}});
+    socket.say_with(&format!("451-{}", json!(["client:event", data])), &[b"\x01\x02"]).await;
+    let answer = socket.hear().await;
+    assert_eq!((answer.event(), &answer.data[1]["success"]), (Some("server:response"), &json!(true)), "{answer:?}");
+    assert_eq!(answer.data[1]["data"], json!({"_placeholder": true, "num": 0}), "{answer:?}");
+    assert_eq!(answer.attachments, [b"\x01\x02"]);
 }
 
 #[tokio::test]
 async fn what_cannot_be_read_is_an_error_with_the_code_of_its_event() {
     let backend = Outside::that_says(Reply::Json(200, json!({})));
     let hub = hub_of(&backend, 5_000);
-    let mut socket = Socket::of(&hub, "42").await;
+    let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
     let mut client = Client::of(&hub, "42").await;
     for (event, data, code, field) in [
         ("client:event", json!({"data": {}}), "INVALID_EVENT_DATA", "type"),
@@ -111,7 +114,7 @@ async fn what_cannot_be_read_is_an_error_with_the_code_of_its_event() {
         ("client:action", json!({}), "INVALID_ACTION_DATA", "action"),
         ("client:action", json!({"action": ""}), "INVALID_ACTION_DATA", "action"),
     ] {
-        let error = socket.ask(event, &data, "error").await;
+        let error = socket.ask_for("error", event, data.clone()).await;
         assert_eq!((&error["event"], &error["code"]), (&json!(event), &json!(code)), "{error}");
         assert_eq!((&error["details"]["field"], &error["message"]), (&json!(field), &error["error"]), "{error}");
         let error = client.ask(json!({"type": event, "data": data, "id": 1}), "Error").await;
@@ -130,13 +133,13 @@ async fn a_backend_is_told_all_and_its_answer_is_the_clients() {
         _ => Reply::Json(404, json!({})),
     });
     let hub = hub_of(&backend, 5_000);
-    let mut socket = Socket::of(&hub, "42").await;
+    let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
     for (event, answer, member, path, found) in [
         ("client:event", "server:response", "data", "events", ("data", json!({"seen": something("client:event")}))),
         ("client:message", "message:ack", "message", "messages", ("messageId", json!("17"))),
         ("client:action", "action:result", "action", "actions", ("result", json!({"shipped": true}))),
     ] {
-        let mut answered = socket.ask(event, &something(event), answer).await;
+        let mut answered = socket.ask_for(answer, event, something(event)).await;
         let id = take_id(&mut answered);
         assert_eq!(answered, json!({"success": true, "requestId": null, found.0: found.1}));
         let asked = backend.asked().pop().unwrap();
@@ -155,10 +158,9 @@ async fn a_backend_is_told_all_and_its_answer_is_the_clients() {
             })
         );
     }
-    socket
-        .emit_binary("client:event", &json!({"type": "a", "of": {"_placeholder": true, "num": 0}}), b"\x01\x02")
-        .await;
-    socket.packet().await;
+    let data = json!({"type": "a", "of": {"_placeholder": true, "num": 0}});
+    socket.say_with(&format!("451-{}", json!(["client:event", data])), &[b"\x01\x02"]).await;
+    socket.expect("server:response").await;
     assert_eq!(backend.asked().pop().unwrap().json()["data"]["of"], json!({"$binary": "AQI="}));
 
     let mut client = Client::of(&hub, "bob").await;
@@ -174,7 +176,7 @@ async fn a_backend_is_told_all_and_its_answer_is_the_clients() {
 async fn an_answer_that_is_none_fails_at_once_and_is_not_asked_for_again() {
     let backend = Outside::that_says(Reply::Json(500, json!({"data": 1})));
     let hub = hub_of(&backend, 5_000);
-    let mut socket = Socket::of(&hub, "42").await;
+    let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
     let elsewhere = Outside::that_says(Reply::Json(200, json!({})));
     let mut asked = 0;
     for (reply, words) in [
@@ -198,7 +200,7 @@ async fn an_answer_that_is_none_fails_at_once_and_is_not_asked_for_again() {
     assert_eq!(elsewhere.count(), 0);
     assert_eq!((hub.metric("hubbub_backend_opened_total"), hub.metric("hubbub_backend_retries_total")), (0.0, 0.0));
     backend.says(Reply::Text(204, String::new()));
-    let answer = socket.ask("client:event", &something("client:event"), "server:response").await;
+    let answer = socket.ask_for("server:response", "client:event", something("client:event")).await;
     assert_eq!((&answer["success"], answer.get("data")), (&json!(true), Some(&Value::Null)));
 }
 
@@ -215,9 +217,9 @@ async fn a_backend_that_flaps_is_asked_again_by_the_same_name() {
         }
     });
     let hub = hub_of(&backend, 10_000);
-    let mut socket = Socket::of(&hub, "42").await;
+    let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
     for round in 1..=5 {
-        let answer = socket.ask("client:message", &something("client:message"), "message:ack").await;
+        let answer = socket.ask_for("message:ack", "client:message", something("client:message")).await;
         assert_eq!((&answer["success"], &answer["messageId"]), (&json!(true), &json!("at last")), "{answer}");
         let asked = backend.asked();
         assert_eq!(asked.len(), 3 * round);
@@ -256,7 +258,7 @@ async fn a_backend_that_is_silent_or_half_answers_fails_in_time_and_holds_nothin
 async fn a_backend_that_is_down_is_left_alone_and_taken_back() {
     let backend = Outside::that_says(Reply::Json(200, json!({"data": "here"})));
     let hub = hub_of(&backend, 5_000);
-    let mut socket = Socket::of(&hub, "42").await;
+    let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
     backend.goes_down();
     // Three attempts, then two more, and from then on none.
     assert_failures(&mut socket, UNREACHABLE, SOON).await;
@@ -269,7 +271,7 @@ async fn a_backend_that_is_down_is_left_alone_and_taken_back() {
     backend.comes_back();
     let opened = Instant::now();
     loop {
-        let answer = socket.ask("client:event", &something("client:event"), "server:response").await;
+        let answer = socket.ask_for("server:response", "client:event", something("client:event")).await;
         if answer["success"] == true {
             assert_eq!(answer["data"], "here");
             break;
@@ -309,10 +311,14 @@ async fn who_sends_and_leaves_has_sent_and_does_not_wait() {
     let backend = Outside::that_says(late);
     let hub = hub_of(&backend, 60_000);
     let mut client = Client::of(&hub, "alice").await;
-    let socket = Socket::of(&hub, "alice").await;
+    let mut socket = Sio::of(&hub, Transport::WebSocket, "alice").await;
     client.send(json!({"type": "client:message", "data": {"content": "over /ws"}})).await;
     client.close().await;
-    socket.say_and_leave("client:message", &json!({"content": "over Socket.IO"})).await;
+    // Says it, leaves the namespace and hangs up, all at once.
+    let message = format!("42{}", json!(["client:message", {"content": "over Socket.IO"}]));
+    let frames = [Frame::text(message), Frame::text("41"), Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes())];
+    socket.wire().send(&frames.each_ref().map(Frame::encode).concat()).await;
+    drop(socket);
     eventually(DEADLINE, "both messages are there", || backend.count() == 2).await;
     eventually(DEADLINE, "both are gone", || hub.connections() == 0).await;
 }

@@ -23,6 +23,9 @@ mod notifications;
 // Chats over HTTP, and who may join them.
 mod chats;
 
+// What is sent to the clients of all surfaces.
+mod surfaces;
+
 // Tokens that no longer hold.
 mod revocation;
 

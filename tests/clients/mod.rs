@@ -2,8 +2,32 @@
 //! tomorrow without a change. The clients are files beside this one, letter for letter; what drives
 //! them is ours.
 
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::PathBuf;
+
 // The raw document's three: Node, a browser, Python.
 mod raw;
 
 // Socket.IO's own clients: Node, a browser, Python.
 mod socketio;
+
+// The push document's and the community document's code blocks, in Node.
+mod documents;
+
+// The laravel document's PHP.
+mod laravel;
+
+/// A file beside this one.
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
+}
+
+/// That files are still as the documents print them: each has this SHA-256.
+#[track_caller]
+fn assert_printed(printed: &[(&str, &str)]) {
+    for (name, digest) in printed {
+        let digest_now = hex::encode(Sha256::digest(fs::read(fixture(name)).unwrap()));
+        assert_eq!(digest_now, *digest, "{name} is to stay as the document prints it");
+    }
+}

@@ -3,11 +3,11 @@
 //! that user do the same.
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::assert_printed;
 use crate::support::client::without_time;
 use crate::support::page::{Page, Served};
 use crate::support::token::token;
@@ -15,20 +15,16 @@ use crate::support::tools::{Browser, Program, node_modules, python};
 use crate::support::{Client, DEADLINE, Hub};
 
 fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients/raw").join(name)
+    super::fixture("raw").join(name)
 }
 
 #[test]
 fn the_clients_are_those_of_the_document() {
-    let printed = [
-        ("node.js", "f999881a5dad29d2a1248d734d74da855a26f870e6ce4bcdbe08f80e376a73df"),
-        ("browser.js", "3797da489e62d898033c7fd11ccb60b620a85d2ee8eac51907826205863db8c3"),
-        ("python.py", "571136371ab2d1b3183687a11931b2969b30f44437220b1dac33177b0511be8b"),
-    ];
-    for (name, digest) in printed {
-        let digest_now = hex::encode(Sha256::digest(fs::read(fixture(name)).unwrap()));
-        assert_eq!(digest_now, digest, "{name} is to stay as the document prints it");
-    }
+    assert_printed(&[
+        ("raw/node.js", "f999881a5dad29d2a1248d734d74da855a26f870e6ce4bcdbe08f80e376a73df"),
+        ("raw/browser.js", "3797da489e62d898033c7fd11ccb60b620a85d2ee8eac51907826205863db8c3"),
+        ("raw/python.py", "571136371ab2d1b3183687a11931b2969b30f44437220b1dac33177b0511be8b"),
+    ]);
 }
 
 #[tokio::test]

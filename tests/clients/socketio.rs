@@ -14,7 +14,7 @@ use crate::support::{API_KEY, Client, DEADLINE, Hub, eventually};
 const UNLIMITED: &str = "[limits.push]\nmessages_per_minute = 0\nconnections_per_minute = 0";
 
 fn fixture(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients/socketio").join(name)
+    super::fixture("socketio").join(name)
 }
 
 fn base(hub: &Hub) -> String {

@@ -1,16 +1,14 @@
 //! Notifications: sent while the user is away or there, read once, never twice.
 
 mod race;
-mod socket;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use self::socket::Socket;
 use crate::support::client::without_time;
 use crate::support::http::Response;
 use crate::support::token::token;
-use crate::support::{Client, DEADLINE, Hub, eventually};
+use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
 
 /// A hub whose key may push without end.
 const UNLIMITED: &str = "[limits.http]\nrequests_per_minute = 0";
@@ -60,12 +58,12 @@ async fn sent_while_away_read_on_one_device_seen_read_on_the_other_and_never_aga
         notify(&hub, "42", data.clone());
     }
     let mut phone = Client::of(&hub, "42").await;
-    let mut laptop = Socket::with_token(&hub, &token("42")).await;
+    let mut laptop = Sio::of(&hub, Transport::WebSocket, "42").await;
     for data in [&first, &second] {
         assert_eq!(without_time(phone.next().await), json!({"type": "notification", "data": data}));
         assert_eq!(laptop.expect("notification").await, *data);
     }
-    laptop.emit("notification_read", &json!({"notification_id": "notif_1"})).await;
+    laptop.emit("notification_read", json!({"notification_id": "notif_1"})).await;
     let at = read_at(laptop.expect("notification_updated").await, &json!("notif_1"));
     assert_eq!(read_at(phone.expect("notification_updated").await["data"].take(), &json!("notif_1")), at);
     // By its text, and told as its data have it; who names the request is answered besides.
@@ -83,7 +81,7 @@ async fn sent_while_away_read_on_one_device_seen_read_on_the_other_and_never_aga
     phone.close().await;
 
     let mut phone = Client::of(&hub, "42").await;
-    let mut tablet = Socket::with_token(&hub, &token("42")).await;
+    let mut tablet = Sio::of(&hub, Transport::WebSocket, "42").await;
     settle(&hub);
     phone.expect_silence().await;
     tablet.expect_silence().await;
@@ -118,13 +116,13 @@ async fn a_notification_that_was_answered_survives_a_crash_and_so_does_its_readi
 async fn who_authenticates_late_gets_what_is_unread_behind_the_answer() {
     let hub = Hub::start();
     notify(&hub, "42", json!({"id": 1}));
-    let mut guest = Socket::guest(&hub).await;
+    let mut guest = Sio::guest(&hub, Transport::WebSocket).await;
     guest.expect_silence().await;
-    guest.emit("authenticate", &json!({"token": token("42")})).await;
+    guest.emit("authenticate", json!({"token": token("42")})).await;
     assert_eq!(guest.expect("authenticated").await["user"]["id"], 42);
     assert_eq!(guest.expect("notification").await, json!({"id": 1}));
     // A fresh token of the same user is no connect.
-    guest.emit("authenticate", &json!({"token": token("42")})).await;
+    guest.emit("authenticate", json!({"token": token("42")})).await;
     guest.expect("authenticated").await;
     guest.expect_silence().await;
 }
@@ -133,9 +131,9 @@ async fn who_authenticates_late_gets_what_is_unread_behind_the_answer() {
 async fn the_chat_namespace_hears_what_is_sent_and_not_what_was_missed() {
     let hub = Hub::start();
     notify(&hub, "alice", json!({"id": 1}));
-    let mut chat = Socket::of_chat(&hub, &token("alice")).await;
+    let mut chat = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
     notify(&hub, "alice", json!({"id": 2}));
-    assert_eq!(chat.expect("notification").await, json!({"id": 2}));
+    assert_eq!(chat.expect_on("/chat", "notification").await, json!({"id": 2}));
 }
 
 #[tokio::test]
@@ -190,12 +188,12 @@ async fn reading_twice_says_the_same_and_what_is_not_the_users_is_not_found() {
         (&error["data"]["code"], &error["data"]["details"]),
         (&json!("INVALID_REQUEST"), &json!({"field": "notification_id"}))
     );
-    let mut bob = Socket::with_token(&hub, &token("bob")).await;
+    let mut bob = Sio::of(&hub, Transport::WebSocket, "bob").await;
     assert_eq!(bob.expect("notification").await, json!({"id": "b"}));
-    bob.emit("notification_read", &json!({"notification_id": "a"})).await;
+    bob.emit("notification_read", json!({"notification_id": "a"})).await;
     let error = bob.expect("error").await;
     assert_eq!((&error["event"], &error["code"]), (&json!("notification_read"), &json!("NOT_FOUND")));
-    bob.emit("notification_read", &json!({"notification_id": null})).await;
+    bob.emit("notification_read", json!({"notification_id": null})).await;
     assert_eq!(bob.expect("error").await["code"], "VALIDATION_ERROR");
 }
 
@@ -204,7 +202,7 @@ async fn thirty_may_be_read_a_minute_whoever_reads() {
     let hub = Hub::start();
     notify(&hub, "alice", json!({"id": 1}));
     let mut raw = Client::of(&hub, "alice").await;
-    let mut socket = Socket::with_token(&hub, &token("alice")).await;
+    let mut socket = Sio::of(&hub, Transport::WebSocket, "alice").await;
     raw.expect("notification").await;
     socket.expect("notification").await;
     for _ in 0..30 {
@@ -216,7 +214,7 @@ async fn thirty_may_be_read_a_minute_whoever_reads() {
     assert!((1..=60).contains(&error["data"]["details"]["retryAfter"].as_u64().unwrap()), "{error}");
     // Nothing else is limited by it, nor is another session.
     raw.expect_silence().await;
-    socket.emit("notification_read", &json!({"notification_id": 1})).await;
+    socket.emit("notification_read", json!({"notification_id": 1})).await;
     socket.expect("notification_updated").await;
 }
 

@@ -249,6 +249,8 @@ pub(crate) enum End {
 
 /// A client of Socket.IO.
 pub(crate) struct Sio {
+    /// The id that `connected` told on `/`.
+    pub(crate) id: String,
     engine: Engine,
     unheard: VecDeque<Packet>,
     end: Option<End>,
@@ -266,7 +268,7 @@ impl Sio {
             Transport::Polling => Engine::Polling(Polling::open_at(address, POLLING).await),
             Transport::WebSocket => Engine::Socket(socket(address).await.0),
         };
-        Self { engine, unheard: VecDeque::new(), end: None, asked: 0 }
+        Self { id: String::new(), engine, unheard: VecDeque::new(), end: None, asked: 0 }
     }
 
     /// A client of `user` on `/`, greeted.
@@ -290,8 +292,15 @@ impl Sio {
 
     async fn join_root(&mut self, auth: &Value) {
         self.connect("/", auth).await.unwrap_or_else(|error| panic!("was not let in: {error}"));
-        self.expect("connected").await;
+        self.id = self.expect("connected").await["socketId"].as_str().unwrap().to_owned();
         self.expect("system:welcome").await;
+    }
+
+    /// A client of `user` on `/chat`.
+    pub(crate) async fn of_chat(hub: &Hub, transport: Transport, user: &str) -> Self {
+        let mut client = Self::open(hub, transport).await;
+        client.connect("/chat", &json!({"token": token(user)})).await.unwrap();
+        client
     }
 
     /// Asks to be let into a namespace; what it is told there, or why it is not let in.
@@ -363,6 +372,12 @@ impl Sio {
         let said = self.hear().await;
         assert_eq!((said.kind, said.id), (Said::ACK, Some(id)), "waited for an acknowledgement: {said:?}");
         said.data
+    }
+
+    /// Emits an event on `/`; the data of the event that answers it, which has to be this one.
+    pub(crate) async fn ask_for(&mut self, answer: &str, event: &str, data: Value) -> Value {
+        self.emit(event, data).await;
+        self.expect(answer).await
     }
 
     /// Joins a room.
@@ -456,8 +471,13 @@ impl Sio {
 
     /// The data of the next that is said, which has to be this event on `/`.
     pub(crate) async fn expect(&mut self, event: &str) -> Value {
+        self.expect_on("/", event).await
+    }
+
+    /// As [`Sio::expect`], on another namespace.
+    pub(crate) async fn expect_on(&mut self, namespace: &str, event: &str) -> Value {
         let mut said = if PRESENCE.contains(&event) { self.hear_of_all().await } else { self.hear().await };
-        assert_eq!((said.event(), said.namespace.as_str()), (Some(event), "/"), "waited for {event}: {said:?}");
+        assert_eq!((said.event(), said.namespace.as_str()), (Some(event), namespace), "waited for {event}: {said:?}");
         assert_eq!(said.data.as_array().unwrap().len(), 2, "{said:?}");
         said.data[1].take()
     }

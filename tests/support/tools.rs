@@ -1,5 +1,5 @@
 //! Programs that the documents' clients run in: Node with its packages, Python with its own,
-//! Chromium. What a machine lacks is installed once, under `target/` where that is possible; what
+//! Chromium, PHP. What a machine lacks is installed once, under `target/` where that is possible; what
 //! cannot be installed fails the test with what is missing, and nothing is ever skipped.
 
 use serde_json::Value;
@@ -135,6 +135,34 @@ fn browser() -> PathBuf {
         return found;
     }
     let missing = "a Chromium (Debian: `apt-get install chromium`, or any `google-chrome`)";
+    debian(&["chromium"], missing);
+    look().unwrap_or_else(|| panic!("missing: {missing}"))
+}
+
+/// PHP 8 with Guzzle 7, which is what Laravel's own HTTP client stands on.
+#[track_caller]
+pub(crate) fn php() -> Command {
+    const READY: &str = r#"require "GuzzleHttp/autoload.php";
+        exit(PHP_MAJOR_VERSION === 8 && GuzzleHttp\ClientInterface::MAJOR_VERSION === 7 && function_exists("curl_init") ? 0 : 1);"#;
+    let missing = "PHP 8 with cURL and Guzzle 7 (Debian: php-cli, php-curl, php-guzzlehttp-guzzle)";
+    let _alone = lock("php");
+    let mut output = None;
+    let mut ready = || {
+        output = Command::new("php").args(["-r", READY]).stdin(Stdio::null()).output().ok();
+        output.as_ref().is_some_and(|output| output.status.success())
+    };
+    if !ready() {
+        debian(&["php-cli", "php-curl", "php-guzzlehttp-guzzle"], missing);
+        let there = ready();
+        assert!(there, "missing: {missing}; what there is says: {output:?}");
+    }
+    Command::new("php")
+}
+
+/// Installs these packages of Debian's.
+#[track_caller]
+fn debian(packages: &[&str], missing: &str) {
+    let _alone = lock("apt");
     let patient = ["-q", "-y", "-o", "DPkg::Lock::Timeout=300"];
     let apt = |args: &[&str]| {
         let mut command = Command::new("apt-get");
@@ -142,8 +170,7 @@ fn browser() -> PathBuf {
         install(&mut command, missing);
     };
     apt(&["update"]);
-    apt(&["install", "--no-install-recommends", "chromium"]);
-    look().unwrap_or_else(|| panic!("missing: {missing}"))
+    apt(&[&["install", "--no-install-recommends"], packages].concat());
 }
 
 /// The directory for `name` with exactly these files' wishes fulfilled, made when it is not there.

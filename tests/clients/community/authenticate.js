@@ -1,0 +1,3 @@
+socket.emit('authenticate', {
+    token: 'sanctum_token_here'
+});

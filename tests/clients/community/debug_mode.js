@@ -1,0 +1,1 @@
+socket.emit('debug_mode', { enabled: true });

@@ -1,0 +1,3 @@
+socket.emit('notification_read', {
+  notification_id: 'notif_123'
+});

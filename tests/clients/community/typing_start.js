@@ -1,0 +1,3 @@
+socket.emit('typing_start', {
+  thread_id: 456
+});

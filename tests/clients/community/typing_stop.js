@@ -1,0 +1,3 @@
+socket.emit('typing_stop', {
+  thread_id: 456
+});

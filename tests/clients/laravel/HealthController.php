@@ -1,0 +1,13 @@
+<?php
+
+use App\Services\RealtimeNotificationService;
+
+class HealthController extends Controller
+{
+    public function testRealtimeConnection(RealtimeNotificationService $realtimeService)
+    {
+        $result = $realtimeService->testConnection();
+        
+        return response()->json($result);
+    }
+}

@@ -1,0 +1,5 @@
+const socket = io('http://your-server-url', {
+  auth: {
+    token: 'your-jwt-token'
+  }
+});

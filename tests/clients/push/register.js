@@ -1,0 +1,1 @@
+socket.emit('register', { userId: 'user-123' });

@@ -1,0 +1,128 @@
+//! The members of a room, the sessions of a user and everybody, whatever they speak: `/ws`, `/` with a token from the
+//! start and with one later, by polling and by WebSocket, and `/chat`.
+
+use serde_json::{Value, json};
+
+use crate::support::client::without_time;
+use crate::support::token::token;
+use crate::support::{Client, Hub, Sio, Transport};
+
+/// A session of each kind.
+struct All {
+    raw: Client,
+    /// Push by polling, push by WebSocket, and community.
+    root: [Sio; 3],
+    chat: Sio,
+    /// Has not authenticated, and is to hear nothing.
+    guest: Sio,
+}
+
+impl All {
+    async fn of(hub: &Hub, user: &str) -> Self {
+        let mut late = Sio::guest(hub, Transport::WebSocket).await;
+        late.emit("authenticate", json!({"token": token(user)})).await;
+        late.expect("authenticated").await;
+        Self {
+            raw: Client::of(hub, user).await,
+            root: [Sio::of(hub, Transport::Polling, user).await, Sio::of(hub, Transport::WebSocket, user).await, late],
+            chat: Sio::of_chat(hub, Transport::WebSocket, user).await,
+            guest: Sio::guest(hub, Transport::WebSocket).await,
+        }
+    }
+
+    async fn join(&mut self, room: &str) {
+        self.raw.subscribe(&[room]).await;
+        for client in &mut self.root {
+            client.join(room).await;
+        }
+    }
+
+    /// That the members of `room`, or all that have authenticated, hear this next.
+    async fn hear(&mut self, event: &str, room: Option<&str>, data: &Value) {
+        let mut pushed = json!({"type": event, "data": data});
+        if let Some(room) = room {
+            pushed["topic"] = json!(room);
+        } else {
+            assert_eq!(self.chat.expect_on("/chat", event).await, *data);
+        }
+        assert_eq!(without_time(self.raw.next().await), pushed);
+        for client in &mut self.root {
+            assert_eq!(client.expect(event).await, *data);
+        }
+    }
+
+    /// That the members of a room hear what somebody published there.
+    async fn hear_published(&mut self, data: &Value) {
+        assert_eq!(without_time(self.raw.next().await), json!({"type": "Broadcast", "data": data}));
+        for client in &mut self.root {
+            assert_eq!(client.expect("Broadcast").await, *data);
+        }
+    }
+
+    /// That no session but that of `/chat`, which cannot ask, hears anything more.
+    async fn expect_silence(&mut self) {
+        self.raw.expect_silence().await;
+        for client in self.root.iter_mut().chain([&mut self.guest]) {
+            client.expect_silence().await;
+        }
+    }
+}
+
+/// Sends what reaches so many sessions.
+#[track_caller]
+fn send(hub: &Hub, path: &str, body: &Value, recipients: usize) {
+    let answer = hub.http().request("POST", path).key().json(body).send();
+    assert_eq!((answer.status, &answer.json()["recipients"]), (200, &json!(recipients)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_is_sent_to_a_room_to_a_user_and_to_everybody_reaches_each_session_once() {
+    let hub = Hub::start();
+    let mut alice = All::of(&hub, "alice").await;
+    let mut bob = All::of(&hub, "bob").await;
+    alice.join("lobby").await;
+    let data = |n: u8| json!({"n": n, "text": "ünï ☃", "list": [1, 2.5, null, {"deep": true}]});
+
+    send(&hub, "/api/room", &json!({"room": "lobby", "event": "to-room", "data": data(1)}), 4);
+    alice.hear("to-room", Some("lobby"), &data(1)).await;
+    bob.expect_silence().await;
+    bob.join("lobby").await;
+    send(&hub, "/api/broadcast", &json!({"to": "room", "room": "lobby", "event": "to-room", "data": data(2)}), 8);
+    alice.hear("to-room", Some("lobby"), &data(2)).await;
+    bob.hear("to-room", Some("lobby"), &data(2)).await;
+    send(&hub, "/api/push", &json!({"userId": "alice", "event": "to-user", "data": data(3)}), 5);
+    send(&hub, "/api/broadcast", &json!({"to": "user", "user_id": "bob", "event": "to-user", "data": data(4)}), 5);
+    send(&hub, "/api/broadcast", &json!({"event": "to-all", "data": data(5)}), 10);
+    for (session, n) in [(&mut alice, 3), (&mut bob, 4)] {
+        session.hear("to-user", None, &data(n)).await;
+        session.hear("to-all", None, &data(5)).await;
+        session.expect_silence().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_of_one_surface_publishes_is_heard_on_the_others() {
+    let hub = Hub::start();
+    let mut alice = All::of(&hub, "alice").await;
+    alice.join("lobby").await;
+    let mut carol = Client::of(&hub, "carol").await;
+    let mut dave = Sio::of_chat(&hub, Transport::Polling, "dave").await;
+    let publish = |n: u8| json!({"topic": "lobby", "payload": {"n": n}});
+    let published = |n: u8, from: &str, id: &Value| json!({"topic": "lobby", "payload": {"n": n}, "from_user": from, "message_id": id});
+
+    let ack = carol.broadcast("lobby", publish(1)["payload"].clone()).await["data"].take();
+    assert_eq!(ack["recipients"], 4, "{ack}");
+    alice.hear_published(&published(1, "carol", &ack["message_id"])).await;
+
+    let id = dave.emit_for_ack("/chat", "Broadcast", publish(2)).await;
+    let said = dave.hear().await;
+    let ack = &said.data[0];
+    assert_eq!((said.id, &ack["recipients"]), (Some(id), &json!(4)), "{said:?}");
+    alice.hear_published(&published(2, "dave", &ack["message_id"])).await;
+
+    let direct = json!({"type": "DirectMessage", "data": {"target_user": "dave", "payload": "hi"}});
+    assert_eq!(carol.ask(direct, "Ack").await["data"]["recipients"], 1);
+    let heard = dave.expect_on("/chat", "DirectMessage").await;
+    assert_eq!((&heard["from_user"], &heard["payload"]), (&json!("carol"), &json!("hi")), "{heard}");
+    alice.expect_silence().await;
+}
