@@ -35,6 +35,8 @@ impl All {
         for client in &mut self.root {
             client.join(room).await;
         }
+        let joined = json!([{"success": true, "room": room}]);
+        assert_eq!(self.chat.ask_on("/chat", "room:join", json!({ "room": room })).await, joined);
     }
 
     /// That the members of `room`, or all that have authenticated, hear this next.
@@ -42,9 +44,8 @@ impl All {
         let mut pushed = json!({"type": event, "data": data});
         if let Some(room) = room {
             pushed["topic"] = json!(room);
-        } else {
-            assert_eq!(self.chat.expect_on("/chat", event).await, *data);
         }
+        assert_eq!(self.chat.expect_on("/chat", event).await, *data);
         assert_eq!(without_time(self.raw.next().await), pushed);
         for client in &mut self.root {
             assert_eq!(client.expect(event).await, *data);
@@ -54,13 +55,16 @@ impl All {
     /// That the members of a room hear what somebody published there.
     async fn hear_published(&mut self, data: &Value) {
         assert_eq!(without_time(self.raw.next().await), json!({"type": "Broadcast", "data": data}));
+        assert_eq!(self.chat.expect_on("/chat", "Broadcast").await, *data);
         for client in &mut self.root {
             assert_eq!(client.expect("Broadcast").await, *data);
         }
     }
 
-    /// That no session but that of `/chat`, which cannot ask, hears anything more.
+    /// That no session hears anything more.
     async fn expect_silence(&mut self) {
+        let left = json!([{"success": true, "room": "nowhere"}]);
+        assert_eq!(self.chat.ask_on("/chat", "room:leave", json!({"room": "nowhere"})).await, left);
         self.raw.expect_silence().await;
         for client in self.root.iter_mut().chain([&mut self.guest]) {
             client.expect_silence().await;
@@ -83,11 +87,11 @@ async fn what_is_sent_to_a_room_to_a_user_and_to_everybody_reaches_each_session_
     alice.join("lobby").await;
     let data = |n: u8| json!({"n": n, "text": "ünï ☃", "list": [1, 2.5, null, {"deep": true}]});
 
-    send(&hub, "/api/room", &json!({"room": "lobby", "event": "to-room", "data": data(1)}), 4);
+    send(&hub, "/api/room", &json!({"room": "lobby", "event": "to-room", "data": data(1)}), 5);
     alice.hear("to-room", Some("lobby"), &data(1)).await;
     bob.expect_silence().await;
     bob.join("lobby").await;
-    send(&hub, "/api/broadcast", &json!({"to": "room", "room": "lobby", "event": "to-room", "data": data(2)}), 8);
+    send(&hub, "/api/broadcast", &json!({"to": "room", "room": "lobby", "event": "to-room", "data": data(2)}), 10);
     alice.hear("to-room", Some("lobby"), &data(2)).await;
     bob.hear("to-room", Some("lobby"), &data(2)).await;
     send(&hub, "/api/push", &json!({"userId": "alice", "event": "to-user", "data": data(3)}), 5);
@@ -111,13 +115,13 @@ async fn what_a_client_of_one_surface_publishes_is_heard_on_the_others() {
     let published = |n: u8, from: &str, id: &Value| json!({"topic": "lobby", "payload": {"n": n}, "from_user": from, "message_id": id});
 
     let ack = carol.broadcast("lobby", publish(1)["payload"].clone()).await["data"].take();
-    assert_eq!(ack["recipients"], 4, "{ack}");
+    assert_eq!(ack["recipients"], 5, "{ack}");
     alice.hear_published(&published(1, "carol", &ack["message_id"])).await;
 
     let id = dave.emit_for_ack("/chat", "Broadcast", publish(2)).await;
     let said = dave.hear().await;
     let ack = &said.data[0];
-    assert_eq!((said.id, &ack["recipients"]), (Some(id), &json!(4)), "{said:?}");
+    assert_eq!((said.id, &ack["recipients"]), (Some(id), &json!(5)), "{said:?}");
     alice.hear_published(&published(2, "dave", &ack["message_id"])).await;
 
     let direct = json!({"type": "DirectMessage", "data": {"target_user": "dave", "payload": "hi"}});

@@ -368,7 +368,12 @@ impl Sio {
 
     /// Emits an event on `/`; what acknowledges it, which has to be the next that is said.
     pub(crate) async fn ask(&mut self, event: &str, data: Value) -> Value {
-        let id = self.emit_for_ack("/", event, data).await;
+        self.ask_on("/", event, data).await
+    }
+
+    /// As [`Sio::ask`], on another namespace.
+    pub(crate) async fn ask_on(&mut self, namespace: &str, event: &str, data: Value) -> Value {
+        let id = self.emit_for_ack(namespace, event, data).await;
         let said = self.hear().await;
         assert_eq!((said.kind, said.id), (Said::ACK, Some(id)), "waited for an acknowledgement: {said:?}");
         said.data

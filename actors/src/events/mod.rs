@@ -195,8 +195,8 @@ macro_rules! client_event_table {
             "DirectMessage",   raw::DirectMessage,       raw::Ack,                 [Raw, Root, Chat], User,   Messages, Invalid;
             "Authenticate",    raw::Authenticate,        raw::Status,              [Raw],             User,   Messages, Invalid;
             "register",        push::Register,           push::Registered,         [Raw, Root],       Anyone, Messages, Reply;
-            "room:join",       push::JoinRoom,           push::JoinedRoom,         [Raw, Root],       User,   Messages, Reply;
-            "room:leave",      push::LeaveRoom,          push::LeftRoom,           [Raw, Root],       User,   Messages, Reply;
+            "room:join",       push::JoinRoom,           push::JoinedRoom,         [Raw, Root, Chat], User,   Messages, Reply;
+            "room:leave",      push::LeaveRoom,          push::LeftRoom,           [Raw, Root, Chat], User,   Messages, Reply;
             "ping",            push::Ping,               Done,                     [Raw, Root],       Anyone, Messages, Invalid;
             "authenticate",    community::Authenticate,  community::Authenticated, [Raw, Root],       Anyone, Messages, Authentication;
             "typing_start",    community::TypingStart,   Done,                     [Raw, Root],       User,   Typing,   Validation;
