@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::Context;
 use actix_http::Request;
 use actix_rt::net::TcpStream;
-use actix_rt::time::{interval, timeout};
+use actix_rt::time::{sleep, timeout};
 use bytes::{Bytes, BytesMut};
 use hubbub_actors::mailbox::Receive;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -140,8 +140,6 @@ struct Probe {
 impl Probe {
     /// Resolves when the client goes over. From its probe on, polls that wait are let go: it holds back until none does.
     async fn run(&mut self, engine: &Rc<Engine>, socket: &mut TcpStream) -> io::Result<()> {
-        let mut release = interval(RELEASE);
-        release.tick().await;
         loop {
             while let Some(incoming) = self.assembler.next(&mut self.buffer).map_err(|_| broken())? {
                 match incoming {
@@ -161,7 +159,7 @@ impl Probe {
                         return Err(broken());
                     }
                 }
-                _ = release.tick(), if self.probed => engine.release_poll(),
+                () = sleep(RELEASE), if self.probed => engine.release_poll(),
             }
         }
     }
