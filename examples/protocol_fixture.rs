@@ -52,7 +52,8 @@ use hubbub_actors::pulse::Pulse;
 use hubbub_actors::seat::{Seating, Seats};
 use tokio::io::AsyncWriteExt;
 
-const WORKERS: usize = 2;
+/// The suites race requests on several connections and expect that the first is heard first; one thread hears them so.
+const WORKERS: usize = 1;
 const ECHO_MAX: usize = 16 * 1024 * 1024;
 const OUTBOX: Bound = Bound { bytes: 4 * ECHO_MAX, frames: 100_000 };
 const CONNECT_TIME: Duration = Duration::from_secs(1);
