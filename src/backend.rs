@@ -39,7 +39,7 @@ pub const WAITING: usize = 1_024;
 const WAITING_BYTES: usize = 32 << 20;
 
 /// Most bytes of an answer: it has to fit into its client's outbox beside others.
-const ANSWER_MAX: usize = 256 * 1024;
+const ANSWER_MAX: usize = 64 * 1024;
 
 /// Attempts a question gets.
 const ATTEMPTS: u32 = 3;
@@ -201,7 +201,8 @@ impl Inner {
                 ended => return ended,
             };
             let pause = pause(attempt, getrandom::u32().unwrap_or(u32::MAX));
-            if Instant::now() + pause >= deadline || !self.lock().would_admit(self.now_ms()) {
+            // An attempt with next to no time left would be silence by our own doing.
+            if Instant::now() + pause + self.timeout / 4 >= deadline || !self.lock().would_admit(self.now_ms()) {
                 return Err(trouble);
             }
             sleep(pause).await;

@@ -139,12 +139,21 @@ impl Lobby for Host {
             "/chat" => &CHAT,
             _ => return Box::pin(std::future::ready(Err(Refused::invalid_namespace()))),
         };
+        // Each is a token to judge and a session to open.
+        let limited = match self.connects.borrow_mut().count(self.state.now_ms(), CONNECTS_PER_MINUTE) {
+            Verdict::Within => None,
+            Verdict::Over(seconds) => Some(refused(&Fault::rate_limited(seconds))),
+            Verdict::Flood => Some(Refused::Closed(Close::Limit)),
+        };
         let host = self.clone();
         Box::pin(async move {
+            if let Some(limited) = limited {
+                return Err(limited);
+            }
             let session = match host.admit(wire, auth.as_deref()).await {
                 Ok(session) => session,
                 // A client that is refused does not come back by itself; one whose connection ends does.
-                Err(fault) if fault.code == Code::ShuttingDown => return Err(Refused::GoingAway),
+                Err(fault) if fault.code == Code::ShuttingDown => return Err(Refused::Closed(Close::GoingAway)),
                 Err(fault) => return Err(refused(&fault)),
             };
             let seat = session.seat().clone();
@@ -172,12 +181,6 @@ impl Host {
         }
 
         let surface = wire.surface();
-        // Each is a token to judge and a session to open.
-        match self.connects.borrow_mut().count(self.state.now_ms(), CONNECTS_PER_MINUTE) {
-            Verdict::Within => {}
-            Verdict::Over(seconds) => return Err(Fault::rate_limited(seconds)),
-            Verdict::Flood => return Err(Fault::rate_limited(60)),
-        }
         let auth: Option<Auth> = auth.map(serde_json::from_slice).transpose().map_err(|_| unauthorized())?;
         let token = auth.and_then(|auth| auth.token).filter(|token| !token.is_empty());
         let token = token.or_else(|| self.token.as_deref().map(str::to_owned));

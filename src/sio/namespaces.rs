@@ -46,8 +46,8 @@ pub struct Joined {
 pub enum Refused {
     /// What it is told: JSON text, `{"message": …}`.
     Told(Bytes),
-    /// The hub goes away, and the connection ends.
-    GoingAway,
+    /// It is not told; its connection ends.
+    Closed(Close),
 }
 
 impl Refused {
@@ -195,7 +195,7 @@ impl Namespaces {
                 member.start(Line { namespaces: Rc::downgrade(&self), engine: self.engine.clone(), namespace });
             }
             Err(Refused::Told(data)) => self.engine.send(socket::connect_error(&namespace, &data)),
-            Err(Refused::GoingAway) => self.engine.seat().close(Close::GoingAway),
+            Err(Refused::Closed(close)) => self.engine.seat().close(close),
         }
         self.await_join();
         self.engine.relieve();

@@ -92,6 +92,32 @@ async fn sent_while_away_read_on_one_device_seen_read_on_the_other_and_never_aga
 }
 
 #[tokio::test]
+async fn one_that_is_read_in_passing_is_read_although_its_reader_has_left() {
+    let hub = Hub::start();
+    let mut desk = Client::of(&hub, "42").await;
+    for transport in Transport::BOTH {
+        for n in 0..5 {
+            let id = json!(format!("{transport:?}-{n}"));
+            notify(&hub, "42", json!({"id": id}));
+            assert_eq!(desk.expect("notification").await["data"]["id"], id);
+            let mut passing = Sio::of(&hub, transport, "42").await;
+            assert_eq!(passing.expect("notification").await["id"], id);
+            // The word and the leave come at once: in one body, or right behind each other.
+            let (word, leave) = (format!("42{}", json!(["notification_read", {"notification_id": id}])), "41");
+            match transport {
+                Transport::Polling => passing.polling().say(format!("{word}\u{1e}{leave}")).await,
+                Transport::WebSocket => {
+                    passing.say(&word).await;
+                    passing.say(leave).await;
+                }
+            }
+            let updated = desk.expect("notification_updated").await["data"].take();
+            read_at(updated, &id);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_notification_that_was_answered_survives_a_crash_and_so_does_its_reading() {
     let hub = Hub::start();
     let (first, second) = (json!({"id": 1}), json!({"id": 2}));

@@ -201,13 +201,24 @@ async fn one_who_asks_again_and_again_to_be_let_in_is_not() {
 
 #[tokio::test]
 async fn one_who_leaves_and_comes_back_has_no_limit_anew() {
-    let hub = Hub::with("[limits.push]\nmessages_per_minute = 3\n[limits.chat]\nmessages_per_minute = 2");
+    let hub = Hub::with(
+        "[limits.push]\nmessages_per_minute = 30\n[limits.community]\nmessages_per_minute = 1\n\
+         [limits.chat]\nmessages_per_minute = 2",
+    );
     let auth = json!({"token": token("alice")});
     for transport in Transport::BOTH {
         let mut client = Sio::of(&hub, transport, "alice").await;
-        for _ in 0..3 {
+        for _ in 0..30 {
             client.expect_silence().await;
         }
+        // Without a token it has another limit, and is not judged by what it said with one.
+        client.say("41").await;
+        client.connect("/", &Value::Null).await.unwrap();
+        client.expect("connected").await;
+        client.expect("system:welcome").await;
+        client.expect_silence().await;
+        client.emit("ping", json!({})).await;
+        assert_eq!(client.expect("error").await["code"], "RATE_LIMITED");
         client.say("41").await;
         client.connect("/", &auth).await.unwrap();
         client.expect("connected").await;

@@ -105,6 +105,8 @@ pub struct Drawn(Rc<RefCell<Windows>>);
 #[derive(Debug, Default)]
 struct Windows {
     messages: Window,
+    /// Those of a session that came without a token, which has another limit.
+    guest_messages: Window,
     notifications: Window,
     typing: Window,
 }
@@ -243,6 +245,7 @@ impl Session {
         let verdict = {
             let mut drawn = self.drawn.0.borrow_mut();
             match bucket {
+                Bucket::Messages if self.came_as_guest => drawn.guest_messages.count(now, self.message_limit()),
                 Bucket::Messages => drawn.messages.count(now, self.message_limit()),
                 Bucket::Notifications => drawn.notifications.count(now, settings.notifications_per_minute),
                 Bucket::Typing => drawn.typing.count(now, settings.typing_per_minute),

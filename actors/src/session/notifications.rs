@@ -73,7 +73,8 @@ impl Session {
 impl Handle<NotificationRead> for Session {
     fn handle(&mut self, request: NotificationRead) -> Result<Outcome<Marked>, Fault> {
         let (hub, user, id) = (self.hub.clone(), self.identity()?.user.clone(), request.notification_id);
-        let answer = async move {
+        // A task of its own: who reads a notification and leaves has read it.
+        let answer = actix::spawn(async move {
             let now = hub.clock().now_ms();
             let read = hub.notifications().read(user.clone(), id.clone(), now).await?;
             hub.stats().notifications_read.add(1);
@@ -85,7 +86,8 @@ impl Handle<NotificationRead> for Session {
             let published = hub.rooms().publish_update(&user, event, id)?;
             published.await.map_err(|_| Fault::internal())?;
             Ok(Marked(updated))
-        };
+        });
+        let answer = async move { answer.await.unwrap_or_else(|_| Err(Fault::internal())) };
         Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
     }
 }
