@@ -164,11 +164,6 @@ pub fn open(handshake: &Handshake<'_>) -> Bytes {
     [b"0", &json::encode(handshake)[..]].concat().into()
 }
 
-/// An open packet as a WebSocket frame.
-pub fn open_frame(handshake: &Handshake<'_>) -> Bytes {
-    frame::encode(Opcode::Text, &[&open(handshake)])
-}
-
 /// A pong as a WebSocket frame.
 pub fn pong_frame(payload: &[u8]) -> Bytes {
     frame::encode(Opcode::Text, &[b"3", payload])

@@ -21,7 +21,7 @@ mod encode;
 
 pub use self::assembler::{Assembler, Whole};
 pub use self::binary::{embed, extract};
-pub use self::encode::{ack, ack_parts, connect, connect_error, connect_recoverable, disconnect, emit, emit_parts};
+pub use self::encode::{ack, ack_parts, connect, connect_error, disconnect, emit, emit_parts};
 pub use super::engine::Malformed;
 
 /// Longest name of a namespace, bytes.

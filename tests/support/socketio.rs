@@ -132,7 +132,7 @@ impl Polling {
         assert_eq!((answer.status, answer.body.as_str()), (200, "ok"), "{answer:?}");
     }
 
-    /// A WebSocket that asks to go on with this session.
+    /// A WebSocket that asks to serve the session from now on.
     pub(crate) async fn knock(&self) -> Wire {
         let mut wire = Wire::to(self.address).await;
         let answer = wire.ask_to_upgrade(self.address, &format!("{WEBSOCKET}&sid={}", self.sid), &[]).await;
@@ -140,7 +140,7 @@ impl Polling {
         wire
     }
 
-    /// That the hub knows this session no more.
+    /// That the hub knows nothing of the session any more.
     pub(crate) async fn assert_gone(&mut self) {
         let answer = self.poll().await;
         assert_eq!((answer.status, answer.json()), (400, unknown_sid()), "a poll of a session that is gone");

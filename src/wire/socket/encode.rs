@@ -11,18 +11,11 @@ use super::super::frame::{self, Opcode};
 #[derive(Serialize)]
 struct Connected<'a> {
     sid: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pid: Option<&'a str>,
 }
 
 /// Lets a client into a namespace, where it is called `sid`.
 pub fn connect(namespace: &str, sid: &str) -> Bytes {
-    packet(b"0", namespace, &[&json::encode(&Connected { sid, pid: None })])
-}
-
-/// As [`connect`]; `pid` is the secret by which the client may recover what it misses while it is cut off.
-pub fn connect_recoverable(namespace: &str, sid: &str, pid: &str) -> Bytes {
-    packet(b"0", namespace, &[&json::encode(&Connected { sid, pid: Some(pid) })])
+    packet(b"0", namespace, &[&json::encode(&Connected { sid })])
 }
 
 /// Refuses a client. `data` is the JSON text of an object, whose `message` becomes the client's error.

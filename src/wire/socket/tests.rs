@@ -209,7 +209,6 @@ fn packets_are_sent_as_messages_in_frames() {
     };
     assert_eq!(text(&connect("/", "a\"b")), r#"40{"sid":"a\"b"}"#);
     assert_eq!(text(&connect("/chat", "abc")), r#"40/chat,{"sid":"abc"}"#);
-    assert_eq!(text(&connect_recoverable("/", "abc", "def")), r#"40{"sid":"abc","pid":"def"}"#);
     assert_eq!(text(&connect_error("/", br#"{"message":"no"}"#)), r#"44{"message":"no"}"#);
     assert_eq!(text(&connect_error("/chat", b"{}")), "44/chat,{}");
     assert_eq!(text(&disconnect("/")), "41");
