@@ -77,6 +77,11 @@ text_newtype! {
 }
 
 text_newtype! {
+    /// The id of a message in a chat: 1 to [`NAME_MAX`] printable characters.
+    ChatMessageId
+}
+
+text_newtype! {
     /// A notification's id: 1 to [`NAME_MAX`] printable characters. Ids compare by their text, as those of users do, and one
     /// is one user's: two users may have the same.
     NotificationId
@@ -170,6 +175,57 @@ impl ChatId {
     /// [`crate::fault::Code::InvalidRequest`] naming the field when the id is empty, longer than fits a room name, or not printable.
     pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
         checked(text, field, NAME_MAX - "chat:".len()).map(Self)
+    }
+}
+
+/// A chat's id as clients write it: a string or a JSON number.
+impl<'de> Deserialize<'de> for ChatId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = IdText::deserialize(deserializer)?.0;
+        Self::parse(&text, "id").map_err(|_| serde::de::Error::custom("not a chat's id: 1 to 195 printable characters"))
+    }
+}
+
+impl schemars::JsonSchema for ChatId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ChatId".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": ["string", "integer"], "maxLength": NAME_MAX - 5 })
+    }
+}
+
+impl ChatMessageId {
+    /// Parses a message's id that came in as `field`.
+    ///
+    /// # Errors
+    /// [`crate::fault::Code::InvalidRequest`] naming the field when the id is empty, too long or not printable.
+    pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
+        checked(text, field, NAME_MAX).map(Self)
+    }
+
+    /// A new id.
+    pub fn random() -> Self {
+        Self(Arc::from(uuid::Uuid::new_v4().to_string()))
+    }
+}
+
+impl<'de> Deserialize<'de> for ChatMessageId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wrong = |_| serde::de::Error::custom("not a message's id: 1 to 200 printable characters");
+        Self::parse(&text, "id").map_err(wrong)
+    }
+}
+
+impl schemars::JsonSchema for ChatMessageId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ChatMessageId".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "maxLength": NAME_MAX })
     }
 }
 

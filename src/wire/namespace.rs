@@ -251,7 +251,10 @@ mod tests {
     #[test]
     fn a_refusal_on_chat_is_told_to_those_who_asked_for_an_acknowledgement() {
         let fault = Fault::rate_limited(3);
-        let told = [r#"43/chat,0[{"success":false,"message":"Rate limit exceeded"}]"#];
+        let told = [concat!(
+            r#"43/chat,0[{"success":false,"message":"Message rate limit exceeded. Please slow down.","#,
+            r#""code":"RATE_LIMITED","details":{"retryAfter":3}}]"#
+        )];
         assert_eq!(refused(&CHAT, Refused::Reply, &fault, &ack("0")), told);
         assert_eq!(refused(&CHAT, Refused::Reply, &fault, &None), Vec::<String>::new());
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use schemars::{Schema, SchemaGenerator};
 
 use super::json::Entire;
-use super::{Access, Bucket, ClientEvent, Done, ServerEvent, Surface, application, community, debug, push, raw};
+use super::{Access, Bucket, ClientEvent, Done, ServerEvent, Surface, application, chat, community, debug, push, raw};
 use crate::{client_event_table, server_event_table};
 
 /// A row of the table of client events.
@@ -23,6 +23,8 @@ pub struct ClientRow {
     pub costs: Bucket,
     /// The schema of its data.
     pub schema: fn() -> Schema,
+    /// The schema of what answers it.
+    pub answer: fn() -> Schema,
 }
 
 /// A row of the table of server events.
@@ -41,11 +43,12 @@ macro_rules! client_rows {
         /// Every event a client may send.
         pub const CLIENT: &[ClientRow] = &[$(ClientRow {
             name: <$event as ClientEvent>::NAME,
-            reply: if <$reply as ServerEvent>::HAS_DATA { Some(<$reply as ServerEvent>::NAME) } else { None },
+            reply: if <$reply as ServerEvent>::NAME.is_empty() { None } else { Some(<$reply as ServerEvent>::NAME) },
             on: <$event as ClientEvent>::ON,
             needs: <$event as ClientEvent>::NEEDS,
             costs: <$event as ClientEvent>::COSTS,
             schema: || SchemaGenerator::default().into_root_schema_for::<$event>(),
+            answer: || SchemaGenerator::default().into_root_schema_for::<$reply>(),
         }),*];
     };
 }
@@ -100,6 +103,7 @@ pub fn json_schema() -> serde_json::Value {
                 "needs": row.needs.as_str(),
                 "limit": row.costs.as_str(),
                 "answer": row.reply,
+                "answer_data": (row.answer)(),
                 "data": (row.schema)(),
             });
             (row.name.to_owned(), entry)

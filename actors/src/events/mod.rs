@@ -16,6 +16,7 @@ pub mod moment;
 pub mod push;
 pub mod raw;
 
+use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -85,6 +86,10 @@ pub enum Bucket {
     Notifications,
     /// `limits.community.typing_per_minute`, on every surface.
     Typing,
+    /// `limits.chat.messages_per_minute`, of a user on every surface.
+    ChatMessages,
+    /// `limits.chat.typing_per_minute`, of a user on every surface.
+    ChatTyping,
 }
 
 impl Bucket {
@@ -94,6 +99,8 @@ impl Bucket {
             Self::Messages => "messages",
             Self::Notifications => "notifications",
             Self::Typing => "typing",
+            Self::ChatMessages => "chat messages",
+            Self::ChatTyping => "chat typing",
         }
     }
 }
@@ -167,6 +174,27 @@ pub trait ServerEvent: Serialize + JsonSchema + 'static {
     const ON: &'static [Surface];
     /// Whether there is anything in it: an acknowledgement of one without has no argument.
     const HAS_DATA: bool = true;
+
+    /// Where it answers a request: events for the same session that go right before it.
+    fn heralds(&self) -> Vec<Herald> {
+        Vec::new()
+    }
+}
+
+/// An event that goes before an answer.
+#[derive(Debug)]
+pub struct Herald {
+    /// Its name on the wire.
+    pub name: &'static str,
+    /// Its data, JSON text.
+    pub data: Bytes,
+}
+
+impl Herald {
+    /// The event as a herald.
+    pub fn of<E: ServerEvent>(event: &E) -> Self {
+        Self { name: E::NAME, data: json::encode(event) }
+    }
 }
 
 /// Answers what needs no more than to be acknowledged.
@@ -178,6 +206,17 @@ impl ServerEvent for Done {
     const ON: &'static [Surface] = &[];
     const HAS_DATA: bool = false;
 }
+
+/// Makes types the answers of events that are acknowledged with data and answered by no event.
+macro_rules! acknowledgements {
+    ($($type:ty),* $(,)?) => {
+        $(impl $crate::events::ServerEvent for $type {
+            const NAME: &'static str = "";
+            const ON: &'static [$crate::events::Surface] = &[];
+        })*
+    };
+}
+pub(crate) use acknowledgements;
 
 /// Hands the table of client events to the macro named first.
 ///
@@ -242,6 +281,17 @@ macro_rules! server_event_table {
             "action:result",        application::ActionResult,      [Root];
             "error",                push::Error,                    [Root];
             "disconnected",         community::Disconnected,        [Root];
+            "room:joined",          chat::rooms::RoomJoined,        [Raw, Chat];
+            "room:left",            chat::rooms::RoomLeft,          [Raw, Chat];
+            "user:joined",          chat::rooms::UserJoined,        [Raw, Root, Chat];
+            "user:left",            chat::rooms::UserLeft,          [Raw, Root, Chat];
+            "room:online-update",   chat::rooms::OnlineUpdate,      [Raw, Root, Chat];
+            "room:info",            chat::rooms::InfoChanged,       [Raw, Root, Chat];
+            "message:new",          chat::messages::MessageNew,     [Raw, Root, Chat];
+            "message:sent",         chat::messages::MessageSent,    [Raw, Chat];
+            "message:delivered",    chat::messages::MessageDelivered, [Raw, Root, Chat];
+            "message:read",         chat::messages::MessageRead,    [Raw, Root, Chat];
+            "user:typing",          chat::messages::UserTyping,     [Raw, Root, Chat];
         }
     };
 }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | an answer that is an event of the surface | by its name, with the request's `id` | by its name, and as the acknowledgement where one was asked for |
 //! | any other answer | as `Reply` with the request's `id`; none without an `id` | as the acknowledgement, where one was asked for |
+//! | the [heralds](ServerEvent::heralds) of an answer | before it, by their names | before it, by their names |
 //! | a refusal | as `Error` | by the event that [`Refused`] says (on `/`), and as the acknowledgement where one was asked for |
 
 use std::borrow::Cow;
@@ -66,15 +67,15 @@ impl Session {
         let is_answered = by_name.is_some() && self.surface == Surface::Raw;
         let asked_for = correlation.as_ref().filter(|_| !is_answered);
         let acknowledged = asked_for.map(|id| wire.acknowledgement(R::HAS_DATA.then_some(&data[..]), id, now));
-        match (by_name, acknowledged) {
-            (Some(event), Some(acknowledged)) => {
-                let mut both = BytesMut::with_capacity(event.len() + acknowledged.len());
-                both.extend_from_slice(&event);
-                both.extend_from_slice(&acknowledged);
-                Some(both.freeze())
-            }
-            (event, acknowledged) => event.or(acknowledged),
+        let heralds = reply.heralds().into_iter().map(|herald| wire.answer(herald.name, &herald.data, &None, now));
+        let mut frames = heralds.chain([by_name, acknowledged].into_iter().flatten());
+        let first = frames.next()?;
+        let Some(second) = frames.next() else { return Some(first) };
+        let mut all = BytesMut::with_capacity(first.len() + 2 * second.len());
+        for frame in [first, second].into_iter().chain(frames) {
+            all.extend_from_slice(&frame);
         }
+        Some(all.freeze())
     }
 
     /// The bytes that say what became of a request; `None` where there is nothing to say.

@@ -249,6 +249,7 @@ impl Session {
                 Bucket::Messages => drawn.messages.count(now, self.message_limit()),
                 Bucket::Notifications => drawn.notifications.count(now, settings.notifications_per_minute),
                 Bucket::Typing => drawn.typing.count(now, settings.typing_per_minute),
+                Bucket::ChatMessages | Bucket::ChatTyping => Verdict::Within,
             }
         };
         match verdict {
