@@ -285,7 +285,10 @@ impl Member for Connected {
         self.inbox.is_full() || self.seat.is_busy()
     }
 
-    fn end(&self) {
+    fn end(&self, why: Option<Close>) {
+        if let Some(close) = why {
+            self.seat.note_end(close);
+        }
         self.told.set(true);
         self.inbox.close();
         self.seat.detach();
