@@ -10,6 +10,7 @@
 //! | [`pulse::Pulse`] | one a worker | the heartbeats and expiries of that worker's sessions |
 //! | [`presence::Presence`] | one | who is online, and what others are still to be told of it |
 //! | [`limits::RateLimit`] | one | what connections share: limits by address and by API key |
+//! | [`monitor::Monitor`] | one | what happened to connections lately, and their figures |
 //! | [`store::Store`] | threads of its own | what must not be forgotten: accounts, sign-ins, chats, messages, notifications |
 //! | [`notifications`] | numbers and a table | which notifications are on their way to the disk; a user's are numbered by the shard of the user's room |
 //! | [`registry::Registry`] | a table | how many connections there may be, and where each user's sessions are |
@@ -42,6 +43,8 @@
 //! | [`outbox::Outbox`] of each session | `limits.outbox_bytes` and one message, `limits.outbox_frames` | session closed, 1008 | `hubbub_sessions_closed_total{reason="slow_consumer"}` |
 //! | [`revoked::Revoked`] | [`revoked::REVOCATIONS_MAX`] from outside | one older than any token of the hub gives way, else refused, `OVERLOADED` | |
 //! | [`presence::bulletin::Bulletin`] | [`presence::bulletin::WAITING_MAX`] users, [`presence::bulletin::PATIENCE_MS`] | nobody is told of the change | `hubbub_presence_changes_total{outcome="suppressed"}` |
+//! | [`monitor::journal::Journal`] | [`monitor::journal::EVENTS_MAX`] events | the oldest goes | |
+//! | what is told the monitor | its mailbox, and [`monitor::refusals`] of what strangers do | not remembered | `hubbub_observations_lost_total{reason}` |
 //! | [`store::Store`]'s writer and readers | [`store::WRITES_MAX`], [`store::READS_MAX`] jobs | refused, `OVERLOADED` | `hubbub_mailbox_depth{actor}` |
 //! | notifications on their way to the disk | as the store's writes, and [`store::KEPT_MAX`] unread and read ones of each user on it | refused, `OVERLOADED`; on the disk the oldest goes | `hubbub_notifications_pruned_total` |
 //! | notifications that a session has [`noted`] | [`noted::NOTED_MAX`] | what was missed comes at the next connect | |
@@ -52,8 +55,8 @@
 //!
 //! # Layout
 //!
-//! Imports go one way: [`hub`] and [`worker`] → [`session`], [`application`], [`chats`], [`rooms`], [`presence`], [`limits`], [`registry`],
-//! [`revoked`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`noted`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`events`],
+//! Imports go one way: [`hub`] and [`worker`] → [`session`], [`application`], [`chats`], [`rooms`], [`presence`], [`limits`], [`monitor`],
+//! [`registry`], [`revoked`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`noted`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`events`],
 //! [`fault`], [`identity`], [`peer`], [`ids`], [`clock`].
 
 pub mod application;
@@ -68,6 +71,7 @@ pub mod identity;
 pub mod ids;
 pub mod limits;
 pub mod mailbox;
+pub mod monitor;
 pub mod noted;
 pub mod notifications;
 pub mod outbox;
