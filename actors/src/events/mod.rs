@@ -245,6 +245,10 @@ macro_rules! client_event_table {
             "client:message",  Entire<application::Message>, application::MessageAck,   [Raw, Root],  User,   Messages, MessageData;
             "client:action",   Entire<application::Action>,  application::ActionResult, [Raw, Root],  User,   Messages, ActionData;
             "notification_read", community::NotificationRead, community::Marked,        [Raw, Root],       User,   Notifications, Validation;
+            "monitoring:metrics", chat::monitoring::AskMetrics, chat::monitoring::MetricsTold, [Raw, Chat], User,   Messages, Invalid;
+            "monitoring:events", chat::monitoring::AskEvents, chat::monitoring::EventsTold, [Raw, Chat],    User,   Messages, Invalid;
+            "monitoring:stats", chat::monitoring::AskStats, chat::monitoring::StatsTold, [Raw, Chat],       User,   Messages, Invalid;
+            "monitoring:health", chat::monitoring::AskHealth, chat::monitoring::HealthTold, [Raw, Chat],    User,   Messages, Invalid;
         }
     };
 }

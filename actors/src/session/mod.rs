@@ -3,13 +3,14 @@
 //! its own limits.
 //!
 //! [`dispatch`] finds the handler of a request, `answers` knows how what it says reaches the client, `standing` whose
-//! session it is, `rooms` where it is in; `raw`, `push`, `application`, `notifications`, `typing` and `debug` are the
-//! handlers, a file an event family.
+//! session it is, `rooms` where it is in; `raw`, `push`, `application`, `notifications`, `typing`, `monitoring` and `debug` are
+//! the handlers, a file an event family.
 
 mod answers;
 mod application;
 mod debug;
 mod dispatch;
+mod monitoring;
 mod notifications;
 mod push;
 mod raw;
@@ -137,6 +138,7 @@ pub struct Session {
     joined: Option<Moment>,
     typing: typing::Typing,
     debugging: Option<debug::Debugging>,
+    told: monitoring::Told,
     /// Presence knows of it.
     is_present: bool,
     entry: Entry,
@@ -184,6 +186,7 @@ impl Session {
             joined: None,
             typing: typing::Typing::default(),
             debugging: None,
+            told: monitoring::Told::default(),
             is_present: false,
             entry: Entry::new(hub.registry().clone()),
             hub,
@@ -196,6 +199,7 @@ impl Session {
                 session.joined = standing::all_of(joins).await?;
             }
         }
+        session.tell_opened();
         Ok(session)
     }
 
@@ -312,7 +316,10 @@ impl StreamHandler<Inbound> for Session {
                     self.refuse(&asked, &fault, self.now());
                 }
             }
-            Inbound::Closing => self.depart(),
+            Inbound::Closing => {
+                self.note_end();
+                self.depart();
+            }
         }
     }
 
@@ -324,7 +331,9 @@ impl StreamHandler<Inbound> for Session {
 /// However a session ends, by its client, by a reason of the hub or by a panic, nothing of it stays.
 impl Drop for Session {
     fn drop(&mut self) {
+        self.note_end();
         self.depart();
+        self.tell_ended();
         self.seat.with_outbox(|outbox| outbox.close());
         self.worker.seats().vacate(self.seat.place().seat);
     }
