@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::application::Application;
 use crate::chats::Chats;
-use crate::chats::keeper::{ChatKeeper, DeleteChat, PutChat};
+use crate::chats::keeper::{ChatKeeper, DeleteChat, MakeChat, PutChat};
 use crate::clock::Clock;
 use crate::close::Close;
 use crate::delivery::Event;
@@ -82,6 +82,8 @@ pub struct Settings {
     pub shortest_heartbeat_ms: i64,
     /// Who may subscribe and publish where.
     pub rules: Rules,
+    /// Whether joining a chat that does not exist makes it, public.
+    pub auto_create_chats: bool,
     /// Where the time comes from.
     pub clock: Clock,
 }
@@ -208,10 +210,10 @@ impl Hub {
         let clock = settings.clock.clone();
         let rooms = Rooms::new(Arc::new(Lanes::new(settings.workers)));
         let presence = Presence::new(&settings.presence, rooms.clone(), clock.clone(), stats.clone()).start();
-        let limits = RateLimit::new(clock).start();
+        let limits = RateLimit::new(clock.clone()).start();
         let registry = Arc::new(Registry::new(settings.max_connections, stats.clone()));
         let chats = Arc::new(Chats::default());
-        let chat_keeper = ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone()).start();
+        let chat_keeper = ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone(), clock).start();
         Arc::new(Self {
             rooms,
             notifications: Notifications::new(store.clone()),
@@ -368,6 +370,14 @@ impl Hub {
     /// As [`Store::put_chat`]; [`Code::Forbidden`] when there are as many chats or participants as there may be.
     pub async fn put_chat(&self, chat: Chat) -> Result<(Chat, bool), Fault> {
         self.ask_keeper(|reply| PutChat { chat, reply }).await
+    }
+
+    /// Makes a chat where there is none of its id.
+    ///
+    /// # Errors
+    /// As [`Hub::put_chat`].
+    pub(crate) async fn make_chat(&self, chat: Chat) -> Result<(), Fault> {
+        self.ask_keeper(|reply| MakeChat { chat, reply }).await
     }
 
     /// Deletes a chat with its messages; `false` when there is none. Its sessions have left it.

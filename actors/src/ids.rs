@@ -156,6 +156,11 @@ impl RoomName {
         Self(Arc::from(format!("chat:{chat}")))
     }
 
+    /// The chat whose room this is.
+    pub fn chat(&self) -> Option<ChatId> {
+        self.0.strip_prefix("chat:").filter(|id| !id.is_empty()).map(|id| ChatId(Arc::from(id)))
+    }
+
     /// Whether a session joins and leaves this room when it is asked to: one's own is not left, for direct messages come
     /// there.
     pub fn is_optional(&self) -> bool {

@@ -66,6 +66,7 @@ pub mod fault;
 pub mod hub;
 pub mod identity;
 pub mod ids;
+pub mod kept;
 pub mod limits;
 pub mod mailbox;
 pub mod noted;

@@ -116,6 +116,18 @@ stats! {
     notifications_read,
     /// Notifications that gave way to newer ones or became too old.
     notifications_pruned,
+    /// Users who type in a chat, counted in each.
+    typing,
+    /// Receipts that in a large chat only the author was told of.
+    receipts_narrowed,
+    /// Sessions that were cut off and may come back.
+    parked,
+    /// Messages kept for those.
+    parked_messages,
+    /// Such sessions that came back.
+    recovered,
+    /// Such sessions that gave way to newer ones.
+    parked_evicted,
     /// Sessions in debug mode.
     debugging,
     /// Users' comings and goings that others were told of.

@@ -244,6 +244,19 @@ macro_rules! client_event_table {
             "client:event",    Entire<application::Event>,   application::Response,     [Raw, Root],  User,   Messages, EventData;
             "client:message",  Entire<application::Message>, application::MessageAck,   [Raw, Root],  User,   Messages, MessageData;
             "client:action",   Entire<application::Action>,  application::ActionResult, [Raw, Root],  User,   Messages, ActionData;
+            "join:chat",       chat::rooms::JoinChat,    chat::rooms::JoinedChat,  [Raw, Chat],       User,   Messages, Invalid;
+            "leave:chat",      chat::rooms::LeaveChat,   chat::rooms::LeftChat,    [Raw, Chat],       User,   Messages, Invalid;
+            "room:info",       chat::rooms::AskInfo,     chat::rooms::Info,        [Raw, Chat],       User,   Messages, Invalid;
+            "room:list",       chat::rooms::ListRooms,   chat::rooms::Rooms,       [Raw, Chat],       User,   Messages, Invalid;
+            "room:online",     chat::rooms::AskOnline,   chat::rooms::Online,      [Raw, Chat],       User,   Messages, Invalid;
+            "message:send",    chat::messages::SendMessage, chat::messages::Sent,  [Raw, Chat],       User,   ChatMessages, Invalid;
+            "message:typing",  chat::messages::Type,     chat::messages::Typed,    [Raw, Chat],       User,   ChatTyping, Invalid;
+            "message:typing-users", chat::messages::AskTyping, chat::messages::TypingUsers, [Raw, Chat], User,   Messages, Invalid;
+            "message:delivered", chat::messages::ConfirmDelivered, chat::messages::DeliveryConfirmed, [Raw, Chat], User, Messages, Invalid;
+            "message:read",    chat::messages::ConfirmRead, chat::messages::ReadConfirmed, [Raw, Chat], User,   Messages, Invalid;
+            "message:delivery-status", chat::messages::AskStatus, chat::messages::Status, [Raw, Chat],  User,   Messages, Invalid;
+            "message:stats",   chat::messages::AskStats, chat::messages::Stats,    [Raw, Chat],       User,   Messages, Invalid;
+            "message:history", chat::messages::AskHistory, chat::messages::History, [Raw, Chat],      User,   Messages, Invalid;
             "notification_read", community::NotificationRead, community::Marked,        [Raw, Root],       User,   Notifications, Validation;
         }
     };

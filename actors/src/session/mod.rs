@@ -8,8 +8,10 @@
 
 mod answers;
 mod application;
+pub(crate) mod chat;
 mod debug;
 mod dispatch;
+mod messages;
 mod notifications;
 mod push;
 mod raw;
@@ -23,7 +25,7 @@ use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture, ready};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFuture, StreamHandler};
-use ahash::AHashSet;
+use ahash::{AHashMap, AHashSet};
 use bytes::Bytes;
 
 use self::answers::Asked;
@@ -128,6 +130,8 @@ pub struct Session {
     held_as_user: Option<Hold>,
     /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
     rooms: AHashSet<RoomName>,
+    /// Of those, the chats, and which message was the last before it joined.
+    chats: AHashMap<RoomName, u64>,
     drawn: Drawn,
     /// When it joined its user's room, until what the user missed is on its way.
     joined: Option<Moment>,
@@ -175,6 +179,7 @@ impl Session {
             held: opening.held,
             held_as_user: None,
             rooms: AHashSet::new(),
+            chats: AHashMap::new(),
             drawn: opening.drawn,
             joined: None,
             typing: typing::Typing::default(),
@@ -289,7 +294,7 @@ impl Handler<AccessChanged> for Session {
         let Some(left) = closed.then(|| self.leave(room.as_str())).flatten() else {
             return Box::pin(ready(()).into_actor(self));
         };
-        Box::pin(left.into_actor(self).map(move |_, session, _| session.tell_left(&room)))
+        Box::pin(left.into_actor(self).map(move |users, session, _| session.tell_left(&room, users.unwrap_or(0))))
     }
 }
 
