@@ -1,16 +1,20 @@
-//! The connections and sessions that live now: how many connections there may be, and where each user's sessions are.
+//! The connections and sessions that live now: how many connections there may be, where each user's sessions are, and what
+//! the user says of being there.
 //!
 //! A lookup table off the delivery path. A transport holds its connection's [`Admission`] for as long as that lasts. A
 //! session, of which one connection may carry several, enters itself and leaves when its [`Entry`] is dropped, however
-//! it ended.
+//! it ended. What is kept of a user goes with the last session.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::{Recipient, WeakRecipient};
 use dashmap::DashMap;
 
 use crate::events::Surface;
+use crate::events::chat::presence::{Availability, OnlineUser};
+use crate::events::moment::Iso;
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::{RoomName, SessionId, UserId};
@@ -47,19 +51,88 @@ struct Row {
     recipient: Option<WeakRecipient<AccessChanged>>,
 }
 
+/// A user with a session.
+#[derive(Debug, Default)]
+struct Present {
+    /// Never empty, but while the first session is entered.
+    rows: Vec<Row>,
+    availability: Availability,
+}
+
+impl Present {
+    /// When the oldest session connected.
+    fn since(&self) -> Option<i64> {
+        self.rows.first().map(|row| row.session.connected_at)
+    }
+}
+
+/// How many users say what of themselves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Online.
+    pub online: usize,
+    /// Away.
+    pub away: usize,
+    /// Busy.
+    pub busy: usize,
+}
+
+/// What is known of all users together, so that nobody has to look at all of them.
+#[derive(Debug, Default)]
+struct Overview {
+    /// The users by the time their oldest session connected.
+    order: BTreeSet<(i64, UserId)>,
+    away: usize,
+    busy: usize,
+}
+
+impl Overview {
+    fn moves(&mut self, user: &UserId, from: Option<i64>, to: Option<i64>) {
+        if from == to {
+            return;
+        }
+        if let Some(from) = from {
+            self.order.remove(&(from, user.clone()));
+        }
+        if let Some(to) = to {
+            self.order.insert((to, user.clone()));
+        }
+    }
+
+    fn says(&mut self, from: Availability, to: Availability) {
+        if let Some(count) = self.count_of(from) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(count) = self.count_of(to) {
+            *count += 1;
+        }
+    }
+
+    fn count_of(&mut self, availability: Availability) -> Option<&mut usize> {
+        match availability {
+            Availability::Away => Some(&mut self.away),
+            Availability::Busy => Some(&mut self.busy),
+            Availability::Online | Availability::Offline => None,
+        }
+    }
+}
+
 /// The table of live sessions.
 #[derive(Debug)]
 pub struct Registry {
     capacity: usize,
     admitted: AtomicUsize,
-    users: DashMap<UserId, Vec<Row>, ahash::RandomState>,
+    users: DashMap<UserId, Present, ahash::RandomState>,
+    /// Changed while the user's row is held, so that it agrees with the rows; no row is sought while it is held.
+    overview: Mutex<Overview>,
     stats: Arc<Stats>,
 }
 
 impl Registry {
     /// A table for the sessions of at most `capacity` connections.
     pub fn new(capacity: usize, stats: Arc<Stats>) -> Self {
-        Self { capacity, admitted: AtomicUsize::new(0), users: DashMap::default(), stats }
+        let (users, overview) = (DashMap::default(), Mutex::default());
+        Self { capacity, admitted: AtomicUsize::new(0), users, overview, stats }
     }
 
     /// Connections there may be at once.
@@ -86,25 +159,70 @@ impl Registry {
 
     /// The live sessions of a user, oldest first.
     pub fn sessions_of(&self, user: &UserId) -> Vec<LiveSession> {
-        let rows = self.users.get(user);
-        rows.map(|rows| rows.iter().map(|row| row.session.clone()).collect()).unwrap_or_default()
+        let present = self.users.get(user);
+        present.map(|present| present.rows.iter().map(|row| row.session.clone()).collect()).unwrap_or_default()
+    }
+
+    /// What a user says of being there; offline without a session.
+    pub fn availability_of(&self, user: &UserId) -> Availability {
+        self.users.get(user).map_or(Availability::Offline, |present| present.availability)
+    }
+
+    /// Notes what a user says of being there, until the last session ends. `false` when that is known, or nobody is there
+    /// to say it.
+    pub fn set_availability(&self, user: &UserId, availability: Availability) -> bool {
+        let Some(mut present) = self.users.get_mut(user) else { return false };
+        if present.availability == availability || availability == Availability::Offline {
+            return false;
+        }
+        self.overview().says(present.availability, availability);
+        present.availability = availability;
+        true
+    }
+
+    /// Those of the users online who have been so for longest, `most` at most, by that time and then by their ids; `now`
+    /// is ms since the epoch.
+    pub fn online(&self, most: usize, now: i64) -> Vec<OnlineUser> {
+        let first: Vec<UserId> = self.overview().order.iter().take(most).map(|(_, user)| user.clone()).collect();
+        let online_user = |user| {
+            let present = self.users.get(&user)?;
+            let oldest = &present.rows.first()?.session;
+            Some(OnlineUser {
+                username: oldest.identity.username().into(),
+                status: present.availability,
+                last_seen: Iso(now),
+                connected_at: Iso(oldest.connected_at),
+                user_id: user,
+            })
+        };
+        first.into_iter().filter_map(online_user).collect()
+    }
+
+    /// How many users say what of themselves.
+    pub fn tally(&self) -> Tally {
+        let Overview { ref order, away, busy } = *self.overview();
+        Tally { online: order.len().saturating_sub(away + busy), away, busy }
+    }
+
+    fn overview(&self) -> MutexGuard<'_, Overview> {
+        self.overview.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The ways to the live sessions of a user.
     pub(crate) fn recipients_of(&self, user: &UserId) -> Vec<Recipient<AccessChanged>> {
-        let rows = self.users.get(user);
+        let present = self.users.get(user);
         let recipients = |row: &Row| row.recipient.as_ref().and_then(WeakRecipient::upgrade);
-        rows.map(|rows| rows.iter().filter_map(recipients).collect()).unwrap_or_default()
+        present.map(|present| present.rows.iter().filter_map(recipients).collect()).unwrap_or_default()
     }
 
     /// Where the live sessions of a user are that `picks` picks.
     pub fn find_of(&self, user: &UserId, picks: impl Fn(&Identity) -> bool) -> Vec<Place> {
-        self.users.get(user).map(|sessions| picked(&sessions, picks).collect()).unwrap_or_default()
+        self.users.get(user).map(|present| picked(&present.rows, picks).collect()).unwrap_or_default()
     }
 
     /// Where the live sessions are that `picks` picks. Looks at all of them: not for a thread that serves them.
     pub fn find(&self, picks: impl Fn(&Identity) -> bool) -> Vec<Place> {
-        self.users.iter().flat_map(|sessions| picked(&sessions, &picks).collect::<Vec<_>>()).collect()
+        self.users.iter().flat_map(|present| picked(&present.rows, &picks).collect::<Vec<_>>()).collect()
     }
 }
 
@@ -142,16 +260,26 @@ impl Entry {
     pub(crate) fn list(&mut self, session: LiveSession) {
         let (user, id) = (session.identity.user.clone(), session.id);
         let row = Row { session, recipient: self.recipient.clone() };
-        self.registry.users.entry(user.clone()).or_default().push(row);
+        let mut present = self.registry.users.entry(user.clone()).or_default();
+        let before = present.since();
+        present.rows.push(row);
+        self.registry.overview().moves(&user, before, present.since());
+        drop(present);
         self.listed = Some((user, id));
     }
 
     /// Takes the session out of the table again.
     pub(crate) fn unlist(&mut self) {
         let Some((user, id)) = self.listed.take() else { return };
-        self.registry.users.remove_if_mut(&user, |_, rows| {
-            rows.retain(|row| row.session.id != id);
-            rows.is_empty()
+        self.registry.users.remove_if_mut(&user, |user, present| {
+            let before = present.since();
+            present.rows.retain(|row| row.session.id != id);
+            let mut overview = self.registry.overview();
+            overview.moves(user, before, present.since());
+            if present.rows.is_empty() {
+                overview.says(present.availability, Availability::Offline);
+            }
+            present.rows.is_empty()
         });
     }
 
@@ -168,8 +296,8 @@ impl Entry {
 
     fn change(&self, change: impl FnOnce(&mut Row)) {
         if let Some((user, id)) = &self.listed
-            && let Some(mut rows) = self.registry.users.get_mut(user)
-            && let Some(row) = rows.iter_mut().find(|row| row.session.id == *id)
+            && let Some(mut present) = self.registry.users.get_mut(user)
+            && let Some(row) = present.rows.iter_mut().find(|row| row.session.id == *id)
         {
             change(row);
         }
@@ -243,5 +371,54 @@ mod tests {
         entry.list(session);
         drop(entry);
         assert_eq!((registry.sessions_of(&user), stats.sessions.get()), (vec![], 0));
+    }
+
+    fn named(name: &str, connected_at: i64) -> LiveSession {
+        let identity = Identity::of(UserId::parse(name, "user").unwrap());
+        LiveSession { connected_at, ..session(identity) }
+    }
+
+    fn online(registry: &Registry, most: usize) -> Vec<String> {
+        let line = |user: OnlineUser| format!("{} {:?} {}", user.user_id, user.status, user.connected_at.0);
+        registry.online(most, 99).into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn those_online_for_longest_come_first_and_each_since_the_oldest_session() {
+        let registry = Arc::new(Registry::new(9, Arc::new(Stats::default())));
+        let first = listed(&registry, named("carol", 1));
+        let _second = listed(&registry, named("carol", 3));
+        let _bob = listed(&registry, named("bob", 2));
+        let _alice = listed(&registry, named("alice", 2));
+        assert_eq!(online(&registry, 9), ["carol Online 1", "alice Online 2", "bob Online 2"]);
+        assert_eq!(online(&registry, 1), ["carol Online 1"]);
+        drop(first);
+        assert_eq!(online(&registry, 9), ["alice Online 2", "bob Online 2", "carol Online 3"]);
+    }
+
+    #[test]
+    fn what_a_user_says_holds_for_all_sessions_and_until_the_last_one_ends() {
+        let registry = Arc::new(Registry::new(9, Arc::new(Stats::default())));
+        let alice = UserId::parse("alice", "user").unwrap();
+        assert_eq!(registry.availability_of(&alice), Availability::Offline);
+        assert!(!registry.set_availability(&alice, Availability::Away), "she is not there");
+        let one = listed(&registry, named("alice", 1));
+        let _bob = listed(&registry, named("bob", 2));
+        assert_eq!(registry.availability_of(&alice), Availability::Online);
+        assert!(!registry.set_availability(&alice, Availability::Online), "that is known");
+        assert!(registry.set_availability(&alice, Availability::Away));
+        assert_eq!(registry.tally(), Tally { online: 1, away: 1, busy: 0 });
+        assert!(registry.set_availability(&alice, Availability::Busy));
+        let two = listed(&registry, named("alice", 3));
+        drop(one);
+        assert_eq!(registry.tally(), Tally { online: 1, away: 0, busy: 1 });
+        assert_eq!(online(&registry, 9), ["bob Online 2", "alice Busy 3"]);
+        drop(two);
+        assert_eq!(
+            (registry.tally(), online(&registry, 9)),
+            (Tally { online: 1, away: 0, busy: 0 }, vec!["bob Online 2".into()])
+        );
+        let _again = listed(&registry, named("alice", 4));
+        assert_eq!(registry.availability_of(&alice), Availability::Online);
     }
 }
