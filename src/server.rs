@@ -427,6 +427,11 @@ fn settings(config: &Config) -> Settings {
         shortest_heartbeat_ms: millis(config.server.heartbeat_interval_secs)
             .min(config.socketio.ping_interval_ms.into()),
         rules: Rules(rules.collect()),
+        auto_create_chats: config.chat.auto_create,
+        recovery: RecoverySettings {
+            window_ms: millis(config.recovery.window_secs),
+            queue: config.recovery.queue,
+        },
         clock: Clock::System,
     }
 }

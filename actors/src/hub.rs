@@ -28,6 +28,7 @@ use crate::notifications::{Notification, Notifications};
 use crate::outbox::Bound;
 use crate::presence::{self, LastSeen, Presence};
 use crate::pulse::Pulse;
+use crate::recovery::Recovery;
 use crate::registry::Registry;
 use crate::revoked::Revoked;
 use crate::rooms::rules::Rules;
@@ -84,6 +85,8 @@ pub struct Settings {
     pub rules: Rules,
     /// Whether joining a chat that does not exist makes it, public.
     pub auto_create_chats: bool,
+    /// What is kept for sessions that were cut off.
+    pub recovery: RecoverySettings,
     /// Where the time comes from.
     pub clock: Clock,
 }
@@ -93,6 +96,15 @@ impl Settings {
     pub(crate) fn rooms_max(&self) -> usize {
         self.rooms.saturating_add(self.max_connections) / self.workers.max(1)
     }
+}
+
+/// What is kept for sessions that were cut off.
+#[derive(Debug, Clone, Copy)]
+pub struct RecoverySettings {
+    /// For how long, ms; 0 is not at all.
+    pub window_ms: i64,
+    /// Messages kept for one, the newest.
+    pub queue: usize,
 }
 
 /// Debug mode: figures of the hub on a connection.
@@ -172,6 +184,7 @@ pub struct Hub {
     rooms: Rooms,
     notifications: Notifications,
     presence: Mailbox<Presence>,
+    recovery: Mailbox<Recovery>,
     limits: Mailbox<RateLimit>,
     registry: Arc<Registry>,
     holds: Arc<Holds>,
@@ -210,6 +223,8 @@ impl Hub {
         let clock = settings.clock.clone();
         let rooms = Rooms::new(Arc::new(Lanes::new(settings.workers)));
         let presence = Presence::new(&settings.presence, rooms.clone(), clock.clone(), stats.clone()).start();
+        let window_ms = settings.recovery.window_ms;
+        let recovery = Recovery::new(window_ms, rooms.clone(), clock.clone(), stats.clone()).start();
         let limits = RateLimit::new(clock.clone()).start();
         let registry = Arc::new(Registry::new(settings.max_connections, stats.clone()));
         let chats = Arc::new(Chats::default());
@@ -218,6 +233,7 @@ impl Hub {
             rooms,
             notifications: Notifications::new(store.clone()),
             presence: Mailbox::new("presence", presence, settings.mailbox),
+            recovery: Mailbox::new("recovery", recovery, settings.mailbox),
             limits: Mailbox::new("rate-limit", limits, settings.mailbox),
             registry,
             holds: Arc::new(Holds::default()),
@@ -508,7 +524,7 @@ impl Hub {
     }
 
     fn mailboxes<'a>(&'a self) -> impl Iterator<Item = &'a dyn Watched> {
-        let own: [&'a dyn Watched; 3] = [&self.presence, &self.limits, &self.chat_keeper];
+        let own: [&'a dyn Watched; 4] = [&self.presence, &self.recovery, &self.limits, &self.chat_keeper];
         let edges = self.edges.iter().filter_map(OnceLock::get).map(|edge| -> &'a dyn Watched { &**edge });
         own.into_iter().chain(self.rooms.mailboxes()).chain(edges)
     }
@@ -575,6 +591,10 @@ impl Hub {
 
     pub(crate) fn presence_mailbox(&self) -> &Mailbox<Presence> {
         &self.presence
+    }
+
+    pub(crate) fn recovery(&self) -> &Mailbox<Recovery> {
+        &self.recovery
     }
 
     pub(crate) fn authenticator(&self) -> &Arc<dyn Authenticator> {

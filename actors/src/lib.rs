@@ -76,6 +76,7 @@ pub mod pattern;
 pub mod presence;
 pub mod pulse;
 pub mod queue;
+pub mod recovery;
 pub mod registry;
 pub mod revoked;
 pub mod rooms;

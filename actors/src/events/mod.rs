@@ -257,6 +257,10 @@ macro_rules! client_event_table {
             "message:delivery-status", chat::messages::AskStatus, chat::messages::Status, [Raw, Chat],  User,   Messages, Invalid;
             "message:stats",   chat::messages::AskStats, chat::messages::Stats,    [Raw, Chat],       User,   Messages, Invalid;
             "message:history", chat::messages::AskHistory, chat::messages::History, [Raw, Chat],      User,   Messages, Invalid;
+            "connection:create-session", chat::connection::CreateSession, chat::connection::CreatedSession, [Raw, Chat], User, Messages, Invalid;
+            "connection:recover", chat::connection::Recover, chat::connection::RecoveredSession, [Raw, Chat], User, Messages, Invalid;
+            "connection:session-info", chat::connection::AskSession, chat::connection::SessionInfo, [Raw, Chat], User, Messages, Invalid;
+            "connection:stats", chat::connection::AskRecovery, chat::connection::Stats, [Raw, Chat],    User,   Messages, Invalid;
             "notification_read", community::NotificationRead, community::Marked,        [Raw, Root],       User,   Notifications, Validation;
         }
     };
@@ -305,6 +309,9 @@ macro_rules! server_event_table {
             "message:delivered",    chat::messages::MessageDelivered, [Raw, Root, Chat];
             "message:read",         chat::messages::MessageRead,    [Raw, Root, Chat];
             "user:typing",          chat::messages::UserTyping,     [Raw, Root, Chat];
+            "connection:recovery-token", chat::connection::TokenMade, [Raw, Chat];
+            "connection:recovered", chat::connection::Recovered,    [Raw, Chat];
+            "connection:queued-messages", chat::connection::QueuedMessages, [Raw, Chat];
         }
     };
 }

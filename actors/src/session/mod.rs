@@ -8,13 +8,14 @@
 
 mod answers;
 mod application;
-pub(crate) mod chat;
+mod chat;
 mod debug;
 mod dispatch;
 mod messages;
 mod notifications;
 mod push;
 mod raw;
+mod recovery;
 mod rooms;
 mod standing;
 mod typing;
@@ -36,7 +37,7 @@ use crate::events::{Bucket, Surface, Transport};
 use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::identity::Identity;
-use crate::ids::{RoomName, SessionId};
+use crate::ids::{RecoveryToken, RoomName, SessionId};
 use crate::limits::held::Hold;
 use crate::limits::window::{Verdict, Window};
 use crate::notifications::Moment;
@@ -137,6 +138,12 @@ pub struct Session {
     joined: Option<Moment>,
     typing: typing::Typing,
     debugging: Option<debug::Debugging>,
+    /// When its client last asked something, ms since the epoch.
+    heard_at: i64,
+    /// By which it can be recovered.
+    recovery_token: Option<RecoveryToken>,
+    /// Recovery may know of such a token.
+    has_token: bool,
     /// Presence knows of it.
     is_present: bool,
     entry: Entry,
@@ -184,6 +191,9 @@ impl Session {
             joined: None,
             typing: typing::Typing::default(),
             debugging: None,
+            heard_at: now,
+            recovery_token: None,
+            has_token: false,
             is_present: false,
             entry: Entry::new(hub.registry().clone()),
             hub,
@@ -303,6 +313,7 @@ impl StreamHandler<Inbound> for Session {
         match inbound {
             Inbound::Request(request) => {
                 self.hub.stats().received.add(1);
+                self.heard_at = self.now();
                 dispatch::dispatch(self, request, ctx);
             }
             Inbound::Malformed { fault, correlation } => {
@@ -321,12 +332,16 @@ impl StreamHandler<Inbound> for Session {
     }
 }
 
-/// However a session ends, by its client, by a reason of the hub or by a panic, nothing of it stays.
+/// However a session ends, by its client, by a reason of the hub or by a panic, nothing of it stays but a parked seat.
 impl Drop for Session {
     fn drop(&mut self) {
         self.depart();
         self.seat.with_outbox(|outbox| outbox.close());
-        self.worker.seats().vacate(self.seat.place().seat);
+        if self.seat.kept().is_some() {
+            self.seat.detach();
+        } else {
+            self.worker.seats().vacate(self.seat.place().seat);
+        }
     }
 }
 

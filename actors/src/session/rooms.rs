@@ -75,11 +75,16 @@ impl Session {
         if self.rooms.contains(&room) {
             return Ok(None);
         }
-        let most = self.hub.settings().rooms_per_session;
-        if self.rooms.len().saturating_sub(OWN_ROOMS) >= most {
+        if self.has_all_rooms() {
+            let most = self.hub.settings().rooms_per_session;
             return Err(Fault::new(Code::Forbidden, format!("A session may be in {most} topics")));
         }
         self.join(room.clone()).map(|joined| Some((room, joined)))
+    }
+
+    /// Whether the session is in as many rooms as one may be.
+    pub(super) fn has_all_rooms(&self) -> bool {
+        self.rooms.len().saturating_sub(OWN_ROOMS) >= self.hub.settings().rooms_per_session
     }
 
     /// Makes what became of a join true: the session is in no room that turned it away, nor in one that it may not be in
@@ -172,7 +177,7 @@ impl Session {
     }
 
     /// Tells presence of a room that the session entered, where that matters.
-    fn note_entered(&self, room: RoomName) {
+    pub(super) fn note_entered(&self, room: RoomName) {
         let Some(identity) = &self.identity else { return };
         if room.as_str() == RoomName::PRESENCE {
             self.seat.hear_as(Some(identity.user.clone()));
@@ -200,9 +205,10 @@ impl Session {
         self.hub.settings().presence.audience == Audience::SharedRooms && !room.is_internal()
     }
 
-    /// Leaves every room and tells presence; the first call does it.
+    /// Leaves every room and tells presence; the first call does it. In its chats it may leave its seat.
     pub(super) fn depart(&mut self) {
         self.stop_typing();
+        self.park();
         let Some(identity) = &self.identity else { return };
         let place = self.seat.place();
         for room in self.rooms.drain() {
