@@ -77,13 +77,13 @@ pub struct Access {
 
 /// A chat in the list of those that a user may join.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Room {
+pub struct ListedChat {
     /// The chat.
     pub id: ChatId,
     /// Its name.
     pub name: String,
     /// When somebody last said something there, ms since the epoch; until then, when it was made.
-    pub active_at: i64,
+    pub last_activity: i64,
 }
 
 impl Store {
@@ -168,7 +168,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::ping`].
-    pub async fn rooms_of(&self, user: UserId, most: usize) -> Result<Vec<Room>, Fault> {
+    pub async fn chats_of(&self, user: UserId, most: usize) -> Result<Vec<ListedChat>, Fault> {
         self.read(move |conn| {
             // Both halves come ordered out of an index, so that no more than `most` are looked at.
             let mut statement = conn.prepare_cached(
@@ -182,12 +182,12 @@ impl Store {
                  FROM open JOIN chats USING (id) ORDER BY id",
             )?;
             let mut rows = statement.query(params![user.as_str(), i64::try_from(most).unwrap_or(i64::MAX)])?;
-            let mut rooms = Vec::new();
+            let mut chats = Vec::new();
             while let Some(row) = rows.next()? {
                 let id: String = row.get(0)?;
-                rooms.push(Room { id: stored_chat(&id)?, name: row.get(1)?, active_at: row.get(2)? });
+                chats.push(ListedChat { id: stored_chat(&id)?, name: row.get(1)?, last_activity: row.get(2)? });
             }
-            Ok(rooms)
+            Ok(chats)
         })
         .await
     }
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_users_rooms_are_the_public_ones_and_the_users_own_each_once_by_id() {
+    async fn a_users_chats_are_the_public_ones_and_the_users_own_each_once_by_id() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         for (text, public, users) in [
@@ -301,16 +301,16 @@ mod tests {
             Ok(conn.execute(sql, ())?)
         };
         store.write(say).await.unwrap();
-        let rooms = async |who: &str, most| {
-            let rooms = store.rooms_of(UserId::parse(who, "user").unwrap(), most).await.unwrap();
-            rooms.into_iter().map(|room| (room.id.to_string(), room.name, room.active_at)).collect::<Vec<_>>()
+        let listed = async |who: &str, most| {
+            let chats = store.chats_of(UserId::parse(who, "user").unwrap(), most).await.unwrap();
+            chats.into_iter().map(|chat| (chat.id.to_string(), chat.name, chat.last_activity)).collect::<Vec<_>>()
         };
-        let expected = |rooms: &[(&str, i64)]| -> Vec<_> {
-            rooms.iter().map(|&(id, at)| (id.to_owned(), id.to_owned(), at)).collect()
+        let expected = |chats: &[(&str, i64)]| -> Vec<_> {
+            chats.iter().map(|&(id, at)| (id.to_owned(), id.to_owned(), at)).collect()
         };
-        assert_eq!(rooms("x", 1_000).await, expected(&[("b", 5), ("c", 6), ("d", 5), ("e", 5)]));
-        assert_eq!(rooms("x", 2).await, expected(&[("b", 5), ("c", 6)]));
-        assert_eq!(rooms("nobody", 1_000).await, expected(&[("b", 5), ("d", 5)]));
+        assert_eq!(listed("x", 1_000).await, expected(&[("b", 5), ("c", 6), ("d", 5), ("e", 5)]));
+        assert_eq!(listed("x", 2).await, expected(&[("b", 5), ("c", 6)]));
+        assert_eq!(listed("nobody", 1_000).await, expected(&[("b", 5), ("d", 5)]));
     }
 
     #[test]

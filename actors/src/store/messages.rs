@@ -26,21 +26,10 @@ const PRUNED_MAX: i64 = 64;
 /// What a receipt did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confirmation {
-    /// It says what nobody knew. One that comes again does not, nor does a delivery behind a reading.
-    pub is_news: bool,
+    /// Whether it says what nobody knew. One that comes again does not, nor does a delivery behind a reading.
+    pub changed: bool,
     /// Who said the message.
     pub author: UserId,
-}
-
-/// How many messages there are in all chats, and receipts of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Messages that are kept.
-    pub messages: u64,
-    /// Receipts of those.
-    pub delivered: u64,
-    /// Receipts of those that say that it was read.
-    pub read: u64,
 }
 
 impl Store {
@@ -90,7 +79,7 @@ impl Store {
                 }
             };
             let changed = conn.prepare_cached(sql)?.execute(params![seq, user.as_str(), now])?;
-            Ok(Confirmation { is_news: changed > 0, author: stored_id(&author)? })
+            Ok(Confirmation { changed: changed > 0, author: stored_id(&author)? })
         })
         .await
     }
@@ -140,18 +129,16 @@ impl Store {
         look().await
     }
 
-    /// How many messages and receipts there are. Costs the same however many.
+    /// How many messages there are in all chats, how many receipts of them, and how many of those say that it was read.
+    /// Costs the same however many.
     ///
     /// # Errors
     /// As [`Store::ping`].
-    pub async fn message_tally(&self) -> Result<Tally, Fault> {
+    pub async fn message_figures(&self) -> Result<(u64, u64, u64), Fault> {
         self.read(|conn| {
             let mut statement = conn.prepare_cached("SELECT messages, delivered, read FROM message_tally")?;
-            let count =
-                |row: &Row<'_>, at| Ok::<_, rusqlite::Error>(u64::try_from(row.get::<_, i64>(at)?).unwrap_or(0));
-            let tally =
-                |row: &Row<'_>| Ok(Tally { messages: count(row, 0)?, delivered: count(row, 1)?, read: count(row, 2)? });
-            Ok(statement.query_row((), tally)?)
+            let count = |row: &Row<'_>, at| row.get(at).map(|count: i64| u64::try_from(count).unwrap_or(0));
+            Ok(statement.query_row((), |row| Ok((count(row, 0)?, count(row, 1)?, count(row, 2)?)))?)
         })
         .await
     }

@@ -49,9 +49,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 pub use self::accounts::{Account, Credentials, Refreshed, SIGN_INS_MAX, SignIn};
-pub use self::chats::{Access, Chat, PARTICIPANTS_MAX, Room};
+pub use self::chats::{Access, Chat, ListedChat, PARTICIPANTS_MAX};
 use self::condition::{Ailment, Condition, Setback};
-pub use self::messages::{Confirmation, MESSAGES_KEPT_MAX, RECEIPTS_NAMED_MAX, Tally};
+pub use self::messages::{Confirmation, MESSAGES_KEPT_MAX, RECEIPTS_NAMED_MAX};
 pub use self::notifications::{KEPT_DAYS, KEPT_MAX, Kept, Notice, Read};
 use self::reader::Query;
 pub(crate) use self::revocations::is_older;

@@ -69,7 +69,7 @@ impl Shelf {
     async fn confirm(&self, message: &str, who: &str, receipt: Receipt, now: i64) -> Result<bool, Fault> {
         let confirmed = self.store.confirm(chat("c"), id(message), user(who), receipt, now).await?;
         assert_eq!(confirmed.author, user("alice"));
-        Ok(confirmed.is_news)
+        Ok(confirmed.changed)
     }
 
     async fn history(&self, before: Option<&str>, limit: u32, bytes: usize) -> Result<(Vec<String>, bool), Fault> {
@@ -97,8 +97,8 @@ impl Shelf {
                 Ok([count(0)?, count(1)?, count(2)?])
             })?)
         };
-        let tally = self.store.message_tally().await.unwrap();
-        let tally = [tally.messages, tally.delivered, tally.read];
+        let (messages, delivered, read) = self.store.message_figures().await.unwrap();
+        let tally = [messages, delivered, read];
         assert_eq!(tally, self.store.read(counted).await.unwrap());
         tally
     }
