@@ -76,6 +76,8 @@ macro_rules! stats {
 stats! {
     /// Sessions there are now.
     sessions,
+    /// When those connected, ms since the epoch, all added up.
+    sessions_since,
     /// Sessions there ever were.
     sessions_opened,
     /// Those that came with a token, on a WebSocket.

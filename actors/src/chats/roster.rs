@@ -148,12 +148,7 @@ impl Roster {
     }
 
     /// Who is in the chat: the first `most`, with what `availability` says of each.
-    pub fn online(
-        &self,
-        most: usize,
-        now: i64,
-        availability: impl Fn(&UserId) -> Availability,
-    ) -> Vec<OnlineUser> {
+    pub fn online(&self, most: usize, now: i64, availability: impl Fn(&UserId) -> Availability) -> Vec<OnlineUser> {
         let named = self.users.iter().take(most).map(|(user, participant)| OnlineUser {
             user_id: user.clone(),
             username: participant.username.clone(),

@@ -94,13 +94,7 @@ impl Tickets {
     }
 
     /// A session with a token was cut off at `elapsed`; it gave up all but its seat.
-    pub fn park(
-        &mut self,
-        session: SessionId,
-        rooms: Vec<RoomName>,
-        last_activity: i64,
-        elapsed: i64,
-    ) -> Parking {
+    pub fn park(&mut self, session: SessionId, rooms: Vec<RoomName>, last_activity: i64, elapsed: i64) -> Parking {
         let Some(token) = self.of_session.get(&session).cloned() else { return Parking::Unknown };
         let holder = match self.tickets.remove(&token) {
             Some(State::Live(holder)) => holder,

@@ -9,8 +9,8 @@ use ahash::{AHashMap, AHashSet, RandomState};
 use indexmap::IndexMap;
 use tokio::sync::oneshot;
 
-use crate::close::Close;
 use super::Membership;
+use crate::close::Close;
 use crate::delivery::{Delivery, WIRES};
 use crate::fault::Fault;
 use crate::ids::{RoomName, UserId};

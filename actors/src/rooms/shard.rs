@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -134,8 +135,8 @@ pub(crate) type Look = Box<dyn FnOnce(&Chats<'_>) + Send>;
 /// Looks at chats.
 pub(crate) struct Inspect(pub(crate) Look);
 
-impl std::fmt::Debug for Inspect {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Inspect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inspect").finish_non_exhaustive()
     }
 }
@@ -250,7 +251,32 @@ pub struct RoomShard {
     backlog: Backlog,
 }
 
-type Backlog = Rc<RefCell<VecDeque<Pin<Box<dyn Future<Output = ()>>>>>>;
+type Handing = Pin<Box<dyn Future<Output = ()>>>;
+
+#[derive(Clone, Default)]
+struct Backlog(Rc<RefCell<VecDeque<Handing>>>);
+
+impl Backlog {
+    fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
+    fn push(&self, handing: Handing) {
+        self.0.borrow_mut().push_back(handing);
+    }
+
+    async fn empty(self) {
+        while let Some(handing) = { self.0.borrow_mut().pop_front() } {
+            handing.await;
+        }
+    }
+}
+
+impl fmt::Debug for Backlog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Backlog").field(&self.0.borrow().len()).finish()
+    }
+}
 
 impl RoomShard {
     /// A shard of `hub` without rooms.
@@ -374,23 +400,19 @@ impl RoomShard {
         M: Send + 'static,
     {
         let Some(fanout) = self.lanes.fanout(worker) else { return };
-        let waits = !self.backlog.borrow().is_empty();
-        let message = if waits { message } else {
+        let waits = !self.backlog.is_empty();
+        let message = if waits {
+            message
+        } else {
             match fanout.post(message) {
                 Ok(()) => return,
                 Err(Full(message)) => message,
             }
         };
         let fanout = fanout.clone();
-        self.backlog.borrow_mut().push_back(Box::pin(async move { fanout.post_when_free(message).await }));
+        self.backlog.push(Box::pin(async move { fanout.post_when_free(message).await }));
         if !waits {
-            let backlog = self.backlog.clone();
-            let emptied = async move {
-                while let Some(handed) = { backlog.borrow_mut().pop_front() } {
-                    handed.await;
-                }
-            };
-            ctx.wait(emptied.into_actor(self));
+            ctx.wait(self.backlog.clone().empty().into_actor(self));
         }
     }
 }
@@ -505,7 +527,11 @@ impl Receive<Type> for RoomShard {
         let (now, elapsed) = (self.clock.now_ms(), self.clock.elapsed_ms());
         if let Some(roster) = self.roster(&room) {
             if let Some(told) = roster.types(place, &user, typing, now, elapsed) {
-                if typing { self.stats.typing.add(1) } else { self.stats.typing.sub(1) }
+                if typing {
+                    self.stats.typing.add(1)
+                } else {
+                    self.stats.typing.sub(1)
+                }
                 self.tell(&room, &told, Some(place), ctx);
             }
             self.await_silence(room, ctx);

@@ -9,7 +9,7 @@ use super::{Handle, Outcome, Session};
 use crate::chats::no_such_message;
 use crate::delivery::Event;
 use crate::events::chat::messages::{
-    AskHistory, AskStats, AskStatus, AskTyping, Confirmed, ConfirmDelivered, ConfirmRead, DeliveryConfirmed, Figures,
+    AskHistory, AskStats, AskStatus, AskTyping, ConfirmDelivered, ConfirmRead, Confirmed, DeliveryConfirmed, Figures,
     History, Message, MessageDelivered, MessageNew, MessageRead, ReadConfirmed, Receipt, SendMessage, Sent, Stats,
     Status, Type, Typed, TypingUsers, text_of,
 };
@@ -77,8 +77,7 @@ impl Confirming {
     /// Keeps the receipt and tells of it, where it says anything new.
     async fn confirm(self, hub: &Hub) -> Result<(), Fault> {
         let Self { room, chat, message, user, receipt, at } = self;
-        let confirmed =
-            hub.store().confirm(chat.clone(), message.clone(), user.clone(), receipt, at).await?;
+        let confirmed = hub.store().confirm(chat.clone(), message.clone(), user.clone(), receipt, at).await?;
         if !confirmed.changed {
             return Ok(());
         }

@@ -195,7 +195,7 @@ impl Session {
             recovery_token: None,
             has_token: false,
             is_present: false,
-            entry: Entry::new(hub.registry().clone()),
+            entry: Entry::new(hub.registry().clone(), now),
             hub,
         };
         match opening.standing {

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use super::rooms::Verdict;
 use super::{Answer, Handle, Outcome, Session};
 use crate::close::Close;
+use crate::events::ServerEvent;
 use crate::events::chat::connection::{
     AskRecovery, AskSession, CreateSession, CreatedSession, Figures, Recover, RecoveredSession, SessionInfo,
     SessionState, Stats,
@@ -13,7 +14,6 @@ use crate::events::chat::connection::{
 use crate::events::chat::messages::MessageNew;
 use crate::events::json::Json;
 use crate::events::moment::Iso;
-use crate::events::ServerEvent;
 use crate::fault::{Code, Fault};
 use crate::ids::{RecoveryToken, RoomName};
 use crate::kept::Kept;
