@@ -197,6 +197,6 @@ impl Receive<Redeem> for Recovery {
 
 impl Receive<CountTokens> for Recovery {
     fn receive(&mut self, CountTokens(reply): CountTokens, _: &mut Self::Context) {
-        let _ = reply.send(self.tickets.len());
+        let _ = reply.send(self.tickets.count());
     }
 }

@@ -145,7 +145,7 @@ impl Tickets {
     }
 
     /// Tokens that hold.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.tickets.len()
     }
 
@@ -201,7 +201,7 @@ mod tests {
         let expected = Parked { holder, rooms: vec![RoomName::everybody()], last_activity: 5 };
         assert_eq!(tickets.redeem(&token("t"), &user("a")), Redeemed::Parked(expected));
         assert_eq!(tickets.redeem(&token("t"), &user("a")), Redeemed::Nothing);
-        assert_eq!((tickets.len(), tickets.parked(), tickets.of_session.len()), (0, 0, 0));
+        assert_eq!((tickets.count(), tickets.parked(), tickets.of_session.len()), (0, 0, 0));
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(tickets.redeem(&token("old"), &user("a")), Redeemed::Nothing);
         tickets.discard(holder.session);
         assert_eq!(tickets.redeem(&token("new"), &user("a")), Redeemed::Nothing);
-        assert_eq!((tickets.len(), tickets.of_session.len()), (0, 0));
+        assert_eq!((tickets.count(), tickets.of_session.len()), (0, 0));
         assert_eq!(tickets.park(holder.session, Vec::new(), 0, 0), Parking::Unknown);
     }
 
@@ -233,7 +233,7 @@ mod tests {
         let mut tickets = Tickets::new(100, 1);
         assert_eq!(parked(&mut tickets, "a", "t", 0), None);
         assert_eq!(parked(&mut tickets, "b", "u", 0).map(|parked| parked.holder.user), Some(user("a")));
-        assert_eq!((tickets.parked(), tickets.len()), (1, 1));
+        assert_eq!((tickets.parked(), tickets.count()), (1, 1));
         let mut none = Tickets::new(100, 0);
         assert!(parked(&mut none, "a", "t", 0).is_some());
     }

@@ -214,7 +214,8 @@ impl Handle<AskRecovery> for Session {
                 active_sessions: hub.stats().sessions.get(),
                 recovery_tokens,
                 queued_messages: hub.stats().parked_messages.get(),
-                average_session_age: hub.registry().average_age_ms(now) as f64 / 60_000.0,
+                // To a hundredth of a minute.
+                average_session_age: (hub.registry().average_age_ms(now) / 600) as f64 / 100.0,
             }))
         };
         Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
