@@ -18,7 +18,7 @@ use hubbub_actors::events::{Surface, Transport};
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
 use hubbub_actors::limits::held::{Hold, HoldKey};
-use hubbub_actors::limits::window::{Verdict, Window};
+use hubbub_actors::limits::window::{Rule, Verdict, Window};
 use hubbub_actors::outbox::{Bound, Outbox};
 use hubbub_actors::seat::{Link, OWED_BYTES_MAX, Seat};
 use hubbub_actors::session::{Drawn, Inbound, Opening, Session, Standing};
@@ -41,7 +41,7 @@ const INBOX_MAX: usize = 32;
 const INBOX_BYTES_MAX: usize = OWED_BYTES_MAX;
 
 /// How often a connection's client may ask in a minute to be let into a namespace.
-const CONNECTS_PER_MINUTE: u32 = 10;
+const CONNECTS: Rule = Rule::a_minute(10);
 
 /// The way to the Socket.IO sessions of a hub.
 pub fn switchboard(state: &Data<State>) -> Arc<Switchboard> {
@@ -140,10 +140,10 @@ impl Lobby for Host {
             _ => return Box::pin(std::future::ready(Err(Refused::invalid_namespace()))),
         };
         // Each is a token to judge and a session to open.
-        let limited = match self.connects.borrow_mut().count(self.state.now_ms(), CONNECTS_PER_MINUTE) {
+        let limited = match self.connects.borrow_mut().count(self.state.now_ms(), CONNECTS) {
             Verdict::Within => None,
             Verdict::Over(seconds) => Some(refused(&Fault::rate_limited(seconds))),
-            Verdict::Flood => Some(Refused::Closed(Close::Limit)),
+            Verdict::Flood(_) => Some(Refused::Closed(Close::Limit)),
         };
         let host = self.clone();
         Box::pin(async move {

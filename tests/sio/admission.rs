@@ -203,7 +203,7 @@ async fn one_who_asks_again_and_again_to_be_let_in_is_not() {
 async fn one_who_leaves_and_comes_back_has_no_limit_anew() {
     let hub = Hub::with(
         "[limits.push]\nmessages_per_minute = 30\n[limits.community]\nmessages_per_minute = 1\n\
-         [limits.chat]\nmessages_per_minute = 2",
+         [limits.chat]\nrequests_per_minute = 2",
     );
     let auth = json!({"token": token("alice")});
     for transport in Transport::BOTH {
