@@ -2,6 +2,7 @@
 //! of their state.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -26,6 +27,7 @@ use crate::limits::{Admit, RateLimit};
 use crate::mailbox::{Full, Mailbox, Receive, Watched};
 use crate::notifications::{Notification, Notifications};
 use crate::outbox::Bound;
+use crate::peer::{Peer, UserAgents};
 use crate::presence::{self, LastSeen, Presence};
 use crate::pulse::Pulse;
 use crate::registry::Registry;
@@ -173,6 +175,7 @@ pub struct Hub {
     limits: Mailbox<RateLimit>,
     registry: Arc<Registry>,
     holds: Arc<Holds>,
+    user_agents: UserAgents,
     authenticator: Arc<dyn Authenticator>,
     application: Option<Arc<dyn Application>>,
     store: Store,
@@ -219,6 +222,7 @@ impl Hub {
             limits: Mailbox::new("rate-limit", limits, settings.mailbox),
             registry,
             holds: Arc::new(Holds::default()),
+            user_agents: UserAgents::default(),
             chats,
             chat_keeper: Mailbox::new("chat-keeper", chat_keeper, settings.mailbox),
             authenticator,
@@ -446,6 +450,11 @@ impl Hub {
     /// [`Code::RateLimited`] when all are taken.
     pub fn hold(&self, key: HoldKey, most: u32) -> Result<Hold, Fault> {
         self.holds.take(key, most)
+    }
+
+    /// A client by its address and its `User-Agent` header.
+    pub fn peer(&self, address: Option<IpAddr>, user_agent: Option<&[u8]>) -> Peer {
+        Peer { address, user_agent: user_agent.and_then(|header| self.user_agents.share(header)) }
     }
 
     /// Whether new work is taken.

@@ -18,6 +18,7 @@ use crate::events::moment::Iso;
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::{RoomName, SessionId, UserId};
+use crate::peer::Peer;
 use crate::seat::Place;
 use crate::stats::Stats;
 
@@ -34,6 +35,8 @@ pub struct LiveSession {
     pub place: Place,
     /// Who it is, by the last token it showed.
     pub identity: Arc<Identity>,
+    /// Its client.
+    pub peer: Peer,
 }
 
 /// Tells a session that it may not be allowed any more to be in a room it is in. Answered when it has looked, and left
@@ -318,7 +321,8 @@ mod tests {
 
     fn session(identity: Identity) -> LiveSession {
         let (place, identity) = (Seats::any_place(), Arc::new(identity));
-        LiveSession { id: SessionId::random(), surface: Surface::Raw, connected_at: 7, place, identity }
+        let (id, peer) = (SessionId::random(), Peer::default());
+        LiveSession { id, surface: Surface::Raw, connected_at: 7, place, identity, peer }
     }
 
     fn listed(registry: &Arc<Registry>, session: LiveSession) -> Entry {

@@ -38,6 +38,7 @@ use crate::ids::{RoomName, SessionId};
 use crate::limits::held::Hold;
 use crate::limits::window::{Verdict, Window};
 use crate::notifications::Moment;
+use crate::peer::Peer;
 use crate::registry::{AccessChanged, Entry};
 use crate::seat::{Heartbeat, Seat, Seating};
 use crate::worker::Worker;
@@ -89,6 +90,8 @@ pub struct Opening {
     pub standing: Standing,
     /// How its client came.
     pub transport: Transport,
+    /// Its client, as far as the handshake tells.
+    pub peer: Peer,
     /// The place it holds among the connections of its address, where a guest's are counted; then its user's are too.
     pub held: Option<Hold>,
     /// Its heartbeat; `None` where its connection has one for all that it carries.
@@ -119,6 +122,7 @@ pub struct Session {
     seat: Rc<Seat>,
     surface: Surface,
     connected_at: i64,
+    peer: Peer,
     /// Who the client is; `None` while nobody knows.
     identity: Option<Arc<Identity>>,
     /// It had no user when it started.
@@ -170,6 +174,7 @@ impl Session {
             seat,
             surface: opening.surface,
             connected_at: now,
+            peer: opening.peer,
             identity: None,
             came_as_guest: matches!(opening.standing, Standing::Guest),
             held: opening.held,

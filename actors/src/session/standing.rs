@@ -41,6 +41,7 @@ impl Session {
             connected_at: self.connected_at,
             place: self.seat.place(),
             identity: identity.clone(),
+            peer: self.peer.clone(),
         });
         // Who revokes looks for live sessions after noting it; so this one looks after it can be found.
         self.hub.revoked().check(&identity)?;
