@@ -5,15 +5,18 @@
 //! session, of which one connection may carry several, enters itself and leaves when its [`Entry`] is dropped, however
 //! it ended. What is kept of a user goes with the last session.
 
-use std::collections::BTreeSet;
+mod overview;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::{Recipient, WeakRecipient};
 use dashmap::DashMap;
 
+use self::overview::Overview;
+pub use self::overview::Tally;
 use crate::events::Surface;
-use crate::events::chat::presence::{Availability, OnlineUser};
+use crate::events::chat::presence::{Availability, OnlineUser, Written};
 use crate::events::moment::Iso;
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
@@ -69,57 +72,6 @@ impl Present {
     }
 }
 
-/// How many users say what of themselves.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Online.
-    pub online: usize,
-    /// Away.
-    pub away: usize,
-    /// Busy.
-    pub busy: usize,
-}
-
-/// What is known of all users together, so that nobody has to look at all of them.
-#[derive(Debug, Default)]
-struct Overview {
-    /// The users by the time their oldest session connected.
-    order: BTreeSet<(i64, UserId)>,
-    away: usize,
-    busy: usize,
-}
-
-impl Overview {
-    fn moves(&mut self, user: &UserId, from: Option<i64>, to: Option<i64>) {
-        if from == to {
-            return;
-        }
-        if let Some(from) = from {
-            self.order.remove(&(from, user.clone()));
-        }
-        if let Some(to) = to {
-            self.order.insert((to, user.clone()));
-        }
-    }
-
-    fn says(&mut self, from: Availability, to: Availability) {
-        if let Some(count) = self.count_of(from) {
-            *count = count.saturating_sub(1);
-        }
-        if let Some(count) = self.count_of(to) {
-            *count += 1;
-        }
-    }
-
-    fn count_of(&mut self, availability: Availability) -> Option<&mut usize> {
-        match availability {
-            Availability::Away => Some(&mut self.away),
-            Availability::Busy => Some(&mut self.busy),
-            Availability::Online | Availability::Offline => None,
-        }
-    }
-}
-
 /// The table of live sessions.
 #[derive(Debug)]
 pub struct Registry {
@@ -160,6 +112,11 @@ impl Registry {
         }
     }
 
+    /// The newest live session of a user.
+    pub fn newest_of(&self, user: &UserId) -> Option<LiveSession> {
+        self.users.get(user)?.rows.last().map(|row| row.session.clone())
+    }
+
     /// The live sessions of a user, oldest first.
     pub fn sessions_of(&self, user: &UserId) -> Vec<LiveSession> {
         let present = self.users.get(user);
@@ -178,7 +135,9 @@ impl Registry {
         if present.availability == availability || availability == Availability::Offline {
             return false;
         }
-        self.overview().says(present.availability, availability);
+        let mut overview = self.overview();
+        overview.says(present.availability, availability);
+        overview.touch(&(present.since().unwrap_or_default(), user.clone()));
         present.availability = availability;
         true
     }
@@ -186,7 +145,24 @@ impl Registry {
     /// Those of the users online who have been so for longest, `most` at most, by that time and then by their ids; `now`
     /// is ms since the epoch.
     pub fn online(&self, most: usize, now: i64) -> Vec<OnlineUser> {
-        let first: Vec<UserId> = self.overview().order.iter().take(most).map(|(_, user)| user.clone()).collect();
+        let first = self.overview().first(most);
+        self.described(first, now)
+    }
+
+    /// As [`Registry::online`], written down for many readers: at most [`crate::events::chat::presence::ELDEST_MAX`], and `bytes`.
+    pub fn eldest(&self, now: i64, bytes: usize) -> Arc<[Written]> {
+        let wanted = self.overview().eldest(now);
+        let mut wanted = match wanted {
+            Ok(written) => return written,
+            Err(wanted) => wanted,
+        };
+        let users = self.described(std::mem::take(&mut wanted.users), now);
+        let written: Arc<[_]> = Written::all(users, bytes).into();
+        self.overview().keep(&wanted, &written, now);
+        written
+    }
+
+    fn described(&self, users: Vec<UserId>, now: i64) -> Vec<OnlineUser> {
         let online_user = |user| {
             let present = self.users.get(&user)?;
             let oldest = &present.rows.first()?.session;
@@ -198,13 +174,12 @@ impl Registry {
                 user_id: user,
             })
         };
-        first.into_iter().filter_map(online_user).collect()
+        users.into_iter().filter_map(online_user).collect()
     }
 
     /// How many users say what of themselves.
     pub fn tally(&self) -> Tally {
-        let Overview { ref order, away, busy } = *self.overview();
-        Tally { online: order.len().saturating_sub(away + busy), away, busy }
+        self.overview().tally()
     }
 
     fn overview(&self) -> MutexGuard<'_, Overview> {
@@ -289,6 +264,12 @@ impl Entry {
     /// Notes that the session goes by another token of the same user now.
     pub(crate) fn renew(&self, identity: Arc<Identity>) {
         self.change(|row| row.session.identity = identity);
+        // It may name the user in another way.
+        if let Some((user, _)) = &self.listed
+            && let Some(present) = self.registry.users.get(user)
+        {
+            self.registry.overview().touch(&(present.since().unwrap_or_default(), user.clone()));
+        }
     }
 
     /// Lets the session be reached.
