@@ -210,9 +210,11 @@ impl Hub {
         let stats = Arc::new(Stats::default());
         let clock = settings.clock.clone();
         let rooms = Rooms::new(Arc::new(Lanes::new(settings.workers)));
-        let presence = Presence::new(&settings.presence, rooms.clone(), clock.clone(), stats.clone()).start();
-        let limits = RateLimit::new(clock).start();
         let registry = Arc::new(Registry::new(settings.max_connections, stats.clone()));
+        let (telling, outbox) = (&settings.presence, settings.outbox.bytes);
+        let presence =
+            Presence::new(telling, outbox, registry.clone(), rooms.clone(), clock.clone(), stats.clone()).start();
+        let limits = RateLimit::new(clock).start();
         let chats = Arc::new(Chats::default());
         let chat_keeper = ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone()).start();
         Arc::new(Self {

@@ -112,9 +112,10 @@ impl Registry {
         }
     }
 
-    /// The newest live session of a user.
-    pub fn newest_of(&self, user: &UserId) -> Option<LiveSession> {
-        self.users.get(user)?.rows.last().map(|row| row.session.clone())
+    /// The newest live session of a user, and what the user says of being there.
+    pub fn newest_of(&self, user: &UserId) -> Option<(LiveSession, Availability)> {
+        let present = self.users.get(user)?;
+        present.rows.last().map(|row| (row.session.clone(), present.availability))
     }
 
     /// The live sessions of a user, oldest first.
@@ -146,35 +147,37 @@ impl Registry {
     /// is ms since the epoch.
     pub fn online(&self, most: usize, now: i64) -> Vec<OnlineUser> {
         let first = self.overview().first(most);
-        self.described(first, now)
+        self.online_users(&first, now)
     }
 
     /// As [`Registry::online`], written down for many readers: at most [`crate::events::chat::presence::ELDEST_MAX`], and `bytes`.
     pub fn eldest(&self, now: i64, bytes: usize) -> Arc<[Written]> {
         let wanted = self.overview().eldest(now);
-        let mut wanted = match wanted {
+        let wanted = match wanted {
             Ok(written) => return written,
             Err(wanted) => wanted,
         };
-        let users = self.described(std::mem::take(&mut wanted.users), now);
+        let users = self.online_users(&wanted.users, now);
         let written: Arc<[_]> = Written::all(users, bytes).into();
         self.overview().keep(&wanted, &written, now);
         written
     }
 
-    fn described(&self, users: Vec<UserId>, now: i64) -> Vec<OnlineUser> {
-        let online_user = |user| {
-            let present = self.users.get(&user)?;
-            let oldest = &present.rows.first()?.session;
-            Some(OnlineUser {
-                username: oldest.identity.username().into(),
-                status: present.availability,
-                last_seen: Iso(now),
-                connected_at: Iso(oldest.connected_at),
-                user_id: user,
-            })
-        };
-        users.into_iter().filter_map(online_user).collect()
+    /// A user as lists of who is online name one; `None` without a session. `now` is ms since the epoch.
+    pub fn online_user(&self, user: &UserId, now: i64) -> Option<OnlineUser> {
+        let present = self.users.get(user)?;
+        let oldest = &present.rows.first()?.session;
+        Some(OnlineUser {
+            user_id: user.clone(),
+            username: oldest.identity.username().into(),
+            status: present.availability,
+            last_seen: Iso(now),
+            connected_at: Iso(oldest.connected_at),
+        })
+    }
+
+    fn online_users(&self, users: &[UserId], now: i64) -> Vec<OnlineUser> {
+        users.iter().filter_map(|user| self.online_user(user, now)).collect()
     }
 
     /// How many users say what of themselves.

@@ -244,6 +244,10 @@ macro_rules! client_event_table {
             "client:event",    Entire<application::Event>,   application::Response,     [Raw, Root],  User,   Messages, EventData;
             "client:message",  Entire<application::Message>, application::MessageAck,   [Raw, Root],  User,   Messages, MessageData;
             "client:action",   Entire<application::Action>,  application::ActionResult, [Raw, Root],  User,   Messages, ActionData;
+            "presence:update-status", chat::presence::UpdateStatus, chat::presence::StatusUpdated, [Raw, Chat], User, Messages, Invalid;
+            "presence:online-users", chat::presence::AskOnlineUsers, chat::presence::OnlineUsers, [Raw, Chat], User, Messages, Invalid;
+            "presence:user-status", chat::presence::AskUserStatus, chat::presence::UserStatus, [Raw, Chat], User, Messages, Invalid;
+            "presence:stats",  chat::presence::AskPresenceStats, chat::presence::PresenceStats, [Raw, Chat], User, Messages, Invalid;
             "notification_read", community::NotificationRead, community::Marked,        [Raw, Root],       User,   Notifications, Validation;
         }
     };
@@ -292,6 +296,10 @@ macro_rules! server_event_table {
             "message:delivered",    chat::messages::MessageDelivered, [Raw, Root, Chat];
             "message:read",         chat::messages::MessageRead,    [Raw, Root, Chat];
             "user:typing",          chat::messages::UserTyping,     [Raw, Root, Chat];
+            "user:online",          chat::presence::UserOnline,     [Chat];
+            "user:offline",         chat::presence::UserOffline,    [Chat];
+            "user:status-changed",  chat::presence::UserStatusChanged, [Raw, Root, Chat];
+            "users:online",         chat::presence::UsersOnline,    [Chat];
         }
     };
 }

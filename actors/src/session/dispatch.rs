@@ -9,7 +9,7 @@ use super::answers::Asked;
 use super::{Request, Session};
 use crate::client_event_table;
 use crate::events::json::Entire;
-use crate::events::{Access, ClientEvent, ServerEvent, Surface, application, community, debug, push, raw};
+use crate::events::{Access, ClientEvent, ServerEvent, Surface, application, chat, community, debug, push, raw};
 use crate::fault::{Code, Fault};
 use crate::ids::RoomName;
 use crate::seat::Owed;

@@ -3,7 +3,7 @@
 //! its own limits.
 //!
 //! [`dispatch`] finds the handler of a request, `answers` knows how what it says reaches the client, `standing` whose
-//! session it is, `rooms` where it is in; `raw`, `push`, `application`, `notifications`, `typing` and `debug` are the
+//! session it is, `rooms` where it is in; `raw`, `push`, `application`, `notifications`, `presence`, `typing` and `debug` are the
 //! handlers, a file an event family.
 
 mod answers;
@@ -11,6 +11,7 @@ mod application;
 mod debug;
 mod dispatch;
 mod notifications;
+mod presence;
 mod push;
 mod raw;
 mod rooms;
@@ -192,8 +193,12 @@ impl Session {
             Standing::Guest => session.greet(None, now),
             Standing::Known(identity) => {
                 session.greet(Some(&identity), now);
+                let promised = session.promise_users(&identity);
                 let joins = session.belong_to(identity)?;
                 session.joined = standing::all_of(joins).await?;
+                if let Some(owed) = promised {
+                    session.tell_users(owed);
+                }
             }
         }
         Ok(session)
@@ -223,6 +228,7 @@ impl Session {
         match (self.surface, identity) {
             (Surface::Raw, Some(identity)) => self.greet_raw(identity, now),
             (Surface::Root, _) => self.greet_root(now),
+            // Who is online, it is told when it hears of those who come.
             (Surface::Raw, None) | (Surface::Chat, _) => {}
         }
     }

@@ -107,6 +107,19 @@ impl Store {
         self.read(move |conn| find(conn, &name_key)).await
     }
 
+    /// The account of a user.
+    ///
+    /// # Errors
+    /// As [`Store::ping`].
+    pub async fn account_of_user(&self, user: UserId) -> Result<Option<Account>, Fault> {
+        self.read(move |conn| {
+            let sql = format!("SELECT {ACCOUNT} FROM users WHERE id = ?1");
+            let found = conn.prepare_cached(&sql)?.query_row([user.as_str()], row).optional()?;
+            found.map(account_of).transpose()
+        })
+        .await
+    }
+
     /// All accounts, by name.
     ///
     /// # Errors
