@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::application::Application;
 use crate::chats::Chats;
-use crate::chats::keeper::{ChatKeeper, DeleteChat, PutChat};
+use crate::chats::keeper::{ChatKeeper, DeleteChat, MakeChat, PutChat};
 use crate::clock::Clock;
 use crate::close::Close;
 use crate::delivery::Event;
@@ -30,6 +30,7 @@ use crate::outbox::Bound;
 use crate::peer::{Peer, UserAgents};
 use crate::presence::{self, LastSeen, Presence};
 use crate::pulse::Pulse;
+use crate::recovery::Recovery;
 use crate::registry::Registry;
 use crate::revoked::Revoked;
 use crate::rooms::rules::Rules;
@@ -84,6 +85,10 @@ pub struct Settings {
     pub shortest_heartbeat_ms: i64,
     /// Who may subscribe and publish where.
     pub rules: Rules,
+    /// Whether joining a chat that does not exist makes it, public.
+    pub auto_create_chats: bool,
+    /// What is kept for sessions that were cut off.
+    pub recovery: RecoverySettings,
     /// Where the time comes from.
     pub clock: Clock,
 }
@@ -93,6 +98,15 @@ impl Settings {
     pub(crate) fn rooms_max(&self) -> usize {
         self.rooms.saturating_add(self.max_connections) / self.workers.max(1)
     }
+}
+
+/// What is kept for sessions that were cut off.
+#[derive(Debug, Clone, Copy)]
+pub struct RecoverySettings {
+    /// For how long, ms; 0 is not at all.
+    pub window_ms: i64,
+    /// Messages kept for one, the newest.
+    pub queue: usize,
 }
 
 /// Debug mode: figures of the hub on a connection.
@@ -172,6 +186,7 @@ pub struct Hub {
     rooms: Rooms,
     notifications: Notifications,
     presence: Mailbox<Presence>,
+    recovery: Mailbox<Recovery>,
     limits: Mailbox<RateLimit>,
     registry: Arc<Registry>,
     holds: Arc<Holds>,
@@ -210,17 +225,20 @@ impl Hub {
         let stats = Arc::new(Stats::default());
         let clock = settings.clock.clone();
         let rooms = Rooms::new(Arc::new(Lanes::new(settings.workers)));
+        let window_ms = settings.recovery.window_ms;
+        let recovery = Recovery::new(window_ms, rooms.clone(), clock.clone(), stats.clone()).start();
+        let limits = RateLimit::new(clock.clone()).start();
         let registry = Arc::new(Registry::new(settings.max_connections, stats.clone()));
         let (telling, outbox) = (&settings.presence, settings.outbox.bytes);
         let presence =
             Presence::new(telling, outbox, registry.clone(), rooms.clone(), clock.clone(), stats.clone()).start();
-        let limits = RateLimit::new(clock).start();
         let chats = Arc::new(Chats::default());
-        let chat_keeper = ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone()).start();
+        let chat_keeper = ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone(), clock).start();
         Arc::new(Self {
             rooms,
             notifications: Notifications::new(store.clone()),
             presence: Mailbox::new("presence", presence, settings.mailbox),
+            recovery: Mailbox::new("recovery", recovery, settings.mailbox),
             limits: Mailbox::new("rate-limit", limits, settings.mailbox),
             registry,
             holds: Arc::new(Holds::default()),
@@ -376,6 +394,14 @@ impl Hub {
         self.ask_keeper(|reply| PutChat { chat, reply }).await
     }
 
+    /// Makes a chat where there is none of its id.
+    ///
+    /// # Errors
+    /// As [`Hub::put_chat`].
+    pub(crate) async fn make_chat(&self, chat: Chat) -> Result<(), Fault> {
+        self.ask_keeper(|reply| MakeChat { chat, reply }).await
+    }
+
     /// Deletes a chat with its messages; `false` when there is none. Its sessions have left it.
     ///
     /// # Errors
@@ -509,7 +535,7 @@ impl Hub {
     }
 
     fn mailboxes<'a>(&'a self) -> impl Iterator<Item = &'a dyn Watched> {
-        let own: [&'a dyn Watched; 3] = [&self.presence, &self.limits, &self.chat_keeper];
+        let own: [&'a dyn Watched; 4] = [&self.presence, &self.recovery, &self.limits, &self.chat_keeper];
         let edges = self.edges.iter().filter_map(OnceLock::get).map(|edge| -> &'a dyn Watched { &**edge });
         own.into_iter().chain(self.rooms.mailboxes()).chain(edges)
     }
@@ -576,6 +602,10 @@ impl Hub {
 
     pub(crate) fn presence_mailbox(&self) -> &Mailbox<Presence> {
         &self.presence
+    }
+
+    pub(crate) fn recovery(&self) -> &Mailbox<Recovery> {
+        &self.recovery
     }
 
     pub(crate) fn authenticator(&self) -> &Arc<dyn Authenticator> {

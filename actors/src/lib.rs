@@ -44,6 +44,7 @@
 //! | [`presence::bulletin::Bulletin`] | [`presence::bulletin::WAITING_MAX`] users, [`presence::bulletin::PATIENCE_MS`] | nobody is told of the change | `hubbub_presence_changes_total{outcome="suppressed"}` |
 //! | [`store::Store`]'s writer and readers | [`store::WRITES_MAX`], [`store::READS_MAX`] jobs | refused, `OVERLOADED` | `hubbub_mailbox_depth{actor}` |
 //! | notifications on their way to the disk | as the store's writes, and [`store::KEPT_MAX`] unread and read ones of each user on it | refused, `OVERLOADED`; on the disk the oldest goes | `hubbub_notifications_pruned_total` |
+//! | messages of each chat on the disk | [`store::MESSAGES_KEPT_MAX`] | the oldest goes | |
 //! | notifications that a session has [`noted`] | [`noted::NOTED_MAX`] | what was missed comes at the next connect | |
 //! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `FORBIDDEN` | |
 //! | the edge's mailbox for Socket.IO requests, one a worker | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
@@ -66,6 +67,7 @@ pub mod fault;
 pub mod hub;
 pub mod identity;
 pub mod ids;
+pub mod kept;
 pub mod limits;
 pub mod mailbox;
 pub mod noted;
@@ -76,6 +78,7 @@ pub mod peer;
 pub mod presence;
 pub mod pulse;
 pub mod queue;
+pub mod recovery;
 pub mod registry;
 pub mod revoked;
 pub mod rooms;

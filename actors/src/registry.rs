@@ -118,6 +118,12 @@ impl Registry {
         present.rows.last().map(|row| (row.session.clone(), present.availability))
     }
 
+    /// How long ago the sessions that there are connected, on average, ms; `now` is ms since the epoch.
+    pub fn average_age_ms(&self, now: i64) -> u64 {
+        let since = self.stats.sessions_since.get().checked_div(self.stats.sessions.get());
+        since.map_or(0, |since| now.unsigned_abs().saturating_sub(since))
+    }
+
     /// The live sessions of a user, oldest first.
     pub fn sessions_of(&self, user: &UserId) -> Vec<LiveSession> {
         let present = self.users.get(user);
@@ -225,16 +231,18 @@ impl Drop for Admission {
 #[derive(Debug)]
 pub(crate) struct Entry {
     registry: Arc<Registry>,
+    connected_at: i64,
     listed: Option<(UserId, SessionId)>,
     recipient: Option<WeakRecipient<AccessChanged>>,
 }
 
 impl Entry {
     /// Counts a session whose user nobody knows yet.
-    pub(crate) fn new(registry: Arc<Registry>) -> Self {
+    pub(crate) fn new(registry: Arc<Registry>, connected_at: i64) -> Self {
         registry.stats.sessions.add(1);
         registry.stats.sessions_opened.add(1);
-        Self { registry, listed: None, recipient: None }
+        registry.stats.sessions_since.add(connected_at.unsigned_abs());
+        Self { registry, connected_at, listed: None, recipient: None }
     }
 
     /// Puts the session into the table, as one of the user whom its identity names. It is not there yet.
@@ -295,6 +303,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         self.unlist();
         self.registry.stats.sessions.sub(1);
+        self.registry.stats.sessions_since.sub(self.connected_at.unsigned_abs());
     }
 }
 
@@ -310,7 +319,7 @@ mod tests {
     }
 
     fn listed(registry: &Arc<Registry>, session: LiveSession) -> Entry {
-        let mut entry = Entry::new(registry.clone());
+        let mut entry = Entry::new(registry.clone(), 7);
         entry.list(session);
         entry
     }
@@ -350,7 +359,7 @@ mod tests {
         let user = UserId::parse("alice", "user").unwrap();
         let session = session(Identity::of(user.clone()));
 
-        let mut entry = Entry::new(registry.clone());
+        let mut entry = Entry::new(registry.clone(), 7);
         assert_eq!((registry.sessions_of(&user), stats.sessions.get()), (vec![], 1));
         entry.list(session.clone());
         assert_eq!(registry.sessions_of(&user), vec![session.clone()]);

@@ -18,6 +18,7 @@ use crate::delivery::{Refusal, Wire};
 use crate::events::Surface;
 use crate::fault::{Code, Fault};
 use crate::ids::{RoomName, SessionId, UserId};
+use crate::kept::Kept;
 use crate::noted::Noted;
 use crate::outbox::{Bound, Frame, Offer, Outbox};
 use crate::stats::Stats;
@@ -116,6 +117,8 @@ pub struct Seat {
     link: RefCell<Option<Rc<dyn Link>>>,
     paused: Cell<bool>,
     noted: RefCell<Noted>,
+    /// What comes while its session is cut off.
+    kept: RefCell<Option<Kept>>,
     heard_at: Cell<i64>,
     pinged_at: Cell<i64>,
     expires_at: Cell<i64>,
@@ -159,6 +162,22 @@ impl Seat {
     /// Lets the transport go.
     pub fn detach(&self) {
         self.link.borrow_mut().take();
+    }
+
+    /// Puts deliveries into `kept` from here on instead of sending them: its session was cut off and may come back for
+    /// them. What is promised or waits to be written is given up.
+    pub fn park(&self, kept: Kept) {
+        *self.kept.borrow_mut() = Some(kept);
+        let mut desk = self.desk.borrow_mut();
+        desk.outbox.close();
+        desk.promises = VecDeque::new();
+        desk.joining = Vec::new();
+        desk.closed.get_or_insert(Close::Left);
+    }
+
+    /// What is kept on a parked seat.
+    pub fn kept(&self) -> RefMut<'_, Option<Kept>> {
+        self.kept.borrow_mut()
     }
 
     /// Offers a delivery of `room`.
@@ -469,6 +488,11 @@ impl Seats {
         Self { worker, stats, slab: RefCell::default(), serial: Cell::new(0) }
     }
 
+    /// Where what happens to them is counted.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
     /// The worker whose they are.
     pub fn worker(&self) -> usize {
         self.worker
@@ -501,6 +525,7 @@ impl Seats {
             link: RefCell::new(None),
             paused: Cell::new(false),
             noted: RefCell::default(),
+            kept: RefCell::default(),
             heard_at: Cell::new(seating.elapsed),
             pinged_at: Cell::new(seating.elapsed),
             expires_at: Cell::new(seating.expires_at.unwrap_or(i64::MAX)),
@@ -528,7 +553,13 @@ impl Seats {
     /// A place nobody sits at, for tests of what only carries one.
     #[cfg(test)]
     pub(crate) fn any_place() -> Place {
-        Place { worker: 0, seat: SeatKey { index: 0, serial: 0 } }
+        Self::place_of(0)
+    }
+
+    /// As [`Seats::any_place`], one for each number.
+    #[cfg(test)]
+    pub(crate) fn place_of(index: u32) -> Place {
+        Place { worker: 0, seat: SeatKey { index, serial: 0 } }
     }
 
     /// Calls `visit` with every seat. It may close seats, but no seat is taken or freed meanwhile.

@@ -82,6 +82,8 @@ impl Bench {
             grace_ms: 10_000,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"" },
             shortest_heartbeat_ms: 25_000,
+            auto_create_chats: false,
+            recovery: hubbub_actors::hub::RecoverySettings { window_ms: 120_000, queue: 500 },
             rules: Rules(Vec::new()),
             clock: clock.clone(),
         };

@@ -9,13 +9,14 @@ use ahash::{AHashMap, AHashSet, RandomState};
 use indexmap::IndexMap;
 use tokio::sync::oneshot;
 
+use super::Membership;
 use crate::close::Close;
 use crate::delivery::{Delivery, WIRES};
 use crate::events::Surface;
 use crate::fault::Fault;
 use crate::ids::{RoomName, UserId};
+use crate::kept::Kept;
 use crate::mailbox::{Receive, receives_posts};
-use crate::notifications::Moment;
 use crate::outbox::Frame;
 use crate::seat::{Seat, SeatKey, Seats};
 
@@ -24,9 +25,8 @@ use crate::seat::{Seat, SeatKey, Seats};
 pub(crate) struct Enrol {
     pub(crate) room: RoomName,
     pub(crate) seat: SeatKey,
-    /// When it joined, as its shard counts notifications.
-    pub(crate) moment: Moment,
-    pub(crate) done: oneshot::Sender<Result<Moment, Fault>>,
+    pub(crate) membership: Membership,
+    pub(crate) done: oneshot::Sender<Result<Membership, Fault>>,
 }
 
 /// A seat of this worker is no member any more.
@@ -34,7 +34,17 @@ pub(crate) struct Enrol {
 pub(crate) struct Withdraw {
     pub(crate) room: RoomName,
     pub(crate) seat: SeatKey,
-    pub(crate) done: Option<oneshot::Sender<()>>,
+    /// Users in the room without it.
+    pub(crate) users: usize,
+    pub(crate) done: Option<oneshot::Sender<usize>>,
+}
+
+/// A parked seat of this worker is given up.
+#[derive(Debug)]
+pub(crate) struct Vacate {
+    pub(crate) seat: SeatKey,
+    /// Answered with what came for it.
+    pub(crate) done: Option<oneshot::Sender<Option<Kept>>>,
 }
 
 /// A message for all members on this worker but one.
@@ -162,7 +172,7 @@ impl Receive<Enrol> for Fanout {
         if let Some(seat) = self.seats.get(enrol.seat) {
             self.rooms.entry(enrol.room).or_default().insert(enrol.seat, seat);
         }
-        let _ = enrol.done.send(Ok(enrol.moment));
+        let _ = enrol.done.send(Ok(enrol.membership));
     }
 }
 
@@ -176,7 +186,20 @@ impl Receive<Withdraw> for Fanout {
             }
         }
         if let Some(done) = withdraw.done {
-            let _ = done.send(());
+            let _ = done.send(withdraw.users);
+        }
+    }
+}
+
+impl Receive<Vacate> for Fanout {
+    fn receive(&mut self, Vacate { seat, done }: Vacate, _: &mut Self::Context) {
+        let kept = self.seats.get(seat).and_then(|seat| seat.kept().take());
+        self.seats.vacate(seat);
+        if let Some(kept) = &kept {
+            self.seats.stats().parked_messages.sub(kept.len() as u64);
+        }
+        if let Some(done) = done {
+            let _ = done.send(kept);
         }
     }
 }
@@ -187,6 +210,14 @@ impl Receive<Deliver> for Fanout {
         let mut frames = Frames::default();
         for (&key, seat) in members {
             if deliver.except == Some(key) {
+                continue;
+            }
+            if let Some(kept) = seat.kept().as_mut() {
+                let before = kept.len() as u64;
+                kept.add(&deliver.delivery);
+                let parked = &self.seats.stats().parked_messages;
+                parked.add(kept.len() as u64);
+                parked.sub(before);
                 continue;
             }
             let frame = frames.of(&deliver.delivery, seat);

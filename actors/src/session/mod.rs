@@ -8,12 +8,15 @@
 
 mod answers;
 mod application;
+mod chat;
 mod debug;
 mod dispatch;
+mod messages;
 mod notifications;
 mod presence;
 mod push;
 mod raw;
+mod recovery;
 mod rooms;
 mod standing;
 mod typing;
@@ -24,7 +27,7 @@ use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture, ready};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFuture, StreamHandler};
-use ahash::AHashSet;
+use ahash::{AHashMap, AHashSet};
 use bytes::Bytes;
 
 use self::answers::Asked;
@@ -35,7 +38,7 @@ use crate::events::{Bucket, Surface, Transport};
 use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::identity::Identity;
-use crate::ids::{RoomName, SessionId};
+use crate::ids::{RecoveryToken, RoomName, SessionId};
 use crate::limits::held::Hold;
 use crate::limits::window::{Verdict, Window};
 use crate::notifications::Moment;
@@ -133,11 +136,19 @@ pub struct Session {
     held_as_user: Option<Hold>,
     /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
     rooms: AHashSet<RoomName>,
+    /// Of those, the chats, and which message was the last before it joined.
+    chats: AHashMap<RoomName, u64>,
     drawn: Drawn,
     /// When it joined its user's room, until what the user missed is on its way.
     joined: Option<Moment>,
     typing: typing::Typing,
     debugging: Option<debug::Debugging>,
+    /// When its client last asked something, ms since the epoch.
+    heard_at: i64,
+    /// By which it can be recovered.
+    recovery_token: Option<RecoveryToken>,
+    /// Recovery may know of such a token.
+    has_token: bool,
     /// Presence knows of it.
     is_present: bool,
     entry: Entry,
@@ -181,12 +192,16 @@ impl Session {
             held: opening.held,
             held_as_user: None,
             rooms: AHashSet::new(),
+            chats: AHashMap::new(),
             drawn: opening.drawn,
             joined: None,
             typing: typing::Typing::default(),
             debugging: None,
+            heard_at: now,
+            recovery_token: None,
+            has_token: false,
             is_present: false,
-            entry: Entry::new(hub.registry().clone()),
+            entry: Entry::new(hub.registry().clone(), now),
             hub,
         };
         match opening.standing {
@@ -300,7 +315,7 @@ impl Handler<AccessChanged> for Session {
         let Some(left) = closed.then(|| self.leave(room.as_str())).flatten() else {
             return Box::pin(ready(()).into_actor(self));
         };
-        Box::pin(left.into_actor(self).map(move |_, session, _| session.tell_left(&room)))
+        Box::pin(left.into_actor(self).map(move |users, session, _| session.tell_left(&room, users.unwrap_or(0))))
     }
 }
 
@@ -309,6 +324,7 @@ impl StreamHandler<Inbound> for Session {
         match inbound {
             Inbound::Request(request) => {
                 self.hub.stats().received.add(1);
+                self.heard_at = self.now();
                 dispatch::dispatch(self, request, ctx);
             }
             Inbound::Malformed { fault, correlation } => {
@@ -327,12 +343,16 @@ impl StreamHandler<Inbound> for Session {
     }
 }
 
-/// However a session ends, by its client, by a reason of the hub or by a panic, nothing of it stays.
+/// However a session ends, by its client, by a reason of the hub or by a panic, nothing of it stays but a parked seat.
 impl Drop for Session {
     fn drop(&mut self) {
         self.depart();
         self.seat.with_outbox(|outbox| outbox.close());
-        self.worker.seats().vacate(self.seat.place().seat);
+        if self.seat.kept().is_some() {
+            self.seat.detach();
+        } else {
+            self.worker.seats().vacate(self.seat.place().seat);
+        }
     }
 }
 

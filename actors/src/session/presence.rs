@@ -146,7 +146,7 @@ async fn absent(hub: &Hub, user: UserId, now: i64) -> Result<UserPresence, Fault
     if let Some(presence) = live(hub, &user, now) {
         return Ok(presence);
     }
-    let account = hub.store().account_of_user(user.clone()).await?;
+    let account = hub.store().account_of(user.clone()).await?;
     let account = account.ok_or_else(|| Fault::new(Code::NotFound, "User not found"))?;
     Ok(offline(account.username, account.email, None))
 }

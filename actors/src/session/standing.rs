@@ -126,7 +126,7 @@ impl Session {
 pub(super) async fn all_of(joins: Vec<Joined>) -> Result<Option<Moment>, Fault> {
     let mut moment = None;
     for joined in joins {
-        moment = Some(joined.await.map_err(|_| Fault::internal())??);
+        moment = Some(joined.await.map_err(|_| Fault::internal())??.moment);
     }
     Ok(moment)
 }

@@ -132,6 +132,8 @@ impl Bench {
             grace_ms,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"?" },
             shortest_heartbeat_ms: 30_000,
+            auto_create_chats: false,
+            recovery: crate::hub::RecoverySettings { window_ms: 120_000, queue: 500 },
             rules: Rules(vec![anyone]),
             clock: clock.clone(),
         };
