@@ -17,6 +17,7 @@ use hubbub_actors::session::{Drawn, Inbound, Opening, Session, Standing};
 use hubbub_actors::worker::Worker;
 use tokio::io::AsyncWriteExt;
 
+use crate::door::Visitor;
 use crate::pipe::assembler::Assembler;
 use crate::pipe::{Flusher, Inlet, Message, Pipe, handshake};
 use crate::state::State;
@@ -53,7 +54,7 @@ pub async fn open(
 
 /// The checks before the upgrade: origin, address limit, token, permissions, capacity.
 async fn admit(state: &State, worker: &Worker, head: &RequestHead) -> Result<(Admission, Session), Fault> {
-    let address = door::knock(state, head)?;
+    let Visitor { address, peer } = door::knock(state, head)?;
     let most = state.config.limits.raw.connections_per_minute;
     door::count(state, address.as_ref(), |ip| LimitKey::Connect(Surface::Raw, ip), most).await?;
     let identity = identify(state, head).await?;
@@ -65,6 +66,7 @@ async fn admit(state: &State, worker: &Worker, head: &RequestHead) -> Result<(Ad
         wire: &RAW,
         standing: Standing::Known(Arc::new(identity)),
         transport: Transport::WebSocket,
+        peer,
         held: None,
         heartbeat,
         drawn: Drawn::default(),

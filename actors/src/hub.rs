@@ -2,6 +2,7 @@
 //! of their state.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -27,6 +28,7 @@ use crate::limits::{Admit, RateLimit};
 use crate::mailbox::{Full, Mailbox, Receive, Watched};
 use crate::notifications::{Notification, Notifications};
 use crate::outbox::Bound;
+use crate::peer::{Peer, UserAgents};
 use crate::presence::{self, LastSeen, Presence};
 use crate::pulse::Pulse;
 use crate::recovery::Recovery;
@@ -200,6 +202,7 @@ pub struct Hub {
     limits: Mailbox<RateLimit>,
     registry: Arc<Registry>,
     holds: Arc<Holds>,
+    user_agents: UserAgents,
     authenticator: Arc<dyn Authenticator>,
     application: Option<Arc<dyn Application>>,
     store: Store,
@@ -234,11 +237,13 @@ impl Hub {
         let stats = Arc::new(Stats::default());
         let clock = settings.clock.clone();
         let rooms = Rooms::new(Arc::new(Lanes::new(settings.workers)));
-        let presence = Presence::new(&settings.presence, rooms.clone(), clock.clone(), stats.clone()).start();
         let window_ms = settings.recovery.window_ms;
         let recovery = Recovery::new(window_ms, rooms.clone(), clock.clone(), stats.clone()).start();
         let limits = RateLimit::new(clock.clone()).start();
         let registry = Arc::new(Registry::new(settings.max_connections, stats.clone()));
+        let (telling, outbox) = (&settings.presence, settings.outbox.bytes);
+        let presence =
+            Presence::new(telling, outbox, registry.clone(), rooms.clone(), clock.clone(), stats.clone()).start();
         let chats = Arc::new(Chats::default());
         let chat_keeper = ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone(), clock).start();
         Arc::new(Self {
@@ -249,6 +254,7 @@ impl Hub {
             limits: Mailbox::new("rate-limit", limits, settings.mailbox),
             registry,
             holds: Arc::new(Holds::default()),
+            user_agents: UserAgents::default(),
             chats,
             chat_keeper: Mailbox::new("chat-keeper", chat_keeper, settings.mailbox),
             authenticator,
@@ -501,6 +507,11 @@ impl Hub {
     /// [`Code::RateLimited`] when all are taken.
     pub fn hold(&self, key: HoldKey, most: u32) -> Result<Hold, Fault> {
         self.holds.take(key, most)
+    }
+
+    /// A client by its address and its `User-Agent` header.
+    pub fn peer(&self, address: Option<IpAddr>, user_agent: Option<&[u8]>) -> Peer {
+        Peer { address, user_agent: user_agent.and_then(|header| self.user_agents.share(header)) }
     }
 
     /// Whether new work is taken.

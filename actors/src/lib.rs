@@ -55,7 +55,7 @@
 //!
 //! Imports go one way: [`hub`] and [`worker`] → [`session`], [`application`], [`chats`], [`rooms`], [`presence`], [`limits`], [`registry`],
 //! [`revoked`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`noted`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`events`],
-//! [`fault`], [`identity`], [`ids`], [`clock`].
+//! [`fault`], [`identity`], [`peer`], [`ids`], [`clock`].
 
 pub mod application;
 pub mod chats;
@@ -74,6 +74,7 @@ pub mod noted;
 pub mod notifications;
 pub mod outbox;
 pub mod pattern;
+pub mod peer;
 pub mod presence;
 pub mod pulse;
 pub mod queue;

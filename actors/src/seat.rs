@@ -15,6 +15,7 @@ use slab::Slab;
 
 use crate::close::Close;
 use crate::delivery::{Refusal, Wire};
+use crate::events::Surface;
 use crate::fault::{Code, Fault};
 use crate::ids::{RoomName, SessionId, UserId};
 use crate::kept::Kept;
@@ -121,8 +122,8 @@ pub struct Seat {
     heard_at: Cell<i64>,
     pinged_at: Cell<i64>,
     expires_at: Cell<i64>,
-    /// Whose session hears of other users.
-    hears_as: RefCell<Option<UserId>>,
+    /// Whose session hears of users, and in the words of which surface.
+    hears_as: RefCell<Option<(UserId, Surface)>>,
 }
 
 impl fmt::Debug for Seat {
@@ -379,14 +380,15 @@ impl Seat {
         self.noted.borrow_mut()
     }
 
-    /// From here on the session, which is this user's, hears of other users; without one, of none.
-    pub fn hear_as(&self, user: Option<UserId>) {
-        *self.hears_as.borrow_mut() = user;
+    /// From here on the session, which is this user's, hears of users, in the words of this surface; without, of none.
+    pub fn hear_as(&self, listener: Option<(UserId, Surface)>) {
+        *self.hears_as.borrow_mut() = listener;
     }
 
-    /// Whether the session hears of `user`.
-    pub fn hears_of(&self, user: &UserId) -> bool {
-        self.hears_as.borrow().as_ref().is_some_and(|own| own != user)
+    /// In the words of which surface the session hears of users, if it does; of `except`, who is its own user, it does not.
+    pub fn hears(&self, except: Option<&UserId>) -> Option<Surface> {
+        let listener = self.hears_as.borrow();
+        listener.as_ref().filter(|(own, _)| except != Some(own)).map(|&(_, surface)| surface)
     }
 
     /// Lets the transport take from the outbox.

@@ -29,7 +29,7 @@ use super::engine::{Dialogue, Engine};
 use super::ground::Settings;
 use super::house::{self, Caller, Door, House, Speaker, Switchboard};
 use super::namespaces::{Joined, Judgement, Line, Lobby, Member, Namespaces, Refused};
-use crate::peer::ClientAddress;
+use crate::door::Visitor;
 use crate::pipe::Flusher;
 use crate::state::State;
 use crate::wire::namespace::{self, CHAT, NamespaceWire, ROOT};
@@ -82,16 +82,16 @@ impl Door for FrontDoor {
     fn admit(&self, head: &RequestHead) -> house::Judgement {
         let Self(state) = self;
         let state = state.clone();
-        let address = door::knock(&state, head);
+        let visitor = door::knock(&state, head);
         let token = bearer::token(head.headers()).or_else(|| door::token_in_query(head));
         Box::pin(async move {
-            let address = address?;
+            let visitor = visitor?;
             // What a connection is for shows later; that there is one counts now, or none would ever count.
             let most = state.config.limits.push.connections_per_minute;
-            door::count(&state, address.as_ref(), |ip| LimitKey::Connect(Surface::Root, ip), most).await?;
+            door::count(&state, visitor.address.as_ref(), |ip| LimitKey::Connect(Surface::Root, ip), most).await?;
             let admission = Some(state.hub.registry().admit()?);
             let token = token.filter(|token| !token.is_empty());
-            Ok(Caller { address, token, transport: Transport::default(), admission })
+            Ok(Caller { visitor, token, transport: Transport::default(), admission })
         })
     }
 }
@@ -109,7 +109,7 @@ impl Speaker for Hosts {
         let host = Host {
             state: self.state.clone(),
             worker: self.worker.clone(),
-            address: caller.address,
+            visitor: Rc::new(caller.visitor),
             token: caller.token.map(Rc::from),
             transport: caller.transport,
             connects: Rc::default(),
@@ -124,7 +124,7 @@ impl Speaker for Hosts {
 struct Host {
     state: Data<State>,
     worker: Worker,
-    address: Option<ClientAddress>,
+    visitor: Rc<Visitor>,
     /// The token of the handshake.
     token: Option<Rc<str>>,
     /// How the connection began.
@@ -205,7 +205,8 @@ impl Host {
         let transport = self.transport;
         let [root, chat] = &self.drawn;
         let drawn = if surface == Surface::Chat { chat } else { root }.clone();
-        let opening = Opening { surface, wire, standing, transport, held, heartbeat: None, drawn };
+        let peer = self.visitor.peer.clone();
+        let opening = Opening { surface, wire, standing, transport, peer, held, heartbeat: None, drawn };
         Session::open(&self.worker, opening).await
     }
 
@@ -229,7 +230,7 @@ impl Host {
     /// Counts a client that shows no token, unless its address is exempt; the place it holds among those of its address.
     async fn receive_guest(&self) -> Result<Option<Hold>, Fault> {
         let (state, limits) = (&self.state, &self.state.config.limits.community);
-        let Some(address) = door::counted(state, self.address.as_ref()) else { return Ok(None) };
+        let Some(address) = door::counted(state, self.visitor.address.as_ref()) else { return Ok(None) };
         // First the place, which comes back: who has none is not counted either.
         let hold = state.hub.hold(HoldKey::Address(address), limits.connections_per_address);
         let hold = hold.inspect_err(|_| state.hub.stats().rate_limited.add(1))?;

@@ -261,6 +261,10 @@ macro_rules! client_event_table {
             "connection:recover", chat::connection::Recover, chat::connection::RecoveredSession, [Raw, Chat], User, Messages, Invalid;
             "connection:session-info", chat::connection::AskSession, chat::connection::SessionInfo, [Raw, Chat], User, Messages, Invalid;
             "connection:stats", chat::connection::AskRecovery, chat::connection::Stats, [Raw, Chat],    User,   Messages, Invalid;
+            "presence:update-status", chat::presence::UpdateStatus, chat::presence::StatusUpdated, [Raw, Chat], User, Messages, Invalid;
+            "presence:online-users", chat::presence::AskOnlineUsers, chat::presence::OnlineUsers, [Raw, Chat], User, Messages, Invalid;
+            "presence:user-status", chat::presence::AskUserStatus, chat::presence::UserStatus, [Raw, Chat], User, Messages, Invalid;
+            "presence:stats",  chat::presence::AskPresenceStats, chat::presence::PresenceStats, [Raw, Chat], User, Messages, Invalid;
             "notification_read", community::NotificationRead, community::Marked,        [Raw, Root],       User,   Notifications, Validation;
         }
     };
@@ -312,6 +316,10 @@ macro_rules! server_event_table {
             "connection:recovery-token", chat::connection::TokenMade, [Raw, Chat];
             "connection:recovered", chat::connection::Recovered,    [Raw, Chat];
             "connection:queued-messages", chat::connection::QueuedMessages, [Raw, Chat];
+            "user:online",          chat::presence::UserOnline,     [Chat];
+            "user:offline",         chat::presence::UserOffline,    [Chat];
+            "user:status-changed",  chat::presence::UserStatusChanged, [Raw, Root, Chat];
+            "users:online",         chat::presence::UsersOnline,    [Chat];
         }
     };
 }

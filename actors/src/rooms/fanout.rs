@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::Membership;
 use crate::close::Close;
 use crate::delivery::{Delivery, WIRES};
+use crate::events::Surface;
 use crate::fault::Fault;
 use crate::ids::{RoomName, UserId};
 use crate::kept::Kept;
@@ -54,11 +55,15 @@ pub(crate) struct Deliver {
     pub(crate) except: Option<SeatKey>,
 }
 
-/// An event about a user, for the sessions on this worker that hear of users and are not this one's.
+/// An event about users, for the sessions on this worker that hear of users.
 #[derive(Debug)]
 pub(crate) struct Announcement {
-    pub(crate) about: UserId,
-    pub(crate) delivery: Delivery,
+    /// Whose sessions do not hear it, for it is about this user.
+    pub(crate) except: Option<UserId>,
+    /// As it is said on `/ws` and `/`, where it is.
+    pub(crate) plain: Option<Delivery>,
+    /// As it is said on `/chat`.
+    pub(crate) chat: Delivery,
     /// The rooms whose members hear it, each session once; none where all do.
     pub(crate) rooms: Vec<RoomName>,
     /// Rooms whose members do not.
@@ -125,18 +130,22 @@ impl Fanout {
 
     /// Says how many sessions heard it.
     fn announce(&self, announcement: &Announcement) -> u64 {
-        let Announcement { about, delivery, rooms, known_in } = announcement;
+        let Announcement { except, plain, chat, rooms, known_in } = announcement;
         let rooms = if rooms.is_empty() { std::slice::from_ref(&self.everybody) } else { &rooms[..] };
         let members_of = |room: &RoomName| self.rooms.get(room);
         let known_in: Vec<_> = known_in.iter().filter_map(members_of).collect();
-        let (mut frames, mut heard) = (Frames::default(), 0);
-        let mut reached = AHashSet::new();
+        let (mut plain_frames, mut chat_frames) = (Frames::default(), Frames::default());
+        let (mut reached, mut heard) = (AHashSet::new(), 0);
         for room in rooms {
             for (&key, seat) in members_of(room).into_iter().flatten() {
-                let is_told = seat.hears_of(about)
-                    && !known_in.iter().any(|members| members.contains_key(&key))
+                let (delivery, frames) = match seat.hears(except.as_ref()) {
+                    Some(Surface::Raw | Surface::Root) => (plain.as_ref(), &mut plain_frames),
+                    Some(Surface::Chat) => (Some(chat), &mut chat_frames),
+                    None => continue,
+                };
+                let is_told = !known_in.iter().any(|members| members.contains_key(&key))
                     && (rooms.len() == 1 || reached.insert(key));
-                if is_told && let Some(frame) = frames.of(delivery, seat) {
+                if is_told && let Some(frame) = delivery.and_then(|delivery| frames.of(delivery, seat)) {
                     seat.deliver(room, frame);
                     heard += 1;
                 }

@@ -3,7 +3,7 @@
 //! its own limits.
 //!
 //! [`dispatch`] finds the handler of a request, `answers` knows how what it says reaches the client, `standing` whose
-//! session it is, `rooms` where it is in; `raw`, `push`, `application`, `notifications`, `typing` and `debug` are the
+//! session it is, `rooms` where it is in; `raw`, `push`, `application`, `notifications`, `presence`, `typing` and `debug` are the
 //! handlers, a file an event family.
 
 mod answers;
@@ -13,6 +13,7 @@ mod debug;
 mod dispatch;
 mod messages;
 mod notifications;
+mod presence;
 mod push;
 mod raw;
 mod recovery;
@@ -42,6 +43,7 @@ use crate::limits::LimitKey;
 use crate::limits::held::Hold;
 use crate::limits::window::{Rule, Verdict, Window};
 use crate::notifications::Moment;
+use crate::peer::Peer;
 use crate::registry::{AccessChanged, Entry};
 use crate::seat::{Heartbeat, Seat, Seating};
 use crate::worker::Worker;
@@ -93,6 +95,8 @@ pub struct Opening {
     pub standing: Standing,
     /// How its client came.
     pub transport: Transport,
+    /// Its client, as far as the handshake tells.
+    pub peer: Peer,
     /// The place it holds among the connections of its address, where a guest's are counted; then its user's are too.
     pub held: Option<Hold>,
     /// Its heartbeat; `None` where its connection has one for all that it carries.
@@ -123,6 +127,7 @@ pub struct Session {
     seat: Rc<Seat>,
     surface: Surface,
     connected_at: i64,
+    peer: Peer,
     /// Who the client is; `None` while nobody knows.
     identity: Option<Arc<Identity>>,
     /// It had no user when it started.
@@ -182,6 +187,7 @@ impl Session {
             seat,
             surface: opening.surface,
             connected_at: now,
+            peer: opening.peer,
             identity: None,
             came_as_guest: matches!(opening.standing, Standing::Guest),
             held: opening.held,
@@ -203,8 +209,12 @@ impl Session {
             Standing::Guest => session.greet(None, now),
             Standing::Known(identity) => {
                 session.greet(Some(&identity), now);
+                let promised = session.promise_users(&identity);
                 let joins = session.belong_to(identity)?;
                 session.joined = standing::all_of(joins).await?;
+                if let Some(owed) = promised {
+                    session.tell_users(owed);
+                }
             }
         }
         Ok(session)
@@ -234,6 +244,7 @@ impl Session {
         match (self.surface, identity) {
             (Surface::Raw, Some(identity)) => self.greet_raw(identity, now),
             (Surface::Root, _) => self.greet_root(now),
+            // Who is online, it is told when it hears of those who come.
             (Surface::Raw, None) | (Surface::Chat, _) => {}
         }
     }

@@ -153,9 +153,16 @@ impl Bench {
     }
 
     async fn open_held(&self, surface: Surface, standing: Standing, held: Option<Hold>) -> Result<Client, Fault> {
-        let transport = Transport::WebSocket;
-        let opening =
-            Opening { surface, wire: &Lines, standing, transport, held, heartbeat: None, drawn: Drawn::default() };
+        let opening = Opening {
+            surface,
+            wire: &Lines,
+            standing,
+            transport: Transport::WebSocket,
+            peer: Peer::default(),
+            held,
+            heartbeat: None,
+            drawn: Drawn::default(),
+        };
         let session = Session::open(&self.worker, opening).await?;
         let (requests, inbound) = mpsc::channel(64);
         let seat = session.seat().clone();
