@@ -23,9 +23,7 @@ use bytes::BytesMut;
 use hubbub_actors::application::Application;
 use hubbub_actors::clock::Clock;
 use hubbub_actors::fault::{Code, Fault};
-use hubbub_actors::hub::{
-    Authenticator, ChatPerMinute, DebugMode, Hub, MessagesPerMinute, RecoverySettings, Settings,
-};
+use hubbub_actors::hub::{Authenticator, ChatPerMinute, DebugMode, Hub, MessagesPerMinute, RecoverySettings, Settings};
 use hubbub_actors::identity::Identity;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::pattern::Pattern;

@@ -213,7 +213,7 @@ impl Host {
     /// Counts an attempt to connect to `/chat`, whatever becomes of it, unless its address is exempt.
     async fn count_attempt(&self) -> Result<(), Fault> {
         let (state, limits) = (&self.state, &self.state.config.limits.chat);
-        let Some(address) = door::counted(state, self.address.as_ref()) else { return Ok(()) };
+        let Some(address) = door::counted(state, self.visitor.address.as_ref()) else { return Ok(()) };
         let millis = |seconds: u32| i64::from(seconds) * 1_000;
         let rule = Rule {
             most: limits.connection_attempts,
