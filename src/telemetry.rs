@@ -37,6 +37,9 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hubbub_notifications_kept_total", "Notifications that are on the disk, those sent again under their id included"),
     ("hubbub_notifications_redelivered_total", "Unread notifications delivered behind a connect"),
     ("hubbub_notifications_read_total", "Times a user said that a notification is read"),
+    ("hubbub_sessions_recovered_total", "Sessions that were cut off and recovered"),
+    ("hubbub_sessions_evicted_total", "Sessions that were cut off and gave way to newer ones"),
+    ("hubbub_chat_receipts_narrowed_total", "Receipts that in a large chat only the author was told of"),
     ("hubbub_notifications_pruned_total", "Notifications forgotten for newer ones or their age"),
     ("hubbub_presence_changes_total", "Comings and goings of users, by what became of telling them"),
     ("hubbub_presence_deliveries_total", "Frames that told of users who came or went"),
@@ -66,6 +69,9 @@ const GAUGES: &[(&str, &str)] = &[
     ("hubbub_backend_in_flight", "Questions to backend.url that are on their way"),
     ("hubbub_idempotency_entries", "Requests remembered by their Idempotency-Key"),
     ("hubbub_idempotency_bytes", "Bytes remembered with Idempotency-Keys"),
+    ("hubbub_chat_typists", "Users who type in a chat, counted in each"),
+    ("hubbub_parked_sessions", "Sessions that were cut off and may be recovered"),
+    ("hubbub_parked_messages", "Messages kept for sessions that were cut off"),
     ("hubbub_ready", "1 while the hub can be given work, 0 while it is draining, broken or without its store"),
     ("hubbub_uptime_seconds", "Seconds since the start"),
     ("process_resident_memory_bytes", "Resident memory of the process"),
@@ -141,6 +147,7 @@ impl Telemetry {
 fn copy_stats(stats: &Stats) {
     let Stats {
         sessions,
+        sessions_since: _,
         sessions_opened,
         known_by_websocket,
         known_by_polling,
@@ -164,6 +171,12 @@ fn copy_stats(stats: &Stats) {
         notifications_redelivered,
         notifications_read,
         notifications_pruned,
+        typing,
+        receipts_narrowed,
+        parked,
+        parked_messages,
+        recovered,
+        parked_evicted,
         debugging,
         presence_told,
         presence_deliveries,
@@ -189,6 +202,12 @@ fn copy_stats(stats: &Stats) {
     show("hubbub_users", users.get());
     show("hubbub_rooms", rooms.get());
     show("hubbub_debugging_sessions", debugging.get());
+    show("hubbub_chat_typists", typing.get());
+    show("hubbub_parked_sessions", parked.get());
+    show("hubbub_parked_messages", parked_messages.get());
+    counter!("hubbub_sessions_recovered_total").absolute(recovered.get());
+    counter!("hubbub_sessions_evicted_total").absolute(parked_evicted.get());
+    counter!("hubbub_chat_receipts_narrowed_total").absolute(receipts_narrowed.get());
     counter!("hubbub_messages_received_total").absolute(received.get());
     counter!("hubbub_messages_published_total").absolute(published.get());
     counter!("hubbub_frames_sent_total").absolute(sent.get());

@@ -59,6 +59,9 @@ mod raw;
 // Socket.IO: `/socket.io/`.
 mod sio;
 
+// The chat system, event by event: what tests/golden/*.md say, played.
+mod golden;
+
 // Tokens of every kind, and those the hub asks about them: slow, down, wrong, and back again.
 mod tokens;
 

@@ -28,11 +28,13 @@ pub enum Close {
     Failed,
     /// A connection that no session was opened on in time.
     Unused,
+    /// The client goes on with the session on another connection.
+    Recovered,
 }
 
 impl Close {
     /// All reasons, for documentation and tests.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::GoingAway,
         Self::SlowConsumer,
         Self::TokenExpired,
@@ -45,6 +47,7 @@ impl Close {
         Self::Malformed,
         Self::Failed,
         Self::Unused,
+        Self::Recovered,
     ];
 
     /// The close code.
@@ -56,7 +59,7 @@ impl Close {
             Self::Kicked => 4403,
             Self::NoHeartbeat | Self::NotAuthenticated | Self::Unused => 4408,
             Self::Limit => 4429,
-            Self::Left => 1000,
+            Self::Left | Self::Recovered => 1000,
             Self::Malformed => 1002,
             Self::Failed => 1011,
         }
@@ -77,6 +80,7 @@ impl Close {
             Self::Malformed => "malformed packet",
             Self::Failed => "internal error",
             Self::Unused => "no namespace joined in time",
+            Self::Recovered => "recovered on another connection",
         }
     }
 
@@ -91,7 +95,12 @@ impl Close {
             | Self::Malformed
             | Self::Failed
             | Self::Unused => true,
-            Self::TokenExpired | Self::TokenRevoked | Self::Kicked | Self::NotAuthenticated | Self::Limit => false,
+            Self::TokenExpired
+            | Self::TokenRevoked
+            | Self::Kicked
+            | Self::NotAuthenticated
+            | Self::Limit
+            | Self::Recovered => false,
         }
     }
 }

@@ -79,6 +79,7 @@ impl<'a> Refusal<'a> {
 pub struct Delivery {
     event: Event,
     about: Option<NotificationId>,
+    number: u64,
     frames: [OnceLock<Bytes>; WIRES],
 }
 
@@ -90,7 +91,33 @@ impl Delivery {
 
     /// As [`Delivery::new`], for an event that is about a notification of its user.
     pub fn about(event: Event, about: Option<NotificationId>) -> Self {
-        Self { event, about, frames: [const { OnceLock::new() }; WIRES] }
+        Self { event, about, number: 0, frames: [const { OnceLock::new() }; WIRES] }
+    }
+
+    /// The same with its place among all that its shard publishes: a later one has a larger number.
+    #[must_use]
+    pub fn numbered(self, number: u64) -> Self {
+        Self { number, ..self }
+    }
+
+    /// Its place among all that its shard published.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Its event's name.
+    pub fn name(&self) -> &EventName {
+        &self.event.name
+    }
+
+    /// The room that it was published to, where it is told.
+    pub fn topic(&self) -> Option<&RoomName> {
+        self.event.topic.as_ref()
+    }
+
+    /// Its event's data, JSON text.
+    pub fn data(&self) -> &Bytes {
+        &self.event.data
     }
 
     /// When its event was accepted, ms since the epoch.

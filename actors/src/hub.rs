@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::application::Application;
 use crate::chats::Chats;
-use crate::chats::keeper::{ChatKeeper, DeleteChat, PutChat};
+use crate::chats::keeper::{ChatKeeper, DeleteChat, MakeChat, PutChat};
 use crate::clock::Clock;
 use crate::close::Close;
 use crate::delivery::Event;
@@ -23,6 +23,7 @@ use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::{ChatId, EventName, RoomName, UserId};
 use crate::limits::held::{Hold, HoldKey, Holds};
+use crate::limits::window::{Rule, Verdict};
 use crate::limits::{Admit, RateLimit};
 use crate::mailbox::{Full, Mailbox, Receive, Watched};
 use crate::monitor::health::Vitals;
@@ -33,6 +34,7 @@ use crate::outbox::Bound;
 use crate::peer::{Peer, UserAgents};
 use crate::presence::{self, LastSeen, Presence};
 use crate::pulse::Pulse;
+use crate::recovery::Recovery;
 use crate::registry::Registry;
 use crate::revoked::Revoked;
 use crate::rooms::rules::Rules;
@@ -67,6 +69,8 @@ pub struct Settings {
     pub topics_per_request: usize,
     /// Messages a minute.
     pub messages_per_minute: MessagesPerMinute,
+    /// What a user may say in chats.
+    pub chat_per_minute: ChatPerMinute,
     /// `notification_read` a minute one session may send; 0 is no limit.
     pub notifications_per_minute: u32,
     /// Connections at once of one user who came without a token; 0 is no limit.
@@ -89,6 +93,10 @@ pub struct Settings {
     pub shortest_heartbeat_ms: i64,
     /// Who may subscribe and publish where.
     pub rules: Rules,
+    /// Whether joining a chat that does not exist makes it, public.
+    pub auto_create_chats: bool,
+    /// What is kept for sessions that were cut off.
+    pub recovery: RecoverySettings,
     /// Where the time comes from.
     pub clock: Clock,
 }
@@ -98,6 +106,15 @@ impl Settings {
     pub(crate) fn rooms_max(&self) -> usize {
         self.rooms.saturating_add(self.max_connections) / self.workers.max(1)
     }
+}
+
+/// What is kept for sessions that were cut off.
+#[derive(Debug, Clone, Copy)]
+pub struct RecoverySettings {
+    /// For how long, ms; 0 is not at all.
+    pub window_ms: i64,
+    /// Messages kept for one, the newest.
+    pub queue: usize,
 }
 
 /// Debug mode: figures of the hub on a connection.
@@ -120,8 +137,17 @@ pub struct MessagesPerMinute {
     pub push: u32,
     /// On `/` with a token later, or none yet.
     pub community: u32,
-    /// On `/chat`.
+    /// On `/chat`, without what [`ChatPerMinute`] counts.
     pub chat: u32,
+}
+
+/// What one user may send in a minute in chats, over all sessions of all surfaces; 0 is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChatPerMinute {
+    /// Messages.
+    pub messages: u32,
+    /// Typing events.
+    pub typing: u32,
 }
 
 /// Verifies the tokens that sessions show while they are connected.
@@ -177,6 +203,7 @@ pub struct Hub {
     rooms: Rooms,
     notifications: Notifications,
     presence: Mailbox<Presence>,
+    recovery: Mailbox<Recovery>,
     limits: Mailbox<RateLimit>,
     monitor: Mailbox<Monitor>,
     registry: Arc<Registry>,
@@ -216,16 +243,21 @@ impl Hub {
         let stats = Arc::new(Stats::default());
         let clock = settings.clock.clone();
         let rooms = Rooms::new(Arc::new(Lanes::new(settings.workers)));
-        let presence = Presence::new(&settings.presence, rooms.clone(), clock.clone(), stats.clone()).start();
+        let window_ms = settings.recovery.window_ms;
+        let recovery = Recovery::new(window_ms, rooms.clone(), clock.clone(), stats.clone()).start();
         let limits = RateLimit::new(clock.clone()).start();
-        let monitor = Monitor::new(clock, stats.clone()).start();
+        let monitor = Monitor::new(clock.clone(), stats.clone()).start();
         let registry = Arc::new(Registry::new(settings.max_connections, stats.clone()));
+        let (telling, outbox) = (&settings.presence, settings.outbox.bytes);
+        let presence =
+            Presence::new(telling, outbox, registry.clone(), rooms.clone(), clock.clone(), stats.clone()).start();
         let chats = Arc::new(Chats::default());
-        let chat_keeper = ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone()).start();
+        let chat_keeper = ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone(), clock).start();
         Arc::new(Self {
             rooms,
             notifications: Notifications::new(store.clone()),
             presence: Mailbox::new("presence", presence, settings.mailbox),
+            recovery: Mailbox::new("recovery", recovery, settings.mailbox),
             limits: Mailbox::new("rate-limit", limits, settings.mailbox),
             monitor: Mailbox::new("monitor", monitor, settings.mailbox),
             registry,
@@ -382,6 +414,14 @@ impl Hub {
         self.ask_keeper(|reply| PutChat { chat, reply }).await
     }
 
+    /// Makes a chat where there is none of its id.
+    ///
+    /// # Errors
+    /// As [`Hub::put_chat`].
+    pub(crate) async fn make_chat(&self, chat: Chat) -> Result<(), Fault> {
+        self.ask_keeper(|reply| MakeChat { chat, reply }).await
+    }
+
     /// Deletes a chat with its messages; `false` when there is none. Its sessions have left it.
     ///
     /// # Errors
@@ -436,20 +476,37 @@ impl Hub {
     /// Counts one event under `key` against `per_minute` (0: no limit).
     ///
     /// # Errors
-    /// [`Code::RateLimited`] with the seconds to wait, [`Code::Overloaded`] when the queue is full.
+    /// As [`Hub::admit_by`].
     pub async fn admit(&self, key: LimitKey, per_minute: u32) -> Result<(), Fault> {
-        if per_minute == 0 {
+        self.admit_by(key, Rule::a_minute(per_minute)).await
+    }
+
+    /// Counts one event under `key`, for which it is always the same `rule`.
+    ///
+    /// # Errors
+    /// [`Code::RateLimited`] with the seconds to wait, [`Code::Overloaded`] when the queue is full.
+    pub async fn admit_by(&self, key: LimitKey, rule: Rule) -> Result<(), Fault> {
+        if rule.most == 0 {
             return Ok(());
         }
+        let verdict = self.judge(key, rule).inspect_err(|fault| self.count(fault))?;
+        match verdict.await.map_err(|_| Fault::internal())? {
+            Verdict::Within => Ok(()),
+            Verdict::Over(seconds) | Verdict::Flood(seconds) => {
+                self.stats.rate_limited.add(1);
+                Err(Fault::rate_limited(seconds))
+            }
+        }
+    }
+
+    /// As [`Hub::admit_by`], for a caller who draws the consequences, and counts them.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`] when the queue is full.
+    pub(crate) fn judge(&self, key: LimitKey, rule: Rule) -> Result<oneshot::Receiver<Verdict>, Fault> {
         let (reply, verdict) = oneshot::channel();
-        self.limits
-            .post(Admit { key, per_minute, reply })
-            .map_err(|Full(_)| Fault::overloaded())
-            .inspect_err(|fault| self.count(fault))?;
-        verdict.await.map_err(|_| Fault::internal())?.map_err(|seconds| {
-            self.stats.rate_limited.add(1);
-            Fault::rate_limited(seconds)
-        })
+        self.limits.post(Admit { key, rule, reply }).map_err(|Full(_)| Fault::overloaded())?;
+        Ok(verdict)
     }
 
     /// Takes one of `most` places of `key` (0: any number), to hold for as long as it is used.
@@ -551,7 +608,8 @@ impl Hub {
     }
 
     fn mailboxes<'a>(&'a self) -> impl Iterator<Item = &'a dyn Watched> {
-        let own: [&'a dyn Watched; 4] = [&self.presence, &self.limits, &self.chat_keeper, &self.monitor];
+        let own: [&'a dyn Watched; 5] =
+            [&self.presence, &self.recovery, &self.limits, &self.chat_keeper, &self.monitor];
         let edges = self.edges.iter().filter_map(OnceLock::get).map(|edge| -> &'a dyn Watched { &**edge });
         own.into_iter().chain(self.rooms.mailboxes()).chain(edges)
     }
@@ -622,6 +680,10 @@ impl Hub {
 
     pub(crate) fn presence_mailbox(&self) -> &Mailbox<Presence> {
         &self.presence
+    }
+
+    pub(crate) fn recovery(&self) -> &Mailbox<Recovery> {
+        &self.recovery
     }
 
     pub(crate) fn authenticator(&self) -> &Arc<dyn Authenticator> {

@@ -156,6 +156,11 @@ impl RoomName {
         Self(Arc::from(format!("chat:{chat}")))
     }
 
+    /// The chat whose room this is.
+    pub fn chat(&self) -> Option<ChatId> {
+        self.0.strip_prefix("chat:").filter(|id| !id.is_empty()).map(|id| ChatId(Arc::from(id)))
+    }
+
     /// Whether a session joins and leaves this room when it is asked to: one's own is not left, for direct messages come
     /// there.
     pub fn is_optional(&self) -> bool {
@@ -367,6 +372,53 @@ impl fmt::Debug for SessionId {
 impl Serialize for SessionId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// What recovers a session that was cut off: 256 random bits in hex. Whoever has it and is the session's user gets what
+/// was meant for the session, so it is shown to nobody else.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RecoveryToken(Arc<str>);
+
+impl RecoveryToken {
+    /// A token that came from a client.
+    pub fn read(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// A new token, from the operating system's randomness.
+    ///
+    /// # Errors
+    /// [`crate::fault::Code::Internal`] when there is none.
+    pub fn random() -> Result<Self, Fault> {
+        let mut bits = [0; 32];
+        getrandom::fill(&mut bits).map_err(|error| {
+            log::error!("the system has no randomness: {error}");
+            Fault::internal()
+        })?;
+        Ok(Self(bits.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()))
+    }
+}
+
+impl fmt::Debug for RecoveryToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RecoveryToken(…)")
+    }
+}
+
+impl Serialize for RecoveryToken {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl schemars::JsonSchema for RecoveryToken {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "RecoveryToken".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^[0-9a-f]{64}$" })
     }
 }
 

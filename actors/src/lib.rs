@@ -9,7 +9,7 @@
 //! | [`rooms::fanout::Fanout`] | one a worker | that worker's members of every room |
 //! | [`pulse::Pulse`] | one a worker | the heartbeats and expiries of that worker's sessions |
 //! | [`presence::Presence`] | one | who is online, and what others are still to be told of it |
-//! | [`limits::RateLimit`] | one | what connections share: limits by address and by API key |
+//! | [`limits::RateLimit`] | one | what connections share: limits by address, by API key and by user |
 //! | [`monitor::Monitor`] | one | what happened to connections lately, and their figures |
 //! | [`store::Store`] | threads of its own | what must not be forgotten: accounts, sign-ins, chats, messages, notifications |
 //! | [`notifications`] | numbers and a table | which notifications are on their way to the disk; a user's are numbered by the shard of the user's room |
@@ -47,6 +47,7 @@
 //! | what is told the monitor | its mailbox, and [`monitor::refusals`] of what strangers do | not remembered | `hubbub_observations_lost_total{reason}` |
 //! | [`store::Store`]'s writer and readers | [`store::WRITES_MAX`], [`store::READS_MAX`] jobs | refused, `OVERLOADED` | `hubbub_mailbox_depth{actor}` |
 //! | notifications on their way to the disk | as the store's writes, and [`store::KEPT_MAX`] unread and read ones of each user on it | refused, `OVERLOADED`; on the disk the oldest goes | `hubbub_notifications_pruned_total` |
+//! | messages of each chat on the disk | [`store::MESSAGES_KEPT_MAX`] | the oldest goes | |
 //! | notifications that a session has [`noted`] | [`noted::NOTED_MAX`] | what was missed comes at the next connect | |
 //! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `FORBIDDEN` | |
 //! | the edge's mailbox for Socket.IO requests, one a worker | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
@@ -69,6 +70,7 @@ pub mod fault;
 pub mod hub;
 pub mod identity;
 pub mod ids;
+pub mod kept;
 pub mod limits;
 pub mod mailbox;
 pub mod monitor;
@@ -80,6 +82,7 @@ pub mod peer;
 pub mod presence;
 pub mod pulse;
 pub mod queue;
+pub mod recovery;
 pub mod registry;
 pub mod revoked;
 pub mod rooms;

@@ -1,16 +1,23 @@
-//! The connections and sessions that live now: how many connections there may be, and where each user's sessions are.
+//! The connections and sessions that live now: how many connections there may be, where each user's sessions are, and what
+//! the user says of being there.
 //!
 //! A lookup table off the delivery path. A transport holds its connection's [`Admission`] for as long as that lasts. A
 //! session, of which one connection may carry several, enters itself and leaves when its [`Entry`] is dropped, however
-//! it ended.
+//! it ended. What is kept of a user goes with the last session.
 
-use std::sync::Arc;
+mod overview;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::{Recipient, WeakRecipient};
 use dashmap::DashMap;
 
+use self::overview::Overview;
+pub use self::overview::Tally;
 use crate::events::Surface;
+use crate::events::chat::presence::{Availability, OnlineUser, Written};
+use crate::events::moment::Iso;
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::{RoomName, SessionId, UserId};
@@ -50,19 +57,37 @@ struct Row {
     recipient: Option<WeakRecipient<AccessChanged>>,
 }
 
+/// A user with a session.
+#[derive(Debug, Default)]
+struct Present {
+    /// Never empty, but while the first session is entered.
+    rows: Vec<Row>,
+    availability: Availability,
+}
+
+impl Present {
+    /// When the oldest session connected.
+    fn since(&self) -> Option<i64> {
+        self.rows.first().map(|row| row.session.connected_at)
+    }
+}
+
 /// The table of live sessions.
 #[derive(Debug)]
 pub struct Registry {
     capacity: usize,
     admitted: AtomicUsize,
-    users: DashMap<UserId, Vec<Row>, ahash::RandomState>,
+    users: DashMap<UserId, Present, ahash::RandomState>,
+    /// Changed while the user's row is held, so that it agrees with the rows; no row is sought while it is held.
+    overview: Mutex<Overview>,
     stats: Arc<Stats>,
 }
 
 impl Registry {
     /// A table for the sessions of at most `capacity` connections.
     pub fn new(capacity: usize, stats: Arc<Stats>) -> Self {
-        Self { capacity, admitted: AtomicUsize::new(0), users: DashMap::default(), stats }
+        let (users, overview) = (DashMap::default(), Mutex::default());
+        Self { capacity, admitted: AtomicUsize::new(0), users, overview, stats }
     }
 
     /// Connections there may be at once.
@@ -87,27 +112,104 @@ impl Registry {
         }
     }
 
+    /// The newest live session of a user, and what the user says of being there.
+    pub fn newest_of(&self, user: &UserId) -> Option<(LiveSession, Availability)> {
+        let present = self.users.get(user)?;
+        present.rows.last().map(|row| (row.session.clone(), present.availability))
+    }
+
+    /// How long ago the sessions that there are connected, on average, ms; `now` is ms since the epoch.
+    pub fn average_age_ms(&self, now: i64) -> u64 {
+        let since = self.stats.sessions_since.get().checked_div(self.stats.sessions.get());
+        since.map_or(0, |since| now.unsigned_abs().saturating_sub(since))
+    }
+
     /// The live sessions of a user, oldest first.
     pub fn sessions_of(&self, user: &UserId) -> Vec<LiveSession> {
-        let rows = self.users.get(user);
-        rows.map(|rows| rows.iter().map(|row| row.session.clone()).collect()).unwrap_or_default()
+        let present = self.users.get(user);
+        present.map(|present| present.rows.iter().map(|row| row.session.clone()).collect()).unwrap_or_default()
+    }
+
+    /// What a user says of being there; offline without a session.
+    pub fn availability_of(&self, user: &UserId) -> Availability {
+        self.users.get(user).map_or(Availability::Offline, |present| present.availability)
+    }
+
+    /// Notes what a user says of being there, until the last session ends. `false` when that is known, or nobody is there
+    /// to say it.
+    pub fn set_availability(&self, user: &UserId, availability: Availability) -> bool {
+        let Some(mut present) = self.users.get_mut(user) else { return false };
+        if present.availability == availability || availability == Availability::Offline {
+            return false;
+        }
+        let mut overview = self.overview();
+        overview.says(present.availability, availability);
+        overview.touch(&(present.since().unwrap_or_default(), user.clone()));
+        present.availability = availability;
+        true
+    }
+
+    /// Those of the users online who have been so for longest, `most` at most, by that time and then by their ids; `now`
+    /// is ms since the epoch.
+    pub fn online(&self, most: usize, now: i64) -> Vec<OnlineUser> {
+        let first = self.overview().first(most);
+        self.online_users(&first, now)
+    }
+
+    /// As [`Registry::online`], written down for many readers: at most [`crate::events::chat::presence::ELDEST_MAX`], and `bytes`.
+    pub fn eldest(&self, now: i64, bytes: usize) -> Arc<[Written]> {
+        let wanted = self.overview().eldest(now);
+        let wanted = match wanted {
+            Ok(written) => return written,
+            Err(wanted) => wanted,
+        };
+        let users = self.online_users(&wanted.users, now);
+        let written: Arc<[_]> = Written::all(users, bytes).into();
+        self.overview().keep(&wanted, &written, now);
+        written
+    }
+
+    /// A user as lists of who is online name one; `None` without a session. `now` is ms since the epoch.
+    pub fn online_user(&self, user: &UserId, now: i64) -> Option<OnlineUser> {
+        let present = self.users.get(user)?;
+        let oldest = &present.rows.first()?.session;
+        Some(OnlineUser {
+            user_id: user.clone(),
+            username: oldest.identity.username().into(),
+            status: present.availability,
+            last_seen: Iso(now),
+            connected_at: Iso(oldest.connected_at),
+        })
+    }
+
+    fn online_users(&self, users: &[UserId], now: i64) -> Vec<OnlineUser> {
+        users.iter().filter_map(|user| self.online_user(user, now)).collect()
+    }
+
+    /// How many users say what of themselves.
+    pub fn tally(&self) -> Tally {
+        self.overview().tally()
+    }
+
+    fn overview(&self) -> MutexGuard<'_, Overview> {
+        self.overview.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The ways to the live sessions of a user.
     pub(crate) fn recipients_of(&self, user: &UserId) -> Vec<Recipient<AccessChanged>> {
-        let rows = self.users.get(user);
+        let present = self.users.get(user);
         let recipients = |row: &Row| row.recipient.as_ref().and_then(WeakRecipient::upgrade);
-        rows.map(|rows| rows.iter().filter_map(recipients).collect()).unwrap_or_default()
+        present.map(|present| present.rows.iter().filter_map(recipients).collect()).unwrap_or_default()
     }
 
     /// Where the live sessions of a user are that `picks` picks.
     pub fn find_of(&self, user: &UserId, picks: impl Fn(&Identity) -> bool) -> Vec<Place> {
-        self.users.get(user).map(|sessions| picked(&sessions, picks).collect()).unwrap_or_default()
+        self.users.get(user).map(|present| picked(&present.rows, picks).collect()).unwrap_or_default()
     }
 
     /// Where the live sessions are that `picks` picks. Looks at all of them: not for a thread that serves them.
     pub fn find(&self, picks: impl Fn(&Identity) -> bool) -> Vec<Place> {
-        self.users.iter().flat_map(|sessions| picked(&sessions, &picks).collect::<Vec<_>>()).collect()
+        self.users.iter().flat_map(|present| picked(&present.rows, &picks).collect::<Vec<_>>()).collect()
     }
 }
 
@@ -129,38 +231,56 @@ impl Drop for Admission {
 #[derive(Debug)]
 pub(crate) struct Entry {
     registry: Arc<Registry>,
+    connected_at: i64,
     listed: Option<(UserId, SessionId)>,
     recipient: Option<WeakRecipient<AccessChanged>>,
 }
 
 impl Entry {
     /// Counts a session whose user nobody knows yet.
-    pub(crate) fn new(registry: Arc<Registry>) -> Self {
+    pub(crate) fn new(registry: Arc<Registry>, connected_at: i64) -> Self {
         registry.stats.sessions.add(1);
         registry.stats.sessions_opened.add(1);
-        Self { registry, listed: None, recipient: None }
+        registry.stats.sessions_since.add(connected_at.unsigned_abs());
+        Self { registry, connected_at, listed: None, recipient: None }
     }
 
     /// Puts the session into the table, as one of the user whom its identity names. It is not there yet.
     pub(crate) fn list(&mut self, session: LiveSession) {
         let (user, id) = (session.identity.user.clone(), session.id);
         let row = Row { session, recipient: self.recipient.clone() };
-        self.registry.users.entry(user.clone()).or_default().push(row);
+        let mut present = self.registry.users.entry(user.clone()).or_default();
+        let before = present.since();
+        present.rows.push(row);
+        self.registry.overview().moves(&user, before, present.since());
+        drop(present);
         self.listed = Some((user, id));
     }
 
     /// Takes the session out of the table again.
     pub(crate) fn unlist(&mut self) {
         let Some((user, id)) = self.listed.take() else { return };
-        self.registry.users.remove_if_mut(&user, |_, rows| {
-            rows.retain(|row| row.session.id != id);
-            rows.is_empty()
+        self.registry.users.remove_if_mut(&user, |user, present| {
+            let before = present.since();
+            present.rows.retain(|row| row.session.id != id);
+            let mut overview = self.registry.overview();
+            overview.moves(user, before, present.since());
+            if present.rows.is_empty() {
+                overview.says(present.availability, Availability::Offline);
+            }
+            present.rows.is_empty()
         });
     }
 
     /// Notes that the session goes by another token of the same user now.
     pub(crate) fn renew(&self, identity: Arc<Identity>) {
         self.change(|row| row.session.identity = identity);
+        // It may name the user in another way.
+        if let Some((user, _)) = &self.listed
+            && let Some(present) = self.registry.users.get(user)
+        {
+            self.registry.overview().touch(&(present.since().unwrap_or_default(), user.clone()));
+        }
     }
 
     /// Lets the session be reached.
@@ -171,8 +291,8 @@ impl Entry {
 
     fn change(&self, change: impl FnOnce(&mut Row)) {
         if let Some((user, id)) = &self.listed
-            && let Some(mut rows) = self.registry.users.get_mut(user)
-            && let Some(row) = rows.iter_mut().find(|row| row.session.id == *id)
+            && let Some(mut present) = self.registry.users.get_mut(user)
+            && let Some(row) = present.rows.iter_mut().find(|row| row.session.id == *id)
         {
             change(row);
         }
@@ -183,6 +303,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         self.unlist();
         self.registry.stats.sessions.sub(1);
+        self.registry.stats.sessions_since.sub(self.connected_at.unsigned_abs());
     }
 }
 
@@ -198,7 +319,7 @@ mod tests {
     }
 
     fn listed(registry: &Arc<Registry>, session: LiveSession) -> Entry {
-        let mut entry = Entry::new(registry.clone());
+        let mut entry = Entry::new(registry.clone(), 7);
         entry.list(session);
         entry
     }
@@ -238,7 +359,7 @@ mod tests {
         let user = UserId::parse("alice", "user").unwrap();
         let session = session(Identity::of(user.clone()));
 
-        let mut entry = Entry::new(registry.clone());
+        let mut entry = Entry::new(registry.clone(), 7);
         assert_eq!((registry.sessions_of(&user), stats.sessions.get()), (vec![], 1));
         entry.list(session.clone());
         assert_eq!(registry.sessions_of(&user), vec![session.clone()]);
@@ -247,5 +368,54 @@ mod tests {
         entry.list(session);
         drop(entry);
         assert_eq!((registry.sessions_of(&user), stats.sessions.get()), (vec![], 0));
+    }
+
+    fn named(name: &str, connected_at: i64) -> LiveSession {
+        let identity = Identity::of(UserId::parse(name, "user").unwrap());
+        LiveSession { connected_at, ..session(identity) }
+    }
+
+    fn online(registry: &Registry, most: usize) -> Vec<String> {
+        let line = |user: OnlineUser| format!("{} {:?} {}", user.user_id, user.status, user.connected_at.0);
+        registry.online(most, 99).into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn those_online_for_longest_come_first_and_each_since_the_oldest_session() {
+        let registry = Arc::new(Registry::new(9, Arc::new(Stats::default())));
+        let first = listed(&registry, named("carol", 1));
+        let _second = listed(&registry, named("carol", 3));
+        let _bob = listed(&registry, named("bob", 2));
+        let _alice = listed(&registry, named("alice", 2));
+        assert_eq!(online(&registry, 9), ["carol Online 1", "alice Online 2", "bob Online 2"]);
+        assert_eq!(online(&registry, 1), ["carol Online 1"]);
+        drop(first);
+        assert_eq!(online(&registry, 9), ["alice Online 2", "bob Online 2", "carol Online 3"]);
+    }
+
+    #[test]
+    fn what_a_user_says_holds_for_all_sessions_and_until_the_last_one_ends() {
+        let registry = Arc::new(Registry::new(9, Arc::new(Stats::default())));
+        let alice = UserId::parse("alice", "user").unwrap();
+        assert_eq!(registry.availability_of(&alice), Availability::Offline);
+        assert!(!registry.set_availability(&alice, Availability::Away), "she is not there");
+        let one = listed(&registry, named("alice", 1));
+        let _bob = listed(&registry, named("bob", 2));
+        assert_eq!(registry.availability_of(&alice), Availability::Online);
+        assert!(!registry.set_availability(&alice, Availability::Online), "that is known");
+        assert!(registry.set_availability(&alice, Availability::Away));
+        assert_eq!(registry.tally(), Tally { online: 1, away: 1, busy: 0 });
+        assert!(registry.set_availability(&alice, Availability::Busy));
+        let two = listed(&registry, named("alice", 3));
+        drop(one);
+        assert_eq!(registry.tally(), Tally { online: 1, away: 0, busy: 1 });
+        assert_eq!(online(&registry, 9), ["bob Online 2", "alice Busy 3"]);
+        drop(two);
+        assert_eq!(
+            (registry.tally(), online(&registry, 9)),
+            (Tally { online: 1, away: 0, busy: 0 }, vec!["bob Online 2".into()])
+        );
+        let _again = listed(&registry, named("alice", 4));
+        assert_eq!(registry.availability_of(&alice), Availability::Online);
     }
 }

@@ -15,8 +15,10 @@ use slab::Slab;
 
 use crate::close::Close;
 use crate::delivery::{Refusal, Wire};
+use crate::events::Surface;
 use crate::fault::{Code, Fault};
 use crate::ids::{RoomName, SessionId, UserId};
+use crate::kept::Kept;
 use crate::noted::Noted;
 use crate::outbox::{Bound, Frame, Offer, Outbox};
 use crate::stats::Stats;
@@ -117,11 +119,13 @@ pub struct Seat {
     went: Cell<Option<Close>>,
     paused: Cell<bool>,
     noted: RefCell<Noted>,
+    /// What comes while its session is cut off.
+    kept: RefCell<Option<Kept>>,
     heard_at: Cell<i64>,
     pinged_at: Cell<i64>,
     expires_at: Cell<i64>,
-    /// Whose session hears of other users.
-    hears_as: RefCell<Option<UserId>>,
+    /// Whose session hears of users, and in the words of which surface.
+    hears_as: RefCell<Option<(UserId, Surface)>>,
 }
 
 impl fmt::Debug for Seat {
@@ -160,6 +164,22 @@ impl Seat {
     /// Lets the transport go.
     pub fn detach(&self) {
         self.link.borrow_mut().take();
+    }
+
+    /// Puts deliveries into `kept` from here on instead of sending them: its session was cut off and may come back for
+    /// them. What is promised or waits to be written is given up.
+    pub fn park(&self, kept: Kept) {
+        *self.kept.borrow_mut() = Some(kept);
+        let mut desk = self.desk.borrow_mut();
+        desk.outbox.close();
+        desk.promises = VecDeque::new();
+        desk.joining = Vec::new();
+        desk.closed.get_or_insert(Close::Left);
+    }
+
+    /// What is kept on a parked seat.
+    pub fn kept(&self) -> RefMut<'_, Option<Kept>> {
+        self.kept.borrow_mut()
     }
 
     /// Offers a delivery of `room`.
@@ -372,14 +392,15 @@ impl Seat {
         self.noted.borrow_mut()
     }
 
-    /// From here on the session, which is this user's, hears of other users; without one, of none.
-    pub fn hear_as(&self, user: Option<UserId>) {
-        *self.hears_as.borrow_mut() = user;
+    /// From here on the session, which is this user's, hears of users, in the words of this surface; without, of none.
+    pub fn hear_as(&self, listener: Option<(UserId, Surface)>) {
+        *self.hears_as.borrow_mut() = listener;
     }
 
-    /// Whether the session hears of `user`.
-    pub fn hears_of(&self, user: &UserId) -> bool {
-        self.hears_as.borrow().as_ref().is_some_and(|own| own != user)
+    /// In the words of which surface the session hears of users, if it does; of `except`, who is its own user, it does not.
+    pub fn hears(&self, except: Option<&UserId>) -> Option<Surface> {
+        let listener = self.hears_as.borrow();
+        listener.as_ref().filter(|(own, _)| except != Some(own)).map(|&(_, surface)| surface)
     }
 
     /// Lets the transport take from the outbox.
@@ -479,6 +500,11 @@ impl Seats {
         Self { worker, stats, slab: RefCell::default(), serial: Cell::new(0) }
     }
 
+    /// Where what happens to them is counted.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
     /// The worker whose they are.
     pub fn worker(&self) -> usize {
         self.worker
@@ -512,6 +538,7 @@ impl Seats {
             went: Cell::new(None),
             paused: Cell::new(false),
             noted: RefCell::default(),
+            kept: RefCell::default(),
             heard_at: Cell::new(seating.elapsed),
             pinged_at: Cell::new(seating.elapsed),
             expires_at: Cell::new(seating.expires_at.unwrap_or(i64::MAX)),
@@ -539,7 +566,13 @@ impl Seats {
     /// A place nobody sits at, for tests of what only carries one.
     #[cfg(test)]
     pub(crate) fn any_place() -> Place {
-        Place { worker: 0, seat: SeatKey { index: 0, serial: 0 } }
+        Self::place_of(0)
+    }
+
+    /// As [`Seats::any_place`], one for each number.
+    #[cfg(test)]
+    pub(crate) fn place_of(index: u32) -> Place {
+        Place { worker: 0, seat: SeatKey { index, serial: 0 } }
     }
 
     /// Calls `visit` with every seat. It may close seats, but no seat is taken or freed meanwhile.

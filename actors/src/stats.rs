@@ -76,6 +76,8 @@ macro_rules! stats {
 stats! {
     /// Sessions there are now.
     sessions,
+    /// When those connected, ms since the epoch, all added up.
+    sessions_since,
     /// Sessions there ever were.
     sessions_opened,
     /// Those that came with a token, on a WebSocket.
@@ -122,6 +124,18 @@ stats! {
     notifications_read,
     /// Notifications that gave way to newer ones or became too old.
     notifications_pruned,
+    /// Users who type in a chat, counted in each.
+    typing,
+    /// Receipts that in a large chat only the author was told of.
+    receipts_narrowed,
+    /// Sessions that were cut off and may come back.
+    parked,
+    /// Messages kept for those.
+    parked_messages,
+    /// Such sessions that came back.
+    recovered,
+    /// Such sessions that gave way to newer ones.
+    parked_evicted,
     /// Sessions in debug mode.
     debugging,
     /// Users' comings and goings that others were told of.

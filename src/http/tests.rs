@@ -11,7 +11,7 @@ use actix_web::{Error, HttpResponse, body, web};
 use hex::encode as hex;
 use hmac::{Hmac, KeyInit, Mac};
 use hubbub_actors::clock::Clock;
-use hubbub_actors::hub::{Authenticator, DebugMode, Hub, MessagesPerMinute, Settings};
+use hubbub_actors::hub::{Authenticator, ChatPerMinute, DebugMode, Hub, MessagesPerMinute, Settings};
 use hubbub_actors::identity::Identity;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::revoked::Revoked;
@@ -73,6 +73,7 @@ impl Bench {
             payload_max: 65_536,
             topics_per_request: 10,
             messages_per_minute: MessagesPerMinute::default(),
+            chat_per_minute: ChatPerMinute::default(),
             notifications_per_minute: 0,
             connections_per_user: 0,
             typing_per_minute: 0,
@@ -83,6 +84,8 @@ impl Bench {
             grace_ms: 10_000,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"" },
             shortest_heartbeat_ms: 25_000,
+            auto_create_chats: false,
+            recovery: hubbub_actors::hub::RecoverySettings { window_ms: 120_000, queue: 500 },
             rules: Rules(Vec::new()),
             clock: clock.clone(),
         };

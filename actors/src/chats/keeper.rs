@@ -10,8 +10,12 @@ use actix_rt::time::timeout;
 use tokio::sync::oneshot;
 
 use super::Chats;
+use crate::clock::Clock;
+use crate::delivery::Event;
+use crate::events::chat::rooms::{FullRoomInfo, InfoChanged};
+use crate::events::{ServerEvent, json};
 use crate::fault::Fault;
-use crate::ids::{ChatId, RoomName};
+use crate::ids::{ChatId, EventName, RoomName};
 use crate::mailbox::{Receive, receives_posts};
 use crate::registry::{AccessChanged, Registry};
 use crate::rooms::Rooms;
@@ -26,6 +30,13 @@ pub(crate) struct PutChat {
     pub(crate) chat: Chat,
     /// What is kept now, and whether it was made.
     pub(crate) reply: oneshot::Sender<Result<(Chat, bool), Fault>>,
+}
+
+/// Makes a chat where there is none of its id.
+#[derive(Debug)]
+pub(crate) struct MakeChat {
+    pub(crate) chat: Chat,
+    pub(crate) reply: oneshot::Sender<Result<(), Fault>>,
 }
 
 /// Deletes a chat.
@@ -43,11 +54,12 @@ pub struct ChatKeeper {
     chats: Arc<Chats>,
     rooms: Rooms,
     registry: Arc<Registry>,
+    clock: Clock,
 }
 
 impl ChatKeeper {
-    pub(crate) fn new(store: Store, chats: Arc<Chats>, rooms: Rooms, registry: Arc<Registry>) -> Self {
-        Self { store, chats, rooms, registry }
+    pub(crate) fn new(store: Store, chats: Arc<Chats>, rooms: Rooms, registry: Arc<Registry>, clock: Clock) -> Self {
+        Self { store, chats, rooms, registry, clock }
     }
 
     /// Makes those of the chats that are not there, and fills the table.
@@ -67,7 +79,15 @@ impl ChatKeeper {
         if !chat.public {
             self.see_out(&chat.id).await;
         }
+        if !made {
+            self.tell_changed(&chat).await;
+        }
         Ok((chat, made))
+    }
+
+    async fn make(self, chat: Chat) -> Result<(), Fault> {
+        // Nobody else changes chats meanwhile.
+        if self.chats.exists(chat.id.as_str()) { Ok(()) } else { self.put(chat).await.map(drop) }
     }
 
     async fn delete(self, id: ChatId) -> Result<bool, Fault> {
@@ -75,6 +95,20 @@ impl ChatKeeper {
         self.chats.remove(&id);
         self.see_out(&id).await;
         Ok(deleted)
+    }
+
+    /// Tells all in the chat what it is now.
+    async fn tell_changed(&self, chat: &Chat) {
+        let room = RoomName::of_chat(&chat.id);
+        let info = self.rooms.inspect(room.clone(), |roster| roster.map(|roster| roster.info())).await;
+        // Without one nobody is there.
+        if let Ok(Some(info)) = info {
+            let changed = InfoChanged::new(FullRoomInfo::new(info, chat.name.clone(), chat.description.clone()));
+            let (name, data) = (EventName::of_hub(InfoChanged::NAME), json::encode(&changed));
+            let timestamp = self.clock.now_ms();
+            let event = Event { name, topic: Some(room.clone()), data, timestamp, offset: None };
+            self.rooms.publish_when_free(room, event).await;
+        }
     }
 
     /// Lets the sessions leave that are in the chat and may not be, and waits until they have, but not for long: one that
@@ -114,6 +148,13 @@ impl Receive<PutChat> for ChatKeeper {
     fn receive(&mut self, PutChat { chat, reply }: PutChat, ctx: &mut Self::Context) {
         let keeper = self.clone();
         ctx.wait(async move { drop(reply.send(keeper.put(chat).await)) }.into_actor(self));
+    }
+}
+
+impl Receive<MakeChat> for ChatKeeper {
+    fn receive(&mut self, MakeChat { chat, reply }: MakeChat, ctx: &mut Self::Context) {
+        let keeper = self.clone();
+        ctx.wait(async move { drop(reply.send(keeper.make(chat).await)) }.into_actor(self));
     }
 }
 

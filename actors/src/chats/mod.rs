@@ -2,6 +2,7 @@
 //! [`keeper`] alone.
 
 pub mod keeper;
+pub mod roster;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,6 +17,21 @@ use crate::store::{Access, Chat};
 pub const CHATS_MAX: usize = 100_000;
 /// Participants of all chats that are not public: what the table costs is bounded by them.
 pub const PARTICIPANTS_TOTAL_MAX: usize = 1_000_000;
+
+/// A chat that was not made, or that is not for who asks: the same words, so that they do not tell which.
+pub(crate) fn no_such_chat() -> Fault {
+    Fault::new(Code::NotFound, "Chat not found or access denied")
+}
+
+/// A chat that the session could join, and has not.
+pub(crate) fn not_in_chat() -> Fault {
+    Fault::new(Code::Forbidden, "User not in this room")
+}
+
+/// A message that was never said, or not where who asks may read.
+pub(crate) fn no_such_message() -> Fault {
+    Fault::new(Code::NotFound, "Message not found")
+}
 
 /// The table.
 #[derive(Debug, Default)]
@@ -46,6 +62,11 @@ impl Chats {
             Door::Open => true,
             Door::For(participants) => participants.contains(user),
         })
+    }
+
+    /// Whether there is a chat of the id `chat`.
+    pub fn exists(&self, chat: &str) -> bool {
+        self.chats.contains_key(chat)
     }
 
     /// How many chats there are.

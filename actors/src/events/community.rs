@@ -289,6 +289,7 @@ impl Disconnected {
             Close::Malformed => "parse_error",
             Close::Failed => "server_error",
             Close::Unused => "connect_timeout",
+            Close::Recovered => "session_recovered",
         };
         Self { reason, timestamp: Iso(now) }
     }

@@ -29,6 +29,11 @@ impl Json {
         Self(serde_json::value::to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned()))
     }
 
+    /// JSON text of the hub's own.
+    pub fn text(data: &[u8]) -> Self {
+        serde_json::from_slice::<Box<RawValue>>(data).map_or_else(|_| Self::null(), Self)
+    }
+
     /// `null`.
     pub fn null() -> Self {
         Self(RawValue::NULL.to_owned())

@@ -244,6 +244,27 @@ macro_rules! client_event_table {
             "client:event",    Entire<application::Event>,   application::Response,     [Raw, Root],  User,   Messages, EventData;
             "client:message",  Entire<application::Message>, application::MessageAck,   [Raw, Root],  User,   Messages, MessageData;
             "client:action",   Entire<application::Action>,  application::ActionResult, [Raw, Root],  User,   Messages, ActionData;
+            "join:chat",       chat::rooms::JoinChat,    chat::rooms::JoinedChat,  [Raw, Chat],       User,   Messages, Invalid;
+            "leave:chat",      chat::rooms::LeaveChat,   chat::rooms::LeftChat,    [Raw, Chat],       User,   Messages, Invalid;
+            "room:info",       chat::rooms::AskInfo,     chat::rooms::Info,        [Raw, Chat],       User,   Messages, Invalid;
+            "room:list",       chat::rooms::ListRooms,   chat::rooms::Rooms,       [Raw, Chat],       User,   Messages, Invalid;
+            "room:online",     chat::rooms::AskOnline,   chat::rooms::Online,      [Raw, Chat],       User,   Messages, Invalid;
+            "message:send",    chat::messages::SendMessage, chat::messages::Sent,  [Raw, Chat],       User,   ChatMessages, Invalid;
+            "message:typing",  chat::messages::Type,     chat::messages::Typed,    [Raw, Chat],       User,   ChatTyping, Invalid;
+            "message:typing-users", chat::messages::AskTyping, chat::messages::TypingUsers, [Raw, Chat], User,   Messages, Invalid;
+            "message:delivered", chat::messages::ConfirmDelivered, chat::messages::DeliveryConfirmed, [Raw, Chat], User, Messages, Invalid;
+            "message:read",    chat::messages::ConfirmRead, chat::messages::ReadConfirmed, [Raw, Chat], User,   Messages, Invalid;
+            "message:delivery-status", chat::messages::AskStatus, chat::messages::Status, [Raw, Chat],  User,   Messages, Invalid;
+            "message:stats",   chat::messages::AskStats, chat::messages::Stats,    [Raw, Chat],       User,   Messages, Invalid;
+            "message:history", chat::messages::AskHistory, chat::messages::History, [Raw, Chat],      User,   Messages, Invalid;
+            "connection:create-session", chat::connection::CreateSession, chat::connection::CreatedSession, [Raw, Chat], User, Messages, Invalid;
+            "connection:recover", chat::connection::Recover, chat::connection::RecoveredSession, [Raw, Chat], User, Messages, Invalid;
+            "connection:session-info", chat::connection::AskSession, chat::connection::SessionInfo, [Raw, Chat], User, Messages, Invalid;
+            "connection:stats", chat::connection::AskRecovery, chat::connection::Stats, [Raw, Chat],    User,   Messages, Invalid;
+            "presence:update-status", chat::presence::UpdateStatus, chat::presence::StatusUpdated, [Raw, Chat], User, Messages, Invalid;
+            "presence:online-users", chat::presence::AskOnlineUsers, chat::presence::OnlineUsers, [Raw, Chat], User, Messages, Invalid;
+            "presence:user-status", chat::presence::AskUserStatus, chat::presence::UserStatus, [Raw, Chat], User, Messages, Invalid;
+            "presence:stats",  chat::presence::AskPresenceStats, chat::presence::PresenceStats, [Raw, Chat], User, Messages, Invalid;
             "notification_read", community::NotificationRead, community::Marked,        [Raw, Root],       User,   Notifications, Validation;
             "monitoring:metrics", chat::monitoring::AskMetrics, chat::monitoring::MetricsTold, [Raw, Chat], User,   Messages, Invalid;
             "monitoring:events", chat::monitoring::AskEvents, chat::monitoring::EventsTold, [Raw, Chat],    User,   Messages, Invalid;
@@ -296,6 +317,13 @@ macro_rules! server_event_table {
             "message:delivered",    chat::messages::MessageDelivered, [Raw, Root, Chat];
             "message:read",         chat::messages::MessageRead,    [Raw, Root, Chat];
             "user:typing",          chat::messages::UserTyping,     [Raw, Root, Chat];
+            "connection:recovery-token", chat::connection::TokenMade, [Raw, Chat];
+            "connection:recovered", chat::connection::Recovered,    [Raw, Chat];
+            "connection:queued-messages", chat::connection::QueuedMessages, [Raw, Chat];
+            "user:online",          chat::presence::UserOnline,     [Chat];
+            "user:offline",         chat::presence::UserOffline,    [Chat];
+            "user:status-changed",  chat::presence::UserStatusChanged, [Raw, Root, Chat];
+            "users:online",         chat::presence::UsersOnline,    [Chat];
         }
     };
 }

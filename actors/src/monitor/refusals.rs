@@ -6,13 +6,13 @@ use std::net::IpAddr;
 use ahash::AHashMap;
 
 use crate::events::chat::monitoring::Kind;
-use crate::limits::window::{Verdict, Window};
+use crate::limits::window::{Rule, Verdict, Window};
 
-/// Refusals of one kind that are remembered of one address in a minute.
-pub const PER_ADDRESS: u32 = 10;
+/// Refusals of one kind that are remembered of one address.
+const PER_ADDRESS: Rule = Rule::a_minute(10);
 
-/// Refusals that are remembered in a minute: a quarter of the journal.
-pub const PER_MINUTE: u32 = 250;
+/// Refusals that are remembered in all: a quarter of the journal in a minute.
+const TOGETHER: Rule = Rule::a_minute(250);
 
 /// Addresses that are counted at once; with more, what comes from new ones is not remembered.
 const ADDRESSES_MAX: usize = 1_000;
@@ -42,7 +42,7 @@ impl Refusals {
             }
         }
         self.addresses.entry(key).or_default().count(now, PER_ADDRESS) == Verdict::Within
-            && self.all.count(now, PER_MINUTE) == Verdict::Within
+            && self.all.count(now, TOGETHER) == Verdict::Within
     }
 }
 

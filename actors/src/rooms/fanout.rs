@@ -9,12 +9,14 @@ use ahash::{AHashMap, AHashSet, RandomState};
 use indexmap::IndexMap;
 use tokio::sync::oneshot;
 
+use super::Membership;
 use crate::close::Close;
 use crate::delivery::{Delivery, WIRES};
+use crate::events::Surface;
 use crate::fault::Fault;
 use crate::ids::{RoomName, UserId};
+use crate::kept::Kept;
 use crate::mailbox::{Receive, receives_posts};
-use crate::notifications::Moment;
 use crate::outbox::Frame;
 use crate::seat::{Seat, SeatKey, Seats};
 
@@ -23,9 +25,8 @@ use crate::seat::{Seat, SeatKey, Seats};
 pub(crate) struct Enrol {
     pub(crate) room: RoomName,
     pub(crate) seat: SeatKey,
-    /// When it joined, as its shard counts notifications.
-    pub(crate) moment: Moment,
-    pub(crate) done: oneshot::Sender<Result<Moment, Fault>>,
+    pub(crate) membership: Membership,
+    pub(crate) done: oneshot::Sender<Result<Membership, Fault>>,
 }
 
 /// A seat of this worker is no member any more.
@@ -33,7 +34,17 @@ pub(crate) struct Enrol {
 pub(crate) struct Withdraw {
     pub(crate) room: RoomName,
     pub(crate) seat: SeatKey,
-    pub(crate) done: Option<oneshot::Sender<()>>,
+    /// Users in the room without it.
+    pub(crate) users: usize,
+    pub(crate) done: Option<oneshot::Sender<usize>>,
+}
+
+/// A parked seat of this worker is given up.
+#[derive(Debug)]
+pub(crate) struct Vacate {
+    pub(crate) seat: SeatKey,
+    /// Answered with what came for it.
+    pub(crate) done: Option<oneshot::Sender<Option<Kept>>>,
 }
 
 /// A message for all members on this worker but one.
@@ -44,11 +55,15 @@ pub(crate) struct Deliver {
     pub(crate) except: Option<SeatKey>,
 }
 
-/// An event about a user, for the sessions on this worker that hear of users and are not this one's.
+/// An event about users, for the sessions on this worker that hear of users.
 #[derive(Debug)]
 pub(crate) struct Announcement {
-    pub(crate) about: UserId,
-    pub(crate) delivery: Delivery,
+    /// Whose sessions do not hear it, for it is about this user.
+    pub(crate) except: Option<UserId>,
+    /// As it is said on `/ws` and `/`, where it is.
+    pub(crate) plain: Option<Delivery>,
+    /// As it is said on `/chat`.
+    pub(crate) chat: Delivery,
     /// The rooms whose members hear it, each session once; none where all do.
     pub(crate) rooms: Vec<RoomName>,
     /// Rooms whose members do not.
@@ -115,18 +130,22 @@ impl Fanout {
 
     /// Says how many sessions heard it.
     fn announce(&self, announcement: &Announcement) -> u64 {
-        let Announcement { about, delivery, rooms, known_in } = announcement;
+        let Announcement { except, plain, chat, rooms, known_in } = announcement;
         let rooms = if rooms.is_empty() { std::slice::from_ref(&self.everybody) } else { &rooms[..] };
         let members_of = |room: &RoomName| self.rooms.get(room);
         let known_in: Vec<_> = known_in.iter().filter_map(members_of).collect();
-        let (mut frames, mut heard) = (Frames::default(), 0);
-        let mut reached = AHashSet::new();
+        let (mut plain_frames, mut chat_frames) = (Frames::default(), Frames::default());
+        let (mut reached, mut heard) = (AHashSet::new(), 0);
         for room in rooms {
             for (&key, seat) in members_of(room).into_iter().flatten() {
-                let is_told = seat.hears_of(about)
-                    && !known_in.iter().any(|members| members.contains_key(&key))
+                let (delivery, frames) = match seat.hears(except.as_ref()) {
+                    Some(Surface::Raw | Surface::Root) => (plain.as_ref(), &mut plain_frames),
+                    Some(Surface::Chat) => (Some(chat), &mut chat_frames),
+                    None => continue,
+                };
+                let is_told = !known_in.iter().any(|members| members.contains_key(&key))
                     && (rooms.len() == 1 || reached.insert(key));
-                if is_told && let Some(frame) = frames.of(delivery, seat) {
+                if is_told && let Some(frame) = delivery.and_then(|delivery| frames.of(delivery, seat)) {
                     seat.deliver(room, frame);
                     heard += 1;
                 }
@@ -153,7 +172,7 @@ impl Receive<Enrol> for Fanout {
         if let Some(seat) = self.seats.get(enrol.seat) {
             self.rooms.entry(enrol.room).or_default().insert(enrol.seat, seat);
         }
-        let _ = enrol.done.send(Ok(enrol.moment));
+        let _ = enrol.done.send(Ok(enrol.membership));
     }
 }
 
@@ -167,7 +186,20 @@ impl Receive<Withdraw> for Fanout {
             }
         }
         if let Some(done) = withdraw.done {
-            let _ = done.send(());
+            let _ = done.send(withdraw.users);
+        }
+    }
+}
+
+impl Receive<Vacate> for Fanout {
+    fn receive(&mut self, Vacate { seat, done }: Vacate, _: &mut Self::Context) {
+        let kept = self.seats.get(seat).and_then(|seat| seat.kept().take());
+        self.seats.vacate(seat);
+        if let Some(kept) = &kept {
+            self.seats.stats().parked_messages.sub(kept.len() as u64);
+        }
+        if let Some(done) = done {
+            let _ = done.send(kept);
         }
     }
 }
@@ -178,6 +210,14 @@ impl Receive<Deliver> for Fanout {
         let mut frames = Frames::default();
         for (&key, seat) in members {
             if deliver.except == Some(key) {
+                continue;
+            }
+            if let Some(kept) = seat.kept().as_mut() {
+                let before = kept.len() as u64;
+                kept.add(&deliver.delivery);
+                let parked = &self.seats.stats().parked_messages;
+                parked.add(kept.len() as u64);
+                parked.sub(before);
                 continue;
             }
             let frame = frames.of(&deliver.delivery, seat);

@@ -7,17 +7,27 @@ pub mod fanout;
 pub mod rules;
 pub mod shard;
 
+use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use ahash::{AHashMap, RandomState};
 use tokio::sync::oneshot;
 
-use self::fanout::{Announce, Announcement, Barrier, CloseAll, CloseSeat, Fanout};
-use self::shard::{CloseMembers, Flush, Join, Leave, List, Members, Notify, Publish, RoomShard};
+use self::fanout::{Announce, Announcement, Barrier, CloseAll, CloseSeat, Fanout, Vacate};
+use self::shard::{
+    Abandon, CloseMembers, Flush, Inspect, Join, Leave, List, Members, Notify, Park, Publish, RoomShard, Say,
+    TellReceipt, Type,
+};
+use crate::chats::roster::Roster;
 use crate::close::Close;
 use crate::delivery::Event;
+use crate::events::chat::messages::Message;
+use crate::events::chat::rooms::RoomInfo;
 use crate::fault::Fault;
+use crate::identity::Identity;
 use crate::ids::{NotificationId, RoomName, UserId};
+use crate::kept::Kept;
 use crate::mailbox::{Full, Mailbox, Watched};
 use crate::notifications::{Keeping, Moment, Notification};
 use crate::seat::Place;
@@ -29,14 +39,34 @@ pub struct Published {
     pub recipients: usize,
 }
 
+/// What a session is told that became a member.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    /// Which notification was the last before.
+    pub(crate) moment: Moment,
+    /// Which message was the last before, as [`Delivery::number`](crate::delivery::Delivery::number) counts.
+    pub(crate) number: u64,
+    /// The chat with the session in it, where the room is a chat's.
+    pub(crate) chat: Option<Box<RoomInfo>>,
+}
+
 /// Resolves when a join took effect, or with why it did not.
-pub(crate) type Joined = oneshot::Receiver<Result<Moment, Fault>>;
+pub(crate) type Joined = oneshot::Receiver<Result<Membership, Fault>>;
+
+/// Resolves when a message of a chat is on the disk, or cannot be kept.
+pub(crate) struct Stored(pub(crate) Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>);
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stored").finish_non_exhaustive()
+    }
+}
 
 /// Resolves when a notification has its place, with what resolves when it is on the disk; or with why nothing was done.
 pub(crate) type Notified = oneshot::Receiver<Result<(Published, Keeping), Fault>>;
 
-/// Resolves when a leave took effect.
-pub(crate) type Left = oneshot::Receiver<()>;
+/// Resolves when a leave took effect, with the users who stay.
+pub(crate) type Left = oneshot::Receiver<usize>;
 
 /// A room in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,14 +158,23 @@ impl Rooms {
         self.lanes.0.get(index).and_then(|lane| lane.shard.get()).ok_or_else(Fault::internal)
     }
 
-    /// Makes the session at `place` a member. The receiver resolves when it gets all that is published from then on, or
-    /// with why it does not.
+    /// Makes the session at `place`, which connected at `connected_at`, a member. The receiver resolves when it gets all
+    /// that is published from then on, or with why it does not. What the seat at `instead_of`, which is parked, gets of the
+    /// room ends there.
     ///
     /// # Errors
     /// [`crate::fault::Code::Overloaded`]: nothing was done.
-    pub(crate) fn join(&self, room: RoomName, user: UserId, place: Place) -> Result<Joined, Fault> {
+    pub(crate) fn join(
+        &self,
+        room: RoomName,
+        identity: Arc<Identity>,
+        connected_at: i64,
+        place: Place,
+        instead_of: Option<Place>,
+    ) -> Result<Joined, Fault> {
         let (done, joined) = oneshot::channel();
-        self.shard(&room)?.post(Join { room, user, place, done }).map_err(|Full(_)| Fault::overloaded())?;
+        let join = Join { room, identity, connected_at, place, instead_of, done };
+        self.shard(&join.room)?.post(join).map_err(|Full(_)| Fault::overloaded())?;
         Ok(joined)
     }
 
@@ -146,6 +185,108 @@ impl Rooms {
             shard.post_departure(Leave { room, user, place, done: Some(done) });
         }
         left
+    }
+
+    /// The session at `place` was cut off: it is no member any more, and its seat still gets what is published.
+    pub(crate) fn park(&self, room: RoomName, user: UserId, place: Place) {
+        if let Ok(shard) = self.shard(&room) {
+            shard.post_departure(Park { room, user, place });
+        }
+    }
+
+    /// The parked seat at `place` gets nothing of the room any more, once the receiver resolves.
+    pub(crate) fn abandon(&self, room: RoomName, place: Place) -> Left {
+        let (done, left) = oneshot::channel();
+        if let Ok(shard) = self.shard(&room) {
+            shard.post_departure(Abandon { room, place, done: Some(done) });
+        }
+        left
+    }
+
+    /// Gives up the parked seat at `place`, which is in no room any more; what came for it.
+    pub(crate) async fn vacate(&self, place: Place) -> Option<Kept> {
+        let (done, kept) = oneshot::channel();
+        self.lanes.fanout(place.worker)?.post_departure(Vacate { seat: place.seat, done: Some(done) });
+        kept.await.ok().flatten()
+    }
+
+    /// Publishes a message to a chat and has it kept: see [`crate::store`].
+    ///
+    /// # Errors
+    /// As [`Rooms::publish`].
+    pub(crate) fn say(
+        &self,
+        room: RoomName,
+        message: Message,
+        event: Event,
+    ) -> Result<oneshot::Receiver<Result<Stored, Fault>>, Fault> {
+        let (done, said) = oneshot::channel();
+        self.shard(&room)?.post(Say { room, message, event, done }).map_err(|Full(_)| Fault::overloaded())?;
+        Ok(said)
+    }
+
+    /// Notes that a session in a chat types, or does not any more. The receiver resolves when it is noted.
+    ///
+    /// # Errors
+    /// As [`Rooms::publish`].
+    pub(crate) fn type_in(
+        &self,
+        room: RoomName,
+        user: UserId,
+        place: Place,
+        typing: bool,
+    ) -> Result<oneshot::Receiver<()>, Fault> {
+        let (done, noted) = oneshot::channel();
+        self.shard(&room)?.post(Type { room, user, place, typing, done }).map_err(|Full(_)| Fault::overloaded())?;
+        Ok(noted)
+    }
+
+    /// Tells all in a chat of a receipt as soon as its shard takes it, unless there are too many: then the event comes
+    /// back, for the author.
+    pub(crate) async fn tell_receipt(&self, room: RoomName, event: Event) -> Result<Option<Event>, Fault> {
+        let (done, told) = oneshot::channel();
+        self.shard(&room)?.post_when_free(TellReceipt { room: room.clone(), event, done }).await;
+        told.await.map_err(|_| Fault::internal())
+    }
+
+    /// What `look` sees in the roster of a chat; without one when nobody is in it.
+    ///
+    /// # Errors
+    /// As [`Rooms::publish`].
+    pub(crate) async fn inspect<T: Send + 'static>(
+        &self,
+        room: RoomName,
+        look: impl FnOnce(Option<&Roster>) -> T + Send + 'static,
+    ) -> Result<T, Fault> {
+        let (reply, answer) = oneshot::channel();
+        let shard = self.shard(&room)?;
+        let look = Inspect(Box::new(move |chats| drop(reply.send(look(chats.roster(&room))))));
+        shard.post(look).map_err(|Full(_)| Fault::overloaded())?;
+        answer.await.map_err(|_| Fault::internal())
+    }
+
+    /// What those in them see of these chats; nothing of one that nobody is in. In the order of `rooms`.
+    ///
+    /// # Errors
+    /// As [`Rooms::publish`].
+    pub(crate) async fn infos(&self, rooms: Arc<[RoomName]>) -> Result<Vec<Option<RoomInfo>>, Fault> {
+        let mut infos = vec![None; rooms.len()];
+        for shard in self.lanes.shards() {
+            let (reply, answer) = oneshot::channel();
+            let rooms = rooms.clone();
+            let look = move |chats: &shard::Chats<'_>| {
+                let seen = rooms.iter().enumerate();
+                let seen = seen.filter_map(|(index, room)| Some((index, chats.roster(room)?.info())));
+                let _ = reply.send(seen.collect::<Vec<_>>());
+            };
+            shard.post(Inspect(Box::new(look))).map_err(|Full(_)| Fault::overloaded())?;
+            for (index, info) in answer.await.map_err(|_| Fault::internal())? {
+                if let Some(place) = infos.get_mut(index) {
+                    *place = Some(info);
+                }
+            }
+        }
+        Ok(infos)
     }
 
     /// Publishes to a room, but not to `except`, which must be a member. It takes its place among what this caller sends
@@ -196,6 +337,14 @@ impl Rooms {
         let shard = self.shard(&RoomName::of_user(&user))?;
         shard.post(Notify { user, notification, event, done }).map_err(|Full(_)| Fault::overloaded())?;
         Ok(notified)
+    }
+
+    /// Publishes to a room as soon as its shard takes it.
+    pub(crate) async fn publish_when_free(&self, room: RoomName, event: Event) {
+        let (done, _) = oneshot::channel();
+        if let Ok(shard) = self.shard(&room) {
+            shard.post_when_free(Publish { room, event, except: None, about: None, done }).await;
+        }
     }
 
     /// As [`Rooms::publish`], for what ends something that was published: there is at most one of these for each of those,

@@ -135,6 +135,14 @@ impl Rules {
         verdict(allowed, room, "publish to")
     }
 
+    /// Whether the token of `identity` lets its holder write in a chat of `room` at all; the rest is the chat's to say.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`].
+    pub fn write(identity: &Identity, room: &RoomName) -> Result<(), Fault> {
+        verdict(identity.publish.as_deref().is_none_or(|allowed| fits(allowed, room)), room, "publish to")
+    }
+
     fn any(&self, room: &RoomName, who: fn(&TopicRule) -> &Vec<Who>, identity: &Identity, is_member: bool) -> bool {
         let rule = self.0.iter().find(|rule| rule.pattern.matches(room.as_str()));
         rule.is_some_and(|rule| who(rule).iter().any(|who| who.lets_in(identity, is_member)))

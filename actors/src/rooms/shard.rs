@@ -4,7 +4,13 @@
 //! worker's fan-out is full the shard waits for it; its own mailbox then fills and publishers are refused. Nothing that
 //! was accepted is dropped.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::fut::WrapFuture;
 use actix::{Actor, AsyncContext, Context};
@@ -12,24 +18,36 @@ use ahash::AHashMap;
 use tokio::sync::oneshot;
 
 use super::fanout::{Barrier, CloseRoom, Deliver, Enrol, Fanout, Withdraw};
-use super::{Lanes, Published, RoomMember, RoomSummary};
+use super::{Lanes, Membership, Published, RoomMember, RoomSummary, Stored};
+use crate::chats::roster::{Pace, Roster};
+use crate::clock::Clock;
 use crate::close::Close;
 use crate::delivery::{Delivery, Event};
+use crate::events::chat::messages::Message;
+use crate::events::{ServerEvent, json};
 use crate::fault::Fault;
-use crate::ids::{NotificationId, RoomName, UserId};
+use crate::hub::Hub;
+use crate::identity::Identity;
+use crate::ids::{EventName, NotificationId, RoomName, UserId};
 use crate::mailbox::{Full, Posted, Receive, receives_posts};
-use crate::notifications::{Keeping, Moment, Notification, Notifications};
+use crate::notifications::{Keeping, Notification, Notifications};
+use crate::registry::Registry;
 use crate::seat::Place;
 use crate::stats::Stats;
+use crate::store::Store;
 
-/// A session of `user` becomes a member.
+/// A session becomes a member.
 #[derive(Debug)]
 pub(crate) struct Join {
     pub(crate) room: RoomName,
-    pub(crate) user: UserId,
+    pub(crate) identity: Arc<Identity>,
+    /// When it connected, ms since the epoch.
+    pub(crate) connected_at: i64,
     pub(crate) place: Place,
+    /// A parked seat that gets nothing of the room from then on: what comes next is the session's.
+    pub(crate) instead_of: Option<Place>,
     /// Answered when the member gets all that is published from now on.
-    pub(crate) done: oneshot::Sender<Result<Moment, Fault>>,
+    pub(crate) done: oneshot::Sender<Result<Membership, Fault>>,
 }
 
 /// A member session leaves.
@@ -38,8 +56,25 @@ pub(crate) struct Leave {
     pub(crate) room: RoomName,
     pub(crate) user: UserId,
     pub(crate) place: Place,
-    /// Answered when the member gets nothing any more.
-    pub(crate) done: Option<oneshot::Sender<()>>,
+    /// Answered with the users who stay, when the member gets nothing any more.
+    pub(crate) done: Option<oneshot::Sender<usize>>,
+}
+
+/// A member session was cut off: its user may be gone, and its seat stays.
+#[derive(Debug)]
+pub(crate) struct Park {
+    pub(crate) room: RoomName,
+    pub(crate) user: UserId,
+    pub(crate) place: Place,
+}
+
+/// A parked seat gets nothing any more.
+#[derive(Debug)]
+pub(crate) struct Abandon {
+    pub(crate) room: RoomName,
+    pub(crate) place: Place,
+    /// Answered when it gets nothing any more.
+    pub(crate) done: Option<oneshot::Sender<usize>>,
 }
 
 /// A message for the members of a room.
@@ -62,6 +97,58 @@ pub(crate) struct Notify {
     pub(crate) event: Event,
     /// Answered when it has its place; what is in it, when it is on the disk.
     pub(crate) done: oneshot::Sender<Result<(Published, Keeping), Fault>>,
+}
+
+/// A message in a chat, to be kept.
+#[derive(Debug)]
+pub(crate) struct Say {
+    pub(crate) room: RoomName,
+    pub(crate) message: Message,
+    /// The message as its event.
+    pub(crate) event: Event,
+    /// Answered when it has its place; what is in it, when it is on the disk.
+    pub(crate) done: oneshot::Sender<Result<Stored, Fault>>,
+}
+
+/// A session in a chat types, or does not any more.
+#[derive(Debug)]
+pub(crate) struct Type {
+    pub(crate) room: RoomName,
+    pub(crate) user: UserId,
+    pub(crate) place: Place,
+    pub(crate) typing: bool,
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+/// A receipt that the members of a chat are told of, unless there are too many.
+#[derive(Debug)]
+pub(crate) struct TellReceipt {
+    pub(crate) room: RoomName,
+    pub(crate) event: Event,
+    /// Answered with the event where there are.
+    pub(crate) done: oneshot::Sender<Option<Event>>,
+}
+
+/// What looks at the chats of a shard.
+pub(crate) type Look = Box<dyn FnOnce(&Chats<'_>) + Send>;
+
+/// Looks at chats.
+pub(crate) struct Inspect(pub(crate) Look);
+
+impl fmt::Debug for Inspect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inspect").finish_non_exhaustive()
+    }
+}
+
+/// The chats of a shard that somebody is in.
+pub(crate) struct Chats<'a>(&'a AHashMap<RoomName, Room>);
+
+impl Chats<'_> {
+    /// Who is in the chat of that room.
+    pub(crate) fn roster(&self, room: &RoomName) -> Option<&Roster> {
+        self.0.get(room).and_then(|room| room.roster.as_deref())
+    }
 }
 
 /// Ends the sessions of a room's members, after what was published before.
@@ -94,31 +181,55 @@ pub struct Panic;
 
 #[derive(Debug)]
 struct Room {
+    /// Users with a session here, and how many sessions each has.
     users: AHashMap<UserId, u32>,
-    /// Member sessions on each worker.
-    workers: Box<[u32]>,
+    /// Sessions of them all.
+    sessions: usize,
+    /// Seats on each worker that get what is published: those of the sessions, and parked ones.
+    seats: Box<[u32]>,
+    /// What there is more to a chat.
+    roster: Option<Box<Roster>>,
 }
 
 impl Room {
-    /// Takes one session of `user` on `worker` out.
-    fn forget(&mut self, user: &UserId, worker: usize) {
-        let Some(sessions) = self.users.get_mut(user) else { return };
+    /// A session of `user` comes; whether it is the user's first.
+    fn enter(&mut self, user: &UserId) -> bool {
+        self.sessions += 1;
+        if let Some(sessions) = self.users.get_mut(user) {
+            *sessions += 1;
+            return false;
+        }
+        self.users.insert(user.clone(), 1);
+        true
+    }
+
+    /// A session of `user` goes; whether it was the user's last.
+    fn exit(&mut self, user: &UserId) -> bool {
+        let Some(sessions) = self.users.get_mut(user) else { return false };
         *sessions -= 1;
-        if *sessions == 0 {
+        self.sessions -= 1;
+        let was_last = *sessions == 0;
+        if was_last {
             self.users.remove(user);
         }
-        if let Some(count) = self.workers.get_mut(worker) {
-            *count = count.saturating_sub(1);
+        was_last
+    }
+
+    fn seat(&mut self, worker: usize) {
+        if let Some(seats) = self.seats.get_mut(worker) {
+            *seats += 1;
         }
     }
 
-    /// The workers that have members.
-    fn inhabited(&self) -> impl Iterator<Item = usize> {
-        self.workers.iter().enumerate().filter(|&(_, &members)| members > 0).map(|(worker, _)| worker)
+    fn unseat(&mut self, worker: usize) {
+        if let Some(seats) = self.seats.get_mut(worker) {
+            *seats = seats.saturating_sub(1);
+        }
     }
 
-    fn sessions(&self) -> usize {
-        self.workers.iter().map(|&count| count as usize).sum()
+    /// The workers that have seats.
+    fn inhabited(&self) -> impl Iterator<Item = usize> {
+        self.seats.iter().enumerate().filter(|&(_, &seats)| seats > 0).map(|(worker, _)| worker)
     }
 }
 
@@ -129,33 +240,157 @@ pub struct RoomShard {
     rooms: AHashMap<RoomName, Room>,
     /// Rooms it takes; those that the hub keeps for itself are bounded by the sessions there may be.
     rooms_max: usize,
+    /// Messages that it published.
+    published: u64,
     notifications: Notifications,
+    store: Store,
+    registry: Arc<Registry>,
+    clock: Clock,
     stats: Arc<Stats>,
+    /// What waits for a fan-out that is full; nothing overtakes it.
+    backlog: Backlog,
+}
+
+type Handing = Pin<Box<dyn Future<Output = ()>>>;
+
+#[derive(Clone, Default)]
+struct Backlog(Rc<RefCell<VecDeque<Handing>>>);
+
+impl Backlog {
+    fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
+    fn push(&self, handing: Handing) {
+        self.0.borrow_mut().push_back(handing);
+    }
+
+    async fn empty(self) {
+        while let Some(handing) = { self.0.borrow_mut().pop_front() } {
+            handing.await;
+        }
+    }
+}
+
+impl fmt::Debug for Backlog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Backlog").field(&self.0.borrow().len()).finish()
+    }
 }
 
 impl RoomShard {
-    /// A shard without rooms, that takes at most `rooms_max`.
-    pub(crate) fn new(lanes: Arc<Lanes>, rooms_max: usize, notifications: Notifications, stats: Arc<Stats>) -> Self {
-        Self { lanes, rooms: AHashMap::new(), rooms_max, notifications, stats }
+    /// A shard of `hub` without rooms.
+    pub(crate) fn new(hub: &Hub) -> Self {
+        Self {
+            lanes: hub.rooms().lanes().clone(),
+            rooms: AHashMap::new(),
+            rooms_max: hub.settings().rooms_max(),
+            published: 0,
+            notifications: hub.notifications().clone(),
+            store: hub.store().clone(),
+            registry: hub.registry().clone(),
+            clock: hub.clock().clone(),
+            stats: hub.stats_shared(),
+            backlog: Backlog::default(),
+        }
     }
 
     /// Gives a message its place in the room's order, on its way to the members; what became of it.
     fn publish(
-        &self,
+        &mut self,
         name: &RoomName,
         delivery: Delivery,
         except: Option<Place>,
         ctx: &mut Context<Self>,
     ) -> Published {
         self.stats.published.add(1);
+        self.published += 1;
         let Some(room) = self.rooms.get(name) else { return Published { recipients: 0 } };
-        let recipients = room.sessions().saturating_sub(usize::from(except.is_some()));
-        let delivery = Arc::new(delivery);
+        let recipients = room.sessions.saturating_sub(usize::from(except.is_some()));
+        let delivery = Arc::new(delivery.numbered(self.published));
         for worker in room.inhabited() {
             let except = except.filter(|place| place.worker == worker).map(|place| place.seat);
             self.hand(worker, Deliver { room: name.clone(), delivery: delivery.clone(), except }, ctx);
         }
         Published { recipients }
+    }
+
+    /// Publishes an event of the hub's own to a chat.
+    fn tell<E: ServerEvent>(&mut self, room: &RoomName, event: &E, except: Option<Place>, ctx: &mut Context<Self>) {
+        let (name, data) = (EventName::of_hub(E::NAME), json::encode(event));
+        let event = Event { name, topic: Some(room.clone()), data, timestamp: self.clock.now_ms(), offset: None };
+        self.publish(room, Delivery::new(event), except, ctx);
+    }
+
+    fn roster(&mut self, room: &RoomName) -> Option<&mut Roster> {
+        self.rooms.get_mut(room)?.roster.as_deref_mut()
+    }
+
+    /// Tells all in a chat who is there, now or as soon as the chat's pace allows.
+    fn tell_online(&mut self, room: &RoomName, ctx: &mut Context<Self>) {
+        let elapsed = self.clock.elapsed_ms();
+        match self.roster(room).map(|roster| roster.pace(elapsed)) {
+            Some(Pace::Now) => self.tell_online_now(room, ctx),
+            Some(Pace::In(wait)) => {
+                let room = room.clone();
+                let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
+                ctx.run_later(wait, move |shard, ctx| shard.tell_online_now(&room, ctx));
+            }
+            Some(Pace::Waits) | None => {}
+        }
+    }
+
+    fn tell_online_now(&mut self, room: &RoomName, ctx: &mut Context<Self>) {
+        let (now, elapsed, registry) = (self.clock.now_ms(), self.clock.elapsed_ms(), self.registry.clone());
+        let update = self.roster(room).map(|roster| roster.update(now, elapsed, |user| registry.availability_of(user)));
+        if let Some(update) = update {
+            self.tell(room, &update, None, ctx);
+        }
+    }
+
+    /// A session went out of a room: of a chat, the others are told.
+    fn exit(&mut self, name: &RoomName, user: &UserId, place: Place, ctx: &mut Context<Self>) {
+        let now = self.clock.now_ms();
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        let was_last = room.exit(user);
+        let Some(roster) = room.roster.as_deref_mut() else { return };
+        let stopped = roster.stops(place, user, now);
+        let left = was_last.then(|| roster.went(user, now)).flatten();
+        if let Some(stopped) = stopped {
+            self.stats.typing.sub(1);
+            self.tell(name, &stopped, Some(place), ctx);
+        }
+        if let Some(left) = left {
+            self.tell(name, &left, Some(place), ctx);
+            self.tell_online(name, ctx);
+        }
+    }
+
+    /// Forgets a room without seats.
+    fn close_if_empty(&mut self, name: &RoomName) {
+        if self.rooms.get(name).is_some_and(|room| room.inhabited().next().is_none()) {
+            self.rooms.remove(name);
+            super::shrink(&mut self.rooms);
+            if !name.is_internal() {
+                self.stats.rooms.sub(1);
+            }
+        }
+    }
+
+    /// Has those stop typing in a chat who fell silent by then, when the first has.
+    fn await_silence(&mut self, room: RoomName, ctx: &mut Context<Self>) {
+        let elapsed = self.clock.elapsed_ms();
+        let Some(wait) = self.roster(&room).and_then(|roster| roster.watch(elapsed)) else { return };
+        let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
+        ctx.run_later(wait, move |shard, ctx| {
+            let (now, elapsed) = (shard.clock.now_ms(), shard.clock.elapsed_ms());
+            let silent = shard.roster(&room).map(|roster| roster.fall_silent(now, elapsed));
+            for (stopped, place) in silent.into_iter().flatten() {
+                shard.stats.typing.sub(1);
+                shard.tell(&room, &stopped, Some(place), ctx);
+            }
+            shard.await_silence(room, ctx);
+        });
     }
 
     /// Hands a message to a worker's fan-out; waits, and lets nothing overtake, when that is full.
@@ -165,9 +400,19 @@ impl RoomShard {
         M: Send + 'static,
     {
         let Some(fanout) = self.lanes.fanout(worker) else { return };
-        if let Err(Full(message)) = fanout.post(message) {
-            let fanout = fanout.clone();
-            ctx.wait(async move { fanout.post_when_free(message).await }.into_actor(self));
+        let waits = !self.backlog.is_empty();
+        let message = if waits {
+            message
+        } else {
+            match fanout.post(message) {
+                Ok(()) => return,
+                Err(Full(message)) => message,
+            }
+        };
+        let fanout = fanout.clone();
+        self.backlog.push(Box::pin(async move { fanout.post_when_free(message).await }));
+        if !waits {
+            ctx.wait(self.backlog.clone().empty().into_actor(self));
         }
     }
 }
@@ -185,39 +430,135 @@ receives_posts!(RoomShard);
 
 impl Receive<Join> for RoomShard {
     fn receive(&mut self, join: Join, ctx: &mut Self::Context) {
-        let workers = self.lanes.len();
-        if self.rooms.len() >= self.rooms_max && !join.room.is_internal() && !self.rooms.contains_key(&join.room) {
-            let _ = join.done.send(Err(Fault::overloaded()));
+        let Join { room: name, identity, connected_at, place, instead_of, done } = join;
+        let (workers, now, elapsed) = (self.lanes.len(), self.clock.now_ms(), self.clock.elapsed_ms());
+        if self.rooms.len() >= self.rooms_max && !name.is_internal() && !self.rooms.contains_key(&name) {
+            let _ = done.send(Err(Fault::overloaded()));
             return;
         }
-        let room = self.rooms.entry(join.room.clone()).or_insert_with(|| {
-            if !join.room.is_internal() {
+        let room = self.rooms.entry(name.clone()).or_insert_with(|| {
+            if !name.is_internal() {
                 self.stats.rooms.add(1);
             }
-            Room { users: AHashMap::new(), workers: vec![0; workers].into_boxed_slice() }
+            Room {
+                users: AHashMap::new(),
+                sessions: 0,
+                seats: vec![0; workers].into_boxed_slice(),
+                roster: name.chat().map(|chat| Box::new(Roster::new(chat, now, elapsed))),
+            }
         });
-        *room.users.entry(join.user).or_insert(0) += 1;
-        if let Some(count) = room.workers.get_mut(join.place.worker) {
-            *count += 1;
+        let is_first = room.enter(&identity.user);
+        room.seat(place.worker);
+        if let Some(parked) = instead_of {
+            room.unseat(parked.worker);
         }
-        let moment = self.notifications.moment();
-        self.hand(join.place.worker, Enrol { room: join.room, seat: join.place.seat, moment, done: join.done }, ctx);
+        let roster = room.roster.as_deref_mut();
+        let (chat, joined) = match roster {
+            Some(roster) => {
+                let joined = is_first.then(|| roster.came(&identity, connected_at, now));
+                (Some(Box::new(roster.info())), joined)
+            }
+            None => (None, None),
+        };
+        let users = room.users.len();
+        let membership = Membership { moment: self.notifications.moment(), number: self.published, chat };
+        self.hand(place.worker, Enrol { room: name.clone(), seat: place.seat, membership, done }, ctx);
+        if let Some(parked) = instead_of {
+            self.hand(parked.worker, Withdraw { room: name.clone(), seat: parked.seat, users, done: None }, ctx);
+        }
+        if let Some(joined) = joined {
+            self.tell(&name, &joined, Some(place), ctx);
+            self.tell_online(&name, ctx);
+        }
     }
 }
 
 impl Receive<Leave> for RoomShard {
     fn receive(&mut self, leave: Leave, ctx: &mut Self::Context) {
-        if let Some(room) = self.rooms.get_mut(&leave.room) {
-            room.forget(&leave.user, leave.place.worker);
-            if room.users.is_empty() {
-                self.rooms.remove(&leave.room);
-                super::shrink(&mut self.rooms);
-                if !leave.room.is_internal() {
-                    self.stats.rooms.sub(1);
-                }
-            }
+        let Leave { room: name, user, place, done } = leave;
+        let mut users = 0;
+        if let Some(room) = self.rooms.get_mut(&name) {
+            room.unseat(place.worker);
+            users = room.users.len() - usize::from(room.users.get(&user) == Some(&1));
         }
-        self.hand(leave.place.worker, Withdraw { room: leave.room, seat: leave.place.seat, done: leave.done }, ctx);
+        self.hand(place.worker, Withdraw { room: name.clone(), seat: place.seat, users, done }, ctx);
+        self.exit(&name, &user, place, ctx);
+        self.close_if_empty(&name);
+    }
+}
+
+impl Receive<Park> for RoomShard {
+    fn receive(&mut self, Park { room, user, place }: Park, ctx: &mut Self::Context) {
+        self.exit(&room, &user, place, ctx);
+    }
+}
+
+impl Receive<Abandon> for RoomShard {
+    fn receive(&mut self, Abandon { room: name, place, done }: Abandon, ctx: &mut Self::Context) {
+        let mut users = 0;
+        if let Some(room) = self.rooms.get_mut(&name) {
+            room.unseat(place.worker);
+            users = room.users.len();
+        }
+        self.hand(place.worker, Withdraw { room: name.clone(), seat: place.seat, users, done }, ctx);
+        self.close_if_empty(&name);
+    }
+}
+
+impl Receive<Say> for RoomShard {
+    fn receive(&mut self, say: Say, ctx: &mut Self::Context) {
+        let Say { room, message, event, done } = say;
+        let now = self.clock.now_ms();
+        // Kept first: what cannot be is not delivered either.
+        let kept = self.store.keep_message(message, ());
+        let kept = kept.map(|kept| {
+            if let Some(roster) = self.roster(&room) {
+                roster.said(now);
+            }
+            self.publish(&room, Delivery::new(event), None, ctx);
+            Stored(Box::pin(kept))
+        });
+        let _ = done.send(kept);
+    }
+}
+
+impl Receive<Type> for RoomShard {
+    fn receive(&mut self, Type { room, user, place, typing, done }: Type, ctx: &mut Self::Context) {
+        let (now, elapsed) = (self.clock.now_ms(), self.clock.elapsed_ms());
+        if let Some(roster) = self.roster(&room) {
+            if let Some(told) = roster.types(place, &user, typing, now, elapsed) {
+                if typing {
+                    self.stats.typing.add(1)
+                } else {
+                    self.stats.typing.sub(1)
+                }
+                self.tell(&room, &told, Some(place), ctx);
+            }
+            self.await_silence(room, ctx);
+        }
+        let _ = done.send(());
+    }
+}
+
+impl Receive<TellReceipt> for RoomShard {
+    fn receive(&mut self, TellReceipt { room, event, done }: TellReceipt, ctx: &mut Self::Context) {
+        let elapsed = self.clock.elapsed_ms();
+        let deliveries = self.rooms.get(&room).map_or(0, |room| room.sessions);
+        let may_tell = self.roster(&room).is_none_or(|roster| roster.may_tell_of_receipt(deliveries, elapsed));
+        let untold = if may_tell {
+            self.publish(&room, Delivery::new(event), None, ctx);
+            None
+        } else {
+            self.stats.receipts_narrowed.add(1);
+            Some(event)
+        };
+        let _ = done.send(untold);
+    }
+}
+
+impl Receive<Inspect> for RoomShard {
+    fn receive(&mut self, Inspect(look): Inspect, _: &mut Self::Context) {
+        look(&Chats(&self.rooms));
     }
 }
 
@@ -243,7 +584,7 @@ impl Receive<Notify> for RoomShard {
 impl Receive<CloseMembers> for RoomShard {
     fn receive(&mut self, message: CloseMembers, ctx: &mut Self::Context) {
         let room = self.rooms.get(&message.room);
-        let recipients = room.map_or(0, Room::sessions);
+        let recipients = room.map_or(0, |room| room.sessions);
         for worker in room.into_iter().flat_map(Room::inhabited) {
             self.hand(worker, CloseRoom { room: message.room.clone(), close: message.close }, ctx);
         }
@@ -253,9 +594,10 @@ impl Receive<CloseMembers> for RoomShard {
 
 impl Receive<List> for RoomShard {
     fn receive(&mut self, List(reply): List, _: &mut Self::Context) {
-        let rooms = self.rooms.iter().filter(|(name, _)| !name.is_internal()).map(|(name, room)| RoomSummary {
+        let listed = |(name, room): &(&RoomName, &Room)| !name.is_internal() && room.sessions > 0;
+        let rooms = self.rooms.iter().filter(listed).map(|(name, room)| RoomSummary {
             room: name.clone(),
-            sessions: room.sessions(),
+            sessions: room.sessions,
             users: room.users.len(),
         });
         let _ = reply.send(rooms.collect());

@@ -3,17 +3,21 @@
 //! its own limits.
 //!
 //! [`dispatch`] finds the handler of a request, `answers` knows how what it says reaches the client, `standing` whose
-//! session it is, `rooms` where it is in; `raw`, `push`, `application`, `notifications`, `typing`, `monitoring` and `debug` are
-//! the handlers, a file an event family.
+//! session it is, `rooms` where it is in; `raw`, `push`, `application`, `notifications`, `presence`, `typing`, `monitoring`
+//! and `debug` are the handlers, a file an event family.
 
 mod answers;
 mod application;
+mod chat;
 mod debug;
 mod dispatch;
+mod messages;
 mod monitoring;
 mod notifications;
+mod presence;
 mod push;
 mod raw;
+mod recovery;
 mod rooms;
 mod standing;
 mod typing;
@@ -24,7 +28,7 @@ use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture, ready};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFuture, StreamHandler};
-use ahash::AHashSet;
+use ahash::{AHashMap, AHashSet};
 use bytes::Bytes;
 
 use self::answers::Asked;
@@ -35,9 +39,10 @@ use crate::events::{Bucket, Surface, Transport};
 use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::identity::Identity;
-use crate::ids::{RoomName, SessionId};
+use crate::ids::{RecoveryToken, RoomName, SessionId};
+use crate::limits::LimitKey;
 use crate::limits::held::Hold;
-use crate::limits::window::{Verdict, Window};
+use crate::limits::window::{Rule, Verdict, Window};
 use crate::notifications::Moment;
 use crate::peer::Peer;
 use crate::registry::{AccessChanged, Entry};
@@ -133,12 +138,20 @@ pub struct Session {
     held_as_user: Option<Hold>,
     /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
     rooms: AHashSet<RoomName>,
+    /// Of those, the chats, and which message was the last before it joined.
+    chats: AHashMap<RoomName, u64>,
     drawn: Drawn,
     /// When it joined its user's room, until what the user missed is on its way.
     joined: Option<Moment>,
     typing: typing::Typing,
     debugging: Option<debug::Debugging>,
     told: monitoring::Told,
+    /// When its client last asked something, ms since the epoch.
+    heard_at: i64,
+    /// By which it can be recovered.
+    recovery_token: Option<RecoveryToken>,
+    /// Recovery may know of such a token.
+    has_token: bool,
     /// Presence knows of it.
     is_present: bool,
     entry: Entry,
@@ -182,21 +195,29 @@ impl Session {
             held: opening.held,
             held_as_user: None,
             rooms: AHashSet::new(),
+            chats: AHashMap::new(),
             drawn: opening.drawn,
             joined: None,
             typing: typing::Typing::default(),
             debugging: None,
             told: monitoring::Told::default(),
+            heard_at: now,
+            recovery_token: None,
+            has_token: false,
             is_present: false,
-            entry: Entry::new(hub.registry().clone()),
+            entry: Entry::new(hub.registry().clone(), now),
             hub,
         };
         match opening.standing {
             Standing::Guest => session.greet(None, now),
             Standing::Known(identity) => {
                 session.greet(Some(&identity), now);
+                let promised = session.promise_users(&identity);
                 let joins = session.belong_to(identity)?;
                 session.joined = standing::all_of(joins).await?;
+                if let Some(owed) = promised {
+                    session.tell_users(owed);
+                }
             }
         }
         session.tell_opened();
@@ -227,6 +248,7 @@ impl Session {
         match (self.surface, identity) {
             (Surface::Raw, Some(identity)) => self.greet_raw(identity, now),
             (Surface::Root, _) => self.greet_root(now),
+            // Who is online, it is told when it hears of those who come.
             (Surface::Raw, None) | (Surface::Chat, _) => {}
         }
     }
@@ -253,21 +275,41 @@ impl Session {
         let settings = self.hub.settings();
         let verdict = {
             let mut drawn = self.drawn.0.borrow_mut();
-            match bucket {
-                Bucket::Messages if self.came_as_guest => drawn.guest_messages.count(now, self.message_limit()),
-                Bucket::Messages => drawn.messages.count(now, self.message_limit()),
-                Bucket::Notifications => drawn.notifications.count(now, settings.notifications_per_minute),
-                Bucket::Typing => drawn.typing.count(now, settings.typing_per_minute),
-                Bucket::ChatMessages | Bucket::ChatTyping => Verdict::Within,
-            }
+            let (window, limit) = match bucket {
+                // The user's, and there is none.
+                Bucket::ChatMessages | Bucket::ChatTyping if self.identity.is_some() => return true,
+                Bucket::Notifications => (&mut drawn.notifications, settings.notifications_per_minute),
+                Bucket::Typing => (&mut drawn.typing, settings.typing_per_minute),
+                _ if self.came_as_guest => (&mut drawn.guest_messages, self.message_limit()),
+                _ => (&mut drawn.messages, self.message_limit()),
+            };
+            window.count(now, Rule::a_minute(limit))
         };
+        self.abide(verdict, asked, now)
+    }
+
+    /// What an event that draws from `bucket` is counted by where that is no limit of this session's own: its user's, over
+    /// all sessions.
+    fn shared_limit(&self, bucket: Bucket) -> Option<(LimitKey, Rule)> {
+        let limits = &self.hub.settings().chat_per_minute;
+        let user = || Some(self.identity.as_ref()?.user.clone());
+        let (key, most) = match bucket {
+            Bucket::Messages | Bucket::Notifications | Bucket::Typing => return None,
+            Bucket::ChatMessages => (LimitKey::ChatMessages(user()?), limits.messages),
+            Bucket::ChatTyping => (LimitKey::ChatTyping(user()?), limits.typing),
+        };
+        (most > 0).then_some((key, Rule::a_minute(most)))
+    }
+
+    /// Draws the consequence of a verdict on a request; `true` where it is within its limit.
+    fn abide(&self, verdict: Verdict, asked: &Asked, now: i64) -> bool {
         match verdict {
             Verdict::Within => true,
             Verdict::Over(seconds) => {
                 self.refuse(asked, &Fault::rate_limited(seconds), now);
                 false
             }
-            Verdict::Flood => {
+            Verdict::Flood(_) => {
                 self.seat.close(Close::Limit);
                 false
             }
@@ -298,7 +340,7 @@ impl Handler<AccessChanged> for Session {
         let Some(left) = closed.then(|| self.leave(room.as_str())).flatten() else {
             return Box::pin(ready(()).into_actor(self));
         };
-        Box::pin(left.into_actor(self).map(move |_, session, _| session.tell_left(&room)))
+        Box::pin(left.into_actor(self).map(move |users, session, _| session.tell_left(&room, users.unwrap_or(0))))
     }
 }
 
@@ -307,6 +349,7 @@ impl StreamHandler<Inbound> for Session {
         match inbound {
             Inbound::Request(request) => {
                 self.hub.stats().received.add(1);
+                self.heard_at = self.now();
                 dispatch::dispatch(self, request, ctx);
             }
             Inbound::Malformed { fault, correlation } => {
@@ -328,14 +371,18 @@ impl StreamHandler<Inbound> for Session {
     }
 }
 
-/// However a session ends, by its client, by a reason of the hub or by a panic, nothing of it stays.
+/// However a session ends, by its client, by a reason of the hub or by a panic, nothing of it stays but a parked seat.
 impl Drop for Session {
     fn drop(&mut self) {
         self.note_end();
         self.depart();
         self.tell_ended();
         self.seat.with_outbox(|outbox| outbox.close());
-        self.worker.seats().vacate(self.seat.place().seat);
+        if self.seat.kept().is_some() {
+            self.seat.detach();
+        } else {
+            self.worker.seats().vacate(self.seat.place().seat);
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::identity::Identity;
 use crate::ids::RoomName;
 use crate::mailbox::Full;
 use crate::presence::{Audience, Departed, Entered, LeftRoom};
-use crate::rooms::{Joined, Left};
+use crate::rooms::{Joined, Left, Membership};
 
 /// Rooms that every session of a user is in from the start: everybody's and its user's own.
 const OWN_ROOMS: usize = 2;
@@ -22,8 +22,8 @@ pub(super) type Joins = Vec<(String, Result<(), Fault>)>;
 
 /// What became of one join, as far as its room can tell.
 pub(super) enum Verdict {
-    /// The session is in.
-    In,
+    /// The session is in; since when, unless it was before.
+    In(Option<Membership>),
     /// The room was asked, and did not take it.
     TurnedAway(RoomName, Fault),
     /// The room was not asked.
@@ -48,10 +48,10 @@ impl Session {
             for (name, joining) in asked {
                 let verdict = match joining {
                     Ok(Some((room, joined))) => match joined.await.map_err(|_| Fault::internal())? {
-                        Ok(_) => Verdict::In,
+                        Ok(membership) => Verdict::In(Some(membership)),
                         Err(fault) => Verdict::TurnedAway(room, fault),
                     },
-                    Ok(None) => Verdict::In,
+                    Ok(None) => Verdict::In(None),
                     Err(fault) => Verdict::Refused(fault),
                 };
                 joins.push((name, verdict));
@@ -75,21 +75,31 @@ impl Session {
         if self.rooms.contains(&room) {
             return Ok(None);
         }
-        let most = self.hub.settings().rooms_per_session;
-        if self.rooms.len().saturating_sub(OWN_ROOMS) >= most {
+        if self.has_all_rooms() {
+            let most = self.hub.settings().rooms_per_session;
             return Err(Fault::new(Code::Forbidden, format!("A session may be in {most} topics")));
         }
         self.join(room.clone()).map(|joined| Some((room, joined)))
+    }
+
+    /// Whether the session is in as many rooms as one may be.
+    pub(super) fn has_all_rooms(&self) -> bool {
+        self.rooms.len().saturating_sub(OWN_ROOMS) >= self.hub.settings().rooms_per_session
     }
 
     /// Makes what became of a join true: the session is in no room that turned it away, nor in one that it may not be in
     /// any more. Who changed that meanwhile may not have found the session there, or had it leave already.
     pub(super) fn review(&mut self, name: &str, verdict: Verdict) -> Result<(), Fault> {
         match verdict {
-            Verdict::In => {
-                let allowed = RoomName::parse(name, "room").and_then(|room| self.may_subscribe(&room));
+            Verdict::In(membership) => {
+                let room = RoomName::parse(name, "room")?;
+                let allowed = self.may_subscribe(&room);
                 if allowed.is_err() {
                     drop(self.leave(name));
+                } else if let Some(Membership { number, chat: Some(_), .. }) = membership
+                    && self.rooms.contains(name)
+                {
+                    self.chats.insert(room, number);
                 }
                 allowed
             }
@@ -137,17 +147,20 @@ impl Session {
     }
 
     /// Says that the session had to leave a room, for its client did not ask.
-    pub(super) fn tell_left(&self, room: &RoomName) {
-        match self.surface {
-            Surface::Raw => self.tell_left_raw(room),
-            Surface::Root => self.tell_left_root(room),
-            Surface::Chat => {}
+    pub(super) fn tell_left(&self, room: &RoomName, users: usize) {
+        match (self.surface, room.chat()) {
+            (Surface::Raw, _) => self.tell_left_raw(room),
+            (Surface::Root, _) => self.tell_left_root(room),
+            (Surface::Chat, Some(chat)) => self.tell_left_chat(chat, users),
+            // Nobody but a chat's keeper shuts sessions out.
+            (Surface::Chat, None) => {}
         }
     }
 
     /// Joins a room that it is not in. The receiver resolves when it gets what is published there.
     pub(super) fn join(&mut self, room: RoomName) -> Result<Joined, Fault> {
-        let joined = self.hub.rooms().join(room.clone(), self.identity()?.user.clone(), self.seat.place())?;
+        let identity = self.identity()?.clone();
+        let joined = self.hub.rooms().join(room.clone(), identity, self.connected_at, self.seat.place(), None)?;
         self.rooms.insert(room.clone());
         self.note_entered(room);
         Ok(joined)
@@ -157,16 +170,17 @@ impl Session {
     pub(super) fn leave(&mut self, room: &str) -> Option<Left> {
         let user = self.identity.as_ref()?.user.clone();
         let room = self.rooms.take(room)?;
+        self.chats.remove(&room);
         self.stop_typing_in(&room);
         self.note_left(room.clone());
         Some(self.hub.rooms().leave(room, user, self.seat.place()))
     }
 
     /// Tells presence of a room that the session entered, where that matters.
-    fn note_entered(&self, room: RoomName) {
+    pub(super) fn note_entered(&self, room: RoomName) {
         let Some(identity) = &self.identity else { return };
         if room.as_str() == RoomName::PRESENCE {
-            self.seat.hear_as(Some(identity.user.clone()));
+            self.seat.hear_as(Some((identity.user.clone(), self.surface)));
         } else if self.shares_presence(&room)
             && let Err(Full(_)) = self.hub.presence_mailbox().post(Entered(identity.clone(), room))
         {
@@ -191,16 +205,17 @@ impl Session {
         self.hub.settings().presence.audience == Audience::SharedRooms && !room.is_internal()
     }
 
-    /// Leaves every room and tells presence; the first call does it.
+    /// Leaves every room and tells presence; the first call does it. In its chats it may leave its seat.
     pub(super) fn depart(&mut self) {
         self.stop_typing();
+        self.park();
         let Some(identity) = &self.identity else { return };
         let place = self.seat.place();
         for room in self.rooms.drain() {
             drop(self.hub.rooms().leave(room, identity.user.clone(), place));
         }
         if std::mem::take(&mut self.is_present) {
-            self.hub.presence_mailbox().post_departure(Departed(identity.user.clone()));
+            self.hub.presence_mailbox().post_departure(Departed(identity.clone()));
         }
     }
 }

@@ -49,8 +49,8 @@ impl Session {
         let arrived = Arrived(identity.clone());
         self.hub.presence_mailbox().post(arrived).map_err(|Full(_)| Fault::overloaded())?;
         self.is_present = true;
-        // On `/ws` who wants to hear of other users says so, by a topic; `/chat` has ways of its own.
-        self.seat.hear_as((self.surface == Surface::Root).then(|| user.clone()));
+        // On `/ws` who wants to hear of other users says so, by a topic.
+        self.seat.hear_as((self.surface != Surface::Raw).then(|| (user.clone(), self.surface)));
         self.seat.expire_at(identity.expires_at);
         if self.brings_unread() {
             self.seat.noted().begin();
@@ -126,7 +126,7 @@ impl Session {
 pub(super) async fn all_of(joins: Vec<Joined>) -> Result<Option<Moment>, Fault> {
     let mut moment = None;
     for joined in joins {
-        moment = Some(joined.await.map_err(|_| Fault::internal())??);
+        moment = Some(joined.await.map_err(|_| Fault::internal())??.moment);
     }
     Ok(moment)
 }

@@ -3,6 +3,7 @@
 mod application;
 mod debug;
 mod guests;
+mod limits;
 mod monitoring;
 mod presence_edges;
 mod surfaces;
@@ -24,7 +25,7 @@ use crate::application::Application;
 use crate::clock::Clock;
 use crate::delivery::{Event, Refusal};
 use crate::fault::Code;
-use crate::hub::{Authenticator, DebugMode, MessagesPerMinute, Settings, Target};
+use crate::hub::{Authenticator, ChatPerMinute, DebugMode, MessagesPerMinute, Settings, Target};
 use crate::ids::{ChatId, EventName, UserId};
 use crate::outbox::Bound;
 use crate::pattern::Pattern;
@@ -124,6 +125,7 @@ impl Bench {
             payload_max: 1_000,
             topics_per_request: 10,
             messages_per_minute: MessagesPerMinute { raw: 0, push: 4, community: 2, chat: 3 },
+            chat_per_minute: ChatPerMinute { messages: 2, typing: 1 },
             notifications_per_minute: 3,
             connections_per_user: 2,
             typing_per_minute: 9,
@@ -134,6 +136,8 @@ impl Bench {
             grace_ms,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"?" },
             shortest_heartbeat_ms: 30_000,
+            auto_create_chats: false,
+            recovery: crate::hub::RecoverySettings { window_ms: 120_000, queue: 500 },
             rules: Rules(vec![anyone]),
             clock: clock.clone(),
         };

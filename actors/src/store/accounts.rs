@@ -107,6 +107,19 @@ impl Store {
         self.read(move |conn| find(conn, &name_key)).await
     }
 
+    /// The account whose user is `user`. A user whose tokens the hub did not make has none.
+    ///
+    /// # Errors
+    /// As [`Store::ping`].
+    pub async fn account_of(&self, user: UserId) -> Result<Option<Account>, Fault> {
+        self.read(move |conn| {
+            let sql = format!("SELECT {ACCOUNT} FROM users WHERE id = ?1");
+            let found = conn.prepare_cached(&sql)?.query_row([user.as_str()], row).optional()?;
+            found.map(account_of).transpose()
+        })
+        .await
+    }
+
     /// All accounts, by name.
     ///
     /// # Errors
@@ -331,7 +344,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_account_is_found_by_its_name_which_is_given_once() {
+    async fn an_account_is_found_by_its_name_which_is_given_once_and_by_its_user() {
         with_store(async |store| {
             let alice = credentials("alice");
             store.add_account(alice.clone()).await.unwrap();
@@ -340,6 +353,9 @@ mod tests {
             assert_eq!(store.add_account(other).await.unwrap_err().code, Code::Conflict);
             assert_eq!(store.account("alice".into()).await.unwrap(), Some(alice.clone()));
             assert_eq!(store.account("bob".into()).await.unwrap(), None);
+            let of = |user: &str| store.account_of(UserId::parse(user, "id").unwrap());
+            assert_eq!(of("user_alice").await.unwrap().as_ref(), Some(&alice.account));
+            assert_eq!(of("alice").await.unwrap(), None);
             assert_eq!(store.accounts().await.unwrap(), [alice.account]);
         })
         .await;

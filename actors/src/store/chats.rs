@@ -75,6 +75,17 @@ pub struct Access {
     pub participants: Vec<UserId>,
 }
 
+/// A chat in the list of those that a user may join.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedChat {
+    /// The chat.
+    pub id: ChatId,
+    /// Its name.
+    pub name: String,
+    /// When somebody last said something there, ms since the epoch; until then, when it was made.
+    pub last_activity: i64,
+}
+
 impl Store {
     /// Makes a chat or replaces it; what is kept now, and whether it was made. A chat that is replaced keeps its age and
     /// its messages.
@@ -151,6 +162,35 @@ impl Store {
         })
         .await
     }
+
+    /// The chats that `user` may join, the public ones and those of which the user is a participant: the first `most` by
+    /// their ids.
+    ///
+    /// # Errors
+    /// As [`Store::ping`].
+    pub async fn chats_of(&self, user: UserId, most: usize) -> Result<Vec<ListedChat>, Fault> {
+        self.read(move |conn| {
+            // Both halves come ordered out of an index, so that no more than `most` are looked at.
+            let mut statement = conn.prepare_cached(
+                "WITH open (id) AS (
+                     SELECT id FROM chats WHERE is_public
+                     UNION SELECT chat_id FROM chat_participants WHERE user_id = ?1
+                     ORDER BY 1 LIMIT ?2
+                 )
+                 SELECT id, name, coalesce(
+                     (SELECT created_at FROM messages WHERE chat_id = chats.id ORDER BY seq DESC LIMIT 1), created_at)
+                 FROM open JOIN chats USING (id) ORDER BY id",
+            )?;
+            let mut rows = statement.query(params![user.as_str(), i64::try_from(most).unwrap_or(i64::MAX)])?;
+            let mut chats = Vec::new();
+            while let Some(row) = rows.next()? {
+                let id: String = row.get(0)?;
+                chats.push(ListedChat { id: stored_chat(&id)?, name: row.get(1)?, last_activity: row.get(2)? });
+            }
+            Ok(chats)
+        })
+        .await
+    }
 }
 
 fn made_at(conn: &Connection, id: &ChatId) -> Result<Option<i64>, Setback> {
@@ -180,7 +220,7 @@ fn participants(conn: &Connection, id: &ChatId) -> Result<Vec<UserId>, Setback> 
     users.iter().map(|user| stored_id(user)).collect()
 }
 
-fn stored_chat(id: &str) -> Result<ChatId, Setback> {
+pub(super) fn stored_chat(id: &str) -> Result<ChatId, Setback> {
     ChatId::parse(id, "id").map_err(|fault| {
         log::error!("the store holds {id:?} as a chat's id: {fault}");
         Fault::internal().into()
@@ -240,6 +280,37 @@ mod tests {
         let private = Access { id: id("a"), public: false, participants: vec![x] };
         let public = Access { id: id("b"), public: true, participants: Vec::new() };
         assert_eq!(store.chat_access().await.unwrap(), [private, public]);
+    }
+
+    #[tokio::test]
+    async fn a_users_chats_are_the_public_ones_and_the_users_own_each_once_by_id() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+        for (text, public, users) in [
+            ("d", true, &["x"][..]),
+            ("b", true, &[]),
+            ("c", false, &["x", "y"]),
+            ("a", false, &["y"]),
+            ("e", false, &["x"]),
+        ] {
+            store.put_chat(Chat { public, ..chat(text, users, 5) }).await.unwrap();
+        }
+        let say = |conn: &Connection| {
+            let sql = "INSERT INTO messages VALUES (1, 'm', 'c', 'a', 'a', 'text', 'hello', 7),
+                       (2, 'n', 'c', 'a', 'a', 'text', 'hello', 6)";
+            Ok(conn.execute(sql, ())?)
+        };
+        store.write(say).await.unwrap();
+        let listed = async |who: &str, most| {
+            let chats = store.chats_of(UserId::parse(who, "user").unwrap(), most).await.unwrap();
+            chats.into_iter().map(|chat| (chat.id.to_string(), chat.name, chat.last_activity)).collect::<Vec<_>>()
+        };
+        let expected = |chats: &[(&str, i64)]| -> Vec<_> {
+            chats.iter().map(|&(id, at)| (id.to_owned(), id.to_owned(), at)).collect()
+        };
+        assert_eq!(listed("x", 1_000).await, expected(&[("b", 5), ("c", 6), ("d", 5), ("e", 5)]));
+        assert_eq!(listed("x", 2).await, expected(&[("b", 5), ("c", 6)]));
+        assert_eq!(listed("nobody", 1_000).await, expected(&[("b", 5), ("d", 5)]));
     }
 
     #[test]

@@ -30,6 +30,7 @@
 mod accounts;
 mod chats;
 mod condition;
+mod messages;
 mod notifications;
 mod reader;
 mod revocations;
@@ -48,8 +49,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 pub use self::accounts::{Account, Credentials, Refreshed, SIGN_INS_MAX, SignIn};
-pub use self::chats::{Access, Chat, PARTICIPANTS_MAX};
+pub use self::chats::{Access, Chat, ListedChat, PARTICIPANTS_MAX};
 use self::condition::{Ailment, Condition, Setback};
+pub use self::messages::{Confirmation, MESSAGES_KEPT_MAX, RECEIPTS_NAMED_MAX};
 pub use self::notifications::{KEPT_DAYS, KEPT_MAX, Kept, Notice, Read};
 use self::reader::Query;
 pub(crate) use self::revocations::is_older;
@@ -57,7 +59,7 @@ pub use self::revocations::{Forgotten, MARK_MAX, Mark, Revocation};
 use self::schema::Unfit;
 use self::writer::{Job, Write, Writer};
 use crate::clock::Clock;
-use crate::fault::Fault;
+use crate::fault::{Code, Fault};
 use crate::ids::UserId;
 use crate::queue::{Queue, Refused};
 
@@ -237,6 +239,18 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         self.0.reads.push(reader::query(work, reply)).map_err(|Refused(_)| self.overloaded())?;
         answered(answer).await
+    }
+
+    /// Waits until all is written that was to be written before this, so that what is read next has it in. A store that
+    /// cannot write is not waited for: reads go on.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`].
+    async fn settled(&self) -> Result<(), Fault> {
+        match self.write(|_| Ok(())).await {
+            Err(fault) if fault.code != Code::StoreUnavailable => Err(fault),
+            _ => Ok(()),
+        }
     }
 
     fn overloaded(&self) -> Fault {

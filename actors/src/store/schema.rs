@@ -98,6 +98,40 @@ const MIGRATIONS: &[&str] = &["
     ) STRICT;
     CREATE INDEX notifications_unread ON notifications (user_id, seq) WHERE read_at IS NULL;
     CREATE INDEX notifications_by_age ON notifications (created_at);
+", "
+    -- How many messages of the chat are kept.
+    ALTER TABLE chats ADD COLUMN messages INTEGER NOT NULL DEFAULT 0;
+    UPDATE chats SET messages = (SELECT count(*) FROM messages WHERE chat_id = chats.id);
+    CREATE INDEX chats_public ON chats (id) WHERE is_public;
+
+    -- One row: the messages and receipts of all chats, and those receipts that say that it was read.
+    CREATE TABLE message_tally (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        messages INTEGER NOT NULL,
+        delivered INTEGER NOT NULL,
+        read INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO message_tally
+        SELECT 1, (SELECT count(*) FROM messages), count(*), count(read_at) FROM receipts;
+
+    -- They see what a cascade deletes, too.
+    CREATE TRIGGER message_kept AFTER INSERT ON messages BEGIN
+        UPDATE chats SET messages = messages + 1 WHERE id = NEW.chat_id;
+        UPDATE message_tally SET messages = messages + 1;
+    END;
+    CREATE TRIGGER message_gone AFTER DELETE ON messages BEGIN
+        UPDATE chats SET messages = messages - 1 WHERE id = OLD.chat_id;
+        UPDATE message_tally SET messages = messages - 1;
+    END;
+    CREATE TRIGGER receipt_kept AFTER INSERT ON receipts BEGIN
+        UPDATE message_tally SET delivered = delivered + 1, read = read + (NEW.read_at IS NOT NULL);
+    END;
+    CREATE TRIGGER receipt_changed AFTER UPDATE OF read_at ON receipts BEGIN
+        UPDATE message_tally SET read = read + (NEW.read_at IS NOT NULL) - (OLD.read_at IS NOT NULL);
+    END;
+    CREATE TRIGGER receipt_gone AFTER DELETE ON receipts BEGIN
+        UPDATE message_tally SET delivered = delivered - 1, read = read - (OLD.read_at IS NOT NULL);
+    END;
 "];
 
 /// Why a file cannot be used.
@@ -152,6 +186,16 @@ pub(super) fn version(conn: &Connection) -> Result<usize, Unfit> {
         Ok(version) => Err(Unfit::Newer { version }),
         Err(_) => Err(Unfit::Foreign),
     }
+}
+
+/// Makes a file what a hub of that version would have made it.
+#[cfg(test)]
+pub(super) fn make(conn: &Connection, version: usize) {
+    for migration in &MIGRATIONS[..version] {
+        conn.execute_batch(migration).unwrap();
+    }
+    conn.pragma_update(None, "application_id", APPLICATION).unwrap();
+    conn.pragma_update(None, "user_version", version as i64).unwrap();
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
 
 use super::Success;
 use crate::events::json::{self, Json};
@@ -226,7 +225,7 @@ impl Sent {
     pub fn new(data: &[u8], id: ChatMessageId, chat_id: ChatId, at: i64) -> Self {
         Self {
             success: Success::saying("Message sent successfully"),
-            sent_message: as_it_is(data),
+            sent_message: Json::text(data),
             sent: MessageSent { message_id: id, chat_id, timestamp: Iso(at) },
         }
     }
@@ -239,11 +238,6 @@ impl ServerEvent for Sent {
     fn heralds(&self) -> Vec<Herald> {
         vec![Herald::of(&self.sent)]
     }
-}
-
-/// JSON text of the hub's own as a part of something larger.
-fn as_it_is(data: &[u8]) -> Json {
-    serde_json::from_slice::<Box<RawValue>>(data).map_or_else(|_| Json::null(), Json::from)
 }
 
 /// Says to the session that sent a message that it is on the disk.

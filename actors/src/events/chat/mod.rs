@@ -2,6 +2,7 @@
 //!
 //! Every one of them is answered by its acknowledgement, `{success: true, …}`; a refusal is [`Failed`].
 
+pub mod connection;
 pub mod messages;
 pub mod monitoring;
 pub mod presence;

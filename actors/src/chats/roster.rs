@@ -1,0 +1,361 @@
+//! Who is in a chat and who types there, pure: what a room is more when it is a chat's. Owned by the room's shard.
+//!
+//! Counts users, not sessions: the shard says when a user's first session came and the last one went.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use crate::events::chat::messages::{TypingUser, UserTyping};
+use crate::events::chat::presence::{Availability, OnlineUser};
+use crate::events::chat::rooms::{OnlineUpdate, RoomInfo, UserJoined, UserLeft};
+use crate::events::moment::Iso;
+use crate::identity::Identity;
+use crate::ids::{ChatId, UserId};
+use crate::presence::allowance::Allowance;
+use crate::seat::Place;
+
+/// Users that `room:online-update` names.
+pub const NAMED_MAX: usize = 100;
+
+/// Users that `room:online` names.
+pub const ONLINE_MAX: usize = 1_000;
+
+/// After which silence a typist stops, ms. Longer than the time between two of the 10 typing events that a user has in a
+/// minute.
+pub const SILENCE_MS: i64 = 30_000;
+
+/// Deliveries a second that tell all in one chat of receipts.
+const RECEIPT_DELIVERIES: u32 = 10_000;
+
+/// Least time between two updates of who is in a chat, in ms for each user there: an update to n users names up to n.
+const UPDATE_MS_A_USER: usize = 2;
+
+/// The longest such time, ms.
+const UPDATE_MS_MAX: usize = 2_000;
+
+/// Chats of so few users are told of every change.
+const UPDATED_AT_ONCE: usize = 16;
+
+#[derive(Debug)]
+struct Participant {
+    username: Arc<str>,
+    /// When the session connected that joined first, ms since the epoch.
+    connected_at: i64,
+}
+
+/// A session that types.
+#[derive(Debug)]
+struct Typist {
+    place: Place,
+    user: UserId,
+    /// Ms since the epoch.
+    started_at: i64,
+    /// When it stops unless it says so again, ms by [`crate::clock::Clock::elapsed_ms`].
+    until: i64,
+}
+
+/// When the next update may be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Now.
+    Now,
+    /// In so many ms; it is the caller's to come back then.
+    In(i64),
+    /// Somebody comes back already.
+    Waits,
+}
+
+/// Who is in a chat.
+#[derive(Debug)]
+pub struct Roster {
+    chat: ChatId,
+    users: IndexMap<UserId, Participant, ahash::RandomState>,
+    /// At most one a session.
+    typists: Vec<Typist>,
+    /// Ms since the epoch.
+    last_activity: i64,
+    /// When the last update was told, ms by [`crate::clock::Clock::elapsed_ms`].
+    told_at: Option<i64>,
+    update_waits: bool,
+    /// Somebody comes back when the first typist falls silent.
+    watched: bool,
+    receipts: Allowance,
+}
+
+impl Roster {
+    /// Nobody is in the chat.
+    pub fn new(chat: ChatId, now: i64, elapsed: i64) -> Self {
+        Self {
+            chat,
+            users: IndexMap::default(),
+            typists: Vec::new(),
+            last_activity: now,
+            told_at: None,
+            update_waits: false,
+            watched: false,
+            receipts: Allowance::new(RECEIPT_DELIVERIES, elapsed),
+        }
+    }
+
+    /// A user's first session came, which connected at `connected_at`.
+    pub fn came(&mut self, identity: &Identity, connected_at: i64, now: i64) -> UserJoined {
+        self.last_activity = now;
+        let username: Arc<str> = identity.username().into();
+        self.users.insert(identity.user.clone(), Participant { username: username.clone(), connected_at });
+        UserJoined {
+            user_id: identity.user.clone(),
+            username,
+            chat_id: self.chat.clone(),
+            timestamp: Iso(now),
+            room_info: self.info(),
+            online_count: self.users.len(),
+        }
+    }
+
+    /// A user's last session went.
+    pub fn went(&mut self, user: &UserId, now: i64) -> Option<UserLeft> {
+        // The order is that of coming: what names the first users names those who were there.
+        let participant = self.users.shift_remove(user)?;
+        self.last_activity = now;
+        Some(UserLeft {
+            user_id: user.clone(),
+            username: participant.username,
+            chat_id: self.chat.clone(),
+            timestamp: Iso(now),
+            online_count: self.users.len(),
+        })
+    }
+
+    /// Something was said.
+    pub fn said(&mut self, now: i64) {
+        self.last_activity = now;
+    }
+
+    /// Users in the chat.
+    pub fn users(&self) -> usize {
+        self.users.len()
+    }
+
+    /// The chat as those in it see it.
+    pub fn info(&self) -> RoomInfo {
+        RoomInfo {
+            chat_id: self.chat.clone(),
+            participant_count: self.users.len(),
+            is_active: !self.users.is_empty(),
+            last_activity: Iso(self.last_activity),
+        }
+    }
+
+    /// Who is in the chat: the first `most`, with what `availability` says of each.
+    pub fn online(&self, most: usize, now: i64, availability: impl Fn(&UserId) -> Availability) -> Vec<OnlineUser> {
+        let named = self.users.iter().take(most).map(|(user, participant)| OnlineUser {
+            user_id: user.clone(),
+            username: participant.username.clone(),
+            // Whose session is ending is not yet out of the chat.
+            status: Some(availability(user)).filter(|&said| said != Availability::Offline).unwrap_or_default(),
+            last_seen: Iso(now),
+            connected_at: Iso(participant.connected_at),
+        });
+        named.collect()
+    }
+
+    /// What all are told when the users changed.
+    pub fn update(&mut self, now: i64, elapsed: i64, availability: impl Fn(&UserId) -> Availability) -> OnlineUpdate {
+        self.told_at = Some(elapsed);
+        self.update_waits = false;
+        OnlineUpdate {
+            chat_id: self.chat.clone(),
+            online_users: self.online(NAMED_MAX, now, availability),
+            count: self.users.len(),
+            timestamp: Iso(now),
+        }
+    }
+
+    /// The users changed: when all may be told.
+    pub fn pace(&mut self, elapsed: i64) -> Pace {
+        if self.update_waits {
+            return Pace::Waits;
+        }
+        let users = self.users.len();
+        let between = if users <= UPDATED_AT_ONCE { 0 } else { (users * UPDATE_MS_A_USER).min(UPDATE_MS_MAX) };
+        let due = self.told_at.map_or(elapsed, |told_at| told_at + i64::try_from(between).unwrap_or(0));
+        if due <= elapsed {
+            return Pace::Now;
+        }
+        self.update_waits = true;
+        Pace::In(due - elapsed)
+    }
+
+    /// A session types or does not any more; what the others are told, where that changes what is known of its user.
+    pub fn types(&mut self, place: Place, user: &UserId, typing: bool, now: i64, elapsed: i64) -> Option<UserTyping> {
+        let typed = self.is_typing(user);
+        let known = self.typists.iter().position(|typist| typist.place == place);
+        let until = elapsed + SILENCE_MS;
+        match (known.and_then(|index| self.typists.get_mut(index)), typing) {
+            (Some(typist), true) => typist.until = until,
+            (None, true) => self.typists.push(Typist { place, user: user.clone(), started_at: now, until }),
+            (_, false) => self.typists.retain(|typist| typist.place != place),
+        }
+        (typed != self.is_typing(user)).then(|| self.typing_of(user, typing, now))
+    }
+
+    /// A session left; what the others are told of its typing.
+    pub fn stops(&mut self, place: Place, user: &UserId, now: i64) -> Option<UserTyping> {
+        self.types(place, user, false, now, 0)
+    }
+
+    /// Typists who fell silent by `elapsed` stop; what the others are told, and whose session is not.
+    pub fn fall_silent(&mut self, now: i64, elapsed: i64) -> Vec<(UserTyping, Place)> {
+        self.watched = false;
+        let mut silent: Vec<_> = self.typists.extract_if(.., |typist| typist.until <= elapsed).collect();
+        silent.sort_by(|one, other| one.user.cmp(&other.user));
+        silent.dedup_by(|one, other| one.user == other.user);
+        silent.retain(|typist| !self.is_typing(&typist.user));
+        silent.iter().map(|typist| (self.typing_of(&typist.user, false, now), typist.place)).collect()
+    }
+
+    /// In how many ms the first typist will have fallen silent: the caller comes back then. `None` when nobody types, or
+    /// somebody comes back already.
+    pub fn watch(&mut self, elapsed: i64) -> Option<i64> {
+        let first = self.typists.iter().map(|typist| typist.until).min().filter(|_| !self.watched)?;
+        self.watched = true;
+        Some(first - elapsed)
+    }
+
+    /// Who types, in the order they began, each user once.
+    pub fn typing_users(&self) -> Vec<TypingUser> {
+        let mut users: Vec<TypingUser> = Vec::new();
+        for typist in &self.typists {
+            if !users.iter().any(|user| user.user_id == typist.user) {
+                users.push(TypingUser {
+                    user_id: typist.user.clone(),
+                    username: self.username(&typist.user),
+                    chat_id: self.chat.clone(),
+                    started_at: Iso(typist.started_at),
+                });
+            }
+        }
+        users
+    }
+
+    /// Whether all may be told of one more receipt, which takes so many deliveries; then it is paid for.
+    pub fn may_tell_of_receipt(&mut self, deliveries: usize, elapsed: i64) -> bool {
+        let deliveries = deliveries as u64;
+        self.receipts.expect(deliveries);
+        let may = self.receipts.notices(elapsed) > 0;
+        if may {
+            self.receipts.pay(1, deliveries);
+        }
+        may
+    }
+
+    fn is_typing(&self, user: &UserId) -> bool {
+        self.typists.iter().any(|typist| typist.user == *user)
+    }
+
+    fn typing_of(&self, user: &UserId, is_typing: bool, now: i64) -> UserTyping {
+        UserTyping {
+            user_id: user.clone(),
+            username: self.username(user),
+            chat_id: self.chat.clone(),
+            is_typing,
+            timestamp: Iso(now),
+        }
+    }
+
+    fn username(&self, user: &UserId) -> Arc<str> {
+        self.users.get(user).map_or_else(|| user.as_str().into(), |participant| participant.username.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seat::Seats;
+
+    fn identity(id: &str) -> Identity {
+        Identity { name: Some(id.to_uppercase()), ..Identity::of(UserId::parse(id, "user").unwrap()) }
+    }
+
+    fn roster(users: &[&str]) -> Roster {
+        let mut roster = Roster::new(ChatId::parse("c", "id").unwrap(), 1, 0);
+        for user in users {
+            roster.came(&identity(user), 5, 10);
+        }
+        roster
+    }
+
+    fn user(id: &str) -> UserId {
+        UserId::parse(id, "user").unwrap()
+    }
+
+    #[test]
+    fn users_are_named_in_the_order_they_came() {
+        let mut roster = roster(&["a", "b", "c"]);
+        assert_eq!(roster.went(&user("a"), 20).map(|left| left.online_count), Some(2));
+        assert!(roster.went(&user("a"), 20).is_none());
+        let away = |of: &UserId| if *of == user("c") { Availability::Away } else { Availability::Offline };
+        let online = roster.online(9, 30, away);
+        let named: Vec<_> = online.iter().map(|user| (&*user.username, user.status)).collect();
+        assert_eq!(named, [("B", Availability::Online), ("C", Availability::Away)]);
+        assert_eq!(roster.online(1, 30, away).len(), 1);
+        assert_eq!((roster.info().participant_count, roster.info().last_activity), (2, Iso(20)));
+    }
+
+    #[test]
+    fn a_user_types_from_the_first_session_that_does_to_the_last() {
+        let mut roster = roster(&["a"]);
+        let (one, two) = (Seats::place_of(1), Seats::place_of(2));
+        let a = user("a");
+        assert!(roster.types(one, &a, true, 1, 0).is_some_and(|told| told.is_typing));
+        assert!(roster.types(two, &a, true, 2, 0).is_none());
+        assert_eq!(roster.typing_users().len(), 1);
+        assert!(roster.types(one, &a, false, 3, 0).is_none());
+        assert!(roster.stops(two, &a, 4).is_some_and(|told| !told.is_typing));
+        assert!(roster.types(two, &a, false, 5, 0).is_none());
+        assert!(roster.typists.is_empty());
+    }
+
+    #[test]
+    fn who_falls_silent_stops_typing() {
+        let mut roster = roster(&["a", "b"]);
+        let (one, two) = (Seats::place_of(1), Seats::place_of(2));
+        roster.types(one, &user("a"), true, 1, 0);
+        roster.types(two, &user("b"), true, 1, 10);
+        roster.types(one, &user("a"), true, 2, 20);
+        assert_eq!((roster.watch(20), roster.watch(20)), (Some(SILENCE_MS - 10), None));
+        let silent = roster.fall_silent(3, SILENCE_MS + 10);
+        let silent: Vec<_> = silent.iter().map(|(told, place)| (told.user_id.as_str(), *place)).collect();
+        assert_eq!(silent, [("b", two)]);
+        assert_eq!(roster.watch(SILENCE_MS + 10), Some(10));
+    }
+
+    #[test]
+    fn a_small_chat_is_told_of_every_change_and_a_large_one_at_a_pace() {
+        let mut small = roster(&["a"]);
+        small.update(1, 100, |_| Availability::Online);
+        assert_eq!(small.pace(100), Pace::Now);
+        let mut large = Roster::new(ChatId::parse("c", "id").unwrap(), 1, 0);
+        for number in 0..100 {
+            large.came(&identity(&number.to_string()), 5, 10);
+        }
+        assert_eq!(large.pace(100), Pace::Now);
+        assert_eq!(large.update(1, 100, |_| Availability::Online).online_users.len(), NAMED_MAX);
+        assert_eq!((large.pace(150), large.pace(160)), (Pace::In(150), Pace::Waits));
+        large.update(1, 300, |_| Availability::Online);
+        assert_eq!(large.pace(500), Pace::Now);
+    }
+
+    #[test]
+    fn receipts_are_told_to_all_as_far_as_a_second_of_deliveries_goes() {
+        let mut roster = roster(&["a"]);
+        let told = (0..100).filter(|_| roster.may_tell_of_receipt(1_000, 0)).count();
+        assert_eq!(told, 10);
+        assert!(!roster.may_tell_of_receipt(1_000, 50));
+        assert!(roster.may_tell_of_receipt(1_000, 100));
+        assert!(!roster.may_tell_of_receipt(1_000, 100));
+        let mut small = self::roster(&["a"]);
+        assert!((0..1_000).all(|_| small.may_tell_of_receipt(10, 0)));
+    }
+}

@@ -1,0 +1,202 @@
+//! Sessions that were cut off and may come back. The seat of one stays on its worker, where it gathers the messages of its
+//! chats; this actor knows by which token it is found, and for how long.
+//!
+//! [`tickets`] is the pure table, [`Recovery`] the actor that keeps it and sees that what nobody comes for goes.
+//!
+//! # What is guaranteed
+//!
+//! A session that is recovered gets every message that its chats' shards accepted since it was cut off, up to
+//! `recovery.queue`, and each once: a shard hands a chat from the parked seat to the new one between two messages. What
+//! was written to a connection that was already dead is not known to be lost: `message:history` has it.
+
+pub mod tickets;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::fut::WrapFuture;
+use actix::{Actor, AsyncContext, Context, SpawnHandle};
+use ahash::AHashMap;
+use tokio::sync::oneshot;
+
+use self::tickets::{Holder, Parked, Parking, Redeemed, Tickets};
+use crate::clock::Clock;
+use crate::close::Close;
+use crate::fault::{Code, Fault};
+use crate::ids::{RecoveryToken, RoomName, SessionId};
+use crate::mailbox::{Receive, receives_posts};
+use crate::rooms::Rooms;
+use crate::seat::Place;
+use crate::stats::Stats;
+
+/// Sessions that may be parked at once.
+pub const PARKED_MAX: usize = 10_000;
+
+/// How long who recovers a session that still lives waits for its end.
+const END_TIME: Duration = Duration::from_secs(2);
+
+/// Makes a token for a live session.
+#[derive(Debug)]
+pub(crate) struct Issue {
+    pub(crate) holder: Holder,
+    pub(crate) token: RecoveryToken,
+}
+
+/// A session with a token was cut off, and its seat parked.
+#[derive(Debug)]
+pub(crate) struct Park {
+    pub(crate) session: SessionId,
+    pub(crate) place: Place,
+    pub(crate) rooms: Vec<RoomName>,
+    pub(crate) last_activity: i64,
+}
+
+/// A session with a token ended for good.
+#[derive(Debug)]
+pub(crate) struct Discard(pub(crate) SessionId);
+
+/// Asks for the session of a token, for the session `by`, which has the token `next` from then on.
+#[derive(Debug)]
+pub(crate) struct Redeem {
+    pub(crate) token: RecoveryToken,
+    pub(crate) by: Holder,
+    pub(crate) next: RecoveryToken,
+    pub(crate) reply: oneshot::Sender<Result<Parked, Fault>>,
+}
+
+/// Asks how many tokens hold.
+#[derive(Debug)]
+pub(crate) struct CountTokens(pub(crate) oneshot::Sender<usize>);
+
+fn no_such_token() -> Fault {
+    Fault::new(Code::NotFound, "Invalid recovery token")
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Recovery {
+    tickets: Tickets,
+    /// Who waits for the end of which session.
+    waiting: AHashMap<SessionId, Redeem>,
+    rooms: Rooms,
+    clock: Clock,
+    stats: Arc<Stats>,
+    waking: Option<SpawnHandle>,
+}
+
+impl Recovery {
+    /// An actor that knows no token; a session stays parked for `window_ms`.
+    pub(crate) fn new(window_ms: i64, rooms: Rooms, clock: Clock, stats: Arc<Stats>) -> Self {
+        let tickets = Tickets::new(window_ms, PARKED_MAX);
+        Self { tickets, waiting: AHashMap::new(), rooms, clock, stats, waking: None }
+    }
+
+    /// Gives up a parked seat.
+    fn abandon(&self, place: Place, rooms: Vec<RoomName>, ctx: &mut Context<Self>) {
+        let way = self.rooms.clone();
+        let abandoned = async move {
+            for room in rooms {
+                let _ = way.abandon(room, place).await;
+            }
+            way.vacate(place).await;
+        };
+        ctx.spawn(abandoned.into_actor(self));
+    }
+
+    /// Gives up what nobody came for, and sees that the rest is, later.
+    fn sweep(&mut self, ctx: &mut Context<Self>) {
+        let elapsed = self.clock.elapsed_ms();
+        while let Some(parked) = self.tickets.expire(elapsed) {
+            self.stats.parked.sub(1);
+            self.abandon(parked.holder.place, parked.rooms, ctx);
+        }
+        if let Some(waking) = self.waking.take() {
+            ctx.cancel_future(waking);
+        }
+        let wait = self.tickets.next_due().map(|due| u64::try_from(due - elapsed).unwrap_or(0).max(1));
+        self.waking = wait.map(|wait| ctx.run_later(Duration::from_millis(wait), Self::sweep));
+    }
+
+    fn redeem(&mut self, redeem: Redeem, ctx: &mut Context<Self>) {
+        match self.tickets.redeem(&redeem.token, &redeem.by.user) {
+            Redeemed::Parked(parked) => {
+                self.stats.parked.sub(1);
+                self.stats.recovered.add(1);
+                self.tickets.issue(redeem.by, redeem.next);
+                if let Err(Ok(parked)) = redeem.reply.send(Ok(parked)) {
+                    self.abandon(parked.holder.place, parked.rooms, ctx);
+                }
+            }
+            // It is ended first; how that goes shows in what it says then.
+            Redeemed::Live(place, session) if session != redeem.by.session && !self.waiting.contains_key(&session) => {
+                self.rooms.close(place, Close::Recovered);
+                self.waiting.insert(session, redeem);
+                ctx.run_later(END_TIME, move |actor, _| actor.give_up_on(session));
+            }
+            Redeemed::Live(..) | Redeemed::Nothing => drop(redeem.reply.send(Err(no_such_token()))),
+        }
+    }
+
+    /// Refuses who waits for the end of a session.
+    fn give_up_on(&mut self, session: SessionId) {
+        if let Some(redeem) = self.waiting.remove(&session) {
+            let _ = redeem.reply.send(Err(no_such_token()));
+        }
+    }
+}
+
+impl Actor for Recovery {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // Its `Mailbox` keeps the bound.
+        ctx.set_mailbox_capacity(0);
+    }
+}
+
+receives_posts!(Recovery);
+
+impl Receive<Issue> for Recovery {
+    fn receive(&mut self, Issue { holder, token }: Issue, _: &mut Self::Context) {
+        self.tickets.issue(holder, token);
+    }
+}
+
+impl Receive<Park> for Recovery {
+    fn receive(&mut self, park: Park, ctx: &mut Self::Context) {
+        let Park { session, place, rooms, last_activity } = park;
+        match self.tickets.park(session, rooms.clone(), last_activity, self.clock.elapsed_ms()) {
+            Parking::Unknown => self.abandon(place, rooms, ctx),
+            Parking::Parked(None) => self.stats.parked.add(1),
+            Parking::Parked(Some(evicted)) => {
+                self.stats.parked_evicted.add(1);
+                self.abandon(evicted.holder.place, evicted.rooms, ctx);
+            }
+        }
+        if let Some(redeem) = self.waiting.remove(&session) {
+            self.redeem(redeem, ctx);
+        }
+        if self.waking.is_none() {
+            self.sweep(ctx);
+        }
+    }
+}
+
+impl Receive<Discard> for Recovery {
+    fn receive(&mut self, Discard(session): Discard, _: &mut Self::Context) {
+        self.tickets.discard(session);
+        self.give_up_on(session);
+    }
+}
+
+impl Receive<Redeem> for Recovery {
+    fn receive(&mut self, redeem: Redeem, ctx: &mut Self::Context) {
+        self.redeem(redeem, ctx);
+    }
+}
+
+impl Receive<CountTokens> for Recovery {
+    fn receive(&mut self, CountTokens(reply): CountTokens, _: &mut Self::Context) {
+        let _ = reply.send(self.tickets.count());
+    }
+}

@@ -1,0 +1,240 @@
+//! Which token recovers which session, pure. A session that has a token is live, or was cut off and is parked for a while;
+//! then its token holds for that long.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ahash::{AHashMap, RandomState};
+
+use crate::ids::{RecoveryToken, RoomName, SessionId, UserId};
+use crate::seat::Place;
+
+/// Whose a token is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The session.
+    pub session: SessionId,
+    /// Its user.
+    pub user: UserId,
+    /// Where it sits.
+    pub place: Place,
+    /// When it connected, ms since the epoch.
+    pub connected_at: i64,
+}
+
+/// A session that was cut off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parked {
+    /// What it was.
+    pub holder: Holder,
+    /// The rooms that its seat still gets messages of.
+    pub rooms: Vec<RoomName>,
+    /// When its client last asked something, ms since the epoch.
+    pub last_activity: i64,
+}
+
+/// What became of a session that was to be parked.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Parking {
+    /// It has no token that holds.
+    Unknown,
+    /// It is parked; for want of room, this one has to go: the one parked first, or itself where none may be.
+    Parked(Option<Parked>),
+}
+
+/// What a token is good for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Redeemed {
+    /// Nothing: it is no token, another user's, used or too old.
+    Nothing,
+    /// Its session lives: the connection may be dead and nobody noticed yet. The token still holds.
+    Live(Place, SessionId),
+    /// The session that was cut off. The token is used.
+    Parked(Parked),
+}
+
+#[derive(Debug)]
+enum State {
+    Live(Holder),
+    Parked(Parked, Due),
+}
+
+/// When a parked session goes, ms by [`crate::clock::Clock::elapsed_ms`], and which one of those.
+type Due = (i64, u64);
+
+/// The tokens that hold.
+#[derive(Debug)]
+pub struct Tickets {
+    window_ms: i64,
+    /// Parked sessions, at most.
+    most: usize,
+    tickets: HashMap<RecoveryToken, State, RandomState>,
+    of_session: AHashMap<SessionId, RecoveryToken>,
+    parked: BTreeMap<Due, RecoveryToken>,
+    number: u64,
+}
+
+impl Tickets {
+    /// No tokens; a session stays parked for `window_ms`, and at most `most` are.
+    pub fn new(window_ms: i64, most: usize) -> Self {
+        Self {
+            window_ms,
+            most,
+            tickets: HashMap::default(),
+            of_session: AHashMap::new(),
+            parked: BTreeMap::new(),
+            number: 0,
+        }
+    }
+
+    /// Notes the token of a live session. One that it had before holds no more.
+    pub fn issue(&mut self, holder: Holder, token: RecoveryToken) {
+        self.discard(holder.session);
+        self.of_session.insert(holder.session, token.clone());
+        self.tickets.insert(token, State::Live(holder));
+    }
+
+    /// A session with a token was cut off at `elapsed`; it gave up all but its seat.
+    pub fn park(&mut self, session: SessionId, rooms: Vec<RoomName>, last_activity: i64, elapsed: i64) -> Parking {
+        let Some(token) = self.of_session.get(&session).cloned() else { return Parking::Unknown };
+        let holder = match self.tickets.remove(&token) {
+            Some(State::Live(holder)) => holder,
+            other => {
+                self.tickets.extend(other.map(|state| (token, state)));
+                return Parking::Unknown;
+            }
+        };
+        self.number += 1;
+        let due = (elapsed + self.window_ms, self.number);
+        self.tickets.insert(token.clone(), State::Parked(Parked { holder, rooms, last_activity }, due));
+        self.parked.insert(due, token);
+        let first = self.parked.first_key_value().map(|(&due, _)| due).filter(|_| self.parked.len() > self.most);
+        Parking::Parked(first.and_then(|first| self.take(first)))
+    }
+
+    /// A session ended for good; its token holds no more.
+    pub fn discard(&mut self, session: SessionId) {
+        if let Some(token) = self.of_session.get(&session)
+            && let Some(State::Live(_)) = self.tickets.get(token)
+        {
+            self.tickets.remove(token);
+            self.of_session.remove(&session);
+        }
+    }
+
+    /// What `token` is good for in the hands of `user`.
+    pub fn redeem(&mut self, token: &RecoveryToken, user: &UserId) -> Redeemed {
+        match self.tickets.get(token) {
+            Some(State::Live(holder)) if holder.user == *user => Redeemed::Live(holder.place, holder.session),
+            Some(State::Parked(parked, due)) if parked.holder.user == *user => {
+                let due = *due;
+                self.take(due).map_or(Redeemed::Nothing, Redeemed::Parked)
+            }
+            _ => Redeemed::Nothing,
+        }
+    }
+
+    /// A parked session whose time has passed at `elapsed`.
+    pub fn expire(&mut self, elapsed: i64) -> Option<Parked> {
+        let due = *self.parked.first_key_value()?.0;
+        (due.0 <= elapsed).then(|| self.take(due)).flatten()
+    }
+
+    /// When the next parked session's time has passed.
+    pub fn next_due(&self) -> Option<i64> {
+        self.parked.first_key_value().map(|(&(at, _), _)| at)
+    }
+
+    /// Tokens that hold.
+    pub fn count(&self) -> usize {
+        self.tickets.len()
+    }
+
+    /// Parked sessions.
+    pub fn parked(&self) -> usize {
+        self.parked.len()
+    }
+
+    fn take(&mut self, due: Due) -> Option<Parked> {
+        let token = self.parked.remove(&due)?;
+        let Some(State::Parked(parked, _)) = self.tickets.remove(&token) else { return None };
+        self.of_session.remove(&parked.holder.session);
+        Some(parked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seat::Seats;
+
+    fn user(id: &str) -> UserId {
+        UserId::parse(id, "user").unwrap()
+    }
+
+    fn token(text: &str) -> RecoveryToken {
+        RecoveryToken::read(text)
+    }
+
+    fn holder(id: &str) -> Holder {
+        Holder { session: SessionId::random(), user: user(id), place: Seats::any_place(), connected_at: 3 }
+    }
+
+    fn parked(tickets: &mut Tickets, id: &str, name: &str, elapsed: i64) -> Option<Parked> {
+        let holder = holder(id);
+        tickets.issue(holder.clone(), token(name));
+        match tickets.park(holder.session, vec![RoomName::everybody()], 5, elapsed) {
+            Parking::Parked(evicted) => evicted,
+            Parking::Unknown => panic!("it has a token"),
+        }
+    }
+
+    #[test]
+    fn a_token_recovers_a_session_that_was_cut_off_once_and_for_its_user_alone() {
+        let mut tickets = Tickets::new(100, 9);
+        let holder = holder("a");
+        tickets.issue(holder.clone(), token("t"));
+        assert_eq!(tickets.redeem(&token("t"), &user("a")), Redeemed::Live(holder.place, holder.session));
+        assert_eq!(tickets.park(holder.session, vec![RoomName::everybody()], 5, 0), Parking::Parked(None));
+        assert_eq!(tickets.park(holder.session, Vec::new(), 5, 0), Parking::Unknown);
+        assert_eq!(tickets.redeem(&token("t"), &user("b")), Redeemed::Nothing);
+        assert_eq!(tickets.redeem(&token("u"), &user("a")), Redeemed::Nothing);
+        let expected = Parked { holder, rooms: vec![RoomName::everybody()], last_activity: 5 };
+        assert_eq!(tickets.redeem(&token("t"), &user("a")), Redeemed::Parked(expected));
+        assert_eq!(tickets.redeem(&token("t"), &user("a")), Redeemed::Nothing);
+        assert_eq!((tickets.count(), tickets.parked(), tickets.of_session.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_new_token_takes_the_place_of_the_old_one_and_the_end_of_a_session_that_of_its_token() {
+        let mut tickets = Tickets::new(100, 9);
+        let holder = holder("a");
+        tickets.issue(holder.clone(), token("old"));
+        tickets.issue(holder.clone(), token("new"));
+        assert_eq!(tickets.redeem(&token("old"), &user("a")), Redeemed::Nothing);
+        tickets.discard(holder.session);
+        assert_eq!(tickets.redeem(&token("new"), &user("a")), Redeemed::Nothing);
+        assert_eq!((tickets.count(), tickets.of_session.len()), (0, 0));
+        assert_eq!(tickets.park(holder.session, Vec::new(), 0, 0), Parking::Unknown);
+    }
+
+    #[test]
+    fn a_parked_session_goes_when_its_time_has_passed() {
+        let mut tickets = Tickets::new(100, 9);
+        assert_eq!(parked(&mut tickets, "a", "t", 0), None);
+        assert_eq!(parked(&mut tickets, "b", "u", 10), None);
+        assert_eq!((tickets.next_due(), tickets.expire(99)), (Some(100), None));
+        assert_eq!(tickets.expire(100).map(|parked| parked.holder.user), Some(user("a")));
+        assert_eq!((tickets.expire(100), tickets.next_due()), (None, Some(110)));
+        assert_eq!(tickets.redeem(&token("t"), &user("a")), Redeemed::Nothing);
+    }
+
+    #[test]
+    fn the_one_parked_first_goes_where_there_are_too_many() {
+        let mut tickets = Tickets::new(100, 1);
+        assert_eq!(parked(&mut tickets, "a", "t", 0), None);
+        assert_eq!(parked(&mut tickets, "b", "u", 0).map(|parked| parked.holder.user), Some(user("a")));
+        assert_eq!((tickets.parked(), tickets.count()), (1, 1));
+        let mut none = Tickets::new(100, 0);
+        assert!(parked(&mut none, "a", "t", 0).is_some());
+    }
+}

@@ -1,0 +1,173 @@
+//! What a session does in chats as rooms: joins, leaves, and asks who is there. It is in a chat when it is in the chat's
+//! room, however it came there.
+
+use std::sync::Arc;
+
+use actix::fut::{ActorFutureExt, WrapFuture, ready, wrap_future};
+
+use super::rooms::Verdict;
+use super::{Answer, Handle, Outcome, Session};
+use crate::chats::roster::ONLINE_MAX;
+use crate::chats::{no_such_chat, not_in_chat};
+use crate::events::chat::rooms::{
+    AskInfo, AskOnline, FullRoomInfo, Info, JoinChat, JoinedChat, LeaveChat, LeftChat, ListRooms, Listed, Online,
+    RoomInfo, RoomLeft, Rooms,
+};
+use crate::events::moment::Iso;
+use crate::fault::{Code, Fault};
+use crate::hub::Hub;
+use crate::ids::{ChatId, RoomName};
+use crate::store::Chat;
+
+/// Chats that `room:list` names.
+const LISTED_MAX: usize = 1_000;
+
+impl Session {
+    /// The room of a chat that the session's user may join.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`], also where there is such a chat for others.
+    pub(super) fn open_chat(&self, chat: &ChatId) -> Result<RoomName, Fault> {
+        let room = RoomName::of_chat(chat);
+        self.may_subscribe(&room).map_err(|_| no_such_chat())?;
+        Ok(room)
+    }
+
+    /// The room of a chat that the session is in.
+    ///
+    /// # Errors
+    /// As [`Session::open_chat`]; [`Code::Forbidden`] when the session could join it and has not.
+    pub(super) fn joined_chat(&self, chat: &ChatId) -> Result<RoomName, Fault> {
+        let room = self.open_chat(chat)?;
+        if self.rooms.contains(&room) { Ok(room) } else { Err(not_in_chat()) }
+    }
+
+    /// Joins a chat, that it may and is not in.
+    fn join_chat(&mut self, chat: &ChatId) -> Result<Answer<JoinedChat>, Fault> {
+        let room = self.open_chat(chat)?;
+        let Some((_, joining)) = self.ask_to_join_one(room.as_str(), "chatId")? else {
+            return Err(Fault::new(Code::Conflict, "User already in this room"));
+        };
+        let joined = async move { joining.await.map_err(|_| Fault::internal())? };
+        Ok(Box::pin(joined.into_actor(self).map(move |joined, session, _| {
+            let info = joined.as_ref().ok().and_then(|membership| membership.chat.clone());
+            let verdict = match joined {
+                Ok(membership) => Verdict::In(Some(membership)),
+                Err(fault) => Verdict::TurnedAway(room.clone(), fault),
+            };
+            let joined = session.review(room.as_str(), verdict);
+            joined.map_err(|fault| if fault.code == Code::Forbidden { no_such_chat() } else { fault })?;
+            Ok(JoinedChat::new(*info.ok_or_else(Fault::internal)?))
+        })))
+    }
+
+    /// Says that the session had to leave a chat.
+    pub(super) fn tell_left_chat(&self, chat: ChatId, users: usize) {
+        self.say(&RoomLeft::shut_out(chat, users), self.now());
+    }
+}
+
+/// What there is to know of a chat; what those in it see goes before what is on the disk.
+pub(crate) async fn describe(hub: &Hub, chat: Chat) -> Result<FullRoomInfo, Fault> {
+    let seen = hub.rooms().inspect(RoomName::of_chat(&chat.id), |roster| roster.map(|roster| roster.info())).await?;
+    let info = match seen {
+        Some(info) => info,
+        None => {
+            let last_message_at = hub.store().last_message_at(chat.id.clone()).await?;
+            resting(chat.id, last_message_at.unwrap_or(chat.created_at))
+        }
+    };
+    Ok(FullRoomInfo::new(info, chat.name, chat.description))
+}
+
+/// A chat that nobody is in.
+fn resting(chat_id: ChatId, last_activity: i64) -> RoomInfo {
+    RoomInfo { chat_id, participant_count: 0, is_active: false, last_activity: Iso(last_activity) }
+}
+
+impl Handle<JoinChat> for Session {
+    fn handle(&mut self, request: JoinChat) -> Result<Outcome<JoinedChat>, Fault> {
+        let chat = request.chat_id;
+        let room = RoomName::of_chat(&chat);
+        if self.rooms.contains(&room) {
+            return Err(Fault::new(Code::Conflict, "User already in this room"));
+        }
+        if !self.hub.settings().auto_create_chats || self.hub.chats().exists(chat.as_str()) {
+            let answer = self.join_chat(&chat)?;
+            return Ok(Outcome::Joining(vec![room], answer));
+        }
+        let (hub, now) = (self.hub.clone(), self.now());
+        let made = async move {
+            let made = Chat { public: true, ..Chat::new(chat.clone(), String::new(), String::new(), now)? };
+            hub.make_chat(made).await?;
+            Ok(chat)
+        };
+        Ok(Outcome::Alone(Box::new(move |owed| {
+            let joined = wrap_future::<_, Self>(made).then(move |made: Result<ChatId, Fault>, session, _| {
+                session.seat.hold([room], owed);
+                made.and_then(|chat| session.join_chat(&chat)).unwrap_or_else(|fault| Box::pin(ready(Err(fault))))
+            });
+            Box::pin(joined)
+        })))
+    }
+}
+
+impl Handle<LeaveChat> for Session {
+    fn handle(&mut self, request: LeaveChat) -> Result<Outcome<LeftChat>, Fault> {
+        let chat = request.chat_id;
+        let Some(left) = self.leave(RoomName::of_chat(&chat).as_str()) else {
+            return Err(self.open_chat(&chat).map_or_else(|fault| fault, |_| not_in_chat()));
+        };
+        let answer = async move { Ok(LeftChat::new(chat, left.await.map_err(|_| Fault::internal())?)) };
+        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+    }
+}
+
+impl Handle<AskInfo> for Session {
+    fn handle(&mut self, request: AskInfo) -> Result<Outcome<Info>, Fault> {
+        self.open_chat(&request.chat_id)?;
+        let hub = self.hub.clone();
+        let answer = async move {
+            let chat = hub.store().chat(request.chat_id).await?.ok_or_else(no_such_chat)?;
+            describe(&hub, chat).await.map(Info::new)
+        };
+        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+    }
+}
+
+impl Handle<ListRooms> for Session {
+    fn handle(&mut self, _: ListRooms) -> Result<Outcome<Rooms>, Fault> {
+        let (hub, user) = (self.hub.clone(), self.identity()?.user.clone());
+        let listed = async move {
+            let chats = hub.store().chats_of(user, LISTED_MAX).await?;
+            let rooms: Arc<[_]> = chats.iter().map(|chat| RoomName::of_chat(&chat.id)).collect();
+            let infos = hub.rooms().infos(rooms).await?;
+            Ok(chats.into_iter().zip(infos))
+        };
+        let answer = listed.into_actor(self).map(|listed: Result<_, Fault>, session, _| {
+            let rooms = listed?.filter(|(chat, _)| session.open_chat(&chat.id).is_ok()).map(|(chat, info)| {
+                let info = info.unwrap_or_else(|| resting(chat.id, chat.last_activity));
+                let RoomInfo { chat_id, participant_count, last_activity, .. } = info;
+                Listed { chat_id, name: chat.name, participant_count, last_activity }
+            });
+            Ok(Rooms::new(rooms.collect()))
+        });
+        Ok(Outcome::Later(Box::pin(answer)))
+    }
+}
+
+impl Handle<AskOnline> for Session {
+    fn handle(&mut self, request: AskOnline) -> Result<Outcome<Online>, Fault> {
+        let room = self.open_chat(&request.chat_id)?;
+        let (hub, registry, now) = (self.hub.clone(), self.hub.registry().clone(), self.now());
+        let answer = async move {
+            let online = hub.rooms().inspect(room, move |roster| {
+                let roster = roster?;
+                Some((roster.online(ONLINE_MAX, now, |user| registry.availability_of(user)), roster.users()))
+            });
+            let (users, count) = online.await?.unwrap_or_default();
+            Ok(Online::new(users, count))
+        };
+        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+    }
+}

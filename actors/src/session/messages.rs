@@ -1,0 +1,172 @@
+//! What a session says in chats: messages, that its user types, and what came and was read. Only of chats that it is in.
+//!
+//! What is acknowledged is on the disk: see [`crate::store`]. The others in the chat do not wait for the disk, so they may
+//! see a message that a crash takes back; nobody was told that it was accepted.
+
+use actix::fut::{ActorFutureExt, WrapFuture};
+
+use super::{Handle, Outcome, Session};
+use crate::chats::no_such_message;
+use crate::delivery::Event;
+use crate::events::chat::messages::{
+    AskHistory, AskStats, AskStatus, AskTyping, ConfirmDelivered, ConfirmRead, Confirmed, DeliveryConfirmed, Figures,
+    History, Message, MessageDelivered, MessageNew, MessageRead, ReadConfirmed, Receipt, SendMessage, Sent, Stats,
+    Status, Type, Typed, TypingUsers, text_of,
+};
+use crate::events::moment::Iso;
+use crate::events::{ServerEvent, json};
+use crate::fault::Fault;
+use crate::hub::Hub;
+use crate::ids::{ChatId, ChatMessageId, EventName, RoomName, UserId};
+use crate::rooms::rules::Rules;
+
+/// Which part of an outbox a page of history may fill.
+const PAGE_SHARE: usize = 4;
+
+impl Handle<SendMessage> for Session {
+    fn handle(&mut self, request: SendMessage) -> Result<Outcome<Sent>, Fault> {
+        let (room, now) = (self.joined_chat(&request.chat_id)?, self.now());
+        let identity = self.identity()?;
+        Rules::write(identity, &room)?;
+        let message = Message::new(request, identity, now);
+        let (id, chat, data) = (message.id.clone(), message.chat_id.clone(), text_of(&message));
+        let name = EventName::of_hub(MessageNew::NAME);
+        let event = Event { name, topic: Some(room.clone()), data: data.clone(), timestamp: now, offset: None };
+        let said = self.hub.rooms().say(room, message, event)?;
+        let answer = async move {
+            let stored = said.await.map_err(|_| Fault::internal())??;
+            stored.0.await?;
+            Ok(Sent::new(&data, id, chat, now))
+        };
+        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+    }
+}
+
+impl Handle<Type> for Session {
+    fn handle(&mut self, request: Type) -> Result<Outcome<Typed>, Fault> {
+        let room = self.joined_chat(&request.chat_id)?;
+        let user = self.identity()?.user.clone();
+        let noted = self.hub.rooms().type_in(room, user, self.seat.place(), request.is_typing)?;
+        let answer = async move { noted.await.map(|()| Typed::DONE).map_err(|_| Fault::internal()) };
+        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+    }
+}
+
+impl Handle<AskTyping> for Session {
+    fn handle(&mut self, request: AskTyping) -> Result<Outcome<TypingUsers>, Fault> {
+        let (room, hub) = (self.joined_chat(&request.chat_id)?, self.hub.clone());
+        let answer = async move {
+            let users = hub.rooms().inspect(room, |roster| roster.map(|roster| roster.typing_users())).await?;
+            Ok(TypingUsers::new(users.unwrap_or_default()))
+        };
+        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+    }
+}
+
+/// A receipt on its way.
+struct Confirming {
+    room: RoomName,
+    chat: ChatId,
+    message: ChatMessageId,
+    user: UserId,
+    receipt: Receipt,
+    at: i64,
+}
+
+impl Confirming {
+    /// Keeps the receipt and tells of it, where it says anything new.
+    async fn confirm(self, hub: &Hub) -> Result<(), Fault> {
+        let Self { room, chat, message, user, receipt, at } = self;
+        let confirmed = hub.store().confirm(chat.clone(), message.clone(), user.clone(), receipt, at).await?;
+        if !confirmed.changed {
+            return Ok(());
+        }
+        let event = Confirmed { message_id: message, chat_id: chat, user_id: user, timestamp: Iso(at) };
+        let (name, data) = match receipt {
+            Receipt::Delivered => (MessageDelivered::NAME, json::encode(&MessageDelivered(event))),
+            Receipt::Read => (MessageRead::NAME, json::encode(&MessageRead(event))),
+        };
+        let name = EventName::of_hub(name);
+        let event = Event { name, topic: Some(room.clone()), data, timestamp: at, offset: None };
+        if let Some(event) = hub.rooms().tell_receipt(room, event).await? {
+            hub.rooms().publish(RoomName::of_user(&confirmed.author), event, None)?;
+        }
+        Ok(())
+    }
+}
+
+impl Session {
+    fn confirm(
+        &self,
+        chat: ChatId,
+        message: ChatMessageId,
+        receipt: Receipt,
+    ) -> Result<impl Future<Output = Result<(), Fault>> + use<>, Fault> {
+        let (room, user) = (self.joined_chat(&chat)?, self.identity()?.user.clone());
+        let (hub, at) = (self.hub.clone(), self.now());
+        let confirming = Confirming { room, chat, message, user, receipt, at };
+        // A task of its own: who reads a message and leaves has read it.
+        let confirmed = actix::spawn(async move { confirming.confirm(&hub).await });
+        Ok(async move { confirmed.await.unwrap_or_else(|_| Err(Fault::internal())) })
+    }
+}
+
+impl Handle<ConfirmDelivered> for Session {
+    fn handle(&mut self, request: ConfirmDelivered) -> Result<Outcome<DeliveryConfirmed>, Fault> {
+        let confirmed = self.confirm(request.chat_id, request.message_id, Receipt::Delivered)?;
+        let answer = async move { confirmed.await.map(|()| DeliveryConfirmed::DONE) };
+        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+    }
+}
+
+impl Handle<ConfirmRead> for Session {
+    fn handle(&mut self, request: ConfirmRead) -> Result<Outcome<ReadConfirmed>, Fault> {
+        let confirmed = self.confirm(request.chat_id, request.message_id, Receipt::Read)?;
+        let answer = async move { confirmed.await.map(|()| ReadConfirmed::DONE) };
+        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+    }
+}
+
+impl Handle<AskStatus> for Session {
+    fn handle(&mut self, request: AskStatus) -> Result<Outcome<Status>, Fault> {
+        let hub = self.hub.clone();
+        let found = async move { hub.store().delivery_status(request.message_id).await?.ok_or_else(no_such_message) };
+        let answer = found.into_actor(self).map(|found: Result<_, Fault>, session, _| {
+            let (chat, status) = found?;
+            session.open_chat(&chat).map_err(|_| no_such_message())?;
+            session.joined_chat(&chat)?;
+            Ok(Status::new(status))
+        });
+        Ok(Outcome::Later(Box::pin(answer)))
+    }
+}
+
+impl Handle<AskStats> for Session {
+    fn handle(&mut self, _: AskStats) -> Result<Outcome<Stats>, Fault> {
+        let hub = self.hub.clone();
+        let answer = async move {
+            let (messages, delivered, read) = hub.store().message_figures().await?;
+            Ok(Stats::new(Figures {
+                active_typing_users: hub.stats().typing.get(),
+                tracked_messages: messages,
+                total_delivered: delivered,
+                total_read: read,
+            }))
+        };
+        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+    }
+}
+
+impl Handle<AskHistory> for Session {
+    fn handle(&mut self, request: AskHistory) -> Result<Outcome<History>, Fault> {
+        self.joined_chat(&request.chat_id)?;
+        let hub = self.hub.clone();
+        let answer = async move {
+            let bytes = hub.settings().outbox.bytes / PAGE_SHARE;
+            let AskHistory { chat_id, before, limit } = request;
+            let (messages, has_more) = hub.store().history(chat_id, before, limit, bytes).await?;
+            Ok(History::new(messages, has_more))
+        };
+        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+    }
+}

@@ -1,0 +1,223 @@
+//! How a session gets a token for recovery, is parked when it is cut off, and goes on with one that was.
+
+use actix::fut::{ActorFutureExt, WrapFuture, ready, wrap_future};
+use tokio::sync::oneshot;
+
+use super::rooms::Verdict;
+use super::{Answer, Handle, Outcome, Session};
+use crate::close::Close;
+use crate::events::ServerEvent;
+use crate::events::chat::connection::{
+    AskRecovery, AskSession, CreateSession, CreatedSession, Figures, Recover, RecoveredSession, SessionInfo,
+    SessionState, Stats,
+};
+use crate::events::chat::messages::MessageNew;
+use crate::events::json::Json;
+use crate::events::moment::Iso;
+use crate::fault::{Code, Fault};
+use crate::ids::{RecoveryToken, RoomName};
+use crate::kept::Kept;
+use crate::mailbox::Full;
+use crate::outbox::Bound;
+use crate::recovery::tickets::{Holder, Parked};
+use crate::recovery::{CountTokens, Discard, Issue, Park, Redeem};
+use crate::rooms::Membership;
+use crate::seat::Owed;
+
+/// Which part of an outbox may be filled with what came while a session was cut off.
+const SHARE: usize = 2;
+
+/// What became of the rooms of a session that was cut off, and what came for it.
+struct Resumed {
+    /// Those that were joined.
+    joined: Vec<(RoomName, Result<Membership, Fault>)>,
+    kept: Option<Kept>,
+}
+
+impl Session {
+    fn holder(&self) -> Result<Holder, Fault> {
+        let user = self.identity()?.user.clone();
+        let (session, place) = (self.seat.session(), self.seat.place());
+        Ok(Holder { session, user, place, connected_at: self.connected_at })
+    }
+
+    fn state(&self) -> Result<SessionState, Fault> {
+        let mut rooms: Vec<_> = self.rooms.iter().filter_map(RoomName::chat).collect();
+        rooms.sort_unstable();
+        Ok(SessionState {
+            user_id: self.identity()?.user.clone(),
+            socket_id: self.seat.session(),
+            connected_at: Iso(self.connected_at),
+            last_activity: Iso(self.heard_at),
+            rooms,
+            message_queue: [],
+            recovery_token: self.recovery_token.clone(),
+        })
+    }
+
+    /// Whether a session with a token that ends now may be recovered: its client was cut off or left. What ended for the
+    /// hub's sake, or lost messages, is over.
+    fn may_come_back(&self) -> bool {
+        match self.seat.closed() {
+            None | Some(Close::Left | Close::NoHeartbeat | Close::TokenExpired | Close::Recovered) => true,
+            Some(_) => false,
+        }
+    }
+
+    /// Where the session has a token, leaves its seat in its chats; `false` where it has none, or may not come back.
+    pub(super) fn park(&mut self) -> bool {
+        if !std::mem::take(&mut self.has_token) {
+            return false;
+        }
+        let session = self.seat.session();
+        let Some(identity) = self.identity.clone().filter(|_| self.may_come_back()) else {
+            self.hub.recovery().post_departure(Discard(session));
+            return false;
+        };
+        let rooms: Vec<_> = self.rooms.extract_if(|room| room.chat().is_some()).collect();
+        let settings = self.hub.settings();
+        let bound = Bound { bytes: settings.outbox.bytes / SHARE, frames: settings.recovery.queue };
+        self.seat.park(Kept::new(MessageNew::NAME, bound));
+        for room in &rooms {
+            self.hub.rooms().park(room.clone(), identity.user.clone(), self.seat.place());
+        }
+        let (place, last_activity) = (self.seat.place(), self.heard_at);
+        self.hub.recovery().post_departure(Park { session, place, rooms, last_activity });
+        true
+    }
+
+    /// Goes on with `parked`, under the answer `owed`: its chats' messages come after that.
+    fn resume(&mut self, parked: Parked, owed: Owed) -> Answer<RecoveredSession> {
+        let place = parked.holder.place;
+        let (mut joining, mut gone) = (Vec::new(), Vec::new());
+        // Until which message of a room what is kept is still to be brought; what came later came here.
+        let mut until: Vec<(RoomName, u64)> = Vec::new();
+        for room in parked.rooms {
+            if let Some(&number) = self.chats.get(&room) {
+                until.push((room.clone(), number));
+                gone.push(room);
+                continue;
+            }
+            match self.join_instead(room.clone(), place) {
+                Some(joined) => {
+                    until.push((room.clone(), u64::MAX));
+                    joining.push((room, joined));
+                }
+                None => gone.push(room),
+            }
+        }
+        self.seat.hold(joining.iter().map(|(room, _)| room.clone()), owed);
+        let hub = self.hub.clone();
+        // A task of its own: the seat is given up also when this session ends meanwhile.
+        let resumed = actix::spawn(async move {
+            let mut joined = Vec::with_capacity(joining.len());
+            for (room, joining) in joining {
+                let membership = joining.await.unwrap_or_else(|_| Err(Fault::internal()));
+                if membership.is_err() {
+                    gone.push(room.clone());
+                }
+                joined.push((room, membership));
+            }
+            for room in gone {
+                let _ = hub.rooms().abandon(room, place).await;
+            }
+            Resumed { joined, kept: hub.rooms().vacate(place).await }
+        });
+        let (connected_at, last_activity) = (Iso(parked.holder.connected_at), Iso(parked.last_activity));
+        Box::pin(resumed.into_actor(self).map(move |resumed, session, _| {
+            let Resumed { joined, kept } = resumed.map_err(|_| Fault::internal())?;
+            for (room, membership) in joined {
+                let verdict = match membership {
+                    Ok(membership) => Verdict::In(Some(membership)),
+                    Err(fault) => Verdict::TurnedAway(room.clone(), fault),
+                };
+                if session.review(room.as_str(), verdict).is_err() {
+                    until.retain(|(other, _)| *other != room);
+                }
+            }
+            let (deliveries, dropped) = kept.map(Kept::into_parts).unwrap_or_default();
+            let is_brought = |room: Option<&RoomName>, number: u64| {
+                until.iter().any(|(other, until)| Some(other) == room && number <= *until)
+            };
+            let brought = deliveries.iter().filter(|delivery| is_brought(delivery.topic(), delivery.number()));
+            let messages = brought.map(|delivery| Json::text(delivery.data())).collect();
+            let state = SessionState { connected_at, last_activity, ..session.state()? };
+            Ok(RecoveredSession::new(state, messages, dropped))
+        }))
+    }
+
+    /// Joins the room of a parked seat instead of that; `None` where the session may not.
+    fn join_instead(&mut self, room: RoomName, parked: crate::seat::Place) -> Option<crate::rooms::Joined> {
+        if self.rooms.contains(&room) || self.may_subscribe(&room).is_err() || self.has_all_rooms() {
+            return None;
+        }
+        let identity = self.identity.clone()?;
+        let place = self.seat.place();
+        let joined = self.hub.rooms().join(room.clone(), identity, self.connected_at, place, Some(parked)).ok()?;
+        self.rooms.insert(room.clone());
+        self.note_entered(room);
+        Some(joined)
+    }
+}
+
+impl Handle<CreateSession> for Session {
+    fn handle(&mut self, _: CreateSession) -> Result<Outcome<CreatedSession>, Fault> {
+        let window_ms = self.hub.settings().recovery.window_ms;
+        if window_ms == 0 {
+            return Err(Fault::new(Code::Forbidden, "Connection recovery is turned off"));
+        }
+        let (holder, token) = (self.holder()?, RecoveryToken::random()?);
+        let issue = Issue { holder, token: token.clone() };
+        self.hub.recovery().post(issue).map_err(|Full(_)| Fault::overloaded())?;
+        self.has_token = true;
+        self.recovery_token = Some(token.clone());
+        Ok(Outcome::Now(CreatedSession::new(token, self.now() + window_ms)))
+    }
+}
+
+impl Handle<Recover> for Session {
+    fn handle(&mut self, request: Recover) -> Result<Outcome<RecoveredSession>, Fault> {
+        let (reply, redeemed) = oneshot::channel();
+        let (token, next) = (RecoveryToken::read(&request.recovery_token), RecoveryToken::random()?);
+        let redeem = Redeem { token, by: self.holder()?, next: next.clone(), reply };
+        self.hub.recovery().post(redeem).map_err(|Full(_)| Fault::overloaded())?;
+        // It may have a token from here on.
+        self.has_token = true;
+        let redeemed = async move { redeemed.await.map_err(|_| Fault::internal())? };
+        Ok(Outcome::Alone(Box::new(move |owed| {
+            Box::pin(wrap_future::<_, Self>(redeemed).then(move |parked: Result<_, Fault>, session, _| match parked {
+                Ok(parked) => {
+                    session.recovery_token = Some(next);
+                    session.resume(parked, owed)
+                }
+                Err(fault) => Box::pin(ready(Err(fault))),
+            }))
+        })))
+    }
+}
+
+impl Handle<AskSession> for Session {
+    fn handle(&mut self, _: AskSession) -> Result<Outcome<SessionInfo>, Fault> {
+        Ok(Outcome::Now(SessionInfo::new(self.state()?)))
+    }
+}
+
+impl Handle<AskRecovery> for Session {
+    fn handle(&mut self, _: AskRecovery) -> Result<Outcome<Stats>, Fault> {
+        let (reply, counted) = oneshot::channel();
+        self.hub.recovery().post(CountTokens(reply)).map_err(|Full(_)| Fault::overloaded())?;
+        let hub = self.hub.clone();
+        let answer = async move {
+            let recovery_tokens = counted.await.map_err(|_| Fault::internal())?;
+            let now = hub.clock().now_ms();
+            Ok(Stats::new(Figures {
+                active_sessions: hub.stats().sessions.get(),
+                recovery_tokens,
+                queued_messages: hub.stats().parked_messages.get(),
+                // To a hundredth of a minute.
+                average_session_age: (hub.registry().average_age_ms(now) / 600) as f64 / 100.0,
+            }))
+        };
+        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+    }
+}

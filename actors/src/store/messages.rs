@@ -1,0 +1,286 @@
+//! What was said in chats, and who got and read it.
+//!
+//! A chat keeps its newest [`MESSAGES_KEPT_MAX`] messages; the oldest makes room for a new one, and its receipts go with
+//! it. How many there are of all, triggers count: nobody else has to.
+
+use std::future::Future;
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::chats::stored_chat;
+use super::condition::Setback;
+use super::{Store, stored_id};
+use crate::events::chat::messages::{Author, Content, DeliveryStatus, Kind, Message, Receipt};
+use crate::events::moment::Iso;
+use crate::fault::{Code, Fault};
+use crate::ids::{ChatId, ChatMessageId, UserId};
+
+/// Messages of one chat that are kept, the newest.
+pub const MESSAGES_KEPT_MAX: u32 = 10_000;
+/// Users that [`Store::delivery_status`] names of those who got a message, and of those who read it.
+pub const RECEIPTS_NAMED_MAX: usize = 1_000;
+
+/// Old ones that a new message takes away, at most: one would do, were there never more than there may be.
+const PRUNED_MAX: i64 = 64;
+
+/// What a receipt did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirmation {
+    /// Whether it says what nobody knew. One that comes again does not, nor does a delivery behind a reading.
+    pub changed: bool,
+    /// Who said the message.
+    pub author: UserId,
+}
+
+impl Store {
+    /// Keeps a message as the last of its chat. `passenger` comes back when it is on the disk. The write has its place
+    /// among all others when this returns.
+    ///
+    /// # Errors
+    /// [`Code::StoreUnavailable`], [`Code::Overloaded`]; then [`Code::NotFound`] when there is no such chat any more.
+    pub fn keep_message<T: Send + 'static>(
+        &self,
+        message: Message,
+        passenger: T,
+    ) -> Result<impl Future<Output = Result<T, Fault>> + Send + use<T>, Fault> {
+        self.begin_write(move |conn| {
+            keep(conn, &message)?;
+            prune(conn, &message.chat_id)?;
+            Ok(passenger)
+        })
+    }
+
+    /// Notes at `now` that `user` got or read a message of a chat. Who read it got it. It finds a message that was to be
+    /// [kept](Store::keep_message) before this was first polled.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] when the chat has no such message, [`Code::StoreUnavailable`], [`Code::Overloaded`].
+    pub async fn confirm(
+        &self,
+        chat: ChatId,
+        message: ChatMessageId,
+        user: UserId,
+        receipt: Receipt,
+        now: i64,
+    ) -> Result<Confirmation, Fault> {
+        self.write(move |conn| {
+            let (seq, author): (i64, String) = conn
+                .prepare_cached("SELECT seq, user_id FROM messages WHERE id = ?1 AND chat_id = ?2")?
+                .query_row([message.as_str(), chat.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?
+                .ok_or_else(no_message)?;
+            let sql = match receipt {
+                Receipt::Delivered => {
+                    "INSERT INTO receipts (message, user_id, delivered_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING"
+                }
+                Receipt::Read => {
+                    "INSERT INTO receipts (message, user_id, delivered_at, read_at) VALUES (?1, ?2, ?3, ?3)
+                     ON CONFLICT DO UPDATE SET read_at = ?3 WHERE read_at IS NULL"
+                }
+            };
+            let changed = conn.prepare_cached(sql)?.execute(params![seq, user.as_str(), now])?;
+            Ok(Confirmation { changed: changed > 0, author: stored_id(&author)? })
+        })
+        .await
+    }
+
+    /// The chat of a message, and who got and read it: the first [`RECEIPTS_NAMED_MAX`] of each. `None` when there is no
+    /// such message, not even among those that were to be [kept](Store::keep_message) before this was first polled.
+    ///
+    /// # Errors
+    /// As [`Store::ping`].
+    pub async fn delivery_status(&self, message: ChatMessageId) -> Result<Option<(ChatId, DeliveryStatus)>, Fault> {
+        let look = || {
+            let message = message.clone();
+            self.read(move |conn| status(conn, message))
+        };
+        if let Some(found) = look().await? {
+            return Ok(Some(found));
+        }
+        self.settled().await?;
+        look().await
+    }
+
+    /// The last messages of a chat, or the last before a message of it: at most `limit`, and as many as have `bytes` of
+    /// content in all and at least one, oldest first; and whether there are earlier ones. What was to be
+    /// [kept](Store::keep_message) before this was first polled is among them.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] when the chat has no message `before`, and as [`Store::ping`].
+    pub async fn history(
+        &self,
+        chat: ChatId,
+        before: Option<ChatMessageId>,
+        limit: u32,
+        bytes: usize,
+    ) -> Result<(Vec<Message>, bool), Fault> {
+        let look = || {
+            let (chat, before) = (chat.clone(), before.clone());
+            self.read(move |conn| page(conn, &chat, before.as_ref(), limit, bytes))
+        };
+        // What was said before a message that is on the disk is there, too.
+        if before.is_some() {
+            match look().await {
+                Err(fault) if fault.code == Code::NotFound => {}
+                found => return found,
+            }
+        }
+        self.settled().await?;
+        look().await
+    }
+
+    /// How many messages there are in all chats, how many receipts of them, and how many of those say that it was read.
+    /// Costs the same however many.
+    ///
+    /// # Errors
+    /// As [`Store::ping`].
+    pub async fn message_figures(&self) -> Result<(u64, u64, u64), Fault> {
+        self.read(|conn| {
+            let mut statement = conn.prepare_cached("SELECT messages, delivered, read FROM message_tally")?;
+            let count = |row: &Row<'_>, at| row.get(at).map(|count: i64| u64::try_from(count).unwrap_or(0));
+            Ok(statement.query_row((), |row| Ok((count(row, 0)?, count(row, 1)?, count(row, 2)?)))?)
+        })
+        .await
+    }
+
+    /// When the last message of a chat was said, ms since the epoch; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`Store::ping`].
+    pub async fn last_message_at(&self, chat: ChatId) -> Result<Option<i64>, Fault> {
+        self.read(move |conn| {
+            let sql = "SELECT created_at FROM messages WHERE chat_id = ?1 ORDER BY seq DESC LIMIT 1";
+            Ok(conn.prepare_cached(sql)?.query_row([chat.as_str()], |row| row.get(0)).optional()?)
+        })
+        .await
+    }
+}
+
+/// There is no such message, or it is another chat's.
+fn no_message() -> Fault {
+    Fault::new(Code::NotFound, "Message not found")
+}
+
+fn keep(conn: &Connection, message: &Message) -> Result<(), Setback> {
+    let kept = conn
+        .prepare_cached(
+            "INSERT INTO messages (id, chat_id, user_id, username, kind, content, created_at)
+             SELECT ?1, id, ?3, ?4, ?5, ?6, ?7 FROM chats WHERE id = ?2",
+        )?
+        .execute(params![
+            message.id.as_str(),
+            message.chat_id.as_str(),
+            message.user_id.as_str(),
+            message.user.username,
+            message.kind.0,
+            message.content.0,
+            message.created_at.0,
+        ])?;
+    match kept {
+        0 => Err(Fault::new(Code::NotFound, "Chat not found or access denied").into()),
+        _ => Ok(()),
+    }
+}
+
+/// Forgets the oldest messages of a chat beyond [`MESSAGES_KEPT_MAX`].
+fn prune(conn: &Connection, chat: &ChatId) -> Result<(), Setback> {
+    conn.prepare_cached(
+        "DELETE FROM messages WHERE seq IN (SELECT seq FROM messages WHERE chat_id = ?1 ORDER BY seq
+         LIMIT (SELECT min(max(messages - ?2, 0), ?3) FROM chats WHERE id = ?1))",
+    )?
+    .execute(params![chat.as_str(), MESSAGES_KEPT_MAX, PRUNED_MAX])?;
+    Ok(())
+}
+
+fn status(conn: &Connection, message: ChatMessageId) -> Result<Option<(ChatId, DeliveryStatus)>, Setback> {
+    let found: Option<(i64, String, i64)> = conn
+        .prepare_cached("SELECT seq, chat_id, created_at FROM messages WHERE id = ?1")?
+        .query_row([message.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let Some((seq, chat, sent_at)) = found else { return Ok(None) };
+    let users = |sql| {
+        let mut statement = conn.prepare_cached(sql)?;
+        let users = statement.query_map(params![seq, RECEIPTS_NAMED_MAX as i64], |row| row.get(0))?;
+        let users = users.collect::<Result<Vec<String>, _>>()?;
+        users.iter().map(|user| stored_id(user)).collect::<Result<Vec<_>, Setback>>()
+    };
+    let delivered_to =
+        users("SELECT user_id FROM receipts WHERE message = ?1 ORDER BY delivered_at, user_id LIMIT ?2")?;
+    let read_by = users(
+        "SELECT user_id FROM receipts WHERE message = ?1 AND read_at IS NOT NULL ORDER BY read_at, user_id LIMIT ?2",
+    )?;
+    let (delivered, read, last): (i64, i64, Option<i64>) = conn
+        .prepare_cached(
+            "SELECT count(*), count(read_at), max(coalesce(read_at, delivered_at)) FROM receipts WHERE message = ?1",
+        )?
+        .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let unless_named = |count: i64, named: &[UserId]| {
+        let count = u64::try_from(count).unwrap_or(0);
+        (count > named.len() as u64).then_some(count)
+    };
+    let status = DeliveryStatus {
+        message_id: message,
+        delivered_count: unless_named(delivered, &delivered_to),
+        read_count: unless_named(read, &read_by),
+        delivered_to,
+        read_by,
+        sent_at: Iso(sent_at),
+        last_update: Iso(last.unwrap_or(sent_at)),
+    };
+    Ok(Some((stored_chat(&chat)?, status)))
+}
+
+fn page(
+    conn: &Connection,
+    chat: &ChatId,
+    before: Option<&ChatMessageId>,
+    limit: u32,
+    bytes: usize,
+) -> Result<(Vec<Message>, bool), Setback> {
+    let end = match before {
+        None => i64::MAX,
+        Some(before) => conn
+            .prepare_cached("SELECT seq FROM messages WHERE id = ?1 AND chat_id = ?2")?
+            .query_row([before.as_str(), chat.as_str()], |row| row.get(0))
+            .optional()?
+            .ok_or_else(no_message)?,
+    };
+    let mut statement = conn.prepare_cached(
+        "SELECT id, user_id, username, kind, content, created_at FROM messages
+         WHERE chat_id = ?1 AND seq < ?2 ORDER BY seq DESC",
+    )?;
+    let mut rows = statement.query(params![chat.as_str(), end])?;
+    let (mut messages, mut total) = (Vec::new(), 0_usize);
+    let has_more = loop {
+        let Some(row) = rows.next()? else { break false };
+        let content: String = row.get(4)?;
+        total = total.saturating_add(content.len());
+        if messages.len() >= limit as usize || (total > bytes && !messages.is_empty()) {
+            break true;
+        }
+        messages.push(message(row, chat, content)?);
+    };
+    messages.reverse();
+    Ok((messages, has_more))
+}
+
+fn message(row: &Row<'_>, chat: &ChatId, content: String) -> Result<Message, Setback> {
+    let id: String = row.get(0)?;
+    let id = ChatMessageId::parse(&id, "id").map_err(|fault| {
+        log::error!("the store holds {id:?} as a message's id: {fault}");
+        Fault::internal()
+    })?;
+    let user = stored_id(&row.get::<_, String>(1)?)?;
+    Ok(Message {
+        id,
+        content: Content(content),
+        kind: Kind(row.get(3)?),
+        chat_id: chat.clone(),
+        user_id: user.clone(),
+        created_at: Iso(row.get(5)?),
+        user: Author { id: user, username: row.get(2)? },
+    })
+}
+
+#[cfg(test)]
+mod tests;
