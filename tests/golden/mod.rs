@@ -346,6 +346,8 @@ golden! {
     rooms: "rooms.md" on Chat, Raw;
     messages: "messages.md" on Chat, Raw;
     connection: "connection.md" on Chat, Raw;
+    presence: "presence.md" on Chat, Raw;
+    online: "online.md" on Chat;
 }
 
 #[test]
