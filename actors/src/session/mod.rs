@@ -368,10 +368,11 @@ impl StreamHandler<Inbound> for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.depart();
-        self.seat.with_outbox(|outbox| outbox.close());
         if self.seat.kept().is_some() {
+            self.seat.with_outbox(|outbox| outbox.abandon());
             self.seat.detach();
         } else {
+            self.seat.with_outbox(|outbox| outbox.close());
             self.worker.seats().vacate(self.seat.place().seat);
         }
     }
