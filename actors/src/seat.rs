@@ -167,14 +167,15 @@ impl Seat {
     }
 
     /// Puts deliveries into `kept` from here on instead of sending them: its session was cut off and may come back for
-    /// them. What is promised or waits to be written is given up.
+    /// them. Answers that were promised are given up.
     pub fn park(&self, kept: Kept) {
         *self.kept.borrow_mut() = Some(kept);
+        self.hear_as(None);
         let mut desk = self.desk.borrow_mut();
-        desk.outbox.close();
         desk.promises = VecDeque::new();
         desk.joining = Vec::new();
-        desk.closed.get_or_insert(Close::Left);
+        drop(desk);
+        self.close(Close::Left);
     }
 
     /// What is kept on a parked seat.

@@ -346,6 +346,9 @@ golden! {
     rooms: "rooms.md" on Chat, Raw;
     messages: "messages.md" on Chat, Raw;
     connection: "connection.md" on Chat, Raw;
+    presence: "presence.md" on Chat, Raw;
+    online: "online.md" on Chat;
+    monitoring: "monitoring.md" on Chat, Raw;
 }
 
 #[test]

@@ -377,10 +377,11 @@ impl Drop for Session {
         self.note_end();
         self.depart();
         self.tell_ended();
-        self.seat.with_outbox(|outbox| outbox.close());
         if self.seat.kept().is_some() {
+            self.seat.with_outbox(|outbox| outbox.abandon());
             self.seat.detach();
         } else {
+            self.seat.with_outbox(|outbox| outbox.close());
             self.worker.seats().vacate(self.seat.place().seat);
         }
     }
