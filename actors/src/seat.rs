@@ -115,6 +115,8 @@ pub struct Seat {
     stats: Arc<Stats>,
     desk: RefCell<Desk>,
     link: RefCell<Option<Rc<dyn Link>>>,
+    /// Why its connection ended, where that was not the session's end.
+    went: Cell<Option<Close>>,
     paused: Cell<bool>,
     noted: RefCell<Noted>,
     /// What comes while its session is cut off.
@@ -376,6 +378,16 @@ impl Seat {
         self.desk.borrow().closed
     }
 
+    /// Notes why the connection ends, where nobody closed the session: its client's doing. The first reason stands.
+    pub fn note_end(&self, close: Close) {
+        self.went.set(self.went.get().or(Some(close)));
+    }
+
+    /// Why the session ended, or else its connection; `None` where that just went, or nothing did.
+    pub fn ended(&self) -> Option<Close> {
+        self.closed().or(self.went.get())
+    }
+
     /// The notifications that something came about.
     pub fn noted(&self) -> RefMut<'_, Noted> {
         self.noted.borrow_mut()
@@ -524,6 +536,7 @@ impl Seats {
                 closed: None,
             }),
             link: RefCell::new(None),
+            went: Cell::new(None),
             paused: Cell::new(false),
             noted: RefCell::default(),
             kept: RefCell::default(),
