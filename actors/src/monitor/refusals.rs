@@ -8,11 +8,11 @@ use ahash::AHashMap;
 use crate::events::chat::monitoring::Kind;
 use crate::limits::window::{Rule, Verdict, Window};
 
-/// Refusals of one kind that are remembered of one address.
-const PER_ADDRESS: Rule = Rule::a_minute(10);
+/// Refusals of one kind that are remembered of one address in a minute.
+pub const PER_ADDRESS: u32 = 10;
 
-/// Refusals that are remembered in all: a quarter of the journal in a minute.
-const TOGETHER: Rule = Rule::a_minute(250);
+/// Refusals that are remembered in a minute: a quarter of the journal.
+pub const PER_MINUTE: u32 = 250;
 
 /// Addresses that are counted at once; with more, what comes from new ones is not remembered.
 const ADDRESSES_MAX: usize = 1_000;
@@ -41,8 +41,8 @@ impl Refusals {
                 return false;
             }
         }
-        self.addresses.entry(key).or_default().count(now, PER_ADDRESS) == Verdict::Within
-            && self.all.count(now, TOGETHER) == Verdict::Within
+        self.addresses.entry(key).or_default().count(now, Rule::a_minute(PER_ADDRESS)) == Verdict::Within
+            && self.all.count(now, Rule::a_minute(PER_MINUTE)) == Verdict::Within
     }
 }
 

@@ -3,8 +3,8 @@
 //! its own limits.
 //!
 //! [`dispatch`] finds the handler of a request, `answers` knows how what it says reaches the client, `standing` whose
-//! session it is, `rooms` where it is in; `raw`, `push`, `application`, `notifications`, `presence`, `typing`, `monitoring`
-//! and `debug` are the handlers, a file an event family.
+//! session it is, `rooms` where it is in; `raw`, `push`, `application`, `notifications`, `chat`, `messages`, `presence`,
+//! `recovery`, `monitoring`, `typing` and `debug` are the handlers, a file an event family.
 
 mod answers;
 mod application;
@@ -145,13 +145,13 @@ pub struct Session {
     joined: Option<Moment>,
     typing: typing::Typing,
     debugging: Option<debug::Debugging>,
-    told: monitoring::Told,
     /// When its client last asked something, ms since the epoch.
     heard_at: i64,
     /// By which it can be recovered.
     recovery_token: Option<RecoveryToken>,
     /// Recovery may know of such a token.
     has_token: bool,
+    told: monitoring::Told,
     /// Presence knows of it.
     is_present: bool,
     entry: Entry,
@@ -200,10 +200,10 @@ impl Session {
             joined: None,
             typing: typing::Typing::default(),
             debugging: None,
-            told: monitoring::Told::default(),
             heard_at: now,
             recovery_token: None,
             has_token: false,
+            told: monitoring::Told::default(),
             is_present: false,
             entry: Entry::new(hub.registry().clone(), now),
             hub,
