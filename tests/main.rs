@@ -23,6 +23,9 @@ mod notifications;
 // Chats over HTTP, and who may join them.
 mod chats;
 
+// Who is online and how, as the chat document has it.
+mod presence;
+
 // What is sent to the clients of all surfaces.
 mod surfaces;
 

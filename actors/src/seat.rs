@@ -168,6 +168,7 @@ impl Seat {
     /// them. What is promised or waits to be written is given up.
     pub fn park(&self, kept: Kept) {
         *self.kept.borrow_mut() = Some(kept);
+        self.hear_as(None);
         let mut desk = self.desk.borrow_mut();
         desk.outbox.close();
         desk.promises = VecDeque::new();
