@@ -23,6 +23,13 @@ pub struct Visitor {
     pub peer: Peer,
 }
 
+impl Visitor {
+    /// Notes that this client was not let in to speak `surface`.
+    pub fn refused(&self, state: &State, surface: &'static str, fault: &Fault) {
+        state.hub.note_refused(surface, &self.peer, fault.code);
+    }
+}
+
 /// Lets in who comes while the hub takes clients, from a page that may; says who that is.
 ///
 /// # Errors
@@ -32,6 +39,7 @@ pub fn knock(state: &State, head: &RequestHead) -> Result<Visitor, Fault> {
     let headers = head.headers();
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     if !state.origins.allows(text(header::ORIGIN), text(header::HOST)) {
+        state.hub.stats().connections_refused.add(1);
         return Err(Fault::new(Code::Forbidden, "This origin is not allowed"));
     }
     let address = head.peer_addr.map(|peer| state.proxies.client_address(peer.ip(), headers));

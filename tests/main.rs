@@ -35,6 +35,9 @@ mod revocation;
 // The community document over Socket.IO: presence, typing, debug mode, and its limits.
 mod community;
 
+// The chat document's monitoring, of connections on every surface.
+mod monitoring;
+
 // A PHP backend as the laravel document has it.
 mod laravel;
 

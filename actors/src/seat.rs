@@ -115,6 +115,8 @@ pub struct Seat {
     stats: Arc<Stats>,
     desk: RefCell<Desk>,
     link: RefCell<Option<Rc<dyn Link>>>,
+    /// Why its connection ended, where that was not the session's end.
+    went: Cell<Option<Close>>,
     paused: Cell<bool>,
     noted: RefCell<Noted>,
     /// What comes while its session is cut off.
@@ -165,15 +167,15 @@ impl Seat {
     }
 
     /// Puts deliveries into `kept` from here on instead of sending them: its session was cut off and may come back for
-    /// them. What is promised or waits to be written is given up.
+    /// them. Answers that were promised are given up.
     pub fn park(&self, kept: Kept) {
         *self.kept.borrow_mut() = Some(kept);
         self.hear_as(None);
         let mut desk = self.desk.borrow_mut();
-        desk.outbox.close();
         desk.promises = VecDeque::new();
         desk.joining = Vec::new();
-        desk.closed.get_or_insert(Close::Left);
+        drop(desk);
+        self.close(Close::Left);
     }
 
     /// What is kept on a parked seat.
@@ -376,6 +378,16 @@ impl Seat {
         self.desk.borrow().closed
     }
 
+    /// Notes why the connection ends, where nobody closed the session: its client's doing. The first reason stands.
+    pub fn note_end(&self, close: Close) {
+        self.went.set(self.went.get().or(Some(close)));
+    }
+
+    /// Why the session ended, or else its connection; `None` where that just went, or nothing did.
+    pub fn ended(&self) -> Option<Close> {
+        self.closed().or(self.went.get())
+    }
+
     /// The notifications that something came about.
     pub fn noted(&self) -> RefMut<'_, Noted> {
         self.noted.borrow_mut()
@@ -524,6 +536,7 @@ impl Seats {
                 closed: None,
             }),
             link: RefCell::new(None),
+            went: Cell::new(None),
             paused: Cell::new(false),
             noted: RefCell::default(),
             kept: RefCell::default(),

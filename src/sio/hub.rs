@@ -19,6 +19,7 @@ use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
 use hubbub_actors::limits::held::{Hold, HoldKey};
 use hubbub_actors::limits::window::{Rule, Verdict, Window};
+use hubbub_actors::monitor::SOCKET_IO;
 use hubbub_actors::outbox::{Bound, Outbox};
 use hubbub_actors::seat::{Link, OWED_BYTES_MAX, Seat};
 use hubbub_actors::session::{Drawn, Inbound, Opening, Session, Standing};
@@ -88,8 +89,10 @@ impl Door for FrontDoor {
             let visitor = visitor?;
             // What a connection is for shows later; that there is one counts now, or none would ever count.
             let most = state.config.limits.push.connections_per_minute;
-            door::count(&state, visitor.address.as_ref(), |ip| LimitKey::Connect(Surface::Root, ip), most).await?;
-            let admission = Some(state.hub.registry().admit()?);
+            let key = |ip| LimitKey::Connect(Surface::Root, ip);
+            let counted = door::count(&state, visitor.address.as_ref(), key, most).await;
+            let admitted = counted.and_then(|()| state.hub.registry().admit());
+            let admission = Some(admitted.inspect_err(|fault| visitor.refused(&state, SOCKET_IO, fault))?);
             let token = token.filter(|token| !token.is_empty());
             Ok(Caller { visitor, token, transport: Transport::default(), admission })
         })
@@ -145,7 +148,7 @@ impl Lobby for Host {
         // Each is a token to judge and a session to open.
         let limited = match self.connects.borrow_mut().count(self.state.now_ms(), CONNECTS) {
             Verdict::Within => None,
-            Verdict::Over(seconds) => Some(refused(&Fault::rate_limited(seconds))),
+            Verdict::Over(seconds) => Some(self.refuse(wire, &Fault::rate_limited(seconds))),
             Verdict::Flood(_) => Some(Refused::Closed(Close::Limit)),
         };
         let host = self.clone();
@@ -157,7 +160,7 @@ impl Lobby for Host {
                 Ok(session) => session,
                 // A client that is refused does not come back by itself; one whose connection ends does.
                 Err(fault) if fault.code == Code::ShuttingDown => return Err(Refused::Closed(Close::GoingAway)),
-                Err(fault) => return Err(refused(&fault)),
+                Err(fault) => return Err(host.refuse(wire, &fault)),
             };
             let seat = session.seat().clone();
             let sid = seat.session().to_string();
@@ -176,6 +179,12 @@ impl Lobby for Host {
 }
 
 impl Host {
+    /// Notes that the client is not let in, and says what it is told.
+    fn refuse(&self, wire: &NamespaceWire, fault: &Fault) -> Refused {
+        self.visitor.refused(&self.state, wire.namespace(), fault);
+        refused(fault)
+    }
+
     /// Whom a client is, and whether it may come now.
     async fn admit(&self, wire: &'static NamespaceWire, auth: Option<&[u8]>) -> Result<Session, Fault> {
         #[derive(Deserialize)]
@@ -308,7 +317,10 @@ impl Member for Connected {
         self.inbox.is_full() || self.seat.is_busy()
     }
 
-    fn end(&self) {
+    fn end(&self, why: Option<Close>) {
+        if let Some(close) = why {
+            self.seat.note_end(close);
+        }
         self.told.set(true);
         self.inbox.close();
         self.seat.detach();

@@ -348,6 +348,7 @@ golden! {
     connection: "connection.md" on Chat, Raw;
     presence: "presence.md" on Chat, Raw;
     online: "online.md" on Chat;
+    monitoring: "monitoring.md" on Chat, Raw;
 }
 
 #[test]

@@ -266,6 +266,10 @@ macro_rules! client_event_table {
             "presence:user-status", chat::presence::AskUserStatus, chat::presence::UserStatus, [Raw, Chat], User, Messages, Invalid;
             "presence:stats",  chat::presence::AskPresenceStats, chat::presence::PresenceStats, [Raw, Chat], User, Messages, Invalid;
             "notification_read", community::NotificationRead, community::Marked,        [Raw, Root],       User,   Notifications, Validation;
+            "monitoring:metrics", chat::monitoring::AskMetrics, chat::monitoring::MetricsTold, [Raw, Chat], User,   Messages, Invalid;
+            "monitoring:events", chat::monitoring::AskEvents, chat::monitoring::EventsTold, [Raw, Chat],    User,   Messages, Invalid;
+            "monitoring:stats", chat::monitoring::AskStats, chat::monitoring::StatsTold, [Raw, Chat],       User,   Messages, Invalid;
+            "monitoring:health", chat::monitoring::AskHealth, chat::monitoring::HealthTold, [Raw, Chat],    User,   Messages, Invalid;
         }
     };
 }

@@ -3,8 +3,8 @@
 //! its own limits.
 //!
 //! [`dispatch`] finds the handler of a request, `answers` knows how what it says reaches the client, `standing` whose
-//! session it is, `rooms` where it is in; `raw`, `push`, `application`, `notifications`, `presence`, `typing` and `debug` are the
-//! handlers, a file an event family.
+//! session it is, `rooms` where it is in; `raw`, `push`, `application`, `notifications`, `chat`, `messages`, `presence`,
+//! `recovery`, `monitoring`, `typing` and `debug` are the handlers, a file an event family.
 
 mod answers;
 mod application;
@@ -12,6 +12,7 @@ mod chat;
 mod debug;
 mod dispatch;
 mod messages;
+mod monitoring;
 mod notifications;
 mod presence;
 mod push;
@@ -150,6 +151,7 @@ pub struct Session {
     recovery_token: Option<RecoveryToken>,
     /// Recovery may know of such a token.
     has_token: bool,
+    told: monitoring::Told,
     /// Presence knows of it.
     is_present: bool,
     entry: Entry,
@@ -201,6 +203,7 @@ impl Session {
             heard_at: now,
             recovery_token: None,
             has_token: false,
+            told: monitoring::Told::default(),
             is_present: false,
             entry: Entry::new(hub.registry().clone(), now),
             hub,
@@ -217,6 +220,7 @@ impl Session {
                 }
             }
         }
+        session.tell_opened();
         Ok(session)
     }
 
@@ -355,7 +359,10 @@ impl StreamHandler<Inbound> for Session {
                     self.refuse(&asked, &fault, self.now());
                 }
             }
-            Inbound::Closing => self.depart(),
+            Inbound::Closing => {
+                self.note_end();
+                self.depart();
+            }
         }
     }
 
@@ -367,11 +374,14 @@ impl StreamHandler<Inbound> for Session {
 /// However a session ends, by its client, by a reason of the hub or by a panic, nothing of it stays but a parked seat.
 impl Drop for Session {
     fn drop(&mut self) {
+        self.note_end();
         self.depart();
-        self.seat.with_outbox(|outbox| outbox.close());
+        self.tell_ended();
         if self.seat.kept().is_some() {
+            self.seat.with_outbox(|outbox| outbox.abandon());
             self.seat.detach();
         } else {
+            self.seat.with_outbox(|outbox| outbox.close());
             self.worker.seats().vacate(self.seat.place().seat);
         }
     }

@@ -177,6 +177,10 @@ impl Handle<CreateSession> for Session {
 
 impl Handle<Recover> for Session {
     fn handle(&mut self, request: Recover) -> Result<Outcome<RecoveredSession>, Fault> {
+        // Which messages of a chat come here and which were kept is known when the session is in.
+        if self.rooms.iter().any(|room| room.chat().is_some() && !self.chats.contains_key(room)) {
+            return Err(Fault::too_many_under_way());
+        }
         let (reply, redeemed) = oneshot::channel();
         let (token, next) = (RecoveryToken::read(&request.recovery_token), RecoveryToken::random()?);
         let redeem = Redeem { token, by: self.holder()?, next: next.clone(), reply };
