@@ -351,16 +351,18 @@ section! {
 section! {
     /// `[limits.chat]`.
     ChatLimits {
-        /// Connection attempts an address in the window. Default 5.
+        /// Connection attempts an address in the window, 0 for any number. Default 5.
         connection_attempts: u32 = 5,
         /// Seconds of the window, at least 1. Default 300.
         attempts_window_secs: u32 = 300,
-        /// Seconds an address over the limit is kept out. Default 900.
+        /// Seconds an address over the limit is kept out, from then on and at least to the end of the window. Default 900.
         block_secs: u32 = 900,
-        /// Messages a minute a user. Default 100.
+        /// `message:send` a minute a user, on all surfaces together. Default 100.
         messages_per_minute: u32 = 100,
-        /// Typing events a minute a user. Default 10.
+        /// `message:typing` a minute a user, on all surfaces together. Default 10.
         typing_per_minute: u32 = 10,
+        /// All other requests on `/chat` a minute a connection. Default 1000.
+        requests_per_minute: u32 = 1_000,
     }
 }
 

@@ -23,7 +23,7 @@ use bytes::BytesMut;
 use hubbub_actors::application::Application;
 use hubbub_actors::clock::Clock;
 use hubbub_actors::fault::{Code, Fault};
-use hubbub_actors::hub::{Authenticator, DebugMode, Hub, MessagesPerMinute, RecoverySettings, Settings};
+use hubbub_actors::hub::{Authenticator, ChatPerMinute, DebugMode, Hub, MessagesPerMinute, RecoverySettings, Settings};
 use hubbub_actors::identity::Identity;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::pattern::Pattern;
@@ -402,7 +402,11 @@ fn settings(config: &Config) -> Settings {
             raw: config.limits.raw.messages_per_minute,
             push: config.limits.push.messages_per_minute,
             community: config.limits.community.messages_per_minute,
-            chat: config.limits.chat.messages_per_minute,
+            chat: config.limits.chat.requests_per_minute,
+        },
+        chat_per_minute: ChatPerMinute {
+            messages: config.limits.chat.messages_per_minute,
+            typing: config.limits.chat.typing_per_minute,
         },
         notifications_per_minute: config.limits.community.notifications_per_minute,
         connections_per_user: config.limits.community.connections_per_user,

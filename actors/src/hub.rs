@@ -22,6 +22,7 @@ use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::{ChatId, EventName, RoomName, UserId};
 use crate::limits::held::{Hold, HoldKey, Holds};
+use crate::limits::window::{Rule, Verdict};
 use crate::limits::{Admit, RateLimit};
 use crate::mailbox::{Full, Mailbox, Receive, Watched};
 use crate::notifications::{Notification, Notifications};
@@ -63,6 +64,8 @@ pub struct Settings {
     pub topics_per_request: usize,
     /// Messages a minute.
     pub messages_per_minute: MessagesPerMinute,
+    /// What a user may say in chats.
+    pub chat_per_minute: ChatPerMinute,
     /// `notification_read` a minute one session may send; 0 is no limit.
     pub notifications_per_minute: u32,
     /// Connections at once of one user who came without a token; 0 is no limit.
@@ -127,8 +130,17 @@ pub struct MessagesPerMinute {
     pub push: u32,
     /// On `/` with a token later, or none yet.
     pub community: u32,
-    /// On `/chat`.
+    /// On `/chat`, without what [`ChatPerMinute`] counts.
     pub chat: u32,
+}
+
+/// What one user may send in a minute in chats, over all sessions of all surfaces; 0 is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChatPerMinute {
+    /// Messages.
+    pub messages: u32,
+    /// Typing events.
+    pub typing: u32,
 }
 
 /// Verifies the tokens that sessions show while they are connected.
@@ -450,20 +462,37 @@ impl Hub {
     /// Counts one event under `key` against `per_minute` (0: no limit).
     ///
     /// # Errors
-    /// [`Code::RateLimited`] with the seconds to wait, [`Code::Overloaded`] when the queue is full.
+    /// As [`Hub::admit_by`].
     pub async fn admit(&self, key: LimitKey, per_minute: u32) -> Result<(), Fault> {
-        if per_minute == 0 {
+        self.admit_by(key, Rule::a_minute(per_minute)).await
+    }
+
+    /// Counts one event under `key`, for which it is always the same `rule`.
+    ///
+    /// # Errors
+    /// [`Code::RateLimited`] with the seconds to wait, [`Code::Overloaded`] when the queue is full.
+    pub async fn admit_by(&self, key: LimitKey, rule: Rule) -> Result<(), Fault> {
+        if rule.most == 0 {
             return Ok(());
         }
+        let verdict = self.judge(key, rule).inspect_err(|fault| self.count(fault))?;
+        match verdict.await.map_err(|_| Fault::internal())? {
+            Verdict::Within => Ok(()),
+            Verdict::Over(seconds) | Verdict::Flood(seconds) => {
+                self.stats.rate_limited.add(1);
+                Err(Fault::rate_limited(seconds))
+            }
+        }
+    }
+
+    /// As [`Hub::admit_by`], for a caller who draws the consequences, and counts them.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`] when the queue is full.
+    pub(crate) fn judge(&self, key: LimitKey, rule: Rule) -> Result<oneshot::Receiver<Verdict>, Fault> {
         let (reply, verdict) = oneshot::channel();
-        self.limits
-            .post(Admit { key, per_minute, reply })
-            .map_err(|Full(_)| Fault::overloaded())
-            .inspect_err(|fault| self.count(fault))?;
-        verdict.await.map_err(|_| Fault::internal())?.map_err(|seconds| {
-            self.stats.rate_limited.add(1);
-            Fault::rate_limited(seconds)
-        })
+        self.limits.post(Admit { key, rule, reply }).map_err(|Full(_)| Fault::overloaded())?;
+        Ok(verdict)
     }
 
     /// Takes one of `most` places of `key` (0: any number), to hold for as long as it is used.

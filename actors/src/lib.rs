@@ -9,7 +9,7 @@
 //! | [`rooms::fanout::Fanout`] | one a worker | that worker's members of every room |
 //! | [`pulse::Pulse`] | one a worker | the heartbeats and expiries of that worker's sessions |
 //! | [`presence::Presence`] | one | who is online, and what others are still to be told of it |
-//! | [`limits::RateLimit`] | one | what connections share: limits by address and by API key |
+//! | [`limits::RateLimit`] | one | what connections share: limits by address, by API key and by user |
 //! | [`store::Store`] | threads of its own | what must not be forgotten: accounts, sign-ins, chats, messages, notifications |
 //! | [`notifications`] | numbers and a table | which notifications are on their way to the disk; a user's are numbered by the shard of the user's room |
 //! | [`registry::Registry`] | a table | how many connections there may be, and where each user's sessions are |

@@ -11,7 +11,7 @@ use actix_web::{Error, HttpResponse, body, web};
 use hex::encode as hex;
 use hmac::{Hmac, KeyInit, Mac};
 use hubbub_actors::clock::Clock;
-use hubbub_actors::hub::{Authenticator, DebugMode, Hub, MessagesPerMinute, Settings};
+use hubbub_actors::hub::{Authenticator, ChatPerMinute, DebugMode, Hub, MessagesPerMinute, Settings};
 use hubbub_actors::identity::Identity;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::revoked::Revoked;
@@ -73,6 +73,7 @@ impl Bench {
             payload_max: 65_536,
             topics_per_request: 10,
             messages_per_minute: MessagesPerMinute::default(),
+            chat_per_minute: ChatPerMinute::default(),
             notifications_per_minute: 0,
             connections_per_user: 0,
             typing_per_minute: 0,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use hubbub_actors::clock::Clock;
 use hubbub_actors::close::Close;
-use hubbub_actors::limits::window::{Verdict, Window};
+use hubbub_actors::limits::window::{Rule, Verdict, Window};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Sleep, sleep};
@@ -29,7 +29,7 @@ thread_local! {
 
 /// Pings of a client that are answered in a minute. A pong may answer the latest of several pings (RFC 6455 section
 /// 5.5.3); who sends ten times as many is closed.
-const PINGS_PER_MINUTE: u32 = 600;
+const PINGS: Rule = Rule::a_minute(600);
 
 /// How long the rest of an outbox may take to be written when a connection ends.
 const FLUSH_TIME: Duration = Duration::from_secs(5);
@@ -117,10 +117,10 @@ impl Inlet {
             match next {
                 Ok(Some(Incoming::Text(text))) => return Poll::Ready(Message::Text(text)),
                 Ok(Some(Incoming::Binary(bytes))) => return Poll::Ready(Message::Binary(bytes)),
-                Ok(Some(Incoming::Ping(payload))) => match self.pings.count(self.clock.now_ms(), PINGS_PER_MINUTE) {
+                Ok(Some(Incoming::Ping(payload))) => match self.pings.count(self.clock.now_ms(), PINGS) {
                     Verdict::Within => self.pipe.pong(&payload),
                     Verdict::Over(_) => {}
-                    Verdict::Flood => self.pipe.seat.close(Close::Limit),
+                    Verdict::Flood(_) => self.pipe.seat.close(Close::Limit),
                 },
                 Ok(Some(Incoming::Pong)) => {}
                 Ok(Some(Incoming::Close(code))) => self.leaving = Some(code.unwrap_or(1000)),

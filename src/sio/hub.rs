@@ -18,7 +18,7 @@ use hubbub_actors::events::{Surface, Transport};
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
 use hubbub_actors::limits::held::{Hold, HoldKey};
-use hubbub_actors::limits::window::{Verdict, Window};
+use hubbub_actors::limits::window::{Rule, Verdict, Window};
 use hubbub_actors::outbox::{Bound, Outbox};
 use hubbub_actors::seat::{Link, OWED_BYTES_MAX, Seat};
 use hubbub_actors::session::{Drawn, Inbound, Opening, Session, Standing};
@@ -40,8 +40,11 @@ use crate::{bearer, door};
 const INBOX_MAX: usize = 32;
 const INBOX_BYTES_MAX: usize = OWED_BYTES_MAX;
 
+/// What an address reads that has come to `/chat` too often.
+const TOO_MANY_ATTEMPTS: &str = "Too many connection attempts. Please try again later.";
+
 /// How often a connection's client may ask in a minute to be let into a namespace.
-const CONNECTS_PER_MINUTE: u32 = 10;
+const CONNECTS: Rule = Rule::a_minute(10);
 
 /// The way to the Socket.IO sessions of a hub.
 pub fn switchboard(state: &Data<State>) -> Arc<Switchboard> {
@@ -140,10 +143,10 @@ impl Lobby for Host {
             _ => return Box::pin(std::future::ready(Err(Refused::invalid_namespace()))),
         };
         // Each is a token to judge and a session to open.
-        let limited = match self.connects.borrow_mut().count(self.state.now_ms(), CONNECTS_PER_MINUTE) {
+        let limited = match self.connects.borrow_mut().count(self.state.now_ms(), CONNECTS) {
             Verdict::Within => None,
             Verdict::Over(seconds) => Some(refused(&Fault::rate_limited(seconds))),
-            Verdict::Flood => Some(Refused::Closed(Close::Limit)),
+            Verdict::Flood(_) => Some(Refused::Closed(Close::Limit)),
         };
         let host = self.clone();
         Box::pin(async move {
@@ -181,6 +184,9 @@ impl Host {
         }
 
         let surface = wire.surface();
+        if surface == Surface::Chat {
+            self.count_attempt().await?;
+        }
         let auth: Option<Auth> = auth.map(serde_json::from_slice).transpose().map_err(|_| unauthorized())?;
         let token = auth.and_then(|auth| auth.token).filter(|token| !token.is_empty());
         let token = token.or_else(|| self.token.as_deref().map(str::to_owned));
@@ -201,6 +207,23 @@ impl Host {
         let drawn = if surface == Surface::Chat { chat } else { root }.clone();
         let opening = Opening { surface, wire, standing, transport, held, heartbeat: None, drawn };
         Session::open(&self.worker, opening).await
+    }
+
+    /// Counts an attempt to connect to `/chat`, whatever becomes of it, unless its address is exempt.
+    async fn count_attempt(&self) -> Result<(), Fault> {
+        let (state, limits) = (&self.state, &self.state.config.limits.chat);
+        let Some(address) = door::counted(state, self.address.as_ref()) else { return Ok(()) };
+        let millis = |seconds: u32| i64::from(seconds) * 1_000;
+        let rule = Rule {
+            most: limits.connection_attempts,
+            window_ms: millis(limits.attempts_window_secs),
+            block_ms: millis(limits.block_secs),
+        };
+        let counted = state.hub.admit_by(LimitKey::ChatAttempt(address), rule).await;
+        counted.map_err(|fault| match fault.code {
+            Code::RateLimited => Fault { message: TOO_MANY_ATTEMPTS.into(), ..fault },
+            _ => fault,
+        })
     }
 
     /// Counts a client that shows no token, unless its address is exempt; the place it holds among those of its address.

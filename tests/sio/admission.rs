@@ -178,6 +178,45 @@ async fn connections_without_a_token_have_a_limit_of_their_own() {
 }
 
 #[tokio::test]
+async fn an_address_that_comes_to_chat_too_often_is_kept_out_of_it_whatever_it_shows() {
+    let hub = Hub::with(
+        "[limits]\nexempt_loopback = false\n\
+         [limits.chat]\nconnection_attempts = 3\nattempts_window_secs = 300\nblock_secs = 900",
+    );
+    let good = json!({"token": token("alice")});
+    let mut one = Sio::open(&hub, Transport::WebSocket).await;
+    for auth in [json!({"token": "nonsense"}), Value::Null] {
+        assert_eq!(one.connect("/chat", &auth).await.unwrap_err()["message"], "Unauthorized");
+    }
+    one.connect("/chat", &good).await.unwrap();
+    for transport in Transport::BOTH {
+        let mut other = Sio::open(&hub, transport).await;
+        for auth in [&good, &json!({"token": "nonsense"})] {
+            let mut error = other.connect("/chat", auth).await.unwrap_err();
+            let wait = error["data"]["details"]["retryAfter"].take();
+            assert!(wait.as_u64().is_some_and(|seconds| (880..=900).contains(&seconds)), "{error}");
+            let message = "Too many connection attempts. Please try again later.";
+            let data = json!({"code": "RATE_LIMITED", "details": {"retryAfter": null}});
+            assert_eq!(error, json!({ "message": message, "data": data }));
+        }
+        // Elsewhere it is welcome, and who is in stays.
+        other.connect("/", &good).await.unwrap();
+    }
+    one.ask_on("/chat", "Broadcast", json!({"topic": "lobby", "payload": 1})).await;
+}
+
+#[tokio::test]
+async fn who_is_exempt_comes_to_chat_as_often_as_it_will_and_so_does_everybody_where_the_limit_is_0() {
+    for config in ["", "[limits]\nexempt_loopback = false\n[limits.chat]\nconnection_attempts = 0"] {
+        let hub = Hub::with(config);
+        for _ in 0..7 {
+            let mut client = Sio::open(&hub, Transport::WebSocket).await;
+            client.connect("/chat", &json!({"token": token("alice")})).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn one_who_asks_again_and_again_to_be_let_in_is_not() {
     let hub = Hub::start();
     let good = json!({"token": token("alice")});
@@ -203,7 +242,7 @@ async fn one_who_asks_again_and_again_to_be_let_in_is_not() {
 async fn one_who_leaves_and_comes_back_has_no_limit_anew() {
     let hub = Hub::with(
         "[limits.push]\nmessages_per_minute = 30\n[limits.community]\nmessages_per_minute = 1\n\
-         [limits.chat]\nmessages_per_minute = 2",
+         [limits.chat]\nrequests_per_minute = 2",
     );
     let auth = json!({"token": token("alice")});
     for transport in Transport::BOTH {

@@ -1,4 +1,5 @@
-//! Limits that connections share: by address, by API key and by user name. A limit of one connection alone lives in its session.
+//! Limits that connections share: by address, by API key, by user and by user name. A limit of one connection alone lives
+//! in its session.
 //!
 //! [`window`] is the pure counting, [`RateLimit`] the actor that keeps one window a key. [`held`] are limits of what there
 //! may be at once, which need no actor.
@@ -14,9 +15,10 @@ use actix::{Actor, AsyncContext, Context};
 use ahash::AHashMap;
 use tokio::sync::oneshot;
 
-use self::window::{Verdict, WINDOW_MS, Window};
+use self::window::{Rule, Verdict, WINDOW_MS, Window};
 use crate::clock::Clock;
 use crate::events::Surface;
+use crate::ids::UserId;
 use crate::mailbox::{Receive, receives_posts};
 
 /// Windows of one kind kept at once. A stranger with many addresses can fill this; then the windows that have ended go,
@@ -41,17 +43,23 @@ pub enum LimitKey {
     Login(IpAddr),
     /// Attempts to sign in under a user name: a digest of the name as it is compared, for strangers choose its length.
     LoginName([u8; 32]),
+    /// Attempts of an address to connect to `/chat`.
+    ChatAttempt(IpAddr),
+    /// What a user says in chats.
+    ChatMessages(UserId),
+    /// How often a user types in chats, or stops.
+    ChatTyping(UserId),
 }
 
-/// Counts one event of `key`; the answer is the seconds to wait where it is refused.
+/// Counts one event of `key`.
 #[derive(Debug)]
 pub struct Admit {
     /// What is counted.
     pub key: LimitKey,
-    /// Events a minute; `0` is no limit.
-    pub per_minute: u32,
+    /// How many there may be; of one key, it is always the same.
+    pub rule: Rule,
     /// The verdict.
-    pub reply: oneshot::Sender<Result<(), u32>>,
+    pub reply: oneshot::Sender<Verdict>,
 }
 
 /// Windows of keys of one kind.
@@ -68,21 +76,17 @@ impl Table {
         Self { windows: AHashMap::new(), most, swept_at: 0 }
     }
 
-    fn admit(&mut self, key: LimitKey, per_minute: u32, now: i64) -> Result<(), u32> {
+    fn admit(&mut self, key: LimitKey, rule: Rule, now: i64) -> Verdict {
         if self.windows.len() >= self.most && !self.windows.contains_key(&key) {
             // A sweep looks at every window, so it is not for every stranger.
             if now.abs_diff(self.swept_at) >= SWEEP_MS {
                 self.sweep(now);
             }
             if self.windows.len() >= self.most {
-                return Err(u32::try_from(WINDOW_MS / 1000).unwrap_or(60));
+                return Verdict::Over(u32::try_from(WINDOW_MS / 1000).unwrap_or(60));
             }
         }
-        match self.windows.entry(key).or_default().count(now, per_minute) {
-            Verdict::Within => Ok(()),
-            Verdict::Over(seconds) => Err(seconds),
-            Verdict::Flood => Err(u32::try_from(WINDOW_MS / 1000).unwrap_or(60)),
-        }
+        self.windows.entry(key).or_default().count(now, rule)
     }
 
     fn sweep(&mut self, now: i64) {
@@ -94,11 +98,13 @@ impl Table {
 }
 
 /// The actor that counts. Keys of one kind cannot take the places of another: names that strangers make up keep no
-/// address out, and nobody keeps an API key out.
+/// address out, no more do those addresses that are blocked for long, and nobody keeps an API key or a user out.
 #[derive(Debug)]
 pub struct RateLimit {
     addresses: Table,
     names: Table,
+    attempts: Table,
+    users: Table,
     /// As many as are configured.
     api_keys: Table,
     clock: Clock,
@@ -110,25 +116,30 @@ impl RateLimit {
         Self {
             addresses: Table::new(WINDOWS_MAX),
             names: Table::new(WINDOWS_MAX),
+            attempts: Table::new(WINDOWS_MAX),
+            users: Table::new(WINDOWS_MAX),
             api_keys: Table::new(usize::MAX),
             clock,
         }
     }
 
-    fn admit(&mut self, key: LimitKey, per_minute: u32) -> Result<(), u32> {
+    fn admit(&mut self, key: LimitKey, rule: Rule) -> Verdict {
         let table = match key {
             LimitKey::Connect(..) | LimitKey::Guest(_) | LimitKey::Address(_) | LimitKey::Login(_) => {
                 &mut self.addresses
             }
             LimitKey::LoginName(_) => &mut self.names,
+            LimitKey::ChatAttempt(_) => &mut self.attempts,
+            LimitKey::ChatMessages(_) | LimitKey::ChatTyping(_) => &mut self.users,
             LimitKey::ApiKey(_) => &mut self.api_keys,
         };
-        table.admit(key, per_minute, self.clock.now_ms())
+        table.admit(key, rule, self.clock.now_ms())
     }
 
     fn sweep(&mut self) {
         let now = self.clock.now_ms();
-        for table in [&mut self.addresses, &mut self.names, &mut self.api_keys] {
+        let Self { addresses, names, attempts, users, api_keys, clock: _ } = self;
+        for table in [addresses, names, attempts, users, api_keys] {
             table.sweep(now);
         }
     }
@@ -146,7 +157,7 @@ receives_posts!(RateLimit);
 
 impl Receive<Admit> for RateLimit {
     fn receive(&mut self, admit: Admit, _: &mut Self::Context) {
-        let verdict = if admit.per_minute == 0 { Ok(()) } else { self.admit(admit.key, admit.per_minute) };
+        let verdict = if admit.rule.most == 0 { Verdict::Within } else { self.admit(admit.key, admit.rule) };
         let _ = admit.reply.send(verdict);
     }
 }
@@ -155,28 +166,50 @@ impl Receive<Admit> for RateLimit {
 mod tests {
     use super::*;
 
+    const ONE: Rule = Rule::a_minute(1);
+
     #[test]
     fn each_key_has_a_window_of_its_own_and_ended_ones_are_swept() {
         let clock = Clock::manual(1_000);
         let mut limits = RateLimit::new(clock.clone());
         let (one, other) = (LimitKey::ApiKey("one".into()), LimitKey::ApiKey("other".into()));
-        assert_eq!(limits.admit(one.clone(), 1), Ok(()));
-        assert_eq!(limits.admit(one.clone(), 1), Err(60));
-        assert_eq!(limits.admit(other, 1), Ok(()));
+        assert_eq!(limits.admit(one.clone(), ONE), Verdict::Within);
+        assert_eq!(limits.admit(one.clone(), ONE), Verdict::Over(60));
+        assert_eq!(limits.admit(other, ONE), Verdict::Within);
         clock.advance(WINDOW_MS);
         limits.sweep();
         assert!(limits.api_keys.windows.is_empty());
-        assert_eq!(limits.admit(one, 1), Ok(()));
+        assert_eq!(limits.admit(one, ONE), Verdict::Within);
     }
 
     #[test]
     fn a_full_table_refuses_new_keys_and_sets_nobody_free() {
         let key = |name: &str| LimitKey::ApiKey(name.into());
         let mut table = Table::new(2);
-        assert_eq!(table.admit(key("a"), 1, 0), Ok(()));
-        assert_eq!(table.admit(key("b"), 1, 0), Ok(()));
-        assert_eq!(table.admit(key("c"), 1, 0), Err(60));
-        assert_eq!(table.admit(key("a"), 1, 0), Err(60), "counted still");
-        assert_eq!(table.admit(key("c"), 1, WINDOW_MS), Ok(()), "the others have ended");
+        assert_eq!(table.admit(key("a"), ONE, 0), Verdict::Within);
+        assert_eq!(table.admit(key("b"), ONE, 0), Verdict::Within);
+        assert_eq!(table.admit(key("c"), ONE, 0), Verdict::Over(60));
+        assert_eq!(table.admit(key("a"), ONE, 0), Verdict::Over(60), "counted still");
+        assert_eq!(table.admit(key("c"), ONE, WINDOW_MS), Verdict::Within, "the others have ended");
+    }
+
+    #[test]
+    fn users_take_no_places_of_addresses_and_those_that_are_blocked_none_of_others() {
+        let clock = Clock::manual(1_000);
+        let mut limits = RateLimit::new(clock.clone());
+        let (alice, address) = (UserId::parse("alice", "user").unwrap(), IpAddr::from([10, 0, 0, 1]));
+        let attempts = Rule { most: 1, window_ms: 300_000, block_ms: 900_000 };
+        assert_eq!(limits.admit(LimitKey::ChatMessages(alice.clone()), ONE), Verdict::Within);
+        assert_eq!(limits.admit(LimitKey::ChatTyping(alice), ONE), Verdict::Within, "each has its own");
+        assert_eq!(limits.admit(LimitKey::ChatAttempt(address), attempts), Verdict::Within);
+        assert_eq!(limits.admit(LimitKey::ChatAttempt(address), attempts), Verdict::Over(900));
+        let kept = |limits: &RateLimit| [&limits.users, &limits.attempts].map(|table| table.windows.len());
+        assert_eq!((kept(&limits), limits.addresses.windows.len()), ([2, 1], 0));
+        clock.advance(899_999);
+        limits.sweep();
+        assert_eq!(kept(&limits), [0, 1], "blocked still");
+        clock.advance(1);
+        limits.sweep();
+        assert_eq!(kept(&limits), [0, 0]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use actix::fut::{ActorFuture, ActorFutureExt};
+use actix::fut::{ActorFuture, ActorFutureExt, WrapFuture};
 use actix::{AsyncContext, Context};
 
 use super::answers::Asked;
@@ -64,8 +64,9 @@ macro_rules! match_event {
 
 client_event_table!(match_event);
 
-/// Checks surface, access and limit before any work, then parses, handles and answers.
-fn run<E: ClientEvent>(session: &mut Session, request: Request, ctx: &mut Context<Session>)
+/// Checks surface and limit before any work; then the event is served. No other request is handled until who counts for
+/// all sessions of a user has said whether it is within the limit: so all are served in their order.
+pub(super) fn run<E: ClientEvent>(session: &mut Session, request: Request, ctx: &mut Context<Session>)
 where
     Session: Handle<E>,
 {
@@ -75,14 +76,32 @@ where
     session.hub.stats().events.count::<E>();
     let Request { data, correlation, .. } = request;
     let asked = Asked::of::<E>(&data, correlation);
-    if !session.draw(E::COSTS, &asked) {
+    let Some((key, rule)) = session.shared_limit(E::COSTS) else {
+        if session.draw(E::COSTS, &asked) {
+            serve::<E>(session, &data, asked, ctx);
+        }
         return;
+    };
+    match session.hub.judge(key, rule) {
+        Ok(verdict) => ctx.wait(verdict.into_actor(session).map(move |verdict, session, ctx| match verdict {
+            Ok(verdict) if session.abide(verdict, &asked, session.now()) => serve::<E>(session, &data, asked, ctx),
+            Ok(_) => {}
+            Err(_) => session.refuse(&asked, &Fault::internal(), session.now()),
+        })),
+        Err(fault) => session.refuse(&asked, &fault, session.now()),
     }
+}
+
+/// Checks access, then parses, handles and answers.
+fn serve<E: ClientEvent>(session: &mut Session, data: &[u8], asked: Asked, ctx: &mut Context<Session>)
+where
+    Session: Handle<E>,
+{
     let outcome = session
         .hub
         .accepting()
         .and_then(|()| permitted(session, E::NEEDS))
-        .and_then(|()| E::read(&data))
+        .and_then(|()| E::read(data))
         .and_then(|event| session.handle(event));
     let weight = data.len();
     match outcome {

@@ -38,8 +38,9 @@ use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::identity::Identity;
 use crate::ids::{RecoveryToken, RoomName, SessionId};
+use crate::limits::LimitKey;
 use crate::limits::held::Hold;
-use crate::limits::window::{Verdict, Window};
+use crate::limits::window::{Rule, Verdict, Window};
 use crate::notifications::Moment;
 use crate::registry::{AccessChanged, Entry};
 use crate::seat::{Heartbeat, Seat, Seating};
@@ -259,21 +260,41 @@ impl Session {
         let settings = self.hub.settings();
         let verdict = {
             let mut drawn = self.drawn.0.borrow_mut();
-            match bucket {
-                Bucket::Messages if self.came_as_guest => drawn.guest_messages.count(now, self.message_limit()),
-                Bucket::Messages => drawn.messages.count(now, self.message_limit()),
-                Bucket::Notifications => drawn.notifications.count(now, settings.notifications_per_minute),
-                Bucket::Typing => drawn.typing.count(now, settings.typing_per_minute),
-                Bucket::ChatMessages | Bucket::ChatTyping => Verdict::Within,
-            }
+            let (window, limit) = match bucket {
+                // The user's, and there is none.
+                Bucket::ChatMessages | Bucket::ChatTyping if self.identity.is_some() => return true,
+                Bucket::Notifications => (&mut drawn.notifications, settings.notifications_per_minute),
+                Bucket::Typing => (&mut drawn.typing, settings.typing_per_minute),
+                _ if self.came_as_guest => (&mut drawn.guest_messages, self.message_limit()),
+                _ => (&mut drawn.messages, self.message_limit()),
+            };
+            window.count(now, Rule::a_minute(limit))
         };
+        self.abide(verdict, asked, now)
+    }
+
+    /// What an event that draws from `bucket` is counted by where that is no limit of this session's own: its user's, over
+    /// all sessions.
+    fn shared_limit(&self, bucket: Bucket) -> Option<(LimitKey, Rule)> {
+        let limits = &self.hub.settings().chat_per_minute;
+        let user = || Some(self.identity.as_ref()?.user.clone());
+        let (key, most) = match bucket {
+            Bucket::Messages | Bucket::Notifications | Bucket::Typing => return None,
+            Bucket::ChatMessages => (LimitKey::ChatMessages(user()?), limits.messages),
+            Bucket::ChatTyping => (LimitKey::ChatTyping(user()?), limits.typing),
+        };
+        (most > 0).then_some((key, Rule::a_minute(most)))
+    }
+
+    /// Draws the consequence of a verdict on a request; `true` where it is within its limit.
+    fn abide(&self, verdict: Verdict, asked: &Asked, now: i64) -> bool {
         match verdict {
             Verdict::Within => true,
             Verdict::Over(seconds) => {
                 self.refuse(asked, &Fault::rate_limited(seconds), now);
                 false
             }
-            Verdict::Flood => {
+            Verdict::Flood(_) => {
                 self.seat.close(Close::Limit);
                 false
             }

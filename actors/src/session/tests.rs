@@ -3,6 +3,7 @@
 mod application;
 mod debug;
 mod guests;
+mod limits;
 mod presence_edges;
 mod surfaces;
 mod typing;
@@ -23,7 +24,7 @@ use crate::application::Application;
 use crate::clock::Clock;
 use crate::delivery::{Event, Refusal};
 use crate::fault::Code;
-use crate::hub::{Authenticator, DebugMode, MessagesPerMinute, Settings, Target};
+use crate::hub::{Authenticator, ChatPerMinute, DebugMode, MessagesPerMinute, Settings, Target};
 use crate::ids::{ChatId, EventName, UserId};
 use crate::outbox::Bound;
 use crate::pattern::Pattern;
@@ -123,6 +124,7 @@ impl Bench {
             payload_max: 1_000,
             topics_per_request: 10,
             messages_per_minute: MessagesPerMinute { raw: 0, push: 4, community: 2, chat: 3 },
+            chat_per_minute: ChatPerMinute { messages: 2, typing: 1 },
             notifications_per_minute: 3,
             connections_per_user: 2,
             typing_per_minute: 9,

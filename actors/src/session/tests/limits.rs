@@ -1,0 +1,188 @@
+//! The limits that a user's sessions share.
+
+use actix::Addr;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::*;
+use crate::events::{Access, ClientEvent, Done, Refused};
+use crate::session::dispatch;
+
+/// An event that draws from its user's messages in chats.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct Say {
+    #[serde(rename = "words")]
+    _words: String,
+}
+
+impl ClientEvent for Say {
+    type Reply = Done;
+    const NAME: &'static str = "say";
+    const ROW: usize = usize::MAX;
+    const ON: &'static [Surface] = &[Surface::Raw, Surface::Chat];
+    const NEEDS: Access = Access::User;
+    const COSTS: Bucket = Bucket::ChatMessages;
+    const REFUSED: Refused = Refused::Invalid;
+}
+
+impl Handle<Say> for Session {
+    fn handle(&mut self, _: Say) -> Result<Outcome<Done>, Fault> {
+        Ok(Outcome::Now(Done {}))
+    }
+}
+
+/// A request: [`Say`], or one of the table.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+struct Ask(Request);
+
+impl Handler<Ask> for Session {
+    type Result = ();
+
+    fn handle(&mut self, Ask(request): Ask, ctx: &mut Self::Context) {
+        match &*request.event {
+            Say::NAME => dispatch::run::<Say>(self, request, ctx),
+            _ => dispatch::dispatch(self, request, ctx),
+        }
+    }
+}
+
+/// A session that is asked, and what it says.
+struct Asked {
+    session: Addr<Session>,
+    client: Client,
+}
+
+const GOOD: &str = r#"{"words":"x"}"#;
+const SAID: &str = "#1: done";
+const LIMITED: &str = "refused say: RATE_LIMITED #1";
+
+impl Asked {
+    async fn of(bench: &Bench, surface: Surface, user: &str) -> Self {
+        let transport = Transport::WebSocket;
+        let standing = Standing::Known(Arc::new(identity(user)));
+        let opening = Opening {
+            surface,
+            wire: &Lines,
+            standing,
+            transport,
+            held: None,
+            heartbeat: None,
+            drawn: Drawn::default(),
+        };
+        let session = Session::open(&bench.worker, opening).await.unwrap();
+        let (requests, inbound) = mpsc::channel(1);
+        let client = Client { requests, seat: session.seat().clone(), read: RefCell::default() };
+        client.greeted(surface).await;
+        let session = Session::create(|ctx| {
+            ctx.add_stream(Requests(inbound));
+            session
+        });
+        Self { session, client }
+    }
+
+    /// Asks, and does not wait until that is heard.
+    fn ask(&self, event: &str, data: &'static str, id: &'static str) {
+        let request = Request { event: event.into(), data: data.into(), correlation: Some(id.into()) };
+        self.session.try_send(Ask(request)).unwrap();
+    }
+
+    async fn say(&self, data: &'static str) -> String {
+        self.ask("say", data, "1");
+        let [answer] = self.client.hears().await;
+        answer
+    }
+}
+
+#[actix::test]
+async fn a_users_limit_is_one_over_all_sessions_of_all_surfaces_and_no_other_users() {
+    let bench = Bench::start(LONG);
+    let (raw, chat) = (Asked::of(&bench, Surface::Raw, "alice").await, Asked::of(&bench, Surface::Chat, "alice").await);
+    let other = Asked::of(&bench, Surface::Chat, "bob").await;
+    assert_eq!([raw.say(GOOD).await, chat.say(GOOD).await], [SAID; 2]);
+    assert_eq!([raw.say(GOOD).await, chat.say(GOOD).await], [LIMITED; 2]);
+    assert_eq!(other.say(GOOD).await, SAID);
+    drop(chat);
+    let again = Asked::of(&bench, Surface::Chat, "alice").await;
+    assert_eq!(again.say(GOOD).await, LIMITED, "who comes back has no limit anew");
+    bench.hub.clock().advance(60_000);
+    assert_eq!([again.say(GOOD).await, raw.say(GOOD).await, again.say(GOOD).await], [SAID, SAID, LIMITED]);
+}
+
+#[actix::test]
+async fn what_is_invalid_counts_and_what_the_surface_does_not_know_counts_elsewhere() {
+    let bench = Bench::start(LONG);
+    let root = Asked::of(&bench, Surface::Root, "alice").await;
+    let chat = Asked::of(&bench, Surface::Chat, "alice").await;
+    // Four messages of the push system.
+    for code in ["INVALID_REQUEST", "INVALID_REQUEST", "INVALID_REQUEST", "INVALID_REQUEST", "RATE_LIMITED"] {
+        assert_eq!(root.say(GOOD).await, format!("refused say: {code} #1"));
+    }
+    assert_eq!(chat.say("{}").await, "refused say: INVALID_REQUEST #1");
+    assert_eq!([chat.say(GOOD).await, chat.say(GOOD).await], [SAID, LIMITED]);
+    // And three other requests on `/chat`, which those are none of.
+    for code in ["INVALID_REQUEST", "INVALID_REQUEST", "INVALID_REQUEST", "RATE_LIMITED"] {
+        chat.ask("room:join", "{}", "2");
+        assert_eq!(chat.client.hears().await, [format!("refused room:join: {code} #2")]);
+    }
+}
+
+#[actix::test]
+async fn requests_are_handled_in_their_order_though_some_wait_for_a_verdict() {
+    let bench = Bench::start(LONG);
+    let raw = Asked::of(&bench, Surface::Raw, "alice").await;
+    for (event, data, id) in
+        [("say", GOOD, "1"), ("ping", "{}", "2"), ("say", GOOD, "3"), ("say", GOOD, "4"), ("ping", "{}", "5")]
+    {
+        raw.ask(event, data, id);
+    }
+    let expected = ["#1: done", "#2: done", "#3: done", "refused say: RATE_LIMITED #4", "#5: done"];
+    assert_eq!(raw.client.hears().await, expected);
+}
+
+#[actix::test]
+async fn ten_times_a_users_limit_ends_the_session_that_goes_over_it_and_the_next_that_does() {
+    let bench = Bench::start(LONG);
+    let first = Asked::of(&bench, Surface::Chat, "alice").await;
+    for said in 0..20 {
+        assert_eq!(first.say(GOOD).await, if said < 2 { SAID } else { LIMITED });
+    }
+    let next = Asked::of(&bench, Surface::Raw, "alice").await;
+    for asked in [&first, &next] {
+        asked.ask("say", GOOD, "1");
+        assert_eq!(asked.client.closed().await, Close::Limit);
+    }
+    assert_eq!(first.client.take(), [""; 0], "nothing was done");
+}
+
+#[actix::test]
+async fn what_cannot_be_counted_is_refused() {
+    const BOUND: usize = 4;
+    let bench = Bench::with(LONG, None, |settings| settings.mailbox = BOUND);
+    let mut all = Vec::new();
+    for user in ["a", "b", "c", "d", "e"] {
+        all.push(Asked::of(&bench, Surface::Chat, user).await);
+    }
+    // All of them ask before anybody is answered.
+    for asked in &all {
+        asked.ask("say", GOOD, "1");
+    }
+    let mut answers = Vec::new();
+    for asked in &all {
+        answers.extend(asked.client.hears::<1>().await);
+    }
+    answers.sort_unstable();
+    assert_eq!(answers, [SAID, SAID, SAID, SAID, "refused say: OVERLOADED #1"]);
+    assert_eq!(bench.hub.stats().overloads.get(), 1);
+}
+
+#[actix::test]
+async fn without_a_limit_nobody_is_asked() {
+    let bench = Bench::with(LONG, None, |settings| {
+        settings.chat_per_minute = ChatPerMinute::default();
+    });
+    let chat = Asked::of(&bench, Surface::Chat, "alice").await;
+    for _ in 0..30 {
+        assert_eq!(chat.say(GOOD).await, SAID);
+    }
+}
