@@ -268,6 +268,17 @@ impl Sio {
             Transport::Polling => Engine::Polling(Polling::open_at(address, POLLING).await),
             Transport::WebSocket => Engine::Socket(socket(address).await.0),
         };
+        Self::on(engine)
+    }
+
+    /// As [`Sio::open`], on a WebSocket that is full after a few KiB.
+    pub(crate) async fn open_narrow(hub: &Hub) -> Self {
+        let mut wire = Wire::narrow_on(hub, WEBSOCKET).await;
+        opened(&wire.text().await);
+        Self::on(Engine::Socket(wire))
+    }
+
+    fn on(engine: Engine) -> Self {
         Self { id: String::new(), engine, unheard: VecDeque::new(), end: None, asked: 0 }
     }
 
@@ -533,6 +544,13 @@ impl Sio {
 
     pub(crate) fn wire(&mut self) -> &mut Wire {
         match &mut self.engine {
+            Engine::Polling(_) => panic!("is on no WebSocket"),
+            Engine::Socket(wire) => wire,
+        }
+    }
+
+    pub(crate) fn into_wire(self) -> Wire {
+        match self.engine {
             Engine::Polling(_) => panic!("is on no WebSocket"),
             Engine::Socket(wire) => wire,
         }
