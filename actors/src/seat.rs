@@ -116,7 +116,8 @@ pub struct Seat {
     link: RefCell<Option<Rc<dyn Link>>>,
     paused: Cell<bool>,
     noted: RefCell<Noted>,
-    /// What comes while its session is cut off.
+    /// What is to keep what comes while its session is cut off, and does.
+    provided: RefCell<Option<Kept>>,
     kept: RefCell<Option<Kept>>,
     heard_at: Cell<i64>,
     pinged_at: Cell<i64>,
@@ -163,10 +164,36 @@ impl Seat {
         self.link.borrow_mut().take();
     }
 
-    /// Puts deliveries into `kept` from here on instead of sending them: its session was cut off and may come back for
-    /// them. What is promised or waits to be written is given up.
-    pub fn park(&self, kept: Kept) {
-        *self.kept.borrow_mut() = Some(kept);
+    /// Sets what is to keep the deliveries that come once the session is cut off: it may come back for them.
+    pub fn provide(&self, kept: Kept) {
+        *self.provided.borrow_mut() = Some(kept);
+    }
+
+    /// Keeps deliveries from here on instead of sending them, where that was provided for. The session need not know yet
+    /// that it ends: what comes until it does must not get lost.
+    fn keep(&self) {
+        if let Some(kept) = self.provided.borrow_mut().take() {
+            self.kept.borrow_mut().get_or_insert(kept);
+        }
+    }
+
+    /// The connection ended: nothing more is sent.
+    pub fn cut(&self) {
+        self.keep();
+        self.detach();
+    }
+
+    /// The session will not come back: what was kept for it is given up.
+    pub fn forgo(&self) {
+        self.provided.borrow_mut().take();
+        if let Some(kept) = self.kept.borrow_mut().take() {
+            self.stats.parked_messages.sub(kept.len() as u64);
+        }
+    }
+
+    /// The session was cut off and may come back. What is promised or waits to be written is given up.
+    pub fn park(&self) {
+        self.keep();
         let mut desk = self.desk.borrow_mut();
         desk.outbox.close();
         desk.promises = VecDeque::new();
@@ -356,6 +383,7 @@ impl Seat {
             desk.closed = Some(close);
             desk.outbox.close();
             drop(desk);
+            self.keep();
             self.wake();
         }
     }
@@ -523,6 +551,7 @@ impl Seats {
             link: RefCell::new(None),
             paused: Cell::new(false),
             noted: RefCell::default(),
+            provided: RefCell::default(),
             kept: RefCell::default(),
             heard_at: Cell::new(seating.elapsed),
             pinged_at: Cell::new(seating.elapsed),

@@ -310,7 +310,7 @@ impl Member for Connected {
     fn end(&self) {
         self.told.set(true);
         self.inbox.close();
-        self.seat.detach();
+        self.seat.cut();
         self.line.borrow_mut().take();
     }
 }

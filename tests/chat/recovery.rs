@@ -268,8 +268,18 @@ async fn assert_all_heard(ways: &[Way], cut: Cut) {
 }
 
 #[tokio::test]
+async fn who_is_cut_off_while_others_talk_misses_nothing_on_socket_io() {
+    assert_all_heard(&[Way::WebSocket], Cut::DriedUp).await;
+}
+
+#[tokio::test]
 async fn who_is_cut_off_while_others_talk_misses_nothing_on_the_raw_wire() {
     assert_all_heard(&[Way::Raw], Cut::DriedUp).await;
+}
+
+#[tokio::test]
+async fn who_goes_on_elsewhere_while_others_talk_misses_nothing() {
+    assert_all_heard(&[Way::WebSocket, Way::Raw, Way::Raw], Cut::Overtaken).await;
 }
 
 #[tokio::test]

@@ -55,8 +55,16 @@ impl Session {
         })
     }
 
-    /// Whether a session with a token that ends now may be recovered: its client was cut off or left. What ended for the
-    /// hub's sake, or lost messages, is over.
+    /// It may have a token from here on.
+    fn expect_token(&mut self) {
+        let settings = self.hub.settings();
+        let bound = Bound { bytes: settings.outbox.bytes / SHARE, frames: settings.recovery.queue };
+        self.seat.provide(Kept::new(MessageNew::NAME, bound));
+        self.has_token = true;
+    }
+
+    /// Whether a session with a token that ends now may be recovered: its client was cut off, left or was not understood.
+    /// What ended for the hub's sake, or lost messages, is over.
     fn may_come_back(&self) -> bool {
         match self.seat.closed() {
             None | Some(Close::Left | Close::NoHeartbeat | Close::TokenExpired | Close::Recovered) => true,
@@ -71,13 +79,12 @@ impl Session {
         }
         let session = self.seat.session();
         let Some(identity) = self.identity.clone().filter(|_| self.may_come_back()) else {
+            self.seat.forgo();
             self.hub.recovery().post_departure(Discard(session));
             return false;
         };
         let rooms: Vec<_> = self.rooms.extract_if(|room| room.chat().is_some()).collect();
-        let settings = self.hub.settings();
-        let bound = Bound { bytes: settings.outbox.bytes / SHARE, frames: settings.recovery.queue };
-        self.seat.park(Kept::new(MessageNew::NAME, bound));
+        self.seat.park();
         for room in &rooms {
             self.hub.rooms().park(room.clone(), identity.user.clone(), self.seat.place());
         }
@@ -169,7 +176,7 @@ impl Handle<CreateSession> for Session {
         let (holder, token) = (self.holder()?, RecoveryToken::random()?);
         let issue = Issue { holder, token: token.clone() };
         self.hub.recovery().post(issue).map_err(|Full(_)| Fault::overloaded())?;
-        self.has_token = true;
+        self.expect_token();
         self.recovery_token = Some(token.clone());
         Ok(Outcome::Now(CreatedSession::new(token, self.now() + window_ms)))
     }
@@ -181,8 +188,7 @@ impl Handle<Recover> for Session {
         let (token, next) = (RecoveryToken::read(&request.recovery_token), RecoveryToken::random()?);
         let redeem = Redeem { token, by: self.holder()?, next: next.clone(), reply };
         self.hub.recovery().post(redeem).map_err(|Full(_)| Fault::overloaded())?;
-        // It may have a token from here on.
-        self.has_token = true;
+        self.expect_token();
         let redeemed = async move { redeemed.await.map_err(|_| Fault::internal())? };
         Ok(Outcome::Alone(Box::new(move |owed| {
             Box::pin(wrap_future::<_, Self>(redeemed).then(move |parked: Result<_, Fault>, session, _| match parked {
