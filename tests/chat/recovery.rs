@@ -430,6 +430,25 @@ async fn a_connection_that_reads_nothing_does_not_hold_up_its_session() {
 }
 
 #[tokio::test]
+async fn who_lost_messages_by_reading_too_slowly_cannot_go_on_as_if_nothing_was_missing() {
+    for way in [Way::WebSocket, Way::Raw] {
+        let hub = hub("[limits]\noutbox_bytes = 100000\n");
+        let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
+        bob.join(CHAT).await;
+        let mut old = Member::narrow(&hub, way, "alice").await;
+        old.join(CHAT).await;
+        let token = old.token().await;
+        while hub.counters()["active_connections"] == 2 {
+            bob.send(CHAT, &"x".repeat(9_000)).await;
+            bob.take_heard();
+        }
+        let mut alice = Member::of(&hub, Way::WebSocket, "alice").await;
+        assert_invalid(&mut alice, &token).await;
+        drop(old);
+    }
+}
+
+#[tokio::test]
 async fn who_joined_a_chat_again_before_it_recovers_misses_nothing_and_hears_nothing_twice() {
     for way in [Way::WebSocket, Way::Raw] {
         let hub = hub(TWO_WORKERS);

@@ -67,7 +67,8 @@ impl Session {
     /// What ended for the hub's sake, or lost messages, is over.
     fn may_come_back(&self) -> bool {
         match self.seat.closed() {
-            None | Some(Close::Left | Close::NoHeartbeat | Close::TokenExpired | Close::Recovered) => true,
+            None => true,
+            Some(Close::Left | Close::NoHeartbeat | Close::Malformed | Close::TokenExpired | Close::Recovered) => true,
             Some(_) => false,
         }
     }
