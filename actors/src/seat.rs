@@ -10,6 +10,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use ahash::AHashMap;
 use bytes::Bytes;
 use slab::Slab;
 
@@ -119,6 +120,8 @@ pub struct Seat {
     /// What is to keep what comes while its session is cut off, and does.
     provided: RefCell<Option<Kept>>,
     kept: RefCell<Option<Kept>>,
+    /// The chats whose messages come here, and which message was the last before.
+    chats: RefCell<AHashMap<RoomName, u64>>,
     heard_at: Cell<i64>,
     pinged_at: Cell<i64>,
     expires_at: Cell<i64>,
@@ -204,6 +207,21 @@ impl Seat {
     /// What is kept on a parked seat.
     pub fn kept(&self) -> RefMut<'_, Option<Kept>> {
         self.kept.borrow_mut()
+    }
+
+    /// The messages of a chat come here from that of this [number](crate::delivery::Delivery::number) on, which does not.
+    pub fn enter(&self, chat: RoomName, number: u64) {
+        self.chats.borrow_mut().insert(chat, number);
+    }
+
+    /// The messages of a room do not come here any more.
+    pub fn leave(&self, room: &RoomName) {
+        self.chats.borrow_mut().remove(room);
+    }
+
+    /// Which message of a chat was the last that did not come here; `None` where none do.
+    pub fn entered(&self, chat: &RoomName) -> Option<u64> {
+        self.chats.borrow().get(chat).copied()
     }
 
     /// Offers a delivery of `room`.
@@ -553,6 +571,7 @@ impl Seats {
             noted: RefCell::default(),
             provided: RefCell::default(),
             kept: RefCell::default(),
+            chats: RefCell::default(),
             heard_at: Cell::new(seating.elapsed),
             pinged_at: Cell::new(seating.elapsed),
             expires_at: Cell::new(seating.expires_at.unwrap_or(i64::MAX)),

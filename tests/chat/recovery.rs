@@ -484,6 +484,48 @@ async fn who_joined_a_chat_again_before_it_recovers_misses_nothing_and_hears_not
 }
 
 #[tokio::test]
+async fn who_joins_and_recovers_in_one_breath_misses_nothing_and_hears_nothing_twice() {
+    let hub = hub(TWO_WORKERS);
+    let mut talker = Member::of(&hub, Way::WebSocket, "talker").await;
+    talker.join(CHAT).await;
+    for round in 0..10 {
+        let way = if round % 2 == 0 { Way::WebSocket } else { Way::Raw };
+        let (old, token) = in_chat(&hub, way, "alice", CHAT).await;
+        old.vanish();
+        parked(&hub, 1).await;
+        let expected: Vec<_> = (0..30).map(|n| format!("{round}-{n}")).collect();
+        for content in &expected[..10] {
+            talker.send(CHAT, content).await;
+        }
+        let talking = {
+            let rest = expected[10..].to_vec();
+            tokio::spawn(async move {
+                for content in &rest {
+                    talker.send(CHAT, content).await;
+                }
+                talker
+            })
+        };
+        let mut alice = Member::of(&hub, way, "alice").await;
+        let joining = alice.say("join:chat", json!({"chatId": CHAT})).await;
+        let recovering = alice.say("connection:recover", json!({"recoveryToken": token})).await;
+        assert_eq!(alice.answer(joining).await["success"], true);
+        let live_before = alice.take_heard();
+        let went_on = recovered(&mut alice, recovering).await;
+        talker = talking.await.unwrap();
+        let [live] = heard(&hub, CHAT, [&mut alice]).await;
+        let mut all = went_on.contents();
+        all.extend(contents(&live_before));
+        all.extend(contents(&live));
+        let distinct: HashSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len(), "something came twice: {all:?}");
+        assert_eq!(all, expected, "of round {round}, {way:?}");
+        http(&hub, "POST", "/api/disconnect", &json!({"userId": "alice"}));
+        talker.take_heard();
+    }
+}
+
+#[tokio::test]
 async fn a_chat_that_was_closed_to_the_user_meanwhile_is_not_recovered() {
     let hub = hub("");
     for chat in ["team", "gone"] {

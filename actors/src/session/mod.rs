@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture, ready};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFuture, StreamHandler};
-use ahash::{AHashMap, AHashSet};
+use ahash::AHashSet;
 use bytes::Bytes;
 
 use self::answers::Asked;
@@ -132,8 +132,6 @@ pub struct Session {
     held_as_user: Option<Hold>,
     /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
     rooms: AHashSet<RoomName>,
-    /// Of those, the chats, and which message was the last before it joined.
-    chats: AHashMap<RoomName, u64>,
     drawn: Drawn,
     /// When it joined its user's room, until what the user missed is on its way.
     joined: Option<Moment>,
@@ -187,7 +185,6 @@ impl Session {
             held: opening.held,
             held_as_user: None,
             rooms: AHashSet::new(),
-            chats: AHashMap::new(),
             drawn: opening.drawn,
             joined: None,
             typing: typing::Typing::default(),

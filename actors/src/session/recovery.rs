@@ -31,6 +31,8 @@ const SHARE: usize = 2;
 struct Resumed {
     /// Those that were joined.
     joined: Vec<(RoomName, Result<Membership, Fault>)>,
+    /// Those that this session had joined by itself, or asked to.
+    own: Vec<RoomName>,
     kept: Option<Kept>,
 }
 
@@ -97,25 +99,19 @@ impl Session {
     /// Goes on with `parked`, under the answer `owed`: its chats' messages come after that.
     fn resume(&mut self, parked: Parked, owed: Owed) -> Answer<RecoveredSession> {
         let place = parked.holder.place;
-        let (mut joining, mut gone) = (Vec::new(), Vec::new());
-        // Until which message of a room what is kept is still to be brought; what came later came here.
-        let mut until: Vec<(RoomName, u64)> = Vec::new();
+        let (mut joining, mut own, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         for room in parked.rooms {
-            if let Some(&number) = self.chats.get(&room) {
-                until.push((room.clone(), number));
-                gone.push(room);
+            if self.rooms.contains(&room) {
+                own.push(room);
                 continue;
             }
             match self.join_instead(room.clone(), place) {
-                Some(joined) => {
-                    until.push((room.clone(), u64::MAX));
-                    joining.push((room, joined));
-                }
+                Some(joined) => joining.push((room, joined)),
                 None => gone.push(room),
             }
         }
         self.seat.hold(joining.iter().map(|(room, _)| room.clone()), owed);
-        let hub = self.hub.clone();
+        let (hub, worker) = (self.hub.clone(), self.seat.place().worker);
         // A task of its own: the seat is given up also when this session ends meanwhile.
         let resumed = actix::spawn(async move {
             let mut joined = Vec::with_capacity(joining.len());
@@ -126,21 +122,26 @@ impl Session {
                 }
                 joined.push((room, membership));
             }
-            for room in gone {
-                let _ = hub.rooms().abandon(room, place).await;
+            for room in gone.iter().chain(&own) {
+                let _ = hub.rooms().abandon(room.clone(), place).await;
             }
-            Resumed { joined, kept: hub.rooms().vacate(place).await }
+            // A join that was asked for right before has come through the same shard, and is known here after this.
+            hub.rooms().caught_up(worker).await;
+            Resumed { joined, own, kept: hub.rooms().vacate(place).await }
         });
         let (connected_at, last_activity) = (Iso(parked.holder.connected_at), Iso(parked.last_activity));
         Box::pin(resumed.into_actor(self).map(move |resumed, session, _| {
-            let Resumed { joined, kept } = resumed.map_err(|_| Fault::internal())?;
+            let Resumed { joined, own, kept } = resumed.map_err(|_| Fault::internal())?;
+            // Until which message of a room what is kept is still to be brought; what came later came here.
+            let own = own.into_iter().filter_map(|room| session.seat.entered(&room).map(|number| (room, number)));
+            let mut until: Vec<(RoomName, u64)> = own.collect();
             for (room, membership) in joined {
                 let verdict = match membership {
-                    Ok(membership) => Verdict::In(Some(membership)),
+                    Ok(_) => Verdict::In,
                     Err(fault) => Verdict::TurnedAway(room.clone(), fault),
                 };
-                if session.review(room.as_str(), verdict).is_err() {
-                    until.retain(|(other, _)| *other != room);
+                if session.review(room.as_str(), verdict).is_ok() {
+                    until.push((room, u64::MAX));
                 }
             }
             let (deliveries, dropped) = kept.map(Kept::into_parts).unwrap_or_default();
