@@ -566,6 +566,38 @@ async fn a_chat_that_was_closed_to_the_user_meanwhile_is_not_recovered() {
 }
 
 #[tokio::test]
+async fn a_session_that_the_application_ended_is_over() {
+    let hub = hub("[recovery]\nwindow_secs = 600\n");
+    for way in [Way::WebSocket, Way::Raw] {
+        let (mut alice, token) = in_chat(&hub, way, "alice", CHAT).await;
+        let (bob, _) = in_chat(&hub, way, "bob", CHAT).await;
+        http(&hub, "POST", "/api/disconnect", &json!({"userId": "alice"}));
+        alice.until_ended().await;
+        settled(&hub, CHAT, json!({"bob": 1})).await;
+        let mut alice = Member::of(&hub, way, "alice").await;
+        let answer = alice.ask("connection:recover", json!({ "recoveryToken": token })).await;
+        assert_eq!(answer["code"], "NOT_FOUND", "{way:?}: {answer}");
+
+        // Also one that was cut off when it was ended.
+        alice.join(CHAT).await;
+        let token = alice.token().await;
+        alice.vanish();
+        parked(&hub, 1).await;
+        http(&hub, "POST", "/api/disconnect", &json!({"userId": "alice"}));
+        let mut alice = Member::of(&hub, way, "alice").await;
+        let answer = alice.ask("connection:recover", json!({ "recoveryToken": token })).await;
+        assert_eq!(answer["code"], "NOT_FOUND", "{way:?}: {answer}");
+        parked(&hub, 0).await;
+        drop((alice, bob));
+        eventually(DEADLINE, "the connections are gone", || hub.connections() == 0).await;
+        // Bob's may come back; nobody ended that.
+        parked(&hub, 1).await;
+        http(&hub, "POST", "/api/disconnect", &json!({"userId": "bob"}));
+        assert_nothing_left(&hub).await;
+    }
+}
+
+#[tokio::test]
 async fn one_who_leaves_its_chats_first_has_nothing_queued() {
     let hub = hub(TWO_WORKERS);
     let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
