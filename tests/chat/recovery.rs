@@ -140,7 +140,12 @@ async fn a_session_goes_on_whichever_way_it_comes_back() {
         assert_ne!(went_on.token(), token);
         let session = &went_on.session;
         assert_ne!(session["socketId"], before["socketId"]);
-        for (field, value) in [("userId", json!("alice")), ("rooms", json!([CHAT])), ("messageQueue", json!([]))] {
+        for (field, value) in [
+            ("userId", json!("alice")),
+            ("connectedAt", before["connectedAt"].clone()),
+            ("rooms", json!([CHAT])),
+            ("messageQueue", json!([])),
+        ] {
             assert_eq!(session[field], value, "{field} in {session}");
         }
         assert!(is_time(session["lastActivity"].as_str().unwrap()), "{session}");

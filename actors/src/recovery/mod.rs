@@ -126,7 +126,8 @@ impl Recovery {
             Redeemed::Parked(parked) => {
                 self.stats.parked.sub(1);
                 self.stats.recovered.add(1);
-                self.tickets.issue(redeem.by, redeem.next);
+                let goes_on = Holder { connected_at: parked.holder.connected_at, ..redeem.by };
+                self.tickets.issue(goes_on, redeem.next);
                 if let Err(Ok(parked)) = redeem.reply.send(Ok(parked)) {
                     self.abandon(parked.holder.place, parked.rooms, ctx);
                 }

@@ -17,7 +17,7 @@ pub struct Holder {
     pub user: UserId,
     /// Where it sits.
     pub place: Place,
-    /// When it connected, ms since the epoch.
+    /// When it connected, ms since the epoch; of one that goes on with another, when that one did.
     pub connected_at: i64,
 }
 

@@ -123,6 +123,8 @@ pub struct Session {
     seat: Rc<Seat>,
     surface: Surface,
     connected_at: i64,
+    /// When it began: when it connected, or when the one did that it goes on with.
+    began_at: i64,
     /// Who the client is; `None` while nobody knows.
     identity: Option<Arc<Identity>>,
     /// It had no user when it started.
@@ -180,6 +182,7 @@ impl Session {
             seat,
             surface: opening.surface,
             connected_at: now,
+            began_at: now,
             identity: None,
             came_as_guest: matches!(opening.standing, Standing::Guest),
             held: opening.held,

@@ -40,7 +40,7 @@ impl Session {
     fn holder(&self) -> Result<Holder, Fault> {
         let user = self.identity()?.user.clone();
         let (session, place) = (self.seat.session(), self.seat.place());
-        Ok(Holder { session, user, place, connected_at: self.connected_at })
+        Ok(Holder { session, user, place, connected_at: self.began_at })
     }
 
     fn state(&self) -> Result<SessionState, Fault> {
@@ -49,7 +49,7 @@ impl Session {
         Ok(SessionState {
             user_id: self.identity()?.user.clone(),
             socket_id: self.seat.session(),
-            connected_at: Iso(self.connected_at),
+            connected_at: Iso(self.began_at),
             last_activity: Iso(self.heard_at),
             rooms,
             message_queue: [],
@@ -99,6 +99,7 @@ impl Session {
     /// Goes on with `parked`, under the answer `owed`: its chats' messages come after that.
     fn resume(&mut self, parked: Parked, owed: Owed) -> Answer<RecoveredSession> {
         let place = parked.holder.place;
+        self.began_at = parked.holder.connected_at;
         let (mut joining, mut own, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         for room in parked.rooms {
             if self.rooms.contains(&room) {
@@ -129,7 +130,7 @@ impl Session {
             hub.rooms().caught_up(worker).await;
             Resumed { joined, own, kept: hub.rooms().vacate(place).await }
         });
-        let (connected_at, last_activity) = (Iso(parked.holder.connected_at), Iso(parked.last_activity));
+        let last_activity = Iso(parked.last_activity);
         Box::pin(resumed.into_actor(self).map(move |resumed, session, _| {
             let Resumed { joined, own, kept } = resumed.map_err(|_| Fault::internal())?;
             // Until which message of a room what is kept is still to be brought; what came later came here.
@@ -150,7 +151,7 @@ impl Session {
             };
             let brought = deliveries.iter().filter(|delivery| is_brought(delivery.topic(), delivery.number()));
             let messages = brought.map(|delivery| Json::text(delivery.data())).collect();
-            let state = SessionState { connected_at, last_activity, ..session.state()? };
+            let state = SessionState { last_activity, ..session.state()? };
             Ok(RecoveredSession::new(state, messages, dropped))
         }))
     }
