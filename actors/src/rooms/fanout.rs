@@ -185,6 +185,9 @@ impl Receive<Enrol> for Fanout {
     fn receive(&mut self, enrol: Enrol, _: &mut Self::Context) {
         // A session that ended meanwhile has sent its withdrawal already.
         if let Some(seat) = self.seats.get(enrol.seat) {
+            if enrol.membership.chat.is_some() {
+                seat.enter(enrol.room.clone(), enrol.membership.number);
+            }
             self.rooms.entry(enrol.room).or_default().insert(enrol.seat, seat);
         }
         let _ = enrol.done.send(Ok(enrol.membership));
@@ -194,7 +197,9 @@ impl Receive<Enrol> for Fanout {
 impl Receive<Withdraw> for Fanout {
     fn receive(&mut self, withdraw: Withdraw, _: &mut Self::Context) {
         if let Some(members) = self.rooms.get_mut(&withdraw.room) {
-            members.swap_remove(&withdraw.seat);
+            if let Some(seat) = members.swap_remove(&withdraw.seat) {
+                seat.leave(&withdraw.room);
+            }
             if members.is_empty() {
                 self.rooms.remove(&withdraw.room);
                 super::shrink(&mut self.rooms);

@@ -203,6 +203,15 @@ impl Rooms {
         left
     }
 
+    /// Resolves when all that shards handed to the fan-out of this worker before has reached its seats.
+    pub(crate) async fn caught_up(&self, worker: usize) {
+        let (done, reached) = oneshot::channel();
+        if let Some(fanout) = self.lanes.fanout(worker) {
+            fanout.post_departure(Barrier(done));
+            let _ = reached.await;
+        }
+    }
+
     /// Gives up the parked seat at `place`, which is in no room any more; what came for it.
     pub(crate) async fn vacate(&self, place: Place) -> Option<Kept> {
         let (done, kept) = oneshot::channel();
