@@ -276,7 +276,7 @@ impl ChatRoom {
 section! {
     /// `[presence]`.
     Presence {
-        /// Who learns that a user came or went. Default `all`.
+        /// Who learns that a user came, went or is there in another way. Default `all`.
         audience: Audience = Audience::All,
         /// Milliseconds a user who went may come back unnoticed, up to 60000. Default 1000.
         linger_ms: u32 = 1_000,

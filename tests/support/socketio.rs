@@ -281,6 +281,13 @@ impl Sio {
         Self::over(Engine::Socket(socket_with(hub.address(), headers).await.0))
     }
 
+    /// As [`Sio::open`], on a WebSocket that is full after a few KiB.
+    pub(crate) async fn open_narrow(hub: &Hub) -> Self {
+        let mut wire = Wire::narrow_on(hub, WEBSOCKET).await;
+        opened(&wire.text().await);
+        Self::over(Engine::Socket(wire))
+    }
+
     fn over(engine: Engine) -> Self {
         Self { id: String::new(), engine, unheard: VecDeque::new(), end: None, asked: 0 }
     }
@@ -547,6 +554,13 @@ impl Sio {
 
     pub(crate) fn wire(&mut self) -> &mut Wire {
         match &mut self.engine {
+            Engine::Polling(_) => panic!("is on no WebSocket"),
+            Engine::Socket(wire) => wire,
+        }
+    }
+
+    pub(crate) fn into_wire(self) -> Wire {
+        match self.engine {
             Engine::Polling(_) => panic!("is on no WebSocket"),
             Engine::Socket(wire) => wire,
         }

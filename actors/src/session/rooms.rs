@@ -12,7 +12,7 @@ use crate::identity::Identity;
 use crate::ids::RoomName;
 use crate::mailbox::Full;
 use crate::presence::{Audience, Departed, Entered, LeftRoom};
-use crate::rooms::{Joined, Left, Membership};
+use crate::rooms::{Joined, Left};
 
 /// Rooms that every session of a user is in from the start: everybody's and its user's own.
 const OWN_ROOMS: usize = 2;
@@ -22,8 +22,8 @@ pub(super) type Joins = Vec<(String, Result<(), Fault>)>;
 
 /// What became of one join, as far as its room can tell.
 pub(super) enum Verdict {
-    /// The session is in; since when, unless it was before.
-    In(Option<Membership>),
+    /// The session is in.
+    In,
     /// The room was asked, and did not take it.
     TurnedAway(RoomName, Fault),
     /// The room was not asked.
@@ -48,10 +48,10 @@ impl Session {
             for (name, joining) in asked {
                 let verdict = match joining {
                     Ok(Some((room, joined))) => match joined.await.map_err(|_| Fault::internal())? {
-                        Ok(membership) => Verdict::In(Some(membership)),
+                        Ok(_) => Verdict::In,
                         Err(fault) => Verdict::TurnedAway(room, fault),
                     },
-                    Ok(None) => Verdict::In(None),
+                    Ok(None) => Verdict::In,
                     Err(fault) => Verdict::Refused(fault),
                 };
                 joins.push((name, verdict));
@@ -91,15 +91,11 @@ impl Session {
     /// any more. Who changed that meanwhile may not have found the session there, or had it leave already.
     pub(super) fn review(&mut self, name: &str, verdict: Verdict) -> Result<(), Fault> {
         match verdict {
-            Verdict::In(membership) => {
+            Verdict::In => {
                 let room = RoomName::parse(name, "room")?;
                 let allowed = self.may_subscribe(&room);
                 if allowed.is_err() {
                     drop(self.leave(name));
-                } else if let Some(Membership { number, chat: Some(_), .. }) = membership
-                    && self.rooms.contains(name)
-                {
-                    self.chats.insert(room, number);
                 }
                 allowed
             }
@@ -170,7 +166,6 @@ impl Session {
     pub(super) fn leave(&mut self, room: &str) -> Option<Left> {
         let user = self.identity.as_ref()?.user.clone();
         let room = self.rooms.take(room)?;
-        self.chats.remove(&room);
         self.stop_typing_in(&room);
         self.note_left(room.clone());
         Some(self.hub.rooms().leave(room, user, self.seat.place()))
