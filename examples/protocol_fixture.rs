@@ -46,6 +46,7 @@ use hubbub::wire::engine::{self as eio, ENGINE};
 use hubbub::wire::frame::{self, Opcode};
 use hubbub::wire::socket::{self, Namespace, Packet, Whole};
 use hubbub_actors::clock::Clock;
+use hubbub_actors::close::Close;
 use hubbub_actors::ids::SessionId;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::pulse::Pulse;
@@ -307,5 +308,5 @@ impl Member for EchoMember {
         false
     }
 
-    fn end(&self) {}
+    fn end(&self, _: Option<Close>) {}
 }

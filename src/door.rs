@@ -8,23 +8,44 @@ use actix_http::header;
 use actix_web::web::Query;
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
+use hubbub_actors::peer::Peer;
 use serde::Deserialize;
 
 use crate::peer::{ClientAddress, limit_key};
 use crate::state::State;
 
-/// Lets in who comes while the hub takes clients, from a page that may; says where the client is, if that is known.
+/// Who wants a connection.
+#[derive(Debug, Default)]
+pub struct Visitor {
+    /// Where the client is, if that is known.
+    pub address: Option<ClientAddress>,
+    /// The client.
+    pub peer: Peer,
+}
+
+impl Visitor {
+    /// Notes that this client was not let in to speak `surface`.
+    pub fn refused(&self, state: &State, surface: &'static str, fault: &Fault) {
+        state.hub.note_refused(surface, &self.peer, fault.code);
+    }
+}
+
+/// Lets in who comes while the hub takes clients, from a page that may; says who that is.
 ///
 /// # Errors
 /// [`Code::ShuttingDown`] and [`Code::Forbidden`].
-pub fn knock(state: &State, head: &RequestHead) -> Result<Option<ClientAddress>, Fault> {
+pub fn knock(state: &State, head: &RequestHead) -> Result<Visitor, Fault> {
     state.hub.accepting()?;
     let headers = head.headers();
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     if !state.origins.allows(text(header::ORIGIN), text(header::HOST)) {
+        state.hub.stats().connections_refused.add(1);
         return Err(Fault::new(Code::Forbidden, "This origin is not allowed"));
     }
-    Ok(head.peer_addr.map(|peer| state.proxies.client_address(peer.ip(), headers)))
+    let address = head.peer_addr.map(|peer| state.proxies.client_address(peer.ip(), headers));
+    let user_agent = headers.get(header::USER_AGENT).map(|value| value.as_bytes());
+    let peer = state.hub.peer(address.as_ref().map(|address| address.ip), user_agent);
+    Ok(Visitor { address, peer })
 }
 
 /// What a client's connections are counted by, unless they are exempt.

@@ -413,6 +413,7 @@ fn settings(config: &Config) -> Settings {
         typing_per_minute: config.limits.community.typing_per_minute,
         typing_ms: TYPING_MS,
         debug: DebugMode { open: config.debug.open, interval_ms: DEBUG_MS, memory: telemetry::resident },
+        memory_max: telemetry::available,
         presence: presence::Settings {
             audience: match config.presence.audience {
                 Audience::All => presence::Audience::All,

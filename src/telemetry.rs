@@ -31,6 +31,8 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hubbub_store_writes_total", "Writes that the store has on its disk"),
     ("hubbub_store_commits_total", "Transactions that took them there"),
     ("hubbub_store_failures_total", "Reads and writes that failed because the store did"),
+    ("hubbub_connections_refused_total", "Connections refused: by origin, token, limit or want of a place"),
+    ("hubbub_observations_lost_total", "Events of connections that the monitor does not remember, by reason"),
     ("hubbub_rate_limited_total", "Messages and connections refused by a limit"),
     ("hubbub_notifications_kept_total", "Notifications that are on the disk, those sent again under their id included"),
     ("hubbub_notifications_redelivered_total", "Unread notifications delivered behind a connect"),
@@ -162,6 +164,9 @@ fn copy_stats(stats: &Stats) {
         heartbeat_timeouts,
         overloads: _,
         rate_limited,
+        connections_refused,
+        observations_dropped,
+        observations_suppressed,
         notifications_kept,
         notifications_redelivered,
         notifications_read,
@@ -211,6 +216,10 @@ fn copy_stats(stats: &Stats) {
     counter!("hubbub_sessions_closed_total", "reason" => "slow_consumer").absolute(slow_consumers.get());
     counter!("hubbub_sessions_closed_total", "reason" => "heartbeat_timeout").absolute(heartbeat_timeouts.get());
     counter!("hubbub_rate_limited_total").absolute(rate_limited.get());
+    counter!("hubbub_connections_refused_total").absolute(connections_refused.get());
+    for (reason, lost) in [("overload", observations_dropped), ("flood", observations_suppressed)] {
+        counter!("hubbub_observations_lost_total", "reason" => reason).absolute(lost.get());
+    }
     counter!("hubbub_notifications_kept_total").absolute(notifications_kept.get());
     counter!("hubbub_notifications_redelivered_total").absolute(notifications_redelivered.get());
     counter!("hubbub_notifications_read_total").absolute(notifications_read.get());

@@ -17,6 +17,7 @@ use hubbub_actors::session::{Drawn, Inbound, Opening, Session, Standing};
 use hubbub_actors::worker::Worker;
 use tokio::io::AsyncWriteExt;
 
+use crate::door::Visitor;
 use crate::pipe::assembler::Assembler;
 use crate::pipe::{Flusher, Inlet, Message, Pipe, handshake};
 use crate::state::State;
@@ -37,7 +38,9 @@ pub async fn open(
 ) -> Result<(), Fault> {
     let head = request.head();
     handshake::judge(head)?;
-    let (admission, session) = admit(state, worker, head).await?;
+    let visitor = door::knock(state, head)?;
+    let admitted = admit(state, worker, head, &visitor).await;
+    let (admission, session) = admitted.inspect_err(|fault| visitor.refused(state, Surface::Raw.as_str(), fault))?;
     let seat = session.seat().clone();
     let Some(mut socket) = socket.take() else { return Ok(()) };
     if socket.write_all(&handshake::acceptance(head)).await.is_err() {
@@ -51,11 +54,15 @@ pub async fn open(
     Ok(())
 }
 
-/// The checks before the upgrade: origin, address limit, token, permissions, capacity.
-async fn admit(state: &State, worker: &Worker, head: &RequestHead) -> Result<(Admission, Session), Fault> {
-    let address = door::knock(state, head)?;
+/// The checks before the upgrade, behind those at the door: address limit, token, permissions, capacity.
+async fn admit(
+    state: &State,
+    worker: &Worker,
+    head: &RequestHead,
+    visitor: &Visitor,
+) -> Result<(Admission, Session), Fault> {
     let most = state.config.limits.raw.connections_per_minute;
-    door::count(state, address.as_ref(), |ip| LimitKey::Connect(Surface::Raw, ip), most).await?;
+    door::count(state, visitor.address.as_ref(), |ip| LimitKey::Connect(Surface::Raw, ip), most).await?;
     let identity = identify(state, head).await?;
     identity.require(&state.config.auth.required_permissions)?;
     let admission = state.hub.registry().admit()?;
@@ -65,6 +72,7 @@ async fn admit(state: &State, worker: &Worker, head: &RequestHead) -> Result<(Ad
         wire: &RAW,
         standing: Standing::Known(Arc::new(identity)),
         transport: Transport::WebSocket,
+        peer: visitor.peer.clone(),
         held: None,
         heartbeat,
         drawn: Drawn::default(),

@@ -23,6 +23,9 @@ mod notifications;
 // Chats over HTTP, and who may join them.
 mod chats;
 
+// Who is online and how, as the chat document has it.
+mod presence;
+
 // The chat system as those in it meet it: who comes and goes, what is said, cut off and recovered.
 mod chat;
 
@@ -34,6 +37,9 @@ mod revocation;
 
 // The community document over Socket.IO: presence, typing, debug mode, and its limits.
 mod community;
+
+// The chat document's monitoring, of connections on every surface.
+mod monitoring;
 
 // A PHP backend as the laravel document has it.
 mod laravel;
@@ -58,6 +64,9 @@ mod raw;
 
 // Socket.IO: `/socket.io/`.
 mod sio;
+
+// The chat system, event by event: what tests/golden/*.md say, played.
+mod golden;
 
 // Tokens of every kind, and those the hub asks about them: slow, down, wrong, and back again.
 mod tokens;

@@ -2,6 +2,7 @@
 //! of their state.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -25,8 +26,12 @@ use crate::limits::held::{Hold, HoldKey, Holds};
 use crate::limits::window::{Rule, Verdict};
 use crate::limits::{Admit, RateLimit};
 use crate::mailbox::{Full, Mailbox, Receive, Watched};
+use crate::monitor::health::Vitals;
+use crate::monitor::samples::Counted;
+use crate::monitor::{ConnectionRefused, Monitor, kind_of_connection};
 use crate::notifications::{Notification, Notifications};
 use crate::outbox::Bound;
+use crate::peer::{Peer, UserAgents};
 use crate::presence::{self, LastSeen, Presence};
 use crate::pulse::Pulse;
 use crate::recovery::{Forget, Recovery};
@@ -36,7 +41,7 @@ use crate::rooms::rules::Rules;
 use crate::rooms::{Lanes, Rooms};
 use crate::seat::Heartbeat;
 use crate::stats::Stats;
-use crate::store::{Chat, Revocation, Store};
+use crate::store::{Chat, READS_MAX, Revocation, Store, WRITES_MAX};
 
 pub use crate::events::Surface;
 pub use crate::limits::LimitKey;
@@ -78,6 +83,8 @@ pub struct Settings {
     pub presence: presence::Settings,
     /// Debug mode.
     pub debug: DebugMode,
+    /// Tells the bytes of memory that this process may have; `None` where the system does not.
+    pub memory_max: fn() -> Option<u64>,
     /// How long a session may go without a user, ms.
     pub grace_ms: i64,
     /// The heartbeat of raw connections.
@@ -198,8 +205,10 @@ pub struct Hub {
     presence: Mailbox<Presence>,
     recovery: Mailbox<Recovery>,
     limits: Mailbox<RateLimit>,
+    monitor: Mailbox<Monitor>,
     registry: Arc<Registry>,
     holds: Arc<Holds>,
+    user_agents: UserAgents,
     authenticator: Arc<dyn Authenticator>,
     application: Option<Arc<dyn Application>>,
     store: Store,
@@ -234,11 +243,14 @@ impl Hub {
         let stats = Arc::new(Stats::default());
         let clock = settings.clock.clone();
         let rooms = Rooms::new(Arc::new(Lanes::new(settings.workers)));
-        let presence = Presence::new(&settings.presence, rooms.clone(), clock.clone(), stats.clone()).start();
         let window_ms = settings.recovery.window_ms;
         let recovery = Recovery::new(window_ms, rooms.clone(), clock.clone(), stats.clone()).start();
         let limits = RateLimit::new(clock.clone()).start();
+        let monitor = Monitor::new(clock.clone(), stats.clone()).start();
         let registry = Arc::new(Registry::new(settings.max_connections, stats.clone()));
+        let (telling, outbox) = (&settings.presence, settings.outbox.bytes);
+        let presence =
+            Presence::new(telling, outbox, registry.clone(), rooms.clone(), clock.clone(), stats.clone()).start();
         let chats = Arc::new(Chats::default());
         let chat_keeper = ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone(), clock).start();
         Arc::new(Self {
@@ -247,8 +259,10 @@ impl Hub {
             presence: Mailbox::new("presence", presence, settings.mailbox),
             recovery: Mailbox::new("recovery", recovery, settings.mailbox),
             limits: Mailbox::new("rate-limit", limits, settings.mailbox),
+            monitor: Mailbox::new("monitor", monitor, settings.mailbox),
             registry,
             holds: Arc::new(Holds::default()),
+            user_agents: UserAgents::default(),
             chats,
             chat_keeper: Mailbox::new("chat-keeper", chat_keeper, settings.mailbox),
             authenticator,
@@ -505,6 +519,47 @@ impl Hub {
         self.holds.take(key, most)
     }
 
+    /// A client by its address and its `User-Agent` header.
+    pub fn peer(&self, address: Option<IpAddr>, user_agent: Option<&[u8]>) -> Peer {
+        Peer { address, user_agent: user_agent.and_then(|header| self.user_agents.share(header)) }
+    }
+
+    /// Tells the monitor what it may remember; where its mailbox is full, it does not, and that is counted.
+    pub(crate) fn observe<M>(&self, observed: M)
+    where
+        Monitor: Receive<M>,
+        M: Send + 'static,
+    {
+        if let Err(Full(_)) = self.monitor.post(observed) {
+            self.stats.observations_dropped.add(1);
+        }
+    }
+
+    /// Notes that a connection was refused, whose client wanted to speak `surface`.
+    pub fn note_refused(&self, surface: &'static str, peer: &Peer, code: Code) {
+        self.stats.connections_refused.add(1);
+        if let Some(kind) = kind_of_connection(code) {
+            self.observe(ConnectionRefused { surface, peer: peer.clone(), kind, code });
+        }
+    }
+
+    /// What the hub's health is judged by.
+    pub(crate) fn vitals(&self, requests: Counted) -> Vitals {
+        let queues = self.mailboxes().map(|mailbox| (mailbox.name(), mailbox.depth(), mailbox.bound()));
+        let store = self.store.depths().into_iter().zip([WRITES_MAX, READS_MAX]);
+        let queues = queues.chain(store.map(|((name, depth), bound)| (name, depth, bound)));
+        let fullest = queues.max_by(|&(_, depth, bound), &(_, other_depth, other_bound)| {
+            depth.saturating_mul(other_bound).cmp(&other_depth.saturating_mul(bound))
+        });
+        Vitals {
+            connections: (self.registry.connections(), self.registry.capacity()),
+            requests,
+            fullest: fullest.map(|(name, depth, bound)| (name.to_owned(), depth, bound)),
+            memory: ((self.settings.debug.memory)(), (self.settings.memory_max)()),
+            is_store_failing: self.store.failing().is_some(),
+        }
+    }
+
     /// Whether new work is taken.
     ///
     /// # Errors
@@ -555,7 +610,8 @@ impl Hub {
     }
 
     fn mailboxes<'a>(&'a self) -> impl Iterator<Item = &'a dyn Watched> {
-        let own: [&'a dyn Watched; 4] = [&self.presence, &self.recovery, &self.limits, &self.chat_keeper];
+        let own: [&'a dyn Watched; 5] =
+            [&self.presence, &self.recovery, &self.limits, &self.chat_keeper, &self.monitor];
         let edges = self.edges.iter().filter_map(OnceLock::get).map(|edge| -> &'a dyn Watched { &**edge });
         own.into_iter().chain(self.rooms.mailboxes()).chain(edges)
     }
@@ -618,6 +674,10 @@ impl Hub {
     /// Which tokens no longer hold.
     pub fn revoked(&self) -> &Revoked {
         &self.revoked
+    }
+
+    pub(crate) fn monitor(&self) -> &Mailbox<Monitor> {
+        &self.monitor
     }
 
     pub(crate) fn presence_mailbox(&self) -> &Mailbox<Presence> {

@@ -10,11 +10,13 @@
 //! | [`pulse::Pulse`] | one a worker | the heartbeats and expiries of that worker's sessions |
 //! | [`presence::Presence`] | one | who is online, and what others are still to be told of it |
 //! | [`limits::RateLimit`] | one | what connections share: limits by address, by API key and by user |
+//! | [`monitor::Monitor`] | one | what happened to connections lately, and their figures |
 //! | [`store::Store`] | threads of its own | what must not be forgotten: accounts, sign-ins, chats, messages, notifications |
 //! | [`notifications`] | numbers and a table | which notifications are on their way to the disk; a user's are numbered by the shard of the user's room |
 //! | [`registry::Registry`] | a table | how many connections there may be, and where each user's sessions are |
 //! | [`chats::keeper::ChatKeeper`] | one | changes of chats, one at a time |
-//! | [`chats::Chats`] | a table | who may join which chat |
+//! | [`chats::Chats`] | a table | who may join which chat; who is in one is its shard's, in a [`chats::roster`] |
+//! | [`recovery::Recovery`] | one | which token recovers which session that was cut off |
 //! | [`revoked::Revoked`] | a table | which tokens no longer hold |
 //! | [`seat::Seat`] | one a session, never leaves its worker's thread | what waits to be written, what is owed, when it ends; a connection of several sessions has one too, into which theirs empty |
 //!
@@ -30,6 +32,8 @@
 //!   [`notifications`].
 //! * **Answers** leave in the order of the requests, but for those of the [application](application::Application),
 //!   which leave when they come.
+//! * **Messages of chats** that were acknowledged are on the disk; so are receipts. Those in the chat do not wait for
+//!   that. Who was cut off and comes back gets what was said meanwhile: see [`recovery`].
 //! * **Nothing accepted is dropped.** A fan-out that is full makes its shard wait; the shard's mailbox then fills, and
 //!   publishers are refused with [`fault::Code::Overloaded`]. The one exception is a client that does not read: when its
 //!   outbox is full it is closed, and what it had not read is given up and counted.
@@ -42,9 +46,14 @@
 //! | [`outbox::Outbox`] of each session | `limits.outbox_bytes` and one message, `limits.outbox_frames` | session closed, 1008 | `hubbub_sessions_closed_total{reason="slow_consumer"}` |
 //! | [`revoked::Revoked`] | [`revoked::REVOCATIONS_MAX`] from outside | one older than any token of the hub gives way, else refused, `OVERLOADED` | |
 //! | [`presence::bulletin::Bulletin`] | [`presence::bulletin::WAITING_MAX`] users, [`presence::bulletin::PATIENCE_MS`] | nobody is told of the change | `hubbub_presence_changes_total{outcome="suppressed"}` |
+//! | [`monitor::journal::Journal`] | [`monitor::journal::EVENTS_MAX`] events | the oldest goes | |
+//! | what is told the monitor | its mailbox, and [`monitor::refusals`] of what strangers do | not remembered | `hubbub_observations_lost_total{reason}` |
 //! | [`store::Store`]'s writer and readers | [`store::WRITES_MAX`], [`store::READS_MAX`] jobs | refused, `OVERLOADED` | `hubbub_mailbox_depth{actor}` |
 //! | notifications on their way to the disk | as the store's writes, and [`store::KEPT_MAX`] unread and read ones of each user on it | refused, `OVERLOADED`; on the disk the oldest goes | `hubbub_notifications_pruned_total` |
 //! | messages of each chat on the disk | [`store::MESSAGES_KEPT_MAX`] | the oldest goes | |
+//! | who is in a [chat](chats::roster), and types there | as the sessions in it; what is told of it is paced | told later, all at once; of receipts, the author alone | `hubbub_chat_receipts_narrowed_total` |
+//! | sessions that were cut off | [`recovery::PARKED_MAX`], for `recovery.window_secs` | the one cut off first goes | `hubbub_sessions_evicted_total` |
+//! | what is [`kept`] for each of those | `recovery.queue` messages, half of `limits.outbox_bytes` | the oldest goes, and its client is told how many | `hubbub_parked_messages` |
 //! | notifications that a session has [`noted`] | [`noted::NOTED_MAX`] | what was missed comes at the next connect | |
 //! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `FORBIDDEN` | |
 //! | the edge's mailbox for Socket.IO requests, one a worker | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
@@ -53,9 +62,9 @@
 //!
 //! # Layout
 //!
-//! Imports go one way: [`hub`] and [`worker`] → [`session`], [`application`], [`chats`], [`rooms`], [`presence`], [`limits`], [`registry`],
-//! [`revoked`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`noted`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`events`],
-//! [`fault`], [`identity`], [`ids`], [`clock`].
+//! Imports go one way: [`hub`] and [`worker`] → [`session`], [`application`], [`chats`], [`rooms`], [`presence`], [`limits`], [`monitor`],
+//! [`recovery`], [`registry`], [`revoked`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`kept`], [`noted`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`events`],
+//! [`fault`], [`identity`], [`peer`], [`ids`], [`clock`].
 
 pub mod application;
 pub mod chats;
@@ -70,10 +79,12 @@ pub mod ids;
 pub mod kept;
 pub mod limits;
 pub mod mailbox;
+pub mod monitor;
 pub mod noted;
 pub mod notifications;
 pub mod outbox;
 pub mod pattern;
+pub mod peer;
 pub mod presence;
 pub mod pulse;
 pub mod queue;

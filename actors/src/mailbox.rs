@@ -130,6 +130,9 @@ pub trait Watched: Send + Sync {
     /// Messages that wait or are being handled, departures left out.
     fn depth(&self) -> usize;
 
+    /// How many may.
+    fn bound(&self) -> usize;
+
     /// Whether the actor behind it lives.
     fn is_alive(&self) -> bool;
 }
@@ -141,6 +144,10 @@ impl<A: Actor<Context = Context<A>>> Watched for Mailbox<A> {
 
     fn depth(&self) -> usize {
         self.bound - self.permits.available_permits()
+    }
+
+    fn bound(&self) -> usize {
+        self.bound
     }
 
     fn is_alive(&self) -> bool {

@@ -112,6 +112,11 @@ impl Outbox {
         dropped
     }
 
+    /// Gives up all it holds, and takes no more: nobody writes any more.
+    pub fn abandon(&mut self) {
+        *self = Self { closed: true, ..Self::new(self.bound) };
+    }
+
     /// Whether nothing is ready to be written.
     pub fn is_empty(&self) -> bool {
         self.ready.is_empty()

@@ -5,19 +5,23 @@
 //! session, of which one connection may carry several, enters itself and leaves when its [`Entry`] is dropped, however
 //! it ended. What is kept of a user goes with the last session.
 
-use std::collections::BTreeSet;
+mod overview;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::{Recipient, WeakRecipient};
 use dashmap::DashMap;
 
+use self::overview::Overview;
+pub use self::overview::Tally;
 use crate::events::Surface;
-use crate::events::chat::presence::{Availability, OnlineUser};
+use crate::events::chat::presence::{Availability, OnlineUser, Written};
 use crate::events::moment::Iso;
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::{RoomName, SessionId, UserId};
+use crate::peer::Peer;
 use crate::seat::Place;
 use crate::stats::Stats;
 
@@ -34,6 +38,8 @@ pub struct LiveSession {
     pub place: Place,
     /// Who it is, by the last token it showed.
     pub identity: Arc<Identity>,
+    /// Its client.
+    pub peer: Peer,
 }
 
 /// Tells a session that it may not be allowed any more to be in a room it is in. Answered when it has looked, and left
@@ -63,57 +69,6 @@ impl Present {
     /// When the oldest session connected.
     fn since(&self) -> Option<i64> {
         self.rows.first().map(|row| row.session.connected_at)
-    }
-}
-
-/// How many users say what of themselves.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Online.
-    pub online: usize,
-    /// Away.
-    pub away: usize,
-    /// Busy.
-    pub busy: usize,
-}
-
-/// What is known of all users together, so that nobody has to look at all of them.
-#[derive(Debug, Default)]
-struct Overview {
-    /// The users by the time their oldest session connected.
-    order: BTreeSet<(i64, UserId)>,
-    away: usize,
-    busy: usize,
-}
-
-impl Overview {
-    fn moves(&mut self, user: &UserId, from: Option<i64>, to: Option<i64>) {
-        if from == to {
-            return;
-        }
-        if let Some(from) = from {
-            self.order.remove(&(from, user.clone()));
-        }
-        if let Some(to) = to {
-            self.order.insert((to, user.clone()));
-        }
-    }
-
-    fn says(&mut self, from: Availability, to: Availability) {
-        if let Some(count) = self.count_of(from) {
-            *count = count.saturating_sub(1);
-        }
-        if let Some(count) = self.count_of(to) {
-            *count += 1;
-        }
-    }
-
-    fn count_of(&mut self, availability: Availability) -> Option<&mut usize> {
-        match availability {
-            Availability::Away => Some(&mut self.away),
-            Availability::Busy => Some(&mut self.busy),
-            Availability::Online | Availability::Offline => None,
-        }
     }
 }
 
@@ -157,6 +112,12 @@ impl Registry {
         }
     }
 
+    /// The newest live session of a user, and what the user says of being there.
+    pub fn newest_of(&self, user: &UserId) -> Option<(LiveSession, Availability)> {
+        let present = self.users.get(user)?;
+        present.rows.last().map(|row| (row.session.clone(), present.availability))
+    }
+
     /// How long ago the sessions that there are connected, on average, ms; `now` is ms since the epoch.
     pub fn average_age_ms(&self, now: i64) -> u64 {
         let since = self.stats.sessions_since.get().checked_div(self.stats.sessions.get());
@@ -181,7 +142,9 @@ impl Registry {
         if present.availability == availability || availability == Availability::Offline {
             return false;
         }
-        self.overview().says(present.availability, availability);
+        let mut overview = self.overview();
+        overview.says(present.availability, availability);
+        overview.touch(&(present.since().unwrap_or_default(), user.clone()));
         present.availability = availability;
         true
     }
@@ -189,25 +152,43 @@ impl Registry {
     /// Those of the users online who have been so for longest, `most` at most, by that time and then by their ids; `now`
     /// is ms since the epoch.
     pub fn online(&self, most: usize, now: i64) -> Vec<OnlineUser> {
-        let first: Vec<UserId> = self.overview().order.iter().take(most).map(|(_, user)| user.clone()).collect();
-        let online_user = |user| {
-            let present = self.users.get(&user)?;
-            let oldest = &present.rows.first()?.session;
-            Some(OnlineUser {
-                username: oldest.identity.username().into(),
-                status: present.availability,
-                last_seen: Iso(now),
-                connected_at: Iso(oldest.connected_at),
-                user_id: user,
-            })
+        let first = self.overview().first(most);
+        self.online_users(&first, now)
+    }
+
+    /// As [`Registry::online`], written down for many readers: at most [`crate::events::chat::presence::ELDEST_MAX`], and `bytes`.
+    pub fn eldest(&self, now: i64, bytes: usize) -> Arc<[Written]> {
+        let wanted = self.overview().eldest(now);
+        let wanted = match wanted {
+            Ok(written) => return written,
+            Err(wanted) => wanted,
         };
-        first.into_iter().filter_map(online_user).collect()
+        let users = self.online_users(&wanted.users, now);
+        let written: Arc<[_]> = Written::all(users, bytes).into();
+        self.overview().keep(&wanted, &written, now);
+        written
+    }
+
+    /// A user as lists of who is online name one; `None` without a session. `now` is ms since the epoch.
+    pub fn online_user(&self, user: &UserId, now: i64) -> Option<OnlineUser> {
+        let present = self.users.get(user)?;
+        let oldest = &present.rows.first()?.session;
+        Some(OnlineUser {
+            user_id: user.clone(),
+            username: oldest.identity.username().into(),
+            status: present.availability,
+            last_seen: Iso(now),
+            connected_at: Iso(oldest.connected_at),
+        })
+    }
+
+    fn online_users(&self, users: &[UserId], now: i64) -> Vec<OnlineUser> {
+        users.iter().filter_map(|user| self.online_user(user, now)).collect()
     }
 
     /// How many users say what of themselves.
     pub fn tally(&self) -> Tally {
-        let Overview { ref order, away, busy } = *self.overview();
-        Tally { online: order.len().saturating_sub(away + busy), away, busy }
+        self.overview().tally()
     }
 
     fn overview(&self) -> MutexGuard<'_, Overview> {
@@ -294,6 +275,12 @@ impl Entry {
     /// Notes that the session goes by another token of the same user now.
     pub(crate) fn renew(&self, identity: Arc<Identity>) {
         self.change(|row| row.session.identity = identity);
+        // It may name the user in another way.
+        if let Some((user, _)) = &self.listed
+            && let Some(present) = self.registry.users.get(user)
+        {
+            self.registry.overview().touch(&(present.since().unwrap_or_default(), user.clone()));
+        }
     }
 
     /// Lets the session be reached.
@@ -327,7 +314,8 @@ mod tests {
 
     fn session(identity: Identity) -> LiveSession {
         let (place, identity) = (Seats::any_place(), Arc::new(identity));
-        LiveSession { id: SessionId::random(), surface: Surface::Raw, connected_at: 7, place, identity }
+        let (id, peer) = (SessionId::random(), Peer::default());
+        LiveSession { id, surface: Surface::Raw, connected_at: 7, place, identity, peer }
     }
 
     fn listed(registry: &Arc<Registry>, session: LiveSession) -> Entry {

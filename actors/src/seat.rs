@@ -16,6 +16,7 @@ use slab::Slab;
 
 use crate::close::Close;
 use crate::delivery::{Refusal, Wire};
+use crate::events::Surface;
 use crate::fault::{Code, Fault};
 use crate::ids::{RoomName, SessionId, UserId};
 use crate::kept::Kept;
@@ -115,6 +116,8 @@ pub struct Seat {
     stats: Arc<Stats>,
     desk: RefCell<Desk>,
     link: RefCell<Option<Rc<dyn Link>>>,
+    /// Why its connection ended, where that was not the session's end.
+    went: Cell<Option<Close>>,
     paused: Cell<bool>,
     noted: RefCell<Noted>,
     /// What is to keep what comes while its session is cut off, and does.
@@ -125,8 +128,8 @@ pub struct Seat {
     heard_at: Cell<i64>,
     pinged_at: Cell<i64>,
     expires_at: Cell<i64>,
-    /// Whose session hears of other users.
-    hears_as: RefCell<Option<UserId>>,
+    /// Whose session hears of users, and in the words of which surface.
+    hears_as: RefCell<Option<(UserId, Surface)>>,
 }
 
 impl fmt::Debug for Seat {
@@ -197,11 +200,12 @@ impl Seat {
     /// The session was cut off and may come back. What is promised or waits to be written is given up.
     pub fn park(&self) {
         self.keep();
+        self.hear_as(None);
         let mut desk = self.desk.borrow_mut();
-        desk.outbox.close();
         desk.promises = VecDeque::new();
         desk.joining = Vec::new();
-        desk.closed.get_or_insert(Close::Left);
+        drop(desk);
+        self.close(Close::Left);
     }
 
     /// What is kept on a parked seat.
@@ -420,19 +424,30 @@ impl Seat {
         self.desk.borrow().closed
     }
 
+    /// Notes why the connection ends, where nobody closed the session: its client's doing. The first reason stands.
+    pub fn note_end(&self, close: Close) {
+        self.went.set(self.went.get().or(Some(close)));
+    }
+
+    /// Why the session ended, or else its connection; `None` where that just went, or nothing did.
+    pub fn ended(&self) -> Option<Close> {
+        self.closed().or(self.went.get())
+    }
+
     /// The notifications that something came about.
     pub fn noted(&self) -> RefMut<'_, Noted> {
         self.noted.borrow_mut()
     }
 
-    /// From here on the session, which is this user's, hears of other users; without one, of none.
-    pub fn hear_as(&self, user: Option<UserId>) {
-        *self.hears_as.borrow_mut() = user;
+    /// From here on the session, which is this user's, hears of users, in the words of this surface; without, of none.
+    pub fn hear_as(&self, listener: Option<(UserId, Surface)>) {
+        *self.hears_as.borrow_mut() = listener;
     }
 
-    /// Whether the session hears of `user`.
-    pub fn hears_of(&self, user: &UserId) -> bool {
-        self.hears_as.borrow().as_ref().is_some_and(|own| own != user)
+    /// In the words of which surface the session hears of users, if it does; of `except`, who is its own user, it does not.
+    pub fn hears(&self, except: Option<&UserId>) -> Option<Surface> {
+        let listener = self.hears_as.borrow();
+        listener.as_ref().filter(|(own, _)| except != Some(own)).map(|&(_, surface)| surface)
     }
 
     /// Lets the transport take from the outbox.
@@ -567,6 +582,7 @@ impl Seats {
                 closed: None,
             }),
             link: RefCell::new(None),
+            went: Cell::new(None),
             paused: Cell::new(false),
             noted: RefCell::default(),
             provided: RefCell::default(),

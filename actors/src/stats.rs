@@ -110,6 +110,12 @@ stats! {
     overloads,
     /// Messages and connections refused by a limit.
     rate_limited,
+    /// Connections refused: for where they come from, their token, a limit, or want of a place.
+    connections_refused,
+    /// Events of connections that the monitor's mailbox had no place for.
+    observations_dropped,
+    /// Refused connections that were not remembered because there were too many.
+    observations_suppressed,
     /// Notifications that were kept.
     notifications_kept,
     /// Notifications that were delivered again, behind a connect.

@@ -79,6 +79,7 @@ impl Bench {
             typing_per_minute: 0,
             typing_ms: 5_000,
             debug: DebugMode { open: false, interval_ms: 5_000, memory: || 0 },
+            memory_max: || None,
             presence: hubbub_actors::presence::Settings::default(),
             grace_ms: 10_000,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"" },

@@ -123,7 +123,10 @@ impl Inlet {
                     Verdict::Flood(_) => self.pipe.seat.close(Close::Limit),
                 },
                 Ok(Some(Incoming::Pong)) => {}
-                Ok(Some(Incoming::Close(code))) => self.leaving = Some(code.unwrap_or(1000)),
+                Ok(Some(Incoming::Close(code))) => {
+                    self.pipe.seat.note_end(Close::Left);
+                    self.leaving = Some(code.unwrap_or(1000));
+                }
                 Ok(None) => {
                     if self.buffer.is_empty() {
                         self.buffer = BytesMut::new();
@@ -134,6 +137,7 @@ impl Inlet {
                 }
                 Err(violation) => {
                     let (code, reason) = violation.close();
+                    self.pipe.seat.note_end(Close::Malformed);
                     self.pipe.end(code, reason);
                 }
             }

@@ -25,15 +25,15 @@ use super::engine::{Answer, Dialogue, Engine};
 use super::ground::{Ground, Settings};
 use super::refusal::Refusal;
 use super::sid::Sid;
-use crate::peer::ClientAddress;
+use crate::door::Visitor;
 use crate::pipe::Flusher;
 use crate::wire::engine::{self, Handshake};
 
 /// Who opens a session, as far as its handshake tells.
 #[derive(Debug, Default)]
 pub struct Caller {
-    /// Where the client is, if that is known.
-    pub address: Option<ClientAddress>,
+    /// Who it is.
+    pub visitor: Visitor,
     /// A token of the handshake request.
     pub token: Option<String>,
     /// How the session begins.

@@ -19,6 +19,7 @@ use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
 use hubbub_actors::limits::held::{Hold, HoldKey};
 use hubbub_actors::limits::window::{Rule, Verdict, Window};
+use hubbub_actors::monitor::SOCKET_IO;
 use hubbub_actors::outbox::{Bound, Outbox};
 use hubbub_actors::seat::{Link, OWED_BYTES_MAX, Seat};
 use hubbub_actors::session::{Drawn, Inbound, Opening, Session, Standing};
@@ -29,7 +30,7 @@ use super::engine::{Dialogue, Engine};
 use super::ground::Settings;
 use super::house::{self, Caller, Door, House, Speaker, Switchboard};
 use super::namespaces::{Joined, Judgement, Line, Lobby, Member, Namespaces, Refused};
-use crate::peer::ClientAddress;
+use crate::door::Visitor;
 use crate::pipe::Flusher;
 use crate::state::State;
 use crate::wire::namespace::{self, CHAT, NamespaceWire, ROOT};
@@ -82,16 +83,18 @@ impl Door for FrontDoor {
     fn admit(&self, head: &RequestHead) -> house::Judgement {
         let Self(state) = self;
         let state = state.clone();
-        let address = door::knock(&state, head);
+        let visitor = door::knock(&state, head);
         let token = bearer::token(head.headers()).or_else(|| door::token_in_query(head));
         Box::pin(async move {
-            let address = address?;
+            let visitor = visitor?;
             // What a connection is for shows later; that there is one counts now, or none would ever count.
             let most = state.config.limits.push.connections_per_minute;
-            door::count(&state, address.as_ref(), |ip| LimitKey::Connect(Surface::Root, ip), most).await?;
-            let admission = Some(state.hub.registry().admit()?);
+            let key = |ip| LimitKey::Connect(Surface::Root, ip);
+            let counted = door::count(&state, visitor.address.as_ref(), key, most).await;
+            let admitted = counted.and_then(|()| state.hub.registry().admit());
+            let admission = Some(admitted.inspect_err(|fault| visitor.refused(&state, SOCKET_IO, fault))?);
             let token = token.filter(|token| !token.is_empty());
-            Ok(Caller { address, token, transport: Transport::default(), admission })
+            Ok(Caller { visitor, token, transport: Transport::default(), admission })
         })
     }
 }
@@ -109,7 +112,7 @@ impl Speaker for Hosts {
         let host = Host {
             state: self.state.clone(),
             worker: self.worker.clone(),
-            address: caller.address,
+            visitor: Rc::new(caller.visitor),
             token: caller.token.map(Rc::from),
             transport: caller.transport,
             connects: Rc::default(),
@@ -124,7 +127,7 @@ impl Speaker for Hosts {
 struct Host {
     state: Data<State>,
     worker: Worker,
-    address: Option<ClientAddress>,
+    visitor: Rc<Visitor>,
     /// The token of the handshake.
     token: Option<Rc<str>>,
     /// How the connection began.
@@ -145,7 +148,7 @@ impl Lobby for Host {
         // Each is a token to judge and a session to open.
         let limited = match self.connects.borrow_mut().count(self.state.now_ms(), CONNECTS) {
             Verdict::Within => None,
-            Verdict::Over(seconds) => Some(refused(&Fault::rate_limited(seconds))),
+            Verdict::Over(seconds) => Some(self.refuse(wire, &Fault::rate_limited(seconds))),
             Verdict::Flood(_) => Some(Refused::Closed(Close::Limit)),
         };
         let host = self.clone();
@@ -157,7 +160,7 @@ impl Lobby for Host {
                 Ok(session) => session,
                 // A client that is refused does not come back by itself; one whose connection ends does.
                 Err(fault) if fault.code == Code::ShuttingDown => return Err(Refused::Closed(Close::GoingAway)),
-                Err(fault) => return Err(refused(&fault)),
+                Err(fault) => return Err(host.refuse(wire, &fault)),
             };
             let seat = session.seat().clone();
             let sid = seat.session().to_string();
@@ -176,6 +179,12 @@ impl Lobby for Host {
 }
 
 impl Host {
+    /// Notes that the client is not let in, and says what it is told.
+    fn refuse(&self, wire: &NamespaceWire, fault: &Fault) -> Refused {
+        self.visitor.refused(&self.state, wire.namespace(), fault);
+        refused(fault)
+    }
+
     /// Whom a client is, and whether it may come now.
     async fn admit(&self, wire: &'static NamespaceWire, auth: Option<&[u8]>) -> Result<Session, Fault> {
         #[derive(Deserialize)]
@@ -205,14 +214,15 @@ impl Host {
         let transport = self.transport;
         let [root, chat] = &self.drawn;
         let drawn = if surface == Surface::Chat { chat } else { root }.clone();
-        let opening = Opening { surface, wire, standing, transport, held, heartbeat: None, drawn };
+        let peer = self.visitor.peer.clone();
+        let opening = Opening { surface, wire, standing, transport, peer, held, heartbeat: None, drawn };
         Session::open(&self.worker, opening).await
     }
 
     /// Counts an attempt to connect to `/chat`, whatever becomes of it, unless its address is exempt.
     async fn count_attempt(&self) -> Result<(), Fault> {
         let (state, limits) = (&self.state, &self.state.config.limits.chat);
-        let Some(address) = door::counted(state, self.address.as_ref()) else { return Ok(()) };
+        let Some(address) = door::counted(state, self.visitor.address.as_ref()) else { return Ok(()) };
         let millis = |seconds: u32| i64::from(seconds) * 1_000;
         let rule = Rule {
             most: limits.connection_attempts,
@@ -229,7 +239,7 @@ impl Host {
     /// Counts a client that shows no token, unless its address is exempt; the place it holds among those of its address.
     async fn receive_guest(&self) -> Result<Option<Hold>, Fault> {
         let (state, limits) = (&self.state, &self.state.config.limits.community);
-        let Some(address) = door::counted(state, self.address.as_ref()) else { return Ok(None) };
+        let Some(address) = door::counted(state, self.visitor.address.as_ref()) else { return Ok(None) };
         // First the place, which comes back: who has none is not counted either.
         let hold = state.hub.hold(HoldKey::Address(address), limits.connections_per_address);
         let hold = hold.inspect_err(|_| state.hub.stats().rate_limited.add(1))?;
@@ -307,7 +317,10 @@ impl Member for Connected {
         self.inbox.is_full() || self.seat.is_busy()
     }
 
-    fn end(&self) {
+    fn end(&self, why: Option<Close>) {
+        if let Some(close) = why {
+            self.seat.note_end(close);
+        }
         self.told.set(true);
         // Where the hub ended the connection, it ended what it carries for the same reason.
         if let Some(close) = self.line().and_then(|line| line.engine().seat().closed()) {

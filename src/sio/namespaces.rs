@@ -29,8 +29,8 @@ pub trait Member {
     /// Whether the client should say nothing more for now.
     fn is_busy(&self) -> bool;
 
-    /// The client left, or its connection ended. Nothing more is heard or sent.
-    fn end(&self);
+    /// The client left, or its connection ended, for this reason where one is known. Nothing more is heard or sent.
+    fn end(&self, why: Option<Close>);
 }
 
 /// A member that was let in, and the id it goes by there.
@@ -133,7 +133,7 @@ impl Namespaces {
             Packet::Connect { namespace, data } => self.connect(namespace, data.clone()),
             Packet::Disconnect { namespace } => {
                 if let Some(Standing::In(member)) = self.remove(namespace) {
-                    member.end();
+                    member.end(Some(Close::Left));
                 }
                 self.await_join();
                 Ok(())
@@ -177,7 +177,7 @@ impl Namespaces {
             let judged = judgement.await;
             match (this.upgrade(), judged) {
                 (Some(this), judged) => this.judged(namespace, judged),
-                (None, Ok(joined)) => joined.member.end(),
+                (None, Ok(joined)) => joined.member.end(None),
                 (None, Err(_)) => {}
             }
         });
@@ -187,7 +187,7 @@ impl Namespaces {
     fn judged(self: Rc<Self>, namespace: Namespace, judged: Result<Joined, Refused>) {
         self.remove(&namespace);
         match judged {
-            Ok(joined) if self.ended.get() => joined.member.end(),
+            Ok(joined) if self.ended.get() => joined.member.end(self.engine.seat().ended()),
             Ok(Joined { sid, member }) => {
                 self.await_no_longer();
                 self.engine.send(socket::connect(&namespace, &sid));
@@ -246,7 +246,7 @@ impl Dialogue for Namespaces {
         let standings = std::mem::take(&mut *self.standings.borrow_mut());
         for (_, standing) in standings {
             if let Standing::In(member) = standing {
-                member.end();
+                member.end(self.engine.seat().ended());
             }
         }
     }

@@ -156,8 +156,13 @@ pub(crate) fn unknown_sid() -> Value {
 
 /// A session that is opened on a WebSocket, and its handshake.
 pub(crate) async fn socket(address: SocketAddr) -> (Wire, Value) {
+    socket_with(address, &[]).await
+}
+
+/// As [`socket`], by a request with these headers besides.
+async fn socket_with(address: SocketAddr, headers: &[(&str, &str)]) -> (Wire, Value) {
     let mut wire = Wire::to(address).await;
-    let answer = wire.ask_to_upgrade(address, WEBSOCKET, &[]).await;
+    let answer = wire.ask_to_upgrade(address, WEBSOCKET, headers).await;
     assert_eq!(answer.status, 101, "{answer:?}");
     let handshake = opened(&wire.text().await);
     (wire, handshake)
@@ -268,17 +273,22 @@ impl Sio {
             Transport::Polling => Engine::Polling(Polling::open_at(address, POLLING).await),
             Transport::WebSocket => Engine::Socket(socket(address).await.0),
         };
-        Self::on(engine)
+        Self::over(engine)
+    }
+
+    /// As [`Sio::open`], on a WebSocket that was asked for with these headers besides.
+    pub(crate) async fn open_with(hub: &Hub, headers: &[(&str, &str)]) -> Self {
+        Self::over(Engine::Socket(socket_with(hub.address(), headers).await.0))
     }
 
     /// As [`Sio::open`], on a WebSocket that is full after a few KiB.
     pub(crate) async fn open_narrow(hub: &Hub) -> Self {
         let mut wire = Wire::narrow_on(hub, WEBSOCKET).await;
         opened(&wire.text().await);
-        Self::on(Engine::Socket(wire))
+        Self::over(Engine::Socket(wire))
     }
 
-    fn on(engine: Engine) -> Self {
+    fn over(engine: Engine) -> Self {
         Self { id: String::new(), engine, unheard: VecDeque::new(), end: None, asked: 0 }
     }
 

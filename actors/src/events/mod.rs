@@ -261,7 +261,15 @@ macro_rules! client_event_table {
             "connection:recover", chat::connection::Recover, chat::connection::RecoveredSession, [Raw, Chat], User, Messages, Invalid;
             "connection:session-info", chat::connection::AskSession, chat::connection::SessionInfo, [Raw, Chat], User, Messages, Invalid;
             "connection:stats", chat::connection::AskRecovery, chat::connection::Stats, [Raw, Chat],    User,   Messages, Invalid;
+            "presence:update-status", chat::presence::UpdateStatus, chat::presence::StatusUpdated, [Raw, Chat], User, Messages, Invalid;
+            "presence:online-users", chat::presence::AskOnlineUsers, chat::presence::OnlineUsers, [Raw, Chat], User, Messages, Invalid;
+            "presence:user-status", chat::presence::AskUserStatus, chat::presence::UserStatus, [Raw, Chat], User, Messages, Invalid;
+            "presence:stats",  chat::presence::AskPresenceStats, chat::presence::PresenceStats, [Raw, Chat], User, Messages, Invalid;
             "notification_read", community::NotificationRead, community::Marked,        [Raw, Root],       User,   Notifications, Validation;
+            "monitoring:metrics", chat::monitoring::AskMetrics, chat::monitoring::MetricsTold, [Raw, Chat], User,   Messages, Invalid;
+            "monitoring:events", chat::monitoring::AskEvents, chat::monitoring::EventsTold, [Raw, Chat],    User,   Messages, Invalid;
+            "monitoring:stats", chat::monitoring::AskStats, chat::monitoring::StatsTold, [Raw, Chat],       User,   Messages, Invalid;
+            "monitoring:health", chat::monitoring::AskHealth, chat::monitoring::HealthTold, [Raw, Chat],    User,   Messages, Invalid;
         }
     };
 }
@@ -312,6 +320,10 @@ macro_rules! server_event_table {
             "connection:recovery-token", chat::connection::TokenMade, [Raw, Chat];
             "connection:recovered", chat::connection::Recovered,    [Raw, Chat];
             "connection:queued-messages", chat::connection::QueuedMessages, [Raw, Chat];
+            "user:online",          chat::presence::UserOnline,     [Chat];
+            "user:offline",         chat::presence::UserOffline,    [Chat];
+            "user:status-changed",  chat::presence::UserStatusChanged, [Raw, Root, Chat];
+            "users:online",         chat::presence::UsersOnline,    [Chat];
         }
     };
 }

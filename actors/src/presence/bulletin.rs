@@ -1,18 +1,24 @@
-//! What is to be told of who comes and goes, pure: the newest state of each user that others do not know yet.
+//! What is to be told of who comes, goes and is there in another way, pure: the newest state of each user that others do
+//! not know yet.
 //!
 //! That a user came is due at once, that one went after a while in which the user may come back; both wait for longer
 //! when there is much to tell. A change that is taken back before it was told is not told at all, nor is the change back.
+//!
+//! How a user is there is due at once too, but of one user not again for [`REST_MS`]: the newest is told then. As long as
+//! others do not know that the user came, it is told by that, and apart only to the user's own sessions, which hear
+//! nothing of the coming.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 
 use super::{Audience, Settings};
+use crate::events::chat::presence::Availability;
 use crate::identity::Identity;
 use crate::ids::{RoomName, UserId};
 
-/// Users of whom there is something to tell, at most.
+/// Users of whom there is something to tell, at most; of whose coming and going, and likewise of how they are there.
 pub const WAITING_MAX: usize = 20_000;
 
 /// How long over its time something may wait to be told, ms; then it is not told.
@@ -21,20 +27,25 @@ pub const PATIENCE_MS: i64 = 30_000;
 /// Rooms of one user whose members are told.
 pub const ROOMS_MAX: usize = 1_000;
 
+/// Least time between two notices of how one user is there, ms.
+pub const REST_MS: i64 = 1_000;
+
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// The user came; the first session goes by this identity.
-    Online(Arc<Identity>),
+    /// The user came, and is there like this.
+    Online(Availability),
     /// The user went.
     Offline,
+    /// The user is there like this now.
+    Status(Availability),
 }
 
 /// Something to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// Whom it is about.
-    pub user: UserId,
+    /// Whom it is about, by the identity of the session that changed it.
+    pub identity: Arc<Identity>,
     /// What happened.
     pub change: Change,
     /// When, ms since the epoch.
@@ -45,22 +56,52 @@ pub struct Notice {
     pub known_in: Vec<RoomName>,
 }
 
+impl Notice {
+    fn new(identity: &Arc<Identity>, change: Change, at: i64) -> Self {
+        Self { identity: identity.clone(), change, at, rooms: Vec::new(), known_in: Vec::new() }
+    }
+}
+
 /// When a notice is due, ms, and which one it is of those.
 type Due = (i64, u64);
+
+/// Of which of the two a notice is that may wait for one user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Matter {
+    /// Coming and going.
+    Presence,
+    /// How the user is there.
+    Status,
+}
+
+type Waiting = AHashMap<UserId, (Due, Notice)>;
+
+/// What others know of how a user is there.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    status: Availability,
+    /// When a notice of it was given, ms.
+    at: i64,
+}
 
 /// What others do not know yet.
 #[derive(Debug)]
 pub struct Bulletin {
     audience: Audience,
     linger_ms: i64,
-    waiting: AHashMap<UserId, (Due, Notice)>,
-    order: BTreeMap<Due, UserId>,
+    /// Comings and goings.
+    waiting: Waiting,
+    /// How users are there whose coming is known.
+    statuses: Waiting,
+    order: BTreeMap<Due, (UserId, Matter)>,
     number: u64,
     /// With [`Audience::SharedRooms`]: the rooms whose members are or will be told that a user came, and how many
     /// sessions of the user entered each. They are kept when a session ends, for their members are told that the user
     /// went.
     shared: AHashMap<UserId, AHashMap<RoomName, u32>>,
-    /// Changes that were taken back.
+    /// Of users who are not known to have gone; of others nothing but that they are online was told.
+    told: AHashMap<UserId, Told>,
+    /// Changes that were taken back or overtaken.
     pub coalesced: u64,
     /// Notices that were given up.
     pub suppressed: u64,
@@ -73,9 +114,11 @@ impl Bulletin {
             audience: settings.audience,
             linger_ms: settings.linger_ms,
             waiting: AHashMap::new(),
+            statuses: AHashMap::new(),
             order: BTreeMap::new(),
             number: 0,
             shared: AHashMap::new(),
+            told: AHashMap::new(),
             coalesced: 0,
             suppressed: 0,
         }
@@ -86,33 +129,61 @@ impl Bulletin {
         self.audience
     }
 
-    /// A user's first session began at `now`, ms since the epoch.
-    pub fn came(&mut self, identity: &Arc<Identity>, now: i64, elapsed: i64) {
+    /// A user's first session began at `now`, ms since the epoch; the user is there like `status`.
+    pub fn came(&mut self, identity: &Arc<Identity>, status: Availability, now: i64, elapsed: i64) {
         if self.take_back(&identity.user).is_none() && self.audience == Audience::All {
-            self.put(elapsed, notice(identity.user.clone(), Change::Online(identity.clone()), now));
+            self.put(Matter::Presence, elapsed, Notice::new(identity, Change::Online(status), now));
         }
+        self.is_there(identity, status, now, elapsed);
     }
 
     /// A user's last session ended at `now`, ms since the epoch.
-    pub fn went(&mut self, user: &UserId, now: i64, elapsed: i64) {
+    pub fn went(&mut self, identity: &Arc<Identity>, now: i64, elapsed: i64) {
+        let user = &identity.user;
+        self.overtake_status(user);
         let taken_back = self.take_back(user);
         let rooms: Vec<_> = match self.audience {
             Audience::Off => return,
-            Audience::All if taken_back.is_some() => return,
+            Audience::All if taken_back.is_some() => return self.forget(user),
             Audience::All => Vec::new(),
             Audience::SharedRooms => {
-                let Some(shared) = self.shared.get_mut(user) else { return };
+                let mut shared = self.shared.get_mut(user);
                 for room in taken_back.into_iter().flat_map(|notice| notice.rooms) {
-                    shared.remove(&room);
+                    shared.as_mut().and_then(|shared| shared.remove(&room));
                 }
-                if shared.is_empty() {
-                    self.shared.remove(user);
-                    return;
+                let rooms: Vec<_> = shared.into_iter().flat_map(|shared| shared.keys().cloned()).collect();
+                if rooms.is_empty() {
+                    return self.forget(user);
                 }
-                shared.keys().cloned().collect()
+                rooms
             }
         };
-        self.put(elapsed + self.linger_ms, Notice { rooms, ..notice(user.clone(), Change::Offline, now) });
+        let went = Notice { rooms, ..Notice::new(identity, Change::Offline, now) };
+        self.put(Matter::Presence, elapsed + self.linger_ms, went);
+    }
+
+    /// A user is there like `status` since `now`, ms since the epoch.
+    pub fn is_there(&mut self, identity: &Arc<Identity>, status: Availability, now: i64, elapsed: i64) {
+        if self.audience == Audience::Off {
+            return;
+        }
+        let user = &identity.user;
+        let told = self.told.get(user);
+        if told.map_or(Availability::Online, |told| told.status) == status {
+            // It is as others know it again.
+            if self.overtake_status(user) {
+                self.coalesced += 1;
+            }
+            return;
+        }
+        let notice = Notice::new(identity, Change::Status(status), now);
+        if let Some((_, waiting)) = self.statuses.get_mut(user) {
+            self.coalesced += 1;
+            *waiting = notice;
+            return;
+        }
+        let due = told.map_or(elapsed, |told| elapsed.max(told.at + REST_MS));
+        self.put(Matter::Status, due, notice);
     }
 
     /// A session of a user entered a room at `now`, ms since the epoch.
@@ -134,8 +205,8 @@ impl Bulletin {
         match self.waiting.get_mut(&identity.user) {
             Some((_, notice)) => notice.rooms.push(room),
             None => {
-                let came = notice(identity.user.clone(), Change::Online(identity.clone()), now);
-                self.put(elapsed, Notice { rooms: vec![room], known_in, ..came });
+                let came = Notice::new(identity, Change::Online(Availability::Online), now);
+                self.put(Matter::Presence, elapsed, Notice { rooms: vec![room], known_in, ..came });
             }
         }
     }
@@ -160,22 +231,23 @@ impl Bulletin {
         }
     }
 
-    /// Takes what is due by `elapsed`, the longest due first, `most` at most. What waited for too long goes before.
+    /// Takes what is due by `elapsed`, the longest due first, `most` at most; with the first coming of a user comes how the
+    /// user is there, beyond that number. What waited for too long goes before.
     pub fn take(&mut self, elapsed: i64, most: usize) -> Vec<Notice> {
         let mut due = Vec::new();
-        while let Some((&(at, number), _)) = self.order.first_key_value() {
+        while let Some((&(at, number), &(_, matter))) = self.order.first_key_value() {
             let late = elapsed - at > PATIENCE_MS;
             if at > elapsed || (due.len() >= most && !late) {
                 break;
             }
             let Some(notice) = self.remove((at, number)) else { break };
             if notice.change == Change::Offline {
-                self.shared.remove(&notice.user);
+                self.forget(&notice.identity.user);
             }
-            if late {
-                self.suppressed += 1;
-            } else {
-                due.push(notice);
+            match matter {
+                _ if late => self.suppressed += 1,
+                Matter::Status => due.push(self.tell_status(notice, elapsed)),
+                Matter::Presence => self.tell_presence(notice, elapsed, &mut due),
             }
         }
         due
@@ -186,147 +258,94 @@ impl Bulletin {
         self.order.first_key_value().map(|(&(at, _), _)| at)
     }
 
-    fn put(&mut self, due: i64, notice: Notice) {
-        if self.waiting.len() >= WAITING_MAX {
+    /// Adds a coming or going to what is told.
+    fn tell_presence(&mut self, mut notice: Notice, elapsed: i64, due: &mut Vec<Notice>) {
+        let user = notice.identity.user.clone();
+        let mut own = None;
+        if let Change::Online(status) = &mut notice.change {
+            // Those who are the first to hear of the user hear how the user is there, and the user's sessions with them.
+            if notice.known_in.is_empty()
+                && let Some((waiting, _)) = self.statuses.get(&user)
+                && let Some(changed) = self.remove(*waiting)
+            {
+                let changed = self.tell_status(changed, elapsed);
+                own = Some(Notice { rooms: vec![RoomName::of_user(&user)], ..changed });
+            }
+            *status = self.told.get(&user).map_or(Availability::Online, |told| told.status);
+        }
+        due.push(notice);
+        due.extend(own);
+    }
+
+    /// Notes that it is told how a user is there, and to whom.
+    fn tell_status(&mut self, mut notice: Notice, elapsed: i64) -> Notice {
+        let user = &notice.identity.user;
+        if let Change::Status(status) = notice.change {
+            self.told.insert(user.clone(), Told { status, at: elapsed });
+        }
+        if self.audience == Audience::SharedRooms {
+            let unheard: AHashSet<_> =
+                self.waiting.get(user).into_iter().flat_map(|(_, coming)| &coming.rooms).collect();
+            let shared = self.shared.get(user).into_iter().flat_map(|shared| shared.keys());
+            let known_in = shared.filter(|room| !unheard.contains(room)).cloned();
+            notice.rooms = std::iter::once(RoomName::of_user(user)).chain(known_in).collect();
+        }
+        notice
+    }
+
+    fn put(&mut self, matter: Matter, due: i64, notice: Notice) {
+        let user = notice.identity.user.clone();
+        if self.waiting_of(matter).len() >= WAITING_MAX {
             self.suppressed += 1;
             if notice.change == Change::Offline {
-                self.shared.remove(&notice.user);
+                self.forget(&user);
             }
             return;
         }
         self.number += 1;
         let due = (due, self.number);
-        self.order.insert(due, notice.user.clone());
-        self.waiting.insert(notice.user.clone(), (due, notice));
+        self.order.insert(due, (user.clone(), matter));
+        self.waiting_of(matter).insert(user, (due, notice));
     }
 
     fn remove(&mut self, due: Due) -> Option<Notice> {
-        let user = self.order.remove(&due)?;
-        let (_, notice) = self.waiting.remove(&user)?;
-        if self.waiting.is_empty() {
+        let (user, matter) = self.order.remove(&due)?;
+        let waiting = self.waiting_of(matter);
+        let (_, notice) = waiting.remove(&user)?;
+        if waiting.is_empty() {
             // A storm is over.
-            self.waiting = AHashMap::new();
+            *waiting = AHashMap::new();
         }
         Some(notice)
     }
 
-    /// Takes back what waits to be told of a user: the opposite happened.
+    fn waiting_of(&mut self, matter: Matter) -> &mut Waiting {
+        match matter {
+            Matter::Presence => &mut self.waiting,
+            Matter::Status => &mut self.statuses,
+        }
+    }
+
+    /// Takes back what waits to be told of a user's coming or going: the opposite happened.
     fn take_back(&mut self, user: &UserId) -> Option<Notice> {
         let &(due, _) = self.waiting.get(user)?;
         self.coalesced += 2;
         self.remove(due)
     }
-}
 
-fn notice(user: UserId, change: Change, at: i64) -> Notice {
-    Notice { user, change, at, rooms: Vec::new(), known_in: Vec::new() }
+    /// Drops what waits to be told of how a user is there; whether there was something.
+    fn overtake_status(&mut self, user: &UserId) -> bool {
+        let Some(&(due, _)) = self.statuses.get(user) else { return false };
+        self.coalesced += 1;
+        self.remove(due).is_some()
+    }
+
+    /// Others know nothing of a user any more.
+    fn forget(&mut self, user: &UserId) {
+        self.shared.remove(user);
+        self.told.remove(user);
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bulletin(audience: Audience) -> Bulletin {
-        Bulletin::new(&Settings { audience, linger_ms: 100, ..Settings::default() })
-    }
-
-    fn user(id: &str) -> Arc<Identity> {
-        Arc::new(Identity::of(UserId::parse(id, "user").unwrap()))
-    }
-
-    fn room(name: &str) -> RoomName {
-        RoomName::parse(name, "room").unwrap()
-    }
-
-    fn take(bulletin: &mut Bulletin, elapsed: i64) -> Vec<String> {
-        let told = bulletin.take(elapsed, usize::MAX).into_iter().map(|mut notice| {
-            let change = if notice.change == Change::Offline { '-' } else { '+' };
-            notice.rooms.sort();
-            notice.known_in.sort();
-            format!("{change}{}@{} {:?} {:?}", notice.user, notice.at, notice.rooms, notice.known_in)
-        });
-        told.collect()
-    }
-
-    #[test]
-    fn who_came_is_told_at_once_and_who_went_after_a_while() {
-        let mut bulletin = bulletin(Audience::All);
-        bulletin.came(&user("a"), 1, 1_000);
-        assert_eq!(take(&mut bulletin, 1_000), ["+a@1 [] []"]);
-        bulletin.went(&user("a").user, 2, 1_001);
-        assert_eq!((take(&mut bulletin, 1_100), bulletin.next_due()), (vec![], Some(1_101)));
-        assert_eq!(take(&mut bulletin, 1_101), ["-a@2 [] []"]);
-        assert_eq!((bulletin.next_due(), bulletin.coalesced, bulletin.suppressed), (None, 0, 0));
-    }
-
-    #[test]
-    fn what_is_taken_back_before_it_was_told_is_not_told() {
-        let mut bulletin = bulletin(Audience::All);
-        let alice = user("a");
-        bulletin.came(&alice, 1, 0);
-        assert_eq!(take(&mut bulletin, 0).len(), 1);
-        for time in 0..10 {
-            bulletin.went(&alice.user, 2, time);
-            bulletin.came(&alice, 3, time);
-        }
-        bulletin.came(&user("b"), 4, 10);
-        bulletin.went(&user("b").user, 5, 10);
-        assert_eq!((take(&mut bulletin, 1_000), bulletin.coalesced), (vec![], 22));
-        bulletin.went(&alice.user, 6, 1_000);
-        assert_eq!(take(&mut bulletin, 1_100), ["-a@6 [] []"]);
-    }
-
-    #[test]
-    fn the_longest_due_is_told_first_and_what_waited_too_long_not_at_all() {
-        let mut bulletin = bulletin(Audience::All);
-        for (number, id) in ["a", "b", "c"].into_iter().enumerate() {
-            bulletin.came(&user(id), 1, 10 * number as i64);
-        }
-        assert_eq!(bulletin.take(20, 1)[0].user.as_str(), "a");
-        assert_eq!(take(&mut bulletin, PATIENCE_MS + 15), ["+c@1 [] []"]);
-        assert_eq!(bulletin.suppressed, 1);
-    }
-
-    #[test]
-    fn too_many_are_not_kept() {
-        let mut bulletin = bulletin(Audience::All);
-        for number in 0..=WAITING_MAX {
-            bulletin.came(&user(&number.to_string()), 1, 0);
-        }
-        assert_eq!((take(&mut bulletin, 0).len(), bulletin.suppressed), (WAITING_MAX, 1));
-    }
-
-    #[test]
-    fn those_who_share_a_room_are_told_once_of_the_first_they_share() {
-        let mut bulletin = bulletin(Audience::SharedRooms);
-        let alice = user("a");
-        bulletin.came(&alice, 1, 0);
-        assert_eq!(take(&mut bulletin, 0), Vec::<String>::new());
-        bulletin.entered(&alice, room("x"), 2, 0);
-        bulletin.entered(&alice, room("x"), 3, 0);
-        assert_eq!(take(&mut bulletin, 0), [r#"+a@2 ["x"] []"#]);
-        bulletin.entered(&alice, room("y"), 4, 0);
-        bulletin.entered(&alice, room("z"), 5, 0);
-        bulletin.left(&alice.user, &room("z"));
-        assert_eq!(take(&mut bulletin, 0), [r#"+a@4 ["y"] ["x"]"#]);
-        bulletin.left(&alice.user, &room("x"));
-        bulletin.went(&alice.user, 6, 0);
-        bulletin.came(&alice, 7, 50);
-        bulletin.entered(&alice, room("y"), 8, 50);
-        assert_eq!(take(&mut bulletin, 100), Vec::<String>::new(), "its members know");
-        bulletin.went(&alice.user, 9, 100);
-        assert_eq!(take(&mut bulletin, 200), [r#"-a@9 ["x", "y"] []"#]);
-        assert!(bulletin.shared.is_empty());
-    }
-
-    #[test]
-    fn a_user_who_shared_no_room_that_was_told_goes_in_silence() {
-        let mut bulletin = bulletin(Audience::SharedRooms);
-        let alice = user("a");
-        bulletin.came(&alice, 1, 0);
-        bulletin.entered(&alice, room("x"), 2, 0);
-        bulletin.went(&alice.user, 3, 0);
-        assert_eq!(take(&mut bulletin, 1_000), Vec::<String>::new());
-        assert!(bulletin.shared.is_empty());
-    }
-}
+mod tests;

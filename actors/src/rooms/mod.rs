@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use ahash::{AHashMap, RandomState};
 use tokio::sync::oneshot;
 
-use self::fanout::{Announce, Announcement, Barrier, CloseAll, CloseSeat, Fanout, Vacate};
+use self::fanout::{Announce, Announcement, Barrier, CloseAll, CloseSeat, Fanout, Reach, Vacate};
 use self::shard::{
     Abandon, CloseMembers, Flush, Inspect, Join, Leave, List, Members, Notify, Park, Publish, RoomShard, Say,
     TellReceipt, Type,
@@ -365,20 +365,20 @@ impl Rooms {
         }
     }
 
-    /// Hands announcements to every worker as soon as it takes them. Resolves when they are in the outboxes, with how many
-    /// deliveries that took.
-    pub(crate) async fn announce(&self, announcements: Arc<[Announcement]>) -> u64 {
+    /// Hands announcements to every worker as soon as it takes them. Resolves when they are in the outboxes, with how far
+    /// they reached.
+    pub(crate) async fn announce(&self, announcements: Arc<[Announcement]>) -> Reach {
         let mut waits = Vec::with_capacity(self.lanes.len());
         for fanout in self.lanes.fanouts() {
             let (done, wait) = oneshot::channel();
             fanout.post_when_free(Announce { announcements: announcements.clone(), done }).await;
             waits.push(wait);
         }
-        let mut delivered = 0;
+        let mut reach = Reach::default();
         for wait in waits {
-            delivered += wait.await.unwrap_or_default();
+            reach += wait.await.unwrap_or_default();
         }
-        delivered
+        reach
     }
 
     /// The rooms with members, by name, without the hub's own.

@@ -96,6 +96,7 @@ impl Session {
 
     /// The bytes that refuse a request; `None` where its client is told nothing.
     pub(super) fn refusal_frame(&self, asked: &Asked, fault: &Fault, now: i64) -> Option<Bytes> {
+        self.tell_refused(fault.code);
         let room = asked.data.as_deref().and_then(room_in);
         let refusal = Refusal {
             fault,

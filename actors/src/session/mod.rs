@@ -3,8 +3,8 @@
 //! its own limits.
 //!
 //! [`dispatch`] finds the handler of a request, `answers` knows how what it says reaches the client, `standing` whose
-//! session it is, `rooms` where it is in; `raw`, `push`, `application`, `notifications`, `typing` and `debug` are the
-//! handlers, a file an event family.
+//! session it is, `rooms` where it is in; `raw`, `push`, `application`, `notifications`, `chat`, `messages`, `presence`,
+//! `recovery`, `monitoring`, `typing` and `debug` are the handlers, a file an event family.
 
 mod answers;
 mod application;
@@ -12,7 +12,9 @@ mod chat;
 mod debug;
 mod dispatch;
 mod messages;
+mod monitoring;
 mod notifications;
+mod presence;
 mod push;
 mod raw;
 mod recovery;
@@ -42,6 +44,7 @@ use crate::limits::LimitKey;
 use crate::limits::held::Hold;
 use crate::limits::window::{Rule, Verdict, Window};
 use crate::notifications::Moment;
+use crate::peer::Peer;
 use crate::registry::{AccessChanged, Entry};
 use crate::seat::{Heartbeat, Seat, Seating};
 use crate::worker::Worker;
@@ -93,6 +96,8 @@ pub struct Opening {
     pub standing: Standing,
     /// How its client came.
     pub transport: Transport,
+    /// Its client, as far as the handshake tells.
+    pub peer: Peer,
     /// The place it holds among the connections of its address, where a guest's are counted; then its user's are too.
     pub held: Option<Hold>,
     /// Its heartbeat; `None` where its connection has one for all that it carries.
@@ -123,6 +128,7 @@ pub struct Session {
     seat: Rc<Seat>,
     surface: Surface,
     connected_at: i64,
+    peer: Peer,
     /// When it began: when it connected, or when the one did that it goes on with.
     began_at: i64,
     /// Who the client is; `None` while nobody knows.
@@ -145,6 +151,7 @@ pub struct Session {
     recovery_token: Option<RecoveryToken>,
     /// Recovery may know of such a token.
     has_token: bool,
+    told: monitoring::Told,
     /// Presence knows of it.
     is_present: bool,
     entry: Entry,
@@ -182,6 +189,7 @@ impl Session {
             seat,
             surface: opening.surface,
             connected_at: now,
+            peer: opening.peer,
             began_at: now,
             identity: None,
             came_as_guest: matches!(opening.standing, Standing::Guest),
@@ -195,6 +203,7 @@ impl Session {
             heard_at: now,
             recovery_token: None,
             has_token: false,
+            told: monitoring::Told::default(),
             is_present: false,
             entry: Entry::new(hub.registry().clone(), now),
             hub,
@@ -203,10 +212,15 @@ impl Session {
             Standing::Guest => session.greet(None, now),
             Standing::Known(identity) => {
                 session.greet(Some(&identity), now);
+                let promised = session.promise_users(&identity);
                 let joins = session.belong_to(identity)?;
                 session.joined = standing::all_of(joins).await?;
+                if let Some(owed) = promised {
+                    session.tell_users(owed);
+                }
             }
         }
+        session.tell_opened();
         Ok(session)
     }
 
@@ -234,6 +248,7 @@ impl Session {
         match (self.surface, identity) {
             (Surface::Raw, Some(identity)) => self.greet_raw(identity, now),
             (Surface::Root, _) => self.greet_root(now),
+            // Who is online, it is told when it hears of those who come.
             (Surface::Raw, None) | (Surface::Chat, _) => {}
         }
     }
@@ -344,7 +359,10 @@ impl StreamHandler<Inbound> for Session {
                     self.refuse(&asked, &fault, self.now());
                 }
             }
-            Inbound::Closing => self.depart(),
+            Inbound::Closing => {
+                self.note_end();
+                self.depart();
+            }
         }
     }
 
@@ -356,11 +374,14 @@ impl StreamHandler<Inbound> for Session {
 /// However a session ends, by its client, by a reason of the hub or by a panic, nothing of it stays but a parked seat.
 impl Drop for Session {
     fn drop(&mut self) {
+        self.note_end();
         self.depart();
-        self.seat.with_outbox(|outbox| outbox.close());
+        self.tell_ended();
         if self.seat.kept().is_some() {
+            self.seat.with_outbox(|outbox| outbox.abandon());
             self.seat.detach();
         } else {
+            self.seat.with_outbox(|outbox| outbox.close());
             self.worker.seats().vacate(self.seat.place().seat);
         }
     }

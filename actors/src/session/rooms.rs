@@ -175,7 +175,7 @@ impl Session {
     pub(super) fn note_entered(&self, room: RoomName) {
         let Some(identity) = &self.identity else { return };
         if room.as_str() == RoomName::PRESENCE {
-            self.seat.hear_as(Some(identity.user.clone()));
+            self.seat.hear_as(Some((identity.user.clone(), self.surface)));
         } else if self.shares_presence(&room)
             && let Err(Full(_)) = self.hub.presence_mailbox().post(Entered(identity.clone(), room))
         {
@@ -210,7 +210,7 @@ impl Session {
             drop(self.hub.rooms().leave(room, identity.user.clone(), place));
         }
         if std::mem::take(&mut self.is_present) {
-            self.hub.presence_mailbox().post_departure(Departed(identity.user.clone()));
+            self.hub.presence_mailbox().post_departure(Departed(identity.clone()));
         }
     }
 }

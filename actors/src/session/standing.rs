@@ -41,6 +41,7 @@ impl Session {
             connected_at: self.connected_at,
             place: self.seat.place(),
             identity: identity.clone(),
+            peer: self.peer.clone(),
         });
         // Who revokes looks for live sessions after noting it; so this one looks after it can be found.
         self.hub.revoked().check(&identity)?;
@@ -48,8 +49,8 @@ impl Session {
         let arrived = Arrived(identity.clone());
         self.hub.presence_mailbox().post(arrived).map_err(|Full(_)| Fault::overloaded())?;
         self.is_present = true;
-        // On `/ws` who wants to hear of other users says so, by a topic; `/chat` has ways of its own.
-        self.seat.hear_as((self.surface == Surface::Root).then(|| user.clone()));
+        // On `/ws` who wants to hear of other users says so, by a topic.
+        self.seat.hear_as((self.surface != Surface::Raw).then(|| (user.clone(), self.surface)));
         self.seat.expire_at(identity.expires_at);
         if self.brings_unread() {
             self.seat.noted().begin();

@@ -4,6 +4,7 @@ mod application;
 mod debug;
 mod guests;
 mod limits;
+mod monitoring;
 mod presence_edges;
 mod surfaces;
 mod typing;
@@ -130,6 +131,7 @@ impl Bench {
             typing_per_minute: 9,
             typing_ms: 5_000,
             debug: DebugMode { open: false, interval_ms: 10, memory: || 3 << 20 },
+            memory_max: || Some(4 << 20),
             presence: presence::Settings { audience: presence::Audience::Off, ..Default::default() },
             grace_ms,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"?" },
@@ -153,9 +155,16 @@ impl Bench {
     }
 
     async fn open_held(&self, surface: Surface, standing: Standing, held: Option<Hold>) -> Result<Client, Fault> {
-        let transport = Transport::WebSocket;
-        let opening =
-            Opening { surface, wire: &Lines, standing, transport, held, heartbeat: None, drawn: Drawn::default() };
+        let opening = Opening {
+            surface,
+            wire: &Lines,
+            standing,
+            transport: Transport::WebSocket,
+            peer: Peer::default(),
+            held,
+            heartbeat: None,
+            drawn: Drawn::default(),
+        };
         let session = Session::open(&self.worker, opening).await?;
         let (requests, inbound) = mpsc::channel(64);
         let seat = session.seat().clone();

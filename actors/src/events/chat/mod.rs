@@ -4,6 +4,7 @@
 
 pub mod connection;
 pub mod messages;
+pub mod monitoring;
 pub mod presence;
 pub mod rooms;
 

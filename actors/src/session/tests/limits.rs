@@ -66,6 +66,7 @@ impl Asked {
             wire: &Lines,
             standing,
             transport,
+            peer: Peer::default(),
             held: None,
             heartbeat: None,
             drawn: Drawn::default(),

@@ -1,4 +1,4 @@
-//! Who is told that a user came or went, and how often.
+//! Who is told that a user came, went or is there in another way, in which words, and how often.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +27,31 @@ fn offline(user: &str, at: i64) -> String {
     format!(r#"user_offline {{"user_id":"{user}","last_seen":"{time}"}}"#)
 }
 
+/// As `/chat` says of a user who goes by the id what all surfaces say.
+fn seen(event: &str, user: &str, status: &str, at: i64) -> String {
+    let time = crate::events::moment::Iso(at);
+    format!(r#"{event} {{"userId":"{user}","username":"{user}","status":"{status}","lastSeen":"{time}"}}"#)
+}
+
+fn came(user: &str) -> String {
+    seen("user:online", user, "online", 1_000_000)
+}
+
+fn changed(user: &str, status: &str, at: i64) -> String {
+    seen("user:status-changed", user, status, at)
+}
+
+/// A list of these users, each with a status and the time that the oldest session connected.
+fn listed(users: &[(&str, &str, i64)], at: i64) -> String {
+    let seen = crate::events::moment::Iso(at);
+    let users = users.iter().map(|(user, status, since)| {
+        let since = crate::events::moment::Iso(*since);
+        let known = format!(r#""userId":"{user}","username":"{user}","status":"{status}""#);
+        format!(r#"{{{known},"lastSeen":"{seen}","connectedAt":"{since}"}}"#)
+    });
+    format!(r#"users:online {{"users":[{}]}}"#, users.collect::<Vec<_>>().join(","))
+}
+
 impl Bench {
     fn advance(&self, ms: i64) {
         self.hub.clock().advance(ms);
@@ -48,6 +73,10 @@ impl Bench {
 }
 
 impl Client {
+    async fn say(&self, status: &str) {
+        self.ask("presence:update-status", &format!(r#"{{"status":"{status}"}}"#), None).await;
+    }
+
     async fn join(&self, room: &str) {
         self.ask("room:join", &format!(r#"{{"room":"{room}"}}"#), Some("join")).await;
         let joined = async {
@@ -84,7 +113,7 @@ async fn ten_sessions_that_come_and_go_at_once_are_one_coming_and_one_going() {
 #[actix::test]
 async fn others_hear_on_the_main_namespace_and_on_the_raw_surface_those_who_asked() {
     let bench = telling(Audience::All, 0);
-    let (root, chat) = (bench.client(Surface::Root, "root").await, bench.client(Surface::Chat, "chat").await);
+    let root = bench.client(Surface::Root, "root").await;
     let (raw, asked) = (bench.client(Surface::Raw, "raw").await, bench.client(Surface::Raw, "asked").await);
     let guest = bench.guest().await;
     asked.join("$presence").await;
@@ -100,7 +129,7 @@ async fn others_hear_on_the_main_namespace_and_on_the_raw_surface_those_who_aske
     let carols: [String; 2] = guest.hears().await;
     assert!(carols[0].starts_with("authenticated "), "before what it hears of others: {carols:?}");
     assert_eq!(carols[1], online("dave", 1_000_000));
-    assert_eq!((raw.take(), chat.take(), asked.take()), (vec![], vec![], vec![]));
+    assert_eq!((raw.take(), asked.take()), (Vec::<String>::new(), Vec::<String>::new()));
 }
 
 #[actix::test]
@@ -134,6 +163,152 @@ async fn nobody_hears_where_nobody_is_to() {
     bench.advance(LINGER);
     sleep(Duration::from_millis(50)).await;
     assert_eq!(observer.take(), Vec::<String>::new());
+    let chat = bench.client(Surface::Chat, "chat").await;
+    chat.say("away").await;
+    chat.ask("presence:online-users", "{}", Some("7")).await;
+    let [answer] = chat.hears().await;
+    assert!(answer.starts_with(r##"#7: {"success":true,"users":["##), "before it nothing: {answer}");
+    assert_eq!(observer.take(), Vec::<String>::new());
+}
+
+#[actix::test]
+async fn chat_sessions_hear_in_their_own_words_and_of_who_is_online_at_once() {
+    let bench = telling(Audience::All, 0);
+    let chat = bench.client(Surface::Chat, "chat").await;
+    let [greeting] = chat.hears().await;
+    assert_eq!(greeting, listed(&[("chat", "online", 1_000_000)], 1_000_000));
+    let other = bench.client(Surface::Chat, "chat").await;
+    assert_eq!(other.hears().await, [greeting]);
+    let root = bench.client(Surface::Root, "root").await;
+    assert_eq!((chat.hears().await, other.hears().await), ([came("root")], [came("root")]));
+    drop((root, other));
+    bench.online(1).await;
+    bench.advance(LINGER);
+    assert_eq!(chat.hears().await, [seen("user:offline", "root", "offline", 1_000_000)]);
+}
+
+#[actix::test]
+async fn all_who_hear_of_users_learn_how_one_is_there_the_user_too() {
+    let bench = telling(Audience::All, 0);
+    let (root, asked) = (bench.client(Surface::Root, "root").await, bench.client(Surface::Raw, "asked").await);
+    let raw = bench.client(Surface::Raw, "raw").await;
+    asked.join("$presence").await;
+    let one = bench.client(Surface::Chat, "alice").await;
+    one.hears::<1>().await;
+    let two = bench.client(Surface::Root, "alice").await;
+    bench.online(4).await;
+    bench.until(|| bench.hub.stats().presence_told.get() == 4).await;
+    for client in [&root, &asked, &one, &two] {
+        client.take();
+    }
+    one.ask("presence:update-status", r#"{"status":"away"}"#, Some("1")).await;
+    let said = [changed("alice", "away", 1_000_000)];
+    assert_eq!(
+        (root.hears().await, asked.hears().await, two.hears().await),
+        (said.clone(), said.clone(), said.clone())
+    );
+    let answer = r##"#1: {"success":true,"message":"Status updated successfully"}"##;
+    assert_eq!(one.hears().await, [answer.to_owned(), said[0].clone()]);
+    // The others are not told twice of what they know, and whoever comes then finds it.
+    two.say("away").await;
+    one.say("away").await;
+    let late = bench.client(Surface::Chat, "alice").await;
+    let [greeting] = late.hears().await;
+    assert!(greeting.contains(r#""userId":"alice","username":"alice","status":"away""#), "{greeting}");
+    drop((one, two));
+    bench.until(|| bench.sessions_of("alice") == 1).await;
+    bench.advance(1_000);
+    let [list] = late.hears().await;
+    assert!(list.starts_with("users:online "), "{list}");
+    late.say("busy").await;
+    assert_eq!(root.hears().await, [changed("alice", "busy", 1_001_000)]);
+    assert_eq!(raw.take(), Vec::<String>::new());
+}
+
+#[actix::test]
+async fn all_are_told_who_is_online_a_second_after_that_changed_and_while_they_are_few() {
+    let bench = telling(Audience::All, 0);
+    let chat = bench.client(Surface::Chat, "chat").await;
+    chat.hears::<1>().await;
+    let alice = bench.client(Surface::Raw, "alice").await;
+    assert_eq!(chat.hears().await, [came("alice")]);
+    let _bob = bench.client(Surface::Root, "bob").await;
+    assert_eq!(chat.hears().await, [came("bob")]);
+    bench.advance(999);
+    alice.say("busy").await;
+    assert_eq!(chat.hears().await, [changed("alice", "busy", 1_000_999)]);
+    bench.advance(1);
+    let all = [("alice", "busy", 1_000_000), ("bob", "online", 1_000_000), ("chat", "online", 1_000_000)];
+    assert_eq!(chat.hears().await, [listed(&all, 1_001_000)]);
+    let mut crowd = Vec::new();
+    for number in 0..97 {
+        crowd.push(bench.client_unheard(Surface::Root, &format!("u{number:02}")).await);
+    }
+    bench.until(|| bench.hub.stats().presence_told.get() == 101).await;
+    assert_eq!(chat.take().len(), 97);
+    bench.advance(1_000);
+    let [list] = chat.hears().await;
+    assert_eq!(list.matches("userId").count(), 100);
+    let one_more = bench.client_unheard(Surface::Root, "one-more").await;
+    assert_eq!(chat.hears().await, [seen("user:online", "one-more", "online", 1_002_000)]);
+    bench.advance(5_000);
+    let new = bench.client(Surface::Chat, "u00").await;
+    let [greeting] = new.hears().await;
+    assert_eq!((greeting.matches("userId").count(), greeting.contains("one-more")), (100, false));
+    assert_eq!(chat.take(), Vec::<String>::new(), "they are too many");
+    drop(one_more);
+    let [list] = chat.hears().await;
+    assert_eq!((list.matches("userId").count(), list.contains("one-more")), (100, false));
+    bench.advance(LINGER);
+    assert_eq!(chat.hears().await, [seen("user:offline", "one-more", "offline", 1_007_000)]);
+}
+
+#[actix::test]
+async fn those_who_share_no_room_hear_of_themselves_alone() {
+    let bench = telling(Audience::SharedRooms, 0);
+    let alice = bench.client(Surface::Chat, "alice").await;
+    let itself = |user: &str| listed(&[(user, "online", 1_000_000)], 1_000_000);
+    assert_eq!(alice.hears().await, [itself("alice")]);
+    let (bob, far) = (bench.client(Surface::Chat, "bob").await, bench.client(Surface::Chat, "far").await);
+    assert_eq!((bob.hears().await, far.hears().await), ([itself("bob")], [itself("far")]));
+    alice.join("a").await;
+    bob.join("a").await;
+    assert_eq!(alice.hears().await, [came("bob")]);
+    bob.say("busy").await;
+    let said = [changed("bob", "busy", 1_000_000)];
+    assert_eq!((alice.hears().await, bob.hears().await), (said.clone(), said));
+    far.say("away").await;
+    assert_eq!(far.hears().await, [changed("far", "away", 1_000_000)]);
+    drop(bob);
+    bench.online(2).await;
+    bench.advance(LINGER);
+    assert_eq!(alice.hears().await, [seen("user:offline", "bob", "offline", 1_000_000)]);
+    assert_eq!(far.take(), Vec::<String>::new());
+}
+
+#[actix::test]
+async fn a_flood_of_statuses_costs_one_notice_a_second_and_ends_with_the_truth() {
+    let bench = telling(Audience::All, 0);
+    let observer = bench.client(Surface::Root, "observer").await;
+    let flood = bench.client_unheard(Surface::Raw, "flood").await;
+    observer.hears::<1>().await;
+    flood.say("away").await;
+    assert_eq!(observer.hears().await, [changed("flood", "away", 1_000_000)]);
+    for _ in 0..500 {
+        flood.say("online").await;
+        flood.say("away").await;
+        flood.say("busy").await;
+    }
+    let busy = crate::events::chat::presence::Availability::Busy;
+    let tally = crate::registry::Tally { online: 1, away: 0, busy: 1 };
+    bench.until(|| bench.hub.stats().presence_coalesced.get() >= 1_000).await;
+    bench.until(|| bench.hub.registry().tally() == tally).await;
+    assert_eq!(bench.hub.registry().availability_of(&UserId::parse("flood", "user").unwrap()), busy);
+    assert_eq!(observer.take(), Vec::<String>::new());
+    bench.advance(1_000);
+    let [told] = observer.hears().await;
+    assert_eq!(told, changed("flood", "busy", 1_000_000));
+    assert_eq!(bench.hub.stats().presence_suppressed.get(), 0);
 }
 
 #[actix::test]

@@ -100,7 +100,9 @@ async fn a_chat_that_is_closed_to_a_member_is_left_with_a_word() {
     bench.hub.put_chat(Chat { public: true, ..chat.clone() }).await.unwrap();
     let client = bench.client(Surface::Root, "alice").await;
     client.ask("room:join", r#"{"room":"chat:c"}"#, None).await;
-    let [_] = client.hears().await;
+    let [joined, update] = client.hears().await;
+    assert_eq!(joined, r#"room:join:ack {"success":true,"room":"chat:c"}"#);
+    assert!(update.starts_with(r#"room:online-update {"chatId":"c","onlineUsers":[{"userId":"alice""#), "{update}");
     bench.hub.put_chat(Chat { public: false, ..chat }).await.unwrap();
     assert_eq!(client.hears().await, [r#"room:leave:ack {"success":true,"room":"chat:c"}"#]);
 }

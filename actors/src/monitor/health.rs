@@ -1,0 +1,174 @@
+//! Whether the hub is well, from figures of it. Pure. Tells no more of the machine than parts of a whole: everybody with a
+//! token may ask.
+
+use super::samples::Counted;
+use crate::events::chat::monitoring::{Health, Status};
+
+/// Requests from which on their error rate means something.
+const REQUESTS_MIN: u64 = 100;
+
+/// What health is judged by.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Vitals {
+    /// Connections there are, and may be.
+    pub connections: (usize, usize),
+    /// Requests of the last 5 minutes.
+    pub requests: Counted,
+    /// The mailbox that is the fullest, what waits in it, and its bound.
+    pub fullest: Option<(String, usize, usize)>,
+    /// Bytes of the process that are in memory, and how many there may be; `None` where the system does not tell.
+    pub memory: (u64, Option<u64>),
+    /// The store cannot write.
+    pub is_store_failing: bool,
+}
+
+/// From which part of a whole on something is to be watched, and from which on to be mended.
+#[derive(Debug, Clone, Copy)]
+struct Thresholds {
+    warning: f64,
+    critical: f64,
+}
+
+const CONNECTIONS: Thresholds = Thresholds { warning: 0.8, critical: 0.95 };
+const ERRORS: Thresholds = Thresholds { warning: 0.05, critical: 0.25 };
+const MAILBOX: Thresholds = Thresholds { warning: 0.5, critical: 0.9 };
+const MEMORY: Thresholds = Thresholds { warning: 0.8, critical: 0.95 };
+
+impl Thresholds {
+    fn judge(self, part: f64) -> Status {
+        if part >= self.critical {
+            Status::Critical
+        } else if part >= self.warning {
+            Status::Warning
+        } else {
+            Status::Healthy
+        }
+    }
+}
+
+/// How the hub is.
+pub fn judge(vitals: &Vitals) -> Health {
+    let mut health = Health::default();
+    let mut found = |status: Status, issue: &dyn Fn() -> String, recommendation: &'static str| {
+        if status > Status::Healthy {
+            health.status = health.status.max(status);
+            health.issues.push(issue());
+            health.recommendations.push(recommendation);
+        }
+    };
+    let (open, most) = vitals.connections;
+    let used = part(open as f64, most as f64);
+    found(
+        CONNECTIONS.judge(used),
+        &|| format!("{} of the connections that there may be are in use", percent(used)),
+        "Raise server.max_connections where memory allows it, or add another hub",
+    );
+    let rate = if vitals.requests.requests < REQUESTS_MIN { 0.0 } else { vitals.requests.rate() };
+    found(
+        ERRORS.judge(rate),
+        &|| format!("{} of the requests of the last 5 minutes were refused or failed", percent(rate)),
+        "See in monitoring:events and in the log what is refused, and why",
+    );
+    if let Some((name, depth, bound)) = &vitals.fullest {
+        let full = part(*depth as f64, *bound as f64);
+        found(
+            MAILBOX.judge(full),
+            &|| format!("The mailbox of {name} is {} full", percent(full)),
+            "Lower the load or give the hub more processor time; what comes to a full mailbox is refused",
+        );
+    }
+    if let (resident, Some(most)) = vitals.memory {
+        let used = part(resident as f64, most as f64);
+        found(
+            MEMORY.judge(used),
+            &|| format!("{} of the memory that there may be is in use", percent(used)),
+            "Give the hub more memory, or lower server.max_connections and limits.outbox_bytes",
+        );
+    }
+    found(
+        if vitals.is_store_failing { Status::Critical } else { Status::Healthy },
+        &|| "The store cannot write".into(),
+        "See in the log why, and mend the disk; what needs no store goes on",
+    );
+    health
+}
+
+fn part(some: f64, all: f64) -> f64 {
+    if all > 0.0 { some / all } else { 0.0 }
+}
+
+/// Rounded down: what is below a threshold does not read as if it were not.
+fn percent(part: f64) -> String {
+    format!("{:.0}%", (part * 100.0).floor())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn well() -> Vitals {
+        Vitals {
+            connections: (10, 1_000),
+            requests: Counted { requests: 1_000, errors: 1 },
+            fullest: Some(("presence".into(), 3, 1_000)),
+            memory: (100, Some(1_000)),
+            is_store_failing: false,
+        }
+    }
+
+    #[test]
+    fn a_hub_with_nothing_to_complain_of_is_healthy() {
+        for vitals in [well(), Vitals::default(), Vitals { memory: (100, None), fullest: None, ..well() }] {
+            assert_eq!(judge(&vitals), Health::default(), "{vitals:?}");
+        }
+    }
+
+    #[test]
+    fn each_figure_has_its_thresholds_and_its_words() {
+        let connections = |open| Vitals { connections: (open, 1_000), ..well() };
+        let errors = |errors, requests| Vitals { requests: Counted { requests, errors }, ..well() };
+        let mailbox = |depth| Vitals { fullest: Some(("fanout-0".into(), depth, 1_000)), ..well() };
+        let memory = |resident| Vitals { memory: (resident, Some(1_000)), ..well() };
+        for (vitals, status, issue) in [
+            (connections(799), Status::Healthy, ""),
+            (connections(800), Status::Warning, "80% of the connections that there may be are in use"),
+            (connections(949), Status::Warning, "94% of the connections that there may be are in use"),
+            (connections(950), Status::Critical, "95% of the connections that there may be are in use"),
+            (connections(1_000), Status::Critical, "100% of the connections that there may be are in use"),
+            (errors(49, 1_000), Status::Healthy, ""),
+            (errors(50, 1_000), Status::Warning, "5% of the requests of the last 5 minutes were refused or failed"),
+            (errors(25, 100), Status::Critical, "25% of the requests of the last 5 minutes were refused or failed"),
+            (errors(99, 99), Status::Healthy, ""),
+            (mailbox(499), Status::Healthy, ""),
+            (mailbox(500), Status::Warning, "The mailbox of fanout-0 is 50% full"),
+            (mailbox(900), Status::Critical, "The mailbox of fanout-0 is 90% full"),
+            (memory(799), Status::Healthy, ""),
+            (memory(800), Status::Warning, "80% of the memory that there may be is in use"),
+            (memory(950), Status::Critical, "95% of the memory that there may be is in use"),
+            (Vitals { is_store_failing: true, ..well() }, Status::Critical, "The store cannot write"),
+        ] {
+            let health = judge(&vitals);
+            assert_eq!((health.status, health.issues.join("; ").as_str()), (status, issue), "{vitals:?}");
+            assert_eq!(health.recommendations.len(), health.issues.len());
+        }
+    }
+
+    #[test]
+    fn it_is_as_bad_as_the_worst_and_each_issue_has_its_recommendation() {
+        let vitals = Vitals { connections: (1_000, 1_000), memory: (800, Some(1_000)), ..well() };
+        assert_eq!(
+            serde_json::to_value(judge(&vitals)).unwrap(),
+            serde_json::json!({
+                "status": "critical",
+                "issues": [
+                    "100% of the connections that there may be are in use",
+                    "80% of the memory that there may be is in use",
+                ],
+                "recommendations": [
+                    "Raise server.max_connections where memory allows it, or add another hub",
+                    "Give the hub more memory, or lower server.max_connections and limits.outbox_bytes",
+                ],
+            })
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! Who is at the other end of a connection, as far as its handshake tells: an address, and what the client calls itself.
+//! That is not who the user is, and nothing is decided by it.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ahash::AHashSet;
+
+/// Longest `User-Agent` that is kept, in characters; what is longer is cut.
+pub const USER_AGENT_MAX: usize = 256;
+
+/// User agents that are shared at once, at most 1 KiB each. A session beyond them has a copy of its own.
+pub const USER_AGENTS_MAX: usize = 2_048;
+
+/// The client of a session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address, behind the proxies that are trusted; `None` where the system does not tell.
+    pub address: Option<IpAddr>,
+    /// Its `User-Agent`, at most [`USER_AGENT_MAX`] characters, as sent.
+    pub user_agent: Option<Arc<str>>,
+}
+
+/// The user agents of the clients there are: many clients have few of them, so each is kept once. Shared by all workers;
+/// asked once a handshake.
+#[derive(Debug, Default)]
+pub struct UserAgents(Mutex<AHashSet<Arc<str>>>);
+
+impl UserAgents {
+    /// The text of a `User-Agent`, cut where it is too long; `None` for one that says nothing. What is no UTF-8 in it is
+    /// replaced.
+    pub fn share(&self, header: &[u8]) -> Option<Arc<str>> {
+        // A character is at most 4 bytes; what is behind so many would be cut anyway.
+        let text = String::from_utf8_lossy(header.get(..4 * USER_AGENT_MAX).unwrap_or(header));
+        let end = text.char_indices().nth(USER_AGENT_MAX).map_or(text.len(), |(end, _)| end);
+        let text = text.get(..end).unwrap_or_default().trim();
+        if text.is_empty() {
+            return None;
+        }
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = shared.get(text) {
+            return Some(known.clone());
+        }
+        let text: Arc<str> = text.into();
+        if shared.len() >= USER_AGENTS_MAX {
+            shared.retain(|kept| Arc::strong_count(kept) > 1);
+        }
+        if shared.len() < USER_AGENTS_MAX {
+            shared.insert(text.clone());
+        }
+        Some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_user_agents_are_kept_once() {
+        let agents = UserAgents::default();
+        let (one, other) = (agents.share(b"curl/8").unwrap(), agents.share(b" curl/8 ").unwrap());
+        assert!(Arc::ptr_eq(&one, &other));
+        assert_eq!(&*one, "curl/8");
+    }
+
+    #[test]
+    fn a_user_agent_is_cut_and_one_that_says_nothing_is_none() {
+        let agents = UserAgents::default();
+        let long = "ü".repeat(USER_AGENT_MAX + 1);
+        assert_eq!(*agents.share(long.as_bytes()).unwrap(), *"ü".repeat(USER_AGENT_MAX));
+        assert_eq!(agents.share(&[b'a'; 100_000]).unwrap().len(), USER_AGENT_MAX);
+        assert_eq!(agents.share(b"a\xffb").as_deref(), Some("a\u{fffd}b"));
+        assert_eq!(agents.share(b" \t"), None);
+        assert_eq!(agents.share(b""), None);
+    }
+
+    #[test]
+    fn a_full_table_forgets_what_nobody_has_and_keeps_no_more_than_its_bound() {
+        let agents = UserAgents::default();
+        let held: Vec<_> = (0..USER_AGENTS_MAX).filter_map(|n| agents.share(n.to_string().as_bytes())).collect();
+        let (one, other) = (agents.share(b"new").unwrap(), agents.share(b"new").unwrap());
+        assert!(!Arc::ptr_eq(&one, &other), "there was no place");
+        drop(held);
+        let (one, other) = (agents.share(b"new").unwrap(), agents.share(b"new").unwrap());
+        assert!(Arc::ptr_eq(&one, &other));
+        assert_eq!(agents.0.lock().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,127 @@
+//! What a session tells the monitor of itself, and what it asks it for its client.
+
+use std::cell::Cell;
+
+use actix::fut::WrapFuture;
+use tokio::sync::oneshot;
+
+use super::{Answer, Handle, Outcome, Session};
+use crate::close::Close;
+use crate::events::ServerEvent;
+use crate::events::chat::monitoring::{
+    AskEvents, AskHealth, AskMetrics, AskStats, EventsTold, HealthTold, Kind, MetricsTold, StatsTold,
+};
+use crate::fault::{Code, Fault};
+use crate::mailbox::{Full, Receive};
+use crate::monitor::journal::Viewer;
+use crate::monitor::{
+    Ended, Monitor, Observed, Opened, RequestRefused, TellEvents, TellFigures, TellMetrics, TellRequests, health,
+    kind_of_request,
+};
+
+/// Least time between two refusals of one kind that the monitor is told of, ms: who has a thousand requests refused is
+/// not to push everything else out of what it remembers.
+const REFUSAL_MS: i64 = 60_000;
+
+/// What the monitor was told of a session.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// When it began, ms by [`crate::clock::Clock::elapsed_ms`].
+    opened_at: Option<i64>,
+    /// When it was last told of a refusal by a limit, and for a token.
+    limited_at: Cell<Option<i64>>,
+    unauthorized_at: Cell<Option<i64>>,
+    /// Why the session ends, once its transport said that it does.
+    close: Option<Close>,
+}
+
+impl Session {
+    fn observed(&self) -> Observed {
+        Observed {
+            surface: self.surface,
+            session: self.seat.session(),
+            user: self.identity.as_ref().map(|identity| identity.user.clone()),
+            peer: self.peer.clone(),
+        }
+    }
+
+    /// Tells the monitor that the session has begun.
+    pub(super) fn tell_opened(&mut self) {
+        self.told.opened_at = Some(self.hub.clock().elapsed_ms());
+        self.hub.observe(Opened { session: self.observed(), active: self.hub.stats().sessions.get() });
+    }
+
+    /// Notes why the session ends, before what it does then covers that up.
+    pub(super) fn note_end(&mut self) {
+        self.told.close = self.told.close.or_else(|| self.seat.ended());
+    }
+
+    /// Tells the monitor that the session has ended, if it was told of it.
+    pub(super) fn tell_ended(&mut self) {
+        let Some(opened_at) = self.told.opened_at.take() else { return };
+        let close = if std::thread::panicking() { Some(Close::Failed) } else { self.told.close };
+        let duration_ms = (self.hub.clock().elapsed_ms() - opened_at).max(0);
+        self.hub.observe(Ended { session: self.observed(), close, duration_ms });
+    }
+
+    /// Tells the monitor that a request was refused, where it wants to know and was told of none lately.
+    pub(super) fn tell_refused(&self, code: Code) {
+        let Some(kind) = kind_of_request(code) else { return };
+        let told_at = if kind == Kind::RateLimit { &self.told.limited_at } else { &self.told.unauthorized_at };
+        let elapsed = self.hub.clock().elapsed_ms();
+        if told_at.get().is_none_or(|at| elapsed - at >= REFUSAL_MS) {
+            told_at.set(Some(elapsed));
+            self.hub.observe(RequestRefused { session: self.observed(), kind, code });
+        }
+    }
+
+    fn viewer(&self) -> Result<Viewer, Fault> {
+        Ok(Viewer::new(self.identity()?))
+    }
+
+    /// Asks the monitor something, and makes what it says the answer.
+    fn ask_monitor<M, T, R>(
+        &self,
+        ask: impl FnOnce(oneshot::Sender<T>) -> M,
+        answer: impl FnOnce(T) -> R + 'static,
+    ) -> Result<Outcome<R>, Fault>
+    where
+        Monitor: Receive<M>,
+        M: Send + 'static,
+        T: 'static,
+        R: ServerEvent,
+    {
+        let (reply, told) = oneshot::channel();
+        self.hub.monitor().post(ask(reply)).map_err(|Full(_)| Fault::overloaded())?;
+        let answered = async move { told.await.map(answer).map_err(|_| Fault::internal()) };
+        let answered: Answer<R> = Box::pin(answered.into_actor(self));
+        Ok(Outcome::Later(answered))
+    }
+}
+
+impl Handle<AskMetrics> for Session {
+    fn handle(&mut self, _: AskMetrics) -> Result<Outcome<MetricsTold>, Fault> {
+        self.ask_monitor(TellMetrics, MetricsTold::new)
+    }
+}
+
+impl Handle<AskEvents> for Session {
+    fn handle(&mut self, ask: AskEvents) -> Result<Outcome<EventsTold>, Fault> {
+        let viewer = self.viewer()?;
+        self.ask_monitor(|reply| TellEvents { ask, viewer, reply }, EventsTold::new)
+    }
+}
+
+impl Handle<AskStats> for Session {
+    fn handle(&mut self, _: AskStats) -> Result<Outcome<StatsTold>, Fault> {
+        let viewer = self.viewer()?;
+        self.ask_monitor(|reply| TellFigures { viewer, reply }, StatsTold::new)
+    }
+}
+
+impl Handle<AskHealth> for Session {
+    fn handle(&mut self, _: AskHealth) -> Result<Outcome<HealthTold>, Fault> {
+        let hub = self.hub.clone();
+        self.ask_monitor(TellRequests, move |requests| HealthTold::new(health::judge(&hub.vitals(requests))))
+    }
+}

@@ -1,0 +1,162 @@
+//! Who is online and how, as the chat system's clients ask for it and say it.
+
+use std::sync::Arc;
+
+use actix::fut::WrapFuture;
+use tokio::sync::oneshot;
+
+use super::{Handle, Outcome, Session};
+use crate::events::chat::presence::{
+    AskOnlineUsers, AskPresenceStats, AskUserStatus, Availability, Counts, OnlineUsers, PresenceStats, StatusUpdated,
+    UpdateStatus, UserPresence, UserStatus, UsersOnline, Written,
+};
+use crate::events::moment::Iso;
+use crate::events::{ServerEvent, Surface, json};
+use crate::fault::{Code, Fault};
+use crate::hub::Hub;
+use crate::identity::Identity;
+use crate::ids::{RoomName, UserId};
+use crate::mailbox::{Full, Receive};
+use crate::presence::{Audience, CountGone, LIST_SHARE, Presence, Recall, StatusChanged};
+use crate::registry::LiveSession;
+use crate::seat::Owed;
+
+/// Users that `presence:online-users` names, at most.
+const NAMED_MAX: usize = 1_000;
+
+impl Session {
+    /// Promises a client of `/chat` that the first it hears is who is online; what is sent to everybody and to its user
+    /// comes behind.
+    pub(super) fn promise_users(&self, identity: &Identity) -> Option<Owed> {
+        let told = self.surface == Surface::Chat && self.hub.settings().presence.audience != Audience::Off;
+        let owed = told.then(|| self.seat.owe(0))?;
+        self.seat.hold([RoomName::everybody(), RoomName::of_user(&identity.user)], owed);
+        Some(owed)
+    }
+
+    /// Says who is online. Now that the session hears of whoever comes, the list lacks nobody of whom it does not. Where
+    /// those who share a room hear of each other, it names the session's own user alone, for it is in no room yet.
+    pub(super) fn tell_users(&self, owed: Owed) {
+        let (registry, now) = (self.hub.registry(), self.now());
+        let eldest = match self.hub.settings().presence.audience {
+            Audience::All => registry.eldest(now, self.list_bytes()),
+            Audience::SharedRooms | Audience::Off => Arc::default(),
+        };
+        let own = self.identity.as_ref().and_then(|identity| registry.online_user(&identity.user, now));
+        let users = own.map_or_else(|| UsersOnline::all(&eldest), |own| UsersOnline::with(&eldest, &own));
+        let frame = self.seat.wire().answer(UsersOnline::NAME, &json::encode(&users), &None, now);
+        self.seat.settle(owed, Some(frame));
+    }
+
+    /// Bytes that a list of users may have.
+    fn list_bytes(&self) -> usize {
+        self.hub.settings().outbox.bytes / LIST_SHARE
+    }
+}
+
+impl Handle<UpdateStatus> for Session {
+    fn handle(&mut self, request: UpdateStatus) -> Result<Outcome<StatusUpdated>, Fault> {
+        let identity = self.identity()?.clone();
+        let changed = self.hub.registry().set_availability(&identity.user, request.status);
+        if changed && let Err(Full(_)) = self.hub.presence_mailbox().post(StatusChanged(identity)) {
+            self.hub.stats().presence_suppressed.add(1);
+        }
+        Ok(Outcome::Now(StatusUpdated::DONE))
+    }
+}
+
+impl Handle<AskOnlineUsers> for Session {
+    fn handle(&mut self, _: AskOnlineUsers) -> Result<Outcome<OnlineUsers>, Fault> {
+        let registry = self.hub.registry();
+        let users = Written::all(registry.online(NAMED_MAX, self.now()), self.list_bytes());
+        Ok(Outcome::Now(OnlineUsers::new(users, registry.tally().users())))
+    }
+}
+
+impl Handle<AskUserStatus> for Session {
+    fn handle(&mut self, request: AskUserStatus) -> Result<Outcome<UserStatus>, Fault> {
+        let asker = self.identity()?;
+        let (user, now) = (request.user_id, self.now());
+        let sees_all = asker.user == user || asker.has_role("admin");
+        let answer = move |presence: UserPresence| UserStatus::new(if sees_all { presence } else { presence.masked() });
+        if let Some(presence) = live(&self.hub, &user, now) {
+            return Ok(Outcome::Now(answer(presence)));
+        }
+        let hub = self.hub.clone();
+        let found = async move { absent(&hub, user, now).await.map(answer) };
+        Ok(Outcome::Later(Box::pin(found.into_actor(self))))
+    }
+}
+
+impl Handle<AskPresenceStats> for Session {
+    fn handle(&mut self, _: AskPresenceStats) -> Result<Outcome<PresenceStats>, Fault> {
+        let hub = self.hub.clone();
+        let counted = async move {
+            let gone = ask(&hub, CountGone).await?;
+            let tally = hub.registry().tally();
+            Ok(PresenceStats::new(Counts {
+                total_users: tally.users() + gone,
+                online_users: tally.online,
+                away_users: tally.away,
+                busy_users: tally.busy,
+                offline_users: gone,
+            }))
+        };
+        Ok(Outcome::Later(Box::pin(counted.into_actor(self))))
+    }
+}
+
+/// How a user is there who has a session.
+fn live(hub: &Hub, user: &UserId, now: i64) -> Option<UserPresence> {
+    let (LiveSession { id, identity, connected_at, peer, .. }, status) = hub.registry().newest_of(user)?;
+    Some(UserPresence {
+        user_id: user.clone(),
+        username: identity.username().to_owned(),
+        email: identity.email.clone(),
+        status,
+        last_seen: Some(Iso(now)),
+        connected_at: Some(Iso(connected_at)),
+        socket_id: Some(id),
+        user_agent: peer.user_agent,
+        ip_address: peer.address,
+    })
+}
+
+/// How a user is there who had no session a moment ago.
+///
+/// # Errors
+/// [`Code::NotFound`] when nobody knows the user; [`Code::Overloaded`] when a queue is full; [`Code::StoreUnavailable`].
+async fn absent(hub: &Hub, user: UserId, now: i64) -> Result<UserPresence, Fault> {
+    let gone = ask(hub, |reply| Recall { user: user.clone(), reply }).await?;
+    let offline = |username: String, email: Option<String>, last_seen: Option<i64>| UserPresence {
+        user_id: user.clone(),
+        username,
+        email,
+        status: Availability::Offline,
+        last_seen: last_seen.map(Iso),
+        connected_at: None,
+        socket_id: None,
+        user_agent: None,
+        ip_address: None,
+    };
+    if let Some(gone) = gone {
+        return Ok(offline(gone.username.into(), gone.email.map(String::from), Some(gone.at)));
+    }
+    // Who came back meanwhile is not remembered as gone.
+    if let Some(presence) = live(hub, &user, now) {
+        return Ok(presence);
+    }
+    let account = hub.store().account_of(user.clone()).await?;
+    let account = account.ok_or_else(|| Fault::new(Code::NotFound, "User not found"))?;
+    Ok(offline(account.username, account.email, None))
+}
+
+async fn ask<T, M>(hub: &Hub, question: impl FnOnce(oneshot::Sender<T>) -> M) -> Result<T, Fault>
+where
+    Presence: Receive<M>,
+    M: Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    hub.presence_mailbox().post(question(reply)).map_err(|Full(_)| Fault::overloaded())?;
+    answer.await.map_err(|_| Fault::internal())
+}

@@ -1,0 +1,175 @@
+//! What the monitor is told of sessions, and what they are told of it.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::application::{Answered, Question, Unanswered};
+use crate::events::chat::monitoring::{AskEvents, ConnectionEvent};
+use crate::events::json as parsing;
+use crate::identity::Identity;
+use crate::limits::window::WINDOW_MS;
+use crate::monitor::TellEvents;
+use crate::monitor::journal::Viewer;
+
+fn asked_for(ask: &str) -> (TellEvents, oneshot::Receiver<Vec<ConnectionEvent>>) {
+    let admin = Identity { roles: vec!["admin".into()], ..identity("admin") };
+    let ask: AskEvents = parsing::parse(ask.as_bytes()).unwrap();
+    let (reply, told) = oneshot::channel();
+    (TellEvents { ask, viewer: Viewer::new(&admin), reply }, told)
+}
+
+/// What the journal has of a kind, oldest first: whose it is, and its details.
+async fn remembered(bench: &Bench, kind: &str) -> Vec<Value> {
+    let (ask, told) = asked_for(&json!({"type": kind, "limit": 100}).to_string());
+    bench.hub.monitor().post(ask).unwrap();
+    let event = |event: &ConnectionEvent| json!([event.user_id, event.details]);
+    told.await.unwrap().iter().rev().map(event).collect()
+}
+
+/// As [`remembered`], as soon as there are so many.
+async fn comes_to_be_remembered(bench: &Bench, kind: &str, count: usize) -> Vec<Value> {
+    let come = async {
+        loop {
+            let events = remembered(bench, kind).await;
+            if events.len() >= count {
+                return events;
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(DEADLINE, come).await.unwrap()
+}
+
+#[actix::test]
+async fn how_a_session_ends_is_remembered_and_a_fault_beside_it() {
+    let bench = Bench::start(LONG);
+    let mut disconnects = Vec::new();
+    for (close, noted, reason) in [
+        (Some(Close::SlowConsumer), None, "slow consumer"),
+        (Some(Close::Kicked), Some(Close::Left), "disconnected by the application"),
+        (None, Some(Close::Malformed), "malformed packet"),
+        (None, Some(Close::Left), "client left"),
+        (None, None, "connection lost"),
+    ] {
+        let client = bench.client(Surface::Raw, "alice").await;
+        bench.hub.clock().advance(250);
+        if let Some(noted) = noted {
+            client.seat.note_end(noted);
+        }
+        if let Some(close) = close {
+            client.seat.close(close);
+        }
+        drop(client);
+        disconnects.push(json!(["alice", {"surface": "raw", "reason": reason, "duration": 250}]));
+        assert_eq!(comes_to_be_remembered(&bench, "disconnect", disconnects.len()).await, disconnects);
+    }
+    let faults = ["slow consumer", "malformed packet"];
+    assert_eq!(
+        remembered(&bench, "error").await,
+        faults.map(|reason| json!(["alice", {"surface": "raw", "reason": reason}]))
+    );
+    assert_eq!(remembered(&bench, "connect").await, vec![json!(["alice", {"surface": "raw"}]); 5]);
+}
+
+/// An application that a defect of the hub keeps from being asked.
+struct Defect;
+
+impl Application for Defect {
+    fn ask(&self, _: Question) -> Pin<Box<dyn Future<Output = Result<Answered, Unanswered>>>> {
+        panic!("on purpose");
+    }
+}
+
+#[actix::test]
+async fn a_session_that_a_defect_ends_is_an_error() {
+    let bench = Bench::of(LONG, Some(Arc::new(Defect)));
+    let client = bench.client(Surface::Raw, "alice").await;
+    client.ask("client:message", r#"{"content":"hi"}"#, None).await;
+    let details = json!({"surface": "raw", "reason": "internal error"});
+    assert_eq!(comes_to_be_remembered(&bench, "error", 1).await, [json!(["alice", details])]);
+    let details = json!({"surface": "raw", "reason": "internal error", "duration": 0});
+    assert_eq!(comes_to_be_remembered(&bench, "disconnect", 1).await, [json!(["alice", details])]);
+}
+
+#[actix::test]
+async fn a_session_that_is_refused_again_and_again_is_remembered_once_a_minute() {
+    let bench = Bench::start(LONG);
+    let client = bench.client(Surface::Chat, "alice").await;
+    let ask = async || {
+        for _ in 0..9 {
+            client.ask("room:leave", r#"{"room":"lobby"}"#, Some("1")).await;
+        }
+        let refused = client.hears::<9>().await.iter().filter(|line| line.contains("RATE_LIMITED")).count();
+        assert_eq!(refused, 6);
+    };
+    let limited = json!(["alice", {"surface": "/chat", "code": "RATE_LIMITED"}]);
+    ask().await;
+    assert_eq!(remembered(&bench, "rate_limit").await, std::slice::from_ref(&limited));
+    bench.hub.clock().advance(WINDOW_MS);
+    ask().await;
+    assert_eq!(remembered(&bench, "rate_limit").await, [limited.clone(), limited]);
+}
+
+#[actix::test]
+async fn a_guests_events_have_a_user_once_there_is_one() {
+    let bench = Bench::start(LONG);
+    let guest = bench.guest().await;
+    guest.ask("authenticate", r#"{"token":"bad"}"#, None).await;
+    guest.hears::<1>().await;
+    guest.ask("authenticate", r#"{"token":"alice"}"#, None).await;
+    guest.hears::<1>().await;
+    drop(guest);
+    let ended = json!(["alice", {"surface": "/", "reason": "connection lost", "duration": 0}]);
+    assert_eq!(comes_to_be_remembered(&bench, "disconnect", 1).await, [ended]);
+    assert_eq!(remembered(&bench, "connect").await, [json!([null, {"surface": "/"}])]);
+    let refused = json!([null, {"surface": "/", "code": "INVALID_TOKEN"}]);
+    assert_eq!(remembered(&bench, "auth_failure").await, [refused]);
+}
+
+#[actix::test]
+async fn a_session_that_could_not_be_opened_neither_began_nor_ended() {
+    let bench = Bench::start(LONG);
+    let alice = identity("alice");
+    bench.hub.revoke(&Revocation::of_user(&alice.user, 2_000, 2_000)).await;
+    let refused = bench.open(Surface::Raw, Standing::Known(Arc::new(alice))).await.err().unwrap();
+    assert_eq!(refused.code, Code::TokenRevoked);
+    assert_eq!((remembered(&bench, "connect").await, remembered(&bench, "disconnect").await), (vec![], vec![]));
+}
+
+#[actix::test]
+async fn what_finds_the_monitor_busy_is_counted_and_holds_nobody_up() {
+    let bench = Bench::start(LONG);
+    let client = bench.client(Surface::Chat, "alice").await;
+    assert_eq!(remembered(&bench, "connect").await.len(), 1);
+    let busy: Vec<_> = std::iter::from_fn(|| {
+        let (ask, told) = asked_for("{}");
+        bench.hub.monitor().post(ask).ok().map(|()| told)
+    })
+    .collect();
+    assert_eq!(busy.len(), bench.hub.settings().mailbox);
+    bench.hub.note_refused("raw", &Peer::default(), Code::InvalidToken);
+    let stats = bench.hub.stats();
+    assert_eq!((stats.connections_refused.get(), stats.observations_dropped.get()), (1, 1));
+    let health = crate::monitor::health::judge(&bench.hub.vitals(Default::default()));
+    assert_eq!(health.issues, ["The mailbox of monitor is 100% full"]);
+    for told in busy {
+        told.await.unwrap();
+    }
+    client.ask("monitoring:metrics", "{}", Some("1")).await;
+    let metrics = r#""totalConnections":1,"activeConnections":1,"failedConnections":1,"averageConnectionDuration":0,"peakConnections":1,"connectionsPerMinute":1,"lastReset":"1970-01-01T00:16:40.000Z""#;
+    assert_eq!(client.hears().await, [format!(r#"#1: {{"success":true,"metrics":{{{metrics}}}}}"#)]);
+}
+
+#[actix::test]
+async fn the_error_rate_is_of_the_requests_up_to_this_one() {
+    let bench = Bench::start(LONG);
+    let client = bench.client(Surface::Raw, "alice").await;
+    for event in ["Ping", "nonsense", "Subscribe"] {
+        client.ask(event, "{}", None).await;
+    }
+    assert!(client.hears::<3>().await.iter().all(|line| line.starts_with("refused ")));
+    client.ask("monitoring:stats", "{}", Some("1")).await;
+    let [line] = client.hears().await;
+    let stats: Value = serde_json::from_str(line.strip_prefix("#1: ").unwrap()).unwrap();
+    assert_eq!(stats["stats"]["errorRate"], 0.75, "{stats}");
+}
