@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::member::{Member, Way};
 use super::{heard, online, online_update, room_info, room_joined, room_left, sessions, settled, timeless, unlimited};
 use super::{user_joined, user_left};
 use crate::support::Hub;
+use crate::support::member::{Member, Way};
 
 const CHAT: &str = "general";
 const LEFT: &str = "Left chat successfully";

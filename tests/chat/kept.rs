@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use tokio::task::JoinSet;
 
-use super::member::{Heard, Member, Way};
 use super::{put, put_private, unlimited};
+use crate::support::member::{Heard, Member, Way};
 use crate::support::{DEADLINE, Hub, eventually};
 
 /// A chat's whole history, oldest first, read by pages of this many.

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
-use super::member::{Member, Way};
 use super::{contents, heard};
 use crate::support::Hub;
+use crate::support::member::{Member, Way};
 
 const CHAT: &str = "general";
 const SENTENCE: &str = "Message rate limit exceeded. Please slow down.";

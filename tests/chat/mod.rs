@@ -4,10 +4,8 @@
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::support::member::Member;
 use crate::support::{DEADLINE, Hub, eventually};
-
-// A client of the chat system.
-mod member;
 
 // Who came, who left, and how many are there, with several sockets a user.
 mod coming;
@@ -23,6 +21,9 @@ mod kept;
 
 // Sessions that are cut off, and go on.
 mod recovery;
+
+// Many clients for a while, everything by chance, and every message accounted for.
+mod soak;
 
 /// No limit that a test with many requests would meet.
 const UNLIMITED: &str = "[limits.http]\nrequests_per_minute = 0\n[limits.raw]\nmessages_per_minute = 0\n\
@@ -73,7 +74,7 @@ async fn settled(hub: &Hub, chat: &str, expected: Value) {
 
 /// All that these members heard up to now in `chat`, and nothing is on its way to them any more: an order for everybody
 /// goes behind whatever the chat said before.
-async fn heard<const N: usize>(hub: &Hub, chat: &str, members: [&mut member::Member; N]) -> [Vec<Value>; N] {
+async fn heard<const N: usize>(hub: &Hub, chat: &str, members: [&mut Member; N]) -> [Vec<Value>; N] {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     sessions(hub, chat);
     let number = json!({"number": NUMBER.fetch_add(1, Ordering::Relaxed)});

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::member::{Member, Way};
 use super::{contents, heard, http, online_update, put, put_private, room_left, sessions, timeless, unlimited};
 use super::{user_joined, user_left};
 use crate::support::Hub;
+use crate::support::member::{Member, Way};
 
 const SHUT_OUT: &str = "Chat not found or access denied";
 

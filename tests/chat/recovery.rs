@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::JoinHandle;
 
-use super::member::{Member, Way};
 use super::{contents, heard, http, is_time, online_update, put, put_private, room_left, settled, timeless, unlimited};
 use super::{user_joined, user_left};
+use crate::support::member::{Member, Way};
 use crate::support::{DEADLINE, Hub, eventually};
 
 const CHAT: &str = "general";

@@ -4,14 +4,14 @@
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 
-use crate::support::socketio::Said;
-use crate::support::token::token;
-use crate::support::wire::{Frame, opcode};
-use crate::support::{Hub, Sio, Transport, Wire};
+use super::hub::Hub;
+use super::socketio::{Said, Sio, Transport};
+use super::token::token;
+use super::wire::{Frame, Wire, opcode};
 
 /// How a client reaches the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     WebSocket,
     Polling,
     Raw,
@@ -27,7 +27,7 @@ const PRESENCE: [&str; 4] = ["user:online", "user:offline", "user:status-changed
 
 /// What comes from the hub.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub(crate) enum Heard {
     /// An event: `[name, data]`.
     Event(Value),
     /// The answer to the request of that number.
@@ -37,7 +37,7 @@ pub(super) enum Heard {
 }
 
 /// The client.
-pub(super) struct Member {
+pub(crate) struct Member {
     line: Line,
     heard: VecDeque<Value>,
     /// Of these, what is said of users.
@@ -49,12 +49,12 @@ pub(super) struct Member {
 
 impl Member {
     /// A client of `user`, let in.
-    pub(super) async fn of(hub: &Hub, way: Way, user: &str) -> Self {
+    pub(crate) async fn of(hub: &Hub, way: Way, user: &str) -> Self {
         Self::with_token(hub, way, &token(user)).await
     }
 
     /// A client with this token, let in.
-    pub(super) async fn with_token(hub: &Hub, way: Way, token: &str) -> Self {
+    pub(crate) async fn with_token(hub: &Hub, way: Way, token: &str) -> Self {
         let line = match way {
             Way::Raw => {
                 let (answer, wire) = Wire::upgrade(hub, &format!("/ws?token={token}"), &[]).await;
@@ -72,7 +72,7 @@ impl Member {
     }
 
     /// As [`Member::of`], by a WebSocket that is full after a few KiB.
-    pub(super) async fn narrow(hub: &Hub, way: Way, user: &str) -> Self {
+    pub(crate) async fn narrow(hub: &Hub, way: Way, user: &str) -> Self {
         match way {
             Way::Raw => Self::over(Line::Raw(Wire::narrow(hub, user).await)).await,
             Way::WebSocket => {
@@ -94,7 +94,7 @@ impl Member {
     }
 
     /// Sends a request, as far as the connection takes it; the number of its answer.
-    pub(super) async fn say(&mut self, event: &str, data: Value) -> u64 {
+    pub(crate) async fn say(&mut self, event: &str, data: Value) -> u64 {
         let number = self.asked;
         self.asked += 1;
         match &mut self.line {
@@ -105,7 +105,7 @@ impl Member {
     }
 
     /// What comes next; none at the end of the connection. Pings are answered, and what is said of users is kept apart.
-    pub(super) async fn next(&mut self) -> Option<Heard> {
+    pub(crate) async fn next(&mut self) -> Option<Heard> {
         loop {
             match self.next_of_all().await {
                 Some(Heard::Event(event)) if PRESENCE.iter().any(|name| event[0] == *name) => {
@@ -141,7 +141,7 @@ impl Member {
                             None => Heard::Event(json!([message["type"], data])),
                         });
                     }
-                    opcode::PING => wire.send_frame(&Frame::new(opcode::PONG, frame.payload)).await,
+                    opcode::PING => wire.offer(&Frame::new(opcode::PONG, frame.payload).encode()).await,
                     opcode::CLOSE => return None,
                     _ => {}
                 }
@@ -150,13 +150,13 @@ impl Member {
     }
 
     /// Asks; what is heard meanwhile is kept.
-    pub(super) async fn ask(&mut self, event: &str, data: Value) -> Value {
+    pub(crate) async fn ask(&mut self, event: &str, data: Value) -> Value {
         let number = self.say(event, data).await;
         self.answer(number).await
     }
 
     /// The answer of this number; what is heard meanwhile is kept.
-    pub(super) async fn answer(&mut self, number: u64) -> Value {
+    pub(crate) async fn answer(&mut self, number: u64) -> Value {
         loop {
             match self.next().await {
                 Some(Heard::Event(event)) => self.heard.push_back(event),
@@ -167,32 +167,32 @@ impl Member {
     }
 
     /// Asks for what is not to be refused.
-    pub(super) async fn ask_well(&mut self, event: &str, data: Value) -> Value {
+    pub(crate) async fn ask_well(&mut self, event: &str, data: Value) -> Value {
         let answer = self.ask(event, data).await;
         assert_eq!(answer["success"], true, "{event}: {answer}");
         answer
     }
 
     /// Joins a chat; how many users are in it.
-    pub(super) async fn join(&mut self, chat: &str) -> u64 {
+    pub(crate) async fn join(&mut self, chat: &str) -> u64 {
         let answer = self.ask_well("join:chat", json!({ "chatId": chat })).await;
         answer["roomInfo"]["participantCount"].as_u64().unwrap()
     }
 
     /// Says something; the id of the message.
-    pub(super) async fn send(&mut self, chat: &str, content: &str) -> String {
+    pub(crate) async fn send(&mut self, chat: &str, content: &str) -> String {
         let answer = self.ask_well("message:send", json!({"chatId": chat, "content": content})).await;
         answer["sentMessage"]["id"].as_str().unwrap().to_owned()
     }
 
     /// Asks for a token for recovery.
-    pub(super) async fn token(&mut self) -> String {
+    pub(crate) async fn token(&mut self) -> String {
         let answer = self.ask_well("connection:create-session", json!({})).await;
         answer["recoveryToken"].as_str().unwrap().to_owned()
     }
 
     /// The next event: `[name, data]`.
-    pub(super) async fn event(&mut self) -> Value {
+    pub(crate) async fn event(&mut self) -> Value {
         if let Some(event) = self.heard.pop_front() {
             return event;
         }
@@ -203,7 +203,7 @@ impl Member {
     }
 
     /// All events up to this one, which is left out as are those of its name before.
-    pub(super) async fn until(&mut self, last: &Value) -> Vec<Value> {
+    pub(crate) async fn until(&mut self, last: &Value) -> Vec<Value> {
         let mut events = Vec::new();
         loop {
             let event = self.event().await;
@@ -217,17 +217,17 @@ impl Member {
     }
 
     /// What was heard and not asked for yet.
-    pub(super) fn take_heard(&mut self) -> Vec<Value> {
+    pub(crate) fn take_heard(&mut self) -> Vec<Value> {
         self.heard.drain(..).collect()
     }
 
     /// Puts events back that were taken.
-    pub(super) fn hear_again(&mut self, events: Vec<Value>) {
+    pub(crate) fn hear_again(&mut self, events: Vec<Value>) {
         self.heard.extend(events);
     }
 
     /// Reads to the end of the connection: what still came of events, and whether the hub put the client out.
-    pub(super) async fn until_ended(&mut self) -> (Vec<Value>, bool) {
+    pub(crate) async fn until_ended(&mut self) -> (Vec<Value>, bool) {
         while let Some(heard) = self.next().await {
             match heard {
                 Heard::Event(event) => self.heard.push_back(event),
@@ -245,7 +245,7 @@ impl Member {
     }
 
     /// Goes without a word: the connection is reset, and what was on its way is lost.
-    pub(super) fn vanish(self) {
+    pub(crate) fn vanish(self) {
         match self.line {
             Line::Sio(sio) => sio.into_wire().reset(),
             Line::Raw(wire) => wire.reset(),
@@ -253,13 +253,13 @@ impl Member {
     }
 
     /// Sends no more, and hears what the hub still says: the events, in order, up to the end of the connection.
-    pub(super) async fn dry_up(mut self) -> Vec<Value> {
+    pub(crate) async fn dry_up(mut self) -> Vec<Value> {
         self.wire().shut().await;
         self.until_ended().await.0
     }
 
     /// Leaves the namespace, as `socket.disconnect()` does; on the raw wire, closes.
-    pub(super) async fn disconnect(mut self) {
+    pub(crate) async fn disconnect(mut self) {
         match &mut self.line {
             Line::Sio(sio) => sio.say("41/chat,").await,
             Line::Raw(wire) => wire.send_frame(&Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes())).await,
