@@ -53,10 +53,12 @@ impl RoomInfo {
 
 #[tokio::test]
 async fn a_user_is_in_a_chat_from_the_first_socket_to_the_last_and_each_change_is_told_once() {
-    let hub = Hub::with(&unlimited("[server]\nworkers = 2\n[presence]\naudience = \"off\""));
+    let hub = Hub::with(&unlimited("[server]\nworkers = 2\n[presence]\nlinger_ms = 10"));
     let (mut bob, mut carol) =
         (Member::of(&hub, Way::WebSocket, "bob").await, Member::of(&hub, Way::Raw, "carol").await);
     let nothing = || Vec::<Value>::new();
+
+    let seen = |user: &str, status: &str| json!([format!("user:{status}"), {"userId": user, "username": user, "status": status, "lastSeen": "T"}]);
 
     // Alone, and then two.
     assert_eq!(bob.join(CHAT).await, 1);
@@ -66,6 +68,7 @@ async fn a_user_is_in_a_chat_from_the_first_socket_to_the_last_and_each_change_i
     let told = heard(&hub, CHAT, [&mut bob, &mut carol]).await;
     assert_eq!(told, [[user_joined("carol", CHAT, 2), both.clone()], [room_joined(CHAT, 2), both.clone()]]);
     assert_there(&mut bob, &["bob", "carol"]).await;
+    assert_eq!(timeless(bob.presence().await), seen("carol", "online"));
 
     // Alice comes with one socket after the other; the first counts.
     let mut socket = Member::of(&hub, Way::WebSocket, "alice").await;
@@ -87,6 +90,7 @@ async fn a_user_is_in_a_chat_from_the_first_socket_to_the_last_and_each_change_i
     assert_eq!(told, [nothing(), nothing(), nothing(), vec![room_joined(CHAT, 3)], nothing()]);
     assert_eq!(sessions(&hub, CHAT), json!({"alice": 3, "bob": 1, "carol": 1}));
     assert_there(&mut carol, &["bob", "carol", "alice"]).await;
+    assert_eq!(timeless(bob.presence().await), seen("alice", "online"));
 
     // Nobody joins twice, however the first time was asked for.
     let refused = json!({"success": false, "message": "User already in this room", "code": "CONFLICT"});
@@ -124,6 +128,8 @@ async fn a_user_is_in_a_chat_from_the_first_socket_to_the_last_and_each_change_i
     settled(&hub, CHAT, json!({"bob": 1, "carol": 1})).await;
     assert_eq!(heard(&hub, CHAT, [&mut bob, &mut carol]).await, [gone.clone(), gone]);
     assert_there(&mut bob, &["bob", "carol"]).await;
+    // That is the end of her third socket, and the first that others hear of who is online.
+    assert_eq!(timeless(bob.presence().await), seen("alice", "offline"));
 
     // Who came first leaves, and the others stay in their order.
     let mut alice = Member::of(&hub, Way::Polling, "alice").await;
@@ -131,12 +137,15 @@ async fn a_user_is_in_a_chat_from_the_first_socket_to_the_last_and_each_change_i
     assert_eq!(bob.ask("leave:chat", chat.clone()).await["success"], true);
     let _ = heard(&hub, CHAT, [&mut alice, &mut bob, &mut carol]).await;
     assert_there(&mut bob, &["carol", "alice"]).await;
+    assert_eq!(timeless(bob.presence().await), seen("alice", "online"));
     assert_eq!(bob.join(CHAT).await, 3);
     assert_there(&mut bob, &["carol", "alice", "bob"]).await;
 
     // At last nobody is there, and nothing of them is left.
     assert_eq!(carol.ask("leave:chat", chat.clone()).await["success"], true);
+    assert_eq!(bob.take_presence(), nothing());
     bob.vanish();
+    assert_eq!(timeless(alice.presence().await), seen("bob", "offline"));
     alice.disconnect().await;
     settled(&hub, CHAT, json!({})).await;
     assert_there(&mut carol, &[]).await;

@@ -108,9 +108,7 @@ impl Member {
     pub(crate) async fn next(&mut self) -> Option<Heard> {
         loop {
             match self.next_of_all().await {
-                Some(Heard::Event(event)) if PRESENCE.iter().any(|name| event[0] == *name) => {
-                    self.presence.push_back(event);
-                }
+                Some(Heard::Event(event)) if is_presence(&event) => self.presence.push_back(event),
                 other => return other,
             }
         }
@@ -118,7 +116,7 @@ impl Member {
 
     async fn next_of_all(&mut self) -> Option<Heard> {
         match &mut self.line {
-            Line::Sio(sio) => sio.try_hear().await.map(|said| match said {
+            Line::Sio(sio) => sio.try_hear_of_all().await.map(|said| match said {
                 Said { kind: Said::EVENT, mut data, .. } => {
                     assert_eq!(data.as_array().unwrap().len(), 2, "{data}");
                     Heard::Event(data.take())
@@ -221,6 +219,28 @@ impl Member {
         self.heard.drain(..).collect()
     }
 
+    /// The next that is said of a user who comes or goes.
+    pub(crate) async fn presence(&mut self) -> Value {
+        loop {
+            while let Some(event) = self.presence.pop_front() {
+                // A list may come or not, as fast as things change.
+                if event[0] != "users:online" {
+                    return event;
+                }
+            }
+            match self.next_of_all().await {
+                Some(Heard::Event(event)) if is_presence(&event) => self.presence.push_back(event),
+                Some(Heard::Event(event)) => self.heard.push_back(event),
+                other => panic!("waited for a user to come or go, but there came {other:?}"),
+            }
+        }
+    }
+
+    /// What was said of users who came or went, and not asked for yet.
+    pub(crate) fn take_presence(&mut self) -> Vec<Value> {
+        self.presence.drain(..).filter(|event| event[0] != "users:online").collect()
+    }
+
     /// Puts events back that were taken.
     pub(crate) fn hear_again(&mut self, events: Vec<Value>) {
         self.heard.extend(events);
@@ -265,6 +285,10 @@ impl Member {
             Line::Raw(wire) => wire.send_frame(&Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes())).await,
         }
     }
+}
+
+fn is_presence(event: &Value) -> bool {
+    PRESENCE.iter().any(|name| event[0] == *name)
 }
 
 async fn offer(wire: &mut Wire, message: &Value) {

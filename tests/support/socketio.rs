@@ -472,7 +472,7 @@ impl Sio {
     }
 
     /// As [`Sio::try_hear`], other people's coming and going included.
-    async fn try_hear_of_all(&mut self) -> Option<Said> {
+    pub(crate) async fn try_hear_of_all(&mut self) -> Option<Said> {
         let packet = self.packet().await?;
         let Packet::Text(text) = &packet else { panic!("bytes that nobody announced: {packet:?}") };
         let text = text.strip_prefix('4').unwrap_or_else(|| panic!("no message: {text}"));
