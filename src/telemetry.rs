@@ -39,6 +39,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hubbub_notifications_read_total", "Times a user said that a notification is read"),
     ("hubbub_sessions_recovered_total", "Sessions that were cut off and recovered"),
     ("hubbub_sessions_evicted_total", "Sessions that were cut off and gave way to newer ones"),
+    ("hubbub_chat_comings_untold_total", "Users who came into a chat or went, of whom room:online-update alone told"),
     ("hubbub_chat_receipts_narrowed_total", "Receipts that in a large chat only the author was told of"),
     ("hubbub_notifications_pruned_total", "Notifications forgotten for newer ones or their age"),
     ("hubbub_presence_changes_total", "Comings and goings of users, by what became of telling them"),
@@ -173,6 +174,7 @@ fn copy_stats(stats: &Stats) {
         notifications_pruned,
         typing,
         receipts_narrowed,
+        comings_untold,
         parked,
         parked_messages,
         recovered,
@@ -207,6 +209,7 @@ fn copy_stats(stats: &Stats) {
     show("hubbub_parked_messages", parked_messages.get());
     counter!("hubbub_sessions_recovered_total").absolute(recovered.get());
     counter!("hubbub_sessions_evicted_total").absolute(parked_evicted.get());
+    counter!("hubbub_chat_comings_untold_total").absolute(comings_untold.get());
     counter!("hubbub_chat_receipts_narrowed_total").absolute(receipts_narrowed.get());
     counter!("hubbub_messages_received_total").absolute(received.get());
     counter!("hubbub_messages_published_total").absolute(published.get());

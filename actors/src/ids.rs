@@ -138,6 +138,9 @@ impl RoomName {
     /// The topic of those who hear of all users on `/ws`.
     pub const PRESENCE: &'static str = "$presence";
 
+    /// What the name of a chat's room begins with.
+    pub const CHAT: &'static str = "chat:";
+
     /// The room of all sessions of one user.
     pub fn of_user(user: &UserId) -> Self {
         Self(Arc::from(format!("user:{user}")))
@@ -158,7 +161,7 @@ impl RoomName {
 
     /// The chat whose room this is.
     pub fn chat(&self) -> Option<ChatId> {
-        self.0.strip_prefix("chat:").filter(|id| !id.is_empty()).map(|id| ChatId(Arc::from(id)))
+        self.0.strip_prefix(Self::CHAT).filter(|id| !id.is_empty()).map(|id| ChatId(Arc::from(id)))
     }
 
     /// Whether a session joins and leaves this room when it is asked to: one's own is not left, for direct messages come

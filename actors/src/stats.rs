@@ -128,6 +128,8 @@ stats! {
     typing,
     /// Receipts that in a large chat only the author was told of.
     receipts_narrowed,
+    /// Users who came into a chat or went, of whom the others were told by an update alone.
+    comings_untold,
     /// Sessions that were cut off and may come back.
     parked,
     /// Messages kept for those.

@@ -2,9 +2,10 @@
 //!
 //! Counts users, not sessions: the shard says when a user's first session came and the last one went.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
+use ahash::AHashMap;
 
 use crate::events::chat::messages::{TypingUser, UserTyping};
 use crate::events::chat::presence::{Availability, OnlineUser};
@@ -28,6 +29,9 @@ pub const SILENCE_MS: i64 = 30_000;
 /// Deliveries a second that tell all in one chat of receipts.
 const RECEIPT_DELIVERIES: u32 = 10_000;
 
+/// Deliveries a second that tell the others in one chat who came and went.
+const COMING_DELIVERIES: u32 = 20_000;
+
 /// Least time between two updates of who is in a chat, in ms for each user there: an update to n users names up to n.
 const UPDATE_MS_A_USER: usize = 2;
 
@@ -39,6 +43,8 @@ const UPDATED_AT_ONCE: usize = 16;
 
 #[derive(Debug)]
 struct Participant {
+    /// Its place in the order of coming.
+    number: u64,
     username: Arc<str>,
     /// When the session connected that joined first, ms since the epoch.
     connected_at: i64,
@@ -70,7 +76,11 @@ pub enum Pace {
 #[derive(Debug)]
 pub struct Roster {
     chat: ChatId,
-    users: IndexMap<UserId, Participant, ahash::RandomState>,
+    users: AHashMap<UserId, Participant>,
+    /// The users in the order they came.
+    order: BTreeMap<u64, UserId>,
+    /// Users that ever came.
+    came: u64,
     /// At most one a session.
     typists: Vec<Typist>,
     /// Ms since the epoch.
@@ -81,6 +91,7 @@ pub struct Roster {
     /// Somebody comes back when the first typist falls silent.
     watched: bool,
     receipts: Allowance,
+    comings: Allowance,
 }
 
 impl Roster {
@@ -88,13 +99,16 @@ impl Roster {
     pub fn new(chat: ChatId, now: i64, elapsed: i64) -> Self {
         Self {
             chat,
-            users: IndexMap::default(),
+            users: AHashMap::new(),
+            order: BTreeMap::new(),
+            came: 0,
             typists: Vec::new(),
             last_activity: now,
             told_at: None,
             update_waits: false,
             watched: false,
             receipts: Allowance::new(RECEIPT_DELIVERIES, elapsed),
+            comings: Allowance::new(COMING_DELIVERIES, elapsed),
         }
     }
 
@@ -102,7 +116,10 @@ impl Roster {
     pub fn came(&mut self, identity: &Identity, connected_at: i64, now: i64) -> UserJoined {
         self.last_activity = now;
         let username: Arc<str> = identity.username().into();
-        self.users.insert(identity.user.clone(), Participant { username: username.clone(), connected_at });
+        self.came += 1;
+        let participant = Participant { number: self.came, username: username.clone(), connected_at };
+        self.order.insert(self.came, identity.user.clone());
+        self.users.insert(identity.user.clone(), participant);
         UserJoined {
             user_id: identity.user.clone(),
             username,
@@ -115,8 +132,8 @@ impl Roster {
 
     /// A user's last session went.
     pub fn went(&mut self, user: &UserId, now: i64) -> Option<UserLeft> {
-        // The order is that of coming: what names the first users names those who were there.
-        let participant = self.users.shift_remove(user)?;
+        let participant = self.users.remove(user)?;
+        self.order.remove(&participant.number);
         self.last_activity = now;
         Some(UserLeft {
             user_id: user.clone(),
@@ -149,7 +166,8 @@ impl Roster {
 
     /// Who is in the chat: the first `most`, with what `availability` says of each.
     pub fn online(&self, most: usize, now: i64, availability: impl Fn(&UserId) -> Availability) -> Vec<OnlineUser> {
-        let named = self.users.iter().take(most).map(|(user, participant)| OnlineUser {
+        let first = self.order.values().take(most).filter_map(|user| self.users.get_key_value(user));
+        let named = first.map(|(user, participant)| OnlineUser {
             user_id: user.clone(),
             username: participant.username.clone(),
             // Whose session is ending is not yet out of the chat.
@@ -241,13 +259,13 @@ impl Roster {
 
     /// Whether all may be told of one more receipt, which takes so many deliveries; then it is paid for.
     pub fn may_tell_of_receipt(&mut self, deliveries: usize, elapsed: i64) -> bool {
-        let deliveries = deliveries as u64;
-        self.receipts.expect(deliveries);
-        let may = self.receipts.notices(elapsed) > 0;
-        if may {
-            self.receipts.pay(1, deliveries);
-        }
-        may
+        may_tell(&mut self.receipts, deliveries, elapsed)
+    }
+
+    /// Whether the others may be told that one more user came or went, which takes so many deliveries; then it is paid for.
+    /// An update tells all who is there in any case.
+    pub fn may_tell_of_coming(&mut self, deliveries: usize, elapsed: i64) -> bool {
+        may_tell(&mut self.comings, deliveries, elapsed)
     }
 
     fn is_typing(&self, user: &UserId) -> bool {
@@ -267,6 +285,16 @@ impl Roster {
     fn username(&self, user: &UserId) -> Arc<str> {
         self.users.get(user).map_or_else(|| user.as_str().into(), |participant| participant.username.clone())
     }
+}
+
+fn may_tell(allowance: &mut Allowance, deliveries: usize, elapsed: i64) -> bool {
+    let deliveries = deliveries as u64;
+    allowance.expect(deliveries);
+    let may = allowance.notices(elapsed) > 0;
+    if may {
+        allowance.pay(1, deliveries);
+    }
+    may
 }
 
 #[cfg(test)]
@@ -357,5 +385,6 @@ mod tests {
         assert!(!roster.may_tell_of_receipt(1_000, 100));
         let mut small = self::roster(&["a"]);
         assert!((0..1_000).all(|_| small.may_tell_of_receipt(10, 0)));
+        assert_eq!((0..100).filter(|_| small.may_tell_of_coming(1_000, 0)).count(), 20);
     }
 }

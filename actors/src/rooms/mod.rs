@@ -3,6 +3,7 @@
 //! A room belongs to one [`shard`], by the hash of its name. The shard numbers what is published and hands it once to
 //! the [`fanout`] of each worker that has members. [`rules`] say who may. [`Rooms`] is the way in for all others.
 
+mod agenda;
 pub mod fanout;
 pub mod rules;
 pub mod shard;
@@ -160,7 +161,7 @@ impl Rooms {
 
     /// Makes the session at `place`, which connected at `connected_at`, a member. The receiver resolves when it gets all
     /// that is published from then on, or with why it does not. What the seat at `instead_of`, which is parked, gets of the
-    /// room ends there.
+    /// room ends there; such a join is not refused for a full mailbox.
     ///
     /// # Errors
     /// [`crate::fault::Code::Overloaded`]: nothing was done.
@@ -174,7 +175,13 @@ impl Rooms {
     ) -> Result<Joined, Fault> {
         let (done, joined) = oneshot::channel();
         let join = Join { room, identity, connected_at, place, instead_of, done };
-        self.shard(&join.room)?.post(join).map_err(|Full(_)| Fault::overloaded())?;
+        let shard = self.shard(&join.room)?;
+        if instead_of.is_some() {
+            // It goes on with what was let in before, and there is one of these for each of those.
+            shard.post_departure(join);
+        } else {
+            shard.post(join).map_err(|Full(_)| Fault::overloaded())?;
+        }
         Ok(joined)
     }
 

@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::fut::WrapFuture;
-use actix::{Actor, AsyncContext, Context};
+use actix::{Actor, AsyncContext, Context, SpawnHandle};
 use ahash::AHashMap;
 use tokio::sync::oneshot;
 
+use super::agenda::{Agenda, Matter};
 use super::fanout::{Barrier, CloseRoom, Deliver, Enrol, Fanout, Withdraw};
 use super::{Lanes, Membership, Published, RoomMember, RoomSummary, Stored};
 use crate::chats::roster::{Pace, Roster};
@@ -247,6 +248,9 @@ pub struct RoomShard {
     registry: Arc<Registry>,
     clock: Clock,
     stats: Arc<Stats>,
+    /// What it comes back to, and the timer that is due first, with its time.
+    agenda: Agenda,
+    waking: Option<(i64, SpawnHandle)>,
     /// What waits for a fan-out that is full; nothing overtakes it.
     backlog: Backlog,
 }
@@ -291,6 +295,8 @@ impl RoomShard {
             registry: hub.registry().clone(),
             clock: hub.clock().clone(),
             stats: hub.stats_shared(),
+            agenda: Agenda::default(),
+            waking: None,
             backlog: Backlog::default(),
         }
     }
@@ -322,6 +328,18 @@ impl RoomShard {
         self.publish(room, Delivery::new(event), except, ctx);
     }
 
+    /// Tells the others in a chat that a user came or went, as far as that may be told one by one, and all who is there.
+    fn tell_coming<E: ServerEvent>(&mut self, room: &RoomName, event: &E, place: Place, ctx: &mut Context<Self>) {
+        let elapsed = self.clock.elapsed_ms();
+        let deliveries = self.rooms.get(room).map_or(0, |room| room.sessions);
+        if self.roster(room).is_some_and(|roster| roster.may_tell_of_coming(deliveries, elapsed)) {
+            self.tell(room, event, Some(place), ctx);
+        } else {
+            self.stats.comings_untold.add(1);
+        }
+        self.tell_online(room, ctx);
+    }
+
     fn roster(&mut self, room: &RoomName) -> Option<&mut Roster> {
         self.rooms.get_mut(room)?.roster.as_deref_mut()
     }
@@ -331,11 +349,7 @@ impl RoomShard {
         let elapsed = self.clock.elapsed_ms();
         match self.roster(room).map(|roster| roster.pace(elapsed)) {
             Some(Pace::Now) => self.tell_online_now(room, ctx),
-            Some(Pace::In(wait)) => {
-                let room = room.clone();
-                let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
-                ctx.run_later(wait, move |shard, ctx| shard.tell_online_now(&room, ctx));
-            }
+            Some(Pace::In(wait)) => self.come_back(elapsed + wait, room.clone(), Matter::Online, ctx),
             Some(Pace::Waits) | None => {}
         }
     }
@@ -361,8 +375,7 @@ impl RoomShard {
             self.tell(name, &stopped, Some(place), ctx);
         }
         if let Some(left) = left {
-            self.tell(name, &left, Some(place), ctx);
-            self.tell_online(name, ctx);
+            self.tell_coming(name, &left, place, ctx);
         }
     }
 
@@ -377,20 +390,51 @@ impl RoomShard {
         }
     }
 
-    /// Has those stop typing in a chat who fell silent by then, when the first has.
+    /// Comes back to a chat when those who type there may have fallen silent.
     fn await_silence(&mut self, room: RoomName, ctx: &mut Context<Self>) {
         let elapsed = self.clock.elapsed_ms();
-        let Some(wait) = self.roster(&room).and_then(|roster| roster.watch(elapsed)) else { return };
-        let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
-        ctx.run_later(wait, move |shard, ctx| {
-            let (now, elapsed) = (shard.clock.now_ms(), shard.clock.elapsed_ms());
-            let silent = shard.roster(&room).map(|roster| roster.fall_silent(now, elapsed));
-            for (stopped, place) in silent.into_iter().flatten() {
-                shard.stats.typing.sub(1);
-                shard.tell(&room, &stopped, Some(place), ctx);
+        if let Some(wait) = self.roster(&room).and_then(|roster| roster.watch(elapsed)) {
+            self.come_back(elapsed + wait, room, Matter::Silence, ctx);
+        }
+    }
+
+    fn fall_silent(&mut self, room: RoomName, ctx: &mut Context<Self>) {
+        let (now, elapsed) = (self.clock.now_ms(), self.clock.elapsed_ms());
+        let silent = self.roster(&room).map(|roster| roster.fall_silent(now, elapsed));
+        for (stopped, place) in silent.into_iter().flatten() {
+            self.stats.typing.sub(1);
+            self.tell(&room, &stopped, Some(place), ctx);
+        }
+        self.await_silence(room, ctx);
+    }
+
+    /// Comes back to a chat at `at`, ms by [`Clock::elapsed_ms`].
+    fn come_back(&mut self, at: i64, room: RoomName, matter: Matter, ctx: &mut Context<Self>) {
+        self.agenda.note(at, room, matter);
+        self.await_agenda(ctx);
+    }
+
+    /// Sees that the timer runs which is due first.
+    fn await_agenda(&mut self, ctx: &mut Context<Self>) {
+        let Some(next) = self.agenda.next() else { return };
+        if self.waking.is_some_and(|(at, _)| at <= next) {
+            return;
+        }
+        if let Some((_, later)) = self.waking.take() {
+            ctx.cancel_future(later);
+        }
+        let wait = u64::try_from(next - self.clock.elapsed_ms()).unwrap_or(0);
+        let waking = ctx.run_later(Duration::from_millis(wait), |shard, ctx| {
+            shard.waking = None;
+            while let Some((room, matter)) = shard.agenda.take(shard.clock.elapsed_ms()) {
+                match matter {
+                    Matter::Online => shard.tell_online_now(&room, ctx),
+                    Matter::Silence => shard.fall_silent(room, ctx),
+                }
             }
-            shard.await_silence(room, ctx);
+            shard.await_agenda(ctx);
         });
+        self.waking = Some((next, waking));
     }
 
     /// Hands a message to a worker's fan-out; waits, and lets nothing overtake, when that is full.
@@ -467,8 +511,7 @@ impl Receive<Join> for RoomShard {
             self.hand(parked.worker, Withdraw { room: name.clone(), seat: parked.seat, users, done: None }, ctx);
         }
         if let Some(joined) = joined {
-            self.tell(&name, &joined, Some(place), ctx);
-            self.tell_online(&name, ctx);
+            self.tell_coming(&name, &joined, place, ctx);
         }
     }
 }

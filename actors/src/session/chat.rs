@@ -96,6 +96,8 @@ impl Handle<JoinChat> for Session {
             let answer = self.join_chat(&chat)?;
             return Ok(Outcome::Joining(vec![room], answer));
         }
+        // Who could not join it makes none either.
+        self.hub.settings().rules.subscribe(self.identity()?, &room, |_| true).map_err(|_| no_such_chat())?;
         let (hub, now) = (self.hub.clone(), self.now());
         let made = async move {
             let made = Chat { public: true, ..Chat::new(chat.clone(), String::new(), String::new(), now)? };

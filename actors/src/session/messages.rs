@@ -81,14 +81,16 @@ impl Confirming {
         if !confirmed.changed {
             return Ok(());
         }
-        let event = Confirmed { message_id: message, chat_id: chat, user_id: user, timestamp: Iso(at) };
+        let event = Confirmed { message_id: message, chat_id: chat.clone(), user_id: user, timestamp: Iso(at) };
         let (name, data) = match receipt {
             Receipt::Delivered => (MessageDelivered::NAME, json::encode(&MessageDelivered(event))),
             Receipt::Read => (MessageRead::NAME, json::encode(&MessageRead(event))),
         };
         let name = EventName::of_hub(name);
         let event = Event { name, topic: Some(room.clone()), data, timestamp: at, offset: None };
-        if let Some(event) = hub.rooms().tell_receipt(room, event).await? {
+        if let Some(event) = hub.rooms().tell_receipt(room, event).await?
+            && hub.chats().may_join(chat.as_str(), &confirmed.author)
+        {
             hub.rooms().publish(RoomName::of_user(&confirmed.author), event, None)?;
         }
         Ok(())

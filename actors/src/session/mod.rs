@@ -272,20 +272,37 @@ impl Session {
     /// Draws from one of the session's limits; `false` when there is nothing left, and the client was told.
     fn draw(&mut self, bucket: Bucket, asked: &Asked) -> bool {
         let now = self.now();
-        let settings = self.hub.settings();
-        let verdict = {
-            let mut drawn = self.drawn.0.borrow_mut();
-            let (window, limit) = match bucket {
-                // The user's, and there is none.
-                Bucket::ChatMessages | Bucket::ChatTyping if self.identity.is_some() => return true,
-                Bucket::Notifications => (&mut drawn.notifications, settings.notifications_per_minute),
-                Bucket::Typing => (&mut drawn.typing, settings.typing_per_minute),
-                _ if self.came_as_guest => (&mut drawn.guest_messages, self.message_limit()),
-                _ => (&mut drawn.messages, self.message_limit()),
-            };
-            window.count(now, Rule::a_minute(limit))
-        };
+        let verdict = self.count_one(bucket, now);
         self.abide(verdict, asked, now)
+    }
+
+    /// Draws one more message for a part of a request that costs others as much as a request of its own.
+    ///
+    /// # Errors
+    /// [`crate::fault::Code::RateLimited`].
+    pub(super) fn draw_for_part(&mut self) -> Result<(), Fault> {
+        match self.count_one(Bucket::Messages, self.now()) {
+            Verdict::Within => Ok(()),
+            Verdict::Over(seconds) => Err(Fault::rate_limited(seconds)),
+            Verdict::Flood(seconds) => {
+                self.seat.close(Close::Limit);
+                Err(Fault::rate_limited(seconds))
+            }
+        }
+    }
+
+    fn count_one(&self, bucket: Bucket, now: i64) -> Verdict {
+        let settings = self.hub.settings();
+        let mut drawn = self.drawn.0.borrow_mut();
+        let (window, limit) = match bucket {
+            // The user's, and there is none.
+            Bucket::ChatMessages | Bucket::ChatTyping if self.identity.is_some() => return Verdict::Within,
+            Bucket::Notifications => (&mut drawn.notifications, settings.notifications_per_minute),
+            Bucket::Typing => (&mut drawn.typing, settings.typing_per_minute),
+            _ if self.came_as_guest => (&mut drawn.guest_messages, self.message_limit()),
+            _ => (&mut drawn.messages, self.message_limit()),
+        };
+        window.count(now, Rule::a_minute(limit))
     }
 
     /// What an event that draws from `bucket` is counted by where that is no limit of this session's own: its user's, over

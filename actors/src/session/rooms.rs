@@ -32,13 +32,15 @@ pub(super) enum Verdict {
 
 impl Session {
     /// Joins the rooms named, as far as the session may and is not in them; their names came in as `field`. Answers the
-    /// rooms it was not in, and what comes of it.
+    /// rooms it was not in, and what comes of it. Each chat after the first is counted as a message: those in it are told.
     pub(super) fn ask_to_join(&mut self, names: Vec<String>, field: &str) -> (Vec<RoomName>, Answer<Joins>) {
         let mut seen = AHashSet::new();
-        let (mut rooms, mut asked) = (Vec::new(), Vec::new());
+        let (mut rooms, mut asked, mut chats) = (Vec::new(), Vec::new(), 0);
         for name in names {
             if seen.insert(name.clone()) {
-                let joining = self.ask_to_join_one(&name, field);
+                chats += usize::from(name.starts_with(RoomName::CHAT));
+                let drawn = if chats > 1 { self.draw_for_part() } else { Ok(()) };
+                let joining = drawn.and_then(|()| self.ask_to_join_one(&name, field));
                 rooms.extend(joining.iter().flatten().map(|(room, _)| room.clone()));
                 asked.push((name, joining));
             }

@@ -1,6 +1,7 @@
 //! Sessions on one worker, with a wire that can be read.
 
 mod application;
+mod chats;
 mod debug;
 mod guests;
 mod limits;

@@ -1,0 +1,97 @@
+//! Chats from within: what a session's limits and its token mean there, and recovery while the hub is busy.
+
+use super::*;
+
+async fn made(bench: &Bench, id: &str) {
+    let chat = Chat::new(ChatId::parse(id, "id").unwrap(), String::new(), String::new(), 0).unwrap();
+    bench.hub.put_chat(Chat { public: true, ..chat }).await.unwrap();
+}
+
+/// The lines up to the one that begins with this, as soon as it is there.
+async fn heard(client: &Client, beginning: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let enough = async {
+        while !lines.iter().any(|line: &String| line.starts_with(beginning)) {
+            lines.extend(client.take());
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    assert!(timeout(DEADLINE, enough).await.is_ok(), "waited for {beginning}, and heard {lines:?}");
+    lines
+}
+
+async fn until(what: impl Fn() -> bool) {
+    let holds = async {
+        while !what() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    assert!(timeout(DEADLINE, holds).await.is_ok());
+}
+
+#[actix::test]
+async fn each_chat_of_a_subscription_after_the_first_counts_as_a_message() {
+    let bench = Bench::with(LONG, None, |settings| {
+        settings.rooms_per_session = 100;
+        settings.topics_per_request = 100;
+        settings.messages_per_minute.raw = 5;
+    });
+    let ids: Vec<String> = (0..7).map(|number| format!("c{number}")).collect();
+    for id in &ids {
+        made(&bench, id).await;
+    }
+    let client = bench.client(Surface::Raw, "alice").await;
+    let topics: Vec<String> = ids.iter().map(|id| format!("chat:{id}")).collect();
+    client.ask("Subscribe", &serde_json::json!({ "topics": topics }).to_string(), Some("1")).await;
+    let lines = heard(&client, r#"Status {"status":"subscribed""#).await;
+    let status = lines.iter().find(|line| line.starts_with("Status")).unwrap();
+    let denied = r#""denied":[{"topic":"chat:c5","code":"RATE_LIMITED"},{"topic":"chat:c6","code":"RATE_LIMITED"}]"#;
+    assert!(status.contains(denied), "{status}");
+}
+
+#[actix::test]
+async fn who_could_not_join_a_chat_does_not_make_it() {
+    let bench = Bench::with(LONG, None, |settings| settings.auto_create_chats = true);
+    let narrowed = Identity { subscribe: Some(vec![Pattern::new("news.*")]), ..identity("mallory") };
+    let client = bench.open(Surface::Chat, Standing::Known(Arc::new(narrowed))).await.unwrap();
+    client.ask("join:chat", r#"{"chatId":"made"}"#, Some("1")).await;
+    heard(&client, "refused join:chat: NOT_FOUND #1").await;
+    assert!(!bench.hub.chats().exists("made"));
+}
+
+#[actix::test]
+async fn a_session_is_recovered_whole_though_it_was_in_more_chats_than_a_mailbox_has_places() {
+    let bench = Bench::with(LONG, None, |settings| {
+        settings.mailbox = 8;
+        settings.rooms_per_session = 100;
+        settings.messages_per_minute = MessagesPerMinute::default();
+        settings.chat_per_minute = ChatPerMinute::default();
+        settings.presence.audience = presence::Audience::Off;
+    });
+    let ids: Vec<String> = (0..20).map(|number| format!("c{number:02}")).collect();
+    let join = |id: &str| serde_json::json!({ "chatId": id }).to_string();
+    let (bob, alice) = (bench.client(Surface::Chat, "bob").await, bench.client(Surface::Chat, "alice").await);
+    for id in &ids {
+        made(&bench, id).await;
+        for client in [&bob, &alice] {
+            client.ask("join:chat", &join(id), Some("1")).await;
+            heard(client, "#1").await;
+        }
+    }
+    bob.ask("connection:create-session", "{}", Some("2")).await;
+    let lines = heard(&bob, "#2").await;
+    let token = lines.iter().find_map(|line| line.split(r#""recoveryToken":""#).nth(1)).unwrap()[..64].to_owned();
+    drop(bob);
+    until(|| bench.hub.stats().parked.get() == 1).await;
+    for id in &ids {
+        let message = serde_json::json!({ "chatId": id, "content": "x" }).to_string();
+        alice.ask("message:send", &message, Some("3")).await;
+        heard(&alice, "#3").await;
+    }
+    let bob = bench.client(Surface::Chat, "bob").await;
+    bob.ask("connection:recover", &serde_json::json!({ "recoveryToken": token }).to_string(), Some("4")).await;
+    let lines = heard(&bob, "#4").await;
+    let recovered = lines.iter().find(|line| line.starts_with("connection:recovered")).unwrap();
+    assert!(recovered.ends_with(r#""queuedMessages":20}"#), "{recovered}");
+    assert!(ids.iter().all(|id| recovered.contains(id.as_str())), "{recovered}");
+}
