@@ -198,6 +198,8 @@ enum Cut {
     DriedUp,
     /// It is reset: what is on its way is lost, and that alone.
     Reset,
+    /// It polls no more: what it had not fetched is not lost.
+    FellSilent,
     /// It is overtaken: it goes on elsewhere while it is there, and hears what still comes.
     Overtaken,
 }
@@ -216,6 +218,7 @@ async fn listen_cut_by_cut(hub: &Hub, ways: &[Way], cut: Cut) -> (Vec<Vec<String
         match cut {
             Cut::DriedUp => stretch.extend(texts(&listener.dry_up().await)),
             Cut::Reset => listener.vanish(),
+            Cut::FellSilent => stretch.extend(texts(&listener.fall_silent())),
             Cut::Overtaken => overtaken = Some(listener),
         }
         listener = Member::of(hub, ways[number % ways.len()], "listener").await;
@@ -285,7 +288,69 @@ async fn who_is_cut_off_while_others_talk_misses_nothing_on_the_raw_wire() {
 
 #[tokio::test]
 async fn who_goes_on_elsewhere_while_others_talk_misses_nothing() {
-    assert_all_heard(&[Way::WebSocket, Way::Raw, Way::Raw], Cut::Overtaken).await;
+    assert_all_heard(&[Way::WebSocket, Way::Raw, Way::Raw, Way::Polling], Cut::Overtaken).await;
+}
+
+#[tokio::test]
+async fn what_no_poll_fetched_is_brought_when_the_heartbeat_is_missed() {
+    let hub = hub("[server]\nworkers = 2\n[socketio]\nping_interval_ms = 300\nping_timeout_ms = 300\n");
+    let mut bob = Member::of(&hub, Way::Raw, "bob").await;
+    bob.join(CHAT).await;
+    for round in 0..3 {
+        let (alice, token) = in_chat(&hub, Way::Polling, "alice", CHAT).await;
+        alice.fall_silent();
+        let mut said = Vec::new();
+        while hub.metric("hubbub_parked_sessions") == 0.0 {
+            for _ in 0..10 {
+                said.push(format!("{round}-{}", said.len()));
+                bob.send(CHAT, &said[said.len() - 1]).await;
+            }
+        }
+        bob.take_heard();
+        let mut alice = Member::of(&hub, Way::Raw, "alice").await;
+        let went_on = recover(&mut alice, &token).await;
+        assert!(said.len() > 20, "{} messages are no load", said.len());
+        let dropped = went_on.dropped.unwrap_or_default() as usize;
+        assert_eq!(went_on.contents(), said[dropped..]);
+        http(&hub, "POST", "/api/disconnect", &json!({"userId": "alice"}));
+        settled(&hub, CHAT, json!({"bob": 1})).await;
+    }
+}
+
+#[tokio::test]
+async fn what_no_poll_fetched_is_brought_to_one_who_comes_back_at_once() {
+    let hub = hub(TWO_WORKERS);
+    let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
+    bob.join(CHAT).await;
+    let (alice, token) = in_chat(&hub, Way::Polling, "alice", CHAT).await;
+    alice.fall_silent();
+    for content in ["1", "2", "3"] {
+        bob.send(CHAT, content).await;
+    }
+    let mut alice = Member::of(&hub, Way::Polling, "alice").await;
+    let went_on = recover(&mut alice, &token).await;
+    assert_eq!((went_on.contents(), went_on.dropped), (vec!["1", "2", "3"], None));
+    assert_eq!(hub.metric("hubbub_parked_messages"), 0.0);
+}
+
+#[tokio::test]
+async fn of_what_no_poll_fetched_no_more_is_kept_than_of_what_came_later() {
+    let hub = hub("[recovery]\nqueue = 3\n");
+    let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
+    bob.join(CHAT).await;
+    let (alice, token) = in_chat(&hub, Way::Polling, "alice", CHAT).await;
+    alice.fall_silent();
+    for n in 0..5 {
+        bob.send(CHAT, &n.to_string()).await;
+    }
+    let mut alice = Member::of(&hub, Way::WebSocket, "alice").await;
+    let went_on = recover(&mut alice, &token).await;
+    assert_eq!((went_on.contents(), went_on.dropped), (vec!["2", "3", "4"], Some(2)));
+}
+
+#[tokio::test]
+async fn who_polls_no_more_while_others_talk_misses_nothing() {
+    assert_all_heard(&[Way::Polling], Cut::FellSilent).await;
 }
 
 #[tokio::test]
