@@ -84,6 +84,27 @@ impl Close {
         }
     }
 
+    /// Whether a session with a token for that may be recovered that ended so: its client was cut off, left or was not
+    /// understood, or its time was up. What ended for the hub's sake, or lost messages, is over.
+    pub const fn may_be_recovered(self) -> bool {
+        match self {
+            Self::Left | Self::NoHeartbeat | Self::Malformed | Self::TokenExpired | Self::Recovered => true,
+            Self::GoingAway
+            | Self::SlowConsumer
+            | Self::TokenRevoked
+            | Self::Kicked
+            | Self::NotAuthenticated
+            | Self::Limit
+            | Self::Failed
+            | Self::Unused => false,
+        }
+    }
+
+    /// Whether nobody is thought to read any more what was not written.
+    pub const fn leaves_no_reader(self) -> bool {
+        matches!(self, Self::Left | Self::NoHeartbeat | Self::Recovered)
+    }
+
     /// Whether the client may come back as it is: what ended was its connection. Otherwise it is the client that is not
     /// wanted, or its token.
     pub const fn may_return(self) -> bool {

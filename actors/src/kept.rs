@@ -37,6 +37,11 @@ impl Kept {
         }
     }
 
+    /// So many came that are not kept.
+    pub fn miss(&mut self, count: u64) {
+        self.dropped += count;
+    }
+
     /// How many are kept.
     pub fn len(&self) -> usize {
         self.deliveries.len()

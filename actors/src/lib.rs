@@ -63,7 +63,7 @@
 //! # Layout
 //!
 //! Imports go one way: [`hub`] and [`worker`] → [`session`], [`application`], [`chats`], [`rooms`], [`presence`], [`limits`], [`monitor`],
-//! [`recovery`], [`registry`], [`revoked`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`kept`], [`noted`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`events`],
+//! [`recovery`], [`registry`], [`revoked`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`kept`], [`handed`], [`noted`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`events`],
 //! [`fault`], [`identity`], [`peer`], [`ids`], [`clock`].
 
 pub mod application;
@@ -73,6 +73,7 @@ pub mod close;
 pub mod delivery;
 pub mod events;
 pub mod fault;
+pub mod handed;
 pub mod hub;
 pub mod identity;
 pub mod ids;

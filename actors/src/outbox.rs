@@ -112,6 +112,20 @@ impl Outbox {
         dropped
     }
 
+    /// Gives up those of the frames that are wanted back; one that is half on the wire it keeps.
+    pub fn recall(&mut self, wants: &mut dyn FnMut(&Frame) -> bool) {
+        let mut begun = self.written > 0;
+        let mut freed = 0;
+        let mut stays = |frame: &Frame| {
+            let stays = std::mem::take(&mut begun) || !wants(frame);
+            freed += if stays { 0 } else { frame.len() };
+            stays
+        };
+        self.ready.retain(&mut stays);
+        self.held.retain(|(_, frame)| stays(frame));
+        self.bytes -= freed;
+    }
+
     /// Gives up all it holds, and takes no more: nobody writes any more.
     pub fn abandon(&mut self) {
         *self = Self { closed: true, ..Self::new(self.bound) };
@@ -247,6 +261,24 @@ mod tests {
         assert_eq!(waiting(&outbox), "old room|answer 7|new room");
         outbox.release(8);
         assert_eq!(waiting(&outbox), "old room|answer 7|new room|newer room");
+    }
+
+    #[test]
+    fn what_is_wanted_back_is_given_up_but_for_a_frame_that_is_half_written() {
+        let mut outbox = Outbox::new(Bound { bytes: 100, frames: 9 });
+        for text in ["one", "two", "three"] {
+            deliver(&mut outbox, text);
+        }
+        outbox.offer(frame("four"), Some(1));
+        outbox.offer(frame("five"), Some(1));
+        outbox.advance(1);
+        outbox.recall(&mut |frame| [&b"one"[..], b"three", b"four"].contains(&&frame[..]));
+        assert_eq!((waiting(&outbox).as_str(), outbox.bytes()), ("ne|two", 9));
+        outbox.advance(5);
+        outbox.close();
+        assert_eq!((waiting(&outbox).as_str(), outbox.bytes()), ("five", 4));
+        outbox.recall(&mut |_| true);
+        assert_eq!((outbox.is_empty(), outbox.bytes()), (true, 0));
     }
 
     #[test]

@@ -15,9 +15,10 @@ use bytes::Bytes;
 use slab::Slab;
 
 use crate::close::Close;
-use crate::delivery::{Refusal, Wire};
+use crate::delivery::{Delivery, Refusal, Wire};
 use crate::events::Surface;
 use crate::fault::{Code, Fault};
+use crate::handed::{Handed, TakenBack};
 use crate::ids::{RoomName, SessionId, UserId};
 use crate::kept::Kept;
 use crate::noted::Noted;
@@ -48,6 +49,9 @@ pub trait Link {
 
     /// The session owes no answer any more, or not too many any more: it can be asked again.
     fn resume(self: Rc<Self>);
+
+    /// Gives up frames that it took from the outbox, can still do without, and that are wanted back.
+    fn recall(&self, _wants: &mut dyn FnMut(&Frame) -> bool) {}
 }
 
 /// How often a sign of life is asked for, and how long silence may last.
@@ -120,8 +124,9 @@ pub struct Seat {
     went: Cell<Option<Close>>,
     paused: Cell<bool>,
     noted: RefCell<Noted>,
-    /// What is to keep what comes while its session is cut off, and does.
-    provided: RefCell<Option<Kept>>,
+    /// What is to keep what comes while its session is cut off, and what notes until then what was handed over; and what
+    /// does keep it.
+    provided: RefCell<Option<(Kept, Handed)>>,
     kept: RefCell<Option<Kept>>,
     /// The chats whose messages come here, and which message was the last before.
     chats: RefCell<AHashMap<RoomName, u64>>,
@@ -170,17 +175,34 @@ impl Seat {
         self.link.borrow_mut().take();
     }
 
-    /// Sets what is to keep the deliveries that come once the session is cut off: it may come back for them.
-    pub fn provide(&self, kept: Kept) {
-        *self.provided.borrow_mut() = Some(kept);
+    /// Sets what is to keep the deliveries that come once the session is cut off, for it may come back for them; and what
+    /// is to note those that are handed to its connection until then.
+    pub fn provide(&self, kept: Kept, handed: Handed) {
+        self.provided.borrow_mut().get_or_insert((kept, handed));
     }
 
-    /// Keeps deliveries from here on instead of sending them, where that was provided for. The session need not know yet
-    /// that it ends: what comes until it does must not get lost.
+    /// Keeps deliveries from here on instead of sending them, where that was provided for and unless it was closed for good.
+    /// The session need not know yet that it ends: what comes until it does must not get lost.
     fn keep(&self) {
-        if let Some(kept) = self.provided.borrow_mut().take() {
-            self.kept.borrow_mut().get_or_insert(kept);
+        let closed = self.closed();
+        if closed.is_some_and(|close| !close.may_be_recovered()) {
+            return;
         }
+        let Some((mut kept, handed)) = self.provided.borrow_mut().take() else { return };
+        // What nobody will read is not written; the rest goes first.
+        if closed.is_none_or(Close::leaves_no_reader) {
+            let link = self.link.borrow().clone();
+            let TakenBack { deliveries, dropped } = handed.take_back(|wants| {
+                self.with_outbox(|outbox| outbox.recall(wants));
+                if let Some(link) = link {
+                    link.recall(wants);
+                }
+            });
+            kept.miss(dropped);
+            deliveries.iter().for_each(|delivery| kept.add(delivery));
+            self.stats.parked_messages.add(kept.len() as u64);
+        }
+        *self.kept.borrow_mut() = Some(kept);
     }
 
     /// The connection ended: nothing more is sent.
@@ -226,6 +248,14 @@ impl Seat {
     /// Which message of a chat was the last that did not come here; `None` where none do.
     pub fn entered(&self, chat: &RoomName) -> Option<u64> {
         self.chats.borrow().get(chat).copied()
+    }
+
+    /// As [`Seat::deliver`], for a delivery that may be taken back.
+    pub fn hand_over(&self, room: &RoomName, frame: Frame, delivery: &Arc<Delivery>) {
+        if let Some((_, handed)) = self.provided.borrow_mut().as_mut() {
+            handed.add(&frame, delivery);
+        }
+        self.deliver(room, frame);
     }
 
     /// Offers a delivery of `room`.

@@ -20,7 +20,7 @@ use hubbub_actors::hub::LimitKey;
 use hubbub_actors::limits::held::{Hold, HoldKey};
 use hubbub_actors::limits::window::{Rule, Verdict, Window};
 use hubbub_actors::monitor::SOCKET_IO;
-use hubbub_actors::outbox::{Bound, Outbox};
+use hubbub_actors::outbox::{Bound, Frame, Outbox};
 use hubbub_actors::seat::{Link, OWED_BYTES_MAX, Seat};
 use hubbub_actors::session::{Drawn, Inbound, Opening, Session, Standing};
 use hubbub_actors::worker::Worker;
@@ -336,8 +336,12 @@ impl Member for Connected {
 impl Link for Connected {
     fn wake(self: Rc<Self>) {
         let Some(line) = self.line() else { return };
-        while let Some(frame) = self.seat.with_outbox(Outbox::take) {
-            line.engine().seat().interject(frame);
+        let carrier = line.engine().seat();
+        // A connection that was closed takes no more, and what is not taken can be taken back.
+        while carrier.closed().is_none()
+            && let Some(frame) = self.seat.with_outbox(Outbox::take)
+        {
+            carrier.interject(frame);
         }
         if let Some(close) = self.seat.closed() {
             self.take_leave(&line, close);
@@ -348,6 +352,12 @@ impl Link for Connected {
         self.inbox.wake();
         if let Some(line) = self.line() {
             line.engine().relieve();
+        }
+    }
+
+    fn recall(&self, wants: &mut dyn FnMut(&Frame) -> bool) {
+        if let Some(line) = self.line() {
+            line.engine().seat().with_outbox(|outbox| outbox.recall(wants));
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use super::{contents, heard, http, is_time, online_update, put, put_private, room_left, settled, timeless, unlimited};
 use super::{user_joined, user_left};
 use crate::support::member::{Member, Way};
+use crate::support::token::{now, token_with};
 use crate::support::{DEADLINE, Hub, eventually};
 
 const CHAT: &str = "general";
@@ -197,6 +198,8 @@ enum Cut {
     DriedUp,
     /// It is reset: what is on its way is lost, and that alone.
     Reset,
+    /// It polls no more: what it had not fetched is not lost.
+    FellSilent,
     /// It is overtaken: it goes on elsewhere while it is there, and hears what still comes.
     Overtaken,
 }
@@ -215,6 +218,7 @@ async fn listen_cut_by_cut(hub: &Hub, ways: &[Way], cut: Cut) -> (Vec<Vec<String
         match cut {
             Cut::DriedUp => stretch.extend(texts(&listener.dry_up().await)),
             Cut::Reset => listener.vanish(),
+            Cut::FellSilent => stretch.extend(texts(&listener.fall_silent())),
             Cut::Overtaken => overtaken = Some(listener),
         }
         listener = Member::of(hub, ways[number % ways.len()], "listener").await;
@@ -284,7 +288,69 @@ async fn who_is_cut_off_while_others_talk_misses_nothing_on_the_raw_wire() {
 
 #[tokio::test]
 async fn who_goes_on_elsewhere_while_others_talk_misses_nothing() {
-    assert_all_heard(&[Way::WebSocket, Way::Raw, Way::Raw], Cut::Overtaken).await;
+    assert_all_heard(&[Way::WebSocket, Way::Raw, Way::Raw, Way::Polling], Cut::Overtaken).await;
+}
+
+#[tokio::test]
+async fn what_no_poll_fetched_is_brought_when_the_heartbeat_is_missed() {
+    let hub = hub("[server]\nworkers = 2\n[socketio]\nping_interval_ms = 300\nping_timeout_ms = 300\n");
+    let mut bob = Member::of(&hub, Way::Raw, "bob").await;
+    bob.join(CHAT).await;
+    for round in 0..3 {
+        let (alice, token) = in_chat(&hub, Way::Polling, "alice", CHAT).await;
+        alice.fall_silent();
+        let mut said = Vec::new();
+        while hub.metric("hubbub_parked_sessions") == 0.0 {
+            for _ in 0..10 {
+                said.push(format!("{round}-{}", said.len()));
+                bob.send(CHAT, &said[said.len() - 1]).await;
+            }
+        }
+        bob.take_heard();
+        let mut alice = Member::of(&hub, Way::Raw, "alice").await;
+        let went_on = recover(&mut alice, &token).await;
+        assert!(said.len() > 20, "{} messages are no load", said.len());
+        let dropped = went_on.dropped.unwrap_or_default() as usize;
+        assert_eq!(went_on.contents(), said[dropped..]);
+        http(&hub, "POST", "/api/disconnect", &json!({"userId": "alice"}));
+        settled(&hub, CHAT, json!({"bob": 1})).await;
+    }
+}
+
+#[tokio::test]
+async fn what_no_poll_fetched_is_brought_to_one_who_comes_back_at_once() {
+    let hub = hub(TWO_WORKERS);
+    let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
+    bob.join(CHAT).await;
+    let (alice, token) = in_chat(&hub, Way::Polling, "alice", CHAT).await;
+    alice.fall_silent();
+    for content in ["1", "2", "3"] {
+        bob.send(CHAT, content).await;
+    }
+    let mut alice = Member::of(&hub, Way::Polling, "alice").await;
+    let went_on = recover(&mut alice, &token).await;
+    assert_eq!((went_on.contents(), went_on.dropped), (vec!["1", "2", "3"], None));
+    assert_eq!(hub.metric("hubbub_parked_messages"), 0.0);
+}
+
+#[tokio::test]
+async fn of_what_no_poll_fetched_no_more_is_kept_than_of_what_came_later() {
+    let hub = hub("[recovery]\nqueue = 3\n");
+    let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
+    bob.join(CHAT).await;
+    let (alice, token) = in_chat(&hub, Way::Polling, "alice", CHAT).await;
+    alice.fall_silent();
+    for n in 0..5 {
+        bob.send(CHAT, &n.to_string()).await;
+    }
+    let mut alice = Member::of(&hub, Way::WebSocket, "alice").await;
+    let went_on = recover(&mut alice, &token).await;
+    assert_eq!((went_on.contents(), went_on.dropped), (vec!["2", "3", "4"], Some(2)));
+}
+
+#[tokio::test]
+async fn who_polls_no_more_while_others_talk_misses_nothing() {
+    assert_all_heard(&[Way::Polling], Cut::FellSilent).await;
 }
 
 #[tokio::test]
@@ -392,6 +458,88 @@ async fn of_more_messages_than_are_kept_the_last_ones_are_brought() {
     let mut alice = Member::of(&hub, Way::Raw, "alice").await;
     let went_on = recover(&mut alice, &went_on.token()).await;
     assert_eq!((went_on.contents(), went_on.dropped), (vec!["5", "6", "7"], None));
+}
+
+#[tokio::test]
+async fn of_large_messages_as_many_are_brought_as_half_an_outbox_holds() {
+    let hub = hub(TWO_WORKERS);
+    let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
+    bob.join(CHAT).await;
+    let (mut alice, mut token) = in_chat(&hub, Way::WebSocket, "alice", CHAT).await;
+    for (way, count) in [(Way::Raw, 50), (Way::WebSocket, 90), (Way::Polling, 90)] {
+        alice.vanish();
+        settled(&hub, CHAT, json!({"bob": 1})).await;
+        let sent: Vec<_> = (0..count).map(|n| format!("{n}: {}", "x".repeat(8_000))).collect();
+        for content in &sent {
+            bob.send(CHAT, content).await;
+        }
+        alice = Member::of(&hub, way, "alice").await;
+        let went_on = recover(&mut alice, &token).await;
+        let brought = went_on.contents().len();
+        assert_eq!(went_on.contents(), sent[count - brought..], "{way:?}");
+        assert_eq!(brought as u64 + went_on.dropped.unwrap_or_default(), count as u64);
+        assert!(brought >= 50, "{brought} of {count}");
+        token = went_on.token();
+        bob.send(CHAT, "after").await;
+        let [told] = heard(&hub, CHAT, [&mut alice]).await;
+        assert_eq!(contents(&told), ["after"], "{way:?}");
+    }
+    assert_eq!((hub.metric("hubbub_parked_messages"), hub.metric("hubbub_parked_sessions")), (0.0, 0.0));
+}
+
+#[tokio::test]
+async fn of_two_who_come_with_one_token_one_goes_on() {
+    for is_alive in [true, false] {
+        let hub = hub(TWO_WORKERS);
+        let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
+        bob.join(CHAT).await;
+        let (old, token) = in_chat(&hub, Way::WebSocket, "alice", CHAT).await;
+        let mut alive = Some(old);
+        if !is_alive {
+            alive.take().unwrap().vanish();
+            parked(&hub, 1).await;
+            bob.send(CHAT, "missed").await;
+        }
+        let mut rivals =
+            [Member::of(&hub, Way::WebSocket, "alice").await, Member::of(&hub, Way::Polling, "alice").await];
+        let asked = json!({ "recoveryToken": token });
+        let numbers = [
+            rivals[0].say("connection:recover", asked.clone()).await,
+            rivals[1].say("connection:recover", asked).await,
+        ];
+        let mut brought = Vec::new();
+        for (rival, number) in rivals.iter_mut().zip(numbers) {
+            let answer = rival.answer(number).await;
+            if answer["success"] == true {
+                let queued = rival.take_heard().into_iter().find(|event| event[0] == "connection:queued-messages");
+                brought.push(queued.map_or(0, |queued| queued[1]["messages"].as_array().unwrap().len()));
+            } else {
+                assert_eq!(answer["message"], "Invalid recovery token");
+            }
+        }
+        assert_eq!(brought, [usize::from(!is_alive)]);
+        settled(&hub, CHAT, json!({"alice": 1, "bob": 1})).await;
+    }
+}
+
+#[tokio::test]
+async fn who_comes_back_with_a_fresh_token_when_the_old_one_expired_goes_on() {
+    let hub = hub("[auth]\nleeway_secs = 0\n");
+    let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
+    bob.join(CHAT).await;
+    for way in [Way::WebSocket, Way::Raw] {
+        let short = token_with(json!({"sub": "alice", "exp": now() + 2}));
+        let mut old = Member::with_token(&hub, way, &short).await;
+        old.join(CHAT).await;
+        let token = old.token().await;
+        old.until_ended().await;
+        settled(&hub, CHAT, json!({"bob": 1})).await;
+        bob.send(CHAT, "missed").await;
+        let mut alice = Member::of(&hub, way, "alice").await;
+        assert_eq!(recover(&mut alice, &token).await.contents(), ["missed"], "{way:?}");
+        http(&hub, "POST", "/api/disconnect", &json!({"userId": "alice"}));
+        settled(&hub, CHAT, json!({"bob": 1})).await;
+    }
 }
 
 #[tokio::test]

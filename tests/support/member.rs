@@ -272,6 +272,14 @@ impl Member {
         }
     }
 
+    /// Polls no more, and says nothing of it; what has come by then.
+    pub(crate) fn fall_silent(mut self) -> Vec<Value> {
+        let Line::Sio(sio) = &mut self.line else { panic!("does not poll") };
+        let said = sio.take_unheard().into_iter().filter(|said| said.kind == Said::EVENT);
+        self.heard.extend(said.map(|said| said.data));
+        self.take_heard()
+    }
+
     /// Sends no more, and hears what the hub still says: the events, in order, up to the end of the connection.
     pub(crate) async fn dry_up(mut self) -> Vec<Value> {
         self.wire().shut().await;

@@ -552,6 +552,15 @@ impl Sio {
         }
     }
 
+    /// What has come and was not heard yet.
+    pub(crate) fn take_unheard(&mut self) -> Vec<Said> {
+        let said = |packet| match packet {
+            Packet::Text(text) => text.strip_prefix('4').map(|text| Said::parse(text).0),
+            Packet::Binary(_) => None,
+        };
+        self.unheard.drain(..).filter_map(said).collect()
+    }
+
     pub(crate) fn wire(&mut self) -> &mut Wire {
         match &mut self.engine {
             Engine::Polling(_) => panic!("is on no WebSocket"),

@@ -7,7 +7,8 @@
 //!
 //! A session that is recovered gets every message that its chats' shards accepted since it was cut off, up to
 //! `recovery.queue`, and each once: a shard hands a chat from the parked seat to the new one between two messages. What
-//! was written to a connection that was already dead is not known to be lost: `message:history` has it.
+//! was still to be written to its connection, or to be fetched by a poll, is among them: it is taken back. What was written
+//! to a connection that was already dead is not known to be lost: `message:history` has it.
 
 pub mod tickets;
 

@@ -242,7 +242,7 @@ impl Receive<Deliver> for Fanout {
             }
             let frame = frames.of(&deliver.delivery, seat);
             if let Some(frame) = frame {
-                seat.deliver(&deliver.room, frame);
+                seat.hand_over(&deliver.room, frame, &deliver.delivery);
                 if let Some(id) = deliver.delivery.notification() {
                     seat.noted().add(id);
                 }

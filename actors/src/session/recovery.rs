@@ -15,6 +15,7 @@ use crate::events::chat::messages::MessageNew;
 use crate::events::json::Json;
 use crate::events::moment::Iso;
 use crate::fault::{Code, Fault};
+use crate::handed::Handed;
 use crate::ids::{RecoveryToken, RoomName};
 use crate::kept::Kept;
 use crate::mailbox::Full;
@@ -61,18 +62,8 @@ impl Session {
     fn expect_token(&mut self) {
         let settings = self.hub.settings();
         let bound = Bound { bytes: settings.outbox.bytes / SHARE, frames: settings.recovery.queue };
-        self.seat.provide(Kept::new(MessageNew::NAME, bound));
+        self.seat.provide(Kept::new(MessageNew::NAME, bound), Handed::new(MessageNew::NAME, bound.frames));
         self.has_token = true;
-    }
-
-    /// Whether a session with a token that ends now may be recovered: its client was cut off, left or was not understood.
-    /// What ended for the hub's sake, or lost messages, is over.
-    fn may_come_back(&self) -> bool {
-        match self.seat.closed() {
-            None => true,
-            Some(Close::Left | Close::NoHeartbeat | Close::Malformed | Close::TokenExpired | Close::Recovered) => true,
-            Some(_) => false,
-        }
     }
 
     /// Where the session has a token, leaves its seat in its chats; `false` where it has none, or may not come back.
@@ -81,7 +72,8 @@ impl Session {
             return false;
         }
         let session = self.seat.session();
-        let Some(identity) = self.identity.clone().filter(|_| self.may_come_back()) else {
+        let may_come_back = self.seat.closed().is_none_or(Close::may_be_recovered);
+        let Some(identity) = self.identity.clone().filter(|_| may_come_back) else {
             self.seat.forgo();
             self.hub.recovery().post_departure(Discard(session));
             return false;
