@@ -29,7 +29,7 @@ use hubbub_actors::outbox::Bound;
 use hubbub_actors::pattern::Pattern;
 use hubbub_actors::presence;
 use hubbub_actors::revoked::Revoked;
-use hubbub_actors::rooms::rules::{Rules, TopicRule};
+use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule};
 use hubbub_actors::seat::Heartbeat;
 use hubbub_actors::store::{OpenError, Role, Store};
 use hubbub_actors::worker::Worker;
@@ -370,8 +370,8 @@ impl Authenticator for LateTokens {
 
 /// Says which keys ask for what is not there yet: a key that does nothing must not do it in silence.
 fn warn_of_what_is_missing(config: &Config) {
-    for rule in config.topics.iter().filter(|rule| rule.history > 0 || rule.presence) {
-        log::warn!("topics `{}`: history and presence are not kept yet; nothing can be recovered", rule.pattern);
+    for rule in config.topics.iter().filter(|rule| rule.presence) {
+        log::warn!("topics `{}`: presence is not told yet", rule.pattern);
     }
 }
 
@@ -388,6 +388,10 @@ fn settings(config: &Config) -> Settings {
         pattern: Pattern::new(rule.pattern.clone()),
         subscribe: rule.subscribe.clone(),
         publish: rule.publish.clone(),
+        history: (rule.history > 0).then(|| HistoryRule {
+            messages: usize::try_from(rule.history).unwrap_or(usize::MAX),
+            age_ms: (rule.history_secs > 0).then(|| millis(rule.history_secs)),
+        }),
     });
     Settings {
         workers: config.server.worker_count(),
@@ -395,6 +399,7 @@ fn settings(config: &Config) -> Settings {
         mailbox: config.limits.mailbox,
         outbox: Bound { bytes: config.limits.outbox_bytes, frames: config.limits.outbox_frames },
         rooms: config.limits.rooms,
+        history_bytes: config.limits.history_bytes,
         rooms_per_session: unless_zero(config.limits.rooms_per_session),
         payload_max: config.server.max_frame_size,
         topics_per_request: unless_zero(config.limits.topics_per_request),

@@ -39,6 +39,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hubbub_notifications_read_total", "Times a user said that a notification is read"),
     ("hubbub_sessions_recovered_total", "Sessions that were cut off and recovered"),
     ("hubbub_sessions_evicted_total", "Sessions that were cut off and gave way to newer ones"),
+    ("hubbub_histories_evicted_total", "Histories of topics that gave way to others, for want of room"),
     ("hubbub_chat_receipts_narrowed_total", "Receipts that in a large chat only the author was told of"),
     ("hubbub_notifications_pruned_total", "Notifications forgotten for newer ones or their age"),
     ("hubbub_presence_changes_total", "Comings and goings of users, by what became of telling them"),
@@ -72,6 +73,7 @@ const GAUGES: &[(&str, &str)] = &[
     ("hubbub_chat_typists", "Users who type in a chat, counted in each"),
     ("hubbub_parked_sessions", "Sessions that were cut off and may be recovered"),
     ("hubbub_parked_messages", "Messages kept for sessions that were cut off"),
+    ("hubbub_history_bytes", "Bytes of messages kept for those who missed them, of all topics"),
     ("hubbub_ready", "1 while the hub can be given work, 0 while it is draining, broken or without its store"),
     ("hubbub_uptime_seconds", "Seconds since the start"),
     ("process_resident_memory_bytes", "Resident memory of the process"),
@@ -177,6 +179,8 @@ fn copy_stats(stats: &Stats) {
         parked_messages,
         recovered,
         parked_evicted,
+        history_bytes,
+        histories_evicted,
         debugging,
         presence_told,
         presence_deliveries,
@@ -205,6 +209,8 @@ fn copy_stats(stats: &Stats) {
     show("hubbub_chat_typists", typing.get());
     show("hubbub_parked_sessions", parked.get());
     show("hubbub_parked_messages", parked_messages.get());
+    show("hubbub_history_bytes", history_bytes.get());
+    counter!("hubbub_histories_evicted_total").absolute(histories_evicted.get());
     counter!("hubbub_sessions_recovered_total").absolute(recovered.get());
     counter!("hubbub_sessions_evicted_total").absolute(parked_evicted.get());
     counter!("hubbub_chat_receipts_narrowed_total").absolute(receipts_narrowed.get());
