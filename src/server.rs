@@ -1,7 +1,7 @@
 //! The server: listens, hands upgrades to the surfaces and the rest to the HTTP app, and ends in order.
 //!
-//! It goes away in four steps: not ready; every session gets what was accepted for it and then 1001; the HTTP side ends;
-//! and all of that within `server.shutdown_secs`. A central actor that dies makes it go the same way, and fail.
+//! It goes away in four steps: not ready; every session gets what was accepted for it and then 1001, and while they go
+//! what topics keep is put into the store; the HTTP side ends; the store is closed; and all of that within `server.shutdown_secs`. A central actor that dies makes it go the same way, and fail.
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -204,6 +204,7 @@ async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeErr
     let chats = config.chats.iter().map(|chat| chat.made(hub.clock().now_ms()));
     let chats = chats.collect::<Result<_, _>>().map_err(|fault| wrong(&"[[chats]]", &fault))?;
     hub.open_chats(chats).await.map_err(unreadable)?;
+    hub.open_histories().await.map_err(unreadable)?;
     let following = hub.clone();
     actix_rt::spawn(async move { following.follow_store().await });
 
@@ -234,6 +235,7 @@ async fn hub_is_empty_after_drain(hub: &Arc<Hub>, switchboard: &Switchboard, tim
     let drained = async {
         hub.drain().await;
         switchboard.close_idle();
+        hub.store_histories().await;
         // A session of Socket.IO is over before all that it said is written; its connection is not.
         while hub.stats().sessions.get() > 0 || hub.registry().connections() > 0 {
             sleep(WATCH).await;

@@ -1,5 +1,5 @@
 //! Topics that keep history: what was missed comes once, in its order, before anything new, or it is said that it does
-//! not; in memory that is bounded.
+//! not; in memory that is bounded, and over a planned restart.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -279,6 +279,73 @@ async fn what_is_kept_of_many_topics_is_bounded_in_bytes() {
 }
 
 #[tokio::test]
+async fn over_a_planned_restart_under_load_nothing_is_missed() {
+    let hub = hub(100_000, "");
+    let (publishers, epoch) = Publishers::start(&hub, "feed").await;
+    let mut copy = Copy::default();
+    let (mut client, _, _) = back(&hub, "feed", &copy.since(&epoch)).await;
+    while copy.offset < 300 {
+        copy.add(&client.next().await);
+    }
+    drop(client);
+    eventually(DEADLINE, "more is published", || hub.metric("hubbub_messages_published_total") > 600.0).await;
+    let hub = tokio::task::spawn_blocking(|| hub.come_again()).await.unwrap();
+    let accepted = publishers.stop().await;
+
+    let (mut client, recovered, position) = back(&hub, "feed", &copy.since(&epoch)).await;
+    assert!(recovered);
+    assert_eq!(position["epoch"], epoch);
+    while copy.offset < position["offset"].as_u64().unwrap() {
+        copy.add(&client.next().await);
+    }
+    // The last of each publisher may have been taken and its answer lost with the connection.
+    assert!(copy.raw - accepted.0 <= 1 && copy.http - accepted.1 <= 1, "{accepted:?}, not {} {}", copy.raw, copy.http);
+    push(&hub, "feed", &json!({"http": copy.http}));
+    copy.add(&client.next().await);
+
+    // What was read is gone from the disk: a crash now does not bring it back.
+    let hub = tokio::task::spawn_blocking(|| hub.restart()).await.unwrap();
+    let (_, recovered, position) = back(&hub, "feed", &copy.since(&epoch)).await;
+    assert_eq!((recovered, &position["offset"]), (false, &json!(0)));
+    assert_ne!(position["epoch"], epoch);
+}
+
+#[tokio::test]
+async fn after_a_crash_nobody_is_told_that_nothing_was_missed() {
+    let hub = hub(10, "");
+    push(&hub, "feed", &json!(1));
+    let position = position(&hub, "feed").await;
+    let mut hub = tokio::task::spawn_blocking(|| hub.restart()).await.unwrap();
+    let (_, recovered, stood) = back(&hub, "feed", &position).await;
+    assert!(!recovered);
+    assert_ne!(stood["epoch"], position["epoch"]);
+    hub.signal("TERM");
+    assert_eq!(hub.exit_status(DEADLINE), Some(0));
+}
+
+#[tokio::test]
+async fn a_topic_that_keeps_nothing_any_more_is_not_brought_back() {
+    let hub = hub(10, "");
+    for topic in ["stays", "goes"] {
+        push(&hub, topic, &json!({"ü": [1.50]}));
+    }
+    let (stays, goes) = (position(&hub, "stays").await, position(&hub, "goes").await);
+    let config = hub.dir().join("config.toml");
+    let told = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, told.replace("pattern = \"*\"", "pattern = \"stays\"")).unwrap();
+    let hub = tokio::task::spawn_blocking(|| hub.come_again()).await.unwrap();
+    let (mut client, recovered, position) = back(&hub, "stays", &before(&stays, 1)).await;
+    assert_eq!((recovered, position), (true, stays));
+    let message = crate::support::client::without_time(client.next().await);
+    assert_eq!(message, json!({"type": "news", "topic": "stays", "data": {"ü": [1.50]}, "offset": 1}));
+    let mut other = Client::of(&hub, "other").await;
+    let asked = json!({"type": "Subscribe", "data": {"topics": ["goes"], "since": {"goes": goes}}});
+    let denied = other.ask(asked, "Status").await["data"]["details"]["denied"].take();
+    assert_eq!(denied, json!([{"topic": "goes", "code": "FORBIDDEN"}]));
+    assert_eq!(hub.http().request("GET", "/api/rooms/goes/history").key().send().status, 404);
+}
+
+#[tokio::test]
 async fn a_page_of_history_is_read_over_http_both_ways() {
     let hub = hub(8, "");
     for n in 1..=10 {
@@ -342,4 +409,19 @@ async fn a_page_of_history_is_read_over_http_both_ways() {
     // A room of that very name is asked for by its escaped name.
     let named = hub.http().request("GET", "/api/rooms/a%2Fhistory").key().send();
     assert_eq!((named.status, &named.json()["error"]), (404, &json!("No such room")));
+}
+
+#[tokio::test]
+async fn a_large_history_is_ready_when_the_hub_has_ended_and_comes_back_whole() {
+    let hub = hub(1_000, "server.shutdown_secs = 10");
+    let mut publisher = Client::of(&hub, "publisher").await;
+    let text = "x".repeat(30_000);
+    for n in 0..500 {
+        publisher.broadcast(&format!("topic-{}", n % 5), json!({"n": n, "text": text})).await;
+    }
+    drop(publisher);
+    let held = hub.metric("hubbub_history_bytes");
+    let hub = tokio::task::spawn_blocking(|| hub.come_again()).await.unwrap();
+    assert_eq!(hub.metric("hubbub_history_bytes"), held);
+    assert!(!hub.said().contains("could not be stored"), "{}", hub.said());
 }
