@@ -1,8 +1,7 @@
 //! The configuration: one struct a `[section]`, every key with its unit, its bounds and its default in one place.
 //!
 //! Knows what a value may be, not what it is for. Where values come from and how an error names its place is
-//! [`source`]; what is impossible is [`check`]; what is made at the first start is [`secrets`]. Sections for surfaces
-//! that come next (Socket.IO, chat) are read and checked like the others.
+//! [`source`]; what is impossible is [`check`]; what is made at the first start is [`secrets`].
 
 pub mod check;
 mod read;
@@ -277,7 +276,7 @@ impl ChatRoom {
 section! {
     /// `[presence]`.
     Presence {
-        /// Who learns that a user came or went. Default `all`.
+        /// Who learns that a user came, went or is there in another way. Default `all`.
         audience: Audience = Audience::All,
         /// Milliseconds a user who went may come back unnoticed, up to 60000. Default 1000.
         linger_ms: u32 = 1_000,

@@ -23,6 +23,12 @@ mod notifications;
 // Chats over HTTP, and who may join them.
 mod chats;
 
+// Who is online and how, as the chat document has it.
+mod presence;
+
+// The chat system as those in it meet it: who comes and goes, what is said, cut off and recovered.
+mod chat;
+
 // What is sent to the clients of all surfaces.
 mod surfaces;
 

@@ -12,6 +12,12 @@ use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire, eventually};
 /// Believes in `X-Forwarded-For`, so that clients can come from anywhere.
 const PROXIED: &str = "[server]\ntrusted_proxies = [\"127.0.0.1\"]\n";
 
+/// A hub that tells nobody who else is there, and has these keys besides.
+#[track_caller]
+fn hub_with(config: &str) -> Hub {
+    Hub::with(&format!("{config}\n[presence]\naudience = \"off\""))
+}
+
 /// Those who watch.
 struct Watcher(Client);
 
@@ -111,7 +117,7 @@ fn masked(mut event: Value) -> Value {
 
 #[tokio::test]
 async fn sessions_of_every_surface_are_counted() {
-    let hub = Hub::start();
+    let hub = hub_with("");
     let mut alice = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
     let bob = Client::of(&hub, "bob").await;
     let guest = Sio::guest(&hub, Transport::Polling).await;
@@ -146,7 +152,7 @@ async fn sessions_of_every_surface_are_counted() {
 
 #[tokio::test]
 async fn what_happened_is_told_whole_to_whom_it_concerns_and_to_admins() {
-    let hub = Hub::with(PROXIED);
+    let hub = hub_with(PROXIED);
     let agent = "Mozilla/5.0 (X11; Linux) \u{e9}";
     let (mut alice, alice_id) = chat_from(&hub, "alice", "203.0.113.7", agent).await;
     let (bob, bob_id) = raw_from(&hub, "bob", "198.51.100.9, 127.0.0.1", &"b".repeat(300)).await;
@@ -183,7 +189,7 @@ async fn what_happened_is_told_whole_to_whom_it_concerns_and_to_admins() {
 
 #[tokio::test]
 async fn what_cannot_be_asked_is_refused_by_its_field() {
-    let hub = Hub::start();
+    let hub = hub_with("");
     let mut chat = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
     let mut raw = Client::of(&hub, "alice").await;
     let kinds = "expected one of `connect`, `disconnect`, `error`, `rate_limit`, `auth_failure`";
@@ -216,7 +222,7 @@ async fn what_cannot_be_asked_is_refused_by_its_field() {
 
 #[tokio::test]
 async fn a_connection_that_is_refused_for_its_token_is_remembered_on_every_surface() {
-    let hub = Hub::with(PROXIED);
+    let hub = hub_with(PROXIED);
     let mut admin = Watcher::admin(&hub).await;
     let peer = [("X-Forwarded-For", "203.0.113.7"), ("User-Agent", "curl/8")];
     let expired = token_with(json!({"sub": "alice", "exp": now() - 60}));
@@ -256,7 +262,7 @@ async fn a_connection_that_is_refused_for_its_token_is_remembered_on_every_surfa
 
 #[tokio::test]
 async fn a_flood_of_refused_connections_pushes_nothing_else_out() {
-    let hub = Hub::with(PROXIED);
+    let hub = hub_with(PROXIED);
     let mut admin = Watcher::admin(&hub).await;
     for _ in 0..30 {
         let (answer, _) = Wire::upgrade(&hub, "/ws", &[("X-Forwarded-For", "203.0.113.7")]).await;
@@ -274,7 +280,7 @@ async fn a_flood_of_refused_connections_pushes_nothing_else_out() {
 async fn what_a_limit_refuses_is_remembered_connections_and_requests() {
     let limits = "[limits]\nexempt_loopback = false\n[limits.raw]\nconnections_per_minute = 2\nmessages_per_minute = 50\n\
                   [limits.push]\nconnections_per_minute = 1";
-    let hub = Hub::with(limits);
+    let hub = hub_with(limits);
     let mut admin = Watcher::admin(&hub).await;
     let mut alice = Client::of(&hub, "alice").await;
     let id = alice.welcome["data"]["details"]["connection_id"].clone();
@@ -308,7 +314,7 @@ async fn what_a_limit_refuses_is_remembered_connections_and_requests() {
 
 #[tokio::test]
 async fn how_a_session_ends_is_remembered_and_a_fault_beside_it() {
-    let hub = Hub::with("[limits.raw]\nmessages_per_minute = 0");
+    let hub = hub_with("[limits.raw]\nmessages_per_minute = 0");
     let mut admin = Watcher::admin(&hub).await;
 
     let mut broken = Wire::of(&hub, "unmasked").await;
@@ -371,7 +377,7 @@ async fn how_a_session_ends_is_remembered_and_a_fault_beside_it() {
 
 #[tokio::test]
 async fn all_figures_together_name_addresses_and_agents_to_admins_alone() {
-    let hub = Hub::with(PROXIED);
+    let hub = hub_with(PROXIED);
     let mut sessions = Vec::new();
     for (number, user) in ["alice", "bob", "alice"].into_iter().enumerate() {
         let address = ["203.0.113.7", "198.51.100.9"][number % 2];
@@ -420,7 +426,7 @@ async fn all_figures_together_name_addresses_and_agents_to_admins_alone() {
 
 #[tokio::test]
 async fn health_follows_from_how_full_the_hub_is() {
-    let hub = Hub::with("[server]\nmax_connections = 5");
+    let hub = hub_with("[server]\nmax_connections = 5");
     let mut alice = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
     let mut clients = vec![Client::of(&hub, "bob").await, Client::of(&hub, "carol").await];
     let healthy = json!({"status": "healthy", "issues": [], "recommendations": []});

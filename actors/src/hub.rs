@@ -34,7 +34,7 @@ use crate::outbox::Bound;
 use crate::peer::{Peer, UserAgents};
 use crate::presence::{self, LastSeen, Presence};
 use crate::pulse::Pulse;
-use crate::recovery::Recovery;
+use crate::recovery::{Forget, Recovery};
 use crate::registry::Registry;
 use crate::revoked::Revoked;
 use crate::rooms::rules::Rules;
@@ -326,13 +326,15 @@ impl Hub {
         published.await.map_err(|_| Fault::internal())
     }
 
-    /// Ends every session of the user with 4403, after what was sent to the user, and says how many there were.
+    /// Ends every session of the user with 4403, after what was sent to the user, and says how many there were. None of
+    /// them can be recovered, nor one that was cut off before.
     ///
     /// # Errors
     /// [`Code::Overloaded`] when a queue is full: nothing was done.
     pub async fn disconnect(&self, user: &UserId) -> Result<usize, Fault> {
         let closed = self.rooms.close_members(RoomName::of_user(user), Close::Kicked);
         let closed = closed.inspect_err(|fault| self.count(fault))?;
+        self.recovery.post_when_free(Forget(user.clone())).await;
         Ok(closed.await.map_err(|_| Fault::internal())?.recipients)
     }
 

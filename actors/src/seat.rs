@@ -10,6 +10,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use ahash::AHashMap;
 use bytes::Bytes;
 use slab::Slab;
 
@@ -119,8 +120,11 @@ pub struct Seat {
     went: Cell<Option<Close>>,
     paused: Cell<bool>,
     noted: RefCell<Noted>,
-    /// What comes while its session is cut off.
+    /// What is to keep what comes while its session is cut off, and does.
+    provided: RefCell<Option<Kept>>,
     kept: RefCell<Option<Kept>>,
+    /// The chats whose messages come here, and which message was the last before.
+    chats: RefCell<AHashMap<RoomName, u64>>,
     heard_at: Cell<i64>,
     pinged_at: Cell<i64>,
     expires_at: Cell<i64>,
@@ -166,10 +170,36 @@ impl Seat {
         self.link.borrow_mut().take();
     }
 
-    /// Puts deliveries into `kept` from here on instead of sending them: its session was cut off and may come back for
-    /// them. Answers that were promised are given up.
-    pub fn park(&self, kept: Kept) {
-        *self.kept.borrow_mut() = Some(kept);
+    /// Sets what is to keep the deliveries that come once the session is cut off: it may come back for them.
+    pub fn provide(&self, kept: Kept) {
+        *self.provided.borrow_mut() = Some(kept);
+    }
+
+    /// Keeps deliveries from here on instead of sending them, where that was provided for. The session need not know yet
+    /// that it ends: what comes until it does must not get lost.
+    fn keep(&self) {
+        if let Some(kept) = self.provided.borrow_mut().take() {
+            self.kept.borrow_mut().get_or_insert(kept);
+        }
+    }
+
+    /// The connection ended: nothing more is sent.
+    pub fn cut(&self) {
+        self.keep();
+        self.detach();
+    }
+
+    /// The session will not come back: what was kept for it is given up.
+    pub fn forgo(&self) {
+        self.provided.borrow_mut().take();
+        if let Some(kept) = self.kept.borrow_mut().take() {
+            self.stats.parked_messages.sub(kept.len() as u64);
+        }
+    }
+
+    /// The session was cut off and may come back. What is promised or waits to be written is given up.
+    pub fn park(&self) {
+        self.keep();
         self.hear_as(None);
         let mut desk = self.desk.borrow_mut();
         desk.promises = VecDeque::new();
@@ -181,6 +211,21 @@ impl Seat {
     /// What is kept on a parked seat.
     pub fn kept(&self) -> RefMut<'_, Option<Kept>> {
         self.kept.borrow_mut()
+    }
+
+    /// The messages of a chat come here from that of this [number](crate::delivery::Delivery::number) on, which does not.
+    pub fn enter(&self, chat: RoomName, number: u64) {
+        self.chats.borrow_mut().insert(chat, number);
+    }
+
+    /// The messages of a room do not come here any more.
+    pub fn leave(&self, room: &RoomName) {
+        self.chats.borrow_mut().remove(room);
+    }
+
+    /// Which message of a chat was the last that did not come here; `None` where none do.
+    pub fn entered(&self, chat: &RoomName) -> Option<u64> {
+        self.chats.borrow().get(chat).copied()
     }
 
     /// Offers a delivery of `room`.
@@ -377,6 +422,7 @@ impl Seat {
             desk.closed = Some(close);
             desk.outbox.close();
             drop(desk);
+            self.keep();
             self.wake();
         }
     }
@@ -556,7 +602,9 @@ impl Seats {
             went: Cell::new(None),
             paused: Cell::new(false),
             noted: RefCell::default(),
+            provided: RefCell::default(),
             kept: RefCell::default(),
+            chats: RefCell::default(),
             heard_at: Cell::new(seating.elapsed),
             pinged_at: Cell::new(seating.elapsed),
             expires_at: Cell::new(seating.expires_at.unwrap_or(i64::MAX)),

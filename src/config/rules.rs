@@ -133,7 +133,7 @@ impl Algorithm {
     }
 }
 
-/// Who learns that a user came or went.
+/// Who learns that a user came, went or is there in another way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Audience {

@@ -322,8 +322,12 @@ impl Member for Connected {
             self.seat.note_end(close);
         }
         self.told.set(true);
+        // Where the hub ended the connection, it ended what it carries for the same reason.
+        if let Some(close) = self.line().and_then(|line| line.engine().seat().closed()) {
+            self.seat.close(close);
+        }
         self.inbox.close();
-        self.seat.detach();
+        self.seat.cut();
         self.line.borrow_mut().take();
     }
 }

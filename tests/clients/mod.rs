@@ -15,6 +15,9 @@ mod socketio;
 // The push document's and the community document's code blocks, in Node.
 mod documents;
 
+// The chat document's class in Node, and python-socketio on `/chat`.
+mod chat;
+
 // The laravel document's PHP.
 mod laravel;
 

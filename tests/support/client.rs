@@ -15,7 +15,8 @@ use super::wait::{DEADLINE, within};
 
 /// What a hub tells everybody about others as they come and go; skipped where a test waits for
 /// something else, as tests connect in no fixed order.
-pub(super) const PRESENCE: [&str; 2] = ["user_online", "user_offline"];
+pub(super) const PRESENCE: [&str; 6] =
+    ["user_online", "user_offline", "user:online", "user:offline", "user:status-changed", "users:online"];
 
 /// A connected raw client.
 pub(crate) struct Client {

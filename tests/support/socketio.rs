@@ -281,6 +281,13 @@ impl Sio {
         Self::over(Engine::Socket(socket_with(hub.address(), headers).await.0))
     }
 
+    /// As [`Sio::open`], on a WebSocket that is full after a few KiB.
+    pub(crate) async fn open_narrow(hub: &Hub) -> Self {
+        let mut wire = Wire::narrow_on(hub, WEBSOCKET).await;
+        opened(&wire.text().await);
+        Self::over(Engine::Socket(wire))
+    }
+
     fn over(engine: Engine) -> Self {
         Self { id: String::new(), engine, unheard: VecDeque::new(), end: None, asked: 0 }
     }
@@ -465,7 +472,7 @@ impl Sio {
     }
 
     /// As [`Sio::try_hear`], other people's coming and going included.
-    async fn try_hear_of_all(&mut self) -> Option<Said> {
+    pub(crate) async fn try_hear_of_all(&mut self) -> Option<Said> {
         let packet = self.packet().await?;
         let Packet::Text(text) = &packet else { panic!("bytes that nobody announced: {packet:?}") };
         let text = text.strip_prefix('4').unwrap_or_else(|| panic!("no message: {text}"));
@@ -547,6 +554,13 @@ impl Sio {
 
     pub(crate) fn wire(&mut self) -> &mut Wire {
         match &mut self.engine {
+            Engine::Polling(_) => panic!("is on no WebSocket"),
+            Engine::Socket(wire) => wire,
+        }
+    }
+
+    pub(crate) fn into_wire(self) -> Wire {
+        match self.engine {
             Engine::Polling(_) => panic!("is on no WebSocket"),
             Engine::Socket(wire) => wire,
         }

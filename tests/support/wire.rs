@@ -1,6 +1,7 @@
 //! A client of bytes: its own handshake, its own frames, every mistake that can be made with them.
 
 use serde_json::Value;
+use socket2::SockRef;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -106,8 +107,13 @@ impl Wire {
 
     /// As [`Wire::of`], on a socket that is full after a few KiB.
     pub(crate) async fn narrow(hub: &Hub, user: &str) -> Self {
+        Self::narrow_on(hub, &format!("/ws?token={}", token(user))).await
+    }
+
+    /// An upgraded connection to this path on such a socket.
+    pub(crate) async fn narrow_on(hub: &Hub, path: &str) -> Self {
         let mut wire = Self { stream: narrow(hub), unread: Vec::new() };
-        let answer = wire.ask_to_upgrade(hub.address(), &format!("/ws?token={}", token(user)), &[]).await;
+        let answer = wire.ask_to_upgrade(hub.address(), path, &[]).await;
         assert_eq!(answer.status, 101, "{answer:?}");
         wire
     }
@@ -193,15 +199,9 @@ impl Wire {
 
     /// Reads more; whether there was any.
     async fn fill(&mut self) -> bool {
-        let mut chunk = [0; 16 * 1024];
-        match within(DEADLINE, "bytes", self.stream.read(&mut chunk)).await {
-            Ok(read) if read > 0 => {
-                self.unread.extend_from_slice(&chunk[..read]);
-                true
-            }
-            // A reset is an end as well.
-            _ => false,
-        }
+        self.unread.reserve(16 * 1024);
+        // A reset is an end as well.
+        within(DEADLINE, "bytes", self.stream.read_buf(&mut self.unread)).await.is_ok_and(|read| read > 0)
     }
 
     /// An HTTP answer, whole.
@@ -282,6 +282,17 @@ impl Wire {
         let end = async { while self.fill().await {} };
         within(DEADLINE, "the hub hangs up", end).await;
         String::from_utf8_lossy(&self.unread).into_owned()
+    }
+
+    /// Ends the connection as a crash would: what is on its way, either way, is lost.
+    pub(crate) fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) async fn shut(&mut self) {
+        // The hub may have closed first, which is as good.
+        let _ = within(DEADLINE, "shutting", self.stream.shutdown()).await;
     }
 
     /// Waits until the hub has shut the connection, and throws away what comes until then.

@@ -23,7 +23,7 @@ use self::tickets::{Holder, Parked, Parking, Redeemed, Tickets};
 use crate::clock::Clock;
 use crate::close::Close;
 use crate::fault::{Code, Fault};
-use crate::ids::{RecoveryToken, RoomName, SessionId};
+use crate::ids::{RecoveryToken, RoomName, SessionId, UserId};
 use crate::mailbox::{Receive, receives_posts};
 use crate::rooms::Rooms;
 use crate::seat::Place;
@@ -54,6 +54,10 @@ pub(crate) struct Park {
 /// A session with a token ended for good.
 #[derive(Debug)]
 pub(crate) struct Discard(pub(crate) SessionId);
+
+/// The sessions of a user were ended: none of them goes on.
+#[derive(Debug)]
+pub(crate) struct Forget(pub(crate) UserId);
 
 /// Asks for the session of a token, for the session `by`, which has the token `next` from then on.
 #[derive(Debug)]
@@ -122,7 +126,8 @@ impl Recovery {
             Redeemed::Parked(parked) => {
                 self.stats.parked.sub(1);
                 self.stats.recovered.add(1);
-                self.tickets.issue(redeem.by, redeem.next);
+                let goes_on = Holder { connected_at: parked.holder.connected_at, ..redeem.by };
+                self.tickets.issue(goes_on, redeem.next);
                 if let Err(Ok(parked)) = redeem.reply.send(Ok(parked)) {
                     self.abandon(parked.holder.place, parked.rooms, ctx);
                 }
@@ -186,6 +191,15 @@ impl Receive<Discard> for Recovery {
     fn receive(&mut self, Discard(session): Discard, _: &mut Self::Context) {
         self.tickets.discard(session);
         self.give_up_on(session);
+    }
+}
+
+impl Receive<Forget> for Recovery {
+    fn receive(&mut self, Forget(user): Forget, ctx: &mut Self::Context) {
+        for parked in self.tickets.forget(&user) {
+            self.stats.parked.sub(1);
+            self.abandon(parked.holder.place, parked.rooms, ctx);
+        }
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Holder {
     pub user: UserId,
     /// Where it sits.
     pub place: Place,
-    /// When it connected, ms since the epoch.
+    /// When it connected, ms since the epoch; of one that goes on with another, when that one did.
     pub connected_at: i64,
 }
 
@@ -119,6 +119,22 @@ impl Tickets {
             self.tickets.remove(token);
             self.of_session.remove(&session);
         }
+    }
+
+    /// No token of a user holds any more; the parked sessions that go with them.
+    pub fn forget(&mut self, user: &UserId) -> Vec<Parked> {
+        let of_user = |holder: &Holder| holder.user == *user;
+        let (mut live, mut parked) = (Vec::new(), Vec::new());
+        for state in self.tickets.values() {
+            match state {
+                State::Live(holder) if of_user(holder) => live.push(holder.session),
+                State::Parked(session, due) if of_user(&session.holder) => parked.push(*due),
+                State::Live(_) | State::Parked(..) => {}
+            }
+        }
+        live.into_iter().for_each(|session| self.discard(session));
+        parked.sort_unstable();
+        parked.into_iter().filter_map(|due| self.take(due)).collect()
     }
 
     /// What `token` is good for in the hands of `user`.
@@ -226,6 +242,24 @@ mod tests {
         assert_eq!(tickets.expire(100).map(|parked| parked.holder.user), Some(user("a")));
         assert_eq!((tickets.expire(100), tickets.next_due()), (None, Some(110)));
         assert_eq!(tickets.redeem(&token("t"), &user("a")), Redeemed::Nothing);
+    }
+
+    #[test]
+    fn a_user_whose_sessions_are_ended_has_no_token_left_and_others_keep_theirs() {
+        let mut tickets = Tickets::new(100, 9);
+        let live = holder("a");
+        tickets.issue(live.clone(), token("live"));
+        parked(&mut tickets, "a", "second", 7);
+        parked(&mut tickets, "a", "first", 5);
+        parked(&mut tickets, "b", "other", 6);
+        let forgotten = tickets.forget(&user("a"));
+        assert_eq!(forgotten.iter().map(|parked| parked.holder.user.as_str()).collect::<Vec<_>>(), ["a", "a"]);
+        for name in ["live", "first", "second"] {
+            assert_eq!(tickets.redeem(&token(name), &user("a")), Redeemed::Nothing, "{name}");
+        }
+        assert_eq!(tickets.park(live.session, Vec::new(), 5, 0), Parking::Unknown);
+        assert_eq!((tickets.count(), tickets.parked(), tickets.of_session.len()), (1, 1, 1));
+        assert_eq!(tickets.forget(&user("nobody")), []);
     }
 
     #[test]

@@ -89,8 +89,23 @@ pub(crate) struct Announcement {
 #[derive(Debug)]
 pub(crate) struct Announce {
     pub(crate) announcements: Arc<[Announcement]>,
-    /// Answered with the sessions that heard them, each as often.
-    pub(crate) done: oneshot::Sender<u64>,
+    pub(crate) done: oneshot::Sender<Reach>,
+}
+
+/// How far announcements reached.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Reach {
+    /// Sessions that heard them, each as often.
+    pub(crate) heard: u64,
+    /// Members of their rooms, each as often as it was looked at; one of several rooms is, for each of them.
+    pub(crate) looked_at: u64,
+}
+
+impl std::ops::AddAssign for Reach {
+    fn add_assign(&mut self, other: Self) {
+        self.heard += other.heard;
+        self.looked_at += other.looked_at;
+    }
 }
 
 /// Answers when everything posted before is done.
@@ -154,16 +169,16 @@ impl Fanout {
         fits
     }
 
-    /// Says how many sessions heard it.
-    fn announce(&self, announcement: &Announcement) -> u64 {
+    fn announce(&self, announcement: &Announcement) -> Reach {
         let Announcement { except, plain, chat, rooms, known_in } = announcement;
         let rooms = if rooms.is_empty() { std::slice::from_ref(&self.everybody) } else { &rooms[..] };
         let members_of = |room: &RoomName| self.rooms.get(room);
         let known_in: Vec<_> = known_in.iter().filter_map(members_of).collect();
         let (mut plain_frames, mut chat_frames) = (Frames::default(), Frames::default());
-        let (mut reached, mut heard) = (AHashSet::new(), 0);
+        let (mut reached, mut reach) = (AHashSet::new(), Reach::default());
         for room in rooms {
             for (&key, seat) in members_of(room).into_iter().flatten() {
+                reach.looked_at += 1;
                 let (delivery, frames) = match seat.hears(except.as_ref()) {
                     Some(Surface::Raw | Surface::Root) => (plain.as_ref(), &mut plain_frames),
                     Some(Surface::Chat) => (Some(chat), &mut chat_frames),
@@ -173,11 +188,11 @@ impl Fanout {
                     && (rooms.len() == 1 || reached.insert(key));
                 if is_told && let Some(frame) = delivery.and_then(|delivery| frames.of(delivery, seat)) {
                     seat.deliver(room, frame);
-                    heard += 1;
+                    reach.heard += 1;
                 }
             }
         }
-        heard
+        reach
     }
 }
 
@@ -205,6 +220,9 @@ impl Receive<Enrol> for Fanout {
             {
                 past.recovered = Some(false);
             }
+            if membership.chat.is_some() {
+                seat.enter(room.clone(), membership.number);
+            }
             self.rooms.entry(room).or_default().insert(key, seat);
         }
         let _ = done.send(Ok(membership));
@@ -223,7 +241,9 @@ impl Receive<Situate> for Fanout {
 impl Receive<Withdraw> for Fanout {
     fn receive(&mut self, withdraw: Withdraw, _: &mut Self::Context) {
         if let Some(members) = self.rooms.get_mut(&withdraw.room) {
-            members.swap_remove(&withdraw.seat);
+            if let Some(seat) = members.swap_remove(&withdraw.seat) {
+                seat.leave(&withdraw.room);
+            }
             if members.is_empty() {
                 self.rooms.remove(&withdraw.room);
                 super::shrink(&mut self.rooms);
@@ -277,7 +297,11 @@ impl Receive<Deliver> for Fanout {
 
 impl Receive<Announce> for Fanout {
     fn receive(&mut self, Announce { announcements, done }: Announce, _: &mut Self::Context) {
-        let _ = done.send(announcements.iter().map(|announcement| self.announce(announcement)).sum());
+        let mut reach = Reach::default();
+        for announcement in &*announcements {
+            reach += self.announce(announcement);
+        }
+        let _ = done.send(reach);
     }
 }
 
@@ -310,5 +334,103 @@ impl Receive<CloseAll> for Fanout {
                 seat.close_when_settled(close);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::{Correlation, Event, Refusal, Wire};
+    use crate::ids::{EventName, SessionId};
+    use crate::outbox::Bound;
+    use crate::seat::Seating;
+    use crate::stats::Stats;
+
+    /// Says the name of what it is given.
+    #[derive(Debug)]
+    struct Name;
+
+    impl Wire for Name {
+        fn slot(&self) -> usize {
+            0
+        }
+
+        fn event(&self, event: &Event) -> bytes::Bytes {
+            event.name.as_str().to_owned().into()
+        }
+
+        fn answer(&self, name: &str, _: &[u8], _: &Correlation, _: i64) -> bytes::Bytes {
+            name.to_owned().into()
+        }
+
+        fn acknowledgement(&self, _: Option<&[u8]>, _: &bytes::Bytes, _: i64) -> bytes::Bytes {
+            bytes::Bytes::new()
+        }
+
+        fn refusal(&self, _: &Refusal<'_>, _: i64) -> Option<bytes::Bytes> {
+            None
+        }
+    }
+
+    fn user(id: &str) -> UserId {
+        UserId::parse(id, "user").unwrap()
+    }
+
+    fn rooms(names: &[&str]) -> Vec<RoomName> {
+        names.iter().map(|name| RoomName::parse(name, "room").unwrap()).collect()
+    }
+
+    fn seat(fanout: &mut Fanout, names: &[&str], hears_as: Option<(&str, Surface)>) -> Rc<Seat> {
+        let seat = fanout.seats.seat(Seating {
+            session: SessionId::random(),
+            wire: &Name,
+            bound: Bound { bytes: 100, frames: 10 },
+            heartbeat: None,
+            carrier: false,
+            expires_at: None,
+            elapsed: 0,
+        });
+        seat.hear_as(hears_as.map(|(own, surface)| (user(own), surface)));
+        for room in rooms(names) {
+            fanout.rooms.entry(room).or_default().insert(seat.place().seat, seat.clone());
+        }
+        seat
+    }
+
+    fn heard(seat: &Seat) -> String {
+        seat.with_outbox(|outbox| {
+            let written = outbox.slices().collect::<Vec<_>>().concat();
+            outbox.advance(written.len());
+            String::from_utf8(written).unwrap()
+        })
+    }
+
+    fn saying(name: &'static str) -> Delivery {
+        let name = EventName::of_hub(name);
+        Delivery::new(Event { name, topic: None, data: bytes::Bytes::new(), timestamp: 0, offset: None })
+    }
+
+    #[test]
+    fn an_announcement_is_heard_once_by_those_whom_it_concerns_in_the_words_of_their_surface() {
+        let mut fanout = Fanout::new(Rc::new(Seats::new(0, Arc::new(Stats::default()))));
+        let chat = seat(&mut fanout, &["a", "b", "c"], Some(("x", Surface::Chat)));
+        let root = seat(&mut fanout, &["a", "b"], Some(("y", Surface::Root)));
+        let own = seat(&mut fanout, &["a"], Some(("z", Surface::Chat)));
+        let knows = seat(&mut fanout, &["b", "d"], Some(("w", Surface::Raw)));
+        let deaf = seat(&mut fanout, &["c"], None);
+        let announcement = |except: Option<&str>, plain: Option<&'static str>| Announcement {
+            except: except.map(user),
+            plain: plain.map(saying),
+            chat: saying("chat"),
+            rooms: rooms(&["a", "b", "c"]),
+            known_in: rooms(&["d"]),
+        };
+        let all = |seats: [&Rc<Seat>; 5]| seats.map(|seat| heard(seat));
+        let seats = [&chat, &root, &own, &knows, &deaf];
+
+        let Reach { heard, looked_at } = fanout.announce(&announcement(Some("z"), Some("plain")));
+        assert_eq!((heard, looked_at, all(seats)), (2, 8, ["chat", "plain", "", "", ""].map(String::from)));
+        let Reach { heard, looked_at } = fanout.announce(&announcement(None, None));
+        assert_eq!((heard, looked_at, all(seats)), (2, 8, ["chat", "", "chat", "", ""].map(String::from)));
     }
 }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use ahash::{AHashMap, RandomState};
 use tokio::sync::oneshot;
 
-use self::fanout::{Announce, Announcement, Barrier, CloseAll, CloseSeat, Fanout, Vacate};
+use self::fanout::{Announce, Announcement, Barrier, CloseAll, CloseSeat, Fanout, Reach, Vacate};
 use self::history::{HistoryPage, Part, Saved};
 use self::rules::Rules;
 use self::shard::past::{Locate, ReadHistory, Save};
@@ -317,6 +317,15 @@ impl Rooms {
         left
     }
 
+    /// Resolves when all that shards handed to the fan-out of this worker before has reached its seats.
+    pub(crate) async fn caught_up(&self, worker: usize) {
+        let (done, reached) = oneshot::channel();
+        if let Some(fanout) = self.lanes.fanout(worker) {
+            fanout.post_departure(Barrier(done));
+            let _ = reached.await;
+        }
+    }
+
     /// Gives up the parked seat at `place`, which is in no room any more; what came for it.
     pub(crate) async fn vacate(&self, place: Place) -> Option<Kept> {
         let (done, kept) = oneshot::channel();
@@ -470,20 +479,20 @@ impl Rooms {
         }
     }
 
-    /// Hands announcements to every worker as soon as it takes them. Resolves when they are in the outboxes, with how many
-    /// deliveries that took.
-    pub(crate) async fn announce(&self, announcements: Arc<[Announcement]>) -> u64 {
+    /// Hands announcements to every worker as soon as it takes them. Resolves when they are in the outboxes, with how far
+    /// they reached.
+    pub(crate) async fn announce(&self, announcements: Arc<[Announcement]>) -> Reach {
         let mut waits = Vec::with_capacity(self.lanes.len());
         for fanout in self.lanes.fanouts() {
             let (done, wait) = oneshot::channel();
             fanout.post_when_free(Announce { announcements: announcements.clone(), done }).await;
             waits.push(wait);
         }
-        let mut delivered = 0;
+        let mut reach = Reach::default();
         for wait in waits {
-            delivered += wait.await.unwrap_or_default();
+            reach += wait.await.unwrap_or_default();
         }
-        delivered
+        reach
     }
 
     /// The rooms with members, by name, without the hub's own.

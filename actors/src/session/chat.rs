@@ -52,7 +52,7 @@ impl Session {
         Ok(Box::pin(joined.into_actor(self).map(move |joined, session, _| {
             let info = joined.as_ref().ok().and_then(|membership| membership.chat.clone());
             let verdict = match joined {
-                Ok(membership) => Verdict::In(Some(membership)),
+                Ok(_) => Verdict::In,
                 Err(fault) => Verdict::TurnedAway(room.clone(), fault),
             };
             let joined = session.review(room.as_str(), verdict);

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture, ready};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFuture, StreamHandler};
-use ahash::{AHashMap, AHashSet};
+use ahash::AHashSet;
 use bytes::Bytes;
 
 use self::answers::Asked;
@@ -129,6 +129,8 @@ pub struct Session {
     surface: Surface,
     connected_at: i64,
     peer: Peer,
+    /// When it began: when it connected, or when the one did that it goes on with.
+    began_at: i64,
     /// Who the client is; `None` while nobody knows.
     identity: Option<Arc<Identity>>,
     /// It had no user when it started.
@@ -138,8 +140,6 @@ pub struct Session {
     held_as_user: Option<Hold>,
     /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
     rooms: AHashSet<RoomName>,
-    /// Of those, the chats, and which message was the last before it joined.
-    chats: AHashMap<RoomName, u64>,
     drawn: Drawn,
     /// When it joined its user's room, until what the user missed is on its way.
     joined: Option<Moment>,
@@ -190,12 +190,12 @@ impl Session {
             surface: opening.surface,
             connected_at: now,
             peer: opening.peer,
+            began_at: now,
             identity: None,
             came_as_guest: matches!(opening.standing, Standing::Guest),
             held: opening.held,
             held_as_user: None,
             rooms: AHashSet::new(),
-            chats: AHashMap::new(),
             drawn: opening.drawn,
             joined: None,
             typing: typing::Typing::default(),

@@ -31,9 +31,13 @@ pub(super) struct Told {
     /// When it was last told of a refusal by a limit, and for a token.
     limited_at: Cell<Option<i64>>,
     unauthorized_at: Cell<Option<i64>>,
-    /// Why the session ends, once its transport said that it does.
-    close: Option<Close>,
+    /// Set once it is known that the session ends.
+    end: Option<End>,
 }
+
+/// Why a session ends; `None` where its connection just went.
+#[derive(Debug, Clone, Copy)]
+struct End(Option<Close>);
 
 impl Session {
     fn observed(&self) -> Observed {
@@ -53,13 +57,13 @@ impl Session {
 
     /// Notes why the session ends, before what it does then covers that up.
     pub(super) fn note_end(&mut self) {
-        self.told.close = self.told.close.or_else(|| self.seat.ended());
+        self.told.end.get_or_insert(End(self.seat.ended()));
     }
 
     /// Tells the monitor that the session has ended, if it was told of it.
     pub(super) fn tell_ended(&mut self) {
         let Some(opened_at) = self.told.opened_at.take() else { return };
-        let close = if std::thread::panicking() { Some(Close::Failed) } else { self.told.close };
+        let close = if std::thread::panicking() { Some(Close::Failed) } else { self.told.end.and_then(|end| end.0) };
         let duration_ms = (self.hub.clock().elapsed_ms() - opened_at).max(0);
         self.hub.observe(Ended { session: self.observed(), close, duration_ms });
     }

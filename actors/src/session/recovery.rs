@@ -31,6 +31,8 @@ const SHARE: usize = 2;
 struct Resumed {
     /// Those that were joined.
     joined: Vec<(RoomName, Result<Membership, Fault>)>,
+    /// Those that this session had joined by itself, or asked to.
+    own: Vec<RoomName>,
     kept: Option<Kept>,
 }
 
@@ -38,7 +40,7 @@ impl Session {
     fn holder(&self) -> Result<Holder, Fault> {
         let user = self.identity()?.user.clone();
         let (session, place) = (self.seat.session(), self.seat.place());
-        Ok(Holder { session, user, place, connected_at: self.connected_at })
+        Ok(Holder { session, user, place, connected_at: self.began_at })
     }
 
     fn state(&self) -> Result<SessionState, Fault> {
@@ -47,7 +49,7 @@ impl Session {
         Ok(SessionState {
             user_id: self.identity()?.user.clone(),
             socket_id: self.seat.session(),
-            connected_at: Iso(self.connected_at),
+            connected_at: Iso(self.began_at),
             last_activity: Iso(self.heard_at),
             rooms,
             message_queue: [],
@@ -55,11 +57,20 @@ impl Session {
         })
     }
 
-    /// Whether a session with a token that ends now may be recovered: its client was cut off or left. What ended for the
-    /// hub's sake, or lost messages, is over.
+    /// It may have a token from here on.
+    fn expect_token(&mut self) {
+        let settings = self.hub.settings();
+        let bound = Bound { bytes: settings.outbox.bytes / SHARE, frames: settings.recovery.queue };
+        self.seat.provide(Kept::new(MessageNew::NAME, bound));
+        self.has_token = true;
+    }
+
+    /// Whether a session with a token that ends now may be recovered: its client was cut off, left or was not understood.
+    /// What ended for the hub's sake, or lost messages, is over.
     fn may_come_back(&self) -> bool {
         match self.seat.closed() {
-            None | Some(Close::Left | Close::NoHeartbeat | Close::TokenExpired | Close::Recovered) => true,
+            None => true,
+            Some(Close::Left | Close::NoHeartbeat | Close::Malformed | Close::TokenExpired | Close::Recovered) => true,
             Some(_) => false,
         }
     }
@@ -71,13 +82,12 @@ impl Session {
         }
         let session = self.seat.session();
         let Some(identity) = self.identity.clone().filter(|_| self.may_come_back()) else {
+            self.seat.forgo();
             self.hub.recovery().post_departure(Discard(session));
             return false;
         };
         let rooms: Vec<_> = self.rooms.extract_if(|room| room.chat().is_some()).collect();
-        let settings = self.hub.settings();
-        let bound = Bound { bytes: settings.outbox.bytes / SHARE, frames: settings.recovery.queue };
-        self.seat.park(Kept::new(MessageNew::NAME, bound));
+        self.seat.park();
         for room in &rooms {
             self.hub.rooms().park(room.clone(), identity.user.clone(), self.seat.place());
         }
@@ -89,25 +99,20 @@ impl Session {
     /// Goes on with `parked`, under the answer `owed`: its chats' messages come after that.
     fn resume(&mut self, parked: Parked, owed: Owed) -> Answer<RecoveredSession> {
         let place = parked.holder.place;
-        let (mut joining, mut gone) = (Vec::new(), Vec::new());
-        // Until which message of a room what is kept is still to be brought; what came later came here.
-        let mut until: Vec<(RoomName, u64)> = Vec::new();
+        self.began_at = parked.holder.connected_at;
+        let (mut joining, mut own, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         for room in parked.rooms {
-            if let Some(&number) = self.chats.get(&room) {
-                until.push((room.clone(), number));
-                gone.push(room);
+            if self.rooms.contains(&room) {
+                own.push(room);
                 continue;
             }
             match self.join_instead(room.clone(), place) {
-                Some(joined) => {
-                    until.push((room.clone(), u64::MAX));
-                    joining.push((room, joined));
-                }
+                Some(joined) => joining.push((room, joined)),
                 None => gone.push(room),
             }
         }
         self.seat.hold(joining.iter().map(|(room, _)| room.clone()), owed);
-        let hub = self.hub.clone();
+        let (hub, worker) = (self.hub.clone(), self.seat.place().worker);
         // A task of its own: the seat is given up also when this session ends meanwhile.
         let resumed = actix::spawn(async move {
             let mut joined = Vec::with_capacity(joining.len());
@@ -118,21 +123,26 @@ impl Session {
                 }
                 joined.push((room, membership));
             }
-            for room in gone {
-                let _ = hub.rooms().abandon(room, place).await;
+            for room in gone.iter().chain(&own) {
+                let _ = hub.rooms().abandon(room.clone(), place).await;
             }
-            Resumed { joined, kept: hub.rooms().vacate(place).await }
+            // A join that was asked for right before has come through the same shard, and is known here after this.
+            hub.rooms().caught_up(worker).await;
+            Resumed { joined, own, kept: hub.rooms().vacate(place).await }
         });
-        let (connected_at, last_activity) = (Iso(parked.holder.connected_at), Iso(parked.last_activity));
+        let last_activity = Iso(parked.last_activity);
         Box::pin(resumed.into_actor(self).map(move |resumed, session, _| {
-            let Resumed { joined, kept } = resumed.map_err(|_| Fault::internal())?;
+            let Resumed { joined, own, kept } = resumed.map_err(|_| Fault::internal())?;
+            // Until which message of a room what is kept is still to be brought; what came later came here.
+            let own = own.into_iter().filter_map(|room| session.seat.entered(&room).map(|number| (room, number)));
+            let mut until: Vec<(RoomName, u64)> = own.collect();
             for (room, membership) in joined {
                 let verdict = match membership {
-                    Ok(membership) => Verdict::In(Some(membership)),
+                    Ok(_) => Verdict::In,
                     Err(fault) => Verdict::TurnedAway(room.clone(), fault),
                 };
-                if session.review(room.as_str(), verdict).is_err() {
-                    until.retain(|(other, _)| *other != room);
+                if session.review(room.as_str(), verdict).is_ok() {
+                    until.push((room, u64::MAX));
                 }
             }
             let (deliveries, dropped) = kept.map(Kept::into_parts).unwrap_or_default();
@@ -141,7 +151,7 @@ impl Session {
             };
             let brought = deliveries.iter().filter(|delivery| is_brought(delivery.topic(), delivery.number()));
             let messages = brought.map(|delivery| Json::text(delivery.data())).collect();
-            let state = SessionState { connected_at, last_activity, ..session.state()? };
+            let state = SessionState { last_activity, ..session.state()? };
             Ok(RecoveredSession::new(state, messages, dropped))
         }))
     }
@@ -169,7 +179,7 @@ impl Handle<CreateSession> for Session {
         let (holder, token) = (self.holder()?, RecoveryToken::random()?);
         let issue = Issue { holder, token: token.clone() };
         self.hub.recovery().post(issue).map_err(|Full(_)| Fault::overloaded())?;
-        self.has_token = true;
+        self.expect_token();
         self.recovery_token = Some(token.clone());
         Ok(Outcome::Now(CreatedSession::new(token, self.now() + window_ms)))
     }
@@ -177,16 +187,11 @@ impl Handle<CreateSession> for Session {
 
 impl Handle<Recover> for Session {
     fn handle(&mut self, request: Recover) -> Result<Outcome<RecoveredSession>, Fault> {
-        // Which messages of a chat come here and which were kept is known when the session is in.
-        if self.rooms.iter().any(|room| room.chat().is_some() && !self.chats.contains_key(room)) {
-            return Err(Fault::too_many_under_way());
-        }
         let (reply, redeemed) = oneshot::channel();
         let (token, next) = (RecoveryToken::read(&request.recovery_token), RecoveryToken::random()?);
         let redeem = Redeem { token, by: self.holder()?, next: next.clone(), reply };
         self.hub.recovery().post(redeem).map_err(|Full(_)| Fault::overloaded())?;
-        // It may have a token from here on.
-        self.has_token = true;
+        self.expect_token();
         let redeemed = async move { redeemed.await.map_err(|_| Fault::internal())? };
         Ok(Outcome::Alone(Box::new(move |owed| {
             Box::pin(wrap_future::<_, Self>(redeemed).then(move |parked: Result<_, Fault>, session, _| match parked {

@@ -14,7 +14,7 @@ use crate::identity::Identity;
 use crate::ids::RoomName;
 use crate::mailbox::Full;
 use crate::presence::{Audience, Departed, Entered, LeftRoom};
-use crate::rooms::{Joined, Left, Membership, Past, Return};
+use crate::rooms::{Joined, Left, Past, Return};
 
 /// Rooms that every session of a user is in from the start: everybody's and its user's own.
 const OWN_ROOMS: usize = 2;
@@ -28,8 +28,8 @@ type Asked = Vec<(String, Result<Option<(RoomName, Joined)>, Fault>)>;
 
 /// What became of one join, as far as its room can tell.
 pub(super) enum Verdict {
-    /// The session is in; since when, unless it was before.
-    In(Option<Membership>),
+    /// The session is in.
+    In,
     /// The room was asked, and did not take it.
     TurnedAway(RoomName, Fault),
     /// The room was not asked.
@@ -82,24 +82,20 @@ impl Session {
         let settled = async move {
             let mut joins = Vec::with_capacity(asked.len());
             for (name, joining) in asked {
-                let verdict = match joining {
+                let (verdict, past) = match joining {
                     Ok(Some((room, joined))) => match joined.await.map_err(|_| Fault::internal())? {
-                        Ok(membership) => Verdict::In(Some(membership)),
-                        Err(fault) => Verdict::TurnedAway(room, fault),
+                        Ok(membership) => (Verdict::In, membership.past),
+                        Err(fault) => (Verdict::TurnedAway(room, fault), None),
                     },
-                    Ok(None) => Verdict::In(None),
-                    Err(fault) => Verdict::Refused(fault),
+                    Ok(None) => (Verdict::In, None),
+                    Err(fault) => (Verdict::Refused(fault), None),
                 };
-                joins.push((name, verdict));
+                joins.push((name, verdict, past));
             }
             Ok(joins)
         };
         let answer = settled.into_actor(self).map(|joins: Result<Vec<_>, Fault>, session, _| {
-            let review = |(name, mut verdict): (String, Verdict)| {
-                let past = match &mut verdict {
-                    Verdict::In(Some(membership)) => membership.past.take(),
-                    _ => None,
-                };
+            let review = |(name, verdict, past): (String, Verdict, Option<Box<Past>>)| {
                 let joined = session.review(&name, verdict).map(|()| past);
                 (name, joined)
             };
@@ -154,15 +150,11 @@ impl Session {
     /// any more. Who changed that meanwhile may not have found the session there, or had it leave already.
     pub(super) fn review(&mut self, name: &str, verdict: Verdict) -> Result<(), Fault> {
         match verdict {
-            Verdict::In(membership) => {
+            Verdict::In => {
                 let room = RoomName::parse(name, "room")?;
                 let allowed = self.may_subscribe(&room);
                 if allowed.is_err() {
                     drop(self.leave(name));
-                } else if let Some(Membership { number, chat: Some(_), .. }) = membership
-                    && self.rooms.contains(name)
-                {
-                    self.chats.insert(room, number);
                 }
                 allowed
             }
@@ -240,7 +232,6 @@ impl Session {
     pub(super) fn leave(&mut self, room: &str) -> Option<Left> {
         let user = self.identity.as_ref()?.user.clone();
         let room = self.rooms.take(room)?;
-        self.chats.remove(&room);
         self.stop_typing_in(&room);
         self.note_left(room.clone());
         Some(self.hub.rooms().leave(room, user, self.seat.place()))

@@ -124,9 +124,9 @@ impl Handle<TypingStart> for Session {
         let typed = self.type_in(room.clone(), request.thread_id);
         let joined = async move {
             match joining {
-                None => Ok(Verdict::In(None)),
+                None => Ok(Verdict::In),
                 Some((room, joined)) => match joined.await.map_err(|_| Fault::internal())? {
-                    Ok(membership) => Ok(Verdict::In(Some(membership))),
+                    Ok(_) => Ok(Verdict::In),
                     Err(fault) => Ok(Verdict::TurnedAway(room, fault)),
                 },
             }

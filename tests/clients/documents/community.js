@@ -5,7 +5,7 @@ const { imported, printed, snippet } = require('./snippet.js');
 
 async function community(url, token) {
   const replaced = { 'https://realtime.mechamap.com': url, sanctum_token: token };
-  const socket = await imported('community/browser.mjs', replaced);
+  const { socket } = await imported('community/browser.mjs', replaced, ['socket']);
   const { next } = ears(socket);
   const heard = {};
   heard.connected = (await next('connected'))[0];

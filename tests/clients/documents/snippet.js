@@ -17,9 +17,10 @@ for (const how of ['log', 'error']) {
 function text(file, replaced) {
   let block = fs.readFileSync(path.join(CLIENTS, file), 'utf8');
   for (const [from, to] of Object.entries(replaced)) {
-    const parts = block.split(`'${from}'`);
-    if (parts.length !== 2) throw new Error(`${file} has '${from}' ${parts.length - 1} times`);
-    block = parts.join(`'${to}'`);
+    const quote = block.includes(`"${from}"`) ? '"' : "'";
+    const parts = block.split(quote + from + quote);
+    if (parts.length !== 2) throw new Error(`${file} has ${from} ${parts.length - 1} times`);
+    block = parts.join(quote + to + quote);
   }
   return block;
 }
@@ -30,14 +31,26 @@ function snippet(file, names, replaced = {}) {
   return new Function(...Object.keys(names), `${text(file, replaced)}\n${known}`)(...Object.values(names));
 }
 
-// Runs a block that is a module by itself; its `socket`.
-async function imported(file, replaced) {
+// Runs a block that is a module by itself; what it calls by these names. With `transports`, its `socket.io-client` is held
+// to them.
+async function imported(file, replaced, names, transports) {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'snippet-'));
   try {
-    fs.symlinkSync(process.env.NODE_PATH, path.join(dir, 'node_modules'));
+    const modules = path.join(dir, 'node_modules');
+    if (transports) {
+      const client = pathToFileURL(path.join(process.env.NODE_PATH, 'socket.io-client/build/esm-debug/index.js'));
+      const held = path.join(modules, 'socket.io-client');
+      fs.mkdirSync(held, { recursive: true });
+      fs.writeFileSync(path.join(held, 'package.json'), '{"type":"module","exports":"./index.js"}');
+      const options = `{ ...options, transports: ${JSON.stringify(transports)} }`;
+      const io = `export const io = (url, options) => client.io(url, ${options});\n`;
+      fs.writeFileSync(path.join(held, 'index.js'), `import * as client from ${JSON.stringify(client)};\n${io}`);
+    } else {
+      fs.symlinkSync(process.env.NODE_PATH, modules);
+    }
     const place = path.join(dir, path.basename(file));
-    fs.writeFileSync(place, `${text(file, replaced)}\nexport { socket };\n`);
-    return (await import(pathToFileURL(place))).socket;
+    fs.writeFileSync(place, `${text(file, replaced)}\nexport { ${names.join(', ')} };\n`);
+    return await import(pathToFileURL(place));
   } finally {
     fs.rmSync(dir, { recursive: true });
   }

@@ -77,7 +77,7 @@ pub struct SessionState {
     /// The session.
     #[schemars(with = "String")]
     pub socket_id: SessionId,
-    /// When it connected; of one that was recovered, when the one before it did.
+    /// When it connected; of one that was recovered, when the first did of those that it goes on with.
     pub connected_at: Iso,
     /// When its client last asked something.
     pub last_activity: Iso,

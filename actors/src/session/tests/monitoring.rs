@@ -71,6 +71,19 @@ async fn how_a_session_ends_is_remembered_and_a_fault_beside_it() {
     assert_eq!(remembered(&bench, "connect").await, vec![json!(["alice", {"surface": "raw"}]); 5]);
 }
 
+#[actix::test]
+async fn a_session_that_may_come_back_is_remembered_as_cut_off_all_the_same() {
+    let bench = Bench::start(LONG);
+    let client = bench.client(Surface::Raw, "alice").await;
+    client.ask("connection:create-session", "{}", None).await;
+    assert_eq!(client.hears::<1>().await.len(), 1);
+    client.requests.send(Inbound::Closing).await.unwrap();
+    drop(client);
+    let ended = json!(["alice", {"surface": "raw", "reason": "connection lost", "duration": 0}]);
+    assert_eq!(comes_to_be_remembered(&bench, "disconnect", 1).await, [ended]);
+    assert_eq!(bench.hub.stats().parked.get(), 1);
+}
+
 /// An application that a defect of the hub keeps from being asked.
 struct Defect;
 

@@ -1,0 +1,190 @@
+//! What is said in chats, and who got and read it, is there after an end of the hub: all that was acknowledged.
+
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use tokio::task::JoinSet;
+
+use super::{put, put_private, unlimited};
+use crate::support::member::{Heard, Member, Way};
+use crate::support::{DEADLINE, Hub, eventually};
+
+/// A chat's whole history, oldest first, read by pages of this many.
+async fn history(member: &mut Member, chat: &str, page: u32) -> Vec<Value> {
+    let (mut all, mut before) = (Vec::new(), Value::Null);
+    loop {
+        let asked = json!({"chatId": chat, "before": before, "limit": page});
+        let mut answer = member.ask_well("message:history", asked).await;
+        let Value::Array(messages) = answer["messages"].take() else { panic!("{answer}") };
+        assert!(messages.len() <= page as usize);
+        let more = answer["hasMore"] == true;
+        assert!(!more || !messages.is_empty(), "there are more, and none came");
+        all.splice(0..0, messages);
+        if !more {
+            return all;
+        }
+        before = all[0]["id"].clone();
+    }
+}
+
+async fn status(member: &mut Member, message: &str) -> Value {
+    member.ask_well("message:delivery-status", json!({ "messageId": message })).await["status"].take()
+}
+
+#[tokio::test]
+async fn history_receipts_and_figures_are_after_a_restart_what_they_were() {
+    let mut hub = Hub::with(&unlimited(""));
+    put_private(&hub, "team", &["alice", "bob"]);
+    let mut alice = Member::of(&hub, Way::WebSocket, "alice").await;
+    let mut bob = Member::of(&hub, Way::Raw, "bob").await;
+    alice.join("team").await;
+    bob.join("team").await;
+    let mut ids = Vec::new();
+    for n in 0..25 {
+        let text = format!("{n}: <b>&amp; \u{1f600} \"quoted\"\n\ttab</b>");
+        let kind = if n == 7 { "image" } else { "text" };
+        let said = json!({"chatId": "team", "content": text, "type": kind});
+        let sender = if n % 3 == 0 { &mut bob } else { &mut alice };
+        ids.push(sender.ask_well("message:send", said).await["sentMessage"]["id"].as_str().unwrap().to_owned());
+    }
+    let confirm = |id: &str| json!({"chatId": "team", "messageId": id});
+    for (n, id) in ids.iter().enumerate() {
+        if n % 2 == 0 {
+            bob.ask_well("message:delivered", confirm(id)).await;
+        }
+        if n % 5 == 0 {
+            bob.ask_well("message:read", confirm(id)).await;
+        }
+        if n % 7 == 0 {
+            alice.ask_well("message:read", confirm(id)).await;
+        }
+    }
+    let whole = history(&mut alice, "team", 100).await;
+    assert_eq!(whole.iter().map(|message| message["id"].as_str().unwrap()).collect::<Vec<_>>(), ids);
+    let mut statuses = Vec::new();
+    for id in &ids {
+        statuses.push(status(&mut bob, id).await);
+    }
+    let figures = alice.ask("message:stats", json!({})).await;
+    let expected = json!({"activeTypingUsers": 0, "trackedMessages": 25, "totalDelivered": 19, "totalRead": 9});
+    assert_eq!(figures["stats"], expected);
+    for end in ["killed", "told"] {
+        drop((alice, bob));
+        hub = if end == "killed" { hub.restart() } else { hub.come_again() };
+        alice = Member::of(&hub, Way::Polling, "alice").await;
+        bob = Member::of(&hub, Way::WebSocket, "bob").await;
+        alice.join("team").await;
+        bob.join("team").await;
+        for page in [1, 7, 100] {
+            assert_eq!(history(&mut bob, "team", page).await, whole, "{end}, by pages of {page}");
+        }
+        for (id, expected) in ids.iter().zip(&statuses) {
+            assert_eq!(status(&mut alice, id).await, *expected, "{end}");
+        }
+        assert_eq!(bob.ask("message:stats", json!({})).await, figures, "{end}");
+    }
+}
+
+/// What was acknowledged to one client before the hub was gone.
+#[derive(Default)]
+struct Acknowledged {
+    /// Messages as the answers had them, in their order.
+    sent: Vec<Value>,
+    /// Receipts: the message, and whether it was read.
+    confirmed: Vec<(String, bool)>,
+}
+
+/// Says things and confirms those of others, several at a time, until the hub is gone.
+async fn speak(mut member: Member, chat: &'static str, name: usize) -> (&'static str, Acknowledged) {
+    let (mut acknowledged, mut asked) = (Acknowledged::default(), HashMap::new());
+    let mut said = 0;
+    for _ in 0..4 {
+        let content = format!("{name}-{said}");
+        asked.insert(member.say("message:send", json!({"chatId": chat, "content": content})).await, None);
+        said += 1;
+    }
+    while let Some(heard) = member.next().await {
+        match heard {
+            Heard::Answer(number, mut answer) => {
+                assert_eq!(answer["success"], true, "{answer}");
+                match asked.remove(&number).unwrap() {
+                    Some(receipt) => acknowledged.confirmed.push(receipt),
+                    None => {
+                        acknowledged.sent.push(answer["sentMessage"].take());
+                        let content = format!("{name}-{said}");
+                        let more = json!({"chatId": chat, "content": content});
+                        asked.insert(member.say("message:send", more).await, None);
+                        said += 1;
+                    }
+                }
+            }
+            Heard::Event(event) if event[0] == "message:new" && event[1]["userId"] != format!("user-{name}") => {
+                let id = event[1]["id"].as_str().unwrap().to_owned();
+                let read = said % 2 == 0;
+                let confirm = if read { "message:read" } else { "message:delivered" };
+                let number = member.say(confirm, json!({"chatId": chat, "messageId": id})).await;
+                asked.insert(number, Some((id, read)));
+            }
+            Heard::Event(_) => {}
+            Heard::PutOut => panic!("was put out"),
+        }
+    }
+    (chat, acknowledged)
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_kill_in_the_order_of_the_chat() {
+    const CHATS: [&str; 2] = ["one", "two"];
+    let mut hub = Hub::with(&unlimited("[server]\nworkers = 2"));
+    for chat in CHATS {
+        put(&hub, chat, &json!({"public": true}));
+    }
+    for kill in 0..3 {
+        let before = hub.metric("hubbub_store_writes_total");
+        let mut speakers = JoinSet::new();
+        for name in 0..6 {
+            let way = if name % 3 == 2 { Way::Raw } else { Way::WebSocket };
+            let mut member = Member::of(&hub, way, &format!("user-{name}")).await;
+            let chat = CHATS[name % 2];
+            member.join(chat).await;
+            speakers.spawn(speak(member, chat, name));
+        }
+        eventually(DEADLINE, "there is some load", || hub.metric("hubbub_store_writes_total") > before + 400.0).await;
+        hub.signal("KILL");
+        let mut acknowledged = Vec::new();
+        while let Some(ended) = speakers.join_next().await {
+            acknowledged.push(ended.unwrap());
+        }
+        hub = hub.restart();
+        let mut reader = Member::of(&hub, Way::WebSocket, "reader").await;
+        let (mut sent, mut confirmed) = (0, 0);
+        for chat in CHATS {
+            reader.join(chat).await;
+            let whole = history(&mut reader, chat, 100).await;
+            let places: HashMap<_, _> =
+                whole.iter().enumerate().map(|(at, message)| (message["id"].clone(), at)).collect();
+            assert_eq!(places.len(), whole.len(), "something is there twice");
+            for (_, one) in acknowledged.iter().filter(|(of, _)| *of == chat) {
+                let at = |message: &Value| *places.get(&message["id"]).unwrap_or_else(|| panic!("lost: {message}"));
+                assert!(one.sent.iter().map(at).is_sorted(), "in another order than they were answered");
+                assert!(one.sent.iter().all(|message| whole[at(message)] == *message));
+                sent += one.sent.len();
+            }
+            for (user, receipts) in receipts(&acknowledged, chat) {
+                for (id, read) in receipts {
+                    let status = status(&mut reader, id).await;
+                    let has = |list: &str| status[list].as_array().unwrap().contains(&json!(user));
+                    assert!(has("deliveredTo") && (!read || has("readBy")), "{user} lost a receipt: {status}");
+                    confirmed += 1;
+                }
+            }
+        }
+        assert!(sent > 50 && confirmed > 50, "{sent} messages and {confirmed} receipts are no load");
+        eprintln!("kill {kill}: {sent} messages and {confirmed} receipts had been acknowledged, and are there");
+    }
+}
+
+/// The receipts in a chat by who gave them: whoever said something there.
+fn receipts<'a>(acknowledged: &'a [(&str, Acknowledged)], chat: &str) -> HashMap<&'a str, &'a [(String, bool)]> {
+    let in_it = acknowledged.iter().filter(|(of, one)| *of == chat && !one.sent.is_empty());
+    in_it.map(|(_, one)| (one.sent[0]["userId"].as_str().unwrap(), &one.confirmed[..])).collect()
+}

@@ -1,0 +1,146 @@
+//! The chat system as those in it meet it, whichever way they speak: Socket.IO on `/chat` by WebSocket or by polling, or
+//! the raw WebSocket.
+
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::support::member::Member;
+use crate::support::{DEADLINE, Hub, eventually};
+
+// Who came, who left, and how many are there, with several sockets a user.
+mod coming;
+
+// More messages than a user may send.
+mod limit;
+
+// Chats that not everybody may join, and what becomes of them.
+mod private;
+
+// What is said stays said, whatever happens to the hub.
+mod kept;
+
+// Sessions that are cut off, and go on.
+mod recovery;
+
+// Many clients for a while, everything by chance, and every message accounted for.
+mod soak;
+
+/// No limit that a test with many requests would meet.
+const UNLIMITED: &str = "[limits.http]\nrequests_per_minute = 0\n[limits.raw]\nmessages_per_minute = 0\n\
+    [limits.chat]\nmessages_per_minute = 0\ntyping_per_minute = 0\nrequests_per_minute = 0\n";
+
+/// A configuration with no such limit, and `more`.
+fn unlimited(more: &str) -> String {
+    format!("{UNLIMITED}{more}")
+}
+
+/// Asks over HTTP; the body of an answer that is a success.
+#[track_caller]
+fn http(hub: &Hub, method: &str, path: &str, body: &Value) -> Value {
+    let http = hub.http();
+    let request = http.request(method, path).key();
+    let answer = if body.is_null() { request.send() } else { request.json(body).send() };
+    assert!(answer.status < 300, "{method} {path}: {answer:?}");
+    answer.json()
+}
+
+/// Makes or replaces a chat.
+#[track_caller]
+fn put(hub: &Hub, chat: &str, body: &Value) {
+    http(hub, "PUT", &format!("/api/chats/{chat}"), body);
+}
+
+/// A private chat of these users.
+#[track_caller]
+fn put_private(hub: &Hub, chat: &str, participants: &[&str]) {
+    put(hub, chat, &json!({"name": chat, "participants": participants}));
+}
+
+/// Who is in a chat, as `{user: sessions}`. What is done before is done when this answers.
+#[track_caller]
+fn sessions(hub: &Hub, chat: &str) -> Value {
+    let answer = hub.http().request("GET", &format!("/api/rooms/chat:{chat}")).key().send();
+    if answer.status == 404 {
+        return json!({});
+    }
+    let members = answer.json()["members"].as_array().unwrap().clone();
+    members.iter().map(|member| (member["userId"].as_str().unwrap().to_owned(), member["sessions"].clone())).collect()
+}
+
+/// Waits until these are in a chat: `{user: sessions}`.
+async fn settled(hub: &Hub, chat: &str, expected: Value) {
+    eventually(DEADLINE, "the chat has these sessions", || sessions(hub, chat) == expected).await;
+}
+
+/// All that these members heard up to now in `chat`, and nothing is on its way to them any more: an order for everybody
+/// goes behind whatever the chat said before.
+async fn heard<const N: usize>(hub: &Hub, chat: &str, members: [&mut Member; N]) -> [Vec<Value>; N] {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    sessions(hub, chat);
+    let number = json!({"number": NUMBER.fetch_add(1, Ordering::Relaxed)});
+    http(hub, "POST", "/api/broadcast", &json!({"event": "so far", "data": number}));
+    let (last, mut all) = (json!(["so far", number]), [const { Vec::new() }; N]);
+    for (heard, member) in all.iter_mut().zip(members) {
+        *heard = member.until(&last).await.into_iter().map(timeless).collect();
+    }
+    all
+}
+
+/// The value with every time in ISO format replaced by `T`.
+fn timeless(value: Value) -> Value {
+    match value {
+        Value::String(text) if is_time(&text) => json!("T"),
+        Value::Array(values) => values.into_iter().map(timeless).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, timeless(value))).collect(),
+        other => other,
+    }
+}
+
+/// Whether the text is like `2025-01-09T21:30:00.000Z`.
+fn is_time(text: &str) -> bool {
+    let shape: String = text.chars().map(|char| if char.is_ascii_digit() { '0' } else { char }).collect();
+    shape == "0000-00-00T00:00:00.000Z"
+}
+
+fn room_info(chat: &str, users: usize) -> Value {
+    json!({"chatId": chat, "participantCount": users, "isActive": users > 0, "lastActivity": "T"})
+}
+
+fn online(user: &str) -> Value {
+    json!({"userId": user, "username": user, "status": "online", "lastSeen": "T", "connectedAt": "T"})
+}
+
+/// What the others are told when a user joins.
+fn user_joined(user: &str, chat: &str, users: usize) -> Value {
+    let room_info = room_info(chat, users);
+    json!(["user:joined", {"userId": user, "username": user, "chatId": chat, "timestamp": "T", "roomInfo": room_info,
+                           "onlineCount": users}])
+}
+
+/// What the others are told when a user leaves.
+fn user_left(user: &str, chat: &str, users: usize) -> Value {
+    json!(["user:left", {"userId": user, "username": user, "chatId": chat, "timestamp": "T", "onlineCount": users}])
+}
+
+/// What all are told when the users changed.
+fn online_update(chat: &str, users: &[&str]) -> Value {
+    let named: Vec<_> = users.iter().map(|user| online(user)).collect();
+    json!(["room:online-update", {"chatId": chat, "onlineUsers": named, "count": users.len(), "timestamp": "T"}])
+}
+
+/// What a socket is told when it is in.
+fn room_joined(chat: &str, users: usize) -> Value {
+    json!(["room:joined", {"chatId": chat, "roomInfo": room_info(chat, users), "message": "Joined chat successfully",
+                           "onlineCount": users}])
+}
+
+/// What a socket is told when it is out.
+fn room_left(chat: &str, message: &str, users: usize) -> Value {
+    json!(["room:left", {"chatId": chat, "message": message, "onlineCount": users}])
+}
+
+/// The contents of the messages among these events.
+fn contents(events: &[Value]) -> Vec<&str> {
+    let messages = events.iter().filter(|event| event[0] == "message:new");
+    messages.map(|event| event[1]["content"].as_str().unwrap()).collect()
+}

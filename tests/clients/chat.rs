@@ -1,0 +1,184 @@
+//! The chat document's client class and its use, as they are printed, with `socket.io-client` in Node: only the address, and
+//! the token where it is a placeholder, are ours. And `python-socketio`, which the document does not speak of.
+
+use serde_json::{Value, json};
+use std::process::Command;
+
+use super::{assert_printed, fixture};
+use crate::support::member::{Member, Way};
+use crate::support::token::token;
+use crate::support::tools::{Program, node_modules, python};
+use crate::support::{DEADLINE, Hub, eventually};
+
+#[test]
+fn the_blocks_are_those_of_the_document() {
+    assert_printed(&[
+        ("chat/client.mjs", "13e5ea9af8f47579258d375802771672ff2838560ca865c6db5fbd45be454039"),
+        ("chat/connect.js", "4546b960931edc1ae24996898a9ef4a177a87748d862e8b02f2719422fa0bb9c"),
+    ]);
+}
+
+/// The value with every moment and every random id replaced by its kind, for no test can foretell them.
+fn settled(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.len() == 24 && text.ends_with('Z') && text.contains('T') => json!("a time"),
+        Value::String(text) if text.len() >= 32 && text.chars().all(|char| char.is_ascii_hexdigit() || char == '-') => {
+            json!("an id")
+        }
+        Value::Array(values) => values.into_iter().map(settled).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, settled(value))).collect(),
+        other => other,
+    }
+}
+
+fn message(user: &str, content: &str, kind: &str) -> Value {
+    json!({"id": "an id", "content": content, "type": kind, "chatId": "chat-uuid", "userId": user, "createdAt": "a time",
+           "user": {"id": user, "username": user}})
+}
+
+fn typing(user: &str, typing: bool) -> Value {
+    json!({"userId": user, "username": user, "chatId": "chat-uuid", "isTyping": typing, "timestamp": "a time"})
+}
+
+fn seen(user: &str, status: &str) -> Value {
+    json!({"userId": user, "username": user, "status": status, "lastSeen": "a time"})
+}
+
+/// The data of the next event of this name.
+async fn next(member: &mut Member, name: &str) -> Value {
+    loop {
+        let mut event = member.event().await;
+        if event[0] == name {
+            return settled(event[1].take());
+        }
+    }
+}
+
+async fn drive_node(mode: &str) {
+    let hub = Hub::with("[presence]\nlinger_ms = 10\n[limits.http]\nrequests_per_minute = 0");
+    let chat = json!({"public": true, "name": "The document's"});
+    let made = hub.http().request("PUT", "/api/chats/chat-uuid").key().json(&chat).send();
+    assert_eq!(made.status, 201, "{made:?}");
+    let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
+    bob.join("chat-uuid").await;
+    let mut node = Command::new("node");
+    node.env("NODE_PATH", node_modules(&fixture("socketio"))).arg(fixture("documents/chat.js"));
+    let driver = Program::start(node.arg(format!("http://{}", hub.address())).args([&token("alice"), mode]));
+
+    assert_eq!(settled(bob.presence().await), json!(["user:online", seen("alice", "online")]));
+    assert_eq!(next(&mut bob, "user:joined").await["userId"], "alice");
+    assert_eq!(next(&mut bob, "message:new").await, message("alice", "Hello, world!", "text"));
+    assert_eq!(next(&mut bob, "user:typing").await, typing("alice", true));
+    eventually(DEADLINE * 4, "the client is ready", || driver.said().contains("typing\n")).await;
+    bob.send("chat-uuid", "Hello, alice!").await;
+    assert_eq!(next(&mut bob, "message:new").await, message("bob", "Hello, alice!", "text"));
+    bob.ask_well("message:typing", json!({"chatId": "chat-uuid", "isTyping": true})).await;
+    let carol = Member::of(&hub, Way::Raw, "carol").await;
+    assert_eq!(bob.presence().await[1]["userId"], "carol");
+    carol.vanish();
+
+    assert_eq!(next(&mut bob, "message:new").await, message("alice", "cat.png", "image"));
+    assert_eq!(next(&mut bob, "user:typing").await, typing("alice", false));
+    assert_eq!(next(&mut bob, "user:left").await["userId"], "alice");
+    let heard = settled(driver.report());
+    let room_info = json!({"chatId": "chat-uuid", "participantCount": 2, "isActive": true, "lastActivity": "a time"});
+    let hello = message("alice", "Hello, world!", "text");
+    let (answer, image) = (message("bob", "Hello, alice!", "text"), message("alice", "cat.png", "image"));
+    let transport = if mode == "polling" { "polling" } else { "websocket" };
+    let mut expected = json!({
+        "connected": true,
+        "transport": transport,
+        "answer": answer,
+        "typing": typing("bob", true),
+        "online": seen("carol", "online"),
+        "offline": seen("carol", "offline"),
+        "image": {"success": true, "message": "Message sent successfully", "sentMessage": image},
+        "refusals": [
+            "User already in this room",
+            "Chat not found or access denied",
+            "User not in this room",
+            "Invalid request data",
+        ],
+        "second": {"success": true, "message": "Joined chat successfully", "roomInfo": room_info},
+        "plain": ["chat-uuid", "general"],
+        "stranger": "Unauthorized",
+        "went": "io client disconnect",
+        "printed": [
+            ["log", "Connected to WebSocket"],
+            ["log", "New message:", hello],
+            ["log", "New message:", answer],
+            ["log", "User typing:", typing("bob", true)],
+            ["log", "User online:", seen("carol", "online")],
+            ["log", "User offline:", seen("carol", "offline")],
+            ["log", "New message:", image],
+            ["log", "Connected to WebSocket"],
+            ["log", "Disconnected from WebSocket"],
+            ["log", "Disconnected from WebSocket"],
+        ],
+    });
+    if mode == "any" {
+        // It begins by polling; when it goes over is its own affair.
+        expected["transport"] = heard["transport"].clone();
+    }
+    assert_eq!(heard, expected);
+}
+
+#[tokio::test]
+async fn the_chat_documents_class_chats_as_it_is() {
+    drive_node("any").await;
+}
+
+#[tokio::test]
+async fn the_chat_documents_class_chats_by_polling() {
+    drive_node("polling").await;
+}
+
+#[tokio::test]
+async fn the_chat_documents_class_chats_by_websocket() {
+    drive_node("websocket").await;
+}
+
+#[tokio::test]
+async fn python_chats_is_cut_off_and_goes_on_by_every_transport() {
+    let interpreter = python(&fixture("socketio/requirements.txt"));
+    for mode in ["polling", "websocket", "upgrade"] {
+        // One that is cut off by polling is missed when its heartbeat is.
+        let hub = Hub::with(
+            "[presence]\naudience = \"off\"\n[limits.chat]\nrequests_per_minute = 0\n\
+             [socketio]\nping_interval_ms = 1500\nping_timeout_ms = 1500",
+        );
+        let mut bob = Member::of(&hub, Way::Raw, "bob").await;
+        bob.join("general").await;
+        let mut python = Command::new(&interpreter);
+        python.env("PYTHONDONTWRITEBYTECODE", "1").arg(fixture("socketio/chat_python.py"));
+        let driver = Program::start(python.args([&format!("http://{}", hub.address()), mode, &token("alice")]));
+        eventually(DEADLINE * 4, "alice is there", || hub.metric("hubbub_chat_typists") == 1.0).await;
+        assert_eq!(next(&mut bob, "user:joined").await["userId"], "alice");
+        bob.send("general", "for alice").await;
+        assert_eq!(next(&mut bob, "message:read").await["userId"], "alice");
+        assert_eq!(next(&mut bob, "user:left").await["userId"], "alice");
+        for content in ["missed", "missed, too"] {
+            bob.send("general", content).await;
+        }
+        let heard = settled(driver.report());
+        let room_info = json!({"chatId": "general", "participantCount": 2, "isActive": true, "lastActivity": "a time"});
+        let joined = "Joined chat successfully";
+        let unauthorized = json!({"message": "Unauthorized", "data": {"code": "INVALID_TOKEN"}});
+        let expected = json!({
+            "refused": [unauthorized],
+            "transport": if mode == "polling" { "polling" } else { "websocket" },
+            "joined": {"success": true, "message": joined, "roomInfo": room_info},
+            "roomJoined": {"chatId": "general", "roomInfo": room_info, "message": joined, "onlineCount": 2},
+            "twice": {"success": false, "message": "User already in this room", "code": "CONFLICT"},
+            "own": [true, true, "ünï ☃"],
+            "token": true,
+            "read": {"success": true, "message": "Read confirmation recorded"},
+            "status": [["alice"], ["alice"]],
+            "recovered": [true, "Connection recovered successfully", ["general"]],
+            "queued": ["missed", "missed, too"],
+            "history": ["ünï ☃", "for alice", "missed", "missed, too"],
+            "left": {"success": true, "message": "Left chat successfully"},
+        });
+        assert_eq!(heard, expected, "{mode}");
+    }
+}
