@@ -298,6 +298,9 @@ section! {
         outbox_frames: usize = 16_384,
         /// Rooms there may be, at least 1; a new one more is refused. Default 1000000.
         rooms: usize = 1_000_000,
+        /// Bytes of messages kept for those who missed them, of all rooms together, up to 1099511627776; over it, the
+        /// history goes that was not touched for longest. Default 67108864.
+        history_bytes: usize = 67_108_864,
         /// Rooms one session may be in, 0 for any number. Default 1000.
         rooms_per_session: usize = 1_000,
         /// Topics in one `Subscribe` or `Unsubscribe`, 0 for any number. Default 100.

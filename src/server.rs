@@ -1,7 +1,7 @@
 //! The server: listens, hands upgrades to the surfaces and the rest to the HTTP app, and ends in order.
 //!
-//! It goes away in four steps: not ready; every session gets what was accepted for it and then 1001; the HTTP side ends;
-//! and all of that within `server.shutdown_secs`. A central actor that dies makes it go the same way, and fail.
+//! It goes away in four steps: not ready; every session gets what was accepted for it and then 1001, and while they go
+//! what topics keep is put into the store; the HTTP side ends; the store is closed; and all of that within `server.shutdown_secs`. A central actor that dies makes it go the same way, and fail.
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -29,7 +29,7 @@ use hubbub_actors::outbox::Bound;
 use hubbub_actors::pattern::Pattern;
 use hubbub_actors::presence;
 use hubbub_actors::revoked::Revoked;
-use hubbub_actors::rooms::rules::{Rules, TopicRule};
+use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule};
 use hubbub_actors::seat::Heartbeat;
 use hubbub_actors::store::{OpenError, Role, Store};
 use hubbub_actors::worker::Worker;
@@ -204,6 +204,7 @@ async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeErr
     let chats = config.chats.iter().map(|chat| chat.made(hub.clock().now_ms()));
     let chats = chats.collect::<Result<_, _>>().map_err(|fault| wrong(&"[[chats]]", &fault))?;
     hub.open_chats(chats).await.map_err(unreadable)?;
+    hub.open_histories().await.map_err(unreadable)?;
     let following = hub.clone();
     actix_rt::spawn(async move { following.follow_store().await });
 
@@ -234,6 +235,7 @@ async fn hub_is_empty_after_drain(hub: &Arc<Hub>, switchboard: &Switchboard, tim
     let drained = async {
         hub.drain().await;
         switchboard.close_idle();
+        hub.store_histories().await;
         // A session of Socket.IO is over before all that it said is written; its connection is not.
         while hub.stats().sessions.get() > 0 || hub.registry().connections() > 0 {
             sleep(WATCH).await;
@@ -370,8 +372,8 @@ impl Authenticator for LateTokens {
 
 /// Says which keys ask for what is not there yet: a key that does nothing must not do it in silence.
 fn warn_of_what_is_missing(config: &Config) {
-    for rule in config.topics.iter().filter(|rule| rule.history > 0 || rule.presence) {
-        log::warn!("topics `{}`: history and presence are not kept yet; nothing can be recovered", rule.pattern);
+    for rule in config.topics.iter().filter(|rule| rule.presence) {
+        log::warn!("topics `{}`: presence is not told yet", rule.pattern);
     }
 }
 
@@ -388,6 +390,10 @@ fn settings(config: &Config) -> Settings {
         pattern: Pattern::new(rule.pattern.clone()),
         subscribe: rule.subscribe.clone(),
         publish: rule.publish.clone(),
+        history: (rule.history > 0).then(|| HistoryRule {
+            messages: usize::try_from(rule.history).unwrap_or(usize::MAX),
+            age_ms: (rule.history_secs > 0).then(|| millis(rule.history_secs)),
+        }),
     });
     Settings {
         workers: config.server.worker_count(),
@@ -395,6 +401,7 @@ fn settings(config: &Config) -> Settings {
         mailbox: config.limits.mailbox,
         outbox: Bound { bytes: config.limits.outbox_bytes, frames: config.limits.outbox_frames },
         rooms: config.limits.rooms,
+        history_bytes: config.limits.history_bytes,
         rooms_per_session: unless_zero(config.limits.rooms_per_session),
         payload_max: config.server.max_frame_size,
         topics_per_request: unless_zero(config.limits.topics_per_request),

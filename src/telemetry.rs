@@ -40,6 +40,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hubbub_sessions_recovered_total", "Sessions that were cut off and recovered"),
     ("hubbub_sessions_evicted_total", "Sessions that were cut off and gave way to newer ones"),
     ("hubbub_chat_comings_untold_total", "Users who came into a chat or went, of whom room:online-update alone told"),
+    ("hubbub_histories_evicted_total", "Histories of topics that gave way to others, for want of room"),
     ("hubbub_chat_receipts_narrowed_total", "Receipts that in a large chat only the author was told of"),
     ("hubbub_notifications_pruned_total", "Notifications forgotten for newer ones or their age"),
     ("hubbub_presence_changes_total", "Comings and goings of users, by what became of telling them"),
@@ -73,6 +74,7 @@ const GAUGES: &[(&str, &str)] = &[
     ("hubbub_chat_typists", "Users who type in a chat, counted in each"),
     ("hubbub_parked_sessions", "Sessions that were cut off and may be recovered"),
     ("hubbub_parked_messages", "Messages kept for sessions that were cut off"),
+    ("hubbub_history_bytes", "Bytes of messages kept for those who missed them, of all topics"),
     ("hubbub_ready", "1 while the hub can be given work, 0 while it is draining, broken or without its store"),
     ("hubbub_uptime_seconds", "Seconds since the start"),
     ("process_resident_memory_bytes", "Resident memory of the process"),
@@ -179,6 +181,8 @@ fn copy_stats(stats: &Stats) {
         parked_messages,
         recovered,
         parked_evicted,
+        history_bytes,
+        histories_evicted,
         debugging,
         presence_told,
         presence_deliveries,
@@ -207,6 +211,8 @@ fn copy_stats(stats: &Stats) {
     show("hubbub_chat_typists", typing.get());
     show("hubbub_parked_sessions", parked.get());
     show("hubbub_parked_messages", parked_messages.get());
+    show("hubbub_history_bytes", history_bytes.get());
+    counter!("hubbub_histories_evicted_total").absolute(histories_evicted.get());
     counter!("hubbub_sessions_recovered_total").absolute(recovered.get());
     counter!("hubbub_sessions_evicted_total").absolute(parked_evicted.get());
     counter!("hubbub_chat_comings_untold_total").absolute(comings_untold.get());

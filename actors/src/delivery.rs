@@ -100,6 +100,26 @@ impl Delivery {
         Self { number, ..self }
     }
 
+    /// The same with its number in its room's history.
+    #[must_use]
+    pub fn placed(mut self, offset: u64) -> Self {
+        self.event.offset = Some(offset);
+        self
+    }
+
+    /// Its number in its room's history, where the room keeps one.
+    pub fn offset(&self) -> Option<u64> {
+        self.event.offset
+    }
+
+    /// The same to be kept for long: its data is no part of a longer text that would stay with it, and nobody has framed
+    /// it.
+    #[must_use]
+    pub fn to_keep(&self) -> Self {
+        let event = Event { data: Bytes::copy_from_slice(&self.event.data), ..self.event.clone() };
+        Self::about(event, self.about.clone()).numbered(self.number)
+    }
+
     /// Its place among all that its shard published.
     pub fn number(&self) -> u64 {
         self.number

@@ -46,6 +46,7 @@ use crate::store::{Chat, READS_MAX, Revocation, Store, WRITES_MAX};
 pub use crate::events::Surface;
 pub use crate::limits::LimitKey;
 pub use crate::registry::LiveSession;
+pub use crate::rooms::history::{HistoryPage, Part};
 pub use crate::rooms::{Published, RoomMember, RoomSummary};
 
 /// What the hub is told when it starts.
@@ -61,6 +62,8 @@ pub struct Settings {
     pub outbox: Bound,
     /// Rooms there may be, those left out that the hub keeps for itself.
     pub rooms: usize,
+    /// Bytes of messages kept for those who missed them, of all rooms together.
+    pub history_bytes: usize,
     /// Rooms a session may be in.
     pub rooms_per_session: usize,
     /// Bytes of what one client may have passed on to others.
@@ -105,6 +108,11 @@ impl Settings {
     /// Rooms that one shard takes: its share, and its share of the hub's own, of which there are as many as sessions.
     pub(crate) fn rooms_max(&self) -> usize {
         self.rooms.saturating_add(self.max_connections) / self.workers.max(1)
+    }
+
+    /// Bytes of history that one shard keeps: its share.
+    pub(crate) fn history_bytes_max(&self) -> usize {
+        self.history_bytes / self.workers.max(1)
     }
 }
 
@@ -407,6 +415,18 @@ impl Hub {
         ChatKeeper::open(&self.store, &self.chats, configured).await
     }
 
+    /// Takes over what rooms kept when the last hub went away, as far as their rules still keep something. Before the workers
+    /// start: their shards find it there.
+    ///
+    /// # Errors
+    /// As [`Store::take_histories`].
+    pub async fn open_histories(&self) -> Result<(), Fault> {
+        for history in self.store.take_histories().await? {
+            self.rooms.restore(&self.settings.rules, history);
+        }
+        Ok(())
+    }
+
     /// Makes a chat or replaces it; what is kept now, and whether it was made. Sessions that may not be in it any more
     /// have left it, or do so as soon as their tokens are judged.
     ///
@@ -457,6 +477,14 @@ impl Hub {
     /// [`Code::Overloaded`] when a queue is full.
     pub async fn members(&self, room: &RoomName) -> Result<Vec<RoomMember>, Fault> {
         self.rooms.members(room.clone()).await.inspect_err(|fault| self.count(fault))
+    }
+
+    /// At most `limit` of the messages that are kept of a room; `None` where none are.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`] when a queue is full.
+    pub async fn history(&self, room: &RoomName, part: Part, limit: usize) -> Result<Option<HistoryPage>, Fault> {
+        self.rooms.history(room.clone(), part, limit).await.inspect_err(|fault| self.count(fault))
     }
 
     /// A user's presence.
@@ -576,6 +604,17 @@ impl Hub {
         self.draining.store(true, Ordering::Release);
         self.rooms.flush().await;
         self.rooms.close_all(Close::GoingAway);
+    }
+
+    /// Puts what rooms keep into the store, for the next start. After [`Hub::drain`] that is all there will be: nothing is
+    /// published any more.
+    pub async fn store_histories(&self) {
+        let histories = self.rooms.histories().await;
+        if !histories.is_empty()
+            && let Err(fault) = self.store.keep_histories(histories).await
+        {
+            log::warn!("what topics keep could not be stored, and cannot be recovered: {fault}");
+        }
     }
 
     /// The first central actor that is found dead, by name. From then on the hub is broken.

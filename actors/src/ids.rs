@@ -378,6 +378,39 @@ impl Serialize for SessionId {
     }
 }
 
+/// Which numbering of a room's messages an offset belongs to: 128 random bits in hex, others whenever numbers begin anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Epoch(Arc<str>);
+
+impl Epoch {
+    /// A new one.
+    pub fn random() -> Self {
+        Self(uuid::Uuid::new_v4().simple().to_string().into())
+    }
+
+    /// One that was given before.
+    pub fn of(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for Epoch {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
 /// What recovers a session that was cut off: 256 random bits in hex. Whoever has it and is the session's user gets what
 /// was meant for the session, so it is shown to nobody else.
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -5,13 +5,13 @@
 //! | owner | where | owns |
 //! |---|---|---|
 //! | [`session::Session`] | one a connection, on Socket.IO one a namespace of it, on the worker that accepted it | who the client is, the rooms it joined, its own limits |
-//! | [`rooms::shard::RoomShard`] | one a worker; a room belongs to one, by the hash of its name | who is in, in which order messages go |
+//! | [`rooms::shard::RoomShard`] | one a worker; a room belongs to one, by the hash of its name | who is in, in which order messages go, what is kept of them |
 //! | [`rooms::fanout::Fanout`] | one a worker | that worker's members of every room |
 //! | [`pulse::Pulse`] | one a worker | the heartbeats and expiries of that worker's sessions |
 //! | [`presence::Presence`] | one | who is online, and what others are still to be told of it |
 //! | [`limits::RateLimit`] | one | what connections share: limits by address, by API key and by user |
 //! | [`monitor::Monitor`] | one | what happened to connections lately, and their figures |
-//! | [`store::Store`] | threads of its own | what must not be forgotten: accounts, sign-ins, chats, messages, notifications |
+//! | [`store::Store`] | threads of its own | what must not be forgotten: accounts, sign-ins, chats, messages, notifications; over a planned restart histories |
 //! | [`notifications`] | numbers and a table | which notifications are on their way to the disk; a user's are numbered by the shard of the user's room |
 //! | [`registry::Registry`] | a table | how many connections there may be, and where each user's sessions are |
 //! | [`chats::keeper::ChatKeeper`] | one | changes of chats, one at a time |
@@ -28,6 +28,8 @@
 //! * **Order.** A room has one order, its shard's. Every member sees its messages in that order.
 //! * **Exactly once.** A member gets every message that its shard accepted between the answer to its join and the answer
 //!   to its leave, once. The answer to a join comes before the first of them.
+//! * **What was missed** in a room that keeps [history](rooms::history) comes to a raw client that says since when: all of
+//!   it, once, in its order, between the answer to its join and what is live; or the answer says that it does not.
 //! * **Notifications** that were answered as accepted are on the disk, and reach each session of their user once: see
 //!   [`notifications`].
 //! * **Answers** leave in the order of the requests, but for those of the [application](application::Application),
@@ -57,6 +59,7 @@
 //! | notifications that a session has [`noted`] | [`noted::NOTED_MAX`] | what was missed comes at the next connect | |
 //! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `FORBIDDEN` | |
 //! | the edge's mailbox for Socket.IO requests, one a worker | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
+//! | what rooms keep for those who missed it | the rule of each; `limits.history_bytes`, its share for each shard | the oldest message goes; the history untouched for longest goes whole | `hubbub_history_bytes`, `hubbub_histories_evicted_total` |
 //! | promised answers of each session | [`seat::OWED_MAX`] | its transport stops reading | |
 //! | its questions to the application | [`seat::ASIDE_MAX`] | refused, `OVERLOADED` | `hubbub_overloads_total` |
 //!

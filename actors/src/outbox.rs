@@ -18,6 +18,14 @@ pub struct Bound {
     pub frames: usize,
 }
 
+impl Bound {
+    /// The half of it.
+    #[must_use]
+    pub fn half(self) -> Self {
+        Self { bytes: self.bytes / 2, frames: self.frames / 2 }
+    }
+}
+
 /// A frame's bytes, shared by the outboxes of one worker without an atomic.
 pub type Frame = Rc<Bytes>;
 
@@ -85,6 +93,13 @@ impl Outbox {
                 self.held.push_back((behind, frame));
             }
         }
+    }
+
+    /// Whether so many frames more, of `bytes` together, leave the half of it free that what comes next may need.
+    pub fn has_half_for(&self, frames: usize, bytes: usize) -> bool {
+        let waiting = self.ready.len() + self.held.len();
+        let half = self.bound.half();
+        waiting.saturating_add(frames) <= half.frames && self.bytes.saturating_add(bytes) <= half.bytes
     }
 
     /// Takes no more frames; what is ready is still written. Held deliveries follow it: nobody will release them now.

@@ -317,6 +317,23 @@ impl Seat {
         self.desk.borrow_mut().joining.extend(rooms.into_iter().map(|room| (room, owed.0)));
     }
 
+    /// The next answer that will be promised.
+    pub fn next_owed(&self) -> Owed {
+        let desk = self.desk.borrow();
+        Owed(desk.first + desk.promises.len() as u64)
+    }
+
+    /// Holds the messages of `room` that come from now on back until the answer `owed` went, whatever those before wait
+    /// for.
+    pub fn hold_from_now(&self, room: &RoomName, owed: Owed) {
+        let mut desk = self.desk.borrow_mut();
+        desk.joining.retain(|(joining, _)| joining != room);
+        // An answer that went already could not let them go.
+        if owed.0 >= desk.first {
+            desk.joining.push((room.clone(), owed.0));
+        }
+    }
+
     /// Keeps a promise; without a frame, there is nothing to say.
     pub fn settle(&self, owed: Owed, frame: Option<Bytes>) {
         let was_busy = self.is_busy();

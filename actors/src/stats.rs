@@ -138,6 +138,10 @@ stats! {
     recovered,
     /// Such sessions that gave way to newer ones.
     parked_evicted,
+    /// What the messages that are kept for those who missed them are counted as, in bytes.
+    history_bytes,
+    /// Histories of rooms that gave way to others.
+    histories_evicted,
     /// Sessions in debug mode.
     debugging,
     /// Users' comings and goings that others were told of.

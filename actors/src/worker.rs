@@ -27,7 +27,7 @@ impl Worker {
         let seats = Rc::new(Seats::new(number, hub.stats_shared()));
         let bound = hub.settings().mailbox;
         let fanout = Fanout::new(seats.clone()).start();
-        let shard = RoomShard::new(hub).start();
+        let shard = RoomShard::new(hub, number).start();
         let pulse = Pulse::new(seats.clone(), hub.clock().clone(), hub.settings().shortest_heartbeat_ms).start();
         let opened = hub.rooms().lanes().open(
             number,

@@ -291,6 +291,7 @@ impl Problems {
         self.range("limits.outbox_frames", limits.outbox_frames, 1, 1 << 20);
         self.range("limits.mailbox", limits.mailbox, 1, 1 << 20);
         self.range("limits.rooms", limits.rooms, 1, 1 << 30);
+        self.range("limits.history_bytes", limits.history_bytes, 1, 1 << 40);
         self.range("presence.linger_ms", config.presence.linger_ms, 0, 60_000);
     }
 

@@ -12,6 +12,7 @@ mod cors;
 mod endpoint;
 mod gate;
 mod health;
+mod history;
 mod info;
 mod json;
 mod metrics;
@@ -59,6 +60,7 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
         .service(api("/api/users").post(users::add))
         .service(api("/api/status").get(status::push))
         .service(api("/api/rooms").get(rooms::list))
+        .service(api("/api/rooms/{room:.+}/history").get(history::history))
         .service(api("/api/rooms/{room:.+}").get(rooms::one))
         .service(api("/api/chats/{chat:.+}").put(chats::put).get(chats::get).delete(chats::delete))
         .service(api("/api/presence/{user:.+}").get(presence::presence));

@@ -69,6 +69,7 @@ impl Bench {
             mailbox: 64,
             outbox: Bound { bytes: 1024, frames: 16 },
             rooms: 100,
+            history_bytes: 1 << 20,
             rooms_per_session: 10,
             payload_max: 65_536,
             topics_per_request: 10,

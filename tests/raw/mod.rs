@@ -8,6 +8,8 @@ mod connect;
 mod expiry;
 // Frames, right and wrong, and the close codes of the wrong ones.
 mod frames;
+// What was missed, and where it is kept.
+mod history;
 // The hub's pings, and who is cut for silence.
 mod heartbeat;
 // Who is whom: ids, names, direct messages.

@@ -21,18 +21,22 @@ pub struct Ping {
     pub timestamp: Number,
 }
 
-/// Joins topics. Those that may not be joined are in the answer's `denied`; the others are joined.
+/// Joins topics. Those that may not be joined are in the answer's `denied`; the others are joined. What was missed `since`
+/// follows the answer, where all of it is kept.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Subscribe {
     /// Topic names, 1 to 200 printable characters each.
     pub topics: Vec<String>,
-    /// Where the client's copy of a topic ends.
+    /// Where the client's copy of a topic ends. Where `recovered` says so, all that was published there after that follows
+    /// the answer, before anything new: what this client published itself too, for it is numbered with the rest. Of a
+    /// topic that the session is in already nothing is sent again; `recovered` says whether nothing was missed.
     #[serde(default)]
     pub since: BTreeMap<String, Position>,
 }
 
 /// A place in a topic's history.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Position {
     /// Changes when the numbering restarts.
     pub epoch: String,
@@ -101,9 +105,10 @@ pub enum Status {
         topics: Vec<String>,
         /// The topics refused, and why.
         denied: Vec<Denied>,
-        /// Where the topics that keep history stand.
+        /// Where the topics that keep history stood: what comes live comes after that.
         positions: BTreeMap<String, Position>,
-        /// Of the topics asked for with `since`: whether all that was missed follows.
+        /// Of the topics asked for with `since`: whether all that was missed follows. `false` brings nothing of it: the
+        /// numbering began anew, something is gone, or it is more than half of what may wait for one client.
         recovered: BTreeMap<String, bool>,
     },
     /// Answers `Unsubscribe`; comes by itself when a chat was deleted or closed to the user.

@@ -18,7 +18,7 @@ use crate::ids::{RoomName, UserId};
 use crate::kept::Kept;
 use crate::mailbox::{Receive, receives_posts};
 use crate::outbox::Frame;
-use crate::seat::{Seat, SeatKey, Seats};
+use crate::seat::{Owed, Seat, SeatKey, Seats};
 
 /// A seat of this worker is a member from here on.
 #[derive(Debug)]
@@ -26,6 +26,21 @@ pub(crate) struct Enrol {
     pub(crate) room: RoomName,
     pub(crate) seat: SeatKey,
     pub(crate) membership: Membership,
+    /// What it missed, in order: for it alone, and before all else.
+    pub(crate) missed: Vec<Arc<Delivery>>,
+    /// The answer that tells of it, where what comes from here on is to wait for that.
+    pub(crate) behind: Option<Owed>,
+    pub(crate) done: oneshot::Sender<Result<Membership, Fault>>,
+}
+
+/// A member on this worker is told where its room's history stands.
+#[derive(Debug)]
+pub(crate) struct Situate {
+    pub(crate) room: RoomName,
+    pub(crate) seat: SeatKey,
+    pub(crate) membership: Membership,
+    /// The answer that tells of it: what comes from here on waits for that.
+    pub(crate) behind: Owed,
     pub(crate) done: oneshot::Sender<Result<Membership, Fault>>,
 }
 
@@ -143,6 +158,17 @@ impl Fanout {
         Self { seats, rooms: AHashMap::new(), everybody: RoomName::everybody() }
     }
 
+    /// Gives a seat what it missed of a room, all of it or nothing; whether it did.
+    fn bring(seat: &Seat, room: &RoomName, missed: &[Arc<Delivery>]) -> bool {
+        let frames: Vec<Frame> = missed.iter().map(|delivery| Rc::new(delivery.frame(seat.wire()))).collect();
+        let bytes = frames.iter().map(|frame| frame.len()).sum();
+        let fits = frames.is_empty() || seat.with_outbox(|outbox| outbox.has_half_for(frames.len(), bytes));
+        if fits {
+            frames.into_iter().for_each(|frame| seat.deliver(room, frame));
+        }
+        fits
+    }
+
     fn announce(&self, announcement: &Announcement) -> Reach {
         let Announcement { except, plain, chat, rooms, known_in } = announcement;
         let rooms = if rooms.is_empty() { std::slice::from_ref(&self.everybody) } else { &rooms[..] };
@@ -183,14 +209,32 @@ receives_posts!(Fanout);
 
 impl Receive<Enrol> for Fanout {
     fn receive(&mut self, enrol: Enrol, _: &mut Self::Context) {
+        let Enrol { room, seat: key, mut membership, missed, behind, done } = enrol;
         // A session that ended meanwhile has sent its withdrawal already.
-        if let Some(seat) = self.seats.get(enrol.seat) {
-            if enrol.membership.chat.is_some() {
-                seat.enter(enrol.room.clone(), enrol.membership.number);
+        if let Some(seat) = self.seats.get(key) {
+            if let Some(owed) = behind {
+                seat.hold_from_now(&room, owed);
             }
-            self.rooms.entry(enrol.room).or_default().insert(enrol.seat, seat);
+            if !Self::bring(&seat, &room, &missed)
+                && let Some(past) = &mut membership.past
+            {
+                past.recovered = Some(false);
+            }
+            if membership.chat.is_some() {
+                seat.enter(room.clone(), membership.number);
+            }
+            self.rooms.entry(room).or_default().insert(key, seat);
         }
-        let _ = enrol.done.send(Ok(enrol.membership));
+        let _ = done.send(Ok(membership));
+    }
+}
+
+impl Receive<Situate> for Fanout {
+    fn receive(&mut self, Situate { room, seat, membership, behind, done }: Situate, _: &mut Self::Context) {
+        if let Some(seat) = self.seats.get(seat) {
+            seat.hold_from_now(&room, behind);
+        }
+        let _ = done.send(Ok(membership));
     }
 }
 

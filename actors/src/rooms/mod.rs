@@ -1,37 +1,47 @@
 //! Rooms: who is in, and what goes to whom in which order.
 //!
 //! A room belongs to one [`shard`], by the hash of its name. The shard numbers what is published and hands it once to
-//! the [`fanout`] of each worker that has members. [`rules`] say who may. [`Rooms`] is the way in for all others.
+//! the [`fanout`] of each worker that has members. What of it is kept for those who missed it is a [`history`]. [`rules`]
+//! say who may. [`Rooms`] is the way in for all others.
 
 mod agenda;
+mod archive;
 pub mod fanout;
+pub mod history;
 pub mod rules;
 pub mod shard;
+mod stored;
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ahash::{AHashMap, RandomState};
 use tokio::sync::oneshot;
 
 use self::fanout::{Announce, Announcement, Barrier, CloseAll, CloseSeat, Fanout, Reach, Vacate};
+use self::history::{HistoryPage, Part, Saved};
+use self::rules::Rules;
+use self::shard::past::{Locate, ReadHistory, Save};
 use self::shard::{
     Abandon, CloseMembers, Flush, Inspect, Join, Leave, List, Members, Notify, Park, Publish, RoomShard, Say,
     TellReceipt, Type,
 };
+use self::stored::Restored;
 use crate::chats::roster::Roster;
 use crate::close::Close;
 use crate::delivery::Event;
 use crate::events::chat::messages::Message;
 use crate::events::chat::rooms::RoomInfo;
+use crate::events::raw::Position;
 use crate::fault::Fault;
 use crate::identity::Identity;
 use crate::ids::{NotificationId, RoomName, UserId};
 use crate::kept::Kept;
 use crate::mailbox::{Full, Mailbox, Watched};
 use crate::notifications::{Keeping, Moment, Notification};
-use crate::seat::Place;
+use crate::seat::{Owed, Place};
+use crate::store::StoredHistory;
 
 /// What became of a published message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +59,26 @@ pub(crate) struct Membership {
     pub(crate) number: u64,
     /// The chat with the session in it, where the room is a chat's.
     pub(crate) chat: Option<Box<RoomInfo>>,
+    /// Where the room's history stood, where it keeps one.
+    pub(crate) past: Option<Box<Past>>,
+}
+
+/// Where a room's history stood when a session became a member.
+#[derive(Debug)]
+pub(crate) struct Past {
+    /// The last message before.
+    pub(crate) position: Position,
+    /// Whether all that the session missed follows, where it said since when.
+    pub(crate) recovered: Option<bool>,
+}
+
+/// How a session comes into a room of which it may have missed something.
+#[derive(Debug)]
+pub(crate) struct Return {
+    /// The last that its client has, where it says so.
+    pub(crate) since: Option<Position>,
+    /// The answer that tells of it: what comes after the join waits for that.
+    pub(crate) behind: Owed,
 }
 
 /// Resolves when a join took effect, or with why it did not.
@@ -95,6 +125,8 @@ pub struct RoomMember {
 struct Lane {
     shard: OnceLock<Mailbox<RoomShard>>,
     fanout: OnceLock<Mailbox<Fanout>>,
+    /// What the shard's rooms kept before the start, until the shard takes it.
+    restored: Mutex<Vec<Restored>>,
 }
 
 /// The lanes of all workers. A worker fills its own as it starts; the server accepts connections when all have.
@@ -103,7 +135,8 @@ pub(crate) struct Lanes(Box<[Lane]>);
 
 impl Lanes {
     pub(crate) fn new(workers: usize) -> Self {
-        Self((0..workers).map(|_| Lane { shard: OnceLock::new(), fanout: OnceLock::new() }).collect())
+        let lane = |_| Lane { shard: OnceLock::new(), fanout: OnceLock::new(), restored: Mutex::default() };
+        Self((0..workers).map(lane).collect())
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -112,6 +145,13 @@ impl Lanes {
 
     pub(crate) fn fanout(&self, worker: usize) -> Option<&Mailbox<Fanout>> {
         self.0.get(worker)?.fanout.get()
+    }
+
+    /// What the rooms of that worker's shard kept before the start; the first who asks gets it.
+    pub(crate) fn take_restored(&self, worker: usize) -> Vec<Restored> {
+        let lane = self.0.get(worker);
+        lane.map(|lane| std::mem::take(&mut *lane.restored.lock().unwrap_or_else(PoisonError::into_inner)))
+            .unwrap_or_default()
     }
 
     /// Fills the lane of `worker`; `false` when it was filled before.
@@ -152,11 +192,42 @@ impl Rooms {
         &self.lanes
     }
 
-    /// The shard that owns `room`.
-    fn shard(&self, room: &RoomName) -> Result<&Mailbox<RoomShard>, Fault> {
+    fn lane(&self, room: &RoomName) -> Option<&Lane> {
         let workers = self.lanes.len().max(1);
         let index = usize::try_from(self.hasher.hash_one(room) % workers as u64).unwrap_or(0);
-        self.lanes.0.get(index).and_then(|lane| lane.shard.get()).ok_or_else(Fault::internal)
+        self.lanes.0.get(index)
+    }
+
+    /// The shard that owns `room`.
+    fn shard(&self, room: &RoomName) -> Result<&Mailbox<RoomShard>, Fault> {
+        self.lane(room).and_then(|lane| lane.shard.get()).ok_or_else(Fault::internal)
+    }
+
+    /// Puts what a room kept before the start where its shard will find it, unless the rules keep nothing of it any more.
+    pub(crate) fn restore(&self, rules: &Rules, history: StoredHistory) {
+        match Restored::of(rules, history) {
+            Ok(Some(restored)) => {
+                if let Some(lane) = self.lane(&restored.room) {
+                    lane.restored.lock().unwrap_or_else(PoisonError::into_inner).push(restored);
+                }
+            }
+            Ok(None) => {}
+            Err(fault) => log::error!("what was stored of a topic's history cannot be: {fault}"),
+        }
+    }
+
+    /// What all rooms keep, to be stored: those first that were said something in first.
+    pub(crate) async fn histories(&self) -> Vec<StoredHistory> {
+        let mut histories = Vec::new();
+        for shard in self.lanes.shards() {
+            let (reply, answer) = oneshot::channel();
+            shard.post_departure(Save(reply));
+            // A shard that is gone has lost them.
+            histories.append(&mut answer.await.unwrap_or_default());
+        }
+        histories
+            .sort_by_cached_key(|(_, saved): &(RoomName, Saved)| saved.messages.last().map(|last| last.timestamp()));
+        histories.into_iter().map(stored::stored).collect()
     }
 
     /// Makes the session at `place`, which connected at `connected_at`, a member. The receiver resolves when it gets all
@@ -173,16 +244,59 @@ impl Rooms {
         place: Place,
         instead_of: Option<Place>,
     ) -> Result<Joined, Fault> {
+        self.enter(|done| Join { room, identity, connected_at, place, instead_of, returns: None, done })
+    }
+
+    /// As [`Rooms::join`], for a session whose client may want what it missed.
+    ///
+    /// # Errors
+    /// As [`Rooms::join`].
+    pub(crate) fn return_to(
+        &self,
+        room: RoomName,
+        identity: Arc<Identity>,
+        connected_at: i64,
+        place: Place,
+        returns: Return,
+    ) -> Result<Joined, Fault> {
+        let returns = Some(returns);
+        self.enter(|done| Join { room, identity, connected_at, place, instead_of: None, returns, done })
+    }
+
+    fn enter(&self, join: impl FnOnce(oneshot::Sender<Result<Membership, Fault>>) -> Join) -> Result<Joined, Fault> {
         let (done, joined) = oneshot::channel();
-        let join = Join { room, identity, connected_at, place, instead_of, done };
+        let join = join(done);
         let shard = self.shard(&join.room)?;
-        if instead_of.is_some() {
+        if join.instead_of.is_some() {
             // It goes on with what was let in before, and there is one of these for each of those.
             shard.post_departure(join);
         } else {
             shard.post(join).map_err(|Full(_)| Fault::overloaded())?;
         }
         Ok(joined)
+    }
+
+    /// Where the history of a room stands of which the session at `place` is a member already. Resolves as
+    /// [`Rooms::return_to`] does; nothing is brought, for what was missed and what was not is not known here.
+    ///
+    /// # Errors
+    /// As [`Rooms::join`].
+    pub(crate) fn locate(&self, room: RoomName, place: Place, returns: Return) -> Result<Joined, Fault> {
+        let (done, located) = oneshot::channel();
+        let locate = Locate { room, place, returns, done };
+        self.shard(&locate.room)?.post(locate).map_err(|Full(_)| Fault::overloaded())?;
+        Ok(located)
+    }
+
+    /// Some of the messages that are kept of a room; `None` where none are.
+    ///
+    /// # Errors
+    /// As [`Rooms::publish`].
+    pub(crate) async fn history(&self, room: RoomName, part: Part, limit: usize) -> Result<Option<HistoryPage>, Fault> {
+        let (reply, answer) = oneshot::channel();
+        let shard = self.shard(&room)?;
+        shard.post(ReadHistory { room, part, limit, reply }).map_err(|Full(_)| Fault::overloaded())?;
+        answer.await.map_err(|_| Fault::internal())
     }
 
     /// Ends the membership of the session at `place`. The receiver resolves when it gets nothing any more.

@@ -1,4 +1,5 @@
-//! Who may subscribe and publish to a room: the configured rules, the reserved names, the token's own narrowing. Pure.
+//! Who may subscribe and publish to a room, and what of it is kept: the configured rules, the reserved names, the token's
+//! own narrowing. Pure.
 
 use std::fmt;
 use std::str::FromStr;
@@ -93,6 +94,17 @@ pub struct TopicRule {
     pub subscribe: Vec<Who>,
     /// Who may publish; any one of them suffices.
     pub publish: Vec<Who>,
+    /// What is kept of the messages; `None` keeps none.
+    pub history: Option<HistoryRule>,
+}
+
+/// How much of a room's messages is kept, beside the bound in bytes that all rooms share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryRule {
+    /// Messages, the newest; at least 1.
+    pub messages: usize,
+    /// How long one is kept, ms; `None` for as long as there is room.
+    pub age_ms: Option<i64>,
 }
 
 /// The rules in their order; the first that fits a topic holds, and a topic that none fits is closed.
@@ -143,9 +155,20 @@ impl Rules {
         verdict(identity.publish.as_deref().is_none_or(|allowed| fits(allowed, room)), room, "publish to")
     }
 
+    /// What is kept of the messages of `room`; of those with reserved names nothing is.
+    pub fn history(&self, room: &RoomName) -> Option<HistoryRule> {
+        if Reserved::of(room).is_some() {
+            return None;
+        }
+        self.of(room)?.history
+    }
+
+    fn of(&self, room: &RoomName) -> Option<&TopicRule> {
+        self.0.iter().find(|rule| rule.pattern.matches(room.as_str()))
+    }
+
     fn any(&self, room: &RoomName, who: fn(&TopicRule) -> &Vec<Who>, identity: &Identity, is_member: bool) -> bool {
-        let rule = self.0.iter().find(|rule| rule.pattern.matches(room.as_str()));
-        rule.is_some_and(|rule| who(rule).iter().any(|who| who.lets_in(identity, is_member)))
+        self.of(room).is_some_and(|rule| who(rule).iter().any(|who| who.lets_in(identity, is_member)))
     }
 }
 
@@ -194,6 +217,7 @@ mod tests {
                     pattern: Pattern::new(*pattern),
                     subscribe: parse(subscribe),
                     publish: parse(publish),
+                    history: None,
                 })
                 .collect(),
         )
@@ -261,6 +285,24 @@ mod tests {
             assert_eq!(rules.subscribe(&alice(), &room(name), no_chat).is_ok(), subscribe, "{name}");
             assert_eq!(rules.publish(&alice(), &room(name), true).is_ok(), publish, "{name}");
         }
+    }
+
+    #[test]
+    fn the_first_rule_that_fits_says_what_is_kept_and_of_reserved_names_nothing_is() {
+        let keeps = |messages| Some(HistoryRule { messages, age_ms: None });
+        let mut rules = rules(&[("live.*", "anyone", "anyone"), ("*", "anyone", "anyone")]);
+        rules.0[1].history = keeps(9);
+        for (name, kept) in [
+            ("news", keeps(9)),
+            ("live.news", None),
+            ("user:alice", None),
+            ("chat:general", None),
+            ("thread:7", None),
+            ("$all", None),
+        ] {
+            assert_eq!(rules.history(&room(name)), kept, "{name}");
+        }
+        assert_eq!(Rules::default().history(&room("news")), None);
     }
 
     #[test]

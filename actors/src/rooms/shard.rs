@@ -1,8 +1,11 @@
-//! The actor that owns the truth of its share of the rooms: who is in, in which order messages go.
+//! The actor that owns the truth of its share of the rooms: who is in, in which order messages go. What it does with
+//! messages that are kept is in [`past`].
 //!
 //! A publish takes its place in the room's order here and is handed once to each worker that has members. When a
 //! worker's fan-out is full the shard waits for it; its own mailbox then fills and publishers are refused. Nothing that
 //! was accepted is dropped.
+
+pub(crate) mod past;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -18,8 +21,10 @@ use ahash::AHashMap;
 use tokio::sync::oneshot;
 
 use super::agenda::{Agenda, Matter};
+use super::archive::Archive;
 use super::fanout::{Barrier, CloseRoom, Deliver, Enrol, Fanout, Withdraw};
-use super::{Lanes, Membership, Published, RoomMember, RoomSummary, Stored};
+use super::rules::Rules;
+use super::{Lanes, Membership, Published, Return, RoomMember, RoomSummary, Stored};
 use crate::chats::roster::{Pace, Roster};
 use crate::clock::Clock;
 use crate::close::Close;
@@ -32,6 +37,7 @@ use crate::identity::Identity;
 use crate::ids::{EventName, NotificationId, RoomName, UserId};
 use crate::mailbox::{Full, Posted, Receive, receives_posts};
 use crate::notifications::{Keeping, Notification, Notifications};
+use crate::outbox::Bound;
 use crate::registry::Registry;
 use crate::seat::Place;
 use crate::stats::Stats;
@@ -47,6 +53,8 @@ pub(crate) struct Join {
     pub(crate) place: Place,
     /// A parked seat that gets nothing of the room from then on: what comes next is the session's.
     pub(crate) instead_of: Option<Place>,
+    /// How it comes, where it may have missed something.
+    pub(crate) returns: Option<Return>,
     /// Answered when the member gets all that is published from now on.
     pub(crate) done: oneshot::Sender<Result<Membership, Fault>>,
 }
@@ -190,6 +198,8 @@ struct Room {
     seats: Box<[u32]>,
     /// What there is more to a chat.
     roster: Option<Box<Roster>>,
+    /// What is published is kept.
+    has_history: bool,
 }
 
 impl Room {
@@ -237,6 +247,7 @@ impl Room {
 /// The actor.
 #[derive(Debug)]
 pub struct RoomShard {
+    worker: usize,
     lanes: Arc<Lanes>,
     rooms: AHashMap<RoomName, Room>,
     /// Rooms it takes; those that the hub keeps for itself are bounded by the sessions there may be.
@@ -251,6 +262,14 @@ pub struct RoomShard {
     /// What it comes back to, and the timer that is due first, with its time.
     agenda: Agenda,
     waking: Option<(i64, SpawnHandle)>,
+    rules: Rules,
+    archive: Archive,
+    /// What `stats` was told of the archive's bytes.
+    archive_told: usize,
+    /// When the archive is looked through next, ms by [`Clock::elapsed_ms`].
+    sweep: Option<(i64, SpawnHandle)>,
+    /// The most of what was missed that is taken for one session.
+    missed_max: Bound,
     /// What waits for a fan-out that is full; nothing overtakes it.
     backlog: Backlog,
 }
@@ -283,9 +302,10 @@ impl fmt::Debug for Backlog {
 }
 
 impl RoomShard {
-    /// A shard of `hub` without rooms.
-    pub(crate) fn new(hub: &Hub) -> Self {
+    /// The shard of `hub` on that worker, without rooms.
+    pub(crate) fn new(hub: &Hub, worker: usize) -> Self {
         Self {
+            worker,
             lanes: hub.rooms().lanes().clone(),
             rooms: AHashMap::new(),
             rooms_max: hub.settings().rooms_max(),
@@ -297,6 +317,11 @@ impl RoomShard {
             stats: hub.stats_shared(),
             agenda: Agenda::default(),
             waking: None,
+            rules: hub.settings().rules.clone(),
+            archive: Archive::new(hub.settings().history_bytes_max()),
+            archive_told: 0,
+            sweep: None,
+            missed_max: hub.settings().outbox.half(),
             backlog: Backlog::default(),
         }
     }
@@ -311,6 +336,7 @@ impl RoomShard {
     ) -> Published {
         self.stats.published.add(1);
         self.published += 1;
+        let delivery = self.keep(name, delivery, ctx);
         let Some(room) = self.rooms.get(name) else { return Published { recipients: 0 } };
         let recipients = room.sessions.saturating_sub(usize::from(except.is_some()));
         let delivery = Arc::new(delivery.numbered(self.published));
@@ -382,7 +408,9 @@ impl RoomShard {
     /// Forgets a room without seats.
     fn close_if_empty(&mut self, name: &RoomName) {
         if self.rooms.get(name).is_some_and(|room| room.inhabited().next().is_none()) {
-            self.rooms.remove(name);
+            if self.rooms.remove(name).is_some_and(|room| room.has_history) {
+                self.archive.desert(name);
+            }
             super::shrink(&mut self.rooms);
             if !name.is_internal() {
                 self.stats.rooms.sub(1);
@@ -467,6 +495,8 @@ impl Actor for RoomShard {
     fn started(&mut self, ctx: &mut Self::Context) {
         // Its `Mailbox` keeps the bound.
         ctx.set_mailbox_capacity(0);
+        let restored = self.lanes.take_restored(self.worker);
+        self.restore(restored, ctx);
     }
 }
 
@@ -474,7 +504,7 @@ receives_posts!(RoomShard);
 
 impl Receive<Join> for RoomShard {
     fn receive(&mut self, join: Join, ctx: &mut Self::Context) {
-        let Join { room: name, identity, connected_at, place, instead_of, done } = join;
+        let Join { room: name, identity, connected_at, place, instead_of, returns, done } = join;
         let (workers, now, elapsed) = (self.lanes.len(), self.clock.now_ms(), self.clock.elapsed_ms());
         if self.rooms.len() >= self.rooms_max && !name.is_internal() && !self.rooms.contains_key(&name) {
             let _ = done.send(Err(Fault::overloaded()));
@@ -489,6 +519,7 @@ impl Receive<Join> for RoomShard {
                 sessions: 0,
                 seats: vec![0; workers].into_boxed_slice(),
                 roster: name.chat().map(|chat| Box::new(Roster::new(chat, now, elapsed))),
+                has_history: past::open(&self.rules, &mut self.archive, &name),
             }
         });
         let is_first = room.enter(&identity.user);
@@ -504,9 +535,12 @@ impl Receive<Join> for RoomShard {
             }
             None => (None, None),
         };
-        let users = room.users.len();
-        let membership = Membership { moment: self.notifications.moment(), number: self.published, chat };
-        self.hand(place.worker, Enrol { room: name.clone(), seat: place.seat, membership, done }, ctx);
+        let (users, has_history) = (room.users.len(), room.has_history);
+        let behind = returns.as_ref().map(|returns| returns.behind);
+        let (past, missed) = if has_history { self.look_back(&name, returns, ctx) } else { Default::default() };
+        let membership = Membership { moment: self.notifications.moment(), number: self.published, chat, past };
+        let enrol = Enrol { room: name.clone(), seat: place.seat, membership, missed, behind, done };
+        self.hand(place.worker, enrol, ctx);
         if let Some(parked) = instead_of {
             self.hand(parked.worker, Withdraw { room: name.clone(), seat: parked.seat, users, done: None }, ctx);
         }

@@ -36,7 +36,7 @@ impl Handle<JoinRoom> for Session {
         let (rooms, joins) = self.ask_to_join(vec![request.room], "room");
         let answer = joins.map(|joins, _, _| {
             let (room, joined) = joins?.pop().ok_or_else(Fault::internal)?;
-            joined.map(|()| JoinedRoom::new(room))
+            joined.map(|_| JoinedRoom::new(room))
         });
         Ok(Outcome::Joining(rooms, Box::pin(answer)))
     }

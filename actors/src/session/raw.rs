@@ -1,6 +1,6 @@
 //! What a session does with the events of the raw surface.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 
@@ -92,22 +92,29 @@ impl Handle<Ping> for Session {
 impl Handle<Subscribe> for Session {
     fn handle(&mut self, request: Subscribe) -> Result<Outcome<Status>, Fault> {
         self.check_count(&request.topics)?;
-        let since = request.since;
-        let (rooms, joins) = self.ask_to_join(request.topics, "topics");
+        let asked: BTreeSet<String> = request.since.keys().cloned().collect();
+        let joins = self.ask_to_return(request.topics, "topics", request.since);
         let answer = joins.map(move |joins, _, _| {
             let (mut topics, mut denied) = (Vec::new(), Vec::new());
+            let (mut positions, mut recovered) = (BTreeMap::new(), BTreeMap::new());
             for (topic, joined) in joins? {
-                match joined {
-                    Ok(()) => topics.push(topic),
-                    Err(fault) => denied.push(Denied { topic, code: fault.code }),
+                let past = match joined {
+                    Ok(past) => past,
+                    Err(fault) => {
+                        denied.push(Denied { topic, code: fault.code });
+                        continue;
+                    }
+                };
+                if asked.contains(&topic) {
+                    let all_follows = past.as_ref().and_then(|past| past.recovered);
+                    recovered.insert(topic.clone(), all_follows.unwrap_or(false));
                 }
+                positions.extend(past.map(|past| (topic.clone(), past.position)));
+                topics.push(topic);
             }
-            // No topic keeps history yet, so nothing that was missed can follow; who asks is told so.
-            let recovered = topics.iter().filter(|topic| since.contains_key(*topic));
-            let recovered = recovered.map(|topic| (topic.clone(), false)).collect();
-            Ok(Status::Subscribed { topics, denied, positions: BTreeMap::new(), recovered })
+            Ok(Status::Subscribed { topics, denied, positions, recovered })
         });
-        Ok(Outcome::Joining(rooms, Box::pin(answer)))
+        Ok(Outcome::Later(Box::pin(answer)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The rooms a session is in: how it joins and leaves them, whatever the surface it is asked on.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
@@ -7,18 +8,23 @@ use ahash::AHashSet;
 
 use super::{Answer, Session};
 use crate::events::Surface;
+use crate::events::raw::Position;
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::RoomName;
 use crate::mailbox::Full;
 use crate::presence::{Audience, Departed, Entered, LeftRoom};
-use crate::rooms::{Joined, Left};
+use crate::rooms::{Joined, Left, Past, Return};
 
 /// Rooms that every session of a user is in from the start: everybody's and its user's own.
 const OWN_ROOMS: usize = 2;
 
-/// What became of joins that were asked for: each room as it was named, once, in that order.
-pub(super) type Joins = Vec<(String, Result<(), Fault>)>;
+/// What became of joins that were asked for: each room as it was named, once, in that order. A room that keeps history says
+/// where that stood, to those who may return.
+pub(super) type Joins = Vec<(String, Result<Option<Box<Past>>, Fault>)>;
+
+/// Joins that were asked for; nothing for a room that the session is in and that has nothing to say.
+type Asked = Vec<(String, Result<Option<(RoomName, Joined)>, Fault>)>;
 
 /// What became of one join, as far as its room can tell.
 pub(super) enum Verdict {
@@ -34,40 +40,88 @@ impl Session {
     /// Joins the rooms named, as far as the session may and is not in them; their names came in as `field`. Answers the
     /// rooms it was not in, and what comes of it. Each chat after the first is counted as a message: those in it are told.
     pub(super) fn ask_to_join(&mut self, names: Vec<String>, field: &str) -> (Vec<RoomName>, Answer<Joins>) {
+        let asked = self.ask_each(names, |session, name| session.ask_to_join_one(name, field));
+        let joining = asked.iter().filter_map(|(_, joining)| joining.as_ref().ok()?.as_ref());
+        let rooms = joining.map(|(room, _)| room.clone()).collect();
+        (rooms, self.settle_joins(asked))
+    }
+
+    /// As [`Session::ask_to_join`], for a client that may have missed something `since`; what it missed and what comes then
+    /// waits for the next answer that is promised. Rooms that the session is in say where they stand, too.
+    pub(super) fn ask_to_return(
+        &mut self,
+        names: Vec<String>,
+        field: &str,
+        mut since: BTreeMap<String, Position>,
+    ) -> Answer<Joins> {
+        let behind = self.seat.next_owed();
+        let asked = self.ask_each(names, |session, name| {
+            let returns = Return { since: since.remove(name), behind };
+            session.ask_to_return_one(name, field, returns)
+        });
+        self.settle_joins(asked)
+    }
+
+    fn ask_each(
+        &mut self,
+        names: Vec<String>,
+        mut ask: impl FnMut(&mut Self, &str) -> Result<Option<(RoomName, Joined)>, Fault>,
+    ) -> Asked {
         let mut seen = AHashSet::new();
-        let (mut rooms, mut asked, mut chats) = (Vec::new(), Vec::new(), 0);
+        let (mut asked, mut chats) = (Vec::new(), 0);
         for name in names {
             if seen.insert(name.clone()) {
                 chats += usize::from(name.starts_with(RoomName::CHAT));
                 let drawn = if chats > 1 { self.draw_for_part() } else { Ok(()) };
-                let joining = drawn.and_then(|()| self.ask_to_join_one(&name, field));
-                rooms.extend(joining.iter().flatten().map(|(room, _)| room.clone()));
+                let joining = drawn.and_then(|()| ask(self, &name));
                 asked.push((name, joining));
             }
         }
+        asked
+    }
+
+    fn settle_joins(&self, asked: Asked) -> Answer<Joins> {
         let settled = async move {
             let mut joins = Vec::with_capacity(asked.len());
             for (name, joining) in asked {
-                let verdict = match joining {
+                let (verdict, past) = match joining {
                     Ok(Some((room, joined))) => match joined.await.map_err(|_| Fault::internal())? {
-                        Ok(_) => Verdict::In,
-                        Err(fault) => Verdict::TurnedAway(room, fault),
+                        Ok(membership) => (Verdict::In, membership.past),
+                        Err(fault) => (Verdict::TurnedAway(room, fault), None),
                     },
-                    Ok(None) => Verdict::In,
-                    Err(fault) => Verdict::Refused(fault),
+                    Ok(None) => (Verdict::In, None),
+                    Err(fault) => (Verdict::Refused(fault), None),
                 };
-                joins.push((name, verdict));
+                joins.push((name, verdict, past));
             }
             Ok(joins)
         };
         let answer = settled.into_actor(self).map(|joins: Result<Vec<_>, Fault>, session, _| {
-            let review = |(name, verdict): (String, Verdict)| {
-                let joined = session.review(&name, verdict);
+            let review = |(name, verdict, past): (String, Verdict, Option<Box<Past>>)| {
+                let joined = session.review(&name, verdict).map(|()| past);
                 (name, joined)
             };
             Ok(joins?.into_iter().map(review).collect())
         });
-        (rooms, Box::pin(answer))
+        Box::pin(answer)
+    }
+
+    fn ask_to_return_one(
+        &mut self,
+        name: &str,
+        field: &str,
+        returns: Return,
+    ) -> Result<Option<(RoomName, Joined)>, Fault> {
+        let room = RoomName::parse(name, field)?;
+        self.may_subscribe(&room)?;
+        if self.rooms.contains(&room) {
+            let has_history = self.hub.settings().rules.history(&room).is_some();
+            // A shard that has no time to say where it stands does not undo that the session is in.
+            let located = has_history.then(|| self.hub.rooms().locate(room.clone(), self.seat.place(), returns).ok());
+            return Ok(located.flatten().map(|located| (room, located)));
+        }
+        self.check_room_count()?;
+        self.enter(room.clone(), Some(returns)).map(|joined| Some((room, joined)))
     }
 
     /// `None` when the session is in the room already.
@@ -77,11 +131,16 @@ impl Session {
         if self.rooms.contains(&room) {
             return Ok(None);
         }
+        self.check_room_count()?;
+        self.join(room.clone()).map(|joined| Some((room, joined)))
+    }
+
+    fn check_room_count(&self) -> Result<(), Fault> {
         if self.has_all_rooms() {
             let most = self.hub.settings().rooms_per_session;
             return Err(Fault::new(Code::Forbidden, format!("A session may be in {most} topics")));
         }
-        self.join(room.clone()).map(|joined| Some((room, joined)))
+        Ok(())
     }
 
     /// Whether the session is in as many rooms as one may be.
@@ -157,8 +216,15 @@ impl Session {
 
     /// Joins a room that it is not in. The receiver resolves when it gets what is published there.
     pub(super) fn join(&mut self, room: RoomName) -> Result<Joined, Fault> {
-        let identity = self.identity()?.clone();
-        let joined = self.hub.rooms().join(room.clone(), identity, self.connected_at, self.seat.place(), None)?;
+        self.enter(room, None)
+    }
+
+    fn enter(&mut self, room: RoomName, returns: Option<Return>) -> Result<Joined, Fault> {
+        let (identity, at, place) = (self.identity()?.clone(), self.connected_at, self.seat.place());
+        let joined = match returns {
+            Some(returns) => self.hub.rooms().return_to(room.clone(), identity, at, place, returns)?,
+            None => self.hub.rooms().join(room.clone(), identity, at, place, None)?,
+        };
         self.rooms.insert(room.clone());
         self.note_entered(room);
         Ok(joined)

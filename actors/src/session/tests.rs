@@ -4,6 +4,7 @@ mod application;
 mod chats;
 mod debug;
 mod guests;
+mod history;
 mod limits;
 mod monitoring;
 mod presence_edges;
@@ -56,7 +57,8 @@ impl Wire for Lines {
     }
 
     fn event(&self, event: &Event) -> Bytes {
-        format!("{} {}\n", event.name, text(&event.data)).into()
+        let offset = event.offset.map(|offset| format!("{offset}: ")).unwrap_or_default();
+        format!("{offset}{} {}\n", event.name, text(&event.data)).into()
     }
 
     fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, _: i64) -> Bytes {
@@ -115,13 +117,19 @@ impl Bench {
 
     fn with(grace_ms: i64, application: Option<Arc<dyn Application>>, change: impl FnOnce(&mut Settings)) -> Self {
         let clock = Clock::manual(1_000_000);
-        let anyone = TopicRule { pattern: Pattern::new("*"), subscribe: vec![Who::Anyone], publish: vec![Who::Anyone] };
+        let anyone = TopicRule {
+            pattern: Pattern::new("*"),
+            subscribe: vec![Who::Anyone],
+            publish: vec![Who::Anyone],
+            history: None,
+        };
         let mut settings = Settings {
             workers: 1,
             max_connections: 100,
             mailbox: 64,
             outbox: Bound { bytes: 65_536, frames: 100 },
             rooms: 100,
+            history_bytes: 1 << 20,
             rooms_per_session: 2,
             payload_max: 1_000,
             topics_per_request: 10,

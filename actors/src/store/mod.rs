@@ -30,6 +30,7 @@
 mod accounts;
 mod chats;
 mod condition;
+mod histories;
 mod messages;
 mod notifications;
 mod reader;
@@ -51,6 +52,7 @@ use tokio::time::timeout;
 pub use self::accounts::{Account, Credentials, Refreshed, SIGN_INS_MAX, SignIn};
 pub use self::chats::{Access, Chat, ListedChat, PARTICIPANTS_MAX};
 use self::condition::{Ailment, Condition, Setback};
+pub use self::histories::{StoredEvent, StoredHistory};
 pub use self::messages::{Confirmation, MESSAGES_KEPT_MAX, RECEIPTS_NAMED_MAX};
 pub use self::notifications::{KEPT_DAYS, KEPT_MAX, Kept, Notice, Read};
 use self::reader::Query;

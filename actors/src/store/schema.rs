@@ -132,6 +132,23 @@ const MIGRATIONS: &[&str] = &["
     CREATE TRIGGER receipt_gone AFTER DELETE ON receipts BEGIN
         UPDATE message_tally SET delivered = delivered - 1, read = read - (OLD.read_at IS NOT NULL);
     END;
+", "
+    -- What rooms with history kept when the hub went away; empty while it runs. Offsets end with `last`.
+    CREATE TABLE histories (
+        seq INTEGER PRIMARY KEY,
+        room TEXT NOT NULL UNIQUE,
+        epoch TEXT NOT NULL,
+        last INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE history_messages (
+        seq INTEGER PRIMARY KEY,
+        history INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        tells_topic INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        created_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX messages_of_history ON history_messages (history, seq);
 "];
 
 /// Why a file cannot be used.

@@ -47,6 +47,7 @@ fn impossible_values_are_named() {
         ("socketio.ping_interval_ms = 0", "socketio.ping_interval_ms"),
         ("limits.mailbox = 0", "limits.mailbox"),
         ("limits.outbox_frames = 0", "limits.outbox_frames"),
+        ("limits.history_bytes = 0", "limits.history_bytes"),
         ("limits.chat.attempts_window_secs = 0", "limits.chat.attempts_window_secs"),
         ("cluster.driver = 'redis'", "cluster.driver"),
         ("cluster.url = 'redis://a'", "cluster.url"),

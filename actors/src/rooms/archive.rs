@@ -1,0 +1,365 @@
+//! The histories of one shard's rooms, pure: which there are, and which goes when all of them are larger than they may
+//! be. Knows no messages of actors, and of members only whether a room has any.
+//!
+//! A history is there while its room has a member or a message. The one that was not touched for longest goes whole, for
+//! what is left of a history with its oldest messages gone helps nobody who was away for long; a room with members keeps
+//! its numbering.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ahash::AHashMap;
+
+use super::history::{History, Saved};
+use super::rules::HistoryRule;
+use crate::delivery::Delivery;
+use crate::ids::{Epoch, RoomName};
+
+#[derive(Debug)]
+struct Shelved {
+    history: History,
+    /// The room has members.
+    is_inhabited: bool,
+    /// When it was last of use.
+    touched: u64,
+    /// Where it is in `untouched`, while it has a message.
+    listed: Option<u64>,
+    /// Where it is in `aging`, while it has a message that ages.
+    watched: Option<i64>,
+}
+
+impl Shelved {
+    fn new(history: History) -> Self {
+        Self { history, is_inhabited: false, touched: 0, listed: None, watched: None }
+    }
+}
+
+/// The histories.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    /// Bytes that all of them may have.
+    most: usize,
+    bytes: usize,
+    evicted: u64,
+    /// Counts what touches them.
+    touches: u64,
+    histories: AHashMap<RoomName, Shelved>,
+    /// Those with messages, by when they were touched or earlier: it is looked again before one goes.
+    untouched: BTreeMap<u64, RoomName>,
+    /// Those with messages that age, by when the oldest is too old or earlier.
+    aging: BTreeSet<(i64, RoomName)>,
+}
+
+impl Archive {
+    /// No histories yet; all of them may have `most` bytes.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            most,
+            bytes: 0,
+            evicted: 0,
+            touches: 0,
+            histories: AHashMap::new(),
+            untouched: BTreeMap::new(),
+            aging: BTreeSet::new(),
+        }
+    }
+
+    /// What all of them are counted as, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Histories that gave way to others since this was last asked.
+    pub(crate) fn take_evicted(&mut self) -> u64 {
+        std::mem::take(&mut self.evicted)
+    }
+
+    /// Whether there is one of `room`.
+    pub(crate) fn holds(&self, room: &RoomName) -> bool {
+        self.histories.contains_key(room)
+    }
+
+    /// Makes one of `room` where there is none.
+    pub(crate) fn open(&mut self, room: &RoomName, rule: HistoryRule) {
+        let histories = &mut self.histories;
+        histories.entry(room.clone()).or_insert_with(|| Shelved::new(History::new(rule, Epoch::random())));
+    }
+
+    /// Puts back what was saved of `room`; `now` is in ms since the epoch, `elapsed` ms by
+    /// [`crate::clock::Clock::elapsed_ms`], here and below.
+    pub(crate) fn restore(&mut self, room: RoomName, rule: HistoryRule, saved: Saved, now: i64, elapsed: i64) {
+        let history = History::restored(rule, saved, self.most, now, elapsed);
+        self.bytes += history.bytes();
+        self.histories.insert(room.clone(), Shelved::new(history));
+        self.touch(&room);
+        self.make_room();
+    }
+
+    /// What is to be saved, each with its room: those that have a message at `elapsed`.
+    pub(crate) fn saved(&mut self, elapsed: i64) -> Vec<(RoomName, Saved)> {
+        self.sweep(elapsed);
+        let with_messages = self.histories.iter().filter(|(_, shelved)| !shelved.history.is_empty());
+        with_messages.map(|(room, shelved)| (room.clone(), shelved.history.saved())).collect()
+    }
+
+    /// The first member of `room` came.
+    pub(crate) fn inhabit(&mut self, room: &RoomName) {
+        if let Some(shelved) = self.histories.get_mut(room) {
+            shelved.is_inhabited = true;
+        }
+    }
+
+    /// The last member of `room` went.
+    pub(crate) fn desert(&mut self, room: &RoomName) {
+        if let Some(shelved) = self.histories.get_mut(room) {
+            shelved.is_inhabited = false;
+            self.settle(room);
+        }
+    }
+
+    /// Gives a message its number in the history of `room`, and keeps it; what is to be delivered.
+    pub(crate) fn keep(&mut self, room: &RoomName, delivery: Delivery, elapsed: i64) -> Delivery {
+        let Some(Shelved { history, .. }) = self.histories.get_mut(room) else { return delivery };
+        let before = history.bytes();
+        let delivery = delivery.placed(history.next());
+        history.keep(Arc::new(delivery.to_keep()), elapsed, self.most);
+        self.bytes = self.bytes - before + history.bytes();
+        self.touch(room);
+        self.make_room();
+        delivery
+    }
+
+    /// The history of `room` as it is at `elapsed`, for somebody who wants it.
+    pub(crate) fn look(&mut self, room: &RoomName, elapsed: i64) -> Option<&History> {
+        self.expire(room, elapsed);
+        self.touch(room);
+        self.histories.get(room).map(|shelved| &shelved.history)
+    }
+
+    /// When something will be too old, or earlier.
+    pub(crate) fn due(&self) -> Option<i64> {
+        self.aging.first().map(|&(due, _)| due)
+    }
+
+    /// Forgets what is too old at `elapsed`.
+    pub(crate) fn sweep(&mut self, elapsed: i64) {
+        while let Some((_, room)) = self.aging.first().filter(|&&(due, _)| due <= elapsed).cloned() {
+            self.expire(&room, elapsed);
+            self.unwatch(&room);
+            self.settle(&room);
+        }
+    }
+
+    fn expire(&mut self, room: &RoomName, elapsed: i64) {
+        let Some(Shelved { history, .. }) = self.histories.get_mut(room) else { return };
+        let before = history.bytes();
+        history.expire(elapsed);
+        self.bytes = self.bytes - before + history.bytes();
+    }
+
+    fn touch(&mut self, room: &RoomName) {
+        self.touches += 1;
+        if let Some(shelved) = self.histories.get_mut(room) {
+            shelved.touched = self.touches;
+            self.settle(room);
+        }
+    }
+
+    /// Puts a history that may be other than before where it belongs.
+    fn settle(&mut self, room: &RoomName) {
+        let Some(shelved) = self.histories.get_mut(room) else { return };
+        if shelved.history.is_empty() {
+            if let Some(listed) = shelved.listed.take() {
+                self.untouched.remove(&listed);
+            }
+            let is_over = !shelved.is_inhabited;
+            self.unwatch(room);
+            if is_over {
+                self.histories.remove(room);
+                super::shrink(&mut self.histories);
+            }
+            return;
+        }
+        if shelved.listed.is_none() {
+            shelved.listed = Some(shelved.touched);
+            self.untouched.insert(shelved.touched, room.clone());
+        }
+        if shelved.watched.is_none()
+            && let Some(due) = shelved.history.due()
+        {
+            shelved.watched = Some(due);
+            self.aging.insert((due, room.clone()));
+        }
+    }
+
+    fn unwatch(&mut self, room: &RoomName) {
+        let watched = self.histories.get_mut(room).and_then(|shelved| shelved.watched.take());
+        if let Some(due) = watched {
+            self.aging.remove(&(due, room.clone()));
+        }
+    }
+
+    /// Has histories go until the others have room.
+    fn make_room(&mut self) {
+        while self.bytes > self.most {
+            let Some((_, room)) = self.untouched.pop_first() else { return };
+            let Some(shelved) = self.histories.get_mut(&room) else { continue };
+            if shelved.listed.take() == Some(shelved.touched) {
+                self.bytes -= shelved.history.bytes();
+                self.evicted += 1;
+                shelved.history.forget();
+            }
+            self.settle(&room);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::Event;
+    use crate::ids::EventName;
+
+    const RULE: HistoryRule = HistoryRule { messages: 10, age_ms: Some(1_000) };
+
+    /// What a history of so many messages of these tests is counted as.
+    const fn of(messages: usize) -> usize {
+        512 + messages * (512 + 2 * (100 + 1))
+    }
+
+    fn room(name: &str) -> RoomName {
+        RoomName::parse(name, "room").unwrap()
+    }
+
+    fn message(timestamp: i64) -> Delivery {
+        let (name, data) = (EventName::of_hub("x"), vec![b'1'; 100].into());
+        Delivery::new(Event { name, topic: None, data, timestamp, offset: None })
+    }
+
+    /// Says something where nobody need be; its offset.
+    fn say(archive: &mut Archive, name: &str, elapsed: i64) -> u64 {
+        archive.open(&room(name), RULE);
+        archive.keep(&room(name), message(elapsed), elapsed).offset().unwrap()
+    }
+
+    fn epoch(archive: &mut Archive, name: &str) -> String {
+        archive.open(&room(name), RULE);
+        archive.look(&room(name), 0).map(|history| history.position().epoch).unwrap_or_default()
+    }
+
+    /// That nothing is left of what there was.
+    fn is_clean(archive: &Archive) -> bool {
+        archive.bytes == 0 && archive.histories.is_empty() && archive.untouched.is_empty() && archive.aging.is_empty()
+    }
+
+    #[test]
+    fn a_history_lasts_as_long_as_its_room_has_a_member_or_a_message() {
+        let mut archive = Archive::new(usize::MAX);
+        archive.open(&room("a"), RULE);
+        archive.inhabit(&room("a"));
+        archive.desert(&room("a"));
+        assert!(is_clean(&archive));
+        assert_eq!((say(&mut archive, "a", 0), say(&mut archive, "a", 500)), (1, 2));
+        archive.inhabit(&room("a"));
+        archive.desert(&room("a"));
+        archive.sweep(1_499);
+        assert!(archive.holds(&room("a")));
+        archive.sweep(1_500);
+        assert!(is_clean(&archive));
+
+        say(&mut archive, "a", 2_000);
+        archive.inhabit(&room("a"));
+        archive.sweep(3_000);
+        assert_eq!((archive.bytes(), archive.due()), (0, None));
+        assert_eq!(say(&mut archive, "a", 4_000), 2, "the numbering goes on while somebody is there");
+        archive.sweep(5_000);
+        archive.desert(&room("a"));
+        assert!(is_clean(&archive));
+    }
+
+    #[test]
+    fn a_numbering_that_begins_again_has_another_epoch() {
+        let mut archive = Archive::new(usize::MAX);
+        say(&mut archive, "a", 0);
+        let first = epoch(&mut archive, "a");
+        assert_eq!(epoch(&mut archive, "a"), first);
+        archive.sweep(1_000);
+        assert_eq!(say(&mut archive, "a", 2_000), 1);
+        assert_ne!(epoch(&mut archive, "a"), first);
+    }
+
+    #[test]
+    fn the_history_that_was_not_touched_for_longest_goes_whole() {
+        let mut archive = Archive::new(of(2) + 2 * of(1));
+        for name in ["a", "a", "b", "c"] {
+            say(&mut archive, name, 0);
+        }
+        // Touched without a word.
+        archive.look(&room("a"), 0);
+        assert_eq!((archive.bytes(), archive.take_evicted()), (of(2) + 2 * of(1), 0));
+        say(&mut archive, "d", 0);
+        assert_eq!((archive.holds(&room("b")), archive.bytes(), archive.take_evicted()), (false, of(2) + 2 * of(1), 1));
+        say(&mut archive, "d", 0);
+        assert_eq!((archive.holds(&room("c")), archive.take_evicted()), (false, 1));
+        say(&mut archive, "d", 0);
+        assert_eq!((archive.holds(&room("a")), archive.bytes(), archive.take_evicted()), (false, of(3), 1));
+        // Alone, it gives up its oldest.
+        for _ in 0..3 {
+            say(&mut archive, "d", 0);
+        }
+        assert_eq!((archive.bytes(), archive.take_evicted(), archive.untouched.len()), (of(5), 0, 1));
+        archive.sweep(1_000);
+        assert!(is_clean(&archive));
+    }
+
+    #[test]
+    fn a_history_that_goes_while_somebody_is_there_keeps_its_numbering() {
+        let mut archive = Archive::new(of(1));
+        say(&mut archive, "a", 0);
+        archive.inhabit(&room("a"));
+        let position = archive.look(&room("a"), 0).unwrap().position();
+        say(&mut archive, "b", 0);
+        assert_eq!((archive.take_evicted(), archive.bytes()), (1, of(1)));
+        assert_eq!(archive.look(&room("a"), 0).unwrap().position(), position);
+        assert_eq!(say(&mut archive, "a", 0), 2);
+        assert!(!archive.holds(&room("b")));
+    }
+
+    #[test]
+    fn what_comes_and_goes_leaves_nothing_behind() {
+        let mut archive = Archive::new(of(20));
+        archive.open(&room("stays"), RULE);
+        archive.inhabit(&room("stays"));
+        for turn in 0..1_000 {
+            for name in ["stays", "a", "b"] {
+                say(&mut archive, name, turn * 2_000);
+            }
+            archive.look(&room("a"), turn * 2_000);
+            archive.sweep(turn * 2_000 + 1_000);
+            assert_eq!((archive.untouched.len(), archive.aging.len(), archive.bytes()), (0, 0, 0));
+        }
+        assert_eq!(archive.histories.len(), 1);
+    }
+
+    #[test]
+    fn what_was_saved_is_put_back_as_far_as_there_is_room() {
+        let mut first = Archive::new(usize::MAX);
+        for name in ["a", "a", "b"] {
+            say(&mut first, name, 100);
+        }
+        first.open(&room("nothing said"), RULE);
+        first.inhabit(&room("nothing said"));
+        let mut saved = first.saved(100);
+        saved.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        assert_eq!(saved.iter().map(|(room, _)| room.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        let epoch_of_b = epoch(&mut first, "b");
+
+        let mut second = Archive::new(of(2));
+        for (room, saved) in saved {
+            second.restore(room, RULE, saved, 100, 7);
+        }
+        assert_eq!((second.holds(&room("a")), second.bytes(), second.due()), (false, of(1), Some(1_007)));
+        assert_eq!(epoch(&mut second, "b"), epoch_of_b);
+        assert_eq!(say(&mut second, "b", 7), 2);
+    }
+}

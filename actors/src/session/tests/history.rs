@@ -1,0 +1,308 @@
+//! What was missed, and that it comes once, in its order, behind the answer and before anything new.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::events::json::parse;
+use crate::events::raw::Subscribe;
+use crate::hub::Part;
+use crate::ids::RoomName;
+use crate::rooms::rules::HistoryRule;
+
+/// A hub whose topics keep so many messages each, but for those that begin with `plain`.
+fn bench(messages: usize, age_ms: Option<i64>) -> Bench {
+    Bench::with(LONG, None, |settings| {
+        let keeps = TopicRule { history: Some(HistoryRule { messages, age_ms }), ..settings.rules.0[0].clone() };
+        settings.rules.0[0].pattern = Pattern::new("plain*");
+        settings.rules.0.push(keeps);
+        settings.rooms_per_session = 10;
+    })
+}
+
+fn room(name: &str) -> RoomName {
+    RoomName::parse(name, "room").unwrap()
+}
+
+impl Bench {
+    /// Publishes each of these texts to a room.
+    async fn tell(&self, room: &str, texts: impl IntoIterator<Item = u64>) {
+        for text in texts {
+            let (name, data) = (EventName::of_hub("x"), Bytes::from(text.to_string()));
+            self.hub.publish(Target::Room(super::history::room(room)), name, data).await.unwrap();
+        }
+    }
+
+    async fn epoch(&self, name: &str) -> String {
+        self.hub.history(&room(name), Part::Newest, 1).await.unwrap().unwrap().epoch.to_string()
+    }
+}
+
+/// A request for topics, each with the offset that its client has.
+fn since(epoch: &str, topics: &[(&str, u64)]) -> String {
+    let names: Vec<_> = topics.iter().map(|(topic, _)| topic).collect();
+    let since = topics.iter().map(|(topic, offset)| (topic.to_string(), json!({"epoch": epoch, "offset": offset})));
+    json!({"topics": names, "since": since.collect::<serde_json::Map<_, _>>()}).to_string()
+}
+
+/// The details of an answer.
+fn details(line: &str) -> Value {
+    let mut status: Value = serde_json::from_str(line.strip_prefix("Status ").unwrap()).unwrap();
+    status["details"].take()
+}
+
+/// What an answer says of a topic: the offset where it stood, and whether all that was missed follows.
+fn standing(line: &str, topic: &str) -> (Option<u64>, Option<bool>) {
+    let details = details(line);
+    (details["positions"][topic]["offset"].as_u64(), details["recovered"][topic].as_bool())
+}
+
+#[actix::test]
+async fn what_was_missed_follows_the_answer_and_what_is_new_follows_that() {
+    let bench = bench(10, None);
+    bench.tell("news", 1..=4).await;
+    let epoch = bench.epoch("news").await;
+    let alice = bench.client(Surface::Raw, "alice").await;
+    alice.ask("Subscribe", &since(&epoch, &[("news", 2)]), None).await;
+    let [status, third, fourth] = alice.hears().await;
+    assert_eq!(
+        details(&status),
+        json!({
+            "topics": ["news"],
+            "denied": [],
+            "positions": {"news": {"epoch": epoch, "offset": 4}},
+            "recovered": {"news": true},
+        })
+    );
+    assert_eq!([third, fourth], ["3: x 3", "4: x 4"]);
+    bench.tell("news", [5]).await;
+    assert_eq!(alice.hears().await, ["5: x 5"]);
+}
+
+#[actix::test]
+async fn what_cannot_be_recovered_is_said_and_nothing_of_it_comes() {
+    let bench = bench(3, None);
+    bench.tell("news", 1..=5).await;
+    let epoch = bench.epoch("news").await;
+    // The oldest that is kept is 3.
+    for (epoch, offset, follow) in [
+        (epoch.as_str(), 5, Some(0)),
+        (&epoch, 2, Some(3)),
+        (&epoch, 1, None),
+        (&epoch, 0, None),
+        (&epoch, 6, None),
+        (&epoch, u64::MAX, None),
+        ("another", 4, None),
+    ] {
+        let client = bench.client(Surface::Raw, "alice").await;
+        client.ask("Subscribe", &since(epoch, &[("news", offset)]), None).await;
+        client.ask("Ping", r#"{"timestamp":1}"#, None).await;
+        let mut lines = Vec::new();
+        while lines.len() < 2 + follow.unwrap_or(0) {
+            lines.extend(client.take());
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(standing(&lines[0], "news"), (Some(5), Some(follow.is_some())), "{epoch} {offset}");
+        let missed: Vec<_> = lines[1..].iter().filter(|line| line.contains(": x ")).cloned().collect();
+        let expected: Vec<_> = (6 - follow.unwrap_or(0)..=5).map(|number| format!("{number}: x {number}")).collect();
+        assert_eq!(missed, expected, "{epoch} {offset}");
+    }
+}
+
+#[actix::test]
+async fn a_topic_without_history_has_no_position_and_recovers_nothing() {
+    let bench = bench(3, None);
+    bench.tell("plain", 1..=2).await;
+    let alice = bench.client(Surface::Raw, "alice").await;
+    alice.ask("Subscribe", &since("e", &[("plain", 1)]), None).await;
+    let [status] = alice.hears().await;
+    assert_eq!((&details(&status)["positions"], standing(&status, "plain").1), (&json!({}), Some(false)));
+    bench.tell("plain", [3]).await;
+    assert_eq!(alice.hears().await, ["x 3"]);
+    assert!(bench.hub.history(&room("plain"), Part::Newest, 1).await.unwrap().is_none());
+}
+
+#[actix::test]
+async fn half_of_what_may_wait_for_a_client_is_for_what_it_missed_of_all_topics_together() {
+    // 100 frames may wait.
+    let bench = bench(100, None);
+    bench.tell("a", 1..=51).await;
+    bench.tell("b", 1..=20).await;
+    let (epoch_of_a, epoch_of_b) = (bench.epoch("a").await, bench.epoch("b").await);
+    let told = async |offset_of_a: u64| {
+        let client = bench.client(Surface::Raw, "alice").await;
+        let position = |epoch: &str, offset| json!({"epoch": epoch, "offset": offset});
+        let since = json!({"a": position(&epoch_of_a, offset_of_a), "b": position(&epoch_of_b, 0)});
+        client.ask("Subscribe", &json!({"topics": ["a", "b"], "since": since}).to_string(), None).await;
+        client.ask("Ping", r#"{"timestamp":1}"#, None).await;
+        let mut lines = Vec::new();
+        while !lines.iter().any(|line: &String| line.starts_with("Pong")) {
+            lines.extend(client.take());
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(client.seat.closed(), None);
+        (standing(&lines[0], "a").1, standing(&lines[0], "b").1, lines.len() - 2)
+    };
+    assert_eq!(told(0).await, (Some(false), Some(true), 20));
+    assert_eq!(told(1).await, (Some(true), Some(false), 50));
+    assert_eq!(told(21).await, (Some(true), Some(true), 50));
+    assert_eq!(told(20).await, (Some(true), Some(false), 31));
+}
+
+#[actix::test]
+async fn half_of_the_bytes_that_may_wait_for_a_client_is_for_what_it_missed() {
+    let bench = bench(100, None);
+    let large = |bytes: usize| Bytes::from(format!("\"{}\"", "x".repeat(bytes - 2)));
+    // As a line with its offset, a name, two separators and an end, half of 65,536 bytes.
+    for (data, fits) in [(32_768 - 6, true), (32_768 - 5, false)] {
+        let name = format!("of {data}");
+        bench.hub.publish(Target::Room(room(&name)), EventName::of_hub("x"), large(data)).await.unwrap();
+        let epoch = bench.epoch(&name).await;
+        let alice = bench.client(Surface::Raw, "alice").await;
+        alice.ask("Subscribe", &since(&epoch, &[(&name, 0)]), None).await;
+        if fits {
+            let [status, missed] = alice.hears().await;
+            assert_eq!((standing(&status, &name).1, missed.len()), (Some(true), 32_768 - 1));
+        } else {
+            let [status] = alice.hears().await;
+            assert_eq!(standing(&status, &name).1, Some(false));
+        }
+    }
+}
+
+#[actix::test]
+async fn one_who_is_there_already_is_told_where_it_stands_and_whether_something_was_missed() {
+    let bench = bench(10, None);
+    let alice = bench.client(Surface::Raw, "alice").await;
+    alice.ask("Subscribe", r#"{"topics":["news"]}"#, None).await;
+    let [status] = alice.hears().await;
+    assert_eq!(standing(&status, "news"), (Some(0), None));
+    bench.tell("news", 1..=2).await;
+    assert_eq!(alice.hears().await, ["1: x 1", "2: x 2"]);
+    let epoch = bench.epoch("news").await;
+    for (offset, recovered) in [(2, true), (1, false), (3, false)] {
+        alice.ask("Subscribe", &since(&epoch, &[("news", offset)]), None).await;
+        let [status] = alice.hears().await;
+        assert_eq!(standing(&status, "news"), (Some(2), Some(recovered)), "{offset}");
+    }
+    alice.ask("Subscribe", r#"{"topics":["news"]}"#, None).await;
+    let [status] = alice.hears().await;
+    assert_eq!(standing(&status, "news"), (Some(2), None));
+    bench.tell("news", [3]).await;
+    assert_eq!(alice.hears().await, ["3: x 3"]);
+}
+
+#[actix::test]
+async fn what_one_published_oneself_is_numbered_and_missed_like_the_rest() {
+    let bench = bench(10, None);
+    let alice = bench.client(Surface::Raw, "alice").await;
+    alice.ask("Subscribe", r#"{"topics":["news"]}"#, None).await;
+    let [_] = alice.hears().await;
+    alice.ask("Broadcast", r#"{"topic":"news","payload":1}"#, None).await;
+    let [ack] = alice.hears().await;
+    assert!(ack.starts_with("Ack") && ack.contains(r#""recipients":0"#), "{ack}");
+    drop(alice);
+    let epoch = bench.epoch("news").await;
+    let again = bench.client(Surface::Raw, "alice").await;
+    again.ask("Subscribe", &since(&epoch, &[("news", 0)]), None).await;
+    let [status, own] = again.hears().await;
+    assert_eq!(standing(&status, "news"), (Some(1), Some(true)));
+    assert!(own.starts_with("1: Broadcast {"), "{own}");
+}
+
+#[actix::test]
+async fn requests_that_come_at_once_each_get_their_own_behind_their_own_answer() {
+    let bench = bench(10, None);
+    bench.tell("news", 1..=2).await;
+    let epoch = bench.epoch("news").await;
+    let alice = bench.client(Surface::Raw, "alice").await;
+    let again = since(&epoch, &[("news", 1)]);
+    alice.ask("Subscribe", &again, Some("1")).await;
+    alice.ask("Unsubscribe", r#"{"topics":["news"]}"#, Some("2")).await;
+    alice.ask("Subscribe", &again, Some("3")).await;
+    alice.ask("Subscribe", &again, Some("4")).await;
+    let lines: [String; 6] = alice.hears().await;
+    let ends: Vec<_> = lines.iter().map(|line| &line[line.len() - 2..]).collect();
+    assert_eq!(ends, ["#1", " 2", "#2", "#3", " 2", "#4"], "{lines:?}");
+    let said = [0, 3, 5].map(|index| standing(&lines[index][..lines[index].len() - 3], "news").1);
+    assert_eq!(said, [Some(true), Some(true), Some(false)]);
+}
+
+#[actix::test]
+async fn what_is_too_old_is_not_recovered_and_a_numbering_that_was_forgotten_has_another_epoch() {
+    let bench = bench(10, Some(5_000));
+    bench.tell("news", [1]).await;
+    let epoch = bench.epoch("news").await;
+    bench.hub.clock().advance(4_999);
+    bench.tell("news", [2]).await;
+    bench.hub.clock().advance(1);
+    let alice = bench.client(Surface::Raw, "alice").await;
+    alice.ask("Subscribe", &since(&epoch, &[("news", 0)]), None).await;
+    let [status] = alice.hears().await;
+    assert_eq!(standing(&status, "news"), (Some(2), Some(false)));
+    // While somebody is there the numbering stays, though nothing is kept.
+    bench.hub.clock().advance(5_000);
+    let bob = bench.client(Surface::Raw, "bob").await;
+    bob.ask("Subscribe", &since(&epoch, &[("news", 2)]), None).await;
+    let [status] = bob.hears().await;
+    assert_eq!(standing(&status, "news"), (Some(2), Some(true)));
+    for client in [alice, bob] {
+        client.ask("Unsubscribe", r#"{"topics":["news"]}"#, None).await;
+        let [_] = client.hears().await;
+    }
+    assert!(bench.hub.history(&room("news"), Part::Newest, 1).await.unwrap().is_none());
+    bench.tell("news", [3]).await;
+    assert_ne!(bench.epoch("news").await, epoch);
+}
+
+#[actix::test]
+async fn what_is_kept_is_counted_and_bounded() {
+    let bench = Bench::with(LONG, None, |settings| {
+        settings.rules.0[0].history = Some(HistoryRule { messages: 10, age_ms: None });
+        settings.history_bytes = 10_000;
+    });
+    let stats = bench.hub.stats();
+    for number in 0..100 {
+        bench.tell(&format!("topic-{number}"), [1]).await;
+        assert!(stats.history_bytes.get() <= 10_000);
+    }
+    assert!(stats.history_bytes.get() > 8_000);
+    let gone = stats.histories_evicted.get();
+    assert!((90..100).contains(&gone), "{gone}");
+    assert!(bench.hub.history(&room("topic-0"), Part::Newest, 1).await.unwrap().is_none());
+    assert!(bench.hub.history(&room("topic-99"), Part::Newest, 1).await.unwrap().is_some());
+}
+
+#[actix::test]
+async fn on_socketio_nothing_is_recovered_and_what_is_live_is_numbered_all_the_same() {
+    let bench = bench(10, None);
+    bench.tell("news", [1]).await;
+    let alice = bench.client(Surface::Root, "alice").await;
+    alice.ask("room:join", r#"{"room":"news"}"#, Some("1")).await;
+    let lines: [String; 2] = alice.hears().await;
+    assert!(lines[0].contains("room:join:ack"), "{lines:?}");
+    bench.tell("news", [2]).await;
+    assert_eq!(alice.hears().await, ["2: x 2"]);
+}
+
+#[test]
+fn a_place_that_cannot_be_is_blamed_by_its_path() {
+    for (place, field) in [
+        (json!({"epoch": "e", "offset": -1}), "since.news.offset"),
+        (json!({"epoch": "e", "offset": 1.5}), "since.news.offset"),
+        (json!({"epoch": "e", "offset": "1"}), "since.news.offset"),
+        (json!({"epoch": 7, "offset": 1}), "since.news.epoch"),
+        (json!({"epoch": "e"}), "since.news.offset"),
+        (json!({"offset": 1}), "since.news.epoch"),
+        (json!({"epoch": "e", "offset": 1, "ofset": 2}), "since.news.ofset"),
+        (json!(7), "since.news"),
+        (json!(null), "since.news"),
+    ] {
+        let request = json!({"topics": ["news"], "since": {"news": place}});
+        let fault = parse::<Subscribe>(request.to_string().as_bytes()).unwrap_err();
+        assert_eq!(fault.field.as_deref(), Some(field), "{request}: {}", fault.message);
+    }
+    for since in [json!([]), json!("news"), json!(null)] {
+        let fault = parse::<Subscribe>(json!({"topics": [], "since": since}).to_string().as_bytes()).unwrap_err();
+        assert_eq!(fault.field.as_deref(), Some("since"), "{since}");
+    }
+}

@@ -1,0 +1,138 @@
+//! What rooms with history keep, from one planned end to the next start: written whole when the hub goes away in order,
+//! taken out whole when it comes back. A hub that crashed wrote nothing, so that nobody takes what it had then for all
+//! that there was.
+
+use bytes::Bytes;
+use rusqlite::{Connection, params};
+
+use super::Store;
+use super::condition::Setback;
+use crate::fault::Fault;
+
+/// One room's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredHistory {
+    /// The room's name.
+    pub room: String,
+    /// Which numbering the offsets belong to.
+    pub epoch: String,
+    /// The offset of the last message.
+    pub last: u64,
+    /// The last messages, oldest first, numbered up to `last`.
+    pub messages: Vec<StoredEvent>,
+}
+
+/// A message of a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// The event's name.
+    pub name: String,
+    /// Whether its receivers are told the room beside the data.
+    pub tells_topic: bool,
+    /// Its data, JSON text.
+    pub data: Bytes,
+    /// When it was accepted, ms since the epoch.
+    pub timestamp: i64,
+}
+
+impl Store {
+    /// Keeps these histories until they are taken, instead of any there are.
+    ///
+    /// # Errors
+    /// [`crate::fault::Code::StoreUnavailable`], [`crate::fault::Code::Overloaded`].
+    pub async fn keep_histories(&self, histories: Vec<StoredHistory>) -> Result<(), Fault> {
+        self.write(move |conn| {
+            clear(conn)?;
+            histories.iter().try_for_each(|history| keep(conn, history))
+        })
+        .await
+    }
+
+    /// Takes out the histories that are kept, in the order they were kept in: they are read once.
+    ///
+    /// # Errors
+    /// As [`Store::keep_histories`].
+    pub async fn take_histories(&self) -> Result<Vec<StoredHistory>, Fault> {
+        self.write(|conn| {
+            let taken = read(conn)?;
+            clear(conn)?;
+            Ok(taken)
+        })
+        .await
+    }
+}
+
+fn clear(conn: &Connection) -> Result<(), Setback> {
+    conn.execute_batch("DELETE FROM history_messages; DELETE FROM histories")?;
+    Ok(())
+}
+
+fn keep(conn: &Connection, history: &StoredHistory) -> Result<(), Setback> {
+    conn.prepare_cached("INSERT INTO histories (room, epoch, last) VALUES (?1, ?2, ?3)")?.execute(params![
+        history.room,
+        history.epoch,
+        history.last.cast_signed()
+    ])?;
+    let number = conn.last_insert_rowid();
+    let mut add = conn.prepare_cached(
+        "INSERT INTO history_messages (history, name, tells_topic, data, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for event in &history.messages {
+        add.execute(params![number, event.name, event.tells_topic, &event.data[..], event.timestamp])?;
+    }
+    Ok(())
+}
+
+fn read(conn: &Connection) -> Result<Vec<StoredHistory>, Setback> {
+    let mut histories = conn.prepare("SELECT seq, room, epoch, last FROM histories ORDER BY seq")?;
+    let mut rows = histories.query(())?;
+    let mut messages = conn
+        .prepare("SELECT name, tells_topic, data, created_at FROM history_messages WHERE history = ?1 ORDER BY seq")?;
+    let mut taken = Vec::new();
+    while let Some(row) = rows.next()? {
+        let messages = messages.query_map([row.get::<_, i64>(0)?], |row| {
+            let data: Vec<u8> = row.get(2)?;
+            Ok(StoredEvent { name: row.get(0)?, tells_topic: row.get(1)?, data: data.into(), timestamp: row.get(3)? })
+        })?;
+        taken.push(StoredHistory {
+            room: row.get(1)?,
+            epoch: row.get(2)?,
+            last: row.get::<_, i64>(3)?.cast_unsigned(),
+            messages: messages.collect::<Result<_, _>>()?,
+        });
+    }
+    Ok(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::Role;
+
+    fn history(room: &str, last: u64, messages: usize) -> StoredHistory {
+        let event = |number| StoredEvent {
+            name: "x".into(),
+            tells_topic: number % 2 == 0,
+            data: format!("[{number}]").into(),
+            timestamp: number as i64,
+        };
+        let messages = (0..messages).map(event).collect();
+        StoredHistory { room: room.into(), epoch: format!("epoch of {room}"), last, messages }
+    }
+
+    #[tokio::test]
+    async fn what_was_kept_is_taken_once_as_it_was_and_in_its_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+        let kept = vec![history("b", u64::MAX, 3), history("a", 7, 0), history("c", 2, 2)];
+        let store = open();
+        store.keep_histories(vec![history("old", 1, 1)]).await.unwrap();
+        store.keep_histories(kept.clone()).await.unwrap();
+        store.close().await;
+        drop(store);
+        let store = open();
+        assert_eq!(store.take_histories().await.unwrap(), kept);
+        assert_eq!(store.take_histories().await.unwrap(), []);
+    }
+}
