@@ -25,6 +25,8 @@ enum Cut {
     DriedUp,
     /// The client says that it goes.
     Polite,
+    /// It polls no more.
+    FellSilent,
     /// It goes on elsewhere while the old connection is there.
     Overtaken,
 }
@@ -302,6 +304,7 @@ impl Chatter {
     /// Is cut off one way or another, and goes on soon.
     async fn be_cut_off(&mut self) {
         let cut = match (self.way, self.chance.below(8)) {
+            (Way::Polling, 0..=3) => Cut::FellSilent,
             (Way::Polling, _) | (_, 0) => Cut::Polite,
             (_, 1..=3) => Cut::Reset,
             (_, 4..=5) => Cut::DriedUp,
@@ -369,6 +372,12 @@ impl Chatter {
             Cut::Polite => {
                 self.count("left, and came back");
                 member.disconnect().await;
+            }
+            Cut::FellSilent => {
+                self.count("cut off: polled no more");
+                for event in member.fall_silent() {
+                    self.take(&event);
+                }
             }
             Cut::Overtaken => {
                 self.count("went on elsewhere");

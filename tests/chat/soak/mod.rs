@@ -50,7 +50,7 @@ fn user(number: usize) -> String {
 /// Most speak Socket.IO by WebSocket, many the raw wire, and some poll.
 fn way(number: usize) -> Way {
     match number % 20 {
-        0 => Way::Polling,
+        0 | 10 => Way::Polling,
         1..=7 => Way::Raw,
         _ => Way::WebSocket,
     }
