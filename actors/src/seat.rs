@@ -178,7 +178,10 @@ impl Seat {
     /// Sets what is to keep the deliveries that come once the session is cut off, for it may come back for them; and what
     /// is to note those that are handed to its connection until then.
     pub fn provide(&self, kept: Kept, handed: Handed) {
-        self.provided.borrow_mut().get_or_insert((kept, handed));
+        // What is kept already goes on; there is no second time.
+        if self.kept.borrow().is_none() {
+            self.provided.borrow_mut().get_or_insert((kept, handed));
+        }
     }
 
     /// Keeps deliveries from here on instead of sending them, where that was provided for and unless it was closed for good.

@@ -107,7 +107,10 @@ impl Wire for NamespaceWire {
     fn refusal(&self, refusal: &Refusal<'_>, timestamp: i64) -> Option<Bytes> {
         let acked = |data: &[u8]| refusal.correlation.as_ref().map(|id| self.ack(Some(data), id));
         if self.surface == Surface::Chat {
-            return acked(&json::encode(&Failed::new(refusal.fault)));
+            // What nobody asked for, such as the end of a token, is told by an event.
+            let unasked = refusal.event.is_none() && refusal.correlation.is_none();
+            let told = unasked.then(|| self.refusal_event(refusal, b"", timestamp));
+            return told.or_else(|| acked(&json::encode(&Failed::new(refusal.fault))));
         }
         let not_done = json::encode(&NotDone::new(refusal.fault, refusal.refused, refusal.room));
         let mut frames = BytesMut::from(self.refusal_event(refusal, &not_done, timestamp));
@@ -257,6 +260,15 @@ mod tests {
         )];
         assert_eq!(refused(&CHAT, Refused::Reply, &fault, &ack("0")), told);
         assert_eq!(refused(&CHAT, Refused::Reply, &fault, &None), Vec::<String>::new());
+        let expired = Fault::new(hubbub_actors::fault::Code::TokenExpired, "The token has expired");
+        let told = frames(&CHAT.refusal(&Refusal::of(&expired, &None), 0).unwrap());
+        assert_eq!(
+            told,
+            [concat!(
+                r#"42/chat,["error",{"event":null,"message":"The token has expired","error":"The token has expired","#,
+                r#""code":"TOKEN_EXPIRED","timestamp":"1970-01-01T00:00:00.000Z"}]"#
+            )]
+        );
     }
 
     #[test]

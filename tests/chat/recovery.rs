@@ -715,7 +715,7 @@ async fn a_chat_that_was_closed_to_the_user_meanwhile_is_not_recovered() {
     alice.disconnect().await;
     drop(bob);
     eventually(DEADLINE, "the connections are gone", || hub.connections() == 0).await;
-    assert_eq!(hub.metric("hubbub_parked_sessions"), 1.0);
+    parked(&hub, 1).await;
 }
 
 #[tokio::test]

@@ -237,7 +237,7 @@ macro_rules! client_event_table {
             "room:join",       push::JoinRoom,           push::JoinedRoom,         [Raw, Root, Chat], User,   Messages, Reply;
             "room:leave",      push::LeaveRoom,          push::LeftRoom,           [Raw, Root, Chat], User,   Messages, Reply;
             "ping",            push::Ping,               Done,                     [Raw, Root],       Anyone, Messages, Invalid;
-            "authenticate",    community::Authenticate,  community::Authenticated, [Raw, Root],       Anyone, Messages, Authentication;
+            "authenticate",    community::Authenticate,  community::Authenticated, [Raw, Root, Chat], Anyone, Messages, Authentication;
             "typing_start",    community::TypingStart,   Done,                     [Raw, Root],       User,   Typing,   Validation;
             "typing_stop",     community::TypingStop,    Done,                     [Raw, Root],       User,   Typing,   Validation;
             "debug_mode",      debug::DebugMode,         Done,                     [Raw, Root],       User,   Messages, Validation;
@@ -304,7 +304,7 @@ macro_rules! server_event_table {
             "server:response",      application::Response,          [Root];
             "message:ack",          application::MessageAck,        [Root];
             "action:result",        application::ActionResult,      [Root];
-            "error",                push::Error,                    [Root];
+            "error",                push::Error,                    [Root, Chat];
             "disconnected",         community::Disconnected,        [Root];
             "room:joined",          chat::rooms::RoomJoined,        [Raw, Chat];
             "room:left",            chat::rooms::RoomLeft,          [Raw, Chat];

@@ -137,16 +137,20 @@ impl Recovery {
             Redeemed::Live(place, session) if session != redeem.by.session && !self.waiting.contains_key(&session) => {
                 self.rooms.close(place, Close::Recovered);
                 self.waiting.insert(session, redeem);
-                ctx.run_later(END_TIME, move |actor, _| actor.give_up_on(session));
+                ctx.run_later(END_TIME, move |actor, _| actor.refuse_waiting(session, Fault::overloaded()));
+            }
+            // The token holds, and somebody waits for its session.
+            Redeemed::Live(_, session) if session != redeem.by.session => {
+                drop(redeem.reply.send(Err(Fault::too_many_under_way())));
             }
             Redeemed::Live(..) | Redeemed::Nothing => drop(redeem.reply.send(Err(no_such_token()))),
         }
     }
 
     /// Refuses who waits for the end of a session.
-    fn give_up_on(&mut self, session: SessionId) {
+    fn refuse_waiting(&mut self, session: SessionId, fault: Fault) {
         if let Some(redeem) = self.waiting.remove(&session) {
-            let _ = redeem.reply.send(Err(no_such_token()));
+            let _ = redeem.reply.send(Err(fault));
         }
     }
 }
@@ -191,7 +195,7 @@ impl Receive<Park> for Recovery {
 impl Receive<Discard> for Recovery {
     fn receive(&mut self, Discard(session): Discard, _: &mut Self::Context) {
         self.tickets.discard(session);
-        self.give_up_on(session);
+        self.refuse_waiting(session, no_such_token());
     }
 }
 

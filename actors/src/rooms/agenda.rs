@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use ahash::AHashSet;
+
 use crate::ids::RoomName;
 
 /// What is to be done in a chat.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Matter {
     /// All are told who is there.
     Online,
@@ -15,24 +17,29 @@ pub(crate) enum Matter {
 }
 
 /// The chats by when it is to be done, ms by [`crate::clock::Clock::elapsed_ms`], and in the order it was noted. Of a chat
-/// there is each matter at most once, as its roster sees to.
+/// there is each matter at most once: who empties a chat and fills it again leaves nothing behind that adds up.
 #[derive(Debug, Default)]
 pub(crate) struct Agenda {
     due: BTreeMap<(i64, u64), (RoomName, Matter)>,
+    noted: AHashSet<(RoomName, Matter)>,
     number: u64,
 }
 
 impl Agenda {
-    /// Notes what is to be done at `at`.
+    /// Notes what is to be done at `at`, unless it is noted already.
     pub(crate) fn note(&mut self, at: i64, room: RoomName, matter: Matter) {
+        if !self.noted.insert((room.clone(), matter)) {
+            return;
+        }
         self.number += 1;
         self.due.insert((at, self.number), (room, matter));
     }
 
     /// Takes something whose time has come at `elapsed`.
     pub(crate) fn take(&mut self, elapsed: i64) -> Option<(RoomName, Matter)> {
-        let first = self.due.first_entry()?;
-        (first.key().0 <= elapsed).then(|| first.remove())
+        let first = self.due.first_entry().filter(|first| first.key().0 <= elapsed)?.remove();
+        self.noted.remove(&first);
+        Some(first)
     }
 
     /// When there is something to do.
@@ -52,9 +59,12 @@ mod tests {
         agenda.note(20, room("late"), Matter::Silence);
         agenda.note(10, room("a"), Matter::Online);
         agenda.note(10, room("b"), Matter::Silence);
+        agenda.note(15, room("b"), Matter::Silence);
         assert_eq!((agenda.next(), agenda.take(9)), (Some(10), None));
         assert_eq!(agenda.take(10), Some((room("a"), Matter::Online)));
         assert_eq!(agenda.take(10), Some((room("b"), Matter::Silence)));
         assert_eq!((agenda.take(10), agenda.next()), (None, Some(20)));
+        agenda.note(19, room("b"), Matter::Silence);
+        assert_eq!(agenda.next(), Some(19), "what was done can be noted again");
     }
 }

@@ -43,6 +43,9 @@ use crate::seat::Place;
 use crate::stats::Stats;
 use crate::store::Store;
 
+/// Chats that are come back to at once, at most.
+const AT_ONCE_MAX: usize = 64;
+
 /// A session becomes a member.
 #[derive(Debug)]
 pub(crate) struct Join {
@@ -454,10 +457,15 @@ impl RoomShard {
         let wait = u64::try_from(next - self.clock.elapsed_ms()).unwrap_or(0);
         let waking = ctx.run_later(Duration::from_millis(wait), |shard, ctx| {
             shard.waking = None;
-            while let Some((room, matter)) = shard.agenda.take(shard.clock.elapsed_ms()) {
-                match matter {
-                    Matter::Online => shard.tell_online_now(&room, ctx),
-                    Matter::Silence => shard.fall_silent(room, ctx),
+            // What comes in between is not kept waiting for long, and a fan-out that is full is waited for.
+            for _ in 0..AT_ONCE_MAX {
+                if !shard.backlog.is_empty() {
+                    break;
+                }
+                match shard.agenda.take(shard.clock.elapsed_ms()) {
+                    Some((room, Matter::Online)) => shard.tell_online_now(&room, ctx),
+                    Some((room, Matter::Silence)) => shard.fall_silent(room, ctx),
+                    None => break,
                 }
             }
             shard.await_agenda(ctx);

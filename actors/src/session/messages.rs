@@ -91,7 +91,7 @@ impl Confirming {
         if let Some(event) = hub.rooms().tell_receipt(room, event).await?
             && hub.chats().may_join(chat.as_str(), &confirmed.author)
         {
-            hub.rooms().publish(RoomName::of_user(&confirmed.author), event, None)?;
+            hub.rooms().publish_when_free(RoomName::of_user(&confirmed.author), event).await;
         }
         Ok(())
     }
