@@ -305,7 +305,7 @@ impl Session {
         window.count(now, Rule::a_minute(limit))
     }
 
-    /// What an event that draws from `bucket` is counted by where that is no limit of this session's own: its user's, over
+    /// What an event that draws from `bucket` is counted by where that is no limit of the session's own: its user's, over
     /// all sessions.
     fn shared_limit(&self, bucket: Bucket) -> Option<(LimitKey, Rule)> {
         let limits = &self.hub.settings().chat_per_minute;

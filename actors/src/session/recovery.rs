@@ -32,7 +32,7 @@ const SHARE: usize = 2;
 struct Resumed {
     /// Those that were joined.
     joined: Vec<(RoomName, Result<Membership, Fault>)>,
-    /// Those that this session had joined by itself, or asked to.
+    /// Those that the session had joined by itself, or asked to.
     own: Vec<RoomName>,
     kept: Option<Kept>,
 }
@@ -105,7 +105,7 @@ impl Session {
         }
         self.seat.hold(joining.iter().map(|(room, _)| room.clone()), owed);
         let (hub, worker) = (self.hub.clone(), self.seat.place().worker);
-        // A task of its own: the seat is given up also when this session ends meanwhile.
+        // A task of its own: the seat is given up also when the session ends meanwhile.
         let resumed = actix::spawn(async move {
             let mut joined = Vec::with_capacity(joining.len());
             for (room, joining) in joining {
