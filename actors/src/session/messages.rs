@@ -11,7 +11,7 @@ use crate::delivery::Event;
 use crate::events::chat::messages::{
     AskHistory, AskStats, AskStatus, AskTyping, ConfirmDelivered, ConfirmRead, Confirmed, DeliveryConfirmed, Figures,
     History, Message, MessageDelivered, MessageNew, MessageRead, ReadConfirmed, Receipt, SendMessage, Sent, Stats,
-    Status, Type, Typed, TypingUsers, text_of,
+    Status, Type, Typed, TypingUsers,
 };
 use crate::events::moment::Iso;
 use crate::events::{ServerEvent, json};
@@ -29,7 +29,7 @@ impl Handle<SendMessage> for Session {
         let identity = self.identity()?;
         Rules::write(identity, &room)?;
         let message = Message::new(request, identity, now);
-        let (id, chat, data) = (message.id.clone(), message.chat_id.clone(), text_of(&message));
+        let (id, chat, data) = (message.id.clone(), message.chat_id.clone(), json::encode(&message));
         let name = EventName::of_hub(MessageNew::NAME);
         let event = Event { name, topic: Some(room.clone()), data: data.clone(), timestamp: now, offset: None };
         let said = self.hub.rooms().say(room, message, event)?;

@@ -66,17 +66,17 @@ impl Session {
         self.has_token = true;
     }
 
-    /// Where the session has a token, leaves its seat in its chats; `false` where it has none, or may not come back.
-    pub(super) fn park(&mut self) -> bool {
+    /// Where the session has a token, and may come back, leaves its seat in its chats.
+    pub(super) fn park(&mut self) {
         if !std::mem::take(&mut self.has_token) {
-            return false;
+            return;
         }
         let session = self.seat.session();
         let may_come_back = self.seat.closed().is_none_or(Close::may_be_recovered);
         let Some(identity) = self.identity.clone().filter(|_| may_come_back) else {
             self.seat.forgo();
             self.hub.recovery().post_departure(Discard(session));
-            return false;
+            return;
         };
         let rooms: Vec<_> = self.rooms.extract_if(|room| room.chat().is_some()).collect();
         self.seat.park();
@@ -85,7 +85,6 @@ impl Session {
         }
         let (place, last_activity) = (self.seat.place(), self.heard_at);
         self.hub.recovery().post_departure(Park { session, place, rooms, last_activity });
-        true
     }
 
     /// Goes on with `parked`, under the answer `owed`: its chats' messages come after that.

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Success;
-use crate::events::json::{self, Json};
+use crate::events::json::Json;
 use crate::events::moment::Iso;
 use crate::events::{Herald, ServerEvent, Surface, acknowledgements};
 use crate::identity::Identity;
@@ -461,14 +460,10 @@ impl History {
 
 acknowledgements!(Typed, TypingUsers, DeliveryConfirmed, ReadConfirmed, Status, Stats, History);
 
-/// A message as the JSON text that all get.
-pub fn text_of(message: &Message) -> Bytes {
-    json::encode(message)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::json;
 
     fn read(data: &str) -> Result<SendMessage, Option<String>> {
         json::parse(data.as_bytes()).map_err(|fault: crate::fault::Fault| fault.field)
