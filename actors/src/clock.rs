@@ -39,6 +39,15 @@ impl Clock {
         }
     }
 
+    /// As [`Clock::elapsed_ms`], but rounded up: a time that is counted from here does not end a part of a millisecond
+    /// early.
+    pub fn begin_ms(&self) -> i64 {
+        match self {
+            Self::System => self.elapsed_ms() + 1,
+            Self::Manual(_) => self.elapsed_ms(),
+        }
+    }
+
     /// Moves a manual clock on by `ms`; the system's clock moves by itself.
     pub fn advance(&self, ms: i64) {
         if let Self::Manual(now) = self {

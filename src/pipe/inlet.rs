@@ -112,7 +112,7 @@ impl Inlet {
             let frames = self.assembler.frames();
             let next = self.assembler.next(&mut self.buffer);
             if self.assembler.frames() > frames {
-                seat.heard(self.clock.elapsed_ms());
+                seat.heard(self.clock.begin_ms());
             }
             match next {
                 Ok(Some(Incoming::Text(text))) => return Poll::Ready(Message::Text(text)),

@@ -102,7 +102,7 @@ impl Engine {
             heartbeat: Some(Heartbeat { interval_ms, timeout_ms: interval_ms + timeout_ms, question: engine::PING }),
             carrier: true,
             expires_at: None,
-            elapsed: ground.clock.elapsed_ms(),
+            elapsed: ground.clock.begin_ms(),
         });
         Rc::new(Self {
             ground,
@@ -162,7 +162,7 @@ impl Engine {
         match packet {
             Ok(Packet::Message(text)) => self.tell(Heard::Text(text)),
             Ok(Packet::Binary(bytes)) => self.tell(Heard::Binary(bytes)),
-            Ok(Packet::Pong(_)) => self.seat.answered(self.ground.clock.elapsed_ms()),
+            Ok(Packet::Pong(_)) => self.seat.answered(self.ground.clock.begin_ms()),
             Ok(Packet::Close) => self.seat.close(Close::Left),
             Ok(Packet::Noop) => {}
             // Pings are the server's, and an upgrade is spoken of on the socket that is tried out.

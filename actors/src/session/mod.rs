@@ -180,7 +180,7 @@ impl Session {
             heartbeat: opening.heartbeat,
             carrier: false,
             expires_at: None,
-            elapsed: hub.clock().elapsed_ms(),
+            elapsed: hub.clock().begin_ms(),
         });
         hub.stats().connected(matches!(opening.standing, Standing::Known(_)), opening.transport).add(1);
         // From here on `Drop` undoes whatever was done.
