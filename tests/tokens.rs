@@ -96,7 +96,7 @@ fn assert_unavailable(answer: &Response) {
 async fn assert_answered_at_once(client: &mut Client) {
     let asked = Instant::now();
     client.ask(json!({"type": "Ping", "data": {"timestamp": 1}}), "Pong").await;
-    assert!(asked.elapsed() < Duration::from_secs(1), "a pong took {:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(3), "a pong took {:?}", asked.elapsed());
 }
 
 /// A backend that knows tokens of the form `N|name` as those of the user `name`.
@@ -506,7 +506,7 @@ async fn a_silent_backend_is_asked_by_so_many_at_once_and_all_the_others_are_ref
         assert_eq!(backend.count(), 64);
     });
     answers.iter().for_each(assert_unavailable);
-    assert!(asked.elapsed() < Duration::from_secs(12), "after {:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(20), "after {:?}", asked.elapsed());
     assert_eq!(hub.metric("hubbub_auth_backend_waiting"), 0.0);
 }
 

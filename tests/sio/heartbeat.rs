@@ -13,7 +13,7 @@ const SHORT: &str = "[socketio]\nping_interval_ms = 300\nping_timeout_ms = 200";
 const INTERVAL: Duration = Duration::from_millis(300);
 const TIMEOUT: Duration = Duration::from_millis(200);
 /// What a worker may be late.
-const LATE: Duration = Duration::from_millis(60);
+const LATE: Duration = Duration::from_millis(150);
 /// Sessions of which more than half have to be met on time, as the machine may be busy.
 const SESSIONS: usize = 9;
 

@@ -112,7 +112,7 @@ async fn one_whose_sign_in_ends_is_put_out_at_once() {
         assert!(matches!(answer.status, 200 | 204), "{answer:?}");
         let asked = Instant::now();
         assert_put_out(&mut client, &[], "token_revoked", end).await;
-        assert!(asked.elapsed() < Duration::from_secs(1), "took {:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(3), "took {:?}", asked.elapsed());
         let mut again = Sio::open(&hub, transport).await;
         let error = again.connect("/", &json!({"token": signed_in.access})).await.unwrap_err();
         assert_eq!(error, json!({"message": "Unauthorized", "data": {"code": "INVALID_TOKEN"}}));

@@ -34,7 +34,7 @@ use crate::stats::Stats;
 pub const PARKED_MAX: usize = 10_000;
 
 /// How long who recovers a session that still lives waits for its end.
-const END_TIME: Duration = Duration::from_secs(2);
+const END_TIME: Duration = Duration::from_secs(10);
 
 /// Makes a token for a live session.
 #[derive(Debug)]
