@@ -114,7 +114,7 @@ struct Worker {
 impl Worker {
     fn start(endpoints: &Endpoints) -> Self {
         let number = endpoints.workers.fetch_add(1, Ordering::Relaxed);
-        let seats = Rc::new(Seats::new(number, Arc::default()));
+        let seats = Rc::new(Seats::new(number, 0, Arc::default()));
         Pulse::new(seats.clone(), Clock::System, SETTINGS.ping_interval_ms.into()).start();
         let flusher = Flusher::start(|| eprintln!("the flusher died"));
         let shared = || (seats.clone(), flusher.clone(), Clock::System);
@@ -253,6 +253,7 @@ impl Lobby for EchoLobby {
     fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Judgement {
         let judged = match namespace.as_str() {
             "/" | "/custom" => Ok(Joined {
+                pid: None,
                 sid: SessionId::random().to_string(),
                 member: Rc::new(EchoMember { auth, line: Default::default() }),
             }),

@@ -20,7 +20,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use hubbub_actors::rooms::rules::Who;
-pub use rules::{Algorithm, Audience, TopicRule};
+pub use rules::{Algorithm, Audience, Offsets, TopicRule};
 pub use secret::Secret;
 pub use source::{ConfigError, Flag, Sources};
 
@@ -209,6 +209,8 @@ section! {
         connect_timeout_ms: u32 = 45_000,
         /// Bytes of one message or polling body, 125 to 16777216. Default 1000000.
         max_payload: usize = 1_000_000,
+        /// Whose events on `/` bear numbers, so that their clients can recover what they missed. Default auto.
+        offsets: Offsets = Offsets::Auto,
     }
 }
 
@@ -219,6 +221,8 @@ section! {
         window_secs: u32 = 120,
         /// Messages kept for one cut session. Default 500.
         queue: u32 = 500,
+        /// Bytes of messages kept for all of them. Default 67108864.
+        bytes: usize = 67_108_864,
     }
 }
 

@@ -443,6 +443,7 @@ fn settings(config: &Config) -> Settings {
         recovery: RecoverySettings {
             window_ms: millis(config.recovery.window_secs),
             queue: usize::try_from(config.recovery.queue).unwrap_or(usize::MAX),
+            bytes: config.recovery.bytes,
         },
         clock: Clock::System,
     }

@@ -38,6 +38,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hubbub_notifications_redelivered_total", "Unread notifications delivered behind a connect"),
     ("hubbub_notifications_read_total", "Times a user said that a notification is read"),
     ("hubbub_sessions_recovered_total", "Sessions that were cut off and recovered"),
+    ("hubbub_sessions_not_recovered_total", "Clients of / that came back for a session in vain, and were told"),
     ("hubbub_sessions_evicted_total", "Sessions that were cut off and gave way to newer ones"),
     ("hubbub_chat_comings_untold_total", "Users who came into a chat or went, of whom room:online-update alone told"),
     ("hubbub_histories_evicted_total", "Histories of topics that gave way to others, for want of room"),
@@ -74,6 +75,10 @@ const GAUGES: &[(&str, &str)] = &[
     ("hubbub_chat_typists", "Users who type in a chat, counted in each"),
     ("hubbub_parked_sessions", "Sessions that were cut off and may be recovered"),
     ("hubbub_parked_messages", "Messages kept for sessions that were cut off"),
+    (
+        "hubbub_recovery_bytes",
+        "Bytes of messages kept for sessions that were cut off, and sent last to those that may be",
+    ),
     ("hubbub_history_bytes", "Bytes of messages kept for those who missed them, of all topics"),
     ("hubbub_ready", "1 while the hub can be given work, 0 while it is draining, broken or without its store"),
     ("hubbub_uptime_seconds", "Seconds since the start"),
@@ -179,7 +184,9 @@ fn copy_stats(stats: &Stats) {
         comings_untold,
         parked,
         parked_messages,
+        retained_bytes,
         recovered,
+        not_recovered,
         parked_evicted,
         history_bytes,
         histories_evicted,
@@ -211,9 +218,11 @@ fn copy_stats(stats: &Stats) {
     show("hubbub_chat_typists", typing.get());
     show("hubbub_parked_sessions", parked.get());
     show("hubbub_parked_messages", parked_messages.get());
+    show("hubbub_recovery_bytes", retained_bytes.get());
     show("hubbub_history_bytes", history_bytes.get());
     counter!("hubbub_histories_evicted_total").absolute(histories_evicted.get());
     counter!("hubbub_sessions_recovered_total").absolute(recovered.get());
+    counter!("hubbub_sessions_not_recovered_total").absolute(not_recovered.get());
     counter!("hubbub_sessions_evicted_total").absolute(parked_evicted.get());
     counter!("hubbub_chat_comings_untold_total").absolute(comings_untold.get());
     counter!("hubbub_chat_receipts_narrowed_total").absolute(receipts_narrowed.get());

@@ -76,6 +76,7 @@ async fn admit(
         held: None,
         heartbeat,
         drawn: Drawn::default(),
+        returning: None,
     };
     Ok((admission, Session::open(worker, opening).await?))
 }

@@ -85,12 +85,16 @@ impl Close {
     }
 
     /// Whether a session with a token for that may be recovered that ended so: its client was cut off, left or was not
-    /// understood, or its time was up. What ended for the hub's sake, or lost messages, is over.
+    /// understood, or its time was up, or the hub's. What was put out, or lost messages, is over.
     pub const fn may_be_recovered(self) -> bool {
         match self {
-            Self::Left | Self::NoHeartbeat | Self::Malformed | Self::TokenExpired | Self::Recovered => true,
             Self::GoingAway
-            | Self::SlowConsumer
+            | Self::Left
+            | Self::NoHeartbeat
+            | Self::Malformed
+            | Self::TokenExpired
+            | Self::Recovered => true,
+            Self::SlowConsumer
             | Self::TokenRevoked
             | Self::Kicked
             | Self::NotAuthenticated
@@ -98,6 +102,11 @@ impl Close {
             | Self::Failed
             | Self::Unused => false,
         }
+    }
+
+    /// Likewise of a session whose client says what it got: of such a one nothing is lost by not being written.
+    pub const fn may_be_caught_up(self) -> bool {
+        self.may_be_recovered() || matches!(self, Self::SlowConsumer)
     }
 
     /// Whether nobody is thought to read any more what was not written.

@@ -28,15 +28,21 @@ pub struct Event {
 pub type Correlation = Option<Bytes>;
 
 /// How many wires there can be: each has a slot in a delivery's frames.
-pub const WIRES: usize = 4;
+pub const WIRES: usize = 5;
 
 /// A wire format: turns what the hub says into the bytes that one kind of client reads.
 pub trait Wire: Send + Sync + fmt::Debug {
     /// Which slot of a delivery's frames is this wire's, below [`WIRES`].
     fn slot(&self) -> usize;
 
-    /// The bytes of an event for members.
-    fn event(&self, event: &Event) -> Bytes;
+    /// The bytes of an event for members; `number` is its [place](Delivery::number) among all that were published, 0 where
+    /// it has none.
+    fn event(&self, event: &Event, number: u64) -> Bytes;
+
+    /// Whether its events carry their number, by which a client that comes back says what it got last.
+    fn is_numbered(&self) -> bool {
+        false
+    }
 
     /// The bytes of the hub's event `name` with the JSON text `data` to one client, made at `timestamp` (ms since the
     /// epoch). `correlation` is the request that it answers, for a wire whose events name it.
@@ -94,7 +100,8 @@ impl Delivery {
         Self { event, about, number: 0, frames: [const { OnceLock::new() }; WIRES] }
     }
 
-    /// The same with its place among all that its shard publishes: a later one has a larger number.
+    /// The same with its place among all that its shard publishes: a later one has a larger number, and no two have the
+    /// same, whatever shard published them, and before which start of the hub.
     #[must_use]
     pub fn numbered(self, number: u64) -> Self {
         Self { number, ..self }
@@ -120,7 +127,7 @@ impl Delivery {
         Self::about(event, self.about.clone()).numbered(self.number)
     }
 
-    /// Its place among all that its shard published.
+    /// Its place among all that its shard published; 0 where it came from none.
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -153,8 +160,8 @@ impl Delivery {
     /// The event's bytes on `wire`; framed by the first who asks, on any worker.
     pub fn frame(&self, wire: &dyn Wire) -> Bytes {
         match self.frames.get(wire.slot()) {
-            Some(slot) => slot.get_or_init(|| wire.event(&self.event)).clone(),
-            None => wire.event(&self.event),
+            Some(slot) => slot.get_or_init(|| wire.event(&self.event, self.number)).clone(),
+            None => wire.event(&self.event, self.number),
         }
     }
 }

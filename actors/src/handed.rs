@@ -3,50 +3,50 @@
 
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 
 use ahash::AHashMap;
 use bytes::Bytes;
 
-use crate::delivery::Delivery;
 use crate::outbox::Frame;
+use crate::retained::Retained;
 
 /// The deliveries, in their order, each with its frame; of older ones than are kept, the frame alone.
 #[derive(Debug)]
 pub struct Handed {
-    only: &'static str,
     most: usize,
-    deliveries: VecDeque<(Weak<Bytes>, Option<Arc<Delivery>>)>,
+    deliveries: VecDeque<(Weak<Bytes>, Option<Rc<Retained>>)>,
 }
 
 /// What was not written.
 #[derive(Debug, Default)]
 pub struct TakenBack {
     /// The newest of it.
-    pub deliveries: Vec<Arc<Delivery>>,
+    pub deliveries: Vec<Rc<Retained>>,
     /// How much more there was.
     pub dropped: u64,
 }
 
 impl Handed {
-    /// Nothing was handed over yet; what counts are events of the name `only`, the newest `most`.
-    pub fn new(only: &'static str, most: usize) -> Self {
-        Self { only, most, deliveries: VecDeque::new() }
+    /// Nothing was handed over yet; the newest `most` count.
+    pub fn new(most: usize) -> Self {
+        Self { most, deliveries: VecDeque::new() }
     }
 
-    /// One more was handed over, where it is of that event. Those before it whose frames nobody has any more were written.
-    pub fn add(&mut self, frame: &Frame, delivery: &Arc<Delivery>) {
-        if delivery.name().as_str() != self.only {
-            return;
-        }
+    /// One more was handed over. Those before it whose frames nobody has any more were written.
+    pub fn add(&mut self, frame: &Frame, delivery: Rc<Retained>) {
         while self.deliveries.front().is_some_and(|(frame, _)| frame.strong_count() == 0) {
             self.deliveries.pop_front();
         }
-        self.deliveries.push_back((Rc::downgrade(frame), Some(delivery.clone())));
+        self.deliveries.push_back((Rc::downgrade(frame), Some(delivery)));
         let too_old = self.deliveries.len().checked_sub(self.most + 1);
         if let Some((_, delivery)) = too_old.and_then(|place| self.deliveries.get_mut(place)) {
             *delivery = None;
         }
+    }
+
+    /// None of it can be taken back any more, for want of room.
+    pub fn give_up(&mut self) {
+        self.deliveries.iter_mut().for_each(|(_, delivery)| *delivery = None);
     }
 
     /// Takes back what is not written. `recall` calls what it is given with every frame that it can still do without, and
@@ -75,15 +75,17 @@ impl Handed {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::delivery::Event;
-    use crate::ids::EventName;
+    use std::sync::Arc;
 
-    fn hand(handed: &mut Handed, name: &'static str, text: &'static str) -> Frame {
-        let (name, data) = (EventName::of_hub(name), Bytes::from_static(text.as_bytes()));
-        let delivery = Arc::new(Delivery::new(Event { name, topic: None, data, timestamp: 0, offset: None }));
+    use super::*;
+    use crate::retained::Ledger;
+    use crate::retained::tests::retained;
+    use crate::stats::Stats;
+
+    fn hand(handed: &mut Handed, text: &'static str) -> Frame {
+        let ledger = Ledger::new(1_000, Arc::new(Stats::default()));
         let frame = Rc::new(Bytes::from_static(b"frame"));
-        handed.add(&frame, &delivery);
+        handed.add(&frame, retained(&ledger, 0, text));
         frame
     }
 
@@ -93,7 +95,7 @@ mod tests {
                 wants(frame);
             }
         });
-        let text = |delivery: &Arc<Delivery>| String::from_utf8_lossy(delivery.data()).into_owned();
+        let text = |delivery: &Rc<Retained>| String::from_utf8_lossy(&delivery.bytes).into_owned();
         (back.deliveries.iter().map(text).collect(), back.dropped)
     }
 
@@ -103,20 +105,20 @@ mod tests {
 
     #[test]
     fn what_is_not_written_is_taken_back_in_its_order() {
-        let mut handed = Handed::new("x", 9);
-        let [one, two, three] = ["1", "2", "3"].map(|text| hand(&mut handed, "x", text));
-        let other = hand(&mut handed, "y", "4");
+        let mut handed = Handed::new(9);
+        let [one, two, three] = ["1", "2", "3"].map(|text| hand(&mut handed, text));
+        let other = Rc::new(Bytes::from_static(b"frame"));
         assert_eq!(taken_back(handed, &[&three, &other, &two]), (texts(&["2", "3"]), 0));
         drop(one);
     }
 
     #[test]
     fn what_was_written_is_forgotten_and_what_is_too_much_is_counted() {
-        let mut handed = Handed::new("x", 2);
-        drop(hand(&mut handed, "x", "1"));
-        let two = hand(&mut handed, "x", "2");
+        let mut handed = Handed::new(2);
+        drop(hand(&mut handed, "1"));
+        let two = hand(&mut handed, "2");
         assert_eq!(handed.deliveries.len(), 1, "the first was written");
-        let (three, four) = (hand(&mut handed, "x", "3"), hand(&mut handed, "x", "4"));
+        let (three, four) = (hand(&mut handed, "3"), hand(&mut handed, "4"));
         assert_eq!(taken_back(handed, &[&two, &three, &four]), (texts(&["3", "4"]), 1));
     }
 }

@@ -21,7 +21,7 @@ use crate::delivery::Event;
 use crate::events::{ServerEvent as _, community};
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
-use crate::ids::{ChatId, EventName, RoomName, UserId};
+use crate::ids::{ChatId, EventName, RecoveryToken, RoomName, UserId};
 use crate::limits::held::{Hold, HoldKey, Holds};
 use crate::limits::window::{Rule, Verdict};
 use crate::limits::{Admit, RateLimit};
@@ -34,7 +34,7 @@ use crate::outbox::Bound;
 use crate::peer::{Peer, UserAgents};
 use crate::presence::{self, LastSeen, Presence};
 use crate::pulse::Pulse;
-use crate::recovery::{Forget, Recovery};
+use crate::recovery::{Forget, NoteAttempt, Recovery};
 use crate::registry::Registry;
 use crate::revoked::Revoked;
 use crate::rooms::rules::Rules;
@@ -110,6 +110,11 @@ impl Settings {
         self.rooms.saturating_add(self.max_connections) / self.workers.max(1)
     }
 
+    /// Bytes that one worker keeps for sessions that may come back: its share.
+    pub(crate) fn retained_bytes_max(&self) -> usize {
+        self.recovery.bytes / self.workers.max(1)
+    }
+
     /// Bytes of history that one shard keeps: its share.
     pub(crate) fn history_bytes_max(&self) -> usize {
         self.history_bytes / self.workers.max(1)
@@ -123,6 +128,8 @@ pub struct RecoverySettings {
     pub window_ms: i64,
     /// Messages kept for one, the newest.
     pub queue: usize,
+    /// Bytes of messages kept for all of them, and of those sent last to sessions that say what they got.
+    pub bytes: usize,
 }
 
 /// Debug mode: figures of the hub on a connection.
@@ -285,6 +292,12 @@ impl Hub {
             broken: OnceLock::new(),
             settings,
         })
+    }
+
+    /// Notes that a client which was not let in wanted to go on with the session of this private id.
+    pub fn note_attempt(&self, pid: RecoveryToken) {
+        // It is only counted: where there is no room for it, it is not.
+        let _ = self.recovery.post(NoteAttempt(pid));
     }
 
     /// Sends a notification to a user's sessions and has it kept: see [`crate::notifications`]. Answers when it has its

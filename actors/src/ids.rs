@@ -436,6 +436,13 @@ impl RecoveryToken {
     }
 }
 
+impl RecoveryToken {
+    /// Its text: a secret of its client.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Debug for RecoveryToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RecoveryToken(…)")

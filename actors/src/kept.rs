@@ -1,38 +1,34 @@
 //! What comes for a session while it is cut off, pure: the newest deliveries of one event, bounded in number and in bytes.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::rc::Rc;
 
-use crate::delivery::Delivery;
 use crate::outbox::Bound;
+use crate::retained::Retained;
 
 /// The deliveries, in their order.
 #[derive(Debug)]
 pub struct Kept {
-    only: &'static str,
     bound: Bound,
-    deliveries: VecDeque<Arc<Delivery>>,
+    deliveries: VecDeque<Rc<Retained>>,
     /// Bytes of the data in `deliveries`, each counted in full though others may share it.
     bytes: usize,
     dropped: u64,
 }
 
 impl Kept {
-    /// Nothing came yet; what is to be kept are events of the name `only`.
-    pub fn new(only: &'static str, bound: Bound) -> Self {
-        Self { only, bound, deliveries: VecDeque::new(), bytes: 0, dropped: 0 }
+    /// Nothing came yet.
+    pub fn new(bound: Bound) -> Self {
+        Self { bound, deliveries: VecDeque::new(), bytes: 0, dropped: 0 }
     }
 
-    /// Keeps one more where it is of that event; the oldest go where there is no room.
-    pub fn add(&mut self, delivery: &Arc<Delivery>) {
-        if delivery.name().as_str() != self.only {
-            return;
-        }
-        self.bytes += delivery.data().len();
-        self.deliveries.push_back(delivery.clone());
+    /// Keeps one more; the oldest go where there is no room.
+    pub fn add(&mut self, delivery: Rc<Retained>) {
+        self.bytes += delivery.bytes.len();
+        self.deliveries.push_back(delivery);
         while self.deliveries.len() > self.bound.frames || self.bytes > self.bound.bytes {
             let Some(oldest) = self.deliveries.pop_front() else { break };
-            self.bytes -= oldest.data().len();
+            self.bytes -= oldest.bytes.len();
             self.dropped += 1;
         }
     }
@@ -40,6 +36,13 @@ impl Kept {
     /// So many came that are not kept.
     pub fn miss(&mut self, count: u64) {
         self.dropped += count;
+    }
+
+    /// Nothing of it is kept any more, for want of room.
+    pub fn give_up(&mut self) {
+        self.dropped += self.deliveries.len() as u64;
+        self.deliveries = VecDeque::new();
+        self.bytes = 0;
     }
 
     /// How many are kept.
@@ -53,34 +56,37 @@ impl Kept {
     }
 
     /// What was kept, and how many went for want of room.
-    pub fn into_parts(self) -> (VecDeque<Arc<Delivery>>, u64) {
+    pub fn into_parts(self) -> (VecDeque<Rc<Retained>>, u64) {
         (self.deliveries, self.dropped)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::delivery::Event;
-    use crate::ids::EventName;
+    use std::sync::Arc;
 
-    fn delivery(name: &'static str, bytes: usize) -> Arc<Delivery> {
-        let (name, data) = (EventName::of_hub(name), vec![b'1'; bytes].into());
-        Arc::new(Delivery::new(Event { name, topic: None, data, timestamp: 0, offset: None }))
-    }
+    use super::*;
+    use crate::retained::Ledger;
+    use crate::retained::tests::retained;
+    use crate::stats::Stats;
 
     #[test]
     fn the_oldest_go_when_there_are_too_many_or_too_large_ones() {
-        let mut kept = Kept::new("x", Bound { bytes: 100, frames: 3 });
-        (1..=4).for_each(|bytes| kept.add(&delivery("x", bytes)));
-        kept.add(&delivery("y", 5));
+        let ledger = Ledger::new(1_000, Arc::new(Stats::default()));
+        let mut kept = Kept::new(Bound { bytes: 10, frames: 3 });
+        for text in ["1", "22", "333", "4444"] {
+            kept.add(retained(&ledger, 0, text));
+        }
         assert_eq!(kept.len(), 3);
-        kept.add(&delivery("x", 95));
+        kept.add(retained(&ledger, 0, "55555"));
         let (deliveries, dropped) = kept.into_parts();
-        let sizes: Vec<_> = deliveries.iter().map(|delivery| delivery.data().len()).collect();
-        assert_eq!((sizes, dropped), (vec![4, 95], 3));
-        let mut kept = Kept::new("x", Bound { bytes: 100, frames: 3 });
-        kept.add(&delivery("x", 101));
+        let texts: Vec<_> = deliveries.iter().map(|delivery| &delivery.bytes[..]).collect();
+        assert_eq!((texts, dropped), (vec![&b"4444"[..], b"55555"], 3));
+        let mut kept = Kept::new(Bound { bytes: 10, frames: 3 });
+        kept.add(retained(&ledger, 0, "more than ten"));
         assert!(kept.is_empty());
+        kept.add(retained(&ledger, 0, "1"));
+        kept.give_up();
+        assert_eq!(kept.into_parts().1, 2);
     }
 }

@@ -4,6 +4,8 @@
 //!
 //! [`Fanout`]: crate::rooms::fanout::Fanout
 
+mod memory;
+
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,15 +17,17 @@ use bytes::Bytes;
 use slab::Slab;
 
 use crate::close::Close;
-use crate::delivery::{Delivery, Refusal, Wire};
+use crate::delivery::{Refusal, Wire};
 use crate::events::Surface;
 use crate::fault::{Code, Fault};
-use crate::handed::{Handed, TakenBack};
 use crate::ids::{RoomName, SessionId, UserId};
-use crate::kept::Kept;
 use crate::noted::Noted;
 use crate::outbox::{Bound, Frame, Offer, Outbox};
+use crate::retained::Ledger;
 use crate::stats::Stats;
+
+use self::memory::Memory;
+pub use self::memory::Remains;
 
 /// Where a seat is: on which worker, and which one there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,10 +128,8 @@ pub struct Seat {
     went: Cell<Option<Close>>,
     paused: Cell<bool>,
     noted: RefCell<Noted>,
-    /// What is to keep what comes while its session is cut off, and what notes until then what was handed over; and what
-    /// does keep it.
-    provided: RefCell<Option<(Kept, Handed)>>,
-    kept: RefCell<Option<Kept>>,
+    /// What is kept for when its session comes back.
+    memory: RefCell<Option<Box<Memory>>>,
     /// The chats whose messages come here, and which message was the last before.
     chats: RefCell<AHashMap<RoomName, u64>>,
     heard_at: Cell<i64>,
@@ -175,51 +177,10 @@ impl Seat {
         self.link.borrow_mut().take();
     }
 
-    /// Sets what is to keep the deliveries that come once the session is cut off, for it may come back for them; and what
-    /// is to note those that are handed to its connection until then.
-    pub fn provide(&self, kept: Kept, handed: Handed) {
-        // What is kept already goes on; there is no second time.
-        if self.kept.borrow().is_none() {
-            self.provided.borrow_mut().get_or_insert((kept, handed));
-        }
-    }
-
-    /// Keeps deliveries from here on instead of sending them, where that was provided for and unless it was closed for good.
-    /// The session need not know yet that it ends: what comes until it does must not get lost.
-    fn keep(&self) {
-        let closed = self.closed();
-        if closed.is_some_and(|close| !close.may_be_recovered()) {
-            return;
-        }
-        let Some((mut kept, handed)) = self.provided.borrow_mut().take() else { return };
-        // What nobody will read is not written; the rest goes first.
-        if closed.is_none_or(Close::leaves_no_reader) {
-            let link = self.link.borrow().clone();
-            let TakenBack { deliveries, dropped } = handed.take_back(|wants| {
-                self.with_outbox(|outbox| outbox.recall(wants));
-                if let Some(link) = link {
-                    link.recall(wants);
-                }
-            });
-            kept.miss(dropped);
-            deliveries.iter().for_each(|delivery| kept.add(delivery));
-            self.stats.parked_messages.add(kept.len() as u64);
-        }
-        *self.kept.borrow_mut() = Some(kept);
-    }
-
     /// The connection ended: nothing more is sent.
     pub fn cut(&self) {
         self.keep();
         self.detach();
-    }
-
-    /// The session will not come back: what was kept for it is given up.
-    pub fn forgo(&self) {
-        self.provided.borrow_mut().take();
-        if let Some(kept) = self.kept.borrow_mut().take() {
-            self.stats.parked_messages.sub(kept.len() as u64);
-        }
     }
 
     /// The session was cut off and may come back. What is promised or waits to be written is given up.
@@ -231,11 +192,6 @@ impl Seat {
         desk.joining = Vec::new();
         drop(desk);
         self.close(Close::Left);
-    }
-
-    /// What is kept on a parked seat.
-    pub fn kept(&self) -> RefMut<'_, Option<Kept>> {
-        self.kept.borrow_mut()
     }
 
     /// The messages of a chat come here from that of this [number](crate::delivery::Delivery::number) on, which does not.
@@ -253,21 +209,16 @@ impl Seat {
         self.chats.borrow().get(chat).copied()
     }
 
-    /// As [`Seat::deliver`], for a delivery that may be taken back.
-    pub fn hand_over(&self, room: &RoomName, frame: Frame, delivery: &Arc<Delivery>) {
-        if let Some((_, handed)) = self.provided.borrow_mut().as_mut() {
-            handed.add(&frame, delivery);
-        }
-        self.deliver(room, frame);
-    }
-
     /// Offers a delivery of `room`.
     pub fn deliver(&self, room: &RoomName, frame: Frame) {
-        let mut desk = self.desk.borrow_mut();
-        let behind = desk.joining.iter().find(|(joining, _)| joining == room).map(|&(_, answer)| answer);
-        let offer = desk.outbox.offer(frame, behind);
-        drop(desk);
+        let behind = self.behind(room);
+        let offer = self.desk.borrow_mut().outbox.offer(frame, behind);
         self.after(offer, 1);
+    }
+
+    /// The answer that the messages of `room` wait for, if they do.
+    fn behind(&self, room: &RoomName) -> Option<u64> {
+        self.desk.borrow().joining.iter().find(|(joining, _)| joining == room).map(|&(_, answer)| answer)
     }
 
     /// Sends an answer or a notice of the hub, after those promised before.
@@ -360,6 +311,7 @@ impl Seat {
             if !desk.joining.is_empty() {
                 desk.joining.retain(|&(_, answer)| answer != number);
                 desk.outbox.release(number);
+                self.released(number);
             }
         }
         drop(desk);
@@ -589,12 +541,23 @@ pub struct Seats {
     stats: Arc<Stats>,
     slab: RefCell<Slab<Rc<Seat>>>,
     serial: Cell<u32>,
+    /// What is kept for those who may come back.
+    ledger: Rc<Ledger>,
+    /// The seats of those who were cut off, in that order; some may be gone.
+    parked: RefCell<VecDeque<SeatKey>>,
 }
 
 impl Seats {
-    /// No seats yet, on worker number `worker`.
-    pub fn new(worker: usize, stats: Arc<Stats>) -> Self {
-        Self { worker, stats, slab: RefCell::default(), serial: Cell::new(0) }
+    /// No seats yet, on worker number `worker`; `retained_max` bytes may be kept there for sessions that may come back.
+    pub fn new(worker: usize, retained_max: usize, stats: Arc<Stats>) -> Self {
+        let ledger = Ledger::new(retained_max, stats.clone());
+        let (slab, parked) = (RefCell::default(), RefCell::default());
+        Self { worker, stats, slab, serial: Cell::new(0), ledger, parked }
+    }
+
+    /// What is kept for sessions that may come back.
+    pub fn ledger(&self) -> &Rc<Ledger> {
+        &self.ledger
     }
 
     /// Where what happens to them is counted.
@@ -635,8 +598,7 @@ impl Seats {
             went: Cell::new(None),
             paused: Cell::new(false),
             noted: RefCell::default(),
-            provided: RefCell::default(),
-            kept: RefCell::default(),
+            memory: RefCell::default(),
             chats: RefCell::default(),
             heard_at: Cell::new(seating.elapsed),
             pinged_at: Cell::new(seating.elapsed),

@@ -134,8 +134,12 @@ stats! {
     parked,
     /// Messages kept for those.
     parked_messages,
+    /// What is kept for those who may come back, and was sent last to those who are there, in bytes.
+    retained_bytes,
     /// Such sessions that came back.
     recovered,
+    /// Clients that came back for a session and were told that it does not go on.
+    not_recovered,
     /// Such sessions that gave way to newer ones.
     parked_evicted,
     /// What the messages that are kept for those who missed them are counted as, in bytes.

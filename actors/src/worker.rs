@@ -24,7 +24,7 @@ impl Worker {
     /// when a worker died and its thread is replaced: its rooms are lost, and the hub is about to end.
     pub fn start(hub: &Arc<Hub>) -> Option<Self> {
         let number = hub.next_worker()?;
-        let seats = Rc::new(Seats::new(number, hub.stats_shared()));
+        let seats = Rc::new(Seats::new(number, hub.settings().retained_bytes_max(), hub.stats_shared()));
         let bound = hub.settings().mailbox;
         let fanout = Fanout::new(seats.clone()).start();
         let shard = RoomShard::new(hub, number).start();

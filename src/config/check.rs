@@ -223,6 +223,7 @@ impl Problems {
         self.range("socketio.max_payload", socketio.max_payload, FRAME_MIN, FRAME_MAX);
         self.range("recovery.window_secs", config.recovery.window_secs, 0, 86_400);
         self.range("recovery.queue", config.recovery.queue, 0, 1_000_000);
+        self.range("recovery.bytes", config.recovery.bytes, 0, 1 << 40);
     }
 
     fn topics(&mut self, rules: &[TopicRule]) {

@@ -145,6 +145,18 @@ pub enum Audience {
     Off,
 }
 
+/// Whose events on `/` bear numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Offsets {
+    /// Those of clients that expect it, as far as their handshake tells.
+    Auto,
+    /// Everybody's.
+    Always,
+    /// Nobody's: no session on `/` can be recovered.
+    Never,
+}
+
 /// Addresses (`10.0.0.7`) and CIDR blocks (`10.0.0.0/8`), both as blocks.
 pub(super) fn blocks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
     struct Block(IpNet);

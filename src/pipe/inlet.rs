@@ -245,7 +245,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (reading, writing) = listener.accept().await.unwrap().0.into_split();
-        let seat = Seats::new(0, Default::default()).seat(Seating {
+        let seat = Seats::new(0, 1_000_000, Default::default()).seat(Seating {
             session: SessionId::random(),
             wire: &RAW,
             bound: Bound { bytes: 1_000, frames: 100 },

@@ -42,6 +42,9 @@ pub trait Dialogue {
     /// The client said something.
     fn hear(&self, heard: Heard);
 
+    /// The client answered a ping: it has all that was written before.
+    fn confirm(&self) {}
+
     /// Whether the client should say nothing more for now; [`Engine::relieve`] tells that it may again.
     fn is_busy(&self) -> bool;
 
@@ -162,7 +165,13 @@ impl Engine {
         match packet {
             Ok(Packet::Message(text)) => self.tell(Heard::Text(text)),
             Ok(Packet::Binary(bytes)) => self.tell(Heard::Binary(bytes)),
-            Ok(Packet::Pong(_)) => self.seat.answered(self.ground.clock.begin_ms()),
+            Ok(Packet::Pong(_)) => {
+                self.seat.answered(self.ground.clock.begin_ms());
+                let dialogue = self.dialogue.borrow().clone();
+                if let Some(dialogue) = dialogue {
+                    dialogue.confirm();
+                }
+            }
             Ok(Packet::Close) => self.seat.close(Close::Left),
             Ok(Packet::Noop) => {}
             // Pings are the server's, and an upgrade is spoken of on the socket that is tried out.

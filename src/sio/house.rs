@@ -38,6 +38,8 @@ pub struct Caller {
     pub token: Option<String>,
     /// How the session begins.
     pub transport: Transport,
+    /// It understands an argument more in each event of `/`.
+    pub is_numbered: bool,
     /// The connection's place among those there may be, until nothing is left of it.
     pub admission: Option<Admission>,
 }

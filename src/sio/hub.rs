@@ -17,15 +17,18 @@ use hubbub_actors::close::Close;
 use hubbub_actors::events::{Surface, Transport};
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
+use hubbub_actors::ids::RecoveryToken;
 use hubbub_actors::limits::held::{Hold, HoldKey};
 use hubbub_actors::limits::window::{Rule, Verdict, Window};
 use hubbub_actors::monitor::SOCKET_IO;
 use hubbub_actors::outbox::{Bound, Frame, Outbox};
 use hubbub_actors::seat::{Link, OWED_BYTES_MAX, Seat};
-use hubbub_actors::session::{Drawn, Inbound, Opening, Session, Standing};
+use hubbub_actors::session::{Drawn, Inbound, Opening, Returning, Session, Standing};
 use hubbub_actors::worker::Worker;
 use serde::Deserialize;
+use serde_json::Value;
 
+use super::dialect;
 use super::engine::{Dialogue, Engine};
 use super::ground::Settings;
 use super::house::{self, Caller, Door, House, Speaker, Switchboard};
@@ -33,7 +36,7 @@ use super::namespaces::{Joined, Judgement, Line, Lobby, Member, Namespaces, Refu
 use crate::door::Visitor;
 use crate::pipe::Flusher;
 use crate::state::State;
-use crate::wire::namespace::{self, CHAT, NamespaceWire, ROOT};
+use crate::wire::namespace::{self, CHAT, NamespaceWire, ROOT, ROOT_NUMBERED};
 use crate::wire::socket::{Namespace, Packet, Whole};
 use crate::{bearer, door};
 
@@ -85,6 +88,7 @@ impl Door for FrontDoor {
         let state = state.clone();
         let visitor = door::knock(&state, head);
         let token = bearer::token(head.headers()).or_else(|| door::token_in_query(head));
+        let is_numbered = dialect::is_numbered(state.config.socketio.offsets, head);
         Box::pin(async move {
             let visitor = visitor?;
             // What a connection is for shows later; that there is one counts now, or none would ever count.
@@ -94,7 +98,7 @@ impl Door for FrontDoor {
             let admitted = counted.and_then(|()| state.hub.registry().admit());
             let admission = Some(admitted.inspect_err(|fault| visitor.refused(&state, SOCKET_IO, fault))?);
             let token = token.filter(|token| !token.is_empty());
-            Ok(Caller { visitor, token, transport: Transport::default(), admission })
+            Ok(Caller { visitor, token, transport: Transport::default(), is_numbered, admission })
         })
     }
 }
@@ -115,6 +119,7 @@ impl Speaker for Hosts {
             visitor: Rc::new(caller.visitor),
             token: caller.token.map(Rc::from),
             transport: caller.transport,
+            root: if caller.is_numbered { &ROOT_NUMBERED } else { &ROOT },
             connects: Rc::default(),
             drawn: Default::default(),
         };
@@ -132,6 +137,8 @@ struct Host {
     token: Option<Rc<str>>,
     /// How the connection began.
     transport: Transport,
+    /// The wire of `/` that it reads.
+    root: &'static NamespaceWire,
     /// How often it asked to be let in.
     connects: Rc<RefCell<Window>>,
     /// What it drew from the limits of `/` and of `/chat`.
@@ -141,7 +148,7 @@ struct Host {
 impl Lobby for Host {
     fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Judgement {
         let wire = match namespace.as_str() {
-            "/" => &ROOT,
+            "/" => self.root,
             "/chat" => &CHAT,
             _ => return Box::pin(std::future::ready(Err(Refused::invalid_namespace()))),
         };
@@ -164,6 +171,7 @@ impl Lobby for Host {
             };
             let seat = session.seat().clone();
             let sid = seat.session().to_string();
+            let pid = session.pid().map(|pid| pid.as_str().to_owned());
             let connected = Rc::new(Connected {
                 wire,
                 seat,
@@ -173,7 +181,7 @@ impl Lobby for Host {
                 told: Cell::new(false),
             });
             session.run(Requests { connected: connected.clone() });
-            Ok(Joined { sid, member: connected })
+            Ok(Joined { sid, pid, member: connected })
         })
     }
 }
@@ -187,9 +195,11 @@ impl Host {
 
     /// Whom a client is, and whether it may come now.
     async fn admit(&self, wire: &'static NamespaceWire, auth: Option<&[u8]>) -> Result<Session, Fault> {
-        #[derive(Deserialize)]
+        #[derive(Default, Deserialize)]
         struct Auth {
             token: Option<String>,
+            pid: Option<Value>,
+            offset: Option<Value>,
         }
 
         let surface = wire.surface();
@@ -197,7 +207,13 @@ impl Host {
             self.count_attempt().await?;
         }
         let auth: Option<Auth> = auth.map(serde_json::from_slice).transpose().map_err(|_| unauthorized())?;
-        let token = auth.and_then(|auth| auth.token).filter(|token| !token.is_empty());
+        let Auth { token, pid, offset } = auth.unwrap_or_default();
+        let returning = pid.as_ref().and_then(Value::as_str).map(|pid| Returning {
+            pid: RecoveryToken::read(pid),
+            last: offset.as_ref().and_then(Value::as_str).map(namespace::number),
+        });
+        let returning = returning.filter(|_| surface == Surface::Root);
+        let token = token.filter(|token| !token.is_empty());
         let token = token.or_else(|| self.token.as_deref().map(str::to_owned));
         if token.is_none() && surface == Surface::Chat {
             return Err(unauthorized());
@@ -205,8 +221,11 @@ impl Host {
         let held = if token.is_none() { self.receive_guest().await? } else { None };
         let standing = match token {
             Some(token) => {
-                let identity = self.state.tokens.verify(&token, self.state.now_ms()).await?;
-                identity.require(&self.state.config.auth.required_permissions)?;
+                let verified = self.state.tokens.verify(&token, self.state.now_ms()).await.and_then(|identity| {
+                    identity.require(&self.state.config.auth.required_permissions)?;
+                    Ok(identity)
+                });
+                let identity = verified.inspect_err(|_| self.note_attempt(returning.as_ref()))?;
                 Standing::Known(Arc::new(identity))
             }
             None => Standing::Guest,
@@ -215,8 +234,15 @@ impl Host {
         let [root, chat] = &self.drawn;
         let drawn = if surface == Surface::Chat { chat } else { root }.clone();
         let peer = self.visitor.peer.clone();
-        let opening = Opening { surface, wire, standing, transport, peer, held, heartbeat: None, drawn };
+        let opening = Opening { surface, wire, standing, transport, peer, held, heartbeat: None, drawn, returning };
         Session::open(&self.worker, opening).await
+    }
+
+    /// Notes that a client which wants to go on with its session is not let in.
+    fn note_attempt(&self, returning: Option<&Returning>) {
+        if let Some(Returning { pid, .. }) = returning {
+            self.state.hub.note_attempt(pid.clone());
+        }
     }
 
     /// Counts an attempt to connect to `/chat`, whatever becomes of it, unless its address is exempt.
@@ -310,6 +336,17 @@ impl Member for Connected {
         // The hub asks for no acknowledgement; one that comes all the same answers nothing.
         if matches!(whole.packet, Packet::Event { .. }) {
             self.inbox.push(namespace::request(whole));
+        }
+    }
+
+    fn confirm(&self) {
+        self.seat.confirm();
+    }
+
+    fn leave(&self) {
+        // Who takes leave does not come back to what it left; a token that it asked for holds all the same.
+        if self.seat.has_tail() {
+            self.seat.forgo();
         }
     }
 

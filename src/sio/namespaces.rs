@@ -29,6 +29,12 @@ pub trait Member {
     /// Whether the client should say nothing more for now.
     fn is_busy(&self) -> bool;
 
+    /// The client has all that it was sent before it last said so.
+    fn confirm(&self) {}
+
+    /// The client left the namespace; [`Member::end`] follows.
+    fn leave(&self) {}
+
     /// The client left, or its connection ended, for this reason where one is known. Nothing more is heard or sent.
     fn end(&self, why: Option<Close>);
 }
@@ -37,6 +43,8 @@ pub trait Member {
 pub struct Joined {
     /// The `sid` of the namespace.
     pub sid: String,
+    /// The private id by which its client may come back to it, where it may.
+    pub pid: Option<String>,
     /// What is done there.
     pub member: Rc<dyn Member>,
 }
@@ -133,6 +141,7 @@ impl Namespaces {
             Packet::Connect { namespace, data } => self.connect(namespace, data.clone()),
             Packet::Disconnect { namespace } => {
                 if let Some(Standing::In(member)) = self.remove(namespace) {
+                    member.leave();
                     member.end(Some(Close::Left));
                 }
                 self.await_join();
@@ -188,9 +197,9 @@ impl Namespaces {
         self.remove(&namespace);
         match judged {
             Ok(joined) if self.ended.get() => joined.member.end(self.engine.seat().ended()),
-            Ok(Joined { sid, member }) => {
+            Ok(Joined { sid, pid, member }) => {
                 self.await_no_longer();
-                self.engine.send(socket::connect(&namespace, &sid));
+                self.engine.send(socket::connect(&namespace, &sid, pid.as_deref()));
                 self.set(namespace.clone(), Standing::In(member.clone()));
                 member.start(Line { namespaces: Rc::downgrade(&self), engine: self.engine.clone(), namespace });
             }
@@ -234,6 +243,15 @@ impl Dialogue for Namespaces {
             Standing::In(member) => member.is_busy(),
             Standing::Out => false,
         })
+    }
+
+    fn confirm(&self) {
+        let standings = self.standings.borrow();
+        for (_, standing) in &*standings {
+            if let Standing::In(member) = standing {
+                member.confirm();
+            }
+        }
     }
 
     fn is_idle(&self) -> bool {

@@ -228,7 +228,7 @@ impl Wire for EngineWire {
         3
     }
 
-    fn event(&self, event: &Event) -> Bytes {
+    fn event(&self, event: &Event, _: u64) -> Bytes {
         message_frame(&[&event.data])
     }
 

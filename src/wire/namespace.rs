@@ -16,16 +16,21 @@ use super::quoted;
 use super::socket::{self, Malformed, Packet, Whole};
 
 /// The wire of `/`.
-pub static ROOT: NamespaceWire = NamespaceWire { slot: 1, surface: Surface::Root };
+pub static ROOT: NamespaceWire = NamespaceWire { slot: 1, surface: Surface::Root, is_numbered: false };
+
+/// The wire of `/` for clients that come back with the number of the last event they got: it is the last argument of each
+/// (Socket.IO, "Connection state recovery").
+pub static ROOT_NUMBERED: NamespaceWire = NamespaceWire { slot: 4, surface: Surface::Root, is_numbered: true };
 
 /// The wire of `/chat`.
-pub static CHAT: NamespaceWire = NamespaceWire { slot: 2, surface: Surface::Chat };
+pub static CHAT: NamespaceWire = NamespaceWire { slot: 2, surface: Surface::Chat, is_numbered: false };
 
 /// The events of a namespace as packets, each in its WebSocket frames.
 #[derive(Debug)]
 pub struct NamespaceWire {
     slot: usize,
     surface: Surface,
+    is_numbered: bool,
 }
 
 impl NamespaceWire {
@@ -46,9 +51,15 @@ impl NamespaceWire {
     }
 
     fn emit(&self, name: &str, data: &[u8]) -> Bytes {
+        self.emit_with(name, data, b"")
+    }
+
+    /// The event with further arguments.
+    fn emit_with(&self, name: &str, data: &[u8], further: &[u8]) -> Bytes {
         let name = quoted(name);
         let (data, attachments) = socket::extract(data);
-        socket::emit_parts(self.namespace(), &[b"[", name.as_bytes(), b",", &data, b"]"], None, &attachments)
+        let parts = [b"[", name.as_bytes(), b",", &data, further, b"]"];
+        socket::emit_parts(self.namespace(), &parts, None, &attachments)
     }
 
     fn ack(&self, data: Option<&[u8]>, correlation: &Bytes) -> Bytes {
@@ -92,8 +103,15 @@ impl Wire for NamespaceWire {
         self.slot
     }
 
-    fn event(&self, event: &Event) -> Bytes {
+    fn event(&self, event: &Event, number: u64) -> Bytes {
+        if self.is_numbered && number > 0 {
+            return self.emit_with(event.name.as_str(), &event.data, format!(",\"{number:x}\"").as_bytes());
+        }
         self.emit(event.name.as_str(), &event.data)
+    }
+
+    fn is_numbered(&self) -> bool {
+        self.is_numbered
     }
 
     fn answer(&self, name: &str, data: &[u8], _: &Correlation, _: i64) -> Bytes {
@@ -117,6 +135,11 @@ impl Wire for NamespaceWire {
         frames.extend_from_slice(&acked(&not_done).unwrap_or_default());
         Some(frames.freeze())
     }
+}
+
+/// The number that a client gives back of the last event it got. What is none was the last argument of an event without.
+pub fn number(offset: &str) -> u64 {
+    u64::from_str_radix(offset, 16).unwrap_or(u64::MAX)
 }
 
 /// Reads an event as a request: its first argument is the data, `{}` where there is none; further ones are not looked at.
@@ -179,15 +202,24 @@ mod tests {
     #[test]
     fn an_event_is_its_name_and_data_whatever_its_room() {
         let event = event("say \"hi\"", "{\"a\":[1, 2]}");
-        assert_eq!(frames(&ROOT.event(&event)), [r#"42["say \"hi\"",{"a":[1, 2]}]"#]);
-        assert_eq!(frames(&CHAT.event(&event)), [r#"42/chat,["say \"hi\"",{"a":[1, 2]}]"#]);
+        assert_eq!(frames(&ROOT.event(&event, 0)), [r#"42["say \"hi\"",{"a":[1, 2]}]"#]);
+        assert_eq!(frames(&CHAT.event(&event, 0)), [r#"42/chat,["say \"hi\"",{"a":[1, 2]}]"#]);
+    }
+
+    #[test]
+    fn the_number_of_an_event_is_its_last_argument_for_those_who_give_it_back() {
+        let event = event("say", "[1]");
+        assert_eq!(frames(&ROOT_NUMBERED.event(&event, 0)), [r#"42["say",[1]]"#]);
+        let numbered = frames(&ROOT_NUMBERED.event(&event, u64::MAX - 1));
+        assert_eq!(numbered, [r#"42["say",[1],"fffffffffffffffe"]"#]);
+        assert_eq!((number("fffffffffffffffe"), number("10"), number("no number")), (u64::MAX - 1, 16, u64::MAX));
     }
 
     #[test]
     fn bytes_leave_as_attachments_of_events_and_acknowledgements() {
         let event = event("image", r#"{"of":{"$binary":"AQI="}}"#);
         let placed = r#"{"of":{"_placeholder":true,"num":0}}"#;
-        assert_eq!(frames(&ROOT.event(&event)), [&format!("451-[\"image\",{placed}]"), "0102"]);
+        assert_eq!(frames(&ROOT.event(&event, 0)), [&format!("451-[\"image\",{placed}]"), "0102"]);
         let answer = CHAT.acknowledgement(Some(&event.data), &ack("5").unwrap(), 7);
         assert_eq!(frames(&answer), [&format!("461-/chat,5[{placed}]"), "0102"]);
     }

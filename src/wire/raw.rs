@@ -92,7 +92,7 @@ impl Wire for RawWire {
         0
     }
 
-    fn event(&self, event: &Event) -> Bytes {
+    fn event(&self, event: &Event, _: u64) -> Bytes {
         let name = quoted(event.name.as_str());
         let topic = event.topic.as_ref().map(|topic| [",\"topic\":", &quoted(topic.as_str())].concat());
         let offset = event.offset.map(|offset| format!(",\"offset\":{offset}"));
@@ -215,10 +215,10 @@ mod tests {
             offset: Some(3),
         };
         let with = r#"{"type":"greeting","topic":"a \"room\"","data":[1],"timestamp":7,"offset":3}"#;
-        assert_eq!(text(&RAW.event(&event)), with);
+        assert_eq!(text(&RAW.event(&event, 0)), with);
         event.topic = None;
         event.offset = None;
-        assert_eq!(text(&RAW.event(&event)), r#"{"type":"greeting","data":[1],"timestamp":7}"#);
+        assert_eq!(text(&RAW.event(&event, 0)), r#"{"type":"greeting","data":[1],"timestamp":7}"#);
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use schemars::{Schema, SchemaGenerator};
 
 use super::json::Entire;
-use super::{Access, Bucket, ClientEvent, Done, ServerEvent, Surface, application, chat, community, debug, push, raw};
+use super::{
+    Access, Bucket, ClientEvent, Done, ServerEvent, Surface, application, chat, community, debug, push, raw, recovery,
+};
 use crate::{client_event_table, server_event_table};
 
 /// A row of the table of client events.

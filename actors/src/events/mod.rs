@@ -15,6 +15,7 @@ pub mod json;
 pub mod moment;
 pub mod push;
 pub mod raw;
+pub mod recovery;
 
 use bytes::Bytes;
 use schemars::JsonSchema;
@@ -288,6 +289,9 @@ macro_rules! server_event_table {
             "DirectMessage",        raw::Directed,                  [Raw, Root, Chat];
             "connected",            community::Connected,           [Root];
             "system:welcome",       push::Welcome,                  [Root];
+            "system:reconnect_status", recovery::ReconnectStatus,   [Root];
+            "system:state_recovered", recovery::StateRecovered,     [Root];
+            "system:state_recovery_failed", recovery::StateRecoveryFailed, [Root];
             "authenticated",        community::Authenticated,       [Root];
             "authentication_error", community::AuthenticationError, [Root];
             "notification",         community::Notification,        [Raw, Root, Chat];

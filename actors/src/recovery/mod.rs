@@ -5,10 +5,13 @@
 //!
 //! # What is guaranteed
 //!
-//! A session that is recovered gets every message that its chats' shards accepted since it was cut off, up to
+//! A session that is recovered by a token gets every message that its chats' shards accepted since it was cut off, up to
 //! `recovery.queue`, and each once: a shard hands a chat from the parked seat to the new one between two messages. What
 //! was still to be written to its connection, or to be fetched by a poll, is among them: it is taken back. What was written
 //! to a connection that was already dead is not known to be lost: `message:history` has it.
+//!
+//! One that is recovered by its private id gets every delivery of all its rooms behind the last that its client says it
+//! got, each once and in order, or is told that it is not recovered.
 
 pub mod tickets;
 
@@ -20,7 +23,7 @@ use actix::{Actor, AsyncContext, Context, SpawnHandle};
 use ahash::AHashMap;
 use tokio::sync::oneshot;
 
-use self::tickets::{Holder, Parked, Parking, Redeemed, Tickets};
+use self::tickets::{Claim, Holder, Parked, Parking, Redeemed, Tickets};
 use crate::clock::Clock;
 use crate::close::Close;
 use crate::fault::{Code, Fault};
@@ -60,14 +63,19 @@ pub(crate) struct Discard(pub(crate) SessionId);
 #[derive(Debug)]
 pub(crate) struct Forget(pub(crate) UserId);
 
-/// Asks for the session of a token, for the session `by`, which has the token `next` from then on.
+/// Asks for the session of a token. The token is used then; who gets the session may [issue](Issue) another.
 #[derive(Debug)]
 pub(crate) struct Redeem {
     pub(crate) token: RecoveryToken,
-    pub(crate) by: Holder,
-    pub(crate) next: RecoveryToken,
+    pub(crate) claim: Claim,
+    /// The session that asks, where there is one: it cannot go on with itself.
+    pub(crate) by: Option<SessionId>,
     pub(crate) reply: oneshot::Sender<Result<Parked, Fault>>,
 }
+
+/// Somebody who was not let in wanted to come back to the session of a token.
+#[derive(Debug)]
+pub(crate) struct NoteAttempt(pub(crate) RecoveryToken);
 
 /// Asks how many tokens hold.
 #[derive(Debug)]
@@ -123,24 +131,21 @@ impl Recovery {
     }
 
     fn redeem(&mut self, redeem: Redeem, ctx: &mut Context<Self>) {
-        match self.tickets.redeem(&redeem.token, &redeem.by.user) {
+        match self.tickets.redeem(&redeem.token, &redeem.claim) {
             Redeemed::Parked(parked) => {
                 self.stats.parked.sub(1);
-                self.stats.recovered.add(1);
-                let goes_on = Holder { connected_at: parked.holder.connected_at, ..redeem.by };
-                self.tickets.issue(goes_on, redeem.next);
                 if let Err(Ok(parked)) = redeem.reply.send(Ok(parked)) {
                     self.abandon(parked.holder.place, parked.rooms, ctx);
                 }
             }
             // It is ended first; how that goes shows in what it says then.
-            Redeemed::Live(place, session) if session != redeem.by.session && !self.waiting.contains_key(&session) => {
+            Redeemed::Live(place, session) if Some(session) != redeem.by && !self.waiting.contains_key(&session) => {
                 self.rooms.close(place, Close::Recovered);
                 self.waiting.insert(session, redeem);
                 ctx.run_later(END_TIME, move |actor, _| actor.refuse_waiting(session, Fault::overloaded()));
             }
             // The token holds, and somebody waits for its session.
-            Redeemed::Live(_, session) if session != redeem.by.session => {
+            Redeemed::Live(_, session) if Some(session) != redeem.by => {
                 drop(redeem.reply.send(Err(Fault::too_many_under_way())));
             }
             Redeemed::Live(..) | Redeemed::Nothing => drop(redeem.reply.send(Err(no_such_token()))),
@@ -211,6 +216,12 @@ impl Receive<Forget> for Recovery {
 impl Receive<Redeem> for Recovery {
     fn receive(&mut self, redeem: Redeem, ctx: &mut Self::Context) {
         self.redeem(redeem, ctx);
+    }
+}
+
+impl Receive<NoteAttempt> for Recovery {
+    fn receive(&mut self, NoteAttempt(token): NoteAttempt, _: &mut Self::Context) {
+        self.tickets.note_attempt(&token);
     }
 }
 

@@ -2,9 +2,11 @@
 //! then its token holds for that long.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use ahash::{AHashMap, RandomState};
 
+use crate::identity::Identity;
 use crate::ids::{RecoveryToken, RoomName, SessionId, UserId};
 use crate::seat::Place;
 
@@ -13,12 +15,46 @@ use crate::seat::Place;
 pub struct Holder {
     /// The session.
     pub session: SessionId,
-    /// Its user.
-    pub user: UserId,
+    /// Whose session it is.
+    pub identity: Arc<Identity>,
+    /// By what it may be recovered.
+    pub by: By,
     /// Where it sits.
     pub place: Place,
     /// When it connected, ms since the epoch; of one that goes on with another, when that one did.
     pub connected_at: i64,
+}
+
+/// By what a session may be recovered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// By a token that its client asked for: another session of its user goes on with it.
+    Token,
+    /// By its private id (Socket.IO's connection state recovery): it goes on itself, on another connection.
+    Pid {
+        /// It had no user when it started: its client is who it was, without showing so.
+        came_as_guest: bool,
+    },
+}
+
+/// Who wants to recover a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// This user, by a token.
+    Token(UserId),
+    /// This user, or one who did not say yet, by a private id.
+    Pid(Option<UserId>),
+}
+
+impl Claim {
+    /// Whether it is good for the session of `holder`.
+    fn suits(&self, holder: &Holder) -> bool {
+        match (self, holder.by) {
+            (Self::Token(user), By::Token) | (Self::Pid(Some(user)), By::Pid { .. }) => *user == holder.identity.user,
+            (Self::Pid(None), By::Pid { came_as_guest }) => came_as_guest,
+            (Self::Token(_), By::Pid { .. }) | (Self::Pid(_), By::Token) => false,
+        }
+    }
 }
 
 /// A session that was cut off.
@@ -30,6 +66,8 @@ pub struct Parked {
     pub rooms: Vec<RoomName>,
     /// When its client last asked something, ms since the epoch.
     pub last_activity: i64,
+    /// How often somebody tried to come back to it, this time included.
+    pub attempt: u32,
 }
 
 /// What became of a session that was to be parked.
@@ -55,6 +93,7 @@ pub enum Redeemed {
 #[derive(Debug)]
 enum State {
     Live(Holder),
+    /// Not counted in its attempts is the one that succeeds.
     Parked(Parked, Due),
 }
 
@@ -105,7 +144,7 @@ impl Tickets {
         };
         self.number += 1;
         let due = (elapsed + self.window_ms, self.number);
-        self.tickets.insert(token.clone(), State::Parked(Parked { holder, rooms, last_activity }, due));
+        self.tickets.insert(token.clone(), State::Parked(Parked { holder, rooms, last_activity, attempt: 0 }, due));
         self.parked.insert(due, token);
         let first = self.parked.first_key_value().map(|(&due, _)| due).filter(|_| self.parked.len() > self.most);
         Parking::Parked(first.and_then(|first| self.take(first)))
@@ -123,7 +162,7 @@ impl Tickets {
 
     /// No token of a user holds any more; the parked sessions that go with them.
     pub fn forget(&mut self, user: &UserId) -> Vec<Parked> {
-        let of_user = |holder: &Holder| holder.user == *user;
+        let of_user = |holder: &Holder| holder.identity.user == *user;
         let (mut live, mut parked) = (Vec::new(), Vec::new());
         for state in self.tickets.values() {
             match state {
@@ -137,15 +176,23 @@ impl Tickets {
         parked.into_iter().filter_map(|due| self.take(due)).collect()
     }
 
-    /// What `token` is good for in the hands of `user`.
-    pub fn redeem(&mut self, token: &RecoveryToken, user: &UserId) -> Redeemed {
+    /// What `token` is good for in the hands of `claim`.
+    pub fn redeem(&mut self, token: &RecoveryToken, claim: &Claim) -> Redeemed {
+        self.note_attempt(token);
         match self.tickets.get(token) {
-            Some(State::Live(holder)) if holder.user == *user => Redeemed::Live(holder.place, holder.session),
-            Some(State::Parked(parked, due)) if parked.holder.user == *user => {
+            Some(State::Live(holder)) if claim.suits(holder) => Redeemed::Live(holder.place, holder.session),
+            Some(State::Parked(parked, due)) if claim.suits(&parked.holder) => {
                 let due = *due;
                 self.take(due).map_or(Redeemed::Nothing, Redeemed::Parked)
             }
             _ => Redeemed::Nothing,
+        }
+    }
+
+    /// Somebody tried to come back to the session of `token`.
+    pub fn note_attempt(&mut self, token: &RecoveryToken) {
+        if let Some(State::Parked(parked, _)) = self.tickets.get_mut(token) {
+            parked.attempt = parked.attempt.saturating_add(1);
         }
     }
 
@@ -192,7 +239,12 @@ mod tests {
     }
 
     fn holder(id: &str) -> Holder {
-        Holder { session: SessionId::random(), user: user(id), place: Seats::any_place(), connected_at: 3 }
+        let (session, identity) = (SessionId::random(), Arc::new(Identity::of(user(id))));
+        Holder { session, identity, by: By::Token, place: Seats::any_place(), connected_at: 3 }
+    }
+
+    fn claim(id: &str) -> Claim {
+        Claim::Token(user(id))
     }
 
     fn parked(tickets: &mut Tickets, id: &str, name: &str, elapsed: i64) -> Option<Parked> {
@@ -209,14 +261,14 @@ mod tests {
         let mut tickets = Tickets::new(100, 9);
         let holder = holder("a");
         tickets.issue(holder.clone(), token("t"));
-        assert_eq!(tickets.redeem(&token("t"), &user("a")), Redeemed::Live(holder.place, holder.session));
+        assert_eq!(tickets.redeem(&token("t"), &claim("a")), Redeemed::Live(holder.place, holder.session));
         assert_eq!(tickets.park(holder.session, vec![RoomName::everybody()], 5, 0), Parking::Parked(None));
         assert_eq!(tickets.park(holder.session, Vec::new(), 5, 0), Parking::Unknown);
-        assert_eq!(tickets.redeem(&token("t"), &user("b")), Redeemed::Nothing);
-        assert_eq!(tickets.redeem(&token("u"), &user("a")), Redeemed::Nothing);
-        let expected = Parked { holder, rooms: vec![RoomName::everybody()], last_activity: 5 };
-        assert_eq!(tickets.redeem(&token("t"), &user("a")), Redeemed::Parked(expected));
-        assert_eq!(tickets.redeem(&token("t"), &user("a")), Redeemed::Nothing);
+        assert_eq!(tickets.redeem(&token("t"), &claim("b")), Redeemed::Nothing);
+        assert_eq!(tickets.redeem(&token("u"), &claim("a")), Redeemed::Nothing);
+        let expected = Parked { holder, rooms: vec![RoomName::everybody()], last_activity: 5, attempt: 2 };
+        assert_eq!(tickets.redeem(&token("t"), &claim("a")), Redeemed::Parked(expected));
+        assert_eq!(tickets.redeem(&token("t"), &claim("a")), Redeemed::Nothing);
         assert_eq!((tickets.count(), tickets.parked(), tickets.of_session.len()), (0, 0, 0));
     }
 
@@ -226,9 +278,9 @@ mod tests {
         let holder = holder("a");
         tickets.issue(holder.clone(), token("old"));
         tickets.issue(holder.clone(), token("new"));
-        assert_eq!(tickets.redeem(&token("old"), &user("a")), Redeemed::Nothing);
+        assert_eq!(tickets.redeem(&token("old"), &claim("a")), Redeemed::Nothing);
         tickets.discard(holder.session);
-        assert_eq!(tickets.redeem(&token("new"), &user("a")), Redeemed::Nothing);
+        assert_eq!(tickets.redeem(&token("new"), &claim("a")), Redeemed::Nothing);
         assert_eq!((tickets.count(), tickets.of_session.len()), (0, 0));
         assert_eq!(tickets.park(holder.session, Vec::new(), 0, 0), Parking::Unknown);
     }
@@ -239,9 +291,9 @@ mod tests {
         assert_eq!(parked(&mut tickets, "a", "t", 0), None);
         assert_eq!(parked(&mut tickets, "b", "u", 10), None);
         assert_eq!((tickets.next_due(), tickets.expire(99)), (Some(100), None));
-        assert_eq!(tickets.expire(100).map(|parked| parked.holder.user), Some(user("a")));
+        assert_eq!(tickets.expire(100).map(|parked| parked.holder.identity.user.clone()), Some(user("a")));
         assert_eq!((tickets.expire(100), tickets.next_due()), (None, Some(110)));
-        assert_eq!(tickets.redeem(&token("t"), &user("a")), Redeemed::Nothing);
+        assert_eq!(tickets.redeem(&token("t"), &claim("a")), Redeemed::Nothing);
     }
 
     #[test]
@@ -253,9 +305,9 @@ mod tests {
         parked(&mut tickets, "a", "first", 5);
         parked(&mut tickets, "b", "other", 6);
         let forgotten = tickets.forget(&user("a"));
-        assert_eq!(forgotten.iter().map(|parked| parked.holder.user.as_str()).collect::<Vec<_>>(), ["a", "a"]);
+        assert_eq!(forgotten.iter().map(|parked| parked.holder.identity.user.as_str()).collect::<Vec<_>>(), ["a", "a"]);
         for name in ["live", "first", "second"] {
-            assert_eq!(tickets.redeem(&token(name), &user("a")), Redeemed::Nothing, "{name}");
+            assert_eq!(tickets.redeem(&token(name), &claim("a")), Redeemed::Nothing, "{name}");
         }
         assert_eq!(tickets.park(live.session, Vec::new(), 5, 0), Parking::Unknown);
         assert_eq!((tickets.count(), tickets.parked(), tickets.of_session.len()), (1, 1, 1));
@@ -266,9 +318,36 @@ mod tests {
     fn the_one_parked_first_goes_where_there_are_too_many() {
         let mut tickets = Tickets::new(100, 1);
         assert_eq!(parked(&mut tickets, "a", "t", 0), None);
-        assert_eq!(parked(&mut tickets, "b", "u", 0).map(|parked| parked.holder.user), Some(user("a")));
+        assert_eq!(
+            parked(&mut tickets, "b", "u", 0).map(|parked| parked.holder.identity.user.clone()),
+            Some(user("a"))
+        );
         assert_eq!((tickets.parked(), tickets.count()), (1, 1));
         let mut none = Tickets::new(100, 0);
         assert!(parked(&mut none, "a", "t", 0).is_some());
+    }
+
+    #[test]
+    fn a_private_id_is_good_for_its_own_user_and_for_nobody_where_it_was_nobodys() {
+        let mut tickets = Tickets::new(100, 9);
+        let mut park = |came_as_guest, name| {
+            let holder = Holder { by: By::Pid { came_as_guest }, ..holder("a") };
+            tickets.issue(holder.clone(), token(name));
+            tickets.park(holder.session, Vec::new(), 0, 0);
+        };
+        park(false, "user's");
+        park(true, "guest's");
+        let none = [Claim::Pid(Some(user("b"))), Claim::Token(user("a")), Claim::Pid(None)];
+        for claim in &none {
+            assert_eq!(tickets.redeem(&token("user's"), claim), Redeemed::Nothing, "{claim:?}");
+        }
+        for claim in &none[..2] {
+            assert_eq!(tickets.redeem(&token("guest's"), claim), Redeemed::Nothing, "{claim:?}");
+        }
+        tickets.note_attempt(&token("guest's"));
+        for (name, claim, attempts) in [("user's", Claim::Pid(Some(user("a"))), 4), ("guest's", Claim::Pid(None), 4)] {
+            let Redeemed::Parked(parked) = tickets.redeem(&token(name), &claim) else { panic!("{name}") };
+            assert_eq!(parked.attempt, attempts, "{name}");
+        }
     }
 }

@@ -11,14 +11,14 @@ use tokio::sync::oneshot;
 
 use super::Membership;
 use crate::close::Close;
+use crate::copies::Copies;
 use crate::delivery::{Delivery, WIRES};
 use crate::events::Surface;
 use crate::fault::Fault;
 use crate::ids::{RoomName, UserId};
-use crate::kept::Kept;
 use crate::mailbox::{Receive, receives_posts};
 use crate::outbox::Frame;
-use crate::seat::{Owed, Seat, SeatKey, Seats};
+use crate::seat::{Owed, Remains, Seat, SeatKey, Seats};
 
 /// A seat of this worker is a member from here on.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub(crate) struct Withdraw {
 pub(crate) struct Vacate {
     pub(crate) seat: SeatKey,
     /// Answered with what came for it.
-    pub(crate) done: Option<oneshot::Sender<Option<Kept>>>,
+    pub(crate) done: Option<oneshot::Sender<Option<Remains>>>,
 }
 
 /// A message for all members on this worker but one.
@@ -257,13 +257,10 @@ impl Receive<Withdraw> for Fanout {
 
 impl Receive<Vacate> for Fanout {
     fn receive(&mut self, Vacate { seat, done }: Vacate, _: &mut Self::Context) {
-        let kept = self.seats.get(seat).and_then(|seat| seat.kept().take());
+        let remains = self.seats.get(seat).and_then(|seat| seat.remains());
         self.seats.vacate(seat);
-        if let Some(kept) = &kept {
-            self.seats.stats().parked_messages.sub(kept.len() as u64);
-        }
         if let Some(done) = done {
-            let _ = done.send(kept);
+            let _ = done.send(remains);
         }
     }
 }
@@ -271,25 +268,11 @@ impl Receive<Vacate> for Fanout {
 impl Receive<Deliver> for Fanout {
     fn receive(&mut self, deliver: Deliver, _: &mut Self::Context) {
         let Some(members) = self.rooms.get(&deliver.room) else { return };
-        let mut frames = Frames::default();
+        self.seats.relieve();
+        let mut copies = Copies::new(&deliver.delivery, &deliver.room, self.seats.ledger());
         for (&key, seat) in members {
-            if deliver.except == Some(key) {
-                continue;
-            }
-            if let Some(kept) = seat.kept().as_mut() {
-                let before = kept.len() as u64;
-                kept.add(&deliver.delivery);
-                let parked = &self.seats.stats().parked_messages;
-                parked.add(kept.len() as u64);
-                parked.sub(before);
-                continue;
-            }
-            let frame = frames.of(&deliver.delivery, seat);
-            if let Some(frame) = frame {
-                seat.hand_over(&deliver.room, frame, &deliver.delivery);
-                if let Some(id) = deliver.delivery.notification() {
-                    seat.noted().add(id);
-                }
+            if deliver.except != Some(key) {
+                seat.hand_over(&deliver.room, &deliver.delivery, &mut copies);
             }
         }
     }
@@ -355,7 +338,7 @@ mod tests {
             0
         }
 
-        fn event(&self, event: &Event) -> bytes::Bytes {
+        fn event(&self, event: &Event, _: u64) -> bytes::Bytes {
             event.name.as_str().to_owned().into()
         }
 
@@ -412,7 +395,7 @@ mod tests {
 
     #[test]
     fn an_announcement_is_heard_once_by_those_whom_it_concerns_in_the_words_of_their_surface() {
-        let mut fanout = Fanout::new(Rc::new(Seats::new(0, Arc::new(Stats::default()))));
+        let mut fanout = Fanout::new(Rc::new(Seats::new(0, 1_000_000, Arc::new(Stats::default()))));
         let chat = seat(&mut fanout, &["a", "b", "c"], Some(("x", Surface::Chat)));
         let root = seat(&mut fanout, &["a", "b"], Some(("y", Surface::Root)));
         let own = seat(&mut fanout, &["a"], Some(("z", Surface::Chat)));

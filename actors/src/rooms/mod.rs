@@ -37,10 +37,9 @@ use crate::events::raw::Position;
 use crate::fault::Fault;
 use crate::identity::Identity;
 use crate::ids::{NotificationId, RoomName, UserId};
-use crate::kept::Kept;
 use crate::mailbox::{Full, Mailbox, Watched};
 use crate::notifications::{Keeping, Moment, Notification};
-use crate::seat::{Owed, Place};
+use crate::seat::{Owed, Place, Remains};
 use crate::store::StoredHistory;
 
 /// What became of a published message.
@@ -334,7 +333,7 @@ impl Rooms {
     }
 
     /// Gives up the parked seat at `place`, which is in no room any more; what came for it.
-    pub(crate) async fn vacate(&self, place: Place) -> Option<Kept> {
+    pub(crate) async fn vacate(&self, place: Place) -> Option<Remains> {
         let (done, kept) = oneshot::channel();
         self.lanes.fanout(place.worker)?.post_departure(Vacate { seat: place.seat, done: Some(done) });
         kept.await.ok().flatten()

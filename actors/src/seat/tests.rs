@@ -11,7 +11,7 @@ impl Wire for Plain {
         0
     }
 
-    fn event(&self, event: &Event) -> Bytes {
+    fn event(&self, event: &Event, _: u64) -> Bytes {
         event.data.clone()
     }
 
@@ -51,7 +51,7 @@ fn written(seat: &Seat) -> String {
 }
 
 fn seats() -> Seats {
-    Seats::new(0, Arc::new(Stats::default()))
+    Seats::new(0, 1_000_000, Arc::new(Stats::default()))
 }
 
 #[test]

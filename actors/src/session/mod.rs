@@ -18,6 +18,7 @@ mod presence;
 mod push;
 mod raw;
 mod recovery;
+mod returning;
 mod rooms;
 mod standing;
 mod typing;
@@ -33,6 +34,8 @@ use bytes::Bytes;
 
 use self::answers::Asked;
 pub use self::dispatch::{Answer, Handle, Outcome, Then};
+use self::returning::Returned;
+pub use self::returning::Returning;
 use crate::close::Close;
 use crate::delivery::{Correlation, Wire};
 use crate::events::{Bucket, Surface, Transport};
@@ -104,6 +107,8 @@ pub struct Opening {
     pub heartbeat: Option<Heartbeat>,
     /// What its client drew from the limits before.
     pub drawn: Drawn,
+    /// The session that its client wants to go on with, where it does.
+    pub returning: Option<Returning>,
 }
 
 /// What a client drew from its limits this minute. The sessions that it has one after the other on a connection share it:
@@ -147,10 +152,12 @@ pub struct Session {
     debugging: Option<debug::Debugging>,
     /// When its client last asked something, ms since the epoch.
     heard_at: i64,
-    /// By which it can be recovered.
+    /// By which it can be recovered: a token that its client asked for, or its private id.
     recovery_token: Option<RecoveryToken>,
-    /// Recovery may know of such a token.
+    /// Recovery may know of that.
     has_token: bool,
+    /// Its seat stays when it ends.
+    is_parked: bool,
     told: monitoring::Told,
     /// Presence knows of it.
     is_present: bool,
@@ -172,9 +179,21 @@ impl Session {
         if matches!(opening.standing, Standing::Guest) && opening.surface != Surface::Root {
             return Err(Fault::unauthenticated());
         }
+        let is_recoverable = opening.wire.is_numbered() && hub.settings().recovery.window_ms > 0;
+        let mut returned = match opening.returning {
+            Some(returning) if is_recoverable => Some(Returned::ask(&hub, returning, &opening.standing).await),
+            other => other.map(Returned::in_vain),
+        };
+        let parked = returned.as_mut().and_then(|returned| returned.parked.take());
+        let last = returned.as_ref().and_then(|returned| returned.returning.last);
+        let pid = match (&parked, &returned) {
+            (Some(_), Some(returned)) => Some(returned.returning.pid.clone()),
+            _ if is_recoverable => Some(RecoveryToken::random()?),
+            _ => None,
+        };
         let now = hub.clock().now_ms();
         let seat = worker.seats().seat(Seating {
-            session: SessionId::random(),
+            session: parked.as_ref().map_or_else(SessionId::random, |(parked, _)| parked.holder.session),
             wire: opening.wire,
             bound: hub.settings().outbox,
             heartbeat: opening.heartbeat,
@@ -203,17 +222,22 @@ impl Session {
             heard_at: now,
             recovery_token: None,
             has_token: false,
+            is_parked: false,
             told: monitoring::Told::default(),
             is_present: false,
             entry: Entry::new(hub.registry().clone(), now),
             hub,
         };
-        match opening.standing {
-            Standing::Guest => session.greet(None, now),
-            Standing::Known(identity) => {
-                session.greet(Some(&identity), now);
+        if let Some(pid) = pid {
+            session.be_recoverable_by(pid, last);
+        }
+        match (opening.standing, returned, parked) {
+            (_, Some(returned), Some((parked, identity))) => session.go_on(returned, parked, identity).await?,
+            (Standing::Guest, returned, _) => session.welcome(returned.as_ref(), None, now),
+            (Standing::Known(identity), returned, _) => {
+                session.welcome(returned.as_ref(), Some(&identity), now);
                 let promised = session.promise_users(&identity);
-                let joins = session.belong_to(identity)?;
+                let joins = session.belong_to_own_rooms(identity)?;
                 session.joined = standing::all_of(joins).await?;
                 if let Some(owed) = promised {
                     session.tell_users(owed);
@@ -242,6 +266,14 @@ impl Session {
 
     fn now(&self) -> i64 {
         self.hub.clock().now_ms()
+    }
+
+    /// Greets a client that comes for the first time, or in vain for a session of before.
+    fn welcome(&self, returned: Option<&Returned>, identity: Option<&Identity>, now: i64) {
+        match returned {
+            Some(returned) => self.tell_not_recovered(returned, now),
+            None => self.greet(identity, now),
+        }
     }
 
     fn greet(&self, identity: Option<&Identity>, now: i64) {
@@ -394,10 +426,11 @@ impl Drop for Session {
         self.note_end();
         self.depart();
         self.tell_ended();
-        if self.seat.kept().is_some() {
+        if self.is_parked {
             self.seat.with_outbox(|outbox| outbox.abandon());
             self.seat.detach();
         } else {
+            self.seat.forgo();
             self.seat.with_outbox(|outbox| outbox.close());
             self.worker.seats().vacate(self.seat.place().seat);
         }

@@ -59,7 +59,7 @@ impl Session {
             }
             let name = EventName::of_hub(Notification::NAME);
             let event = Event { name, topic: None, data: notice.data, timestamp: notice.sent_at, offset: None };
-            frames.extend_from_slice(&self.seat.wire().event(&event));
+            frames.extend_from_slice(&self.seat.wire().event(&event, 0));
             count += 1;
         }
         if count > 0 {

@@ -20,10 +20,11 @@ use crate::ids::{RecoveryToken, RoomName};
 use crate::kept::Kept;
 use crate::mailbox::Full;
 use crate::outbox::Bound;
-use crate::recovery::tickets::{Holder, Parked};
+use crate::recovery::tickets::{By, Claim, Holder, Parked};
 use crate::recovery::{CountTokens, Discard, Issue, Park, Redeem};
-use crate::rooms::Membership;
-use crate::seat::Owed;
+use crate::retained::Brought;
+use crate::rooms::{Joined, Membership};
+use crate::seat::{Owed, Place, Remains};
 
 /// Which part of an outbox may be filled with what came while a session was cut off.
 const SHARE: usize = 2;
@@ -34,14 +35,15 @@ struct Resumed {
     joined: Vec<(RoomName, Result<Membership, Fault>)>,
     /// Those that the session had joined by itself, or asked to.
     own: Vec<RoomName>,
-    kept: Option<Kept>,
+    /// What came, and how much more there was.
+    came: (Vec<Brought>, u64),
 }
 
 impl Session {
-    fn holder(&self) -> Result<Holder, Fault> {
-        let user = self.identity()?.user.clone();
+    pub(super) fn holder(&self, by: By) -> Result<Holder, Fault> {
+        let identity = self.identity()?.clone();
         let (session, place) = (self.seat.session(), self.seat.place());
-        Ok(Holder { session, user, place, connected_at: self.began_at })
+        Ok(Holder { session, identity, by, place, connected_at: self.began_at })
     }
 
     fn state(&self) -> Result<SessionState, Fault> {
@@ -62,26 +64,38 @@ impl Session {
     fn expect_token(&mut self) {
         let settings = self.hub.settings();
         let bound = Bound { bytes: settings.outbox.bytes / SHARE, frames: settings.recovery.queue };
-        self.seat.provide(Kept::new(MessageNew::NAME, bound), Handed::new(MessageNew::NAME, bound.frames));
+        self.seat.provide(MessageNew::NAME, Kept::new(bound), Handed::new(bound.frames));
         self.has_token = true;
     }
 
-    /// Where the session has a token, and may come back, leaves its seat in its chats.
+    /// Where the session has a token, and may come back, leaves its seat in its chats; or in all its rooms, where its client
+    /// says what it got.
     pub(super) fn park(&mut self) {
         if !std::mem::take(&mut self.has_token) {
             return;
         }
         let session = self.seat.session();
-        let may_come_back = self.seat.closed().is_none_or(Close::may_be_recovered);
+        let (by_pid, closed) = (self.seat.wire().is_numbered(), self.seat.closed());
+        let may_come_back = match by_pid {
+            true => self.seat.has_tail() && closed.is_none_or(Close::may_be_caught_up),
+            false => closed.is_none_or(Close::may_be_recovered),
+        };
         let Some(identity) = self.identity.clone().filter(|_| may_come_back) else {
             self.seat.forgo();
             self.hub.recovery().post_departure(Discard(session));
             return;
         };
-        let rooms: Vec<_> = self.rooms.extract_if(|room| room.chat().is_some()).collect();
+        let rooms: Vec<_> = self.rooms.extract_if(|room| by_pid || room.chat().is_some()).collect();
         self.seat.park();
+        self.is_parked = true;
+        self.worker.seats().note_parked(self.seat.place().seat);
         for room in &rooms {
             self.hub.rooms().park(room.clone(), identity.user.clone(), self.seat.place());
+        }
+        if by_pid {
+            // Who goes on with it has its id, and may be there before this is gone.
+            self.entry.unlist();
+            (self.held, self.held_as_user) = (None, None);
         }
         let (place, last_activity) = (self.seat.place(), self.heard_at);
         self.hub.recovery().post_departure(Park { session, place, rooms, last_activity });
@@ -119,11 +133,15 @@ impl Session {
             }
             // A join that was asked for right before has come through the same shard, and is known here after this.
             hub.rooms().caught_up(worker).await;
-            Resumed { joined, own, kept: hub.rooms().vacate(place).await }
+            let came = match hub.rooms().vacate(place).await {
+                Some(Remains::Messages(deliveries, dropped)) => (deliveries, dropped),
+                Some(Remains::Tail { .. }) | None => Default::default(),
+            };
+            Resumed { joined, own, came }
         });
         let last_activity = Iso(parked.last_activity);
         Box::pin(resumed.into_actor(self).map(move |resumed, session, _| {
-            let Resumed { joined, own, kept } = resumed.map_err(|_| Fault::internal())?;
+            let Resumed { joined, own, came: (deliveries, dropped) } = resumed.map_err(|_| Fault::internal())?;
             // Until which message of a room what is kept is still to be brought; what came later came here.
             let own = own.into_iter().filter_map(|room| session.seat.entered(&room).map(|number| (room, number)));
             let mut until: Vec<(RoomName, u64)> = own.collect();
@@ -136,19 +154,18 @@ impl Session {
                     until.push((room, u64::MAX));
                 }
             }
-            let (deliveries, dropped) = kept.map(Kept::into_parts).unwrap_or_default();
-            let is_brought = |room: Option<&RoomName>, number: u64| {
-                until.iter().any(|(other, until)| Some(other) == room && number <= *until)
+            let is_brought = |Brought { room, number, .. }: &&Brought| {
+                until.iter().any(|(other, until)| other == room && number <= until)
             };
-            let brought = deliveries.iter().filter(|delivery| is_brought(delivery.topic(), delivery.number()));
-            let messages = brought.map(|delivery| Json::text(delivery.data())).collect();
+            let brought = deliveries.iter().filter(is_brought);
+            let messages = brought.map(|delivery| Json::text(&delivery.bytes)).collect();
             let state = SessionState { last_activity, ..session.state()? };
             Ok(RecoveredSession::new(state, messages, dropped))
         }))
     }
 
     /// Joins the room of a parked seat instead of that; `None` where the session may not.
-    fn join_instead(&mut self, room: RoomName, parked: crate::seat::Place) -> Option<crate::rooms::Joined> {
+    pub(super) fn join_instead(&mut self, room: RoomName, parked: Place) -> Option<Joined> {
         if self.rooms.contains(&room) || self.may_subscribe(&room).is_err() || self.has_all_rooms() {
             return None;
         }
@@ -167,7 +184,7 @@ impl Handle<CreateSession> for Session {
         if window_ms == 0 {
             return Err(Fault::new(Code::Forbidden, "Connection recovery is turned off"));
         }
-        let (holder, token) = (self.holder()?, RecoveryToken::random()?);
+        let (holder, token) = (self.holder(By::Token)?, RecoveryToken::random()?);
         let issue = Issue { holder, token: token.clone() };
         self.hub.recovery().post(issue).map_err(|Full(_)| Fault::overloaded())?;
         self.expect_token();
@@ -180,17 +197,26 @@ impl Handle<Recover> for Session {
     fn handle(&mut self, request: Recover) -> Result<Outcome<RecoveredSession>, Fault> {
         let (reply, redeemed) = oneshot::channel();
         let (token, next) = (RecoveryToken::read(&request.recovery_token), RecoveryToken::random()?);
-        let redeem = Redeem { token, by: self.holder()?, next: next.clone(), reply };
-        self.hub.recovery().post(redeem).map_err(|Full(_)| Fault::overloaded())?;
+        let (claim, by) = (Claim::Token(self.identity()?.user.clone()), Some(self.seat.session()));
+        self.hub.recovery().post(Redeem { token, claim, by, reply }).map_err(|Full(_)| Fault::overloaded())?;
         self.expect_token();
         let redeemed = async move { redeemed.await.map_err(|_| Fault::internal())? };
         Ok(Outcome::Alone(Box::new(move |owed| {
-            Box::pin(wrap_future::<_, Self>(redeemed).then(move |parked: Result<_, Fault>, session, _| match parked {
-                Ok(parked) => {
-                    session.recovery_token = Some(next);
-                    session.resume(parked, owed)
+            Box::pin(wrap_future::<_, Self>(redeemed).then(move |parked: Result<Parked, Fault>, session, _| {
+                let taken = parked.and_then(|parked| {
+                    let holder = session.holder(By::Token)?;
+                    let holder = Holder { connected_at: parked.holder.connected_at, ..holder };
+                    Ok((parked, holder))
+                });
+                match taken {
+                    Ok((parked, holder)) => {
+                        session.hub.stats().recovered.add(1);
+                        session.hub.recovery().post_departure(Issue { holder, token: next.clone() });
+                        session.recovery_token = Some(next);
+                        session.resume(parked, owed)
+                    }
+                    Err(fault) => Box::pin(ready(Err(fault))),
                 }
-                Err(fault) => Box::pin(ready(Err(fault))),
             }))
         })))
     }

@@ -15,6 +15,7 @@ use crate::ids::RoomName;
 use crate::mailbox::Full;
 use crate::presence::{Audience, Departed, Entered, LeftRoom};
 use crate::rooms::{Joined, Left, Past, Return};
+use crate::seat::Place;
 
 /// Rooms that every session of a user is in from the start: everybody's and its user's own.
 const OWN_ROOMS: usize = 2;
@@ -121,7 +122,7 @@ impl Session {
             return Ok(located.flatten().map(|located| (room, located)));
         }
         self.check_room_count()?;
-        self.enter(room.clone(), Some(returns)).map(|joined| Some((room, joined)))
+        self.enter(room.clone(), Some(returns), None).map(|joined| Some((room, joined)))
     }
 
     /// `None` when the session is in the room already.
@@ -216,14 +217,20 @@ impl Session {
 
     /// Joins a room that it is not in. The receiver resolves when it gets what is published there.
     pub(super) fn join(&mut self, room: RoomName) -> Result<Joined, Fault> {
-        self.enter(room, None)
+        self.enter(room, None, None)
     }
 
-    fn enter(&mut self, room: RoomName, returns: Option<Return>) -> Result<Joined, Fault> {
+    /// Enters a room as its client `returns`, or `instead_of` a parked seat.
+    pub(super) fn enter(
+        &mut self,
+        room: RoomName,
+        returns: Option<Return>,
+        instead_of: Option<Place>,
+    ) -> Result<Joined, Fault> {
         let (identity, at, place) = (self.identity()?.clone(), self.connected_at, self.seat.place());
         let joined = match returns {
             Some(returns) => self.hub.rooms().return_to(room.clone(), identity, at, place, returns)?,
-            None => self.hub.rooms().join(room.clone(), identity, at, place, None)?,
+            None => self.hub.rooms().join(room.clone(), identity, at, place, instead_of)?,
         };
         self.rooms.insert(room.clone());
         self.note_entered(room);

@@ -20,7 +20,7 @@ use crate::notifications::Moment;
 use crate::presence::Arrived;
 use crate::registry::LiveSession;
 use crate::rooms::Joined;
-use crate::seat::Owed;
+use crate::seat::{Owed, Place};
 
 impl Session {
     /// Who the client is.
@@ -33,7 +33,19 @@ impl Session {
 
     /// Makes a session that is nobody's the user's whom `identity` names: listed, present, and on its way into
     /// everybody's and the user's own room, in this order. When this fails, [`Session::belong_to_nobody`] or `Drop` undoes what was done.
-    pub(super) fn belong_to(&mut self, identity: Arc<Identity>) -> Result<Vec<Joined>, Fault> {
+    pub(super) fn belong_to_own_rooms(&mut self, identity: Arc<Identity>) -> Result<Vec<Joined>, Fault> {
+        let own = [RoomName::everybody(), RoomName::of_user(&identity.user)];
+        let joins = self.belong_to(identity, own.map(|room| (room, None)));
+        self.tell_pid();
+        joins
+    }
+
+    /// As [`Session::belong_to_own_rooms`], which are named, each with a parked seat that gets nothing of it any more.
+    pub(super) fn belong_to(
+        &mut self,
+        identity: Arc<Identity>,
+        own: [(RoomName, Option<Place>); 2],
+    ) -> Result<Vec<Joined>, Fault> {
         self.identity = Some(identity.clone());
         self.entry.list(LiveSession {
             id: self.seat.session(),
@@ -55,7 +67,7 @@ impl Session {
         if self.brings_unread() {
             self.seat.noted().begin();
         }
-        [RoomName::everybody(), RoomName::of_user(&user)].into_iter().map(|room| self.join(room)).collect()
+        own.into_iter().map(|(room, instead_of)| self.enter(room, None, instead_of)).collect()
     }
 
     fn belong_to_nobody(&mut self) {
@@ -90,6 +102,18 @@ impl Session {
         Ok(identity)
     }
 
+    /// Takes a place among the connections of the user, where those are counted.
+    ///
+    /// # Errors
+    /// [`Code::RateLimited`].
+    pub(super) fn hold_as(&mut self, identity: &Identity) -> Result<(), Fault> {
+        if self.held.is_some() {
+            let most = self.hub.settings().connections_per_user;
+            self.held_as_user = Some(self.hub.hold(HoldKey::User(identity.user.clone()), most)?);
+        }
+        Ok(())
+    }
+
     /// Goes by a token that was found good: its first, or another one. What is sent to everybody and to its user comes
     /// after the answer `owed`.
     fn go_by(&mut self, identity: Identity, owed: Owed) -> Result<Vec<Joined>, Fault> {
@@ -99,12 +123,9 @@ impl Session {
         if self.seat.closed().is_some() {
             return Err(Fault::unauthenticated());
         }
-        if self.held.is_some() {
-            let most = self.hub.settings().connections_per_user;
-            self.held_as_user = Some(self.hub.hold(HoldKey::User(identity.user.clone()), most)?);
-        }
+        self.hold_as(&identity)?;
         self.seat.hold([RoomName::everybody(), RoomName::of_user(&identity.user)], owed);
-        self.belong_to(Arc::new(identity))
+        self.belong_to_own_rooms(Arc::new(identity))
     }
 
     /// Ends the session unless it has a user by the end of its grace. A token that is being judged then is judged first,

@@ -56,7 +56,7 @@ impl Wire for Lines {
         0
     }
 
-    fn event(&self, event: &Event) -> Bytes {
+    fn event(&self, event: &Event, _: u64) -> Bytes {
         let offset = event.offset.map(|offset| format!("{offset}: ")).unwrap_or_default();
         format!("{offset}{} {}\n", event.name, text(&event.data)).into()
     }
@@ -146,7 +146,7 @@ impl Bench {
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"?" },
             shortest_heartbeat_ms: 30_000,
             auto_create_chats: false,
-            recovery: crate::hub::RecoverySettings { window_ms: 120_000, queue: 500 },
+            recovery: crate::hub::RecoverySettings { window_ms: 120_000, queue: 500, bytes: 1_000_000 },
             rules: Rules(vec![anyone]),
             clock: clock.clone(),
         };
@@ -173,6 +173,7 @@ impl Bench {
             held,
             heartbeat: None,
             drawn: Drawn::default(),
+            returning: None,
         };
         let session = Session::open(&self.worker, opening).await?;
         let (requests, inbound) = mpsc::channel(64);

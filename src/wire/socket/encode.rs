@@ -11,11 +11,13 @@ use super::super::frame::{self, Opcode};
 #[derive(Serialize)]
 struct Connected<'a> {
     sid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<&'a str>,
 }
 
-/// Lets a client into a namespace, where it is called `sid`.
-pub fn connect(namespace: &str, sid: &str) -> Bytes {
-    packet(b"0", namespace, &[&json::encode(&Connected { sid })])
+/// Lets a client into a namespace, where it is called `sid`, and may come back by `pid`.
+pub fn connect(namespace: &str, sid: &str, pid: Option<&str>) -> Bytes {
+    packet(b"0", namespace, &[&json::encode(&Connected { sid, pid })])
 }
 
 /// Refuses a client. `data` is the JSON text of an object, whose `message` becomes the client's error.

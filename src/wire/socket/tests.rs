@@ -207,8 +207,8 @@ fn packets_are_sent_as_messages_in_frames() {
         let Some((Opcode::Text, text, b"")) = split(frames) else { panic!("{frames:?}") };
         String::from_utf8(text.to_vec()).unwrap()
     };
-    assert_eq!(text(&connect("/", "a\"b")), r#"40{"sid":"a\"b"}"#);
-    assert_eq!(text(&connect("/chat", "abc")), r#"40/chat,{"sid":"abc"}"#);
+    assert_eq!(text(&connect("/", "a\"b", None)), r#"40{"sid":"a\"b"}"#);
+    assert_eq!(text(&connect("/chat", "abc", Some("p"))), r#"40/chat,{"sid":"abc","pid":"p"}"#);
     assert_eq!(text(&connect_error("/", br#"{"message":"no"}"#)), r#"44{"message":"no"}"#);
     assert_eq!(text(&connect_error("/chat", b"{}")), "44/chat,{}");
     assert_eq!(text(&disconnect("/")), "41");

@@ -70,6 +70,7 @@ impl Asked {
             held: None,
             heartbeat: None,
             drawn: Drawn::default(),
+            returning: None,
         };
         let session = Session::open(&bench.worker, opening).await.unwrap();
         let (requests, inbound) = mpsc::channel(1);

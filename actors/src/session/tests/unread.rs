@@ -79,6 +79,7 @@ async fn what_something_came_about_meanwhile_is_not_brought_after_it() {
         held: None,
         heartbeat: None,
         drawn: Drawn::default(),
+        returning: None,
     };
     let session = Session::open(&bench.worker, opening).await.unwrap();
     // It came while the store was read, which still had an older one of the same id.
@@ -110,6 +111,7 @@ async fn a_session_takes_what_was_before_it_from_the_store_and_the_rest_from_its
         held: None,
         heartbeat: None,
         drawn: Drawn::default(),
+        returning: None,
     };
     let session = Session::open(&bench.worker, opening).await.unwrap();
     let moment = session.joined.unwrap();

@@ -1,0 +1,54 @@
+//! A delivery as the members on one worker share it: its frame on each wire, and what is kept of it.
+
+use std::rc::Rc;
+
+use crate::delivery::{Delivery, WIRES, Wire};
+use crate::ids::RoomName;
+use crate::outbox::Frame;
+use crate::retained::{Ledger, Retained};
+
+/// What is made of a delivery as somebody asks for it, once.
+#[derive(Debug)]
+pub struct Copies<'a> {
+    delivery: &'a Delivery,
+    room: &'a RoomName,
+    ledger: &'a Rc<Ledger>,
+    frames: [Option<Frame>; WIRES],
+    framed: [Option<Rc<Retained>>; WIRES],
+    data: Option<Rc<Retained>>,
+    is_over: bool,
+}
+
+impl<'a> Copies<'a> {
+    /// No copy yet of a delivery of `room`; what is kept of it is counted in `ledger`.
+    pub fn new(delivery: &'a Delivery, room: &'a RoomName, ledger: &'a Rc<Ledger>) -> Self {
+        let (frames, framed) = ([const { None }; WIRES], [const { None }; WIRES]);
+        Self { delivery, room, ledger, frames, framed, data: None, is_over: ledger.is_over() }
+    }
+
+    /// Whether more was kept than may be, before this.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Its frame on `wire`.
+    pub fn frame(&mut self, wire: &dyn Wire) -> Option<Frame> {
+        let slot = self.frames.get_mut(wire.slot())?;
+        Some(slot.get_or_insert_with(|| Rc::new(self.delivery.frame(wire))).clone())
+    }
+
+    /// Its frame on `wire`, to be kept.
+    pub fn framed(&mut self, wire: &dyn Wire) -> Option<Rc<Retained>> {
+        let frame = self.frame(wire)?;
+        let slot = self.framed.get_mut(wire.slot())?;
+        let retained = || Retained::new(self.ledger, self.delivery.number(), self.room.clone(), (*frame).clone());
+        Some(slot.get_or_insert_with(retained).clone())
+    }
+
+    /// Its data, to be kept.
+    pub fn data(&mut self) -> Rc<Retained> {
+        let data = || self.delivery.data().clone();
+        let retained = || Retained::new(self.ledger, self.delivery.number(), self.room.clone(), data());
+        self.data.get_or_insert_with(retained).clone()
+    }
+}

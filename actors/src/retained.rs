@@ -1,0 +1,126 @@
+//! What a worker keeps for sessions that may come back: each delivery once, shared by all who keep it, and all together
+//! within one bound. Who came for it last gives it back.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::ids::RoomName;
+use crate::stats::Stats;
+
+/// Bytes that a retained delivery is counted with beside its own.
+pub const OVERHEAD: usize = 128;
+
+/// A delivery that somebody keeps.
+#[derive(Debug)]
+pub struct Retained {
+    /// Its place among all that its shard published.
+    pub number: u64,
+    /// The room that it was published to.
+    pub room: RoomName,
+    /// What is kept of it: its data, or its frame.
+    pub bytes: Bytes,
+    ledger: Rc<Ledger>,
+}
+
+impl Retained {
+    /// Keeps a delivery until the last who shares it drops it.
+    pub fn new(ledger: &Rc<Ledger>, number: u64, room: RoomName, bytes: Bytes) -> Rc<Self> {
+        let retained = Self { number, room, bytes, ledger: ledger.clone() };
+        ledger.add(retained.weight());
+        Rc::new(retained)
+    }
+
+    /// What it is counted with, bytes.
+    pub fn weight(&self) -> usize {
+        self.bytes.len() + OVERHEAD
+    }
+}
+
+impl Drop for Retained {
+    fn drop(&mut self) {
+        self.ledger.sub(self.weight());
+    }
+}
+
+/// A delivery that was kept, on its way to whom it was kept for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brought {
+    /// Its place among all that its shard published.
+    pub number: u64,
+    /// The room that it was published to.
+    pub room: RoomName,
+    /// What was kept of it.
+    pub bytes: Bytes,
+}
+
+impl Brought {
+    /// What was kept.
+    pub fn of(retained: &Retained) -> Self {
+        Self { number: retained.number, room: retained.room.clone(), bytes: retained.bytes.clone() }
+    }
+
+    /// Keeps it again.
+    pub fn keep(self, ledger: &Rc<Ledger>) -> Rc<Retained> {
+        Retained::new(ledger, self.number, self.room, self.bytes)
+    }
+}
+
+/// How much a worker keeps, and may.
+#[derive(Debug)]
+pub struct Ledger {
+    bound: usize,
+    bytes: Cell<usize>,
+    stats: Arc<Stats>,
+}
+
+impl Ledger {
+    /// Nothing is kept; `bound` bytes may be.
+    pub fn new(bound: usize, stats: Arc<Stats>) -> Rc<Self> {
+        Rc::new(Self { bound, bytes: Cell::new(0), stats })
+    }
+
+    /// Whether more is kept than may be.
+    pub fn is_over(&self) -> bool {
+        self.bytes.get() > self.bound
+    }
+
+    fn add(&self, weight: usize) {
+        self.bytes.set(self.bytes.get() + weight);
+        self.stats.retained_bytes.add(weight as u64);
+    }
+
+    fn sub(&self, weight: usize) {
+        self.bytes.set(self.bytes.get() - weight);
+        self.stats.retained_bytes.sub(weight as u64);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Keeps `text` under `number`.
+    pub(crate) fn retained(ledger: &Rc<Ledger>, number: u64, text: &'static str) -> Rc<Retained> {
+        Retained::new(ledger, number, RoomName::everybody(), Bytes::from_static(text.as_bytes()))
+    }
+
+    #[test]
+    fn what_is_shared_counts_once_and_until_the_last_lets_it_go() {
+        let stats = Arc::new(Stats::default());
+        let ledger = Ledger::new(OVERHEAD + 4, stats.clone());
+        let one = retained(&ledger, 1, "one");
+        let shared = one.clone();
+        assert!(!ledger.is_over());
+        let two = retained(&ledger, 2, "two");
+        assert!(ledger.is_over());
+        drop(one);
+        assert_eq!(stats.retained_bytes.get(), 2 * (OVERHEAD as u64 + 3));
+        drop(shared);
+        assert!(!ledger.is_over());
+        drop(two);
+        assert_eq!(stats.retained_bytes.get(), 0);
+    }
+}
