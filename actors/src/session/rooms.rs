@@ -268,8 +268,12 @@ impl Session {
         self.hub.settings().presence.audience == Audience::SharedRooms && !room.is_internal()
     }
 
-    /// Leaves every room and tells presence; the first call does it. In its chats it may leave its seat.
+    /// Leaves every room and tells presence; the first call does it. In its chats it may leave its seat. When the hub goes
+    /// away, all that goes with it: those who are still there do not hear of each one who is not.
     pub(super) fn depart(&mut self) {
+        if self.hub.accepting().is_err() {
+            return;
+        }
         self.stop_typing();
         self.park();
         let Some(identity) = &self.identity else { return };
