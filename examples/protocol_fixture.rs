@@ -308,5 +308,7 @@ impl Member for EchoMember {
         false
     }
 
+    fn go(&self, _: Close) {}
+
     fn end(&self, _: Option<Close>) {}
 }

@@ -293,7 +293,7 @@ impl Connected {
         }
         // A client that is put out of a namespace does not come back by itself; one whose connection ends does.
         match close {
-            Close::GoingAway => line.leave(close),
+            Close::GoingAway => line.leave_for_good(close),
             _ if close.may_return() => line.engine().seat().close(close),
             _ => line.disconnect(close),
         }
@@ -315,6 +315,10 @@ impl Member for Connected {
 
     fn is_busy(&self) -> bool {
         self.inbox.is_full() || self.seat.is_busy()
+    }
+
+    fn go(&self, close: Close) {
+        self.seat.close_when_settled(close);
     }
 
     fn end(&self, why: Option<Close>) {
