@@ -359,6 +359,10 @@ impl Link for Connected {
         }
     }
 
+    fn has_half_for(&self, frames: usize, bytes: usize) -> bool {
+        self.line().is_none_or(|line| line.engine().seat().has_half_for(frames, bytes))
+    }
+
     fn recall(&self, wants: &mut dyn FnMut(&Frame) -> bool) {
         if let Some(line) = self.line() {
             line.engine().seat().with_outbox(|outbox| outbox.recall(wants));

@@ -92,6 +92,10 @@ impl Wire for NamespaceWire {
         self.slot
     }
 
+    fn speaks(&self) -> Option<Surface> {
+        Some(self.surface)
+    }
+
     fn event(&self, event: &Event) -> Bytes {
         self.emit(event.name.as_str(), &event.data)
     }
