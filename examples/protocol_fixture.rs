@@ -309,5 +309,7 @@ impl Member for EchoMember {
         false
     }
 
+    fn go(&self, _: Close) {}
+
     fn end(&self, _: Option<Close>) {}
 }

@@ -102,6 +102,9 @@ section! {
         trusted_proxies: Vec<IpNet> = Vec::new(),
         /// Seconds that going away may take, 1 to 3600. Default 15.
         shutdown_secs: u32 = 15,
+        /// Sessions a second that are closed when the hub goes away, and told to come back, 0 to 1000000; 0 is all at
+        /// once. They are closed faster where [`Self::shutdown_secs`] leaves no time for that. Default 2000.
+        drain_per_sec: u32 = 2_000,
         /// Bytes of a request's body, 1 to 268435456; a longer one is answered with 413. Default 1048576.
         max_body: usize = 1_048_576,
     }

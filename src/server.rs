@@ -1,7 +1,9 @@
 //! The server: listens, hands upgrades to the surfaces and the rest to the HTTP app, and ends in order.
 //!
-//! It goes away in four steps: not ready; every session gets what was accepted for it and then 1001, and while they go
-//! what topics keep is put into the store; the HTTP side ends; the store is closed; and all of that within `server.shutdown_secs`. A central actor that dies makes it go the same way, and fail.
+//! It goes away in four steps: not ready; every session is told when to come back, gets what was accepted for it and then
+//! 1001, `server.drain_per_sec` of them a second, and while they go what topics keep is put into the store; the HTTP side
+//! ends; the store is closed; and all of that within `server.shutdown_secs`. A central actor that dies makes it go the same
+//! way, and fail.
 
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -22,6 +24,7 @@ use actix_web::web::Data;
 use bytes::BytesMut;
 use hubbub_actors::application::Application;
 use hubbub_actors::clock::Clock;
+use hubbub_actors::drain::Pace;
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::{Authenticator, ChatPerMinute, DebugMode, Hub, MessagesPerMinute, RecoverySettings, Settings};
 use hubbub_actors::identity::Identity;
@@ -173,7 +176,8 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
         None => log::info!("told to stop; going away"),
     }
     let shares = Shares::of(Duration::from_secs(config.server.shutdown_secs.into()));
-    let left = hub_is_empty_after_drain(&hub, &socketio, shares.sessions).await;
+    let pace = Pace { per_sec: config.server.drain_per_sec, within: shares.sessions };
+    let left = hub_is_empty_after_drain(&hub, &socketio, pace).await;
     if left > 0 {
         log::warn!("{left} connections had not read all within {} s", config.server.shutdown_secs);
     }
@@ -230,18 +234,19 @@ impl Shares {
     }
 }
 
-/// Drains the hub; says how many connections are left after `time`.
-async fn hub_is_empty_after_drain(hub: &Arc<Hub>, switchboard: &Switchboard, time: Duration) -> usize {
+/// Drains the hub; says how many connections are left when its time is over.
+async fn hub_is_empty_after_drain(hub: &Arc<Hub>, switchboard: &Switchboard, pace: Pace) -> usize {
     let drained = async {
-        hub.drain().await;
         switchboard.close_idle();
-        hub.store_histories().await;
+        hub.drain(pace).await;
+        // Those that lost their last session meanwhile by their client's doing.
+        switchboard.close_idle();
         // A session of Socket.IO is over before all that it said is written; its connection is not.
         while hub.stats().sessions.get() > 0 || hub.registry().connections() > 0 {
             sleep(WATCH).await;
         }
     };
-    let _ = timeout(time, drained).await;
+    let _ = timeout(pace.within, drained).await;
     hub.registry().connections()
 }
 

@@ -89,6 +89,9 @@ mod abuse;
 // Signals, and what is still delivered after one.
 mod shutdown;
 
+// Sessions that are told when to come back, and do not all go at once.
+mod drain;
+
 // The command line and its exit statuses.
 mod command;
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use crate::support::client::narrow;
+use crate::support::client::{is_draining, narrow};
 use crate::support::token::token;
 use crate::support::{Client, DEADLINE, Hub, Wire, eventually};
 
@@ -17,7 +17,7 @@ async fn publish(mut client: Client) -> (Vec<Value>, Option<u16>) {
         if !client.try_send(json!({"type": "Broadcast", "data": data})).await {
             break;
         }
-        match client.try_next().await {
+        match client.try_answer().await {
             Ok(answer) if answer["type"] == "Ack" => {
                 acknowledged.push(answer["data"]["message_id"].clone());
             }
@@ -117,7 +117,8 @@ async fn while_the_hub_waits_for_a_reader_it_says_so_and_takes_nobody_new() {
     assert_eq!(answer.status, 503, "{answer:?}");
     assert_eq!(answer.json()["error"]["code"], "SHUTTING_DOWN", "{answer:?}");
 
-    let (messages, code) = member.until_closed().await;
+    let (mut messages, code) = member.until_closed().await;
+    assert!(messages.pop().is_some_and(|last| is_draining(&last)));
     let numbers: Vec<_> = messages.iter().map(|message| message["data"]["payload"]["n"].clone()).collect();
     assert_eq!(numbers, (0..200).map(Value::from).collect::<Vec<_>>());
     assert_eq!(code, Some(1001));
@@ -144,7 +145,8 @@ async fn a_second_signal_does_not_end_it_otherwise() {
     eventually(DEADLINE, "it is ending", || hub.get("/health/ready").status == 503).await;
     hub.signal("TERM");
     let (messages, code) = member.until_closed().await;
-    assert_eq!((messages.len(), code), (200, Some(1001)));
+    // Everything, and when to come back.
+    assert_eq!((messages.len(), code), (201, Some(1001)));
     assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
 }
 

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-use crate::events::Refused;
+use crate::events::{Refused, Surface};
 use crate::fault::Fault;
 use crate::ids::{EventName, NotificationId, RoomName};
 
@@ -34,6 +34,9 @@ pub const WIRES: usize = 5;
 pub trait Wire: Send + Sync + fmt::Debug {
     /// Which slot of a delivery's frames is this wire's, below [`WIRES`].
     fn slot(&self) -> usize;
+
+    /// The surface whose sessions read it; `None` for a wire that carries those of others.
+    fn speaks(&self) -> Option<Surface>;
 
     /// The bytes of an event for members; `number` is its [place](Delivery::number) among all that were published, 0 where
     /// it has none.

@@ -1,6 +1,8 @@
 //! The hub as those outside see it: publish, ask, disconnect, drain. Holds the addresses of the central actors and none
 //! of their state.
 
+mod drain;
+
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -610,24 +612,6 @@ impl Hub {
             return Err(Fault::shutting_down());
         }
         Ok(())
-    }
-
-    /// Stops taking work, sees all that was accepted into the outboxes, and ends every session with 1001 behind it.
-    pub async fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
-        self.rooms.flush().await;
-        self.rooms.close_all(Close::GoingAway);
-    }
-
-    /// Puts what rooms keep into the store, for the next start. After [`Hub::drain`] that is all there will be: nothing is
-    /// published any more.
-    pub async fn store_histories(&self) {
-        let histories = self.rooms.histories().await;
-        if !histories.is_empty()
-            && let Err(fault) = self.store.keep_histories(histories).await
-        {
-            log::warn!("what topics keep could not be stored, and cannot be recovered: {fault}");
-        }
     }
 
     /// The first central actor that is found dead, by name. From then on the hub is broken.

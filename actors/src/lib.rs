@@ -66,7 +66,7 @@
 //! # Layout
 //!
 //! Imports go one way: [`hub`] and [`worker`] → [`session`], [`application`], [`chats`], [`rooms`], [`presence`], [`limits`], [`monitor`],
-//! [`recovery`], [`registry`], [`revoked`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`kept`], [`handed`], [`noted`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`events`],
+//! [`recovery`], [`registry`], [`revoked`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`kept`], [`handed`], [`noted`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`drain`], [`events`],
 //! [`fault`], [`identity`], [`peer`], [`ids`], [`clock`].
 
 pub mod application;
@@ -75,6 +75,7 @@ pub mod clock;
 pub mod close;
 pub mod copies;
 pub mod delivery;
+pub mod drain;
 pub mod events;
 pub mod fault;
 pub mod handed;

@@ -54,6 +54,11 @@ pub trait Link {
     /// The session owes no answer any more, or not too many any more: it can be asked again.
     fn resume(self: Rc<Self>);
 
+    /// Whether so many frames more, of `bytes` together, leave half of the room free that it has for what it takes.
+    fn has_half_for(&self, _frames: usize, _bytes: usize) -> bool {
+        true
+    }
+
     /// Gives up frames that it took from the outbox, can still do without, and that are wanted back.
     fn recall(&self, _wants: &mut dyn FnMut(&Frame) -> bool) {}
 }
@@ -450,6 +455,13 @@ impl Seat {
     pub fn hears(&self, except: Option<&UserId>) -> Option<Surface> {
         let listener = self.hears_as.borrow();
         listener.as_ref().filter(|(own, _)| except != Some(own)).map(|&(_, surface)| surface)
+    }
+
+    /// Whether so many frames more, of `bytes` together, leave the half of what may wait free that what comes next may need.
+    pub fn has_half_for(&self, frames: usize, bytes: usize) -> bool {
+        let link = self.link.borrow().clone();
+        self.with_outbox(|outbox| outbox.has_half_for(frames, bytes))
+            && link.is_none_or(|link| link.has_half_for(frames, bytes))
     }
 
     /// Lets the transport take from the outbox.

@@ -106,6 +106,7 @@ impl Problems {
             self.add(key, bad.to_string());
         }
         self.range("server.shutdown_secs", server.shutdown_secs, 1, 3_600);
+        self.range("server.drain_per_sec", server.drain_per_sec, 0, 1_000_000);
         self.range("server.max_body", server.max_body, 1, 256 << 20);
     }
 

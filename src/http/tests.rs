@@ -11,6 +11,7 @@ use actix_web::{Error, HttpResponse, body, web};
 use hex::encode as hex;
 use hmac::{Hmac, KeyInit, Mac};
 use hubbub_actors::clock::Clock;
+use hubbub_actors::drain::Pace;
 use hubbub_actors::hub::{Authenticator, ChatPerMinute, DebugMode, Hub, MessagesPerMinute, Settings};
 use hubbub_actors::identity::Identity;
 use hubbub_actors::outbox::Bound;
@@ -322,7 +323,7 @@ async fn a_signature_is_needed_where_the_key_needs_one_and_judged_where_one_come
 #[actix_web::test]
 async fn a_hub_that_goes_away_says_so_and_takes_no_work() {
     let bench = Bench::start(|_| {});
-    bench.state.hub.drain().await;
+    bench.state.hub.drain(Pace { per_sec: 0, within: std::time::Duration::ZERO }).await;
     let mut refused = refused("The hub is going away", "SHUTTING_DOWN");
     refused["retryAfter"] = 1.into();
     for path in ["/api/push", "/api/broadcast", "/api/room", "/api/disconnect", "/api/batch"] {

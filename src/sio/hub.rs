@@ -319,7 +319,7 @@ impl Connected {
         }
         // A client that is put out of a namespace does not come back by itself; one whose connection ends does.
         match close {
-            Close::GoingAway => line.leave(close),
+            Close::GoingAway => line.leave_for_good(close),
             _ if close.may_return() => line.engine().seat().close(close),
             _ => line.disconnect(close),
         }
@@ -352,6 +352,10 @@ impl Member for Connected {
 
     fn is_busy(&self) -> bool {
         self.inbox.is_full() || self.seat.is_busy()
+    }
+
+    fn go(&self, close: Close) {
+        self.seat.close_when_settled(close);
     }
 
     fn end(&self, why: Option<Close>) {
@@ -390,6 +394,10 @@ impl Link for Connected {
         if let Some(line) = self.line() {
             line.engine().relieve();
         }
+    }
+
+    fn has_half_for(&self, frames: usize, bytes: usize) -> bool {
+        self.line().is_none_or(|line| line.engine().seat().has_half_for(frames, bytes))
     }
 
     fn recall(&self, wants: &mut dyn FnMut(&Frame) -> bool) {

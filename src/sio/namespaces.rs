@@ -29,6 +29,9 @@ pub trait Member {
     /// Whether the client should say nothing more for now.
     fn is_busy(&self) -> bool;
 
+    /// The connection ends, and with it this namespace, once what is owed to the client was said.
+    fn go(&self, close: Close);
+
     /// The client has all that it was sent before it last said so.
     fn confirm(&self) {}
 
@@ -81,6 +84,15 @@ enum Standing {
     In(Rc<dyn Member>),
     /// The hub put the client out; what it sent before it knew is not held against it.
     Out,
+}
+
+impl Standing {
+    fn member(&self) -> Option<Rc<dyn Member>> {
+        match self {
+            Self::In(member) => Some(member.clone()),
+            Self::Asking | Self::Out => None,
+        }
+    }
 }
 
 /// What is spoken over one connection.
@@ -293,6 +305,18 @@ impl Line {
     pub fn disconnect(&self, close: Close) {
         self.engine.send(socket::disconnect(&self.namespace));
         self.leave(close);
+    }
+
+    /// Ends the connection with all that its client is in, each once what is owed there was said. A client that was told
+    /// nothing of this namespace would else speak to nobody there for as long as another one lasts.
+    pub fn leave_for_good(&self, close: Close) {
+        self.leave(close);
+        let Some(namespaces) = self.namespaces.upgrade() else { return };
+        let others: Vec<_> =
+            namespaces.standings.borrow().iter().filter_map(|(_, standing)| standing.member()).collect();
+        for member in others {
+            member.go(close);
+        }
     }
 
     /// Ends the connection, once its client is in no other namespace. The client is told nothing of this one.

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use hubbub_actors::delivery::{Correlation, Event, Refusal, Wire};
+use hubbub_actors::events::Surface;
 use hubbub_actors::events::json;
 use serde::Serialize;
 
@@ -226,6 +227,10 @@ pub struct EngineWire;
 impl Wire for EngineWire {
     fn slot(&self) -> usize {
         3
+    }
+
+    fn speaks(&self) -> Option<Surface> {
+        None
     }
 
     fn event(&self, event: &Event, _: u64) -> Bytes {

@@ -103,6 +103,10 @@ impl Wire for NamespaceWire {
         self.slot
     }
 
+    fn speaks(&self) -> Option<Surface> {
+        Some(self.surface)
+    }
+
     fn event(&self, event: &Event, number: u64) -> Bytes {
         if self.is_numbered && number > 0 {
             return self.emit_with(event.name.as_str(), &event.data, format!(",\"{number:x}\"").as_bytes());

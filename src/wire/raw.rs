@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use hubbub_actors::delivery::{Correlation, Event, Refusal, Wire};
-use hubbub_actors::events::ServerEvent;
 use hubbub_actors::events::json::{self, DEPTH_MAX};
 use hubbub_actors::events::raw::{Error, Reply};
+use hubbub_actors::events::{ServerEvent, Surface};
 use hubbub_actors::fault::Fault;
 use hubbub_actors::session::{Inbound, Request};
 use serde::Deserialize;
@@ -90,6 +90,10 @@ fn malformed(message: &[u8]) -> Fault {
 impl Wire for RawWire {
     fn slot(&self) -> usize {
         0
+    }
+
+    fn speaks(&self) -> Option<Surface> {
+        Some(Surface::Raw)
     }
 
     fn event(&self, event: &Event, _: u64) -> Bytes {

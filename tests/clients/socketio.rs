@@ -167,7 +167,7 @@ async fn node_is_told_that_the_hub_goes_away_and_comes_back() {
     let hub = hub.come_again();
     let heard = driver.report();
     for mode in ["polling", "websocket", "upgrade"] {
-        let told = json!({"told": "server_shutdown", "serverDisconnect": false, "back": true});
+        let told = json!({"when": true, "told": "server_shutdown", "serverDisconnect": false, "back": true});
         assert_eq!(heard[mode], told, "{mode}: {}", hub.said());
     }
 }

@@ -87,7 +87,7 @@ impl Publishers {
                 if !client.try_send(json!({"type": "Broadcast", "data": data})).await {
                     break;
                 }
-                match client.try_next().await {
+                match client.try_answer().await {
                     Ok(answer) if answer["type"] == "Ack" => accepted += 1,
                     Ok(answer) => assert_eq!(answer["data"]["code"], "SHUTTING_DOWN", "{answer}"),
                     Err(_) => break,

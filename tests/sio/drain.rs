@@ -17,7 +17,7 @@ async fn publish(mut client: Client) -> Vec<String> {
         if !client.try_send(json!({"type": "Broadcast", "data": data})).await {
             return acknowledged;
         }
-        match client.try_next().await {
+        match client.try_answer().await {
             Ok(answer) if answer["type"] == "Ack" => {
                 acknowledged.push(answer["data"]["message_id"].as_str().unwrap().to_owned());
             }

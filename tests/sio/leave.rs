@@ -154,8 +154,9 @@ async fn all_are_told_that_the_hub_goes_away_and_none_is_put_out() {
         let mut both = Sio::of(&hub, transport, "bob").await;
         both.connect("/chat", &json!({"token": token("bob")})).await.unwrap();
         let guest = Sio::guest(&hub, transport).await;
-        members.extend([(client, true, end), (both, true, end), (guest, true, end)]);
-        members.push((Sio::open(&hub, transport).await, false, end));
+        let (root, chat): (&[_], &[_]) = (&["/"], &["/", "/chat"]);
+        members.extend([(client, root, end), (both, chat, end), (guest, root, end)]);
+        members.push((Sio::open(&hub, transport).await, &[], end));
     }
     let mut sender = Client::of(&hub, "sender").await;
     assert_eq!(sender.broadcast("lobby", json!(1)).await["data"]["recipients"], 2);
@@ -165,12 +166,18 @@ async fn all_are_told_that_the_hub_goes_away_and_none_is_put_out() {
     // The polls came before this answer.
     assert_eq!(hub.get("/health").status, 200);
     hub.signal("TERM");
-    for (n, (client, in_root, end)) in members.iter_mut().enumerate() {
+    for (n, (client, namespaces, end)) in members.iter_mut().enumerate() {
         let (mut said, ended) = client.until_ended().await;
         if n % 4 == 0 {
             assert_eq!(said.remove(0).event(), Some("Broadcast"), "what was accepted is delivered");
         }
-        let told = if *in_root { vec![disconnected("server_shutdown")] } else { vec![] };
+        for (namespace, mut said) in namespaces.iter().zip(said.drain(..namespaces.len())) {
+            assert_eq!((said.event(), said.namespace.as_str()), (Some("system:draining"), *namespace), "client {n}");
+            let after = said.data[1]["reconnect_after_ms"].take();
+            assert!(after.as_u64().is_some_and(|after| after <= 1_000), "client {n} is to come back after {after}");
+            assert!(said.data[1]["timestamp"].is_string(), "{said:?}");
+        }
+        let told = if namespaces.is_empty() { vec![] } else { vec![disconnected("server_shutdown")] };
         assert_eq!((events(&said), ended), (told, *end), "client {n}");
     }
     assert_eq!(sender.close_code().await, Some(1001));

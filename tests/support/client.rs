@@ -108,6 +108,16 @@ impl Client {
         Err(code)
     }
 
+    /// As [`Client::try_next`], but for what the hub says of its own end.
+    pub(crate) async fn try_answer(&mut self) -> Result<Value, Option<u16>> {
+        loop {
+            match self.try_next().await {
+                Ok(message) if is_draining(&message) => {}
+                other => return other,
+            }
+        }
+    }
+
     /// Sends into the socket's buffer, without waiting for it to be written.
     pub(crate) async fn feed(&mut self, message: Value) {
         let fed = self.socket.feed(Message::text(message.to_string()));
@@ -236,6 +246,11 @@ pub(crate) fn narrow(hub: &Hub) -> TcpStream {
     socket.connect(&hub.address().into()).unwrap();
     socket.set_nonblocking(true).unwrap();
     TcpStream::from_std(socket.into()).unwrap()
+}
+
+/// Whether the hub says by this message that it goes away.
+pub(crate) fn is_draining(message: &Value) -> bool {
+    message["type"] == "Status" && message["data"]["status"] == "draining"
 }
 
 fn is_presence(message: &Value) -> bool {

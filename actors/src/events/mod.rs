@@ -309,6 +309,7 @@ macro_rules! server_event_table {
             "message:ack",          application::MessageAck,        [Root];
             "action:result",        application::ActionResult,      [Root];
             "error",                push::Error,                    [Root, Chat];
+            "system:draining",      push::Draining,                 [Root, Chat];
             "disconnected",         community::Disconnected,        [Root];
             "room:joined",          chat::rooms::RoomJoined,        [Raw, Chat];
             "room:left",            chat::rooms::RoomLeft,          [Raw, Chat];

@@ -101,6 +101,16 @@ pub struct Welcome {
     pub server_info: ServerInfo,
 }
 
+/// Says that the hub goes away: it takes no requests any more, and ends the connection soon. Whoever comes back should
+/// wait `reconnect_after_ms` before, once it has ended.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Draining {
+    /// How long to wait, ms. Each is told another time, so that they do not all come back at once.
+    pub reconnect_after_ms: u64,
+    /// When it was said.
+    pub timestamp: Iso,
+}
+
 /// What a client is told of the hub.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ServerInfo {

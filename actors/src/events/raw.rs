@@ -83,7 +83,8 @@ pub struct Pong {
     pub timestamp: Number,
 }
 
-/// Says what became of the session: at connect, in answer to a request that changes it, and when a chat was closed to it.
+/// Says what became of the session: at connect, in answer to a request that changes it, when a chat was closed to it, and
+/// when the hub goes away.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "status", content = "details", rename_all = "snake_case")]
 pub enum Status {
@@ -122,6 +123,12 @@ pub enum Status {
         user: User,
         /// When the session ends, ms since the epoch; `null` for a token that does not expire.
         expires_at: Option<i64>,
+    },
+    /// The hub goes away: it takes no requests any more, and closes the connection soon.
+    Draining {
+        /// How long the client should wait, once the connection has ended, before it comes back, ms. Each is told another
+        /// time, so that they do not all come at once.
+        reconnect_after_ms: u64,
     },
 }
 

@@ -1,6 +1,8 @@
 //! A worker's own members of every room. Appends each delivery to their outboxes: no mailbox message, no wake-up and no
 //! encoding a member.
 
+mod drain;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use ahash::{AHashMap, AHashSet, RandomState};
 use indexmap::IndexMap;
 use tokio::sync::oneshot;
 
+pub(crate) use self::drain::Drain;
 use super::Membership;
 use crate::close::Close;
 use crate::copies::Copies;
@@ -125,10 +128,6 @@ pub(crate) struct CloseRoom {
     pub(crate) room: RoomName,
     pub(crate) close: Close,
 }
-
-/// Ends every session of this worker, once it answered what it owes.
-#[derive(Debug)]
-pub(crate) struct CloseAll(pub(crate) Close);
 
 type Members = IndexMap<SeatKey, Rc<Seat>, RandomState>;
 
@@ -310,16 +309,6 @@ impl Receive<CloseRoom> for Fanout {
     }
 }
 
-impl Receive<CloseAll> for Fanout {
-    fn receive(&mut self, CloseAll(close): CloseAll, _: &mut Self::Context) {
-        self.seats.for_each(|seat| {
-            if !seat.is_carrier() {
-                seat.close_when_settled(close);
-            }
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,6 +325,10 @@ mod tests {
     impl Wire for Name {
         fn slot(&self) -> usize {
             0
+        }
+
+        fn speaks(&self) -> Option<Surface> {
+            None
         }
 
         fn event(&self, event: &Event, _: u64) -> bytes::Bytes {

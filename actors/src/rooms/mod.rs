@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use ahash::{AHashMap, RandomState};
 use tokio::sync::oneshot;
 
-use self::fanout::{Announce, Announcement, Barrier, CloseAll, CloseSeat, Fanout, Reach, Vacate};
+use self::fanout::{Announce, Announcement, Barrier, CloseSeat, Drain, Fanout, Reach, Vacate};
 use self::history::{HistoryPage, Part, Saved};
 use self::rules::Rules;
 use self::shard::past::{Locate, ReadHistory, Save};
@@ -29,8 +29,10 @@ use self::shard::{
 };
 use self::stored::Restored;
 use crate::chats::roster::Roster;
+use crate::clock::Clock;
 use crate::close::Close;
 use crate::delivery::Event;
+use crate::drain::Plan;
 use crate::events::chat::messages::Message;
 use crate::events::chat::rooms::RoomInfo;
 use crate::events::raw::Position;
@@ -548,10 +550,19 @@ impl Rooms {
         Ok(closed)
     }
 
-    /// Ends every session, after what was delivered to it.
-    pub(crate) fn close_all(&self, close: Close) {
+    /// Begins to end every session as planned, after what was delivered to it. Resolves when the last one was closed.
+    pub(crate) fn send_away(&self, plan: Plan, clock: &Clock) -> impl Future<Output = ()> + use<> {
+        let workers = self.lanes.len();
+        let mut waits = Vec::with_capacity(workers);
         for fanout in self.lanes.fanouts() {
-            fanout.post_departure(CloseAll(close));
+            let (done, wait) = oneshot::channel();
+            fanout.post_departure(Drain { plan, workers, clock: clock.clone(), done });
+            waits.push(wait);
+        }
+        async move {
+            for wait in waits {
+                let _ = wait.await;
+            }
         }
     }
 

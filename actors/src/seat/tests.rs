@@ -11,6 +11,10 @@ impl Wire for Plain {
         0
     }
 
+    fn speaks(&self) -> Option<Surface> {
+        None
+    }
+
     fn event(&self, event: &Event, _: u64) -> Bytes {
         event.data.clone()
     }

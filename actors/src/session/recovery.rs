@@ -69,8 +69,8 @@ impl Session {
     }
 
     /// Where the session has a token, and may come back, leaves its seat in its chats; or in all its rooms, where its client
-    /// says what it got.
-    pub(super) fn park(&mut self) {
+    /// says what it got. While the hub is draining, nobody is told that it left.
+    pub(super) fn park(&mut self, is_draining: bool) {
         if !std::mem::take(&mut self.has_token) {
             return;
         }
@@ -89,7 +89,7 @@ impl Session {
         self.seat.park();
         self.is_parked = true;
         self.worker.seats().note_parked(self.seat.place().seat);
-        for room in &rooms {
+        for room in rooms.iter().filter(|_| !is_draining) {
             self.hub.rooms().park(room.clone(), identity.user.clone(), self.seat.place());
         }
         if by_pid {

@@ -275,10 +275,17 @@ impl Session {
         self.hub.settings().presence.audience == Audience::SharedRooms && !room.is_internal()
     }
 
-    /// Leaves every room and tells presence; the first call does it. In its chats it may leave its seat.
+    /// Leaves every room and tells presence; the first call does it. In its chats it may leave its seat. When the hub goes
+    /// away, all that goes with it: those who are still there do not hear of each one who is not.
     pub(super) fn depart(&mut self) {
-        self.stop_typing();
-        self.park();
+        let is_draining = self.hub.accepting().is_err();
+        if !is_draining {
+            self.stop_typing();
+        }
+        self.park(is_draining);
+        if is_draining {
+            return;
+        }
         let Some(identity) = &self.identity else { return };
         let place = self.seat.place();
         for room in self.rooms.drain() {

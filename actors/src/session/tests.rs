@@ -26,6 +26,7 @@ use super::*;
 use crate::application::Application;
 use crate::clock::Clock;
 use crate::delivery::{Event, Refusal};
+use crate::drain::Pace;
 use crate::fault::Code;
 use crate::hub::{Authenticator, ChatPerMinute, DebugMode, MessagesPerMinute, Settings, Target};
 use crate::ids::{ChatId, EventName, UserId};
@@ -54,6 +55,10 @@ fn asked(correlation: &Correlation) -> String {
 impl Wire for Lines {
     fn slot(&self) -> usize {
         0
+    }
+
+    fn speaks(&self) -> Option<Surface> {
+        None
     }
 
     fn event(&self, event: &Event, _: u64) -> Bytes {
@@ -300,3 +305,5 @@ impl Client {
 }
 
 const LONG: i64 = 60_000;
+
+const AT_ONCE: Pace = Pace { per_sec: 0, within: DEADLINE };

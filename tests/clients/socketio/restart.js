@@ -12,6 +12,8 @@ async function run(url, token) {
   const heard = {};
   for (const [mode, { socket, next }] of there) {
     const said = {};
+    const after = (await next('system:draining'))[0].reconnect_after_ms;
+    said.when = Number.isInteger(after) && after >= 0 && after <= 1000;
     said.told = (await next('disconnected'))[0].reason;
     said.serverDisconnect = (await next('disconnect'))[0] === 'io server disconnect';
     await next('connect');

@@ -147,7 +147,7 @@ async fn a_hub_that_goes_away_waits_for_what_the_application_was_asked() {
     let client = bench.client(Surface::Raw, "alice").await;
     client.ask("client:event", r#"{"type":"a"}"#, Some("1")).await;
     let (_, answer) = questions.recv().await.unwrap();
-    bench.hub.drain().await;
+    bench.hub.drain(AT_ONCE).await;
     client.ask("client:event", r#"{"type":"b"}"#, Some("2")).await;
     assert_eq!(client.hears().await, ["refused client:event: SHUTTING_DOWN #2"]);
     assert_eq!(client.seat.closed(), None);

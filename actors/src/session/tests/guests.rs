@@ -177,7 +177,7 @@ async fn a_user_may_come_as_a_guest_so_often_at_once_where_guests_are_counted() 
 async fn a_drain_finds_guests_too() {
     let bench = Bench::start(LONG);
     let guest = bench.guest().await;
-    bench.hub.drain().await;
+    bench.hub.drain(AT_ONCE).await;
     assert_eq!(guest.closed().await, Close::GoingAway);
     assert_eq!(bench.open(Surface::Root, Standing::Guest).await.err().map(|it| it.code), Some(Code::ShuttingDown));
 }
