@@ -209,6 +209,7 @@ async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeErr
     let chats = chats.collect::<Result<_, _>>().map_err(|fault| wrong(&"[[chats]]", &fault))?;
     hub.open_chats(chats).await.map_err(unreadable)?;
     hub.open_histories().await.map_err(unreadable)?;
+    hub.open_sessions().await.map_err(unreadable)?;
     let following = hub.clone();
     actix_rt::spawn(async move { following.follow_store().await });
 
@@ -247,6 +248,8 @@ async fn hub_is_empty_after_drain(hub: &Arc<Hub>, switchboard: &Switchboard, pac
         }
     };
     let _ = timeout(pace.within, drained).await;
+    // Those who are left did not read to the end: they cannot go on, and are told when they come back.
+    hub.store_sessions().await;
     hub.registry().connections()
 }
 
@@ -449,6 +452,7 @@ fn settings(config: &Config) -> Settings {
             window_ms: millis(config.recovery.window_secs),
             queue: usize::try_from(config.recovery.queue).unwrap_or(usize::MAX),
             bytes: config.recovery.bytes,
+            wire: &wire::namespace::ROOT_NUMBERED,
         },
         clock: Clock::System,
     }

@@ -19,7 +19,7 @@ use crate::chats::Chats;
 use crate::chats::keeper::{ChatKeeper, DeleteChat, MakeChat, PutChat};
 use crate::clock::Clock;
 use crate::close::Close;
-use crate::delivery::Event;
+use crate::delivery::{Event, Wire};
 use crate::events::{ServerEvent as _, community};
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
@@ -36,12 +36,14 @@ use crate::outbox::Bound;
 use crate::peer::{Peer, UserAgents};
 use crate::presence::{self, LastSeen, Presence};
 use crate::pulse::Pulse;
-use crate::recovery::{Forget, NoteAttempt, Recovery};
+use crate::recovery::stored::{self, Saved};
+use crate::recovery::tickets::Holder;
+use crate::recovery::{Forget, NoteAttempt, Recovery, Restore};
 use crate::registry::Registry;
 use crate::revoked::Revoked;
 use crate::rooms::rules::Rules;
-use crate::rooms::{Lanes, Rooms};
-use crate::seat::Heartbeat;
+use crate::rooms::{Lanes, ParkedSeat, Rooms};
+use crate::seat::{Heartbeat, Seats};
 use crate::stats::Stats;
 use crate::store::{Chat, READS_MAX, Revocation, Store, WRITES_MAX};
 
@@ -112,6 +114,11 @@ impl Settings {
         self.rooms.saturating_add(self.max_connections) / self.workers.max(1)
     }
 
+    /// What may be kept for one session that was cut off: the messages, and half of what may wait for it.
+    pub(crate) fn kept_max(&self) -> Bound {
+        Bound { bytes: self.outbox.half().bytes, frames: self.recovery.queue }
+    }
+
     /// Bytes that one worker keeps for sessions that may come back: its share.
     pub(crate) fn retained_bytes_max(&self) -> usize {
         self.recovery.bytes / self.workers.max(1)
@@ -132,6 +139,8 @@ pub struct RecoverySettings {
     pub queue: usize,
     /// Bytes of messages kept for all of them, and of those sent last to sessions that say what they got.
     pub bytes: usize,
+    /// The wire of those.
+    pub wire: &'static dyn Wire,
 }
 
 /// Debug mode: figures of the hub on a connection.
@@ -439,6 +448,25 @@ impl Hub {
         for history in self.store.take_histories().await? {
             self.rooms.restore(&self.settings.rules, history);
         }
+        Ok(())
+    }
+
+    /// Takes over the sessions that were cut off when the last hub went away. Before the workers start: their seats and rooms
+    /// find them there.
+    ///
+    /// # Errors
+    /// As [`Store::take_parked`].
+    pub async fn open_sessions(&self) -> Result<(), Fault> {
+        let now = self.clock().now_ms();
+        let places = Seats::first_places(self.settings.workers);
+        let restored = stored::restored(self.store.take_parked().await?, now, places);
+        let mut sessions = Vec::with_capacity(restored.len());
+        for Saved { token, parked, until, remains } in restored {
+            let (Holder { session, place, .. }, rooms) = (parked.holder.clone(), parked.rooms.clone());
+            self.rooms.restore_seat(ParkedSeat { session, place, rooms, remains });
+            sessions.push((token, parked, until - now));
+        }
+        self.recovery.post_departure(Restore(sessions));
         Ok(())
     }
 

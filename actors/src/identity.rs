@@ -1,11 +1,13 @@
 //! Who a caller is and what a token lets them do. Knows no token format: `auth` in the root crate turns one into this.
 
+use serde::{Deserialize, Serialize};
+
 use crate::fault::{Code, Fault};
 use crate::ids::UserId;
 use crate::pattern::Pattern;
 
 /// What a verified token says of its holder.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The user. One user may hold many tokens and sessions.
     pub user: UserId,

@@ -130,6 +130,11 @@ impl RoomName {
         checked(text, field, NAME_MAX).map(Self)
     }
 
+    /// A name that was one before.
+    pub(crate) fn of_store(text: &str) -> Self {
+        Self(Arc::from(text))
+    }
+
     /// The room that every authenticated session is in: what goes there goes to everybody.
     pub fn everybody() -> Self {
         Self(Arc::from("$all"))
@@ -375,6 +380,13 @@ impl fmt::Debug for SessionId {
 impl Serialize for SessionId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        uuid::Uuid::parse_str(&text).map(Self).map_err(serde::de::Error::custom)
     }
 }
 

@@ -1,10 +1,11 @@
 //! What a worker keeps for sessions that may come back: each delivery once, shared by all who keep it, and all together
 //! within one bound. Who came for it last gives it back.
 
-use std::cell::Cell;
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use ahash::AHashMap;
 use bytes::Bytes;
 
 use crate::ids::RoomName;
@@ -61,11 +62,6 @@ impl Brought {
     pub fn of(retained: &Retained) -> Self {
         Self { number: retained.number, room: retained.room.clone(), bytes: retained.bytes.clone() }
     }
-
-    /// Keeps it again.
-    pub fn keep(self, ledger: &Rc<Ledger>) -> Rc<Retained> {
-        Retained::new(ledger, self.number, self.room, self.bytes)
-    }
 }
 
 /// How much a worker keeps, and may.
@@ -73,18 +69,39 @@ impl Brought {
 pub struct Ledger {
     bound: usize,
     bytes: Cell<usize>,
+    /// What was brought here and is kept again, by its number.
+    brought: RefCell<AHashMap<u64, Weak<Retained>>>,
     stats: Arc<Stats>,
 }
+
+/// How many deliveries that were brought are noted before those are sought that nobody keeps any more.
+const BROUGHT_MIN: usize = 1_024;
 
 impl Ledger {
     /// Nothing is kept; `bound` bytes may be.
     pub fn new(bound: usize, stats: Arc<Stats>) -> Rc<Self> {
-        Rc::new(Self { bound, bytes: Cell::new(0), stats })
+        Rc::new(Self { bound, bytes: Cell::new(0), brought: RefCell::default(), stats })
     }
 
     /// Whether more is kept than may be.
     pub fn is_over(&self) -> bool {
         self.bytes.get() > self.bound
+    }
+
+    /// Keeps what was brought here, once for all whom it is brought to.
+    pub fn keep(self: &Rc<Self>, brought: Brought) -> Rc<Retained> {
+        let mut all = self.brought.borrow_mut();
+        let same = all.get(&brought.number).and_then(Weak::upgrade);
+        if let Some(same) = same.filter(|same| same.bytes == brought.bytes) {
+            return same;
+        }
+        if all.len() == all.capacity().max(BROUGHT_MIN) {
+            all.retain(|_, retained| retained.strong_count() > 0);
+        }
+        let Brought { number, room, bytes } = brought;
+        let retained = Retained::new(self, number, room, bytes);
+        all.insert(number, Rc::downgrade(&retained));
+        retained
     }
 
     fn add(&self, weight: usize) {
@@ -122,5 +139,22 @@ pub(crate) mod tests {
         assert!(!ledger.is_over());
         drop(two);
         assert_eq!(stats.retained_bytes.get(), 0);
+    }
+
+    #[test]
+    fn what_is_brought_to_several_is_kept_once() {
+        let stats = Arc::new(Stats::default());
+        let ledger = Ledger::new(1_000, stats.clone());
+        let brought = |text: &'static str| Brought::of(&retained(&ledger, 1, text));
+        let (one, other) = (ledger.keep(brought("one")), ledger.keep(brought("one")));
+        assert!(Rc::ptr_eq(&one, &other));
+        let as_frame = ledger.keep(brought("frame"));
+        assert_eq!(&as_frame.bytes[..], b"frame");
+        drop((one, other, as_frame));
+        assert_eq!(stats.retained_bytes.get(), 0);
+        for number in 2..2_000 {
+            drop(ledger.keep(Brought { number, ..brought("one") }));
+        }
+        assert!(ledger.brought.borrow().len() <= 2 * BROUGHT_MIN);
     }
 }

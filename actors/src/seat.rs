@@ -582,6 +582,13 @@ impl Seats {
         self.worker
     }
 
+    /// The places of the seats that are taken first on each of `workers`, one after the other.
+    pub(crate) fn first_places(workers: usize) -> impl Iterator<Item = Place> {
+        (0..).flat_map(move |index: u32| {
+            (0..workers).map(move |worker| Place { worker, seat: SeatKey { index, serial: index.wrapping_add(1) } })
+        })
+    }
+
     /// Seats a session.
     pub fn seat(&self, seating: Seating) -> Rc<Seat> {
         let mut slab = self.slab.borrow_mut();

@@ -36,6 +36,11 @@ impl Tail {
         }
     }
 
+    /// As [`Tail::behind`], of a client that is known to have what it was told first, or is not.
+    pub fn of(last: Option<u64>, is_confirmed: bool, most: usize) -> Self {
+        Self { is_confirmed, answered: is_confirmed, ..Self::behind(last, most) }
+    }
+
     /// These are sent first, before what was written since it began.
     pub fn resume(&mut self, sent: impl IntoIterator<Item = Rc<Retained>>) {
         let since = std::mem::take(&mut self.entries);

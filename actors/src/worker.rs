@@ -5,12 +5,17 @@ use std::sync::Arc;
 
 use actix::Actor;
 
+use crate::close::Close;
+use crate::events::ServerEvent as _;
+use crate::events::chat::messages::MessageNew;
 use crate::hub::Hub;
+use crate::ids::RoomName;
 use crate::mailbox::Mailbox;
 use crate::pulse::Pulse;
+use crate::rooms::ParkedSeat;
 use crate::rooms::fanout::Fanout;
 use crate::rooms::shard::RoomShard;
-use crate::seat::Seats;
+use crate::seat::{Seat, Seating, Seats};
 
 /// A worker's own part of the hub. Lives on its thread.
 #[derive(Debug, Clone)]
@@ -26,7 +31,12 @@ impl Worker {
         let number = hub.next_worker()?;
         let seats = Rc::new(Seats::new(number, hub.settings().retained_bytes_max(), hub.stats_shared()));
         let bound = hub.settings().mailbox;
-        let fanout = Fanout::new(seats.clone()).start();
+        let mut fanout = Fanout::new(seats.clone());
+        for parked in hub.rooms().lanes().take_parked(number) {
+            let (seat, rooms) = Self::seat_parked(hub, &seats, parked);
+            fanout.enrol_parked(&seat, rooms);
+        }
+        let fanout = fanout.start();
         let shard = RoomShard::new(hub, number).start();
         let pulse = Pulse::new(seats.clone(), hub.clock().clone(), hub.settings().shortest_heartbeat_ms).start();
         let opened = hub.rooms().lanes().open(
@@ -36,6 +46,27 @@ impl Worker {
         );
         hub.watch_pulse(number, pulse);
         opened.then(|| Self { hub: hub.clone(), seats })
+    }
+
+    /// Seats a session that was cut off before the start.
+    fn seat_parked(hub: &Hub, seats: &Seats, parked: ParkedSeat) -> (Rc<Seat>, Vec<RoomName>) {
+        let ParkedSeat { session, place, rooms, remains } = parked;
+        let (settings, elapsed) = (hub.settings(), hub.clock().elapsed_ms());
+        let seat = seats.seat(Seating {
+            session,
+            wire: settings.recovery.wire,
+            bound: settings.outbox,
+            heartbeat: None,
+            carrier: false,
+            expires_at: None,
+            elapsed,
+        });
+        debug_assert_eq!(seat.place(), place, "seats are taken in the order that was planned");
+        seat.restore(remains, MessageNew::NAME, settings.kept_max(), seats.ledger());
+        seat.close(Close::Left);
+        seat.with_outbox(|outbox| outbox.abandon());
+        seats.note_parked(place.seat);
+        (seat, rooms)
     }
 
     /// The hub.

@@ -87,7 +87,12 @@ impl Bench {
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"" },
             shortest_heartbeat_ms: 25_000,
             auto_create_chats: false,
-            recovery: hubbub_actors::hub::RecoverySettings { window_ms: 120_000, queue: 500, bytes: 1_000_000 },
+            recovery: hubbub_actors::hub::RecoverySettings {
+                window_ms: 120_000,
+                queue: 500,
+                bytes: 1_000_000,
+                wire: &crate::wire::namespace::ROOT_NUMBERED,
+            },
             rules: Rules(Vec::new()),
             clock: clock.clone(),
         };

@@ -3,8 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use super::Hub;
 use crate::drain::{Pace, Plan};
+use crate::recovery::TakeParked;
+use crate::recovery::stored::{self, Saved};
 
 impl Hub {
     /// Stops taking work, and sees all that was accepted into the outboxes. Then every session is told when to come
@@ -30,6 +34,30 @@ impl Hub {
             && let Err(fault) = self.store.keep_histories(histories).await
         {
             log::warn!("what topics keep could not be stored, and cannot be recovered: {fault}");
+        }
+    }
+}
+
+impl Hub {
+    /// Puts what is kept for sessions that were cut off into the store, for the next start: those that ended since
+    /// [`Hub::drain`] too.
+    pub async fn store_sessions(&self) {
+        let (reply, taken) = oneshot::channel();
+        self.recovery.post_departure(TakeParked(reply));
+        let taken = taken.await.unwrap_or_default();
+        let places: Vec<_> = taken.iter().map(|(_, parked, _)| parked.holder.place).collect();
+        let now = self.clock().now_ms();
+        let remains = self.rooms.vacate_all(&places).await.into_iter();
+        let saved = taken.into_iter().zip(remains).filter_map(|((token, parked, left), remains)| {
+            Some(Saved { token, parked, until: now + left, remains: remains? })
+        });
+        let saved: Vec<_> = saved.collect();
+        if saved.is_empty() {
+            return;
+        }
+        log::info!("{} sessions that were cut off are stored", saved.len());
+        if let Err(fault) = self.store.keep_parked(stored::stored(saved)).await {
+            log::warn!("sessions that were cut off could not be stored, and cannot be recovered: {fault}");
         }
     }
 }

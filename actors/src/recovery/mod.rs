@@ -13,6 +13,7 @@
 //! One that is recovered by its private id gets every delivery of all its rooms behind the last that its client says it
 //! got, each once and in order, or is told that it is not recovered.
 
+pub(crate) mod stored;
 pub mod tickets;
 
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use actix::{Actor, AsyncContext, Context, SpawnHandle};
 use ahash::AHashMap;
 use tokio::sync::oneshot;
 
-use self::tickets::{Claim, Holder, Parked, Parking, Redeemed, Tickets};
+use self::tickets::{Claim, Holder, Parked, Parking, Redeemed, Tickets, TokenHash};
 use crate::clock::Clock;
 use crate::close::Close;
 use crate::fault::{Code, Fault};
@@ -76,6 +77,15 @@ pub(crate) struct Redeem {
 /// Somebody who was not let in wanted to come back to the session of a token.
 #[derive(Debug)]
 pub(crate) struct NoteAttempt(pub(crate) RecoveryToken);
+
+/// Sessions that were cut off before the start, each with its seat.
+#[derive(Debug)]
+pub(crate) struct Restore(pub(crate) Vec<(TokenHash, Parked, i64)>);
+
+/// Asks for all parked sessions, for they are to be stored: they are not known here any more. Until when each may be
+/// recovered is told in ms from now.
+#[derive(Debug)]
+pub(crate) struct TakeParked(pub(crate) oneshot::Sender<Vec<(TokenHash, Parked, i64)>>);
 
 /// Asks how many tokens hold.
 #[derive(Debug)]
@@ -173,7 +183,7 @@ receives_posts!(Recovery);
 
 impl Receive<Issue> for Recovery {
     fn receive(&mut self, Issue { holder, token }: Issue, _: &mut Self::Context) {
-        self.tickets.issue(holder, token);
+        self.tickets.issue(holder, &token);
     }
 }
 
@@ -222,6 +232,27 @@ impl Receive<Redeem> for Recovery {
 impl Receive<NoteAttempt> for Recovery {
     fn receive(&mut self, NoteAttempt(token): NoteAttempt, _: &mut Self::Context) {
         self.tickets.note_attempt(&token);
+    }
+}
+
+impl Receive<Restore> for Recovery {
+    fn receive(&mut self, Restore(sessions): Restore, ctx: &mut Self::Context) {
+        let elapsed = self.clock.elapsed_ms();
+        for (token, parked, left) in sessions {
+            self.stats.parked.add(1);
+            self.tickets.keep(token, parked, elapsed + left);
+        }
+        self.sweep(ctx);
+    }
+}
+
+impl Receive<TakeParked> for Recovery {
+    fn receive(&mut self, TakeParked(reply): TakeParked, _: &mut Self::Context) {
+        let elapsed = self.clock.elapsed_ms();
+        let all = self.tickets.take_all().into_iter();
+        let all: Vec<_> = all.map(|(token, parked, at)| (token, parked, at - elapsed)).collect();
+        self.stats.parked.sub(all.len() as u64);
+        let _ = reply.send(all);
     }
 }
 

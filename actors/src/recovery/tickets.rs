@@ -5,10 +5,22 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ahash::{AHashMap, RandomState};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::identity::Identity;
 use crate::ids::{RecoveryToken, RoomName, SessionId, UserId};
 use crate::seat::Place;
+
+/// A token as it is known: by its SHA-256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenHash(pub [u8; 32]);
+
+impl TokenHash {
+    fn of(token: &RecoveryToken) -> Self {
+        Self(Sha256::digest(token.as_str()).into())
+    }
+}
 
 /// Whose a token is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +38,7 @@ pub struct Holder {
 }
 
 /// By what a session may be recovered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum By {
     /// By a token that its client asked for: another session of its user goes on with it.
     Token,
@@ -106,9 +118,9 @@ pub struct Tickets {
     window_ms: i64,
     /// Parked sessions, at most.
     most: usize,
-    tickets: HashMap<RecoveryToken, State, RandomState>,
-    of_session: AHashMap<SessionId, RecoveryToken>,
-    parked: BTreeMap<Due, RecoveryToken>,
+    tickets: HashMap<TokenHash, State, RandomState>,
+    of_session: AHashMap<SessionId, TokenHash>,
+    parked: BTreeMap<Due, TokenHash>,
     number: u64,
 }
 
@@ -126,15 +138,16 @@ impl Tickets {
     }
 
     /// Notes the token of a live session. One that it had before holds no more.
-    pub fn issue(&mut self, holder: Holder, token: RecoveryToken) {
+    pub fn issue(&mut self, holder: Holder, token: &RecoveryToken) {
+        let token = TokenHash::of(token);
         self.discard(holder.session);
-        self.of_session.insert(holder.session, token.clone());
+        self.of_session.insert(holder.session, token);
         self.tickets.insert(token, State::Live(holder));
     }
 
     /// A session with a token was cut off at `elapsed`; it gave up all but its seat.
     pub fn park(&mut self, session: SessionId, rooms: Vec<RoomName>, last_activity: i64, elapsed: i64) -> Parking {
-        let Some(token) = self.of_session.get(&session).cloned() else { return Parking::Unknown };
+        let Some(&token) = self.of_session.get(&session) else { return Parking::Unknown };
         let holder = match self.tickets.remove(&token) {
             Some(State::Live(holder)) => holder,
             other => {
@@ -142,12 +155,24 @@ impl Tickets {
                 return Parking::Unknown;
             }
         };
-        self.number += 1;
-        let due = (elapsed + self.window_ms, self.number);
-        self.tickets.insert(token.clone(), State::Parked(Parked { holder, rooms, last_activity, attempt: 0 }, due));
-        self.parked.insert(due, token);
+        self.keep(token, Parked { holder, rooms, last_activity, attempt: 0 }, elapsed + self.window_ms);
         let first = self.parked.first_key_value().map(|(&due, _)| due).filter(|_| self.parked.len() > self.most);
         Parking::Parked(first.and_then(|first| self.take(first)))
+    }
+
+    /// A session is parked until `at`, ms as of [`Tickets::expire`].
+    pub fn keep(&mut self, token: TokenHash, parked: Parked, at: i64) {
+        self.number += 1;
+        let due = (at, self.number);
+        self.of_session.insert(parked.holder.session, token);
+        self.tickets.insert(token, State::Parked(parked, due));
+        self.parked.insert(due, token);
+    }
+
+    /// All parked sessions with their tokens and until when they are, those first that go first; none is parked any more.
+    pub fn take_all(&mut self) -> Vec<(TokenHash, Parked, i64)> {
+        let all: Vec<_> = self.parked.iter().map(|(&due, &token)| (due, token)).collect();
+        all.into_iter().filter_map(|(due, token)| Some((token, self.take(due)?, due.0))).collect()
     }
 
     /// A session ended for good; its token holds no more.
@@ -179,7 +204,7 @@ impl Tickets {
     /// What `token` is good for in the hands of `claim`.
     pub fn redeem(&mut self, token: &RecoveryToken, claim: &Claim) -> Redeemed {
         self.note_attempt(token);
-        match self.tickets.get(token) {
+        match self.tickets.get(&TokenHash::of(token)) {
             Some(State::Live(holder)) if claim.suits(holder) => Redeemed::Live(holder.place, holder.session),
             Some(State::Parked(parked, due)) if claim.suits(&parked.holder) => {
                 let due = *due;
@@ -191,7 +216,7 @@ impl Tickets {
 
     /// Somebody tried to come back to the session of `token`.
     pub fn note_attempt(&mut self, token: &RecoveryToken) {
-        if let Some(State::Parked(parked, _)) = self.tickets.get_mut(token) {
+        if let Some(State::Parked(parked, _)) = self.tickets.get_mut(&TokenHash::of(token)) {
             parked.attempt = parked.attempt.saturating_add(1);
         }
     }
@@ -249,7 +274,7 @@ mod tests {
 
     fn parked(tickets: &mut Tickets, id: &str, name: &str, elapsed: i64) -> Option<Parked> {
         let holder = holder(id);
-        tickets.issue(holder.clone(), token(name));
+        tickets.issue(holder.clone(), &token(name));
         match tickets.park(holder.session, vec![RoomName::everybody()], 5, elapsed) {
             Parking::Parked(evicted) => evicted,
             Parking::Unknown => panic!("it has a token"),
@@ -260,7 +285,7 @@ mod tests {
     fn a_token_recovers_a_session_that_was_cut_off_once_and_for_its_user_alone() {
         let mut tickets = Tickets::new(100, 9);
         let holder = holder("a");
-        tickets.issue(holder.clone(), token("t"));
+        tickets.issue(holder.clone(), &token("t"));
         assert_eq!(tickets.redeem(&token("t"), &claim("a")), Redeemed::Live(holder.place, holder.session));
         assert_eq!(tickets.park(holder.session, vec![RoomName::everybody()], 5, 0), Parking::Parked(None));
         assert_eq!(tickets.park(holder.session, Vec::new(), 5, 0), Parking::Unknown);
@@ -276,8 +301,8 @@ mod tests {
     fn a_new_token_takes_the_place_of_the_old_one_and_the_end_of_a_session_that_of_its_token() {
         let mut tickets = Tickets::new(100, 9);
         let holder = holder("a");
-        tickets.issue(holder.clone(), token("old"));
-        tickets.issue(holder.clone(), token("new"));
+        tickets.issue(holder.clone(), &token("old"));
+        tickets.issue(holder.clone(), &token("new"));
         assert_eq!(tickets.redeem(&token("old"), &claim("a")), Redeemed::Nothing);
         tickets.discard(holder.session);
         assert_eq!(tickets.redeem(&token("new"), &claim("a")), Redeemed::Nothing);
@@ -300,7 +325,7 @@ mod tests {
     fn a_user_whose_sessions_are_ended_has_no_token_left_and_others_keep_theirs() {
         let mut tickets = Tickets::new(100, 9);
         let live = holder("a");
-        tickets.issue(live.clone(), token("live"));
+        tickets.issue(live.clone(), &token("live"));
         parked(&mut tickets, "a", "second", 7);
         parked(&mut tickets, "a", "first", 5);
         parked(&mut tickets, "b", "other", 6);
@@ -332,7 +357,7 @@ mod tests {
         let mut tickets = Tickets::new(100, 9);
         let mut park = |came_as_guest, name| {
             let holder = Holder { by: By::Pid { came_as_guest }, ..holder("a") };
-            tickets.issue(holder.clone(), token(name));
+            tickets.issue(holder.clone(), &token(name));
             tickets.park(holder.session, Vec::new(), 0, 0);
         };
         park(false, "user's");

@@ -157,6 +157,13 @@ impl Fanout {
         Self { seats, rooms: AHashMap::new(), everybody: RoomName::everybody() }
     }
 
+    /// Has a seat that was parked before the start get what is published to `rooms`.
+    pub(crate) fn enrol_parked(&mut self, seat: &Rc<Seat>, rooms: Vec<RoomName>) {
+        for room in rooms {
+            self.rooms.entry(room).or_default().insert(seat.place().seat, seat.clone());
+        }
+    }
+
     /// Gives a seat what it missed of a room, all of it or nothing; whether it did.
     fn bring(seat: &Seat, room: &RoomName, missed: &[Arc<Delivery>]) -> bool {
         let frames: Vec<Frame> = missed.iter().map(|delivery| Rc::new(delivery.frame(seat.wire()))).collect();

@@ -38,7 +38,7 @@ use crate::events::chat::rooms::RoomInfo;
 use crate::events::raw::Position;
 use crate::fault::Fault;
 use crate::identity::Identity;
-use crate::ids::{NotificationId, RoomName, UserId};
+use crate::ids::{NotificationId, RoomName, SessionId, UserId};
 use crate::mailbox::{Full, Mailbox, Watched};
 use crate::notifications::{Keeping, Moment, Notification};
 use crate::seat::{Owed, Place, Remains};
@@ -128,6 +128,19 @@ struct Lane {
     fanout: OnceLock<Mailbox<Fanout>>,
     /// What the shard's rooms kept before the start, until the shard takes it.
     restored: Mutex<Vec<Restored>>,
+    /// Which of the shard's rooms are those of seats that were parked before the start, and on which workers those are.
+    inhabited: Mutex<Vec<(RoomName, usize)>>,
+    /// The worker's seats that were.
+    parked: Mutex<Vec<ParkedSeat>>,
+}
+
+/// A seat that was parked before the start.
+#[derive(Debug)]
+pub(crate) struct ParkedSeat {
+    pub(crate) session: SessionId,
+    pub(crate) place: Place,
+    pub(crate) rooms: Vec<RoomName>,
+    pub(crate) remains: Remains,
 }
 
 /// The lanes of all workers. A worker fills its own as it starts; the server accepts connections when all have.
@@ -136,7 +149,13 @@ pub(crate) struct Lanes(Box<[Lane]>);
 
 impl Lanes {
     pub(crate) fn new(workers: usize) -> Self {
-        let lane = |_| Lane { shard: OnceLock::new(), fanout: OnceLock::new(), restored: Mutex::default() };
+        let lane = |_| Lane {
+            shard: OnceLock::new(),
+            fanout: OnceLock::new(),
+            restored: Mutex::default(),
+            inhabited: Mutex::default(),
+            parked: Mutex::default(),
+        };
         Self((0..workers).map(lane).collect())
     }
 
@@ -150,9 +169,17 @@ impl Lanes {
 
     /// What the rooms of that worker's shard kept before the start; the first who asks gets it.
     pub(crate) fn take_restored(&self, worker: usize) -> Vec<Restored> {
-        let lane = self.0.get(worker);
-        lane.map(|lane| std::mem::take(&mut *lane.restored.lock().unwrap_or_else(PoisonError::into_inner)))
-            .unwrap_or_default()
+        self.0.get(worker).map(|lane| taken(&lane.restored)).unwrap_or_default()
+    }
+
+    /// The rooms of that worker's shard that seats which were parked before the start are in; likewise.
+    pub(crate) fn take_inhabited(&self, worker: usize) -> Vec<(RoomName, usize)> {
+        self.0.get(worker).map(|lane| taken(&lane.inhabited)).unwrap_or_default()
+    }
+
+    /// That worker's seats which were; likewise.
+    pub(crate) fn take_parked(&self, worker: usize) -> Vec<ParkedSeat> {
+        self.0.get(worker).map(|lane| taken(&lane.parked)).unwrap_or_default()
     }
 
     /// Fills the lane of `worker`; `false` when it was filled before.
@@ -167,6 +194,14 @@ impl Lanes {
     fn fanouts(&self) -> impl Iterator<Item = &Mailbox<Fanout>> {
         self.0.iter().filter_map(|lane| lane.fanout.get())
     }
+}
+
+fn taken<T>(list: &Mutex<Vec<T>>) -> Vec<T> {
+    std::mem::take(&mut *list.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn add<T>(list: &Mutex<Vec<T>>, item: T) {
+    list.lock().unwrap_or_else(PoisonError::into_inner).push(item);
 }
 
 /// Gives memory back once most of a table of rooms is gone: a client can make many rooms for a moment.
@@ -209,11 +244,24 @@ impl Rooms {
         match Restored::of(rules, history) {
             Ok(Some(restored)) => {
                 if let Some(lane) = self.lane(&restored.room) {
-                    lane.restored.lock().unwrap_or_else(PoisonError::into_inner).push(restored);
+                    add(&lane.restored, restored);
                 }
             }
             Ok(None) => {}
             Err(fault) => log::error!("what was stored of a topic's history cannot be: {fault}"),
+        }
+    }
+
+    /// Puts a seat that was parked before the start where its worker will find it, and the shards of its rooms.
+    pub(crate) fn restore_seat(&self, seat: ParkedSeat) {
+        let worker = seat.place.worker;
+        for room in &seat.rooms {
+            if let Some(lane) = self.lane(room) {
+                add(&lane.inhabited, (room.clone(), worker));
+            }
+        }
+        if let Some(lane) = self.lanes.0.get(worker) {
+            add(&lane.parked, seat);
         }
     }
 
@@ -339,6 +387,23 @@ impl Rooms {
         let (done, kept) = oneshot::channel();
         self.lanes.fanout(place.worker)?.post_departure(Vacate { seat: place.seat, done: Some(done) });
         kept.await.ok().flatten()
+    }
+
+    /// Gives up parked seats, all at once; what came for each, in their order.
+    pub(crate) async fn vacate_all(&self, places: &[Place]) -> Vec<Option<Remains>> {
+        let mut waits = Vec::with_capacity(places.len());
+        for &place in places {
+            let (done, remains) = oneshot::channel();
+            if let Some(fanout) = self.lanes.fanout(place.worker) {
+                fanout.post_departure(Vacate { seat: place.seat, done: Some(done) });
+            }
+            waits.push(remains);
+        }
+        let mut all = Vec::with_capacity(waits.len());
+        for remains in waits {
+            all.push(remains.await.ok().flatten());
+        }
+        all
     }
 
     /// Publishes a message to a chat and has it kept: see [`crate::store`].

@@ -397,6 +397,23 @@ impl RoomShard {
         }
     }
 
+    /// The room `name`, made where there is none.
+    fn open(&mut self, name: &RoomName) -> &mut Room {
+        let (workers, now, elapsed) = (self.lanes.len(), self.clock.now_ms(), self.clock.elapsed_ms());
+        self.rooms.entry(name.clone()).or_insert_with(|| {
+            if !name.is_internal() {
+                self.stats.rooms.add(1);
+            }
+            Room {
+                users: AHashMap::new(),
+                sessions: 0,
+                seats: vec![0; workers].into_boxed_slice(),
+                roster: name.chat().map(|chat| Box::new(Roster::new(chat, now, elapsed))),
+                has_history: past::open(&self.rules, &mut self.archive, name),
+            }
+        })
+    }
+
     /// A session went out of a room: of a chat, the others are told.
     fn exit(&mut self, name: &RoomName, user: &UserId, place: Place, ctx: &mut Context<Self>) {
         let now = self.clock.now_ms();
@@ -511,6 +528,9 @@ impl Actor for RoomShard {
         ctx.set_mailbox_capacity(0);
         let restored = self.lanes.take_restored(self.worker);
         self.restore(restored, ctx);
+        for (room, worker) in self.lanes.take_inhabited(self.worker) {
+            self.open(&room).seat(worker);
+        }
     }
 }
 
@@ -519,23 +539,12 @@ receives_posts!(RoomShard);
 impl Receive<Join> for RoomShard {
     fn receive(&mut self, join: Join, ctx: &mut Self::Context) {
         let Join { room: name, identity, connected_at, place, instead_of, returns, done } = join;
-        let (workers, now, elapsed) = (self.lanes.len(), self.clock.now_ms(), self.clock.elapsed_ms());
+        let now = self.clock.now_ms();
         if self.rooms.len() >= self.rooms_max && !name.is_internal() && !self.rooms.contains_key(&name) {
             let _ = done.send(Err(Fault::overloaded()));
             return;
         }
-        let room = self.rooms.entry(name.clone()).or_insert_with(|| {
-            if !name.is_internal() {
-                self.stats.rooms.add(1);
-            }
-            Room {
-                users: AHashMap::new(),
-                sessions: 0,
-                seats: vec![0; workers].into_boxed_slice(),
-                roster: name.chat().map(|chat| Box::new(Roster::new(chat, now, elapsed))),
-                has_history: past::open(&self.rules, &mut self.archive, &name),
-            }
-        });
+        let room = self.open(&name);
         let is_first = room.enter(&identity.user);
         room.seat(place.worker);
         if let Some(parked) = instead_of {

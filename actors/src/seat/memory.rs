@@ -11,6 +11,7 @@ use crate::delivery::Delivery;
 use crate::handed::{Handed, TakenBack};
 use crate::ids::RoomName;
 use crate::kept::Kept;
+use crate::outbox::Bound;
 use crate::retained::{Brought, Ledger, Retained};
 use crate::tail::Tail;
 
@@ -27,7 +28,7 @@ pub(super) enum Memory {
 }
 
 /// What a seat kept for a session that comes back.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Remains {
     /// The messages of its chats since it was cut off, and how many there were more.
     Messages(Vec<Brought>, u64),
@@ -76,7 +77,7 @@ impl Seat {
     /// Its client gets those `brought` now: they come before all that came since it began.
     pub fn catch_up(&self, brought: Vec<Brought>, ledger: &Rc<Ledger>) {
         if let Some(Memory::Tail(tail, _)) = self.memory.borrow_mut().as_deref_mut() {
-            tail.resume(brought.into_iter().map(|delivery| delivery.keep(ledger)));
+            tail.resume(brought.into_iter().map(|delivery| ledger.keep(delivery)));
         }
     }
 
@@ -154,6 +155,26 @@ impl Seat {
                 Some(Remains::Tail { deliveries: brought(deliveries), left, is_confirmed })
             }
         }
+    }
+
+    /// Keeps what the seat of a session kept before the start, and what comes for it: of `only`, or of everything, up to
+    /// `bound`.
+    pub(crate) fn restore(&self, remains: Remains, only: &'static str, bound: Bound, ledger: &Rc<Ledger>) {
+        let memory = match remains {
+            Remains::Messages(deliveries, dropped) => {
+                let mut kept = Kept::new(bound);
+                kept.miss(dropped);
+                deliveries.into_iter().for_each(|delivery| kept.add(ledger.keep(delivery)));
+                Memory::Kept(only, kept)
+            }
+            Remains::Tail { deliveries, left, is_confirmed } => {
+                let mut tail = Tail::of(left, is_confirmed, bound.frames);
+                tail.resume(deliveries.into_iter().map(|delivery| ledger.keep(delivery)));
+                Memory::Tail(tail, true)
+            }
+        };
+        self.stats.parked_messages.add(memory.len() as u64);
+        *self.memory.borrow_mut() = Some(Box::new(memory));
     }
 
     /// Whether deliveries are kept instead of sent.

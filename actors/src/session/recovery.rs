@@ -19,15 +19,11 @@ use crate::handed::Handed;
 use crate::ids::{RecoveryToken, RoomName};
 use crate::kept::Kept;
 use crate::mailbox::Full;
-use crate::outbox::Bound;
 use crate::recovery::tickets::{By, Claim, Holder, Parked};
 use crate::recovery::{CountTokens, Discard, Issue, Park, Redeem};
 use crate::retained::Brought;
 use crate::rooms::{Joined, Membership};
 use crate::seat::{Owed, Place, Remains};
-
-/// Which part of an outbox may be filled with what came while a session was cut off.
-const SHARE: usize = 2;
 
 /// What became of the rooms of a session that was cut off, and what came for it.
 struct Resumed {
@@ -62,8 +58,7 @@ impl Session {
 
     /// It may have a token from here on.
     fn expect_token(&mut self) {
-        let settings = self.hub.settings();
-        let bound = Bound { bytes: settings.outbox.bytes / SHARE, frames: settings.recovery.queue };
+        let bound = self.hub.settings().kept_max();
         self.seat.provide(MessageNew::NAME, Kept::new(bound), Handed::new(bound.frames));
         self.has_token = true;
     }

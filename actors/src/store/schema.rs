@@ -149,6 +149,23 @@ const MIGRATIONS: &[&str] = &["
         created_at INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX messages_of_history ON history_messages (history, seq);
+", "
+    -- Sessions that were cut off, between a planned end and the next start: token is a SHA-256, head JSON, deliveries are
+    -- numbers of parked_deliveries, 8 bytes each, in order.
+    CREATE TABLE parked (
+        seq INTEGER PRIMARY KEY,
+        token BLOB NOT NULL,
+        until INTEGER NOT NULL,
+        head TEXT NOT NULL,
+        deliveries BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE parked_deliveries (
+        number INTEGER NOT NULL,
+        is_frame INTEGER NOT NULL,
+        room TEXT NOT NULL,
+        bytes BLOB NOT NULL,
+        PRIMARY KEY (number, is_frame)
+    ) STRICT, WITHOUT ROWID;
 "];
 
 /// Why a file cannot be used.

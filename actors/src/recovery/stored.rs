@@ -1,0 +1,163 @@
+//! How sessions that were cut off go to the disk when the hub goes away, and come back. Pure.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::tickets::{By, Holder, Parked, TokenHash};
+use crate::identity::Identity;
+use crate::ids::{RoomName, SessionId, UserId};
+use crate::retained::Brought;
+use crate::seat::{Place, Remains};
+use crate::store::{StoredDelivery, StoredSession, StoredSessions};
+
+/// A session on its way from or to the disk.
+#[derive(Debug)]
+pub(crate) struct Saved {
+    pub(crate) token: TokenHash,
+    pub(crate) parked: Parked,
+    /// Until when it may be recovered, ms since the epoch.
+    pub(crate) until: i64,
+    /// What its seat kept.
+    pub(crate) remains: Remains,
+}
+
+/// What is stored of a session beside its deliveries.
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    session: SessionId,
+    user: UserId,
+    /// Who it is, where its client need not show that again.
+    identity: Option<Identity>,
+    by: By,
+    connected_at: i64,
+    last_activity: i64,
+    attempt: u32,
+    rooms: Vec<String>,
+    kept: Kept,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Kept {
+    Messages { dropped: u64 },
+    Tail { left: Option<u64>, is_confirmed: bool },
+}
+
+/// The sessions as the store has them. One whose head cannot be written is left out, and told.
+pub(crate) fn stored(saved: Vec<Saved>) -> StoredSessions {
+    let mut stored = StoredSessions::default();
+    for Saved { token, parked, until, remains } in saved {
+        let Parked { holder, rooms, last_activity, attempt } = parked;
+        let Holder { session, identity, by, connected_at, .. } = holder;
+        let (kept, deliveries) = match remains {
+            Remains::Messages(deliveries, dropped) => (Kept::Messages { dropped }, deliveries),
+            Remains::Tail { deliveries, left, is_confirmed } => (Kept::Tail { left, is_confirmed }, deliveries),
+        };
+        let is_frame = matches!(kept, Kept::Tail { .. });
+        let user = identity.user.clone();
+        let identity = matches!(by, By::Pid { came_as_guest: true }).then(|| (*identity).clone());
+        let rooms = rooms.iter().map(|room| room.as_str().to_owned()).collect();
+        let head = Head { session, user, identity, by, connected_at, last_activity, attempt, rooms, kept };
+        match serde_json::to_string(&head) {
+            Ok(head) => {
+                let numbers = deliveries.iter().map(|delivery| delivery.number).collect();
+                stored.sessions.push(StoredSession { token: token.0, until, head, deliveries: numbers });
+                stored.deliveries.extend(deliveries.into_iter().map(|Brought { number, room, bytes }| {
+                    StoredDelivery { number, is_frame, room: room.as_str().to_owned(), bytes }
+                }));
+            }
+            Err(error) => log::error!("a session that was cut off cannot be stored: {error}"),
+        }
+    }
+    stored
+}
+
+/// The sessions that may still be recovered at `now`, ms since the epoch, each on the place that `places` gives it. One
+/// that cannot be read, or lacks a delivery, is left out: its client is told that it does not go on.
+pub(crate) fn restored(stored: StoredSessions, now: i64, mut places: impl Iterator<Item = Place>) -> Vec<Saved> {
+    let brought = |StoredDelivery { number, is_frame, room, bytes }| {
+        ((number, is_frame), Brought { number, room: RoomName::of_store(&room), bytes })
+    };
+    let deliveries: HashMap<(u64, bool), Brought> = stored.deliveries.into_iter().map(brought).collect();
+    let mut saved = Vec::with_capacity(stored.sessions.len());
+    for StoredSession { token, until, head, deliveries: numbers } in stored.sessions {
+        if until <= now {
+            continue;
+        }
+        let head: Head = match serde_json::from_str(&head) {
+            Ok(head) => head,
+            Err(error) => {
+                log::error!("what was stored of a session that was cut off cannot be read: {error}");
+                continue;
+            }
+        };
+        let is_frame = matches!(head.kept, Kept::Tail { .. });
+        let kept: Option<Vec<_>> = numbers.iter().map(|&number| deliveries.get(&(number, is_frame)).cloned()).collect();
+        let (Some(kept), Some(place)) = (kept, places.next()) else { continue };
+        let remains = match head.kept {
+            Kept::Messages { dropped } => Remains::Messages(kept, dropped),
+            Kept::Tail { left, is_confirmed } => Remains::Tail { deliveries: kept, left, is_confirmed },
+        };
+        let Head { session, user, identity, by, connected_at, last_activity, attempt, rooms, .. } = head;
+        let identity = Arc::new(identity.unwrap_or_else(|| Identity::of(user)));
+        let holder = Holder { session, identity, by, place, connected_at };
+        let rooms = rooms.iter().map(|room| RoomName::of_store(room)).collect();
+        let parked = Parked { holder, rooms, last_activity, attempt };
+        saved.push(Saved { token: TokenHash(token), parked, until, remains });
+    }
+    saved
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seat::Seats;
+
+    fn saved(by: By, until: i64, remains: Remains) -> Saved {
+        let user = UserId::parse("alice", "user").unwrap();
+        let identity = Identity { name: Some("Alice".into()), expires_at: Some(9), ..Identity::of(user) };
+        let (session, identity) = (SessionId::random(), Arc::new(identity));
+        let holder = Holder { session, identity, by, place: Seats::any_place(), connected_at: 3 };
+        let parked = Parked { holder, rooms: vec![RoomName::everybody()], last_activity: 5, attempt: 2 };
+        Saved { token: TokenHash([7; 32]), parked, until, remains }
+    }
+
+    fn brought(number: u64) -> Brought {
+        Brought { number, room: RoomName::everybody(), bytes: number.to_string().into() }
+    }
+
+    fn tail(numbers: &[u64]) -> Remains {
+        let deliveries = numbers.iter().map(|&number| brought(number)).collect();
+        Remains::Tail { deliveries, left: Some(1), is_confirmed: true }
+    }
+
+    #[test]
+    fn a_session_comes_back_as_it_was_unless_its_time_is_over() {
+        let guest = By::Pid { came_as_guest: true };
+        let all = vec![
+            saved(guest, 10, tail(&[4, 2])),
+            saved(By::Pid { came_as_guest: false }, 5, tail(&[4])),
+            saved(By::Token, 10, Remains::Messages(vec![brought(4)], 6)),
+        ];
+        let sessions: Vec<_> = all.iter().map(|saved| saved.parked.holder.session).collect();
+        let places = (0..).map(Seats::place_of);
+        let back = restored(stored(all), 5, places);
+        let [first, second] = &back[..] else { panic!("{back:?}") };
+        assert_eq!((first.parked.holder.session, second.parked.holder.session), (sessions[0], sessions[2]));
+        assert_eq!((first.token.0, first.until, &first.remains), ([7; 32], 10, &tail(&[4, 2])));
+        assert_eq!(first.parked.holder.identity.display_name(), "Alice");
+        assert_eq!(second.parked.holder.identity.display_name(), "alice", "a token shows who that is");
+        assert_eq!(second.remains, Remains::Messages(vec![brought(4)], 6));
+        let Parked { holder, rooms, last_activity, attempt } = &second.parked;
+        assert_eq!((holder.place, holder.connected_at, *last_activity, *attempt), (Seats::place_of(1), 3, 5, 2));
+        assert_eq!(*rooms, [RoomName::everybody()]);
+    }
+
+    #[test]
+    fn a_session_that_lacks_a_delivery_does_not_come_back() {
+        let mut stored = stored(vec![saved(By::Token, 10, Remains::Messages(vec![brought(4), brought(5)], 0))]);
+        stored.deliveries.pop();
+        assert!(restored(stored, 5, (0..).map(Seats::place_of)).is_empty());
+    }
+}

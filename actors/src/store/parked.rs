@@ -1,0 +1,148 @@
+//! What is kept for sessions that were cut off, from one planned end to the next start: as with histories, written whole
+//! when the hub goes away in order, and taken out whole when it comes back. The messages are stored once, whoever keeps
+//! them, and tokens as their hashes alone.
+
+use bytes::Bytes;
+use rusqlite::{Connection, params};
+
+use super::Store;
+use super::condition::Setback;
+use crate::fault::Fault;
+
+/// Sessions that were cut off, those first that were so first, and the deliveries that they keep.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoredSessions {
+    /// The sessions.
+    pub sessions: Vec<StoredSession>,
+    /// What they keep.
+    pub deliveries: Vec<StoredDelivery>,
+}
+
+/// A session that was cut off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSession {
+    /// The SHA-256 of the token that recovers it.
+    pub token: [u8; 32],
+    /// Until when it does, ms since the epoch.
+    pub until: i64,
+    /// What it was, JSON text.
+    pub head: String,
+    /// The numbers of the deliveries that it keeps, in their order.
+    pub deliveries: Vec<u64>,
+}
+
+/// A delivery that somebody keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredDelivery {
+    /// Its number.
+    pub number: u64,
+    /// Whether `bytes` are its frame on the wire of those who keep it, or its data.
+    pub is_frame: bool,
+    /// The room that it was published to.
+    pub room: String,
+    /// What is kept of it.
+    pub bytes: Bytes,
+}
+
+impl Store {
+    /// Keeps these sessions until they are taken, instead of any there are.
+    ///
+    /// # Errors
+    /// [`crate::fault::Code::StoreUnavailable`], [`crate::fault::Code::Overloaded`].
+    pub async fn keep_parked(&self, parked: StoredSessions) -> Result<(), Fault> {
+        self.write(move |conn| {
+            clear(conn)?;
+            keep(conn, &parked)
+        })
+        .await
+    }
+
+    /// Takes out the sessions that are kept: they are read once.
+    ///
+    /// # Errors
+    /// As [`Store::keep_parked`].
+    pub async fn take_parked(&self) -> Result<StoredSessions, Fault> {
+        self.write(|conn| {
+            let taken = read(conn)?;
+            clear(conn)?;
+            Ok(taken)
+        })
+        .await
+    }
+}
+
+fn clear(conn: &Connection) -> Result<(), Setback> {
+    conn.execute_batch("DELETE FROM parked; DELETE FROM parked_deliveries")?;
+    Ok(())
+}
+
+fn keep(conn: &Connection, parked: &StoredSessions) -> Result<(), Setback> {
+    let mut add = conn.prepare_cached("INSERT INTO parked (token, until, head, deliveries) VALUES (?1, ?2, ?3, ?4)")?;
+    for session in &parked.sessions {
+        let numbers: Vec<u8> = session.deliveries.iter().flat_map(|number| number.to_le_bytes()).collect();
+        add.execute(params![session.token, session.until, session.head, numbers])?;
+    }
+    let mut add = conn.prepare_cached(
+        "INSERT OR IGNORE INTO parked_deliveries (number, is_frame, room, bytes) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    for StoredDelivery { number, is_frame, room, bytes } in &parked.deliveries {
+        add.execute(params![number.cast_signed(), is_frame, room, &bytes[..]])?;
+    }
+    Ok(())
+}
+
+fn read(conn: &Connection) -> Result<StoredSessions, Setback> {
+    let mut sessions = conn.prepare("SELECT token, until, head, deliveries FROM parked ORDER BY seq")?;
+    let sessions = sessions.query_map((), |row| {
+        let numbers: Vec<u8> = row.get(3)?;
+        let (numbers, _) = numbers.as_chunks::<8>();
+        let deliveries = numbers.iter().map(|number| u64::from_le_bytes(*number)).collect();
+        Ok(StoredSession { token: row.get(0)?, until: row.get(1)?, head: row.get(2)?, deliveries })
+    })?;
+    let sessions = sessions.collect::<Result<_, _>>()?;
+    let mut deliveries = conn.prepare("SELECT number, is_frame, room, bytes FROM parked_deliveries")?;
+    let deliveries = deliveries.query_map((), |row| {
+        let bytes: Vec<u8> = row.get(3)?;
+        let number: i64 = row.get(0)?;
+        Ok(StoredDelivery {
+            number: number.cast_unsigned(),
+            is_frame: row.get(1)?,
+            room: row.get(2)?,
+            bytes: bytes.into(),
+        })
+    })?;
+    Ok(StoredSessions { sessions, deliveries: deliveries.collect::<Result<_, _>>()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::Role;
+
+    #[tokio::test]
+    async fn what_was_kept_is_taken_once_and_what_several_keep_is_stored_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+        let session = |token, deliveries| StoredSession { token: [token; 32], until: 7, head: "{}".into(), deliveries };
+        let delivery = |number, is_frame| {
+            let (room, bytes) = ("room".into(), Bytes::from_static(b"\x81\x00"));
+            StoredDelivery { number, is_frame, room, bytes }
+        };
+        let deliveries = vec![delivery(1, false), delivery(1, true), delivery(u64::MAX, true)];
+        let sessions = vec![session(9, vec![u64::MAX, 1]), session(2, Vec::new()), session(3, vec![1])];
+        let kept = StoredSessions { sessions, deliveries };
+        let mut twice = kept.clone();
+        twice.deliveries.push(delivery(1, false));
+        let store = open();
+        store.keep_parked(StoredSessions { sessions: vec![session(1, vec![5])], ..Default::default() }).await.unwrap();
+        store.keep_parked(twice).await.unwrap();
+        store.close().await;
+        drop(store);
+        let store = open();
+        let mut taken = store.take_parked().await.unwrap();
+        taken.deliveries.sort_by_key(|delivery| (delivery.number, delivery.is_frame));
+        assert_eq!(taken, kept);
+        assert_eq!(store.take_parked().await.unwrap(), StoredSessions::default());
+    }
+}
