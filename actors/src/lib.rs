@@ -11,7 +11,7 @@
 //! | [`presence::Presence`] | one | who is online, and what others are still to be told of it |
 //! | [`limits::RateLimit`] | one | what connections share: limits by address, by API key and by user |
 //! | [`monitor::Monitor`] | one | what happened to connections lately, and their figures |
-//! | [`store::Store`] | threads of its own | what must not be forgotten: accounts, sign-ins, chats, messages, notifications; over a planned restart histories |
+//! | [`store::Store`] | threads of its own | what must not be forgotten: accounts, sign-ins, chats, messages, notifications; over a planned restart histories and sessions that may come back |
 //! | [`notifications`] | numbers and a table | which notifications are on their way to the disk; a user's are numbered by the shard of the user's room |
 //! | [`registry::Registry`] | a table | how many connections there may be, and where each user's sessions are |
 //! | [`chats::keeper::ChatKeeper`] | one | changes of chats, one at a time |
@@ -36,6 +36,8 @@
 //!   which leave when they come.
 //! * **Messages of chats** that were acknowledged are on the disk; so are receipts. Those in the chat do not wait for
 //!   that. Who was cut off and comes back gets what was said meanwhile: see [`recovery`].
+//! * **What was missed over a cut** comes to a client on `/` that says what it got last: all of it, once, in its order,
+//!   before what is live; or it is told that it does not. So it does over a planned restart.
 //! * **Nothing accepted is dropped.** A fan-out that is full makes its shard wait; the shard's mailbox then fills, and
 //!   publishers are refused with [`fault::Code::Overloaded`]. The one exception is a client that does not read: when its
 //!   outbox is full it is closed, and what it had not read is given up and counted.
@@ -56,6 +58,8 @@
 //! | who is in a [chat](chats::roster), and types there | as the sessions in it; what is told of it is paced | told later, all at once; of receipts, the author alone | `hubbub_chat_receipts_narrowed_total` |
 //! | sessions that were cut off | [`recovery::PARKED_MAX`], for `recovery.window_secs` | the one cut off first goes | `hubbub_sessions_evicted_total` |
 //! | what is [`kept`] for each of those | `recovery.queue` messages, half of `limits.outbox_bytes` | the oldest goes, and its client is told how many | `hubbub_parked_messages` |
+//! | the [`tail`] of each session on `/` that says what it got | `recovery.queue` deliveries | the oldest goes; who lacks it is told that it is not recovered | `hubbub_sessions_not_recovered_total` |
+//! | what is [`retained`] for all of them | `recovery.bytes`, its share for each worker | those who were cut off first give theirs up, then those who are there | `hubbub_recovery_bytes`, `hubbub_sessions_evicted_total` |
 //! | notifications that a session has [`noted`] | [`noted::NOTED_MAX`] | what was missed comes at the next connect | |
 //! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `FORBIDDEN` | |
 //! | the edge's mailbox for Socket.IO requests, one a worker | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
@@ -66,7 +70,7 @@
 //! # Layout
 //!
 //! Imports go one way: [`hub`] and [`worker`] → [`session`], [`application`], [`chats`], [`rooms`], [`presence`], [`limits`], [`monitor`],
-//! [`recovery`], [`registry`], [`revoked`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`kept`], [`handed`], [`noted`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`drain`], [`events`],
+//! [`recovery`], [`registry`], [`revoked`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`kept`], [`handed`], [`tail`], [`copies`], [`retained`], [`noted`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`drain`], [`events`],
 //! [`fault`], [`identity`], [`peer`], [`ids`], [`clock`].
 
 pub mod application;
