@@ -1,10 +1,12 @@
 //! What the tests stand on: a running [`Hub`], an [`http`] client, a WebSocket client of frames
 //! ([`Client`]) and one of bytes ([`Wire`]), a Socket.IO client ([`Sio`]),
-//! one of the chat system ([`member`]), [`token`]s right and wrong, and waiting with a deadline.
+//! one of the chat system ([`member`]), [`chance`] that can be repeated,
+//! [`token`]s right and wrong, and waiting with a deadline.
 //! It knows the hub's contract with the world and nothing of its code.
 #![allow(dead_code, reason = "a vocabulary for tests: each part is there whether or not a test needs it today")]
 
 pub(crate) mod account;
+pub(crate) mod chance;
 pub(crate) mod client;
 pub(crate) mod http;
 pub(crate) mod hub;
