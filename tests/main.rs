@@ -77,6 +77,9 @@ mod backend;
 // One order for all members of a room, and nothing lost.
 mod order;
 
+// Connections that are cut off and hubs that end, in every way: nobody misses a message unawares.
+mod chaos;
+
 // A client that stops reading.
 mod slow;
 

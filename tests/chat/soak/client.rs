@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout_at};
 
-use super::chance::Chance;
 use super::ledger::{Confirmed, Gap, How, Record, Sent, Stay};
 use super::{CHATS, END, WINDOW};
+use crate::support::chance::Chance;
 use crate::support::member::{Heard, Member, Way};
 use crate::support::{DEADLINE, Hub};
 

@@ -9,20 +9,19 @@
 //! HUBBUB_SOAK_SECONDS=120 HUBBUB_SEED=7 cargo test --test hub chat::soak -- --nocapture
 //! ```
 
-mod chance;
 mod client;
 mod ledger;
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-use self::chance::Chance;
 use self::client::{Chatter, chat_id};
 use self::ledger::{Audit, Kept, Receipts, Record};
 use super::{put, put_private, sessions, unlimited};
+use crate::support::chance::{Chance, from_env, seed};
 use crate::support::member::{Member, Way};
 use crate::support::{DEADLINE, Hub, eventually};
 
@@ -41,10 +40,6 @@ const OWN_FDS: usize = 4;
 
 /// What is said in each chat when all are done.
 const END: &str = "that is all";
-
-fn from_env(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
-}
 
 fn user(number: usize) -> String {
     format!("user-{}", number % USERS)
@@ -165,8 +160,7 @@ fn show(audit: &Audit<'_>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_clients_account_for_every_message() {
-    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let seed = from_env("HUBBUB_SEED").unwrap_or_else(clock);
+    let seed = seed();
     let seconds = from_env("HUBBUB_SOAK_SECONDS").unwrap_or(8);
     eprintln!("HUBBUB_SEED={seed} HUBBUB_SOAK_SECONDS={seconds}");
     let window = format!("[server]\nworkers = 2\n[recovery]\nwindow_secs = {}\nqueue = 5000\n", WINDOW.as_secs());

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use super::token::now;
+
 /// Where numbers come from.
 #[derive(Debug, Clone)]
-pub(super) struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
     /// The chance of the `number`th client under `seed`.
-    pub(super) fn of(seed: u64, number: usize) -> Self {
+    pub(crate) fn of(seed: u64, number: usize) -> Self {
         let mut chance = Self(seed ^ (number as u64).wrapping_mul(0xD605_1D5D_3B5A_91C7));
         chance.next();
         chance
@@ -23,17 +25,27 @@ impl Chance {
     }
 
     /// A number below `most`.
-    pub(super) fn below(&mut self, most: usize) -> usize {
+    pub(crate) fn below(&mut self, most: usize) -> usize {
         (self.next() % most as u64) as usize
     }
 
     /// One of these, if there are any.
-    pub(super) fn pick<T: Clone>(&mut self, of: &[T]) -> Option<T> {
+    pub(crate) fn pick<T: Clone>(&mut self, of: &[T]) -> Option<T> {
         if of.is_empty() { None } else { of.get(self.below(of.len())).cloned() }
     }
 
     /// So many milliseconds, or up to so many more.
-    pub(super) fn time(&mut self, least: u64, more: u64) -> Duration {
+    pub(crate) fn time(&mut self, least: u64, more: u64) -> Duration {
         Duration::from_millis(least + self.next() % (more + 1))
     }
+}
+
+/// The seed that `HUBBUB_SEED` says, or that of the moment.
+pub(crate) fn seed() -> u64 {
+    from_env("HUBBUB_SEED").unwrap_or_else(now)
+}
+
+/// A number from the environment, where it is set.
+pub(crate) fn from_env(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
 }
