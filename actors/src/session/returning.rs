@@ -156,6 +156,10 @@ impl Session {
         let lacking = match remains {
             Some(Remains::Tail { deliveries, left, is_confirmed }) if all_joined => {
                 self.joined = moment.filter(|_| !is_confirmed);
+                if is_confirmed {
+                    // Nothing unread is brought: what its client has not, is among what follows.
+                    self.seat.noted().end();
+                }
                 tail::lacking(returning.last, left, deliveries.into(), |delivery: &Brought| delivery.number)
             }
             Some(_) | None => None,
