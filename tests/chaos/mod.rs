@@ -17,15 +17,20 @@ mod line;
 mod publisher;
 // Those who read on the raw WebSocket.
 mod reader;
+// The same of those who read by Socket.IO, which recovers by itself.
+mod recovered;
 // The hub, all of these, and the way between them.
 mod scene;
+// Those who read by Socket.IO's own client.
+mod socketio;
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
+use self::ledger::Audit;
 use self::publisher::Way;
-use self::scene::{Plan, Scene};
+use self::scene::{Plan, Scene, Who};
 use crate::support::chance::{Chance, from_env, seed};
 use crate::support::proxy::{Ending, Weather};
 use crate::support::run::hubbub;
@@ -68,21 +73,21 @@ async fn replaced(hub: Hub, by: impl FnOnce(Hub) -> Hub + Send + 'static) -> Hub
     tokio::task::spawn_blocking(move || by(hub)).await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_raw_readers_that_are_cut_off_at_random_hear_everything_once_and_in_order() {
+/// Readers of a kind under everything that a network does.
+async fn storm(who: Who) -> Audit {
     let ways = [(Way::Raw, false), (Way::Http, false), (Way::Named, true), (Way::Named, true)];
-    let scene = Scene::open(Plan { seed: seed(), weather: STORM, spoilt: |_| true, ways: &ways }).await;
+    let scene = Scene::open(Plan { who, seed: seed(), weather: STORM, spoilt: |_| true, ways: &ways }).await;
     sleep(trouble(5)).await;
     scene.go_on(50).await;
     let audit = scene.close_without_a_loss().await;
     assert_eq!(audit.counted("published: refused"), 0);
-    assert!(audit.counted("heard after it was missed") > 100, "that was no trouble");
+    audit
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_planned_restarts_under_load_lose_nothing() {
+/// Readers of a kind while the hub ends, and another begins, again and again.
+async fn restarts(who: Who) -> Audit {
     let seed = seed();
-    let plan = Plan { seed, weather: SHOWERS, spoilt: |reader| reader % 2 == 0, ways: &DIRECT };
+    let plan = Plan { who, seed, weather: SHOWERS, spoilt: |reader| reader % 2 == 0, ways: &DIRECT };
     let (mut scene, mut chance) = (Scene::open(plan).await, Chance::of(seed, 20_000));
     let (began, lasts, mut restarts) = (Instant::now(), trouble(0), 0);
     while restarts < RESTARTS || began.elapsed() < lasts {
@@ -92,14 +97,13 @@ async fn ten_planned_restarts_under_load_lose_nothing() {
         restarts += 1;
     }
     println!("{restarts:>10}  planned restarts in {:?}", began.elapsed());
-    let audit = scene.close_without_a_loss().await;
-    assert!(audit.counted("heard after it was missed") > 100, "that was no trouble");
+    scene.close_without_a_loss().await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_misses_something_for_a_crash_is_told_so() {
+/// Readers of a kind while the hub is killed again and again.
+async fn crashes(who: Who) -> Audit {
     let seed = seed();
-    let plan = Plan { seed, weather: SHOWERS, spoilt: |reader| reader % 2 == 0, ways: &DIRECT };
+    let plan = Plan { who, seed, weather: SHOWERS, spoilt: |reader| reader % 2 == 0, ways: &DIRECT };
     let (mut scene, mut chance) = (Scene::open(plan).await, Chance::of(seed, 20_000));
     let (began, lasts, mut crashes) = (Instant::now(), trouble(0), 0);
     while crashes < CRASHES || began.elapsed() < lasts {
@@ -119,6 +123,24 @@ async fn whoever_misses_something_for_a_crash_is_told_so() {
     println!("{crashes:>10}  crashes of four kinds in {:?}", began.elapsed());
     let audit = scene.close().await;
     assert!(audit.told() > 0, "nobody was told of a loss");
+    audit
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_raw_readers_that_are_cut_off_at_random_hear_everything_once_and_in_order() {
+    let audit = storm(Who::Raw).await;
+    assert!(audit.counted("heard after it was missed") > 100, "that was no trouble");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_planned_restarts_under_load_lose_nothing() {
+    let audit = restarts(Who::Raw).await;
+    assert!(audit.counted("heard after it was missed") > 100, "that was no trouble");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_misses_something_for_a_crash_is_told_so() {
+    crashes(Who::Raw).await;
 }
 
 /// Told to end, and killed before it can have ended.

@@ -77,7 +77,7 @@ impl Publisher {
 
     async fn broadcast(&mut self, topic: usize, message: Message) -> Fate {
         let mut line = self.line().await;
-        let data = json!({"topic": super::topic(topic), "payload": payload(message)});
+        let data = json!({"topic": super::topic(topic), "payload": payload(topic, message)});
         if !line.send(&json!({"type": "Broadcast", "data": data, "id": message.n})).await {
             return Fate::Unknown;
         }
@@ -150,10 +150,10 @@ pub(super) async fn push(address: SocketAddr, topic: usize, message: Message) ->
     }
 }
 
-fn payload(message: Message) -> Value {
-    json!({"by": message.by, "n": message.n})
+fn payload(topic: usize, message: Message) -> Value {
+    json!({"topic": topic, "by": message.by, "n": message.n})
 }
 
 fn body(number: usize, message: Message) -> Value {
-    json!({"room": topic(number), "event": "news", "data": payload(message)})
+    json!({"room": topic(number), "event": "news", "data": payload(number, message)})
 }

@@ -67,12 +67,12 @@ impl Reader {
     }
 
     /// Reads to the end of all its topics, or until it is over.
-    pub(super) async fn read(mut self, mut over: watch::Receiver<bool>) -> Record {
+    pub(super) async fn read(mut self, mut over: watch::Receiver<bool>) -> Vec<Record> {
         tokio::select! {
             () = self.read_to_the_end() => {}
             _ = over.wait_for(|over| *over) => {}
         }
-        self.record
+        vec![self.record]
     }
 
     async fn read_to_the_end(&mut self) {

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::ledger::{Audit, Counts, Message, Published, Record, THE_END};
 use super::publisher::{Publisher, Way, push};
 use super::reader::Reader;
-use super::{READERS, TOPICS, topic};
+use super::{READERS, TOPICS, socketio, topic};
 use crate::support::port::Port;
 use crate::support::proxy::Weather;
 use crate::support::{DEADLINE, Hub, Proxy, eventually};
@@ -32,8 +32,15 @@ const CONFIG: &str = "
     history_bytes = 2000000000
     [limits.raw]
     messages_per_minute = 0
+    [limits.push]
+    messages_per_minute = 0
     [limits.http]
     requests_per_minute = 0
+    [socketio]
+    ping_interval_ms = 1000
+    ping_timeout_ms = 2000
+    [recovery]
+    queue = 5000
     [[topics]]
     pattern = \"*\"
     history = 1000000
@@ -41,6 +48,7 @@ const CONFIG: &str = "
 
 /// Who takes part, and over what way.
 pub(super) struct Plan<'a> {
+    pub(super) who: Who,
     pub(super) seed: u64,
     pub(super) weather: Weather,
     /// Whether this reader goes by the proxy.
@@ -49,13 +57,20 @@ pub(super) struct Plan<'a> {
     pub(super) ways: &'a [(Way, bool)],
 }
 
+/// What the readers speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    Raw,
+    SocketIo,
+}
+
 /// All of it, under way.
 pub(super) struct Scene {
     pub(super) hub: Hub,
     seed: u64,
     port: Port,
     proxy: Proxy,
-    readers: JoinSet<Record>,
+    readers: JoinSet<Vec<Record>>,
     over: watch::Sender<bool>,
     publishers: JoinSet<(Vec<Published>, Counts)>,
     stop: Arc<AtomicBool>,
@@ -64,7 +79,7 @@ pub(super) struct Scene {
 
 impl Scene {
     /// Begins: all readers have their place, then the publishers start.
-    pub(super) async fn open(Plan { seed, weather, spoilt, ways }: Plan<'_>) -> Self {
+    pub(super) async fn open(Plan { who, seed, weather, spoilt, ways }: Plan<'_>) -> Self {
         println!("HUBBUB_SEED={seed}");
         let port = Port::held();
         let hub = Hub::with(&format!("[server]\nport = {}\n{CONFIG}", port.address().port()));
@@ -77,9 +92,15 @@ impl Scene {
         let (over, is_over) = watch::channel(false);
         let ready = Arc::new(AtomicUsize::new(0));
         let mut readers = JoinSet::new();
-        for number in 0..READERS {
-            let reader = Reader::new(number, way(spoilt(number)), seed, ready.clone());
-            readers.spawn(reader.read(is_over.clone()));
+        let addresses = (0..READERS).map(|number| way(spoilt(number)));
+        match who {
+            Who::Raw => addresses.enumerate().for_each(|(number, address)| {
+                let reader = Reader::new(number, address, seed, ready.clone());
+                readers.spawn(reader.read(is_over.clone()));
+            }),
+            Who::SocketIo => {
+                readers.spawn(socketio::read(addresses.collect(), ready.clone(), is_over));
+            }
         }
         eventually(DEADLINE * 4, "all readers have a place", || ready.load(Ordering::Relaxed) == READERS).await;
         let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
@@ -144,13 +165,13 @@ impl Scene {
                 published.push(Published { topic, message, fate: push(address, topic, message).await });
             }
             while let Ok(Some(record)) = timeout(Duration::from_millis(200), self.readers.join_next()).await {
-                records.push(record.unwrap());
+                records.extend(record.unwrap());
             }
             if self.readers.is_empty() {
                 break;
             }
             if started.elapsed() > DEADLINE * 4 {
-                println!("{} readers did not come to the end", self.readers.len());
+                println!("some readers did not come to the end");
                 self.over.send_replace(true);
             }
         }

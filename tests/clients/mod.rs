@@ -10,7 +10,7 @@ use std::path::PathBuf;
 mod raw;
 
 // Socket.IO's own clients: Node, a browser, Python.
-mod socketio;
+pub(crate) mod socketio;
 
 // The push document's and the community document's code blocks, in Node.
 mod documents;

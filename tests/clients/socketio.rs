@@ -22,7 +22,7 @@ fn base(hub: &Hub) -> String {
 }
 
 /// A driver in Node.
-fn node(script: &str) -> Command {
+pub(crate) fn node(script: &str) -> Command {
     let mut node = Command::new("node");
     node.env("NODE_PATH", node_modules(&fixture(""))).arg(fixture(script));
     node

@@ -44,6 +44,11 @@ impl Program {
         format!("{}{}", String::from_utf8_lossy(&out), String::from_utf8_lossy(&err))
     }
 
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits for it to succeed; the last line of its output as JSON.
     #[track_caller]
     pub(crate) fn report(mut self) -> Value {
