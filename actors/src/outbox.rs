@@ -102,10 +102,12 @@ impl Outbox {
         waiting.saturating_add(frames) <= half.frames && self.bytes.saturating_add(bytes) <= half.bytes
     }
 
-    /// Takes no more frames; what is ready is still written. Held deliveries follow it: nobody will release them now.
+    /// Takes no more frames; what is ready is still written. Held deliveries are given up: the answer that they wait for does
+    /// not go out, and without it they would be taken for what follows something else.
     pub fn close(&mut self) {
         self.closed = true;
-        self.ready.extend(std::mem::take(&mut self.held).into_iter().map(|(_, frame)| frame));
+        let held = std::mem::take(&mut self.held);
+        self.bytes -= held.iter().map(|(_, frame)| frame.len()).sum::<usize>();
     }
 
     /// Adds the last frame of all, whatever the bound: the transport's goodbye.
@@ -138,6 +140,17 @@ impl Outbox {
         };
         self.ready.retain(&mut stays);
         self.held.retain(|(_, frame)| stays(frame));
+        self.bytes -= freed;
+    }
+
+    /// Gives up those of the held frames that are wanted back.
+    pub fn recall_held(&mut self, wants: &mut dyn FnMut(&Frame) -> bool) {
+        let mut freed = 0;
+        self.held.retain(|(_, frame)| {
+            let stays = !wants(frame);
+            freed += if stays { 0 } else { frame.len() };
+            stays
+        });
         self.bytes -= freed;
     }
 
@@ -290,18 +303,21 @@ mod tests {
         outbox.recall(&mut |frame| [&b"one"[..], b"three", b"four"].contains(&&frame[..]));
         assert_eq!((waiting(&outbox).as_str(), outbox.bytes()), ("ne|two", 9));
         outbox.advance(5);
-        outbox.close();
+        outbox.release(1);
         assert_eq!((waiting(&outbox).as_str(), outbox.bytes()), ("five", 4));
         outbox.recall(&mut |_| true);
         assert_eq!((outbox.is_empty(), outbox.bytes()), (true, 0));
     }
 
     #[test]
-    fn a_closed_outbox_lets_go_what_it_held() {
+    fn a_closed_outbox_gives_up_what_waited_for_an_answer() {
         let mut outbox = outbox(100, 100);
+        deliver(&mut outbox, "ready");
         outbox.offer(frame("live"), Some(1));
+        outbox.offer(frame("wanted"), Some(1));
+        outbox.recall_held(&mut |held| &held[..] != b"live");
         outbox.close();
-        assert_eq!(waiting(&outbox), "live");
+        assert_eq!((waiting(&outbox).as_str(), outbox.bytes()), ("ready", 5));
         assert_eq!(deliver(&mut outbox, "late"), Offer::Closed);
     }
 }

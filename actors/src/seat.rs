@@ -410,9 +410,9 @@ impl Seat {
         let mut desk = self.desk.borrow_mut();
         if desk.closed.is_none() {
             desk.closed = Some(close);
-            desk.outbox.close();
             drop(desk);
             self.keep();
+            self.with_outbox(|outbox| outbox.close());
             self.wake();
         }
     }

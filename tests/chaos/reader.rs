@@ -41,9 +41,6 @@ pub(super) struct Reader {
     ended: BTreeSet<usize>,
     /// Topics that this connection is in, and the offset up to which they are what was missed.
     joined: BTreeMap<usize, u64>,
-    /// Topics of which a message came that this connection is not in yet. A hub that ends a connection before it has said
-    /// from where on, lets such go; they are not taken, and come again.
-    early: BTreeSet<usize>,
     /// Readers that have a place in all their topics.
     ready: Arc<AtomicUsize>,
     record: Record,
@@ -60,7 +57,6 @@ impl Reader {
             places: BTreeMap::new(),
             ended: BTreeSet::new(),
             joined: BTreeMap::new(),
-            early: BTreeSet::new(),
             ready,
             record: Record { name, met: topics(number).map(|topic| (topic, Vec::new())).into(), ..Record::default() },
         }
@@ -98,7 +94,6 @@ impl Reader {
     /// Listens to the end, or until the connection has ended or is of no use any more.
     async fn listen(&mut self, line: &mut Line) -> Option<()> {
         self.joined.clear();
-        self.early.clear();
         let topics: Vec<_> = self.topics.iter().copied().collect();
         // All at once, or each by itself.
         let asked: Vec<_> = topics.chunks(1 + self.chance.below(2)).collect();
@@ -153,9 +148,6 @@ impl Reader {
             let Some(epoch) = position["epoch"].as_str() else { continue };
             let stands = Place { epoch: epoch.to_owned(), offset: position["offset"].as_u64().unwrap() };
             self.joined.insert(number, stands.offset);
-            if self.early.contains(&number) {
-                self.record.faults.push(format!("{name}: messages came, and then it was said from where on"));
-            }
             match (self.places.get(&number), details["recovered"][&name].as_bool()) {
                 (None, None) => {
                     self.places.insert(number, stands);
@@ -185,8 +177,7 @@ impl Reader {
             return self.record.fault(format!("is in no such topic: {message}"));
         };
         let (Some(place), Some(missed)) = (self.places.get_mut(&number), self.joined.get(&number)) else {
-            self.early.insert(number);
-            return self.record.count("came before it was said from where on, and was not taken");
+            return self.record.fault(format!("came before it was said from where on: {message}"));
         };
         if message["offset"] != place.offset + 1 {
             self.record.faults.push(format!("came after {place:?}: {message}"));

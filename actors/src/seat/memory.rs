@@ -113,19 +113,21 @@ impl Seat {
             }
         };
         drop(memory);
-        // What nobody will read is not written; the rest goes first.
-        if closed.is_none_or(Close::leaves_no_reader) {
-            let link = self.link.borrow().clone();
-            let TakenBack { deliveries, dropped } = handed.take_back(|wants| {
-                self.with_outbox(|outbox| outbox.recall(wants));
-                if let Some(link) = link {
-                    Link::recall(&*link, wants);
-                }
-            });
-            kept.miss(dropped);
-            deliveries.into_iter().for_each(|delivery| kept.add(delivery));
-            self.stats.parked_messages.add(kept.len() as u64);
-        }
+        // What nobody will read is not written, nor what waits for an answer; the rest goes first.
+        let nobody_reads = closed.is_none_or(Close::leaves_no_reader);
+        let link = self.link.borrow().clone();
+        let TakenBack { deliveries, dropped } = handed.take_back(|wants| {
+            if !nobody_reads {
+                return self.with_outbox(|outbox| outbox.recall_held(wants));
+            }
+            self.with_outbox(|outbox| outbox.recall(wants));
+            if let Some(link) = link {
+                Link::recall(&*link, wants);
+            }
+        });
+        kept.miss(dropped);
+        deliveries.into_iter().for_each(|delivery| kept.add(delivery));
+        self.stats.parked_messages.add(kept.len() as u64);
         *self.memory.borrow_mut() = Some(Box::new(Memory::Kept(only, kept)));
     }
 

@@ -196,3 +196,18 @@ fn a_freed_seat_is_not_mistaken_for_the_next_one() {
     assert!(seats.get(first).is_none());
     assert!(seats.get(second).is_some());
 }
+
+#[test]
+fn what_waits_for_the_answer_to_a_join_is_not_written_when_the_session_ends_without_it() {
+    let seats = seats();
+    let seat = seat(&seats);
+    let room = RoomName::parse("room", "room").unwrap();
+    let owed = seat.owe(1);
+    seat.hold([room.clone()], owed);
+    seat.deliver(&room, Rc::new(Bytes::from_static(b"early")));
+    seat.answer(Bytes::from_static(b"notice"));
+    seat.close(Close::NoHeartbeat);
+    assert_eq!(written(&seat), "");
+    seat.settle(owed, Some(Bytes::from_static(b"answer")));
+    assert_eq!(written(&seat), "");
+}
