@@ -119,6 +119,12 @@ struct Desk {
     closed: Option<Close>,
 }
 
+impl Desk {
+    fn behind(&self, room: &RoomName) -> Option<u64> {
+        self.joining.iter().find(|(joining, _)| joining == room).map(|&(_, answer)| answer)
+    }
+}
+
 /// A session's place on its worker.
 pub struct Seat {
     session: SessionId,
@@ -214,16 +220,20 @@ impl Seat {
         self.chats.borrow().get(chat).copied()
     }
 
-    /// Offers a delivery of `room`.
-    pub fn deliver(&self, room: &RoomName, frame: Frame) {
-        let behind = self.behind(room);
-        let offer = self.desk.borrow_mut().outbox.offer(frame, behind);
-        self.after(offer, 1);
+    /// Offers a delivery of `room`; says whether it was taken, for who delivers to many counts them all at once.
+    pub fn deliver(&self, room: &RoomName, frame: Frame) -> bool {
+        let offer = {
+            let mut desk = self.desk.borrow_mut();
+            let behind = desk.behind(room);
+            desk.outbox.offer(frame, behind)
+        };
+        self.after(offer, 0);
+        offer == Offer::Taken
     }
 
     /// The answer that the messages of `room` wait for, if they do.
     fn behind(&self, room: &RoomName) -> Option<u64> {
-        self.desk.borrow().joining.iter().find(|(joining, _)| joining == room).map(|&(_, answer)| answer)
+        self.desk.borrow().behind(room)
     }
 
     /// Sends an answer or a notice of the hub, after those promised before.

@@ -22,7 +22,7 @@ use crate::pipe::{Flush, Message};
 use crate::wire::engine::{self, ENGINE, Malformed, Packet};
 
 /// How long what a session was told last waits for a poll to fetch it.
-const LAST_WORDS_TIME: Duration = Duration::from_secs(5);
+const LAST_WORDS_TIME: Duration = Duration::from_secs(2);
 
 /// Packets that a polling answer bears beside those from the outbox (Engine.IO v4, "Packet encoding").
 const CLOSED: &[u8] = b"1";

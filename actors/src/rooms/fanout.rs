@@ -165,12 +165,13 @@ impl Fanout {
     }
 
     /// Gives a seat what it missed of a room, all of it or nothing; whether it did.
-    fn bring(seat: &Seat, room: &RoomName, missed: &[Arc<Delivery>]) -> bool {
+    fn bring(&self, seat: &Seat, room: &RoomName, missed: &[Arc<Delivery>]) -> bool {
         let frames: Vec<Frame> = missed.iter().map(|delivery| Rc::new(delivery.frame(seat.wire()))).collect();
         let bytes = frames.iter().map(|frame| frame.len()).sum();
         let fits = frames.is_empty() || seat.with_outbox(|outbox| outbox.has_half_for(frames.len(), bytes));
         if fits {
-            frames.into_iter().for_each(|frame| seat.deliver(room, frame));
+            let sent = frames.into_iter().map(|frame| u64::from(seat.deliver(room, frame))).sum();
+            self.seats.stats().sent.add(sent);
         }
         fits
     }
@@ -181,7 +182,7 @@ impl Fanout {
         let members_of = |room: &RoomName| self.rooms.get(room);
         let known_in: Vec<_> = known_in.iter().filter_map(members_of).collect();
         let (mut plain_frames, mut chat_frames) = (Frames::default(), Frames::default());
-        let (mut reached, mut reach) = (AHashSet::new(), Reach::default());
+        let (mut reached, mut reach, mut sent) = (AHashSet::new(), Reach::default(), 0);
         for room in rooms {
             for (&key, seat) in members_of(room).into_iter().flatten() {
                 reach.looked_at += 1;
@@ -193,11 +194,12 @@ impl Fanout {
                 let is_told = !known_in.iter().any(|members| members.contains_key(&key))
                     && (rooms.len() == 1 || reached.insert(key));
                 if is_told && let Some(frame) = delivery.and_then(|delivery| frames.of(delivery, seat)) {
-                    seat.deliver(room, frame);
+                    sent += u64::from(seat.deliver(room, frame));
                     reach.heard += 1;
                 }
             }
         }
+        self.seats.stats().sent.add(sent);
         reach
     }
 }
@@ -221,7 +223,7 @@ impl Receive<Enrol> for Fanout {
             if let Some(owed) = behind {
                 seat.hold_from_now(&room, owed);
             }
-            if !Self::bring(&seat, &room, &missed)
+            if !self.bring(&seat, &room, &missed)
                 && let Some(past) = &mut membership.past
             {
                 past.recovered = Some(false);
@@ -276,11 +278,13 @@ impl Receive<Deliver> for Fanout {
         let Some(members) = self.rooms.get(&deliver.room) else { return };
         self.seats.relieve();
         let mut copies = Copies::new(&deliver.delivery, &deliver.room, self.seats.ledger());
+        let mut sent = 0;
         for (&key, seat) in members {
             if deliver.except != Some(key) {
-                seat.hand_over(&deliver.room, &deliver.delivery, &mut copies);
+                sent += u64::from(seat.hand_over(&deliver.room, &deliver.delivery, &mut copies));
             }
         }
+        self.seats.stats().sent.add(sent);
     }
 }
 

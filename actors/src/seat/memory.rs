@@ -198,9 +198,9 @@ impl Seat {
         }
     }
 
-    /// Offers a delivery of `room`, unless it is kept for when the session comes back. Where there is no room to keep what
-    /// was sent, that is given up.
-    pub fn hand_over(&self, room: &RoomName, delivery: &Delivery, copies: &mut Copies<'_>) {
+    /// Offers a delivery of `room`, unless it is kept for when the session comes back; says whether it was taken. Where there
+    /// is no room to keep what was sent, that is given up.
+    pub fn hand_over(&self, room: &RoomName, delivery: &Delivery, copies: &mut Copies<'_>) -> bool {
         if let Some(memory) = self.memory.borrow_mut().as_deref_mut() {
             let before = memory.len();
             if copies.is_over() {
@@ -231,15 +231,13 @@ impl Seat {
             if is_kept {
                 self.stats.parked_messages.add(memory.len() as u64);
                 self.stats.parked_messages.sub(before as u64);
-                return;
+                return false;
             }
-        }
-        if let Some(frame) = copies.frame(self.wire) {
-            self.deliver(room, frame);
         }
         if let Some(id) = delivery.notification() {
             self.noted().add(id);
         }
+        copies.frame(self.wire).is_some_and(|frame| self.deliver(room, frame))
     }
 
     /// What waited for the answer of this number is written.
