@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use crate::load::{CPU, Figure, GROWTH, IDLE_CPU, MEMORY, P99};
+use crate::plan::{GROWN, SMALL};
 use crate::scenario::Scenario;
 use crate::target::Target;
 use crate::usage;
@@ -63,8 +64,17 @@ pub(crate) fn tables(rows: &[Row], hub: &Path, seconds: u64) -> Result<String, S
     tables.push_str(&format!("\n| | | {names} |\n|---|---|{}\n", "---:|".repeat(PAIRS.len())));
     for (row, rounds) in rows.iter().zip(&measured).filter(|(row, _)| row.targets.len() == Target::ALL.len()) {
         let shows = row.shows.iter().copied().filter(|name| RATIOS.contains(name)).collect::<Vec<_>>();
-        let cells = |name: &'static str| PAIRS.map(|pair| ratio(rounds, pair, name));
+        let cells = |name: &'static str| PAIRS.map(|(hub, peer)| ratio((rounds, hub), (rounds, peer), name));
         tables.push_str(&lines(row.scenario, &shows, cells));
+    }
+    let rounds_of = |scenario| rows.iter().zip(&measured).find(|(row, _)| row.scenario == scenario);
+    if let (Some((_, small)), Some((row, grown))) = (rounds_of(SMALL), rounds_of(GROWN)) {
+        tables.push_str("\nCPU of a delivery to 10,000 ÷ to 1,000:");
+        for &target in row.targets {
+            let growth = ratio((grown, target), (small, target), CPU).map_or(String::new(), short);
+            tables.push_str(&format!(" {} {growth};", target.name()));
+        }
+        tables.push('\n');
     }
     Ok(tables)
 }
@@ -92,8 +102,9 @@ fn values(rounds: &[Round], target: Target, name: &str) -> Vec<Option<f64>> {
     rounds.iter().map(of).collect()
 }
 
-fn ratio(rounds: &[Round], (hub, peer): (Target, Target), name: &str) -> Option<f64> {
-    let (ours, theirs) = (values(rounds, hub, name), values(rounds, peer, name));
+/// The median of what one target measured by what another did, round by round.
+fn ratio(ours: (&[Round], Target), theirs: (&[Round], Target), name: &str) -> Option<f64> {
+    let (ours, theirs) = (values(ours.0, ours.1, name), values(theirs.0, theirs.1, name));
     median(ours.into_iter().zip(theirs).filter_map(|(ours, theirs)| Some(ours? / theirs?)).collect())
 }
 
@@ -121,7 +132,7 @@ mod tests {
         let of = |value| Some(vec![Figure { name: CPU, value }]);
         let rounds =
             [(1.0, 10.0), (8.0, 16.0), (3.0, 4.0)].map(|(ours, theirs)| [of(ours), None, of(theirs), None, None]);
-        assert_eq!(ratio(&rounds, (Target::Hub, Target::NodeWs), CPU), Some(0.5));
-        assert_eq!(ratio(&rounds, (Target::Hub, Target::Socketioxide), CPU), None);
+        assert_eq!(ratio((&rounds, Target::Hub), (&rounds, Target::NodeWs), CPU), Some(0.5));
+        assert_eq!(ratio((&rounds, Target::Hub), (&rounds, Target::Socketioxide), CPU), None);
     }
 }

@@ -6,6 +6,10 @@ use crate::load::{CONNECTING, CPU, GROWTH, IDLE_CPU, MEMORY, P50, P99, P999, RAT
 use crate::scenario::Scenario;
 use crate::target::Target;
 
+/// A room, and one of ten times as many: a delivery should cost the same.
+pub(crate) const SMALL: Scenario = Scenario::Fanout { members: 1000, pace: Pace::InFlight(1) };
+pub(crate) const GROWN: Scenario = Scenario::Fanout { members: 10_000, pace: Pace::InFlight(1) };
+
 /// The hub on both of its wires.
 const HUB: &[Target] = &[Target::Hub, Target::HubSocketio];
 
@@ -17,7 +21,8 @@ pub(crate) fn rows(rounds: usize, quick: bool) -> Vec<Row> {
     let idle = |connections, watched| Scenario::Idle { connections, watched };
     let all = &Target::ALL[..];
     vec![
-        row(fanout(1000, Pace::InFlight(1)), all, rounds, &[CPU, RATE, P99]),
+        row(SMALL, all, rounds, &[CPU, RATE, P99]),
+        row(GROWN, HUB, rounds, &[CPU]),
         row(fanout(1000, Pace::InFlight(16)), all, rounds, &[CPU, RATE, P99]),
         row(fanout(1000, Pace::EachSecond(50)), all, rounds, &[CPU, P50, P99, P999]),
         row(Scenario::Rooms { rooms: 100 }, all, rounds, &[CPU, RATE, P99]),
@@ -26,7 +31,6 @@ pub(crate) fn rows(rounds: usize, quick: bool) -> Vec<Row> {
         row(Scenario::Stopped { members: 20 }, all, steady, &[GROWTH, P99]),
         row(Scenario::Push { members: 1000 }, HUB, steady, &[CPU, RATE, P99]),
         row(Scenario::Mixed { members: 1000 }, &[Target::HubSocketio], steady, &[CPU, RATE, P99]),
-        row(fanout(10_000, Pace::InFlight(1)), HUB, steady, &[CPU]),
         row(idle(1000, false), HUB, steady, &[MEMORY]),
         row(idle(15_000, false), HUB, steady, &[MEMORY]),
     ]

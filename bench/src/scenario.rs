@@ -20,7 +20,7 @@ const PAYLOAD: usize = 100;
 const LARGE_PAYLOAD: usize = 8192;
 
 /// What is done to a server.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scenario {
     /// One publisher, who is no member, to one room.
     Fanout { members: usize, pace: Pace },
