@@ -181,6 +181,7 @@ pub(crate) fn prepare(targets: &[Target], hub: Option<PathBuf>) -> Result<PathBu
     for (target, peer) in targets.iter().filter_map(|target| Some((target, target.peer()?))) {
         let directory = peer_directory(peer);
         if *target == Target::Socketioxide {
+            eprintln!("building the peer {peer}: cargo build --release");
             let mut command = Command::new("cargo");
             command.args(["build", "--release", "--locked", "--quiet", "--target-dir"]).arg(peer_target(peer)?);
             succeed(command.current_dir(directory))?;
@@ -199,6 +200,7 @@ pub(crate) fn prepare(targets: &[Target], hub: Option<PathBuf>) -> Result<PathBu
         if !in_release {
             return Err("run the bench with --release, or name the hub's binary with --hub".into());
         }
+        eprintln!("building the hub: cargo build --release");
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         succeed(Command::new("cargo").args(["build", "--release", "--quiet", "--bin", "hubbub"]).current_dir(root))?;
     }
