@@ -1,28 +1,49 @@
-//! Closed-loop publishers: each keeps a number of messages in flight, and a message is done when every member has it and
-//! its acknowledgement came. Every delivery is checked: the right room, whole, none lost, none doubled, in order.
+//! Publishers: each keeps a number of messages in flight, or sends at fixed times whatever came of the ones before. A
+//! message is done when every member has it and its acknowledgement came. Every delivery is checked: the right room,
+//! whole, none lost, none doubled, in order.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::dialect::{Dialect, Heard, JOIN, position};
 use crate::latency::Histogram;
 use crate::load::Load;
 use crate::swarm::{Driver, Mail};
-
-/// Bytes of a payload.
-const PAYLOAD: usize = 100;
 
 /// The digits of the room's number and of the message's in a payload: `@RRRRR@SSSSSSSSSS@…`.
 const ROOM_DIGITS: usize = 5;
 const NUMBER_DIGITS: usize = 10;
 
+/// Messages that may be in flight where they are sent at fixed times, before the run has failed.
+const BEHIND_MAX: usize = 4096;
+
+/// When a publisher sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// When fewer than so many messages are in flight.
+    InFlight(usize),
+    /// So many a second. The time of a message counts from when it should have been sent.
+    EachSecond(u32),
+}
+
+/// A room as a scenario has it, by the numbers of connections.
+#[derive(Debug, Clone)]
+pub(crate) struct Cast {
+    pub(crate) publisher: usize,
+    /// What the publisher speaks.
+    pub(crate) dialect: Dialect,
+    pub(crate) members: Vec<usize>,
+    /// The member that reads nothing, if there is one.
+    pub(crate) deaf: Option<usize>,
+}
+
 #[derive(Debug)]
 struct Room {
-    publisher: usize,
-    /// What its acknowledgements must say.
-    recipients: Vec<u8>,
-    /// The request, but for the message's number.
-    request: Vec<u8>,
-    /// Where that goes.
-    number_at: usize,
+    cast: Cast,
+    topic: String,
+    /// What its acknowledgements must say: without the deaf member, it may be one less.
+    recipients: [Vec<u8>; 2],
+    /// The payload, but for the message's number.
+    payload: String,
     /// Answers and deliveries that one message brings.
     echoes: usize,
     sent: u64,
@@ -53,6 +74,8 @@ pub(crate) struct Broadcasts {
     members: Vec<Option<Member>>,
     /// The room that a connection publishes to.
     publishes: Vec<Option<usize>>,
+    /// Between two messages, and when the next is due.
+    schedule: Option<(Duration, Instant)>,
     stopping: bool,
     delivered: u64,
     latency: Histogram,
@@ -63,100 +86,144 @@ pub(crate) fn topic(room: usize) -> String {
     format!("room-{room}")
 }
 
+/// A payload's beginning, which says what it is.
+fn mark(room: usize, number: u64) -> String {
+    format!("@{room:0ROOM_DIGITS$}@{number:0NUMBER_DIGITS$}@")
+}
+
 impl Broadcasts {
-    /// `rooms` holds each room's publisher and members, as numbers of connections.
-    pub(crate) fn new(rooms: &[(usize, Vec<usize>)], in_flight: usize) -> Self {
-        let connections = rooms.iter().flat_map(|(publisher, members)| members.iter().chain([publisher])).max();
+    /// Rooms whose messages have payloads of `size` bytes.
+    pub(crate) fn new(casts: Vec<Cast>, pace: Pace, size: usize) -> Self {
+        let connections = casts.iter().flat_map(|cast| cast.members.iter().chain([&cast.publisher])).max();
         let connections = connections.map_or(0, |last| last + 1);
         let (mut seats, mut publishes) = (vec![None; connections], vec![None; connections]);
-        let rooms = rooms.iter().enumerate().map(|(number, (publisher, members))| {
-            for &member in members {
+        for (number, cast) in casts.iter().enumerate() {
+            for &member in &cast.members {
                 if let Some(seat) = seats.get_mut(member) {
                     *seat = Some(Member { room: number, next: 0 });
                 }
             }
-            if let Some(publishes) = publishes.get_mut(*publisher) {
+            if let Some(publishes) = publishes.get_mut(cast.publisher) {
                 *publishes = Some(number);
             }
-            let audience = members.iter().filter(|&member| member != publisher).count();
-            let head = format!(r#"{{"type":"Broadcast","data":{{"topic":"{}","payload":""#, topic(number));
-            let payload = format!("@{number:0ROOM_DIGITS$}@{:0NUMBER_DIGITS$}@", 0);
-            let request = format!(r#"{head}{payload}{}"}}}}"#, "x".repeat(PAYLOAD - payload.len()));
-            let flight = Flight { sent_at: Instant::now(), left: 0 };
-            Room {
-                publisher: *publisher,
-                recipients: format!(r#""recipients":{audience}}}"#).into_bytes(),
-                request: request.into_bytes(),
-                number_at: head.len() + ROOM_DIGITS + 2,
-                echoes: audience + 1,
-                sent: 0,
-                acked: 0,
-                done: 0,
-                flights: vec![flight; in_flight],
-            }
-        });
-        let rooms = rooms.collect();
-        Self { rooms, members: seats, publishes, stopping: false, delivered: 0, latency: Histogram::new() }
+        }
+        let (in_flight, schedule) = match pace {
+            Pace::InFlight(count) => (count, None),
+            Pace::EachSecond(count) => (BEHIND_MAX, Some((Duration::from_secs(1) / count, Instant::now()))),
+        };
+        let rooms = casts.into_iter().enumerate().map(|(number, cast)| Room::new(number, cast, in_flight, size));
+        let (rooms, latency) = (rooms.collect(), Histogram::new());
+        Self { rooms, members: seats, publishes, schedule, stopping: false, delivered: 0, latency }
     }
 
     /// A member got a message: which must be the next of its room.
     fn delivery(&mut self, who: usize, text: &[u8], now: Instant, mail: &mut Mail) -> Result<(), String> {
-        let wrong = |what: &str| format!("connection {who}: {what}: {}", String::from_utf8_lossy(text));
+        let wrong = |what: &str| format!("{what}: {}", String::from_utf8_lossy(text));
         let member = self.members.get_mut(who).and_then(Option::as_mut).ok_or_else(|| wrong("is no member"))?;
         let room = self.rooms.get_mut(member.room).ok_or_else(|| wrong("no such room"))?;
         let start = text.iter().position(|&byte| byte == b'@').ok_or_else(|| wrong("no payload"))?;
-        let payload = text.get(start..start + PAYLOAD + 1).ok_or_else(|| wrong("a payload cut short"))?;
-        let number = digits(payload.get(ROOM_DIGITS + 2..ROOM_DIGITS + 2 + NUMBER_DIGITS).unwrap_or_default());
-        if number != Some(member.next) {
+        let payload = text.get(start..start + room.payload.len()).ok_or_else(|| wrong("a payload cut short"))?;
+        let (head, number, tail) = parts(payload).ok_or_else(|| wrong("a payload cut short"))?;
+        if digits(number) != Some(member.next) {
             return Err(wrong(&format!("lost, doubled or out of order; message {} was next", member.next)));
         }
-        let (sent, from) = (room.request.as_slice(), room.number_at - ROOM_DIGITS - 2);
-        let same = |range: std::ops::Range<usize>| sent.get(from + range.start..from + range.end) == payload.get(range);
-        if !same(0..ROOM_DIGITS + 2) || !same(ROOM_DIGITS + 2 + NUMBER_DIGITS..PAYLOAD + 1) {
+        if parts(room.payload.as_bytes()).is_none_or(|(first, _, last)| first != head || last != tail) {
             return Err(wrong("not the payload that was sent"));
         }
+        let number = member.next;
         member.next += 1;
         self.delivered += 1;
-        let number = member.next - 1;
         if let Some(sent_at) = room.echo(number) {
             self.latency.record(now.saturating_duration_since(sent_at));
         }
-        if room.is_done(number) && !self.stopping {
-            room.publish(now, mail);
-        }
+        self.go_on(who, number, now, mail);
         Ok(())
     }
 
-    fn acknowledgement(&mut self, who: usize, text: &[u8], now: Instant, mail: &mut Mail) -> Result<(), String> {
-        let wrong = |what: &str| format!("connection {who}: {what}: {}", String::from_utf8_lossy(text));
+    fn acknowledgement(
+        &mut self,
+        who: usize,
+        (id, text): (Option<u64>, &[u8]),
+        now: Instant,
+        mail: &mut Mail,
+    ) -> Result<(), String> {
+        let wrong = |what: &str| format!("{what}: {}", String::from_utf8_lossy(text));
         let number = self.publishes.get(who).copied().flatten();
         let room = number.and_then(|number| self.rooms.get_mut(number)).ok_or_else(|| wrong("publishes nothing"))?;
-        if !text.windows(room.recipients.len()).any(|window| window == room.recipients) {
+        if !room.recipients.iter().any(|recipients| position(text, recipients).is_some()) {
             return Err(wrong("another number of recipients"));
         }
         let number = room.acked;
+        if id.is_some_and(|id| id != request(number)) {
+            return Err(wrong("the answer to another request"));
+        }
         room.acked += 1;
         room.echo(number);
-        if room.is_done(number) && !self.stopping {
+        self.go_on(who, number, now, mail);
+        Ok(())
+    }
+
+    /// Counts the message of `who`'s room if that was the last of it, and sends another one.
+    fn go_on(&mut self, who: usize, number: u64, now: Instant, mail: &mut Mail) {
+        let member = self.members.get(who).copied().flatten().map(|member| member.room);
+        let room = member.or(self.publishes.get(who).copied().flatten());
+        let room = room.and_then(|room| self.rooms.get_mut(room));
+        if let Some(room) = room
+            && room.is_done(number)
+            && !self.stopping
+            && self.schedule.is_none()
+        {
             room.publish(now, mail);
         }
-        Ok(())
     }
 }
 
+/// The number of the request that publishes message `number`: joins have one of their own.
+fn request(number: u64) -> u64 {
+    JOIN + 1 + number
+}
+
+/// A payload before, within and behind the message's number.
+fn parts(payload: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (head, rest) = payload.split_at_checked(ROOM_DIGITS + 2)?;
+    let (number, tail) = rest.split_at_checked(NUMBER_DIGITS)?;
+    Some((head, number, tail))
+}
+
+fn digits(text: &[u8]) -> Option<u64> {
+    text.iter().try_fold(0, |number, &byte| byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0')))
+}
+
 impl Room {
-    fn publish(&mut self, now: Instant, mail: &mut Mail) {
-        let digits = format!("{:0NUMBER_DIGITS$}", self.sent);
-        if let Some(place) = self.request.get_mut(self.number_at..self.number_at + NUMBER_DIGITS) {
-            place.copy_from_slice(digits.as_bytes());
+    fn new(number: usize, cast: Cast, in_flight: usize, size: usize) -> Self {
+        let audience = cast.members.iter().filter(|&&member| member != cast.publisher).count();
+        let reading = audience - usize::from(cast.deaf.is_some());
+        let mark = mark(number, 0);
+        let payload = format!("{mark}{}@", "x".repeat(size.saturating_sub(mark.len() + 1)));
+        let flight = Flight { sent_at: Instant::now(), left: 0 };
+        Self {
+            topic: topic(number),
+            recipients: [audience, reading].map(|count| format!(r#""recipients":{count}"#).into_bytes()),
+            payload,
+            echoes: reading + 1,
+            cast,
+            sent: 0,
+            acked: 0,
+            done: 0,
+            flights: vec![flight; in_flight],
         }
-        let flight = Flight { sent_at: now, left: self.echoes };
+    }
+
+    fn publish(&mut self, sent_at: Instant, mail: &mut Mail) {
+        let number = format!("{:0NUMBER_DIGITS$}", self.sent);
+        self.payload.replace_range(ROOM_DIGITS + 2..ROOM_DIGITS + 2 + NUMBER_DIGITS, &number);
         let index = self.index(self.sent);
         if let Some(slot) = self.flights.get_mut(index) {
-            *slot = flight;
+            *slot = Flight { sent_at, left: self.echoes };
         }
+        let Cast { publisher, dialect, .. } = self.cast;
+        mail.text(publisher, dialect, dialect.publish(&self.topic, &self.payload, request(self.sent)).as_bytes());
         self.sent += 1;
-        mail.text(self.publisher, &self.request);
     }
 
     fn index(&self, number: u64) -> usize {
@@ -179,29 +246,47 @@ impl Room {
     }
 }
 
-fn digits(text: &[u8]) -> Option<u64> {
-    text.iter().try_fold(0, |number, &byte| byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0')))
-}
-
 impl Driver for Broadcasts {
-    fn message(&mut self, who: usize, text: &[u8], now: Instant, mail: &mut Mail) -> Result<(), String> {
-        if text.starts_with(br#"{"type":"Broadcast","#) {
-            self.delivery(who, text, now, mail)
-        } else if text.starts_with(br#"{"type":"Ack","#) {
-            self.acknowledgement(who, text, now, mail)
-        } else {
-            Err(format!("connection {who}: unexpected: {}", String::from_utf8_lossy(text)))
+    fn message(&mut self, who: usize, heard: Heard<'_>, now: Instant, mail: &mut Mail) -> Result<(), String> {
+        match heard {
+            Heard::Delivery(text) => self.delivery(who, text, now, mail),
+            // A join that was asked for twice.
+            Heard::Answer(Some(JOIN), _) => Ok(()),
+            Heard::Answer(id, text) => self.acknowledgement(who, (id, text), now, mail),
+            other => Err(format!("unexpected: {other:?}")),
         }
     }
 }
 
 impl Load for Broadcasts {
     fn start(&mut self, now: Instant, mail: &mut Mail) {
+        if let Some((_, due)) = &mut self.schedule {
+            *due = now;
+            return;
+        }
         for room in &mut self.rooms {
             for _ in 0..room.flights.len() {
                 room.publish(now, mail);
             }
         }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.schedule.filter(|_| !self.stopping).map(|(_, due)| due)
+    }
+
+    fn tick(&mut self, now: Instant, mail: &mut Mail) -> Result<(), String> {
+        let Some((interval, due)) = &mut self.schedule else { return Ok(()) };
+        while *due <= now && !self.stopping {
+            for room in &mut self.rooms {
+                if room.sent - room.done >= BEHIND_MAX as u64 {
+                    return Err(format!("{BEHIND_MAX} messages behind"));
+                }
+                room.publish(*due, mail);
+            }
+            *due += *interval;
+        }
+        Ok(())
     }
 
     fn stop(&mut self) {
@@ -225,7 +310,7 @@ impl Load for Broadcasts {
             let Some((member, room)) = member.and_then(|member| Some((member, self.rooms.get(member.room)?))) else {
                 continue;
             };
-            if room.publisher != who && member.next != room.sent {
+            if room.cast.publisher != who && room.cast.deaf != Some(who) && member.next != room.sent {
                 return Err(format!("connection {who} got {} of {} messages", member.next, room.sent));
             }
         }
@@ -234,38 +319,4 @@ impl Load for Broadcasts {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn delivery(room: usize, number: u64) -> Vec<u8> {
-        let filler = "x".repeat(PAYLOAD - ROOM_DIGITS - NUMBER_DIGITS - 3);
-        format!(r#"{{"type":"Broadcast","data":{{"topic":"t","payload":"@{room:05}@{number:010}@{filler}"}}}}"#).into()
-    }
-
-    fn ack(recipients: usize) -> Vec<u8> {
-        format!(r#"{{"type":"Ack","data":{{"message_id":"m","recipients":{recipients}}}}}"#).into()
-    }
-
-    #[test]
-    fn what_is_lost_doubled_or_wrong_fails_the_run() {
-        let (now, mut mail) = (Instant::now(), Mail::default());
-        let fresh = || {
-            let mut load = Broadcasts::new(&[(2, vec![0, 1])], 1);
-            load.start(now, &mut Mail::default());
-            load
-        };
-        let mut load = fresh();
-        for (who, text) in [(0, delivery(0, 0)), (2, ack(2)), (1, delivery(0, 0)), (1, delivery(0, 1))] {
-            load.message(who, &text, now, &mut mail).unwrap();
-        }
-        assert!(!load.is_settled() && load.verify().is_err());
-        load.stop();
-        for (who, text) in [(0, delivery(0, 1)), (2, ack(2))] {
-            load.message(who, &text, now, &mut mail).unwrap();
-        }
-        assert!(load.is_settled() && load.verify().is_ok());
-        for (who, text) in [(0, delivery(0, 1)), (0, delivery(1, 0)), (2, delivery(0, 0)), (2, ack(1)), (1, ack(2))] {
-            assert!(fresh().message(who, &text, now, &mut mail).is_err(), "{}", String::from_utf8_lossy(&text));
-        }
-    }
-}
+mod tests;

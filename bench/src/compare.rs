@@ -1,59 +1,116 @@
-//! The scenarios on both targets in turn, several times over, as a Markdown table of medians. The machine's mood changes
-//! from minute to minute, so a ratio is taken within one round and the median is of the ratios.
+//! The scenarios on all targets in turn, several times over, as Markdown tables: medians, and the hub beside each peer. The
+//! machine's mood changes from minute to minute, so a ratio is taken within one round and the median is of the ratios.
 
 use std::path::Path;
 
-use crate::load::Figure;
-use crate::scenario::{Scenario, Seconds};
+use crate::load::{CPU, Figure, GROWTH, IDLE_CPU, MEMORY, P99};
+use crate::plan::{GROWN, SMALL};
+use crate::scenario::Scenario;
 use crate::target::Target;
 use crate::usage;
 
-/// A round: what the hub measured, and what the peer.
-type Round = (Vec<Figure>, Vec<Figure>);
+/// A scenario, on whom it is run, and how often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) scenario: Scenario,
+    pub(crate) targets: &'static [Target],
+    pub(crate) rounds: usize,
+    /// The figures that the table shows.
+    pub(crate) shows: &'static [&'static str],
+}
 
-/// Runs it all and returns the table.
-pub(crate) fn table(scenarios: &[Scenario], hub: &Path, seconds: Seconds, rounds: usize) -> Result<String, String> {
-    let mut measured: Vec<Vec<Round>> = scenarios.iter().map(|_| Vec::new()).collect();
+/// The hub and a peer that it is measured against.
+const PAIRS: [(Target, Target); 5] = [
+    (Target::Hub, Target::NodeWs),
+    (Target::Hub, Target::NodeSocketio),
+    (Target::Hub, Target::Socketioxide),
+    (Target::HubSocketio, Target::NodeSocketio),
+    (Target::HubSocketio, Target::Socketioxide),
+];
+
+/// The figures of which the hub's ratio to a peer says something.
+const RATIOS: [&str; 5] = [CPU, P99, MEMORY, IDLE_CPU, GROWTH];
+
+/// What one round of a row measured, in the order of [`Target::ALL`].
+type Round = [Option<Vec<Figure>>; Target::ALL.len()];
+
+/// Runs it all and returns the tables.
+pub(crate) fn tables(rows: &[Row], hub: &Path, seconds: u64) -> Result<String, String> {
+    let mut measured: Vec<Vec<Round>> = rows.iter().map(|_| Vec::new()).collect();
+    let rounds = rows.iter().map(|row| row.rounds).max().unwrap_or(0);
     for round in 0..rounds {
-        for (scenario, results) in scenarios.iter().zip(&mut measured) {
-            // Neither is always the first.
-            let result = if round % 2 == 0 {
-                let ours = scenario.run(Target::Hub, hub, seconds)?;
-                (ours, scenario.run(Target::NodeWs, hub, seconds)?)
-            } else {
-                let theirs = scenario.run(Target::NodeWs, hub, seconds)?;
-                (scenario.run(Target::Hub, hub, seconds)?, theirs)
-            };
+        for (row, results) in rows.iter().zip(&mut measured).filter(|(row, _)| round < row.rounds) {
+            let mut result = Round::default();
+            // None is always the first.
+            let turn = round % row.targets.len().max(1);
+            for &target in row.targets.iter().cycle().skip(turn).take(row.targets.len()) {
+                let figures = row.scenario.run(target, hub, seconds)?;
+                if let Some(slot) = result.get_mut(target as usize) {
+                    *slot = Some(figures);
+                }
+            }
             results.push(result);
         }
         eprintln!("round {} of {rounds} done, load average {}", round + 1, usage::load());
     }
-    let mut table = String::from("| | | hub | Node ws | hub / Node ws |\n|---|---|---:|---:|---:|\n");
-    for (scenario, results) in scenarios.iter().zip(&measured) {
-        table.push_str(&rows(&scenario.title(), results));
+    let names = Target::ALL.map(Target::name).join(" | ");
+    let mut tables = format!("| | | {names} |\n|---|---|{}\n", "---:|".repeat(Target::ALL.len()));
+    for (row, rounds) in rows.iter().zip(&measured) {
+        let cells =
+            |name| Target::ALL.map(|target| median(values(rounds, target, name).into_iter().flatten().collect()));
+        tables.push_str(&lines(row.scenario, row.shows, cells));
     }
-    Ok(table)
+    let names = PAIRS.map(|(hub, peer)| format!("{} ÷ {}", hub.name(), peer.name())).join(" | ");
+    tables.push_str(&format!("\n| | | {names} |\n|---|---|{}\n", "---:|".repeat(PAIRS.len())));
+    for (row, rounds) in rows.iter().zip(&measured).filter(|(row, _)| row.targets.len() == Target::ALL.len()) {
+        let shows = row.shows.iter().copied().filter(|name| RATIOS.contains(name)).collect::<Vec<_>>();
+        let cells = |name: &'static str| PAIRS.map(|(hub, peer)| ratio((rounds, hub), (rounds, peer), name));
+        tables.push_str(&lines(row.scenario, &shows, cells));
+    }
+    let rounds_of = |scenario| rows.iter().zip(&measured).find(|(row, _)| row.scenario == scenario);
+    if let (Some((_, small)), Some((row, grown))) = (rounds_of(SMALL), rounds_of(GROWN)) {
+        tables.push_str("\nCPU of a delivery to 10,000 ÷ to 1,000:");
+        for &target in row.targets {
+            let growth = ratio((grown, target), (small, target), CPU).map_or(String::new(), short);
+            tables.push_str(&format!(" {} {growth};", target.name()));
+        }
+        tables.push('\n');
+    }
+    Ok(tables)
 }
 
-fn rows(title: &str, rounds: &[Round]) -> String {
-    let Some((first, _)) = rounds.first() else { return String::new() };
-    let mut rows = String::new();
-    for (index, figure) in first.iter().enumerate() {
-        let values = |pick: fn(&Round) -> &Vec<Figure>| -> Vec<f64> {
-            rounds.iter().filter_map(|round| Some(pick(round).get(index)?.value)).collect()
-        };
-        let (ours, theirs) = (values(|round| &round.0), values(|round| &round.1));
-        let ratios = ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs).collect();
-        let title = if index == 0 { title } else { "" };
-        let (ours, theirs, ratio) = (short(median(ours)), short(median(theirs)), short(median(ratios)));
-        rows.push_str(&format!("| {title} | {} | {ours} | {theirs} | {ratio} |\n", figure.name));
-    }
-    rows
+/// The lines of a table that a scenario makes.
+fn lines<const N: usize>(
+    scenario: Scenario,
+    shows: &[&'static str],
+    cells: impl Fn(&'static str) -> [Option<f64>; N],
+) -> String {
+    let line = |(index, &name): (usize, &&'static str)| {
+        let title = if index == 0 { scenario.title() } else { String::new() };
+        let cells = cells(name).map(|cell| cell.map_or(String::new(), short)).join(" | ");
+        format!("| {title} | {name} | {cells} |\n")
+    };
+    shows.iter().enumerate().map(line).collect()
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// One figure of one target, round by round.
+fn values(rounds: &[Round], target: Target, name: &str) -> Vec<Option<f64>> {
+    let of = |round: &Round| {
+        let figures = round.get(target as usize)?.as_ref()?;
+        figures.iter().find(|figure| figure.name == name).map(|figure| figure.value)
+    };
+    rounds.iter().map(of).collect()
+}
+
+/// The median of what one target measured by what another did, round by round.
+fn ratio(ours: (&[Round], Target), theirs: (&[Round], Target), name: &str) -> Option<f64> {
+    let (ours, theirs) = (values(ours.0, ours.1, name), values(theirs.0, theirs.1, name));
+    median(ours.into_iter().zip(theirs).filter_map(|(ours, theirs)| Some(ours? / theirs?)).collect())
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    values.get(values.len() / 2).copied()
 }
 
 /// A number with three significant digits.
@@ -72,8 +129,10 @@ mod tests {
 
     #[test]
     fn the_ratio_is_the_median_of_the_rounds_own_ratios() {
-        let of = |value| vec![Figure { name: "CPU", value }];
-        let rounds = [(of(1.0), of(10.0)), (of(8.0), of(16.0)), (of(3.0), of(4.0))];
-        assert_eq!(rows("load", &rounds), "| load | CPU | 3.00 | 10.0 | 0.500 |\n");
+        let of = |value| Some(vec![Figure { name: CPU, value }]);
+        let rounds =
+            [(1.0, 10.0), (8.0, 16.0), (3.0, 4.0)].map(|(ours, theirs)| [of(ours), None, of(theirs), None, None]);
+        assert_eq!(ratio((&rounds, Target::Hub), (&rounds, Target::NodeWs), CPU), Some(0.5));
+        assert_eq!(ratio((&rounds, Target::Hub), (&rounds, Target::Socketioxide), CPU), None);
     }
 }

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::dialect::{Heard, JOIN};
 use crate::latency::Histogram;
+use crate::opening::open;
 use crate::swarm::{Driver, Guest, Mail, Swarm};
-use crate::target::{self, Server};
+use crate::target::Server;
 use crate::usage;
 
 /// How long a load may stand still, at any time, before the run has failed.
@@ -20,6 +22,14 @@ const SETTLE: Duration = Duration::from_secs(2);
 pub(crate) trait Load: Driver {
     /// Sends the first.
     fn start(&mut self, now: Instant, mail: &mut Mail);
+    /// When it wants to be called, where it has a schedule.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+    /// Sends what is due.
+    fn tick(&mut self, _: Instant, _: &mut Mail) -> Result<(), String> {
+        Ok(())
+    }
     /// Sends no new ones from now on.
     fn stop(&mut self);
     /// Whether nothing is in flight.
@@ -52,16 +62,27 @@ const fn figure(name: &'static str, value: f64) -> Figure {
     Figure { name, value }
 }
 
-/// Runs a load on a server whose connections are `topics`, each with what it subscribes to.
+/// What figures are called that the tables show.
+pub(crate) const CPU: &str = "server CPU s a million";
+pub(crate) const RATE: &str = "deliveries a second";
+pub(crate) const P50: &str = "p50 ms";
+pub(crate) const P99: &str = "p99 ms";
+pub(crate) const P999: &str = "p99.9 ms";
+pub(crate) const MEMORY: &str = "resident KB a connection";
+pub(crate) const IDLE_CPU: &str = "CPU µs a second a connection";
+pub(crate) const CONNECTING: &str = "connects a second";
+pub(crate) const GROWTH: &str = "MB grown at most";
+
+/// Runs a load on a server whose connections are `guests`.
 pub(crate) fn run(
     server: &Server,
-    topics: Vec<Option<String>>,
+    guests: &[Guest],
     load: &mut impl Load,
     times: Times,
 ) -> Result<Vec<Figure>, String> {
     let mut swarm = Swarm::new()?;
+    open(&mut swarm, server.address(), guests)?;
     let before = usage::of(server.pid())?;
-    swarm.open(server.address(), &guests(0, topics)?)?;
     swarm.send(|mail| load.start(Instant::now(), mail))?;
     pump_for(&mut swarm, load, times.warm_up)?;
 
@@ -71,7 +92,6 @@ pub(crate) fn run(
     pump_for(&mut swarm, load, times.measured)?;
     let (end, own_end) = (usage::of(server.pid())?, usage::of(std::process::id())?);
     let (seconds, deliveries) = (began.elapsed().as_secs_f64(), (load.delivered() - first) as f64);
-    let (p50, p99) = (load.latency().quantile(0.5), load.latency().quantile(0.99));
 
     load.stop();
     let deadline = Instant::now() + STALL;
@@ -88,45 +108,48 @@ pub(crate) fn run(
     let cpu = (end.cpu - start.cpu).as_secs_f64();
     let (user, system) = (end.user - start.user, end.system - start.system);
     let own = (own_end.cpu - own_start.cpu).as_secs_f64();
+    // With what came late behind the end: it is the latest that counts.
+    let quantile = |share| load.latency().quantile(share);
+    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(quantile);
     Ok(vec![
-        figure("CPU s per million", cpu / deliveries * 1e6),
+        figure(CPU, cpu / deliveries * 1e6),
         figure("of it user code", cpu / deliveries * 1e6 * user / (user + system).max(f64::EPSILON)),
-        figure("deliveries/s", deliveries / seconds),
-        figure("p50 ms", p50),
-        figure("p99 ms", p99),
-        figure("MB before", before.resident as f64 / 1024.0),
-        figure("MB after", end.resident as f64 / 1024.0),
-        figure("generator CPU s/s", own / seconds),
+        figure(RATE, deliveries / seconds),
+        figure(P50, p50),
+        figure(P99, p99),
+        figure(P999, p999),
+        figure(GROWTH, end.peak.saturating_sub(before.resident) as f64 / 1024.0),
+        figure("generator CPU s a second", own / seconds),
     ])
 }
 
-/// Measures what connections cost that do nothing.
-pub(crate) fn idle(server: &Server, topics: Vec<Option<String>>, time: Duration) -> Result<Vec<Figure>, String> {
+/// Measures what connections cost that do nothing. The first few of `guests` are there before memory is counted.
+pub(crate) fn idle(server: &Server, guests: &[Guest], time: Duration) -> Result<Vec<Figure>, String> {
     let mut swarm = Swarm::new()?;
-    let counted = topics.len() as f64;
-    let first = topics.iter().take(FIRST).cloned().collect();
-    swarm.open(server.address(), &guests(topics.len(), first)?)?;
+    let (first, counted) = guests.split_at(FIRST.min(guests.len()));
+    open(&mut swarm, server.address(), first)?;
     swarm.watch(SETTLE)?;
     let before = usage::of(server.pid())?;
     let began = Instant::now();
-    swarm.open(server.address(), &guests(0, topics)?)?;
+    let lost = open(&mut swarm, server.address(), counted)?;
     let opened = began.elapsed().as_secs_f64();
     let connected = usage::of(server.pid())?;
     swarm.watch(SETTLE)?;
     let (start, began) = (usage::of(server.pid())?, Instant::now());
     swarm.watch(time)?;
     let (end, seconds) = (usage::of(server.pid())?, began.elapsed().as_secs_f64());
-    Ok(vec![
-        figure("KB a connection", (end.resident - before.resident.min(end.resident)) as f64 / counted),
-        figure("CPU µs/s a connection", (end.cpu - start.cpu).as_secs_f64() * 1e6 / seconds / (counted + FIRST as f64)),
-        figure("CPU µs to connect one", (connected.cpu - before.cpu).as_secs_f64() * 1e6 / counted),
-        figure("connections/s", counted / opened),
-    ])
-}
-
-fn guests(first: usize, topics: Vec<Option<String>>) -> Result<Vec<Guest>, String> {
-    let guest = |(number, topic)| Ok(Guest { token: target::token(first + number)?, topic });
-    topics.into_iter().enumerate().map(guest).collect()
+    let (number, grown) = (counted.len() as f64, start.resident.saturating_sub(before.resident));
+    let mut figures = vec![
+        figure(MEMORY, grown as f64 / number),
+        figure("CPU µs to connect one", (connected.cpu - before.cpu).as_secs_f64() * 1e6 / number),
+        figure(CONNECTING, number / opened),
+        figure("joins lost", lost as f64),
+    ];
+    if !time.is_zero() {
+        let cpu = (end.cpu - start.cpu).as_secs_f64();
+        figures.insert(1, figure(IDLE_CPU, cpu * 1e6 / seconds / guests.len() as f64));
+    }
+    Ok(figures)
 }
 
 fn pump_for(swarm: &mut Swarm, load: &mut impl Load, time: Duration) -> Result<(), String> {
@@ -142,16 +165,31 @@ fn pump_for(swarm: &mut Swarm, load: &mut impl Load, time: Duration) -> Result<(
         } else if now - moved > STALL {
             return Err(format!("nothing came for {} s", STALL.as_secs()));
         }
-        swarm.pump((end - now).min(Duration::from_millis(100)), load)?;
+        swarm.pump(patience(load.due(), now).min(end - now), load)?;
+        let now = Instant::now();
+        if load.due().is_some_and(|due| due <= now) {
+            let mut result = Ok(());
+            swarm.send(|mail| result = load.tick(now, mail))?;
+            result?;
+        }
     }
+}
+
+/// How long to wait for what comes before the next message is due. The last millisecond, which the kernel would round up,
+/// is not waited for but spun away.
+fn patience(due: Option<Instant>, now: Instant) -> Duration {
+    let most = Duration::from_millis(100);
+    let until = due.map_or(most, |due| due.saturating_duration_since(now).saturating_sub(Duration::from_millis(1)));
+    Duration::from_millis(until.min(most).as_millis() as u64)
 }
 
 /// Where nothing is expected.
 struct Silence;
 
 impl Driver for Silence {
-    fn message(&mut self, who: usize, text: &[u8], _: Instant, _: &mut Mail) -> Result<(), String> {
-        Err(format!("connection {who}: unexpected: {}", String::from_utf8_lossy(text)))
+    fn message(&mut self, _: usize, heard: Heard<'_>, _: Instant, _: &mut Mail) -> Result<(), String> {
+        // A join that was asked for twice is answered twice.
+        if matches!(heard, Heard::Answer(Some(JOIN), _)) { Ok(()) } else { Err(format!("unexpected: {heard:?}")) }
     }
 }
 

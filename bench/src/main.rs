@@ -1,23 +1,27 @@
-//! `hubbub-bench`: what the hub costs, beside Node's `ws`, on this machine.
+//! `hubbub-bench`: what the hub costs, beside its peers, on this machine.
 //!
 //! ```text
 //! cargo run --release -p hubbub-bench -- compare [--quick]
-//! cargo run --release -p hubbub-bench -- fanout --in-flight 16 --target hub
+//! cargo run --release -p hubbub-bench -- fanout --in-flight 16 --target hub-socketio
 //! ```
 //!
 //! The measure is the server's CPU time for a delivery: it says what the server does, where deliveries a second also say
 //! what the generator took away on the same cores. Every delivery is checked (see [`broadcast`]); a run in which one is
 //! lost, doubled or out of order fails. Only loopback addresses, and servers that the bench starts and stops itself.
 //!
-//! * [`swarm`] holds the connections, one thread and one epoll, and [`frame`] what they read and write;
+//! * [`swarm`] holds the connections, one thread and one epoll, [`opening`] has them join; [`dialect`] says what they
+//!   speak, and [`frame`] what that travels in;
 //! * [`broadcast`] and [`reply`] are the loads, [`load`] runs one and measures, with [`usage`] and [`latency`];
-//! * [`scenario`] says how many connections do what to a [`target`], and [`compare`] makes the table.
+//! * [`scenario`] says how many connections do what to a [`target`], and [`compare`] makes the table of [`plan`].
 
 mod broadcast;
 mod compare;
+mod dialect;
 mod frame;
 mod latency;
 mod load;
+mod opening;
+mod plan;
 mod reply;
 mod scenario;
 mod swarm;
@@ -29,10 +33,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 
-use crate::scenario::{Scenario, Seconds};
+use crate::broadcast::Pace;
+use crate::scenario::Scenario;
 use crate::target::Target;
 
-/// Measures what the hub costs, beside Node's ws.
+/// Measures what the hub costs, beside its peers.
 #[derive(Debug, Parser)]
 #[command(name = "hubbub-bench")]
 struct Arguments {
@@ -44,26 +49,32 @@ struct Arguments {
     /// The hub's binary, instead of building this checkout's
     #[arg(long, value_name = "FILE")]
     hub: Option<PathBuf>,
-    /// Measure for 2 seconds instead of 6, of idleness 10 instead of 30
+    /// Measure for 2 seconds instead of 6, and what changes little only once
     #[arg(long)]
     quick: bool,
-    /// Measure for so many seconds, of idleness too
+    /// Measure for so many seconds
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: Option<u64>,
     /// How often to compare
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
     rounds: u8,
+    /// Compare only the scenarios whose title contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// Messages in flight (fanout)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     in_flight: u16,
-    /// How many members (fanout: 1000), rooms (rooms: 100) or connections (reply: 64; idle: 5000)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=25_000))]
+    /// Messages a second, at fixed times, instead of some in flight (fanout)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: Option<u32>,
+    /// How many members (fanout, mixed, push: 1000; stopped: 20), rooms (rooms: 100) or connections (reply: 64; idle: 10000)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=50_000))]
     count: Option<u16>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum What {
-    /// All scenarios on both servers, as a table
+    /// All scenarios on all servers, as tables
     Compare,
     /// One publisher to one large room
     Fanout,
@@ -73,6 +84,12 @@ enum What {
     Reply,
     /// Connections that do nothing
     Idle,
+    /// A room with one member that reads nothing
+    Stopped,
+    /// A room with members on both wires (hub only)
+    Mixed,
+    /// Messages by HTTP to one large room (hub only)
+    Push,
 }
 
 fn main() -> ExitCode {
@@ -90,43 +107,37 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<String, String> {
     let count = |default| arguments.count.map_or(default, usize::from);
-    let fanout = |in_flight| Scenario::Fanout { members: count(1000), in_flight };
-    let rooms = Scenario::Rooms { rooms: count(100) };
-    let reply = Scenario::Reply { connections: count(64) };
-    let idle = Scenario::Idle { connections: count(5000) };
+    let pace = arguments.rate.map_or(Pace::InFlight(arguments.in_flight.into()), Pace::EachSecond);
     let one = match arguments.what {
         What::Compare => None,
-        What::Fanout => Some(fanout(arguments.in_flight.into())),
-        What::Rooms => Some(rooms),
-        What::Reply => Some(reply),
-        What::Idle => Some(idle),
+        What::Fanout => Some(Scenario::Fanout { members: count(1000), pace }),
+        What::Rooms => Some(Scenario::Rooms { rooms: count(100) }),
+        What::Reply => Some(Scenario::Reply { connections: count(64) }),
+        What::Idle => Some(Scenario::Idle { connections: count(10_000), watched: true }),
+        What::Stopped => Some(Scenario::Stopped { members: count(20) }),
+        What::Mixed => Some(Scenario::Mixed { members: count(1000) }),
+        What::Push => Some(Scenario::Push { members: count(1000) }),
     };
-    let seconds = match (arguments.seconds, arguments.quick) {
-        (Some(seconds), _) => Seconds { load: seconds, idle: seconds },
-        (None, true) => Seconds { load: 2, idle: 10 },
-        (None, false) => Seconds { load: 6, idle: 30 },
-    };
+    let seconds = arguments.seconds.unwrap_or(if arguments.quick { 2 } else { 6 });
     let Some(scenario) = one else {
-        if arguments.count.is_some() {
-            return Err("--count is for one scenario".into());
-        }
-        let all = [fanout(1), fanout(16), rooms, reply, idle];
-        raise_descriptor_limit(&all)?;
-        let hub = target::prepare(&[Target::Hub, Target::NodeWs], arguments.hub.clone())?;
+        let mut rows = plan::rows(arguments.rounds.into(), arguments.quick);
+        rows.retain(|row| arguments.only.as_deref().is_none_or(|only| row.scenario.title().contains(only)));
+        raise_descriptor_limit(rows.iter().map(|row| row.scenario))?;
+        let hub = target::prepare(&Target::ALL, arguments.hub.clone())?;
         let before = usage::load();
-        let table = compare::table(&all, &hub, seconds, arguments.rounds.into())?;
-        return Ok(format!("{table}\nMedians of {}; load average before: {before}.", arguments.rounds));
+        let tables = compare::tables(&rows, &hub, seconds)?;
+        return Ok(format!("{tables}\nLoad average before: {before}."));
     };
-    raise_descriptor_limit(&[scenario])?;
+    raise_descriptor_limit([scenario].into_iter())?;
     let hub = target::prepare(&[arguments.target], arguments.hub.clone())?;
     let figures = scenario.run(arguments.target, &hub, seconds)?;
-    let lines = figures.iter().map(|figure| format!("{:>24} {}", figure.name, compare::short(figure.value)));
+    let lines = figures.iter().map(|figure| format!("{:>28} {}", figure.name, compare::short(figure.value)));
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// Asks for the descriptors that the largest scenario needs; the servers inherit them.
-fn raise_descriptor_limit(scenarios: &[Scenario]) -> Result<(), String> {
-    let wanted = scenarios.iter().map(|scenario| scenario.connections()).max().unwrap_or(0) as u64 + 128;
+fn raise_descriptor_limit(scenarios: impl Iterator<Item = Scenario>) -> Result<(), String> {
+    let wanted = scenarios.map(Scenario::connections).max().unwrap_or(0) as u64 + 128;
     match rlimit::increase_nofile_limit(wanted) {
         Ok(granted) if granted < wanted => Err(format!("{wanted} open files are needed, the system allows {granted}")),
         Ok(_) => Ok(()),

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::dialect::{Dialect, Heard, JOIN};
 use crate::latency::Histogram;
 use crate::load::Load;
 use crate::swarm::{Driver, Mail};
@@ -17,6 +18,7 @@ struct Asker {
 /// The connections.
 #[derive(Debug)]
 pub(crate) struct Questions {
+    dialect: Dialect,
     askers: Vec<Asker>,
     stopping: bool,
     answered: u64,
@@ -24,35 +26,38 @@ pub(crate) struct Questions {
 }
 
 impl Questions {
-    pub(crate) fn new(connections: usize) -> Self {
+    pub(crate) fn new(dialect: Dialect, connections: usize) -> Self {
         let asker = || Asker { asked: 0, asked_at: Instant::now(), waits: false };
         let askers = std::iter::repeat_with(asker).take(connections).collect();
-        Self { askers, stopping: false, answered: 0, latency: Histogram::new() }
+        Self { dialect, askers, stopping: false, answered: 0, latency: Histogram::new() }
     }
 }
 
 impl Asker {
-    fn ask(&mut self, who: usize, now: Instant, mail: &mut Mail) {
+    fn ask(&mut self, who: usize, dialect: Dialect, now: Instant, mail: &mut Mail) {
         self.asked += 1;
         self.asked_at = now;
         self.waits = true;
-        mail.text(who, format!(r#"{{"type":"Ping","data":{{"timestamp":{}}}}}"#, self.asked).as_bytes());
+        mail.text(who, dialect, dialect.ask(self.asked).as_bytes());
     }
 }
 
 impl Driver for Questions {
-    fn message(&mut self, who: usize, text: &[u8], now: Instant, mail: &mut Mail) -> Result<(), String> {
-        let wrong = || format!("connection {who}: not the answer that was due: {}", String::from_utf8_lossy(text));
+    fn message(&mut self, who: usize, heard: Heard<'_>, now: Instant, mail: &mut Mail) -> Result<(), String> {
+        if matches!(heard, Heard::Answer(Some(JOIN), _)) {
+            // What was asked twice at the start.
+            return Ok(());
+        }
+        let wrong = || format!("not the answer that was due: {heard:?}");
         let asker = self.askers.get_mut(who).ok_or_else(wrong)?;
-        let due = format!(r#"{{"type":"Pong","data":{{"timestamp":{}}},"#, asker.asked);
-        if !asker.waits || !text.starts_with(due.as_bytes()) {
+        if !asker.waits || !matches!(heard, Heard::Answer(Some(number), _) if number == asker.asked) {
             return Err(wrong());
         }
         asker.waits = false;
         self.answered += 1;
         self.latency.record(now.saturating_duration_since(asker.asked_at));
         if !self.stopping {
-            asker.ask(who, now, mail);
+            asker.ask(who, self.dialect, now, mail);
         }
         Ok(())
     }
@@ -61,7 +66,7 @@ impl Driver for Questions {
 impl Load for Questions {
     fn start(&mut self, now: Instant, mail: &mut Mail) {
         for (who, asker) in self.askers.iter_mut().enumerate() {
-            asker.ask(who, now, mail);
+            asker.ask(who, self.dialect, now, mail);
         }
     }
 

@@ -1,42 +1,44 @@
-//! Many WebSocket connections on one thread and one epoll, with as little work a message as can be: one shared buffer,
-//! one read a wake-up, frames by their header. It must not be the bottleneck, so it is neither `tokio-tungstenite` nor
-//! tokio, but the `mio` under both.
+//! Many connections on one thread and one epoll, with as little work a message as can be: one shared buffer, one read a
+//! wake-up, frames by their header. It must not be the bottleneck, so it is neither `tokio-tungstenite` nor tokio, but
+//! the `mio` under both.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, Socket, Type};
 
+use crate::dialect::{Dialect, Heard};
 use crate::frame::{self, CLOSE, PING, PONG, TEXT};
 
 /// Bytes read at once.
 const READ_SIZE: usize = 256 * 1024;
 
-/// Handshakes at once.
-const OPENING: usize = 64;
+/// Connections of one source address: an address has some 28,000 ports for one server.
+const AN_ADDRESS: usize = 2_000;
 
-/// How long all connections of a scenario may take to open.
-const OPEN_TIME: Duration = Duration::from_secs(60);
-
-/// The key of every handshake and its answer, which RFC 6455 section 1.3 gives.
-const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-const ACCEPT: &[u8] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+/// What a connection that never reads has of the kernel's memory, bytes: not so much that the server notices late.
+const DEAF_BUFFER: usize = 16 * 1024;
 
 /// What a scenario does with what comes.
 pub(crate) trait Driver {
-    /// A text message came to connection `who`.
-    fn message(&mut self, who: usize, text: &[u8], now: Instant, mail: &mut Mail) -> Result<(), String>;
+    /// Connection `who` heard something.
+    fn message(&mut self, who: usize, heard: Heard<'_>, now: Instant, mail: &mut Mail) -> Result<(), String>;
 }
 
 /// Who is to connect.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Guest {
+    /// What it speaks.
+    pub(crate) dialect: Dialect,
     /// Its token.
     pub(crate) token: String,
     /// What it subscribes to.
     pub(crate) topic: Option<String>,
+    /// Whether it reads nothing once it is ready.
+    pub(crate) deaf: bool,
 }
 
 /// What is to be sent: messages in their order, written when everything that was read has been handled.
@@ -48,12 +50,17 @@ pub(crate) struct Mail {
 }
 
 impl Mail {
-    pub(crate) fn text(&mut self, to: usize, text: &[u8]) {
-        self.frame(to, TEXT, text);
+    pub(crate) fn text(&mut self, to: usize, dialect: Dialect, text: &[u8]) {
+        dialect.encode(&mut self.bytes, text);
+        self.end(to);
     }
 
-    fn frame(&mut self, to: usize, opcode: u8, payload: &[u8]) {
-        frame::encode(&mut self.bytes, opcode, payload);
+    fn pong(&mut self, to: usize, payload: &[u8]) {
+        frame::encode(&mut self.bytes, PONG, payload);
+        self.end(to);
+    }
+
+    fn end(&mut self, to: usize) {
         match self.ends.last_mut() {
             Some((last, end)) if *last == to => *end = self.bytes.len(),
             _ => self.ends.push((to, self.bytes.len())),
@@ -64,11 +71,13 @@ impl Mail {
 #[derive(Debug)]
 struct Client {
     stream: TcpStream,
+    dialect: Dialect,
     /// The beginning of a frame whose end has not come.
     rest: Vec<u8>,
     /// What the kernel did not take.
     unsent: Vec<u8>,
     upgraded: bool,
+    deaf: bool,
 }
 
 /// The connections.
@@ -92,77 +101,57 @@ impl Swarm {
         })
     }
 
-    /// Connects the guests, a bounded number at a time, and subscribes those that want it.
-    pub(crate) fn open(&mut self, address: SocketAddr, guests: &[Guest]) -> Result<(), String> {
-        let deadline = Instant::now() + OPEN_TIME;
-        let first = self.clients.len();
-        let mut opening = Opening { first, guests, ready: 0 };
-        for guest in guests {
-            self.connect(address, guest)?;
-            while self.clients.len() - first - opening.ready >= OPENING {
-                self.pump_until(deadline, &mut opening)?;
-            }
-        }
-        while opening.ready < guests.len() {
-            self.pump_until(deadline, &mut opening)?;
-        }
-        Ok(())
+    pub(crate) fn len(&self) -> usize {
+        self.clients.len()
     }
 
-    fn pump_until(&mut self, deadline: Instant, opening: &mut Opening<'_>) -> Result<(), String> {
-        if Instant::now() > deadline {
-            return Err(format!("only {} of {} connections opened", opening.ready, opening.guests.len()));
-        }
-        self.pump(Duration::from_millis(100), opening).map(|_| ())
-    }
-
-    fn connect(&mut self, address: SocketAddr, guest: &Guest) -> Result<(), String> {
-        // On loopback a connect that blocks is done as soon as it is asked for.
-        let socket = std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5));
-        let socket = socket.and_then(|socket| {
-            socket.set_nodelay(true)?;
-            socket.set_nonblocking(true)?;
-            Ok(socket)
-        });
-        let mut stream = TcpStream::from_std(socket.map_err(|error| format!("connect: {error}"))?);
-        let request = format!(
-            "GET /ws HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\nAuthorization: Bearer {}\r\n\r\n",
-            guest.token
-        );
-        stream.write_all(request.as_bytes()).map_err(|error| format!("handshake: {error}"))?;
-        let token = Token(self.clients.len());
+    /// Begins to connect a guest.
+    pub(crate) fn connect(&mut self, address: SocketAddr, guest: &Guest) -> Result<(), String> {
+        let number = self.clients.len();
+        let mut stream =
+            TcpStream::from_std(dial(address, number, guest.deaf).map_err(|error| format!("connect: {error}"))?);
+        let handshake = guest.dialect.handshake(&address.to_string(), &guest.token);
+        stream.write_all(handshake.as_bytes()).map_err(|error| format!("handshake: {error}"))?;
         let both = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut stream, token, both).map_err(|error| format!("epoll: {error}"))?;
-        self.clients.push(Client { stream, rest: Vec::new(), unsent: Vec::new(), upgraded: false });
+        self.poll.registry().register(&mut stream, Token(number), both).map_err(|error| format!("epoll: {error}"))?;
+        let upgraded = handshake.is_empty();
+        let (dialect, rest, unsent) = (guest.dialect, Vec::new(), Vec::new());
+        self.clients.push(Client { stream, dialect, rest, unsent, upgraded, deaf: false });
         Ok(())
     }
 
-    /// What is to be sent before the first message came.
+    /// Reads nothing more of connection `who`.
+    pub(crate) fn deafen(&mut self, who: usize) {
+        if let Some(client) = self.clients.get_mut(who) {
+            client.deaf = true;
+        }
+    }
+
+    /// What is to be sent before the first message came, or when its time has come.
     pub(crate) fn send(&mut self, write: impl FnOnce(&mut Mail)) -> Result<(), String> {
         write(&mut self.mail);
         self.post()
     }
 
-    /// Waits up to `time` for something to happen, and handles it all. Says whether something did.
-    pub(crate) fn pump(&mut self, time: Duration, driver: &mut impl Driver) -> Result<bool, String> {
+    /// Waits up to `time` for something to happen, and handles it all.
+    pub(crate) fn pump(&mut self, time: Duration, driver: &mut impl Driver) -> Result<(), String> {
         match self.poll.poll(&mut self.events, Some(time)) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
             other => other.map_err(|error| format!("epoll: {error}"))?,
         }
         for event in &self.events {
             let Token(who) = event.token();
-            let Some(client) = self.clients.get_mut(who) else { continue };
+            let Some(client) = self.clients.get_mut(who).filter(|client| !client.deaf) else { continue };
             if event.is_writable() && !client.unsent.is_empty() {
                 let unsent = std::mem::take(&mut client.unsent);
                 client.write(&unsent)?;
             }
             if event.is_readable() || event.is_read_closed() {
-                client.read(who, &mut self.buffer, driver, &mut self.mail)?;
+                let read = client.read(who, &mut self.buffer, driver, &mut self.mail);
+                read.map_err(|error| format!("connection {who}: {error}"))?;
             }
         }
-        self.post()?;
-        Ok(!self.events.is_empty())
+        self.post()
     }
 
     /// Writes what is to be sent.
@@ -180,6 +169,20 @@ impl Swarm {
     }
 }
 
+/// A connection from one of loopback's many addresses. One that blocks is done as soon as it is asked for there.
+fn dial(address: SocketAddr, number: usize, deaf: bool) -> std::io::Result<std::net::TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    let host = u8::try_from(number / AN_ADDRESS % 250).unwrap_or(0) + 1;
+    socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), 0)).into())?;
+    if deaf {
+        socket.set_recv_buffer_size(DEAF_BUFFER)?;
+    }
+    socket.connect_timeout(&address.into(), Duration::from_secs(5))?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
 impl Client {
     /// Reads all there is. A read that does not fill the buffer has emptied the socket (epoll(7), question 9).
     fn read(&mut self, who: usize, buffer: &mut [u8], driver: &mut impl Driver, mail: &mut Mail) -> Result<(), String> {
@@ -189,26 +192,33 @@ impl Client {
             front.copy_from_slice(&self.rest);
             let room = space.len();
             let read = match self.stream.read(space) {
-                Ok(0) => return Err(format!("connection {who} was closed")),
+                Ok(0) => return Err("closed".into()),
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(format!("connection {who}: {error}")),
+                Err(error) => return Err(error.to_string()),
             };
             self.rest.clear();
             let mut bytes = buffer.get(..kept + read).unwrap_or_default();
-            if !self.upgraded {
-                bytes = self.upgrade(bytes)?;
+            if !self.upgraded
+                && let Some(end) = self.dialect.accepted(bytes)?
+            {
+                self.upgraded = true;
+                bytes = bytes.get(end..).unwrap_or_default();
             }
             let now = Instant::now();
             while self.upgraded
-                && let Some((opcode, payload, end)) = frame::parse(bytes)?
+                && let Some((opcode, payload, end)) = self.dialect.parse(bytes)?
             {
                 match opcode {
-                    TEXT => driver.message(who, payload, now, mail)?,
-                    PING => mail.frame(who, PONG, payload),
+                    TEXT => match self.dialect.hear(payload)? {
+                        Heard::Challenge(answer) => mail.text(who, self.dialect, answer),
+                        Heard::Aside => {}
+                        heard => driver.message(who, heard, now, mail)?,
+                    },
+                    PING => mail.pong(who, payload),
                     PONG => {}
-                    CLOSE => return Err(format!("connection {who} was closed: {}", String::from_utf8_lossy(payload))),
-                    other => return Err(format!("connection {who}: a frame of kind {other}")),
+                    CLOSE => return Err(format!("closed: {}", String::from_utf8_lossy(payload))),
+                    other => return Err(format!("a frame of kind {other}")),
                 }
                 bytes = bytes.get(end..).unwrap_or_default();
             }
@@ -217,17 +227,6 @@ impl Client {
                 return Ok(());
             }
         }
-    }
-
-    /// Takes the answer to the handshake from the front of `bytes`, once it is there whole.
-    fn upgrade<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], String> {
-        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(bytes) };
-        let (head, rest) = bytes.split_at(end + 4);
-        if !head.starts_with(b"HTTP/1.1 101 ") || !head.windows(ACCEPT.len()).any(|window| window == ACCEPT) {
-            return Err(format!("refused: {}", String::from_utf8_lossy(bytes)));
-        }
-        self.upgraded = true;
-        Ok(rest)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
@@ -240,36 +239,6 @@ impl Client {
             }
         }
         self.unsent.extend_from_slice(left);
-        Ok(())
-    }
-}
-
-/// Connecting: the welcome, the subscription, its answer.
-struct Opening<'a> {
-    first: usize,
-    guests: &'a [Guest],
-    ready: usize,
-}
-
-impl Driver for Opening<'_> {
-    fn message(&mut self, who: usize, text: &[u8], _: Instant, mail: &mut Mail) -> Result<(), String> {
-        let says = |what: &[u8]| text.windows(what.len()).any(|window| window == what);
-        if says(b"\"subscribed\"") {
-            if !says(b"\"denied\":[]") {
-                return Err(format!("not subscribed: {}", String::from_utf8_lossy(text)));
-            }
-            self.ready += 1;
-        } else if says(b"\"connected\"") {
-            match self.guests.get(who - self.first).and_then(|guest| guest.topic.as_deref()) {
-                Some(topic) => {
-                    let data = format!(r#"{{"type":"Subscribe","data":{{"topics":["{topic}"]}}}}"#);
-                    mail.text(who, data.as_bytes());
-                }
-                None => self.ready += 1,
-            }
-        } else {
-            return Err(format!("unexpected at the start: {}", String::from_utf8_lossy(text)));
-        }
         Ok(())
     }
 }

@@ -14,25 +14,67 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::dialect::{API_KEY, Dialect};
+
 /// What a server says once it serves.
 const LISTENING: &str = "listening on http://";
 
 /// How long it may take to say so.
 const START_TIME: Duration = Duration::from_secs(10);
 
-/// Between two pings to each connection: both servers do what the hub does by default.
-const HEARTBEAT_SECS: u32 = 30;
+/// Between two pings to each connection, of every server.
+pub(crate) const HEARTBEAT_SECS: u32 = 25;
 
-/// What the hub's tokens are signed with, and a key of its API, so that it makes none.
+/// What the hub's tokens are signed with.
 const SECRET: &str = "a-secret-that-only-the-bench-knows-0123456789";
 
 /// A system under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Target {
-    /// The hub of this checkout.
+    /// The hub of this checkout, by its `/ws`
     Hub,
-    /// Node's `ws` with a minimal server.
+    /// The same by Socket.IO
+    HubSocketio,
+    /// Node's `ws` with a minimal server
     NodeWs,
+    /// Node's `socket.io` with a minimal server
+    NodeSocketio,
+    /// The Rust crate `socketioxide` with a minimal server
+    Socketioxide,
+}
+
+impl Target {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Hub, Self::HubSocketio, Self::NodeWs, Self::NodeSocketio, Self::Socketioxide];
+
+    /// What a table calls it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Hub => "hub `/ws`",
+            Self::HubSocketio => "hub Socket.IO",
+            Self::NodeWs => "Node `ws`",
+            Self::NodeSocketio => "Node `socket.io`",
+            Self::Socketioxide => "`socketioxide`",
+        }
+    }
+
+    /// What is spoken with it.
+    pub(crate) const fn dialect(self) -> Dialect {
+        match self {
+            Self::Hub | Self::NodeWs => Dialect::Raw,
+            Self::HubSocketio | Self::NodeSocketio | Self::Socketioxide => Dialect::SocketIo,
+        }
+    }
+
+    /// Where its server is, below `peers/`; `None` for the hub.
+    const fn peer(self) -> Option<&'static str> {
+        match self {
+            Self::Hub | Self::HubSocketio => None,
+            Self::NodeWs => Some("node-ws"),
+            Self::NodeSocketio => Some("node-socketio"),
+            Self::Socketioxide => Some("socketioxide"),
+        }
+    }
 }
 
 /// A running server. Killed when dropped.
@@ -47,19 +89,23 @@ impl Server {
     /// Starts `target` with room for `connections`. `hub` is the hub's binary.
     pub(crate) fn start(target: Target, hub: &Path, connections: usize) -> Result<Self, String> {
         let dir = tempfile::tempdir().map_err(|error| format!("a temporary directory: {error}"))?;
-        let mut command = match target {
-            Target::Hub => {
-                let config = configuration(connections + 64);
+        let mut command = match target.peer() {
+            None => {
+                let config = configuration(target, connections + 64);
                 fs::write(dir.path().join("config.toml"), config).map_err(|error| format!("config.toml: {error}"))?;
                 Command::new(hub)
             }
-            Target::NodeWs => {
+            Some(peer) if target == Target::Socketioxide => Command::new(peer_binary(peer)?),
+            Some(peer) => {
                 let mut command = Command::new("node");
-                command.arg(peer_directory().join("server.js")).arg((HEARTBEAT_SECS * 1000).to_string());
+                command.arg(peer_directory(peer).join("server.js"));
                 command
             }
         };
-        // The peer ends with its standard input, and that with this process.
+        if target.peer().is_some() {
+            command.arg((HEARTBEAT_SECS * 1000).to_string());
+        }
+        // A peer ends with its standard input, and that with this process.
         command.current_dir(dir.path()).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
         let address = child.stderr.take().ok_or("no standard error").and_then(|pipe| {
@@ -108,12 +154,17 @@ fn listen(pipe: impl Read + Send + 'static, tell: mpsc::SyncSender<SocketAddr>) 
     });
 }
 
-fn configuration(connections: usize) -> String {
+/// The hub as it is but for its limits on one client. Who is online it tells those on `/ws` who ask, which is nobody, and
+/// on Socket.IO all the others, which no peer does: there it is told not to.
+fn configuration(target: Target, connections: usize) -> String {
+    let audience = if target == Target::Hub { "all" } else { "off" };
+    let limits = "messages_per_minute = 0\nconnections_per_minute = 0\n";
     format!(
         "[server]\nhost = \"127.0.0.1\"\nport = 0\ndata_dir = \"data\"\nmax_connections = {connections}\n\
-         heartbeat_interval_secs = {HEARTBEAT_SECS}\n[auth]\njwt_secret = \"{SECRET}\"\n\
-         [[api.keys]]\nname = \"bench\"\nkey = \"{SECRET}\"\n\
-         [limits.raw]\nmessages_per_minute = 0\nconnections_per_minute = 0\n"
+         heartbeat_interval_secs = {HEARTBEAT_SECS}\n[socketio]\nping_interval_ms = {}\n[auth]\njwt_secret = \"{SECRET}\"\n\
+         [[api.keys]]\nname = \"bench\"\nkey = \"{API_KEY}\"\nper_minute = 0\n[presence]\naudience = \"{audience}\"\n\
+         [limits.raw]\n{limits}[limits.push]\n{limits}",
+        HEARTBEAT_SECS * 1000
     )
 }
 
@@ -124,32 +175,61 @@ pub(crate) fn token(number: usize) -> Result<String, String> {
     encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).map_err(|error| error.to_string())
 }
 
-/// Makes the targets ready to start: builds the hub's release binary, installs the peer's one package. Says where the
-/// hub's binary is.
+/// Makes the targets ready to start: builds the hub's release binary, installs the peers as their lockfiles say. Says
+/// where the hub's binary is.
 pub(crate) fn prepare(targets: &[Target], hub: Option<PathBuf>) -> Result<PathBuf, String> {
-    let peer = peer_directory();
-    if targets.contains(&Target::NodeWs) && !peer.join("node_modules/ws").is_dir() {
-        eprintln!("installing the peer: npm ci");
-        succeed(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&peer))?;
+    for (target, peer) in targets.iter().filter_map(|target| Some((target, target.peer()?))) {
+        let directory = peer_directory(peer);
+        if *target == Target::Socketioxide {
+            eprintln!("building the peer {peer}: cargo build --release");
+            let mut command = Command::new("cargo");
+            command.args(["build", "--release", "--locked", "--quiet", "--target-dir"]).arg(peer_target(peer)?);
+            succeed(command.current_dir(directory))?;
+        } else if !is_installed(&directory) {
+            eprintln!("installing the peer {peer}: npm ci");
+            succeed(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&directory))?;
+        }
     }
     if let Some(hub) = hub {
         return hub.canonicalize().map_err(|error| format!("{}: {error}", hub.display()));
     }
-    let bench = std::env::current_exe().map_err(|error| format!("this binary: {error}"))?;
+    let bench = this_binary()?;
     let hub = bench.with_file_name("hubbub");
     let in_release = bench.parent().is_some_and(|directory| directory.ends_with("release"));
-    if targets.contains(&Target::Hub) {
+    if targets.iter().any(|target| target.peer().is_none()) {
         if !in_release {
             return Err("run the bench with --release, or name the hub's binary with --hub".into());
         }
+        eprintln!("building the hub: cargo build --release");
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         succeed(Command::new("cargo").args(["build", "--release", "--quiet", "--bin", "hubbub"]).current_dir(root))?;
     }
     Ok(hub)
 }
 
-fn peer_directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/node-ws")
+/// Whether npm has installed there since the lockfile was changed.
+fn is_installed(directory: &Path) -> bool {
+    let changed = |file: &str| fs::metadata(directory.join(file)).and_then(|file| file.modified()).ok();
+    changed("node_modules/.package-lock.json") >= changed("package-lock.json")
+}
+
+fn peer_directory(peer: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(peer)
+}
+
+/// Where a peer in Rust is built: beside the bench's own directory, below `target`.
+fn peer_target(peer: &str) -> Result<PathBuf, String> {
+    let bench = this_binary()?;
+    let target = bench.ancestors().nth(2).ok_or("this binary is nowhere")?;
+    Ok(target.join("peers").join(peer))
+}
+
+fn peer_binary(peer: &str) -> Result<PathBuf, String> {
+    Ok(peer_target(peer)?.join("release").join(format!("hubbub-bench-{peer}")))
+}
+
+fn this_binary() -> Result<PathBuf, String> {
+    std::env::current_exe().map_err(|error| format!("this binary: {error}"))
 }
 
 fn succeed(command: &mut Command) -> Result<(), String> {

@@ -17,6 +17,8 @@ pub(crate) struct Usage {
     pub(crate) system: f64,
     /// Resident memory now, KiB.
     pub(crate) resident: u64,
+    /// The most there ever was of it, KiB.
+    pub(crate) peak: u64,
 }
 
 /// Reads the usage of process `pid`.
@@ -35,9 +37,11 @@ pub(crate) fn of(pid: u32) -> Result<Usage, String> {
     // A kernel without scheduler statistics leaves the ticks.
     let cpu = if nanos > 0 { Duration::from_nanos(nanos) } else { Duration::from_secs_f64(user + system) };
     let status = read(&format!("/proc/{pid}/status"))?;
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    let resident = resident.trim().trim_end_matches(" kB").parse().map_err(|_| format!("no VmRSS of {pid}"))?;
-    Ok(Usage { cpu, user, system, resident })
+    let size = |name: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        value.trim().trim_end_matches(" kB").parse().map_err(|_| format!("no {name} of {pid}"))
+    };
+    Ok(Usage { cpu, user, system, resident: size("VmRSS:")?, peak: size("VmHWM:")? })
 }
 
 /// Runnable processes over the last minute, by which a reader judges whether the machine was quiet.

@@ -1,0 +1,37 @@
+//! What is compared: the scenarios of the README's tables, on whom and how often. A table of like things.
+
+use crate::broadcast::Pace;
+use crate::compare::Row;
+use crate::load::{CONNECTING, CPU, GROWTH, IDLE_CPU, MEMORY, P50, P99, P999, RATE};
+use crate::scenario::Scenario;
+use crate::target::Target;
+
+/// A room, and one of ten times as many: a delivery should cost the same.
+pub(crate) const SMALL: Scenario = Scenario::Fanout { members: 1000, pace: Pace::InFlight(1) };
+pub(crate) const GROWN: Scenario = Scenario::Fanout { members: 10_000, pace: Pace::InFlight(1) };
+
+/// The hub on both of its wires.
+const HUB: &[Target] = &[Target::Hub, Target::HubSocketio];
+
+/// The rows of a comparison in `rounds` rounds; with `quick`, what changes little from run to run is measured once.
+pub(crate) fn rows(rounds: usize, quick: bool) -> Vec<Row> {
+    let steady = if quick { 1 } else { rounds };
+    let row = |scenario, targets, rounds, shows| Row { scenario, targets, rounds, shows };
+    let fanout = |members, pace| Scenario::Fanout { members, pace };
+    let idle = |connections, watched| Scenario::Idle { connections, watched };
+    let all = &Target::ALL[..];
+    vec![
+        row(SMALL, all, rounds, &[CPU, RATE, P99]),
+        row(GROWN, HUB, rounds, &[CPU]),
+        row(fanout(1000, Pace::InFlight(16)), all, rounds, &[CPU, RATE, P99]),
+        row(fanout(1000, Pace::EachSecond(50)), all, rounds, &[CPU, P50, P99, P999]),
+        row(Scenario::Rooms { rooms: 100 }, all, rounds, &[CPU, RATE, P99]),
+        row(Scenario::Reply { connections: 64 }, all, rounds, &[CPU, RATE, P99]),
+        row(idle(10_000, true), all, steady, &[MEMORY, IDLE_CPU, CONNECTING]),
+        row(Scenario::Stopped { members: 20 }, all, steady, &[GROWTH, P99]),
+        row(Scenario::Push { members: 1000 }, HUB, steady, &[CPU, RATE, P99]),
+        row(Scenario::Mixed { members: 1000 }, &[Target::HubSocketio], steady, &[CPU, RATE, P99]),
+        row(idle(1000, false), HUB, steady, &[MEMORY]),
+        row(idle(15_000, false), HUB, steady, &[MEMORY]),
+    ]
+}

@@ -1,0 +1,57 @@
+//! The wires' codecs: a client's message to a request, an event to its frame. What a publish costs once, and each of a
+//! client's requests.
+
+use std::hint::black_box;
+
+use bytes::Bytes;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use hubbub::wire::namespace::{self, ROOT};
+use hubbub::wire::raw::{self, RAW};
+use hubbub::wire::socket::{self, Whole};
+use hubbub_actors::delivery::{Event, Wire};
+use hubbub_actors::ids::{EventName, RoomName};
+use hubbub_actors::session::Inbound;
+
+/// A message that a client publishes, on either wire.
+fn broadcast(payload: usize) -> (Bytes, Bytes) {
+    let data = format!(r#"{{"topic":"lobby","payload":"{}"}}"#, "x".repeat(payload));
+    let raw = format!(r#"{{"type":"Broadcast","data":{data},"id":7}}"#);
+    (raw.into(), format!(r#"27["Broadcast",{data}]"#).into())
+}
+
+fn socket_io(text: Bytes) -> Inbound {
+    match socket::decode(text) {
+        Ok(packet) => namespace::request(Whole { packet, attachments: Vec::new() }),
+        Err(_) => Inbound::Closing,
+    }
+}
+
+fn decode(criterion: &mut Criterion) {
+    for size in [100, 4_096] {
+        let (raw, packet) = broadcast(size);
+        let mut group = criterion.benchmark_group(format!("decode/{size}"));
+        group.throughput(Throughput::Bytes(raw.len() as u64));
+        group.bench_function("raw", |bencher| bencher.iter(|| raw::decode(black_box(raw.clone()))));
+        group.throughput(Throughput::Bytes(packet.len() as u64));
+        group.bench_function("socket.io", |bencher| bencher.iter(|| socket_io(black_box(packet.clone()))));
+        group.finish();
+    }
+}
+
+fn encode(criterion: &mut Criterion) {
+    for size in [100, 4_096] {
+        let data = Bytes::from(format!(r#"{{"text":"{}"}}"#, "x".repeat(size)));
+        let (Ok(name), Ok(room)) = (EventName::parse("greeting", "event"), RoomName::parse("lobby", "room")) else {
+            continue;
+        };
+        let event = Event { name, topic: Some(room), data, timestamp: 1_795_217_905_590, offset: Some(42) };
+        let mut group = criterion.benchmark_group(format!("encode/{size}"));
+        group.throughput(Throughput::Bytes(size as u64));
+        group.bench_function("raw", |bencher| bencher.iter(|| RAW.event(black_box(&event))));
+        group.bench_function("socket.io", |bencher| bencher.iter(|| ROOT.event(black_box(&event))));
+        group.finish();
+    }
+}
+
+criterion_group!(codecs, decode, encode);
+criterion_main!(codecs);

@@ -1,0 +1,223 @@
+//! A hub in this process, on one thread and without sockets: sessions that are handed what a client would send, and
+//! outboxes that are emptied as a pipe would. All between the two is the hub's own. Knows no measure.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hubbub::wire::namespace::{self, ROOT};
+use hubbub::wire::raw::{self, RAW};
+use hubbub::wire::socket::{self, Whole};
+use hubbub_actors::clock::Clock;
+use hubbub_actors::delivery::Wire;
+use hubbub_actors::events::{Surface, Transport};
+use hubbub_actors::fault::Fault;
+use hubbub_actors::hub::{Authenticator, ChatPerMinute, DebugMode, Hub, MessagesPerMinute, RecoverySettings, Settings};
+use hubbub_actors::identity::Identity;
+use hubbub_actors::ids::UserId;
+use hubbub_actors::outbox::Bound;
+use hubbub_actors::pattern::Pattern;
+use hubbub_actors::peer::Peer;
+use hubbub_actors::presence;
+use hubbub_actors::revoked::Revoked;
+use hubbub_actors::rooms::rules::{Rules, TopicRule, Who};
+use hubbub_actors::seat::{Heartbeat, Link, Seat};
+use hubbub_actors::session::{Drawn, Inbound, Opening, Session, Standing};
+use hubbub_actors::store::{Role, Store};
+use hubbub_actors::worker::Worker;
+use tokio::sync::{Notify, mpsc};
+
+/// Turns of the other tasks that an answer may take.
+const TURNS_MAX: usize = 10_000;
+
+/// A wire as a client of it speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Raw,
+    SocketIo,
+}
+
+impl Speaks {
+    fn wire(self) -> &'static dyn Wire {
+        match self {
+            Self::Raw => &RAW,
+            Self::SocketIo => &ROOT,
+        }
+    }
+
+    const fn surface(self) -> Surface {
+        match self {
+            Self::Raw => Surface::Raw,
+            Self::SocketIo => Surface::Root,
+        }
+    }
+
+    /// What a message of the client's says, `text` being what its transport hands on.
+    pub(crate) fn read(self, text: Bytes) -> Inbound {
+        match self {
+            Self::Raw => raw::decode(text),
+            Self::SocketIo => match socket::decode(text) {
+                Ok(packet) => namespace::request(Whole { packet, attachments: Vec::new() }),
+                Err(_) => Inbound::Closing,
+            },
+        }
+    }
+}
+
+/// Nobody comes without a known identity.
+struct Nobody;
+
+impl Authenticator for Nobody {
+    fn authenticate(&self, _: String) -> Pin<Box<dyn Future<Output = Result<Identity, Fault>>>> {
+        Box::pin(std::future::ready(Err(Fault::unauthenticated())))
+    }
+}
+
+/// A hub with one worker.
+pub(crate) struct Inside {
+    worker: Worker,
+    _directory: tempfile::TempDir,
+}
+
+impl Inside {
+    /// Starts it on this thread, which is an actor system's.
+    pub(crate) fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+        let hub = Hub::start(settings(), Arc::new(Nobody), None, store, Revoked::new(0));
+        Self { worker: Worker::start(&hub).unwrap(), _directory: directory }
+    }
+
+    /// A session of user number `number`.
+    pub(crate) async fn client(&self, speaks: Speaks, number: usize) -> Client {
+        let user = UserId::parse(&format!("user-{number}"), "user").unwrap();
+        let opening = Opening {
+            surface: speaks.surface(),
+            wire: speaks.wire(),
+            standing: Standing::Known(Arc::new(Identity::of(user))),
+            transport: Transport::WebSocket,
+            peer: Peer::default(),
+            held: None,
+            heartbeat: None,
+            drawn: Drawn::default(),
+        };
+        let session = Session::open(&self.worker, opening).await.unwrap();
+        let (requests, inbound) = mpsc::channel(64);
+        let seat = session.seat().clone();
+        session.run(Requests(inbound));
+        let woken = Rc::new(Woken::default());
+        seat.attach(woken.clone());
+        Client { speaks, requests, seat, woken }
+    }
+
+    /// A session that is a member of the room `lobby`.
+    pub(crate) async fn member(&self, speaks: Speaks, number: usize) -> Client {
+        let client = self.client(speaks, number).await;
+        let join = match speaks {
+            Speaks::Raw => r#"{"type":"Subscribe","data":{"topics":["lobby"]}}"#,
+            Speaks::SocketIo => r#"21["room:join",{"room":"lobby"}]"#,
+        };
+        let _greeting = client.take();
+        client.ask(join).await;
+        client.answered().await;
+        let _answer = client.take();
+        client
+    }
+}
+
+fn settings() -> Settings {
+    let anyone = TopicRule {
+        pattern: Pattern::new("*"),
+        subscribe: vec![Who::Anyone],
+        publish: vec![Who::Anyone],
+        history: None,
+    };
+    Settings {
+        workers: 1,
+        max_connections: 10_000,
+        mailbox: 1024,
+        outbox: Bound { bytes: 1 << 20, frames: 16_384 },
+        rooms: 1_000_000,
+        history_bytes: 1 << 26,
+        rooms_per_session: 1_000,
+        payload_max: 65_536,
+        topics_per_request: 100,
+        messages_per_minute: MessagesPerMinute::default(),
+        chat_per_minute: ChatPerMinute::default(),
+        notifications_per_minute: 0,
+        connections_per_user: 0,
+        typing_per_minute: 0,
+        typing_ms: 5_000,
+        presence: presence::Settings { audience: presence::Audience::Off, ..Default::default() },
+        debug: DebugMode { open: false, interval_ms: 5_000, memory: || 0 },
+        memory_max: || None,
+        grace_ms: 10_000,
+        heartbeat: Heartbeat { interval_ms: 25_000, timeout_ms: 60_000, question: b"" },
+        shortest_heartbeat_ms: 25_000,
+        rules: Rules(vec![anyone]),
+        auto_create_chats: false,
+        recovery: RecoverySettings { window_ms: 0, queue: 0 },
+        clock: Clock::System,
+    }
+}
+
+/// What a pipe is to the session: told that something waits.
+#[derive(Default)]
+struct Woken(Notify);
+
+impl Link for Woken {
+    fn wake(self: Rc<Self>) {
+        self.0.notify_one();
+    }
+
+    fn resume(self: Rc<Self>) {}
+}
+
+struct Requests(mpsc::Receiver<Inbound>);
+
+impl futures_util::Stream for Requests {
+    type Item = Inbound;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Inbound>> {
+        self.0.poll_recv(cx)
+    }
+}
+
+/// A session and its client's end of it.
+pub(crate) struct Client {
+    speaks: Speaks,
+    requests: mpsc::Sender<Inbound>,
+    seat: Rc<Seat>,
+    woken: Rc<Woken>,
+}
+
+impl Client {
+    /// Sends a message, read as its wire has it.
+    pub(crate) async fn ask(&self, text: &'static str) {
+        let inbound = self.speaks.read(Bytes::from_static(text.as_bytes()));
+        assert!(self.requests.send(inbound).await.is_ok(), "the session ended");
+    }
+
+    /// Waits until something is in the outbox.
+    pub(crate) async fn answered(&self) {
+        for _ in 0..TURNS_MAX {
+            if !self.seat.with_outbox(|outbox| outbox.is_empty()) {
+                return;
+            }
+            self.woken.0.notified().await;
+        }
+        panic!("nothing came");
+    }
+
+    /// Empties the outbox as a pipe does; how many bytes there were.
+    pub(crate) fn take(&self) -> usize {
+        self.seat.with_outbox(|outbox| {
+            let bytes = outbox.slices().map(<[u8]>::len).sum();
+            outbox.advance(bytes);
+            bytes
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! What a delivery costs in allocations: nothing. A publish costs what it costs however many members hear it, and the
+//! number stands here, so that it grows only where somebody says so.
+//!
+//! Counted from the text of the publisher's message to the frames in every member's outbox, decoding and encoding
+//! included, on the one thread where all of it happens.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
+
+#[path = "../benches/inside/mod.rs"]
+mod inside;
+
+use actix_rt::System;
+use allocation_counter::measure;
+
+use inside::{Client, Inside, Speaks};
+
+/// Publishes before what grows once has grown, and those that are counted.
+const WARM_UP: usize = 64;
+const COUNTED: usize = 256;
+
+/// A publish is counted in whole allocations; queues that grow now and then, and timers, are a part of one.
+const SLACK: f64 = 0.5;
+
+const RAW: &str = r#"{"type":"Broadcast","data":{"topic":"lobby","payload":{"text":"hello, everybody"}}}"#;
+const SOCKET_IO: &str = r#"27["Broadcast",{"topic":"lobby","payload":{"text":"hello, everybody"}}]"#;
+
+/// Publishes once, and has every member's outbox emptied once it holds the message.
+async fn publish(publisher: &Client, text: &'static str, members: &[Client]) {
+    publisher.ask(text).await;
+    publisher.answered().await;
+    publisher.take();
+    for member in members {
+        member.answered().await;
+        assert!(member.take() > 0);
+    }
+}
+
+/// Allocations that one publish takes, on average, with so many members of a wire.
+fn allocations(publisher: Speaks, text: &'static str, members: &[(Speaks, usize)]) -> f64 {
+    let system = System::new();
+    let (_inside, publisher, members) = system.block_on(async {
+        let inside = Inside::start();
+        let publisher = inside.client(publisher, 0).await;
+        publisher.take();
+        let mut all = Vec::new();
+        for &(speaks, count) in members {
+            for _ in 0..count {
+                all.push(inside.member(speaks, all.len() + 1).await);
+            }
+        }
+        (inside, publisher, all)
+    });
+    let publish_often = |count: usize| {
+        system.block_on(async {
+            for _ in 0..count {
+                publish(&publisher, text, &members).await;
+            }
+        });
+    };
+    publish_often(WARM_UP);
+    measure(|| publish_often(COUNTED)).count_total as f64 / COUNTED as f64
+}
+
+#[test]
+fn a_delivery_allocates_nothing_and_a_publish_a_known_number_of_times() {
+    for (publisher, text, members, known) in [
+        (Speaks::Raw, RAW, &[Speaks::Raw][..], 30.0),
+        (Speaks::SocketIo, SOCKET_IO, &[Speaks::SocketIo], 31.0),
+        (Speaks::Raw, RAW, &[Speaks::Raw, Speaks::SocketIo], 36.0),
+    ] {
+        let of = |count| {
+            let members: Vec<_> = members.iter().map(|&speaks| (speaks, count / members.len())).collect();
+            allocations(publisher, text, &members)
+        };
+        let (few, many) = (of(10), of(1_000));
+        println!("{publisher:?} to {members:?}: {few} allocations a publish to 10, {many} to 1,000");
+        assert!((many - few).abs() < SLACK, "a delivery allocates: {few} to 10 members, {many} to 1,000");
+        assert!(many < known + SLACK, "a publish allocates {many} times, where {known} are known");
+    }
+}
