@@ -161,7 +161,7 @@ fn configuration(target: Target, connections: usize) -> String {
     let limits = "messages_per_minute = 0\nconnections_per_minute = 0\n";
     format!(
         "[server]\nhost = \"127.0.0.1\"\nport = 0\ndata_dir = \"data\"\nmax_connections = {connections}\n\
-         heartbeat_interval_secs = {HEARTBEAT_SECS}\n[socketio]\nping_interval_ms = {}\n[auth]\njwt_secret = \"{SECRET}\"\n\
+         heartbeat_interval_secs = {HEARTBEAT_SECS}\n[socketio]\noffsets = \"always\"\nping_interval_ms = {}\n[auth]\njwt_secret = \"{SECRET}\"\n\
          [[api.keys]]\nname = \"bench\"\nkey = \"{API_KEY}\"\nper_minute = 0\n[presence]\naudience = \"{audience}\"\n\
          [limits.raw]\n{limits}[limits.push]\n{limits}",
         HEARTBEAT_SECS * 1000

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hubbub::wire::namespace::{self, ROOT};
+use hubbub::wire::namespace::{self, ROOT_NUMBERED};
 use hubbub::wire::raw::{self, RAW};
 use hubbub::wire::socket::{self, Whole};
 use hubbub_actors::clock::Clock;
@@ -44,7 +44,7 @@ impl Speaks {
     fn wire(self) -> &'static dyn Wire {
         match self {
             Self::Raw => &RAW,
-            Self::SocketIo => &ROOT,
+            Self::SocketIo => &ROOT_NUMBERED,
         }
     }
 
@@ -103,6 +103,7 @@ impl Inside {
             held: None,
             heartbeat: None,
             drawn: Drawn::default(),
+            returning: None,
         };
         let session = Session::open(&self.worker, opening).await.unwrap();
         let (requests, inbound) = mpsc::channel(64);
@@ -159,7 +160,7 @@ fn settings() -> Settings {
         shortest_heartbeat_ms: 25_000,
         rules: Rules(vec![anyone]),
         auto_create_chats: false,
-        recovery: RecoverySettings { window_ms: 0, queue: 0 },
+        recovery: RecoverySettings { window_ms: 120_000, queue: 500, bytes: 67_108_864, wire: &ROOT_NUMBERED },
         clock: Clock::System,
     }
 }
