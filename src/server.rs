@@ -248,7 +248,8 @@ async fn hub_is_empty_after_drain(hub: &Arc<Hub>, switchboard: &Switchboard, pac
         }
     };
     let _ = timeout(pace.within, drained).await;
-    // Those who are left did not read to the end: they cannot go on, and are told when they come back.
+    // Those who are left owe an answer, or have not read to the end.
+    hub.end_the_rest().await;
     hub.store_sessions().await;
     hub.registry().connections()
 }

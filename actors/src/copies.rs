@@ -2,10 +2,12 @@
 
 use std::rc::Rc;
 
+use bytes::Bytes;
+
 use crate::delivery::{Delivery, WIRES, Wire};
 use crate::ids::RoomName;
 use crate::outbox::Frame;
-use crate::retained::{Ledger, Retained};
+use crate::retained::{Brought, Ledger, Retained};
 
 /// What is made of a delivery as somebody asks for it, once.
 #[derive(Debug)]
@@ -16,19 +18,22 @@ pub struct Copies<'a> {
     frames: [Option<Frame>; WIRES],
     framed: [Option<Rc<Retained>>; WIRES],
     data: Option<Rc<Retained>>,
-    is_over: bool,
+}
+
+fn brought(delivery: &Delivery, room: &RoomName, bytes: Bytes) -> Brought {
+    Brought { number: delivery.number(), room: room.clone(), bytes, about: delivery.notification().cloned() }
 }
 
 impl<'a> Copies<'a> {
     /// No copy yet of a delivery of `room`; what is kept of it is counted in `ledger`.
     pub fn new(delivery: &'a Delivery, room: &'a RoomName, ledger: &'a Rc<Ledger>) -> Self {
         let (frames, framed) = ([const { None }; WIRES], [const { None }; WIRES]);
-        Self { delivery, room, ledger, frames, framed, data: None, is_over: ledger.is_over() }
+        Self { delivery, room, ledger, frames, framed, data: None }
     }
 
-    /// Whether more was kept than may be, before this.
+    /// Whether more is kept than may be.
     pub fn is_over(&self) -> bool {
-        self.is_over
+        self.ledger.is_over()
     }
 
     /// Its frame on `wire`.
@@ -41,14 +46,14 @@ impl<'a> Copies<'a> {
     pub fn framed(&mut self, wire: &dyn Wire) -> Option<Rc<Retained>> {
         let frame = self.frame(wire)?;
         let slot = self.framed.get_mut(wire.slot())?;
-        let retained = || Retained::new(self.ledger, self.delivery.number(), self.room.clone(), (*frame).clone());
-        Some(slot.get_or_insert_with(retained).clone())
+        let (delivery, room) = (self.delivery, self.room);
+        Some(slot.get_or_insert_with(|| Retained::new(self.ledger, brought(delivery, room, (*frame).clone()))).clone())
     }
 
     /// Its data, to be kept.
     pub fn data(&mut self) -> Rc<Retained> {
-        let data = || self.delivery.data().clone();
-        let retained = || Retained::new(self.ledger, self.delivery.number(), self.room.clone(), data());
+        let (delivery, room) = (self.delivery, self.room);
+        let retained = || Retained::new(self.ledger, brought(delivery, room, delivery.data().clone()));
         self.data.get_or_insert_with(retained).clone()
     }
 }

@@ -32,12 +32,12 @@ impl Handed {
         Self { most, deliveries: VecDeque::new() }
     }
 
-    /// One more was handed over. Those before it whose frames nobody has any more were written.
-    pub fn add(&mut self, frame: &Frame, delivery: Rc<Retained>) {
+    /// One more was handed over; without a delivery it cannot be taken back. Those before it whose frames nobody has any more were written.
+    pub fn add(&mut self, frame: &Frame, delivery: Option<Rc<Retained>>) {
         while self.deliveries.front().is_some_and(|(frame, _)| frame.strong_count() == 0) {
             self.deliveries.pop_front();
         }
-        self.deliveries.push_back((Rc::downgrade(frame), Some(delivery)));
+        self.deliveries.push_back((Rc::downgrade(frame), delivery));
         let too_old = self.deliveries.len().checked_sub(self.most + 1);
         if let Some((_, delivery)) = too_old.and_then(|place| self.deliveries.get_mut(place)) {
             *delivery = None;
@@ -85,7 +85,7 @@ mod tests {
     fn hand(handed: &mut Handed, text: &'static str) -> Frame {
         let ledger = Ledger::new(1_000, Arc::new(Stats::default()));
         let frame = Rc::new(Bytes::from_static(b"frame"));
-        handed.add(&frame, retained(&ledger, 0, text));
+        handed.add(&frame, Some(retained(&ledger, 0, text)));
         frame
     }
 

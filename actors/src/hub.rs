@@ -457,14 +457,19 @@ impl Hub {
     /// # Errors
     /// As [`Store::take_parked`].
     pub async fn open_sessions(&self) -> Result<(), Fault> {
-        let now = self.clock().now_ms();
+        let (now, window_ms) = (self.clock().now_ms(), self.settings.recovery.window_ms);
+        let taken = self.store.take_parked().await?;
+        if window_ms == 0 {
+            return Ok(());
+        }
         let places = Seats::first_places(self.settings.workers);
-        let restored = stored::restored(self.store.take_parked().await?, now, places);
+        let restored = stored::restored(taken, now, places);
         let mut sessions = Vec::with_capacity(restored.len());
         for Saved { token, parked, until, remains } in restored {
             let (Holder { session, place, .. }, rooms) = (parked.holder.clone(), parked.rooms.clone());
             self.rooms.restore_seat(ParkedSeat { session, place, rooms, remains });
-            sessions.push((token, parked, until - now));
+            // No longer than the configuration says now, and the clock may have been set back.
+            sessions.push((token, parked, (until - now).min(window_ms)));
         }
         self.recovery.post_departure(Restore(sessions));
         Ok(())

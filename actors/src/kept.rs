@@ -45,6 +45,11 @@ impl Kept {
         self.bytes = 0;
     }
 
+    /// Whether something of it would be freed with it.
+    pub fn frees(&self) -> bool {
+        self.deliveries.iter().any(|delivery| Rc::strong_count(delivery) == 1)
+    }
+
     /// How many are kept.
     pub fn len(&self) -> usize {
         self.deliveries.len()

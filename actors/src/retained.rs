@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use bytes::Bytes;
 
-use crate::ids::RoomName;
+use crate::ids::{NotificationId, RoomName};
 use crate::stats::Stats;
 
 /// Bytes that a retained delivery is counted with beside its own.
@@ -23,13 +23,16 @@ pub struct Retained {
     pub room: RoomName,
     /// What is kept of it: its data, or its frame.
     pub bytes: Bytes,
+    /// The notification that it is about.
+    pub about: Option<NotificationId>,
     ledger: Rc<Ledger>,
 }
 
 impl Retained {
     /// Keeps a delivery until the last who shares it drops it.
-    pub fn new(ledger: &Rc<Ledger>, number: u64, room: RoomName, bytes: Bytes) -> Rc<Self> {
-        let retained = Self { number, room, bytes, ledger: ledger.clone() };
+    pub fn new(ledger: &Rc<Ledger>, brought: Brought) -> Rc<Self> {
+        let Brought { number, room, bytes, about } = brought;
+        let retained = Self { number, room, bytes, about, ledger: ledger.clone() };
         ledger.add(retained.weight());
         Rc::new(retained)
     }
@@ -46,21 +49,24 @@ impl Drop for Retained {
     }
 }
 
-/// A delivery that was kept, on its way to whom it was kept for.
+/// A delivery to be kept, or that was kept, on its way to whom it was kept for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Brought {
     /// Its place among all that its shard published.
     pub number: u64,
     /// The room that it was published to.
     pub room: RoomName,
-    /// What was kept of it.
+    /// What is kept of it.
     pub bytes: Bytes,
+    /// The notification that it is about.
+    pub about: Option<NotificationId>,
 }
 
 impl Brought {
     /// What was kept.
     pub fn of(retained: &Retained) -> Self {
-        Self { number: retained.number, room: retained.room.clone(), bytes: retained.bytes.clone() }
+        let Retained { number, room, bytes, about, .. } = retained;
+        Self { number: *number, room: room.clone(), bytes: bytes.clone(), about: about.clone() }
     }
 }
 
@@ -98,8 +104,8 @@ impl Ledger {
         if all.len() == all.capacity().max(BROUGHT_MIN) {
             all.retain(|_, retained| retained.strong_count() > 0);
         }
-        let Brought { number, room, bytes } = brought;
-        let retained = Retained::new(self, number, room, bytes);
+        let number = brought.number;
+        let retained = Retained::new(self, brought);
         all.insert(number, Rc::downgrade(&retained));
         retained
     }
@@ -121,7 +127,8 @@ pub(crate) mod tests {
 
     /// Keeps `text` under `number`.
     pub(crate) fn retained(ledger: &Rc<Ledger>, number: u64, text: &'static str) -> Rc<Retained> {
-        Retained::new(ledger, number, RoomName::everybody(), Bytes::from_static(text.as_bytes()))
+        let (room, bytes) = (RoomName::everybody(), Bytes::from_static(text.as_bytes()));
+        Retained::new(ledger, Brought { number, room, bytes, about: None })
     }
 
     #[test]

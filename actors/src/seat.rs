@@ -222,11 +222,11 @@ impl Seat {
 
     /// Offers a delivery of `room`; says whether it was taken, for who delivers to many counts them all at once.
     pub fn deliver(&self, room: &RoomName, frame: Frame) -> bool {
-        let offer = {
-            let mut desk = self.desk.borrow_mut();
-            let behind = desk.behind(room);
-            desk.outbox.offer(frame, behind)
-        };
+        self.deliver_behind(self.behind(room), frame)
+    }
+
+    fn deliver_behind(&self, behind: Option<u64>, frame: Frame) -> bool {
+        let offer = self.desk.borrow_mut().outbox.offer(frame, behind);
         self.after(offer, 0);
         offer == Offer::Taken
     }

@@ -4,13 +4,16 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::outbox::Bound;
 use crate::retained::Retained;
 
 /// The last deliveries, in the order in which they were written.
 #[derive(Debug)]
 pub struct Tail {
-    most: usize,
+    bound: Bound,
     entries: VecDeque<Rc<Retained>>,
+    /// Bytes in `entries`, each counted in full though others may share it.
+    bytes: usize,
     /// Deliveries that wait for an answer to go first, with its number.
     held: Vec<(u64, Rc<Retained>)>,
     /// The last delivery that is not kept any more.
@@ -23,11 +26,12 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Nothing was sent yet, to a client whose last delivery was `last`; at most `most` deliveries are kept.
-    pub fn behind(last: Option<u64>, most: usize) -> Self {
+    /// Nothing was sent yet, to a client whose last delivery was `last`.
+    pub fn behind(last: Option<u64>, bound: Bound) -> Self {
         Self {
-            most,
+            bound,
             entries: VecDeque::new(),
+            bytes: 0,
             held: Vec::new(),
             left: last,
             asked: 0,
@@ -37,13 +41,14 @@ impl Tail {
     }
 
     /// As [`Tail::behind`], of a client that is known to have what it was told first, or is not.
-    pub fn of(last: Option<u64>, is_confirmed: bool, most: usize) -> Self {
-        Self { is_confirmed, answered: is_confirmed, ..Self::behind(last, most) }
+    pub fn of(last: Option<u64>, is_confirmed: bool, bound: Bound) -> Self {
+        Self { is_confirmed, answered: is_confirmed, ..Self::behind(last, bound) }
     }
 
     /// These are sent first, before what was written since it began.
     pub fn resume(&mut self, sent: impl IntoIterator<Item = Rc<Retained>>) {
         let since = std::mem::take(&mut self.entries);
+        self.bytes = 0;
         sent.into_iter().chain(since).for_each(|delivery| self.push(delivery));
     }
 
@@ -55,15 +60,23 @@ impl Tail {
         }
     }
 
+    /// A delivery is sent that cannot be kept, nor what was before it.
+    pub fn pass_over(&mut self, number: u64) {
+        self.give_up();
+        self.left = Some(number);
+    }
+
     fn push(&mut self, delivery: Rc<Retained>) {
+        self.bytes += delivery.bytes.len();
         self.entries.push_back(delivery);
-        while self.entries.len() > self.most {
+        while self.entries.len() > self.bound.frames || self.bytes > self.bound.bytes {
             self.pop();
         }
     }
 
     fn pop(&mut self) {
         if let Some(oldest) = self.entries.pop_front() {
+            self.bytes -= oldest.bytes.len();
             self.left = Some(oldest.number);
             self.asked = self.asked.saturating_sub(1);
         }
@@ -112,6 +125,17 @@ impl Tail {
         self.entries = VecDeque::new();
     }
 
+    /// Nothing is kept from here on.
+    pub fn keep_nothing(&mut self) {
+        self.bound = Bound { bytes: 0, frames: 0 };
+    }
+
+    /// Whether something of it would be freed with it.
+    pub fn frees(&self) -> bool {
+        let held = self.held.iter().map(|(_, delivery)| delivery);
+        self.entries.iter().chain(held).any(|delivery| Rc::strong_count(delivery) == 1)
+    }
+
     /// How many deliveries are kept.
     pub fn len(&self) -> usize {
         self.entries.len() + self.held.len()
@@ -153,9 +177,9 @@ mod tests {
     use crate::retained::tests::retained;
     use crate::stats::Stats;
 
-    fn tail(most: usize, numbers: std::ops::RangeInclusive<u64>) -> (Rc<Ledger>, Tail) {
+    fn tail(frames: usize, numbers: std::ops::RangeInclusive<u64>) -> (Rc<Ledger>, Tail) {
         let ledger = Ledger::new(1_000, Arc::new(Stats::default()));
-        let mut tail = Tail::behind(None, most);
+        let mut tail = Tail::behind(None, Bound { bytes: 20, frames });
         numbers.for_each(|number| tail.add(retained(&ledger, number, "x"), None));
         (ledger, tail)
     }
@@ -188,6 +212,17 @@ mod tests {
         tail.give_up();
         tail.add(retained(&ledger, 3, "x"), None);
         assert_eq!(lacks(tail, Some(1)), None);
+        let (ledger, mut tail) = self::tail(3, 1..=2);
+        tail.give_up();
+        tail.keep_nothing();
+        tail.add(retained(&ledger, 3, "x"), None);
+        assert_eq!((tail.len(), lacks(tail, Some(2))), (0, None));
+        let (_, mut tail) = self::tail(3, 1..=2);
+        tail.pass_over(3);
+        assert_eq!((tail.len(), lacks(tail, Some(2))), (0, None));
+        let (ledger, mut tail) = self::tail(9, 1..=2);
+        tail.add(retained(&ledger, 3, "nineteen bytes more"), None);
+        assert_eq!(lacks(tail, Some(2)), Some(vec![3]), "twenty bytes are kept");
     }
 
     #[test]

@@ -173,6 +173,7 @@ impl Lobby for Host {
             let sid = seat.session().to_string();
             let pid = session.pid().map(|pid| pid.as_str().to_owned());
             let connected = Rc::new(Connected {
+                is_known: Cell::new(session.goes_on()),
                 wire,
                 seat,
                 state: host.state,
@@ -210,7 +211,8 @@ impl Host {
         let Auth { token, pid, offset } = auth.unwrap_or_default();
         let returning = pid.as_ref().and_then(Value::as_str).map(|pid| Returning {
             pid: RecoveryToken::read(pid),
-            last: offset.as_ref().and_then(Value::as_str).map(namespace::number),
+            // What is none was the last argument of an event without a number.
+            last: offset.as_ref().map(|offset| offset.as_str().map_or(u64::MAX, namespace::number)),
         });
         let returning = returning.filter(|_| surface == Surface::Root);
         let token = token.filter(|token| !token.is_empty());
@@ -293,6 +295,8 @@ fn refused(fault: &Fault) -> Refused {
 
 /// A client in a namespace: between its session's seat and its connection.
 struct Connected {
+    /// Its client knows, or may know, that there is such a session.
+    is_known: Cell<bool>,
     wire: &'static NamespaceWire,
     seat: Rc<Seat>,
     state: Data<State>,
@@ -329,6 +333,7 @@ impl Connected {
 impl Member for Connected {
     fn start(self: Rc<Self>, line: Line) {
         *self.line.borrow_mut() = Some(line);
+        self.is_known.set(true);
         self.seat.attach(self.clone());
     }
 
@@ -366,6 +371,10 @@ impl Member for Connected {
         // Where the hub ended the connection, it ended what it carries for the same reason.
         if let Some(close) = self.line().and_then(|line| line.engine().seat().closed()) {
             self.seat.close(close);
+        }
+        if !self.is_known.get() {
+            // Nobody could come back to it.
+            self.seat.forgo();
         }
         self.inbox.close();
         self.seat.cut();

@@ -3,12 +3,21 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use actix_rt::time::{sleep, timeout};
 use tokio::sync::oneshot;
 
 use super::Hub;
+use crate::close::Close;
 use crate::drain::{Pace, Plan};
 use crate::recovery::TakeParked;
-use crate::recovery::stored::{self, Saved};
+use crate::recovery::stored::{Saved, Storing};
+use crate::recovery::tickets::Parked;
+
+/// Sessions that are made ready to be stored at once: what each keeps is in memory twice for a moment.
+const STORED_AT_ONCE: usize = 256;
+
+/// How long those are waited for who are ended at last, and how often is looked.
+const END_TIME: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(10));
 
 impl Hub {
     /// Stops taking work, and sees all that was accepted into the outboxes. Then every session is told when to come
@@ -39,24 +48,49 @@ impl Hub {
 }
 
 impl Hub {
+    /// Ends the sessions that are left, whatever they owe: they may come back.
+    pub async fn end_the_rest(&self) {
+        if self.stats.sessions.get() == 0 {
+            return;
+        }
+        self.rooms.end_all(Close::GoingAway);
+        let (within, pause) = END_TIME;
+        let ended = async {
+            while self.stats.sessions.get() > 0 {
+                sleep(pause).await;
+            }
+        };
+        let _ = timeout(within, ended).await;
+    }
+
     /// Puts what is kept for sessions that were cut off into the store, for the next start: those that ended since
     /// [`Hub::drain`] too.
     pub async fn store_sessions(&self) {
         let (reply, taken) = oneshot::channel();
         self.recovery.post_departure(TakeParked(reply));
         let taken = taken.await.unwrap_or_default();
-        let places: Vec<_> = taken.iter().map(|(_, parked, _)| parked.holder.place).collect();
-        let now = self.clock().now_ms();
-        let remains = self.rooms.vacate_all(&places).await.into_iter();
-        let saved = taken.into_iter().zip(remains).filter_map(|((token, parked, left), remains)| {
-            Some(Saved { token, parked, until: now + left, remains: remains? })
-        });
-        let saved: Vec<_> = saved.collect();
-        if saved.is_empty() {
+        let (mut taken, now) = (taken.into_iter(), self.clock().now_ms());
+        let mut storing = Storing::default();
+        loop {
+            let some: Vec<_> = taken.by_ref().take(STORED_AT_ONCE).collect();
+            if some.is_empty() {
+                break;
+            }
+            let places: Vec<_> =
+                some.iter().map(|(_, Parked { holder, .. }, _)| (holder.place, holder.session)).collect();
+            let remains = self.rooms.vacate_all(&places).await;
+            for ((token, parked, left), remains) in some.into_iter().zip(remains) {
+                if let Some(remains) = remains {
+                    storing.add(Saved { token, parked, until: now + left, remains });
+                }
+            }
+        }
+        let stored = storing.done();
+        if stored.sessions.is_empty() {
             return;
         }
-        log::info!("{} sessions that were cut off are stored", saved.len());
-        if let Err(fault) = self.store.keep_parked(stored::stored(saved)).await {
+        log::info!("{} sessions that were cut off are stored", stored.sessions.len());
+        if let Err(fault) = self.store.keep_parked(stored).await {
             log::warn!("sessions that were cut off could not be stored, and cannot be recovered: {fault}");
         }
     }

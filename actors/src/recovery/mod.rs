@@ -40,6 +40,9 @@ pub const PARKED_MAX: usize = 10_000;
 /// How long who recovers a session that still lives waits for its end.
 const END_TIME: Duration = Duration::from_secs(10);
 
+/// How long a session stays parked at least that was so before the start, ms: longer than until it is seated.
+const RESTORED_MIN_MS: i64 = 5_000;
+
 /// Makes a token for a live session.
 #[derive(Debug)]
 pub(crate) struct Issue {
@@ -99,8 +102,9 @@ fn no_such_token() -> Fault {
 #[derive(Debug)]
 pub struct Recovery {
     tickets: Tickets,
-    /// Who waits for the end of which session.
-    waiting: AHashMap<SessionId, Redeem>,
+    /// Who waits for the end of which session, numbered.
+    waiting: AHashMap<SessionId, (u64, Redeem)>,
+    waited: u64,
     rooms: Rooms,
     clock: Clock,
     stats: Arc<Stats>,
@@ -111,17 +115,17 @@ impl Recovery {
     /// An actor that knows no token; a session stays parked for `window_ms`.
     pub(crate) fn new(window_ms: i64, rooms: Rooms, clock: Clock, stats: Arc<Stats>) -> Self {
         let tickets = Tickets::new(window_ms, PARKED_MAX);
-        Self { tickets, waiting: AHashMap::new(), rooms, clock, stats, waking: None }
+        Self { tickets, waiting: AHashMap::new(), waited: 0, rooms, clock, stats, waking: None }
     }
 
     /// Gives up a parked seat.
-    fn abandon(&self, place: Place, rooms: Vec<RoomName>, ctx: &mut Context<Self>) {
+    fn abandon(&self, place: Place, session: SessionId, rooms: Vec<RoomName>, ctx: &mut Context<Self>) {
         let way = self.rooms.clone();
         let abandoned = async move {
             for room in rooms {
                 let _ = way.abandon(room, place).await;
             }
-            way.vacate(place).await;
+            way.vacate(place, session).await;
         };
         ctx.spawn(abandoned.into_actor(self));
     }
@@ -131,7 +135,7 @@ impl Recovery {
         let elapsed = self.clock.elapsed_ms();
         while let Some(parked) = self.tickets.expire(elapsed) {
             self.stats.parked.sub(1);
-            self.abandon(parked.holder.place, parked.rooms, ctx);
+            self.abandon(parked.holder.place, parked.holder.session, parked.rooms, ctx);
         }
         if let Some(waking) = self.waking.take() {
             ctx.cancel_future(waking);
@@ -145,14 +149,21 @@ impl Recovery {
             Redeemed::Parked(parked) => {
                 self.stats.parked.sub(1);
                 if let Err(Ok(parked)) = redeem.reply.send(Ok(parked)) {
-                    self.abandon(parked.holder.place, parked.rooms, ctx);
+                    self.abandon(parked.holder.place, parked.holder.session, parked.rooms, ctx);
                 }
             }
             // It is ended first; how that goes shows in what it says then.
             Redeemed::Live(place, session) if Some(session) != redeem.by && !self.waiting.contains_key(&session) => {
                 self.rooms.close(place, Close::Recovered);
-                self.waiting.insert(session, redeem);
-                ctx.run_later(END_TIME, move |actor, _| actor.refuse_waiting(session, Fault::overloaded()));
+                self.waited += 1;
+                let number = self.waited;
+                self.waiting.insert(session, (number, redeem));
+                ctx.run_later(END_TIME, move |actor, _| {
+                    // A session may be waited for again: it has its id for as long as it goes on.
+                    if actor.waiting.get(&session).is_some_and(|&(waits, _)| waits == number) {
+                        actor.refuse_waiting(session, Fault::overloaded());
+                    }
+                });
             }
             // The token holds, and somebody waits for its session.
             Redeemed::Live(_, session) if Some(session) != redeem.by => {
@@ -164,7 +175,7 @@ impl Recovery {
 
     /// Refuses who waits for the end of a session.
     fn refuse_waiting(&mut self, session: SessionId, fault: Fault) {
-        if let Some(redeem) = self.waiting.remove(&session) {
+        if let Some((_, redeem)) = self.waiting.remove(&session) {
             let _ = redeem.reply.send(Err(fault));
         }
     }
@@ -191,14 +202,14 @@ impl Receive<Park> for Recovery {
     fn receive(&mut self, park: Park, ctx: &mut Self::Context) {
         let Park { session, place, rooms, last_activity } = park;
         match self.tickets.park(session, rooms.clone(), last_activity, self.clock.elapsed_ms()) {
-            Parking::Unknown => self.abandon(place, rooms, ctx),
+            Parking::Unknown => self.abandon(place, session, rooms, ctx),
             Parking::Parked(None) => self.stats.parked.add(1),
             Parking::Parked(Some(evicted)) => {
                 self.stats.parked_evicted.add(1);
-                self.abandon(evicted.holder.place, evicted.rooms, ctx);
+                self.abandon(evicted.holder.place, evicted.holder.session, evicted.rooms, ctx);
             }
         }
-        if let Some(redeem) = self.waiting.remove(&session) {
+        if let Some((_, redeem)) = self.waiting.remove(&session) {
             self.redeem(redeem, ctx);
         }
         if self.waking.is_none() {
@@ -218,7 +229,7 @@ impl Receive<Forget> for Recovery {
     fn receive(&mut self, Forget(user): Forget, ctx: &mut Self::Context) {
         for parked in self.tickets.forget(&user) {
             self.stats.parked.sub(1);
-            self.abandon(parked.holder.place, parked.rooms, ctx);
+            self.abandon(parked.holder.place, parked.holder.session, parked.rooms, ctx);
         }
     }
 }
@@ -240,7 +251,7 @@ impl Receive<Restore> for Recovery {
         let elapsed = self.clock.elapsed_ms();
         for (token, parked, left) in sessions {
             self.stats.parked.add(1);
-            self.tickets.keep(token, parked, elapsed + left);
+            self.tickets.keep(token, parked, elapsed + left.max(RESTORED_MIN_MS));
         }
         self.sweep(ctx);
     }

@@ -1,13 +1,13 @@
 //! How sessions that were cut off go to the disk when the hub goes away, and come back. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::tickets::{By, Holder, Parked, TokenHash};
 use crate::identity::Identity;
-use crate::ids::{RoomName, SessionId, UserId};
+use crate::ids::{NotificationId, RoomName, SessionId, UserId};
 use crate::retained::Brought;
 use crate::seat::{Place, Remains};
 use crate::store::{StoredDelivery, StoredSession, StoredSessions};
@@ -44,10 +44,22 @@ enum Kept {
     Tail { left: Option<u64>, is_confirmed: bool },
 }
 
-/// The sessions as the store has them. One whose head cannot be written is left out, and told.
-pub(crate) fn stored(saved: Vec<Saved>) -> StoredSessions {
-    let mut stored = StoredSessions::default();
-    for Saved { token, parked, until, remains } in saved {
+/// Sessions as the store will have them: what several keep is in it once.
+#[derive(Debug, Default)]
+pub(crate) struct Storing {
+    stored: StoredSessions,
+    known: HashSet<(u64, bool)>,
+}
+
+impl Storing {
+    /// What is to be stored.
+    pub(crate) fn done(self) -> StoredSessions {
+        self.stored
+    }
+
+    /// Adds a session. One whose head cannot be written is left out, and told.
+    pub(crate) fn add(&mut self, Saved { token, parked, until, remains }: Saved) {
+        let Self { stored, known } = self;
         let Parked { holder, rooms, last_activity, attempt } = parked;
         let Holder { session, identity, by, connected_at, .. } = holder;
         let (kept, deliveries) = match remains {
@@ -63,21 +75,24 @@ pub(crate) fn stored(saved: Vec<Saved>) -> StoredSessions {
             Ok(head) => {
                 let numbers = deliveries.iter().map(|delivery| delivery.number).collect();
                 stored.sessions.push(StoredSession { token: token.0, until, head, deliveries: numbers });
-                stored.deliveries.extend(deliveries.into_iter().map(|Brought { number, room, bytes }| {
-                    StoredDelivery { number, is_frame, room: room.as_str().to_owned(), bytes }
-                }));
+                let new = deliveries.into_iter().filter(|delivery| known.insert((delivery.number, is_frame)));
+                let new = new.map(|Brought { number, room, bytes, about }| {
+                    let (room, about) = (room.as_str().to_owned(), about.map(|id| id.as_str().to_owned()));
+                    StoredDelivery { number, is_frame, room, bytes, about }
+                });
+                stored.deliveries.extend(new);
             }
             Err(error) => log::error!("a session that was cut off cannot be stored: {error}"),
         }
     }
-    stored
 }
 
 /// The sessions that may still be recovered at `now`, ms since the epoch, each on the place that `places` gives it. One
 /// that cannot be read, or lacks a delivery, is left out: its client is told that it does not go on.
 pub(crate) fn restored(stored: StoredSessions, now: i64, mut places: impl Iterator<Item = Place>) -> Vec<Saved> {
-    let brought = |StoredDelivery { number, is_frame, room, bytes }| {
-        ((number, is_frame), Brought { number, room: RoomName::of_store(&room), bytes })
+    let brought = |StoredDelivery { number, is_frame, room, bytes, about }| {
+        let about = about.and_then(|id| NotificationId::parse(&id, "about").ok());
+        ((number, is_frame), Brought { number, room: RoomName::of_store(&room), bytes, about })
     };
     let deliveries: HashMap<(u64, bool), Brought> = stored.deliveries.into_iter().map(brought).collect();
     let mut saved = Vec::with_capacity(stored.sessions.len());
@@ -94,7 +109,9 @@ pub(crate) fn restored(stored: StoredSessions, now: i64, mut places: impl Iterat
         };
         let is_frame = matches!(head.kept, Kept::Tail { .. });
         let kept: Option<Vec<_>> = numbers.iter().map(|&number| deliveries.get(&(number, is_frame)).cloned()).collect();
-        let (Some(kept), Some(place)) = (kept, places.next()) else { continue };
+        // A place is taken by who comes back, and by nobody else: the seats are taken in their order.
+        let Some(kept) = kept else { continue };
+        let Some(place) = places.next() else { break };
         let remains = match head.kept {
             Kept::Messages { dropped } => Remains::Messages(kept, dropped),
             Kept::Tail { left, is_confirmed } => Remains::Tail { deliveries: kept, left, is_confirmed },
@@ -124,7 +141,14 @@ mod tests {
     }
 
     fn brought(number: u64) -> Brought {
-        Brought { number, room: RoomName::everybody(), bytes: number.to_string().into() }
+        let about = NotificationId::parse("7", "about").ok();
+        Brought { number, room: RoomName::everybody(), bytes: number.to_string().into(), about }
+    }
+
+    fn stored(all: Vec<Saved>) -> StoredSessions {
+        let mut storing = Storing::default();
+        all.into_iter().for_each(|saved| storing.add(saved));
+        storing.done()
     }
 
     fn tail(numbers: &[u64]) -> Remains {
@@ -155,9 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_lacks_a_delivery_does_not_come_back() {
-        let mut stored = stored(vec![saved(By::Token, 10, Remains::Messages(vec![brought(4), brought(5)], 0))]);
+    fn a_session_that_lacks_a_delivery_does_not_come_back_and_takes_no_place() {
+        let mut stored = stored(vec![saved(By::Token, 10, tail(&[4, 5])), saved(By::Token, 10, tail(&[4]))]);
+        assert_eq!(stored.deliveries.len(), 2, "what both keep is there once");
         stored.deliveries.pop();
-        assert!(restored(stored, 5, (0..).map(Seats::place_of)).is_empty());
+        let back = restored(stored, 5, (0..).map(Seats::place_of));
+        let places: Vec<_> = back.iter().map(|saved| saved.parked.holder.place).collect();
+        assert_eq!(places, [Seats::place_of(0)]);
     }
 }

@@ -17,7 +17,7 @@ use crate::seat::Place;
 pub struct TokenHash(pub [u8; 32]);
 
 impl TokenHash {
-    fn of(token: &RecoveryToken) -> Self {
+    pub(crate) fn of(token: &RecoveryToken) -> Self {
         Self(Sha256::digest(token.as_str()).into())
     }
 }
@@ -112,12 +112,17 @@ enum State {
 /// When a parked session goes, ms by [`crate::clock::Clock::elapsed_ms`], and which one of those.
 type Due = (i64, u64);
 
+/// Parked sessions of one user, at most: who connects and is cut off again and again does not push out others.
+pub const PARKED_OF_USER_MAX: usize = 100;
+
 /// The tokens that hold.
 #[derive(Debug)]
 pub struct Tickets {
     window_ms: i64,
     /// Parked sessions, at most.
     most: usize,
+    /// How many are each user's.
+    of_user: AHashMap<UserId, usize>,
     tickets: HashMap<TokenHash, State, RandomState>,
     of_session: AHashMap<SessionId, TokenHash>,
     parked: BTreeMap<Due, TokenHash>,
@@ -130,6 +135,7 @@ impl Tickets {
         Self {
             window_ms,
             most,
+            of_user: AHashMap::new(),
             tickets: HashMap::default(),
             of_session: AHashMap::new(),
             parked: BTreeMap::new(),
@@ -155,15 +161,30 @@ impl Tickets {
                 return Parking::Unknown;
             }
         };
+        let user = holder.identity.user.clone();
         self.keep(token, Parked { holder, rooms, last_activity, attempt: 0 }, elapsed + self.window_ms);
-        let first = self.parked.first_key_value().map(|(&due, _)| due).filter(|_| self.parked.len() > self.most);
+        let first = match self.of_user.get(&user) {
+            Some(&many) if many > PARKED_OF_USER_MAX => self.first_of(Some(&user)),
+            _ if self.parked.len() > self.most => self.first_of(None),
+            _ => None,
+        };
         Parking::Parked(first.and_then(|first| self.take(first)))
+    }
+
+    /// The session that was parked first, of all or of one user.
+    fn first_of(&self, user: Option<&UserId>) -> Option<Due> {
+        let is_whose = |token: &TokenHash| match self.tickets.get(token) {
+            Some(State::Parked(parked, _)) => user.is_none_or(|user| parked.holder.identity.user == *user),
+            Some(State::Live(_)) | None => false,
+        };
+        self.parked.iter().find(|(_, token)| is_whose(token)).map(|(&due, _)| due)
     }
 
     /// A session is parked until `at`, ms as of [`Tickets::expire`].
     pub fn keep(&mut self, token: TokenHash, parked: Parked, at: i64) {
         self.number += 1;
         let due = (at, self.number);
+        *self.of_user.entry(parked.holder.identity.user.clone()).or_default() += 1;
         self.of_session.insert(parked.holder.session, token);
         self.tickets.insert(token, State::Parked(parked, due));
         self.parked.insert(due, token);
@@ -246,6 +267,12 @@ impl Tickets {
         let token = self.parked.remove(&due)?;
         let Some(State::Parked(parked, _)) = self.tickets.remove(&token) else { return None };
         self.of_session.remove(&parked.holder.session);
+        if let Some(many) = self.of_user.get_mut(&parked.holder.identity.user) {
+            *many -= 1;
+            if *many == 0 {
+                self.of_user.remove(&parked.holder.identity.user);
+            }
+        }
         Some(parked)
     }
 }
@@ -348,6 +375,17 @@ mod tests {
             Some(user("a"))
         );
         assert_eq!((tickets.parked(), tickets.count()), (1, 1));
+        let mut many = Tickets::new(100, 1_000);
+        parked(&mut many, "b", "other", 0);
+        for number in 0..PARKED_OF_USER_MAX {
+            assert_eq!(parked(&mut many, "a", &format!("a{number}"), 1), None);
+        }
+        assert_eq!(
+            parked(&mut many, "a", "one more", 2).map(|parked| parked.holder.identity.user.clone()),
+            Some(user("a"))
+        );
+        assert_eq!(many.redeem(&token("a0"), &claim("a")), Redeemed::Nothing);
+        assert_eq!((many.parked(), many.of_user.len()), (PARKED_OF_USER_MAX + 1, 2));
         let mut none = Tickets::new(100, 0);
         assert!(parked(&mut none, "a", "t", 0).is_some());
     }

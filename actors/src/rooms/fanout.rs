@@ -18,7 +18,7 @@ use crate::copies::Copies;
 use crate::delivery::{Delivery, WIRES};
 use crate::events::Surface;
 use crate::fault::Fault;
-use crate::ids::{RoomName, UserId};
+use crate::ids::{RoomName, SessionId, UserId};
 use crate::mailbox::{Receive, receives_posts};
 use crate::outbox::Frame;
 use crate::seat::{Owed, Remains, Seat, SeatKey, Seats};
@@ -61,6 +61,8 @@ pub(crate) struct Withdraw {
 #[derive(Debug)]
 pub(crate) struct Vacate {
     pub(crate) seat: SeatKey,
+    /// Whose it has to be: what was kept for one is not handed to another.
+    pub(crate) session: SessionId,
     /// Answered with what came for it.
     pub(crate) done: Option<oneshot::Sender<Option<Remains>>>,
 }
@@ -128,6 +130,10 @@ pub(crate) struct CloseRoom {
     pub(crate) room: RoomName,
     pub(crate) close: Close,
 }
+
+/// Ends every session of this worker.
+#[derive(Debug)]
+pub(crate) struct EndAll(pub(crate) Close);
 
 type Members = IndexMap<SeatKey, Rc<Seat>, RandomState>;
 
@@ -264,9 +270,12 @@ impl Receive<Withdraw> for Fanout {
 }
 
 impl Receive<Vacate> for Fanout {
-    fn receive(&mut self, Vacate { seat, done }: Vacate, _: &mut Self::Context) {
-        let remains = self.seats.get(seat).and_then(|seat| seat.remains());
-        self.seats.vacate(seat);
+    fn receive(&mut self, Vacate { seat, session, done }: Vacate, _: &mut Self::Context) {
+        let parked = self.seats.get(seat).filter(|parked| parked.session() == session);
+        let remains = parked.as_ref().and_then(|parked| parked.remains());
+        if parked.is_some() {
+            self.seats.vacate(seat);
+        }
         if let Some(done) = done {
             let _ = done.send(remains);
         }
@@ -320,11 +329,17 @@ impl Receive<CloseRoom> for Fanout {
     }
 }
 
+impl Receive<EndAll> for Fanout {
+    fn receive(&mut self, EndAll(close): EndAll, _: &mut Self::Context) {
+        self.seats.for_each(|seat| seat.close(close));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::delivery::{Correlation, Event, Refusal, Wire};
-    use crate::ids::{EventName, SessionId};
+    use crate::ids::EventName;
     use crate::outbox::Bound;
     use crate::seat::Seating;
     use crate::stats::Stats;

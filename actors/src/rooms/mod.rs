@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use ahash::{AHashMap, RandomState};
 use tokio::sync::oneshot;
 
-use self::fanout::{Announce, Announcement, Barrier, CloseSeat, Drain, Fanout, Reach, Vacate};
+use self::fanout::{Announce, Announcement, Barrier, CloseSeat, Drain, EndAll, Fanout, Reach, Vacate};
 use self::history::{HistoryPage, Part, Saved};
 use self::rules::Rules;
 use self::shard::past::{Locate, ReadHistory, Save};
@@ -382,20 +382,20 @@ impl Rooms {
         }
     }
 
-    /// Gives up the parked seat at `place`, which is in no room any more; what came for it.
-    pub(crate) async fn vacate(&self, place: Place) -> Option<Remains> {
+    /// Gives up the parked seat of `session` at `place`, which is in no room any more; what came for it.
+    pub(crate) async fn vacate(&self, place: Place, session: SessionId) -> Option<Remains> {
         let (done, kept) = oneshot::channel();
-        self.lanes.fanout(place.worker)?.post_departure(Vacate { seat: place.seat, done: Some(done) });
+        self.lanes.fanout(place.worker)?.post_departure(Vacate { seat: place.seat, session, done: Some(done) });
         kept.await.ok().flatten()
     }
 
-    /// Gives up parked seats, all at once; what came for each, in their order.
-    pub(crate) async fn vacate_all(&self, places: &[Place]) -> Vec<Option<Remains>> {
+    /// Gives up parked seats with their sessions, all at once; what came for each, in their order.
+    pub(crate) async fn vacate_all(&self, places: &[(Place, SessionId)]) -> Vec<Option<Remains>> {
         let mut waits = Vec::with_capacity(places.len());
-        for &place in places {
+        for &(place, session) in places {
             let (done, remains) = oneshot::channel();
             if let Some(fanout) = self.lanes.fanout(place.worker) {
-                fanout.post_departure(Vacate { seat: place.seat, done: Some(done) });
+                fanout.post_departure(Vacate { seat: place.seat, session, done: Some(done) });
             }
             waits.push(remains);
         }
@@ -613,6 +613,13 @@ impl Rooms {
         let (done, closed) = oneshot::channel();
         self.shard(&room)?.post(CloseMembers { room, close, done }).map_err(|Full(_)| Fault::overloaded())?;
         Ok(closed)
+    }
+
+    /// Ends every session now, whatever it owes.
+    pub(crate) fn end_all(&self, close: Close) {
+        for fanout in self.lanes.fanouts() {
+            fanout.post_departure(EndAll(close));
+        }
     }
 
     /// Begins to end every session as planned, after what was delivered to it. Resolves when the last one was closed.

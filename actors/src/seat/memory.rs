@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::{Link, Seat, SeatKey, Seats};
 use crate::close::Close;
 use crate::copies::Copies;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Wire};
 use crate::handed::{Handed, TakenBack};
 use crate::ids::RoomName;
 use crate::kept::Kept;
@@ -44,6 +44,7 @@ pub enum Remains {
 }
 
 impl Memory {
+    /// Deliveries that are kept instead of sent.
     fn len(&self) -> usize {
         match self {
             Self::Kept(_, kept) => kept.len(),
@@ -59,9 +60,75 @@ impl Memory {
             Self::Tail(tail, _) => tail.give_up(),
         }
     }
+
+    fn frees(&self) -> bool {
+        match self {
+            Self::Provided(..) => false,
+            Self::Kept(_, kept) => kept.frees(),
+            Self::Tail(tail, _) => tail.frees(),
+        }
+    }
+
+    /// Takes note of a delivery that waits for the answer `behind`, if it does; whether it is kept instead of sent.
+    fn note(&mut self, delivery: &Delivery, behind: Option<u64>, wire: &dyn Wire, copies: &mut Copies<'_>) -> bool {
+        if copies.is_over() {
+            self.give_up();
+        }
+        // Where that freed too little, nothing more is kept.
+        let is_over = copies.is_over();
+        match self {
+            Self::Provided(only, _, handed) => {
+                if delivery.name().as_str() == *only
+                    && let Some(frame) = copies.frame(wire)
+                {
+                    handed.add(&frame, (!is_over).then(|| copies.data()));
+                }
+                false
+            }
+            Self::Kept(only, kept) => {
+                if delivery.name().as_str() == *only {
+                    match is_over {
+                        true => kept.miss(1),
+                        false => kept.add(copies.data()),
+                    }
+                }
+                true
+            }
+            Self::Tail(tail, is_cut) => {
+                match copies.framed(wire).filter(|_| !is_over) {
+                    Some(framed) => tail.add(framed, behind),
+                    None => tail.pass_over(delivery.number()),
+                }
+                *is_cut
+            }
+        }
+    }
 }
 
 impl Seat {
+    /// Changes what is kept, where something is; what is counted as kept instead of sent changes with it.
+    fn change<T>(&self, change: impl FnOnce(&mut Memory) -> T) -> Option<T> {
+        let mut memory = self.memory.borrow_mut();
+        let memory = memory.as_deref_mut()?;
+        let before = memory.len() as u64;
+        let changed = change(memory);
+        let after = memory.len() as u64;
+        if after != before {
+            self.stats.parked_messages.add(after.saturating_sub(before));
+            self.stats.parked_messages.sub(before.saturating_sub(after));
+        }
+        Some(changed)
+    }
+
+    /// Puts something else in the place of what is kept.
+    fn replace(&self, memory: Option<Memory>) -> Option<Memory> {
+        let len = |memory: Option<&Memory>| memory.map_or(0, Memory::len) as u64;
+        self.stats.parked_messages.add(len(memory.as_ref()));
+        let before = std::mem::replace(&mut *self.memory.borrow_mut(), memory.map(Box::new)).map(|memory| *memory);
+        self.stats.parked_messages.sub(len(before.as_ref()));
+        before
+    }
+
     /// Sets what is to keep the deliveries of the event `only` that come once the session is cut off, for it may come back
     /// for them; and what is to note those that are handed to its connection until then.
     pub fn provide(&self, only: &'static str, kept: Kept, handed: Handed) {
@@ -71,48 +138,45 @@ impl Seat {
 
     /// Has all that is sent to it from here on kept in `tail`.
     pub fn remember(&self, tail: Tail) {
-        *self.memory.borrow_mut() = Some(Box::new(Memory::Tail(tail, false)));
+        self.replace(Some(Memory::Tail(tail, false)));
     }
 
     /// Its client gets those `brought` now: they come before all that came since it began.
     pub fn catch_up(&self, brought: Vec<Brought>, ledger: &Rc<Ledger>) {
-        if let Some(Memory::Tail(tail, _)) = self.memory.borrow_mut().as_deref_mut() {
-            tail.resume(brought.into_iter().map(|delivery| ledger.keep(delivery)));
+        for id in brought.iter().filter_map(|delivery| delivery.about.as_ref()) {
+            self.noted().add(id);
         }
+        self.change(|memory| {
+            if let Memory::Tail(tail, _) = memory {
+                tail.resume(brought.into_iter().map(|delivery| ledger.keep(delivery)));
+            }
+        });
     }
 
     /// Its client answered a ping.
     pub fn confirm(&self) {
-        if let Some(Memory::Tail(tail, false)) = self.memory.borrow_mut().as_deref_mut() {
-            tail.confirm();
-        }
+        self.change(|memory| {
+            if let Memory::Tail(tail, false) = memory {
+                tail.confirm();
+            }
+        });
     }
 
     /// Keeps deliveries from here on instead of sending them, where that was provided for and unless it was closed for good.
     /// The session need not know yet that it ends: what comes until it does must not get lost.
     pub(super) fn keep(&self) {
         let closed = self.closed();
-        let mut memory = self.memory.borrow_mut();
-        let (only, mut kept, handed) = match memory.take().map(|memory| *memory) {
-            None => return,
-            Some(Memory::Tail(mut tail, was_cut)) => {
+        self.change(|memory| {
+            if let Memory::Tail(tail, is_cut) = memory {
                 tail.release_all();
-                let is_cut = was_cut || closed.is_none_or(|close| close.may_be_caught_up());
-                if is_cut && !was_cut {
-                    self.stats.parked_messages.add(tail.len() as u64);
-                }
-                *memory = Some(Box::new(Memory::Tail(tail, is_cut)));
-                return;
+                *is_cut |= closed.is_none_or(Close::may_be_caught_up);
             }
-            Some(Memory::Provided(only, kept, handed)) if closed.is_none_or(Close::may_be_recovered) => {
-                (only, kept, handed)
-            }
-            other @ Some(Memory::Provided(..) | Memory::Kept(..)) => {
-                *memory = other.map(Box::new);
-                return;
-            }
-        };
-        drop(memory);
+        });
+        let is_provided = matches!(self.memory.borrow().as_deref(), Some(Memory::Provided(..)));
+        if !is_provided || !closed.is_none_or(Close::may_be_recovered) {
+            return;
+        }
+        let Some(Memory::Provided(only, mut kept, handed)) = self.replace(None) else { return };
         // What nobody will read is not written, nor what waits for an answer; the rest goes first.
         let nobody_reads = closed.is_none_or(Close::leaves_no_reader);
         let link = self.link.borrow().clone();
@@ -127,25 +191,18 @@ impl Seat {
         });
         kept.miss(dropped);
         deliveries.into_iter().for_each(|delivery| kept.add(delivery));
-        self.stats.parked_messages.add(kept.len() as u64);
-        *self.memory.borrow_mut() = Some(Box::new(Memory::Kept(only, kept)));
+        self.replace(Some(Memory::Kept(only, kept)));
     }
 
     /// The session will not come back: what was kept for it is given up.
     pub fn forgo(&self) {
-        drop(self.take_memory());
-    }
-
-    fn take_memory(&self) -> Option<Box<Memory>> {
-        let memory = self.memory.borrow_mut().take();
-        self.stats.parked_messages.sub(memory.as_ref().map_or(0, |memory| memory.len() as u64));
-        memory
+        drop(self.replace(None));
     }
 
     /// Takes what was kept.
     pub fn remains(&self) -> Option<Remains> {
         let brought = |kept: VecDeque<Rc<Retained>>| kept.iter().map(|retained| Brought::of(retained)).collect();
-        match *self.take_memory()? {
+        match self.replace(None)? {
             Memory::Provided(..) => None,
             Memory::Kept(_, kept) => {
                 let (deliveries, dropped) = kept.into_parts();
@@ -170,13 +227,12 @@ impl Seat {
                 Memory::Kept(only, kept)
             }
             Remains::Tail { deliveries, left, is_confirmed } => {
-                let mut tail = Tail::of(left, is_confirmed, bound.frames);
+                let mut tail = Tail::of(left, is_confirmed, bound);
                 tail.resume(deliveries.into_iter().map(|delivery| ledger.keep(delivery)));
                 Memory::Tail(tail, true)
             }
         };
-        self.stats.parked_messages.add(memory.len() as u64);
-        *self.memory.borrow_mut() = Some(Box::new(memory));
+        self.replace(Some(memory));
     }
 
     /// Whether deliveries are kept instead of sent.
@@ -189,64 +245,32 @@ impl Seat {
         matches!(self.memory.borrow().as_deref(), Some(Memory::Tail(..)))
     }
 
-    /// What it keeps is given up for want of room.
-    pub(super) fn give_up(&self) {
-        if let Some(memory) = self.memory.borrow_mut().as_deref_mut() {
-            let before = memory.len();
-            memory.give_up();
-            self.stats.parked_messages.sub((before - memory.len()) as u64);
-        }
-    }
-
     /// Offers a delivery of `room`, unless it is kept for when the session comes back; says whether it was taken. Where there
     /// is no room to keep what was sent, that is given up.
     pub fn hand_over(&self, room: &RoomName, delivery: &Delivery, copies: &mut Copies<'_>) -> bool {
-        if let Some(memory) = self.memory.borrow_mut().as_deref_mut() {
-            let before = memory.len();
-            if copies.is_over() {
-                memory.give_up();
-            }
-            let is_kept = match memory {
-                Memory::Provided(only, _, handed) => {
-                    if delivery.name().as_str() == *only
-                        && let Some(frame) = copies.frame(self.wire)
-                    {
-                        handed.add(&frame, copies.data());
-                    }
-                    false
-                }
-                Memory::Kept(only, kept) => {
-                    if delivery.name().as_str() == *only {
-                        kept.add(copies.data());
-                    }
-                    true
-                }
-                Memory::Tail(tail, is_cut) => {
-                    if let Some(framed) = copies.framed(self.wire) {
-                        tail.add(framed, self.behind(room));
-                    }
-                    *is_cut
-                }
-            };
-            if is_kept {
-                self.stats.parked_messages.add(memory.len() as u64);
-                self.stats.parked_messages.sub(before as u64);
-                return false;
-            }
+        let behind = self.behind(room);
+        let is_kept = self.change(|memory| memory.note(delivery, behind, self.wire, copies));
+        if is_kept == Some(true) {
+            return false;
         }
         if let Some(id) = delivery.notification() {
             self.noted().add(id);
         }
-        copies.frame(self.wire).is_some_and(|frame| self.deliver(room, frame))
+        copies.frame(self.wire).is_some_and(|frame| self.deliver_behind(behind, frame))
     }
 
     /// What waited for the answer of this number is written.
     pub(super) fn released(&self, answer: u64) {
-        if let Some(Memory::Tail(tail, _)) = self.memory.borrow_mut().as_deref_mut() {
-            tail.release(answer);
-        }
+        self.change(|memory| {
+            if let Memory::Tail(tail, _) = memory {
+                tail.release(answer);
+            }
+        });
     }
 }
+
+/// How many of those who were cut off are looked at for what they could free, each time there is too much.
+const LOOKED_AT_MAX: usize = 32;
 
 impl Seats {
     /// Notes that a seat keeps what comes.
@@ -258,13 +282,33 @@ impl Seats {
         parked.push_back(seat);
     }
 
-    /// While more is kept than may be, those give up theirs who were cut off first.
+    /// While more is kept than may be, those give up theirs who were cut off first; not those who share it all with others,
+    /// for that would free nothing.
     pub(crate) fn relieve(&self) {
-        while self.ledger.is_over() {
+        if !self.ledger.is_over() {
+            return;
+        }
+        for _ in 0..LOOKED_AT_MAX {
+            if !self.ledger.is_over() {
+                return;
+            }
             let Some(oldest) = self.parked.borrow_mut().pop_front() else { return };
-            if let Some(seat) = self.get(oldest).filter(|seat| seat.is_kept()) {
-                self.stats.parked_evicted.add(1);
-                seat.give_up();
+            let Some(seat) = self.get(oldest).filter(|seat| seat.is_kept()) else { continue };
+            let stays = seat.change(|memory| {
+                let is_given_up = memory.frees();
+                if is_given_up {
+                    memory.give_up();
+                    self.stats.parked_evicted.add(1);
+                }
+                match memory {
+                    // Something is lacking for good: nothing more is kept.
+                    Memory::Tail(tail, _) if is_given_up => tail.keep_nothing(),
+                    _ => return true,
+                }
+                false
+            });
+            if stays == Some(true) {
+                self.parked.borrow_mut().push_back(oldest);
             }
         }
     }

@@ -231,18 +231,15 @@ impl Session {
         if let Some(pid) = pid {
             session.be_recoverable_by(pid, last);
         }
-        match (opening.standing, returned, parked) {
-            (_, Some(returned), Some((parked, identity))) => session.go_on(returned, parked, identity).await?,
-            (Standing::Guest, returned, _) => session.welcome(returned.as_ref(), None, now),
-            (Standing::Known(identity), returned, _) => {
-                session.welcome(returned.as_ref(), Some(&identity), now);
-                let promised = session.promise_users(&identity);
-                let joins = session.belong_to_own_rooms(identity)?;
-                session.joined = standing::all_of(joins).await?;
-                if let Some(owed) = promised {
-                    session.tell_users(owed);
-                }
-            }
+        let began = match (opening.standing, returned, parked) {
+            (_, Some(returned), Some((parked, identity))) => session.go_on(returned, parked, identity).await,
+            (standing, returned, _) => session.begin(standing, returned.as_ref(), now).await,
+        };
+        // One that could not begin is nothing to come back to.
+        began.inspect_err(|_| session.seat.forgo())?;
+        if session.hub.accepting().is_err() {
+            // Those who go with the hub were told before this one had a seat.
+            session.seat.close_when_settled(Close::GoingAway);
         }
         session.tell_opened();
         Ok(session)
@@ -266,6 +263,21 @@ impl Session {
 
     fn now(&self) -> i64 {
         self.hub.clock().now_ms()
+    }
+
+    async fn begin(&mut self, standing: Standing, returned: Option<&Returned>, now: i64) -> Result<(), Fault> {
+        let Standing::Known(identity) = standing else {
+            self.welcome(returned, None, now);
+            return Ok(());
+        };
+        self.welcome(returned, Some(&identity), now);
+        let promised = self.promise_users(&identity);
+        let joins = self.belong_to_own_rooms(identity)?;
+        self.joined = standing::all_of(joins).await?;
+        if let Some(owed) = promised {
+            self.tell_users(owed);
+        }
+        Ok(())
     }
 
     /// Greets a client that comes for the first time, or in vain for a session of before.
@@ -371,8 +383,14 @@ impl Actor for Session {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.entry.reached_by(ctx.address().downgrade().recipient());
-        if self.identity.is_none() {
-            self.limit_grace(ctx);
+        match self.identity.clone() {
+            None => self.limit_grace(ctx),
+            // One that goes on is in rooms already, and could not be told of what changed before this.
+            Some(identity) => {
+                for room in self.leave_what_is_closed_to(&identity) {
+                    self.tell_left(&room, 0);
+                }
+            }
         }
         if let Some(moment) = self.joined.take() {
             self.bring_unread(moment, ctx);

@@ -98,7 +98,7 @@ impl Session {
 
     /// Goes on with `parked`, under the answer `owed`: its chats' messages come after that.
     fn resume(&mut self, parked: Parked, owed: Owed) -> Answer<RecoveredSession> {
-        let place = parked.holder.place;
+        let (place, parked_session) = (parked.holder.place, parked.holder.session);
         self.began_at = parked.holder.connected_at;
         let (mut joining, mut own, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         for room in parked.rooms {
@@ -128,7 +128,7 @@ impl Session {
             }
             // A join that was asked for right before has come through the same shard, and is known here after this.
             hub.rooms().caught_up(worker).await;
-            let came = match hub.rooms().vacate(place).await {
+            let came = match hub.rooms().vacate(place, parked_session).await {
                 Some(Remains::Messages(deliveries, dropped)) => (deliveries, dropped),
                 Some(Remains::Tail { .. }) | None => Default::default(),
             };

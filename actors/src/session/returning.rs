@@ -9,16 +9,16 @@ use tokio::sync::oneshot;
 use super::{Session, Standing, standing};
 use crate::events::community::Connected;
 use crate::events::moment::Iso;
-use crate::events::push::Welcome;
+use crate::events::push::{LeftRoom, Welcome};
 use crate::events::recovery::{ReconnectStatus, StateRecovered, StateRecoveryFailed};
 use crate::events::{ServerEvent, json};
 use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::identity::Identity;
-use crate::ids::{RecoveryToken, RoomName};
+use crate::ids::{RecoveryToken, RoomName, SessionId};
 use crate::mailbox::Full;
-use crate::recovery::tickets::{By, Claim, Parked};
-use crate::recovery::{Issue, Redeem};
+use crate::recovery::tickets::{By, Claim, Parked, TokenHash};
+use crate::recovery::{Issue, Redeem, Restore};
 use crate::retained::Brought;
 use crate::seat::{Place, Remains};
 use crate::tail::{self, Tail};
@@ -66,7 +66,7 @@ impl Returned {
             {
                 parked = Some((redeemed, identity));
             } else {
-                abandon(hub, redeemed.holder.place, redeemed.rooms).await;
+                abandon(hub, redeemed.holder.place, redeemed.holder.session, redeemed.rooms).await;
             }
         }
         Self { returning, parked, attempt }
@@ -79,11 +79,11 @@ impl Returned {
 }
 
 /// Gives up a parked seat; what it kept.
-async fn abandon(hub: &Hub, place: Place, rooms: Vec<RoomName>) -> Option<Remains> {
+async fn abandon(hub: &Hub, place: Place, session: SessionId, rooms: Vec<RoomName>) -> Option<Remains> {
     for room in rooms {
         let _ = hub.rooms().abandon(room, place).await;
     }
-    hub.rooms().vacate(place).await
+    hub.rooms().vacate(place, session).await
 }
 
 impl Session {
@@ -92,10 +92,15 @@ impl Session {
         self.recovery_token.as_ref().filter(|_| self.seat.wire().is_numbered())
     }
 
+    /// Whether its client came back for it: it knows its private id already.
+    pub fn goes_on(&self) -> bool {
+        self.began_at != self.connected_at
+    }
+
     /// It can be recovered by `pid` as soon as it has a user: keeps what is sent to it from here on. Its client will name
     /// `last` as the last delivery that it got, until it gets another.
     pub(super) fn be_recoverable_by(&mut self, pid: RecoveryToken, last: Option<u64>) {
-        self.seat.remember(Tail::behind(last, self.hub.settings().recovery.queue));
+        self.seat.remember(Tail::behind(last, self.hub.settings().kept_max()));
         self.recovery_token = Some(pid);
     }
 
@@ -117,22 +122,28 @@ impl Session {
         parked: Parked,
         identity: Arc<Identity>,
     ) -> Result<(), Fault> {
-        let (hub, place, mut rooms) = (self.hub.clone(), parked.holder.place, parked.rooms);
-        self.began_at = parked.holder.connected_at;
-        self.hold_as(&identity)?;
-        let owed = self.seat.owe(0);
+        let (hub, place, owed) = (self.hub.clone(), parked.holder.place, self.seat.owe(0));
         let own = [RoomName::everybody(), RoomName::of_user(&identity.user)];
-        self.seat.hold(rooms.iter().chain(&own).cloned(), owed);
-        let own = own.map(|room| (room.clone(), rooms.contains(&room).then_some(place)));
-        let belongs = self.belong_to(identity.clone(), own.clone());
+        self.seat.hold(parked.rooms.iter().chain(&own).cloned(), owed);
+        let own = own.map(|room| (room.clone(), parked.rooms.contains(&room).then_some(place)));
+        let belongs = self.hold_as(&identity).and_then(|()| self.belong_to(identity.clone(), own.clone()));
+        let joins = match belongs {
+            Ok(joins) => joins,
+            Err(fault) => {
+                // It waits for its client's next attempt.
+                let token = TokenHash::of(&returning.pid);
+                hub.recovery().post_departure(Restore(vec![(token, parked, hub.settings().recovery.window_ms)]));
+                return Err(fault);
+            }
+        };
+        self.began_at = parked.holder.connected_at;
+        let (session, mut rooms) = (parked.holder.session, parked.rooms);
         rooms.retain(|room| !own.iter().any(|(own, _)| own == room));
         let (mut joining, mut closed) = (Vec::new(), Vec::new());
-        if belongs.is_ok() {
-            for room in rooms.drain(..) {
-                match self.join_instead(room.clone(), place) {
-                    Some(joined) => joining.push((room, joined)),
-                    None => closed.push(room),
-                }
+        for room in rooms.drain(..) {
+            match self.join_instead(room.clone(), place) {
+                Some(joined) => joining.push((room, joined)),
+                None => closed.push(room),
             }
         }
         self.tell_pid();
@@ -145,21 +156,15 @@ impl Session {
                 rooms.push(room);
             }
         }
-        let belongs = match belongs {
-            Ok(joins) => standing::all_of(joins).await,
-            Err(fault) => Err(fault),
-        };
+        let belongs = standing::all_of(joins).await;
         // Whatever could not be joined instead of the parked seat gives that up.
         let left = rooms.into_iter().chain(closed.iter().cloned()).collect();
-        let remains = abandon(&hub, place, left).await;
-        let moment = belongs.inspect_err(|_| self.seat.forgo())?;
+        let remains = abandon(&hub, place, session, left).await;
+        let moment = belongs?;
+        let mut is_confirmed = false;
         let lacking = match remains {
-            Some(Remains::Tail { deliveries, left, is_confirmed }) if all_joined => {
-                self.joined = moment.filter(|_| !is_confirmed);
-                if is_confirmed {
-                    // Nothing unread is brought: what its client has not, is among what follows.
-                    self.seat.noted().end();
-                }
+            Some(Remains::Tail { deliveries, left, is_confirmed: confirmed }) if all_joined => {
+                is_confirmed = confirmed;
                 tail::lacking(returning.last, left, deliveries.into(), |delivery: &Brought| delivery.number)
             }
             Some(_) | None => None,
@@ -173,11 +178,19 @@ impl Session {
                     lacking.into_iter().filter(|Brought { room, .. }| !closed.contains(room)).collect();
                 brought.iter().for_each(|delivery| frames.extend_from_slice(&delivery.bytes));
                 hub.stats().sent.add(brought.len() as u64);
+                // Where its client may have got nothing yet, what is unread is brought besides what follows.
+                self.joined = moment.filter(|_| !is_confirmed);
                 self.seat.catch_up(brought, self.worker.seats().ledger());
+                if is_confirmed {
+                    self.seat.noted().end();
+                }
+                for room in closed {
+                    self.write(&mut frames, &LeftRoom::new(room.to_string()), now);
+                }
                 hub.stats().recovered.add(1);
             }
             None => {
-                self.joined = moment;
+                (self.joined, self.began_at) = (moment, self.connected_at);
                 // By another id the client sees that it is another session.
                 self.recovery_token = Some(RecoveryToken::random()?);
                 self.tell_pid();

@@ -186,13 +186,14 @@ impl Session {
         }
     }
 
-    /// Leaves the rooms that a fresh token does not open any more.
-    pub(super) fn leave_what_is_closed_to(&mut self, identity: &Identity) {
+    /// Leaves the rooms that are closed to `identity`; which they are.
+    pub(super) fn leave_what_is_closed_to(&mut self, identity: &Identity) -> Vec<RoomName> {
         let closed = |room: &&RoomName| room.is_optional() && self.may_subscribe_as(identity, room).is_err();
         let closed: Vec<RoomName> = self.rooms.iter().filter(closed).cloned().collect();
-        for room in closed {
+        for room in &closed {
             drop(self.leave(room.as_str()));
         }
+        closed
     }
 
     pub(super) fn may_subscribe(&self, room: &RoomName) -> Result<(), Fault> {

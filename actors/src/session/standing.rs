@@ -35,9 +35,9 @@ impl Session {
     /// everybody's and the user's own room, in this order. When this fails, [`Session::belong_to_nobody`] or `Drop` undoes what was done.
     pub(super) fn belong_to_own_rooms(&mut self, identity: Arc<Identity>) -> Result<Vec<Joined>, Fault> {
         let own = [RoomName::everybody(), RoomName::of_user(&identity.user)];
-        let joins = self.belong_to(identity, own.map(|room| (room, None)));
+        let joins = self.belong_to(identity, own.map(|room| (room, None)))?;
         self.tell_pid();
-        joins
+        Ok(joins)
     }
 
     /// As [`Session::belong_to_own_rooms`], which are named, each with a parked seat that gets nothing of it any more.
@@ -71,7 +71,12 @@ impl Session {
     }
 
     fn belong_to_nobody(&mut self) {
+        // It stays, and cannot be recovered until it has a user.
+        self.seat.forgo();
         self.depart();
+        if let Some(pid) = self.pid().cloned() {
+            self.be_recoverable_by(pid, None);
+        }
         self.entry.unlist();
         self.identity = None;
         self.seat.noted().end();
@@ -99,6 +104,10 @@ impl Session {
         self.seat.expire_at(identity.expires_at);
         self.leave_what_is_closed_to(&identity);
         self.identity = Some(identity.clone());
+        if self.has_token {
+            // One who came without a token goes on as who it was last.
+            self.tell_pid();
+        }
         Ok(identity)
     }
 

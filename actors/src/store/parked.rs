@@ -42,6 +42,8 @@ pub struct StoredDelivery {
     pub room: String,
     /// What is kept of it.
     pub bytes: Bytes,
+    /// The notification that it is about.
+    pub about: Option<String>,
 }
 
 impl Store {
@@ -83,10 +85,10 @@ fn keep(conn: &Connection, parked: &StoredSessions) -> Result<(), Setback> {
         add.execute(params![session.token, session.until, session.head, numbers])?;
     }
     let mut add = conn.prepare_cached(
-        "INSERT OR IGNORE INTO parked_deliveries (number, is_frame, room, bytes) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT OR IGNORE INTO parked_deliveries (number, is_frame, room, bytes, about) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
-    for StoredDelivery { number, is_frame, room, bytes } in &parked.deliveries {
-        add.execute(params![number.cast_signed(), is_frame, room, &bytes[..]])?;
+    for StoredDelivery { number, is_frame, room, bytes, about } in &parked.deliveries {
+        add.execute(params![number.cast_signed(), is_frame, room, &bytes[..], about])?;
     }
     Ok(())
 }
@@ -97,10 +99,14 @@ fn read(conn: &Connection) -> Result<StoredSessions, Setback> {
         let numbers: Vec<u8> = row.get(3)?;
         let (numbers, _) = numbers.as_chunks::<8>();
         let deliveries = numbers.iter().map(|number| u64::from_le_bytes(*number)).collect();
-        Ok(StoredSession { token: row.get(0)?, until: row.get(1)?, head: row.get(2)?, deliveries })
+        let token: Vec<u8> = row.get(0)?;
+        // A row that is none of the hub's is nobody's session.
+        let token = <[u8; 32]>::try_from(token).ok();
+        let (until, head) = (row.get(1)?, row.get(2)?);
+        Ok(token.map(|token| StoredSession { token, until, head, deliveries }))
     })?;
-    let sessions = sessions.collect::<Result<_, _>>()?;
-    let mut deliveries = conn.prepare("SELECT number, is_frame, room, bytes FROM parked_deliveries")?;
+    let sessions = sessions.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    let mut deliveries = conn.prepare("SELECT number, is_frame, room, bytes, about FROM parked_deliveries")?;
     let deliveries = deliveries.query_map((), |row| {
         let bytes: Vec<u8> = row.get(3)?;
         let number: i64 = row.get(0)?;
@@ -109,6 +115,7 @@ fn read(conn: &Connection) -> Result<StoredSessions, Setback> {
             is_frame: row.get(1)?,
             room: row.get(2)?,
             bytes: bytes.into(),
+            about: row.get(4)?,
         })
     })?;
     Ok(StoredSessions { sessions, deliveries: deliveries.collect::<Result<_, _>>()? })
@@ -126,8 +133,8 @@ mod tests {
         let open = || Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let session = |token, deliveries| StoredSession { token: [token; 32], until: 7, head: "{}".into(), deliveries };
         let delivery = |number, is_frame| {
-            let (room, bytes) = ("room".into(), Bytes::from_static(b"\x81\x00"));
-            StoredDelivery { number, is_frame, room, bytes }
+            let (room, bytes, about) = ("room".into(), Bytes::from_static(b"\x81\x00"), Some("7".into()));
+            StoredDelivery { number, is_frame, room, bytes, about }
         };
         let deliveries = vec![delivery(1, false), delivery(1, true), delivery(u64::MAX, true)];
         let sessions = vec![session(9, vec![u64::MAX, 1]), session(2, Vec::new()), session(3, vec![1])];

@@ -164,6 +164,7 @@ const MIGRATIONS: &[&str] = &["
         is_frame INTEGER NOT NULL,
         room TEXT NOT NULL,
         bytes BLOB NOT NULL,
+        about TEXT,
         PRIMARY KEY (number, is_frame)
     ) STRICT, WITHOUT ROWID;
 "];
