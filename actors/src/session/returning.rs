@@ -119,7 +119,10 @@ impl Session {
     ) -> Result<(), Fault> {
         let (hub, place, mut rooms) = (self.hub.clone(), parked.holder.place, parked.rooms);
         self.began_at = parked.holder.connected_at;
-        self.hold_as(&identity)?;
+        if let Err(fault) = self.hold_as(&identity) {
+            abandon(&hub, place, rooms).await;
+            return Err(fault);
+        }
         let owed = self.seat.owe(0);
         let own = [RoomName::everybody(), RoomName::of_user(&identity.user)];
         self.seat.hold(rooms.iter().chain(&own).cloned(), owed);
