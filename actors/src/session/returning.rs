@@ -159,7 +159,10 @@ impl Session {
         let lacking = match remains {
             Some(Remains::Tail { deliveries, left, is_confirmed }) if all_joined => {
                 self.joined = moment.filter(|_| !is_confirmed);
+                // They go at once: more than an outbox takes would end the session again and again.
+                let most = hub.settings().kept_max().bytes;
                 tail::lacking(returning.last, left, deliveries.into(), |delivery: &Brought| delivery.number)
+                    .filter(|lacking| lacking.iter().map(|delivery| delivery.bytes.len()).sum::<usize>() <= most)
             }
             Some(_) | None => None,
         };
