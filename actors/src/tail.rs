@@ -112,6 +112,17 @@ impl Tail {
         self.entries = VecDeque::new();
     }
 
+    /// Nothing is kept from here on.
+    pub fn keep_nothing(&mut self) {
+        self.most = 0;
+    }
+
+    /// A delivery is sent, and not kept for want of room: nor is anything that was sent before.
+    pub fn pass(&mut self, number: u64) {
+        self.give_up();
+        self.left = Some(number);
+    }
+
     /// How many deliveries are kept.
     pub fn len(&self) -> usize {
         self.entries.len() + self.held.len()
@@ -188,6 +199,23 @@ mod tests {
         tail.give_up();
         tail.add(retained(&ledger, 3, "x"), None);
         assert_eq!(lacks(tail, Some(1)), None);
+    }
+
+    #[test]
+    fn what_is_not_kept_for_want_of_room_is_not_silently_lacking() {
+        let (_ledger, mut passed) = tail(9, 1..=2);
+        passed.pass(3);
+        assert_eq!(passed.len(), 0);
+        assert_eq!(lacks(passed, Some(2)), None);
+        let (ledger, mut passed) = tail(9, 1..=2);
+        passed.pass(3);
+        passed.add(retained(&ledger, 4, "x"), None);
+        assert_eq!(lacks(passed, Some(3)), Some(vec![4]), "its client got what was passed");
+        let (ledger, mut over) = tail(9, 1..=2);
+        over.give_up();
+        over.keep_nothing();
+        over.add(retained(&ledger, 3, "x"), None);
+        assert_eq!((over.len(), lacks(over, Some(2))), (0, None));
     }
 
     #[test]

@@ -187,13 +187,17 @@ impl Seat {
         matches!(self.memory.borrow().as_deref(), Some(Memory::Tail(..)))
     }
 
-    /// What it keeps is given up for want of room.
-    pub(super) fn give_up(&self) {
-        if let Some(memory) = self.memory.borrow_mut().as_deref_mut() {
-            let before = memory.len();
-            memory.give_up();
-            self.stats.parked_messages.sub((before - memory.len()) as u64);
+    /// What it keeps, cut off, is given up for want of room; whether there was anything.
+    pub(super) fn give_up(&self) -> bool {
+        let mut memory = self.memory.borrow_mut();
+        let Some(memory) = memory.as_deref_mut().filter(|memory| memory.len() > 0) else { return false };
+        self.stats.parked_messages.sub(memory.len() as u64);
+        memory.give_up();
+        if let Memory::Tail(tail, true) = memory {
+            // Something is lacking for good.
+            tail.keep_nothing();
         }
+        true
     }
 
     /// Offers a delivery of `room`, unless it is kept for when the session comes back. Where there is no room to keep what
@@ -201,7 +205,8 @@ impl Seat {
     pub fn hand_over(&self, room: &RoomName, delivery: &Delivery, copies: &mut Copies<'_>) {
         if let Some(memory) = self.memory.borrow_mut().as_deref_mut() {
             let before = memory.len();
-            if copies.is_over() {
+            let is_over = copies.is_over();
+            if is_over {
                 memory.give_up();
             }
             let is_kept = match memory {
@@ -220,8 +225,11 @@ impl Seat {
                     true
                 }
                 Memory::Tail(tail, is_cut) => {
-                    if let Some(framed) = copies.framed(self.wire) {
-                        tail.add(framed, self.behind(room));
+                    let behind = self.behind(room);
+                    if is_over && behind.is_none() {
+                        tail.pass(delivery.number());
+                    } else if let Some(framed) = copies.framed(self.wire) {
+                        tail.add(framed, behind);
                     }
                     *is_cut
                 }
@@ -260,11 +268,23 @@ impl Seats {
 
     /// While more is kept than may be, those give up theirs who were cut off first.
     pub(crate) fn relieve(&self) {
-        while self.ledger.is_over() {
-            let Some(oldest) = self.parked.borrow_mut().pop_front() else { return };
-            if let Some(seat) = self.get(oldest).filter(|seat| seat.is_kept()) {
-                self.stats.parked_evicted.add(1);
-                seat.give_up();
+        if !self.ledger.is_over() {
+            return;
+        }
+        let mut parked = self.parked.borrow_mut();
+        let mut place = 0;
+        while self.ledger.is_over()
+            && let Some(&oldest) = parked.get(place)
+        {
+            match self.get(oldest).filter(|seat| seat.is_kept()) {
+                // It stays in its place: what has nothing to give up now may have something later.
+                Some(seat) => {
+                    if seat.give_up() {
+                        self.stats.parked_evicted.add(1);
+                    }
+                    place += 1;
+                }
+                None => drop(parked.remove(place)),
             }
         }
     }
