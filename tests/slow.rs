@@ -72,7 +72,7 @@ async fn a_client_that_stops_reading_is_cut_and_costs_the_others_nothing() {
         shut = Some(Instant::now());
     }
     let took = shut.unwrap() - full;
-    assert!(took < Duration::from_secs(1), "its socket was shut {took:?} after it was full");
+    assert!(took < Duration::from_secs(5), "its socket was shut {took:?} after it was full");
     assert_eq!(hub.metric(CUT), 1.0);
     assert!(
         most < before + GROWTH_KIB,

@@ -358,7 +358,7 @@ impl Hub {
     pub async fn disconnect(&self, user: &UserId) -> Result<usize, Fault> {
         let closed = self.rooms.close_members(RoomName::of_user(user), Close::Kicked);
         let closed = closed.inspect_err(|fault| self.count(fault))?;
-        self.recovery.post_when_free(Forget(user.clone())).await;
+        self.recovery.post_when_free(Forget::User(user.clone())).await;
         Ok(closed.await.map_err(|_| Fault::internal())?.recipients)
     }
 
@@ -387,7 +387,10 @@ impl Hub {
         // Noted first: a session that opens meanwhile finds it, or is found.
         self.revoked.add(revocation);
         let hit = revocation.clone();
-        self.close_where(revocation.user.as_ref(), Close::TokenRevoked, move |identity| hit.hits(identity)).await
+        let user = revocation.user.as_ref();
+        let closed = self.close_where(user, Close::TokenRevoked, move |identity| hit.hits(identity)).await;
+        self.recovery.post_when_free(Forget::Revoked(revocation.clone())).await;
+        closed
     }
 
     /// Keeps a revocation in the store, then does as [`Hub::revoke`].

@@ -88,7 +88,8 @@ impl Door for FrontDoor {
         let state = state.clone();
         let visitor = door::knock(&state, head);
         let token = bearer::token(head.headers()).or_else(|| door::token_in_query(head));
-        let is_numbered = dialect::is_numbered(state.config.socketio.offsets, head);
+        let is_recoverable = state.config.recovery.window_secs > 0;
+        let is_numbered = is_recoverable && dialect::is_numbered(state.config.socketio.offsets, head);
         Box::pin(async move {
             let visitor = visitor?;
             // What a connection is for shows later; that there is one counts now, or none would ever count.

@@ -2,6 +2,7 @@
 //! tomorrow without a change. The clients are files beside this one, letter for letter; what drives
 //! them is ours.
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::PathBuf;
@@ -33,4 +34,12 @@ fn assert_printed(printed: &[(&str, &str)]) {
         let digest_now = hex::encode(Sha256::digest(fs::read(fixture(name)).unwrap()));
         assert_eq!(digest_now, *digest, "{name} is to stay as the document prints it");
     }
+}
+
+/// Takes the number of an event from its arguments: the last of them, for clients that come back with it.
+#[track_caller]
+fn take_number(arguments: &mut Value) {
+    let last = arguments.as_array_mut().and_then(Vec::pop).unwrap_or_default();
+    let is_number = last.as_str().is_some_and(|text| u64::from_str_radix(text, 16).is_ok());
+    assert!(is_number, "the last argument is {last}, before it {arguments}");
 }

@@ -39,3 +39,6 @@ mod vanish;
 
 // A session that nobody polls.
 mod unread;
+
+// Sessions that were cut off and go on.
+mod recovery;

@@ -33,6 +33,7 @@ use crate::mailbox::{Receive, receives_posts};
 use crate::rooms::Rooms;
 use crate::seat::Place;
 use crate::stats::Stats;
+use crate::store::Revocation;
 
 /// Sessions that may be parked at once.
 pub const PARKED_MAX: usize = 10_000;
@@ -63,9 +64,14 @@ pub(crate) struct Park {
 #[derive(Debug)]
 pub(crate) struct Discard(pub(crate) SessionId);
 
-/// The sessions of a user were ended: none of them goes on.
+/// Sessions were ended for good: none of them goes on, nor one that was cut off before.
 #[derive(Debug)]
-pub(crate) struct Forget(pub(crate) UserId);
+pub(crate) enum Forget {
+    /// Those of a user.
+    User(UserId),
+    /// Those that go by a token which was revoked.
+    Revoked(Revocation),
+}
 
 /// Asks for the session of a token. The token is used then; who gets the session may [issue](Issue) another.
 #[derive(Debug)]
@@ -226,8 +232,12 @@ impl Receive<Discard> for Recovery {
 }
 
 impl Receive<Forget> for Recovery {
-    fn receive(&mut self, Forget(user): Forget, ctx: &mut Self::Context) {
-        for parked in self.tickets.forget(&user) {
+    fn receive(&mut self, forget: Forget, ctx: &mut Self::Context) {
+        let forgotten = match forget {
+            Forget::User(user) => self.tickets.forget(|identity| identity.user == user),
+            Forget::Revoked(revocation) => self.tickets.forget(|identity| revocation.hits(identity)),
+        };
+        for parked in forgotten {
             self.stats.parked.sub(1);
             self.abandon(parked.holder.place, parked.holder.session, parked.rooms, ctx);
         }

@@ -206,14 +206,14 @@ impl Tickets {
         }
     }
 
-    /// No token of a user holds any more; the parked sessions that go with them.
-    pub fn forget(&mut self, user: &UserId) -> Vec<Parked> {
-        let of_user = |holder: &Holder| holder.identity.user == *user;
+    /// No token holds any more of those whom `picks` picks; the parked sessions that go with them.
+    pub fn forget(&mut self, picks: impl Fn(&Identity) -> bool) -> Vec<Parked> {
+        let is_picked = |holder: &Holder| picks(&holder.identity);
         let (mut live, mut parked) = (Vec::new(), Vec::new());
         for state in self.tickets.values() {
             match state {
-                State::Live(holder) if of_user(holder) => live.push(holder.session),
-                State::Parked(session, due) if of_user(&session.holder) => parked.push(*due),
+                State::Live(holder) if is_picked(holder) => live.push(holder.session),
+                State::Parked(session, due) if is_picked(&session.holder) => parked.push(*due),
                 State::Live(_) | State::Parked(..) => {}
             }
         }
@@ -356,14 +356,14 @@ mod tests {
         parked(&mut tickets, "a", "second", 7);
         parked(&mut tickets, "a", "first", 5);
         parked(&mut tickets, "b", "other", 6);
-        let forgotten = tickets.forget(&user("a"));
+        let forgotten = tickets.forget(|identity| identity.user == user("a"));
         assert_eq!(forgotten.iter().map(|parked| parked.holder.identity.user.as_str()).collect::<Vec<_>>(), ["a", "a"]);
         for name in ["live", "first", "second"] {
             assert_eq!(tickets.redeem(&token(name), &claim("a")), Redeemed::Nothing, "{name}");
         }
         assert_eq!(tickets.park(live.session, Vec::new(), 5, 0), Parking::Unknown);
         assert_eq!((tickets.count(), tickets.parked(), tickets.of_session.len()), (1, 1, 1));
-        assert_eq!(tickets.forget(&user("nobody")), []);
+        assert_eq!(tickets.forget(|_| false), []);
     }
 
     #[test]

@@ -110,19 +110,20 @@ async function drive(io, url, mode, token) {
 
   heard.left = await ask(socket, 'room:leave', { room: 'second' });
 
-  // Goes, and comes back by itself only when it did not mean to go.
+  // Goes, and comes back by itself only when it did not mean to go: as who it was.
   const id = socket.id;
   socket.io.engine.close();
   heard.lost = (await next('disconnect'))[0];
   await next('connect');
   await next('connected');
-  heard.cameBack = socket.id !== id && (await ask(socket, 'room:join', { room: 'first' })).success;
-  const again = socket.id;
+  heard.cameBack = socket.id === id && (await ask(socket, 'room:join', { room: 'first' })).success;
+  heard.recovered = [socket.recovered];
   socket.disconnect();
   heard.went = (await next('disconnect'))[0];
   socket.connect();
   await next('connect');
-  heard.cameAgain = socket.id !== again && (await ask(socket, 'ping')) === undefined;
+  heard.cameAgain = socket.id !== id && (await ask(socket, 'ping')) === undefined;
+  heard.recovered.push(socket.recovered);
   socket.disconnect();
   await next('disconnect');
   heard.unexpected = seen.map((one) => one.name).filter((name) => !/^(connected|system:welcome|room:.*)$/.test(name));

@@ -1,0 +1,116 @@
+//! Sessions that came without a token and showed one later: such a client goes on as who it was, by its private id alone.
+
+use serde_json::{Value, json};
+
+use super::{Comer, Place, greeting, hub, nothing_left, to_all, to_room, to_user};
+use crate::support::token::{now, token, token_with};
+use crate::support::{DEADLINE, Hub, Transport, eventually};
+
+/// A client that came without a token, greeted.
+async fn guest(hub: &Hub, transport: Transport) -> Comer {
+    let mut guest = Place::of_none("alice", None).knock(hub, transport, &Value::Null).await;
+    assert_eq!(guest.told(2).await, greeting(&guest.place.sid));
+    guest
+}
+
+/// As [`guest`], who then showed this token.
+async fn authenticated(hub: &Hub, transport: Transport, token: &str) -> Comer {
+    let mut guest = guest(hub, transport).await;
+    let answer = guest.sio.ask_for("authenticated", "authenticate", json!({ "token": token })).await;
+    assert_eq!(answer["user"]["id"], "alice", "{answer}");
+    guest
+}
+
+#[tokio::test]
+async fn one_that_authenticated_goes_on_as_who_it_was() {
+    let hub = hub("");
+    for transport in Transport::BOTH {
+        let mut alice = authenticated(&hub, transport, &token("alice")).await;
+        alice.sio.join("one").await;
+        let heard = to_room(&hub, "one", 0);
+        alice.expect_just(&[heard]).await;
+        for n in 1..3 {
+            let place = alice.cut_off(&hub, transport).await;
+            assert_eq!(place.token, None);
+            let missed = [to_room(&hub, "one", n), to_user(&hub, "alice", n), to_all(&hub, n)];
+            alice = place.back(&hub, transport).await;
+            alice.expect_just(&missed).await;
+            // It is alice, and may do what she may.
+            alice.sio.join("another").await;
+            let mut echo = alice.sio.ask_for("action:result", "client:action", json!({"action": "whoami"})).await;
+            assert_eq!(echo["result"]["userId"].take(), "alice", "{echo}");
+        }
+        alice.leave().await;
+        nothing_left(&hub).await;
+    }
+}
+
+#[tokio::test]
+async fn one_that_is_nobody_has_nothing_to_come_back_to() {
+    let hub = hub("");
+    for transport in Transport::BOTH {
+        let guest = guest(&hub, transport).await;
+        let place = guest.cut(transport).await;
+        eventually(DEADLINE, "nobody is there", || hub.connections() == 0).await;
+        assert_eq!(hub.metric("hubbub_parked_sessions"), 0.0);
+        let mut guest = place.back_in_vain(&hub, transport).await;
+        // By its new private id it can be recovered, once it is somebody.
+        guest.sio.ask_for("authenticated", "authenticate", json!({"token": token("alice")})).await;
+        let place = guest.cut_off(&hub, transport).await;
+        let missed = to_user(&hub, "alice", 1);
+        let mut alice = place.back(&hub, transport).await;
+        alice.expect_just(&[missed]).await;
+        alice.leave().await;
+        nothing_left(&hub).await;
+    }
+}
+
+#[tokio::test]
+async fn one_may_show_its_token_at_once_when_it_comes_back_and_nobody_anothers() {
+    let hub = hub("");
+    let alice = authenticated(&hub, Transport::WebSocket, &token("alice")).await;
+    let place = alice.cut_off(&hub, Transport::WebSocket).await;
+    let missed = to_user(&hub, "alice", 1);
+    let bobs = Place { user: "bob".to_owned(), token: Some(token("bob")), ..place.clone() };
+    bobs.back_in_vain(&hub, Transport::WebSocket).await.leave().await;
+    let shown = Place { token: Some(token("alice")), ..place };
+    let mut alice = shown.back_after(&hub, Transport::WebSocket, 2).await;
+    alice.expect_just(&[missed]).await;
+    // Now it is one that came with a token.
+    let place = alice.cut_off(&hub, Transport::WebSocket).await;
+    Place { token: None, ..place.clone() }.back_in_vain(&hub, Transport::WebSocket).await.leave().await;
+    let alice = place.back_after(&hub, Transport::WebSocket, 2).await;
+    alice.leave().await;
+    nothing_left(&hub).await;
+}
+
+#[tokio::test]
+async fn whose_token_ran_out_meanwhile_is_nobody_any_more() {
+    let hub = hub("auth.leeway_secs = 0");
+    let exp = now() + 2;
+    let alice = authenticated(&hub, Transport::WebSocket, &token_with(json!({"sub": "alice", "exp": exp}))).await;
+    let place = alice.cut_off(&hub, Transport::WebSocket).await;
+    eventually(DEADLINE, "the token has expired", || now() > exp).await;
+    let mut guest = place.back_in_vain(&hub, Transport::WebSocket).await;
+    to_user(&hub, "alice", 1);
+    guest.sio.expect_silence().await;
+    guest.leave().await;
+    nothing_left(&hub).await;
+}
+
+#[tokio::test]
+async fn one_that_finds_no_place_among_its_users_connections_leaves_nothing_behind() {
+    let hub = hub("limits.exempt_loopback = false\nlimits.community.connections_per_minute = 0\n\
+        limits.community.connections_per_address = 0\nlimits.community.connections_per_user = 1");
+    let mut alice = authenticated(&hub, Transport::WebSocket, &token("alice")).await;
+    alice.sio.join("one").await;
+    let place = alice.cut_off(&hub, Transport::WebSocket).await;
+    let other = authenticated(&hub, Transport::WebSocket, &token("alice")).await;
+    to_room(&hub, "one", 1);
+    let mut sio = crate::support::Sio::open(&hub, Transport::WebSocket).await;
+    let error = sio.connect("/", &place.auth()).await.unwrap_err();
+    assert_eq!(error["data"]["code"], "RATE_LIMITED", "{error}");
+    other.leave().await;
+    drop(sio);
+    nothing_left(&hub).await;
+}
