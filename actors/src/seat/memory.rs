@@ -269,8 +269,9 @@ impl Seat {
     }
 }
 
-/// How many of those who were cut off are looked at for what they could free, each time there is too much.
-const LOOKED_AT_MAX: usize = 32;
+/// How many deliveries of those who were cut off are looked at for whether anybody else keeps them, each time there is too
+/// much.
+const LOOKED_AT_MAX: usize = 16_384;
 
 impl Seats {
     /// Notes that a seat keeps what comes.
@@ -288,28 +289,31 @@ impl Seats {
         if !self.ledger.is_over() {
             return;
         }
-        for _ in 0..LOOKED_AT_MAX {
-            if !self.ledger.is_over() {
-                return;
-            }
-            let Some(oldest) = self.parked.borrow_mut().pop_front() else { return };
-            let Some(seat) = self.get(oldest).filter(|seat| seat.is_kept()) else { continue };
-            let stays = seat.change(|memory| {
-                let is_given_up = memory.frees();
-                if is_given_up {
-                    memory.give_up();
-                    self.stats.parked_evicted.add(1);
-                }
-                match memory {
-                    // Something is lacking for good: nothing more is kept.
-                    Memory::Tail(tail, _) if is_given_up => tail.keep_nothing(),
-                    _ => return true,
-                }
-                false
-            });
-            if stays == Some(true) {
-                self.parked.borrow_mut().push_back(oldest);
+        let (mut parked, mut place, mut looked_at) = (self.parked.borrow_mut(), 0, 0);
+        while self.ledger.is_over()
+            && looked_at < LOOKED_AT_MAX
+            && let Some(&oldest) = parked.get(place)
+        {
+            let Some(seat) = self.get(oldest).filter(|seat| seat.is_kept()) else {
+                parked.remove(place);
+                continue;
+            };
+            place += 1;
+            looked_at += seat.change(|memory| self.relieve_by(memory)).unwrap_or(0);
+        }
+    }
+
+    /// Has `memory` give up what it holds, where that frees something; what it cost to look, in deliveries.
+    fn relieve_by(&self, memory: &mut Memory) -> usize {
+        let cost = memory.len();
+        if memory.frees() {
+            memory.give_up();
+            self.stats.parked_evicted.add(1);
+            if let Memory::Tail(tail, _) = memory {
+                // Something is lacking for good: nothing more is kept.
+                tail.keep_nothing();
             }
         }
+        cost
     }
 }

@@ -99,7 +99,7 @@ async fn whose_token_ran_out_meanwhile_is_nobody_any_more() {
 }
 
 #[tokio::test]
-async fn one_that_finds_no_place_among_its_users_connections_leaves_nothing_behind() {
+async fn one_that_finds_no_place_among_its_users_connections_goes_on_when_there_is_one() {
     let hub = hub("limits.exempt_loopback = false\nlimits.community.connections_per_minute = 0\n\
         limits.community.connections_per_address = 0\nlimits.community.connections_per_user = 1");
     let mut alice = authenticated(&hub, Transport::WebSocket, &token("alice")).await;
@@ -110,7 +110,13 @@ async fn one_that_finds_no_place_among_its_users_connections_leaves_nothing_behi
     let mut sio = crate::support::Sio::open(&hub, Transport::WebSocket).await;
     let error = sio.connect("/", &place.auth()).await.unwrap_err();
     assert_eq!(error["data"]["code"], "RATE_LIMITED", "{error}");
-    other.leave().await;
     drop(sio);
+    to_room(&hub, "one", 2);
+    other.leave().await;
+    eventually(DEADLINE, "the other has left", || hub.connections() == 0).await;
+    let mut alice = place.back_after(&hub, Transport::WebSocket, 2).await;
+    let heard = [alice.event().await, alice.event().await].map(|event| event[1]["n"].clone());
+    assert_eq!(heard, [1, 2]);
+    alice.leave().await;
     nothing_left(&hub).await;
 }

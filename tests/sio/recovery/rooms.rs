@@ -114,6 +114,7 @@ async fn a_chat_that_was_closed_to_it_meanwhile_is_not_joined_and_brings_nothing
             }
             let mut alice = place.back(&hub, transport).await;
             assert_eq!(from_rooms(&mut alice, missed.len()).await, missed);
+            assert_eq!(alice.event().await, json!(["room:leave:ack", {"success": true, "room": "chat:c"}]));
             to_room(&hub, "chat:c", 3);
             let live = to_room(&hub, "chat:stays", 3);
             assert_eq!(from_rooms(&mut alice, 1).await, [live]);
