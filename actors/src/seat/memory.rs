@@ -76,8 +76,13 @@ impl Seat {
 
     /// Its client gets those `brought` now: they come before all that came since it began.
     pub fn catch_up(&self, brought: Vec<Brought>, ledger: &Rc<Ledger>) {
-        if let Some(Memory::Tail(tail, _)) = self.memory.borrow_mut().as_deref_mut() {
+        if let Some(Memory::Tail(tail, is_cut)) = self.memory.borrow_mut().as_deref_mut() {
+            let before = tail.len();
             tail.resume(brought.into_iter().map(|delivery| ledger.keep(delivery)));
+            if *is_cut {
+                self.stats.parked_messages.add(tail.len() as u64);
+                self.stats.parked_messages.sub(before as u64);
+            }
         }
     }
 
