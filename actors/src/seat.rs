@@ -145,6 +145,8 @@ pub struct Seat {
     chats: RefCell<AHashMap<RoomName, u64>>,
     heard_at: Cell<i64>,
     pinged_at: Cell<i64>,
+    /// Pings that were not answered yet.
+    pings: Cell<u32>,
     expires_at: Cell<i64>,
     /// Whose session hears of users, and in the words of which surface.
     hears_as: RefCell<Option<(UserId, Surface)>>,
@@ -487,10 +489,13 @@ impl Seat {
         }
     }
 
-    /// Notes the answer to a ping: the next is asked an interval from now (Engine.IO v4, "Heartbeat").
-    pub fn answered(&self, elapsed: i64) {
+    /// Notes the answer to a ping: the next is asked an interval from now (Engine.IO v4, "Heartbeat"). Whether none is
+    /// under way: one that is may have been asked long before what was written last.
+    pub fn answered(&self, elapsed: i64) -> bool {
         self.heard_at.set(elapsed);
         self.pinged_at.set(elapsed);
+        self.pings.set(self.pings.get().saturating_sub(1));
+        self.pings.get() == 0
     }
 
     /// Sets when the session's token ends it, ms since the epoch.
@@ -529,6 +534,7 @@ impl Seat {
         }
         if elapsed - self.pinged_at.get() >= heartbeat.interval_ms {
             self.pinged_at.set(elapsed);
+            self.pings.set(self.pings.get().saturating_add(1));
             self.interject(Rc::new(Bytes::from_static(heartbeat.question)));
         }
         let silence = self.heard_at.get() + heartbeat.timeout_ms;
@@ -631,6 +637,7 @@ impl Seats {
             chats: RefCell::default(),
             heard_at: Cell::new(seating.elapsed),
             pinged_at: Cell::new(seating.elapsed),
+            pings: Cell::new(0),
             expires_at: Cell::new(seating.expires_at.unwrap_or(i64::MAX)),
             hears_as: RefCell::default(),
         });

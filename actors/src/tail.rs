@@ -116,9 +116,8 @@ impl Tail {
         self.is_confirmed
     }
 
-    /// Nothing of it is kept any more, for want of room.
+    /// Nothing that was written is kept any more, for want of room.
     pub fn give_up(&mut self) {
-        self.release_all();
         while !self.entries.is_empty() {
             self.pop();
         }
@@ -234,6 +233,16 @@ mod tests {
         tail.confirm();
         assert_eq!((tail.len(), tail.is_confirmed()), (1, true));
         assert_eq!(lacks(tail, Some(2)), Some(vec![3]));
+    }
+
+    #[test]
+    fn what_is_not_written_yet_is_not_given_up_with_what_is() {
+        let (ledger, mut tail) = tail(9, 1..=1);
+        tail.add(retained(&ledger, 2, "x"), Some(7));
+        tail.give_up();
+        tail.add(retained(&ledger, 3, "x"), None);
+        tail.release(7);
+        assert_eq!(lacks(tail, Some(2)), Some(vec![]), "it was written last");
     }
 
     #[test]

@@ -166,9 +166,9 @@ impl Engine {
             Ok(Packet::Message(text)) => self.tell(Heard::Text(text)),
             Ok(Packet::Binary(bytes)) => self.tell(Heard::Binary(bytes)),
             Ok(Packet::Pong(_)) => {
-                self.seat.answered(self.ground.clock.begin_ms());
+                let is_last = self.seat.answered(self.ground.clock.begin_ms());
                 let dialogue = self.dialogue.borrow().clone();
-                if let Some(dialogue) = dialogue {
+                if let Some(dialogue) = dialogue.filter(|_| is_last) {
                     dialogue.confirm();
                 }
             }

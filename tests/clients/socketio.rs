@@ -176,9 +176,39 @@ async fn node_is_told_that_the_hub_goes_away_and_comes_back() {
     let hub = hub.come_again();
     let heard = driver.report();
     for mode in ["polling", "websocket", "upgrade"] {
-        let told = json!({"when": true, "told": "server_shutdown", "serverDisconnect": false, "back": true});
+        let told = json!({
+            "when": true,
+            "told": "server_shutdown",
+            "serverDisconnect": false,
+            "recovered": true,
+            "back": true,
+        });
         assert_eq!(heard[mode], told, "{mode}: {}", hub.said());
     }
+}
+
+#[tokio::test]
+async fn node_goes_on_with_what_it_missed_after_its_connection_was_cut() {
+    let mut node = node("recovery.js");
+    let hub = Hub::with(UNLIMITED);
+    let heard = Program::start(node.args([&base(&hub), &token("alice"), API_KEY])).report();
+    let missed = |round: u32| {
+        let data = json!({ "round": round });
+        [json!(["to-room", data]), json!(["to-user", data]), json!(["to-all", format!("round {round}")])]
+    };
+    for mode in ["polling", "websocket", "upgrade"] {
+        let told = json!({
+            "live": [{"n": 0}],
+            "recovered": [false, true, true, false],
+            "told": [1, "alice", 1, "alice"],
+            "missed": ([missed(1), missed(2)].concat()),
+            "sameId": true,
+            "after": [{"n": 1}],
+            "unexpected": [],
+        });
+        assert_eq!(heard[mode], told, "{mode}");
+    }
+    eventually(DEADLINE, "nothing is kept", || hub.metric("hubbub_recovery_bytes") == 0.0).await;
 }
 
 #[tokio::test]
@@ -262,6 +292,30 @@ async fn python_talks_both_ways_by_websocket() {
 #[tokio::test]
 async fn python_talks_both_ways_after_an_upgrade() {
     drive_python("upgrade").await;
+}
+
+#[tokio::test]
+async fn pythons_handlers_get_the_one_argument_that_they_take() {
+    let requirements = python(&fixture("requirements.txt"));
+    let hub = Hub::start();
+    for mode in ["polling", "websocket"] {
+        let mut python = Command::new(&requirements);
+        python.env("PYTHONDONTWRITEBYTECODE", "1").arg(fixture("one_argument.py"));
+        let driver = Program::start(python.args([&base(&hub), mode, &token("alice")]));
+        eventually(DEADLINE * 4, "the client is in the room", || driver.said().contains("in the room\n")).await;
+        for (path, body) in [
+            ("/api/room", json!({"room": "first", "event": "to-room", "data": {"n": 1}})),
+            ("/api/push", json!({"userId": "alice", "event": "to-user", "data": "text"})),
+            ("/api/broadcast", json!({"event": "to-all", "data": [1, 2]})),
+        ] {
+            let answer = hub.http().request("POST", path).key().json(&body).send();
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+        let heard = json!({"to-room": {"n": 1}, "to-user": "text", "to-all": [1, 2]});
+        let told = json!({"heard": heard, "letInWith": ["sid"], "greeted": [true, true]});
+        assert_eq!(driver.report(), told, "{mode}");
+        assert_eq!(hub.metric("hubbub_recovery_bytes"), 0.0, "nothing is kept for such a client");
+    }
 }
 
 /// A page with the browser's build of socket.io-client and its driver.

@@ -95,7 +95,8 @@ impl Memory {
                 true
             }
             Self::Tail(tail, is_cut) => {
-                match copies.framed(wire).filter(|_| !is_over) {
+                // What waits for an answer is written later than what comes now: it cannot be passed over yet.
+                match copies.framed(wire).filter(|_| !is_over || behind.is_some()) {
                     Some(framed) => tail.add(framed, behind),
                     None => tail.pass_over(delivery.number()),
                 }

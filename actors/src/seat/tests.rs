@@ -179,7 +179,7 @@ fn silence_and_expiry_end_a_session_and_the_first_reason_stands() {
     assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
 
     let expired = seat(&seats);
-    expired.answered(999);
+    let _ = expired.answered(999);
     assert_eq!(expired.beat(999, 999), 1);
     assert_eq!(expired.closed(), None);
     expired.beat(1_000, 1_000);

@@ -18,6 +18,7 @@ async function run(url, token) {
     said.serverDisconnect = (await next('disconnect'))[0] === 'io server disconnect';
     await next('connect');
     await next('connected');
+    said.recovered = socket.recovered;
     said.back = (await ask(socket, 'ping')) === undefined;
     heard[mode] = said;
   }

@@ -236,18 +236,38 @@ async fn more_than_may_wait_for_a_client_is_not_brought_and_less_is_whole() {
     }
 }
 
-#[tokio::test]
-async fn one_that_read_too_slowly_goes_on_where_it_was() {
-    let hub = hub("limits.outbox_frames = 16\nrecovery.queue = 5000");
-    let mut sio = Sio::open_narrow(&hub).await;
+/// Alice, in a room, on a socket that is full after a few KiB.
+async fn narrow(hub: &Hub) -> Comer {
+    let mut sio = Sio::open_narrow(hub).await;
     let token = token("alice");
     let answer = sio.connect("/", &json!({ "token": token })).await.unwrap();
-    let text_of = |name: &str| answer[name].as_str().unwrap().to_owned();
-    let (sid, pid) = (text_of("sid"), text_of("pid"));
+    let text = |name: &str| answer[name].as_str().unwrap().to_owned();
+    let (sid, pid) = (text("sid"), text("pid"));
     let place = Place { user: "alice".to_owned(), token: Some(token), sid, pid, last: None };
     let mut alice = Comer { sio, place };
     alice.told(2).await;
     alice.sio.join("one").await;
+    alice
+}
+
+#[tokio::test]
+async fn a_client_comes_back_while_its_old_connection_takes_nothing_any_more() {
+    let hub = hub("");
+    let stuck = narrow(&hub).await;
+    let missed = many_to_room(&hub, "one", 0..150, &"x".repeat(2_000));
+    let mut alice = stuck.place.back(&hub, Transport::WebSocket).await;
+    alice.expect_just(&missed).await;
+    let live = to_room(&hub, "one", 1);
+    alice.expect_just(&[live]).await;
+    alice.leave().await;
+    nothing_left(&hub).await;
+    drop(stuck.sio);
+}
+
+#[tokio::test]
+async fn one_that_read_too_slowly_goes_on_where_it_was() {
+    let hub = hub("limits.outbox_frames = 16\nrecovery.queue = 5000");
+    let alice = narrow(&hub).await;
     let mut missed = Vec::new();
     while hub.metric("hubbub_parked_sessions") == 0.0 {
         let n = missed.len();
@@ -282,7 +302,9 @@ fn publish(http: &Http, stop: &AtomicBool) -> usize {
 async fn one_that_is_cut_off_again_and_again_while_others_talk_hears_everything_once() {
     const CUTS: usize = 24;
     // Pings come often, so that what was confirmed is forgotten meanwhile.
-    let hub = hub("socketio.ping_interval_ms = 30\nsocketio.ping_timeout_ms = 20000\nrecovery.queue = 100000");
+    // The slower this goes, the more is missed at once.
+    let hub = hub("socketio.ping_interval_ms = 30\nsocketio.ping_timeout_ms = 20000\n\
+        recovery.queue = 1000000\nlimits.outbox_bytes = 100000000");
     let mut alice = Comer::of(&hub, Transport::WebSocket, "alice").await;
     alice.sio.join("one").await;
     alice.sio.join("other").await;

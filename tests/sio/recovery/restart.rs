@@ -236,6 +236,17 @@ async fn many_with_much_come_back_over_a_restart() {
     let text = "x".repeat(1_000);
     let mut all = many_to_room(&hub, "all", 0..100, &text);
     let own: Vec<_> = (0..7).map(|n| to_room(&hub, &format!("room-{n}"), n)).collect();
+    // There may be fewer workers then, or more.
+    let with_workers = |hub: &Hub, from: u32, to: u32| {
+        let config = hub.dir().join("config.toml");
+        let told = fs::read_to_string(&config).unwrap();
+        let (from, to) = (format!("workers = {from}\n"), format!("workers = {to}\n"));
+        assert!(told.contains(&from), "{told}");
+        fs::write(&config, told.replace(&from, &to)).unwrap();
+    };
+    with_workers(&hub, 2, 1);
+    let hub = again(hub).await;
+    with_workers(&hub, 1, 3);
     let hub = again(hub).await;
     all.extend(many_to_room(&hub, "all", 100..200, &text));
     for (n, place) in places.iter().enumerate() {
