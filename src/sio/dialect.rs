@@ -7,7 +7,7 @@ use actix_http::header::{SEC_WEBSOCKET_EXTENSIONS, USER_AGENT};
 use crate::config::Offsets;
 
 /// What browsers' user agents begin with, and those of other clients in JavaScript: Node's polls, React Native on Android
-/// and on iOS.
+/// and on iOS. Native clients on those systems come so too; their handlers take all arguments as a list.
 const AGENTS: [&str; 3] = ["Mozilla/", "node-XMLHttpRequest", "okhttp/"];
 const AGENT_PART: &str = "CFNetwork/";
 
