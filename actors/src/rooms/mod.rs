@@ -8,19 +8,22 @@ mod agenda;
 mod archive;
 pub mod fanout;
 pub mod history;
+mod lanes;
 pub mod rules;
 pub mod shard;
 mod stored;
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 
 use ahash::{AHashMap, RandomState};
 use tokio::sync::oneshot;
 
-use self::fanout::{Announce, Announcement, Barrier, CloseSeat, Drain, EndAll, Fanout, Reach, Vacate};
+use self::fanout::{Announce, Announcement, Barrier, CloseSeat, Drain, EndAll, Reach, Vacate};
 use self::history::{HistoryPage, Part, Saved};
+use self::lanes::Lane;
+pub(crate) use self::lanes::{Lanes, ParkedSeat};
 use self::rules::Rules;
 use self::shard::past::{Locate, ReadHistory, Save};
 use self::shard::{
@@ -120,90 +123,6 @@ pub struct RoomMember {
     pub sessions: usize,
 }
 
-/// The central actors that live on a worker's thread: a share of the rooms, and the fan-out to its members. They live
-/// there, not on threads of their own, because a wake-up across threads costs as much as a write.
-#[derive(Debug)]
-struct Lane {
-    shard: OnceLock<Mailbox<RoomShard>>,
-    fanout: OnceLock<Mailbox<Fanout>>,
-    /// What the shard's rooms kept before the start, until the shard takes it.
-    restored: Mutex<Vec<Restored>>,
-    /// Which of the shard's rooms are those of seats that were parked before the start, and on which workers those are.
-    inhabited: Mutex<Vec<(RoomName, usize)>>,
-    /// The worker's seats that were.
-    parked: Mutex<Vec<ParkedSeat>>,
-}
-
-/// A seat that was parked before the start.
-#[derive(Debug)]
-pub(crate) struct ParkedSeat {
-    pub(crate) session: SessionId,
-    pub(crate) place: Place,
-    pub(crate) rooms: Vec<RoomName>,
-    pub(crate) remains: Remains,
-}
-
-/// The lanes of all workers. A worker fills its own as it starts; the server accepts connections when all have.
-#[derive(Debug)]
-pub(crate) struct Lanes(Box<[Lane]>);
-
-impl Lanes {
-    pub(crate) fn new(workers: usize) -> Self {
-        let lane = |_| Lane {
-            shard: OnceLock::new(),
-            fanout: OnceLock::new(),
-            restored: Mutex::default(),
-            inhabited: Mutex::default(),
-            parked: Mutex::default(),
-        };
-        Self((0..workers).map(lane).collect())
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(crate) fn fanout(&self, worker: usize) -> Option<&Mailbox<Fanout>> {
-        self.0.get(worker)?.fanout.get()
-    }
-
-    /// What the rooms of that worker's shard kept before the start; the first who asks gets it.
-    pub(crate) fn take_restored(&self, worker: usize) -> Vec<Restored> {
-        self.0.get(worker).map(|lane| taken(&lane.restored)).unwrap_or_default()
-    }
-
-    /// The rooms of that worker's shard that seats which were parked before the start are in; likewise.
-    pub(crate) fn take_inhabited(&self, worker: usize) -> Vec<(RoomName, usize)> {
-        self.0.get(worker).map(|lane| taken(&lane.inhabited)).unwrap_or_default()
-    }
-
-    /// That worker's seats which were; likewise.
-    pub(crate) fn take_parked(&self, worker: usize) -> Vec<ParkedSeat> {
-        self.0.get(worker).map(|lane| taken(&lane.parked)).unwrap_or_default()
-    }
-
-    /// Fills the lane of `worker`; `false` when it was filled before.
-    pub(crate) fn open(&self, worker: usize, shard: Mailbox<RoomShard>, fanout: Mailbox<Fanout>) -> bool {
-        self.0.get(worker).is_some_and(|lane| lane.shard.set(shard).is_ok() && lane.fanout.set(fanout).is_ok())
-    }
-
-    fn shards(&self) -> impl Iterator<Item = &Mailbox<RoomShard>> {
-        self.0.iter().filter_map(|lane| lane.shard.get())
-    }
-
-    fn fanouts(&self) -> impl Iterator<Item = &Mailbox<Fanout>> {
-        self.0.iter().filter_map(|lane| lane.fanout.get())
-    }
-}
-
-fn taken<T>(list: &Mutex<Vec<T>>) -> Vec<T> {
-    std::mem::take(&mut *list.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
-fn add<T>(list: &Mutex<Vec<T>>, item: T) {
-    list.lock().unwrap_or_else(PoisonError::into_inner).push(item);
-}
-
 /// Gives memory back once most of a table of rooms is gone: a client can make many rooms for a moment.
 fn shrink<V>(rooms: &mut AHashMap<RoomName, V>) {
     if rooms.capacity() > 1_024 && rooms.len() < rooms.capacity() / 4 {
@@ -231,12 +150,12 @@ impl Rooms {
     fn lane(&self, room: &RoomName) -> Option<&Lane> {
         let workers = self.lanes.len().max(1);
         let index = usize::try_from(self.hasher.hash_one(room) % workers as u64).unwrap_or(0);
-        self.lanes.0.get(index)
+        self.lanes.get(index)
     }
 
     /// The shard that owns `room`.
     fn shard(&self, room: &RoomName) -> Result<&Mailbox<RoomShard>, Fault> {
-        self.lane(room).and_then(|lane| lane.shard.get()).ok_or_else(Fault::internal)
+        self.lane(room).and_then(|lane| lane.shard()).ok_or_else(Fault::internal)
     }
 
     /// Puts what a room kept before the start where its shard will find it, unless the rules keep nothing of it any more.
@@ -244,7 +163,7 @@ impl Rooms {
         match Restored::of(rules, history) {
             Ok(Some(restored)) => {
                 if let Some(lane) = self.lane(&restored.room) {
-                    add(&lane.restored, restored);
+                    lane.restore(restored);
                 }
             }
             Ok(None) => {}
@@ -257,11 +176,11 @@ impl Rooms {
         let worker = seat.place.worker;
         for room in &seat.rooms {
             if let Some(lane) = self.lane(room) {
-                add(&lane.inhabited, (room.clone(), worker));
+                lane.inhabit(room.clone(), worker);
             }
         }
-        if let Some(lane) = self.lanes.0.get(worker) {
-            add(&lane.parked, seat);
+        if let Some(lane) = self.lanes.get(worker) {
+            lane.park(seat);
         }
     }
 
