@@ -2,6 +2,7 @@
 //! of their state.
 
 mod drain;
+mod opening;
 mod settings;
 
 use std::future::Future;
@@ -9,7 +10,6 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use actix::{Actor, Addr};
 use bytes::Bytes;
@@ -36,13 +36,10 @@ use crate::notifications::{Notification, Notifications};
 use crate::peer::{Peer, UserAgents};
 use crate::presence::{LastSeen, Presence};
 use crate::pulse::Pulse;
-use crate::recovery::stored::{self, Saved};
-use crate::recovery::tickets::Holder;
-use crate::recovery::{Forget, NoteAttempt, Recovery, Restore};
+use crate::recovery::{Forget, NoteAttempt, Recovery};
 use crate::registry::Registry;
 use crate::revoked::Revoked;
-use crate::rooms::{Lanes, ParkedSeat, Rooms};
-use crate::seat::Seats;
+use crate::rooms::{Lanes, Rooms};
 use crate::stats::Stats;
 use crate::store::{Chat, READS_MAX, Revocation, Store, WRITES_MAX};
 
@@ -83,9 +80,6 @@ pub struct PresenceOf {
 
 /// Resolves when something is on the disk; or with why it is not known to be, though it was delivered.
 pub type Safe = Pin<Box<dyn Future<Output = Result<(), Fault>>>>;
-
-/// How long to wait before the store is asked again.
-const FOLLOW_AGAIN: Duration = Duration::from_millis(250);
 
 /// Whether the hub can be given work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -284,75 +278,6 @@ impl Hub {
             Ok(hub.revoke(&revocation).await)
         });
         revoked.await.map_err(|_| Fault::internal())?.inspect_err(|fault| self.count(fault))
-    }
-
-    /// Takes over what the store says of revoked tokens.
-    ///
-    /// # Errors
-    /// As [`Store::ping`].
-    pub async fn catch_up(&self) -> Result<(), Fault> {
-        let moment = self.revoked.moment();
-        let now = self.clock().now_ms();
-        let read = self.store.revocations(now).await?;
-        for revocation in self.revoked.replace(moment, read) {
-            self.revoke(&revocation).await;
-        }
-        Ok(())
-    }
-
-    /// Follows what other programs write into the store, for as long as the hub lives.
-    pub async fn follow_store(&self) {
-        loop {
-            self.store.changed().await;
-            while let Err(fault) = self.catch_up().await {
-                log::warn!("what another program wrote could not be read yet: {fault}");
-                actix_rt::time::sleep(FOLLOW_AGAIN).await;
-            }
-        }
-    }
-
-    /// Makes those of the chats that are not there, and learns who may join which; before that, nobody may.
-    ///
-    /// # Errors
-    /// As [`Store::put_chat`].
-    pub async fn open_chats(&self, configured: Vec<Chat>) -> Result<(), Fault> {
-        ChatKeeper::open(&self.store, &self.chats, configured).await
-    }
-
-    /// Takes over what rooms kept when the last hub went away, as far as their rules still keep something. Before the workers
-    /// start: their shards find it there.
-    ///
-    /// # Errors
-    /// As [`Store::take_histories`].
-    pub async fn open_histories(&self) -> Result<(), Fault> {
-        for history in self.store.take_histories().await? {
-            self.rooms.restore(&self.settings.rules, history);
-        }
-        Ok(())
-    }
-
-    /// Takes over the sessions that were cut off when the last hub went away. Before the workers start: their seats and rooms
-    /// find them there.
-    ///
-    /// # Errors
-    /// As [`Store::take_parked`].
-    pub async fn open_sessions(&self) -> Result<(), Fault> {
-        let (now, window_ms) = (self.clock().now_ms(), self.settings.recovery.window_ms);
-        let taken = self.store.take_parked().await?;
-        if window_ms == 0 {
-            return Ok(());
-        }
-        let places = Seats::first_places(self.settings.workers);
-        let restored = stored::restored(taken, now, places);
-        let mut sessions = Vec::with_capacity(restored.len());
-        for Saved { token, parked, until, remains } in restored {
-            let (Holder { session, place, .. }, rooms) = (parked.holder.clone(), parked.rooms.clone());
-            self.rooms.restore_seat(ParkedSeat { session, place, rooms, remains });
-            // No longer than the configuration says now, and the clock may have been set back.
-            sessions.push((token, parked, (until - now).min(window_ms)));
-        }
-        self.recovery.post_departure(Restore(sessions));
-        Ok(())
     }
 
     /// Makes a chat or replaces it; what is kept now, and whether it was made. Sessions that may not be in it any more
