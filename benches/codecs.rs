@@ -47,8 +47,8 @@ fn encode(criterion: &mut Criterion) {
         let event = Event { name, topic: Some(room), data, timestamp: 1_795_217_905_590, offset: Some(42) };
         let mut group = criterion.benchmark_group(format!("encode/{size}"));
         group.throughput(Throughput::Bytes(size as u64));
-        group.bench_function("raw", |bencher| bencher.iter(|| RAW.event(black_box(&event))));
-        group.bench_function("socket.io", |bencher| bencher.iter(|| ROOT.event(black_box(&event))));
+        group.bench_function("raw", |bencher| bencher.iter(|| RAW.event(black_box(&event), black_box(7))));
+        group.bench_function("socket.io", |bencher| bencher.iter(|| ROOT.event(black_box(&event), black_box(7))));
         group.finish();
     }
 }

@@ -103,6 +103,7 @@ impl Inside {
             held: None,
             heartbeat: None,
             drawn: Drawn::default(),
+            returning: None,
         };
         let session = Session::open(&self.worker, opening).await.unwrap();
         let (requests, inbound) = mpsc::channel(64);
@@ -159,7 +160,7 @@ fn settings() -> Settings {
         shortest_heartbeat_ms: 25_000,
         rules: Rules(vec![anyone]),
         auto_create_chats: false,
-        recovery: RecoverySettings { window_ms: 0, queue: 0 },
+        recovery: RecoverySettings { window_ms: 0, queue: 0, bytes: 0, wire: &ROOT },
         clock: Clock::System,
     }
 }
