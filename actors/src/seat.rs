@@ -6,13 +6,13 @@
 
 mod memory;
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 use bytes::Bytes;
 use slab::Slab;
 
@@ -150,7 +150,11 @@ pub struct Seat {
     expires_at: Cell<i64>,
     /// Whose session hears of users, and in the words of which surface.
     hears_as: RefCell<Option<(UserId, Surface)>>,
+    hearers: Rc<Hearers>,
 }
+
+/// The seats of one worker whose sessions hear of users.
+type Hearers = RefCell<AHashSet<SeatKey>>;
 
 impl fmt::Debug for Seat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -460,6 +464,11 @@ impl Seat {
 
     /// From here on the session, which is this user's, hears of users, in the words of this surface; without, of none.
     pub fn hear_as(&self, listener: Option<(UserId, Surface)>) {
+        if listener.is_some() {
+            self.hearers.borrow_mut().insert(self.place.seat);
+        } else {
+            self.hearers.borrow_mut().remove(&self.place.seat);
+        }
         *self.hears_as.borrow_mut() = listener;
     }
 
@@ -573,14 +582,15 @@ pub struct Seats {
     ledger: Rc<Ledger>,
     /// The seats of those who were cut off, in that order; some may be gone.
     parked: RefCell<VecDeque<SeatKey>>,
+    hearers: Rc<Hearers>,
 }
 
 impl Seats {
     /// No seats yet, on worker number `worker`; `retained_max` bytes may be kept there for sessions that may come back.
     pub fn new(worker: usize, retained_max: usize, stats: Arc<Stats>) -> Self {
         let ledger = Ledger::new(retained_max, stats.clone());
-        let (slab, parked) = (RefCell::default(), RefCell::default());
-        Self { worker, stats, slab, serial: Cell::new(0), ledger, parked }
+        let (slab, parked, hearers) = (RefCell::default(), RefCell::default(), Rc::default());
+        Self { worker, stats, slab, serial: Cell::new(0), ledger, parked, hearers }
     }
 
     /// What is kept for sessions that may come back.
@@ -640,6 +650,7 @@ impl Seats {
             pings: Cell::new(0),
             expires_at: Cell::new(seating.expires_at.unwrap_or(i64::MAX)),
             hears_as: RefCell::default(),
+            hearers: self.hearers.clone(),
         });
         entry.insert(seat.clone());
         seat
@@ -656,8 +667,14 @@ impl Seats {
         let seat = self.get(key);
         if let Some(seat) = seat {
             self.slab.borrow_mut().remove(key.index as usize);
+            seat.hear_as(None);
             seat.detach();
         }
+    }
+
+    /// The seats whose sessions hear of users.
+    pub(crate) fn hearers(&self) -> Ref<'_, AHashSet<SeatKey>> {
+        self.hearers.borrow()
     }
 
     /// A place nobody sits at, for tests of what only carries one.

@@ -102,7 +102,8 @@ pub(crate) struct Announce {
 pub(crate) struct Reach {
     /// Sessions that heard them, each as often.
     pub(crate) heard: u64,
-    /// Members of their rooms, each as often as it was looked at; one of several rooms is, for each of them.
+    /// Members of their rooms, or those who hear of users where they are fewer, each as often as it was looked at; one of
+    /// several rooms is, for each of them.
     pub(crate) looked_at: u64,
 }
 
@@ -189,13 +190,15 @@ impl Fanout {
         let known_in: Vec<_> = known_in.iter().filter_map(members_of).collect();
         let (mut plain_frames, mut chat_frames) = (Frames::default(), Frames::default());
         let (mut reached, mut reach, mut sent) = (AHashSet::new(), Reach::default(), 0);
+        let hearers = self.seats.hearers();
         for room in rooms {
-            for (&key, seat) in members_of(room).into_iter().flatten() {
-                reach.looked_at += 1;
+            let Some(members) = members_of(room) else { continue };
+            reach.looked_at += hearers.len().min(members.len()) as u64;
+            let mut tell = |key: SeatKey, seat: &Seat| {
                 let (delivery, frames) = match seat.hears(except.as_ref()) {
                     Some(Surface::Raw | Surface::Root) => (plain.as_ref(), &mut plain_frames),
                     Some(Surface::Chat) => (Some(chat), &mut chat_frames),
-                    None => continue,
+                    None => return,
                 };
                 let is_told = !known_in.iter().any(|members| members.contains_key(&key))
                     && (rooms.len() == 1 || reached.insert(key));
@@ -203,6 +206,14 @@ impl Fanout {
                     sent += u64::from(seat.deliver(room, frame));
                     reach.heard += 1;
                 }
+            };
+            // On `/ws` few hear of users, and everybody's room has all there are.
+            if hearers.len() < members.len() {
+                for (&key, seat) in hearers.iter().filter_map(|key| members.get_key_value(key)) {
+                    tell(key, seat);
+                }
+            } else {
+                members.iter().for_each(|(&key, seat)| tell(key, seat));
             }
         }
         self.seats.stats().sent.add(sent);
@@ -434,5 +445,28 @@ mod tests {
         assert_eq!((heard, looked_at, all(seats)), (2, 8, ["chat", "plain", "", "", ""].map(String::from)));
         let Reach { heard, looked_at } = fanout.announce(&announcement(None, None));
         assert_eq!((heard, looked_at, all(seats)), (2, 8, ["chat", "", "chat", "", ""].map(String::from)));
+    }
+
+    #[test]
+    fn where_few_hear_of_users_nobody_else_is_looked_at() {
+        let mut fanout = Fanout::new(Rc::new(Seats::new(0, 1_000_000, Arc::new(Stats::default()))));
+        let hears = seat(&mut fanout, &["$all"], Some(("x", Surface::Raw)));
+        let elsewhere = seat(&mut fanout, &["a"], Some(("y", Surface::Raw)));
+        let gone = seat(&mut fanout, &["$all"], Some(("z", Surface::Raw)));
+        let deaf: Vec<_> = (0..9).map(|_| seat(&mut fanout, &["$all"], None)).collect();
+        fanout.seats.vacate(gone.place().seat);
+        deaf[0].hear_as(Some((user("d"), Surface::Raw)));
+        deaf[0].hear_as(None);
+
+        let announcement = Announcement {
+            except: None,
+            plain: Some(saying("came")),
+            chat: saying("chat"),
+            rooms: Vec::new(),
+            known_in: Vec::new(),
+        };
+        let Reach { heard: count, looked_at } = fanout.announce(&announcement);
+        assert_eq!((count, looked_at), (1, 2));
+        assert_eq!((heard(&hears), heard(&elsewhere), heard(&deaf[0])), ("came".into(), String::new(), String::new()));
     }
 }
