@@ -5,7 +5,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -137,7 +137,8 @@ impl RoomName {
 
     /// The room that every authenticated session is in: what goes there goes to everybody.
     pub fn everybody() -> Self {
-        Self(Arc::from("$all"))
+        static EVERYBODY: LazyLock<RoomName> = LazyLock::new(|| RoomName(Arc::from("$all")));
+        EVERYBODY.clone()
     }
 
     /// The topic of those who hear of all users on `/ws`.

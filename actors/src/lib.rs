@@ -70,7 +70,7 @@
 //! # Layout
 //!
 //! Imports go one way: [`hub`] and [`worker`] → [`session`], [`application`], [`chats`], [`rooms`], [`presence`], [`limits`], [`monitor`],
-//! [`recovery`], [`registry`], [`revoked`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`kept`], [`handed`], [`tail`], [`copies`], [`retained`], [`noted`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`drain`], [`events`],
+//! [`recovery`], [`registry`], [`revoked`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`kept`], [`handed`], [`tail`], [`copies`], [`retained`], [`noted`], [`seed`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`drain`], [`events`],
 //! [`fault`], [`identity`], [`peer`], [`ids`], [`clock`].
 
 pub mod application;
@@ -104,6 +104,7 @@ pub mod retained;
 pub mod revoked;
 pub mod rooms;
 pub mod seat;
+mod seed;
 pub mod session;
 pub mod stats;
 pub mod store;

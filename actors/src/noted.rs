@@ -15,7 +15,7 @@ pub enum Noted {
     #[default]
     Nothing,
     /// Something came about these.
-    These(AHashSet<NotificationId>),
+    These(Box<AHashSet<NotificationId>>),
     /// They were more than [`NOTED_MAX`].
     TooMany,
 }
@@ -23,7 +23,7 @@ pub enum Noted {
 impl Noted {
     /// Notes from here on.
     pub fn begin(&mut self) {
-        *self = Self::These(AHashSet::new());
+        *self = Self::These(Box::default());
     }
 
     /// Notes that something came about `id`.
@@ -40,7 +40,7 @@ impl Noted {
     pub fn end(&mut self) -> Option<AHashSet<NotificationId>> {
         match std::mem::take(self) {
             Self::Nothing => Some(AHashSet::new()),
-            Self::These(ids) => Some(ids),
+            Self::These(ids) => Some(*ids),
             Self::TooMany => None,
         }
     }

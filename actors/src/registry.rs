@@ -251,6 +251,10 @@ impl Entry {
         let row = Row { session, recipient: self.recipient.clone() };
         let mut present = self.registry.users.entry(user.clone()).or_default();
         let before = present.since();
+        // Most users have one or two, and a vector that grows by itself begins with room for four.
+        if present.rows.len() < 2 {
+            present.rows.reserve_exact(1);
+        }
         present.rows.push(row);
         self.registry.overview().moves(&user, before, present.since());
         drop(present);

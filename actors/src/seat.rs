@@ -120,6 +120,18 @@ struct Desk {
 }
 
 impl Desk {
+    /// Gives the memory of empty queues back where nothing was offered since it was asked to before.
+    fn rest(&mut self) {
+        if self.outbox.rests() {
+            if self.promises.is_empty() {
+                self.promises = VecDeque::new();
+            }
+            if self.joining.is_empty() {
+                self.joining = Vec::new();
+            }
+        }
+    }
+
     fn behind(&self, room: &RoomName) -> Option<u64> {
         self.joining.iter().find(|(joining, _)| joining == room).map(|&(_, answer)| answer)
     }
@@ -142,7 +154,7 @@ pub struct Seat {
     /// What is kept for when its session comes back.
     memory: RefCell<Option<Box<Memory>>>,
     /// The chats whose messages come here, and which message was the last before.
-    chats: RefCell<AHashMap<RoomName, u64>>,
+    chats: RefCell<Option<Box<AHashMap<RoomName, u64>>>>,
     heard_at: Cell<i64>,
     pinged_at: Cell<i64>,
     /// Pings that were not answered yet.
@@ -213,17 +225,23 @@ impl Seat {
 
     /// The messages of a chat come here from that of this [number](crate::delivery::Delivery::number) on, which does not.
     pub fn enter(&self, chat: RoomName, number: u64) {
-        self.chats.borrow_mut().insert(chat, number);
+        self.chats.borrow_mut().get_or_insert_default().insert(chat, number);
     }
 
     /// The messages of a room do not come here any more.
     pub fn leave(&self, room: &RoomName) {
-        self.chats.borrow_mut().remove(room);
+        let mut chats = self.chats.borrow_mut();
+        if let Some(entered) = chats.as_deref_mut() {
+            entered.remove(room);
+            if entered.is_empty() {
+                *chats = None;
+            }
+        }
     }
 
     /// Which message of a chat was the last that did not come here; `None` where none do.
     pub fn entered(&self, chat: &RoomName) -> Option<u64> {
-        self.chats.borrow().get(chat).copied()
+        self.chats.borrow().as_ref()?.get(chat).copied()
     }
 
     /// Offers a delivery of `room`; says whether it was taken, for who delivers to many counts them all at once.
@@ -526,6 +544,7 @@ impl Seat {
     /// Judges the session at `now`, ms since the epoch (expiry), and `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`]
     /// (silence and ping). Says in how many ms there will be something to judge again.
     pub fn beat(&self, now: i64, elapsed: i64) -> i64 {
+        self.desk.borrow_mut().rest();
         if self.closed().is_some() {
             return i64::MAX;
         }

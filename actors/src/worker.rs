@@ -19,7 +19,10 @@ use crate::seat::{Seat, Seating, Seats};
 
 /// A worker's own part of the hub. Lives on its thread.
 #[derive(Debug, Clone)]
-pub struct Worker {
+pub struct Worker(Rc<Part>);
+
+#[derive(Debug)]
+struct Part {
     hub: Arc<Hub>,
     seats: Rc<Seats>,
 }
@@ -45,7 +48,7 @@ impl Worker {
             Mailbox::new(format!("fanout-{number}"), fanout, bound),
         );
         hub.watch_pulse(number, pulse);
-        opened.then(|| Self { hub: hub.clone(), seats })
+        opened.then(|| Self(Rc::new(Part { hub: hub.clone(), seats })))
     }
 
     /// Seats a session that was cut off before the start.
@@ -71,16 +74,16 @@ impl Worker {
 
     /// The hub.
     pub fn hub(&self) -> &Arc<Hub> {
-        &self.hub
+        &self.0.hub
     }
 
     /// Which worker it is.
     pub fn number(&self) -> usize {
-        self.seats.worker()
+        self.0.seats.worker()
     }
 
     /// The worker's seats.
     pub fn seats(&self) -> &Rc<Seats> {
-        &self.seats
+        &self.0.seats
     }
 }

@@ -223,7 +223,10 @@ impl Namespaces {
     }
 
     fn set(&self, namespace: Namespace, standing: Standing) {
-        self.standings.borrow_mut().push((namespace, standing));
+        let mut standings = self.standings.borrow_mut();
+        // Most clients are in one, and a vector that grows by itself begins with room for four.
+        standings.reserve_exact(1);
+        standings.push((namespace, standing));
     }
 
     fn remove(&self, namespace: &Namespace) -> Option<Standing> {

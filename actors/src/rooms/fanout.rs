@@ -2,16 +2,17 @@
 //! encoding a member.
 
 mod drain;
+mod members;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::{Actor, Context};
-use ahash::{AHashMap, AHashSet, RandomState};
-use indexmap::IndexMap;
+use ahash::{AHashMap, AHashSet};
 use tokio::sync::oneshot;
 
 pub(crate) use self::drain::Drain;
+use self::members::Members;
 use super::Membership;
 use crate::close::Close;
 use crate::copies::Copies;
@@ -136,8 +137,6 @@ pub(crate) struct CloseRoom {
 #[derive(Debug)]
 pub(crate) struct EndAll(pub(crate) Close);
 
-type Members = IndexMap<SeatKey, Rc<Seat>, RandomState>;
-
 /// The frames of a delivery, as far as somebody here reads them.
 #[derive(Default)]
 struct Frames([Option<Frame>; WIRES]);
@@ -200,7 +199,7 @@ impl Fanout {
                     Some(Surface::Chat) => (Some(chat), &mut chat_frames),
                     None => return,
                 };
-                let is_told = !known_in.iter().any(|members| members.contains_key(&key))
+                let is_told = !known_in.iter().any(|members| members.get(key).is_some())
                     && (rooms.len() == 1 || reached.insert(key));
                 if is_told && let Some(frame) = delivery.and_then(|delivery| frames.of(delivery, seat)) {
                     sent += u64::from(seat.deliver(room, frame));
@@ -209,11 +208,11 @@ impl Fanout {
             };
             // On `/ws` few hear of users, and everybody's room has all there are.
             if hearers.len() < members.len() {
-                for (&key, seat) in hearers.iter().filter_map(|key| members.get_key_value(key)) {
-                    tell(key, seat);
+                for &key in hearers.iter() {
+                    members.get(key).into_iter().for_each(|seat| tell(key, seat));
                 }
             } else {
-                members.iter().for_each(|(&key, seat)| tell(key, seat));
+                members.for_each(|key, seat| tell(key, seat));
             }
         }
         self.seats.stats().sent.add(sent);
@@ -266,7 +265,7 @@ impl Receive<Situate> for Fanout {
 impl Receive<Withdraw> for Fanout {
     fn receive(&mut self, withdraw: Withdraw, _: &mut Self::Context) {
         if let Some(members) = self.rooms.get_mut(&withdraw.room) {
-            if let Some(seat) = members.swap_remove(&withdraw.seat) {
+            if let Some(seat) = members.remove(withdraw.seat) {
                 seat.leave(&withdraw.room);
             }
             if members.is_empty() {
@@ -299,11 +298,11 @@ impl Receive<Deliver> for Fanout {
         self.seats.relieve();
         let mut copies = Copies::new(&deliver.delivery, &deliver.room, self.seats.ledger());
         let mut sent = 0;
-        for (&key, seat) in members {
+        members.for_each(|key, seat| {
             if deliver.except != Some(key) {
                 sent += u64::from(seat.hand_over(&deliver.room, &deliver.delivery, &mut copies));
             }
-        }
+        });
         self.seats.stats().sent.add(sent);
     }
 }
@@ -334,8 +333,8 @@ impl Receive<CloseSeat> for Fanout {
 
 impl Receive<CloseRoom> for Fanout {
     fn receive(&mut self, message: CloseRoom, _: &mut Self::Context) {
-        for seat in self.rooms.get(&message.room).into_iter().flat_map(|members| members.values()) {
-            seat.close(message.close);
+        if let Some(members) = self.rooms.get(&message.room) {
+            members.for_each(|_, seat| seat.close(message.close));
         }
     }
 }
@@ -357,7 +356,7 @@ mod tests {
 
     /// Says the name of what it is given.
     #[derive(Debug)]
-    struct Name;
+    pub(super) struct Name;
 
     impl Wire for Name {
         fn slot(&self) -> usize {

@@ -5,6 +5,7 @@
 //! worker's fan-out is full the shard waits for it; its own mailbox then fills and publishers are refused. Nothing that
 //! was accepted is dropped.
 
+mod crowd;
 pub(crate) mod past;
 
 use std::cell::RefCell;
@@ -20,6 +21,7 @@ use actix::{Actor, AsyncContext, Context, SpawnHandle};
 use ahash::AHashMap;
 use tokio::sync::oneshot;
 
+use self::crowd::{Spread, Users};
 use super::agenda::{Agenda, Matter};
 use super::archive::Archive;
 use super::fanout::{Barrier, CloseRoom, Deliver, Enrol, Fanout, Withdraw};
@@ -193,12 +195,12 @@ pub struct Panic;
 
 #[derive(Debug)]
 struct Room {
-    /// Users with a session here, and how many sessions each has.
-    users: AHashMap<UserId, u32>,
+    /// Those with a session here.
+    users: Users,
     /// Sessions of them all.
     sessions: usize,
-    /// Seats on each worker that get what is published: those of the sessions, and parked ones.
-    seats: Box<[u32]>,
+    /// The seats that get what is published: those of the sessions, and parked ones.
+    seats: Spread,
     /// What there is more to a chat.
     roster: Option<Box<Roster>>,
     /// What is published is kept.
@@ -209,41 +211,14 @@ impl Room {
     /// A session of `user` comes; whether it is the user's first.
     fn enter(&mut self, user: &UserId) -> bool {
         self.sessions += 1;
-        if let Some(sessions) = self.users.get_mut(user) {
-            *sessions += 1;
-            return false;
-        }
-        self.users.insert(user.clone(), 1);
-        true
+        self.users.enter(user)
     }
 
     /// A session of `user` goes; whether it was the user's last.
     fn exit(&mut self, user: &UserId) -> bool {
-        let Some(sessions) = self.users.get_mut(user) else { return false };
-        *sessions -= 1;
-        self.sessions -= 1;
-        let was_last = *sessions == 0;
-        if was_last {
-            self.users.remove(user);
-        }
-        was_last
-    }
-
-    fn seat(&mut self, worker: usize) {
-        if let Some(seats) = self.seats.get_mut(worker) {
-            *seats += 1;
-        }
-    }
-
-    fn unseat(&mut self, worker: usize) {
-        if let Some(seats) = self.seats.get_mut(worker) {
-            *seats = seats.saturating_sub(1);
-        }
-    }
-
-    /// The workers that have seats.
-    fn inhabited(&self) -> impl Iterator<Item = usize> {
-        self.seats.iter().enumerate().filter(|&(_, &seats)| seats > 0).map(|(worker, _)| worker)
+        let was_last = self.users.exit(user);
+        self.sessions -= usize::from(was_last.is_some());
+        was_last == Some(true)
     }
 }
 
@@ -349,7 +324,7 @@ impl RoomShard {
         let Some(room) = self.rooms.get(name) else { return Published { recipients: 0 } };
         let recipients = room.sessions.saturating_sub(usize::from(except.is_some()));
         let delivery = Arc::new(delivery.numbered(self.published));
-        for worker in room.inhabited() {
+        for worker in room.seats.inhabited() {
             let except = except.filter(|place| place.worker == worker).map(|place| place.seat);
             self.hand(worker, Deliver { room: name.clone(), delivery: delivery.clone(), except }, ctx);
         }
@@ -399,15 +374,15 @@ impl RoomShard {
 
     /// The room `name`, made where there is none.
     fn open(&mut self, name: &RoomName) -> &mut Room {
-        let (workers, now, elapsed) = (self.lanes.len(), self.clock.now_ms(), self.clock.elapsed_ms());
+        let (now, elapsed) = (self.clock.now_ms(), self.clock.elapsed_ms());
         self.rooms.entry(name.clone()).or_insert_with(|| {
             if !name.is_internal() {
                 self.stats.rooms.add(1);
             }
             Room {
-                users: AHashMap::new(),
+                users: Users::default(),
                 sessions: 0,
-                seats: vec![0; workers].into_boxed_slice(),
+                seats: Spread::default(),
                 roster: name.chat().map(|chat| Box::new(Roster::new(chat, now, elapsed))),
                 has_history: past::open(&self.rules, &mut self.archive, name),
             }
@@ -433,7 +408,7 @@ impl RoomShard {
 
     /// Forgets a room without seats.
     fn close_if_empty(&mut self, name: &RoomName) {
-        if self.rooms.get(name).is_some_and(|room| room.inhabited().next().is_none()) {
+        if self.rooms.get(name).is_some_and(|room| room.seats.inhabited().next().is_none()) {
             if self.rooms.remove(name).is_some_and(|room| room.has_history) {
                 self.archive.desert(name);
             }
@@ -529,7 +504,7 @@ impl Actor for RoomShard {
         let restored = self.lanes.take_restored(self.worker);
         self.restore(restored, ctx);
         for (room, worker) in self.lanes.take_inhabited(self.worker) {
-            self.open(&room).seat(worker);
+            self.open(&room).seats.add(worker);
         }
     }
 }
@@ -546,9 +521,9 @@ impl Receive<Join> for RoomShard {
         }
         let room = self.open(&name);
         let is_first = room.enter(&identity.user);
-        room.seat(place.worker);
+        room.seats.add(place.worker);
         if let Some(parked) = instead_of {
-            room.unseat(parked.worker);
+            room.seats.remove(parked.worker);
         }
         let roster = room.roster.as_deref_mut();
         let (chat, joined) = match roster {
@@ -578,8 +553,8 @@ impl Receive<Leave> for RoomShard {
         let Leave { room: name, user, place, done } = leave;
         let mut users = 0;
         if let Some(room) = self.rooms.get_mut(&name) {
-            room.unseat(place.worker);
-            users = room.users.len() - usize::from(room.users.get(&user) == Some(&1));
+            room.seats.remove(place.worker);
+            users = room.users.len() - usize::from(room.users.sessions(&user) == 1);
         }
         self.hand(place.worker, Withdraw { room: name.clone(), seat: place.seat, users, done }, ctx);
         self.exit(&name, &user, place, ctx);
@@ -597,7 +572,7 @@ impl Receive<Abandon> for RoomShard {
     fn receive(&mut self, Abandon { room: name, place, done }: Abandon, ctx: &mut Self::Context) {
         let mut users = 0;
         if let Some(room) = self.rooms.get_mut(&name) {
-            room.unseat(place.worker);
+            room.seats.remove(place.worker);
             users = room.users.len();
         }
         self.hand(place.worker, Withdraw { room: name.clone(), seat: place.seat, users, done }, ctx);
@@ -685,7 +660,7 @@ impl Receive<CloseMembers> for RoomShard {
     fn receive(&mut self, message: CloseMembers, ctx: &mut Self::Context) {
         let room = self.rooms.get(&message.room);
         let recipients = room.map_or(0, |room| room.sessions);
-        for worker in room.into_iter().flat_map(Room::inhabited) {
+        for worker in room.into_iter().flat_map(|room| room.seats.inhabited()) {
             self.hand(worker, CloseRoom { room: message.room.clone(), close: message.close }, ctx);
         }
         let _ = message.done.send(Published { recipients });
@@ -706,8 +681,8 @@ impl Receive<List> for RoomShard {
 
 impl Receive<Members> for RoomShard {
     fn receive(&mut self, query: Members, _: &mut Self::Context) {
-        let users = self.rooms.get(&query.room).into_iter().flat_map(|room| &room.users);
-        let members = users.map(|(user, &sessions)| RoomMember { user: user.clone(), sessions: sessions as usize });
+        let users = self.rooms.get(&query.room).into_iter().flat_map(|room| room.users.all());
+        let members = users.map(|(user, sessions)| RoomMember { user: user.clone(), sessions: sessions as usize });
         let _ = query.reply.send(members.collect());
     }
 }

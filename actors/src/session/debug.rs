@@ -120,7 +120,7 @@ impl Handle<DebugMode> for Session {
         if self.debugging.is_some() {
             return Ok(Outcome::Now(Done {}));
         }
-        self.debugging = Some(Debugging::begin(&self.hub)?);
+        self.debugging = Some(Box::new(Debugging::begin(&self.hub)?));
         Ok(Outcome::After(Done {}, Box::new(Self::debug)))
     }
 }

@@ -24,12 +24,12 @@ mod standing;
 mod typing;
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture, ready};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFuture, StreamHandler};
-use ahash::AHashSet;
 use bytes::Bytes;
 
 use self::answers::Asked;
@@ -50,6 +50,7 @@ use crate::notifications::Moment;
 use crate::peer::Peer;
 use crate::registry::{AccessChanged, Entry};
 use crate::seat::{Heartbeat, Seat, Seating};
+use crate::seed::Seed;
 use crate::worker::Worker;
 
 /// What a transport hands to its session.
@@ -141,15 +142,15 @@ pub struct Session {
     /// It had no user when it started.
     came_as_guest: bool,
     /// The place it holds among the connections of its address, and then of its user; where they are counted.
-    held: Option<Hold>,
-    held_as_user: Option<Hold>,
+    held: Option<Box<Hold>>,
+    held_as_user: Option<Box<Hold>>,
     /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
-    rooms: AHashSet<RoomName>,
+    rooms: HashSet<RoomName, Seed>,
     drawn: Drawn,
     /// When it joined its user's room, until what the user missed is on its way.
     joined: Option<Moment>,
     typing: typing::Typing,
-    debugging: Option<debug::Debugging>,
+    debugging: Option<Box<debug::Debugging>>,
     /// When its client last asked something, ms since the epoch.
     heard_at: i64,
     /// By which it can be recovered: a token that its client asked for, or its private id.
@@ -159,6 +160,8 @@ pub struct Session {
     /// Its seat stays when it ends.
     is_parked: bool,
     told: monitoring::Told,
+    /// Set once it is known that the session ends.
+    end: Option<monitoring::End>,
     /// Presence knows of it.
     is_present: bool,
     entry: Entry,
@@ -212,9 +215,9 @@ impl Session {
             began_at: now,
             identity: None,
             came_as_guest: matches!(opening.standing, Standing::Guest),
-            held: opening.held,
+            held: opening.held.map(Box::new),
             held_as_user: None,
-            rooms: AHashSet::new(),
+            rooms: HashSet::default(),
             drawn: opening.drawn,
             joined: None,
             typing: typing::Typing::default(),
@@ -224,6 +227,7 @@ impl Session {
             has_token: false,
             is_parked: false,
             told: monitoring::Told::default(),
+            end: None,
             is_present: false,
             entry: Entry::new(hub.registry().clone(), now),
             hub,

@@ -23,21 +23,28 @@ use crate::monitor::{
 /// not to push everything else out of what it remembers.
 const REFUSAL_MS: i64 = 60_000;
 
+/// Long before any refusal.
+const NEVER: i64 = i64::MIN;
+
 /// What the monitor was told of a session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Told {
     /// When it began, ms by [`crate::clock::Clock::elapsed_ms`].
     opened_at: Option<i64>,
     /// When it was last told of a refusal by a limit, and for a token.
-    limited_at: Cell<Option<i64>>,
-    unauthorized_at: Cell<Option<i64>>,
-    /// Set once it is known that the session ends.
-    end: Option<End>,
+    limited_at: Cell<i64>,
+    unauthorized_at: Cell<i64>,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self { opened_at: None, limited_at: Cell::new(NEVER), unauthorized_at: Cell::new(NEVER) }
+    }
 }
 
 /// Why a session ends; `None` where its connection just went.
 #[derive(Debug, Clone, Copy)]
-struct End(Option<Close>);
+pub(super) struct End(Option<Close>);
 
 impl Session {
     fn observed(&self) -> Observed {
@@ -57,13 +64,13 @@ impl Session {
 
     /// Notes why the session ends, before what it does then covers that up.
     pub(super) fn note_end(&mut self) {
-        self.told.end.get_or_insert(End(self.seat.ended()));
+        self.end.get_or_insert(End(self.seat.ended()));
     }
 
     /// Tells the monitor that the session has ended, if it was told of it.
     pub(super) fn tell_ended(&mut self) {
         let Some(opened_at) = self.told.opened_at.take() else { return };
-        let close = if std::thread::panicking() { Some(Close::Failed) } else { self.told.end.and_then(|end| end.0) };
+        let close = if std::thread::panicking() { Some(Close::Failed) } else { self.end.and_then(|end| end.0) };
         let duration_ms = (self.hub.clock().elapsed_ms() - opened_at).max(0);
         self.hub.observe(Ended { session: self.observed(), close, duration_ms });
     }
@@ -73,8 +80,8 @@ impl Session {
         let Some(kind) = kind_of_request(code) else { return };
         let told_at = if kind == Kind::RateLimit { &self.told.limited_at } else { &self.told.unauthorized_at };
         let elapsed = self.hub.clock().elapsed_ms();
-        if told_at.get().is_none_or(|at| elapsed - at >= REFUSAL_MS) {
-            told_at.set(Some(elapsed));
+        if elapsed.saturating_sub(told_at.get()) >= REFUSAL_MS {
+            told_at.set(elapsed);
             self.hub.observe(RequestRefused { session: self.observed(), kind, code });
         }
     }

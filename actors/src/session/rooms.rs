@@ -289,7 +289,7 @@ impl Session {
         }
         let Some(identity) = &self.identity else { return };
         let place = self.seat.place();
-        for room in self.rooms.drain() {
+        for room in std::mem::take(&mut self.rooms) {
             drop(self.hub.rooms().leave(room, identity.user.clone(), place));
         }
         if std::mem::take(&mut self.is_present) {

@@ -118,7 +118,7 @@ impl Session {
     pub(super) fn hold_as(&mut self, identity: &Identity) -> Result<(), Fault> {
         if self.held.is_some() {
             let most = self.hub.settings().connections_per_user;
-            self.held_as_user = Some(self.hub.hold(HoldKey::User(identity.user.clone()), most)?);
+            self.held_as_user = Some(Box::new(self.hub.hold(HoldKey::User(identity.user.clone()), most)?));
         }
         Ok(())
     }
