@@ -5,7 +5,10 @@
 //! it is its [`Dialogue`]'s.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use actix_rt::time::sleep;
@@ -284,16 +287,24 @@ impl Engine {
     }
 
     /// Hears what comes over the socket until it ends, and the session with it.
-    pub(super) async fn drive(self: Rc<Self>, mut inlet: impl futures_core::Stream<Item = Message> + Unpin) {
-        let _last = Last(self.clone());
-        while let Some(message) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut inlet).poll_next(cx)).await {
-            match message {
-                Message::Text(text) => self.hear(engine::decode(text)),
-                Message::Binary(bytes) => self.hear(Ok(Packet::Binary(bytes))),
-                Message::Closing => self.fall_silent(),
+    pub(super) fn drive(
+        self: Rc<Self>,
+        mut inlet: impl futures_core::Stream<Item = Message> + Unpin,
+    ) -> impl Future<Output = ()> {
+        let last = Last(self);
+        // An `async` function would keep the inlet twice, as it came and where it is polled, for as long as it runs.
+        poll_fn(move |cx| {
+            let engine = &last.0;
+            while let Some(message) = ready!(Pin::new(&mut inlet).poll_next(cx)) {
+                match message {
+                    Message::Text(text) => engine.hear(engine::decode(text)),
+                    Message::Binary(bytes) => engine.hear(Ok(Packet::Binary(bytes))),
+                    Message::Closing => engine.fall_silent(),
+                }
+                engine.seat.pause(engine.is_busy());
             }
-            self.seat.pause(self.is_busy());
-        }
+            Poll::Ready(())
+        })
     }
 
     /// Ends the session if nobody is in it: the hub goes away, and those who are in one end theirs.

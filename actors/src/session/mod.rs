@@ -115,15 +115,37 @@ pub struct Opening {
 /// What a client drew from its limits this minute. The sessions that it has one after the other on a connection share it:
 /// who leaves a namespace and comes back has no limit anew.
 #[derive(Debug, Clone, Default)]
-pub struct Drawn(Rc<RefCell<Windows>>);
+pub struct Drawn(Rc<RefCell<Vec<(Draws, Window)>>>);
 
-#[derive(Debug, Default)]
-struct Windows {
-    messages: Window,
+/// What is drawn from a limit of a session's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Draws {
+    Messages,
     /// Those of a session that came without a token, which has another limit.
-    guest_messages: Window,
-    notifications: Window,
-    typing: Window,
+    GuestMessages,
+    Notifications,
+    Typing,
+}
+
+impl Drawn {
+    fn count(&self, draws: Draws, now: i64, most: u32) -> Verdict {
+        if most == 0 {
+            return Verdict::Within;
+        }
+        let rule = Rule::a_minute(most);
+        let mut windows = self.0.borrow_mut();
+        match windows.iter_mut().find(|(of, _)| *of == draws) {
+            Some((_, window)) => window.count(now, rule),
+            None => {
+                // Most draw from one alone.
+                windows.reserve_exact(1);
+                let mut window = Window::default();
+                let verdict = window.count(now, rule);
+                windows.push((draws, window));
+                verdict
+            }
+        }
+    }
 }
 
 /// The actor of one connection, or of one namespace of it.
@@ -341,16 +363,15 @@ impl Session {
 
     fn count_one(&self, bucket: Bucket, now: i64) -> Verdict {
         let settings = self.hub.settings();
-        let mut drawn = self.drawn.0.borrow_mut();
-        let (window, limit) = match bucket {
+        let (draws, limit) = match bucket {
             // The user's, and there is none.
             Bucket::ChatMessages | Bucket::ChatTyping if self.identity.is_some() => return Verdict::Within,
-            Bucket::Notifications => (&mut drawn.notifications, settings.notifications_per_minute),
-            Bucket::Typing => (&mut drawn.typing, settings.typing_per_minute),
-            _ if self.came_as_guest => (&mut drawn.guest_messages, self.message_limit()),
-            _ => (&mut drawn.messages, self.message_limit()),
+            Bucket::Notifications => (Draws::Notifications, settings.notifications_per_minute),
+            Bucket::Typing => (Draws::Typing, settings.typing_per_minute),
+            _ if self.came_as_guest => (Draws::GuestMessages, self.message_limit()),
+            _ => (Draws::Messages, self.message_limit()),
         };
-        window.count(now, Rule::a_minute(limit))
+        self.drawn.count(draws, now, limit)
     }
 
     /// What an event that draws from `bucket` is counted by where that is no limit of the session's own: its user's, over
