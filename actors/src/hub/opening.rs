@@ -19,7 +19,7 @@ impl Hub {
     /// Takes over what the store says of revoked tokens.
     ///
     /// # Errors
-    /// As [`Store::ping`].
+    /// As [`crate::store::Store::ping`].
     pub async fn catch_up(&self) -> Result<(), Fault> {
         let moment = self.revoked.moment();
         let now = self.clock().now_ms();
@@ -44,7 +44,7 @@ impl Hub {
     /// Makes those of the chats that are not there, and learns who may join which; before that, nobody may.
     ///
     /// # Errors
-    /// As [`Store::put_chat`].
+    /// As [`crate::store::Store::put_chat`].
     pub async fn open_chats(&self, configured: Vec<Chat>) -> Result<(), Fault> {
         ChatKeeper::open(&self.store, &self.chats, configured).await
     }
@@ -53,7 +53,7 @@ impl Hub {
     /// start: their shards find it there.
     ///
     /// # Errors
-    /// As [`Store::take_histories`].
+    /// As [`crate::store::Store::take_histories`].
     pub async fn open_histories(&self) -> Result<(), Fault> {
         for history in self.store.take_histories().await? {
             self.rooms.restore(&self.settings.rules, history);
@@ -65,7 +65,7 @@ impl Hub {
     /// find them there.
     ///
     /// # Errors
-    /// As [`Store::take_parked`].
+    /// As [`crate::store::Store::take_parked`].
     pub async fn open_sessions(&self) -> Result<(), Fault> {
         let (now, window_ms) = (self.clock().now_ms(), self.settings.recovery.window_ms);
         let taken = self.store.take_parked().await?;
