@@ -31,8 +31,8 @@ pub(crate) enum Dialect {
 pub(crate) enum Heard<'a> {
     /// Engine.IO is open: now to sign in.
     Opened,
-    /// The client is let in.
-    Welcome,
+    /// The client is let in, by these words.
+    Welcome(&'a [u8]),
     /// To be answered by these words at once.
     Challenge(&'static [u8]),
     /// A message of a room.
@@ -158,7 +158,7 @@ fn raw(text: &[u8]) -> Option<Heard<'_>> {
     } else if says(b"\"subscribed\"") {
         says(b"\"denied\":[]").then_some(Heard::Answer(Some(JOIN), text))
     } else {
-        says(b"\"connected\"").then_some(Heard::Welcome)
+        says(b"\"connected\"").then_some(Heard::Welcome(text))
     }
 }
 
@@ -171,7 +171,7 @@ fn socket_io(text: &[u8]) -> Option<Heard<'_>> {
     match text {
         b"2" => Some(Heard::Challenge(b"3")),
         [b'0', ..] => Some(Heard::Opened),
-        [b'4', b'0', ..] => Some(Heard::Welcome),
+        [b'4', b'0', ..] => Some(Heard::Welcome(text)),
         [b'4', b'3', rest @ ..] => Some(Heard::Answer(Some(number(rest)?), text)),
         _ => None,
     }
@@ -197,14 +197,14 @@ mod tests {
     fn what_servers_say_is_understood_on_each_wire() {
         let (raw, sio) = (Dialect::Raw, Dialect::SocketIo);
         for (dialect, text, heard) in [
-            (raw, r#"{"type":"Status","data":{"status":"connected"}}"#, Some(Heard::Welcome)),
+            (raw, r#"{"type":"Status","data":{"status":"connected"}}"#, Some(Heard::Welcome(b""))),
             (raw, r#"{"type":"Pong","data":{"timestamp":17},"timestamp":3}"#, Some(Heard::Answer(Some(17), b""))),
             (raw, r#"{"type":"Ack","data":{"recipients":3}}"#, Some(Heard::Answer(None, b""))),
             (raw, r#"{"type":"Status","data":{"status":"subscribed","details":{"denied":[{}]}}}"#, None),
             (raw, r#"{"type":"Error","data":{}}"#, None),
             (sio, r#"0{"sid":"x"}"#, Some(Heard::Opened)),
             (sio, "2", Some(Heard::Challenge(b"3"))),
-            (sio, r#"40{"sid":"x"}"#, Some(Heard::Welcome)),
+            (sio, r#"40{"sid":"x"}"#, Some(Heard::Welcome(b""))),
             (sio, r#"44{"message":"no"}"#, None),
             (sio, r#"430[{"success":true}]"#, Some(Heard::Answer(Some(JOIN), b""))),
             (sio, r#"42["connected",{}]"#, Some(Heard::Aside)),
@@ -215,6 +215,7 @@ mod tests {
             let got = dialect.hear(text.as_bytes()).ok().map(|heard| match heard {
                 Heard::Answer(number, _) => Heard::Answer(number, b""),
                 Heard::Delivery(_) => Heard::Delivery(b""),
+                Heard::Welcome(_) => Heard::Welcome(b""),
                 other => other,
             });
             assert_eq!(got, heard, "{text}");

@@ -11,7 +11,7 @@
 //!
 //! * [`swarm`] holds the connections, one thread and one epoll, [`opening`] has them join; [`dialect`] says what they
 //!   speak, and [`frame`] what that travels in;
-//! * [`broadcast`] and [`reply`] are the loads, [`load`] runs one and measures, with [`usage`] and [`latency`];
+//! * [`broadcast`], [`reply`] and [`parked`] are the loads, [`load`] runs one and measures, with [`usage`] and [`latency`];
 //! * [`scenario`] says how many connections do what to a [`target`], and [`compare`] makes the table of [`plan`].
 
 mod broadcast;
@@ -21,6 +21,7 @@ mod frame;
 mod latency;
 mod load;
 mod opening;
+mod parked;
 mod plan;
 mod reply;
 mod scenario;
@@ -90,6 +91,8 @@ enum What {
     Mixed,
     /// Messages by HTTP to one large room (hub only)
     Push,
+    /// Socket.IO sessions that are cut off and come back (hub only)
+    Parked,
 }
 
 fn main() -> ExitCode {
@@ -116,6 +119,7 @@ fn run(arguments: &Arguments) -> Result<String, String> {
         What::Idle => Some(Scenario::Idle { connections: count(10_000), watched: true }),
         What::Stopped => Some(Scenario::Stopped { members: count(20) }),
         What::Mixed => Some(Scenario::Mixed { members: count(1000) }),
+        What::Parked => Some(Scenario::Parked { sessions: count(10_000) }),
         What::Push => Some(Scenario::Push { members: count(1000) }),
     };
     let seconds = arguments.seconds.unwrap_or(if arguments.quick { 2 } else { 6 });

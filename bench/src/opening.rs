@@ -95,7 +95,7 @@ impl Driver for Opening<'_> {
         let guest = self.guests.get(number).ok_or("nobody is there")?;
         match heard {
             Heard::Opened => mail.text(who, guest.dialect, Dialect::sign_in(&guest.token).as_bytes()),
-            Heard::Welcome => self.join(number, mail),
+            Heard::Welcome(_) => self.join(number, mail),
             Heard::Answer(Some(JOIN), _) => self.is_ready(number),
             other => return Err(format!("unexpected at the start: {other:?}")),
         }

@@ -6,12 +6,16 @@ use std::time::Duration;
 use crate::broadcast::{Broadcasts, Cast, Pace, topic};
 use crate::dialect::Dialect;
 use crate::load::{self, Figure, Times};
+use crate::parked;
 use crate::reply::Questions;
 use crate::swarm::Guest;
 use crate::target::{HEARTBEAT_SECS, Server, Target, token};
 
 /// Members of a room in [`Scenario::Rooms`] and [`Scenario::Idle`].
 const SMALL_ROOM: usize = 10;
+
+/// Members of a room in [`Scenario::Parked`].
+const LARGE_ROOM: usize = 100;
 
 /// Bytes of a payload.
 const PAYLOAD: usize = 100;
@@ -36,6 +40,8 @@ pub(crate) enum Scenario {
     Mixed { members: usize },
     /// A backend publishes to one room by HTTP.
     Push { members: usize },
+    /// Sessions in rooms of a hundred that are cut off all at once, and come back.
+    Parked { sessions: usize },
 }
 
 impl Scenario {
@@ -54,6 +60,7 @@ impl Scenario {
             Self::Idle { connections, .. } => format!("{} idle connections", large(connections)),
             Self::Stopped { members } => format!("1 → {}, 8 KiB, one of them stops reading", large(members)),
             Self::Mixed { members } => format!("1 → {}, half of them on either wire", large(members)),
+            Self::Parked { sessions } => format!("{} sessions cut off at once", large(sessions)),
             Self::Push { members } => format!("HTTP push → {}, one at a time", large(members)),
         }
     }
@@ -105,6 +112,9 @@ impl Scenario {
                 let cast = Cast { publisher: members, dialect, members: (0..members).collect(), deaf: None };
                 load::run(server, &guests, &mut Broadcasts::new(vec![cast], Pace::InFlight(1), PAYLOAD), times)
             }
+            Self::Parked { sessions } => {
+                parked::run(server, &guests(sessions, |number| (Dialect::SocketIo, Some(number / LARGE_ROOM)))?)
+            }
             Self::Push { members } => {
                 let speaks = |number| if number < members { (dialect, Some(0)) } else { (Dialect::Http, None) };
                 let guests = guests(members + 1, speaks)?;
@@ -123,7 +133,7 @@ impl Scenario {
             | Self::Mixed { members }
             | Self::Push { members } => members + 1,
             Self::Rooms { rooms } => rooms * SMALL_ROOM,
-            Self::Reply { connections } => connections,
+            Self::Reply { connections } | Self::Parked { sessions: connections } => connections,
             Self::Idle { connections, .. } => connections + load::FIRST,
         }
     }
