@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::delivery::{Delivery, WIRES, Wire};
 use crate::ids::RoomName;
 use crate::outbox::Frame;
-use crate::retained::{Brought, Ledger, Retained};
+use crate::retained::{Brought, Ledger, OVERHEAD, Retained};
 
 /// What is made of a delivery as somebody asks for it, once.
 #[derive(Debug)]
@@ -31,9 +31,22 @@ impl<'a> Copies<'a> {
         Self { delivery, room, ledger, frames, framed, data: None }
     }
 
-    /// Whether more is kept than may be.
-    pub fn is_over(&self) -> bool {
-        self.ledger.is_over()
+    /// Whether so many bytes more may be kept.
+    pub fn has_room(&self, weight: usize) -> bool {
+        self.ledger.has_room(weight)
+    }
+
+    /// What it costs to keep its frame on `wire`, bytes: nothing where it is kept already.
+    pub fn framed_weight(&mut self, wire: &dyn Wire) -> usize {
+        match self.framed.get(wire.slot()) {
+            Some(None) => self.frame(wire).map_or(0, |frame| frame.len() + OVERHEAD),
+            Some(Some(_)) | None => 0,
+        }
+    }
+
+    /// What it costs to keep its data, likewise.
+    pub fn data_weight(&self) -> usize {
+        if self.data.is_some() { 0 } else { self.delivery.data().len() + OVERHEAD }
     }
 
     /// Its frame on `wire`.

@@ -89,9 +89,9 @@ impl Ledger {
         Rc::new(Self { bound, bytes: Cell::new(0), brought: RefCell::default(), stats })
     }
 
-    /// Whether more is kept than may be.
-    pub fn is_over(&self) -> bool {
-        self.bytes.get() > self.bound
+    /// Whether so many bytes more may be kept; nothing more always may.
+    pub fn has_room(&self, weight: usize) -> bool {
+        weight == 0 || self.bytes.get() + weight <= self.bound
     }
 
     /// Keeps what was brought here, once for all whom it is brought to.
@@ -137,13 +137,13 @@ pub(crate) mod tests {
         let ledger = Ledger::new(OVERHEAD + 4, stats.clone());
         let one = retained(&ledger, 1, "one");
         let shared = one.clone();
-        assert!(!ledger.is_over());
+        assert!(ledger.has_room(1) && !ledger.has_room(2));
         let two = retained(&ledger, 2, "two");
-        assert!(ledger.is_over());
+        assert!(!ledger.has_room(1) && ledger.has_room(0));
         drop(one);
         assert_eq!(stats.retained_bytes.get(), 2 * (OVERHEAD as u64 + 3));
         drop(shared);
-        assert!(!ledger.is_over());
+        assert!(ledger.has_room(1));
         drop(two);
         assert_eq!(stats.retained_bytes.get(), 0);
     }

@@ -295,12 +295,12 @@ impl Receive<Vacate> for Fanout {
 impl Receive<Deliver> for Fanout {
     fn receive(&mut self, deliver: Deliver, _: &mut Self::Context) {
         let Some(members) = self.rooms.get(&deliver.room) else { return };
-        self.seats.relieve();
         let mut copies = Copies::new(&deliver.delivery, &deliver.room, self.seats.ledger());
         let mut sent = 0;
         members.for_each(|key, seat| {
             if deliver.except != Some(key) {
-                sent += u64::from(seat.hand_over(&deliver.room, &deliver.delivery, &mut copies));
+                let relieve = |weight| self.seats.relieve(weight);
+                sent += u64::from(seat.hand_over(&deliver.room, &deliver.delivery, &mut copies, relieve));
             }
         });
         self.seats.stats().sent.add(sent);

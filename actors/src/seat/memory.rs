@@ -69,13 +69,23 @@ impl Memory {
         }
     }
 
+    /// What it would cost to keep a delivery, bytes; nothing where it is not to be kept, or is already.
+    fn weight(&self, delivery: &Delivery, wire: &dyn Wire, copies: &mut Copies<'_>) -> usize {
+        match self {
+            Self::Provided(only, ..) | Self::Kept(only, _) if delivery.name().as_str() == *only => copies.data_weight(),
+            Self::Provided(..) | Self::Kept(..) => 0,
+            Self::Tail(..) => copies.framed_weight(wire),
+        }
+    }
+
     /// Takes note of a delivery that waits for the answer `behind`, if it does; whether it is kept instead of sent.
     fn note(&mut self, delivery: &Delivery, behind: Option<u64>, wire: &dyn Wire, copies: &mut Copies<'_>) -> bool {
-        if copies.is_over() {
+        let weight = self.weight(delivery, wire, copies);
+        if !copies.has_room(weight) {
             self.give_up();
         }
         // Where that freed too little, nothing more is kept.
-        let is_over = copies.is_over();
+        let is_over = !copies.has_room(weight);
         match self {
             Self::Provided(only, _, handed) => {
                 if delivery.name().as_str() == *only
@@ -246,9 +256,19 @@ impl Seat {
         matches!(self.memory.borrow().as_deref(), Some(Memory::Tail(..)))
     }
 
-    /// Offers a delivery of `room`, unless it is kept for when the session comes back; says whether it was taken. Where there
-    /// is no room to keep what was sent, that is given up.
-    pub fn hand_over(&self, room: &RoomName, delivery: &Delivery, copies: &mut Copies<'_>) -> bool {
+    /// Offers a delivery of `room`, unless it is kept for when the session comes back; says whether it was taken. `relieve`
+    /// makes room for so many bytes where there is none to keep it; where that does not help, what was kept is given up.
+    pub fn hand_over(
+        &self,
+        room: &RoomName,
+        delivery: &Delivery,
+        copies: &mut Copies<'_>,
+        relieve: impl FnOnce(usize),
+    ) -> bool {
+        let weight = self.memory.borrow().as_deref().map_or(0, |memory| memory.weight(delivery, self.wire, copies));
+        if !copies.has_room(weight) {
+            relieve(weight);
+        }
         let behind = self.behind(room);
         let is_kept = self.change(|memory| memory.note(delivery, behind, self.wire, copies));
         if is_kept == Some(true) {
@@ -284,14 +304,11 @@ impl Seats {
         parked.push_back(seat);
     }
 
-    /// While more is kept than may be, those give up theirs who were cut off first; not those who share it all with others,
-    /// for that would free nothing.
-    pub(crate) fn relieve(&self) {
-        if !self.ledger.is_over() {
-            return;
-        }
+    /// While there is no room for so many bytes more, those give up theirs who were cut off first; not those who share it
+    /// all with others, for that would free nothing.
+    pub(crate) fn relieve(&self, weight: usize) {
         let (mut parked, mut place, mut looked_at) = (self.parked.borrow_mut(), 0, 0);
-        while self.ledger.is_over()
+        while !self.ledger.has_room(weight)
             && looked_at < LOOKED_AT_MAX
             && let Some(&oldest) = parked.get(place)
         {
