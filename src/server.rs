@@ -69,8 +69,11 @@ const TYPING_MS: i64 = 5_000;
 /// Between two figures of debug mode, ms.
 const DEBUG_MS: u64 = 5_000;
 
-/// How often the central actors are looked at.
-const WATCH: Duration = Duration::from_millis(50);
+/// How often the central actors are looked at, by who is not asked for the hub's health.
+const WATCH: Duration = Duration::from_millis(250);
+
+/// How often it is looked whether the last connection is gone, while the hub ends.
+const DRAIN_WATCH: Duration = Duration::from_millis(50);
 
 /// The most of `server.shutdown_secs` that is left for the HTTP side.
 const HTTP_TIME: Duration = Duration::from_secs(1);
@@ -244,7 +247,7 @@ async fn hub_is_empty_after_drain(hub: &Arc<Hub>, switchboard: &Switchboard, pac
         switchboard.close_idle();
         // A session of Socket.IO is over before all that it said is written; its connection is not.
         while hub.stats().sessions.get() > 0 || hub.registry().connections() > 0 {
-            sleep(WATCH).await;
+            sleep(DRAIN_WATCH).await;
         }
     };
     let _ = timeout(pace.within, drained).await;

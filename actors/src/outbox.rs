@@ -59,22 +59,12 @@ pub struct Outbox {
     /// Bytes in `ready` and `held`, what is written already included.
     bytes: usize,
     closed: bool,
-    /// Something was offered since it was last asked whether it rests.
-    is_stirred: bool,
 }
 
 impl Outbox {
     /// An empty outbox.
     pub fn new(bound: Bound) -> Self {
-        Self {
-            bound,
-            ready: VecDeque::new(),
-            written: 0,
-            held: VecDeque::new(),
-            bytes: 0,
-            closed: false,
-            is_stirred: false,
-        }
+        Self { bound, ready: VecDeque::new(), written: 0, held: VecDeque::new(), bytes: 0, closed: false }
     }
 
     /// Offers a frame; with `behind`, it waits until the answer of that number is released.
@@ -82,7 +72,6 @@ impl Outbox {
         if self.closed {
             return Offer::Closed;
         }
-        self.is_stirred = true;
         let waiting = self.ready.len() + self.held.len();
         if waiting > 0 && (self.bytes + frame.len() > self.bound.bytes || waiting >= self.bound.frames) {
             return Offer::Overflowed { dropped: self.give_up() + 1 };
@@ -113,16 +102,15 @@ impl Outbox {
         waiting.saturating_add(frames) <= half.frames && self.bytes.saturating_add(bytes) <= half.bytes
     }
 
-    /// Whether nothing was offered since this was asked before; the memory of queues that are empty goes then.
-    pub fn rests(&mut self) -> bool {
-        let rests = !std::mem::take(&mut self.is_stirred);
-        if rests && self.ready.is_empty() {
+    /// Gives the memory of empty queues back; whether both are.
+    pub fn rest(&mut self) -> bool {
+        if self.ready.is_empty() {
             self.ready = VecDeque::new();
         }
-        if rests && self.held.is_empty() {
+        if self.held.is_empty() {
             self.held = VecDeque::new();
         }
-        rests
+        self.is_empty() && self.held.is_empty()
     }
 
     /// Takes no more frames; what is ready is still written. Held deliveries are given up: the answer that they wait for does
@@ -268,16 +256,13 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_an_empty_queue_goes_when_nothing_was_offered_for_a_while() {
+    fn the_memory_of_a_queue_goes_once_it_is_empty() {
         let mut outbox = outbox(100, 100);
         deliver(&mut outbox, "abc");
-        assert_eq!([outbox.rests(), outbox.rests()], [false, true]);
-        assert_eq!(waiting(&outbox), "abc");
+        assert_eq!((outbox.rest(), waiting(&outbox).as_str()), (false, "abc"));
         outbox.advance(3);
-        assert!(outbox.rests());
+        assert!(outbox.rest());
         assert_eq!(outbox.ready.capacity(), 0);
-        deliver(&mut outbox, "de");
-        assert_eq!((outbox.rests(), waiting(&outbox).as_str()), (false, "de"));
     }
 
     #[test]

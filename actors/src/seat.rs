@@ -4,6 +4,7 @@
 //!
 //! [`Fanout`]: crate::rooms::fanout::Fanout
 
+mod life;
 mod memory;
 
 use std::cell::{Cell, Ref, RefCell, RefMut};
@@ -19,13 +20,15 @@ use slab::Slab;
 use crate::close::Close;
 use crate::delivery::{Refusal, Wire};
 use crate::events::Surface;
-use crate::fault::{Code, Fault};
+use crate::fault::Code;
 use crate::ids::{RoomName, SessionId, UserId};
 use crate::noted::Noted;
 use crate::outbox::{Bound, Frame, Offer, Outbox};
 use crate::retained::Ledger;
 use crate::stats::Stats;
 
+pub use self::life::Heartbeat;
+use self::life::{Dues, Life};
 use self::memory::Memory;
 pub use self::memory::Remains;
 
@@ -61,17 +64,6 @@ pub trait Link {
 
     /// Gives up frames that it took from the outbox, can still do without, and that are wanted back.
     fn recall(&self, _wants: &mut dyn FnMut(&Frame) -> bool) {}
-}
-
-/// How often a sign of life is asked for, and how long silence may last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heartbeat {
-    /// Between two pings, ms.
-    pub interval_ms: i64,
-    /// Silence that ends the session, ms.
-    pub timeout_ms: i64,
-    /// The frame that asks for a sign of life.
-    pub question: &'static [u8],
 }
 
 /// Answers a session may owe before its transport stops reading: bounds what one client can have under way.
@@ -120,16 +112,15 @@ struct Desk {
 }
 
 impl Desk {
-    /// Gives the memory of empty queues back where nothing was offered since it was asked to before.
-    fn rest(&mut self) {
-        if self.outbox.rests() {
-            if self.promises.is_empty() {
-                self.promises = VecDeque::new();
-            }
-            if self.joining.is_empty() {
-                self.joining = Vec::new();
-            }
+    /// Gives the memory of empty queues back; whether all are.
+    fn rest(&mut self) -> bool {
+        if self.promises.is_empty() {
+            self.promises = VecDeque::new();
         }
+        if self.joining.is_empty() {
+            self.joining = Vec::new();
+        }
+        self.outbox.rest() && self.promises.is_empty()
     }
 
     fn behind(&self, room: &RoomName) -> Option<u64> {
@@ -142,9 +133,7 @@ pub struct Seat {
     session: SessionId,
     place: Place,
     wire: &'static dyn Wire,
-    heartbeat: Option<Heartbeat>,
     carrier: bool,
-    stats: Arc<Stats>,
     desk: RefCell<Desk>,
     link: RefCell<Option<Rc<dyn Link>>>,
     /// Why its connection ended, where that was not the session's end.
@@ -155,18 +144,21 @@ pub struct Seat {
     memory: RefCell<Option<Box<Memory>>>,
     /// The chats whose messages come here, and which message was the last before.
     chats: RefCell<Option<Box<AHashMap<RoomName, u64>>>>,
-    heard_at: Cell<i64>,
-    pinged_at: Cell<i64>,
-    /// Pings that were not answered yet.
-    pings: Cell<u32>,
-    expires_at: Cell<i64>,
+    life: Life,
     /// Whose session hears of users, and in the words of which surface.
     hears_as: RefCell<Option<(UserId, Surface)>>,
-    hearers: Rc<Hearers>,
+    common: Rc<Common>,
 }
 
-/// The seats of one worker whose sessions hear of users.
-type Hearers = RefCell<AHashSet<SeatKey>>;
+/// What all seats of a worker know.
+#[derive(Debug)]
+struct Common {
+    stats: Arc<Stats>,
+    /// Those whose sessions hear of users.
+    hearers: RefCell<AHashSet<SeatKey>>,
+    /// When each is to be judged.
+    dues: Dues,
+}
 
 impl fmt::Debug for Seat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -282,10 +274,10 @@ impl Seat {
 
     /// Counts a refusal and makes its frame, where its client is told.
     pub fn refusal(&self, refusal: &Refusal<'_>, now: i64) -> Option<Bytes> {
-        self.stats.errors.add(1);
+        self.common.stats.errors.add(1);
         match refusal.fault.code {
-            Code::RateLimited => self.stats.rate_limited.add(1),
-            Code::Overloaded => self.stats.overloads.add(1),
+            Code::RateLimited => self.common.stats.rate_limited.add(1),
+            Code::Overloaded => self.common.stats.overloads.add(1),
             _ => {}
         }
         self.wire.refusal(refusal, now)
@@ -299,6 +291,7 @@ impl Seat {
 
     /// Promises the answer to a request of `weight` bytes; requests that come later are answered after it.
     pub fn owe(&self, weight: usize) -> Owed {
+        self.stir();
         let mut desk = self.desk.borrow_mut();
         desk.promises.push_back(Promise { weight, kept: false, frame: None });
         desk.weight += weight;
@@ -426,13 +419,14 @@ impl Seat {
         match offer {
             Offer::Taken => {
                 if frames > 0 {
-                    self.stats.sent.add(frames);
+                    self.common.stats.sent.add(frames);
                 }
+                self.stir();
                 self.wake();
             }
             Offer::Overflowed { dropped } => {
-                self.stats.slow_consumers.add(1);
-                self.stats.dropped_slow_consumer.add(dropped as u64);
+                self.common.stats.slow_consumers.add(1);
+                self.common.stats.dropped_slow_consumer.add(dropped as u64);
                 self.close(Close::SlowConsumer);
             }
             Offer::Closed => {}
@@ -483,9 +477,9 @@ impl Seat {
     /// From here on the session, which is this user's, hears of users, in the words of this surface; without, of none.
     pub fn hear_as(&self, listener: Option<(UserId, Surface)>) {
         if listener.is_some() {
-            self.hearers.borrow_mut().insert(self.place.seat);
+            self.common.hearers.borrow_mut().insert(self.place.seat);
         } else {
-            self.hearers.borrow_mut().remove(&self.place.seat);
+            self.common.hearers.borrow_mut().remove(&self.place.seat);
         }
         *self.hears_as.borrow_mut() = listener;
     }
@@ -508,28 +502,6 @@ impl Seat {
         take(&mut self.desk.borrow_mut().outbox)
     }
 
-    /// Notes a sign of life at `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`]. Of a carrier's client nothing counts
-    /// but its answers to pings.
-    pub fn heard(&self, elapsed: i64) {
-        if !self.carrier {
-            self.heard_at.set(elapsed);
-        }
-    }
-
-    /// Notes the answer to a ping: the next is asked an interval from now (Engine.IO v4, "Heartbeat"). Whether none is
-    /// under way: one that is may have been asked long before what was written last.
-    pub fn answered(&self, elapsed: i64) -> bool {
-        self.heard_at.set(elapsed);
-        self.pinged_at.set(elapsed);
-        self.pings.set(self.pings.get().saturating_sub(1));
-        self.pings.get() == 0
-    }
-
-    /// Sets when the session's token ends it, ms since the epoch.
-    pub fn expire_at(&self, at: Option<i64>) {
-        self.expires_at.set(at.unwrap_or(i64::MAX));
-    }
-
     fn wake(&self) {
         self.with_link(Link::wake);
     }
@@ -539,35 +511,6 @@ impl Seat {
         if let Some(link) = link {
             act(link);
         }
-    }
-
-    /// Judges the session at `now`, ms since the epoch (expiry), and `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`]
-    /// (silence and ping). Says in how many ms there will be something to judge again.
-    pub fn beat(&self, now: i64, elapsed: i64) -> i64 {
-        self.desk.borrow_mut().rest();
-        if self.closed().is_some() {
-            return i64::MAX;
-        }
-        if now >= self.expires_at.get() {
-            let fault = Fault::new(Code::TokenExpired, "The token has expired");
-            self.refuse(&Refusal::of(&fault, &None), now);
-            self.close(Close::TokenExpired);
-            return i64::MAX;
-        }
-        let Some(heartbeat) = self.heartbeat else { return self.expires_at.get() - now };
-        if elapsed - self.heard_at.get() >= heartbeat.timeout_ms {
-            self.stats.heartbeat_timeouts.add(1);
-            self.close(Close::NoHeartbeat);
-            return i64::MAX;
-        }
-        if elapsed - self.pinged_at.get() >= heartbeat.interval_ms {
-            self.pinged_at.set(elapsed);
-            self.pings.set(self.pings.get().saturating_add(1));
-            self.interject(Rc::new(Bytes::from_static(heartbeat.question)));
-        }
-        let silence = self.heard_at.get() + heartbeat.timeout_ms;
-        let ping = self.pinged_at.get() + heartbeat.interval_ms;
-        (silence.min(ping) - elapsed).min(self.expires_at.get() - now)
     }
 }
 
@@ -594,22 +537,22 @@ pub struct Seating {
 #[derive(Debug)]
 pub struct Seats {
     worker: usize,
-    stats: Arc<Stats>,
     slab: RefCell<Slab<Rc<Seat>>>,
     serial: Cell<u32>,
     /// What is kept for those who may come back.
     ledger: Rc<Ledger>,
     /// The seats of those who were cut off, in that order; some may be gone.
     parked: RefCell<VecDeque<SeatKey>>,
-    hearers: Rc<Hearers>,
+    common: Rc<Common>,
 }
 
 impl Seats {
     /// No seats yet, on worker number `worker`; `retained_max` bytes may be kept there for sessions that may come back.
     pub fn new(worker: usize, retained_max: usize, stats: Arc<Stats>) -> Self {
         let ledger = Ledger::new(retained_max, stats.clone());
-        let (slab, parked, hearers) = (RefCell::default(), RefCell::default(), Rc::default());
-        Self { worker, stats, slab, serial: Cell::new(0), ledger, parked, hearers }
+        let (slab, parked) = (RefCell::default(), RefCell::default());
+        let common = Rc::new(Common { stats, hearers: RefCell::default(), dues: Dues::default() });
+        Self { worker, slab, serial: Cell::new(0), ledger, parked, common }
     }
 
     /// What is kept for sessions that may come back.
@@ -619,7 +562,7 @@ impl Seats {
 
     /// Where what happens to them is counted.
     pub fn stats(&self) -> &Stats {
-        &self.stats
+        &self.common.stats
     }
 
     /// The worker whose they are.
@@ -645,9 +588,7 @@ impl Seats {
             session: seating.session,
             place: Place { worker: self.worker, seat: key },
             wire: seating.wire,
-            heartbeat: seating.heartbeat,
             carrier: seating.carrier,
-            stats: self.stats.clone(),
             desk: RefCell::new(Desk {
                 outbox: Outbox::new(seating.bound),
                 promises: VecDeque::new(),
@@ -664,13 +605,11 @@ impl Seats {
             noted: RefCell::default(),
             memory: RefCell::default(),
             chats: RefCell::default(),
-            heard_at: Cell::new(seating.elapsed),
-            pinged_at: Cell::new(seating.elapsed),
-            pings: Cell::new(0),
-            expires_at: Cell::new(seating.expires_at.unwrap_or(i64::MAX)),
+            life: Life::new(seating.heartbeat, seating.elapsed, seating.expires_at),
             hears_as: RefCell::default(),
-            hearers: self.hearers.clone(),
+            common: self.common.clone(),
         });
+        self.common.dues.now(key);
         entry.insert(seat.clone());
         seat
     }
@@ -693,7 +632,7 @@ impl Seats {
 
     /// The seats whose sessions hear of users.
     pub(crate) fn hearers(&self) -> Ref<'_, AHashSet<SeatKey>> {
-        self.hearers.borrow()
+        self.common.hearers.borrow()
     }
 
     /// A place nobody sits at, for tests of what only carries one.

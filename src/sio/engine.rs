@@ -317,7 +317,7 @@ impl Engine {
 
     /// Judges the heartbeat now: a request must not find a session that should be gone.
     fn judge(self: &Rc<Self>) {
-        self.seat.beat(self.ground.clock.now_ms(), self.ground.clock.elapsed_ms());
+        self.seat.judge(self.ground.clock.now_ms(), self.ground.clock.elapsed_ms());
         if self.seat.closed().is_some() {
             self.settle();
         }

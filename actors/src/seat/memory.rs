@@ -125,8 +125,8 @@ impl Seat {
         let changed = change(memory);
         let after = memory.len() as u64;
         if after != before {
-            self.stats.parked_messages.add(after.saturating_sub(before));
-            self.stats.parked_messages.sub(before.saturating_sub(after));
+            self.common.stats.parked_messages.add(after.saturating_sub(before));
+            self.common.stats.parked_messages.sub(before.saturating_sub(after));
         }
         Some(changed)
     }
@@ -134,9 +134,9 @@ impl Seat {
     /// Puts something else in the place of what is kept.
     fn replace(&self, memory: Option<Memory>) -> Option<Memory> {
         let len = |memory: Option<&Memory>| memory.map_or(0, Memory::len) as u64;
-        self.stats.parked_messages.add(len(memory.as_ref()));
+        self.common.stats.parked_messages.add(len(memory.as_ref()));
         let before = std::mem::replace(&mut *self.memory.borrow_mut(), memory.map(Box::new)).map(|memory| *memory);
-        self.stats.parked_messages.sub(len(before.as_ref()));
+        self.common.stats.parked_messages.sub(len(before.as_ref()));
         before
     }
 
@@ -326,7 +326,7 @@ impl Seats {
         let cost = memory.len();
         if memory.frees() {
             memory.give_up();
-            self.stats.parked_evicted.add(1);
+            self.common.stats.parked_evicted.add(1);
             if let Memory::Tail(tail, _) = memory {
                 // Something is lacking for good: nothing more is kept.
                 tail.keep_nothing();

@@ -32,7 +32,7 @@ impl Wire for Plain {
     }
 }
 
-fn seating() -> Seating {
+pub(super) fn seating() -> Seating {
     Seating {
         session: SessionId::random(),
         wire: &Plain,
@@ -44,17 +44,17 @@ fn seating() -> Seating {
     }
 }
 
-fn seat(seats: &Seats) -> Rc<Seat> {
+pub(super) fn seat(seats: &Seats) -> Rc<Seat> {
     seats.seat(seating())
 }
 
-fn written(seat: &Seat) -> String {
+pub(super) fn written(seat: &Seat) -> String {
     seat.with_outbox(|outbox| {
         outbox.slices().map(|slice| String::from_utf8_lossy(slice).into_owned()).collect::<Vec<_>>().join("|")
     })
 }
 
-fn seats() -> Seats {
+pub(super) fn seats() -> Seats {
     Seats::new(0, 1_000_000, Arc::new(Stats::default()))
 }
 
@@ -84,9 +84,9 @@ fn a_promise_is_kept_by_silence_too() {
 fn a_session_without_a_heartbeat_may_be_silent_but_not_expired() {
     let seats = seats();
     let seat = seats.seat(Seating { heartbeat: None, ..seating() });
-    seat.beat(999, 999);
+    seat.judge(999, 999);
     assert_eq!(seat.closed(), None);
-    seat.beat(1_000, 1_000);
+    seat.judge(1_000, 1_000);
     assert_eq!(seat.closed(), Some(Close::TokenExpired));
 }
 
@@ -169,20 +169,20 @@ fn a_close_that_waits_for_the_answers_comes_after_them() {
 fn silence_and_expiry_end_a_session_and_the_first_reason_stands() {
     let seats = seats();
     let silent = seat(&seats);
-    assert_eq!(silent.beat(20, 20), 10);
-    assert_eq!(silent.beat(59, 59), 1);
+    assert_eq!(silent.judge(20, 20), 30);
+    assert_eq!(silent.judge(59, 59), 60);
     assert_eq!(written(&silent), "?");
     assert_eq!(silent.closed(), None);
-    silent.beat(60, 60);
+    silent.judge(60, 60);
     assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
     silent.close(Close::Kicked);
     assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
 
     let expired = seat(&seats);
     let _ = expired.answered(999);
-    assert_eq!(expired.beat(999, 999), 1);
+    assert_eq!(expired.judge(999, 999), 1_000);
     assert_eq!(expired.closed(), None);
-    expired.beat(1_000, 1_000);
+    expired.judge(1_000, 1_000);
     assert_eq!(expired.closed(), Some(Close::TokenExpired));
     assert_eq!(written(&expired), "TOKEN_EXPIRED");
 }

@@ -1,0 +1,249 @@
+//! Whether a session lives: its signs of life, the pings that ask for them, its token's expiry; and when a worker has to
+//! look at which of its seats, so that one that is idle costs nothing between two pings.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use super::{Seat, SeatKey, Seats};
+use crate::close::Close;
+use crate::delivery::Refusal;
+use crate::fault::{Code, Fault};
+
+/// How often a sign of life is asked for, and how long silence may last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Between two pings, ms.
+    pub interval_ms: i64,
+    /// Silence that ends the session, ms.
+    pub timeout_ms: i64,
+    /// The frame that asks for a sign of life.
+    pub question: &'static [u8],
+}
+
+/// The longest time until a seat is judged again, ms: an expiry is by a clock that can be set.
+const UNJUDGED_MAX: i64 = 30_000;
+
+/// What is known of a session's life.
+#[derive(Debug)]
+pub(super) struct Life {
+    heartbeat: Option<Heartbeat>,
+    heard_at: Cell<i64>,
+    pinged_at: Cell<i64>,
+    /// Pings that were not answered yet.
+    pings: Cell<u32>,
+    expires_at: Cell<i64>,
+    rest: Cell<Rest>,
+}
+
+/// Whether a seat holds memory that it does not need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// Something was promised or offered since the last sweep.
+    Stirred,
+    /// Nothing was since the last sweep, and something was before.
+    Quiet,
+    /// It holds none.
+    Asleep,
+}
+
+impl Life {
+    pub(super) fn new(heartbeat: Option<Heartbeat>, elapsed: i64, expires_at: Option<i64>) -> Self {
+        Self {
+            heartbeat,
+            heard_at: Cell::new(elapsed),
+            pinged_at: Cell::new(elapsed),
+            pings: Cell::new(0),
+            expires_at: Cell::new(expires_at.unwrap_or(i64::MAX)),
+            rest: Cell::new(Rest::Asleep),
+        }
+    }
+}
+
+impl Seat {
+    /// Notes a sign of life at `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`]. Of a carrier's client nothing counts
+    /// but its answers to pings.
+    pub fn heard(&self, elapsed: i64) {
+        if !self.carrier {
+            self.life.heard_at.set(elapsed);
+        }
+    }
+
+    /// Notes the answer to a ping: the next is asked an interval from now (Engine.IO v4, "Heartbeat"). Whether none is
+    /// under way: one that is may have been asked long before what was written last.
+    pub fn answered(&self, elapsed: i64) -> bool {
+        let life = &self.life;
+        life.heard_at.set(elapsed);
+        life.pinged_at.set(elapsed);
+        life.pings.set(life.pings.get().saturating_sub(1));
+        life.pings.get() == 0
+    }
+
+    /// Sets when the session's token ends it, ms since the epoch.
+    pub fn expire_at(&self, at: Option<i64>) {
+        self.life.expires_at.set(at.unwrap_or(i64::MAX));
+        self.common.dues.now(self.place.seat);
+    }
+
+    /// Something is promised or waits: the memory for it can be given back once it is gone.
+    pub(super) fn stir(&self) {
+        if self.life.rest.replace(Rest::Stirred) == Rest::Asleep {
+            self.common.dues.now(self.place.seat);
+        }
+    }
+
+    /// Gives the memory of empty queues back, where nothing stirred since the last time.
+    fn rest(&self) {
+        let rest = match self.life.rest.get() {
+            Rest::Stirred => Rest::Quiet,
+            Rest::Quiet if self.desk.borrow_mut().rest() => Rest::Asleep,
+            as_it_is => as_it_is,
+        };
+        self.life.rest.set(rest);
+    }
+
+    /// Judges the session at `now`, ms since the epoch (expiry), and `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`]
+    /// (silence and ping). Says when there will be something to judge again, by `elapsed`.
+    pub fn judge(&self, now: i64, elapsed: i64) -> i64 {
+        let life = &self.life;
+        if self.closed().is_some() {
+            return i64::MAX;
+        }
+        if now >= life.expires_at.get() {
+            let fault = Fault::new(Code::TokenExpired, "The token has expired");
+            self.refuse(&Refusal::of(&fault, &None), now);
+            self.close(Close::TokenExpired);
+            return i64::MAX;
+        }
+        let expiry = elapsed + (life.expires_at.get() - now).min(UNJUDGED_MAX);
+        let Some(heartbeat) = life.heartbeat else { return expiry };
+        let silence = life.heard_at.get() + heartbeat.timeout_ms;
+        if elapsed >= silence {
+            self.common.stats.heartbeat_timeouts.add(1);
+            self.close(Close::NoHeartbeat);
+            return i64::MAX;
+        }
+        if elapsed >= life.pinged_at.get() + heartbeat.interval_ms {
+            life.pinged_at.set(elapsed);
+            life.pings.set(life.pings.get().saturating_add(1));
+            self.interject(Rc::new(Bytes::from_static(heartbeat.question)));
+        }
+        silence.min(life.pinged_at.get() + heartbeat.interval_ms).min(expiry)
+    }
+}
+
+impl Seats {
+    /// Judges those seats that are due, as [`Seat::judge`] does; and has those rest that can.
+    pub fn beat(&self, now: i64, elapsed: i64) {
+        let mut next = 0;
+        while let Some(index) = self.common.dues.due(next, elapsed) {
+            next = index + 1;
+            let seat = self.slab.borrow().get(index).cloned();
+            let due = seat.map_or(i64::MAX, |seat| {
+                seat.rest();
+                let due = seat.judge(now, elapsed);
+                if seat.life.rest.get() == Rest::Asleep { due } else { elapsed }
+            });
+            self.common.dues.set(index, due);
+        }
+    }
+}
+
+/// When each seat of a worker is to be looked at next, by its index: all that a sweep reads of those that are not due.
+#[derive(Debug, Default)]
+pub(super) struct Dues(RefCell<Vec<i64>>);
+
+impl Dues {
+    fn set(&self, index: usize, at: i64) {
+        let mut dues = self.0.borrow_mut();
+        if index >= dues.len() {
+            dues.resize(index + 1, i64::MAX);
+        }
+        if let Some(due) = dues.get_mut(index) {
+            *due = at;
+        }
+    }
+
+    /// Has a seat looked at in the next sweep.
+    pub(super) fn now(&self, seat: SeatKey) {
+        self.set(seat.index as usize, i64::MIN);
+    }
+
+    /// The first seat from `next` on that is due.
+    fn due(&self, next: usize, elapsed: i64) -> Option<usize> {
+        let dues = self.0.borrow();
+        Some(next + dues.get(next..)?.iter().position(|&due| due <= elapsed)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{seat, seating, seats, written};
+    use super::*;
+    use crate::seat::Seating;
+
+    /// What is due at each of `moments`, one after the other.
+    fn due(seats: &Seats, moments: &[i64]) -> Vec<bool> {
+        let beat = |&moment| {
+            let due = seats.common.dues.due(0, moment).is_some();
+            seats.beat(moment, moment);
+            due
+        };
+        moments.iter().map(beat).collect()
+    }
+
+    #[test]
+    fn a_seat_is_looked_at_when_it_is_due_and_until_it_rests() {
+        let seats = seats();
+        let seat = seat(&seats);
+        // At first, and at its ping; then until the memory of what was written is given back.
+        assert_eq!(due(&seats, &[1, 2, 29, 30]), [true, false, false, true]);
+        seat.with_outbox(|outbox| outbox.advance(1));
+        let _ = seat.answered(31);
+        assert_eq!(due(&seats, &[31, 32, 33, 60, 61]), [true, true, false, false, true]);
+        assert_eq!(written(&seat), "?");
+    }
+
+    #[test]
+    fn what_is_written_slowly_is_looked_at_until_it_is() {
+        let seats = seats();
+        let seat = seats.seat(Seating { heartbeat: None, expires_at: None, ..seating() });
+        seat.answer(Bytes::from("abc"));
+        assert_eq!(due(&seats, &[1, 2, 3]), [true, true, true]);
+        seat.with_outbox(|outbox| outbox.advance(3));
+        assert_eq!(due(&seats, &[4, 5, 6]), [true, false, false]);
+    }
+
+    #[test]
+    fn an_expiry_that_is_brought_forward_is_met() {
+        let seats = seats();
+        let seat = seat(&seats);
+        assert_eq!(due(&seats, &[1, 2]), [true, false]);
+        seat.expire_at(Some(3));
+        assert_eq!(due(&seats, &[2, 3]), [true, true]);
+        assert_eq!(seat.closed(), Some(Close::TokenExpired));
+        // Until the refusal is written.
+        seat.with_outbox(|outbox| outbox.advance(usize::MAX));
+        assert_eq!(due(&seats, &[4, 5, 6, i64::MAX - 1]), [true, true, false, false]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_forward_ends_who_expires_by_it() {
+        let seats = seats();
+        let seat = seats.seat(Seating { heartbeat: None, expires_at: Some(1_000_000), ..seating() });
+        seats.beat(0, 0);
+        seats.beat(2_000_000, UNJUDGED_MAX);
+        assert_eq!(seat.closed(), Some(Close::TokenExpired));
+    }
+
+    #[test]
+    fn who_sits_where_another_sat_is_looked_at() {
+        let seats = seats();
+        let first = seat(&seats).place().seat;
+        assert_eq!(due(&seats, &[1]), [true]);
+        seats.vacate(first);
+        seat(&seats);
+        assert_eq!(due(&seats, &[2, 3]), [true, false]);
+    }
+}
