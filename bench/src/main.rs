@@ -44,16 +44,16 @@ use crate::target::Target;
 struct Arguments {
     /// What to run
     what: What,
-    /// On which server, when it is one scenario
-    #[arg(long, value_enum, default_value = "hub")]
-    target: Target,
+    /// On which server, when it is one scenario; by default on the hub
+    #[arg(long, value_enum)]
+    target: Option<Target>,
     /// The hub's binary, instead of building this checkout's
     #[arg(long, value_name = "FILE")]
     hub: Option<PathBuf>,
     /// Measure for 2 seconds instead of 6, and what changes little only once
     #[arg(long)]
     quick: bool,
-    /// Measure for so many seconds
+    /// Measure for so many seconds, at a fixed rate for four times as many
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: Option<u64>,
     /// How often to compare
@@ -132,9 +132,15 @@ fn run(arguments: &Arguments) -> Result<String, String> {
         let tables = compare::tables(&rows, &hub, seconds)?;
         return Ok(format!("{tables}\nLoad average before: {before}."));
     };
+    let able = scenario.targets();
+    let target = able.iter().find(|&&able| arguments.target.is_none_or(|target| target == able));
+    let &target = target.ok_or_else(|| {
+        let names = able.iter().map(|target| target.name()).collect::<Vec<_>>().join(" or ");
+        format!("--target: this can be measured on {names} alone")
+    })?;
     raise_descriptor_limit([scenario].into_iter())?;
-    let hub = target::prepare(&[arguments.target], arguments.hub.clone())?;
-    let figures = scenario.run(arguments.target, &hub, seconds)?;
+    let hub = target::prepare(&[target], arguments.hub.clone())?;
+    let figures = scenario.run(target, &hub, seconds)?;
     let lines = figures.iter().map(|figure| format!("{:>28} {}", figure.name, compare::short(figure.value)));
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }

@@ -20,6 +20,11 @@ const OPENING: usize = 64;
 /// How long any step may take.
 const STEP_TIME: Duration = Duration::from_secs(90);
 
+/// What its figures are called.
+pub(crate) const LIVE: &str = "resident KB a session";
+pub(crate) const PARKED: &str = "the same once cut off, with what it missed";
+pub(crate) const RECOVERY: &str = "server CPU ms a recovery";
+
 /// Clients that come, or come back.
 struct Comers<'a> {
     guests: &'a [Guest],
@@ -138,9 +143,9 @@ pub(crate) fn run(server: &Server, guests: &[Guest]) -> Result<Vec<Figure>, Stri
     drop(swarm);
     let cpu = recovered.cpu.saturating_sub(parked.cpu).as_secs_f64() * 1e3 / count as f64;
     Ok(vec![
-        Figure { name: "resident KB a session", value: share(live, before) },
-        Figure { name: "resident KB once parked", value: share(parked, before) },
-        Figure { name: "server CPU ms a recovery", value: cpu },
+        Figure { name: LIVE, value: share(live, before) },
+        Figure { name: PARKED, value: share(parked, before) },
+        Figure { name: RECOVERY, value: cpu },
     ])
 }
 

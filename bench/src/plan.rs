@@ -3,6 +3,7 @@
 use crate::broadcast::Pace;
 use crate::compare::Row;
 use crate::load::{CONNECTING, CPU, GROWTH, IDLE_CPU, MEMORY, P50, P99, P999, RATE};
+use crate::parked::{LIVE, PARKED, RECOVERY};
 use crate::scenario::Scenario;
 use crate::target::Target;
 
@@ -16,22 +17,23 @@ const HUB: &[Target] = &[Target::Hub, Target::HubSocketio];
 /// The rows of a comparison in `rounds` rounds; with `quick`, what changes little from run to run is measured once.
 pub(crate) fn rows(rounds: usize, quick: bool) -> Vec<Row> {
     let steady = if quick { 1 } else { rounds };
-    let row = |scenario, targets, rounds, shows| Row { scenario, targets, rounds, shows };
+    let on = |scenario, targets, rounds, shows| Row { scenario, targets, rounds, shows };
+    let row = |scenario: Scenario, rounds, shows| on(scenario, scenario.targets(), rounds, shows);
     let fanout = |members, pace| Scenario::Fanout { members, pace };
     let idle = |connections, watched| Scenario::Idle { connections, watched };
-    let all = &Target::ALL[..];
     vec![
-        row(SMALL, all, rounds, &[CPU, RATE, P99]),
-        row(GROWN, HUB, rounds, &[CPU]),
-        row(fanout(1000, Pace::InFlight(16)), all, rounds, &[CPU, RATE, P99]),
-        row(fanout(1000, Pace::EachSecond(50)), all, rounds, &[CPU, P50, P99, P999]),
-        row(Scenario::Rooms { rooms: 100 }, all, rounds, &[CPU, RATE, P99]),
-        row(Scenario::Reply { connections: 64 }, all, rounds, &[CPU, RATE, P99]),
-        row(idle(10_000, true), all, steady, &[MEMORY, IDLE_CPU, CONNECTING]),
-        row(Scenario::Stopped { members: 20 }, all, steady, &[GROWTH, P99]),
-        row(Scenario::Push { members: 1000 }, HUB, steady, &[CPU, RATE, P99]),
-        row(Scenario::Mixed { members: 1000 }, &[Target::HubSocketio], steady, &[CPU, RATE, P99]),
-        row(idle(1000, false), HUB, steady, &[MEMORY]),
-        row(idle(15_000, false), HUB, steady, &[MEMORY]),
+        row(SMALL, rounds, &[CPU, RATE, P99]),
+        on(GROWN, HUB, rounds, &[CPU]),
+        row(fanout(1000, Pace::InFlight(16)), rounds, &[CPU, RATE, P99]),
+        row(fanout(1000, Pace::EachSecond(50)), rounds, &[CPU, P50, P99, P999]),
+        row(Scenario::Rooms { rooms: 100 }, rounds, &[CPU, RATE, P99]),
+        row(Scenario::Reply { connections: 64 }, rounds, &[CPU, RATE, P99]),
+        row(idle(10_000, true), steady, &[MEMORY, IDLE_CPU, CONNECTING]),
+        row(Scenario::Stopped { members: 20 }, steady, &[GROWTH, P99]),
+        row(Scenario::Push { members: 1000 }, steady, &[CPU, RATE, P99]),
+        row(Scenario::Mixed { members: 1000 }, steady, &[CPU, RATE, P99]),
+        row(Scenario::Parked { sessions: 10_000 }, steady, &[LIVE, PARKED, RECOVERY]),
+        on(idle(1000, false), HUB, steady, &[MEMORY]),
+        on(idle(15_000, false), HUB, steady, &[MEMORY]),
     ]
 }

@@ -65,6 +65,15 @@ impl Scenario {
         }
     }
 
+    /// On whom it can be run: what no peer has is measured on the hub alone.
+    pub(crate) const fn targets(self) -> &'static [Target] {
+        match self {
+            Self::Mixed { .. } | Self::Parked { .. } => &[Target::HubSocketio],
+            Self::Push { .. } => &[Target::Hub, Target::HubSocketio],
+            _ => &Target::ALL,
+        }
+    }
+
     /// Starts a server, runs the scenario on it, stops it.
     pub(crate) fn run(self, target: Target, hub: &Path, seconds: u64) -> Result<Vec<Figure>, String> {
         let server = Server::start(target, hub, self.connections())?;
@@ -74,6 +83,9 @@ impl Scenario {
     }
 
     fn measure(self, server: &Server, dialect: Dialect, seconds: u64) -> Result<Vec<Figure>, String> {
+        // At a fixed rate there are few messages: the latest of them would be the machine's mood.
+        let seconds =
+            if matches!(self, Self::Fanout { pace: Pace::EachSecond(_), .. }) { 4 * seconds } else { seconds };
         let times = Times { warm_up: Duration::from_secs(1), measured: Duration::from_secs(seconds) };
         match self {
             Self::Fanout { members, pace } => {
