@@ -25,10 +25,12 @@ use self::history::{HistoryPage, Part, Saved};
 use self::lanes::Lane;
 pub(crate) use self::lanes::{Lanes, ParkedSeat};
 use self::rules::Rules;
+use self::shard::RoomShard;
+use self::shard::chat::Chats;
 use self::shard::past::{Locate, ReadHistory, Save};
-use self::shard::{
-    Abandon, CloseMembers, Flush, Inspect, Join, Leave, List, Members, Notify, Park, Publish, RoomShard, Say,
-    TellReceipt, Type,
+use self::shard::requests::{
+    Abandon, CloseMembers, Flush, Inspect, Join, Leave, List, Members, Notify, Panic, Park, Publish, Say, TellReceipt,
+    Type,
 };
 use self::stored::Restored;
 use crate::chats::roster::Roster;
@@ -389,7 +391,7 @@ impl Rooms {
         for shard in self.lanes.shards() {
             let (reply, answer) = oneshot::channel();
             let rooms = rooms.clone();
-            let look = move |chats: &shard::Chats<'_>| {
+            let look = move |chats: &Chats<'_>| {
                 let seen = rooms.iter().enumerate();
                 let seen = seen.filter_map(|(index, room)| Some((index, chats.roster(room)?.info())));
                 let _ = reply.send(seen.collect::<Vec<_>>());
@@ -589,7 +591,7 @@ impl Rooms {
     #[doc(hidden)]
     pub fn panic_shard_of(&self, room: &RoomName) {
         if let Ok(shard) = self.shard(room) {
-            shard.post_departure(shard::Panic);
+            shard.post_departure(Panic);
         }
     }
 }

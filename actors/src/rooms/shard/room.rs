@@ -1,0 +1,35 @@
+//! A room as its shard knows it.
+
+use super::crowd::{Spread, Users};
+use crate::chats::roster::Roster;
+use crate::ids::UserId;
+
+/// Who is in a room, and where.
+#[derive(Debug)]
+pub(super) struct Room {
+    /// Those with a session here.
+    pub(super) users: Users,
+    /// Sessions of them all.
+    pub(super) sessions: usize,
+    /// The seats that get what is published: those of the sessions, and parked ones.
+    pub(super) seats: Spread,
+    /// What there is more to a chat.
+    pub(super) roster: Option<Box<Roster>>,
+    /// What is published is kept.
+    pub(super) has_history: bool,
+}
+
+impl Room {
+    /// A session of `user` comes; whether it is the user's first.
+    pub(super) fn enter(&mut self, user: &UserId) -> bool {
+        self.sessions += 1;
+        self.users.enter(user)
+    }
+
+    /// A session of `user` goes; whether it was the user's last.
+    pub(super) fn exit(&mut self, user: &UserId) -> bool {
+        let was_last = self.users.exit(user);
+        self.sessions -= usize::from(was_last.is_some());
+        was_last == Some(true)
+    }
+}
