@@ -8,10 +8,10 @@ use actix::{Actor, AsyncContext, Context};
 use crate::clock::Clock;
 use crate::seat::Seats;
 
-/// Sweeps in the shortest interval between two pings: they are late by a hundredth of it at most.
+/// Sweeps in the shortest interval between two pings, as far as [`SWEEP_MIN`] allows.
 const SWEEPS: i64 = 100;
 
-/// The longest and the shortest time between two sweeps, ms.
+/// The longest and the shortest time between two sweeps, ms: by so much pings and expiries are late.
 const SWEEP_MAX: i64 = 250;
 const SWEEP_MIN: i64 = 20;
 

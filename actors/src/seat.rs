@@ -96,7 +96,7 @@ impl Desk {
         if self.joining.is_empty() {
             self.joining = Vec::new();
         }
-        self.outbox.rest() && self.promises.is_empty()
+        self.outbox.rest() && self.promises.is_empty() && self.joining.is_empty()
     }
 
     fn behind(&self, room: &RoomName) -> Option<u64> {
@@ -132,7 +132,7 @@ struct Common {
     stats: Arc<Stats>,
     /// Those whose sessions hear of users.
     hearers: RefCell<AHashSet<SeatKey>>,
-    /// When each is to be judged.
+    /// When each is to be looked at.
     dues: Dues,
 }
 

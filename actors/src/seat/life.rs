@@ -22,8 +22,11 @@ pub struct Heartbeat {
     pub question: &'static [u8],
 }
 
-/// The longest time until a seat is judged again, ms: an expiry is by a clock that can be set.
+/// The longest time until one that can expire is judged again, ms: an expiry is by a clock that can be set.
 const UNJUDGED_MAX: i64 = 30_000;
+
+/// For how long nothing stirs before the memory of empty queues is given back, ms: who gets something every second keeps it.
+const REST_MS: i64 = 1_000;
 
 /// What is known of a session's life.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub(super) struct Life {
     heartbeat: Option<Heartbeat>,
     heard_at: Cell<i64>,
     pinged_at: Cell<i64>,
+    /// When the first ping since the last sign of life was sent; before that, where none was.
+    asked_at: Cell<i64>,
     /// Pings that were not answered yet.
     pings: Cell<u32>,
     expires_at: Cell<i64>,
@@ -40,9 +45,9 @@ pub(super) struct Life {
 /// Whether a seat holds memory that it does not need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rest {
-    /// Something was promised or offered since the last sweep.
+    /// Something was promised or offered since it was last looked at.
     Stirred,
-    /// Nothing was since the last sweep, and something was before.
+    /// Nothing was since then, and something was before.
     Quiet,
     /// It holds none.
     Asleep,
@@ -54,9 +59,32 @@ impl Life {
             heartbeat,
             heard_at: Cell::new(elapsed),
             pinged_at: Cell::new(elapsed),
+            asked_at: Cell::new(i64::MIN),
             pings: Cell::new(0),
             expires_at: Cell::new(expires_at.unwrap_or(i64::MAX)),
             rest: Cell::new(Rest::Asleep),
+        }
+    }
+
+    /// When silence ends the session: once it was asked for a sign of life, and had the time to give one.
+    fn silence(&self, heartbeat: Heartbeat) -> i64 {
+        let (heard, asked) = (self.heard_at.get(), self.asked_at.get());
+        if asked < heard {
+            return i64::MAX;
+        }
+        (heard + heartbeat.timeout_ms).max(asked + heartbeat.timeout_ms - heartbeat.interval_ms)
+    }
+
+    /// When the next ping is due.
+    fn ping(&self, heartbeat: Heartbeat) -> i64 {
+        self.pinged_at.get() + heartbeat.interval_ms
+    }
+
+    fn pinged(&self, elapsed: i64) {
+        self.pinged_at.set(elapsed);
+        self.pings.set(self.pings.get().saturating_add(1));
+        if self.asked_at.get() < self.heard_at.get() {
+            self.asked_at.set(elapsed);
         }
     }
 }
@@ -116,20 +144,21 @@ impl Seat {
             self.close(Close::TokenExpired);
             return i64::MAX;
         }
-        let expiry = elapsed + (life.expires_at.get() - now).min(UNJUDGED_MAX);
+        let expiry = match life.expires_at.get() {
+            i64::MAX => i64::MAX,
+            at => elapsed + (at - now).min(UNJUDGED_MAX),
+        };
         let Some(heartbeat) = life.heartbeat else { return expiry };
-        let silence = life.heard_at.get() + heartbeat.timeout_ms;
-        if elapsed >= silence {
+        if elapsed >= life.silence(heartbeat) {
             self.common.stats.heartbeat_timeouts.add(1);
             self.close(Close::NoHeartbeat);
             return i64::MAX;
         }
-        if elapsed >= life.pinged_at.get() + heartbeat.interval_ms {
-            life.pinged_at.set(elapsed);
-            life.pings.set(life.pings.get().saturating_add(1));
+        if elapsed >= life.ping(heartbeat) {
+            life.pinged(elapsed);
             self.interject(Rc::new(Bytes::from_static(heartbeat.question)));
         }
-        silence.min(life.pinged_at.get() + heartbeat.interval_ms).min(expiry)
+        life.silence(heartbeat).min(life.ping(heartbeat)).min(expiry)
     }
 }
 
@@ -143,7 +172,7 @@ impl Seats {
             let due = seat.map_or(i64::MAX, |seat| {
                 seat.rest();
                 let due = seat.judge(now, elapsed);
-                if seat.life.rest.get() == Rest::Asleep { due } else { elapsed }
+                if seat.life.rest.get() == Rest::Asleep { due } else { due.min(elapsed + REST_MS) }
             });
             self.common.dues.set(index, due);
         }
@@ -194,25 +223,28 @@ mod tests {
     }
 
     #[test]
-    fn a_seat_is_looked_at_when_it_is_due_and_until_it_rests() {
+    fn a_seat_is_looked_at_when_it_is_due() {
         let seats = seats();
         let seat = seat(&seats);
-        // At first, and at its ping; then until the memory of what was written is given back.
+        // At first, and when its ping is due; that it answered only now does not show before.
         assert_eq!(due(&seats, &[1, 2, 29, 30]), [true, false, false, true]);
         seat.with_outbox(|outbox| outbox.advance(1));
         let _ = seat.answered(31);
-        assert_eq!(due(&seats, &[31, 32, 33, 60, 61]), [true, true, false, false, true]);
-        assert_eq!(written(&seat), "?");
+        assert_eq!(due(&seats, &[31, 59, 60]), [false, false, true]);
+        assert_eq!((due(&seats, &[61]), written(&seat).as_str()), (vec![true], "?"));
     }
 
     #[test]
-    fn what_is_written_slowly_is_looked_at_until_it_is() {
+    fn the_memory_of_queues_is_kept_while_something_stirs_every_second() {
         let seats = seats();
         let seat = seats.seat(Seating { heartbeat: None, expires_at: None, ..seating() });
+        assert_eq!(due(&seats, &[0, 1]), [true, false]);
         seat.answer(Bytes::from("abc"));
-        assert_eq!(due(&seats, &[1, 2, 3]), [true, true, true]);
+        assert_eq!(due(&seats, &[1, 2, REST_MS, REST_MS + 1]), [true, false, false, true]);
+        // Not written yet: it is looked at as often.
+        assert_eq!(due(&seats, &[2 * REST_MS, 2 * REST_MS + 1]), [false, true]);
         seat.with_outbox(|outbox| outbox.advance(3));
-        assert_eq!(due(&seats, &[4, 5, 6]), [true, false, false]);
+        assert_eq!(due(&seats, &[3 * REST_MS + 1, i64::MAX - 1]), [true, false]);
     }
 
     #[test]
@@ -225,7 +257,19 @@ mod tests {
         assert_eq!(seat.closed(), Some(Close::TokenExpired));
         // Until the refusal is written.
         seat.with_outbox(|outbox| outbox.advance(usize::MAX));
-        assert_eq!(due(&seats, &[4, 5, 6, i64::MAX - 1]), [true, true, false, false]);
+        assert_eq!(due(&seats, &[3 + REST_MS, 3 + 2 * REST_MS, i64::MAX - 1]), [true, true, false]);
+    }
+
+    #[test]
+    fn nobody_is_ended_for_silence_who_was_not_asked_for_a_sign_of_life() {
+        let seats = seats();
+        let hasty = Heartbeat { interval_ms: 30, timeout_ms: 31, question: b"?" };
+        let seat = seats.seat(Seating { heartbeat: Some(hasty), ..seating() });
+        // Looked at too late for both: it is asked, and has as long as ever to answer.
+        assert_eq!((seat.judge(50, 50), seat.closed(), written(&seat).as_str()), (51, None, "?"));
+        let _ = seat.answered(50);
+        assert_eq!((seat.judge(80, 80), seat.closed()), (81, None));
+        assert_eq!((seat.judge(81, 81), seat.closed()), (i64::MAX, Some(Close::NoHeartbeat)));
     }
 
     #[test]

@@ -170,7 +170,7 @@ fn silence_and_expiry_end_a_session_and_the_first_reason_stands() {
     let seats = seats();
     let silent = seat(&seats);
     assert_eq!(silent.judge(20, 20), 30);
-    assert_eq!(silent.judge(59, 59), 60);
+    assert_eq!(silent.judge(30, 30), 60);
     assert_eq!(written(&silent), "?");
     assert_eq!(silent.closed(), None);
     silent.judge(60, 60);
