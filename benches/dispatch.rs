@@ -9,18 +9,22 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 use inside::{Client, Inside, Speaks};
 
-/// An event of each family that answers at once, and the question that nobody knows.
-const QUESTIONS: [(&str, Speaks, &str); 5] = [
-    ("Ping", Speaks::Raw, r#"{"type":"Ping","data":{"timestamp":1}}"#),
-    ("ping", Speaks::SocketIo, r#"21["ping",{"timestamp":1}]"#),
-    ("client:event", Speaks::SocketIo, r#"21["client:event",{"type":"click","data":{"at":1}}]"#),
-    ("register", Speaks::Raw, r#"{"type":"register","data":{"userId":"user-1"},"id":1}"#),
-    ("unknown", Speaks::Raw, r#"{"type":"no such event","data":{},"id":1}"#),
+/// An event of each family that answers at once, and the question that nobody knows; with what each answer says.
+const QUESTIONS: [(&str, Speaks, &str, &str); 5] = [
+    ("Ping", Speaks::Raw, r#"{"type":"Ping","data":{"timestamp":1}}"#, r#""type":"Pong""#),
+    ("ping", Speaks::SocketIo, r#"21["ping",{"timestamp":1}]"#, "31[]"),
+    ("client:event", Speaks::SocketIo, r#"21["client:event",{"type":"click","data":{"at":1}}]"#, r#""success":true"#),
+    ("register", Speaks::Raw, r#"{"type":"register","data":{"userId":"user-1"},"id":1}"#, r#""type":"Reply""#),
+    ("unknown", Speaks::Raw, r#"{"type":"no such event","data":{},"id":1}"#, r#""type":"Error""#),
 ];
 
-async fn ask(client: &Client, text: &'static str) {
+async fn answer(client: &Client, text: &'static str) {
     client.ask(text).await;
     client.answered().await;
+}
+
+async fn ask(client: &Client, text: &'static str) {
+    answer(client, text).await;
     client.take();
 }
 
@@ -28,8 +32,12 @@ fn requests(criterion: &mut Criterion) {
     let system = System::new();
     let inside = system.block_on(async { Inside::start() });
     let mut group = criterion.benchmark_group("request");
-    for (name, speaks, text) in QUESTIONS {
+    for (name, speaks, text, says) in QUESTIONS {
         let client = system.block_on(inside.client(speaks, 1));
+        client.take();
+        system.block_on(answer(&client, text));
+        let waiting = client.waiting();
+        assert!(waiting.contains(says), "{name} is answered with {waiting}");
         client.take();
         group.bench_function(name, |bencher| bencher.iter(|| system.block_on(ask(&client, text))));
     }

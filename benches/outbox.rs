@@ -4,8 +4,11 @@ use std::hint::black_box;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hubbub_actors::outbox::{Bound, Frame, Outbox};
+
+/// Members of a room.
+const MEMBERS: usize = 1_000;
 
 const BOUND: Bound = Bound { bytes: 1 << 20, frames: 16_384 };
 
@@ -26,19 +29,23 @@ fn outbox(criterion: &mut Criterion) {
             });
         });
     }
-    // A thousand outboxes, as a fan-out meets them: none is in the cache.
-    group.throughput(Throughput::Elements(1_000));
-    group.bench_function("a room of 1000", |bencher| {
-        bencher.iter_batched_ref(
-            || (0..1_000).map(|_| Box::new(Outbox::new(BOUND))).collect::<Vec<_>>(),
-            |members| {
-                for member in members {
-                    black_box(member.offer(frame.clone(), None));
-                }
-            },
-            BatchSize::LargeInput,
-        );
-    });
+    // Rooms whose members were written to before, each time another one: with a hundred of them, more outboxes than the
+    // nearest caches hold.
+    for rooms in [1, 100] {
+        let mut outboxes: Vec<_> = (0..rooms * MEMBERS).map(|_| Box::new(Outbox::new(BOUND))).collect();
+        let mut write = |room: usize| {
+            for member in outboxes.iter_mut().skip(room * MEMBERS).take(MEMBERS) {
+                black_box(member.offer(frame.clone(), None));
+                member.advance(frame.len());
+            }
+        };
+        (0..rooms).for_each(&mut write);
+        let mut room = (0..rooms).cycle();
+        group.throughput(Throughput::Elements(MEMBERS as u64));
+        group.bench_function(format!("{rooms} rooms of {MEMBERS}"), |bencher| {
+            bencher.iter(|| room.next().map(&mut write));
+        });
+    }
     group.finish();
 }
 

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::dialect::{Dialect, Heard, JOIN, position};
+use crate::dialect::{self, Dialect, Heard, JOIN, position};
 use crate::latency::Histogram;
 use crate::load::Load;
 use crate::swarm::{Driver, Mail};
@@ -15,6 +15,9 @@ const NUMBER_DIGITS: usize = 10;
 
 /// Messages that may be in flight where they are sent at fixed times, before the run has failed.
 const BEHIND_MAX: usize = 4096;
+
+/// What an acknowledgement says before the number of those it went to.
+const RECIPIENTS: &[u8] = br#""recipients":"#;
 
 /// When a publisher sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +44,7 @@ struct Room {
     cast: Cast,
     topic: String,
     /// What its acknowledgements must say: without the deaf member, it may be one less.
-    recipients: [Vec<u8>; 2],
+    recipients: [u64; 2],
     /// The payload, but for the message's number.
     payload: String,
     /// Answers and deliveries that one message brings.
@@ -121,6 +124,9 @@ impl Broadcasts {
         let wrong = |what: &str| format!("{what}: {}", String::from_utf8_lossy(text));
         let member = self.members.get_mut(who).and_then(Option::as_mut).ok_or_else(|| wrong("is no member"))?;
         let room = self.rooms.get_mut(member.room).ok_or_else(|| wrong("no such room"))?;
+        if room.cast.publisher == who {
+            return Err(wrong("an echo to who said it"));
+        }
         let start = text.iter().position(|&byte| byte == b'@').ok_or_else(|| wrong("no payload"))?;
         let payload = text.get(start..start + room.payload.len()).ok_or_else(|| wrong("a payload cut short"))?;
         let (head, number, tail) = parts(payload).ok_or_else(|| wrong("a payload cut short"))?;
@@ -134,7 +140,7 @@ impl Broadcasts {
         member.next += 1;
         self.delivered += 1;
         if let Some(sent_at) = room.echo(number) {
-            self.latency.record(now.saturating_duration_since(sent_at));
+            self.latency.note(sent_at, now);
         }
         self.go_on(who, number, now, mail);
         Ok(())
@@ -150,7 +156,8 @@ impl Broadcasts {
         let wrong = |what: &str| format!("{what}: {}", String::from_utf8_lossy(text));
         let number = self.publishes.get(who).copied().flatten();
         let room = number.and_then(|number| self.rooms.get_mut(number)).ok_or_else(|| wrong("publishes nothing"))?;
-        if !room.recipients.iter().any(|recipients| position(text, recipients).is_some()) {
+        let said = position(text, RECIPIENTS).and_then(|at| dialect::number(text.get(at + RECIPIENTS.len()..)?));
+        if !said.is_some_and(|said| room.recipients.contains(&said)) {
             return Err(wrong("another number of recipients"));
         }
         let number = room.acked;
@@ -203,7 +210,7 @@ impl Room {
         let flight = Flight { sent_at: Instant::now(), left: 0 };
         Self {
             topic: topic(number),
-            recipients: [audience, reading].map(|count| format!(r#""recipients":{count}"#).into_bytes()),
+            recipients: [audience, reading].map(|count| count as u64),
             payload,
             echoes: reading + 1,
             cast,

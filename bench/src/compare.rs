@@ -34,19 +34,21 @@ const RATIOS: [&str; 5] = [CPU, P99, MEMORY, IDLE_CPU, GROWTH];
 /// What one round of a row measured, in the order of [`Target::ALL`].
 type Round = [Option<Vec<Figure>>; Target::ALL.len()];
 
-/// Runs it all and returns the tables.
-pub(crate) fn tables(rows: &[Row], hub: &Path, seconds: u64) -> Result<String, String> {
+/// Runs it all and returns the tables, and below them what failed.
+pub(crate) fn tables(rows: &[Row], hub: &Path, seconds: u64) -> String {
     let mut measured: Vec<Vec<Round>> = rows.iter().map(|_| Vec::new()).collect();
     let rounds = rows.iter().map(|row| row.rounds).max().unwrap_or(0);
+    let mut failed = String::new();
     for round in 0..rounds {
         for (row, results) in rows.iter().zip(&mut measured).filter(|(row, _)| round < row.rounds) {
             let mut result = Round::default();
             // None is always the first.
             let turn = round % row.targets.len().max(1);
             for &target in row.targets.iter().cycle().skip(turn).take(row.targets.len()) {
-                let figures = row.scenario.run(target, hub, seconds)?;
-                if let Some(slot) = result.get_mut(target as usize) {
-                    *slot = Some(figures);
+                match (row.scenario.run(target, hub, seconds), result.get_mut(target as usize)) {
+                    (Ok(figures), Some(slot)) => *slot = Some(figures),
+                    (Err(error), _) => failed.push_str(&format!("\nFailed, and not in the table: {error}.\n")),
+                    (Ok(_), None) => {}
                 }
             }
             results.push(result);
@@ -63,7 +65,8 @@ pub(crate) fn tables(rows: &[Row], hub: &Path, seconds: u64) -> Result<String, S
     let names = PAIRS.map(|(hub, peer)| format!("{} ÷ {}", hub.name(), peer.name())).join(" | ");
     tables.push_str(&format!("\n| | | {names} |\n|---|---|{}\n", "---:|".repeat(PAIRS.len())));
     for (row, rounds) in rows.iter().zip(&measured).filter(|(row, _)| row.targets.len() == Target::ALL.len()) {
-        let shows = row.shows.iter().copied().filter(|name| RATIOS.contains(name)).collect::<Vec<_>>();
+        let says = |name| RATIOS.contains(&name) && (name != P99 || row.scenario.is_paced());
+        let shows = row.shows.iter().copied().filter(|&name| says(name)).collect::<Vec<_>>();
         let cells = |name: &'static str| PAIRS.map(|(hub, peer)| ratio((rounds, hub), (rounds, peer), name));
         tables.push_str(&lines(row.scenario, &shows, cells));
     }
@@ -76,7 +79,8 @@ pub(crate) fn tables(rows: &[Row], hub: &Path, seconds: u64) -> Result<String, S
         }
         tables.push('\n');
     }
-    Ok(tables)
+    tables.push_str(&failed);
+    tables
 }
 
 /// The lines of a table that a scenario makes.
@@ -110,10 +114,11 @@ fn ratio(ours: (&[Round], Target), theirs: (&[Round], Target), name: &str) -> Op
 
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
+    let middle = values.get((values.len().checked_sub(1)?) / 2..=values.len() / 2)?;
+    Some(middle.iter().sum::<f64>() / middle.len() as f64)
 }
 
-/// A number with three significant digits.
+/// A number with three significant digits, or all before its point and three behind.
 pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         ..1.0 => format!("{value:.3}"),
@@ -134,5 +139,6 @@ mod tests {
             [(1.0, 10.0), (8.0, 16.0), (3.0, 4.0)].map(|(ours, theirs)| [of(ours), None, of(theirs), None, None]);
         assert_eq!(ratio((&rounds, Target::Hub), (&rounds, Target::NodeWs), CPU), Some(0.5));
         assert_eq!(ratio((&rounds, Target::Hub), (&rounds, Target::Socketioxide), CPU), None);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 9.0]), Some(3.0));
     }
 }

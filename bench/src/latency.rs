@@ -1,6 +1,6 @@
 //! A histogram of times: constant size, about 3 % exact, cheap enough for every delivery.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Buckets to each power of two, as a power of two.
 const FINE: u32 = 5;
@@ -8,19 +8,27 @@ const FINE: u32 = 5;
 /// The number of buckets: 64 powers of two cover every `u64`.
 const BUCKETS: usize = 64 << FINE;
 
-/// Times in microseconds.
+/// Times in microseconds, of what began since [`Histogram::begin`].
 #[derive(Debug)]
 pub(crate) struct Histogram {
     buckets: Vec<u64>,
     count: u64,
+    since: Option<Instant>,
 }
 
 impl Histogram {
     pub(crate) fn new() -> Self {
-        Self { buckets: vec![0; BUCKETS], count: 0 }
+        Self { buckets: vec![0; BUCKETS], count: 0, since: None }
     }
 
-    pub(crate) fn record(&mut self, time: Duration) {
+    /// Notes what began at `start` and ended at `end`.
+    pub(crate) fn note(&mut self, start: Instant, end: Instant) {
+        if self.since.is_none_or(|since| start >= since) {
+            self.record(end.saturating_duration_since(start));
+        }
+    }
+
+    fn record(&mut self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         if let Some(bucket) = self.buckets.get_mut(bucket(micros)) {
             *bucket += 1;
@@ -28,9 +36,9 @@ impl Histogram {
         }
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.buckets.fill(0);
-        self.count = 0;
+    /// Forgets what was noted, and all that began before: what a warm-up left behind is not measured.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        *self = Self { since: Some(now), ..Self::new() };
     }
 
     /// The time that `share` (0 to 1) of all did not exceed, ms: the upper end of its bucket.
@@ -70,6 +78,18 @@ mod tests {
             let index = bucket(micros);
             assert!(lowest(index) <= micros && micros < lowest(index + 1), "{micros}");
         }
+    }
+
+    #[test]
+    fn what_began_before_is_not_counted() {
+        let (mut histogram, now) = (Histogram::new(), Instant::now());
+        let late = now + Duration::from_millis(100);
+        histogram.note(now, late);
+        histogram.begin(now + Duration::from_millis(1));
+        histogram.note(now, late);
+        assert_eq!(histogram.count, 0);
+        histogram.note(now + Duration::from_millis(1), late);
+        assert_eq!((histogram.count, histogram.quantile(1.0).round()), (1, 100.0));
     }
 
     #[test]

@@ -16,7 +16,7 @@ const STALL: Duration = Duration::from_secs(10);
 pub(crate) const FIRST: usize = 200;
 
 /// How long memory may settle before it is read.
-const SETTLE: Duration = Duration::from_secs(2);
+pub(crate) const SETTLE: Duration = Duration::from_secs(2);
 
 /// Messages that answer one another.
 pub(crate) trait Load: Driver {
@@ -70,7 +70,8 @@ pub(crate) const P99: &str = "p99 ms";
 pub(crate) const P999: &str = "p99.9 ms";
 pub(crate) const MEMORY: &str = "resident KB a connection";
 pub(crate) const IDLE_CPU: &str = "CPU µs a second a connection";
-pub(crate) const CONNECTING: &str = "connects a second";
+pub(crate) const CONNECTING: &str = "connects and joins a second";
+pub(crate) const LOST: &str = "joins lost";
 pub(crate) const GROWTH: &str = "MB grown at most";
 
 /// Runs a load on a server whose connections are `guests`.
@@ -83,12 +84,13 @@ pub(crate) fn run(
     let mut swarm = Swarm::new()?;
     open(&mut swarm, server.address(), guests)?;
     let before = usage::of(server.pid())?;
+    usage::forget_peak(server.pid())?;
     swarm.send(|mail| load.start(Instant::now(), mail))?;
     pump_for(&mut swarm, load, times.warm_up)?;
 
     let (start, own_start) = (usage::of(server.pid())?, usage::of(std::process::id())?);
     let (began, first) = (Instant::now(), load.delivered());
-    load.latency().clear();
+    load.latency().begin(began);
     pump_for(&mut swarm, load, times.measured)?;
     let (end, own_end) = (usage::of(server.pid())?, usage::of(std::process::id())?);
     let (seconds, deliveries) = (began.elapsed().as_secs_f64(), (load.delivered() - first) as f64);
@@ -105,9 +107,9 @@ pub(crate) fn run(
     swarm.pump(Duration::from_millis(200), load)?;
     load.verify()?;
 
-    let cpu = (end.cpu - start.cpu).as_secs_f64();
+    let cpu = end.cpu.saturating_sub(start.cpu).as_secs_f64();
     let (user, system) = (end.user - start.user, end.system - start.system);
-    let own = (own_end.cpu - own_start.cpu).as_secs_f64();
+    let own = own_end.cpu.saturating_sub(own_start.cpu).as_secs_f64();
     // With what came late behind the end: it is the latest that counts.
     let quantile = |share| load.latency().quantile(share);
     let [p50, p99, p999] = [0.5, 0.99, 0.999].map(quantile);
@@ -141,12 +143,12 @@ pub(crate) fn idle(server: &Server, guests: &[Guest], time: Duration) -> Result<
     let (number, grown) = (counted.len() as f64, start.resident.saturating_sub(before.resident));
     let mut figures = vec![
         figure(MEMORY, grown as f64 / number),
-        figure("CPU µs to connect one", (connected.cpu - before.cpu).as_secs_f64() * 1e6 / number),
+        figure("CPU µs to connect one", connected.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6 / number),
         figure(CONNECTING, number / opened),
-        figure("joins lost", lost as f64),
+        figure(LOST, lost as f64),
     ];
     if !time.is_zero() {
-        let cpu = (end.cpu - start.cpu).as_secs_f64();
+        let cpu = end.cpu.saturating_sub(start.cpu).as_secs_f64();
         figures.insert(1, figure(IDLE_CPU, cpu * 1e6 / seconds / guests.len() as f64));
     }
     Ok(figures)
@@ -195,7 +197,7 @@ impl Driver for Silence {
 
 impl Swarm {
     /// Answers pings and expects nothing else.
-    fn watch(&mut self, time: Duration) -> Result<(), String> {
+    pub(crate) fn watch(&mut self, time: Duration) -> Result<(), String> {
         let end = Instant::now() + time;
         loop {
             let left = end.saturating_duration_since(Instant::now());

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::dialect::{Dialect, Heard, JOIN, position};
-use crate::load::Figure;
+use crate::load::{Figure, SETTLE};
 use crate::swarm::{Driver, Guest, Mail, Swarm};
 use crate::target::Server;
 use crate::usage;
@@ -22,7 +22,7 @@ const STEP_TIME: Duration = Duration::from_secs(90);
 
 /// What its figures are called.
 pub(crate) const LIVE: &str = "resident KB a session";
-pub(crate) const PARKED: &str = "the same once cut off, with what it missed";
+pub(crate) const PARKED: &str = "resident KB a session cut off, with what it missed";
 pub(crate) const RECOVERY: &str = "server CPU ms a recovery";
 
 /// Clients that come, or come back.
@@ -117,7 +117,8 @@ pub(crate) fn run(server: &Server, guests: &[Guest]) -> Result<Vec<Figure>, Stri
     };
     let before = usage::of(server.pid())?;
     let mut comers = Comers { guests, pids: Vec::new(), got: Vec::new(), ready: 0 };
-    let swarm = comers.come(address)?;
+    let mut swarm = comers.come(address)?;
+    swarm.watch(SETTLE)?;
     let live = usage::of(server.pid())?;
     drop(swarm);
     let mut http = Http::open(address)?;
@@ -135,12 +136,14 @@ pub(crate) fn run(server: &Server, guests: &[Guest]) -> Result<Vec<Figure>, Stri
             http.ask(&Dialect::Http.publish(topic, &payload(number), 0))?;
         }
     }
+    std::thread::sleep(SETTLE);
     let parked = usage::of(server.pid())?;
     comers.got = vec![0; count];
     comers.ready = 0;
-    let swarm = comers.come(address)?;
+    let mut swarm = comers.come(address)?;
     let recovered = usage::of(server.pid())?;
-    drop(swarm);
+    // What comes now was doubled.
+    swarm.watch(SETTLE)?;
     let cpu = recovered.cpu.saturating_sub(parked.cpu).as_secs_f64() * 1e3 / count as f64;
     Ok(vec![
         Figure { name: LIVE, value: share(live, before) },

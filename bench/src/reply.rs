@@ -55,7 +55,7 @@ impl Driver for Questions {
         }
         asker.waits = false;
         self.answered += 1;
-        self.latency.record(now.saturating_duration_since(asker.asked_at));
+        self.latency.note(asker.asked_at, now);
         if !self.stopping {
             asker.ask(who, self.dialect, now, mail);
         }

@@ -58,7 +58,9 @@ impl Scenario {
             Self::Rooms { rooms } => format!("{rooms} rooms × {SMALL_ROOM}"),
             Self::Reply { connections } => format!("request → reply, {connections} connections"),
             Self::Idle { connections, .. } => format!("{} idle connections", large(connections)),
-            Self::Stopped { members } => format!("1 → {}, 8 KiB, one of them stops reading", large(members)),
+            Self::Stopped { members } => {
+                format!("1 → {}, 8 KiB, 500 a second, one of them stops reading", large(members))
+            }
             Self::Mixed { members } => format!("1 → {}, half of them on either wire", large(members)),
             Self::Parked { sessions } => format!("{} sessions cut off at once", large(sessions)),
             Self::Push { members } => format!("HTTP push → {}, one at a time", large(members)),
@@ -74,6 +76,12 @@ impl Scenario {
         }
     }
 
+    /// Whether messages are sent at fixed times, whoever keeps up. Where they are not, a server that is slower is asked
+    /// less, and what a message takes says no more than how many there were.
+    pub(crate) const fn is_paced(self) -> bool {
+        matches!(self, Self::Fanout { pace: Pace::EachSecond(_), .. } | Self::Stopped { .. })
+    }
+
     /// Starts a server, runs the scenario on it, stops it.
     pub(crate) fn run(self, target: Target, hub: &Path, seconds: u64) -> Result<Vec<Figure>, String> {
         let server = Server::start(target, hub, self.connections())?;
@@ -84,9 +92,8 @@ impl Scenario {
 
     fn measure(self, server: &Server, dialect: Dialect, seconds: u64) -> Result<Vec<Figure>, String> {
         // At a fixed rate there are few messages: the latest of them would be the machine's mood.
-        let seconds =
-            if matches!(self, Self::Fanout { pace: Pace::EachSecond(_), .. }) { 4 * seconds } else { seconds };
-        let times = Times { warm_up: Duration::from_secs(1), measured: Duration::from_secs(seconds) };
+        let seconds = if self.is_paced() { 4 * seconds } else { seconds };
+        let times = Times { warm_up: Duration::from_secs(2), measured: Duration::from_secs(seconds) };
         match self {
             Self::Fanout { members, pace } => {
                 let guests = guests(members + 1, |number| (dialect, (number < members).then_some(0)))?;

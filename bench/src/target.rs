@@ -154,7 +154,8 @@ fn listen(pipe: impl Read + Send + 'static, tell: mpsc::SyncSender<SocketAddr>) 
     });
 }
 
-/// The hub as it is but for its limits on one client. Who is online it tells those on `/ws` who ask, which is nobody, and
+/// The hub as it is but for its limits on one client, and that all on Socket.IO get numbered events, which can be recovered:
+/// by itself it numbers them for clients in JavaScript. Who is online it tells those on `/ws` who ask, which is nobody, and
 /// on Socket.IO all the others, which no peer does: there it is told not to.
 fn configuration(target: Target, connections: usize) -> String {
     let audience = if target == Target::Hub { "all" } else { "off" };

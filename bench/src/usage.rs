@@ -25,7 +25,7 @@ pub(crate) struct Usage {
 pub(crate) fn of(pid: u32) -> Result<Usage, String> {
     let mut nanos = 0;
     for task in entries(&format!("/proc/{pid}/task"))? {
-        // A thread that ended meanwhile has nothing to say; the servers keep theirs.
+        // A thread that ended has nothing to say any more; those that work are kept by all of the servers.
         let Ok(schedstat) = fs::read_to_string(format!("{task}/schedstat")) else { continue };
         nanos += schedstat.split(' ').next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
     }
@@ -42,6 +42,12 @@ pub(crate) fn of(pid: u32) -> Result<Usage, String> {
         value.trim().trim_end_matches(" kB").parse().map_err(|_| format!("no {name} of {pid}"))
     };
     Ok(Usage { cpu, user, system, resident: size("VmRSS:")?, peak: size("VmHWM:")? })
+}
+
+/// Has the peak of process `pid` counted from now on.
+pub(crate) fn forget_peak(pid: u32) -> Result<(), String> {
+    let file = format!("/proc/{pid}/clear_refs");
+    fs::write(&file, "5").map_err(|error| format!("{file}: {error}"))
 }
 
 /// Runnable processes over the last minute, by which a reader judges whether the machine was quiet.

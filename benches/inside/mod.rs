@@ -213,6 +213,11 @@ impl Client {
         panic!("nothing came");
     }
 
+    /// What is in the outbox.
+    pub(crate) fn waiting(&self) -> String {
+        self.seat.with_outbox(|outbox| outbox.slices().map(String::from_utf8_lossy).collect())
+    }
+
     /// Empties the outbox as a pipe does; how many bytes there were.
     pub(crate) fn take(&self) -> usize {
         self.seat.with_outbox(|outbox| {

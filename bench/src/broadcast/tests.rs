@@ -45,11 +45,22 @@ fn what_is_lost_doubled_or_wrong_fails_the_run() {
         hear(&mut load, who, &text, now).unwrap();
     }
     assert!(load.is_settled() && load.verify().is_ok());
-    for (who, text) in [(0, delivery(0, 1)), (0, delivery(1, 0)), (2, delivery(0, 0)), (2, ack(1))] {
+    for (who, text) in [(0, delivery(0, 1)), (0, delivery(1, 0)), (2, delivery(0, 0)), (2, ack(1)), (2, ack(20))] {
         assert!(hear(&mut fresh(), who, &text, now).is_err(), "{text}");
     }
     let answer = Heard::Answer(Some(request(1)), b"\"recipients\":2");
     assert!(fresh().message(2, answer, now, &mut Mail::default()).is_err(), "the answer to another request");
+}
+
+#[test]
+fn who_publishes_to_its_own_room_does_not_hear_itself() {
+    let now = Instant::now();
+    let mut load = Broadcasts::new(vec![Cast { members: vec![0, 1, 2], ..cast() }], Pace::InFlight(1), SIZE);
+    load.start(now, &mut Mail::default());
+    assert!(hear(&mut load, 2, &delivery(0, 0), now).is_err());
+    for (who, text) in [(0, delivery(0, 0)), (2, ack(2)), (1, delivery(0, 0))] {
+        hear(&mut load, who, &text, now).unwrap();
+    }
 }
 
 #[test]

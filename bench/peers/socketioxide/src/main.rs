@@ -1,5 +1,5 @@
 //! The peer: socketioxide on axum with the hub's events and nothing else. It is spared what the hub does besides (tokens,
-//! rules, limits, presence); `TCP_NODELAY` is on, and a broadcast is encoded once, as its documentation has it.
+//! rules, limits, presence); `TCP_NODELAY` is on, a broadcast is encoded once, and the handlers do their work at once.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -18,8 +18,14 @@ use socketioxide::extract::{AckSender, Data, SocketRef};
 use socketioxide::{SocketIo, TransportType};
 use tokio::net::TcpSocket;
 
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize)]
 struct Join {
+    room: String,
+}
+
+#[derive(Serialize)]
+struct Joined {
+    success: bool,
     room: String,
 }
 
@@ -67,7 +73,7 @@ fn receive(socket: &SocketRef, user: Arc<str>, counts: Counts) {
             count(&joins, &join.room, 1);
             socket.join(join.room.clone());
         }
-        let _ = ack.send(&join);
+        let _ = ack.send(&Joined { success: true, room: join.room });
     });
     let leaves = counts.clone();
     socket.on_disconnect(async move |socket: SocketRef| {
@@ -89,8 +95,9 @@ fn receive(socket: &SocketRef, user: Arc<str>, counts: Counts) {
         let _ = ack.send(&Ack { message_id: &message_id, recipients });
         std::future::ready(())
     });
-    socket.on("ping", async |ack: AckSender| {
+    socket.on("ping", |ack: AckSender| {
         let _ = ack.send(&());
+        std::future::ready(())
     });
 }
 
