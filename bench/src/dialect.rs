@@ -173,7 +173,7 @@ fn socket_io(text: &[u8]) -> Option<Heard<'_>> {
         [b'0', ..] => Some(Heard::Opened),
         [b'4', b'0', ..] => Some(Heard::Welcome(text)),
         [b'4', b'3', rest @ ..] => match number(rest)? {
-            JOIN if position(rest, br#""success":true"#).is_none() => None,
+            JOIN if position(rest, br#""success":false"#).is_some() => None,
             request => Some(Heard::Answer(Some(request), text)),
         },
         _ => None,
@@ -211,6 +211,7 @@ mod tests {
             (sio, r#"44{"message":"no"}"#, None),
             (sio, r#"430[{"success":true}]"#, Some(Heard::Answer(Some(JOIN), b""))),
             (sio, r#"430[{"success":false}]"#, None),
+            (sio, "430[]", Some(Heard::Answer(Some(JOIN), b""))),
             (sio, r#"42["connected",{}]"#, Some(Heard::Aside)),
             (sio, r#"42["error",{}]"#, None),
             (sio, r#"42["Broadcast",{"topic":"t"}]"#, Some(Heard::Delivery(b""))),
