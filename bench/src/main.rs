@@ -131,9 +131,12 @@ fn run(arguments: &Arguments) -> Result<String, String> {
         rows.retain(|row| arguments.only.as_deref().is_none_or(|only| row.scenario.title().contains(only)));
         raise_descriptor_limit(rows.iter().map(|row| row.scenario))?;
         let hub = target::prepare(&Target::ALL, arguments.hub.clone())?;
-        let before = usage::load();
+        let (before, machine) = (usage::load(), usage::machine());
         let tables = compare::tables(&rows, &hub, seconds);
-        return Ok(format!("{tables}\nLoad average before: {before}."));
+        let stolen = compare::short(usage::machine().stolen_since(machine));
+        return Ok(format!(
+            "{tables}\nLoad average before: {before}. Of the CPU time asked for, the machine's host gave {stolen} % to others."
+        ));
     };
     let able = scenario.targets();
     let target = able.iter().find(|&&able| arguments.target.is_none_or(|target| target == able));

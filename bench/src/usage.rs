@@ -50,6 +50,32 @@ pub(crate) fn forget_peak(pid: u32) -> Result<(), String> {
     fs::write(&file, "5").map_err(|error| format!("{file}: {error}"))
 }
 
+/// CPU time of the whole machine since its start, in ticks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Machine {
+    used: f64,
+    /// What a host gave to others, where this is a guest that asked for it.
+    stolen: f64,
+}
+
+/// Reads what the machine has used (proc(5), `/proc/stat`).
+pub(crate) fn machine() -> Machine {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields: Vec<f64> =
+        stat.lines().next().unwrap_or_default().split_whitespace().filter_map(|field| field.parse().ok()).collect();
+    let sum = |indices: &[usize]| indices.iter().filter_map(|&index| fields.get(index)).sum();
+    // user, nice, system, irq, softirq; steal
+    Machine { used: sum(&[0, 1, 2, 5, 6]), stolen: sum(&[7]) }
+}
+
+impl Machine {
+    /// Of the CPU time that was asked for since then, how much a host gave to others, percent.
+    pub(crate) fn stolen_since(self, before: Self) -> f64 {
+        let (used, stolen) = (self.used - before.used, self.stolen - before.stolen);
+        100.0 * stolen / (used + stolen).max(1.0)
+    }
+}
+
 /// Runnable processes over the last minute, by which a reader judges whether the machine was quiet.
 pub(crate) fn load() -> String {
     fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next().unwrap_or_default().to_owned()

@@ -66,13 +66,15 @@ impl Life {
         }
     }
 
-    /// When silence ends the session: once it was asked for a sign of life, and had the time to give one.
+    /// When silence ends the session. Not before it was asked for a sign of life, and where that was late, it has half of
+    /// the time to give one at least.
     fn silence(&self, heartbeat: Heartbeat) -> i64 {
         let (heard, asked) = (self.heard_at.get(), self.asked_at.get());
         if asked < heard {
             return i64::MAX;
         }
-        (heard + heartbeat.timeout_ms).max(asked + heartbeat.timeout_ms - heartbeat.interval_ms)
+        let to_answer = heartbeat.timeout_ms - heartbeat.interval_ms;
+        (heard + heartbeat.timeout_ms).max(asked + (to_answer + 1) / 2)
     }
 
     /// When the next ping is due.
@@ -263,13 +265,15 @@ mod tests {
     #[test]
     fn nobody_is_ended_for_silence_who_was_not_asked_for_a_sign_of_life() {
         let seats = seats();
-        let hasty = Heartbeat { interval_ms: 30, timeout_ms: 31, question: b"?" };
+        let hasty = Heartbeat { interval_ms: 30, timeout_ms: 40, question: b"?" };
         let seat = seats.seat(Seating { heartbeat: Some(hasty), ..seating() });
-        // Looked at too late for both: it is asked, and has as long as ever to answer.
-        assert_eq!((seat.judge(50, 50), seat.closed(), written(&seat).as_str()), (51, None, "?"));
+        // Looked at too late for both: it is asked, and has half of the time to answer.
+        assert_eq!((seat.judge(50, 50), seat.closed(), written(&seat).as_str()), (55, None, "?"));
         let _ = seat.answered(50);
-        assert_eq!((seat.judge(80, 80), seat.closed()), (81, None));
-        assert_eq!((seat.judge(81, 81), seat.closed()), (i64::MAX, Some(Close::NoHeartbeat)));
+        // A ping that is a little late puts nothing off.
+        assert_eq!((seat.judge(82, 82), seat.closed()), (90, None));
+        assert_eq!((seat.judge(89, 89), seat.closed()), (90, None));
+        assert_eq!((seat.judge(90, 90), seat.closed()), (i64::MAX, Some(Close::NoHeartbeat)));
     }
 
     #[test]
