@@ -11,9 +11,6 @@ use crate::target::Target;
 pub(crate) const SMALL: Scenario = Scenario::Fanout { members: 1000, pace: Pace::InFlight(1) };
 pub(crate) const GROWN: Scenario = Scenario::Fanout { members: 10_000, pace: Pace::InFlight(1) };
 
-/// The hub on both of its wires.
-const HUB: &[Target] = &[Target::Hub, Target::HubSocketio];
-
 /// The rows of a comparison in `rounds` rounds; with `quick`, what is idle, which changes little, is measured once.
 pub(crate) fn rows(rounds: usize, quick: bool) -> Vec<Row> {
     let steady = if quick { 1 } else { rounds };
@@ -23,7 +20,7 @@ pub(crate) fn rows(rounds: usize, quick: bool) -> Vec<Row> {
     let idle = |connections, watched| Scenario::Idle { connections, watched };
     vec![
         row(SMALL, rounds, &[CPU, RATE, P99]),
-        on(GROWN, HUB, rounds, &[CPU]),
+        on(GROWN, &Target::HUB, rounds, &[CPU]),
         row(fanout(1000, Pace::InFlight(16)), rounds, &[CPU, RATE, P99]),
         row(fanout(1000, Pace::EachSecond(50)), rounds, &[CPU, RATE, P50, P99]),
         row(Scenario::Rooms { rooms: 100 }, rounds, &[CPU, RATE, P99]),
@@ -33,7 +30,7 @@ pub(crate) fn rows(rounds: usize, quick: bool) -> Vec<Row> {
         row(Scenario::Push { members: 1000 }, rounds, &[CPU, RATE, P99]),
         row(Scenario::Mixed { members: 1000 }, rounds, &[CPU, RATE, P99]),
         row(Scenario::Parked { sessions: 10_000 }, steady, &[LIVE, PARKED, RECOVERY]),
-        on(idle(1000, false), HUB, steady, &[MEMORY]),
-        on(idle(15_000, false), HUB, steady, &[MEMORY]),
+        on(idle(1000, false), &Target::HUB, steady, &[MEMORY]),
+        on(idle(15_000, false), &Target::HUB, steady, &[MEMORY]),
     ]
 }

@@ -71,7 +71,7 @@ impl Scenario {
     pub(crate) const fn targets(self) -> &'static [Target] {
         match self {
             Self::Mixed { .. } | Self::Parked { .. } => &[Target::HubSocketio],
-            Self::Push { .. } => &[Target::Hub, Target::HubSocketio],
+            Self::Push { .. } => &Target::HUB,
             _ => &Target::ALL,
         }
     }

@@ -47,6 +47,9 @@ impl Target {
     pub(crate) const ALL: [Self; 5] =
         [Self::Hub, Self::HubSocketio, Self::NodeWs, Self::NodeSocketio, Self::Socketioxide];
 
+    /// The hub on both of its wires.
+    pub(crate) const HUB: [Self; 2] = [Self::Hub, Self::HubSocketio];
+
     /// What a table calls it.
     pub(crate) const fn name(self) -> &'static str {
         match self {

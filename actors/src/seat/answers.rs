@@ -45,7 +45,6 @@ impl Promise {
 impl Seat {
     /// Promises the answer to a request of `weight` bytes; requests that come later are answered after it.
     pub fn owe(&self, weight: usize) -> Owed {
-        self.stir();
         let mut desk = self.desk.borrow_mut();
         desk.promises.push_back(Promise { weight, kept: false, frame: None });
         desk.weight += weight;

@@ -45,7 +45,7 @@ pub(super) struct Life {
 /// Whether a seat holds memory that it does not need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rest {
-    /// Something was promised or offered since it was last looked at.
+    /// Something was offered or a promise kept since it was last looked at.
     Stirred,
     /// Nothing was since then, and something was before.
     Quiet,
@@ -116,7 +116,7 @@ impl Seat {
         self.common.dues.now(self.place.seat);
     }
 
-    /// Something is promised or waits: the memory for it can be given back once it is gone.
+    /// Something was offered, or a promise kept: the memory for it can be given back once it is gone.
     pub(super) fn stir(&self) {
         if self.life.rest.replace(Rest::Stirred) == Rest::Asleep {
             self.common.dues.now(self.place.seat);
@@ -247,6 +247,18 @@ mod tests {
         assert_eq!(due(&seats, &[2 * REST_MS, 2 * REST_MS + 1]), [false, true]);
         seat.with_outbox(|outbox| outbox.advance(3));
         assert_eq!(due(&seats, &[3 * REST_MS + 1, i64::MAX - 1]), [true, false]);
+    }
+
+    #[test]
+    fn a_promise_is_waited_for_without_a_look_and_its_memory_goes_once_it_is_kept() {
+        let seats = seats();
+        let seat = seats.seat(Seating { heartbeat: None, expires_at: None, ..seating() });
+        let owed = seat.owe(1);
+        assert_eq!(due(&seats, &[0, 10 * REST_MS]), [true, false]);
+        assert!(seat.desk.borrow().promises.capacity() > 0);
+        seat.settle(owed, None);
+        assert_eq!(due(&seats, &[11 * REST_MS, 12 * REST_MS, 13 * REST_MS]), [true, true, false]);
+        assert_eq!(seat.desk.borrow().promises.capacity(), 0);
     }
 
     #[test]
