@@ -107,6 +107,10 @@ section! {
         drain_per_sec: u32 = 2_000,
         /// Bytes of a request's body, 1 to 268435456; a longer one is answered with 413. Default 1048576.
         max_body: usize = 1_048_576,
+        /// Seconds that the head of a request may take. Default 5.
+        head_secs: u32 = 5,
+        /// Seconds that the body of a request may take. Default 30.
+        body_secs: u32 = 30,
     }
 }
 
@@ -380,6 +384,9 @@ section! {
     HttpLimits {
         /// Requests a minute a key without `per_minute`, and an address without a valid key. Default 100.
         requests_per_minute: u32 = 100,
+        /// Plain HTTP connections at once an address; loopback and `server.trusted_proxies` are exempt. 0 for any number.
+        /// Default 256.
+        connections_per_address: u32 = 256,
     }
 }
 

@@ -51,6 +51,10 @@ pub const fn status(code: Code) -> StatusCode {
         Code::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
         Code::Conflict => StatusCode::CONFLICT,
         Code::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        Code::UriTooLong => StatusCode::URI_TOO_LONG,
+        Code::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Code::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         // Not 401: the caller's token may be good, and a client that gets 401 throws it away.
         Code::AuthUnavailable | Code::ServerFull | Code::Overloaded | Code::StoreUnavailable | Code::ShuttingDown => {
@@ -113,6 +117,8 @@ pub fn headers(fault: &Fault) -> Vec<(HeaderName, HeaderValue)> {
             (header::UPGRADE, HeaderValue::from_static("websocket")),
             (header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
         ]),
+        // RFC 9110 section 15.5.16: which encodings would be read.
+        Code::UnsupportedEncoding => headers.push((header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))),
         _ => {}
     }
     headers

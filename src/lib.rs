@@ -30,6 +30,7 @@ pub mod config;
 pub mod door;
 pub mod error;
 pub mod http;
+pub mod http_stream;
 pub mod outside;
 pub mod peer;
 pub mod pipe;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use actix_codec::Framed;
+use actix_http::error::DispatchError;
 use actix_http::{HttpService, Request, h1};
 use actix_rt::net::TcpStream;
 use actix_rt::time::{sleep, timeout};
@@ -37,11 +38,14 @@ use hubbub_actors::seat::Heartbeat;
 use hubbub_actors::store::{OpenError, Role, Store};
 use hubbub_actors::worker::Worker;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::AsyncWriteExt;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::accounts::Accounts;
 use crate::auth::tokens::Tokens;
 use crate::config::{Audience, Auth, Config};
+use crate::http_stream::{self, HttpStream, Listener, Times};
+use crate::peer::limit_key;
 use crate::pipe::{self, Flusher};
 use crate::request_id::{REQUEST_ID, RequestId};
 use crate::sio::house::{House, Switchboard};
@@ -51,17 +55,18 @@ use crate::{error, http, sio, telemetry, wire, ws};
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4_096;
 
-/// The least number of plain HTTP connections a worker bears; sessions are bounded by `server.max_connections`.
+/// The least number of plain HTTP connections, however few descriptors there are.
 const HTTP_CONNECTIONS_MIN: usize = 256;
+
+/// How many more connections a worker accepts than there may be plain ones, so that it can refuse them itself: actix-server
+/// would stop accepting, and with it the sessions.
+const ACCEPTED_BEYOND: usize = 1_024;
 
 /// Descriptors that are kept back for files, listeners and the like.
 const DESCRIPTORS_KEPT: u64 = 256;
 
-/// How long an idle HTTP connection is kept.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-
-/// How long a client may take to send a request's head.
-const HEAD_TIME: Duration = Duration::from_secs(5);
+/// After how long without a request actix-http closes a connection. The stream beneath it does so before.
+const KEEP_ALIVE: Duration = http_stream::KEEP_ALIVE.saturating_add(Duration::from_secs(15));
 
 /// After which silence a typist stops typing, ms.
 const TYPING_MS: i64 = 5_000;
@@ -144,18 +149,19 @@ pub fn run(config: Config, started: impl FnOnce(Serving)) -> Result<(), ServeErr
 async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
     warn_of_what_is_missing(&config);
     let workers = config.server.worker_count();
-    let http_connections = share_descriptors(config.server.max_connections, workers);
+    let http_connections = share_descriptors(config.server.max_connections);
     let store = Store::open(&config.server.data_dir, Role::Hub, Clock::System).map_err(ServeError::Store)?;
     let listener = listen(&config.server.host, config.server.port)?;
     let address = listener.local_addr()?;
     let state = Data::new(assemble(&config, &store).await?);
+    state.connections.bound(http_connections);
     let hub = state.hub.clone();
     let switchboard = sio::hub::switchboard(&state);
     let socketio = switchboard.clone();
 
     let server = Server::build()
         .workers(workers)
-        .max_concurrent_connections(http_connections)
+        .max_concurrent_connections(state.connections.most() + ACCEPTED_BEYOND)
         .backlog(u32::try_from(BACKLOG).unwrap_or(1024))
         .shutdown_timeout(HTTP_TIME.as_secs())
         .disable_signals()
@@ -278,25 +284,52 @@ fn service(
     Error = actix_http::error::DispatchError,
     InitError = (),
 > {
-    let patience = Duration::from_secs(state.config.server.client_timeout_secs.into());
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    let server = &state.config.server;
+    let patience = seconds(server.client_timeout_secs);
+    let times = Times { head: seconds(server.head_secs), body: seconds(server.body_secs) };
+    let listener = Listener::new(state.connections.clone(), times);
     let app = http::app(state.clone())
         .configure(sio::polling::routes("/socket.io", switchboard.clone()))
         .into_factory()
         .map_err(|error: actix_web::Error| error.error_response());
-    HttpService::build()
+    let http = HttpService::build()
         .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_TIME)
-        .on_connect_ext(move |socket: &TcpStream, _| {
-            if let Err(error) = pipe::prepare(socket, patience) {
-                log::debug!("a socket could not be set up: {error}");
-            }
-        })
+        // The stream times heads.
+        .client_request_timeout(Duration::ZERO)
+        .on_connect_ext(|stream: &HttpStream, data| drop(data.insert(stream.exchange().clone())))
         .upgrade(upgrades(state.clone(), &switchboard))
-        .h1(map_config(app, |()| AppConfig::default()))
-        .tcp()
+        .h1(map_config(app, |()| AppConfig::default()));
+    let takes = move |socket: TcpStream| {
+        let stream = take(&state, &listener, socket, patience);
+        std::future::ready(stream.ok_or(DispatchError::DisconnectTimeout))
+    };
+    fn_service(takes).and_then(http)
 }
 
-type Upgrade = (Request, Framed<TcpStream, h1::Codec>);
+/// Takes a connection, as what the HTTP service reads from; `None` when it is refused.
+fn take(
+    state: &State,
+    listener: &Rc<Listener>,
+    socket: TcpStream,
+    patience: Duration,
+) -> Option<(HttpStream, Option<SocketAddr>)> {
+    if let Err(error) = pipe::prepare(&socket, patience) {
+        log::debug!("a socket could not be set up: {error}");
+    }
+    let peer = socket.peer_addr().ok();
+    let ip = peer.map(|peer| peer.ip().to_canonical());
+    let counted = ip.filter(|ip| !ip.is_loopback() && !state.proxies.trusts(*ip)).map(limit_key);
+    match listener.take(socket, counted) {
+        Ok(stream) => Some((stream, peer)),
+        Err(refused) => {
+            log::debug!("an HTTP connection of {ip:?} was refused: {refused:?}");
+            None
+        }
+    }
+}
+
+type Upgrade = (Request, Framed<HttpStream, h1::Codec>);
 
 /// Hands an upgrade request to its surface, by its path.
 fn upgrades(
@@ -321,9 +354,12 @@ fn upgrades(
         let (state, place) = (state.clone(), place.clone());
         // Boxed, so that the connection's task does not keep its size once the session lives on its own.
         Box::pin(async move {
-            let parts = framed.into_parts();
-            let mut socket = Some(parts.io);
-            let result = upgrade(&state, place.as_deref(), &request, &mut socket, parts.read_buf).await;
+            let (mut socket, early) = match unwrap(framed).await {
+                Ok((socket, early)) => (Some(socket), early),
+                // Its client has hung up.
+                Err(_) => return Ok(()),
+            };
+            let result = upgrade(&state, place.as_deref(), &request, &mut socket, early).await;
             if let (Err(fault), Some(socket)) = (result, socket) {
                 state.telemetry.answered("GET", error::status(fault.code).as_u16());
                 let (status, mut headers, body) = error::refusal(&fault);
@@ -334,6 +370,16 @@ fn upgrades(
             Ok(())
         }) as Pin<Box<dyn Future<Output = _>>>
     })
+}
+
+/// The socket of an upgrade, and what came behind its head. What was still to be written is.
+async fn unwrap(framed: Framed<HttpStream, h1::Codec>) -> io::Result<(TcpStream, BytesMut)> {
+    let parts = framed.into_parts();
+    let (mut socket, behind) = parts.io.into_parts();
+    let mut early = parts.read_buf;
+    early.unsplit(behind);
+    socket.write_all(&parts.write_buf).await?;
+    Ok((socket, early))
 }
 
 /// What the surfaces of one worker share.
@@ -485,9 +531,9 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Asks the system for all the descriptors it gives, says so when they are too few for `connections` sessions, and
-/// returns how many HTTP connections each worker may bear. A session is one of its own or, polling, one of these; those
-/// that are no session's have what is left, for idle ones must not keep sessions out.
-fn share_descriptors(connections: usize, workers: usize) -> usize {
+/// returns how many plain HTTP connections there are descriptors for. A session has one of its own or, polling, one of
+/// these.
+fn share_descriptors(connections: usize) -> usize {
     let granted = rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
         log::warn!("the limit of open files could not be raised: {error}");
         1_024
@@ -497,8 +543,7 @@ fn share_descriptors(connections: usize, workers: usize) -> usize {
         log::warn!("the system allows {granted} open files; {connections} connections need {needed}");
     }
     let left = usize::try_from(granted.saturating_sub(needed)).unwrap_or(usize::MAX);
-    let workers = workers.max(1);
-    (left / workers).max(HTTP_CONNECTIONS_MIN).saturating_add(connections.div_ceil(workers))
+    left.max(HTTP_CONNECTIONS_MIN).saturating_add(connections)
 }
 
 #[cfg(test)]

@@ -21,9 +21,13 @@ use crate::auth::signature::Signatures;
 use crate::auth::tokens::Tokens;
 use crate::backend::{self, Backend};
 use crate::config::{self, Config};
+use crate::http_stream::Connections;
 use crate::peer::{AllowedOrigins, BadEntry, TrustedProxies};
 use crate::telemetry::{Readings, Telemetry};
 use idempotency::Idempotency;
+
+/// How many plain HTTP connections there may be beside those that wait for polling sessions, one each.
+const CONNECTIONS_BEYOND: usize = 1_024;
 
 /// The shared state of the edge.
 pub struct State {
@@ -47,6 +51,8 @@ pub struct State {
     pub accounts: Accounts,
     /// The application behind the hub, where there is one.
     pub backend: Option<Arc<Backend>>,
+    /// The plain HTTP connections.
+    pub connections: Arc<Connections>,
     /// The metrics of this hub.
     pub telemetry: Telemetry,
     /// When the hub started, ms since the epoch.
@@ -78,6 +84,10 @@ impl State {
             tokens,
             accounts,
             backend,
+            connections: Connections::new(
+                config.server.max_connections.saturating_add(CONNECTIONS_BEYOND),
+                config.limits.http.connections_per_address,
+            ),
             telemetry: Telemetry::default(),
             started_at,
             published: Mutex::new(PerMinute::since(started_at)),
@@ -130,6 +140,7 @@ impl State {
                 store: self.hub.store().counts(),
                 tokens: self.tokens.standing(self.now_ms()),
                 backend,
+                connections: Some(&self.connections),
                 ready: self.not_ready().is_none(),
                 uptime_secs: self.uptime_secs(),
             },

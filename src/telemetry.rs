@@ -5,6 +5,7 @@
 //! several hubs in one test process each count for themselves.
 
 use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 
 use hubbub_actors::stats::Stats;
 use hubbub_actors::store::Counts;
@@ -14,12 +15,17 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use crate::auth::tokens::Standing;
 use crate::backend;
 use crate::backend::tally::Tally;
+use crate::http_stream::Connections;
 
 /// Counters and what they count.
 const COUNTERS: &[(&str, &str)] = &[
     ("websocket_connections_total", "Sessions there ever were, on every surface"),
     ("socket_server_connections_total", "Sessions there ever were, by whether they came with a token, and by what"),
     ("socket_server_events_total", "Events of the table that clients sent, refused ones included, by name"),
+    (
+        "hubbub_http_connections_dropped_total",
+        "Plain HTTP connections refused or closed, by reason: full, too many of an address, or evicted for a newer one",
+    ),
     ("http_requests_total", "HTTP requests answered, by method and status"),
     ("hubbub_messages_received_total", "Messages that came from clients, refused ones included"),
     ("hubbub_messages_published_total", "Messages accepted for a room, a user or everybody"),
@@ -59,6 +65,9 @@ const COUNTERS: &[(&str, &str)] = &[
 const GAUGES: &[(&str, &str)] = &[
     ("websocket_connections_active", "Sessions there are now"),
     ("socket_server_active_connections", "Sessions there are now"),
+    ("hubbub_http_connections", "Plain HTTP connections: not upgraded"),
+    ("hubbub_http_connections_max", "Plain HTTP connections that may be open at once"),
+    ("hubbub_http_lingering", "Closing connections that are still read from, so that the client gets its answer"),
     ("hubbub_max_connections", "Sessions that may be connected at once"),
     ("hubbub_users", "Users with at least one session"),
     ("hubbub_rooms", "Rooms with a member"),
@@ -103,6 +112,8 @@ pub struct Readings<'a> {
     pub tokens: Standing,
     /// The application behind the hub, where there is one.
     pub backend: Option<(backend::Standing, &'a Tally)>,
+    /// The plain HTTP connections.
+    pub connections: Option<&'a Connections>,
     /// Whether the hub can be given work.
     pub ready: bool,
     /// Seconds since the start.
@@ -267,9 +278,25 @@ fn copy_readings(readings: &Readings<'_>) {
     counter!("hubbub_store_writes_total").absolute(writes);
     counter!("hubbub_store_commits_total").absolute(commits);
     counter!("hubbub_store_failures_total").absolute(failures);
+    if let Some(connections) = readings.connections {
+        copy_connections(connections);
+    }
     show("hubbub_ready", readings.ready.into());
     show("hubbub_uptime_seconds", readings.uptime_secs);
     show("process_resident_memory_bytes", resident());
+}
+
+fn copy_connections(connections: &Connections) {
+    show("hubbub_http_connections", connections.now() as u64);
+    show("hubbub_http_connections_max", connections.most() as u64);
+    show("hubbub_http_lingering", connections.lingering.now() as u64);
+    for (reason, count) in [
+        ("evicted", &connections.evicted),
+        ("full", &connections.refused_full),
+        ("address", &connections.refused_address),
+    ] {
+        counter!("hubbub_http_connections_dropped_total", "reason" => reason).absolute(count.load(Ordering::Relaxed));
+    }
 }
 
 fn copy_tokens(standing: Standing) {

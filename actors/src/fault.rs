@@ -60,6 +60,14 @@ codes! {
     Conflict = "CONFLICT",
     /// More bytes than the stated bound.
     PayloadTooLarge = "PAYLOAD_TOO_LARGE",
+    /// A request's head or body did not come in time.
+    RequestTimeout = "REQUEST_TIMEOUT",
+    /// The target of a request is longer than the stated bound.
+    UriTooLong = "URI_TOO_LONG",
+    /// The head of a request is longer than the stated bound.
+    HeadersTooLarge = "HEADERS_TOO_LARGE",
+    /// A body is in an encoding that is not read.
+    UnsupportedEncoding = "UNSUPPORTED_ENCODING",
     /// Over a limit; `retry_after` says when to come back.
     RateLimited = "RATE_LIMITED",
     /// `server.max_connections` are connected.

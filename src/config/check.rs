@@ -108,6 +108,8 @@ impl Problems {
         self.range("server.shutdown_secs", server.shutdown_secs, 1, 3_600);
         self.range("server.drain_per_sec", server.drain_per_sec, 0, 1_000_000);
         self.range("server.max_body", server.max_body, 1, 256 << 20);
+        self.range("server.head_secs", server.head_secs, 1, 3600);
+        self.range("server.body_secs", server.body_secs, 1, 3600);
     }
 
     fn auth(&mut self, config: &Config) {

@@ -6,8 +6,10 @@
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::Poll;
 
+use actix_http::ConnectionType;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
@@ -19,6 +21,7 @@ use hubbub_actors::fault::Fault;
 
 use super::cors::{self, Page};
 use crate::error::{self, Refusal, Shape};
+use crate::http_stream::Exchange;
 use crate::request_id::{REQUEST_ID, RequestId};
 use crate::state::State;
 
@@ -45,6 +48,24 @@ pub(super) async fn border(
         state,
     };
     request.extensions_mut().insert(passage.id.clone());
+    let exchange = request.conn_data::<Rc<Exchange>>().cloned();
+    let answered = pass(passage, request, next, exchange.as_deref()).await;
+    match exchange {
+        Some(exchange) => finish(answered, &exchange).await,
+        None => answered,
+    }
+}
+
+/// Has the application answer, unless the request was refused as it was read.
+async fn pass(
+    passage: Passage,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+    exchange: Option<&Exchange>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if let Some(fault) = exchange.and_then(Exchange::take_refusal) {
+        return Err(passage.failed(&fault));
+    }
     if cors::is_preflight(request.method(), request.headers()) {
         let mut response = HttpResponse::NoContent().finish();
         for (name, value) in cors::preflight_headers(&passage.page) {
@@ -68,6 +89,25 @@ pub(super) async fn border(
     }
 }
 
+/// Tells the connection's stream that there is an answer. One that leaves a body unread says that the connection closes
+/// (RFC 9112 section 9.6).
+async fn finish(
+    answered: Result<ServiceResponse<BoxBody>, Error>,
+    exchange: &Exchange,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if exchange.had_body() {
+        // A body that came with its head is decoded behind the first look at the handler; then the connection can go on.
+        tokio::task::yield_now().await;
+    }
+    let goes_on = exchange.answered();
+    answered.map(|mut answer| {
+        if !goes_on {
+            answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+        }
+        answer
+    })
+}
+
 impl Passage {
     /// Puts on an answer what every answer bears, and counts it.
     fn stamp(&self, response: &mut HttpResponse) {
@@ -88,6 +128,7 @@ impl Passage {
 
     fn failed(&self, fault: &Fault) -> Error {
         let mut response = error::response(fault, self.shape, self.id.as_str());
+        response.head_mut().set_connection_type(ConnectionType::Close);
         self.stamp(&mut response);
         InternalError::from_response("failed", response).into()
     }

@@ -73,7 +73,8 @@ async fn let_in(state: &State, request: &mut ServiceRequest) -> Result<Option<(K
         check_ready(&state.hub.readiness())?;
     }
     let (key, key_text) = admit(state, request).await?;
-    let body = request.extract::<Bytes>().await.map_err(|error| Refusal::from_error(&error))?;
+    let payload = request.extract::<web::Payload>().await.map_err(|error| Refusal::from_error(&error))?;
+    let body = super::body::read(request.request(), payload, state.config.server.max_body).await?;
     check_signature(state, request, &key, &key_text, &body)?;
     let name = match *request.method() {
         Method::POST => request_name(request.headers())?,

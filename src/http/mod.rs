@@ -6,6 +6,7 @@
 //! a file. This module knows nothing of WebSockets beyond saying where they are spoken.
 
 mod batch;
+pub(crate) mod body;
 mod border;
 mod chats;
 mod cors;
@@ -79,10 +80,8 @@ pub fn app(
         InitError = (),
     >,
 > {
-    let max_body = state.config.server.max_body;
     App::new()
         .app_data(state)
-        .app_data(web::PayloadConfig::new(max_body))
         .wrap(middleware::from_fn(border::border))
         .configure(routes)
         .default_service(web::to(nothing_here))

@@ -11,11 +11,14 @@ use serde_json::json;
 
 use super::cors::{self, Page};
 use super::gate::client_address;
-use super::{Answer, json};
+use super::{Answer, body, json};
 use crate::accounts::{PASSWORD_BYTES, Username};
 use crate::bearer;
 use crate::peer::limit_key;
 use crate::state::State;
+
+/// Longest body of a sign-in or a refresh, in bytes: nobody is known yet who could be asked for more.
+const BODY_MAX: usize = 8_192;
 
 /// What the tokens are used as, by RFC 6750.
 const TOKEN_TYPE: &str = "Bearer";
@@ -32,11 +35,12 @@ struct Refresh {
 }
 
 /// `POST /sessions`.
-pub(super) async fn sign_in(request: HttpRequest, state: web::Data<State>, body: web::Bytes) -> Answer {
+pub(super) async fn sign_in(request: HttpRequest, state: web::Data<State>, payload: web::Payload) -> Answer {
     let_in(&state, &request)?;
     state.accounts.check_sign_in()?;
     let per_minute = state.config.limits.login.attempts_per_minute;
     state.hub.admit(LimitKey::Login(address(&state, &request)), per_minute).await?;
+    let body = body::read(&request, payload, BODY_MAX).await?;
     let asked: SignIn = json::parse(&body)?;
     let username = Username::parse(&asked.username, "username")?;
     let most = *PASSWORD_BYTES.end();
@@ -60,10 +64,11 @@ pub(super) async fn sign_in(request: HttpRequest, state: web::Data<State>, body:
 }
 
 /// `POST /sessions/refresh`. The refresh token stays the same.
-pub(super) async fn refresh(request: HttpRequest, state: web::Data<State>, body: web::Bytes) -> Answer {
+pub(super) async fn refresh(request: HttpRequest, state: web::Data<State>, payload: web::Payload) -> Answer {
     let_in(&state, &request)?;
     state.accounts.check_sign_in()?;
     count(&state, &request).await?;
+    let body = body::read(&request, payload, BODY_MAX).await?;
     let asked: Refresh = json::parse(&body)?;
     let refreshed = state.accounts.refresh(&asked.refresh_token, state.now_ms()).await?;
     Ok(HttpResponse::Ok().json(json!({

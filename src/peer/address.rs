@@ -63,7 +63,8 @@ impl TrustedProxies {
         ClientAddress { ip, direct_loopback: peer.is_loopback() && !forwarded }
     }
 
-    fn trusts(&self, ip: IpAddr) -> bool {
+    /// Whether what an address forwards counts.
+    pub fn trusts(&self, ip: IpAddr) -> bool {
         self.nets.iter().any(|net| net.contains(&ip))
     }
 }

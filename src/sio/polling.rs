@@ -1,21 +1,18 @@
 //! Engine.IO over plain HTTP: a GET opens a session or waits for what it says, a POST says something to it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use actix_rt::time::timeout;
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
+use hubbub_actors::fault::Code;
 
 use super::house::Switchboard;
 use super::query::{Ask, Transport};
 use super::refusal::Refusal;
-
-/// How long the body of a request may take to come.
-const BODY_TIME: Duration = Duration::from_secs(30);
+use crate::http;
 
 /// The endpoint `path`, with and without a slash behind it.
 pub fn routes(path: &str, switchboard: Arc<Switchboard>) -> impl FnOnce(&mut web::ServiceConfig) {
@@ -54,18 +51,17 @@ async fn handle(request: &HttpRequest, payload: Payload, switchboard: &Switchboa
         }
         (&Method::GET, Some(sid)) => switchboard.poll(sid).await,
         (&Method::POST, Some(sid)) => {
-            let body = body(payload, switchboard.settings().max_payload).await?;
+            let body = body(request, payload, switchboard.settings().max_payload).await?;
             switchboard.post(sid, body).await
         }
         _ => Err(Refusal::bad_method()),
     }
 }
 
-async fn body(payload: Payload, most: usize) -> Result<Bytes, Refusal> {
-    match timeout(BODY_TIME, payload.to_bytes_limited(most)).await {
-        Ok(Ok(Ok(body))) => Ok(body),
-        Ok(Ok(Err(error))) => Err(Refusal::bad_request(&error.to_string())),
-        Ok(Err(_)) => Err(Refusal::too_large(most)),
-        Err(_) => Err(Refusal::too_slow()),
-    }
+async fn body(request: &HttpRequest, payload: Payload, most: usize) -> Result<Bytes, Refusal> {
+    http::body::read(request, payload, most).await.map_err(|fault| match fault.code {
+        Code::PayloadTooLarge => Refusal::too_large(most),
+        Code::RequestTimeout => Refusal::too_slow(),
+        _ => Refusal::of(&fault),
+    })
 }

@@ -1,0 +1,227 @@
+//! Where a request's body ends on the connection, pure: the stream hands on no byte of what follows.
+
+use super::head::Framing;
+
+/// Most bytes of a chunked body that are no data, beside [`OVERHEAD_A_BYTE`] for each byte of data: sizes, extensions,
+/// line ends, trailers.
+const OVERHEAD_MAX: u64 = 16_384;
+
+/// What a byte of data may cost beside itself: a chunk of one byte takes six.
+const OVERHEAD_A_BYTE: u64 = 8;
+
+/// A chunked body that is none (RFC 9112 section 7.1), or wastes too much.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+/// What is still to come of a body.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Nothing.
+    Done,
+    /// So many bytes.
+    Counted(u64),
+    /// Chunks.
+    Chunked(Chunks),
+}
+
+impl Rest {
+    /// All of a body.
+    pub fn of(framing: Framing) -> Self {
+        match framing {
+            Framing::None | Framing::Counted(0) => Self::Done,
+            Framing::Counted(length) => Self::Counted(length),
+            Framing::Chunked => Self::Chunked(Chunks::default()),
+        }
+    }
+
+    /// How many bytes at the start of `input` belong to the body, with at most `most` bytes of data among them. Counts
+    /// them as come, and takes their data from `most`.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn take(&mut self, input: &[u8], most: &mut u64) -> Result<usize, Malformed> {
+        let taken = match self {
+            Self::Done => 0,
+            Self::Counted(left) => {
+                let taken = (*left).min(input.len() as u64).min(*most);
+                *left -= taken;
+                *most -= taken;
+                usize::try_from(taken).unwrap_or(usize::MAX)
+            }
+            Self::Chunked(chunks) => chunks.take(input, most)?,
+        };
+        let is_done = match self {
+            Self::Done => true,
+            Self::Counted(left) => *left == 0,
+            Self::Chunked(chunks) => chunks.step == Step::End,
+        };
+        if is_done {
+            *self = Self::Done;
+        }
+        Ok(taken)
+    }
+}
+
+/// A chunked body on its way.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Chunks {
+    step: Step,
+    /// Of the chunk: its size while that is read, then what is missing of it.
+    left: u64,
+    data: u64,
+    overhead: u64,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    #[default]
+    FirstDigit,
+    Digits,
+    Extension,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    TrailerStart,
+    Trailer,
+    TrailerLf,
+    LastLf,
+    End,
+}
+
+impl Chunks {
+    fn take(&mut self, input: &[u8], most: &mut u64) -> Result<usize, Malformed> {
+        let mut at = 0;
+        while let Some(&byte) = input.get(at).filter(|_| self.step != Step::End) {
+            if self.step == Step::Data {
+                let ready = (input.len() - at) as u64;
+                let taken = self.left.min(ready).min(*most);
+                if taken == 0 {
+                    break;
+                }
+                *most -= taken;
+                self.left -= taken;
+                self.data += taken;
+                at += usize::try_from(taken).unwrap_or(usize::MAX);
+                if self.left == 0 {
+                    self.step = Step::DataCr;
+                }
+                continue;
+            }
+            self.step = self.next(byte)?;
+            at += 1;
+            self.overhead += 1;
+            if self.overhead > OVERHEAD_MAX + OVERHEAD_A_BYTE * self.data {
+                return Err(Malformed);
+            }
+        }
+        Ok(at)
+    }
+
+    /// The step behind `byte`, which is no data.
+    fn next(&mut self, byte: u8) -> Result<Step, Malformed> {
+        Ok(match (self.step, byte) {
+            (Step::FirstDigit, _) => {
+                self.left = digit(byte)?;
+                Step::Digits
+            }
+            (Step::Digits, b'\r') | (Step::Extension, b'\r') => Step::SizeLf,
+            (Step::Digits, b';' | b' ' | b'\t') => Step::Extension,
+            (Step::Digits, _) => {
+                let shifted = self.left.checked_mul(16).ok_or(Malformed)?;
+                self.left = shifted + digit(byte)?;
+                Step::Digits
+            }
+            (Step::Extension, b'\t' | b' '..=b'~' | 0x80..) => Step::Extension,
+            (Step::SizeLf, b'\n') if self.left == 0 => Step::TrailerStart,
+            (Step::SizeLf, b'\n') => Step::Data,
+            (Step::DataCr, b'\r') => Step::DataLf,
+            (Step::DataLf, b'\n') => Step::FirstDigit,
+            (Step::TrailerStart, b'\r') => Step::LastLf,
+            (Step::Trailer, b'\r') => Step::TrailerLf,
+            (Step::TrailerStart | Step::Trailer, b'\t' | b' '..=b'~' | 0x80..) => Step::Trailer,
+            (Step::TrailerLf, b'\n') => Step::TrailerStart,
+            (Step::LastLf, b'\n') => Step::End,
+            _ => return Err(Malformed),
+        })
+    }
+}
+
+fn digit(byte: u8) -> Result<u64, Malformed> {
+    char::from(byte).to_digit(16).map(u64::from).ok_or(Malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `Rest` takes of `input` when it comes in pieces of `piece` bytes, and what is left of `most`.
+    fn taken(framing: Framing, input: &[u8], piece: usize, most: u64) -> Result<(usize, Rest, u64), Malformed> {
+        let (mut rest, mut most, mut total) = (Rest::of(framing), most, 0);
+        for part in input.chunks(piece) {
+            let taken = rest.take(part, &mut most)?;
+            total += taken;
+            if taken < part.len() {
+                break;
+            }
+        }
+        Ok((total, rest, most))
+    }
+
+    #[test]
+    fn a_counted_body_ends_at_its_length_and_the_next_request_is_not_touched() {
+        for piece in [1, 3, 100] {
+            assert_eq!(taken(Framing::Counted(5), b"helloGET /", piece, 100), Ok((5, Rest::Done, 95)));
+            assert_eq!(taken(Framing::Counted(5), b"hel", piece, 100), Ok((3, Rest::Counted(2), 97)));
+            assert_eq!(taken(Framing::Counted(5), b"hello", piece, 2), Ok((2, Rest::Counted(3), 0)));
+        }
+        assert_eq!(taken(Framing::None, b"GET /", 10, 100), Ok((0, Rest::Done, 100)));
+    }
+
+    #[test]
+    fn a_chunked_body_ends_behind_its_trailers_however_it_is_split() {
+        let body = b"5;name=\"x\"\r\nhello\r\n1 \r\n!\r\n0\r\nDigest: x\r\n\r\n";
+        let input = [&body[..], b"GET /"].concat();
+        for piece in [1, 2, 7, 1_000] {
+            assert_eq!(taken(Framing::Chunked, &input, piece, 100), Ok((body.len(), Rest::Done, 94)), "{piece}");
+        }
+    }
+
+    #[test]
+    fn no_more_data_is_taken_than_may_be() {
+        let (total, rest, most) = taken(Framing::Chunked, b"a\r\n0123456789\r\n0\r\n\r\n", 4, 6).unwrap();
+        assert_eq!((total, most), (9, 0));
+        assert_ne!(rest, Rest::Done);
+    }
+
+    #[test]
+    fn what_is_no_chunk_is_refused() {
+        for bad in [
+            &b"x\r\n"[..],
+            b"\r\n",
+            b"5\nhello",
+            b"5\r\nhello!",
+            b"5\r\nhello\n",
+            b"5\r\rhello",
+            b"ffffffffffffffff1\r\n",
+            b"0\r\n\n",
+            b"0\r\nA\0: b\r\n\r\n",
+            b"5;\x07\r\nhello",
+        ] {
+            for piece in [1, 100] {
+                let all = taken(Framing::Chunked, bad, piece, 1_000);
+                assert_eq!(all.map(|(_, rest, _)| rest), Err(Malformed), "{}", bad.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_mostly_no_data_is_refused() {
+        let honest = b"1\r\nx\r\n".repeat(100_000);
+        assert!(taken(Framing::Chunked, &honest, 8_192, u64::MAX).is_ok());
+        let extension = [b"5;", &b"e".repeat(20_000)[..]].concat();
+        assert_eq!(taken(Framing::Chunked, &extension, 8_192, u64::MAX), Err(Malformed));
+        let trailers = [b"0\r\n", &b"A: b\r\n".repeat(4_000)[..]].concat();
+        assert_eq!(taken(Framing::Chunked, &trailers, 8_192, u64::MAX), Err(Malformed));
+    }
+}

@@ -1,0 +1,301 @@
+//! Request heads, pure: where one ends, what its body will be, and the head as actix-http is to read it.
+//!
+//! A head is read with httparse, as actix-http reads it, and by the same rules; what actix-http would refuse is refused
+//! here, so that every refusal gets a body and a request id. Offers to upgrade to anything but a WebSocket are removed
+//! (RFC 9110 section 7.8 lets a server ignore them), because actix-http's encoder keeps them in its answer.
+
+use std::borrow::Cow;
+
+use actix_http::{Method, Uri};
+use hubbub_actors::fault::{Code, Fault};
+
+/// Longest request head, in bytes; a longer one is answered with 431.
+pub const HEAD_MAX: usize = 32_768;
+
+/// Longest request target, in bytes; a longer one is answered with 414.
+pub const TARGET_MAX: usize = 16_384;
+
+/// Most header lines of a request; more are answered with 431.
+pub const HEADERS_MAX: usize = 96;
+
+/// The paths at which an offer of a WebSocket counts.
+const WEBSOCKET_PATHS: [&str; 4] = ["/ws", "/ws/", "/socket.io", "/socket.io/"];
+
+/// What follows a head on the connection (RFC 9112 section 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// Nothing.
+    None,
+    /// So many bytes, at least one.
+    Counted(u64),
+    /// Chunks.
+    Chunked,
+}
+
+/// A whole request head.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Head {
+    /// How many bytes of the input it took.
+    pub length: usize,
+    /// The head to pass on, where it differs from the input.
+    pub rewritten: Option<Vec<u8>>,
+    /// What follows it.
+    pub framing: Framing,
+    /// The client waits for `100 Continue` before it sends the body (RFC 9110 section 10.1.1).
+    pub expects_continue: bool,
+    /// It offers a WebSocket where one is served.
+    pub upgrades: bool,
+    /// No other request follows on this connection.
+    pub is_last: bool,
+}
+
+/// Reads the head at the start of `input`; `None` when its end has not come.
+///
+/// # Errors
+/// The fault to answer with. Nothing that follows on the connection can be trusted then.
+pub fn parse(input: &[u8]) -> Result<Option<Head>, Fault> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut headers);
+    let length = match request.parse(input) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err(too_large("The request has too many header lines")),
+        Err(error) => return Err(malformed(format!("The request head is not HTTP/1.1: {error}"))),
+    };
+    let bytes = input.get(..length).unwrap_or_default();
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    if lines.next_back() != Some(&[]) || !lines.all(|line| line.ends_with(b"\r")) {
+        return Err(malformed("A line of the request head does not end with CRLF"));
+    }
+    if length > HEAD_MAX {
+        return Err(head_too_large());
+    }
+    let head = Parsed {
+        method: request.method.unwrap_or_default(),
+        target: request.path.unwrap_or_default(),
+        is_1_1: request.version == Some(1),
+        headers: request.headers,
+    };
+    head.check_target()?;
+    let framing = head.framing()?;
+    head.check_host()?;
+    let tokens = head.connection_tokens();
+    let has = |name: &str| tokens.iter().any(|token| token.eq_ignore_ascii_case(name));
+    let upgrades = head.offers_websocket(framing) && has("upgrade");
+    let expects_continue = head.is_1_1 && framing != Framing::None && head.expects_continue();
+    Ok(Some(Head {
+        length,
+        rewritten: head.must_be_rewritten(&tokens).then(|| head.rewrite(&tokens, upgrades)),
+        framing,
+        expects_continue,
+        upgrades,
+        is_last: has("close") || (!head.is_1_1 && !has("keep-alive")),
+    }))
+}
+
+/// A head without its end that can not become one any more.
+///
+/// # Errors
+/// The fault to answer with.
+pub fn check_partial(input: &[u8]) -> Result<(), Fault> {
+    // Empty lines before a request are passed over (RFC 9112 section 2.2).
+    let start = input.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(input.len());
+    let line = input.get(start..).unwrap_or_default();
+    // A method is a token (RFC 9110 section 9.1); TLS and the like are told at their first byte.
+    if line.first().is_some_and(|byte| !byte.is_ascii_alphanumeric() && !b"!#$%&'*+-.^_`|~".contains(byte)) {
+        return Err(malformed("The request does not begin with a method: this is an HTTP port"));
+    }
+    let line_end = memchr::memchr(b'\n', line).unwrap_or(line.len());
+    if line_end > TARGET_MAX {
+        return Err(target_too_long());
+    }
+    if input.len() > HEAD_MAX { Err(head_too_large()) } else { Ok(()) }
+}
+
+/// A head that stands for a request that was refused: the application answers it with the fault. It keeps what shapes the
+/// answer: whether it is HEAD, whether the path is under `/api`, the request's id and its origin.
+pub fn stand_in(input: &[u8]) -> Vec<u8> {
+    let line = input.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ');
+    let method = if words.next() == Some(b"HEAD") { "HEAD" } else { "GET" };
+    let is_api = words.next().is_some_and(|target| target.starts_with(b"/api/"));
+    let target = if is_api { "/api/" } else { "/" };
+    let mut head = format!("{method} {target} HTTP/1.1\r\nHost: -\r\nConnection: close\r\n").into_bytes();
+    for name in ["x-request-id", "origin"] {
+        if let Some(value) = find_header(input, name) {
+            head.extend_from_slice(name.as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value);
+            head.extend_from_slice(b"\r\n");
+        }
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
+/// The value of the first line `name: …` of a head that may be malformed elsewhere; visible ASCII alone.
+fn find_header<'a>(input: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let lines = input.split(|byte| *byte == b'\n').skip(1);
+    let mut values = lines.filter_map(|line| {
+        let (key, value) = line.split_at_checked(name.len())?;
+        key.eq_ignore_ascii_case(name.as_bytes()).then(|| value.strip_prefix(b":"))?
+    });
+    values.next().map(<[u8]>::trim_ascii).filter(|value| value.len() <= 256 && value.iter().all(u8::is_ascii_graphic))
+}
+
+/// The fault of a head that did not come in time.
+pub fn too_slow() -> Fault {
+    Fault::new(Code::RequestTimeout, "The request head did not come in time")
+}
+
+fn malformed(message: impl Into<Cow<'static, str>>) -> Fault {
+    Fault::new(Code::InvalidRequest, message)
+}
+
+fn too_large(message: &'static str) -> Fault {
+    Fault::new(Code::HeadersTooLarge, message)
+}
+
+fn head_too_large() -> Fault {
+    too_large("The request head is longer than 32768 bytes")
+}
+
+fn target_too_long() -> Fault {
+    Fault::new(Code::UriTooLong, "The request target is longer than 16384 bytes")
+}
+
+/// A head as httparse has it.
+struct Parsed<'a> {
+    method: &'a str,
+    target: &'a str,
+    is_1_1: bool,
+    headers: &'a [httparse::Header<'a>],
+}
+
+impl<'a> Parsed<'a> {
+    fn values(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+        self.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
+    }
+
+    /// The only value of a header that may come once; `None` where it did not come.
+    fn single(&self, name: &'static str) -> Result<Option<&'a str>, Fault> {
+        let mut values = self.values(name);
+        let first = values.next();
+        if values.next().is_some() {
+            return Err(Fault::field(name, format!("`{name}` came more than once")));
+        }
+        first
+            .map(|value| std::str::from_utf8(value).map(str::trim))
+            .transpose()
+            .map_err(|_| Fault::field(name, format!("`{name}` is not text")))
+    }
+
+    fn check_target(&self) -> Result<(), Fault> {
+        if self.target.len() > TARGET_MAX {
+            return Err(target_too_long());
+        }
+        if self.method == Method::CONNECT.as_str() {
+            return Err(Fault::new(Code::MethodNotAllowed, "The hub is no proxy: CONNECT is not served"));
+        }
+        let uri = Uri::try_from(self.target).map_err(|error| malformed(format!("The request target: {error}")))?;
+        percent_encoding::percent_decode_str(uri.path())
+            .decode_utf8()
+            .map_err(|_| malformed("The path of the request is not UTF-8"))?;
+        Ok(())
+    }
+
+    /// RFC 9112 section 6.3, as strictly as actix-http.
+    fn framing(&self) -> Result<Framing, Fault> {
+        let length = self.single("Content-Length")?;
+        if let Some(encoding) = self.single("Transfer-Encoding")? {
+            return match (self.is_1_1, length, encoding.eq_ignore_ascii_case("chunked")) {
+                (true, None, true) => Ok(Framing::Chunked),
+                (_, Some(_), _) => {
+                    Err(Fault::field("Content-Length", "`Content-Length` came beside `Transfer-Encoding`"))
+                }
+                _ => Err(Fault::field("Transfer-Encoding", "`Transfer-Encoding` can only be `chunked`, in HTTP/1.1")),
+            };
+        }
+        match length {
+            None if !self.is_1_1 && self.method == Method::POST.as_str() => {
+                Err(Fault::field("Content-Length", "A POST in HTTP/1.0 needs `Content-Length`"))
+            }
+            None => Ok(Framing::None),
+            Some(length) if !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit()) => {
+                match length.parse() {
+                    Ok(0) => Ok(Framing::None),
+                    Ok(length) => Ok(Framing::Counted(length)),
+                    Err(_) => Err(Fault::field("Content-Length", "`Content-Length` is too large")),
+                }
+            }
+            Some(_) => Err(Fault::field("Content-Length", "`Content-Length` is not a number")),
+        }
+    }
+
+    /// RFC 9112 section 3.2.
+    fn check_host(&self) -> Result<(), Fault> {
+        match self.values("Host").count() {
+            1 => Ok(()),
+            0 if !self.is_1_1 => Ok(()),
+            0 => Err(Fault::field("Host", "`Host` is missing")),
+            _ => Err(Fault::field("Host", "`Host` came more than once")),
+        }
+    }
+
+    fn connection_tokens(&self) -> Vec<&'a str> {
+        let values = self.values("Connection").filter_map(|value| std::str::from_utf8(value).ok());
+        values.flat_map(|value| value.split(',')).map(str::trim).filter(|token| !token.is_empty()).collect()
+    }
+
+    fn offers_websocket(&self, framing: Framing) -> bool {
+        let path = self.target.split(['?', '#']).next().unwrap_or_default();
+        let at_websocket = WEBSOCKET_PATHS.contains(&path);
+        let may = self.is_1_1 && self.method == Method::GET.as_str() && framing == Framing::None && at_websocket;
+        let offers = self.values("Upgrade").filter_map(|value| std::str::from_utf8(value).ok());
+        may && offers.flat_map(|value| value.split(',')).any(|offer| offer.trim().eq_ignore_ascii_case("websocket"))
+    }
+
+    fn expects_continue(&self) -> bool {
+        let mut items = self.values("Expect").flat_map(|value| value.split(|byte| *byte == b','));
+        items.any(|item| item.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
+    }
+
+    /// Whether it holds what actix-http must not see.
+    fn must_be_rewritten(&self, tokens: &[&str]) -> bool {
+        let named = |header: &httparse::Header<'_>| is_of_the_connection(header.name);
+        self.headers.iter().any(named) || tokens.iter().any(|token| is_upgrade_token(token))
+    }
+
+    /// The head with `Connection` as it is to be understood, and either the one offer that counts or none.
+    fn rewrite(&self, tokens: &[&str], upgrades: bool) -> Vec<u8> {
+        let version = if self.is_1_1 { "1.1" } else { "1.0" };
+        let mut head = format!("{} {} HTTP/{version}\r\n", self.method, self.target).into_bytes();
+        let is_kept = |name: &str| !is_of_the_connection(name) && !name.eq_ignore_ascii_case("Connection");
+        for header in self.headers.iter().filter(|header| is_kept(header.name)) {
+            for part in [header.name.as_bytes(), b": ", header.value, b"\r\n"] {
+                head.extend_from_slice(part);
+            }
+        }
+        if upgrades {
+            head.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\n");
+        } else {
+            for token in tokens.iter().filter(|token| !is_upgrade_token(token)) {
+                head.extend_from_slice(format!("Connection: {token}\r\n").as_bytes());
+            }
+        }
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+}
+
+/// Headers that are between the client and this stream.
+fn is_of_the_connection(name: &str) -> bool {
+    ["Upgrade", "HTTP2-Settings", "Expect"].iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
+fn is_upgrade_token(token: &str) -> bool {
+    ["upgrade", "http2-settings"].iter().any(|own| token.eq_ignore_ascii_case(own))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+use super::*;
+
+fn head(text: &str) -> Head {
+    parse(text.as_bytes()).unwrap().unwrap()
+}
+
+fn code(text: &[u8]) -> Code {
+    parse(text).unwrap_err().code
+}
+
+/// What actix-http is given of a head.
+fn passed_on(text: &str) -> String {
+    head(text).rewritten.map_or_else(|| text.to_owned(), |bytes| String::from_utf8(bytes).unwrap())
+}
+
+#[test]
+fn a_plain_head_is_passed_on_as_it_came() {
+    let text = "\r\nPOST /api/room HTTP/1.1\r\nHost: hub\r\nContent-Length: 5\r\nX-Name: \u{fc}\r\n\r\n";
+    let found = parse(&[text.as_bytes(), b"hello"].concat()).unwrap().unwrap();
+    assert_eq!(
+        found,
+        Head {
+            length: text.len(),
+            rewritten: None,
+            framing: Framing::Counted(5),
+            expects_continue: false,
+            upgrades: false,
+            is_last: false,
+        }
+    );
+    assert_eq!(parse(b"GET / HTTP/1.1\r\nHost: hub\r\n"), Ok(None));
+}
+
+#[test]
+fn a_websocket_is_offered_by_get_without_a_body_at_its_paths() {
+    for path in ["/ws", "/ws/?token=t", "/socket.io/?EIO=4&transport=websocket", "/socket.io"] {
+        for offer in ["websocket", "h2c, WebSocket", "h2c\r\nUpgrade: websocket"] {
+            let text = format!(
+                "GET {path} HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: {offer}\r\n\r\n"
+            );
+            assert!(head(&text).upgrades, "{text}");
+            assert_eq!(
+                passed_on(&text),
+                format!("GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+            );
+        }
+    }
+}
+
+#[test]
+fn every_other_offer_is_removed_and_the_connection_kept() {
+    let rest = "Host: h\r\nX-A: b\r\n";
+    for (line, upgrade) in [
+        ("GET /health HTTP/1.1", "Connection: Upgrade\r\nUpgrade: websocket\r\n"),
+        ("GET /ws HTTP/1.1", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEA\r\n"),
+        ("GET /ws HTTP/1.1", "Connection: upgrade\r\n"),
+        ("GET /ws HTTP/1.1", "Upgrade: websocket\r\n"),
+        ("GET /ws HTTP/1.0", "Connection: Upgrade\r\nUpgrade: websocket\r\n"),
+        ("POST /ws HTTP/1.1", "Connection: Upgrade\r\nUpgrade: websocket\r\n"),
+        ("GET /wsx HTTP/1.1", "Connection: Upgrade\r\nUpgrade: websocket\r\n"),
+    ] {
+        let text = format!("{line}\r\n{rest}{upgrade}\r\n");
+        assert_eq!(passed_on(&text), format!("{line}\r\n{rest}\r\n"), "{text}");
+        assert!(!head(&text).upgrades);
+    }
+    let with_body =
+        format!("GET /ws HTTP/1.1\r\n{rest}Content-Length: 1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert!(!head(&with_body).upgrades);
+    let closes = head(&format!("GET / HTTP/1.1\r\n{rest}Connection: close, upgrade\r\nUpgrade: h2c\r\n\r\n"));
+    assert!(closes.is_last);
+    let passed = String::from_utf8(closes.rewritten.unwrap()).unwrap();
+    assert_eq!(passed, format!("GET / HTTP/1.1\r\n{rest}Connection: close\r\n\r\n"));
+}
+
+#[test]
+fn what_waits_for_continue_is_known_and_actix_is_not_told() {
+    let text = "POST / HTTP/1.1\r\nHost: h\r\nExpect: x, 100-Continue\r\nContent-Length: 3\r\n\r\n";
+    assert!(head(text).expects_continue);
+    assert_eq!(passed_on(text), "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n");
+    assert!(!head("GET / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\r\n").expects_continue);
+}
+
+#[test]
+fn the_last_request_of_a_connection_is_known() {
+    for (text, is_last) in [
+        ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", false),
+        ("GET / HTTP/1.1\r\nHost: h\r\nConnection: Close\r\n\r\n", true),
+        ("GET / HTTP/1.0\r\n\r\n", true),
+        ("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", false),
+    ] {
+        assert_eq!(head(text).is_last, is_last, "{text}");
+    }
+}
+
+#[test]
+fn a_malformed_head_is_refused() {
+    for bad in [
+        "GET / HTTP/1.1\nHost: h\n\n",
+        "GET / HTTP/1.1\r\nHost: h\n\r\n",
+        "\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET / HTTP/2.0\r\nHost: h\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nA : b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n folded\r\n\r\n",
+        "GET /%ff HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET /%c3%28 HTTP/1.1\r\nHost: h\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: +5\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5, 5\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "POST / HTTP/1.0\r\n\r\n",
+    ] {
+        assert_eq!(code(bad.as_bytes()), Code::InvalidRequest, "{bad}");
+    }
+    assert_eq!(code(b"CONNECT hub:80 HTTP/1.1\r\nHost: hub\r\n\r\n"), Code::MethodNotAllowed);
+    assert_eq!(code(b"GET /\xff HTTP/1.1\r\nHost: h\r\n\r\n"), Code::InvalidRequest);
+}
+
+#[test]
+fn every_part_of_a_head_has_a_bound() {
+    let lines = |count: usize| format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "A: b\r\n".repeat(count));
+    assert!(parse(lines(HEADERS_MAX - 1).as_bytes()).is_ok());
+    assert_eq!(code(lines(HEADERS_MAX).as_bytes()), Code::HeadersTooLarge);
+    let target = |length: usize| format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(length - 1));
+    assert!(parse(target(TARGET_MAX).as_bytes()).is_ok());
+    assert_eq!(code(target(TARGET_MAX + 1).as_bytes()), Code::UriTooLong);
+    let value = format!("GET / HTTP/1.1\r\nHost: h\r\nA: {}\r\n\r\n", "x".repeat(HEAD_MAX));
+    assert_eq!(code(value.as_bytes()), Code::HeadersTooLarge);
+
+    let partial = |text: &str| check_partial(text.as_bytes()).map_err(|fault| fault.code);
+    assert_eq!(partial(&format!("GET / HTTP/1.1\r\nA: {}", "x".repeat(HEAD_MAX))), Err(Code::HeadersTooLarge));
+    assert_eq!(partial(&format!("GET /{}", "x".repeat(TARGET_MAX))), Err(Code::UriTooLong));
+    assert_eq!(partial("\r\n\r\nGET / HT"), Ok(()));
+    assert_eq!(partial("\u{16}\u{3}\u{1}"), Err(Code::InvalidRequest));
+}
+
+#[test]
+fn a_stand_in_is_a_good_head_and_keeps_what_shapes_the_answer() {
+    for (refused, line, kept) in [
+        (
+            "POST /api/push HTTP/1.1\r\nX-Request-Id: r-1\r\nOrigin: https://a.example\r\nA : b\r\n\r\n",
+            "GET /api/ HTTP/1.1",
+            "x-request-id: r-1\r\norigin: https://a.example\r\n",
+        ),
+        ("HEAD /x HTTP/1.1\r\nx-request-id: a\u{1}b\r\n\r\n", "HEAD / HTTP/1.1", ""),
+        ("\u{16}\u{3}", "GET / HTTP/1.1", ""),
+        ("", "GET / HTTP/1.1", ""),
+    ] {
+        let made = String::from_utf8(stand_in(refused.as_bytes())).unwrap();
+        assert_eq!(made, format!("{line}\r\nHost: -\r\nConnection: close\r\n{kept}\r\n"));
+        assert!(head(&made).is_last);
+    }
+}

@@ -1,0 +1,118 @@
+//! The end of a connection with a client that may still be sending: the hub closes its sending side, reads and drops for a
+//! bounded time and size, then closes. A socket that is closed with unread bytes is reset, and the reset can take the
+//! answer with it before the client has read it (RFC 9112 section 9.6).
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use actix_rt::net::TcpStream;
+use tokio::io::ReadBuf;
+use tokio::time::{Sleep, sleep};
+
+use std::future::Future;
+use std::pin::Pin;
+
+/// Longest time that a closing connection is read from.
+pub const LINGER_TIME: Duration = Duration::from_secs(2);
+
+/// Most bytes that are read and dropped.
+pub const LINGER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Most connections of the hub that linger at once; one more is closed at once.
+pub const LINGERING_MAX: usize = 256;
+
+/// Bytes read at once.
+const READ_SIZE: usize = 16_384;
+
+/// How many connections linger.
+#[derive(Debug, Clone, Default)]
+pub struct Lingering(Arc<AtomicUsize>);
+
+impl Lingering {
+    /// A place for one more; `None` when [`LINGERING_MAX`] linger already.
+    fn enter(&self) -> Option<Place> {
+        let taken =
+            self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| (now < LINGERING_MAX).then_some(now + 1));
+        taken.ok().map(|_| Place(self.clone()))
+    }
+
+    /// How many linger now.
+    pub fn now(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+#[derive(Debug)]
+struct Place(Lingering);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A connection that lingers.
+#[derive(Debug)]
+pub(super) struct Linger {
+    /// Until when; `None` when it is closed at once.
+    until: Option<(Pin<Box<Sleep>>, Place)>,
+    left: usize,
+}
+
+impl Linger {
+    /// Begins to linger, if there is a place. The sending side must be shut already.
+    pub(super) fn begin(lingering: &Lingering) -> Self {
+        let until = lingering.enter().map(|place| (Box::pin(sleep(LINGER_TIME)), place));
+        Self { until, left: LINGER_BYTES }
+    }
+
+    /// Ready when the connection can be closed.
+    pub(super) fn poll(&mut self, socket: &TcpStream, cx: &mut Context<'_>) -> Poll<()> {
+        let Some((time, _)) = &mut self.until else { return Poll::Ready(()) };
+        if time.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        while self.left > 0 {
+            if ready!(socket.poll_read_ready(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            match read_some(socket) {
+                Ok(0) => return Poll::Ready(()),
+                Ok(read) => self.left = self.left.saturating_sub(read),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+fn read_some(socket: &TcpStream) -> io::Result<usize> {
+    let mut dropped = [std::mem::MaybeUninit::uninit(); READ_SIZE];
+    let mut dropped = ReadBuf::uninit(&mut dropped);
+    socket.try_read_buf(&mut dropped)
+}
+
+/// Lingers on a socket that no HTTP service owns any more, then closes it.
+pub async fn close(socket: TcpStream, lingering: &Lingering) {
+    let mut linger = Linger::begin(lingering);
+    std::future::poll_fn(|cx| linger.poll(&socket, cx)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_linger_than_may() {
+        let lingering = Lingering::default();
+        let all: Vec<_> = (0..LINGERING_MAX).map(|_| lingering.enter().unwrap()).collect();
+        assert!(lingering.enter().is_none());
+        drop(all);
+        assert_eq!(lingering.now(), 0);
+        assert!(lingering.enter().is_some());
+    }
+}

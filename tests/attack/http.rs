@@ -1,0 +1,396 @@
+//! Plain HTTP: pipelining without reading, heads and bodies that drip or never come, bodies of callers without a key,
+//! offers to upgrade to something else, and refusals to clients that are still sending.
+
+use serde_json::{Value, json};
+use socket2::SockRef;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::support::http::Response;
+use crate::support::{API_KEY, Client, DEADLINE, Hub, Wire, eventually};
+
+/// A hub that waits one second for a head and one for a body.
+fn impatient() -> Hub {
+    Hub::with("[server]\nhead_secs = 1\nbody_secs = 1")
+}
+
+const HEALTH: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: hub\r\n\r\n";
+
+/// How many HTTP requests the hub has answered.
+fn answered(hub: &Hub) -> u64 {
+    let metrics = hub.get("/metrics").body;
+    let lines = metrics.lines().filter(|line| line.starts_with("http_requests_total{"));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
+}
+
+/// The error body of a refusal by the raw shape.
+fn code(answer: &Response) -> Value {
+    answer.json()["error"]["code"].clone()
+}
+
+fn header<'a>(answer: &'a Response, name: &str) -> &'a str {
+    answer.headers.get(name).map_or("", |value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_one_at_a_time_and_none_while_answers_are_unread() {
+    const REQUESTS: usize = 5_000;
+    let hub = Hub::start();
+    let socket = TcpStream::connect(hub.address()).unwrap();
+    SockRef::from(&socket).set_recv_buffer_size(2_048).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let burst = HEALTH.repeat(REQUESTS);
+    let before = answered(&hub);
+    let mut sent = 0;
+    let push = |sent: &mut usize| match (&socket).write(&burst[*sent..]) {
+        Ok(written) => *sent += written,
+        Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+    };
+    // Until the hub takes no more: what it has answered does not change while nothing is read.
+    let mut last = (0, 0);
+    eventually(DEADLINE, "the hub takes no more", || {
+        push(&mut sent);
+        let now = (sent, answered(&hub));
+        // The look at the count is itself a request.
+        let is_steady = now.0 == last.0 && now.1 <= last.1 + 1;
+        last = now;
+        is_steady
+    })
+    .await;
+    let done = answered(&hub) - before;
+    // What the hub may put into the kernel for one socket: 128 KiB, and what the client's own holds.
+    assert!(done < 2_000, "{done} answers were made for a client that reads none");
+
+    let mut got = Vec::new();
+    let end = Instant::now() + DEADLINE;
+    while count(&got) < REQUESTS {
+        assert!(Instant::now() < end, "{} of {REQUESTS} answers came", count(&got));
+        if sent < burst.len() {
+            push(&mut sent);
+        }
+        let mut part = [0; 65_536];
+        match (&socket).read(&mut part) {
+            Ok(read) => got.extend_from_slice(&part[..read]),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+    }
+    assert_eq!(count(&got), REQUESTS);
+}
+
+fn count(answers: &[u8]) -> usize {
+    answers.windows(15).filter(|window| window == b"HTTP/1.1 200 OK").count()
+}
+
+#[tokio::test]
+async fn a_head_has_a_deadline_whether_it_is_the_first_or_a_later_one() {
+    let hub = impatient();
+    for whole in [0, 1, 5] {
+        for half in ["GET /health/live HTTP/1.1\r\nX-Request-Id: r-1\r\nX-A: ", "G"] {
+            let mut wire = Wire::silent(&hub).await;
+            for _ in 0..whole {
+                wire.send(HEALTH).await;
+                assert_eq!(wire.response().await.status, 200);
+            }
+            wire.send(half.as_bytes()).await;
+            let answer = wire.response().await;
+            assert_eq!((answer.status, code(&answer)), (408, json!("REQUEST_TIMEOUT")), "{whole} {half}");
+            assert_eq!(header(&answer, "connection"), "close");
+            if half.len() > 1 {
+                assert_eq!(header(&answer, "x-request-id"), "r-1");
+            }
+            wire.gone().await;
+        }
+    }
+    let mut silent = Wire::silent(&hub).await;
+    assert_eq!(silent.response().await.status, 408);
+}
+
+#[tokio::test]
+async fn a_head_that_drips_is_late() {
+    let hub = impatient();
+    let mut wire = Wire::silent(&hub).await;
+    wire.send(b"GET /health/live HTTP/1.1\r\nX-A: ").await;
+    let said = drip(&mut wire, b"x").await;
+    assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
+}
+
+#[tokio::test]
+async fn a_body_that_drips_or_stops_is_late_counted_or_chunked() {
+    let hub = impatient();
+    let rest = format!("Host: hub\r\nX-API-Key: {API_KEY}\r\n");
+    for (framing, piece) in [
+        ("Content-Length: 1000000\r\n\r\n{", &b"x"[..]),
+        ("Content-Length: 1000000\r\n\r\n{", b""),
+        ("Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", b"1\r\nx\r\n"),
+        ("Transfer-Encoding: chunked\r\n\r\n", b""),
+    ] {
+        for line in ["POST /api/room HTTP/1.1", "POST /sessions HTTP/1.1"] {
+            let mut wire = Wire::silent(&hub).await;
+            let framing = framing.replace("1000000", "8000");
+            wire.send(format!("{line}\r\n{rest}{framing}").as_bytes()).await;
+            let said = drip(&mut wire, piece).await;
+            assert!(said.starts_with("HTTP/1.1 408 "), "{line} {framing}: {said}");
+            assert!(said.contains("connection: close") && said.contains("REQUEST_TIMEOUT"), "{said}");
+        }
+    }
+}
+
+/// Sends a piece every tenth of a second until the hub hangs up; what it said.
+async fn drip(wire: &mut Wire, piece: &[u8]) -> String {
+    for _ in 0..15 {
+        if !piece.is_empty() {
+            wire.offer(piece).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    wire.until_hung_up().await
+}
+
+#[tokio::test]
+async fn nothing_of_a_body_is_awaited_from_a_caller_who_is_refused() {
+    let hub = Hub::with("[limits.http]\nrequests_per_minute = 10\n[limits.login]\nattempts_per_minute = 1");
+    let keyless =
+        |framing: &str| format!("POST /api/room HTTP/1.1\r\nHost: h\r\nX-API-Key: wrong\r\n{framing}\r\n\r\n");
+    for (request, status) in [
+        (keyless("Content-Length: 1000000"), 401),
+        (keyless("Transfer-Encoding: chunked"), 401),
+        ("POST /nowhere HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n".to_owned(), 404),
+        ("PUT /health HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), 405),
+        (format!("POST /api/room HTTP/1.1\r\nHost: h\r\nX-API-Key: {API_KEY}\r\nContent-Length: 9000000\r\n\r\n"), 413),
+        ("POST /sessions HTTP/1.1\r\nHost: h\r\nContent-Length: 8193\r\n\r\n".to_owned(), 413),
+        ("POST /sessions HTTP/1.1\r\nHost: h\r\nContent-Length: 8192\r\n\r\n".to_owned(), 429),
+        (
+            "POST /sessions HTTP/1.1\r\nHost: h\r\nOrigin: https://evil.example\r\nContent-Length: 5\r\n\r\n"
+                .to_owned(),
+            403,
+        ),
+    ] {
+        let mut wire = Wire::silent(&hub).await;
+        wire.send(request.as_bytes()).await;
+        let answer = wire.response().await;
+        assert_eq!((answer.status, header(&answer, "connection")), (status, "close"), "{request}");
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in_reads_8_kib_at_most() {
+    let hub = Hub::start();
+    let mut wire = Wire::silent(&hub).await;
+    wire.send(b"POST /sessions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    wire.offer(format!("2400\r\n{}", "x".repeat(0x2400)).as_bytes()).await;
+    assert_eq!(wire.response().await.status, 413);
+}
+
+#[tokio::test]
+async fn continue_is_said_only_to_a_caller_whose_body_may_come() {
+    let hub = Hub::start();
+    let body = json!({"room": "lobby", "event": "greeting", "data": 1}).to_string();
+    let ask = |line: &str, key: &str, length: usize| {
+        format!(
+            "{line} HTTP/1.1\r\nHost: h\r\nX-API-Key: {key}\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    let mut wire = Wire::silent(&hub).await;
+    for _ in 0..2 {
+        wire.send(ask("POST /api/room", API_KEY, body.len()).as_bytes()).await;
+        assert_eq!(wire.response().await.status, 100);
+        wire.send(body.as_bytes()).await;
+        assert_eq!(wire.response().await.status, 200);
+    }
+    for (request, status) in [
+        (ask("POST /api/room", "wrong", body.len()), 401),
+        (ask("POST /nowhere", API_KEY, body.len()), 404),
+        (ask("POST /api/room", API_KEY, 2_000_000), 413),
+        (ask("POST /sessions", "", 8_193), 413),
+    ] {
+        let mut wire = Wire::silent(&hub).await;
+        wire.send(request.as_bytes()).await;
+        assert_eq!(wire.response().await.status, status, "{request}");
+    }
+    // A body that has come needs no leave.
+    let mut eager = Wire::silent(&hub).await;
+    eager.send(format!("{}{body}", ask("POST /api/room", API_KEY, body.len())).as_bytes()).await;
+    assert_eq!(eager.response().await.status, 200);
+}
+
+#[test]
+fn a_refusal_reaches_a_client_that_sends_all_of_its_body_first() {
+    let hub = Hub::start();
+    for size in [900_000, 1_100_000, 3_900_000] {
+        let body = vec![b'x'; size];
+        let chunk = [format!("{size:x}\r\n").as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
+        for (line, status) in [
+            ("POST /api/room HTTP/1.1\r\nX-API-Key: wrong", "401"),
+            ("POST /nowhere HTTP/1.1", "404"),
+            ("DELETE /health HTTP/1.1", "405"),
+            ("POST /sessions HTTP/1.1", "413"),
+            ("GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade", "426"),
+        ] {
+            for (framing, body) in
+                [(format!("Content-Length: {size}"), &body), ("Transfer-Encoding: chunked".to_owned(), &chunk)]
+            {
+                let mut socket = TcpStream::connect(hub.address()).unwrap();
+                socket.set_read_timeout(Some(DEADLINE)).unwrap();
+                socket.write_all(format!("{line}\r\nHost: h\r\n{framing}\r\n\r\n").as_bytes()).unwrap();
+                socket.write_all(body).unwrap_or_else(|error| panic!("{line} {framing}: {error}"));
+                let mut said = String::new();
+                socket.read_to_string(&mut said).unwrap_or_else(|error| panic!("{line} {framing}: {error}"));
+                assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{line} {framing}: {said}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_small_body_that_came_with_its_head_costs_no_connection() {
+    let hub = Hub::start();
+    let mut wire = Wire::silent(&hub).await;
+    for (path, status) in [("/nowhere", 404), ("/health", 405), ("/api/room", 401), ("/nowhere", 404)] {
+        wire.request("POST", path, &[], &[b'x'; 500]).await;
+        let answer = wire.response().await;
+        assert_eq!((answer.status, header(&answer, "connection")), (status, ""), "{path}");
+    }
+    wire.send(b"POST /nowhere HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n").await;
+    assert_eq!(wire.response().await.status, 404);
+    wire.send(HEALTH).await;
+    assert_eq!(wire.response().await.status, 200);
+}
+
+#[tokio::test]
+async fn offers_of_http_2_are_ignored_and_the_connection_is_kept() {
+    let hub = Hub::start();
+    let body = json!({"room": "lobby", "event": "greeting", "data": 1}).to_string();
+    for offer in [
+        &[("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAEA")][..],
+        &[("Connection", "upgrade")],
+        &[("Connection", "Upgrade"), ("Upgrade", "websocket")],
+    ] {
+        let mut wire = Wire::silent(&hub).await;
+        for _ in 0..20 {
+            let headers = [offer, &[("X-API-Key", API_KEY)]].concat();
+            wire.request("POST", "/api/room", &headers, body.as_bytes()).await;
+            let answer = wire.response().await;
+            let names = ["connection", "upgrade"].map(|name| header(&answer, name));
+            assert_eq!((answer.status, names), (200, ["", ""]), "{offer:?}");
+        }
+        let closing = [("Connection", "close, upgrade"), ("Upgrade", "h2c")];
+        wire.request("GET", "/health/live", &closing, b"").await;
+        let answer = wire.response().await;
+        assert_eq!((answer.status, header(&answer, "connection")), (200, "close"));
+        wire.gone().await;
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_is_taken_from_among_other_offers_and_not_over_http_1_0() {
+    let hub = Hub::start();
+    let path = format!("/ws?token={}", crate::support::token::token("alice"));
+    let (answer, _) = Wire::upgrade(&hub, &path, &[("Upgrade", "h2c, websocket")]).await;
+    assert_eq!((answer.status, header(&answer, "upgrade")), (101, "websocket"));
+    let mut old = Wire::silent(&hub).await;
+    let ask = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+               Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    old.send(format!("GET {path} HTTP/1.0\r\nHost: h\r\n{ask}").as_bytes()).await;
+    assert_eq!(old.response().await.status, 426);
+}
+
+#[tokio::test]
+async fn the_answers_before_an_upgrade_on_one_connection_come_before_its_own() {
+    let hub = Hub::start();
+    let mut wire = Wire::silent(&hub).await;
+    wire.send(&HEALTH.repeat(3)).await;
+    let path = format!("/ws?token={}", crate::support::token::token("alice"));
+    let upgrade = wire.ask_to_upgrade(hub.address(), &path, &[]).await;
+    assert_eq!(upgrade.status, 200);
+    for status in [200, 200, 101] {
+        assert_eq!(wire.response().await.status, status);
+    }
+    assert_eq!(wire.message().await["type"], "Status");
+}
+
+#[tokio::test]
+async fn a_request_that_is_none_is_told_why_with_an_id() {
+    let hub = Hub::start();
+    let long = "x".repeat(40_000);
+    for (request, status, expected) in [
+        ("GET / HTTP/1.1\nHost: h\n\n".to_owned(), 400, "INVALID_REQUEST"),
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400, "INVALID_REQUEST"),
+        ("GET /%ff HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(), 400, "INVALID_REQUEST"),
+        ("\u{16}\u{3}\u{1}".to_owned(), 400, "INVALID_REQUEST"),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 400, "INVALID_REQUEST"),
+        (
+            "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),
+            400,
+            "INVALID_REQUEST",
+        ),
+        ("CONNECT h:80 HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(), 405, "METHOD_NOT_ALLOWED"),
+        (format!("GET /{long} HTTP/1.1\r\nHost: h\r\n\r\n"), 414, "URI_TOO_LONG"),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\nA: {long}\r\n\r\n"), 431, "HEADERS_TOO_LARGE"),
+        (format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "A: b\r\n".repeat(100)), 431, "HEADERS_TOO_LARGE"),
+    ] {
+        let mut wire = Wire::silent(&hub).await;
+        wire.offer(request.as_bytes()).await;
+        let answer = wire.response().await;
+        assert_eq!((answer.status, code(&answer)), (status, json!(expected)), "{request}");
+        assert_eq!(header(&answer, "connection"), "close");
+        assert!(!header(&answer, "x-request-id").is_empty());
+        wire.gone().await;
+    }
+    let mut wire = Wire::silent(&hub).await;
+    wire.send(b"POST /api/room HTTP/1.1\r\nX-Request-Id: r-7\r\nContent-Length: x\r\nHost: h\r\n\r\n").await;
+    let answer = wire.response().await;
+    assert_eq!(answer.json()["requestId"], "r-7");
+    assert_eq!((answer.json()["code"].clone(), header(&answer, "x-request-id")), (json!("INVALID_REQUEST"), "r-7"));
+}
+
+#[tokio::test]
+async fn an_encoded_body_is_refused_with_the_encodings_that_are_read() {
+    let hub = Hub::start();
+    for (path, key) in [("/api/room", API_KEY), ("/sessions", "")] {
+        for body in [&b"\x1f\x8b\x08"[..], b"{}"] {
+            let mut wire = Wire::silent(&hub).await;
+            wire.request("POST", path, &[("X-API-Key", key), ("Content-Encoding", "gzip")], body).await;
+            let answer = wire.response().await;
+            assert_eq!((answer.status, header(&answer, "accept-encoding")), (415, "identity"), "{path}");
+            assert!(answer.body.contains("UNSUPPORTED_ENCODING"), "{}", answer.body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_half_closed_connection_still_gets_its_answer() {
+    let hub = Hub::start();
+    let mut wire = Wire::silent(&hub).await;
+    wire.send(&HEALTH.repeat(2)).await;
+    wire.shut().await;
+    assert_eq!(wire.response().await.status, 200);
+    assert_eq!(wire.response().await.status, 200);
+    wire.gone().await;
+}
+
+#[tokio::test]
+async fn idle_connections_give_way_to_sessions_and_are_counted() {
+    // 600 descriptors, 100 of them for sessions and 256 for the hub: no more than 356 plain connections.
+    let hub = Hub::with_descriptors(600, "[server]\nworkers = 1\nmax_connections = 100\nhead_secs = 600");
+    let mut idle = Vec::new();
+    for _ in 0..400 {
+        idle.push(Wire::silent(&hub).await);
+    }
+    let mut alice = Client::of(&hub, "alice").await;
+    alice.expect_silence().await;
+    let metrics = hub.get("/metrics").body;
+    let number = |name: &str| {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().parse::<f64>().unwrap() as u64
+    };
+    assert_eq!(number("hubbub_http_connections_max "), 356);
+    assert!(number("hubbub_http_connections ") <= 357);
+    assert!(number("hubbub_http_connections_dropped_total{reason=\"evicted\"} ") >= 44);
+    for wire in idle.iter_mut().take(40) {
+        wire.gone().await;
+    }
+    let last = idle.last_mut().unwrap();
+    last.send(HEALTH).await;
+    assert_eq!(last.response().await.status, 200);
+}
