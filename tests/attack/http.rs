@@ -62,6 +62,8 @@ async fn pipelined_requests_are_answered_one_at_a_time_and_none_while_answers_ar
     // What the hub may put into the kernel for one socket: 128 KiB, and what the client's own holds.
     assert!(done < 2_000, "{done} answers were made for a client that reads none");
 
+    // A window of 2 KiB would make the rest slow.
+    SockRef::from(&socket).set_recv_buffer_size(1 << 20).unwrap();
     let mut got = Vec::new();
     let end = Instant::now() + DEADLINE;
     while count(&got) < REQUESTS {
@@ -76,6 +78,33 @@ async fn pipelined_requests_are_answered_one_at_a_time_and_none_while_answers_ar
         }
     }
     assert_eq!(count(&got), REQUESTS);
+}
+
+#[tokio::test]
+async fn the_heads_of_pipelined_requests_are_not_held() {
+    const CONNECTIONS: usize = 50;
+    let hub = Hub::start();
+    let burst = HEALTH.repeat(7_500);
+    let before = hub.rss_kib();
+    let sockets: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let socket = TcpStream::connect(hub.address()).unwrap();
+            SockRef::from(&socket).set_recv_buffer_size(2_048).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let _ = (&socket).write(&burst);
+            socket
+        })
+        .collect();
+    let mut last = 0;
+    eventually(DEADLINE, "the hub answers no more", || {
+        let now = answered(&hub);
+        now <= std::mem::replace(&mut last, now) + 1
+    })
+    .await;
+    // The 40 KiB of a connection, and its buffers in actix-http.
+    let grown = hub.rss_kib().saturating_sub(before);
+    assert!(grown < 80 * CONNECTIONS as u64, "{grown} KiB for {CONNECTIONS} connections");
+    drop(sockets);
 }
 
 fn count(answers: &[u8]) -> usize {
