@@ -12,8 +12,10 @@
 //! * [`swarm`] holds the connections, one thread and one epoll, [`opening`] has them join; [`dialect`] says what they
 //!   speak, and [`frame`] what that travels in;
 //! * [`broadcast`], [`reply`] and [`parked`] are the loads, [`load`] runs one and measures, with [`usage`] and [`latency`];
+//! * [`attack`] is a room while anonymous clients attack;
 //! * [`scenario`] says how many connections do what to a [`target`], and [`compare`] makes the table of [`plan`].
 
+mod attack;
 mod broadcast;
 mod compare;
 mod dialect;
@@ -59,7 +61,7 @@ struct Arguments {
     /// How often to compare
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
     rounds: u8,
-    /// Compare only the scenarios whose title contains this
+    /// Compare only the scenarios, or measure only the attacks, whose name contains this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// Messages in flight (fanout)
@@ -68,7 +70,7 @@ struct Arguments {
     /// Messages a second, at fixed times, instead of some in flight (fanout)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: Option<u32>,
-    /// How many members (fanout, mixed, push: 1000; stopped: 20), rooms (rooms: 100) or connections (reply: 64; idle: 10000)
+    /// How many members (fanout, mixed, push: 1000; stopped: 20), rooms (rooms: 100) or connections (reply: 64; idle: 10000) or attackers (attack: 200)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=50_000))]
     count: Option<u16>,
 }
@@ -93,6 +95,8 @@ enum What {
     Push,
     /// Socket.IO sessions that are cut off and come back (hub only)
     Parked,
+    /// A room while anonymous clients attack, kind after kind (hub only; `--only` for some kinds)
+    Attack,
 }
 
 fn main() -> ExitCode {
@@ -115,7 +119,7 @@ fn run(arguments: &Arguments) -> Result<String, String> {
     let count = |default| arguments.count.map_or(default, usize::from);
     let pace = arguments.rate.map_or(Pace::InFlight(arguments.in_flight.into()), Pace::EachSecond);
     let one = match arguments.what {
-        What::Compare => None,
+        What::Compare | What::Attack => None,
         What::Fanout => Some(Scenario::Fanout { members: count(1000), pace }),
         What::Rooms => Some(Scenario::Rooms { rooms: count(100) }),
         What::Reply => Some(Scenario::Reply { connections: count(64) }),
@@ -126,6 +130,11 @@ fn run(arguments: &Arguments) -> Result<String, String> {
         What::Push => Some(Scenario::Push { members: count(1000) }),
     };
     let seconds = arguments.seconds.unwrap_or(if arguments.quick { 2 } else { 6 });
+    if matches!(arguments.what, What::Attack) {
+        raise_descriptor_limit([Scenario::victim()].into_iter())?;
+        let hub = target::prepare(&[Target::Hub], arguments.hub.clone())?;
+        return attack::run(&hub, count(200), seconds, arguments.only.as_deref());
+    }
     let Some(scenario) = one else {
         let mut rows = plan::rows(arguments.rounds.into(), arguments.quick);
         rows.retain(|row| arguments.only.as_deref().is_none_or(|only| row.scenario.title().contains(only)));

@@ -90,7 +90,12 @@ impl Scenario {
             .map_err(|error| format!("{} on {target:?}: {error}", self.title()))
     }
 
-    fn measure(self, server: &Server, dialect: Dialect, seconds: u64) -> Result<Vec<Figure>, String> {
+    /// The room that is measured while others are attacked: a hundred members, 50 messages a second.
+    pub(crate) const fn victim() -> Self {
+        Self::Fanout { members: 100, pace: Pace::EachSecond(50) }
+    }
+
+    pub(crate) fn measure(self, server: &Server, dialect: Dialect, seconds: u64) -> Result<Vec<Figure>, String> {
         // At a fixed rate there are few messages: the latest of them would be the machine's mood.
         let seconds = if self.is_paced() { 4 * seconds } else { seconds };
         let times = Times { warm_up: Duration::from_secs(2), measured: Duration::from_secs(seconds) };

@@ -1,7 +1,7 @@
 //! The body of a request: read when its sender was judged, within a bound.
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use actix_web::web::{Bytes, Payload};
 use hubbub_actors::fault::{Code, Fault};
 
@@ -28,11 +28,14 @@ pub(crate) async fn read(request: &HttpRequest, payload: Payload, most: usize) -
 
 /// What the head alone says against a body.
 fn check_head(headers: &HeaderMap, most: usize) -> Result<(), Fault> {
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    if length.unwrap_or(0) == 0 && !headers.contains_key(TRANSFER_ENCODING) {
+        return Ok(());
+    }
     let encodings = headers.get_all(CONTENT_ENCODING).map(|value| value.as_bytes().trim_ascii());
     if encodings.into_iter().any(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case(b"identity")) {
         return Err(Fault::new(Code::UnsupportedEncoding, "Send the body without `Content-Encoding`"));
     }
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
     if length.is_some_and(|length| length > most as u64) {
         return Err(too_large());
     }
@@ -41,4 +44,32 @@ fn check_head(headers: &HeaderMap, most: usize) -> Result<(), Fault> {
 
 fn too_large() -> Fault {
     Fault::new(Code::PayloadTooLarge, "The body is too large")
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn the_head_alone_refuses_what_is_encoded_or_too_long() {
+        for (headers, refused) in [
+            (&[][..], None),
+            (&[("content-encoding", "gzip")], None),
+            (&[("content-encoding", "gzip"), ("content-length", "0")], None),
+            (&[("content-encoding", "identity"), ("content-length", "5")], None),
+            (&[("content-encoding", "gzip"), ("content-length", "5")], Some(Code::UnsupportedEncoding)),
+            (&[("content-encoding", "br"), ("transfer-encoding", "chunked")], Some(Code::UnsupportedEncoding)),
+            (&[("content-length", "10")], None),
+            (&[("content-length", "11")], Some(Code::PayloadTooLarge)),
+        ] {
+            let mut request = TestRequest::default();
+            for header in headers {
+                request = request.append_header(*header);
+            }
+            let request = request.to_http_request();
+            assert_eq!(check_head(request.headers(), 10).map_err(|fault| fault.code).err(), refused, "{headers:?}");
+        }
+    }
 }
