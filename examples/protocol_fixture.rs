@@ -48,6 +48,7 @@ use hubbub::wire::socket::{self, Namespace, Packet, Whole};
 use hubbub_actors::clock::Clock;
 use hubbub_actors::close::Close;
 use hubbub_actors::ids::SessionId;
+use hubbub_actors::limits::traffic::TrafficRule;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::pulse::Pulse;
 use hubbub_actors::seat::{Seating, Seats};
@@ -60,8 +61,16 @@ const OUTBOX: Bound = Bound { bytes: 4 * ECHO_MAX, frames: 100_000 };
 const CONNECT_TIME: Duration = Duration::from_secs(1);
 /// Between the answer to a CONNECT and `auth`.
 const APART: Duration = Duration::from_millis(10);
-const SETTINGS: Settings =
-    Settings { ping_interval_ms: 300, ping_timeout_ms: 200, max_payload: 1_000_000, outbox: OUTBOX, mailbox: 10_000 };
+/// Autobahn's suite measures how fast frames come back.
+const NO_LIMIT: TrafficRule = TrafficRule { frames_per_second: 0, bytes_per_second: 0 };
+const SETTINGS: Settings = Settings {
+    ping_interval_ms: 300,
+    ping_timeout_ms: 200,
+    max_payload: 1_000_000,
+    traffic: NO_LIMIT,
+    outbox: OUTBOX,
+    mailbox: 10_000,
+};
 
 fn main() -> ExitCode {
     let Some(port) = env::args().nth(1).and_then(|port| port.parse().ok()) else {
@@ -148,7 +157,7 @@ impl Worker {
         });
         let (reading, writing) = socket.into_split();
         let pipe = Pipe::new(writing, seat.clone(), self.flusher.clone());
-        let mut inlet = Inlet::new(reading, pipe, Clock::System, Assembler::new(ECHO_MAX), early);
+        let mut inlet = Inlet::new(reading, pipe, Clock::System, Assembler::new(ECHO_MAX), early, NO_LIMIT);
         let seats = self.seats.clone();
         actix_rt::spawn(async move {
             while let Some(message) = poll_fn(|cx| Pin::new(&mut inlet).poll_next(cx)).await {

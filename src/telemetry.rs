@@ -27,6 +27,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hubbub_errors_total", "Answers that were a refusal"),
     ("hubbub_dropped_frames_total", "Frames that were waiting and never sent, by reason"),
     ("hubbub_sessions_closed_total", "Sessions the hub closed, by reason"),
+    (
+        "hubbub_connections_closed_total",
+        "Connections the hub closed, by reason: budget, because they sent more frames or bytes than one may",
+    ),
     ("hubbub_overloads_total", "Messages refused because a queue inside was full"),
     ("hubbub_store_writes_total", "Writes that the store has on its disk"),
     ("hubbub_store_commits_total", "Transactions that took them there"),
@@ -170,6 +174,7 @@ fn copy_stats(stats: &Stats) {
         slow_consumers,
         dropped_slow_consumer,
         heartbeat_timeouts,
+        closed_over_budget,
         overloads: _,
         rate_limited,
         connections_refused,
@@ -233,6 +238,9 @@ fn copy_stats(stats: &Stats) {
     counter!("hubbub_dropped_frames_total", "reason" => "slow_consumer").absolute(dropped_slow_consumer.get());
     counter!("hubbub_sessions_closed_total", "reason" => "slow_consumer").absolute(slow_consumers.get());
     counter!("hubbub_sessions_closed_total", "reason" => "heartbeat_timeout").absolute(heartbeat_timeouts.get());
+    for (reason, closed) in [("budget", closed_over_budget)] {
+        counter!("hubbub_connections_closed_total", "reason" => reason).absolute(closed.get());
+    }
     counter!("hubbub_rate_limited_total").absolute(rate_limited.get());
     counter!("hubbub_connections_refused_total").absolute(connections_refused.get());
     for (reason, lost) in [("overload", observations_dropped), ("flood", observations_suppressed)] {

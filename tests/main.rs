@@ -98,5 +98,8 @@ mod drain;
 // The command line and its exit statuses.
 mod command;
 
+// The edge as an enemy meets it.
+mod attack;
+
 // What the README promises.
 mod readme;

@@ -106,6 +106,8 @@ stats! {
     dropped_slow_consumer,
     /// Sessions closed because nothing was heard from them.
     heartbeat_timeouts,
+    /// Connections closed because they sent more frames or bytes than one may.
+    closed_over_budget,
     /// Messages refused because a queue inside was full.
     overloads,
     /// Messages and connections refused by a limit.

@@ -14,7 +14,9 @@ use std::time::Duration;
 use actix_rt::time::sleep;
 use bytes::Bytes;
 use hubbub_actors::close::Close;
+use hubbub_actors::fault::Fault;
 use hubbub_actors::ids::SessionId;
+use hubbub_actors::limits::traffic::{TrafficBudget, TrafficRule, WINDOW_SECS};
 use hubbub_actors::registry::Admission;
 use hubbub_actors::seat::{Heartbeat, Link, Seat, Seating};
 use tokio::sync::{Notify, oneshot};
@@ -70,7 +72,6 @@ enum Stage {
     Ended,
 }
 
-#[derive(Default)]
 struct Polling {
     /// The request that waits for something to be said.
     waiting: Option<Answer>,
@@ -78,6 +79,14 @@ struct Polling {
     posting: bool,
     /// A socket is being tried out.
     probing: bool,
+    /// What the client sent by requests.
+    budget: TrafficBudget,
+}
+
+impl Polling {
+    fn new(traffic: TrafficRule) -> Self {
+        Self { waiting: None, posting: false, probing: false, budget: TrafficBudget::new(traffic) }
+    }
 }
 
 /// An Engine.IO session.
@@ -100,6 +109,7 @@ impl Engine {
     /// A session that is reached by polling until [`Engine::take_socket`]. Its dialogue follows by [`Engine::begin`].
     pub(super) fn new(ground: Rc<Ground>, admission: Option<Admission>, gone: Box<dyn Fn()>) -> Rc<Self> {
         let settings = &ground.settings;
+        let traffic = settings.traffic;
         let (interval_ms, timeout_ms) = (settings.ping_interval_ms.into(), i64::from(settings.ping_timeout_ms));
         let seat = ground.seats.seat(Seating {
             session: SessionId::random(),
@@ -113,7 +123,7 @@ impl Engine {
         Rc::new(Self {
             ground,
             seat,
-            stage: RefCell::new(Stage::Polling(Polling::default())),
+            stage: RefCell::new(Stage::Polling(Polling::new(traffic))),
             dialogue: RefCell::new(None),
             queued: Cell::new(false),
             rested: Notify::new(),
@@ -189,6 +199,18 @@ impl Engine {
         }
     }
 
+    /// Counts a request's frames and bytes; over the limits, the session ends.
+    fn spend(&self, frames: u64, bytes: usize) {
+        let now = self.ground.clock.begin_ms();
+        let is_within = match &mut *self.stage.borrow_mut() {
+            Stage::Polling(polling) => polling.budget.spend(now, frames, bytes),
+            Stage::Socket | Stage::Leaving | Stage::Ended => true,
+        };
+        if !is_within {
+            self.seat.exceed_budget();
+        }
+    }
+
     /// Reads a polling request's packets one after the other.
     ///
     /// # Errors
@@ -204,8 +226,12 @@ impl Engine {
             self.seat.close(Close::Malformed);
             return Err(Refusal::bad_request("two requests overlap"));
         }
+        self.spend(1, body.len());
         for packet in engine::payload(body) {
-            self.hear(packet);
+            self.spend(1, 0);
+            if self.seat.closed().is_none() {
+                self.hear(packet);
+            }
             self.rest().await;
             if self.seat.closed().is_some() {
                 break;
@@ -216,12 +242,14 @@ impl Engine {
         }
         match self.seat.closed() {
             Some(Close::Malformed) => Err(Refusal::bad_request("a packet that is none")),
+            Some(Close::Limit) => Err(Refusal::of(&Fault::rate_limited(WINDOW_SECS))),
             _ => Ok(()),
         }
     }
 
     /// Has a polling request wait for what is said next.
     pub(super) fn poll(self: &Rc<Self>, answer: Answer) {
+        self.spend(1, 0);
         self.judge();
         let mut stage = self.stage.borrow_mut();
         match &mut *stage {

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use hubbub_actors::clock::Clock;
+use hubbub_actors::limits::traffic::TrafficRule;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::seat::Seats;
 
@@ -17,6 +18,8 @@ pub struct Settings {
     pub ping_timeout_ms: u32,
     /// Bytes of one message or polling body.
     pub max_payload: usize,
+    /// How much a connection may send.
+    pub traffic: TrafficRule,
     /// What a session that does not read may have waiting.
     pub outbox: Bound,
     /// Requests that may wait before a worker's sessions.

@@ -57,6 +57,7 @@ pub fn switchboard(state: &Data<State>) -> Arc<Switchboard> {
         ping_interval_ms: socketio.ping_interval_ms,
         ping_timeout_ms: socketio.ping_timeout_ms,
         max_payload: socketio.max_payload,
+        traffic: limits.traffic(),
         outbox: Bound { bytes: limits.outbox_bytes, frames: limits.outbox_frames },
         mailbox: limits.mailbox,
     };

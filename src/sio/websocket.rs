@@ -9,10 +9,13 @@ use actix_http::Request;
 use actix_rt::net::TcpStream;
 use actix_rt::time::{sleep, timeout};
 use bytes::{Bytes, BytesMut};
+use hubbub_actors::clock::Clock;
+use hubbub_actors::limits::traffic::TrafficBudget;
 use hubbub_actors::mailbox::Receive;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::engine::Engine;
+use super::ground::Ground;
 use super::house::{House, Porter, Upgrade};
 use super::query::{Ask, Transport};
 use super::refusal::Refusal;
@@ -105,7 +108,7 @@ impl Receive<Upgrade> for Porter {
 async fn try_out(house: Rc<House>, sid: Sid, mut socket: TcpStream, acceptance: Vec<u8>, early: BytesMut) {
     let Some(engine) = house.find(sid) else { return say_no(socket, &Refusal::unknown_sid()).await };
     let may_probe = engine.begin_probe();
-    let mut probe = Probe { buffer: early, assembler: Assembler::new(PROBE_MAX), probed: false };
+    let mut probe = Probe::new(house.ground(), early);
     let probed = async {
         socket.write_all(&acceptance).await?;
         if may_probe { probe.run(&engine, &mut socket).await } else { Err(broken()) }
@@ -127,21 +130,42 @@ fn connect(house: &Rc<House>, engine: &Rc<Engine>, socket: TcpStream, early: Byt
     let (reading, writing) = socket.into_split();
     let pipe = Pipe::new(writing, engine.seat().clone(), house.ground().flusher.clone());
     let assembler = Assembler::new(house.ground().settings.max_payload);
-    let inlet = Inlet::new(reading, pipe, house.ground().clock.clone(), assembler, early);
+    let (clock, traffic) = (house.ground().clock.clone(), house.ground().settings.traffic);
+    let inlet = Inlet::new(reading, pipe, clock, assembler, early, traffic);
     actix_rt::spawn(engine.clone().drive(inlet));
 }
 
 struct Probe {
     buffer: BytesMut,
     assembler: Assembler,
+    budget: TrafficBudget,
+    clock: Clock,
     probed: bool,
 }
 
 impl Probe {
+    fn new(ground: &Ground, early: BytesMut) -> Self {
+        Self {
+            buffer: early,
+            assembler: Assembler::new(PROBE_MAX),
+            budget: TrafficBudget::new(ground.settings.traffic),
+            clock: ground.clock.clone(),
+            probed: false,
+        }
+    }
+
+    /// The next message or control frame, within the budget of frames.
+    fn next(&mut self) -> io::Result<Option<Incoming>> {
+        let (frames, unread) = (self.assembler.frames(), self.buffer.len());
+        let next = self.assembler.next(&mut self.buffer).map_err(|_| broken())?;
+        let (frames, bytes) = (self.assembler.frames() - frames, unread - self.buffer.len());
+        if self.budget.spend(self.clock.begin_ms(), frames, bytes) { Ok(next) } else { Err(broken()) }
+    }
+
     /// Resolves when the client goes over. From its probe on, polls that wait are let go: it holds back until none does.
     async fn run(&mut self, engine: &Rc<Engine>, socket: &mut TcpStream) -> io::Result<()> {
         loop {
-            while let Some(incoming) = self.assembler.next(&mut self.buffer).map_err(|_| broken())? {
+            while let Some(incoming) = self.next()? {
                 match incoming {
                     Incoming::Text(text) if text == Bytes::from_static(b"2probe") && !self.probed => {
                         self.probed = true;

@@ -1,0 +1,4 @@
+//! The edge as an enemy meets it: each kind of attack, with its bytes and counts asserted.
+
+// Socket.IO without a namespace, and connections that send too much.
+mod engine;
