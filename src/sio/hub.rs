@@ -19,7 +19,7 @@ use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
 use hubbub_actors::ids::RecoveryToken;
 use hubbub_actors::limits::held::{Hold, HoldKey};
-use hubbub_actors::limits::window::{Rule, Verdict, Window};
+use hubbub_actors::limits::window::Rule;
 use hubbub_actors::monitor::SOCKET_IO;
 use hubbub_actors::outbox::{Bound, Frame, Outbox};
 use hubbub_actors::seat::{Link, OWED_BYTES_MAX, Seat};
@@ -28,6 +28,7 @@ use hubbub_actors::worker::Worker;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::connects::{Attempt, Connects};
 use super::dialect;
 use super::engine::{Dialogue, Engine};
 use super::ground::Settings;
@@ -46,9 +47,6 @@ const INBOX_BYTES_MAX: usize = OWED_BYTES_MAX;
 
 /// What an address reads that has come to `/chat` too often.
 const TOO_MANY_ATTEMPTS: &str = "Too many connection attempts. Please try again later.";
-
-/// How often a connection's client may ask in a minute to be let into a namespace.
-const CONNECTS: Rule = Rule::a_minute(10);
 
 /// The way to the Socket.IO sessions of a hub.
 pub fn switchboard(state: &Data<State>) -> Arc<Switchboard> {
@@ -142,7 +140,7 @@ struct Host {
     /// The wire of `/` that it reads.
     root: &'static NamespaceWire,
     /// How often it asked to be let in.
-    connects: Rc<RefCell<Window>>,
+    connects: Rc<RefCell<Connects>>,
     /// What it drew from the limits of `/` and of `/chat`.
     drawn: [Drawn; 2],
 }
@@ -150,26 +148,19 @@ struct Host {
 impl Lobby for Host {
     fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Judgement {
         let wire = match namespace.as_str() {
-            "/" => self.root,
-            "/chat" => &CHAT,
-            _ => return Box::pin(std::future::ready(Err(Refused::invalid_namespace()))),
+            "/" => Some(self.root),
+            "/chat" => Some(&CHAT),
+            _ => None,
         };
-        // Each is a token to judge and a session to open.
-        let limited = match self.connects.borrow_mut().count(self.state.now_ms(), CONNECTS) {
-            Verdict::Within => None,
-            Verdict::Over(seconds) => Some(self.refuse(wire, &Fault::rate_limited(seconds))),
-            Verdict::Flood(_) => Some(Refused::Closed(Close::Limit)),
-        };
+        let allowed = self.count(wire).and_then(|()| wire.ok_or_else(Refused::invalid_namespace));
         let host = self.clone();
         Box::pin(async move {
-            if let Some(limited) = limited {
-                return Err(limited);
-            }
+            let wire = allowed?;
             let session = match host.admit(wire, auth.as_deref()).await {
                 Ok(session) => session,
                 // A client that is refused does not come back by itself; one whose connection ends does.
                 Err(fault) if fault.code == Code::ShuttingDown => return Err(Refused::Closed(Close::GoingAway)),
-                Err(fault) => return Err(host.refuse(wire, &fault)),
+                Err(fault) => return Err(host.refuse(wire.namespace(), &fault)),
             };
             let seat = session.seat().clone();
             let sid = seat.session().to_string();
@@ -190,9 +181,24 @@ impl Lobby for Host {
 }
 
 impl Host {
+    /// Counts a CONNECT, whatever namespace it names.
+    fn count(&self, wire: Option<&NamespaceWire>) -> Result<(), Refused> {
+        let attempt = self.connects.borrow_mut().count(self.state.now_ms());
+        let refused = match attempt {
+            Attempt::Judged => return Ok(()),
+            Attempt::Refused(seconds) => {
+                self.refuse(wire.map_or(SOCKET_IO, NamespaceWire::namespace), &Fault::rate_limited(seconds))
+            }
+            Attempt::Unanswered => Refused::Unanswered,
+            Attempt::Flood => Refused::Closed(Close::Limit),
+        };
+        self.state.hub.stats().rate_limited.add(1);
+        Err(refused)
+    }
+
     /// Notes that the client is not let in, and says what it is told.
-    fn refuse(&self, wire: &NamespaceWire, fault: &Fault) -> Refused {
-        self.visitor.refused(&self.state, wire.namespace(), fault);
+    fn refuse(&self, namespace: &'static str, fault: &Fault) -> Refused {
+        self.visitor.refused(&self.state, namespace, fault);
         refused(fault)
     }
 

@@ -7,11 +7,13 @@
 //! * [`namespaces`]: Socket.IO over an Engine.IO session;
 //! * [`house`]: the Engine.IO sessions of one worker, and the way to them from the others;
 //! * [`engine`]: one of those, whatever transport reaches it; [`ground`]: what they all stand on;
+//! * [`connects`]: how often a client may ask to be let in;
 //! * [`sid`], [`query`] and [`refusal`]: what a request shows, asks for and is refused with.
 //!
 //! The hub's part is behind [`house::Door`], [`house::Speaker`] and [`namespaces::Lobby`]: the same transports serve the
 //! endpoints that the protocols' conformance suites run against (`examples/protocol_fixture.rs`).
 
+mod connects;
 pub mod dialect;
 pub mod engine;
 pub mod ground;

@@ -57,6 +57,8 @@ pub struct Joined {
 pub enum Refused {
     /// What it is told: JSON text, `{"message": …}`.
     Told(Bytes),
+    /// It is not told.
+    Unanswered,
     /// It is not told; its connection ends.
     Closed(Close),
 }
@@ -216,6 +218,7 @@ impl Namespaces {
                 member.start(Line { namespaces: Rc::downgrade(&self), engine: self.engine.clone(), namespace });
             }
             Err(Refused::Told(data)) => self.engine.send(socket::connect_error(&namespace, &data)),
+            Err(Refused::Unanswered) => {}
             Err(Refused::Closed(close)) => self.engine.seat().close(close),
         }
         self.await_join();

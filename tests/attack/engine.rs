@@ -134,3 +134,27 @@ fn ping_of(id: u64, length: usize) -> String {
     let packet = |padding: &str| format!("42{id}[\"ping\",{{\"timestamp\":\"{padding}\"}}]");
     packet(&"x".repeat(length - packet("").len()))
 }
+
+#[tokio::test]
+async fn a_burst_of_connects_is_answered_a_hundred_times_at_most_and_ends_the_connection() {
+    let hub = Hub::start();
+    for namespace in ["/nowhere,", "/chat,", ""] {
+        let mut client = Sio::open(&hub, Transport::WebSocket).await;
+        // A client that is let in is in; a broken token is judged each time.
+        let connect = Frame::text(format!("40{namespace}{}", json!({"token": "x"}))).encode();
+        client.wire().offer(&connect.repeat(2_000)).await;
+        let (said, end) = client.until_ended().await;
+        assert_eq!(end, End::Closed(Some(4429)), "{namespace}");
+        let limited = said.iter().filter(|said| said.data["data"]["code"] == "RATE_LIMITED").count();
+        assert_eq!((said.len(), limited), (90, 30), "{namespace}");
+    }
+    let mut polling = Polling::open(&hub).await;
+    let body = vec!["40/nowhere,"; 700].join(&SEPARATOR.to_string());
+    assert_eq!(polling.post(body).await.status, 429);
+    let mut answers = Vec::new();
+    while answers.last().is_none_or(|last| last != "1") {
+        answers.extend(polling.body().await.split(SEPARATOR).map(str::to_owned));
+    }
+    assert_eq!(answers.len(), 90 + 1, "{answers:?}");
+    polling.assert_gone().await;
+}
