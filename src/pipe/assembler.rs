@@ -82,6 +82,11 @@ impl Assembler {
         Self { binary_is_text: true, ..Self::new(max_size) }
     }
 
+    /// Sets the bound of the messages that come from now on, and of one that is not finished.
+    pub fn set_max_size(&mut self, max_size: usize) {
+        self.max_size = max_size;
+    }
+
     /// Frames read so far: each is a sign of life, though it may be a piece of a message that never ends.
     pub fn frames(&self) -> u64 {
         self.frames
@@ -321,6 +326,22 @@ mod tests {
         for length in [125, 126, 65_535, 65_536] {
             assert_eq!(read(100_000, &frame(0x81, &vec![b'x'; length])), Ok(vec![text(&"x".repeat(length))]));
         }
+    }
+
+    #[test]
+    fn the_bound_may_grow_within_a_message_and_shrink_behind_it() {
+        let mut assembler = Assembler::new(10);
+        let mut buffer = BytesMut::from(&frame(0x01, b"0123456789")[..]);
+        assert_eq!(assembler.next(&mut buffer), Ok(None));
+        assembler.set_max_size(11);
+        buffer.extend_from_slice(&frame(0x80, b"a"));
+        assert_eq!(assembler.next(&mut buffer), Ok(Some(text("0123456789a"))));
+        assembler.set_max_size(2);
+        buffer.extend_from_slice(&frame(0x01, b"01"));
+        assert_eq!(assembler.next(&mut buffer), Ok(None));
+        assembler.set_max_size(1);
+        buffer.extend_from_slice(&frame(0x80, b"2"));
+        assert_eq!(assembler.next(&mut buffer), Err(Violation::TooBig));
     }
 
     #[test]

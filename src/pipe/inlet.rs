@@ -102,6 +102,11 @@ impl Inlet {
         }
     }
 
+    /// Sets the bound of the messages that come from now on, bytes.
+    pub fn set_max_size(&mut self, max_size: usize) {
+        self.assembler.set_max_size(max_size);
+    }
+
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
         loop {
             if self.pipe.is_ending() {

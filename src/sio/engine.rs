@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use actix_rt::time::sleep;
 use bytes::Bytes;
+use futures_core::Stream;
 use hubbub_actors::close::Close;
 use hubbub_actors::fault::Fault;
 use hubbub_actors::ids::SessionId;
@@ -23,8 +24,11 @@ use tokio::sync::{Notify, oneshot};
 
 use super::ground::Ground;
 use super::refusal::Refusal;
-use crate::pipe::{Flush, Message};
+use crate::pipe::{Flush, Inlet, Message};
 use crate::wire::engine::{self, ENGINE, Malformed, Packet};
+
+/// Bytes of one message or polling body of a client that has not joined a namespace yet: a token has place in it.
+pub const PENDING_PAYLOAD_MAX: usize = 16_384;
 
 /// How long what a session was told last waits for a poll to fetch it.
 const LAST_WORDS_TIME: Duration = Duration::from_secs(2);
@@ -52,6 +56,11 @@ pub trait Dialogue {
 
     /// Whether the client should say nothing more for now; [`Engine::relieve`] tells that it may again.
     fn is_busy(&self) -> bool;
+
+    /// Whether the client has joined what it came for. Until then a message of its may have [`PENDING_PAYLOAD_MAX`] bytes.
+    fn has_joined(&self) -> bool {
+        true
+    }
 
     /// Whether nobody is in it yet, or any more.
     fn is_idle(&self) -> bool;
@@ -162,6 +171,17 @@ impl Engine {
         dialogue.is_some_and(|dialogue| dialogue.is_busy())
     }
 
+    fn has_joined(&self) -> bool {
+        let dialogue = self.dialogue.borrow().clone();
+        dialogue.is_some_and(|dialogue| dialogue.has_joined())
+    }
+
+    /// Bytes of one message or polling body that the client may send now.
+    pub(super) fn payload_max(&self) -> usize {
+        let max = self.ground.settings.max_payload;
+        if self.has_joined() { max } else { max.min(PENDING_PAYLOAD_MAX) }
+    }
+
     /// Resolves when the client may say more, or will not.
     async fn rest(&self) {
         loop {
@@ -211,22 +231,70 @@ impl Engine {
         }
     }
 
-    /// Reads a polling request's packets one after the other.
+    /// Begins to hear a request whose body comes later, by [`Engine::post`].
     ///
     /// # Errors
-    /// When the session is not reached by polling, hears another request still, or is ended by a broken packet.
-    pub(super) async fn post(self: &Rc<Self>, body: Bytes) -> Result<(), Refusal> {
+    /// When the session is not reached by polling, or hears another request still.
+    pub(super) fn begin_post(self: &Rc<Self>) -> Result<(), Refusal> {
+        self.spend(1, 0);
         self.judge();
         let overlaps = match &mut *self.stage.borrow_mut() {
             Stage::Polling(polling) => std::mem::replace(&mut polling.posting, true),
             Stage::Socket => return Err(Refusal::bad_request("the session is on a socket now")),
-            Stage::Leaving | Stage::Ended => return Err(Refusal::unknown_sid()),
+            Stage::Leaving | Stage::Ended => return Err(self.gone()),
         };
         if overlaps {
             self.seat.close(Close::Malformed);
             return Err(Refusal::bad_request("two requests overlap"));
         }
-        self.spend(1, body.len());
+        Ok(())
+    }
+
+    /// Waits for the body of the request that was begun, and reads its packets one after the other.
+    ///
+    /// # Errors
+    /// When the session ends meanwhile, or by a broken packet.
+    pub(super) async fn post(self: &Rc<Self>, coming: oneshot::Receiver<Bytes>) -> Result<(), Refusal> {
+        let body = tokio::select! {
+            body = coming => body.ok(),
+            () = self.closing() => None,
+        };
+        // Nobody waits for the answer to one that did not come.
+        let heard = match body {
+            Some(body) => self.hear_all(body).await,
+            None => Err(self.gone()),
+        };
+        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
+            polling.posting = false;
+        }
+        heard
+    }
+
+    /// Resolves when the session is over.
+    async fn closing(&self) {
+        loop {
+            let rested = self.rested.notified();
+            if self.seat.closed().is_some() || matches!(*self.stage.borrow(), Stage::Ended) {
+                return;
+            }
+            rested.await;
+        }
+    }
+
+    /// What a request is told that comes after the end.
+    fn gone(&self) -> Refusal {
+        match self.seat.closed() {
+            Some(Close::Limit) => Refusal::of(&Fault::rate_limited(WINDOW_SECS)),
+            _ => Refusal::unknown_sid(),
+        }
+    }
+
+    async fn hear_all(self: &Rc<Self>, body: Bytes) -> Result<(), Refusal> {
+        self.judge();
+        if self.seat.closed().is_some() {
+            return Err(self.gone());
+        }
+        self.spend(0, body.len());
         for packet in engine::payload(body) {
             self.spend(1, 0);
             if self.seat.closed().is_none() {
@@ -237,12 +305,9 @@ impl Engine {
                 break;
             }
         }
-        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
-            polling.posting = false;
-        }
         match self.seat.closed() {
             Some(Close::Malformed) => Err(Refusal::bad_request("a packet that is none")),
-            Some(Close::Limit) => Err(Refusal::of(&Fault::rate_limited(WINDOW_SECS))),
+            Some(Close::Limit) => Err(self.gone()),
             _ => Ok(()),
         }
     }
@@ -315,15 +380,18 @@ impl Engine {
     }
 
     /// Hears what comes over the socket until it ends, and the session with it.
-    pub(super) fn drive(
-        self: Rc<Self>,
-        mut inlet: impl futures_core::Stream<Item = Message> + Unpin,
-    ) -> impl Future<Output = ()> {
+    pub(super) fn drive(self: Rc<Self>, mut inlet: Inlet) -> impl Future<Output = ()> {
         let last = Last(self);
+        let mut has_joined = false;
         // An `async` function would keep the inlet twice, as it came and where it is polled, for as long as it runs.
         poll_fn(move |cx| {
             let engine = &last.0;
-            while let Some(message) = ready!(Pin::new(&mut inlet).poll_next(cx)) {
+            loop {
+                if !has_joined {
+                    has_joined = engine.has_joined();
+                    inlet.set_max_size(engine.payload_max());
+                }
+                let Some(message) = ready!(Pin::new(&mut inlet).poll_next(cx)) else { return Poll::Ready(()) };
                 match message {
                     Message::Text(text) => engine.hear(engine::decode(text)),
                     Message::Binary(bytes) => engine.hear(Ok(Packet::Binary(bytes))),
@@ -331,7 +399,6 @@ impl Engine {
                 }
                 engine.seat.pause(engine.is_busy());
             }
-            Poll::Ready(())
         })
     }
 

@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 
 use super::engine::{Answer, Dialogue, Engine};
 use super::ground::{Ground, Settings};
+use super::posting::Posting;
 use super::refusal::Refusal;
 use super::sid::Sid;
 use crate::door::Visitor;
@@ -124,12 +125,12 @@ impl Switchboard {
         ask(self.porter(sid).ok_or_else(Refusal::unknown_sid)?, |answer| Poll { sid, answer }).await
     }
 
-    /// Has a session hear the packets of `body`.
+    /// Has a session wait for the body of a POST.
     ///
     /// # Errors
     /// When there is none, or it is not to be posted to now.
-    pub(super) async fn post(&self, sid: Sid, body: Bytes) -> Result<Vec<u8>, Refusal> {
-        ask(self.porter(sid).ok_or_else(Refusal::unknown_sid)?, |answer| Post { sid, body, answer }).await
+    pub(super) async fn begin_post(&self, sid: Sid) -> Result<Posting, Refusal> {
+        ask(self.porter(sid).ok_or_else(Refusal::unknown_sid)?, |answer| BeginPost { sid, answer }).await
     }
 
     /// Hands a socket to the session that it is to serve, with the answer to its request and what came behind that.
@@ -156,7 +157,10 @@ impl Switchboard {
     }
 }
 
-async fn ask<M>(porter: &Mailbox<Porter>, message: impl FnOnce(Answer) -> M) -> Result<Vec<u8>, Refusal>
+async fn ask<M, T>(
+    porter: &Mailbox<Porter>,
+    message: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> M,
+) -> Result<T, Refusal>
 where
     M: Send + 'static,
     Porter: Receive<M>,
@@ -263,10 +267,9 @@ struct Poll {
     answer: Answer,
 }
 
-struct Post {
+struct BeginPost {
     sid: Sid,
-    body: Bytes,
-    answer: Answer,
+    answer: oneshot::Sender<Result<Posting, Refusal>>,
 }
 
 /// A socket that is to serve a session.
@@ -313,14 +316,19 @@ impl Receive<Poll> for Porter {
     }
 }
 
-impl Receive<Post> for Porter {
-    fn receive(&mut self, Post { sid, body, answer }: Post, _: &mut Self::Context) {
-        let Some(engine) = self.house.find(sid) else {
-            return drop(answer.send(Err(Refusal::unknown_sid())));
+impl Receive<BeginPost> for Porter {
+    fn receive(&mut self, BeginPost { sid, answer }: BeginPost, _: &mut Self::Context) {
+        let engine = self.house.find(sid).ok_or_else(Refusal::unknown_sid);
+        let engine = match engine.and_then(|engine| engine.begin_post().map(|()| engine)) {
+            Ok(engine) => engine,
+            Err(refusal) => return drop(answer.send(Err(refusal))),
         };
+        let (posting, coming, heard) = Posting::new(engine.payload_max());
+        // A request that has hung up drops its side of the posting, which ends it.
+        drop(answer.send(Ok(posting)));
         actix_rt::spawn(async move {
-            let heard = engine.post(body).await;
-            drop(answer.send(heard.map(|()| b"ok".to_vec())));
+            let answer = engine.post(coming).await;
+            drop(heard.send(answer));
         });
     }
 }

@@ -7,12 +7,12 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use actix_rt::task::JoinHandle;
 use actix_rt::time::sleep;
 use bytes::Bytes;
 use hubbub_actors::close::Close;
 
 use super::engine::{Dialogue, Engine, Heard};
+use super::timer::Timer;
 use crate::wire::socket::{self, Assembler, Malformed, Namespace, Packet, Whole};
 
 /// Namespaces that one connection may be in at once.
@@ -107,8 +107,16 @@ pub struct Namespaces {
     /// How long a client may be in no namespace.
     patience: Duration,
     /// Ends a connection whose client is in none.
-    waiting: RefCell<Option<JoinHandle<()>>>,
+    waiting: RefCell<Option<Timer>>,
+    /// The client was let into a namespace, whether it is there still or not.
+    has_joined: Cell<bool>,
     ended: Cell<bool>,
+}
+
+/// Whether a client may send this before it was let into a namespace: it may ask to be, and take that back. All else is for
+/// a namespace, and neither read nor waited for.
+fn may_come_first(heard: &Heard) -> bool {
+    matches!(heard, Heard::Text(text) if matches!(text.first(), Some(b'0' | b'1')))
 }
 
 impl Namespaces {
@@ -123,6 +131,7 @@ impl Namespaces {
             standings: RefCell::default(),
             patience,
             waiting: RefCell::default(),
+            has_joined: Cell::new(false),
             ended: Cell::new(false),
         });
         this.await_join();
@@ -135,7 +144,7 @@ impl Namespaces {
             return;
         }
         let (engine, patience) = (Rc::downgrade(&self.engine), self.patience);
-        let waiting = actix_rt::spawn(async move {
+        let waiting = Timer::start(async move {
             sleep(patience).await;
             if let Some(engine) = engine.upgrade() {
                 engine.seat().close(Close::Unused);
@@ -145,9 +154,7 @@ impl Namespaces {
     }
 
     fn await_no_longer(&self) {
-        if let Some(waiting) = self.waiting.borrow_mut().take() {
-            waiting.abort();
-        }
+        self.waiting.borrow_mut().take();
     }
 
     fn handle(&self, whole: Whole) -> Result<(), Malformed> {
@@ -212,6 +219,7 @@ impl Namespaces {
         match judged {
             Ok(joined) if self.ended.get() => joined.member.end(self.engine.seat().ended()),
             Ok(Joined { sid, pid, member }) => {
+                self.has_joined.set(true);
                 self.await_no_longer();
                 self.engine.send(socket::connect(&namespace, &sid, pid.as_deref()));
                 self.set(namespace.clone(), Standing::In(member.clone()));
@@ -241,6 +249,9 @@ impl Namespaces {
 
 impl Dialogue for Namespaces {
     fn hear(&self, heard: Heard) {
+        if !self.has_joined.get() && !may_come_first(&heard) {
+            return self.engine.seat().close(Close::Malformed);
+        }
         let whole = match heard {
             Heard::Text(text) => self.assembler.borrow_mut().text(text),
             Heard::Binary(bytes) => self.assembler.borrow_mut().binary(bytes),
@@ -270,6 +281,10 @@ impl Dialogue for Namespaces {
                 member.confirm();
             }
         }
+    }
+
+    fn has_joined(&self) -> bool {
+        self.has_joined.get()
     }
 
     fn is_idle(&self) -> bool {

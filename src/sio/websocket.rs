@@ -129,7 +129,7 @@ async fn try_out(house: Rc<House>, sid: Sid, mut socket: TcpStream, acceptance: 
 fn connect(house: &Rc<House>, engine: &Rc<Engine>, socket: TcpStream, early: BytesMut) {
     let (reading, writing) = socket.into_split();
     let pipe = Pipe::new(writing, engine.seat().clone(), house.ground().flusher.clone());
-    let assembler = Assembler::new(house.ground().settings.max_payload);
+    let assembler = Assembler::new(engine.payload_max());
     let (clock, traffic) = (house.ground().clock.clone(), house.ground().settings.traffic);
     let inlet = Inlet::new(reading, pipe, clock, assembler, early, traffic);
     actix_rt::spawn(engine.clone().drive(inlet));
