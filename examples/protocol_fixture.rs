@@ -252,7 +252,7 @@ struct Lobbies;
 
 impl Speaker for Lobbies {
     fn begin(&self, engine: &Rc<Engine>, _: Caller) -> Rc<dyn Dialogue> {
-        Namespaces::new(engine, Box::new(EchoLobby), CONNECT_TIME, SETTINGS.max_payload)
+        Namespaces::new(engine, Box::new(EchoLobby), CONNECT_TIME, SETTINGS.max_payload, None)
     }
 }
 

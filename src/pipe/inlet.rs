@@ -178,7 +178,8 @@ impl Inlet {
     fn begin_end(&mut self) -> Message {
         self.buffer = BytesMut::new();
         let time = match self.pipe.seat.closed() {
-            Some(Close::SlowConsumer) => FLUSH_TIME_SLOW,
+            // One that joined nothing has nothing to read, and its place is wanted.
+            Some(Close::SlowConsumer | Close::Unused) => FLUSH_TIME_SLOW,
             Some(Close::GoingAway) => FLUSH_TIME_DRAINING,
             _ => FLUSH_TIME,
         };

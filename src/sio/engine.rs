@@ -24,11 +24,15 @@ use tokio::sync::{Notify, oneshot};
 
 use super::ground::Ground;
 use super::refusal::Refusal;
+use super::timer::Timer;
 use crate::pipe::{Flush, Inlet, Message};
 use crate::wire::engine::{self, ENGINE, Malformed, Packet};
 
 /// Bytes of one message or polling body of a client that has not joined a namespace yet: a token has place in it.
 pub const PENDING_PAYLOAD_MAX: usize = 16_384;
+
+/// How long a client may take from its polling handshake to its next request.
+const FIRST_REQUEST_TIME: Duration = Duration::from_secs(10);
 
 /// How long what a session was told last waits for a poll to fetch it.
 const LAST_WORDS_TIME: Duration = Duration::from_secs(2);
@@ -88,13 +92,15 @@ struct Polling {
     posting: bool,
     /// A socket is being tried out.
     probing: bool,
+    /// Ends the session unless a request comes, after the handshake.
+    unused: Option<Timer>,
     /// What the client sent by requests.
     budget: TrafficBudget,
 }
 
 impl Polling {
     fn new(traffic: TrafficRule) -> Self {
-        Self { waiting: None, posting: false, probing: false, budget: TrafficBudget::new(traffic) }
+        Self { waiting: None, posting: false, probing: false, unused: None, budget: TrafficBudget::new(traffic) }
     }
 }
 
@@ -145,6 +151,36 @@ impl Engine {
     pub(super) fn begin(self: &Rc<Self>, dialogue: Rc<dyn Dialogue>) {
         *self.dialogue.borrow_mut() = Some(dialogue);
         self.seat.attach(self.clone());
+    }
+
+    /// Ends the session unless a request of its client comes in time.
+    pub(super) fn await_request(self: &Rc<Self>) {
+        let engine = Rc::downgrade(self);
+        let unused = Timer::start(async move {
+            sleep(FIRST_REQUEST_TIME).await;
+            if let Some(engine) = engine.upgrade() {
+                engine.ground.seats.stats().closed_unused.add(1);
+                engine.give_way();
+            }
+        });
+        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
+            polling.unused = Some(unused);
+        }
+    }
+
+    /// Ends the session of a client that joined nothing, at once: it has nothing to be told but that, by a poll that waits.
+    pub(super) fn give_way(&self) {
+        self.seat.close(Close::Unused);
+        let waiting = match &mut *self.stage.borrow_mut() {
+            Stage::Polling(polling) => polling.waiting.take(),
+            // The pipe says it.
+            Stage::Socket => return,
+            Stage::Leaving | Stage::Ended => None,
+        };
+        if let Some(waiting) = waiting {
+            reply(waiting, CLOSED.to_vec());
+        }
+        self.end();
     }
 
     /// Where it is written to and judged.
@@ -219,11 +255,14 @@ impl Engine {
         }
     }
 
-    /// Counts a request's frames and bytes; over the limits, the session ends.
+    /// Counts what a request brings, and that one came; over the limits, the session ends.
     fn spend(&self, frames: u64, bytes: usize) {
         let now = self.ground.clock.begin_ms();
         let is_within = match &mut *self.stage.borrow_mut() {
-            Stage::Polling(polling) => polling.budget.spend(now, frames, bytes),
+            Stage::Polling(polling) => {
+                polling.unused = None;
+                polling.budget.spend(now, frames, bytes)
+            }
             Stage::Socket | Stage::Leaving | Stage::Ended => true,
         };
         if !is_within {
@@ -345,7 +384,10 @@ impl Engine {
     pub(super) fn begin_probe(self: &Rc<Self>) -> bool {
         self.judge();
         match &mut *self.stage.borrow_mut() {
-            Stage::Polling(polling) => !std::mem::replace(&mut polling.probing, true),
+            Stage::Polling(polling) => {
+                polling.unused = None;
+                !std::mem::replace(&mut polling.probing, true)
+            }
             _ => false,
         }
     }

@@ -17,7 +17,7 @@ use hubbub_actors::clock::Clock;
 use hubbub_actors::events::Transport;
 use hubbub_actors::fault::Fault;
 use hubbub_actors::mailbox::{Full, Mailbox, Receive, receives_posts};
-use hubbub_actors::registry::Admission;
+use hubbub_actors::registry::{Admission, PendingPlace};
 use hubbub_actors::seat::Seats;
 use tokio::sync::oneshot;
 
@@ -43,6 +43,8 @@ pub struct Caller {
     pub is_numbered: bool,
     /// The connection's place among those there may be, until nothing is left of it.
     pub admission: Option<Admission>,
+    /// Its place among those that have not joined anything yet.
+    pub pending: Option<PendingPlace>,
 }
 
 /// A judgement that comes.
@@ -298,6 +300,9 @@ impl Receive<Open> for Porter {
     fn receive(&mut self, Open { caller, answer }: Open, _: &mut Self::Context) {
         let welcomed = self.house.welcome(caller, &["websocket"]);
         let engine = welcomed.as_ref().ok().map(|(engine, _)| engine.clone());
+        if let Some(engine) = &engine {
+            engine.await_request();
+        }
         if answer.send(welcomed.map(|(_, words)| words.to_vec())).is_err()
             && let Some(engine) = engine
         {

@@ -95,10 +95,12 @@ impl Door for FrontDoor {
             let most = state.config.limits.push.connections_per_minute;
             let key = |ip| LimitKey::Connect(Surface::Root, ip);
             let counted = door::count(&state, visitor.address.as_ref(), key, most).await;
-            let admitted = counted.and_then(|()| state.hub.registry().admit());
-            let admission = Some(admitted.inspect_err(|fault| visitor.refused(&state, SOCKET_IO, fault))?);
+            let elapsed = state.hub.clock().elapsed_ms();
+            let admitted = counted.and_then(|()| state.hub.registry().admit_pending(elapsed));
+            let admitted = admitted.inspect_err(|fault| visitor.refused(&state, SOCKET_IO, fault))?;
+            let (admission, pending) = (Some(admitted.0), Some(admitted.1));
             let token = token.filter(|token| !token.is_empty());
-            Ok(Caller { visitor, token, transport: Transport::default(), is_numbered, admission })
+            Ok(Caller { visitor, token, transport: Transport::default(), is_numbered, admission, pending })
         })
     }
 }
@@ -123,7 +125,7 @@ impl Speaker for Hosts {
             connects: Rc::default(),
             drawn: Default::default(),
         };
-        Namespaces::new(engine, Box::new(host), patience, socketio.max_payload)
+        Namespaces::new(engine, Box::new(host), patience, socketio.max_payload, caller.pending)
     }
 }
 

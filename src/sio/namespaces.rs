@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix_rt::time::sleep;
 use bytes::Bytes;
 use hubbub_actors::close::Close;
+use hubbub_actors::registry::PendingPlace;
 
 use super::engine::{Dialogue, Engine, Heard};
 use super::timer::Timer;
@@ -121,8 +122,14 @@ fn may_come_first(heard: &Heard) -> bool {
 
 impl Namespaces {
     /// A connection that is in no namespace yet, and is closed when it is in none after `patience`. `max_payload` bounds a
-    /// packet with all its attachments, in bytes.
-    pub fn new(engine: &Rc<Engine>, lobby: Box<dyn Lobby>, patience: Duration, max_payload: usize) -> Rc<Self> {
+    /// packet with all its attachments, in bytes. Its place as one that has not joined anything is `pending`.
+    pub fn new(
+        engine: &Rc<Engine>,
+        lobby: Box<dyn Lobby>,
+        patience: Duration,
+        max_payload: usize,
+        pending: Option<PendingPlace>,
+    ) -> Rc<Self> {
         let this = Rc::new_cyclic(|this| Self {
             this: this.clone(),
             engine: engine.clone(),
@@ -134,20 +141,31 @@ impl Namespaces {
             has_joined: Cell::new(false),
             ended: Cell::new(false),
         });
-        this.await_join();
+        this.await_join(pending);
         this
     }
 
-    /// Ends the connection unless its client is in a namespace in time.
-    fn await_join(&self) {
+    /// Ends the connection unless its client is in a namespace in time, or when it loses its place before.
+    fn await_join(&self, pending: Option<PendingPlace>) {
         if self.ended.get() || !self.is_idle() || self.waiting.borrow().is_some() {
             return;
         }
         let (engine, patience) = (Rc::downgrade(&self.engine), self.patience);
         let waiting = Timer::start(async move {
-            sleep(patience).await;
-            if let Some(engine) = engine.upgrade() {
-                engine.seat().close(Close::Unused);
+            let gives_way = async {
+                match pending {
+                    Some(mut place) => place.taken().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let is_late = tokio::select! {
+                () = sleep(patience) => true,
+                () = gives_way => false,
+            };
+            match engine.upgrade() {
+                Some(engine) if is_late => engine.seat().close(Close::Unused),
+                Some(engine) => engine.give_way(),
+                None => {}
             }
         });
         *self.waiting.borrow_mut() = Some(waiting);
@@ -165,7 +183,7 @@ impl Namespaces {
                     member.leave();
                     member.end(Some(Close::Left));
                 }
-                self.await_join();
+                self.await_join(None);
                 Ok(())
             }
             Packet::Event { namespace, .. } | Packet::Ack { namespace, .. } => match self.member(namespace)? {
@@ -229,7 +247,7 @@ impl Namespaces {
             Err(Refused::Unanswered) => {}
             Err(Refused::Closed(close)) => self.engine.seat().close(close),
         }
-        self.await_join();
+        self.await_join(None);
         self.engine.relieve();
     }
 
@@ -350,7 +368,7 @@ impl Line {
         if in_no_other {
             self.engine.seat().close(close);
         } else {
-            namespaces.await_join();
+            namespaces.await_join(None);
             // Those who are left may have waited for this one alone.
             self.engine.relieve();
         }

@@ -2,3 +2,6 @@
 
 // Socket.IO without a namespace, and connections that send too much.
 mod engine;
+
+// How many places strangers hold, and for how long.
+mod places;
