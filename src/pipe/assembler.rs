@@ -67,8 +67,8 @@ pub struct Assembler {
     max_size: usize,
     binary_is_text: bool,
     partial: Option<Box<Partial>>,
-    /// Frames read, pieces of messages and control frames among them.
-    frames: u64,
+    /// Frames read, pieces of messages and control frames among them; begins again at 0 behind the largest number.
+    frames: u32,
 }
 
 impl Assembler {
@@ -87,8 +87,14 @@ impl Assembler {
         self.max_size = max_size;
     }
 
-    /// Frames read so far: each is a sign of life, though it may be a piece of a message that never ends.
-    pub fn frames(&self) -> u64 {
+    /// Frames read since `frames` was [`Assembler::frames`]: each is a sign of life, though it may be a piece of a message
+    /// that never ends.
+    pub fn frames_since(&self, frames: u32) -> u32 {
+        self.frames.wrapping_sub(frames)
+    }
+
+    /// Where the counting of frames stands: see [`Assembler::frames_since`].
+    pub fn frames(&self) -> u32 {
         self.frames
     }
 
@@ -102,7 +108,7 @@ impl Assembler {
             // The header was within its bounds: the parser waits for no more than those.
             let parsed = Parser::parse(buffer, true, self.max_size.max(CONTROL_MAX as usize));
             let Some((is_final, opcode, payload)) = parsed.map_err(violation)? else { return Ok(None) };
-            self.frames += 1;
+            self.frames = self.frames.wrapping_add(1);
             let payload = payload.unwrap_or_default();
             let incoming = match opcode {
                 OpCode::Ping => Some(Incoming::Ping(payload.freeze())),

@@ -126,7 +126,7 @@ impl Inlet {
             }
             let (frames, unread) = (self.assembler.frames(), self.buffer.len());
             let next = self.assembler.next(&mut self.buffer);
-            let frames = self.assembler.frames() - frames;
+            let frames = self.assembler.frames_since(frames);
             if frames > 0 {
                 let now = self.clock.begin_ms();
                 seat.heard(now);

@@ -77,7 +77,8 @@ pub trait Dialogue {
 pub type Answer = oneshot::Sender<Result<Vec<u8>, Refusal>>;
 
 enum Stage {
-    Polling(Polling),
+    /// Boxed, so that a session on a socket does not keep its size.
+    Polling(Box<Polling>),
     /// A pipe writes what is in the outbox, and its inlet is read.
     Socket,
     /// What was to be said last waits for a poll.
@@ -138,7 +139,7 @@ impl Engine {
         Rc::new(Self {
             ground,
             seat,
-            stage: RefCell::new(Stage::Polling(Polling::new(traffic))),
+            stage: RefCell::new(Stage::Polling(Box::new(Polling::new(traffic)))),
             dialogue: RefCell::new(None),
             queued: Cell::new(false),
             rested: Notify::new(),
@@ -256,7 +257,7 @@ impl Engine {
     }
 
     /// Counts what a request brings, and that one came; over the limits, the session ends.
-    fn spend(&self, frames: u64, bytes: usize) {
+    fn spend(&self, frames: u32, bytes: usize) {
         let now = self.ground.clock.begin_ms();
         let is_within = match &mut *self.stage.borrow_mut() {
             Stage::Polling(polling) => {
@@ -412,10 +413,13 @@ impl Engine {
     /// and has its inlet [driven](Engine::drive).
     pub(super) fn take_socket(&self) -> bool {
         let mut stage = self.stage.borrow_mut();
-        if self.seat.closed().is_some() || !matches!(*stage, Stage::Polling(Polling { posting: false, .. })) {
+        let may_go = matches!(&*stage, Stage::Polling(polling) if !polling.posting);
+        if self.seat.closed().is_some() || !may_go {
             return false;
         }
-        if let Stage::Polling(Polling { waiting: Some(waiting), .. }) = std::mem::replace(&mut *stage, Stage::Socket) {
+        if let Stage::Polling(polling) = std::mem::replace(&mut *stage, Stage::Socket)
+            && let Some(waiting) = polling.waiting
+        {
             refuse(waiting, Refusal::bad_request("the session is on a socket now"));
         }
         true

@@ -158,7 +158,7 @@ impl Probe {
     fn next(&mut self) -> io::Result<Option<Incoming>> {
         let (frames, unread) = (self.assembler.frames(), self.buffer.len());
         let next = self.assembler.next(&mut self.buffer).map_err(|_| broken())?;
-        let (frames, bytes) = (self.assembler.frames() - frames, unread - self.buffer.len());
+        let (frames, bytes) = (self.assembler.frames_since(frames), unread - self.buffer.len());
         if self.budget.spend(self.clock.begin_ms(), frames, bytes) { Ok(next) } else { Err(broken()) }
     }
 

@@ -36,10 +36,10 @@ impl TrafficBudget {
     /// Counts `frames` of `bytes` together that came at `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`]; whether
     /// they are within the limits.
     #[must_use]
-    pub fn spend(&mut self, elapsed: i64, frames: u64, bytes: usize) -> bool {
+    pub fn spend(&mut self, elapsed: i64, frames: u32, bytes: usize) -> bool {
         let now = elapsed.saturating_mul(NANOS_PER_MS);
         let TrafficRule { frames_per_second, bytes_per_second } = self.rule;
-        let frames_are_within = spend(&mut self.frames_paid_at, now, frames, frames_per_second);
+        let frames_are_within = spend(&mut self.frames_paid_at, now, frames.into(), frames_per_second);
         let bytes_are_within = spend(&mut self.bytes_paid_at, now, bytes as u64, bytes_per_second);
         frames_are_within && bytes_are_within
     }
@@ -111,13 +111,13 @@ mod tests {
     #[test]
     fn zero_is_no_limit_of_each_alone_and_huge_amounts_do_not_overflow() {
         let mut budget = TrafficBudget::new(TrafficRule::default());
-        assert!((0..100).all(|_| budget.spend(0, u64::MAX, usize::MAX)));
+        assert!((0..100).all(|_| budget.spend(0, u32::MAX, usize::MAX)));
         let mut budget = TrafficBudget::new(TrafficRule { frames_per_second: 0, ..RULE });
-        assert!(budget.spend(0, u64::MAX, 5_000) && !budget.spend(0, 1, 1));
+        assert!(budget.spend(0, u32::MAX, 5_000) && !budget.spend(0, 1, 1));
         let mut budget = TrafficBudget::new(TrafficRule { bytes_per_second: 0, ..RULE });
         assert!(budget.spend(0, 50, usize::MAX) && !budget.spend(0, 1, 0));
         let mut budget = TrafficBudget::new(RULE);
-        assert!(!budget.spend(0, u64::MAX, usize::MAX) && !budget.spend(i64::MIN, u64::MAX, usize::MAX));
+        assert!(!budget.spend(0, u32::MAX, usize::MAX) && !budget.spend(i64::MIN, u32::MAX, usize::MAX));
     }
 
     #[test]
