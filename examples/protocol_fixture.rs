@@ -35,6 +35,7 @@ use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::{App, HttpResponse};
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
+use hubbub::http_stream::linger::Lingering;
 use hubbub::pipe::assembler::Assembler;
 use hubbub::pipe::{self, Flusher, Inlet, Message, Pipe, handshake};
 use hubbub::sio::engine::{Dialogue, Engine, Heard};
@@ -48,6 +49,7 @@ use hubbub::wire::socket::{self, Namespace, Packet, Whole};
 use hubbub_actors::clock::Clock;
 use hubbub_actors::close::Close;
 use hubbub_actors::ids::SessionId;
+use hubbub_actors::limits::traffic::TrafficRule;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::pulse::Pulse;
 use hubbub_actors::seat::{Seating, Seats};
@@ -60,8 +62,16 @@ const OUTBOX: Bound = Bound { bytes: 4 * ECHO_MAX, frames: 100_000 };
 const CONNECT_TIME: Duration = Duration::from_secs(1);
 /// Between the answer to a CONNECT and `auth`.
 const APART: Duration = Duration::from_millis(10);
-const SETTINGS: Settings =
-    Settings { ping_interval_ms: 300, ping_timeout_ms: 200, max_payload: 1_000_000, outbox: OUTBOX, mailbox: 10_000 };
+/// Autobahn's suite measures how fast frames come back.
+const NO_LIMIT: TrafficRule = TrafficRule { frames_per_second: 0, bytes_per_second: 0 };
+const SETTINGS: Settings = Settings {
+    ping_interval_ms: 300,
+    ping_timeout_ms: 200,
+    max_payload: 1_000_000,
+    traffic: NO_LIMIT,
+    outbox: OUTBOX,
+    mailbox: 10_000,
+};
 
 fn main() -> ExitCode {
     let Some(port) = env::args().nth(1).and_then(|port| port.parse().ok()) else {
@@ -117,7 +127,7 @@ impl Worker {
         let seats = Rc::new(Seats::new(number, 0, Arc::default()));
         Pulse::new(seats.clone(), Clock::System, SETTINGS.ping_interval_ms.into()).start();
         let flusher = Flusher::start(|| eprintln!("the flusher died"));
-        let shared = || (seats.clone(), flusher.clone(), Clock::System);
+        let shared = || (seats.clone(), flusher.clone(), Clock::System, Lingering::default());
         let engine = House::open(&endpoints.engine, number, shared(), Box::new(Echoes));
         let socket = House::open(&endpoints.socket, number, shared(), Box::new(Lobbies));
         Self { seats, flusher, engine, socket }
@@ -148,7 +158,7 @@ impl Worker {
         });
         let (reading, writing) = socket.into_split();
         let pipe = Pipe::new(writing, seat.clone(), self.flusher.clone());
-        let mut inlet = Inlet::new(reading, pipe, Clock::System, Assembler::new(ECHO_MAX), early);
+        let mut inlet = Inlet::new(reading, pipe, Clock::System, Assembler::new(ECHO_MAX), early, NO_LIMIT);
         let seats = self.seats.clone();
         actix_rt::spawn(async move {
             while let Some(message) = poll_fn(|cx| Pin::new(&mut inlet).poll_next(cx)).await {
@@ -243,7 +253,7 @@ struct Lobbies;
 
 impl Speaker for Lobbies {
     fn begin(&self, engine: &Rc<Engine>, _: Caller) -> Rc<dyn Dialogue> {
-        Namespaces::new(engine, Box::new(EchoLobby), CONNECT_TIME, SETTINGS.max_payload)
+        Namespaces::new(engine, Box::new(EchoLobby), CONNECT_TIME, SETTINGS.max_payload, None)
     }
 }
 

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use hubbub_actors::fault::Fault;
 use hubbub_actors::ids::{ChatId, UserId};
+use hubbub_actors::limits::traffic::TrafficRule;
 use hubbub_actors::store;
 
 use ipnet::IpNet;
@@ -318,6 +319,12 @@ section! {
         topics_per_request: usize = 100,
         /// Messages waiting before a central actor, 1 to 1048576; one more is refused. Default 1024.
         mailbox: usize = 1_024,
+        /// Frames a second that one connection may send, averaged over 5 seconds, up to 1000000; 0 for any number. A
+        /// polling request counts as one, and so does each packet in it. Over it, closed with 4429. Default 2000.
+        frames_per_second: u32 = 2_000,
+        /// Bytes a second that one connection may send, likewise, up to 1073741824 and enough for the largest message in 5
+        /// seconds; 0 for any number. Default 8388608.
+        bytes_per_second: u32 = 8_388_608,
         /// `[limits.raw]`: the raw WebSocket.
         raw: ConnectionLimits = ConnectionLimits::default(),
         /// `[limits.push]`: Socket.IO with a token at connect.
@@ -330,6 +337,13 @@ section! {
         http: HttpLimits = HttpLimits::default(),
         /// `[limits.login]`: `POST /sessions`.
         login: LoginLimits = LoginLimits::default(),
+    }
+}
+
+impl Limits {
+    /// How much one connection may send.
+    pub fn traffic(&self) -> TrafficRule {
+        TrafficRule { frames_per_second: self.frames_per_second, bytes_per_second: self.bytes_per_second }
     }
 }
 

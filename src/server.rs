@@ -365,7 +365,7 @@ fn upgrades(
                 let (status, mut headers, body) = error::refusal(&fault);
                 let id = RequestId::of(request.head().headers());
                 headers.extend(id.as_str().parse().map(|id| (REQUEST_ID, id)));
-                pipe::refuse(socket, status, headers, &body).await;
+                pipe::refuse(socket, &state.connections.lingering, status, headers, &body).await;
             }
             Ok(())
         }) as Pin<Box<dyn Future<Output = _>>>

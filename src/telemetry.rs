@@ -33,6 +33,11 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hubbub_errors_total", "Answers that were a refusal"),
     ("hubbub_dropped_frames_total", "Frames that were waiting and never sent, by reason"),
     ("hubbub_sessions_closed_total", "Sessions the hub closed, by reason"),
+    (
+        "hubbub_connections_closed_total",
+        "Connections the hub closed, by reason: budget (sent too many frames or bytes), newcomers (joined no namespace and \
+         gave way to a newer connection), unused (no request came after a polling handshake)",
+    ),
     ("hubbub_overloads_total", "Messages refused because a queue inside was full"),
     ("hubbub_store_writes_total", "Writes that the store has on its disk"),
     ("hubbub_store_commits_total", "Transactions that took them there"),
@@ -69,6 +74,7 @@ const GAUGES: &[(&str, &str)] = &[
     ("hubbub_http_connections_max", "Plain HTTP connections that may be open at once"),
     ("hubbub_http_lingering", "Closing connections that are still read from, so that the client gets its answer"),
     ("hubbub_max_connections", "Sessions that may be connected at once"),
+    ("hubbub_connections_pending", "Connections that have not joined a namespace yet"),
     ("hubbub_users", "Users with at least one session"),
     ("hubbub_rooms", "Rooms with a member"),
     ("hubbub_debugging_sessions", "Sessions in debug mode"),
@@ -181,6 +187,10 @@ fn copy_stats(stats: &Stats) {
         slow_consumers,
         dropped_slow_consumer,
         heartbeat_timeouts,
+        pending_connections,
+        closed_for_newcomers,
+        closed_unused,
+        closed_over_budget,
         overloads: _,
         rate_limited,
         connections_refused,
@@ -223,6 +233,7 @@ fn copy_stats(stats: &Stats) {
     for (event, count) in events.iter() {
         counter!("socket_server_events_total", "event" => event).absolute(count);
     }
+    show("hubbub_connections_pending", pending_connections.get());
     show("hubbub_users", users.get());
     show("hubbub_rooms", rooms.get());
     show("hubbub_debugging_sessions", debugging.get());
@@ -244,6 +255,11 @@ fn copy_stats(stats: &Stats) {
     counter!("hubbub_dropped_frames_total", "reason" => "slow_consumer").absolute(dropped_slow_consumer.get());
     counter!("hubbub_sessions_closed_total", "reason" => "slow_consumer").absolute(slow_consumers.get());
     counter!("hubbub_sessions_closed_total", "reason" => "heartbeat_timeout").absolute(heartbeat_timeouts.get());
+    for (reason, closed) in
+        [("budget", closed_over_budget), ("newcomers", closed_for_newcomers), ("unused", closed_unused)]
+    {
+        counter!("hubbub_connections_closed_total", "reason" => reason).absolute(closed.get());
+    }
     counter!("hubbub_rate_limited_total").absolute(rate_limited.get());
     counter!("hubbub_connections_refused_total").absolute(connections_refused.get());
     for (reason, lost) in [("overload", observations_dropped), ("flood", observations_suppressed)] {

@@ -49,7 +49,7 @@ pub async fn open(
     let (reading, writing) = socket.into_split();
     let pipe = Pipe::new(writing, seat, flusher.clone());
     let assembler = Assembler::of_text(state.config.server.max_frame_size);
-    let inlet = Inlet::new(reading, pipe, state.hub.clock().clone(), assembler, early);
+    let inlet = Inlet::new(reading, pipe, state.hub.clock().clone(), assembler, early, state.config.limits.traffic());
     session.run(Requests { inlet, _admission: admission });
     Ok(())
 }

@@ -87,7 +87,7 @@ async fn health_is_the_union_of_three_documents() {
             "memory": {"used": null, "total": null, "percentage": null},
             "active_connections": 1,
             "max_connections": 10_000,
-            "connections": {"active": 1, "total": 1},
+            "connections": {"active": 1, "total": 1, "pending": 0},
         })
     );
 }

@@ -50,9 +50,6 @@ mod community_http;
 // The raw document over plain HTTP, and what every answer has.
 mod raw_http;
 
-// The edge as an enemy meets it.
-mod attack;
-
 // Users with a password: signing in, staying in, and out.
 mod accounts;
 
@@ -100,6 +97,9 @@ mod drain;
 
 // The command line and its exit statuses.
 mod command;
+
+// The edge as an enemy meets it.
+mod attack;
 
 // What the README promises.
 mod readme;

@@ -6,6 +6,7 @@
 //! it ended. What is kept of a user goes with the last session.
 
 mod overview;
+mod pending;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,8 @@ use dashmap::DashMap;
 
 use self::overview::Overview;
 pub use self::overview::Tally;
+use self::pending::Pending;
+pub use self::pending::PendingPlace;
 use crate::events::Surface;
 use crate::events::chat::presence::{Availability, OnlineUser, Written};
 use crate::events::moment::Iso;
@@ -77,6 +80,8 @@ impl Present {
 pub struct Registry {
     capacity: usize,
     admitted: AtomicUsize,
+    /// Those of them that have not joined anything yet.
+    pending: Arc<Pending>,
     users: DashMap<UserId, Present, ahash::RandomState>,
     /// Changed while the user's row is held, so that it agrees with the rows; no row is sought while it is held.
     overview: Mutex<Overview>,
@@ -87,7 +92,8 @@ impl Registry {
     /// A table for the sessions of at most `capacity` connections.
     pub fn new(capacity: usize, stats: Arc<Stats>) -> Self {
         let (users, overview) = (DashMap::default(), Mutex::default());
-        Self { capacity, admitted: AtomicUsize::new(0), users, overview, stats }
+        let pending = Arc::new(Pending::new(capacity, stats.clone()));
+        Self { capacity, admitted: AtomicUsize::new(0), pending, users, overview, stats }
     }
 
     /// Connections there may be at once.
@@ -110,6 +116,16 @@ impl Registry {
             Ok(_) => Ok(Admission(self.clone())),
             Err(_) => Err(Fault::new(Code::ServerFull, "At capacity")),
         }
+    }
+
+    /// Takes one of the places for connections that have still to join something; `elapsed` is ms by
+    /// [`crate::clock::Clock::elapsed_ms`].
+    ///
+    /// # Errors
+    /// [`Code::ServerFull`].
+    pub fn admit_pending(self: &Arc<Self>, elapsed: i64) -> Result<(Admission, PendingPlace), Fault> {
+        let admission = self.admit()?;
+        Ok((admission, self.pending.enter(elapsed)?))
     }
 
     /// The newest live session of a user, and what the user says of being there.
@@ -354,6 +370,19 @@ mod tests {
         drop(admission);
         assert_eq!(registry.connections(), 0);
         assert!(registry.admit().is_ok());
+    }
+
+    #[test]
+    fn a_place_that_is_refused_among_those_who_join_comes_back() {
+        let registry = Arc::new(Registry::new(4, Arc::new(Stats::default())));
+        let held = registry.admit_pending(0).unwrap();
+        assert_eq!(registry.admit_pending(0).unwrap_err().code, Code::ServerFull);
+        assert_eq!(registry.connections(), 1);
+        let others: Vec<_> = (0..3).map(|_| registry.admit().unwrap()).collect();
+        assert_eq!(registry.admit_pending(10_000).unwrap_err().code, Code::ServerFull, "nobody gives way for nothing");
+        assert_eq!(registry.stats.pending_connections.get(), 1);
+        drop((held, others));
+        assert_eq!((registry.connections(), registry.stats.pending_connections.get()), (0, 0));
     }
 
     #[test]

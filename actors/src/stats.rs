@@ -106,6 +106,14 @@ stats! {
     dropped_slow_consumer,
     /// Sessions closed because nothing was heard from them.
     heartbeat_timeouts,
+    /// Connections that have not joined a namespace yet.
+    pending_connections,
+    /// Such connections that were closed to give way to newer ones.
+    closed_for_newcomers,
+    /// Connections closed because no request came after their handshake.
+    closed_unused,
+    /// Connections closed because they sent more frames or bytes than one may.
+    closed_over_budget,
     /// Messages refused because a queue inside was full.
     overloads,
     /// Messages and connections refused by a limit.

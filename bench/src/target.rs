@@ -167,7 +167,7 @@ fn configuration(target: Target, connections: usize) -> String {
         "[server]\nhost = \"127.0.0.1\"\nport = 0\ndata_dir = \"data\"\nmax_connections = {connections}\n\
          heartbeat_interval_secs = {HEARTBEAT_SECS}\n[socketio]\noffsets = \"always\"\nping_interval_ms = {}\n[auth]\njwt_secret = \"{SECRET}\"\n\
          [[api.keys]]\nname = \"bench\"\nkey = \"{API_KEY}\"\nper_minute = 0\n[presence]\naudience = \"{audience}\"\n\
-         [limits.raw]\n{limits}[limits.push]\n{limits}",
+         [limits]\nframes_per_second = 0\nbytes_per_second = 0\n[limits.raw]\n{limits}[limits.push]\n{limits}",
         HEARTBEAT_SECS * 1000
     )
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use hubbub_actors::ids::RoomName;
+use hubbub_actors::limits::traffic::{TrafficRule, WINDOW_SECS};
 use reqwest::Url;
 use sha2::{Digest, Sha256};
 
@@ -14,6 +15,8 @@ use crate::peer::AllowedOrigins;
 const FRAME_MIN: u64 = 125;
 /// Most bytes of one message.
 const FRAME_MAX: u64 = 16 << 20;
+/// Most bytes of a WebSocket frame's head.
+const FRAME_HEAD_MAX: usize = 14;
 /// Fewest bytes of a signing secret that is not guessed in passing.
 const SECRET_MIN: usize = 16;
 /// Prefixes of rooms with rules of their own; no pattern of the configuration is asked about them.
@@ -294,9 +297,29 @@ impl Problems {
         self.range("limits.outbox_bytes", limits.outbox_bytes, 1, 1 << 30);
         self.range("limits.outbox_frames", limits.outbox_frames, 1, 1 << 20);
         self.range("limits.mailbox", limits.mailbox, 1, 1 << 20);
+        self.traffic(config);
         self.range("limits.rooms", limits.rooms, 1, 1 << 30);
         self.range("limits.history_bytes", limits.history_bytes, 1, 1 << 40);
         self.range("presence.linger_ms", config.presence.linger_ms, 0, 60_000);
+    }
+
+    /// The largest message has to be within the budget of a connection, or nobody could send one.
+    fn traffic(&mut self, config: &Config) {
+        let TrafficRule { frames_per_second, bytes_per_second } = config.limits.traffic();
+        self.range("limits.frames_per_second", frames_per_second, 0, 1_000_000);
+        self.range("limits.bytes_per_second", bytes_per_second, 0, 1 << 30);
+        let messages = [
+            ("server.max_frame_size", config.server.max_frame_size),
+            ("socketio.max_payload", config.socketio.max_payload),
+        ];
+        let in_a_window = u64::from(bytes_per_second) * u64::from(WINDOW_SECS);
+        let is_larger =
+            |&(_, bytes): &(_, usize)| bytes_per_second > 0 && (bytes + FRAME_HEAD_MAX) as u64 > in_a_window;
+        if let Some((about, bytes)) = messages.into_iter().find(is_larger) {
+            let text =
+                format!("expected at least a fifth of {about} ({bytes}) and of a frame's head, got {bytes_per_second}");
+            self.0.push(Problem { about: Some(about), ..Problem::new("limits.bytes_per_second", text) });
+        }
     }
 
     fn cluster(&mut self, config: &Config) {

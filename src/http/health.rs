@@ -28,7 +28,7 @@ pub(super) async fn health(state: web::Data<State>) -> Answer {
         "memory": memory(telemetry::resident(), telemetry::available()),
         "active_connections": active,
         "max_connections": max,
-        "connections": {"active": active, "total": total},
+        "connections": {"active": active, "total": total, "pending": stats.pending_connections.get()},
     });
     Ok(match reason {
         None => HttpResponse::Ok().json(body),

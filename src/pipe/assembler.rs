@@ -67,8 +67,8 @@ pub struct Assembler {
     max_size: usize,
     binary_is_text: bool,
     partial: Option<Box<Partial>>,
-    /// Frames read, pieces of messages and control frames among them.
-    frames: u64,
+    /// Frames read, pieces of messages and control frames among them; begins again at 0 behind the largest number.
+    frames: u32,
 }
 
 impl Assembler {
@@ -82,8 +82,19 @@ impl Assembler {
         Self { binary_is_text: true, ..Self::new(max_size) }
     }
 
-    /// Frames read so far: each is a sign of life, though it may be a piece of a message that never ends.
-    pub fn frames(&self) -> u64 {
+    /// Sets the bound of the messages that come from now on, and of one that is not finished.
+    pub fn set_max_size(&mut self, max_size: usize) {
+        self.max_size = max_size;
+    }
+
+    /// Frames read since `frames` was [`Assembler::frames`]: each is a sign of life, though it may be a piece of a message
+    /// that never ends.
+    pub fn frames_since(&self, frames: u32) -> u32 {
+        self.frames.wrapping_sub(frames)
+    }
+
+    /// Where the counting of frames stands: see [`Assembler::frames_since`].
+    pub fn frames(&self) -> u32 {
         self.frames
     }
 
@@ -97,7 +108,7 @@ impl Assembler {
             // The header was within its bounds: the parser waits for no more than those.
             let parsed = Parser::parse(buffer, true, self.max_size.max(CONTROL_MAX as usize));
             let Some((is_final, opcode, payload)) = parsed.map_err(violation)? else { return Ok(None) };
-            self.frames += 1;
+            self.frames = self.frames.wrapping_add(1);
             let payload = payload.unwrap_or_default();
             let incoming = match opcode {
                 OpCode::Ping => Some(Incoming::Ping(payload.freeze())),
@@ -129,12 +140,7 @@ impl Assembler {
         let [first, second, ..] = *buffer else { return Ok(()) };
         let is_final = first & 0x80 != 0;
         let opcode = first & 0x0F;
-        let length = match (second & 0x7F, buffer.get(2..4), buffer.get(2..10)) {
-            (126, Some(bytes), _) => bytes.iter().fold(0, |length, &byte| (length << 8) | u64::from(byte)),
-            (127, _, Some(bytes)) => bytes.iter().fold(0, |length, &byte| (length << 8) | u64::from(byte)),
-            (126 | 127, ..) => 0,
-            (short, ..) => u64::from(short),
-        };
+        let length = declared_length(second & 0x7F, buffer)?;
         if opcode >= 8 {
             if !is_final || second & 0x7F > 125 {
                 return Err(Violation::Protocol("a control frame is whole and short"));
@@ -147,7 +153,7 @@ impl Assembler {
             _ => {}
         }
         let before = self.partial.as_ref().map_or(0, |partial| partial.payload.len());
-        if length > (self.max_size - before) as u64 {
+        if length > self.max_size.saturating_sub(before) as u64 {
             return Err(Violation::TooBig);
         }
         Ok(())
@@ -191,6 +197,23 @@ impl Partial {
         }
         Ok(())
     }
+}
+
+/// The payload length that a frame's header declares; 0 while the header is not complete. A length has one encoding, the
+/// shortest, and at most 63 bits (RFC 6455 section 5.2).
+fn declared_length(short: u8, buffer: &[u8]) -> Result<u64, Violation> {
+    let extended = match short {
+        126 => buffer.get(2..4),
+        127 => buffer.get(2..10),
+        short => return Ok(u64::from(short)),
+    };
+    let Some(bytes) = extended else { return Ok(0) };
+    let length = bytes.iter().fold(0, |length, &byte| (length << 8) | u64::from(byte));
+    let least = if short == 126 { 126 } else { 65_536 };
+    if length < least || length > i64::MAX.unsigned_abs() {
+        return Err(Violation::Protocol("a frame length that is not the shortest encoding"));
+    }
+    Ok(length)
 }
 
 fn whole(is_text: bool, payload: BytesMut) -> Incoming {
@@ -291,8 +314,40 @@ mod tests {
         assert_eq!(read(10, &parts), Err(Violation::TooBig));
         let huge = [0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
         assert_eq!(read(10, &huge), Err(Violation::TooBig));
-        let more_than_63_bits = [0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
-        assert_eq!(read(10, &more_than_63_bits), Err(Violation::TooBig));
+    }
+
+    #[test]
+    fn a_frame_length_has_one_encoding_and_63_bits() {
+        let head = |second: u8, length: &[u8]| [&[0x81, second], length, &[0; 4]].concat();
+        for (what, bytes) in [
+            ("16 bits for 0", head(0xFE, &[0, 0])),
+            ("16 bits for 125", head(0xFE, &[0, 125])),
+            ("64 bits for 125", head(0xFF, &125_u64.to_be_bytes())),
+            ("64 bits for 65,535", head(0xFF, &65_535_u64.to_be_bytes())),
+            ("64 bits with the highest set", head(0xFF, &(1_u64 << 63).to_be_bytes())),
+            ("all of 64 bits", head(0xFF, &u64::MAX.to_be_bytes())),
+        ] {
+            assert_eq!(read(100_000, &bytes).map_err(|violation| violation.close().0), Err(1002), "{what}");
+        }
+        for length in [125, 126, 65_535, 65_536] {
+            assert_eq!(read(100_000, &frame(0x81, &vec![b'x'; length])), Ok(vec![text(&"x".repeat(length))]));
+        }
+    }
+
+    #[test]
+    fn the_bound_may_grow_within_a_message_and_shrink_behind_it() {
+        let mut assembler = Assembler::new(10);
+        let mut buffer = BytesMut::from(&frame(0x01, b"0123456789")[..]);
+        assert_eq!(assembler.next(&mut buffer), Ok(None));
+        assembler.set_max_size(11);
+        buffer.extend_from_slice(&frame(0x80, b"a"));
+        assert_eq!(assembler.next(&mut buffer), Ok(Some(text("0123456789a"))));
+        assembler.set_max_size(2);
+        buffer.extend_from_slice(&frame(0x01, b"01"));
+        assert_eq!(assembler.next(&mut buffer), Ok(None));
+        assembler.set_max_size(1);
+        buffer.extend_from_slice(&frame(0x80, b"2"));
+        assert_eq!(assembler.next(&mut buffer), Err(Violation::TooBig));
     }
 
     #[test]

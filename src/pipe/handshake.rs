@@ -1,9 +1,10 @@
 //! The opening handshake (RFC 6455 section 4.2): what a request must be, and the answer to one that is let in.
 
-use actix_http::header::{self, HeaderMap, HeaderValue};
-use actix_http::ws::{hash_key, verify_handshake};
-use actix_http::{Method, RequestHead};
-use actix_web_actors::ws::HandshakeError;
+use actix_http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_http::ws::hash_key;
+use actix_http::{Method, RequestHead, Version};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hubbub_actors::fault::{Code, Fault};
 
 /// The subprotocol by which a browser brings its token: `access_token.<jwt>`.
@@ -12,25 +13,41 @@ const TOKEN_PROTOCOL: &str = "access_token.";
 /// Judges whether the request opens a WebSocket.
 ///
 /// # Errors
-/// [`Code::MethodNotAllowed`], [`Code::UpgradeRequired`] for another version than 13 (RFC 6455 section 4.4),
-/// [`Code::InvalidRequest`] naming the header.
+/// [`Code::MethodNotAllowed`], [`Code::UpgradeRequired`] without the offer of a WebSocket, over HTTP/1.0, which knows no
+/// upgrade, and for another version than 13 (RFC 6455 section 4.4); [`Code::InvalidRequest`] naming the header.
 pub fn judge(head: &RequestHead) -> Result<(), Fault> {
     if head.method != Method::GET {
         return Err(Fault::new(Code::MethodNotAllowed, "A WebSocket is opened with GET"));
     }
     let required = |words| Err(Fault::new(Code::UpgradeRequired, words));
-    verify_handshake(head).or_else(|error| match error {
-        HandshakeError::NoVersionHeader | HandshakeError::UnsupportedVersion => {
-            required("Sec-WebSocket-Version must be 13")
-        }
-        HandshakeError::NoWebsocketUpgrade | HandshakeError::NoConnectionUpgrade => {
-            required("This is a WebSocket: send Upgrade: websocket and Connection: Upgrade")
-        }
-        HandshakeError::BadWebsocketKey => {
-            Err(Fault::field("Sec-WebSocket-Key", "Sec-WebSocket-Key must be 16 bytes in base64"))
-        }
-        HandshakeError::GetMethodRequired => Err(Fault::new(Code::MethodNotAllowed, "A WebSocket is opened with GET")),
-    })
+    if head.version < Version::HTTP_11 {
+        return required("A WebSocket is opened over HTTP/1.1");
+    }
+    if !offers_websocket(&head.headers) || !head.upgrade() {
+        return required("This is a WebSocket: send Upgrade: websocket and Connection: Upgrade");
+    }
+    if only_value(&head.headers, header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return required("Sec-WebSocket-Version must be 13");
+    }
+    let Some(key) = only_value(&head.headers, header::SEC_WEBSOCKET_KEY) else {
+        return Err(Fault::field("Sec-WebSocket-Key", "Sec-WebSocket-Key must be there exactly once"));
+    };
+    if STANDARD.decode(key).map_or(0, |bytes| bytes.len()) != 16 {
+        return Err(Fault::field("Sec-WebSocket-Key", "Sec-WebSocket-Key must be 16 bytes in base64"));
+    }
+    Ok(())
+}
+
+/// Whether one of the protocols that the client offers is a WebSocket.
+fn offers_websocket(headers: &HeaderMap) -> bool {
+    let offers = headers.get_all(header::UPGRADE).filter_map(|value| value.to_str().ok());
+    offers.flat_map(|value| value.split(',')).any(|offer| offer.trim().eq_ignore_ascii_case("websocket"))
+}
+
+/// The value of a header that is there exactly once.
+fn only_value(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(name);
+    values.next().filter(|_| values.next().is_none())
 }
 
 /// The subprotocol that is answered with: the first that brings a token. A browser that offered some and is answered
@@ -98,5 +115,32 @@ mod tests {
         }
         let request = opening().method(Method::POST).take().finish();
         assert_eq!(judge(request.head()).unwrap_err().code, Code::MethodNotAllowed);
+        let request = opening().version(Version::HTTP_10).take().finish();
+        assert_eq!(judge(request.head()).unwrap_err().code, Code::UpgradeRequired);
+    }
+
+    #[test]
+    fn a_websocket_may_be_one_of_several_protocols_that_are_offered() {
+        for offer in ["h2c, websocket", "websocket, h2c", "WebSocket", "h2c,websocket"] {
+            let request = opening().insert_header(("upgrade", offer)).take().finish();
+            assert_eq!(judge(request.head()), Ok(()), "{offer}");
+        }
+        let request =
+            opening().insert_header(("upgrade", "h2c")).append_header(("upgrade", "websocket")).take().finish();
+        assert_eq!(judge(request.head()), Ok(()), "in a header of its own");
+        for offer in ["websockets", "notwebsocket", "h2c; websocket"] {
+            let request = opening().insert_header(("upgrade", offer)).take().finish();
+            assert_eq!(judge(request.head()).unwrap_err().code, Code::UpgradeRequired, "{offer}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_there_exactly_once() {
+        for second in ["dGhlIHNhbXBsZSBub25jZQ==", "AAAAAAAAAAAAAAAAAAAAAA=="] {
+            let request = opening().append_header(("sec-websocket-key", second)).take().finish();
+            let fault = judge(request.head()).unwrap_err();
+            assert_eq!((fault.code, fault.field.as_deref()), (Code::InvalidRequest, Some("Sec-WebSocket-Key")));
+            assert_eq!(fault.message, "Sec-WebSocket-Key must be there exactly once");
+        }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use hubbub_actors::clock::Clock;
 use hubbub_actors::close::Close;
+use hubbub_actors::limits::traffic::{TrafficBudget, TrafficRule};
 use hubbub_actors::limits::window::{Rule, Verdict, Window};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
@@ -72,14 +73,22 @@ pub struct Inlet {
     /// What was read and is no whole message yet; an idle connection holds none.
     buffer: BytesMut,
     pings: Window,
+    budget: TrafficBudget,
     /// The client takes its leave, with this code; nothing more is read.
     leaving: Option<u16>,
     stage: Stage,
 }
 
 impl Inlet {
-    /// The reading side of `pipe`. `early` is what came right behind the handshake.
-    pub fn new(socket: OwnedReadHalf, pipe: Rc<Pipe>, clock: Clock, assembler: Assembler, early: BytesMut) -> Self {
+    /// The reading side of `pipe`. `early` is what came right behind the handshake; `traffic` bounds what may come.
+    pub fn new(
+        socket: OwnedReadHalf,
+        pipe: Rc<Pipe>,
+        clock: Clock,
+        assembler: Assembler,
+        early: BytesMut,
+        traffic: TrafficRule,
+    ) -> Self {
         Self {
             socket,
             pipe,
@@ -87,9 +96,15 @@ impl Inlet {
             assembler,
             buffer: early,
             pings: Window::default(),
+            budget: TrafficBudget::new(traffic),
             leaving: None,
             stage: Stage::Open,
         }
+    }
+
+    /// Sets the bound of the messages that come from now on, bytes.
+    pub fn set_max_size(&mut self, max_size: usize) {
+        self.assembler.set_max_size(max_size);
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
@@ -109,10 +124,16 @@ impl Inlet {
             if seat.is_busy() {
                 return Poll::Pending;
             }
-            let frames = self.assembler.frames();
+            let (frames, unread) = (self.assembler.frames(), self.buffer.len());
             let next = self.assembler.next(&mut self.buffer);
-            if self.assembler.frames() > frames {
-                seat.heard(self.clock.begin_ms());
+            let frames = self.assembler.frames_since(frames);
+            if frames > 0 {
+                let now = self.clock.begin_ms();
+                seat.heard(now);
+                if !self.budget.spend(now, frames, unread - self.buffer.len()) {
+                    seat.exceed_budget();
+                    continue;
+                }
             }
             match next {
                 Ok(Some(Incoming::Text(text))) => return Poll::Ready(Message::Text(text)),
@@ -157,7 +178,8 @@ impl Inlet {
     fn begin_end(&mut self) -> Message {
         self.buffer = BytesMut::new();
         let time = match self.pipe.seat.closed() {
-            Some(Close::SlowConsumer) => FLUSH_TIME_SLOW,
+            // One that joined nothing has nothing to read, and its place is wanted.
+            Some(Close::SlowConsumer | Close::Unused) => FLUSH_TIME_SLOW,
             Some(Close::GoingAway) => FLUSH_TIME_DRAINING,
             _ => FLUSH_TIME,
         };
@@ -256,7 +278,7 @@ mod tests {
         });
         let pipe = Pipe::new(writing, seat, Rc::new(Flusher::default()));
         let early = BytesMut::new();
-        (Inlet::new(reading, pipe, Clock::System, Assembler::of_text(1_000), early), client)
+        (Inlet::new(reading, pipe, Clock::System, Assembler::of_text(1_000), early, TrafficRule::default()), client)
     }
 
     #[tokio::test]

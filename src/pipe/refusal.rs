@@ -7,39 +7,40 @@ use actix_http::StatusCode;
 use actix_http::header::{HeaderName, HeaderValue};
 use actix_rt::net::TcpStream;
 use actix_rt::time::timeout;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 
-/// How long a refused client may take to read why.
+use crate::http_stream::linger::{self, Lingering};
+
+/// How long a refused client may take to have the answer written.
 const TIME: Duration = Duration::from_secs(1);
 
-/// Answers a refused upgrade and closes, once the client has read it or took too long.
+/// Answers a refused upgrade and closes, lingering while the client may be sending.
 pub async fn refuse(
-    socket: TcpStream,
+    mut socket: TcpStream,
+    lingering: &Lingering,
     status: StatusCode,
     headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
     body: &[u8],
 ) {
+    let answer = answer(status, headers, body);
     // Who hangs up meanwhile knows that it is refused.
-    let _ = timeout(TIME, answer(socket, status, headers, body)).await;
+    if let Ok(Ok(())) = timeout(TIME, write(&mut socket, &answer)).await {
+        linger::close(socket, lingering).await;
+    }
 }
 
-async fn answer(
-    mut socket: TcpStream,
-    status: StatusCode,
-    headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
-    body: &[u8],
-) -> io::Result<()> {
-    let length = body.len();
-    let mut answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n");
+async fn write(socket: &mut TcpStream, answer: &[u8]) -> io::Result<()> {
+    socket.write_all(answer).await?;
+    socket.shutdown().await
+}
+
+fn answer(status: StatusCode, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>, body: &[u8]) -> Vec<u8> {
+    // An `Upgrade` header needs its connection option (RFC 9110 section 7.8).
+    let connection = if status == StatusCode::UPGRADE_REQUIRED { "close, upgrade" } else { "close" };
+    let mut head = format!("HTTP/1.1 {status}\r\nConnection: {connection}\r\nContent-Length: {}\r\n", body.len());
     for (name, value) in headers {
-        answer.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
+        head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
     }
-    answer.push_str("\r\n");
-    socket.write_all(answer.as_bytes()).await?;
-    socket.write_all(body).await?;
-    socket.shutdown().await?;
-    // A socket closed with unread bytes is reset, and the answer may be lost with it.
-    let mut rest = [0; 512];
-    while socket.read(&mut rest).await? > 0 {}
-    Ok(())
+    head.push_str("\r\n");
+    [head.as_bytes(), body].concat()
 }

@@ -13,16 +13,26 @@ use std::time::Duration;
 
 use actix_rt::time::sleep;
 use bytes::Bytes;
+use futures_core::Stream;
 use hubbub_actors::close::Close;
+use hubbub_actors::fault::Fault;
 use hubbub_actors::ids::SessionId;
+use hubbub_actors::limits::traffic::{TrafficBudget, TrafficRule, WINDOW_SECS};
 use hubbub_actors::registry::Admission;
 use hubbub_actors::seat::{Heartbeat, Link, Seat, Seating};
 use tokio::sync::{Notify, oneshot};
 
 use super::ground::Ground;
 use super::refusal::Refusal;
-use crate::pipe::{Flush, Message};
+use super::timer::Timer;
+use crate::pipe::{Flush, Inlet, Message};
 use crate::wire::engine::{self, ENGINE, Malformed, Packet};
+
+/// Bytes of one message or polling body of a client that has not joined a namespace yet: a token has place in it.
+pub const PENDING_PAYLOAD_MAX: usize = 16_384;
+
+/// How long a client may take from its polling handshake to its next request.
+const FIRST_REQUEST_TIME: Duration = Duration::from_secs(10);
 
 /// How long what a session was told last waits for a poll to fetch it.
 const LAST_WORDS_TIME: Duration = Duration::from_secs(2);
@@ -51,6 +61,11 @@ pub trait Dialogue {
     /// Whether the client should say nothing more for now; [`Engine::relieve`] tells that it may again.
     fn is_busy(&self) -> bool;
 
+    /// Whether the client has joined what it came for. Until then a message of its may have [`PENDING_PAYLOAD_MAX`] bytes.
+    fn has_joined(&self) -> bool {
+        true
+    }
+
     /// Whether nobody is in it yet, or any more.
     fn is_idle(&self) -> bool;
 
@@ -62,7 +77,8 @@ pub trait Dialogue {
 pub type Answer = oneshot::Sender<Result<Vec<u8>, Refusal>>;
 
 enum Stage {
-    Polling(Polling),
+    /// Boxed, so that a session on a socket does not keep its size.
+    Polling(Box<Polling>),
     /// A pipe writes what is in the outbox, and its inlet is read.
     Socket,
     /// What was to be said last waits for a poll.
@@ -70,7 +86,6 @@ enum Stage {
     Ended,
 }
 
-#[derive(Default)]
 struct Polling {
     /// The request that waits for something to be said.
     waiting: Option<Answer>,
@@ -78,6 +93,16 @@ struct Polling {
     posting: bool,
     /// A socket is being tried out.
     probing: bool,
+    /// Ends the session unless a request comes, after the handshake.
+    unused: Option<Timer>,
+    /// What the client sent by requests.
+    budget: TrafficBudget,
+}
+
+impl Polling {
+    fn new(traffic: TrafficRule) -> Self {
+        Self { waiting: None, posting: false, probing: false, unused: None, budget: TrafficBudget::new(traffic) }
+    }
 }
 
 /// An Engine.IO session.
@@ -100,6 +125,7 @@ impl Engine {
     /// A session that is reached by polling until [`Engine::take_socket`]. Its dialogue follows by [`Engine::begin`].
     pub(super) fn new(ground: Rc<Ground>, admission: Option<Admission>, gone: Box<dyn Fn()>) -> Rc<Self> {
         let settings = &ground.settings;
+        let traffic = settings.traffic;
         let (interval_ms, timeout_ms) = (settings.ping_interval_ms.into(), i64::from(settings.ping_timeout_ms));
         let seat = ground.seats.seat(Seating {
             session: SessionId::random(),
@@ -113,7 +139,7 @@ impl Engine {
         Rc::new(Self {
             ground,
             seat,
-            stage: RefCell::new(Stage::Polling(Polling::default())),
+            stage: RefCell::new(Stage::Polling(Box::new(Polling::new(traffic)))),
             dialogue: RefCell::new(None),
             queued: Cell::new(false),
             rested: Notify::new(),
@@ -126,6 +152,36 @@ impl Engine {
     pub(super) fn begin(self: &Rc<Self>, dialogue: Rc<dyn Dialogue>) {
         *self.dialogue.borrow_mut() = Some(dialogue);
         self.seat.attach(self.clone());
+    }
+
+    /// Ends the session unless a request of its client comes in time.
+    pub(super) fn await_request(self: &Rc<Self>) {
+        let engine = Rc::downgrade(self);
+        let unused = Timer::start(async move {
+            sleep(FIRST_REQUEST_TIME).await;
+            if let Some(engine) = engine.upgrade() {
+                engine.ground.seats.stats().closed_unused.add(1);
+                engine.give_way();
+            }
+        });
+        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
+            polling.unused = Some(unused);
+        }
+    }
+
+    /// Ends the session of a client that joined nothing, at once: it has nothing to be told but that, by a poll that waits.
+    pub(super) fn give_way(&self) {
+        self.seat.close(Close::Unused);
+        let waiting = match &mut *self.stage.borrow_mut() {
+            Stage::Polling(polling) => polling.waiting.take(),
+            // The pipe says it.
+            Stage::Socket => return,
+            Stage::Leaving | Stage::Ended => None,
+        };
+        if let Some(waiting) = waiting {
+            reply(waiting, CLOSED.to_vec());
+        }
+        self.end();
     }
 
     /// Where it is written to and judged.
@@ -150,6 +206,17 @@ impl Engine {
     fn is_busy(&self) -> bool {
         let dialogue = self.dialogue.borrow().clone();
         dialogue.is_some_and(|dialogue| dialogue.is_busy())
+    }
+
+    fn has_joined(&self) -> bool {
+        let dialogue = self.dialogue.borrow().clone();
+        dialogue.is_some_and(|dialogue| dialogue.has_joined())
+    }
+
+    /// Bytes of one message or polling body that the client may send now.
+    pub(super) fn payload_max(&self) -> usize {
+        let max = self.ground.settings.max_payload;
+        if self.has_joined() { max } else { max.min(PENDING_PAYLOAD_MAX) }
     }
 
     /// Resolves when the client may say more, or will not.
@@ -189,39 +256,105 @@ impl Engine {
         }
     }
 
-    /// Reads a polling request's packets one after the other.
+    /// Counts what a request brings, and that one came; over the limits, the session ends.
+    fn spend(&self, frames: u32, bytes: usize) {
+        let now = self.ground.clock.begin_ms();
+        let is_within = match &mut *self.stage.borrow_mut() {
+            Stage::Polling(polling) => {
+                polling.unused = None;
+                polling.budget.spend(now, frames, bytes)
+            }
+            Stage::Socket | Stage::Leaving | Stage::Ended => true,
+        };
+        if !is_within {
+            self.seat.exceed_budget();
+        }
+    }
+
+    /// Begins to hear a request whose body comes later, by [`Engine::post`].
     ///
     /// # Errors
-    /// When the session is not reached by polling, hears another request still, or is ended by a broken packet.
-    pub(super) async fn post(self: &Rc<Self>, body: Bytes) -> Result<(), Refusal> {
+    /// When the session is not reached by polling, or hears another request still.
+    pub(super) fn begin_post(self: &Rc<Self>) -> Result<(), Refusal> {
+        self.spend(1, 0);
         self.judge();
         let overlaps = match &mut *self.stage.borrow_mut() {
             Stage::Polling(polling) => std::mem::replace(&mut polling.posting, true),
             Stage::Socket => return Err(Refusal::bad_request("the session is on a socket now")),
-            Stage::Leaving | Stage::Ended => return Err(Refusal::unknown_sid()),
+            Stage::Leaving | Stage::Ended => return Err(self.gone()),
         };
         if overlaps {
             self.seat.close(Close::Malformed);
             return Err(Refusal::bad_request("two requests overlap"));
         }
+        Ok(())
+    }
+
+    /// Waits for the body of the request that was begun, and reads its packets one after the other.
+    ///
+    /// # Errors
+    /// When the session ends meanwhile, or by a broken packet.
+    pub(super) async fn post(self: &Rc<Self>, coming: oneshot::Receiver<Bytes>) -> Result<(), Refusal> {
+        let body = tokio::select! {
+            body = coming => body.ok(),
+            () = self.closing() => None,
+        };
+        // Nobody waits for the answer to one that did not come.
+        let heard = match body {
+            Some(body) => self.hear_all(body).await,
+            None => Err(self.gone()),
+        };
+        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
+            polling.posting = false;
+        }
+        heard
+    }
+
+    /// Resolves when the session is over.
+    async fn closing(&self) {
+        loop {
+            let rested = self.rested.notified();
+            if self.seat.closed().is_some() || matches!(*self.stage.borrow(), Stage::Ended) {
+                return;
+            }
+            rested.await;
+        }
+    }
+
+    /// What a request is told that comes after the end.
+    fn gone(&self) -> Refusal {
+        match self.seat.closed() {
+            Some(Close::Limit) => Refusal::of(&Fault::rate_limited(WINDOW_SECS)),
+            _ => Refusal::unknown_sid(),
+        }
+    }
+
+    async fn hear_all(self: &Rc<Self>, body: Bytes) -> Result<(), Refusal> {
+        self.judge();
+        if self.seat.closed().is_some() {
+            return Err(self.gone());
+        }
+        self.spend(0, body.len());
         for packet in engine::payload(body) {
-            self.hear(packet);
+            self.spend(1, 0);
+            if self.seat.closed().is_none() {
+                self.hear(packet);
+            }
             self.rest().await;
             if self.seat.closed().is_some() {
                 break;
             }
         }
-        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
-            polling.posting = false;
-        }
         match self.seat.closed() {
             Some(Close::Malformed) => Err(Refusal::bad_request("a packet that is none")),
+            Some(Close::Limit) => Err(self.gone()),
             _ => Ok(()),
         }
     }
 
     /// Has a polling request wait for what is said next.
     pub(super) fn poll(self: &Rc<Self>, answer: Answer) {
+        self.spend(1, 0);
         self.judge();
         let mut stage = self.stage.borrow_mut();
         match &mut *stage {
@@ -252,7 +385,10 @@ impl Engine {
     pub(super) fn begin_probe(self: &Rc<Self>) -> bool {
         self.judge();
         match &mut *self.stage.borrow_mut() {
-            Stage::Polling(polling) => !std::mem::replace(&mut polling.probing, true),
+            Stage::Polling(polling) => {
+                polling.unused = None;
+                !std::mem::replace(&mut polling.probing, true)
+            }
             _ => false,
         }
     }
@@ -277,25 +413,31 @@ impl Engine {
     /// and has its inlet [driven](Engine::drive).
     pub(super) fn take_socket(&self) -> bool {
         let mut stage = self.stage.borrow_mut();
-        if self.seat.closed().is_some() || !matches!(*stage, Stage::Polling(Polling { posting: false, .. })) {
+        let may_go = matches!(&*stage, Stage::Polling(polling) if !polling.posting);
+        if self.seat.closed().is_some() || !may_go {
             return false;
         }
-        if let Stage::Polling(Polling { waiting: Some(waiting), .. }) = std::mem::replace(&mut *stage, Stage::Socket) {
+        if let Stage::Polling(polling) = std::mem::replace(&mut *stage, Stage::Socket)
+            && let Some(waiting) = polling.waiting
+        {
             refuse(waiting, Refusal::bad_request("the session is on a socket now"));
         }
         true
     }
 
     /// Hears what comes over the socket until it ends, and the session with it.
-    pub(super) fn drive(
-        self: Rc<Self>,
-        mut inlet: impl futures_core::Stream<Item = Message> + Unpin,
-    ) -> impl Future<Output = ()> {
+    pub(super) fn drive(self: Rc<Self>, mut inlet: Inlet) -> impl Future<Output = ()> {
         let last = Last(self);
+        let mut has_joined = false;
         // An `async` function would keep the inlet twice, as it came and where it is polled, for as long as it runs.
         poll_fn(move |cx| {
             let engine = &last.0;
-            while let Some(message) = ready!(Pin::new(&mut inlet).poll_next(cx)) {
+            loop {
+                if !has_joined {
+                    has_joined = engine.has_joined();
+                    inlet.set_max_size(engine.payload_max());
+                }
+                let Some(message) = ready!(Pin::new(&mut inlet).poll_next(cx)) else { return Poll::Ready(()) };
                 match message {
                     Message::Text(text) => engine.hear(engine::decode(text)),
                     Message::Binary(bytes) => engine.hear(Ok(Packet::Binary(bytes))),
@@ -303,7 +445,6 @@ impl Engine {
                 }
                 engine.seat.pause(engine.is_busy());
             }
-            Poll::Ready(())
         })
     }
 

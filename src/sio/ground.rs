@@ -3,9 +3,11 @@
 use std::rc::Rc;
 
 use hubbub_actors::clock::Clock;
+use hubbub_actors::limits::traffic::TrafficRule;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::seat::Seats;
 
+use crate::http_stream::linger::Lingering;
 use crate::pipe::Flusher;
 
 /// The numbers of an Engine.IO endpoint.
@@ -17,6 +19,8 @@ pub struct Settings {
     pub ping_timeout_ms: u32,
     /// Bytes of one message or polling body.
     pub max_payload: usize,
+    /// How much a connection may send.
+    pub traffic: TrafficRule,
     /// What a session that does not read may have waiting.
     pub outbox: Bound,
     /// Requests that may wait before a worker's sessions.
@@ -33,4 +37,6 @@ pub struct Ground {
     pub flusher: Rc<Flusher>,
     /// Where the time comes from.
     pub clock: Clock,
+    /// The connections that are refused and linger.
+    pub lingering: Lingering,
 }

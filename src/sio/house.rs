@@ -17,15 +17,17 @@ use hubbub_actors::clock::Clock;
 use hubbub_actors::events::Transport;
 use hubbub_actors::fault::Fault;
 use hubbub_actors::mailbox::{Full, Mailbox, Receive, receives_posts};
-use hubbub_actors::registry::Admission;
+use hubbub_actors::registry::{Admission, PendingPlace};
 use hubbub_actors::seat::Seats;
 use tokio::sync::oneshot;
 
 use super::engine::{Answer, Dialogue, Engine};
 use super::ground::{Ground, Settings};
+use super::posting::Posting;
 use super::refusal::Refusal;
 use super::sid::Sid;
 use crate::door::Visitor;
+use crate::http_stream::linger::Lingering;
 use crate::pipe::Flusher;
 use crate::wire::engine::{self, Handshake};
 
@@ -42,6 +44,8 @@ pub struct Caller {
     pub is_numbered: bool,
     /// The connection's place among those there may be, until nothing is left of it.
     pub admission: Option<Admission>,
+    /// Its place among those that have not joined anything yet.
+    pub pending: Option<PendingPlace>,
 }
 
 /// A judgement that comes.
@@ -124,12 +128,12 @@ impl Switchboard {
         ask(self.porter(sid).ok_or_else(Refusal::unknown_sid)?, |answer| Poll { sid, answer }).await
     }
 
-    /// Has a session hear the packets of `body`.
+    /// Has a session wait for the body of a POST.
     ///
     /// # Errors
     /// When there is none, or it is not to be posted to now.
-    pub(super) async fn post(&self, sid: Sid, body: Bytes) -> Result<Vec<u8>, Refusal> {
-        ask(self.porter(sid).ok_or_else(Refusal::unknown_sid)?, |answer| Post { sid, body, answer }).await
+    pub(super) async fn begin_post(&self, sid: Sid) -> Result<Posting, Refusal> {
+        ask(self.porter(sid).ok_or_else(Refusal::unknown_sid)?, |answer| BeginPost { sid, answer }).await
     }
 
     /// Hands a socket to the session that it is to serve, with the answer to its request and what came behind that.
@@ -156,7 +160,10 @@ impl Switchboard {
     }
 }
 
-async fn ask<M>(porter: &Mailbox<Porter>, message: impl FnOnce(Answer) -> M) -> Result<Vec<u8>, Refusal>
+async fn ask<M, T>(
+    porter: &Mailbox<Porter>,
+    message: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> M,
+) -> Result<T, Refusal>
 where
     M: Send + 'static,
     Porter: Receive<M>,
@@ -181,13 +188,13 @@ impl House {
     pub fn open(
         switchboard: &Arc<Switchboard>,
         number: usize,
-        (seats, flusher, clock): (Rc<Seats>, Rc<Flusher>, Clock),
+        (seats, flusher, clock, lingering): (Rc<Seats>, Rc<Flusher>, Clock, Lingering),
         speaker: Box<dyn Speaker>,
     ) -> Rc<Self> {
         let house = Rc::new(Self {
             number: u16::try_from(number).unwrap_or(u16::MAX),
             switchboard: switchboard.clone(),
-            ground: Rc::new(Ground { settings: switchboard.settings, seats, flusher, clock }),
+            ground: Rc::new(Ground { settings: switchboard.settings, seats, flusher, clock, lingering }),
             speaker,
             engines: RefCell::default(),
         });
@@ -263,10 +270,9 @@ struct Poll {
     answer: Answer,
 }
 
-struct Post {
+struct BeginPost {
     sid: Sid,
-    body: Bytes,
-    answer: Answer,
+    answer: oneshot::Sender<Result<Posting, Refusal>>,
 }
 
 /// A socket that is to serve a session.
@@ -295,6 +301,9 @@ impl Receive<Open> for Porter {
     fn receive(&mut self, Open { caller, answer }: Open, _: &mut Self::Context) {
         let welcomed = self.house.welcome(caller, &["websocket"]);
         let engine = welcomed.as_ref().ok().map(|(engine, _)| engine.clone());
+        if let Some(engine) = &engine {
+            engine.await_request();
+        }
         if answer.send(welcomed.map(|(_, words)| words.to_vec())).is_err()
             && let Some(engine) = engine
         {
@@ -313,14 +322,19 @@ impl Receive<Poll> for Porter {
     }
 }
 
-impl Receive<Post> for Porter {
-    fn receive(&mut self, Post { sid, body, answer }: Post, _: &mut Self::Context) {
-        let Some(engine) = self.house.find(sid) else {
-            return drop(answer.send(Err(Refusal::unknown_sid())));
+impl Receive<BeginPost> for Porter {
+    fn receive(&mut self, BeginPost { sid, answer }: BeginPost, _: &mut Self::Context) {
+        let engine = self.house.find(sid).ok_or_else(Refusal::unknown_sid);
+        let engine = match engine.and_then(|engine| engine.begin_post().map(|()| engine)) {
+            Ok(engine) => engine,
+            Err(refusal) => return drop(answer.send(Err(refusal))),
         };
+        let (posting, coming, heard) = Posting::new(engine.payload_max());
+        // A request that has hung up drops its side of the posting, which ends it.
+        drop(answer.send(Ok(posting)));
         actix_rt::spawn(async move {
-            let heard = engine.post(body).await;
-            drop(answer.send(heard.map(|()| b"ok".to_vec())));
+            let answer = engine.post(coming).await;
+            drop(heard.send(answer));
         });
     }
 }

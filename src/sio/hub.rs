@@ -19,7 +19,7 @@ use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
 use hubbub_actors::ids::RecoveryToken;
 use hubbub_actors::limits::held::{Hold, HoldKey};
-use hubbub_actors::limits::window::{Rule, Verdict, Window};
+use hubbub_actors::limits::window::Rule;
 use hubbub_actors::monitor::SOCKET_IO;
 use hubbub_actors::outbox::{Bound, Frame, Outbox};
 use hubbub_actors::seat::{Link, OWED_BYTES_MAX, Seat};
@@ -28,6 +28,7 @@ use hubbub_actors::worker::Worker;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::connects::{Attempt, Connects};
 use super::dialect;
 use super::engine::{Dialogue, Engine};
 use super::ground::Settings;
@@ -47,9 +48,6 @@ const INBOX_BYTES_MAX: usize = OWED_BYTES_MAX;
 /// What an address reads that has come to `/chat` too often.
 const TOO_MANY_ATTEMPTS: &str = "Too many connection attempts. Please try again later.";
 
-/// How often a connection's client may ask in a minute to be let into a namespace.
-const CONNECTS: Rule = Rule::a_minute(10);
-
 /// The way to the Socket.IO sessions of a hub.
 pub fn switchboard(state: &Data<State>) -> Arc<Switchboard> {
     let (socketio, limits) = (&state.config.socketio, &state.config.limits);
@@ -57,6 +55,7 @@ pub fn switchboard(state: &Data<State>) -> Arc<Switchboard> {
         ping_interval_ms: socketio.ping_interval_ms,
         ping_timeout_ms: socketio.ping_timeout_ms,
         max_payload: socketio.max_payload,
+        traffic: limits.traffic(),
         outbox: Bound { bytes: limits.outbox_bytes, frames: limits.outbox_frames },
         mailbox: limits.mailbox,
     };
@@ -71,7 +70,8 @@ pub fn open_house(
     flusher: &Rc<Flusher>,
 ) -> Rc<House> {
     let speaker = Hosts { state: state.clone(), worker: worker.clone() };
-    let shared = (worker.seats().clone(), flusher.clone(), state.hub.clock().clone());
+    let lingering = state.connections.lingering.clone();
+    let shared = (worker.seats().clone(), flusher.clone(), state.hub.clock().clone(), lingering);
     let house = House::open(switchboard, worker.number(), shared, Box::new(speaker));
     if let Some(mailbox) = switchboard.mailbox(worker.number()) {
         state.hub.watch_edge(worker.number(), Box::new(mailbox));
@@ -96,10 +96,12 @@ impl Door for FrontDoor {
             let most = state.config.limits.push.connections_per_minute;
             let key = |ip| LimitKey::Connect(Surface::Root, ip);
             let counted = door::count(&state, visitor.address.as_ref(), key, most).await;
-            let admitted = counted.and_then(|()| state.hub.registry().admit());
-            let admission = Some(admitted.inspect_err(|fault| visitor.refused(&state, SOCKET_IO, fault))?);
+            let elapsed = state.hub.clock().elapsed_ms();
+            let admitted = counted.and_then(|()| state.hub.registry().admit_pending(elapsed));
+            let admitted = admitted.inspect_err(|fault| visitor.refused(&state, SOCKET_IO, fault))?;
+            let (admission, pending) = (Some(admitted.0), Some(admitted.1));
             let token = token.filter(|token| !token.is_empty());
-            Ok(Caller { visitor, token, transport: Transport::default(), is_numbered, admission })
+            Ok(Caller { visitor, token, transport: Transport::default(), is_numbered, admission, pending })
         })
     }
 }
@@ -124,7 +126,7 @@ impl Speaker for Hosts {
             connects: Rc::default(),
             drawn: Default::default(),
         };
-        Namespaces::new(engine, Box::new(host), patience, socketio.max_payload)
+        Namespaces::new(engine, Box::new(host), patience, socketio.max_payload, caller.pending)
     }
 }
 
@@ -141,7 +143,7 @@ struct Host {
     /// The wire of `/` that it reads.
     root: &'static NamespaceWire,
     /// How often it asked to be let in.
-    connects: Rc<RefCell<Window>>,
+    connects: Rc<RefCell<Connects>>,
     /// What it drew from the limits of `/` and of `/chat`.
     drawn: [Drawn; 2],
 }
@@ -149,26 +151,19 @@ struct Host {
 impl Lobby for Host {
     fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Judgement {
         let wire = match namespace.as_str() {
-            "/" => self.root,
-            "/chat" => &CHAT,
-            _ => return Box::pin(std::future::ready(Err(Refused::invalid_namespace()))),
+            "/" => Some(self.root),
+            "/chat" => Some(&CHAT),
+            _ => None,
         };
-        // Each is a token to judge and a session to open.
-        let limited = match self.connects.borrow_mut().count(self.state.now_ms(), CONNECTS) {
-            Verdict::Within => None,
-            Verdict::Over(seconds) => Some(self.refuse(wire, &Fault::rate_limited(seconds))),
-            Verdict::Flood(_) => Some(Refused::Closed(Close::Limit)),
-        };
+        let allowed = self.count(wire).and_then(|()| wire.ok_or_else(Refused::invalid_namespace));
         let host = self.clone();
         Box::pin(async move {
-            if let Some(limited) = limited {
-                return Err(limited);
-            }
+            let wire = allowed?;
             let session = match host.admit(wire, auth.as_deref()).await {
                 Ok(session) => session,
                 // A client that is refused does not come back by itself; one whose connection ends does.
                 Err(fault) if fault.code == Code::ShuttingDown => return Err(Refused::Closed(Close::GoingAway)),
-                Err(fault) => return Err(host.refuse(wire, &fault)),
+                Err(fault) => return Err(host.refuse(wire.namespace(), &fault)),
             };
             let seat = session.seat().clone();
             let sid = seat.session().to_string();
@@ -189,9 +184,24 @@ impl Lobby for Host {
 }
 
 impl Host {
+    /// Counts a CONNECT, whatever namespace it names.
+    fn count(&self, wire: Option<&NamespaceWire>) -> Result<(), Refused> {
+        let attempt = self.connects.borrow_mut().count(self.state.now_ms());
+        let refused = match attempt {
+            Attempt::Judged => return Ok(()),
+            Attempt::Refused(seconds) => {
+                self.refuse(wire.map_or(SOCKET_IO, NamespaceWire::namespace), &Fault::rate_limited(seconds))
+            }
+            Attempt::Unanswered => Refused::Unanswered,
+            Attempt::Flood => Refused::Closed(Close::Limit),
+        };
+        self.state.hub.stats().rate_limited.add(1);
+        Err(refused)
+    }
+
     /// Notes that the client is not let in, and says what it is told.
-    fn refuse(&self, wire: &NamespaceWire, fault: &Fault) -> Refused {
-        self.visitor.refused(&self.state, wire.namespace(), fault);
+    fn refuse(&self, namespace: &'static str, fault: &Fault) -> Refused {
+        self.visitor.refused(&self.state, namespace, fault);
         refused(fault)
     }
 

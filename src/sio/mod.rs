@@ -7,11 +7,14 @@
 //! * [`namespaces`]: Socket.IO over an Engine.IO session;
 //! * [`house`]: the Engine.IO sessions of one worker, and the way to them from the others;
 //! * [`engine`]: one of those, whatever transport reaches it; [`ground`]: what they all stand on;
-//! * [`sid`], [`query`] and [`refusal`]: what a request shows, asks for and is refused with.
+//! * [`connects`]: how often a client may ask to be let in;
+//! * [`posting`]: a request whose body is read once its session was found;
+//! * [`sid`], [`query`] and [`refusal`]: what a request shows, asks for and is refused with; [`timer`]: what is done later.
 //!
 //! The hub's part is behind [`house::Door`], [`house::Speaker`] and [`namespaces::Lobby`]: the same transports serve the
 //! endpoints that the protocols' conformance suites run against (`examples/protocol_fixture.rs`).
 
+mod connects;
 pub mod dialect;
 pub mod engine;
 pub mod ground;
@@ -19,7 +22,9 @@ pub mod house;
 pub mod hub;
 pub mod namespaces;
 pub mod polling;
+mod posting;
 mod query;
 pub mod refusal;
 pub mod sid;
+mod timer;
 pub mod websocket;

@@ -7,12 +7,13 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use actix_rt::task::JoinHandle;
 use actix_rt::time::sleep;
 use bytes::Bytes;
 use hubbub_actors::close::Close;
+use hubbub_actors::registry::PendingPlace;
 
 use super::engine::{Dialogue, Engine, Heard};
+use super::timer::Timer;
 use crate::wire::socket::{self, Assembler, Malformed, Namespace, Packet, Whole};
 
 /// Namespaces that one connection may be in at once.
@@ -57,6 +58,8 @@ pub struct Joined {
 pub enum Refused {
     /// What it is told: JSON text, `{"message": …}`.
     Told(Bytes),
+    /// It is not told.
+    Unanswered,
     /// It is not told; its connection ends.
     Closed(Close),
 }
@@ -105,14 +108,28 @@ pub struct Namespaces {
     /// How long a client may be in no namespace.
     patience: Duration,
     /// Ends a connection whose client is in none.
-    waiting: RefCell<Option<JoinHandle<()>>>,
+    waiting: RefCell<Option<Timer>>,
+    /// The client was let into a namespace, whether it is there still or not.
+    has_joined: Cell<bool>,
     ended: Cell<bool>,
+}
+
+/// Whether a client may send this before it was let into a namespace: it may ask to be, and take that back. All else is for
+/// a namespace, and neither read nor waited for.
+fn may_come_first(heard: &Heard) -> bool {
+    matches!(heard, Heard::Text(text) if matches!(text.first(), Some(b'0' | b'1')))
 }
 
 impl Namespaces {
     /// A connection that is in no namespace yet, and is closed when it is in none after `patience`. `max_payload` bounds a
-    /// packet with all its attachments, in bytes.
-    pub fn new(engine: &Rc<Engine>, lobby: Box<dyn Lobby>, patience: Duration, max_payload: usize) -> Rc<Self> {
+    /// packet with all its attachments, in bytes. Its place as one that has not joined anything is `pending`.
+    pub fn new(
+        engine: &Rc<Engine>,
+        lobby: Box<dyn Lobby>,
+        patience: Duration,
+        max_payload: usize,
+        pending: Option<PendingPlace>,
+    ) -> Rc<Self> {
         let this = Rc::new_cyclic(|this| Self {
             this: this.clone(),
             engine: engine.clone(),
@@ -121,31 +138,41 @@ impl Namespaces {
             standings: RefCell::default(),
             patience,
             waiting: RefCell::default(),
+            has_joined: Cell::new(false),
             ended: Cell::new(false),
         });
-        this.await_join();
+        this.await_join(pending);
         this
     }
 
-    /// Ends the connection unless its client is in a namespace in time.
-    fn await_join(&self) {
+    /// Ends the connection unless its client is in a namespace in time, or when it loses its place before.
+    fn await_join(&self, pending: Option<PendingPlace>) {
         if self.ended.get() || !self.is_idle() || self.waiting.borrow().is_some() {
             return;
         }
         let (engine, patience) = (Rc::downgrade(&self.engine), self.patience);
-        let waiting = actix_rt::spawn(async move {
-            sleep(patience).await;
-            if let Some(engine) = engine.upgrade() {
-                engine.seat().close(Close::Unused);
+        let waiting = Timer::start(async move {
+            let gives_way = async {
+                match pending {
+                    Some(mut place) => place.taken().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let is_late = tokio::select! {
+                () = sleep(patience) => true,
+                () = gives_way => false,
+            };
+            match engine.upgrade() {
+                Some(engine) if is_late => engine.seat().close(Close::Unused),
+                Some(engine) => engine.give_way(),
+                None => {}
             }
         });
         *self.waiting.borrow_mut() = Some(waiting);
     }
 
     fn await_no_longer(&self) {
-        if let Some(waiting) = self.waiting.borrow_mut().take() {
-            waiting.abort();
-        }
+        self.waiting.borrow_mut().take();
     }
 
     fn handle(&self, whole: Whole) -> Result<(), Malformed> {
@@ -156,7 +183,7 @@ impl Namespaces {
                     member.leave();
                     member.end(Some(Close::Left));
                 }
-                self.await_join();
+                self.await_join(None);
                 Ok(())
             }
             Packet::Event { namespace, .. } | Packet::Ack { namespace, .. } => match self.member(namespace)? {
@@ -210,15 +237,17 @@ impl Namespaces {
         match judged {
             Ok(joined) if self.ended.get() => joined.member.end(self.engine.seat().ended()),
             Ok(Joined { sid, pid, member }) => {
+                self.has_joined.set(true);
                 self.await_no_longer();
                 self.engine.send(socket::connect(&namespace, &sid, pid.as_deref()));
                 self.set(namespace.clone(), Standing::In(member.clone()));
                 member.start(Line { namespaces: Rc::downgrade(&self), engine: self.engine.clone(), namespace });
             }
             Err(Refused::Told(data)) => self.engine.send(socket::connect_error(&namespace, &data)),
+            Err(Refused::Unanswered) => {}
             Err(Refused::Closed(close)) => self.engine.seat().close(close),
         }
-        self.await_join();
+        self.await_join(None);
         self.engine.relieve();
     }
 
@@ -238,6 +267,9 @@ impl Namespaces {
 
 impl Dialogue for Namespaces {
     fn hear(&self, heard: Heard) {
+        if !self.has_joined.get() && !may_come_first(&heard) {
+            return self.engine.seat().close(Close::Malformed);
+        }
         let whole = match heard {
             Heard::Text(text) => self.assembler.borrow_mut().text(text),
             Heard::Binary(bytes) => self.assembler.borrow_mut().binary(bytes),
@@ -267,6 +299,10 @@ impl Dialogue for Namespaces {
                 member.confirm();
             }
         }
+    }
+
+    fn has_joined(&self) -> bool {
+        self.has_joined.get()
     }
 
     fn is_idle(&self) -> bool {
@@ -332,7 +368,7 @@ impl Line {
         if in_no_other {
             self.engine.seat().close(close);
         } else {
-            namespaces.await_join();
+            namespaces.await_join(None);
             // Those who are left may have waited for this one alone.
             self.engine.relieve();
         }

@@ -9,10 +9,13 @@ use actix_http::Request;
 use actix_rt::net::TcpStream;
 use actix_rt::time::{sleep, timeout};
 use bytes::{Bytes, BytesMut};
+use hubbub_actors::clock::Clock;
+use hubbub_actors::limits::traffic::TrafficBudget;
 use hubbub_actors::mailbox::Receive;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::engine::Engine;
+use super::ground::Ground;
 use super::house::{House, Porter, Upgrade};
 use super::query::{Ask, Transport};
 use super::refusal::Refusal;
@@ -39,7 +42,7 @@ pub async fn open(house: &Rc<House>, request: &Request, socket: TcpStream, early
     if let (Err(mut refusal), Some(socket)) = (result, socket) {
         let id = RequestId::of(request.head().headers());
         refusal.headers.extend(id.as_str().parse().map(|id| (REQUEST_ID, id)));
-        say_no(socket, &refusal).await;
+        say_no(house, socket, &refusal).await;
     }
 }
 
@@ -82,7 +85,7 @@ async fn hand_over(
     let Ok(socket) = socket.into_std() else { return Ok(()) };
     let Err(upgrade) = house.switchboard().upgrade(Upgrade { sid, socket, acceptance, early }) else { return Ok(()) };
     if let Ok(socket) = TcpStream::from_std(upgrade.socket) {
-        say_no(socket, &Refusal::unknown_sid()).await;
+        say_no(house, socket, &Refusal::unknown_sid()).await;
     }
     Ok(())
 }
@@ -103,9 +106,9 @@ impl Receive<Upgrade> for Porter {
 /// Tries out a socket for a session that is reached by polling, and goes over to it when the client says so. Whatever
 /// goes wrong costs the socket, not the session (Engine.IO v4, "Upgrade").
 async fn try_out(house: Rc<House>, sid: Sid, mut socket: TcpStream, acceptance: Vec<u8>, early: BytesMut) {
-    let Some(engine) = house.find(sid) else { return say_no(socket, &Refusal::unknown_sid()).await };
+    let Some(engine) = house.find(sid) else { return say_no(&house, socket, &Refusal::unknown_sid()).await };
     let may_probe = engine.begin_probe();
-    let mut probe = Probe { buffer: early, assembler: Assembler::new(PROBE_MAX), probed: false };
+    let mut probe = Probe::new(house.ground(), early);
     let probed = async {
         socket.write_all(&acceptance).await?;
         if may_probe { probe.run(&engine, &mut socket).await } else { Err(broken()) }
@@ -126,22 +129,43 @@ async fn try_out(house: Rc<House>, sid: Sid, mut socket: TcpStream, acceptance: 
 fn connect(house: &Rc<House>, engine: &Rc<Engine>, socket: TcpStream, early: BytesMut) {
     let (reading, writing) = socket.into_split();
     let pipe = Pipe::new(writing, engine.seat().clone(), house.ground().flusher.clone());
-    let assembler = Assembler::new(house.ground().settings.max_payload);
-    let inlet = Inlet::new(reading, pipe, house.ground().clock.clone(), assembler, early);
+    let assembler = Assembler::new(engine.payload_max());
+    let (clock, traffic) = (house.ground().clock.clone(), house.ground().settings.traffic);
+    let inlet = Inlet::new(reading, pipe, clock, assembler, early, traffic);
     actix_rt::spawn(engine.clone().drive(inlet));
 }
 
 struct Probe {
     buffer: BytesMut,
     assembler: Assembler,
+    budget: TrafficBudget,
+    clock: Clock,
     probed: bool,
 }
 
 impl Probe {
+    fn new(ground: &Ground, early: BytesMut) -> Self {
+        Self {
+            buffer: early,
+            assembler: Assembler::new(PROBE_MAX),
+            budget: TrafficBudget::new(ground.settings.traffic),
+            clock: ground.clock.clone(),
+            probed: false,
+        }
+    }
+
+    /// The next message or control frame, within the budget of frames.
+    fn next(&mut self) -> io::Result<Option<Incoming>> {
+        let (frames, unread) = (self.assembler.frames(), self.buffer.len());
+        let next = self.assembler.next(&mut self.buffer).map_err(|_| broken())?;
+        let (frames, bytes) = (self.assembler.frames_since(frames), unread - self.buffer.len());
+        if self.budget.spend(self.clock.begin_ms(), frames, bytes) { Ok(next) } else { Err(broken()) }
+    }
+
     /// Resolves when the client goes over. From its probe on, polls that wait are let go: it holds back until none does.
     async fn run(&mut self, engine: &Rc<Engine>, socket: &mut TcpStream) -> io::Result<()> {
         loop {
-            while let Some(incoming) = self.assembler.next(&mut self.buffer).map_err(|_| broken())? {
+            while let Some(incoming) = self.next()? {
                 match incoming {
                     Incoming::Text(text) if text == Bytes::from_static(b"2probe") && !self.probed => {
                         self.probed = true;
@@ -169,6 +193,6 @@ fn broken() -> io::Error {
     io::Error::from(io::ErrorKind::InvalidData)
 }
 
-async fn say_no(socket: TcpStream, refusal: &Refusal) {
-    refuse(socket, refusal.status, refusal.headers(), refusal.body().as_bytes()).await;
+async fn say_no(house: &House, socket: TcpStream, refusal: &Refusal) {
+    refuse(socket, &house.ground().lingering, refusal.status, refusal.headers(), refusal.body().as_bytes()).await;
 }

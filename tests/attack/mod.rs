@@ -1,3 +1,10 @@
 //! The edge as an enemy meets it: each kind of attack, with its bytes and counts asserted.
 
+// Plain HTTP before any upgrade.
 mod http;
+
+// Socket.IO without a namespace, and connections that send too much.
+mod engine;
+
+// How many places strangers hold, and for how long.
+mod places;

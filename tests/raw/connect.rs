@@ -274,6 +274,17 @@ async fn a_handshake_without_a_key_is_a_bad_request() {
 }
 
 #[tokio::test]
+async fn a_handshake_with_two_keys_is_a_bad_request_that_names_the_header() {
+    let hub = Hub::start();
+    let (path, key) = (format!("/ws?token={}", token("alice")), "dGhlIHNhbXBsZSBub25jZQ==");
+    for other in [key, "AAAAAAAAAAAAAAAAAAAAAA=="] {
+        let answer = refused(&hub, &path, &[("Sec-WebSocket-Key", key), ("Sec-WebSocket-Key", other)]).await;
+        assert_refusal(&answer, 400, "INVALID_REQUEST");
+        assert_eq!(answer.json()["error"]["details"]["field"], "Sec-WebSocket-Key", "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_plain_request_is_told_to_upgrade() {
     let hub = Hub::start();
     let answer = hub.http().request("GET", "/ws").bearer(&token("alice")).send();

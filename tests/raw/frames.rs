@@ -200,6 +200,22 @@ async fn what_the_protocol_forbids_closes_with_1002() {
 }
 
 #[tokio::test]
+async fn a_frame_length_in_more_bytes_than_it_needs_closes_with_1002() {
+    let hub = Hub::start();
+    for head in [
+        [&[0x81, 0xFE][..], &PING.len().to_be_bytes()[6..]].concat(),
+        [&[0x81, 0xFF][..], &PING.len().to_be_bytes()].concat(),
+        [&[0x81, 0xFF][..], &65_535_u64.to_be_bytes()].concat(),
+        [&[0x81, 0xFF][..], &u64::MAX.to_be_bytes()].concat(),
+    ] {
+        let mut wire = welcomed(&hub).await;
+        wire.offer(&[&head[..], &[0; 4], PING.as_bytes()].concat()).await;
+        assert_eq!(wire.close_code().await, Some(1002), "{head:x?}");
+        wire.gone().await;
+    }
+}
+
+#[tokio::test]
 async fn a_close_is_answered_with_its_own_code() {
     let hub = Hub::start();
     for code in [1000_u16, 1001, 3000, 4999] {

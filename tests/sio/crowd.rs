@@ -8,7 +8,7 @@ async fn polls_that_wait_keep_nobody_else_out() {
     let hub = Hub::with_descriptors(900, "[server]\nworkers = 1\nmax_connections = 400");
     let mut waiting = Vec::new();
     for n in 0..300 {
-        let mut client = Sio::open(&hub, Transport::Polling).await;
+        let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
         client.begin_poll().await;
         waiting.push(client);
         if n % 50 == 0 {

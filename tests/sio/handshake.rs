@@ -117,8 +117,8 @@ async fn upgrades_that_are_none_are_refused_before_they_are_upgrades() {
 #[tokio::test]
 async fn a_full_hub_refuses_sessions_and_takes_them_when_one_has_gone() {
     let hub = Hub::with("[server]\nmax_connections = 2");
-    let polling = Polling::open(&hub).await;
-    let _socket = socket(hub.address()).await;
+    let mut polling = Sio::guest(&hub, Transport::Polling).await;
+    let _socket = Sio::guest(&hub, Transport::WebSocket).await;
     let full = json!({"code": 3, "message": "At capacity"});
     assert_refused(&hub.get(POLLING), 503, &full);
     assert_refused(&Wire::upgrade(&hub, WEBSOCKET, &[]).await.0, 503, &full);

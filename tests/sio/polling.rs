@@ -200,3 +200,60 @@ async fn who_takes_leave_by_a_close_packet_is_gone() {
     assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1000))));
     eventually(Duration::from_secs(2), "no session is left", || hub.connections() == 0).await;
 }
+
+#[tokio::test]
+async fn who_has_joined_sends_nearly_as_much_as_max_payload_at_once() {
+    let hub = Hub::start();
+    for transport in Transport::BOTH {
+        let mut client = Sio::guest(&hub, transport).await;
+        client.say(&ping_of(900_000)).await;
+        assert_eq!(client.hear().await.id, Some(0), "{transport:?}");
+        // Having left, too, and being in again.
+        client.say("41").await;
+        client.connect("/", &serde_json::Value::Null).await.unwrap();
+        client.expect("connected").await;
+        client.expect("system:welcome").await;
+        client.say(&ping_of(900_000)).await;
+        assert_eq!(client.hear().await.id, Some(0), "{transport:?}");
+    }
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    client.upgrade().await;
+    client.say(&ping_of(900_000)).await;
+    assert_eq!(client.hear().await.id, Some(0), "behind an upgrade");
+}
+
+#[tokio::test]
+async fn what_comes_right_behind_a_connect_is_heard_once_that_is_judged() {
+    let hub = Hub::start();
+    let connect = format!("40{}", json!({"token": token("alice")}));
+    let mut client = Sio::open(&hub, Transport::WebSocket).await;
+    let burst = [Frame::text(connect.as_str()).encode(), Frame::text(ping_of(900_000)).encode()];
+    client.wire().send(&burst.concat()).await;
+    assert_eq!(client.hear().await.kind, '0');
+    client.expect("connected").await;
+    client.expect("system:welcome").await;
+    assert_eq!(client.hear().await.id, Some(0));
+
+    let mut client = Sio::open(&hub, Transport::Polling).await;
+    client.say(&[connect, ping_of(1_000), ping_of(1_000)].join(&SEPARATOR.to_string())).await;
+    assert_eq!(client.hear().await.kind, '0');
+    client.expect("connected").await;
+    client.expect("system:welcome").await;
+    assert_eq!([client.hear().await.id, client.hear().await.id], [Some(0); 2]);
+}
+
+#[tokio::test]
+async fn a_burst_of_a_client_that_was_away_is_within_the_budget() {
+    let hub = Hub::with("[limits.push]\nmessages_per_minute = 0");
+    for transport in Transport::BOTH {
+        let mut client = Sio::of(&hub, transport, "alice").await;
+        let packets = vec!["42[\"register\",{\"userId\":\"alice\"}]"; 2_000];
+        match transport {
+            Transport::Polling => client.say(&packets.join(&SEPARATOR.to_string())).await,
+            Transport::WebSocket => client.wire().send(&Frame::text(packets[0]).encode().repeat(2_000)).await,
+        }
+        for _ in 0..2_000 {
+            client.expect("register:ack").await;
+        }
+    }
+}

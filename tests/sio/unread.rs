@@ -67,7 +67,7 @@ async fn a_poll_in_time_gets_all_that_waited_in_order() {
 
 #[tokio::test]
 async fn a_session_that_only_asks_and_never_listens_is_cut_as_well() {
-    let hub = Hub::with("[limits.push]\nmessages_per_minute = 0");
+    let hub = Hub::with("[limits]\nframes_per_second = 0\n[limits.push]\nmessages_per_minute = 0");
     let mut client = Sio::of(&hub, Transport::Polling, "deaf").await;
     let body = vec!["420[\"ping\",{}]"; 60_000].join("\u{1e}");
     let before = hub.rss_kib();

@@ -2,9 +2,10 @@
 //! in its session.
 //!
 //! [`window`] is the pure counting, [`RateLimit`] the actor that keeps one window a key. [`held`] are limits of what there
-//! may be at once, which need no actor.
+//! may be at once, which need no actor. [`traffic`] is the pure counting of what one connection sends.
 
 pub mod held;
+pub mod traffic;
 pub mod window;
 
 use std::net::IpAddr;

@@ -68,6 +68,11 @@ impl Window {
         }
     }
 
+    /// Events counted since the window began.
+    pub fn counted(&self) -> u32 {
+        self.count
+    }
+
     /// Whether the window is over at `now`, or never began. A clock that was set back ends it too.
     pub fn has_ended(&self, now: i64) -> bool {
         self.count == 0 || now < self.started || now >= self.ends

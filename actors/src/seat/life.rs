@@ -110,6 +110,14 @@ impl Seat {
         life.pings.get() == 0
     }
 
+    /// Ends the connection because it sent more frames or bytes than one may.
+    pub fn exceed_budget(&self) {
+        if self.closed().is_none() {
+            self.common.stats.closed_over_budget.add(1);
+            self.close(Close::Limit);
+        }
+    }
+
     /// Sets when the session's token ends it, ms since the epoch.
     pub fn expire_at(&self, at: Option<i64>) {
         self.life.expires_at.set(at.unwrap_or(i64::MAX));

@@ -48,6 +48,10 @@ fn impossible_values_are_named() {
         ("limits.mailbox = 0", "limits.mailbox"),
         ("limits.outbox_frames = 0", "limits.outbox_frames"),
         ("limits.history_bytes = 0", "limits.history_bytes"),
+        ("limits.frames_per_second = 1000001", "limits.frames_per_second"),
+        ("limits.bytes_per_second = 1073741825", "limits.bytes_per_second"),
+        ("limits.bytes_per_second = 200000", "limits.bytes_per_second"),
+        ("limits.bytes_per_second = 13109\nsocketio.max_payload = 125", "limits.bytes_per_second"),
         ("limits.chat.attempts_window_secs = 0", "limits.chat.attempts_window_secs"),
         ("cluster.driver = 'redis'", "cluster.driver"),
         ("cluster.url = 'redis://a'", "cluster.url"),
@@ -55,6 +59,13 @@ fn impossible_values_are_named() {
         assert_eq!(wrong(text), [key], "{text}");
     }
     assert_eq!(wrong("server.max_frame_size = 16777217\nlimits.outbox_bytes = 16777217"), ["server.max_frame_size"]);
+}
+
+#[test]
+fn the_largest_message_fits_into_the_budget_of_a_connection() {
+    for text in ["limits.bytes_per_second = 200003", "limits.bytes_per_second = 0\nlimits.frames_per_second = 0"] {
+        assert_eq!(wrong(text), [""; 0], "{text}");
+    }
 }
 
 #[test]

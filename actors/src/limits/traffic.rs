@@ -1,0 +1,127 @@
+//! A limit of the frames and bytes that one connection sends, pure: both are averaged over [`WINDOW_SECS`], so a burst of a
+//! whole window's worth passes. It counts what the limits of messages do not see: control frames, fragments, noops, pongs.
+
+/// Length of the time over which is averaged, seconds.
+pub const WINDOW_SECS: u32 = 5;
+
+const NANOS_PER_SEC: i64 = 1_000_000_000;
+const NANOS_PER_MS: i64 = 1_000_000;
+const WINDOW_NANOS: i64 = WINDOW_SECS as i64 * NANOS_PER_SEC;
+
+/// How much one connection may send a second; 0 is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TrafficRule {
+    /// Frames.
+    pub frames_per_second: u32,
+    /// Bytes.
+    pub bytes_per_second: u32,
+}
+
+/// What one connection has sent. Each frame and byte takes its share of a second at the allowed rate; the budget holds
+/// the time at which all shares so far are over, and is exceeded when that is more than a window away.
+#[derive(Debug, Clone, Copy)]
+pub struct TrafficBudget {
+    rule: TrafficRule,
+    /// Nanoseconds on the clock of [`crate::clock::Clock::elapsed_ms`].
+    frames_paid_at: i64,
+    bytes_paid_at: i64,
+}
+
+impl TrafficBudget {
+    /// The budget of a connection that has sent nothing.
+    pub fn new(rule: TrafficRule) -> Self {
+        Self { rule, frames_paid_at: i64::MIN, bytes_paid_at: i64::MIN }
+    }
+
+    /// Counts `frames` of `bytes` together that came at `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`]; whether
+    /// they are within the limits.
+    #[must_use]
+    pub fn spend(&mut self, elapsed: i64, frames: u32, bytes: usize) -> bool {
+        let now = elapsed.saturating_mul(NANOS_PER_MS);
+        let TrafficRule { frames_per_second, bytes_per_second } = self.rule;
+        let frames_are_within = spend(&mut self.frames_paid_at, now, frames.into(), frames_per_second);
+        let bytes_are_within = spend(&mut self.bytes_paid_at, now, bytes as u64, bytes_per_second);
+        frames_are_within && bytes_are_within
+    }
+}
+
+fn spend(paid_at: &mut i64, now: i64, amount: u64, per_second: u32) -> bool {
+    if per_second == 0 {
+        return true;
+    }
+    let amount = i64::try_from(amount).unwrap_or(i64::MAX);
+    let share = amount.saturating_mul(NANOS_PER_SEC) / i64::from(per_second);
+    *paid_at = now.max(*paid_at).saturating_add(share);
+    paid_at.saturating_sub(now) <= WINDOW_NANOS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    const RULE: TrafficRule = TrafficRule { frames_per_second: 10, bytes_per_second: 1_000 };
+
+    /// How many frames of `bytes` pass, one after the other, until one does not.
+    fn passing(budget: &mut TrafficBudget, clock: &Clock, bytes: usize) -> u32 {
+        let mut passed = 0;
+        while budget.spend(clock.elapsed_ms(), 1, bytes) {
+            passed += 1;
+        }
+        passed
+    }
+
+    #[test]
+    fn a_burst_of_a_whole_window_passes_and_one_frame_more_does_not() {
+        let clock = Clock::manual(1_000);
+        assert_eq!(passing(&mut TrafficBudget::new(RULE), &clock, 0), 50);
+        assert_eq!(passing(&mut TrafficBudget::new(RULE), &clock, 1_000), 5);
+        let mut budget = TrafficBudget::new(RULE);
+        assert!(budget.spend(0, 50, 5_000));
+        assert!(!budget.spend(0, 0, 1));
+        let default = TrafficRule { frames_per_second: 2_000, bytes_per_second: 8_388_608 };
+        assert_eq!(passing(&mut TrafficBudget::new(default), &clock, 0), 10_000);
+        assert_eq!(passing(&mut TrafficBudget::new(default), &clock, 1 << 20), 40);
+    }
+
+    #[test]
+    fn the_allowed_rate_passes_for_any_time_and_a_little_more_does_not() {
+        let (clock, mut budget) = (Clock::manual(0), TrafficBudget::new(RULE));
+        for _ in 0..10_000 {
+            assert!(budget.spend(clock.elapsed_ms(), 1, 100));
+            clock.advance(100);
+        }
+        let mut passed = 0;
+        while budget.spend(clock.elapsed_ms(), 1, 0) {
+            passed += 1;
+            clock.advance(90);
+        }
+        // Each takes 100 ms and comes after 90: after 500 of them a window of 5 s is full.
+        assert_eq!(passed, 491);
+    }
+
+    #[test]
+    fn silence_saves_up_no_more_than_a_window() {
+        let (clock, mut budget) = (Clock::manual(0), TrafficBudget::new(RULE));
+        assert_eq!(passing(&mut budget, &clock, 0), 50);
+        clock.advance(3_600_000);
+        assert_eq!(passing(&mut budget, &clock, 0), 50);
+    }
+
+    #[test]
+    fn zero_is_no_limit_of_each_alone_and_huge_amounts_do_not_overflow() {
+        let mut budget = TrafficBudget::new(TrafficRule::default());
+        assert!((0..100).all(|_| budget.spend(0, u32::MAX, usize::MAX)));
+        let mut budget = TrafficBudget::new(TrafficRule { frames_per_second: 0, ..RULE });
+        assert!(budget.spend(0, u32::MAX, 5_000) && !budget.spend(0, 1, 1));
+        let mut budget = TrafficBudget::new(TrafficRule { bytes_per_second: 0, ..RULE });
+        assert!(budget.spend(0, 50, usize::MAX) && !budget.spend(0, 1, 0));
+        let mut budget = TrafficBudget::new(RULE);
+        assert!(!budget.spend(0, u32::MAX, usize::MAX) && !budget.spend(i64::MIN, u32::MAX, usize::MAX));
+    }
+
+    #[test]
+    fn it_costs_a_connection_24_bytes() {
+        assert_eq!(size_of::<TrafficBudget>(), 24);
+    }
+}

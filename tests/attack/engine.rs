@@ -1,0 +1,326 @@
+//! Connections of nobody on Socket.IO, and connections of anybody that send too much: what each may send, what it is
+//! answered, how it ends, and how many places it holds.
+
+use serde_json::json;
+
+use crate::support::socketio::{End, Polling, SEPARATOR};
+use crate::support::wire::{Frame, opcode};
+use crate::support::{DEADLINE, Hub, Sio, Transport, Wire, eventually};
+
+/// A hub that takes 50 frames of a connection at once, and 10 a second.
+const FEW_FRAMES: &str = "[limits]\nframes_per_second = 10";
+/// One that takes a message of `socketio.max_payload` and not two.
+const FEW_BYTES: &str = "[limits]\nbytes_per_second = 200100";
+
+/// Connections closed for this reason.
+fn closed(hub: &Hub, reason: &str) -> f64 {
+    hub.metric(&format!("hubbub_connections_closed_total{{reason=\"{reason}\"}}"))
+}
+
+/// Frames that no limit of messages counts.
+fn idle_frames() -> [(&'static str, Frame); 5] {
+    [
+        ("a noop", Frame::text("6")),
+        ("a pong", Frame::text("3")),
+        ("a disconnect", Frame::text("41/nowhere,")),
+        ("a ping of the WebSocket", Frame::new(opcode::PING, "")),
+        ("a pong of the WebSocket", Frame::new(opcode::PONG, "")),
+    ]
+}
+
+#[tokio::test]
+async fn frames_that_say_nothing_are_counted_and_close_the_connection_with_4429() {
+    let hub = Hub::with(FEW_FRAMES);
+    for (n, (what, frame)) in idle_frames().into_iter().enumerate() {
+        let mut client = Sio::of(&hub, Transport::WebSocket, "alice").await;
+        client.wire().send(&frame.encode().repeat(45)).await;
+        client.expect_silence().await;
+        client.wire().offer(&frame.encode().repeat(1_000)).await;
+        assert_eq!(client.until_ended().await.1, End::Closed(Some(4429)), "{what}");
+        client.wire().gone().await;
+        assert_eq!(closed(&hub, "budget"), n as f64 + 1.0, "{what}");
+    }
+    eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
+}
+
+#[tokio::test]
+async fn a_raw_connection_has_the_same_budget_and_fragments_count() {
+    let hub = Hub::with(FEW_FRAMES);
+    let pieces = |count: usize| {
+        let mut bytes = Frame::text("").unfinished().encode();
+        bytes.extend(Frame::new(opcode::CONTINUATION, "").unfinished().encode().repeat(count));
+        bytes
+    };
+    for (what, few, many) in [
+        ("fragments", pieces(40), Frame::new(opcode::CONTINUATION, "").unfinished().encode().repeat(1_000)),
+        (
+            "pongs",
+            Frame::new(opcode::PONG, "").encode().repeat(40),
+            Frame::new(opcode::PONG, "").encode().repeat(1_000),
+        ),
+    ] {
+        let mut wire = Wire::of(&hub, "alice").await;
+        assert_eq!(wire.message().await["type"], "Status");
+        wire.send(&few).await;
+        wire.send_frame(&Frame::new(opcode::PING, "there?")).await;
+        assert_eq!(wire.frame().await.unwrap().payload, b"there?", "{what}");
+        wire.offer(&many).await;
+        assert_eq!(wire.close_code().await, Some(4429), "{what}");
+        wire.gone().await;
+    }
+    assert_eq!(closed(&hub, "budget"), 2.0);
+}
+
+#[tokio::test]
+async fn bytes_over_the_budget_close_the_connection_with_4429() {
+    let hub = Hub::with(FEW_BYTES);
+    let mut wire = Wire::of(&hub, "alice").await;
+    let large = Frame::text(format!("\"{}\"", "x".repeat(60_000))).encode();
+    for _ in 0..20 {
+        wire.offer(&large).await;
+    }
+    assert_eq!(wire.close_code().await, Some(4429));
+    for transport in Transport::BOTH {
+        let mut client = Sio::of(&hub, transport, "alice").await;
+        client.say(&ping_of(0, 900_000)).await;
+        assert_eq!(client.hear().await.id, Some(0), "one is within the budget");
+        assert_eq!(client.try_say(&ping_of(1, 900_000)).await, transport == Transport::WebSocket);
+        let (said, end) = client.until_ended().await;
+        assert_eq!(said, vec![], "{transport:?}");
+        assert!(matches!(end, End::Told | End::Closed(Some(4429))), "{end:?}");
+    }
+    assert_eq!(closed(&hub, "budget"), 3.0);
+}
+
+#[tokio::test]
+async fn each_polling_request_and_each_packet_in_it_is_a_frame() {
+    let hub = Hub::with(FEW_FRAMES);
+    let many = |count: usize| vec!["6"; count].join(&SEPARATOR.to_string());
+    let mut polling = Polling::open(&hub).await;
+    polling.say(many(40)).await;
+    let answer = polling.post(many(1_000)).await;
+    let refusal = json!({"code": 3, "message": "Rate limit exceeded"});
+    assert_eq!((answer.status, answer.json()), (429, refusal));
+    assert_eq!(polling.body().await, "1");
+    polling.assert_gone().await;
+
+    let mut polling = Polling::open(&hub).await;
+    let mut answers = Vec::new();
+    for _ in 0..1_000 {
+        let answer = polling.post("6").await;
+        answers.push(answer.status);
+        if answer.status != 200 {
+            break;
+        }
+    }
+    let taken = answers.iter().filter(|&&status| status == 200).count();
+    assert!((25..500).contains(&taken) && answers.last() == Some(&429), "{taken} requests of two frames were taken");
+    polling.poll().await;
+    polling.assert_gone().await;
+    assert_eq!(closed(&hub, "budget"), 2.0);
+}
+
+#[tokio::test]
+async fn no_budget_is_no_limit() {
+    let hub = Hub::with("[limits]\nframes_per_second = 0\nbytes_per_second = 0");
+    let mut client = Sio::of(&hub, Transport::WebSocket, "alice").await;
+    client.wire().send(&Frame::text("6").encode().repeat(20_000)).await;
+    client.expect_silence().await;
+    assert_eq!(closed(&hub, "budget"), 0.0);
+}
+
+/// A packet of this length that asks for an acknowledgement.
+fn ping_of(id: u64, length: usize) -> String {
+    let packet = |padding: &str| format!("42{id}[\"ping\",{{\"timestamp\":\"{padding}\"}}]");
+    packet(&"x".repeat(length - packet("").len()))
+}
+
+#[tokio::test]
+async fn a_burst_of_connects_is_answered_a_hundred_times_at_most_and_ends_the_connection() {
+    let hub = Hub::start();
+    for namespace in ["/nowhere,", "/chat,", ""] {
+        let mut client = Sio::open(&hub, Transport::WebSocket).await;
+        // A client that is let in is in; a broken token is judged each time.
+        let connect = Frame::text(format!("40{namespace}{}", json!({"token": "x"}))).encode();
+        client.wire().offer(&connect.repeat(2_000)).await;
+        let (said, end) = client.until_ended().await;
+        assert_eq!(end, End::Closed(Some(4429)), "{namespace}");
+        let limited = said.iter().filter(|said| said.data["data"]["code"] == "RATE_LIMITED").count();
+        assert_eq!((said.len(), limited), (90, 30), "{namespace}");
+    }
+    let mut polling = Polling::open(&hub).await;
+    let body = vec!["40/nowhere,"; 700].join(&SEPARATOR.to_string());
+    assert_eq!(polling.post(body).await.status, 429);
+    let mut answers = Vec::new();
+    while answers.last().is_none_or(|last| last != "1") {
+        answers.extend(polling.body().await.split(SEPARATOR).map(str::to_owned));
+    }
+    assert_eq!(answers.len(), 90 + 1, "{answers:?}");
+    polling.assert_gone().await;
+}
+
+/// A message of `size` bytes in pieces that is never finished.
+fn unfinished(opcode: u8, size: usize) -> Vec<u8> {
+    let first = Frame::new(opcode, vec![b'4'; size / 2]).unfinished().encode();
+    [first, Frame::new(opcode::CONTINUATION, vec![b'4'; size - size / 2]).unfinished().encode()].concat()
+}
+
+#[tokio::test]
+async fn before_its_first_namespace_a_connection_sends_16_kib_at_most() {
+    let hub = Hub::start();
+    let largest = |extra: usize| {
+        let connect = |token: &str| format!("40{}", json!({ "token": token }));
+        connect(&"x".repeat(16_384 + extra - connect("").len()))
+    };
+    let mut client = Sio::open(&hub, Transport::WebSocket).await;
+    client.say(&largest(0)).await;
+    assert_eq!(client.hear().await.data["message"], "Unauthorized");
+    client.say(&largest(1)).await;
+    assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1009))));
+
+    let mut client = Sio::open(&hub, Transport::Polling).await;
+    client.say(&largest(0)).await;
+    assert_eq!(client.hear().await.data["message"], "Unauthorized");
+    let answer = client.polling().post(largest(1)).await;
+    let refusal = json!({"code": 3, "message": "Payload too large: at most 16384 bytes"});
+    assert_eq!((answer.status, answer.json()), (413, refusal));
+
+    // Neither does it by pieces: what is held of a message that is not finished is bounded too.
+    for (opcode, size, code) in [(opcode::TEXT, 16_385, 1009), (opcode::BINARY, 1_000_000, 1009)] {
+        let mut client = Sio::open(&hub, Transport::WebSocket).await;
+        client.wire().send(&unfinished(opcode, 16_384)).await;
+        client.wire().send_frame(&Frame::new(opcode::PING, "there?")).await;
+        assert_eq!(client.wire().frame().await.unwrap().payload, b"there?");
+        let mut client = Sio::open(&hub, Transport::WebSocket).await;
+        client.wire().offer(&unfinished(opcode, size)).await;
+        assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(code))), "{size} bytes");
+    }
+}
+
+#[tokio::test]
+async fn before_its_first_namespace_a_connection_sends_nothing_but_connects_and_pongs() {
+    let hub = Hub::start();
+    let packets = [
+        "42[\"ping\"]",
+        "420[\"ping\"]",
+        "430[]",
+        "4510-[\"x\"]",
+        "451-[\"ping\",{\"_placeholder\":true,\"num\":0}]",
+        "461-0[]",
+        "4",
+        "44{\"message\":\"no\"}",
+        "b",
+        "bAQID",
+    ];
+    for packet in packets {
+        let mut client = Sio::open(&hub, Transport::WebSocket).await;
+        client.say(packet).await;
+        assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1002))), "{packet}");
+        // A namespace that is none is none.
+        let mut client = Sio::open(&hub, Transport::WebSocket).await;
+        client.connect("/nowhere", &json!(null)).await.unwrap_err();
+        client.say(packet).await;
+        assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1002))), "{packet}");
+        let mut client = Sio::open(&hub, Transport::Polling).await;
+        assert_eq!(client.polling().post(packet).await.status, 400, "{packet}");
+        client.polling().assert_gone().await;
+    }
+    let mut client = Sio::open(&hub, Transport::WebSocket).await;
+    client.wire().send_frame(&Frame::new(opcode::BINARY, "x")).await;
+    assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1002))));
+    // What Engine.IO needs, and a CONNECT that is taken back, are no offence.
+    for transport in Transport::BOTH {
+        let mut client = Sio::open(&hub, transport).await;
+        for packet in ["3", "6", "41"] {
+            client.say(packet).await;
+        }
+        client.connect("/", &json!(null)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_anonymous_connection_costs_no_more_than_it_may_send() {
+    let hub = Hub::start();
+    let (mut held, before) = (Vec::new(), hub.rss_kib());
+    for _ in 0..100 {
+        for (first, then) in [
+            (Frame::text("4510-[\"x\"]").encode(), Frame::new(opcode::BINARY, vec![0; 990_000]).encode()),
+            (unfinished(opcode::TEXT, 16_000), vec![]),
+            (vec![], Frame::new(opcode::BINARY, vec![0; 990_000]).unfinished().encode()),
+        ] {
+            let mut client = Sio::open(&hub, Transport::WebSocket).await;
+            client.wire().offer(&first).await;
+            client.wire().offer(&then).await;
+            held.push(client);
+        }
+    }
+    let grown = hub.rss_kib().saturating_sub(before);
+    // 300 sockets that would have held 400 MB; those that may hold something hold 16 KiB, and their bookkeeping.
+    assert!(grown < 16 * 1024, "the hub grew by {grown} KiB");
+}
+
+#[tokio::test]
+async fn no_body_is_read_for_a_session_that_there_is_not() {
+    let hub = Hub::start();
+    let mut polling = Polling::open(&hub).await;
+    let foreign = polling.path().replace(polling.sid(), &format!("{}AAAA", &polling.sid()[..20]));
+    let unknown = json!({"code": 1, "message": "Session ID unknown"});
+    let too_large = json!({"code": 3, "message": "Payload too large: at most 16384 bytes"});
+    let own = polling.path();
+    // Nothing of the body is sent: the answer comes all the same.
+    for (path, size, status, body) in
+        [(&foreign, 1_000_000, 400, &unknown), (&foreign, 10, 400, &unknown), (&own, 16_385, 413, &too_large)]
+    {
+        let mut wire = Wire::silent(&hub).await;
+        wire.send(format!("POST {path} HTTP/1.1\r\nHost: hub\r\nContent-Length: {size}\r\n\r\n").as_bytes()).await;
+        let answer = wire.response().await;
+        assert_eq!((answer.status, &answer.json()), (status, body), "{path}");
+    }
+    polling.say("40").await;
+    assert!(polling.body().await.starts_with("40{"));
+}
+
+#[tokio::test]
+async fn a_request_that_overlaps_another_is_refused_before_its_body_is_read() {
+    let hub = Hub::start();
+    let mut polling = Polling::open(&hub).await;
+    let head = |size: u32| format!("POST {} HTTP/1.1\r\nHost: hub\r\nContent-Length: {size}\r\n\r\n", polling.path());
+    let (first, second) = (head(2), head(1_000));
+    let mut waits = Wire::silent(&hub).await;
+    waits.send(first.as_bytes()).await;
+    // Both are on their way at once; whichever is second is told, and the session is over.
+    let mut overlaps = Wire::silent(&hub).await;
+    overlaps.send(second.as_bytes()).await;
+    let answers = [waits.response().await, overlaps.response().await];
+    let refusal = json!({"code": 3, "message": "Bad request: two requests overlap"});
+    assert!(answers.iter().all(|answer| answer.status == 400), "{answers:?}");
+    assert!(answers.iter().any(|answer| answer.json() == refusal), "{answers:?}");
+    polling.assert_gone().await;
+}
+
+#[tokio::test]
+async fn a_session_that_ends_ends_the_request_whose_body_is_awaited() {
+    let hub = Hub::with("[socketio]\nping_interval_ms = 300\nping_timeout_ms = 300");
+    let polling = Polling::open(&hub).await;
+    let mut wire = Wire::silent(&hub).await;
+    let head = format!("POST {} HTTP/1.1\r\nHost: hub\r\nContent-Length: 10000\r\n\r\n", polling.path());
+    wire.send(head.as_bytes()).await;
+    let answer = wire.response().await;
+    assert_eq!((answer.status, answer.json()["code"].as_u64()), (400, Some(1)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_request_that_hangs_up_in_its_body_leaves_the_session() {
+    let hub = Hub::start();
+    let mut polling = Polling::open(&hub).await;
+    let mut wire = Wire::silent(&hub).await;
+    let head = format!("POST {} HTTP/1.1\r\nHost: hub\r\nContent-Length: 10\r\n\r\n40", polling.path());
+    wire.send(head.as_bytes()).await;
+    drop(wire);
+    // Until the hub has seen that, another request overlaps and ends the session: either is an answer, a hang is not.
+    let answer = polling.post("40").await;
+    assert!(matches!(answer.status, 200 | 400), "{answer:?}");
+    if answer.status == 200 {
+        assert!(polling.body().await.starts_with("40{"));
+    }
+}
