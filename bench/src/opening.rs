@@ -7,7 +7,7 @@ use crate::dialect::{Dialect, Heard, JOIN};
 use crate::swarm::{Driver, Guest, Mail, Swarm};
 
 /// Handshakes at once.
-const OPENING: usize = 64;
+pub(crate) const OPENING: usize = 64;
 
 /// How long all connections of a scenario may take to open.
 const OPEN_TIME: Duration = Duration::from_secs(60);

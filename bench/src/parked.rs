@@ -7,15 +7,13 @@ use std::time::{Duration, Instant};
 
 use crate::dialect::{Dialect, Heard, JOIN, position};
 use crate::load::{Figure, SETTLE};
+use crate::opening::OPENING;
 use crate::swarm::{Driver, Guest, Mail, Swarm};
 use crate::target::Server;
 use crate::usage;
 
 /// Messages that each misses.
 const MISSED: usize = 20;
-
-/// Handshakes at once.
-const OPENING: usize = 64;
 
 /// How long any step may take.
 const STEP_TIME: Duration = Duration::from_secs(90);

@@ -15,6 +15,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::dialect::{API_KEY, Dialect};
+use crate::opening::OPENING;
 
 /// What a server says once it serves.
 const LISTENING: &str = "listening on http://";
@@ -94,7 +95,8 @@ impl Server {
         let dir = tempfile::tempdir().map_err(|error| format!("a temporary directory: {error}"))?;
         let mut command = match target.peer() {
             None => {
-                let config = configuration(target, connections + 64);
+                // Those that are being opened hold a quarter of the places.
+                let config = configuration(target, connections + 4 * OPENING);
                 fs::write(dir.path().join("config.toml"), config).map_err(|error| format!("config.toml: {error}"))?;
                 Command::new(hub)
             }

@@ -4,6 +4,8 @@
 //! has nothing to convert, and what one transport took the other does not see. It knows no Socket.IO: what is said over
 //! it is its [`Dialogue`]'s.
 
+mod requests;
+
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,24 +17,19 @@ use actix_rt::time::sleep;
 use bytes::Bytes;
 use futures_core::Stream;
 use hubbub_actors::close::Close;
-use hubbub_actors::fault::Fault;
 use hubbub_actors::ids::SessionId;
-use hubbub_actors::limits::traffic::{TrafficBudget, TrafficRule, WINDOW_SECS};
 use hubbub_actors::registry::Admission;
 use hubbub_actors::seat::{Heartbeat, Link, Seat, Seating};
 use tokio::sync::{Notify, oneshot};
 
+use self::requests::Polling;
 use super::ground::Ground;
 use super::refusal::Refusal;
-use super::timer::Timer;
 use crate::pipe::{Flush, Inlet, Message};
 use crate::wire::engine::{self, ENGINE, Malformed, Packet};
 
 /// Bytes of one message or polling body of a client that has not joined a namespace yet: a token has place in it.
 pub const PENDING_PAYLOAD_MAX: usize = 16_384;
-
-/// How long a client may take from its polling handshake to its next request.
-const FIRST_REQUEST_TIME: Duration = Duration::from_secs(10);
 
 /// How long what a session was told last waits for a poll to fetch it.
 const LAST_WORDS_TIME: Duration = Duration::from_secs(2);
@@ -86,25 +83,6 @@ enum Stage {
     Ended,
 }
 
-struct Polling {
-    /// The request that waits for something to be said.
-    waiting: Option<Answer>,
-    /// A request's packets are being heard.
-    posting: bool,
-    /// A socket is being tried out.
-    probing: bool,
-    /// Ends the session unless a request comes, after the handshake.
-    unused: Option<Timer>,
-    /// What the client sent by requests.
-    budget: TrafficBudget,
-}
-
-impl Polling {
-    fn new(traffic: TrafficRule) -> Self {
-        Self { waiting: None, posting: false, probing: false, unused: None, budget: TrafficBudget::new(traffic) }
-    }
-}
-
 /// An Engine.IO session.
 pub struct Engine {
     ground: Rc<Ground>,
@@ -152,36 +130,6 @@ impl Engine {
     pub(super) fn begin(self: &Rc<Self>, dialogue: Rc<dyn Dialogue>) {
         *self.dialogue.borrow_mut() = Some(dialogue);
         self.seat.attach(self.clone());
-    }
-
-    /// Ends the session unless a request of its client comes in time.
-    pub(super) fn await_request(self: &Rc<Self>) {
-        let engine = Rc::downgrade(self);
-        let unused = Timer::start(async move {
-            sleep(FIRST_REQUEST_TIME).await;
-            if let Some(engine) = engine.upgrade() {
-                engine.ground.seats.stats().closed_unused.add(1);
-                engine.give_way();
-            }
-        });
-        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
-            polling.unused = Some(unused);
-        }
-    }
-
-    /// Ends the session of a client that joined nothing, at once: it has nothing to be told but that, by a poll that waits.
-    pub(super) fn give_way(&self) {
-        self.seat.close(Close::Unused);
-        let waiting = match &mut *self.stage.borrow_mut() {
-            Stage::Polling(polling) => polling.waiting.take(),
-            // The pipe says it.
-            Stage::Socket => return,
-            Stage::Leaving | Stage::Ended => None,
-        };
-        if let Some(waiting) = waiting {
-            reply(waiting, CLOSED.to_vec());
-        }
-        self.end();
     }
 
     /// Where it is written to and judged.
@@ -253,131 +201,6 @@ impl Engine {
         let dialogue = self.dialogue.borrow().clone();
         if let Some(dialogue) = dialogue {
             dialogue.hear(heard);
-        }
-    }
-
-    /// Counts what a request brings, and that one came; over the limits, the session ends.
-    fn spend(&self, frames: u32, bytes: usize) {
-        let now = self.ground.clock.begin_ms();
-        let is_within = match &mut *self.stage.borrow_mut() {
-            Stage::Polling(polling) => {
-                polling.unused = None;
-                polling.budget.spend(now, frames, bytes)
-            }
-            Stage::Socket | Stage::Leaving | Stage::Ended => true,
-        };
-        if !is_within {
-            self.seat.exceed_budget();
-        }
-    }
-
-    /// Begins to hear a request whose body comes later, by [`Engine::post`].
-    ///
-    /// # Errors
-    /// When the session is not reached by polling, or hears another request still.
-    pub(super) fn begin_post(self: &Rc<Self>) -> Result<(), Refusal> {
-        self.spend(1, 0);
-        self.judge();
-        let overlaps = match &mut *self.stage.borrow_mut() {
-            Stage::Polling(polling) => std::mem::replace(&mut polling.posting, true),
-            Stage::Socket => return Err(Refusal::bad_request("the session is on a socket now")),
-            Stage::Leaving | Stage::Ended => return Err(self.gone()),
-        };
-        if overlaps {
-            self.seat.close(Close::Malformed);
-            return Err(Refusal::bad_request("two requests overlap"));
-        }
-        Ok(())
-    }
-
-    /// Waits for the body of the request that was begun, and reads its packets one after the other.
-    ///
-    /// # Errors
-    /// When the session ends meanwhile, or by a broken packet.
-    pub(super) async fn post(self: &Rc<Self>, coming: oneshot::Receiver<Bytes>) -> Result<(), Refusal> {
-        let body = tokio::select! {
-            body = coming => body.ok(),
-            () = self.closing() => None,
-        };
-        // Nobody waits for the answer to one that did not come.
-        let heard = match body {
-            Some(body) => self.hear_all(body).await,
-            None => Err(self.gone()),
-        };
-        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
-            polling.posting = false;
-        }
-        heard
-    }
-
-    /// Resolves when the session is over.
-    async fn closing(&self) {
-        loop {
-            let rested = self.rested.notified();
-            if self.seat.closed().is_some() || matches!(*self.stage.borrow(), Stage::Ended) {
-                return;
-            }
-            rested.await;
-        }
-    }
-
-    /// What a request is told that comes after the end.
-    fn gone(&self) -> Refusal {
-        match self.seat.closed() {
-            Some(Close::Limit) => Refusal::of(&Fault::rate_limited(WINDOW_SECS)),
-            _ => Refusal::unknown_sid(),
-        }
-    }
-
-    async fn hear_all(self: &Rc<Self>, body: Bytes) -> Result<(), Refusal> {
-        self.judge();
-        if self.seat.closed().is_some() {
-            return Err(self.gone());
-        }
-        self.spend(0, body.len());
-        for packet in engine::payload(body) {
-            self.spend(1, 0);
-            if self.seat.closed().is_none() {
-                self.hear(packet);
-            }
-            self.rest().await;
-            if self.seat.closed().is_some() {
-                break;
-            }
-        }
-        match self.seat.closed() {
-            Some(Close::Malformed) => Err(Refusal::bad_request("a packet that is none")),
-            Some(Close::Limit) => Err(self.gone()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Has a polling request wait for what is said next.
-    pub(super) fn poll(self: &Rc<Self>, answer: Answer) {
-        self.spend(1, 0);
-        self.judge();
-        let mut stage = self.stage.borrow_mut();
-        match &mut *stage {
-            Stage::Polling(polling) => match &polling.waiting {
-                Some(waiting) if !waiting.is_closed() => {
-                    drop(stage);
-                    self.seat.close(Close::Malformed);
-                    refuse(answer, Refusal::bad_request("two polls overlap"));
-                }
-                _ => {
-                    polling.waiting = Some(answer);
-                    drop(stage);
-                    self.clone().wake();
-                }
-            },
-            Stage::Socket => refuse(answer, Refusal::bad_request("the session is on a socket now")),
-            Stage::Leaving => {
-                drop(stage);
-                if self.say_last(answer) {
-                    self.end();
-                }
-            }
-            Stage::Ended => refuse(answer, Refusal::unknown_sid()),
         }
     }
 

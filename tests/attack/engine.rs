@@ -121,6 +121,27 @@ async fn each_polling_request_and_each_packet_in_it_is_a_frame() {
 }
 
 #[tokio::test]
+async fn a_socket_that_is_tried_out_has_the_same_budget_and_costs_the_session_nothing() {
+    let hub = Hub::with(FEW_FRAMES);
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut wire = client.polling().knock().await;
+    wire.offer(&Frame::new(opcode::PING, "").encode().repeat(1_000)).await;
+    let mut pongs = 0;
+    let code = loop {
+        match wire.frame().await {
+            Some(frame) if frame.opcode == opcode::PONG => pongs += 1,
+            frame => break frame.and_then(|frame| frame.close_code()),
+        }
+    };
+    // The frames that the hub does not read any more may cost the close frame.
+    assert!(matches!(code, None | Some(1002)), "{code:?}");
+    assert!(pongs <= 60, "{pongs} of 1,000 pings were answered");
+    client.expect_silence().await;
+    client.upgrade().await;
+    client.expect_silence().await;
+}
+
+#[tokio::test]
 async fn no_budget_is_no_limit() {
     let hub = Hub::with("[limits]\nframes_per_second = 0\nbytes_per_second = 0");
     let mut client = Sio::of(&hub, Transport::WebSocket, "alice").await;

@@ -285,6 +285,20 @@ async fn a_handshake_with_two_keys_is_a_bad_request_that_names_the_header() {
 }
 
 #[tokio::test]
+async fn a_handshake_over_http_1_0_is_told_to_upgrade() {
+    let hub = Hub::start();
+    let mut wire = Wire::silent(&hub).await;
+    let head = format!(
+        "GET /ws?token={} HTTP/1.0\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        token("alice"),
+        hub.address()
+    );
+    wire.send(head.as_bytes()).await;
+    assert_refusal(&wire.response().await, 426, "UPGRADE_REQUIRED");
+}
+
+#[tokio::test]
 async fn a_plain_request_is_told_to_upgrade() {
     let hub = Hub::start();
     let answer = hub.http().request("GET", "/ws").bearer(&token("alice")).send();

@@ -1,0 +1,198 @@
+//! An Engine.IO session that is reached by polling: the requests of its client, what they may bring, and how long it is
+//! waited for them.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix_rt::time::sleep;
+use bytes::Bytes;
+use hubbub_actors::close::Close;
+use hubbub_actors::fault::Fault;
+use hubbub_actors::limits::traffic::{TrafficBudget, TrafficRule, WINDOW_SECS};
+use hubbub_actors::seat::Link;
+use tokio::sync::oneshot;
+
+use super::{Answer, CLOSED, Engine, Stage, refuse, reply};
+use crate::sio::refusal::Refusal;
+use crate::sio::timer::Timer;
+use crate::wire::engine;
+
+/// How long a client may take from its polling handshake to its next request.
+const FIRST_REQUEST_TIME: Duration = Duration::from_secs(10);
+
+/// The requests of a session's client.
+pub(super) struct Polling {
+    /// The request that waits for something to be said.
+    pub(super) waiting: Option<Answer>,
+    /// A request's packets are being heard.
+    pub(super) posting: bool,
+    /// A socket is being tried out.
+    pub(super) probing: bool,
+    /// Ends the session unless a request comes, after the handshake.
+    pub(super) unused: Option<Timer>,
+    /// What the client sent by requests.
+    pub(super) budget: TrafficBudget,
+}
+
+impl Polling {
+    pub(super) fn new(traffic: TrafficRule) -> Self {
+        Self { waiting: None, posting: false, probing: false, unused: None, budget: TrafficBudget::new(traffic) }
+    }
+}
+
+impl Engine {
+    /// Ends the session unless a request of its client comes in time.
+    pub(in crate::sio) fn await_request(self: &Rc<Self>) {
+        let engine = Rc::downgrade(self);
+        let unused = Timer::start(async move {
+            sleep(FIRST_REQUEST_TIME).await;
+            if let Some(engine) = engine.upgrade() {
+                engine.ground.seats.stats().closed_unused.add(1);
+                engine.give_way();
+            }
+        });
+        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
+            polling.unused = Some(unused);
+        }
+    }
+
+    /// Ends the session of a client that joined nothing, at once: it has nothing to be told but that, by a poll that waits.
+    pub(in crate::sio) fn give_way(&self) {
+        self.seat.close(Close::Unused);
+        let waiting = match &mut *self.stage.borrow_mut() {
+            Stage::Polling(polling) => polling.waiting.take(),
+            // The pipe says it.
+            Stage::Socket => return,
+            Stage::Leaving | Stage::Ended => None,
+        };
+        if let Some(waiting) = waiting {
+            reply(waiting, CLOSED.to_vec());
+        }
+        self.end();
+    }
+
+    /// Counts what a request brings, and that one came; over the limits, the session ends.
+    fn spend(&self, frames: u32, bytes: usize) {
+        let now = self.ground.clock.begin_ms();
+        let is_within = match &mut *self.stage.borrow_mut() {
+            Stage::Polling(polling) => {
+                polling.unused = None;
+                polling.budget.spend(now, frames, bytes)
+            }
+            Stage::Socket | Stage::Leaving | Stage::Ended => true,
+        };
+        if !is_within {
+            self.seat.exceed_budget();
+        }
+    }
+
+    /// Begins to hear a request whose body comes later, by [`Engine::post`].
+    ///
+    /// # Errors
+    /// When the session is not reached by polling, or hears another request still.
+    pub(in crate::sio) fn begin_post(self: &Rc<Self>) -> Result<(), Refusal> {
+        self.spend(1, 0);
+        self.judge();
+        let overlaps = match &mut *self.stage.borrow_mut() {
+            Stage::Polling(polling) => std::mem::replace(&mut polling.posting, true),
+            Stage::Socket => return Err(Refusal::bad_request("the session is on a socket now")),
+            Stage::Leaving | Stage::Ended => return Err(self.gone()),
+        };
+        if overlaps {
+            self.seat.close(Close::Malformed);
+            return Err(Refusal::bad_request("two requests overlap"));
+        }
+        Ok(())
+    }
+
+    /// Waits for the body of the request that was begun, and reads its packets one after the other.
+    ///
+    /// # Errors
+    /// When the session ends meanwhile, or by a broken packet.
+    pub(in crate::sio) async fn post(self: &Rc<Self>, coming: oneshot::Receiver<Bytes>) -> Result<(), Refusal> {
+        let body = tokio::select! {
+            body = coming => body.ok(),
+            () = self.closing() => None,
+        };
+        // Nobody waits for the answer to one that did not come.
+        let heard = match body {
+            Some(body) => self.hear_all(body).await,
+            None => Err(self.gone()),
+        };
+        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
+            polling.posting = false;
+        }
+        heard
+    }
+
+    /// Resolves when the session is over.
+    async fn closing(&self) {
+        loop {
+            let rested = self.rested.notified();
+            if self.seat.closed().is_some() || matches!(*self.stage.borrow(), Stage::Ended) {
+                return;
+            }
+            rested.await;
+        }
+    }
+
+    /// What a request is told that comes after the end.
+    fn gone(&self) -> Refusal {
+        match self.seat.closed() {
+            Some(Close::Limit) => Refusal::of(&Fault::rate_limited(WINDOW_SECS)),
+            _ => Refusal::unknown_sid(),
+        }
+    }
+
+    async fn hear_all(self: &Rc<Self>, body: Bytes) -> Result<(), Refusal> {
+        self.judge();
+        if self.seat.closed().is_some() {
+            return Err(self.gone());
+        }
+        self.spend(0, body.len());
+        for packet in engine::payload(body) {
+            self.spend(1, 0);
+            if self.seat.closed().is_none() {
+                self.hear(packet);
+            }
+            self.rest().await;
+            if self.seat.closed().is_some() {
+                break;
+            }
+        }
+        match self.seat.closed() {
+            Some(Close::Malformed) => Err(Refusal::bad_request("a packet that is none")),
+            Some(Close::Limit) => Err(self.gone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has a polling request wait for what is said next.
+    pub(in crate::sio) fn poll(self: &Rc<Self>, answer: Answer) {
+        self.spend(1, 0);
+        self.judge();
+        let mut stage = self.stage.borrow_mut();
+        match &mut *stage {
+            Stage::Polling(polling) => match &polling.waiting {
+                Some(waiting) if !waiting.is_closed() => {
+                    drop(stage);
+                    self.seat.close(Close::Malformed);
+                    refuse(answer, Refusal::bad_request("two polls overlap"));
+                }
+                _ => {
+                    polling.waiting = Some(answer);
+                    drop(stage);
+                    self.clone().wake();
+                }
+            },
+            Stage::Socket => refuse(answer, Refusal::bad_request("the session is on a socket now")),
+            Stage::Leaving => {
+                drop(stage);
+                if self.say_last(answer) {
+                    self.end();
+                }
+            }
+            Stage::Ended => refuse(answer, Refusal::unknown_sid()),
+        }
+    }
+}
