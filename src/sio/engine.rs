@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use actix_rt::time::sleep;
 use bytes::Bytes;
+use hubbub_actors::clock::Expiry;
 use hubbub_actors::close::Close;
 use hubbub_actors::ids::SessionId;
 use hubbub_actors::registry::Admission;
@@ -107,7 +108,7 @@ impl Engine {
             bound: settings.outbox,
             heartbeat: Some(Heartbeat { interval_ms, timeout_ms: interval_ms + timeout_ms, question: engine::PING }),
             carrier: true,
-            expires_at: None,
+            expiry: Expiry::NEVER,
             elapsed: ground.clock.begin_ms(),
         });
         Rc::new(Self {

@@ -154,7 +154,7 @@ impl Lobby for Host {
             _ => return Box::pin(std::future::ready(Err(Refused::invalid_namespace()))),
         };
         // Each is a token to judge and a session to open.
-        let limited = match self.connects.borrow_mut().count(self.state.now_ms(), CONNECTS) {
+        let limited = match self.connects.borrow_mut().count(self.state.hub.clock().elapsed_ms(), CONNECTS) {
             Verdict::Within => None,
             Verdict::Over(seconds) => Some(self.refuse(wire, &Fault::rate_limited(seconds))),
             Verdict::Flood(_) => Some(Refused::Closed(Close::Limit)),

@@ -39,7 +39,7 @@ impl Session {
     pub(super) fn holder(&self, by: By) -> Result<Holder, Fault> {
         let identity = self.identity()?.clone();
         let (session, place) = (self.seat.session(), self.seat.place());
-        Ok(Holder { session, identity, by, place, connected_at: self.began_at })
+        Ok(Holder { session, identity, by, place, expiry: self.seat.expiry(), connected_at: self.began_at })
     }
 
     fn state(&self) -> Result<SessionState, Fault> {
