@@ -18,7 +18,6 @@ use crate::events::{ServerEvent, json};
 use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::ids::{ChatId, ChatMessageId, EventName, RoomName, UserId};
-use crate::rooms::rules::Rules;
 
 /// Which part of an outbox a page of history may fill.
 const PAGE_SHARE: usize = 4;
@@ -27,7 +26,6 @@ impl Handle<SendMessage> for Session {
     fn handle(&mut self, request: SendMessage) -> Result<Outcome<Sent>, Fault> {
         let (room, now) = (self.joined_chat(&request.chat_id)?, self.now());
         let identity = self.identity()?;
-        Rules::write(identity, &room)?;
         let message = Message::new(request, identity, now);
         let (id, chat, data) = (message.id.clone(), message.chat_id.clone(), json::encode(&message));
         let name = EventName::of_hub(MessageNew::NAME);

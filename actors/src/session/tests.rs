@@ -8,6 +8,7 @@ mod history;
 mod limits;
 mod monitoring;
 mod presence_edges;
+mod publishing;
 mod surfaces;
 mod typing;
 mod unread;
