@@ -218,7 +218,7 @@ async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeErr
 
     let alive = hub.clone();
     tokens.start(move || alive.report_dead("token-keys"));
-    let accounts = Accounts::new(store.clone(), &config.auth)?;
+    let accounts = Accounts::new(store.clone(), &config.auth)?.after(hub.revoked().clone());
     State::new(hub, config.clone(), tokens, accounts, backend).map_err(|error| ServeError::Config(error.to_string()))
 }
 
@@ -392,7 +392,7 @@ fn warn_of_what_is_missing(config: &Config) {
 /// How long a token of the hub's own can live, ms.
 fn token_life(auth: &Auth) -> i64 {
     let longest = auth.access_ttl_secs.max(auth.refresh_ttl_secs);
-    (i64::from(longest) + i64::from(auth.leeway_secs)) * 1000
+    i64::from(longest) * 1000 + auth.leeway_ms()
 }
 
 fn settings(config: &Config) -> Settings {
