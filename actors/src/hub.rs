@@ -192,7 +192,7 @@ impl Hub {
         let (name, data) = (EventName::of_hub(community::Notification::NAME), notification.data.clone());
         let event = Event { name, topic: None, data, timestamp: self.clock().now_ms(), offset: None };
         let notified = self.rooms.notify(user, notification, event).inspect_err(|fault| self.count(fault))?;
-        let (published, keeping) = notified.await.map_err(|_| Fault::internal())??;
+        let (published, keeping) = notified.await.map_err(|_| Fault::outcome_unknown())??;
         let stats = self.stats.clone();
         // A task of its own: it is counted also when the caller hangs up.
         let kept = actix_rt::spawn(async move {
@@ -201,7 +201,7 @@ impl Hub {
             stats.notifications_pruned.add(kept.pruned as u64);
             Ok(())
         });
-        Ok((published, Box::pin(async move { kept.await.map_err(|_| Fault::internal())? })))
+        Ok((published, Box::pin(async move { kept.await.map_err(|_| Fault::outcome_unknown())? })))
     }
 
     /// Publishes an event of a backend. `data` is JSON text. `recipients` counts sessions. Nothing of it is kept: a
@@ -218,7 +218,7 @@ impl Hub {
         };
         let event = Event { name: event, topic, data, timestamp: self.clock().now_ms(), offset: None };
         let published = self.rooms.publish(room, event, None).inspect_err(|fault| self.count(fault))?;
-        published.await.map_err(|_| Fault::internal())
+        published.await.map_err(|_| Fault::outcome_unknown())
     }
 
     /// Ends every session of the user with 4403, after what was sent to the user, and says how many there were. None of
@@ -230,7 +230,7 @@ impl Hub {
         let closed = self.rooms.close_members(RoomName::of_user(user), Close::Kicked);
         let closed = closed.inspect_err(|fault| self.count(fault))?;
         self.recovery.post_when_free(Forget::User(user.clone())).await;
-        Ok(closed.await.map_err(|_| Fault::internal())?.recipients)
+        Ok(closed.await.map_err(|_| Fault::outcome_unknown())?.recipients)
     }
 
     /// Ends the sessions that `picks` picks, of one user or of all, after what was delivered to them, and says how many
@@ -277,7 +277,7 @@ impl Hub {
             hub.store.revoke(revocation.clone(), forgotten).await?;
             Ok(hub.revoke(&revocation).await)
         });
-        revoked.await.map_err(|_| Fault::internal())?.inspect_err(|fault| self.count(fault))
+        revoked.await.map_err(|_| Fault::outcome_unknown())?.inspect_err(|fault| self.count(fault))
     }
 
     /// Makes a chat or replaces it; what is kept now, and whether it was made. Sessions that may not be in it any more
@@ -313,7 +313,7 @@ impl Hub {
         let (reply, answer) = oneshot::channel();
         let posted = self.chat_keeper.post(ask(reply)).map_err(|Full(_)| Fault::overloaded());
         posted.inspect_err(|fault| self.count(fault))?;
-        answer.await.map_err(|_| Fault::internal())?
+        answer.await.map_err(|_| Fault::outcome_unknown())?
     }
 
     /// The rooms with members, by name; the hub's own rooms are left out.

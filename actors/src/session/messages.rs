@@ -32,7 +32,7 @@ impl Handle<SendMessage> for Session {
         let event = Event { name, topic: Some(room.clone()), data: data.clone(), timestamp: now, offset: None };
         let said = self.hub.rooms().say(room, message, event)?;
         let answer = async move {
-            let stored = said.await.map_err(|_| Fault::internal())??;
+            let stored = said.await.map_err(|_| Fault::outcome_unknown())??;
             stored.0.await?;
             Ok(Sent::new(&data, id, chat, now))
         };
@@ -45,7 +45,7 @@ impl Handle<Type> for Session {
         let room = self.joined_chat(&request.chat_id)?;
         let user = self.identity()?.user.clone();
         let noted = self.hub.rooms().type_in(room, user, self.seat.place(), request.is_typing)?;
-        let answer = async move { noted.await.map(|()| Typed::DONE).map_err(|_| Fault::internal()) };
+        let answer = async move { noted.await.map(|()| Typed::DONE).map_err(|_| Fault::outcome_unknown()) };
         Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
     }
 }
@@ -107,7 +107,7 @@ impl Session {
         let confirming = Confirming { room, chat, message, user, receipt, at };
         // A task of its own: who reads a message and leaves has read it.
         let confirmed = actix::spawn(async move { confirming.confirm(&hub).await });
-        Ok(async move { confirmed.await.unwrap_or_else(|_| Err(Fault::internal())) })
+        Ok(async move { confirmed.await.unwrap_or_else(|_| Err(Fault::outcome_unknown())) })
     }
 }
 

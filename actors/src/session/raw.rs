@@ -76,7 +76,7 @@ impl Session {
                     Err(Fault::new(Code::NotFound, "The user has no session"))
                 }
                 Ok(Published { recipients }) => Ok(Ack { message_id, recipients }),
-                Err(_) => Err(Fault::internal()),
+                Err(_) => Err(Fault::outcome_unknown()),
             }
         };
         Ok(Outcome::Later(Box::pin(answer.into_actor(self))))

@@ -87,6 +87,17 @@ async fn each_event_is_matched_against_the_topic_that_it_writes_to() {
 }
 
 #[actix::test]
+async fn a_publish_whose_room_dies_meanwhile_has_an_unknown_outcome() {
+    let bench = bench();
+    let alice = bench.client(Surface::Raw, "alice").await;
+    bench.hub.rooms().panic_shard_of(&RoomName::parse("news", "room").unwrap());
+    alice.ask("Broadcast", r#"{"topic":"news","payload":1}"#, Some("1")).await;
+    assert_eq!(alice.hears().await, ["refused Broadcast: OUTCOME_UNKNOWN #1"]);
+    let published = bench.hub.publish(Target::Everybody, EventName::of_hub("e"), Bytes::from_static(b"1")).await;
+    assert_eq!(published.unwrap_err().code, Code::OutcomeUnknown);
+}
+
+#[actix::test]
 async fn a_token_without_the_claim_is_not_narrowed() {
     let bench = bench();
     let alice = bench.client(Surface::Raw, "alice").await;
