@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hubbub_actors::hub::{Hub, Readiness};
+use hubbub_actors::idempotency::Idempotency;
 
 use crate::accounts::Accounts;
 use crate::auth::api_key::{ApiKeys, KeySpec};
@@ -23,7 +24,6 @@ use crate::backend::{self, Backend};
 use crate::config::{self, Config};
 use crate::peer::{AllowedOrigins, BadEntry, TrustedProxies};
 use crate::telemetry::{Readings, Telemetry};
-use idempotency::Idempotency;
 
 /// The shared state of the edge.
 pub struct State {
@@ -72,7 +72,7 @@ impl State {
         Ok(Self {
             keys: ApiKeys::new(config.api.keys.iter().map(key_spec).collect()),
             signatures: Signatures::new(),
-            idempotency: Idempotency::default(),
+            idempotency: idempotency::memory(config.api.keys.len(), hub.clock().clone()),
             proxies: TrustedProxies::new(config.server.trusted_proxies.iter().copied()),
             origins: AllowedOrigins::parse(&config.server.allowed_origins)?,
             tokens,
@@ -116,7 +116,6 @@ impl State {
 
     /// The metrics in Prometheus' text format.
     pub fn metrics(&self) -> String {
-        let fill = self.idempotency.fill();
         let mut mailboxes = self.hub.mailbox_depths();
         mailboxes.push(("passwords".into(), self.accounts.passwords().depth()));
         let backend = self.backend.as_ref().map(|backend| (backend.standing(), backend.tally()));
@@ -126,7 +125,7 @@ impl State {
             &Readings {
                 max_connections: self.hub.max_connections(),
                 mailboxes,
-                idempotency: (fill.entries, fill.bytes, fill.forgotten_early),
+                idempotency: self.idempotency.fill(),
                 store: self.hub.store().counts(),
                 tokens: self.tokens.standing(self.now_ms()),
                 backend,

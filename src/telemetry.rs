@@ -6,6 +6,7 @@
 
 use std::sync::OnceLock;
 
+use hubbub_actors::idempotency::Fill;
 use hubbub_actors::stats::Stats;
 use hubbub_actors::store::Counts;
 use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
@@ -52,7 +53,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hubbub_backend_requests_total", "Questions to backend.url, by kind and what became of them"),
     ("hubbub_backend_retries_total", "Further attempts to ask backend.url"),
     ("hubbub_backend_opened_total", "Times backend.url was found not to answer"),
-    ("hubbub_idempotency_forgotten_total", "Answers forgotten before their time because the memory was full"),
+    (
+        "hubbub_idempotency_forgotten_total",
+        "Answers forgotten before their time because their API key's share was full",
+    ),
 ];
 
 /// Gauges and what they show.
@@ -95,8 +99,8 @@ pub struct Readings<'a> {
     pub max_connections: usize,
     /// The central actors' mailboxes and what waits in each.
     pub mailboxes: Vec<(String, usize)>,
-    /// Requests remembered by their `Idempotency-Key`, their bytes, and how many were forgotten too early.
-    pub idempotency: (usize, usize, u64),
+    /// What is remembered of requests with an `Idempotency-Key`.
+    pub idempotency: Fill,
     /// What the store has done.
     pub store: Counts,
     /// Those who are asked about tokens.
@@ -259,10 +263,10 @@ fn copy_readings(readings: &Readings<'_>) {
     if let Some((standing, tally)) = readings.backend {
         copy_backend(standing, tally);
     }
-    let (entries, bytes, forgotten) = readings.idempotency;
+    let Fill { entries, bytes, forgotten_early } = readings.idempotency;
     show("hubbub_idempotency_entries", entries as u64);
     show("hubbub_idempotency_bytes", bytes as u64);
-    counter!("hubbub_idempotency_forgotten_total").absolute(forgotten);
+    counter!("hubbub_idempotency_forgotten_total").absolute(forgotten_early);
     let Counts { writes, commits, failures, overloads: _ } = readings.store;
     counter!("hubbub_store_writes_total").absolute(writes);
     counter!("hubbub_store_commits_total").absolute(commits);

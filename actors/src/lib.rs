@@ -18,6 +18,7 @@
 //! | [`chats::Chats`] | a table | who may join which chat; who is in one is its shard's, in a [`chats::roster`] |
 //! | [`recovery::Recovery`] | one | which token recovers which session that was cut off |
 //! | [`revoked::Revoked`] | a table | which tokens no longer hold |
+//! | [`idempotency::Idempotency`] | a table for each kind of name | what became of requests that their senders named |
 //! | [`seat::Seat`] | one a session, never leaves its worker's thread | what waits to be written, what is owed, when it ends; a connection of several sessions has one too, into which theirs empty |
 //!
 //! A session asks shards, presence and limits by message; shards and presence ask fan-outs; nobody asks a session: it is reached by
@@ -70,7 +71,7 @@
 //! # Layout
 //!
 //! Imports go one way: [`hub`] and [`worker`] → [`session`], [`application`], [`chats`], [`rooms`], [`presence`], [`limits`], [`monitor`],
-//! [`recovery`], [`registry`], [`revoked`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`kept`], [`handed`], [`tail`], [`copies`], [`retained`], [`noted`], [`seed`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`drain`], [`events`],
+//! [`recovery`], [`registry`], [`revoked`], [`idempotency`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`kept`], [`handed`], [`tail`], [`copies`], [`retained`], [`noted`], [`seed`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`drain`], [`events`],
 //! [`fault`], [`identity`], [`peer`], [`ids`], [`clock`].
 
 pub mod application;
@@ -84,6 +85,7 @@ pub mod events;
 pub mod fault;
 pub mod handed;
 pub mod hub;
+pub mod idempotency;
 pub mod identity;
 pub mod ids;
 pub mod kept;
