@@ -126,6 +126,7 @@ impl State {
                 max_connections: self.hub.max_connections(),
                 mailboxes,
                 idempotency: self.idempotency.fill(),
+                client_ids: self.hub.client_ids().fill(),
                 store: self.hub.store().counts(),
                 tokens: self.tokens.standing(self.now_ms()),
                 backend,

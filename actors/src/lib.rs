@@ -64,6 +64,7 @@
 //! | notifications that a session has [`noted`] | [`noted::NOTED_MAX`] | what was missed comes at the next connect | |
 //! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `FORBIDDEN` | |
 //! | the edge's mailbox for Socket.IO requests, one a worker | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
+//! | what is remembered of publishes with a `client_id` | [`hub::CLIENT_IDS`], of a user and in all | the same user's oldest answer goes, then the oldest of all | `hubbub_client_ids_forgotten_total` |
 //! | what rooms keep for those who missed it | the rule of each; `limits.history_bytes`, its share for each shard | the oldest message goes; the history untouched for longest goes whole | `hubbub_history_bytes`, `hubbub_histories_evicted_total` |
 //! | promised answers of each session | [`seat::OWED_MAX`] | its transport stops reading | |
 //! | its questions to the application | [`seat::ASIDE_MAX`] | refused, `OVERLOADED` | `hubbub_overloads_total` |

@@ -13,6 +13,7 @@ pub mod community;
 pub mod debug;
 pub mod json;
 pub mod moment;
+pub mod naming;
 pub mod push;
 pub mod raw;
 pub mod recovery;

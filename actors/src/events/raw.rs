@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::json::{Json, Number};
+use super::naming::ClientId;
 use crate::fault::Code;
 use crate::identity::Identity;
 use crate::ids::{MessageId, RoomName, SessionId, UserId};
@@ -58,6 +59,9 @@ pub struct Broadcast {
     pub topic: String,
     /// Any JSON value; members get the same text.
     pub payload: Json,
+    /// What the client calls this publish, so that it may send it again: see [`ClientId`].
+    #[serde(default, deserialize_with = "ClientId::given")]
+    pub client_id: Option<ClientId>,
 }
 
 /// Sends to every session of one user, also of one's own.
@@ -67,6 +71,9 @@ pub struct DirectMessage {
     pub target_user: UserId,
     /// Any JSON value; the user gets the same text.
     pub payload: Json,
+    /// As with `Broadcast`.
+    #[serde(default, deserialize_with = "ClientId::given")]
+    pub client_id: Option<ClientId>,
 }
 
 /// Shows a fresh token of the same user, before the old one expires. Topics that it does not open are left.

@@ -3,7 +3,7 @@
 //! its own limits.
 //!
 //! [`dispatch`] finds the handler of a request, `answers` knows how what it says reaches the client, `standing` whose
-//! session it is, `rooms` where it is in; `raw`, `push`, `application`, `notifications`, `chat`, `messages`, `presence`,
+//! session it is, `rooms` where it is in, `once` what it did by a name of its client's; `raw`, `push`, `application`, `notifications`, `chat`, `messages`, `presence`,
 //! `recovery`, `monitoring`, `typing` and `debug` are the handlers, a file an event family.
 
 mod answers;
@@ -14,6 +14,7 @@ mod dispatch;
 mod messages;
 mod monitoring;
 mod notifications;
+mod once;
 mod presence;
 mod push;
 mod raw;

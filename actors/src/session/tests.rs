@@ -7,6 +7,7 @@ mod guests;
 mod history;
 mod limits;
 mod monitoring;
+mod once;
 mod presence_edges;
 mod publishing;
 mod surfaces;
