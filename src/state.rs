@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hubbub_actors::fault::Fault;
 use hubbub_actors::hub::{Hub, Readiness};
 use hubbub_actors::idempotency::Idempotency;
 
@@ -84,6 +85,24 @@ impl State {
             hub,
             config,
         })
+    }
+
+    /// Takes over from the store what was done once before the start: named requests and publishes, nonces.
+    ///
+    /// # Errors
+    /// As [`Hub::open_once`].
+    pub async fn open_once(&self) -> Result<(), Fault> {
+        let nonces = self.hub.open_once(&self.idempotency).await?;
+        self.signatures.restore(nonces, self.now_ms());
+        Ok(())
+    }
+
+    /// Puts into the store, for the next start, what was done once. To be called when the last request is done: none is
+    /// taken from then on.
+    pub async fn store_once(&self) {
+        if let Some(nonces) = self.signatures.take() {
+            self.hub.store_once(&self.idempotency, nonces).await;
+        }
     }
 
     /// Now, ms since the epoch, by the hub's clock.

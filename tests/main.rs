@@ -89,6 +89,9 @@ mod overload;
 // A thousand connections that do everything wrong.
 mod abuse;
 
+// The edge as an enemy meets it, kind by kind.
+mod attack;
+
 // Signals, and what is still delivered after one.
 mod shutdown;
 

@@ -2,6 +2,7 @@
 //! of their state.
 
 mod drain;
+mod once;
 mod opening;
 mod settings;
 

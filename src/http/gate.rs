@@ -146,7 +146,7 @@ fn check_signature(
         signature: text("x-signature"),
         body,
     };
-    state.signatures.check(&signed, key_text, &key.name, state.now_ms())
+    state.signatures.check(&signed, key_text, &key.name, state.hub.clock())
 }
 
 fn request_name(headers: &HeaderMap) -> Result<Option<String>, Fault> {

@@ -28,8 +28,10 @@
 //! SQLite leaves this module.
 
 mod accounts;
+mod answers;
 mod chats;
 mod condition;
+mod handover;
 mod histories;
 mod messages;
 mod notifications;
@@ -51,6 +53,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 pub use self::accounts::{Account, Credentials, Refreshed, SIGN_INS_MAX, SignIn};
+pub use self::answers::{StoredAnswer, StoredNonce, StoredNonces};
 pub use self::chats::{Access, Chat, ListedChat, PARTICIPANTS_MAX};
 use self::condition::{Ailment, Condition, Setback};
 pub use self::histories::{StoredEvent, StoredHistory};
