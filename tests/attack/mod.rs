@@ -2,3 +2,6 @@
 
 // What was done once is not done twice, whatever happens to the hub.
 mod once;
+
+// What a token does not allow to write.
+mod publish;

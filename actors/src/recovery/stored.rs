@@ -175,6 +175,7 @@ mod tests {
         assert_eq!((first.parked.holder.session, second.parked.holder.session), (sessions[0], sessions[2]));
         assert_eq!((first.token.0, first.until, &first.remains), ([7; 32], 10, &tail(&[4, 2])));
         assert_eq!(first.parked.holder.identity.display_name(), "Alice");
+        assert_eq!(first.parked.holder.expiry, Expiry::new(Some(9), 5, 5));
         assert_eq!(second.parked.holder.identity.display_name(), "alice", "a token shows who that is");
         assert_eq!(second.remains, Remains::Messages(vec![brought(4)], 6));
         let Parked { holder, rooms, last_activity, attempt } = &second.parked;
