@@ -59,7 +59,8 @@ pub struct Broadcast {
     pub topic: String,
     /// Any JSON value; members get the same text.
     pub payload: Json,
-    /// What the client calls this publish, so that it may send it again: see [`ClientId`].
+    /// What the client calls this publish, 1 to 64 characters: sent again under this name within 5 minutes, by whichever
+    /// session of the user, it gets the first answer again and is not delivered again.
     #[serde(default, deserialize_with = "ClientId::given")]
     pub client_id: Option<ClientId>,
 }
@@ -71,7 +72,7 @@ pub struct DirectMessage {
     pub target_user: UserId,
     /// Any JSON value; the user gets the same text.
     pub payload: Json,
-    /// As with `Broadcast`.
+    /// What the client calls this message, as with `Broadcast`.
     #[serde(default, deserialize_with = "ClientId::given")]
     pub client_id: Option<ClientId>,
 }

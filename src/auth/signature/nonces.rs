@@ -94,9 +94,8 @@ impl Past {
     fn at(&mut self, now_ms: i64, elapsed_ms: i64) -> i64 {
         let ahead = now_ms - elapsed_ms;
         let believed = self.ahead.get_or_insert(ahead);
-        if ahead <= *believed {
-            (*believed, self.doubted_since) = (ahead, None);
-        } else if elapsed_ms - *self.doubted_since.get_or_insert(elapsed_ms) >= DOUBT_MS {
+        let is_doubted = ahead > *believed && elapsed_ms - *self.doubted_since.get_or_insert(elapsed_ms) < DOUBT_MS;
+        if !is_doubted {
             (*believed, self.doubted_since) = (ahead, None);
         }
         *believed + elapsed_ms
