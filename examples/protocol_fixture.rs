@@ -46,7 +46,7 @@ use hubbub::sio::{polling, websocket};
 use hubbub::wire::engine::{self as eio, ENGINE};
 use hubbub::wire::frame::{self, Opcode};
 use hubbub::wire::socket::{self, Namespace, Packet, Whole};
-use hubbub_actors::clock::Clock;
+use hubbub_actors::clock::{Clock, Expiry};
 use hubbub_actors::close::Close;
 use hubbub_actors::ids::SessionId;
 use hubbub_actors::limits::traffic::TrafficRule;
@@ -153,7 +153,7 @@ impl Worker {
             bound: OUTBOX,
             heartbeat: None,
             carrier: false,
-            expires_at: None,
+            expiry: Expiry::NEVER,
             elapsed: Clock::System.elapsed_ms(),
         });
         let (reading, writing) = socket.into_split();

@@ -9,6 +9,7 @@ use std::io;
 use hubbub_actors::clock::Clock;
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::ids::{UserId, printable};
+use hubbub_actors::revoked::Revoked;
 use hubbub_actors::store::{Account, Credentials, Revocation, SignIn, Store};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -43,6 +44,9 @@ pub struct Accounts {
     signing: Option<Signing>,
     access_ttl_secs: i64,
     refresh_ttl_secs: i64,
+    leeway_ms: i64,
+    /// Which tokens no longer hold, where a hub runs.
+    revoked: Option<Revoked>,
 }
 
 #[derive(Debug)]
@@ -107,7 +111,15 @@ impl Accounts {
             signing: signing.map(|(algorithm, secret)| Signing { secret, algorithm }),
             access_ttl_secs: auth.access_ttl_secs.into(),
             refresh_ttl_secs: auth.refresh_ttl_secs.into(),
+            leeway_ms: auth.leeway_ms(),
+            revoked: None,
         })
+    }
+
+    /// Makes tokens that hold in spite of the revocations in `revoked`: those are of tokens that were made before.
+    #[must_use]
+    pub fn after(self, revoked: Revoked) -> Self {
+        Self { revoked: Some(revoked), ..self }
     }
 
     /// The hashing of passwords.
@@ -247,13 +259,23 @@ impl Accounts {
 
     fn access_token(&self, account: &Account, session_id: &str, now_ms: i64) -> Result<String, Fault> {
         let Signing { secret, algorithm } = self.signing()?;
-        let claims = claims(account, session_id, now_ms / 1_000, self.access_ttl_secs);
+        let mut claims = claims(account, session_id, now_ms / 1_000, self.access_ttl_secs);
+        // A revocation looks some seconds ahead, for the sake of issuers whose clocks are. This token was made after it.
+        let earliest = self.revoked.as_ref().map_or(i64::MIN, |revoked| revoked.earliest(&account.id));
+        if now_ms / 1_000 * 1_000 < earliest {
+            claims["iat"] = written_iat(earliest.min(now_ms.saturating_add(self.leeway_ms)));
+        }
         jwt::sign(&claims, secret.expose().as_bytes(), *algorithm)
     }
 
     fn tokens_until(&self, now_ms: i64) -> i64 {
         now_ms.saturating_add((self.access_ttl_secs + LEEWAY_MAX_SECS + 1) * 1_000)
     }
+}
+
+/// A moment in ms as an `iat` in seconds, with a fraction that is read as the same moment again.
+fn written_iat(ms: i64) -> Value {
+    (ms as f64 / 1_000.0 + 0.000_5).into()
 }
 
 fn claims(account: &Account, session_id: &str, now: i64, ttl: i64) -> Value {

@@ -262,6 +262,13 @@ pub struct ChatRoom {
     pub participants: Vec<UserId>,
 }
 
+impl Auth {
+    /// How far clocks may differ, ms.
+    pub fn leeway_ms(&self) -> i64 {
+        i64::from(self.leeway_secs) * 1_000
+    }
+}
+
 impl ChatRoom {
     /// The chat, made at `now`.
     ///

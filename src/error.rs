@@ -60,6 +60,7 @@ pub const fn status(code: Code) -> StatusCode {
         Code::AuthUnavailable | Code::ServerFull | Code::Overloaded | Code::StoreUnavailable | Code::ShuttingDown => {
             StatusCode::SERVICE_UNAVAILABLE
         }
+        Code::OutcomeUnknown => StatusCode::GATEWAY_TIMEOUT,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -152,6 +153,9 @@ pub struct Refusal {
 impl Refusal {
     /// The refusal that an error of actix-web stands for, such as a body that is too long.
     pub fn from_error(error: &actix_web::Error) -> Self {
+        if let Some(refusal) = error.as_error::<Self>() {
+            return Self { fault: refusal.fault.clone(), headers: refusal.headers.clone() };
+        }
         let status = error.as_response_error().status_code();
         let fault = if status == StatusCode::PAYLOAD_TOO_LARGE {
             Fault::new(Code::PayloadTooLarge, "The body is too large")

@@ -2,7 +2,7 @@
 //!
 //! It goes away in four steps: not ready; every session is told when to come back, gets what was accepted for it and then
 //! 1001, `server.drain_per_sec` of them a second, and while they go what topics keep is put into the store; the HTTP side
-//! ends; the store is closed; and all of that within `server.shutdown_secs`. A central actor that dies makes it go the same
+//! ends; what was done once is put into the store, and that is closed; and all of that within `server.shutdown_secs`. A central actor that dies makes it go the same
 //! way, and fail.
 
 use std::future::Future;
@@ -154,8 +154,8 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     let listener = listen(&config.server.host, config.server.port)?;
     let address = listener.local_addr()?;
     let state = Data::new(assemble(&config, &store).await?);
+    let (hub, kept) = (state.hub.clone(), state.clone());
     state.connections.bound(http_connections);
-    let hub = state.hub.clone();
     let switchboard = sio::hub::switchboard(&state);
     let socketio = switchboard.clone();
 
@@ -191,7 +191,12 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
         log::warn!("{left} connections had not read all within {} s", config.server.shutdown_secs);
     }
     let _ = timeout(shares.http, handle.stop(true)).await;
-    let _ = timeout(shares.store, store.close()).await;
+    let closed = async {
+        // The last request is done: what it left behind is in.
+        kept.store_once().await;
+        store.close().await;
+    };
+    let _ = timeout(shares.store, closed).await;
     died.map_or(Ok(()), |name| Err(ServeError::ActorDied(name)))
 }
 
@@ -224,8 +229,11 @@ async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeErr
 
     let alive = hub.clone();
     tokens.start(move || alive.report_dead("token-keys"));
-    let accounts = Accounts::new(store.clone(), &config.auth)?;
-    State::new(hub, config.clone(), tokens, accounts, backend).map_err(|error| ServeError::Config(error.to_string()))
+    let accounts = Accounts::new(store.clone(), &config.auth)?.after(hub.revoked().clone());
+    let state = State::new(hub, config.clone(), tokens, accounts, backend);
+    let state = state.map_err(|error| ServeError::Config(error.to_string()))?;
+    state.open_once().await.map_err(unreadable)?;
+    Ok(state)
 }
 
 /// How `server.shutdown_secs` is shared by those who end one after the other.
@@ -438,7 +446,7 @@ fn warn_of_what_is_missing(config: &Config) {
 /// How long a token of the hub's own can live, ms.
 fn token_life(auth: &Auth) -> i64 {
     let longest = auth.access_ttl_secs.max(auth.refresh_ttl_secs);
-    (i64::from(longest) + i64::from(auth.leeway_secs)) * 1000
+    i64::from(longest) * 1000 + auth.leeway_ms()
 }
 
 fn settings(config: &Config) -> Settings {

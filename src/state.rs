@@ -9,7 +9,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hubbub_actors::fault::Fault;
 use hubbub_actors::hub::{Hub, Readiness};
+use hubbub_actors::idempotency::Idempotency;
 
 use crate::accounts::Accounts;
 use crate::auth::api_key::{ApiKeys, KeySpec};
@@ -24,7 +26,6 @@ use crate::config::{self, Config};
 use crate::http_stream::Connections;
 use crate::peer::{AllowedOrigins, BadEntry, TrustedProxies};
 use crate::telemetry::{Readings, Telemetry};
-use idempotency::Idempotency;
 
 /// How many plain HTTP connections there may be beside those that wait for polling sessions, one each.
 const CONNECTIONS_BEYOND: usize = 1_024;
@@ -78,7 +79,7 @@ impl State {
         Ok(Self {
             keys: ApiKeys::new(config.api.keys.iter().map(key_spec).collect()),
             signatures: Signatures::new(),
-            idempotency: Idempotency::default(),
+            idempotency: idempotency::memory(config.api.keys.len(), hub.clock().clone()),
             proxies: TrustedProxies::new(config.server.trusted_proxies.iter().copied()),
             origins: AllowedOrigins::parse(&config.server.allowed_origins)?,
             tokens,
@@ -94,6 +95,24 @@ impl State {
             hub,
             config,
         })
+    }
+
+    /// Takes over from the store what was done once before the start: named requests and publishes, nonces.
+    ///
+    /// # Errors
+    /// As [`Hub::open_once`].
+    pub async fn open_once(&self) -> Result<(), Fault> {
+        let nonces = self.hub.open_once(&self.idempotency).await?;
+        self.signatures.restore(nonces, self.now_ms());
+        Ok(())
+    }
+
+    /// Puts into the store, for the next start, what was done once. To be called when the last request is done: none is
+    /// taken from then on.
+    pub async fn store_once(&self) {
+        if let Some(nonces) = self.signatures.take() {
+            self.hub.store_once(&self.idempotency, nonces).await;
+        }
     }
 
     /// Now, ms since the epoch, by the hub's clock.
@@ -126,7 +145,6 @@ impl State {
 
     /// The metrics in Prometheus' text format.
     pub fn metrics(&self) -> String {
-        let fill = self.idempotency.fill();
         let mut mailboxes = self.hub.mailbox_depths();
         mailboxes.push(("passwords".into(), self.accounts.passwords().depth()));
         let backend = self.backend.as_ref().map(|backend| (backend.standing(), backend.tally()));
@@ -136,7 +154,8 @@ impl State {
             &Readings {
                 max_connections: self.hub.max_connections(),
                 mailboxes,
-                idempotency: (fill.entries, fill.bytes, fill.forgotten_early),
+                idempotency: self.idempotency.fill(),
+                client_ids: self.hub.client_ids().fill(),
                 store: self.hub.store().counts(),
                 tokens: self.tokens.standing(self.now_ms()),
                 backend,

@@ -7,6 +7,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
+use hubbub_actors::idempotency::Fill;
 use hubbub_actors::stats::Stats;
 use hubbub_actors::store::Counts;
 use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
@@ -63,7 +64,11 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hubbub_backend_requests_total", "Questions to backend.url, by kind and what became of them"),
     ("hubbub_backend_retries_total", "Further attempts to ask backend.url"),
     ("hubbub_backend_opened_total", "Times backend.url was found not to answer"),
-    ("hubbub_idempotency_forgotten_total", "Answers forgotten before their time because the memory was full"),
+    (
+        "hubbub_idempotency_forgotten_total",
+        "Answers forgotten before their time because their API key's share was full",
+    ),
+    ("hubbub_client_ids_forgotten_total", "Publishes with a client_id forgotten before their time for want of room"),
 ];
 
 /// Gauges and what they show.
@@ -87,6 +92,8 @@ const GAUGES: &[(&str, &str)] = &[
     ("hubbub_backend_in_flight", "Questions to backend.url that are on their way"),
     ("hubbub_idempotency_entries", "Requests remembered by their Idempotency-Key"),
     ("hubbub_idempotency_bytes", "Bytes remembered with Idempotency-Keys"),
+    ("hubbub_client_ids", "Publishes remembered by their client_id"),
+    ("hubbub_client_ids_bytes", "Bytes remembered with client_ids"),
     ("hubbub_chat_typists", "Users who type in a chat, counted in each"),
     ("hubbub_parked_sessions", "Sessions that were cut off and may be recovered"),
     ("hubbub_parked_messages", "Messages kept for sessions that were cut off"),
@@ -110,8 +117,10 @@ pub struct Readings<'a> {
     pub max_connections: usize,
     /// The central actors' mailboxes and what waits in each.
     pub mailboxes: Vec<(String, usize)>,
-    /// Requests remembered by their `Idempotency-Key`, their bytes, and how many were forgotten too early.
-    pub idempotency: (usize, usize, u64),
+    /// What is remembered of requests with an `Idempotency-Key`.
+    pub idempotency: Fill,
+    /// What is remembered of publishes with a `client_id`.
+    pub client_ids: Fill,
     /// What the store has done.
     pub store: Counts,
     /// Those who are asked about tokens.
@@ -286,10 +295,14 @@ fn copy_readings(readings: &Readings<'_>) {
     if let Some((standing, tally)) = readings.backend {
         copy_backend(standing, tally);
     }
-    let (entries, bytes, forgotten) = readings.idempotency;
+    let Fill { entries, bytes, forgotten_early } = readings.idempotency;
     show("hubbub_idempotency_entries", entries as u64);
     show("hubbub_idempotency_bytes", bytes as u64);
-    counter!("hubbub_idempotency_forgotten_total").absolute(forgotten);
+    counter!("hubbub_idempotency_forgotten_total").absolute(forgotten_early);
+    let Fill { entries, bytes, forgotten_early } = readings.client_ids;
+    show("hubbub_client_ids", entries as u64);
+    show("hubbub_client_ids_bytes", bytes as u64);
+    counter!("hubbub_client_ids_forgotten_total").absolute(forgotten_early);
     let Counts { writes, commits, failures, overloads: _ } = readings.store;
     counter!("hubbub_store_writes_total").absolute(writes);
     counter!("hubbub_store_commits_total").absolute(commits);

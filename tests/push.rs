@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::support::http::{Request, Response};
-use crate::support::token::now;
+use crate::support::token::now_ms;
 use crate::support::{API_KEY, Client, DEADLINE, Hub, JWT_SECRET, eventually};
 
 /// The answer's `timestamp` taken out, which has to be an ISO date with milliseconds.
@@ -303,7 +303,13 @@ async fn a_limit_is_exact_and_says_when_to_come_back() {
 }
 
 /// A request signed as the document says, in version 2 with its body.
-fn signed<'a>(request: Request<'a>, message: String, nonce: &str, timestamp: u64, version: &str) -> Request<'a> {
+pub(crate) fn signed<'a>(
+    request: Request<'a>,
+    message: String,
+    nonce: &str,
+    timestamp: u64,
+    version: &str,
+) -> Request<'a> {
     let mut mac = Hmac::<Sha256>::new_from_slice(API_KEY.as_bytes()).unwrap();
     mac.update(message.as_bytes());
     request
@@ -319,7 +325,7 @@ async fn a_key_that_requires_it_opens_for_signed_requests_only_and_once_each() {
     let key = format!("[[api.keys]]\nname = \"careful\"\nkey = \"{API_KEY}\"\nrequire_signature = true");
     let hub = Hub::with(&key);
     let http = hub.http();
-    let time = now() * 1000;
+    let time = now_ms();
     let status = || {
         let request = http.request("GET", "/api/status");
         signed(request, format!("GET/api/status{time}n-1"), "n-1", time, "v1").send()

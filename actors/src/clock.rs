@@ -11,13 +11,20 @@ pub enum Clock {
     #[default]
     System,
     /// A clock that stands still until it is moved.
-    Manual(Arc<AtomicI64>),
+    Manual(Arc<Hands>),
+}
+
+/// The two times of a manual clock, ms.
+#[derive(Debug, Default)]
+pub struct Hands {
+    wall: AtomicI64,
+    elapsed: AtomicI64,
 }
 
 impl Clock {
     /// A clock that stands at `ms` until [`Clock::advance`] moves it.
     pub fn manual(ms: i64) -> Self {
-        Self::Manual(Arc::new(AtomicI64::new(ms)))
+        Self::Manual(Arc::new(Hands { wall: AtomicI64::new(ms), elapsed: AtomicI64::new(ms) }))
     }
 
     /// Milliseconds since the Unix epoch.
@@ -26,7 +33,7 @@ impl Clock {
             Self::System => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
-            Self::Manual(now) => now.load(Ordering::Relaxed),
+            Self::Manual(hands) => hands.wall.load(Ordering::Relaxed),
         }
     }
 
@@ -35,7 +42,7 @@ impl Clock {
         static START: OnceLock<Instant> = OnceLock::new();
         match self {
             Self::System => i64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(i64::MAX),
-            Self::Manual(now) => now.load(Ordering::Relaxed),
+            Self::Manual(hands) => hands.elapsed.load(Ordering::Relaxed),
         }
     }
 
@@ -50,8 +57,91 @@ impl Clock {
 
     /// Moves a manual clock on by `ms`; the system's clock moves by itself.
     pub fn advance(&self, ms: i64) {
-        if let Self::Manual(now) = self {
-            now.fetch_add(ms, Ordering::Relaxed);
+        if let Self::Manual(hands) = self {
+            hands.wall.fetch_add(ms, Ordering::Relaxed);
+            hands.elapsed.fetch_add(ms, Ordering::Relaxed);
         }
+    }
+
+    /// Steps the wall clock of a manual clock by `ms`, as NTP or an operator does: no time passes.
+    pub fn step(&self, ms: i64) {
+        if let Self::Manual(hands) = self {
+            hands.wall.fetch_add(ms, Ordering::Relaxed);
+        }
+    }
+
+    /// When something that ends at `at`, ms since the epoch, is over. `None` never ends.
+    pub fn expiry(&self, at: Option<i64>) -> Expiry {
+        Expiry::new(at, self.now_ms(), self.elapsed_ms())
+    }
+}
+
+/// An end that is named by the wall clock and judged by the monotonic clock too. It is over as soon as one of them says
+/// so: a wall clock that steps back does not put it off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expiry {
+    /// The end, ms since the epoch.
+    wall: i64,
+    /// The end by [`Clock::elapsed_ms`].
+    elapsed: i64,
+}
+
+impl Expiry {
+    /// Never.
+    pub const NEVER: Self = Self { wall: i64::MAX, elapsed: i64::MAX };
+
+    /// The end `at`, as it looks when the clocks show `now` and `elapsed`.
+    pub fn new(at: Option<i64>, now: i64, elapsed: i64) -> Self {
+        at.map_or(Self::NEVER, |wall| Self { wall, elapsed: elapsed.saturating_add(wall.saturating_sub(now)) })
+    }
+
+    /// Whether it is over.
+    pub fn is_over(&self, now: i64, elapsed: i64) -> bool {
+        now >= self.wall || elapsed >= self.elapsed
+    }
+
+    /// How long it is until one of the clocks says that it is over, ms; `None` when it never is.
+    pub fn left(&self, now: i64, elapsed: i64) -> Option<i64> {
+        (*self != Self::NEVER).then(|| self.wall.saturating_sub(now).min(self.elapsed.saturating_sub(elapsed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    fn is_over(clock: &Clock, expiry: Expiry) -> bool {
+        expiry.is_over(clock.now_ms(), clock.elapsed_ms())
+    }
+
+    #[test]
+    fn an_expiry_holds_when_the_wall_clock_steps_back() {
+        let clock = Clock::manual(10 * HOUR);
+        let expiry = clock.expiry(Some(11 * HOUR));
+        clock.step(-HOUR);
+        clock.advance(HOUR - 1);
+        assert!(!is_over(&clock, expiry));
+        assert_eq!(expiry.left(clock.now_ms(), clock.elapsed_ms()), Some(1));
+        clock.advance(1);
+        assert!(is_over(&clock, expiry));
+    }
+
+    #[test]
+    fn an_expiry_is_over_when_the_wall_clock_steps_beyond_it() {
+        let clock = Clock::manual(10 * HOUR);
+        let expiry = clock.expiry(Some(11 * HOUR));
+        clock.step(HOUR);
+        assert!(is_over(&clock, expiry));
+    }
+
+    #[test]
+    fn what_never_expires_is_never_over() {
+        let clock = Clock::manual(0);
+        let never = clock.expiry(None);
+        clock.advance(i64::MAX - 1);
+        assert!(!is_over(&clock, never));
+        assert_eq!(never.left(0, 0), None);
     }
 }

@@ -76,6 +76,8 @@ codes! {
     Overloaded = "OVERLOADED",
     /// The store cannot be read or written now; nothing was done.
     StoreUnavailable = "STORE_UNAVAILABLE",
+    /// The work was begun and its result was lost: it may have been done or not.
+    OutcomeUnknown = "OUTCOME_UNKNOWN",
     /// The hub is going away.
     ShuttingDown = "SHUTTING_DOWN",
     /// A defect of the hub.
@@ -144,9 +146,14 @@ impl Fault {
         Self { retry_after: Some(1), ..Self::new(Code::ShuttingDown, "The hub is going away") }
     }
 
-    /// An actor that should have answered is gone; its fault is logged where it is watched.
+    /// A defect, or an actor that should have answered is gone: nothing was changed. Its fault is logged where it is watched.
     pub fn internal() -> Self {
         Self::new(Code::Internal, "Internal error")
+    }
+
+    /// The work was begun, and what came of it is not known: who did it is gone, or does not answer.
+    pub fn outcome_unknown() -> Self {
+        Self::new(Code::OutcomeUnknown, "The outcome is not known: it may have been done or not")
     }
 
     /// What an error body's `details` holds: the field, and the wait in seconds.

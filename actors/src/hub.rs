@@ -2,6 +2,7 @@
 //! of their state.
 
 mod drain;
+mod once;
 mod opening;
 mod settings;
 
@@ -23,6 +24,7 @@ use crate::close::Close;
 use crate::delivery::Event;
 use crate::events::{ServerEvent as _, community};
 use crate::fault::{Code, Fault};
+use crate::idempotency::{Bound, Bounds, Idempotency};
 use crate::identity::Identity;
 use crate::ids::{ChatId, EventName, RecoveryToken, RoomName, UserId};
 use crate::limits::held::{Hold, HoldKey, Holds};
@@ -94,6 +96,15 @@ pub enum Readiness {
     Broken(String),
 }
 
+/// What a user hears that gives one name to two publishes.
+const CLIENT_ID_TAKEN: &str = "This `client_id` was used for a different publish";
+
+/// How much is remembered of publishes with a `client_id`, of one user and in all.
+pub const CLIENT_IDS: Bounds = Bounds {
+    owner: Bound { entries: 1_000, bytes: 1024 * 1024 },
+    total: Bound { entries: 50_000, bytes: 32 * 1024 * 1024 },
+};
+
 /// The addresses of the central actors. Shared by all workers.
 pub struct Hub {
     settings: Settings,
@@ -106,6 +117,7 @@ pub struct Hub {
     registry: Arc<Registry>,
     holds: Arc<Holds>,
     user_agents: UserAgents,
+    client_ids: Idempotency,
     authenticator: Arc<dyn Authenticator>,
     application: Option<Arc<dyn Application>>,
     store: Store,
@@ -160,6 +172,7 @@ impl Hub {
             registry,
             holds: Arc::new(Holds::default()),
             user_agents: UserAgents::default(),
+            client_ids: Idempotency::new(CLIENT_IDS, CLIENT_ID_TAKEN, settings.clock.clone()),
             chats,
             chat_keeper: Mailbox::new("chat-keeper", chat_keeper, settings.mailbox),
             authenticator,
@@ -192,7 +205,7 @@ impl Hub {
         let (name, data) = (EventName::of_hub(community::Notification::NAME), notification.data.clone());
         let event = Event { name, topic: None, data, timestamp: self.clock().now_ms(), offset: None };
         let notified = self.rooms.notify(user, notification, event).inspect_err(|fault| self.count(fault))?;
-        let (published, keeping) = notified.await.map_err(|_| Fault::internal())??;
+        let (published, keeping) = notified.await.map_err(|_| Fault::outcome_unknown())??;
         let stats = self.stats.clone();
         // A task of its own: it is counted also when the caller hangs up.
         let kept = actix_rt::spawn(async move {
@@ -201,7 +214,7 @@ impl Hub {
             stats.notifications_pruned.add(kept.pruned as u64);
             Ok(())
         });
-        Ok((published, Box::pin(async move { kept.await.map_err(|_| Fault::internal())? })))
+        Ok((published, Box::pin(async move { kept.await.map_err(|_| Fault::outcome_unknown())? })))
     }
 
     /// Publishes an event of a backend. `data` is JSON text. `recipients` counts sessions. Nothing of it is kept: a
@@ -218,7 +231,7 @@ impl Hub {
         };
         let event = Event { name: event, topic, data, timestamp: self.clock().now_ms(), offset: None };
         let published = self.rooms.publish(room, event, None).inspect_err(|fault| self.count(fault))?;
-        published.await.map_err(|_| Fault::internal())
+        published.await.map_err(|_| Fault::outcome_unknown())
     }
 
     /// Ends every session of the user with 4403, after what was sent to the user, and says how many there were. None of
@@ -230,7 +243,7 @@ impl Hub {
         let closed = self.rooms.close_members(RoomName::of_user(user), Close::Kicked);
         let closed = closed.inspect_err(|fault| self.count(fault))?;
         self.recovery.post_when_free(Forget::User(user.clone())).await;
-        Ok(closed.await.map_err(|_| Fault::internal())?.recipients)
+        Ok(closed.await.map_err(|_| Fault::outcome_unknown())?.recipients)
     }
 
     /// Ends the sessions that `picks` picks, of one user or of all, after what was delivered to them, and says how many
@@ -277,7 +290,7 @@ impl Hub {
             hub.store.revoke(revocation.clone(), forgotten).await?;
             Ok(hub.revoke(&revocation).await)
         });
-        revoked.await.map_err(|_| Fault::internal())?.inspect_err(|fault| self.count(fault))
+        revoked.await.map_err(|_| Fault::outcome_unknown())?.inspect_err(|fault| self.count(fault))
     }
 
     /// Makes a chat or replaces it; what is kept now, and whether it was made. Sessions that may not be in it any more
@@ -313,7 +326,7 @@ impl Hub {
         let (reply, answer) = oneshot::channel();
         let posted = self.chat_keeper.post(ask(reply)).map_err(|Full(_)| Fault::overloaded());
         posted.inspect_err(|fault| self.count(fault))?;
-        answer.await.map_err(|_| Fault::internal())?
+        answer.await.map_err(|_| Fault::outcome_unknown())?
     }
 
     /// The rooms with members, by name; the hub's own rooms are left out.
@@ -543,6 +556,11 @@ impl Hub {
     /// Who may join which chat.
     pub fn chats(&self) -> &Chats {
         &self.chats
+    }
+
+    /// What became of publishes that their clients named.
+    pub fn client_ids(&self) -> &Idempotency {
+        &self.client_ids
     }
 
     /// Which tokens no longer hold.

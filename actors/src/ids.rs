@@ -487,6 +487,16 @@ impl MessageId {
     pub fn random() -> Self {
         Self(uuid::Uuid::new_v4())
     }
+
+    /// Its bits.
+    pub fn to_bits(self) -> u128 {
+        self.0.as_u128()
+    }
+
+    /// The id of these bits.
+    pub fn of_bits(bits: u128) -> Self {
+        Self(uuid::Uuid::from_u128(bits))
+    }
 }
 
 impl fmt::Display for MessageId {

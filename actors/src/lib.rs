@@ -18,6 +18,7 @@
 //! | [`chats::Chats`] | a table | who may join which chat; who is in one is its shard's, in a [`chats::roster`] |
 //! | [`recovery::Recovery`] | one | which token recovers which session that was cut off |
 //! | [`revoked::Revoked`] | a table | which tokens no longer hold |
+//! | [`idempotency::Idempotency`] | a table for each kind of name | what became of requests that their senders named |
 //! | [`seat::Seat`] | one a session, never leaves its worker's thread | what waits to be written, what is owed, when it ends; a connection of several sessions has one too, into which theirs empty |
 //!
 //! A session asks shards, presence and limits by message; shards and presence ask fan-outs; nobody asks a session: it is reached by
@@ -63,6 +64,7 @@
 //! | notifications that a session has [`noted`] | [`noted::NOTED_MAX`] | what was missed comes at the next connect | |
 //! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `FORBIDDEN` | |
 //! | the edge's mailbox for Socket.IO requests, one a worker | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
+//! | what is remembered of publishes with a `client_id` | [`hub::CLIENT_IDS`], of a user and in all | the same user's oldest answer goes, then the oldest of all | `hubbub_client_ids_forgotten_total` |
 //! | what rooms keep for those who missed it | the rule of each; `limits.history_bytes`, its share for each shard | the oldest message goes; the history untouched for longest goes whole | `hubbub_history_bytes`, `hubbub_histories_evicted_total` |
 //! | promised answers of each session | [`seat::OWED_MAX`] | its transport stops reading | |
 //! | its questions to the application | [`seat::ASIDE_MAX`] | refused, `OVERLOADED` | `hubbub_overloads_total` |
@@ -70,7 +72,7 @@
 //! # Layout
 //!
 //! Imports go one way: [`hub`] and [`worker`] → [`session`], [`application`], [`chats`], [`rooms`], [`presence`], [`limits`], [`monitor`],
-//! [`recovery`], [`registry`], [`revoked`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`kept`], [`handed`], [`tail`], [`copies`], [`retained`], [`noted`], [`seed`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`drain`], [`events`],
+//! [`recovery`], [`registry`], [`revoked`], [`idempotency`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`kept`], [`handed`], [`tail`], [`copies`], [`retained`], [`noted`], [`seed`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`drain`], [`events`],
 //! [`fault`], [`identity`], [`peer`], [`ids`], [`clock`].
 
 pub mod application;
@@ -84,6 +86,7 @@ pub mod events;
 pub mod fault;
 pub mod handed;
 pub mod hub;
+pub mod idempotency;
 pub mod identity;
 pub mod ids;
 pub mod kept;

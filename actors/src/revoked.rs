@@ -13,6 +13,7 @@ use ahash::{AHashMap, AHashSet};
 
 use crate::fault::{Code, Fault};
 use crate::identity::Identity;
+use crate::ids::UserId;
 use crate::store::{Forgotten, Mark, Revocation, is_older};
 
 /// Revocations of users, `sid`s and `jti`s that are kept, those under way left out.
@@ -66,6 +67,11 @@ impl Revoked {
             entry.is_some_and(|entry| is_older(identity, entry.before))
         });
         if revoked { Err(Fault::new(Code::TokenRevoked, "The token was revoked")) } else { Ok(()) }
+    }
+
+    /// The first time of issue with which a token of `user` holds, ms since the epoch; `i64::MIN` where any does.
+    pub fn earliest(&self, user: &UserId) -> i64 {
+        self.read().entries[Mark::User as usize].get(user.as_str()).map_or(i64::MIN, |entry| entry.before)
     }
 
     /// Sees to it that there is room for one more, and says which one was forgotten for it.
@@ -168,7 +174,6 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::UserId;
 
     fn user(id: &str) -> UserId {
         UserId::parse(id, "id").unwrap()
@@ -207,6 +212,7 @@ mod tests {
             assert_eq!(holds(&revoked, &identity), good, "{identity:?}");
             assert_eq!(revocation.hits(&identity), !good, "{identity:?}");
         }
+        assert_eq!((revoked.earliest(&user("alice")), revoked.earliest(&user("bob"))), (1_000, i64::MIN));
     }
 
     #[test]

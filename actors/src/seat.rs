@@ -18,6 +18,7 @@ use ahash::{AHashMap, AHashSet};
 use bytes::Bytes;
 use slab::Slab;
 
+use crate::clock::Expiry;
 use crate::close::Close;
 use crate::delivery::{Refusal, Wire};
 use crate::events::Surface;
@@ -386,8 +387,8 @@ pub struct Seating {
     pub heartbeat: Option<Heartbeat>,
     /// Whether it is a connection that carries other sessions, and ends after them.
     pub carrier: bool,
-    /// When its token ends it, ms since the epoch.
-    pub expires_at: Option<i64>,
+    /// When its token ends it.
+    pub expiry: Expiry,
     /// The time, ms by [`crate::clock::Clock::elapsed_ms`].
     pub elapsed: i64,
 }
@@ -464,7 +465,7 @@ impl Seats {
             noted: RefCell::default(),
             memory: RefCell::default(),
             chats: RefCell::default(),
-            life: Life::new(seating.heartbeat, seating.elapsed, seating.expires_at),
+            life: Life::new(seating.heartbeat, seating.elapsed, seating.expiry),
             hears_as: RefCell::default(),
             common: self.common.clone(),
         });

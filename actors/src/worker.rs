@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix::Actor;
 
+use crate::clock::Expiry;
 use crate::close::Close;
 use crate::events::ServerEvent as _;
 use crate::events::chat::messages::MessageNew;
@@ -61,7 +62,7 @@ impl Worker {
             bound: settings.outbox,
             heartbeat: None,
             carrier: false,
-            expires_at: None,
+            expiry: Expiry::NEVER,
             elapsed,
         });
         debug_assert_eq!(seat.place(), place, "seats are taken in the order that was planned");

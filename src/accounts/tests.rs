@@ -1,5 +1,7 @@
 //! What a token of a sign-in says, and what may be in an account.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hubbub_actors::clock::Clock;
 use hubbub_actors::store::Role;
 
@@ -32,6 +34,29 @@ fn a_token_says_who_it_is_for_which_sign_in_and_until_when() {
         "exp": 4_600,
     });
     assert_eq!(claims, expected);
+}
+
+#[test]
+fn a_token_that_follows_a_revocation_is_issued_no_earlier_than_that_allows() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), Role::Command, Clock::System).unwrap();
+    let auth = config::Auth { jwt_secret: Some(Secret::new("0123456789abcdef")), ..config::Auth::default() };
+    let (revoked, now) = (Revoked::new(0), 1_767_225_600_123);
+    let accounts = Accounts::new(store, &auth).unwrap().after(revoked.clone());
+    let iat = |now_ms| {
+        let token = accounts.access_token(&account(), "session_1", now_ms).unwrap();
+        let claims = token.split('.').nth(1).unwrap();
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+        claims["iat"].clone()
+    };
+    assert_eq!(iat(now), 1_767_225_600);
+    revoked.add(&Revocation::of_user(&account().id, now + 5_001, now));
+    let ms = |iat: Value| (iat.as_f64().unwrap() * 1_000.0).floor() as i64;
+    assert_eq!(ms(iat(now + 1)), now + 5_001);
+    assert_eq!(iat(now + 6_000), 1_767_225_606, "no sooner than now");
+    // Nobody would believe it before that time.
+    revoked.add(&Revocation::of_user(&account().id, now + 60_000, now));
+    assert_eq!(ms(iat(now)), now + 5_000);
 }
 
 #[test]

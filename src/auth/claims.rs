@@ -38,7 +38,7 @@ pub(super) fn identity(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) 
     Ok(Identity {
         sign_in: revocable(claims, "sid")?,
         token_id: revocable(claims, "jti")?,
-        issued_at: time(claims, "iat")?,
+        issued_at: issue_time(claims, terms, now_ms)?,
         expires_at,
         subscribe,
         publish,
@@ -61,8 +61,7 @@ pub(super) fn described(user: UserId, claims: &Map<String, Value>) -> Identity {
 
 /// Checks `exp` and `nbf`, and answers when the session must end, the leeway included.
 ///
-/// RFC 7519, section 4.1.4: a token is refused *on* or after its expiry; section 4.1.5: before `nbf`. What `iat`
-/// says is not judged here: it bounds nothing by itself.
+/// RFC 7519, section 4.1.4: a token is refused *on* or after its expiry; section 4.1.5: before `nbf`.
 fn lifetime(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<Option<i64>, Fault> {
     let not_before = time(claims, "nbf")?;
     let expires_at = time(claims, "exp")?.map(|expiry_ms| expiry_ms.saturating_add(terms.leeway_ms));
@@ -76,6 +75,15 @@ fn lifetime(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<O
         return Err(invalid("The token is not valid yet"));
     }
     Ok(expires_at)
+}
+
+/// Checks `iat`. A token from the future would outlive the revocation of its user, so it is refused.
+fn issue_time(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<Option<i64>, Fault> {
+    let issued_at = time(claims, "iat")?;
+    if issued_at.is_some_and(|issued| issued > now_ms.saturating_add(terms.leeway_ms)) {
+        return Err(invalid("The token's `iat` lies in the future; check the clock of its issuer"));
+    }
+    Ok(issued_at)
 }
 
 /// A claim that is a NumericDate (RFC 7519, section 2: seconds, with a fraction or without), in ms. What lies before

@@ -4,12 +4,17 @@
 //! the body. `PATH` is the request's path exactly as sent, without the query; the query is signed by neither version.
 //! Knows no framework and no request type: the edge hands in what came, an empty text for what did not.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+mod nonces;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hmac::{Hmac, KeyInit, Mac};
+use hubbub_actors::clock::Clock;
 use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::store::StoredNonces;
 use sha2::{Digest, Sha256};
+
+use self::nonces::Nonces;
 
 /// How far a timestamp may be from our clock, either way, in ms.
 pub const WINDOW_MS: i64 = 5 * 60 * 1_000;
@@ -44,8 +49,12 @@ pub struct Signed<'a> {
 }
 
 /// Judges signed requests, and remembers the nonces of those that held.
+///
+/// Nonces outlast a planned restart. After a crash they are lost: then what was signed before the start is refused. A
+/// request whose timestamp is ahead of the hub's clock by more than the restart took cannot be told from a new one.
 pub struct Signatures {
-    nonces: Mutex<Nonces>,
+    /// `None` once they were taken for the next start.
+    nonces: Mutex<Option<Nonces>>,
 }
 
 impl Default for Signatures {
@@ -61,15 +70,20 @@ impl Signatures {
     }
 
     fn remembering(capacity: usize) -> Self {
-        Self { nonces: Mutex::new(Nonces { until: HashMap::new(), earliest: i64::MAX, capacity }) }
+        Self { nonces: Mutex::new(Some(Nonces::new(capacity))) }
     }
 
-    /// Whether the request is signed with the key `key_text`, called `key_name`, is fresh at `now_ms`, and has not come
+    fn nonces(&self) -> MutexGuard<'_, Option<Nonces>> {
+        self.nonces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the request is signed with the key `key_text`, called `key_name`, is fresh by `clock`, and has not come
     /// before. Of several with one nonce, however they race, exactly one passes.
     ///
     /// # Errors
-    /// `InvalidSignature` saying what is wrong; `Overloaded` when no more nonces can be remembered.
-    pub fn check(&self, signed: &Signed<'_>, key_text: &str, key_name: &str, now_ms: i64) -> Result<(), Fault> {
+    /// `InvalidSignature` saying what is wrong; `Overloaded` when no more nonces can be remembered; `ShuttingDown` when
+    /// they were taken.
+    pub fn check(&self, signed: &Signed<'_>, key_text: &str, key_name: &str, clock: &Clock) -> Result<(), Fault> {
         signed.complete()?;
         let with_body = match signed.version {
             "v1" => false,
@@ -78,13 +92,27 @@ impl Signatures {
         };
         check_nonce(signed.nonce, with_body)?;
         let timestamp = parse_timestamp(signed.timestamp)?;
+        let now_ms = clock.now_ms();
         if timestamp.abs_diff(now_ms) > WINDOW_MS.unsigned_abs() {
             return Err(refused("X-Request-Timestamp is more than 5 minutes from the server's time"));
         }
         signed.verify(key_text, with_body)?;
         // Only now: a nonce is used up by whoever holds the key, not by whoever guesses it.
-        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
-        nonces.remember(name_nonce(key_name, signed.nonce), timestamp, now_ms)
+        let mut nonces = self.nonces();
+        let nonces = nonces.as_mut().ok_or_else(Fault::shutting_down)?;
+        nonces.remember(name_nonce(key_name, signed.nonce), timestamp, now_ms, clock.elapsed_ms())
+    }
+
+    /// Takes out all nonces, for the next start. From here on no request passes, so none is lost. `None` the second time.
+    pub fn take(&self) -> Option<StoredNonces> {
+        self.nonces().take().map(Nonces::into_stored)
+    }
+
+    /// Takes over the nonces of before the start. `None` when they are lost: what was signed before `now_ms` is refused.
+    pub fn restore(&self, nonces: Option<StoredNonces>, now_ms: i64) {
+        if let Some(memory) = &mut *self.nonces() {
+            memory.restore(nonces.unwrap_or(StoredNonces { not_before: now_ms, used: Vec::new() }));
+        }
     }
 }
 
@@ -156,45 +184,6 @@ fn name_nonce(key_name: &str, nonce: &str) -> [u8; 16] {
     let mut half = [0; 16];
     half.copy_from_slice(&digest[..16]);
     half
-}
-
-/// The nonces of requests that could still be fresh.
-struct Nonces {
-    /// The last ms at which the request with this nonce is fresh.
-    until: HashMap<[u8; 16], i64>,
-    /// No nonce is stale before this; a sweep earlier would find nothing.
-    earliest: i64,
-    capacity: usize,
-}
-
-impl Nonces {
-    fn remember(&mut self, name: [u8; 16], timestamp: i64, now_ms: i64) -> Result<(), Fault> {
-        let until = timestamp.saturating_add(WINDOW_MS);
-        if let Some(known) = self.until.get_mut(&name) {
-            if *known >= now_ms {
-                return Err(refused("X-Request-Nonce was used before"));
-            }
-            *known = until;
-        } else {
-            if self.until.len() >= self.capacity {
-                self.sweep(now_ms);
-            }
-            if self.until.len() >= self.capacity {
-                return Err(Fault::overloaded());
-            }
-            self.until.insert(name, until);
-        }
-        self.earliest = self.earliest.min(until);
-        Ok(())
-    }
-
-    fn sweep(&mut self, now_ms: i64) {
-        if self.earliest >= now_ms {
-            return;
-        }
-        self.until.retain(|_, until| *until >= now_ms);
-        self.earliest = self.until.values().copied().min().unwrap_or(i64::MAX);
-    }
 }
 
 #[cfg(test)]

@@ -84,7 +84,8 @@ async fn pass(
         Some(Err(error)) => Err(passage.failed(&Refusal::from_error(&error).fault)),
         None => {
             log::error!("a handler panicked; request {}", passage.id);
-            Err(passage.failed(&Fault::internal()))
+            let fault = if passage.changes_nothing() { Fault::internal() } else { Fault::outcome_unknown() };
+            Err(passage.failed(&fault))
         }
     }
 }
@@ -109,6 +110,11 @@ async fn finish(
 }
 
 impl Passage {
+    /// Whether the request only asks.
+    fn changes_nothing(&self) -> bool {
+        matches!(self.method, "GET" | "HEAD" | "OPTIONS")
+    }
+
     /// Puts on an answer what every answer bears, and counts it.
     fn stamp(&self, response: &mut HttpResponse) {
         let status = response.status().as_u16();

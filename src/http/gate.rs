@@ -6,7 +6,6 @@
 
 use actix_web::body::{BoxBody, to_bytes};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::error::ErrorInternalServerError;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
@@ -14,7 +13,7 @@ use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, web}
 use bytes::Bytes;
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::{LimitKey, Readiness};
-use sha2::{Digest, Sha256};
+use hubbub_actors::idempotency::{Claim, Digest, Key, Ticket, digest};
 use std::future::{Ready, ready};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -25,7 +24,7 @@ use crate::auth::signature::Signed;
 use crate::error::{Refusal, Shape};
 use crate::peer::{ClientAddress, limit_key};
 use crate::state::State;
-use crate::state::idempotency::{Claim, Key, Print, Remembered, Ticket};
+use crate::state::idempotency::Answer;
 
 /// The headers an API key comes in: the push document's, the Laravel document's.
 const KEY_HEADERS: [&str; 2] = ["x-api-key", "x-websocket-api-key"];
@@ -58,13 +57,13 @@ pub(super) async fn gate(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     match let_in(&state, &mut request).await {
         Ok(None) => next.call(request).await,
-        Ok(Some((key, print))) => answer_once(state, key, print, request, next).await,
+        Ok(Some((key, asked))) => answer_once(state, key, asked, request, next).await,
         Err(refusal) => Ok(request.error_response(refusal)),
     }
 }
 
 /// Lets a request in or refuses it, and says what it is known by when it named itself.
-async fn let_in(state: &State, request: &mut ServiceRequest) -> Result<Option<(Key, Print)>, Refusal> {
+async fn let_in(state: &State, request: &mut ServiceRequest) -> Result<Option<(Key, Digest)>, Refusal> {
     let asks_only = matches!(*request.method(), Method::GET | Method::HEAD);
     if !asks_only {
         if cors::judge(request.headers(), &state.origins) == Page::Foreign {
@@ -81,9 +80,9 @@ async fn let_in(state: &State, request: &mut ServiceRequest) -> Result<Option<(K
         _ => None,
     };
     let claim = name.map(|name| {
-        let caller = key.name;
+        let owner = key.name;
         let name = name.into();
-        (Key { caller, name }, print(request, &body))
+        (Key { owner, name }, asked(request, &body))
     });
     request.extensions_mut().insert(Posted(body));
     Ok(claim)
@@ -148,7 +147,7 @@ fn check_signature(
         signature: text("x-signature"),
         body,
     };
-    state.signatures.check(&signed, key_text, &key.name, state.now_ms())
+    state.signatures.check(&signed, key_text, &key.name, state.hub.clock())
 }
 
 fn request_name(headers: &HeaderMap) -> Result<Option<String>, Fault> {
@@ -164,60 +163,68 @@ fn request_name(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     }
 }
 
-fn print(request: &ServiceRequest, body: &[u8]) -> Print {
-    let target = request.uri().path_and_query();
-    Sha256::new()
-        .chain_update(request.method().as_str())
-        .chain_update([0])
-        .chain_update(target.map_or("", |target| target.as_str()))
-        .chain_update([0])
-        .chain_update(body)
-        .finalize()
-        .into()
+/// What tells a request from another of its name.
+fn asked(request: &ServiceRequest, body: &[u8]) -> Digest {
+    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+    digest(&[request.method().as_str().as_bytes(), target.as_bytes(), body])
 }
 
 /// Answers a request that named itself: by its handler if it is the first of that name, else with the first's answer.
 async fn answer_once(
     state: web::Data<State>,
     key: Key,
-    print: Print,
+    asked: Digest,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    match state.idempotency.claim(&key, print, || state.now_ms()).await {
+    match state.idempotency.claim(&key, asked).await {
         Err(fault) => Ok(request.error_response(Refusal::from(fault))),
         Ok(Claim::Again(answer)) => {
-            let status = StatusCode::from_u16(answer.status).map_err(ErrorInternalServerError)?;
+            let answer = Answer::of_bytes(answer)
+                .and_then(|answer| Some((StatusCode::from_u16(answer.status).ok()?, answer.body)));
+            let Some((status, body)) = answer else {
+                return Ok(request.error_response(Refusal::from(Fault::outcome_unknown())));
+            };
             let response = HttpResponse::build(status)
                 .insert_header((REPLAYED, HeaderValue::from_static("true")))
                 .content_type("application/json")
-                .body(answer.body);
+                .body(body);
             Ok(request.into_response(response))
         }
         // In a task of its own: a caller that hangs up midway would else leave its work half done and its name free.
         Ok(Claim::First(ticket)) => {
-            actix_rt::spawn(answer_first(state, ticket, request, next)).await.map_err(ErrorInternalServerError)?
+            let first = actix_rt::spawn(answer_first(ticket, request, next)).await;
+            first.unwrap_or_else(|_| Err(Refusal::from(Fault::outcome_unknown()).into()))
         }
     }
 }
 
 async fn answer_first(
-    state: web::Data<State>,
     ticket: Ticket,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let answer = settled(next.call(request).await?, Shape::Api);
+    let unknown = || Refusal::from(Fault::outcome_unknown());
+    let answer = settled(next.call(request).await.map_err(|_| unknown())?, Shape::Api);
     let (request, response) = answer.into_parts();
     let (head, body) = response.into_parts();
-    let body = to_bytes(body).await.map_err(ErrorInternalServerError)?;
+    let body = to_bytes(body).await.map_err(|_| unknown())?;
     let status = head.status();
-    // What another attempt may mend is not remembered.
-    if !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS {
-        let answer = Remembered { status: status.as_u16(), body: body.clone() };
-        ticket.keep(answer, state.now_ms());
+    match is_done(status) {
+        Some(true) => ticket.keep(Answer { status: status.as_u16(), body: body.clone() }.to_bytes()),
+        Some(false) => ticket.free(),
+        None => drop(ticket),
     }
     Ok(ServiceResponse::new(request, head.set_body(body).map_into_boxed_body()))
+}
+
+/// Whether the work was done that was answered with `status`; `None` where that is not known. A refused request did
+/// nothing, and another attempt may mend what it lacked.
+fn is_done(status: StatusCode) -> Option<bool> {
+    match status {
+        StatusCode::GATEWAY_TIMEOUT => None,
+        _ => Some(!status.is_client_error() && !status.is_server_error()),
+    }
 }
 
 #[cfg(test)]

@@ -29,11 +29,12 @@ struct Order {
 }
 
 impl Order {
-    fn revocation(&self, now: i64) -> Result<Revocation, Fault> {
+    /// What is revoked at `now`, where an issuer's clock may be `leeway` ms ahead of ours.
+    fn revocation(&self, now: i64, leeway: i64) -> Result<Revocation, Fault> {
         let revocation = match (&self.user_id, &self.sid, &self.jti) {
             (Some(id), None, None) => {
                 let user = UserId::parse(&id.0, "userId")?;
-                return self.before(now).map(|before| Revocation::of_user(&user, before, now));
+                return self.before(now, leeway).map(|before| Revocation::of_user(&user, before, now));
             }
             (None, Some(sid), None) => Revocation::parse_sid(&sid.0, "sid", now),
             (None, None, Some(jti)) => Revocation::parse_jti(&jti.0, "jti", now),
@@ -48,8 +49,11 @@ impl Order {
         }
     }
 
-    fn before(&self, now: i64) -> Result<i64, Fault> {
-        match self.issued_before.as_ref().map_or(Ok(now), |moment| moment.ms("issuedBefore"))? {
+    /// The first `iat` that holds. Without a moment from the caller, every `iat` that a token of before now may have is
+    /// refused: an issuer whose clock is ahead must not save its tokens. A moment of the caller's is by that clock.
+    fn before(&self, now: i64, leeway: i64) -> Result<i64, Fault> {
+        let Some(moment) = &self.issued_before else { return Ok(now + leeway + 1) };
+        match moment.ms("issuedBefore")? {
             before if before > now + AHEAD_MAX => {
                 Err(Fault::field("issuedBefore", "`issuedBefore` lies more than 5 minutes in the future"))
             }
@@ -60,7 +64,7 @@ impl Order {
 
 /// `POST /api/revoke`.
 pub(super) async fn revoke(state: web::Data<State>, Posted(body): Posted) -> Answer {
-    let revocation = json::parse::<Order>(&body)?.revocation(state.now_ms())?;
+    let revocation = json::parse::<Order>(&body)?.revocation(state.now_ms(), state.config.auth.leeway_ms())?;
     let closed = state.hub.keep_and_revoke(revocation).await?;
     Ok(HttpResponse::Ok().json(json!({"success": true, "closed": closed, "timestamp": iso(state.now_ms())})))
 }
@@ -72,15 +76,15 @@ mod tests {
     const NOW: i64 = 1_752_921_000_000;
 
     fn read(body: &str) -> Result<Revocation, Fault> {
-        json::parse::<Order>(body.as_bytes())?.revocation(NOW)
+        json::parse::<Order>(body.as_bytes())?.revocation(NOW, 5_000)
     }
 
     #[test]
     fn one_of_the_three_is_revoked_and_numbers_are_ids_too() {
         let user = UserId::parse("42", "userId").unwrap();
         for (body, before) in [
-            (r#"{"userId":42}"#, NOW),
-            (r#"{"userId":"42","issuedBefore":null,"sid":null}"#, NOW),
+            (r#"{"userId":42}"#, NOW + 5_001),
+            (r#"{"userId":"42","issuedBefore":null,"sid":null}"#, NOW + 5_001),
             (r#"{"userId":42,"issuedBefore":1752920000}"#, NOW - 1_000_000),
             (r#"{"userId":42,"issuedBefore":"2025-07-19T10:31:00Z"}"#, NOW + 60_000),
         ] {

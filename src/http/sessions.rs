@@ -93,7 +93,7 @@ pub(super) async fn end(request: HttpRequest, state: web::Data<State>, id: web::
         state.hub.revoke(&revocation).await;
         Ok::<_, Fault>(())
     });
-    ended.await.map_err(|_| Fault::internal())??;
+    ended.await.map_err(|_| Fault::outcome_unknown())??;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -13,7 +13,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use hubbub_actors::clock::Clock;
 use hubbub_actors::drain::Pace;
 use hubbub_actors::hub::{Authenticator, ChatPerMinute, DebugMode, Hub, MessagesPerMinute, Settings};
+use hubbub_actors::idempotency::End;
 use hubbub_actors::identity::Identity;
+use hubbub_actors::ids::RoomName;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::revoked::Revoked;
 use hubbub_actors::rooms::rules::Rules;
@@ -270,17 +272,35 @@ async fn a_named_request_gets_its_first_answer_again_for_five_minutes() {
 }
 
 #[actix_web::test]
-async fn a_name_stands_for_one_request_and_its_refusal_too() {
+async fn a_name_stands_for_one_request_and_a_refused_one_frees_it() {
     let bench = Bench::start(|_| {});
     let named = |path: &str, body: &str| post(path, body).insert_header(("idempotency-key", "order-1"));
-    let first = bench.answer(named("/api/push", "{}")).await;
-    let again = bench.answer(named("/api/push", "{}").insert_header(("x-request-id", "r-2"))).await;
-    assert_eq!((again.status, &again.text), (400, &first.text));
-    for other in [named("/api/push", PUSH), named("/api/room", "{}"), named("/api/push?a=1", "{}")] {
+    for refused in [named("/api/push", "{}"), named("/api/room", "{}"), named("/api/push", "no JSON")] {
+        assert_eq!(bench.answer(refused).await.status, 400);
+    }
+    let first = bench.answer(named("/api/push", PUSH)).await;
+    assert_eq!((first.status, first.header("idempotency-replayed")), (200, None));
+    for other in [named("/api/push", "{}"), named("/api/room", PUSH), named("/api/push?a=1", PUSH)] {
         let answer = bench.answer(other).await;
         let conflict = refused("This Idempotency-Key was used for a different request", "CONFLICT");
         assert_eq!((answer.status, answer.json()), (409, conflict));
     }
+}
+
+#[actix_web::test]
+async fn a_named_request_whose_work_was_lost_is_not_done_again() {
+    let bench = Bench::start(|_| {});
+    let named = || post("/api/push", PUSH).insert_header(("idempotency-key", "order-1"));
+    bench.state.hub.rooms().panic_shard_of(&RoomName::parse("any", "room").unwrap());
+    let unknown = refused("The outcome is not known: it may have been done or not", "OUTCOME_UNKNOWN");
+    let answer = bench.answer(named()).await;
+    assert_eq!((answer.status, answer.json()), (504, unknown));
+    // Not forgotten: the hub goes away now, and tells the next one.
+    let remembered = bench.state.idempotency.take();
+    assert_eq!(
+        remembered.iter().map(|one| (&*one.key.name, &one.end)).collect::<Vec<_>>(),
+        [("order-1", &End::Unknown)]
+    );
 }
 
 #[actix_web::test]

@@ -138,7 +138,7 @@ impl Inlet {
             match next {
                 Ok(Some(Incoming::Text(text))) => return Poll::Ready(Message::Text(text)),
                 Ok(Some(Incoming::Binary(bytes))) => return Poll::Ready(Message::Binary(bytes)),
-                Ok(Some(Incoming::Ping(payload))) => match self.pings.count(self.clock.now_ms(), PINGS) {
+                Ok(Some(Incoming::Ping(payload))) => match self.pings.count(self.clock.elapsed_ms(), PINGS) {
                     Verdict::Within => self.pipe.pong(&payload),
                     Verdict::Over(_) => {}
                     Verdict::Flood(_) => self.pipe.seat.close(Close::Limit),
@@ -253,6 +253,7 @@ mod tests {
     use std::future::poll_fn;
 
     use futures_core::Stream;
+    use hubbub_actors::clock::Expiry;
     use hubbub_actors::ids::SessionId;
     use hubbub_actors::outbox::Bound;
     use hubbub_actors::seat::{Seating, Seats};
@@ -273,7 +274,7 @@ mod tests {
             bound: Bound { bytes: 1_000, frames: 100 },
             heartbeat: None,
             carrier: false,
-            expires_at: None,
+            expiry: Expiry::NEVER,
             elapsed: 0,
         });
         let pipe = Pipe::new(writing, seat, Rc::new(Flusher::default()));

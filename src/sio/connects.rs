@@ -27,7 +27,7 @@ pub(super) enum Attempt {
 pub(super) struct Connects(Window);
 
 impl Connects {
-    /// Counts one at `now`, ms since the epoch.
+    /// Counts one at `now`, ms by the clock that nobody sets.
     pub(super) fn count(&mut self, now: i64) -> Attempt {
         match self.0.count(now, CONNECTS) {
             Verdict::Within => Attempt::Judged,

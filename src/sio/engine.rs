@@ -16,6 +16,7 @@ use std::time::Duration;
 use actix_rt::time::sleep;
 use bytes::Bytes;
 use futures_core::Stream;
+use hubbub_actors::clock::Expiry;
 use hubbub_actors::close::Close;
 use hubbub_actors::ids::SessionId;
 use hubbub_actors::registry::Admission;
@@ -111,7 +112,7 @@ impl Engine {
             bound: settings.outbox,
             heartbeat: Some(Heartbeat { interval_ms, timeout_ms: interval_ms + timeout_ms, question: engine::PING }),
             carrier: true,
-            expires_at: None,
+            expiry: Expiry::NEVER,
             elapsed: ground.clock.begin_ms(),
         });
         Rc::new(Self {

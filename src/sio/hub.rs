@@ -186,7 +186,7 @@ impl Lobby for Host {
 impl Host {
     /// Counts a CONNECT, whatever namespace it names.
     fn count(&self, wire: Option<&NamespaceWire>) -> Result<(), Refused> {
-        let attempt = self.connects.borrow_mut().count(self.state.now_ms());
+        let attempt = self.connects.borrow_mut().count(self.state.hub.clock().elapsed_ms());
         let refused = match attempt {
             Attempt::Judged => return Ok(()),
             Attempt::Refused(seconds) => {

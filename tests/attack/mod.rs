@@ -8,3 +8,8 @@ mod engine;
 
 // How many places strangers hold, and for how long.
 mod places;
+// What was done once is not done twice, whatever happens to the hub.
+mod once;
+
+// What a token does not allow to write.
+mod publish;

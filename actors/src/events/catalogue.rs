@@ -6,7 +6,8 @@ use schemars::{Schema, SchemaGenerator};
 
 use super::json::Entire;
 use super::{
-    Access, Bucket, ClientEvent, Done, ServerEvent, Surface, application, chat, community, debug, push, raw, recovery,
+    Access, Bucket, ClientEvent, Done, ServerEvent, Surface, Writes, application, chat, community, debug, push, raw,
+    recovery,
 };
 use crate::{client_event_table, server_event_table};
 
@@ -23,6 +24,8 @@ pub struct ClientRow {
     pub needs: Access,
     /// The limit it draws from.
     pub costs: Bucket,
+    /// What it writes to others.
+    pub writes: Writes,
     /// The schema of its data.
     pub schema: fn() -> Schema,
     /// The schema of what answers it.
@@ -41,7 +44,7 @@ pub struct ServerRow {
 }
 
 macro_rules! client_rows {
-    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident;)*) => {
+    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident, $writes:ident;)*) => {
         /// Every event a client may send.
         pub const CLIENT: &[ClientRow] = &[$(ClientRow {
             name: <$event as ClientEvent>::NAME,
@@ -49,6 +52,7 @@ macro_rules! client_rows {
             on: <$event as ClientEvent>::ON,
             needs: <$event as ClientEvent>::NEEDS,
             costs: <$event as ClientEvent>::COSTS,
+            writes: <$event as ClientEvent>::WRITES,
             schema: || SchemaGenerator::default().into_root_schema_for::<$event>(),
             answer: || SchemaGenerator::default().into_root_schema_for::<$reply>(),
         }),*];
@@ -72,18 +76,19 @@ server_event_table!(server_rows);
 /// The tables as Markdown, as the README shows them.
 pub fn markdown() -> String {
     let mut text = String::from(
-        "| client sends | fields | surface | may send | limit | answer | what it does |\n|---|---|---|---|---|---|---|\n",
+        "| client sends | fields | surface | may send | limit | writes to | answer | what it does |\n|---|---|---|---|---|---|---|---|\n",
     );
     for row in CLIENT {
         let schema = (row.schema)();
         let _ = writeln!(
             text,
-            "| `{}` | {} | {} | {} | {} | {} | {} |",
+            "| `{}` | {} | {} | {} | {} | {} | {} | {} |",
             row.name,
             fields(&schema),
             surfaces(row.on),
             row.needs.as_str(),
             row.costs.as_str(),
+            row.writes.as_str(),
             row.reply.map_or("acknowledgement".into(), |name| format!("`{name}`")),
             summary(&schema),
         );
@@ -104,6 +109,7 @@ pub fn json_schema() -> serde_json::Value {
                 "surfaces": row.on.iter().map(|on| on.as_str()).collect::<Vec<_>>(),
                 "needs": row.needs.as_str(),
                 "limit": row.costs.as_str(),
+                "writes_to": row.writes.as_str().trim_matches('`'),
                 "answer": row.reply,
                 "answer_data": (row.answer)(),
                 "data": (row.schema)(),
@@ -167,6 +173,6 @@ mod tests {
 
     #[test]
     fn the_markdown_names_required_and_optional_fields() {
-        assert!(markdown().contains("| `Subscribe` | `topics` `since?` | `raw` | user | messages | `Status` |"));
+        assert!(markdown().contains("| `Subscribe` | `topics` `since?` | `raw` | user | messages |  | `Status` |"));
     }
 }

@@ -13,6 +13,7 @@ pub mod community;
 pub mod debug;
 pub mod json;
 pub mod moment;
+pub mod naming;
 pub mod push;
 pub mod raw;
 pub mod recovery;
@@ -23,6 +24,7 @@ use serde::Serialize;
 
 use self::json::{Entire, Readable};
 use crate::fault::{Code, Fault};
+use crate::ids::RoomName;
 
 /// What a session speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -149,6 +151,37 @@ impl Refused {
     }
 }
 
+/// What an event writes to others. A token's claim `topics.publish` is matched against it before the event is handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writes {
+    /// Nothing.
+    Nothing,
+    /// To its `topic`.
+    Topic,
+    /// To the sessions of `target_user`: `user:TARGET`.
+    User,
+    /// To the participants of a thread: `thread:ID`.
+    Thread,
+    /// To the members of a chat: `chat:ID`.
+    Chat,
+    /// To others that no single topic names; a claim that lists any topic allows it.
+    Any,
+}
+
+impl Writes {
+    /// The word in the documentation.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::Topic => "`TOPIC`",
+            Self::User => "`user:TARGET`",
+            Self::Thread => "`thread:ID`",
+            Self::Chat => "`chat:ID`",
+            Self::Any => "any",
+        }
+    }
+}
+
 /// An event a client may send.
 pub trait ClientEvent: Readable + JsonSchema + Send + 'static {
     /// What answers it.
@@ -165,6 +198,14 @@ pub trait ClientEvent: Readable + JsonSchema + Send + 'static {
     const COSTS: Bucket;
     /// How `/` is told that it was refused.
     const REFUSED: Refused;
+    /// What it writes to others.
+    const WRITES: Writes;
+
+    /// The room that it writes to; `None` where it writes nothing, or to no single room.
+    ///
+    /// # Errors
+    /// As [`RoomName::parse`].
+    fn written_room(&self) -> Result<Option<RoomName>, Fault>;
 }
 
 /// An event the hub sends.
@@ -222,55 +263,55 @@ pub(crate) use acknowledgements;
 /// Hands the table of client events to the macro named first.
 ///
 /// Columns: wire name, type, its answer, the surfaces it is understood on, who may send it, the limit it draws from, how
-/// `/` is told that it was refused.
+/// `/` is told that it was refused, what it writes to others.
 #[macro_export]
 macro_rules! client_event_table {
     ($callback:ident) => {
         $callback! {
-            // wire name       type                      reply                     surfaces           needs   limit     refused
-            "Ping",            raw::Ping,                raw::Pong,                [Raw],             User,   Messages, Invalid;
-            "Subscribe",       raw::Subscribe,           raw::Status,              [Raw],             User,   Messages, Invalid;
-            "Unsubscribe",     raw::Unsubscribe,         raw::Status,              [Raw],             User,   Messages, Invalid;
-            "Broadcast",       raw::Broadcast,           raw::Ack,                 [Raw, Root, Chat], User,   Messages, Invalid;
-            "DirectMessage",   raw::DirectMessage,       raw::Ack,                 [Raw, Root, Chat], User,   Messages, Invalid;
-            "Authenticate",    raw::Authenticate,        raw::Status,              [Raw],             User,   Messages, Invalid;
-            "register",        push::Register,           push::Registered,         [Raw, Root],       Anyone, Messages, Reply;
-            "room:join",       push::JoinRoom,           push::JoinedRoom,         [Raw, Root, Chat], User,   Messages, Reply;
-            "room:leave",      push::LeaveRoom,          push::LeftRoom,           [Raw, Root, Chat], User,   Messages, Reply;
-            "ping",            push::Ping,               Done,                     [Raw, Root],       Anyone, Messages, Invalid;
-            "authenticate",    community::Authenticate,  community::Authenticated, [Raw, Root, Chat], Anyone, Messages, Authentication;
-            "typing_start",    community::TypingStart,   Done,                     [Raw, Root],       User,   Typing,   Validation;
-            "typing_stop",     community::TypingStop,    Done,                     [Raw, Root],       User,   Typing,   Validation;
-            "debug_mode",      debug::DebugMode,         Done,                     [Raw, Root],       User,   Messages, Validation;
-            "client:event",    Entire<application::Event>,   application::Response,     [Raw, Root],  User,   Messages, EventData;
-            "client:message",  Entire<application::Message>, application::MessageAck,   [Raw, Root],  User,   Messages, MessageData;
-            "client:action",   Entire<application::Action>,  application::ActionResult, [Raw, Root],  User,   Messages, ActionData;
-            "join:chat",       chat::rooms::JoinChat,    chat::rooms::JoinedChat,  [Raw, Chat],       User,   Messages, Invalid;
-            "leave:chat",      chat::rooms::LeaveChat,   chat::rooms::LeftChat,    [Raw, Chat],       User,   Messages, Invalid;
-            "room:info",       chat::rooms::AskInfo,     chat::rooms::Info,        [Raw, Chat],       User,   Messages, Invalid;
-            "room:list",       chat::rooms::ListRooms,   chat::rooms::Rooms,       [Raw, Chat],       User,   Messages, Invalid;
-            "room:online",     chat::rooms::AskOnline,   chat::rooms::Online,      [Raw, Chat],       User,   Messages, Invalid;
-            "message:send",    chat::messages::SendMessage, chat::messages::Sent,  [Raw, Chat],       User,   ChatMessages, Invalid;
-            "message:typing",  chat::messages::Type,     chat::messages::Typed,    [Raw, Chat],       User,   ChatTyping, Invalid;
-            "message:typing-users", chat::messages::AskTyping, chat::messages::TypingUsers, [Raw, Chat], User,   Messages, Invalid;
-            "message:delivered", chat::messages::ConfirmDelivered, chat::messages::DeliveryConfirmed, [Raw, Chat], User, Messages, Invalid;
-            "message:read",    chat::messages::ConfirmRead, chat::messages::ReadConfirmed, [Raw, Chat], User,   Messages, Invalid;
-            "message:delivery-status", chat::messages::AskStatus, chat::messages::Status, [Raw, Chat],  User,   Messages, Invalid;
-            "message:stats",   chat::messages::AskStats, chat::messages::Stats,    [Raw, Chat],       User,   Messages, Invalid;
-            "message:history", chat::messages::AskHistory, chat::messages::History, [Raw, Chat],      User,   Messages, Invalid;
-            "connection:create-session", chat::connection::CreateSession, chat::connection::CreatedSession, [Raw, Chat], User, Messages, Invalid;
-            "connection:recover", chat::connection::Recover, chat::connection::RecoveredSession, [Raw, Chat], User, Messages, Invalid;
-            "connection:session-info", chat::connection::AskSession, chat::connection::SessionInfo, [Raw, Chat], User, Messages, Invalid;
-            "connection:stats", chat::connection::AskRecovery, chat::connection::Stats, [Raw, Chat],    User,   Messages, Invalid;
-            "presence:update-status", chat::presence::UpdateStatus, chat::presence::StatusUpdated, [Raw, Chat], User, Messages, Invalid;
-            "presence:online-users", chat::presence::AskOnlineUsers, chat::presence::OnlineUsers, [Raw, Chat], User, Messages, Invalid;
-            "presence:user-status", chat::presence::AskUserStatus, chat::presence::UserStatus, [Raw, Chat], User, Messages, Invalid;
-            "presence:stats",  chat::presence::AskPresenceStats, chat::presence::PresenceStats, [Raw, Chat], User, Messages, Invalid;
-            "notification_read", community::NotificationRead, community::Marked,        [Raw, Root],       User,   Notifications, Validation;
-            "monitoring:metrics", chat::monitoring::AskMetrics, chat::monitoring::MetricsTold, [Raw, Chat], User,   Messages, Invalid;
-            "monitoring:events", chat::monitoring::AskEvents, chat::monitoring::EventsTold, [Raw, Chat],    User,   Messages, Invalid;
-            "monitoring:stats", chat::monitoring::AskStats, chat::monitoring::StatsTold, [Raw, Chat],       User,   Messages, Invalid;
-            "monitoring:health", chat::monitoring::AskHealth, chat::monitoring::HealthTold, [Raw, Chat],    User,   Messages, Invalid;
+            // wire name       type                      reply                     surfaces           needs   limit     refused  writes to
+            "Ping",            raw::Ping,                raw::Pong,                [Raw],             User,   Messages, Invalid, Nothing;
+            "Subscribe",       raw::Subscribe,           raw::Status,              [Raw],             User,   Messages, Invalid, Nothing;
+            "Unsubscribe",     raw::Unsubscribe,         raw::Status,              [Raw],             User,   Messages, Invalid, Nothing;
+            "Broadcast",       raw::Broadcast,           raw::Ack,                 [Raw, Root, Chat], User,   Messages, Invalid, Topic;
+            "DirectMessage",   raw::DirectMessage,       raw::Ack,                 [Raw, Root, Chat], User,   Messages, Invalid, User;
+            "Authenticate",    raw::Authenticate,        raw::Status,              [Raw],             User,   Messages, Invalid, Nothing;
+            "register",        push::Register,           push::Registered,         [Raw, Root],       Anyone, Messages, Reply, Nothing;
+            "room:join",       push::JoinRoom,           push::JoinedRoom,         [Raw, Root, Chat], User,   Messages, Reply, Nothing;
+            "room:leave",      push::LeaveRoom,          push::LeftRoom,           [Raw, Root, Chat], User,   Messages, Reply, Nothing;
+            "ping",            push::Ping,               Done,                     [Raw, Root],       Anyone, Messages, Invalid, Nothing;
+            "authenticate",    community::Authenticate,  community::Authenticated, [Raw, Root, Chat], Anyone, Messages, Authentication, Nothing;
+            "typing_start",    community::TypingStart,   Done,                     [Raw, Root],       User,   Typing,   Validation, Thread;
+            "typing_stop",     community::TypingStop,    Done,                     [Raw, Root],       User,   Typing,   Validation, Thread;
+            "debug_mode",      debug::DebugMode,         Done,                     [Raw, Root],       User,   Messages, Validation, Nothing;
+            "client:event",    Entire<application::Event>,   application::Response,     [Raw, Root],  User,   Messages, EventData, Any;
+            "client:message",  Entire<application::Message>, application::MessageAck,   [Raw, Root],  User,   Messages, MessageData, Any;
+            "client:action",   Entire<application::Action>,  application::ActionResult, [Raw, Root],  User,   Messages, ActionData, Any;
+            "join:chat",       chat::rooms::JoinChat,    chat::rooms::JoinedChat,  [Raw, Chat],       User,   Messages, Invalid, Nothing;
+            "leave:chat",      chat::rooms::LeaveChat,   chat::rooms::LeftChat,    [Raw, Chat],       User,   Messages, Invalid, Nothing;
+            "room:info",       chat::rooms::AskInfo,     chat::rooms::Info,        [Raw, Chat],       User,   Messages, Invalid, Nothing;
+            "room:list",       chat::rooms::ListRooms,   chat::rooms::Rooms,       [Raw, Chat],       User,   Messages, Invalid, Nothing;
+            "room:online",     chat::rooms::AskOnline,   chat::rooms::Online,      [Raw, Chat],       User,   Messages, Invalid, Nothing;
+            "message:send",    chat::messages::SendMessage, chat::messages::Sent,  [Raw, Chat],       User,   ChatMessages, Invalid, Chat;
+            "message:typing",  chat::messages::Type,     chat::messages::Typed,    [Raw, Chat],       User,   ChatTyping, Invalid, Chat;
+            "message:typing-users", chat::messages::AskTyping, chat::messages::TypingUsers, [Raw, Chat], User,   Messages, Invalid, Nothing;
+            "message:delivered", chat::messages::ConfirmDelivered, chat::messages::DeliveryConfirmed, [Raw, Chat], User, Messages, Invalid, Chat;
+            "message:read",    chat::messages::ConfirmRead, chat::messages::ReadConfirmed, [Raw, Chat], User,   Messages, Invalid, Chat;
+            "message:delivery-status", chat::messages::AskStatus, chat::messages::Status, [Raw, Chat],  User,   Messages, Invalid, Nothing;
+            "message:stats",   chat::messages::AskStats, chat::messages::Stats,    [Raw, Chat],       User,   Messages, Invalid, Nothing;
+            "message:history", chat::messages::AskHistory, chat::messages::History, [Raw, Chat],      User,   Messages, Invalid, Nothing;
+            "connection:create-session", chat::connection::CreateSession, chat::connection::CreatedSession, [Raw, Chat], User, Messages, Invalid, Nothing;
+            "connection:recover", chat::connection::Recover, chat::connection::RecoveredSession, [Raw, Chat], User, Messages, Invalid, Nothing;
+            "connection:session-info", chat::connection::AskSession, chat::connection::SessionInfo, [Raw, Chat], User, Messages, Invalid, Nothing;
+            "connection:stats", chat::connection::AskRecovery, chat::connection::Stats, [Raw, Chat],    User,   Messages, Invalid, Nothing;
+            "presence:update-status", chat::presence::UpdateStatus, chat::presence::StatusUpdated, [Raw, Chat], User, Messages, Invalid, Any;
+            "presence:online-users", chat::presence::AskOnlineUsers, chat::presence::OnlineUsers, [Raw, Chat], User, Messages, Invalid, Nothing;
+            "presence:user-status", chat::presence::AskUserStatus, chat::presence::UserStatus, [Raw, Chat], User, Messages, Invalid, Nothing;
+            "presence:stats",  chat::presence::AskPresenceStats, chat::presence::PresenceStats, [Raw, Chat], User, Messages, Invalid, Nothing;
+            "notification_read", community::NotificationRead, community::Marked,        [Raw, Root],       User,   Notifications, Validation, Nothing;
+            "monitoring:metrics", chat::monitoring::AskMetrics, chat::monitoring::MetricsTold, [Raw, Chat], User,   Messages, Invalid, Nothing;
+            "monitoring:events", chat::monitoring::AskEvents, chat::monitoring::EventsTold, [Raw, Chat],    User,   Messages, Invalid, Nothing;
+            "monitoring:stats", chat::monitoring::AskStats, chat::monitoring::StatsTold, [Raw, Chat],       User,   Messages, Invalid, Nothing;
+            "monitoring:health", chat::monitoring::AskHealth, chat::monitoring::HealthTold, [Raw, Chat],    User,   Messages, Invalid, Nothing;
         }
     };
 }
@@ -334,7 +375,7 @@ macro_rules! server_event_table {
 }
 
 macro_rules! client_names {
-    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident;)*) => {
+    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident, $writes:ident;)*) => {
         /// The names of the events that clients may send, in the order of the table.
         pub const NAMES: &[&str] = &[$($name),*];
     };
@@ -357,8 +398,30 @@ const fn same(one: &[u8], other: &[u8]) -> bool {
     at == one.len() && at == other.len()
 }
 
+/// The room that an event writes to, by the word in its row: each word needs a field of that event.
+macro_rules! written_room {
+    (Nothing, $event:expr) => {
+        Ok(None)
+    };
+    (Any, $event:expr) => {
+        Ok(None)
+    };
+    (Topic, $event:expr) => {
+        RoomName::parse(&$event.topic, "topic").map(Some)
+    };
+    (User, $event:expr) => {
+        Ok(Some(RoomName::of_user(&$event.target_user)))
+    };
+    (Thread, $event:expr) => {
+        RoomName::of_thread($event.thread_id.as_str(), "thread_id").map(Some)
+    };
+    (Chat, $event:expr) => {
+        Ok(Some(RoomName::of_chat(&$event.chat_id)))
+    };
+}
+
 macro_rules! impl_client_events {
-    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident;)*) => {
+    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident, $writes:ident;)*) => {
         $(impl ClientEvent for $event {
             type Reply = $reply;
             const NAME: &'static str = $name;
@@ -367,6 +430,11 @@ macro_rules! impl_client_events {
             const NEEDS: Access = Access::$needs;
             const COSTS: Bucket = Bucket::$bucket;
             const REFUSED: Refused = Refused::$refused;
+            const WRITES: Writes = Writes::$writes;
+
+            fn written_room(&self) -> Result<Option<RoomName>, Fault> {
+                written_room!($writes, self)
+            }
         })*
     };
 }

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::json::{Json, Number};
+use super::naming::ClientId;
 use crate::fault::Code;
 use crate::identity::Identity;
 use crate::ids::{MessageId, RoomName, SessionId, UserId};
@@ -58,6 +59,10 @@ pub struct Broadcast {
     pub topic: String,
     /// Any JSON value; members get the same text.
     pub payload: Json,
+    /// What the client calls this publish, 1 to 64 characters: sent again under this name within 5 minutes, by whichever
+    /// session of the user, it gets the first answer again and is not delivered again.
+    #[serde(default, deserialize_with = "ClientId::given")]
+    pub client_id: Option<ClientId>,
 }
 
 /// Sends to every session of one user, also of one's own.
@@ -67,6 +72,9 @@ pub struct DirectMessage {
     pub target_user: UserId,
     /// Any JSON value; the user gets the same text.
     pub payload: Json,
+    /// What the client calls this message, as with `Broadcast`.
+    #[serde(default, deserialize_with = "ClientId::given")]
+    pub client_id: Option<ClientId>,
 }
 
 /// Shows a fresh token of the same user, before the old one expires. Topics that it does not open are left.

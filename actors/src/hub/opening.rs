@@ -73,7 +73,7 @@ impl Hub {
             return Ok(());
         }
         let places = Seats::first_places(self.settings.workers);
-        let restored = stored::restored(taken, now, places);
+        let restored = stored::restored(taken, self.clock(), places);
         let mut sessions = Vec::with_capacity(restored.len());
         for Saved { token, parked, until, remains } in restored {
             let (Holder { session, place, .. }, rooms) = (parked.holder.clone(), parked.rooms.clone());

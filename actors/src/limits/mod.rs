@@ -68,7 +68,7 @@ pub struct Admit {
 struct Table {
     windows: AHashMap<LimitKey, Window>,
     most: usize,
-    /// When ended windows were last looked for, ms since the epoch.
+    /// When ended windows were last looked for, ms by [`Clock::elapsed_ms`].
     swept_at: i64,
 }
 
@@ -134,11 +134,11 @@ impl RateLimit {
             LimitKey::ChatMessages(_) | LimitKey::ChatTyping(_) => &mut self.users,
             LimitKey::ApiKey(_) => &mut self.api_keys,
         };
-        table.admit(key, rule, self.clock.now_ms())
+        table.admit(key, rule, self.clock.elapsed_ms())
     }
 
     fn sweep(&mut self) {
-        let now = self.clock.now_ms();
+        let now = self.clock.elapsed_ms();
         let Self { addresses, names, attempts, users, api_keys, clock: _ } = self;
         for table in [addresses, names, attempts, users, api_keys] {
             table.sweep(now);
@@ -192,6 +192,21 @@ mod tests {
         assert_eq!(table.admit(key("c"), ONE, 0), Verdict::Over(60));
         assert_eq!(table.admit(key("a"), ONE, 0), Verdict::Over(60), "counted still");
         assert_eq!(table.admit(key("c"), ONE, WINDOW_MS), Verdict::Within, "the others have ended");
+    }
+
+    #[test]
+    fn a_step_of_the_wall_clock_neither_opens_nor_prolongs_a_limit() {
+        let clock = Clock::manual(10 * WINDOW_MS);
+        let mut limits = RateLimit::new(clock.clone());
+        let key = LimitKey::ApiKey("one".into());
+        assert_eq!(limits.admit(key.clone(), ONE), Verdict::Within);
+        for step in [-5 * WINDOW_MS, 8 * WINDOW_MS, -3 * WINDOW_MS] {
+            clock.step(step);
+            assert_eq!(limits.admit(key.clone(), ONE), Verdict::Over(60), "after {step} ms");
+        }
+        clock.step(-5 * WINDOW_MS);
+        clock.advance(WINDOW_MS);
+        assert_eq!(limits.admit(key, ONE), Verdict::Within);
     }
 
     #[test]

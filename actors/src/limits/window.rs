@@ -44,7 +44,8 @@ pub enum Verdict {
 }
 
 impl Window {
-    /// Counts an event at `now`.
+    /// Counts an event at `now`, ms by [`crate::clock::Clock::elapsed_ms`]: a step of the wall clock neither opens nor
+    /// prolongs a limit.
     pub fn count(&mut self, now: i64, rule: Rule) -> Verdict {
         if rule.most == 0 {
             return Verdict::Within;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::tickets::{By, Holder, Parked, TokenHash};
+use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::ids::{NotificationId, RoomName, SessionId, UserId};
 use crate::retained::Brought;
@@ -87,9 +88,9 @@ impl Storing {
     }
 }
 
-/// The sessions that may still be recovered at `now`, ms since the epoch, each on the place that `places` gives it. One
+/// The sessions that may still be recovered when `clock` says so, each on the place that `places` gives it. One
 /// that cannot be read, or lacks a delivery, is left out: its client is told that it does not go on.
-pub(crate) fn restored(stored: StoredSessions, now: i64, mut places: impl Iterator<Item = Place>) -> Vec<Saved> {
+pub(crate) fn restored(stored: StoredSessions, clock: &Clock, mut places: impl Iterator<Item = Place>) -> Vec<Saved> {
     let brought = |StoredDelivery { number, is_frame, room, bytes, about }| {
         let about = about.and_then(|id| NotificationId::parse(&id, "about").ok());
         ((number, is_frame), Brought { number, room: RoomName::of_store(&room), bytes, about })
@@ -97,7 +98,7 @@ pub(crate) fn restored(stored: StoredSessions, now: i64, mut places: impl Iterat
     let deliveries: HashMap<(u64, bool), Brought> = stored.deliveries.into_iter().map(brought).collect();
     let mut saved = Vec::with_capacity(stored.sessions.len());
     for StoredSession { token, until, head, deliveries: numbers } in stored.sessions {
-        if until <= now {
+        if until <= clock.now_ms() {
             continue;
         }
         let head: Head = match serde_json::from_str(&head) {
@@ -118,7 +119,8 @@ pub(crate) fn restored(stored: StoredSessions, now: i64, mut places: impl Iterat
         };
         let Head { session, user, identity, by, connected_at, last_activity, attempt, rooms, .. } = head;
         let identity = Arc::new(identity.unwrap_or_else(|| Identity::of(user)));
-        let holder = Holder { session, identity, by, place, connected_at };
+        let expiry = clock.expiry(identity.expires_at);
+        let holder = Holder { session, identity, by, place, expiry, connected_at };
         let rooms = rooms.iter().map(|room| RoomName::of_store(room)).collect();
         let parked = Parked { holder, rooms, last_activity, attempt };
         saved.push(Saved { token: TokenHash(token), parked, until, remains });
@@ -129,13 +131,15 @@ pub(crate) fn restored(stored: StoredSessions, now: i64, mut places: impl Iterat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Expiry;
     use crate::seat::Seats;
 
     fn saved(by: By, until: i64, remains: Remains) -> Saved {
         let user = UserId::parse("alice", "user").unwrap();
         let identity = Identity { name: Some("Alice".into()), expires_at: Some(9), ..Identity::of(user) };
         let (session, identity) = (SessionId::random(), Arc::new(identity));
-        let holder = Holder { session, identity, by, place: Seats::any_place(), connected_at: 3 };
+        let expiry = Expiry::new(identity.expires_at, 0, 0);
+        let holder = Holder { session, identity, by, place: Seats::any_place(), expiry, connected_at: 3 };
         let parked = Parked { holder, rooms: vec![RoomName::everybody()], last_activity: 5, attempt: 2 };
         Saved { token: TokenHash([7; 32]), parked, until, remains }
     }
@@ -166,11 +170,12 @@ mod tests {
         ];
         let sessions: Vec<_> = all.iter().map(|saved| saved.parked.holder.session).collect();
         let places = (0..).map(Seats::place_of);
-        let back = restored(stored(all), 5, places);
+        let back = restored(stored(all), &Clock::manual(5), places);
         let [first, second] = &back[..] else { panic!("{back:?}") };
         assert_eq!((first.parked.holder.session, second.parked.holder.session), (sessions[0], sessions[2]));
         assert_eq!((first.token.0, first.until, &first.remains), ([7; 32], 10, &tail(&[4, 2])));
         assert_eq!(first.parked.holder.identity.display_name(), "Alice");
+        assert_eq!(first.parked.holder.expiry, Expiry::new(Some(9), 5, 5));
         assert_eq!(second.parked.holder.identity.display_name(), "alice", "a token shows who that is");
         assert_eq!(second.remains, Remains::Messages(vec![brought(4)], 6));
         let Parked { holder, rooms, last_activity, attempt } = &second.parked;
@@ -183,7 +188,7 @@ mod tests {
         let mut stored = stored(vec![saved(By::Token, 10, tail(&[4, 5])), saved(By::Token, 10, tail(&[4]))]);
         assert_eq!(stored.deliveries.len(), 2, "what both keep is there once");
         stored.deliveries.pop();
-        let back = restored(stored, 5, (0..).map(Seats::place_of));
+        let back = restored(stored, &Clock::manual(5), (0..).map(Seats::place_of));
         let places: Vec<_> = back.iter().map(|saved| saved.parked.holder.place).collect();
         assert_eq!(places, [Seats::place_of(0)]);
     }

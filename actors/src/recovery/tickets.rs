@@ -8,6 +8,7 @@ use ahash::{AHashMap, RandomState};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::clock::Expiry;
 use crate::identity::Identity;
 use crate::ids::{RecoveryToken, RoomName, SessionId, UserId};
 use crate::seat::Place;
@@ -33,6 +34,8 @@ pub struct Holder {
     pub by: By,
     /// Where it sits.
     pub place: Place,
+    /// When its token ends it.
+    pub expiry: Expiry,
     /// When it connected, ms since the epoch; of one that goes on with another, when that one did.
     pub connected_at: i64,
 }
@@ -292,7 +295,8 @@ mod tests {
 
     fn holder(id: &str) -> Holder {
         let (session, identity) = (SessionId::random(), Arc::new(Identity::of(user(id))));
-        Holder { session, identity, by: By::Token, place: Seats::any_place(), connected_at: 3 }
+        let (expiry, place) = (Expiry::NEVER, Seats::any_place());
+        Holder { session, identity, by: By::Token, place, expiry, connected_at: 3 }
     }
 
     fn claim(id: &str) -> Claim {

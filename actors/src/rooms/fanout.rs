@@ -348,6 +348,7 @@ impl Receive<EndAll> for Fanout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Expiry;
     use crate::delivery::{Correlation, Event, Refusal, Wire};
     use crate::ids::EventName;
     use crate::outbox::Bound;
@@ -399,7 +400,7 @@ mod tests {
             bound: Bound { bytes: 100, frames: 10 },
             heartbeat: None,
             carrier: false,
-            expires_at: None,
+            expiry: Expiry::NEVER,
             elapsed: 0,
         });
         seat.hear_as(hears_as.map(|(own, surface)| (user(own), surface)));

@@ -363,7 +363,7 @@ impl Rooms {
     pub(crate) async fn tell_receipt(&self, room: RoomName, event: Event) -> Result<Option<Event>, Fault> {
         let (done, told) = oneshot::channel();
         self.shard(&room)?.post_when_free(TellReceipt { room: room.clone(), event, done }).await;
-        told.await.map_err(|_| Fault::internal())
+        told.await.map_err(|_| Fault::outcome_unknown())
     }
 
     /// What `look` sees in the roster of a chat; without one when nobody is in it.

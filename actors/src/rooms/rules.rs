@@ -133,26 +133,17 @@ impl Rules {
         verdict(allowed, room, "subscribe to")
     }
 
-    /// Whether `identity` may publish to `room`.
+    /// Whether the rules let `identity` publish to `room`. What its token says of that is [`narrowed`].
     ///
     /// # Errors
     /// [`Code::Forbidden`].
     pub fn publish(&self, identity: &Identity, room: &RoomName, is_member: bool) -> Result<(), Fault> {
-        let narrowed = identity.publish.as_deref().is_none_or(|allowed| fits(allowed, room));
         let allowed = match Reserved::of(room) {
             // Users are written to by `DirectMessage`, threads and chats by their own events, the hub's rooms by nobody.
             Some(_) => false,
-            None => narrowed && self.any(room, |rule| &rule.publish, identity, is_member),
+            None => self.any(room, |rule| &rule.publish, identity, is_member),
         };
         verdict(allowed, room, "publish to")
-    }
-
-    /// Whether the token of `identity` lets its holder write in a chat of `room` at all; the rest is the chat's to say.
-    ///
-    /// # Errors
-    /// [`Code::Forbidden`].
-    pub fn write(identity: &Identity, room: &RoomName) -> Result<(), Fault> {
-        verdict(identity.publish.as_deref().is_none_or(|allowed| fits(allowed, room)), room, "publish to")
     }
 
     /// What is kept of the messages of `room`; of those with reserved names nothing is.
@@ -194,6 +185,14 @@ impl<'a> Reserved<'a> {
             _ => name.starts_with('$').then_some(Self::Hub),
         }
     }
+}
+
+/// Whether a token whose claim `topics.publish` is `allowed` lets its holder write to `room`.
+///
+/// # Errors
+/// [`Code::Forbidden`].
+pub fn narrowed(allowed: &[Pattern], room: &RoomName) -> Result<(), Fault> {
+    verdict(fits(allowed, room), room, "publish to")
 }
 
 fn fits(allowed: &[Pattern], room: &RoomName) -> bool {
@@ -266,8 +265,10 @@ mod tests {
         };
         assert!(rules.subscribe(&narrowed, &room("news.x"), no_chat).is_ok());
         assert!(rules.subscribe(&narrowed, &room("chat.x"), no_chat).is_err());
-        assert!(rules.publish(&narrowed, &room("chat.x"), false).is_ok());
-        assert!(rules.publish(&narrowed, &room("news.x"), false).is_err());
+        let allowed = narrowed.publish.as_deref().unwrap();
+        assert_eq!(super::narrowed(allowed, &room("chat.x")), Ok(()));
+        let fault = super::narrowed(allowed, &room("news.x")).unwrap_err();
+        assert_eq!((fault.code, &*fault.message), (Code::Forbidden, "Not allowed to publish to `news.x`"));
     }
 
     #[test]

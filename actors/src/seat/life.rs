@@ -7,6 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::{Seat, SeatKey, Seats};
+use crate::clock::Expiry;
 use crate::close::Close;
 use crate::delivery::Refusal;
 use crate::fault::{Code, Fault};
@@ -38,7 +39,7 @@ pub(super) struct Life {
     asked_at: Cell<i64>,
     /// Pings that were not answered yet.
     pings: Cell<u32>,
-    expires_at: Cell<i64>,
+    expiry: Cell<Expiry>,
     rest: Cell<Rest>,
 }
 
@@ -54,14 +55,14 @@ enum Rest {
 }
 
 impl Life {
-    pub(super) fn new(heartbeat: Option<Heartbeat>, elapsed: i64, expires_at: Option<i64>) -> Self {
+    pub(super) fn new(heartbeat: Option<Heartbeat>, elapsed: i64, expiry: Expiry) -> Self {
         Self {
             heartbeat,
             heard_at: Cell::new(elapsed),
             pinged_at: Cell::new(elapsed),
             asked_at: Cell::new(i64::MIN),
             pings: Cell::new(0),
-            expires_at: Cell::new(expires_at.unwrap_or(i64::MAX)),
+            expiry: Cell::new(expiry),
             rest: Cell::new(Rest::Asleep),
         }
     }
@@ -118,10 +119,15 @@ impl Seat {
         }
     }
 
-    /// Sets when the session's token ends it, ms since the epoch.
-    pub fn expire_at(&self, at: Option<i64>) {
-        self.life.expires_at.set(at.unwrap_or(i64::MAX));
+    /// Sets when the session's token ends it.
+    pub fn expire_at(&self, expiry: Expiry) {
+        self.life.expiry.set(expiry);
         self.common.dues.now(self.place.seat);
+    }
+
+    /// When the session's token ends it.
+    pub fn expiry(&self) -> Expiry {
+        self.life.expiry.get()
     }
 
     /// Something was offered, or a promise kept: the memory for it can be given back once it is gone.
@@ -141,23 +147,21 @@ impl Seat {
         self.life.rest.set(rest);
     }
 
-    /// Judges the session at `now`, ms since the epoch (expiry), and `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`]
-    /// (silence and ping). Says when there will be something to judge again, by `elapsed`.
+    /// Judges the session at `now`, ms since the epoch, and `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`]: expiry by
+    /// whichever of the two ends it first, silence and ping by `elapsed`. Says when there will be something to judge again, by `elapsed`.
     pub fn judge(&self, now: i64, elapsed: i64) -> i64 {
         let life = &self.life;
         if self.closed().is_some() {
             return i64::MAX;
         }
-        if now >= life.expires_at.get() {
+        if life.expiry.get().is_over(now, elapsed) {
             let fault = Fault::new(Code::TokenExpired, "The token has expired");
             self.refuse(&Refusal::of(&fault, &None), now);
             self.close(Close::TokenExpired);
             return i64::MAX;
         }
-        let expiry = match life.expires_at.get() {
-            i64::MAX => i64::MAX,
-            at => elapsed + (at - now).min(UNJUDGED_MAX),
-        };
+        let left = life.expiry.get().left(now, elapsed);
+        let expiry = left.map_or(i64::MAX, |left| elapsed + left.min(UNJUDGED_MAX));
         let Some(heartbeat) = life.heartbeat else { return expiry };
         if elapsed >= life.silence(heartbeat) {
             self.common.stats.heartbeat_timeouts.add(1);
@@ -247,7 +251,7 @@ mod tests {
     #[test]
     fn the_memory_of_queues_is_kept_while_something_stirs_every_second() {
         let seats = seats();
-        let seat = seats.seat(Seating { heartbeat: None, expires_at: None, ..seating() });
+        let seat = seats.seat(Seating { heartbeat: None, expiry: Expiry::NEVER, ..seating() });
         assert_eq!(due(&seats, &[0, 1]), [true, false]);
         seat.answer(Bytes::from("abc"));
         assert_eq!(due(&seats, &[1, 2, REST_MS, REST_MS + 1]), [true, false, false, true]);
@@ -260,7 +264,7 @@ mod tests {
     #[test]
     fn a_promise_is_waited_for_without_a_look_and_its_memory_goes_once_it_is_kept() {
         let seats = seats();
-        let seat = seats.seat(Seating { heartbeat: None, expires_at: None, ..seating() });
+        let seat = seats.seat(Seating { heartbeat: None, expiry: Expiry::NEVER, ..seating() });
         let owed = seat.owe(1);
         assert_eq!(due(&seats, &[0, 10 * REST_MS]), [true, false]);
         assert!(seat.desk.borrow().promises.capacity() > 0);
@@ -274,7 +278,7 @@ mod tests {
         let seats = seats();
         let seat = seat(&seats);
         assert_eq!(due(&seats, &[1, 2]), [true, false]);
-        seat.expire_at(Some(3));
+        seat.expire_at(Expiry::new(Some(3), 2, 2));
         assert_eq!(due(&seats, &[2, 3]), [true, true]);
         assert_eq!(seat.closed(), Some(Close::TokenExpired));
         // Until the refusal is written.
@@ -299,10 +303,22 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_forward_ends_who_expires_by_it() {
         let seats = seats();
-        let seat = seats.seat(Seating { heartbeat: None, expires_at: Some(1_000_000), ..seating() });
+        let seat = seats.seat(Seating { heartbeat: None, expiry: Expiry::new(Some(1_000_000), 0, 0), ..seating() });
         seats.beat(0, 0);
         seats.beat(2_000_000, UNJUDGED_MAX);
         assert_eq!(seat.closed(), Some(Close::TokenExpired));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_by_an_hour_keeps_nobody_beyond_the_expiry() {
+        const HOUR: i64 = 3_600_000;
+        let seats = seats();
+        let expiry = Expiry::new(Some(HOUR + 60_000), HOUR, 0);
+        let seat = seats.seat(Seating { heartbeat: None, expiry, ..seating() });
+        // Looked at every 30 s, and at the end by the time that passed.
+        assert_eq!((seat.judge(0, 1), seat.closed()), (1 + UNJUDGED_MAX, None));
+        assert_eq!((seat.judge(59_999, 59_999), seat.closed()), (60_000, None));
+        assert_eq!((seat.judge(60_000, 60_000), seat.closed()), (i64::MAX, Some(Close::TokenExpired)));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(super) fn seating() -> Seating {
         bound: Bound { bytes: 100, frames: 100 },
         heartbeat: Some(Heartbeat { interval_ms: 30, timeout_ms: 60, question: b"?" }),
         carrier: false,
-        expires_at: Some(1_000),
+        expiry: Expiry::new(Some(1_000), 0, 0),
         elapsed: 0,
     }
 }

@@ -48,7 +48,7 @@ impl Session {
         let Some((_, joining)) = self.ask_to_join_one(room.as_str(), "chatId")? else {
             return Err(Fault::new(Code::Conflict, "User already in this room"));
         };
-        let joined = async move { joining.await.map_err(|_| Fault::internal())? };
+        let joined = async move { joining.await.map_err(|_| Fault::outcome_unknown())? };
         Ok(Box::pin(joined.into_actor(self).map(move |joined, session, _| {
             let info = joined.as_ref().ok().and_then(|membership| membership.chat.clone());
             let verdict = match joined {
@@ -120,7 +120,7 @@ impl Handle<LeaveChat> for Session {
         let Some(left) = self.leave(RoomName::of_chat(&chat).as_str()) else {
             return Err(self.open_chat(&chat).map_or_else(|fault| fault, |_| not_in_chat()));
         };
-        let answer = async move { Ok(LeftChat::new(chat, left.await.map_err(|_| Fault::internal())?)) };
+        let answer = async move { Ok(LeftChat::new(chat, left.await.map_err(|_| Fault::outcome_unknown())?)) };
         Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
     }
 }

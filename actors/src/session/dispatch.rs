@@ -9,9 +9,12 @@ use super::answers::Asked;
 use super::{Request, Session};
 use crate::client_event_table;
 use crate::events::json::Entire;
-use crate::events::{Access, ClientEvent, ServerEvent, Surface, application, chat, community, debug, push, raw};
+use crate::events::{
+    Access, ClientEvent, ServerEvent, Surface, Writes, application, chat, community, debug, push, raw,
+};
 use crate::fault::{Code, Fault};
 use crate::ids::RoomName;
+use crate::rooms::rules;
 use crate::seat::Owed;
 
 /// Longest part of an unknown event's name that is given back, in characters.
@@ -51,7 +54,7 @@ pub trait Handle<E: ClientEvent> {
 }
 
 macro_rules! match_event {
-    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident;)*) => {
+    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident, $writes:ident;)*) => {
         /// Finds the request's row and runs it.
         pub(super) fn dispatch(session: &mut Session, request: Request, ctx: &mut Context<Session>) {
             match &*request.event {
@@ -92,7 +95,7 @@ where
     }
 }
 
-/// Checks access, then parses, handles and answers.
+/// Checks access, parses, checks what the token lets its holder write, handles and answers.
 fn serve<E: ClientEvent>(session: &mut Session, data: &[u8], asked: Asked, ctx: &mut Context<Session>)
 where
     Session: Handle<E>,
@@ -102,7 +105,7 @@ where
         .accepting()
         .and_then(|()| permitted(session, E::NEEDS))
         .and_then(|()| E::read(data))
-        .and_then(|event| session.handle(event));
+        .and_then(|event| may_write(session, &event).and_then(|()| session.handle(event)));
     let weight = data.len();
     match outcome {
         Ok(Outcome::Now(reply)) => session.reply(&reply, &asked.correlation, session.now()),
@@ -152,6 +155,19 @@ fn permitted(session: &Session, needs: Access) -> Result<(), Fault> {
         Access::User => session.identity().map(|_| ()),
         Access::Admin if session.identity()?.has_role("admin") => Ok(()),
         Access::Admin => Err(Fault::new(Code::Forbidden, "Only for admins")),
+    }
+}
+
+/// Whether the session's token allows an event that writes to others: its claim `topics.publish`, where it has one.
+fn may_write<E: ClientEvent>(session: &Session, event: &E) -> Result<(), Fault> {
+    if E::WRITES == Writes::Nothing {
+        return Ok(());
+    }
+    let Some(allowed) = session.identity()?.publish.as_deref() else { return Ok(()) };
+    match event.written_room()? {
+        Some(room) => rules::narrowed(allowed, &room),
+        None if allowed.is_empty() => Err(Fault::new(Code::Forbidden, "The token allows no publishing")),
+        None => Ok(()),
     }
 }
 

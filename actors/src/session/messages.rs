@@ -14,31 +14,32 @@ use crate::events::chat::messages::{
     Status, Type, Typed, TypingUsers,
 };
 use crate::events::moment::Iso;
-use crate::events::{ServerEvent, json};
+use crate::events::{ClientEvent, ServerEvent, json};
 use crate::fault::Fault;
 use crate::hub::Hub;
+use crate::idempotency::digest;
 use crate::ids::{ChatId, ChatMessageId, EventName, RoomName, UserId};
-use crate::rooms::rules::Rules;
 
 /// Which part of an outbox a page of history may fill.
 const PAGE_SHARE: usize = 4;
 
 impl Handle<SendMessage> for Session {
     fn handle(&mut self, request: SendMessage) -> Result<Outcome<Sent>, Fault> {
-        let (room, now) = (self.joined_chat(&request.chat_id)?, self.now());
-        let identity = self.identity()?;
-        Rules::write(identity, &room)?;
-        let message = Message::new(request, identity, now);
-        let (id, chat, data) = (message.id.clone(), message.chat_id.clone(), json::encode(&message));
-        let name = EventName::of_hub(MessageNew::NAME);
-        let event = Event { name, topic: Some(room.clone()), data: data.clone(), timestamp: now, offset: None };
-        let said = self.hub.rooms().say(room, message, event)?;
-        let answer = async move {
-            let stored = said.await.map_err(|_| Fault::internal())??;
-            stored.0.await?;
-            Ok(Sent::new(&data, id, chat, now))
-        };
-        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+        let parts = [SendMessage::NAME, request.chat_id.as_str(), &request.kind.0, &request.content.0];
+        let named = self.named(request.client_id.as_ref(), || digest(&parts.map(str::as_bytes)))?;
+        self.once(named, move |session| {
+            let (room, now) = (session.joined_chat(&request.chat_id)?, session.now());
+            let message = Message::new(request, session.identity()?, now);
+            let (id, chat, data) = (message.id.clone(), message.chat_id.clone(), json::encode(&message));
+            let name = EventName::of_hub(MessageNew::NAME);
+            let event = Event { name, topic: Some(room.clone()), data: data.clone(), timestamp: now, offset: None };
+            let said = session.hub.rooms().say(room, message, event)?;
+            Ok(async move {
+                let stored = said.await.map_err(|_| Fault::outcome_unknown())??;
+                stored.0.await?;
+                Ok(Sent::new(&data, id, chat, now))
+            })
+        })
     }
 }
 
@@ -47,7 +48,7 @@ impl Handle<Type> for Session {
         let room = self.joined_chat(&request.chat_id)?;
         let user = self.identity()?.user.clone();
         let noted = self.hub.rooms().type_in(room, user, self.seat.place(), request.is_typing)?;
-        let answer = async move { noted.await.map(|()| Typed::DONE).map_err(|_| Fault::internal()) };
+        let answer = async move { noted.await.map(|()| Typed::DONE).map_err(|_| Fault::outcome_unknown()) };
         Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
     }
 }
@@ -109,7 +110,7 @@ impl Session {
         let confirming = Confirming { room, chat, message, user, receipt, at };
         // A task of its own: who reads a message and leaves has read it.
         let confirmed = actix::spawn(async move { confirming.confirm(&hub).await });
-        Ok(async move { confirmed.await.unwrap_or_else(|_| Err(Fault::internal())) })
+        Ok(async move { confirmed.await.unwrap_or_else(|_| Err(Fault::outcome_unknown())) })
     }
 }
 

@@ -3,7 +3,7 @@
 //! its own limits.
 //!
 //! [`dispatch`] finds the handler of a request, `answers` knows how what it says reaches the client, `standing` whose
-//! session it is, `rooms` where it is in; `raw`, `push`, `application`, `notifications`, `chat`, `messages`, `presence`,
+//! session it is, `rooms` where it is in, `once` what it did by a name of its client's; `raw`, `push`, `application`, `notifications`, `chat`, `messages`, `presence`,
 //! `recovery`, `monitoring`, `typing` and `debug` are the handlers, a file an event family.
 
 mod answers;
@@ -14,6 +14,7 @@ mod dispatch;
 mod messages;
 mod monitoring;
 mod notifications;
+mod once;
 mod presence;
 mod push;
 mod raw;
@@ -36,6 +37,7 @@ use self::answers::Asked;
 pub use self::dispatch::{Answer, Handle, Outcome, Then};
 use self::returning::Returned;
 pub use self::returning::Returning;
+use crate::clock::Expiry;
 use crate::close::Close;
 use crate::delivery::{Correlation, Wire};
 use crate::events::{Bucket, Surface, Transport};
@@ -128,6 +130,7 @@ enum Draws {
 }
 
 impl Drawn {
+    /// Counts one at `now`, ms by [`crate::clock::Clock::elapsed_ms`].
     fn count(&self, draws: Draws, now: i64, most: u32) -> Verdict {
         if most == 0 {
             return Verdict::Within;
@@ -223,7 +226,7 @@ impl Session {
             bound: hub.settings().outbox,
             heartbeat: opening.heartbeat,
             carrier: false,
-            expires_at: None,
+            expiry: Expiry::NEVER,
             elapsed: hub.clock().begin_ms(),
         });
         hub.stats().connected(matches!(opening.standing, Standing::Known(_)), opening.transport).add(1);
@@ -341,9 +344,8 @@ impl Session {
 
     /// Draws from one of the session's limits; `false` when there is nothing left, and the client was told.
     fn draw(&mut self, bucket: Bucket, asked: &Asked) -> bool {
-        let now = self.now();
-        let verdict = self.count_one(bucket, now);
-        self.abide(verdict, asked, now)
+        let verdict = self.count_one(bucket);
+        self.abide(verdict, asked, self.now())
     }
 
     /// Draws one more message for a part of a request that costs others as much as a request of its own.
@@ -351,7 +353,7 @@ impl Session {
     /// # Errors
     /// [`crate::fault::Code::RateLimited`].
     pub(super) fn draw_for_part(&mut self) -> Result<(), Fault> {
-        match self.count_one(Bucket::Messages, self.now()) {
+        match self.count_one(Bucket::Messages) {
             Verdict::Within => Ok(()),
             Verdict::Over(seconds) => Err(Fault::rate_limited(seconds)),
             Verdict::Flood(seconds) => {
@@ -361,7 +363,7 @@ impl Session {
         }
     }
 
-    fn count_one(&self, bucket: Bucket, now: i64) -> Verdict {
+    fn count_one(&self, bucket: Bucket) -> Verdict {
         let settings = self.hub.settings();
         let (draws, limit) = match bucket {
             // The user's, and there is none.
@@ -371,7 +373,7 @@ impl Session {
             _ if self.came_as_guest => (Draws::GuestMessages, self.message_limit()),
             _ => (Draws::Messages, self.message_limit()),
         };
-        self.drawn.count(draws, now, limit)
+        self.drawn.count(draws, self.hub.clock().elapsed_ms(), limit)
     }
 
     /// What an event that draws from `bucket` is counted by where that is no limit of the session's own: its user's, over

@@ -6,13 +6,15 @@ use actix::fut::{ActorFutureExt, WrapFuture};
 
 use super::{Handle, Outcome, Session};
 use crate::delivery::Event;
-use crate::events::ServerEvent;
 use crate::events::json::{self, Json};
+use crate::events::naming::compact;
 use crate::events::raw::{
     Ack, Broadcast, Broadcasted, Denied, DirectMessage, Directed, PROTOCOL_VERSION, Ping, Pong, Status, Subscribe,
     Unsubscribe, User,
 };
+use crate::events::{ClientEvent, ServerEvent};
 use crate::fault::{Code, Fault};
+use crate::idempotency::{Digest, digest};
 use crate::identity::Identity;
 use crate::ids::{EventName, MessageId, RoomName};
 use crate::rooms::Published;
@@ -24,6 +26,11 @@ enum Reach {
     Others,
     /// At least one session; the sender's own may be it.
     Someone,
+}
+
+/// What a publish asks: to whom, and what.
+fn digest_of<E: ClientEvent>(target: &str, payload: &Json) -> Digest {
+    digest(&[E::NAME.as_bytes(), target.as_bytes(), &compact(payload)])
 }
 
 impl Session {
@@ -58,28 +65,27 @@ impl Session {
         Ok(())
     }
 
-    /// Publishes what the client said, and answers with its fate.
+    /// Publishes what the client said; resolves with its fate.
     fn publish<E: ServerEvent>(
         &self,
         room: RoomName,
         event: &E,
         message_id: MessageId,
         reach: Reach,
-    ) -> Result<Outcome<Ack>, Fault> {
+    ) -> Result<impl Future<Output = Result<Ack, Fault>> + use<E>, Fault> {
         let except = (reach == Reach::Others && self.rooms.contains(&room)).then(|| self.seat.place());
         let (name, data) = (EventName::of_hub(E::NAME), json::encode(event));
         let event = Event { name, topic: None, data, timestamp: self.now(), offset: None };
         let published = self.hub.rooms().publish(room, event, except)?;
-        let answer = async move {
+        Ok(async move {
             match published.await {
                 Ok(Published { recipients: 0 }) if reach == Reach::Someone => {
                     Err(Fault::new(Code::NotFound, "The user has no session"))
                 }
                 Ok(Published { recipients }) => Ok(Ack { message_id, recipients }),
-                Err(_) => Err(Fault::internal()),
+                Err(_) => Err(Fault::outcome_unknown()),
             }
-        };
-        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+        })
     }
 }
 
@@ -130,23 +136,29 @@ impl Handle<Unsubscribe> for Session {
 impl Handle<Broadcast> for Session {
     fn handle(&mut self, request: Broadcast) -> Result<Outcome<Ack>, Fault> {
         self.check_size(&request.payload)?;
-        let room = RoomName::parse(&request.topic, "topic")?;
-        let is_member = self.rooms.contains(&room);
-        let identity = self.identity()?;
-        self.hub.settings().rules.publish(identity, &room, is_member)?;
-        let message_id = MessageId::random();
-        let from_user = identity.user.clone();
-        let event = Broadcasted { topic: room.clone(), payload: request.payload, from_user, message_id };
-        self.publish(room, &event, message_id, Reach::Others)
+        let Broadcast { topic, payload, client_id } = request;
+        let room = RoomName::parse(&topic, "topic")?;
+        let named = self.named(client_id.as_ref(), || digest_of::<Broadcast>(&topic, &payload))?;
+        self.once(named, move |session| {
+            let is_member = session.rooms.contains(&room);
+            let identity = session.identity()?;
+            session.hub.settings().rules.publish(identity, &room, is_member)?;
+            let (message_id, from_user) = (MessageId::random(), identity.user.clone());
+            let event = Broadcasted { topic: room.clone(), payload, from_user, message_id };
+            session.publish(room, &event, message_id, Reach::Others)
+        })
     }
 }
 
 impl Handle<DirectMessage> for Session {
     fn handle(&mut self, request: DirectMessage) -> Result<Outcome<Ack>, Fault> {
         self.check_size(&request.payload)?;
-        let message_id = MessageId::random();
-        let from_user = self.identity()?.user.clone();
-        let event = Directed { from_user, payload: request.payload, message_id };
-        self.publish(RoomName::of_user(&request.target_user), &event, message_id, Reach::Someone)
+        let DirectMessage { target_user, payload, client_id } = request;
+        let named = self.named(client_id.as_ref(), || digest_of::<DirectMessage>(target_user.as_str(), &payload))?;
+        self.once(named, move |session| {
+            let (message_id, from_user) = (MessageId::random(), session.identity()?.user.clone());
+            let event = Directed { from_user, payload, message_id };
+            session.publish(RoomName::of_user(&target_user), &event, message_id, Reach::Someone)
+        })
     }
 }

@@ -39,7 +39,7 @@ impl Session {
     pub(super) fn holder(&self, by: By) -> Result<Holder, Fault> {
         let identity = self.identity()?.clone();
         let (session, place) = (self.seat.session(), self.seat.place());
-        Ok(Holder { session, identity, by, place, connected_at: self.began_at })
+        Ok(Holder { session, identity, by, place, expiry: self.seat.expiry(), connected_at: self.began_at })
     }
 
     fn state(&self) -> Result<SessionState, Fault> {
@@ -136,7 +136,7 @@ impl Session {
         });
         let last_activity = Iso(parked.last_activity);
         Box::pin(resumed.into_actor(self).map(move |resumed, session, _| {
-            let Resumed { joined, own, came: (deliveries, dropped) } = resumed.map_err(|_| Fault::internal())?;
+            let Resumed { joined, own, came: (deliveries, dropped) } = resumed.map_err(|_| Fault::outcome_unknown())?;
             // Until which message of a room what is kept is still to be brought; what came later came here.
             let own = own.into_iter().filter_map(|room| session.seat.entered(&room).map(|number| (room, number)));
             let mut until: Vec<(RoomName, u64)> = own.collect();
@@ -195,7 +195,7 @@ impl Handle<Recover> for Session {
         let (claim, by) = (Claim::Token(self.identity()?.user.clone()), Some(self.seat.session()));
         self.hub.recovery().post(Redeem { token, claim, by, reply }).map_err(|Full(_)| Fault::overloaded())?;
         self.expect_token();
-        let redeemed = async move { redeemed.await.map_err(|_| Fault::internal())? };
+        let redeemed = async move { redeemed.await.map_err(|_| Fault::outcome_unknown())? };
         Ok(Outcome::Alone(Box::new(move |owed| {
             Box::pin(wrap_future::<_, Self>(redeemed).then(move |parked: Result<Parked, Fault>, session, _| {
                 let taken = parked.and_then(|parked| {

@@ -58,12 +58,13 @@ impl Returned {
         let attempt = redeemed.as_ref().map_or(1, |parked| parked.attempt);
         let mut parked = None;
         if let Ok(redeemed) = redeemed {
-            let identity = match standing {
-                Standing::Known(identity) => identity.clone(),
-                Standing::Guest => redeemed.holder.identity.clone(),
+            let clock = hub.clock();
+            let (identity, expiry) = match standing {
+                Standing::Known(identity) => (identity.clone(), clock.expiry(identity.expires_at)),
+                Standing::Guest => (redeemed.holder.identity.clone(), redeemed.holder.expiry),
             };
-            if identity.expires_at.is_none_or(|at| at > hub.clock().now_ms()) && hub.revoked().check(&identity).is_ok()
-            {
+            let is_over = expiry.is_over(clock.now_ms(), clock.elapsed_ms());
+            if !is_over && hub.revoked().check(&identity).is_ok() {
                 parked = Some((redeemed, identity));
             } else {
                 abandon(hub, redeemed.holder.place, redeemed.holder.session, redeemed.rooms).await;
@@ -136,6 +137,10 @@ impl Session {
                 return Err(fault);
             }
         };
+        if self.came_as_guest {
+            // It shows no token again: the end of the one that it had stays where it was.
+            self.seat.expire_at(parked.holder.expiry);
+        }
         self.began_at = parked.holder.connected_at;
         let (session, mut rooms) = (parked.holder.session, parked.rooms);
         rooms.retain(|room| !own.iter().any(|(own, _)| own == room));

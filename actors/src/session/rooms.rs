@@ -86,7 +86,7 @@ impl Session {
             let mut joins = Vec::with_capacity(asked.len());
             for (name, joining) in asked {
                 let (verdict, past) = match joining {
-                    Ok(Some((room, joined))) => match joined.await.map_err(|_| Fault::internal())? {
+                    Ok(Some((room, joined))) => match joined.await.map_err(|_| Fault::outcome_unknown())? {
                         Ok(membership) => (Verdict::In, membership.past),
                         Err(fault) => (Verdict::TurnedAway(room, fault), None),
                     },
@@ -180,7 +180,7 @@ impl Session {
         }
         async move {
             for left in leaving {
-                left.await.map_err(|_| Fault::internal())?;
+                left.await.map_err(|_| Fault::outcome_unknown())?;
             }
             Ok(())
         }

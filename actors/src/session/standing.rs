@@ -7,6 +7,7 @@ use actix::fut::{ActorFutureExt, WrapFuture, wrap_future};
 use actix::{AsyncContext, Context};
 
 use super::{Answer, Handle, Outcome, Session};
+use crate::clock::Expiry;
 use crate::close::Close;
 use crate::events::Surface;
 use crate::events::community::{self, Authenticated, AuthenticationError};
@@ -63,7 +64,7 @@ impl Session {
         self.is_present = true;
         // On `/ws` who wants to hear of other users says so, by a topic.
         self.seat.hear_as((self.surface != Surface::Raw).then(|| (user.clone(), self.surface)));
-        self.seat.expire_at(identity.expires_at);
+        self.seat.expire_at(self.hub.clock().expiry(identity.expires_at));
         if self.brings_unread() {
             self.seat.noted().begin();
         }
@@ -82,7 +83,7 @@ impl Session {
         self.seat.noted().end();
         self.held_as_user = None;
         self.seat.hear_as(None);
-        self.seat.expire_at(None);
+        self.seat.expire_at(Expiry::NEVER);
     }
 
     /// Goes by another token of the same user from now on.
@@ -101,7 +102,7 @@ impl Session {
             }
             return Err(fault);
         }
-        self.seat.expire_at(identity.expires_at);
+        self.seat.expire_at(self.hub.clock().expiry(identity.expires_at));
         self.leave_what_is_closed_to(&identity);
         self.identity = Some(identity.clone());
         if self.has_token {

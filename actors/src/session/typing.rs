@@ -125,7 +125,7 @@ impl Handle<TypingStart> for Session {
         let joined = async move {
             match joining {
                 None => Ok(Verdict::In),
-                Some((room, joined)) => match joined.await.map_err(|_| Fault::internal())? {
+                Some((room, joined)) => match joined.await.map_err(|_| Fault::outcome_unknown())? {
                     Ok(_) => Ok(Verdict::In),
                     Err(fault) => Ok(Verdict::TurnedAway(room, fault)),
                 },

@@ -133,12 +133,6 @@ impl Fault {
     pub fn store_unavailable() -> Self {
         Self { retry_after: Some(1), ..Self::new(Code::StoreUnavailable, "The store is unavailable; try again") }
     }
-
-    /// The store was asked and does not answer.
-    pub fn store_silent() -> Self {
-        let words = "The store does not answer; what was asked for may still be done";
-        Self { retry_after: Some(1), ..Self::new(Code::StoreUnavailable, words) }
-    }
 }
 
 #[cfg(test)]

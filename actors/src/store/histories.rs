@@ -1,12 +1,11 @@
-//! What rooms with history keep, from one planned end to the next start: written whole when the hub goes away in order,
-//! taken out whole when it comes back. A hub that crashed wrote nothing, so that nobody takes what it had then for all
-//! that there was.
+//! What rooms with history keep, from one planned end to the next start: see [`super::handover`].
 
 use bytes::Bytes;
 use rusqlite::{Connection, params};
 
 use super::Store;
 use super::condition::Setback;
+use super::handover::Handover;
 use crate::fault::Fault;
 
 /// One room's history.
@@ -41,11 +40,7 @@ impl Store {
     /// # Errors
     /// [`crate::fault::Code::StoreUnavailable`], [`crate::fault::Code::Overloaded`].
     pub async fn keep_histories(&self, histories: Vec<StoredHistory>) -> Result<(), Fault> {
-        self.write(move |conn| {
-            clear(conn)?;
-            histories.iter().try_for_each(|history| keep(conn, history))
-        })
-        .await
+        self.hand_over(histories).await
     }
 
     /// Takes out the histories that are kept, in the order they were kept in: they are read once.
@@ -53,18 +48,20 @@ impl Store {
     /// # Errors
     /// As [`Store::keep_histories`].
     pub async fn take_histories(&self) -> Result<Vec<StoredHistory>, Fault> {
-        self.write(|conn| {
-            let taken = read(conn)?;
-            clear(conn)?;
-            Ok(taken)
-        })
-        .await
+        self.take_over().await
     }
 }
 
-fn clear(conn: &Connection) -> Result<(), Setback> {
-    conn.execute_batch("DELETE FROM history_messages; DELETE FROM histories")?;
-    Ok(())
+impl Handover for Vec<StoredHistory> {
+    const CLEAR: &'static str = "DELETE FROM history_messages; DELETE FROM histories";
+
+    fn write(&self, conn: &Connection) -> Result<(), Setback> {
+        self.iter().try_for_each(|history| keep(conn, history))
+    }
+
+    fn read(conn: &Connection) -> Result<Self, Setback> {
+        read(conn)
+    }
 }
 
 fn keep(conn: &Connection, history: &StoredHistory) -> Result<(), Setback> {

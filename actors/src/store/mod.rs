@@ -28,8 +28,10 @@
 //! SQLite leaves this module.
 
 mod accounts;
+mod answers;
 mod chats;
 mod condition;
+mod handover;
 mod histories;
 mod messages;
 mod notifications;
@@ -51,6 +53,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 pub use self::accounts::{Account, Credentials, Refreshed, SIGN_INS_MAX, SignIn};
+pub use self::answers::{StoredAnswer, StoredNonce, StoredNonces};
 pub use self::chats::{Access, Chat, ListedChat, PARTICIPANTS_MAX};
 use self::condition::{Ailment, Condition, Setback};
 pub use self::histories::{StoredEvent, StoredHistory};
@@ -232,7 +235,7 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         let job: Box<dyn Job> = Box::new(Write::new(work, reply));
         self.0.writes.push(job).map_err(|Refused(_)| self.overloaded())?;
-        Ok(answered(answer))
+        Ok(written(answer))
     }
 
     /// Reads, all of it as of one moment.
@@ -242,7 +245,10 @@ impl Store {
     ) -> Result<T, Fault> {
         let (reply, answer) = oneshot::channel();
         self.0.reads.push(reader::query(work, reply)).map_err(|Refused(_)| self.overloaded())?;
-        answered(answer).await
+        match timeout(ANSWER_TIME, answer).await {
+            Ok(answer) => answer.map_err(|_| Fault::store_unavailable())?,
+            Err(_) => Err(Fault::store_unavailable()),
+        }
     }
 
     /// Waits until all is written that was to be written before this, so that what is read next has it in. A store that
@@ -252,7 +258,7 @@ impl Store {
     /// [`Code::Overloaded`].
     async fn settled(&self) -> Result<(), Fault> {
         match self.write(|_| Ok(())).await {
-            Err(fault) if fault.code != Code::StoreUnavailable => Err(fault),
+            Err(fault) if !matches!(fault.code, Code::StoreUnavailable | Code::OutcomeUnknown) => Err(fault),
             _ => Ok(()),
         }
     }
@@ -326,11 +332,12 @@ impl Store {
     }
 }
 
-/// Waits for an answer, but not for ever: who asked holds a connection meanwhile.
-async fn answered<T>(answer: oneshot::Receiver<Result<T, Fault>>) -> Result<T, Fault> {
+/// Waits for the end of a write, but not for ever: the caller holds a connection meanwhile. What the writer was given and
+/// did not answer may still be done.
+async fn written<T>(answer: oneshot::Receiver<Result<T, Fault>>) -> Result<T, Fault> {
     match timeout(ANSWER_TIME, answer).await {
-        Ok(answer) => answer.map_err(|_| Fault::store_unavailable())?,
-        Err(_) => Err(Fault::store_silent()),
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) | Err(_) => Err(Fault::outcome_unknown()),
     }
 }
 

@@ -1,12 +1,12 @@
-//! What is kept for sessions that were cut off, from one planned end to the next start: as with histories, written whole
-//! when the hub goes away in order, and taken out whole when it comes back. The messages are stored once, whoever keeps
-//! them, and tokens as their hashes alone.
+//! What is kept for sessions that were cut off, from one planned end to the next start: see [`super::handover`]. The
+//! messages are stored once, whoever keeps them, and tokens as their hashes alone.
 
 use bytes::Bytes;
 use rusqlite::{Connection, params};
 
 use super::Store;
 use super::condition::Setback;
+use super::handover::Handover;
 use crate::fault::Fault;
 
 /// Sessions that were cut off, those first that were so first, and the deliveries that they keep.
@@ -52,11 +52,7 @@ impl Store {
     /// # Errors
     /// [`crate::fault::Code::StoreUnavailable`], [`crate::fault::Code::Overloaded`].
     pub async fn keep_parked(&self, parked: StoredSessions) -> Result<(), Fault> {
-        self.write(move |conn| {
-            clear(conn)?;
-            keep(conn, &parked)
-        })
-        .await
+        self.hand_over(parked).await
     }
 
     /// Takes out the sessions that are kept: they are read once.
@@ -64,18 +60,20 @@ impl Store {
     /// # Errors
     /// As [`Store::keep_parked`].
     pub async fn take_parked(&self) -> Result<StoredSessions, Fault> {
-        self.write(|conn| {
-            let taken = read(conn)?;
-            clear(conn)?;
-            Ok(taken)
-        })
-        .await
+        self.take_over().await
     }
 }
 
-fn clear(conn: &Connection) -> Result<(), Setback> {
-    conn.execute_batch("DELETE FROM parked; DELETE FROM parked_deliveries")?;
-    Ok(())
+impl Handover for StoredSessions {
+    const CLEAR: &'static str = "DELETE FROM parked; DELETE FROM parked_deliveries";
+
+    fn write(&self, conn: &Connection) -> Result<(), Setback> {
+        keep(conn, self)
+    }
+
+    fn read(conn: &Connection) -> Result<Self, Setback> {
+        read(conn)
+    }
 }
 
 fn keep(conn: &Connection, parked: &StoredSessions) -> Result<(), Setback> {

@@ -167,6 +167,23 @@ const MIGRATIONS: &[&str] = &["
         about TEXT,
         PRIMARY KEY (number, is_frame)
     ) STRICT, WITHOUT ROWID;
+", "
+    -- What was done once, between a planned end and the next start. An answer that is NULL is not known. The one row of
+    -- planned_end says that the end was planned; nonces are 16 bytes of a SHA-256 and 8 of a time each.
+    CREATE TABLE answers (
+        seq INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        name TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        until INTEGER NOT NULL,
+        answer BLOB
+    ) STRICT;
+    CREATE TABLE planned_end (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        not_before INTEGER NOT NULL,
+        nonces BLOB NOT NULL
+    ) STRICT;
 "];
 
 /// Why a file cannot be used.

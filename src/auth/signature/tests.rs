@@ -36,12 +36,12 @@ fn signature(request: &Signed<'_>) -> String {
 fn check(signatures: &Signatures, request: Signed<'_>, now_ms: i64) -> Result<(), Fault> {
     let signature = signature(&request);
     let request = Signed { signature: &signature, ..request };
-    signatures.check(&request, KEY, "backend", now_ms)
+    signatures.check(&request, KEY, "backend", &Clock::manual(now_ms))
 }
 
 /// Checks a request that is to fail, and answers why.
 fn refusal(request: Signed<'_>) -> String {
-    let fault = Signatures::new().check(&request, KEY, "backend", NOW).unwrap_err();
+    let fault = Signatures::new().check(&request, KEY, "backend", &Clock::manual(NOW)).unwrap_err();
     assert_eq!(fault.code, Code::InvalidSignature);
     fault.message.into_owned()
 }
@@ -54,7 +54,7 @@ fn a_known_signature_holds() {
     let v2 = "382380f43091aba87fc7ce0c880b153573ca7c64ab86faa2705f0a436d671bcf";
     for (version, signature) in [("v1", v1), ("v2", v2), ("v1", &v1.to_uppercase())] {
         let request = Signed { version, signature, ..GOOD };
-        Signatures::new().check(&request, KEY, "backend", NOW).unwrap();
+        Signatures::new().check(&request, KEY, "backend", &Clock::manual(NOW)).unwrap();
     }
 }
 
@@ -74,7 +74,7 @@ fn each_part_is_signed() {
     ] {
         assert_eq!(refusal(changed), "X-Signature does not match the request", "{changed:?}");
     }
-    let fault = Signatures::new().check(&good, "another key", "backend", NOW);
+    let fault = Signatures::new().check(&good, "another key", "backend", &Clock::manual(NOW));
     assert_eq!(fault.unwrap_err().code, Code::InvalidSignature);
 }
 
@@ -82,7 +82,7 @@ fn each_part_is_signed() {
 fn the_body_is_signed_by_v2_alone() {
     let v1 = signature(&GOOD);
     let other_body = Signed { body: b"{}", signature: &v1, ..GOOD };
-    Signatures::new().check(&other_body, KEY, "backend", NOW).unwrap();
+    Signatures::new().check(&other_body, KEY, "backend", &Clock::manual(NOW)).unwrap();
 
     let v2 = signature(&Signed { version: "v2", ..GOOD });
     let other_body = Signed { version: "v2", body: b"{}", signature: &v2, ..GOOD };
@@ -181,12 +181,12 @@ fn the_same_nonce_serves_two_keys() {
     let signature = signature(&GOOD);
     let request = Signed { signature: &signature, ..GOOD };
     for (name, passes) in [("backend", true), ("other", true), ("backend", false), ("other", false)] {
-        assert_eq!(signatures.check(&request, KEY, name, NOW).is_ok(), passes, "{name}");
+        assert_eq!(signatures.check(&request, KEY, name, &Clock::manual(NOW)).is_ok(), passes, "{name}");
     }
     // `backend` + `abc123` and `backendabc` + `123` are not one.
     let signature = mac(KEY, "POST/api/push1767225600000123");
     let shifted = Signed { nonce: "123", signature: &signature, ..GOOD };
-    signatures.check(&shifted, KEY, "backendabc", NOW).unwrap();
+    signatures.check(&shifted, KEY, "backendabc", &Clock::manual(NOW)).unwrap();
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_wrong_signature_uses_no_nonce_up() {
     let signatures = Signatures::new();
     let forged = "0".repeat(64);
     let request = Signed { signature: &forged, ..GOOD };
-    signatures.check(&request, KEY, "backend", NOW).unwrap_err();
+    signatures.check(&request, KEY, "backend", &Clock::manual(NOW)).unwrap_err();
     check(&signatures, GOOD, NOW).unwrap();
 }
 
@@ -238,4 +238,64 @@ fn when_no_more_nonces_fit_the_request_is_refused_and_none_is_forgotten() {
     check(&signatures, full, last + 1).unwrap();
     let more = Signed { nonce: "e", ..full };
     assert_eq!(check(&signatures, more, last + 1).unwrap_err(), Fault::overloaded());
+}
+
+#[test]
+fn a_nonce_is_known_to_the_next_start_and_no_request_passes_between() {
+    let before = Signatures::new();
+    check(&before, GOOD, NOW).unwrap();
+    let taken = before.take();
+    let fault = check(&before, Signed { nonce: "later", ..GOOD }, NOW).unwrap_err();
+    assert_eq!((fault.code, before.take()), (Code::ShuttingDown, None));
+
+    let after = Signatures::new();
+    after.restore(taken, NOW + 1_000);
+    let replayed = check(&after, GOOD, NOW + 1_000).unwrap_err();
+    assert_eq!(replayed, Fault::new(Code::InvalidSignature, "X-Request-Nonce was used before"));
+    check(&after, Signed { nonce: "signed before the start", ..GOOD }, NOW + 1_000).unwrap();
+}
+
+#[test]
+fn after_a_crash_what_was_signed_before_the_start_is_refused_over_further_starts_too() {
+    let start = NOW + 1_000;
+    let crashed = Signatures::new();
+    crashed.restore(None, start);
+    let lost = Fault::new(Code::InvalidSignature, "The request was signed before the hub started; sign it again");
+    assert_eq!(check(&crashed, GOOD, start), Err(lost.clone()));
+    let (just_before, at_start) = ((start - 1).to_string(), start.to_string());
+    assert_eq!(check(&crashed, Signed { timestamp: &just_before, ..GOOD }, start), Err(lost.clone()));
+    check(&crashed, Signed { timestamp: &at_start, ..GOOD }, start).unwrap();
+
+    let planned = Signatures::new();
+    planned.restore(crashed.take(), start + 1_000);
+    assert_eq!(check(&planned, Signed { nonce: "another", ..GOOD }, start + 1_000), Err(lost));
+}
+
+/// Checks `request`, signed well, at what `clock` shows.
+fn check_by(signatures: &Signatures, request: Signed<'_>, clock: &Clock) -> Result<(), Fault> {
+    let signature = signature(&request);
+    signatures.check(&Signed { signature: &signature, ..request }, KEY, "backend", clock)
+}
+
+#[test]
+fn no_step_of_the_wall_clock_makes_a_nonce_good_again() {
+    const HOUR: i64 = 3_600_000;
+    let (signatures, clock) = (Signatures::remembering(2), Clock::manual(NOW));
+    check_by(&signatures, GOOD, &clock).unwrap();
+    // An hour ahead the request is stale, and there another one sweeps the memory.
+    clock.step(HOUR);
+    let ahead = (NOW + HOUR).to_string();
+    check_by(&signatures, Signed { nonce: "a", timestamp: &ahead, ..GOOD }, &clock).unwrap();
+    let full = check_by(&signatures, Signed { nonce: "b", timestamp: &ahead, ..GOOD }, &clock);
+    assert_eq!(full, Err(Fault::overloaded()), "the step is doubted");
+    clock.step(-HOUR);
+    let fault = check_by(&signatures, GOOD, &clock).unwrap_err();
+    assert_eq!(fault.message, "X-Request-Nonce was used before");
+
+    // A step that lasts is believed, and what it made stale is forgotten.
+    clock.step(HOUR);
+    let _ = check_by(&signatures, Signed { nonce: "a", timestamp: &ahead, ..GOOD }, &clock);
+    clock.advance(2 * WINDOW_MS);
+    let later = (NOW + HOUR + 2 * WINDOW_MS).to_string();
+    check_by(&signatures, Signed { nonce: "c", timestamp: &later, ..GOOD }, &clock).unwrap();
 }

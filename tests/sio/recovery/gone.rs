@@ -124,7 +124,7 @@ async fn whose_token_was_revoked_does_not_come_back_to_it() {
             if is_cut_off {
                 place = comer.cut_off(&hub, transport).await;
             }
-            post(&hub, "/api/revoke", &json!({ "userId": user }));
+            post(&hub, "/api/revoke", &json!({ "userId": user, "issuedBefore": now() }));
             eventually(DEADLINE, "nobody is there", || hub.connections() == 0).await;
             // Its own token opens nothing, and with a newer one its user comes to another session.
             let mut sio = Sio::open(&hub, transport).await;

@@ -1,5 +1,7 @@
 //! What is said in chats: messages, who types, and who got and read what.
 
+mod replay;
+
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -8,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::Success;
 use crate::events::json::Json;
 use crate::events::moment::Iso;
+use crate::events::naming::ClientId;
 use crate::events::{Herald, ServerEvent, Surface, acknowledgements};
 use crate::identity::Identity;
 use crate::ids::{ChatId, ChatMessageId, UserId, printable};
@@ -32,6 +35,9 @@ pub struct SendMessage {
     /// What the content is: `text`, `image`, `file` or another word of up to 50 characters. `text` by default.
     #[serde(default, rename = "type")]
     pub kind: Kind,
+    /// What the client calls this message, so that it may send it again, as with `Broadcast`.
+    #[serde(default, rename = "client_id", deserialize_with = "ClientId::given")]
+    pub client_id: Option<ClientId>,
 }
 
 /// What a message says.

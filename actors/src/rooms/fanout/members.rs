@@ -84,6 +84,7 @@ mod tests {
 
     use super::super::tests::Name;
     use super::*;
+    use crate::clock::Expiry;
     use crate::ids::SessionId;
     use crate::outbox::Bound;
     use crate::seat::{Seating, Seats};
@@ -99,7 +100,7 @@ mod tests {
                 bound: Bound { bytes: 1, frames: 1 },
                 heartbeat: None,
                 carrier: false,
-                expires_at: None,
+                expiry: Expiry::NEVER,
                 elapsed: 0,
             })
         };

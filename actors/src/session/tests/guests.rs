@@ -2,6 +2,32 @@
 
 use super::*;
 
+const HOUR: i64 = 3_600_000;
+
+impl Bench {
+    /// Has the worker look at its sessions now.
+    fn beat(&self) {
+        let clock = self.hub.clock();
+        self.worker.seats().beat(clock.now_ms(), clock.elapsed_ms());
+    }
+}
+
+#[actix::test]
+async fn a_session_ends_at_its_tokens_expiry_though_the_wall_clock_is_set_back() {
+    let bench = Bench::start(LONG);
+    let expires_at = Some(bench.hub.clock().now_ms() + 60_000);
+    let known = Standing::Known(Arc::new(Identity { expires_at, ..identity("alice") }));
+    let session = bench.open(Surface::Raw, known).await.unwrap();
+    session.greeted(Surface::Raw).await;
+    bench.hub.clock().step(-HOUR);
+    bench.hub.clock().advance(59_999);
+    bench.beat();
+    assert_eq!(session.seat.closed(), None);
+    bench.hub.clock().advance(1);
+    bench.beat();
+    assert_eq!(session.seat.closed(), Some(Close::TokenExpired));
+}
+
 #[actix::test]
 async fn a_guest_may_ping_and_fail_to_register_and_is_counted_and_in_no_room() {
     let bench = Bench::start(LONG);

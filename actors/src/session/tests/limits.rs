@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::*;
-use crate::events::{Access, ClientEvent, Done, Refused};
+use crate::events::{Access, ClientEvent, Done, Refused, Writes};
 use crate::session::dispatch;
 
 /// An event that draws from its user's messages in chats.
@@ -23,6 +23,11 @@ impl ClientEvent for Say {
     const NEEDS: Access = Access::User;
     const COSTS: Bucket = Bucket::ChatMessages;
     const REFUSED: Refused = Refused::Invalid;
+    const WRITES: Writes = Writes::Nothing;
+
+    fn written_room(&self) -> Result<Option<RoomName>, Fault> {
+        Ok(None)
+    }
 }
 
 impl Handle<Say> for Session {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::Actor;
 
 use super::*;
+use crate::clock::Expiry;
 use crate::delivery::{Correlation, Event, Refusal};
 use crate::drain::Pace;
 use crate::ids::SessionId;
@@ -53,7 +54,7 @@ fn seat(seats: &Seats, wire: &'static Words, carrier: bool) -> Rc<Seat> {
         bound: Bound { bytes: 1_000, frames: 4 },
         heartbeat: None,
         carrier,
-        expires_at: None,
+        expiry: Expiry::NEVER,
         elapsed: 0,
     })
 }

@@ -1,0 +1,49 @@
+//! How the answer to `message:send` is remembered for a client that sends the message again.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::Sent;
+use crate::events::json;
+use crate::events::naming::Replay;
+use crate::ids::{ChatId, ChatMessageId};
+
+/// [`Sent`] as it is remembered.
+#[derive(Serialize, Deserialize)]
+struct Stored<'a> {
+    id: ChatMessageId,
+    chat: ChatId,
+    at: i64,
+    #[serde(borrow)]
+    message: &'a RawValue,
+}
+
+impl Replay for Sent {
+    fn to_bytes(&self) -> Bytes {
+        let message = serde_json::from_str(self.sent_message.as_str()).unwrap_or(RawValue::NULL);
+        let (id, chat) = (self.sent.message_id.clone(), self.sent.chat_id.clone());
+        json::encode(&Stored { id, chat, at: self.sent.timestamp.0, message })
+    }
+
+    fn of_bytes(bytes: &[u8]) -> Option<Self> {
+        let Stored { id, chat, at, message } = serde_json::from_slice(bytes).ok()?;
+        Some(Self::new(message.get().as_bytes(), id, chat, at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::ServerEvent as _;
+
+    #[test]
+    fn the_answer_is_given_again_as_it_was() {
+        let (id, chat) = (ChatMessageId::random(), ChatId::parse("general", "id").unwrap());
+        let sent = Sent::new(br#"{"id": 1}"#, id, chat, 7);
+        let again = Sent::of_bytes(&sent.to_bytes()).unwrap();
+        assert_eq!(json::encode(&again), json::encode(&sent));
+        assert_eq!(again.heralds()[0].data, sent.heralds()[0].data);
+        assert!(Sent::of_bytes(b"{}").is_none());
+    }
+}

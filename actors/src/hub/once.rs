@@ -1,0 +1,63 @@
+//! How what was done once outlasts a planned restart: the answers to named requests and publishes, and the nonces of
+//! signed requests.
+
+use super::Hub;
+use crate::fault::Fault;
+use crate::idempotency::{End, Idempotency, Key, Remembered};
+use crate::store::{StoredAnswer, StoredNonces};
+
+/// Names that users give their publishes.
+const CLIENT_ID: &str = "client_id";
+/// Names that backends give their requests.
+const IDEMPOTENCY_KEY: &str = "idempotency_key";
+
+impl Hub {
+    /// Puts into the store, for the next start, what is remembered of publishes and of `requests`, and the nonces that
+    /// were used. To be called when the last request is done: nothing is claimed from then on. What cannot be stored is
+    /// logged; the next start then does as after a crash.
+    pub async fn store_once(&self, requests: &Idempotency, nonces: StoredNonces) {
+        let now = self.clock().now_ms();
+        let kinds = [(CLIENT_ID, &self.client_ids), (IDEMPOTENCY_KEY, requests)];
+        let answers: Vec<_> = kinds
+            .into_iter()
+            .flat_map(|(kind, memory)| memory.take().into_iter().map(move |remembered| stored(kind, remembered, now)))
+            .collect();
+        if let Err(fault) = self.store.keep_answers(answers).await {
+            log::warn!("the answers to named requests could not be stored, and are forgotten: {fault}");
+        }
+        if let Err(fault) = self.store.keep_nonces(nonces).await {
+            log::warn!("nonces could not be stored; what was signed before the next start is refused then: {fault}");
+        }
+    }
+
+    /// Takes over what was remembered of publishes and of `requests` when the last hub went away; answers the nonces that
+    /// were used, or `None` when its end was not planned.
+    ///
+    /// # Errors
+    /// As [`crate::store::Store::take_answers`].
+    pub async fn open_once(&self, requests: &Idempotency) -> Result<Option<StoredNonces>, Fault> {
+        let now = self.clock().now_ms();
+        let (mut publishes, mut others) = (Vec::new(), Vec::new());
+        for answer in self.store.take_answers().await? {
+            let kind = if answer.kind == CLIENT_ID { &mut publishes } else { &mut others };
+            kind.extend((answer.until > now).then(|| remembered(answer, now)));
+        }
+        self.client_ids.restore(publishes);
+        requests.restore(others);
+        self.store.take_nonces().await
+    }
+}
+
+fn stored(kind: &str, Remembered { key, digest, end, left_ms }: Remembered, now: i64) -> StoredAnswer {
+    let answer = match end {
+        End::Answered(answer) => Some(answer),
+        End::Unknown => None,
+    };
+    let (owner, name) = (key.owner.to_string(), key.name.to_string());
+    StoredAnswer { kind: kind.to_owned(), owner, name, digest, until: now + left_ms, answer }
+}
+
+fn remembered(StoredAnswer { owner, name, digest, until, answer, .. }: StoredAnswer, now: i64) -> Remembered {
+    let key = Key { owner: owner.into(), name: name.into() };
+    Remembered { key, digest, end: answer.map_or(End::Unknown, End::Answered), left_ms: until - now }
+}

@@ -1,0 +1,87 @@
+//! Publishes that their clients name: each is done once, however often it is sent, by whichever session of its user.
+
+use std::sync::Arc;
+
+use actix::fut::{ActorFutureExt, WrapFuture, ready};
+
+use super::{Answer, Outcome, Session};
+use crate::events::naming::{ClientId, Replay};
+use crate::fault::{Code, Fault};
+use crate::idempotency::{Digest, Found, Key, Ticket};
+
+/// What is to be done once: the name that the client gave it, and what tells it from other work of that name.
+pub(super) struct Named {
+    key: Key,
+    digest: Digest,
+}
+
+impl Session {
+    /// What a client calls its request, and what that asks; `None` where it has no name.
+    pub(super) fn named(
+        &self,
+        client_id: Option<&ClientId>,
+        digest: impl FnOnce() -> Digest,
+    ) -> Result<Option<Named>, Fault> {
+        let Some(client_id) = client_id else { return Ok(None) };
+        let owner = Arc::from(self.identity()?.user.as_str());
+        Ok(Some(Named { key: Key { owner, name: client_id.text().clone() }, digest: digest() }))
+    }
+
+    /// Does `work`, once for its name where it has one: done before, it is answered as it was then; under way, that one's
+    /// answer is waited for. `work` checks what may refuse it, begins, and resolves with what came of it.
+    pub(super) fn once<R, W, D>(&mut self, named: Option<Named>, work: W) -> Result<Outcome<R>, Fault>
+    where
+        R: Replay + 'static,
+        W: FnOnce(&mut Self) -> Result<D, Fault> + 'static,
+        D: Future<Output = Result<R, Fault>> + 'static,
+    {
+        let Some(Named { key, digest }) = named else {
+            let done = work(self)?;
+            return Ok(Outcome::Later(Box::pin(done.into_actor(self))));
+        };
+        match self.hub.client_ids().look(&key, digest)? {
+            Found::First(ticket) => Ok(Outcome::Later(self.begin_named(ticket, work)?)),
+            Found::Again(answer) => R::of_bytes(&answer).map(Outcome::Now).ok_or_else(Fault::outcome_unknown),
+            Found::UnderWay(wait) => {
+                let again = wait.ended().into_actor(self).then(move |(), session, _| {
+                    let outcome = session.hub.accepting();
+                    let outcome = outcome.and_then(|()| session.once(Some(Named { key, digest }), work));
+                    match outcome {
+                        Ok(Outcome::Later(answer)) => answer,
+                        Ok(Outcome::Now(reply)) => Box::pin(ready(Ok(reply))),
+                        Ok(_) => Box::pin(ready(Err(Fault::internal()))),
+                        Err(fault) => Box::pin(ready(Err(fault))) as Answer<R>,
+                    }
+                });
+                Ok(Outcome::Later(Box::pin(again)))
+            }
+        }
+    }
+
+    fn begin_named<R, W, D>(&mut self, ticket: Ticket, work: W) -> Result<Answer<R>, Fault>
+    where
+        R: Replay + 'static,
+        W: FnOnce(&mut Self) -> Result<D, Fault> + 'static,
+        D: Future<Output = Result<R, Fault>> + 'static,
+    {
+        let doing = match work(self) {
+            Ok(doing) => doing,
+            Err(fault) => {
+                ticket.free();
+                return Err(fault);
+            }
+        };
+        // A task of its own: what came of it is remembered also when the session ends meanwhile.
+        let done = actix::spawn(async move {
+            let result = doing.await;
+            match &result {
+                Ok(reply) => ticket.keep(reply.to_bytes()),
+                Err(fault) if fault.code == Code::OutcomeUnknown => drop(ticket),
+                Err(_) => ticket.free(),
+            }
+            result
+        });
+        let answer = async move { done.await.unwrap_or_else(|_| Err(Fault::outcome_unknown())) };
+        Ok(Box::pin(answer.into_actor(self)))
+    }
+}

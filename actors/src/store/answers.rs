@@ -1,0 +1,185 @@
+//! What was done once, from one planned end to the next start: the answers to named requests and publishes, and the nonces
+//! of signed requests. That the nonces are there says that the end was planned; without them, the next start knows nothing
+//! of what was signed before it.
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::Store;
+use super::condition::Setback;
+use super::handover::Handover;
+use crate::fault::Fault;
+
+/// What became of a request that its sender named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// What kind of name it has.
+    pub kind: String,
+    /// Whose name it is.
+    pub owner: String,
+    /// The name.
+    pub name: String,
+    /// The SHA-256 of what was asked.
+    pub digest: [u8; 32],
+    /// Until when it is remembered, ms since the epoch.
+    pub until: i64,
+    /// The answer; `None` where the outcome is not known.
+    pub answer: Option<Bytes>,
+}
+
+/// The nonces of signed requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredNonces {
+    /// What was signed before is refused, ms since the epoch: its nonces were lost by an earlier crash.
+    pub not_before: i64,
+    /// Those that were used.
+    pub used: Vec<StoredNonce>,
+}
+
+/// A nonce that was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredNonce {
+    /// What it is known by.
+    pub name: [u8; 16],
+    /// The last moment at which the request that had it is fresh, ms since the epoch.
+    pub until: i64,
+}
+
+impl Store {
+    /// Keeps these answers until they are taken, instead of any there are.
+    ///
+    /// # Errors
+    /// As [`Store::keep_histories`].
+    pub async fn keep_answers(&self, answers: Vec<StoredAnswer>) -> Result<(), Fault> {
+        self.hand_over(answers).await
+    }
+
+    /// Takes out the answers that are kept, in the order they were kept in.
+    ///
+    /// # Errors
+    /// As [`Store::keep_histories`].
+    pub async fn take_answers(&self) -> Result<Vec<StoredAnswer>, Fault> {
+        self.take_over().await
+    }
+
+    /// Keeps these nonces until they are taken, and with them that this end was planned.
+    ///
+    /// # Errors
+    /// As [`Store::keep_histories`].
+    pub async fn keep_nonces(&self, nonces: StoredNonces) -> Result<(), Fault> {
+        self.hand_over(Some(nonces)).await
+    }
+
+    /// Takes out the nonces that are kept; `None` when the last end was not planned, or there was none.
+    ///
+    /// # Errors
+    /// As [`Store::keep_histories`].
+    pub async fn take_nonces(&self) -> Result<Option<StoredNonces>, Fault> {
+        self.take_over().await
+    }
+}
+
+impl Handover for Vec<StoredAnswer> {
+    const CLEAR: &'static str = "DELETE FROM answers";
+
+    fn write(&self, conn: &Connection) -> Result<(), Setback> {
+        let mut add = conn.prepare_cached(
+            "INSERT INTO answers (kind, owner, name, digest, until, answer) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?;
+        for StoredAnswer { kind, owner, name, digest, until, answer } in self {
+            add.execute(params![kind, owner, name, digest, until, answer.as_deref()])?;
+        }
+        Ok(())
+    }
+
+    fn read(conn: &Connection) -> Result<Self, Setback> {
+        let mut answers = conn.prepare("SELECT kind, owner, name, digest, until, answer FROM answers ORDER BY seq")?;
+        let answers = answers.query_map((), |row| {
+            let answer: Option<Vec<u8>> = row.get(5)?;
+            Ok(StoredAnswer {
+                kind: row.get(0)?,
+                owner: row.get(1)?,
+                name: row.get(2)?,
+                digest: row.get(3)?,
+                until: row.get(4)?,
+                answer: answer.map(Bytes::from),
+            })
+        })?;
+        Ok(answers.collect::<Result<_, _>>()?)
+    }
+}
+
+/// A nonce's name and its end, in bytes.
+const NONCE_BYTES: usize = 24;
+
+impl Handover for Option<StoredNonces> {
+    const CLEAR: &'static str = "DELETE FROM planned_end";
+
+    fn write(&self, conn: &Connection) -> Result<(), Setback> {
+        let Some(nonces) = self else { return Ok(()) };
+        // One row of bytes: a row for each would take seconds at the end.
+        let mut bytes = Vec::with_capacity(nonces.used.len() * NONCE_BYTES);
+        for StoredNonce { name, until } in &nonces.used {
+            bytes.extend_from_slice(name);
+            bytes.extend_from_slice(&until.to_le_bytes());
+        }
+        let sql = "INSERT INTO planned_end (id, not_before, nonces) VALUES (1, ?1, ?2)";
+        conn.execute(sql, params![nonces.not_before, bytes])?;
+        Ok(())
+    }
+
+    fn read(conn: &Connection) -> Result<Self, Setback> {
+        let nonces = conn.query_row("SELECT not_before, nonces FROM planned_end", (), |row| {
+            let bytes: Vec<u8> = row.get(1)?;
+            let (used, _) = bytes.as_chunks::<NONCE_BYTES>();
+            Ok(StoredNonces { not_before: row.get(0)?, used: used.iter().map(stored_nonce).collect() })
+        });
+        Ok(nonces.optional()?)
+    }
+}
+
+fn stored_nonce(bytes: &[u8; NONCE_BYTES]) -> StoredNonce {
+    let (mut name, mut until) = ([0; 16], [0; 8]);
+    name.copy_from_slice(&bytes[..16]);
+    until.copy_from_slice(&bytes[16..]);
+    StoredNonce { name, until: i64::from_le_bytes(until) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::Role;
+
+    #[tokio::test]
+    async fn what_was_kept_is_taken_once_as_it_was_and_in_its_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+        let answer = |name: &str, answer: Option<&'static str>| StoredAnswer {
+            kind: "client".into(),
+            owner: "alice".into(),
+            name: name.into(),
+            digest: [7; 32],
+            until: 9,
+            answer: answer.map(Bytes::from),
+        };
+        let answers = vec![answer("b", Some("yes")), answer("a", None), answer("c", Some(""))];
+        let used = vec![StoredNonce { name: [1; 16], until: i64::MAX }, StoredNonce { name: [2; 16], until: 3 }];
+        let nonces = StoredNonces { not_before: i64::MIN, used };
+        let none = StoredNonces { not_before: 5, used: Vec::new() };
+        let store = open();
+        assert_eq!(store.take_nonces().await.unwrap(), None);
+        store.keep_answers(vec![answer("old", None)]).await.unwrap();
+        store.keep_answers(answers.clone()).await.unwrap();
+        store.keep_nonces(none.clone()).await.unwrap();
+        store.keep_nonces(nonces.clone()).await.unwrap();
+        store.close().await;
+        drop(store);
+        let store = open();
+        assert_eq!((store.take_answers().await, store.take_nonces().await), (Ok(answers), Ok(Some(nonces))));
+        assert_eq!((store.take_answers().await, store.take_nonces().await), (Ok(Vec::new()), Ok(None)));
+        // An end without a single nonce was planned too.
+        store.keep_nonces(none.clone()).await.unwrap();
+        assert_eq!(store.take_nonces().await.unwrap(), Some(none));
+    }
+}

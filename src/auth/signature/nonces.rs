@@ -1,0 +1,103 @@
+//! The nonces of requests that could still be fresh. Pure.
+
+use std::collections::HashMap;
+
+use hubbub_actors::fault::Fault;
+use hubbub_actors::store::{StoredNonce, StoredNonces};
+
+use super::{WINDOW_MS, refused};
+
+/// For how long a step of the wall clock forward is doubted, ms: the clock may be set back, and what it made stale is
+/// fresh again. After it, whatever came before the step is stale by any clock.
+const DOUBT_MS: i64 = 2 * WINDOW_MS;
+
+/// The memory.
+pub(super) struct Nonces {
+    /// The last ms at which the request with this nonce is fresh.
+    until: HashMap<[u8; 16], i64>,
+    /// No nonce is stale before this; a sweep earlier would find nothing.
+    earliest: i64,
+    capacity: usize,
+    /// What was signed before is refused, ms since the epoch: its nonces are lost.
+    not_before: i64,
+    past: Past,
+}
+
+impl Nonces {
+    pub(super) fn new(capacity: usize) -> Self {
+        let (until, past) = (HashMap::new(), Past::default());
+        Self { until, earliest: i64::MAX, capacity, not_before: i64::MIN, past }
+    }
+
+    pub(super) fn remember(
+        &mut self,
+        name: [u8; 16],
+        timestamp: i64,
+        now_ms: i64,
+        elapsed_ms: i64,
+    ) -> Result<(), Fault> {
+        if timestamp < self.not_before {
+            return Err(refused("The request was signed before the hub started; sign it again"));
+        }
+        let past = self.past.at(now_ms, elapsed_ms);
+        let until = timestamp.saturating_add(WINDOW_MS);
+        if let Some(known) = self.until.get_mut(&name) {
+            if *known >= past {
+                return Err(refused("X-Request-Nonce was used before"));
+            }
+            *known = until;
+        } else {
+            if self.until.len() >= self.capacity {
+                self.sweep(past);
+            }
+            if self.until.len() >= self.capacity {
+                return Err(Fault::overloaded());
+            }
+            self.until.insert(name, until);
+        }
+        self.earliest = self.earliest.min(until);
+        Ok(())
+    }
+
+    pub(super) fn into_stored(self) -> StoredNonces {
+        let used = self.until.into_iter().map(|(name, until)| StoredNonce { name, until }).collect();
+        StoredNonces { not_before: self.not_before, used }
+    }
+
+    pub(super) fn restore(&mut self, StoredNonces { not_before, used }: StoredNonces) {
+        self.not_before = not_before;
+        for StoredNonce { name, until } in used.into_iter().take(self.capacity) {
+            self.until.insert(name, until);
+            self.earliest = self.earliest.min(until);
+        }
+    }
+
+    fn sweep(&mut self, past: i64) {
+        if self.earliest >= past {
+            return;
+        }
+        self.until.retain(|_, until| *until >= past);
+        self.earliest = self.until.values().copied().min().unwrap_or(i64::MAX);
+    }
+}
+
+/// Which wall time has passed for sure: the wall clock's, but a step forward of that counts only after [`DOUBT_MS`].
+#[derive(Default)]
+struct Past {
+    /// How far the wall clock that is believed is ahead of the monotonic one, ms.
+    ahead: Option<i64>,
+    /// Since when the wall clock is further ahead, by the monotonic one.
+    doubted_since: Option<i64>,
+}
+
+impl Past {
+    fn at(&mut self, now_ms: i64, elapsed_ms: i64) -> i64 {
+        let ahead = now_ms - elapsed_ms;
+        let believed = self.ahead.get_or_insert(ahead);
+        let is_doubted = ahead > *believed && elapsed_ms - *self.doubted_since.get_or_insert(elapsed_ms) < DOUBT_MS;
+        if !is_doubted {
+            (*believed, self.doubted_since) = (ahead, None);
+        }
+        *believed + elapsed_ms
+    }
+}

@@ -1,0 +1,50 @@
+//! A token that may publish nothing writes to nobody, and is told so in each surface's own way.
+
+use serde_json::{Value, json};
+
+use crate::support::client::without_time;
+use crate::support::token::token_with;
+use crate::support::{Client, Hub, Sio, Transport};
+
+fn mute(user: &str) -> String {
+    token_with(json!({"sub": user, "topics": {"publish": []}}))
+}
+
+const EVENTS: [(&str, &str, &str); 6] = [
+    ("Broadcast", r#"{"topic": "lobby", "payload": 1}"#, "Not allowed to publish to `lobby`"),
+    ("DirectMessage", r#"{"target_user": "bob", "payload": 1}"#, "Not allowed to publish to `user:bob`"),
+    ("typing_start", r#"{"thread_id": 7}"#, "Not allowed to publish to `thread:7`"),
+    ("client:event", r#"{"type": "e"}"#, "The token allows no publishing"),
+    ("client:message", r#"{"content": "m"}"#, "The token allows no publishing"),
+    ("client:action", r#"{"action": "echo"}"#, "The token allows no publishing"),
+];
+
+#[tokio::test]
+async fn a_token_that_may_publish_nothing_is_refused_and_nobody_hears_of_it() {
+    let hub = Hub::start();
+    let mut bob = Client::of(&hub, "bob").await;
+    bob.subscribe(&["lobby", "thread:7"]).await;
+    let mut raw = Client::connect(&hub, &mute("alice")).await;
+    let mut root = Sio::with_token(&hub, Transport::WebSocket, &mute("alice")).await;
+    for (event, data, message) in EVENTS {
+        let data: Value = serde_json::from_str(data).unwrap();
+        let refused = raw.ask(json!({"type": event, "data": data, "id": 1}), "Error").await;
+        let expected = json!({"type": "Error", "id": 1, "data": {"code": "FORBIDDEN", "message": message}});
+        assert_eq!(without_time(refused), expected);
+
+        let mut refused = root.ask_for("error", event, data).await;
+        // The community document's word, for its events.
+        let code = if event == "typing_start" { "PERMISSION_DENIED" } else { "FORBIDDEN" };
+        assert!(refused["timestamp"].take().is_string(), "{refused}");
+        let expected = json!({"event": event, "message": message, "error": message, "code": code, "timestamp": null});
+        assert_eq!(refused, expected);
+    }
+    let mut chat = Sio::open(&hub, Transport::WebSocket).await;
+    chat.connect("/chat", &json!({"token": mute("alice")})).await.unwrap();
+    let refused = chat.ask_on("/chat", "presence:update-status", json!({"status": "away"})).await;
+    let message = "The token allows no publishing";
+    assert_eq!(refused, json!([{"success": false, "message": message, "code": "FORBIDDEN"}]));
+    bob.expect_silence().await;
+    // It reads as before.
+    raw.subscribe(&["lobby"]).await;
+}
