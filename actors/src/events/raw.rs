@@ -184,7 +184,7 @@ pub struct Error {
     pub code: Code,
     /// A sentence.
     pub message: Cow<'static, str>,
-    /// The offending `field`, or `retryAfter` in seconds.
+    /// The offending `field`, the `limit` that is reached, or `retryAfter` in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<serde_json::Value>,
 }
