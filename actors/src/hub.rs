@@ -395,7 +395,7 @@ impl Hub {
     /// Takes one of `most` places of `key` (0: any number), to hold for as long as it is used.
     ///
     /// # Errors
-    /// [`Code::RateLimited`] when all are taken.
+    /// [`Code::LimitReached`] when all are taken.
     pub fn hold(&self, key: HoldKey, most: u32) -> Result<Hold, Fault> {
         self.holds.take(key, most)
     }

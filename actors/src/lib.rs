@@ -61,7 +61,7 @@
 //! | the [`tail`] of each session on `/` that says what it got | `recovery.queue` deliveries, half of `limits.outbox_bytes` | the oldest goes; who lacks it is told that it is not recovered | `hubbub_sessions_not_recovered_total` |
 //! | what is [`retained`] for all of them | `recovery.bytes`, its share for each worker | those who were cut off first give theirs up, then those who are there | `hubbub_recovery_bytes`, `hubbub_sessions_evicted_total` |
 //! | notifications that a session has [`noted`] | [`noted::NOTED_MAX`] | what was missed comes at the next connect | |
-//! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `FORBIDDEN` | |
+//! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `LIMIT_REACHED` | |
 //! | the edge's mailbox for Socket.IO requests, one a worker | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
 //! | what rooms keep for those who missed it | the rule of each; `limits.history_bytes`, its share for each shard | the oldest message goes; the history untouched for longest goes whole | `hubbub_history_bytes`, `hubbub_histories_evicted_total` |
 //! | promised answers of each session | [`seat::OWED_MAX`] | its transport stops reading | |

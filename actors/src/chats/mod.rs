@@ -77,16 +77,17 @@ impl Chats {
     /// Whether there is room for the chat as it would become.
     ///
     /// # Errors
-    /// [`Code::Forbidden`].
+    /// [`Code::LimitReached`].
     fn check_room(&self, chat: &Chat) -> Result<(), Fault> {
         let old = self.chats.get(&chat.id).map(|door| door.participants());
         if old.is_none() && self.count() >= CHATS_MAX {
-            return Err(Fault::new(Code::Forbidden, format!("There may be {CHATS_MAX} chats")));
+            let message = format!("There may be {CHATS_MAX} chats; delete one first").into();
+            return Err(Fault { message, ..Fault::limit_reached("chats") });
         }
         let others = self.participants.load(Ordering::Relaxed) - old.unwrap_or(0);
         if !chat.public && others + chat.participants.len() > PARTICIPANTS_TOTAL_MAX {
-            let message = format!("Private chats may have {PARTICIPANTS_TOTAL_MAX} participants in all");
-            return Err(Fault::new(Code::Forbidden, message));
+            let message = format!("Private chats may have {PARTICIPANTS_TOTAL_MAX} participants in all").into();
+            return Err(Fault { message, ..Fault::limit_reached("chats.participants") });
         }
         Ok(())
     }
@@ -140,7 +141,7 @@ mod tests {
         let chat = Chat::new(ChatId::parse("d", "id").unwrap(), String::new(), String::new(), 0).unwrap();
         assert_eq!(chats.check_room(&chat), Ok(()));
         let chat = chat.with_participants(vec![user("alice")]).unwrap();
-        assert_eq!(chats.check_room(&chat).unwrap_err().code, Code::Forbidden);
+        assert_eq!(chats.check_room(&chat).unwrap_err().code, Code::LimitReached);
         assert_eq!(chats.check_room(&Chat { public: true, ..chat }), Ok(()));
     }
 }

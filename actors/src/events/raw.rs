@@ -159,6 +159,9 @@ pub struct Denied {
     /// Why.
     #[schemars(with = "String")]
     pub code: Code,
+    /// The `limit` that is reached, or `retryAfter` in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<serde_json::Value>,
 }
 
 /// Says that a message was accepted: it is numbered and on its way to `recipients` sessions.

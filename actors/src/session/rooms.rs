@@ -9,7 +9,7 @@ use ahash::AHashSet;
 use super::{Answer, Session};
 use crate::events::Surface;
 use crate::events::raw::Position;
-use crate::fault::{Code, Fault};
+use crate::fault::Fault;
 use crate::identity::Identity;
 use crate::ids::RoomName;
 use crate::mailbox::Full;
@@ -139,7 +139,8 @@ impl Session {
     fn check_room_count(&self) -> Result<(), Fault> {
         if self.has_all_rooms() {
             let most = self.hub.settings().rooms_per_session;
-            return Err(Fault::new(Code::Forbidden, format!("A session may be in {most} topics")));
+            let message = format!("A session may be in {most} rooms; leave one first").into();
+            return Err(Fault { message, ..Fault::limit_reached("limits.rooms_per_session") });
         }
         Ok(())
     }

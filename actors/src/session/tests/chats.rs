@@ -45,7 +45,7 @@ async fn each_chat_of_a_subscription_after_the_first_counts_as_a_message() {
     client.ask("Subscribe", &serde_json::json!({ "topics": topics }).to_string(), Some("1")).await;
     let lines = heard(&client, r#"Status {"status":"subscribed""#).await;
     let status = lines.iter().find(|line| line.starts_with("Status")).unwrap();
-    let denied = r#""denied":[{"topic":"chat:c5","code":"RATE_LIMITED"},{"topic":"chat:c6","code":"RATE_LIMITED"}]"#;
+    let denied = r#""denied":[{"topic":"chat:c5","code":"RATE_LIMITED","details":{"retryAfter":60}},{"topic":"chat:c6","code":"RATE_LIMITED","details":{"retryAfter":60}}]"#;
     assert!(status.contains(denied), "{status}");
 }
 
