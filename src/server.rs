@@ -413,6 +413,7 @@ fn settings(config: &Config) -> Settings {
         mailbox: config.limits.mailbox,
         outbox: Bound { bytes: config.limits.outbox_bytes, frames: config.limits.outbox_frames },
         rooms: config.limits.rooms,
+        rooms_per_user: unless_zero(config.limits.rooms_per_user),
         history_bytes: config.limits.history_bytes,
         rooms_per_session: unless_zero(config.limits.rooms_per_session),
         payload_max: config.server.max_frame_size,

@@ -39,6 +39,7 @@ use crate::pulse::Pulse;
 use crate::recovery::{Forget, NoteAttempt, Recovery};
 use crate::registry::Registry;
 use crate::revoked::Revoked;
+use crate::rooms::counts::RoomCounts;
 use crate::rooms::{Lanes, Rooms};
 use crate::stats::Stats;
 use crate::store::{Chat, READS_MAX, Revocation, Store, WRITES_MAX};
@@ -139,7 +140,8 @@ impl Hub {
     ) -> Arc<Self> {
         let stats = Arc::new(Stats::default());
         let clock = settings.clock.clone();
-        let rooms = Rooms::new(Arc::new(Lanes::new(settings.workers)));
+        let counts = RoomCounts::new(settings.rooms, settings.rooms_per_user);
+        let rooms = Rooms::new(Arc::new(Lanes::new(settings.workers)), counts);
         let window_ms = settings.recovery.window_ms;
         let recovery = Recovery::new(window_ms, rooms.clone(), clock.clone(), stats.clone()).start();
         let limits = RateLimit::new(clock.clone()).start();

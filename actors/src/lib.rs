@@ -15,6 +15,7 @@
 //! | [`notifications`] | numbers and a table | which notifications are on their way to the disk; a user's are numbered by the shard of the user's room |
 //! | [`registry::Registry`] | a table | how many connections there may be, and where each user's sessions are |
 //! | [`chats::keeper::ChatKeeper`] | one | changes of chats, one at a time |
+//! | rooms that clients made, by `rooms::counts` | `limits.rooms`; `limits.rooms_per_user` of a user | refused, `LIMIT_REACHED` | `hubbub_rooms` |
 //! | [`chats::Chats`] | a table | who may join which chat; who is in one is its shard's, in a [`chats::roster`] |
 //! | [`recovery::Recovery`] | one | which token recovers which session that was cut off |
 //! | [`revoked::Revoked`] | a table | which tokens no longer hold |

@@ -142,6 +142,7 @@ fn settings() -> Settings {
         mailbox: 1024,
         outbox: Bound { bytes: 1 << 20, frames: 16_384 },
         rooms: 1_000_000,
+        rooms_per_user: 1_000,
         history_bytes: 1 << 26,
         rooms_per_session: 1_000,
         payload_max: 65_536,

@@ -70,6 +70,7 @@ impl Bench {
             mailbox: 64,
             outbox: Bound { bytes: 1024, frames: 16 },
             rooms: 100,
+            rooms_per_user: 100,
             history_bytes: 1 << 20,
             rooms_per_session: 10,
             payload_max: 65_536,

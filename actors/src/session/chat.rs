@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture, ready, wrap_future};
 
-use super::rooms::Verdict;
 use super::{Answer, Handle, Outcome, Session};
 use crate::chats::roster::ONLINE_MAX;
 use crate::chats::{no_such_chat, not_in_chat};
@@ -45,16 +44,12 @@ impl Session {
     /// Joins a chat, that it may and is not in.
     fn join_chat(&mut self, chat: &ChatId) -> Result<Answer<JoinedChat>, Fault> {
         let room = self.open_chat(chat)?;
-        let Some((_, joining)) = self.ask_to_join_one(room.as_str(), "chatId")? else {
+        let Some(joining) = self.ask_to_join_one(room.as_str(), "chatId")? else {
             return Err(Fault::new(Code::Conflict, "User already in this room"));
         };
-        let joined = async move { joining.await.map_err(|_| Fault::internal())? };
-        Ok(Box::pin(joined.into_actor(self).map(move |joined, session, _| {
-            let info = joined.as_ref().ok().and_then(|membership| membership.chat.clone());
-            let verdict = match joined {
-                Ok(_) => Verdict::In,
-                Err(fault) => Verdict::TurnedAway(room.clone(), fault),
-            };
+        Ok(Box::pin(joining.answer().into_actor(self).map(move |answer, session, _| {
+            let (verdict, membership) = answer?;
+            let info = membership.and_then(|membership| membership.chat);
             let joined = session.review(room.as_str(), verdict);
             joined.map_err(|fault| if fault.code == Code::Forbidden { no_such_chat() } else { fault })?;
             Ok(JoinedChat::new(*info.ok_or_else(Fault::internal)?))
