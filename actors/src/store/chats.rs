@@ -124,7 +124,9 @@ impl Store {
     pub async fn chat(&self, id: ChatId) -> Result<Option<Chat>, Fault> {
         self.read(move |conn| {
             let found = conn
-                .prepare_cached("SELECT name, description, is_public, created_at FROM chats WHERE id = ?1")?
+                .prepare_cached(
+                    "SELECT name, description, is_public, created_at FROM chats WHERE id = ?1 AND NOT is_deleted",
+                )?
                 .query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
                 .optional()?;
             let Some((name, description, public, created_at)) = found else { return Ok(None) };
@@ -134,22 +136,13 @@ impl Store {
         .await
     }
 
-    /// Deletes a chat with its messages; `false` when there is none.
-    ///
-    /// # Errors
-    /// As [`Store::put_chat`].
-    pub async fn delete_chat(&self, id: ChatId) -> Result<bool, Fault> {
-        self.write(move |conn| Ok(conn.prepare_cached("DELETE FROM chats WHERE id = ?1")?.execute([id.as_str()])? > 0))
-            .await
-    }
-
     /// Who may join which chat.
     ///
     /// # Errors
     /// As [`Store::ping`].
     pub async fn chat_access(&self) -> Result<Vec<Access>, Fault> {
         self.read(|conn| {
-            let mut statement = conn.prepare("SELECT id, is_public FROM chats ORDER BY id")?;
+            let mut statement = conn.prepare("SELECT id, is_public FROM chats WHERE NOT is_deleted ORDER BY id")?;
             let mut rows = statement.query(())?;
             let mut chats = Vec::new();
             while let Some(row) = rows.next()? {
@@ -178,7 +171,8 @@ impl Store {
                      ORDER BY 1 LIMIT ?2
                  )
                  SELECT id, name, coalesce(
-                     (SELECT created_at FROM messages WHERE chat_id = chats.id ORDER BY seq DESC LIMIT 1), created_at)
+                     (SELECT created_at FROM messages WHERE chat_id = chats.id AND seq > cleared_until
+                      ORDER BY seq DESC LIMIT 1), created_at)
                  FROM open JOIN chats USING (id) ORDER BY id",
             )?;
             let mut rows = statement.query(params![user.as_str(), i64::try_from(most).unwrap_or(i64::MAX)])?;
@@ -194,7 +188,7 @@ impl Store {
 }
 
 fn made_at(conn: &Connection, id: &ChatId) -> Result<Option<i64>, Setback> {
-    let mut statement = conn.prepare_cached("SELECT created_at FROM chats WHERE id = ?1")?;
+    let mut statement = conn.prepare_cached("SELECT created_at FROM chats WHERE id = ?1 AND NOT is_deleted")?;
     Ok(statement.query_row([id.as_str()], |row| row.get(0)).optional()?)
 }
 
@@ -202,7 +196,8 @@ fn put(conn: &Connection, chat: &Chat) -> Result<(), Setback> {
     let id = chat.id.as_str();
     conn.prepare_cached(
         "INSERT INTO chats (id, name, description, is_public, created_at, changed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)
-         ON CONFLICT (id) DO UPDATE SET name = ?2, description = ?3, is_public = ?4, changed_at = ?5",
+         ON CONFLICT (id) DO UPDATE SET name = ?2, description = ?3, is_public = ?4, changed_at = ?5,
+             created_at = CASE WHEN is_deleted THEN ?5 ELSE created_at END, is_deleted = 0",
     )?
     .execute(params![id, chat.name, chat.description, chat.public, chat.created_at])?;
     conn.prepare_cached("DELETE FROM chat_participants WHERE chat_id = ?1")?.execute([id])?;
@@ -267,6 +262,7 @@ mod tests {
         assert_eq!(store.delete_chat(id("c")).await, Ok(true));
         assert_eq!(store.delete_chat(id("c")).await, Ok(false));
         assert_eq!(store.chat(id("c")).await, Ok(None));
+        store.purged().await;
         assert_eq!(messages().await, Ok(0));
     }
 

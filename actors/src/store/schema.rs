@@ -167,6 +167,18 @@ const MIGRATIONS: &[&str] = &["
         about TEXT,
         PRIMARY KEY (number, is_frame)
     ) STRICT, WITHOUT ROWID;
+", "
+    -- A deleted chat keeps its row until its messages are deleted, which is_purging says; a chat of the same id may be
+    -- made in it meanwhile. Messages up to cleared_until are a deleted chat's.
+    ALTER TABLE chats ADD COLUMN is_deleted INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE chats ADD COLUMN is_purging INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE chats ADD COLUMN cleared_until INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX chats_purging ON chats (id) WHERE is_purging;
+    DROP TRIGGER message_gone;
+    CREATE TRIGGER message_gone AFTER DELETE ON messages BEGIN
+        UPDATE chats SET messages = messages - 1 WHERE id = OLD.chat_id AND cleared_until < OLD.seq;
+        UPDATE message_tally SET messages = messages - 1;
+    END;
 "];
 
 /// Why a file cannot be used.
