@@ -308,6 +308,8 @@ section! {
         /// Of those, rooms that exist because one user made them, on all of the user's sessions, 0 for any number.
         /// Default 1000.
         rooms_per_user: usize = 1_000,
+        /// Chats that one user may make by joining them, where `chat.auto_create` is set, 0 for any number. Default 100.
+        chats_per_user: usize = 100,
         /// Bytes of messages kept for those who missed them, of all rooms together, up to 1099511627776; over it, the
         /// history goes that was not touched for longest. Default 67108864.
         history_bytes: usize = 67_108_864,

@@ -453,6 +453,7 @@ fn settings(config: &Config) -> Settings {
             .min(config.socketio.ping_interval_ms.into()),
         rules: Rules(rules.collect()),
         auto_create_chats: config.chat.auto_create,
+        chats_per_user: unless_zero(config.limits.chats_per_user),
         recovery: RecoverySettings {
             window_ms: millis(config.recovery.window_secs),
             queue: usize::try_from(config.recovery.queue).unwrap_or(usize::MAX),

@@ -151,7 +151,9 @@ impl Hub {
         let presence =
             Presence::new(telling, outbox, registry.clone(), rooms.clone(), clock.clone(), stats.clone()).start();
         let chats = Arc::new(Chats::default());
-        let chat_keeper = ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone(), clock).start();
+        let made_max = settings.chats_per_user;
+        let chat_keeper =
+            ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone(), clock, made_max).start();
         Arc::new(Self {
             rooms,
             notifications: Notifications::new(store.clone()),
@@ -286,7 +288,7 @@ impl Hub {
     /// have left it, or do so as soon as their tokens are judged.
     ///
     /// # Errors
-    /// As [`Store::put_chat`]; [`Code::Forbidden`] when there are as many chats or participants as there may be.
+    /// As [`Store::put_chat`]; [`Code::LimitReached`] when there are as many chats or participants as there may be.
     pub async fn put_chat(&self, chat: Chat) -> Result<(Chat, bool), Fault> {
         self.ask_keeper(|reply| PutChat { chat, reply }).await
     }

@@ -161,6 +161,7 @@ fn settings() -> Settings {
         shortest_heartbeat_ms: 25_000,
         rules: Rules(vec![anyone]),
         auto_create_chats: false,
+        chats_per_user: 100,
         recovery: RecoverySettings { window_ms: 120_000, queue: 500, bytes: 67_108_864, wire: &ROOT_NUMBERED },
         clock: Clock::System,
     }

@@ -88,6 +88,7 @@ impl Bench {
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"" },
             shortest_heartbeat_ms: 25_000,
             auto_create_chats: false,
+            chats_per_user: 100,
             recovery: hubbub_actors::hub::RecoverySettings {
                 window_ms: 120_000,
                 queue: 500,

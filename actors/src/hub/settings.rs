@@ -58,6 +58,8 @@ pub struct Settings {
     pub rules: Rules,
     /// Whether joining a chat that does not exist makes it, public.
     pub auto_create_chats: bool,
+    /// Chats that one user may make so.
+    pub chats_per_user: usize,
     /// What is kept for sessions that were cut off.
     pub recovery: RecoverySettings,
     /// Where the time comes from.

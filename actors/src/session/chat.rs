@@ -93,9 +93,9 @@ impl Handle<JoinChat> for Session {
         }
         // Who could not join it makes none either.
         self.hub.settings().rules.subscribe(self.identity()?, &room, |_| true).map_err(|_| no_such_chat())?;
-        let (hub, now) = (self.hub.clone(), self.now());
+        let (hub, now, made_by) = (self.hub.clone(), self.now(), Some(self.identity()?.user.clone()));
         let made = async move {
-            let made = Chat { public: true, ..Chat::new(chat.clone(), String::new(), String::new(), now)? };
+            let made = Chat { public: true, made_by, ..Chat::new(chat.clone(), String::new(), String::new(), now)? };
             hub.make_chat(made).await?;
             Ok(chat)
         };

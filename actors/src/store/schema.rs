@@ -179,6 +179,9 @@ const MIGRATIONS: &[&str] = &["
         UPDATE chats SET messages = messages - 1 WHERE id = OLD.chat_id AND cleared_until < OLD.seq;
         UPDATE message_tally SET messages = messages - 1;
     END;
+", "
+    -- The user who made it by joining it; NULL for one that was configured or made over HTTP.
+    ALTER TABLE chats ADD COLUMN made_by TEXT;
 "];
 
 /// Why a file cannot be used.

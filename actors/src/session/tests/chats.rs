@@ -60,6 +60,37 @@ async fn who_could_not_join_a_chat_does_not_make_it() {
 }
 
 #[actix::test]
+async fn a_user_makes_so_many_chats_by_joining_them_on_all_sessions_together() {
+    let bench = Bench::with(LONG, None, |settings| {
+        (settings.auto_create_chats, settings.chats_per_user, settings.rooms_per_session) = (true, 3, 100);
+        settings.messages_per_minute.chat = 0;
+    });
+    let alice = [bench.client(Surface::Chat, "alice").await, bench.client(Surface::Chat, "alice").await];
+    for (number, client) in alice.iter().enumerate() {
+        for chat in 0..4 {
+            client.ask("join:chat", &format!(r#"{{"chatId":"c{number}-{chat}"}}"#), Some("1")).await;
+        }
+    }
+    let mut refused = 0;
+    for client in &alice {
+        client.ask("presence:stats", "{}", Some("2")).await;
+        let lines = heard(client, "#2: ").await;
+        refused += lines.iter().filter(|line| *line == "refused join:chat: LIMIT_REACHED #1").count();
+    }
+    assert_eq!((refused, bench.hub.chats().count()), (5, 3));
+    let made = (0..4).map(|chat| format!("c0-{chat}")).find(|chat| bench.hub.chats().exists(chat)).unwrap();
+    let join = format!(r#"{{"chatId":"{made}"}}"#);
+    let bob = bench.client(Surface::Chat, "bob").await;
+    bob.ask("join:chat", &join, Some("3")).await;
+    bob.ask("join:chat", r#"{"chatId":"new"}"#, Some("4")).await;
+    heard(&bob, "#4: ").await;
+    bench.hub.delete_chat(ChatId::parse(&made, "id").unwrap()).await.unwrap();
+    alice[1].ask("join:chat", r#"{"chatId":"again"}"#, Some("5")).await;
+    heard(&alice[1], "#5: ").await;
+    assert_eq!(bench.hub.chats().count(), 4);
+}
+
+#[actix::test]
 async fn a_session_is_recovered_whole_though_it_was_in_more_chats_than_a_mailbox_has_places() {
     let bench = Bench::with(LONG, None, |settings| {
         settings.mailbox = 8;
