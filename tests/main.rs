@@ -95,6 +95,9 @@ mod shutdown;
 // Sessions that are told when to come back, and do not all go at once.
 mod drain;
 
+// What strangers and neighbours can do to the others: each attack, with its bytes and counts.
+mod attack;
+
 // The command line and its exit statuses.
 mod command;
 

@@ -65,7 +65,7 @@
 //! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `LIMIT_REACHED` | |
 //! | the edge's mailbox for Socket.IO requests, one a worker | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
 //! | what rooms keep for those who missed it | the rule of each; `limits.history_bytes`, its share for each shard | the oldest message goes; the history untouched for longest goes whole | `hubbub_history_bytes`, `hubbub_histories_evicted_total` |
-//! | promised answers of each session | [`seat::OWED_MAX`] | its transport stops reading | |
+//! | promised answers of each session | [`seat::OWED_MAX`]; one that may be large; none while its outbox is half full | its transport stops reading | |
 //! | its questions to the application | [`seat::ASIDE_MAX`] | refused, `OVERLOADED` | `hubbub_overloads_total` |
 //!
 //! # Layout

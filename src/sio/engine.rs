@@ -51,6 +51,9 @@ pub trait Dialogue {
     /// Whether the client should say nothing more for now; [`Engine::relieve`] tells that it may again.
     fn is_busy(&self) -> bool;
 
+    /// What waits to be written is less than half of what may: requests that waited for that can be taken.
+    fn drained(&self) {}
+
     /// Whether nobody is in it yet, or any more.
     fn is_idle(&self) -> bool;
 
@@ -90,6 +93,8 @@ pub struct Engine {
     queued: Cell<bool>,
     /// The dialogue is not busy any more, or the session ended.
     rested: Notify,
+    /// A request waits until less than half of what may wait to be written does.
+    awaited: Cell<bool>,
     /// The connection's place, given back when nothing of it is left.
     admission: Cell<Option<Admission>>,
     /// Has those forget it who know it by its id.
@@ -117,6 +122,7 @@ impl Engine {
             dialogue: RefCell::new(None),
             queued: Cell::new(false),
             rested: Notify::new(),
+            awaited: Cell::new(false),
             admission: Cell::new(admission),
             gone,
         })
@@ -138,6 +144,24 @@ impl Engine {
         self.seat.interject(Rc::new(frame));
     }
 
+    /// Whether less than half of what may wait to be written does. Where not, [`Dialogue::drained`] tells when it does.
+    pub fn has_room(&self) -> bool {
+        let has_room = self.seat.is_under_half();
+        self.awaited.set(self.awaited.get() || !has_room);
+        has_room
+    }
+
+    /// Something was written.
+    fn note_written(&self) {
+        if self.awaited.get() && self.seat.is_under_half() {
+            self.awaited.set(false);
+            let dialogue = self.dialogue.borrow().clone();
+            if let Some(dialogue) = dialogue {
+                dialogue.drained();
+            }
+        }
+    }
+
     /// The dialogue is not busy any more.
     pub fn relieve(&self) {
         let busy = self.is_busy();
@@ -157,8 +181,10 @@ impl Engine {
         loop {
             let rested = self.rested.notified();
             if self.seat.closed().is_some() || !self.is_busy() {
+                self.seat.leave_unread(false, || self.ground.clock.begin_ms());
                 return;
             }
+            self.seat.leave_unread(true, || 0);
             rested.await;
         }
     }
@@ -295,7 +321,10 @@ impl Engine {
         // An `async` function would keep the inlet twice, as it came and where it is polled, for as long as it runs.
         poll_fn(move |cx| {
             let engine = &last.0;
-            while let Some(message) = ready!(Pin::new(&mut inlet).poll_next(cx)) {
+            loop {
+                let polled = Pin::new(&mut inlet).poll_next(cx);
+                engine.note_written();
+                let Some(message) = ready!(polled) else { break };
                 match message {
                     Message::Text(text) => engine.hear(engine::decode(text)),
                     Message::Binary(bytes) => engine.hear(Ok(Packet::Binary(bytes))),
@@ -335,6 +364,7 @@ impl Engine {
             drop(stage);
             if let Some(waiting) = waiting {
                 reply(waiting, self.take());
+                self.note_written();
             }
             return;
         };

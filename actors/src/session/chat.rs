@@ -149,7 +149,7 @@ impl Handle<ListRooms> for Session {
             });
             Ok(Rooms::new(rooms.collect()))
         });
-        Ok(Outcome::Later(Box::pin(answer)))
+        Ok(Outcome::Large(Box::pin(answer)))
     }
 }
 
@@ -165,6 +165,6 @@ impl Handle<AskOnline> for Session {
             let (users, count) = online.await?.unwrap_or_default();
             Ok(Online::new(users, count))
         };
-        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+        Ok(Outcome::Large(Box::pin(answer.into_actor(self))))
     }
 }
