@@ -315,8 +315,13 @@ section! {
         outbox_bytes: usize = 1_048_576,
         /// Frames held for one session that does not read, 1 to 1048576. Default 16384.
         outbox_frames: usize = 16_384,
-        /// Rooms there may be, at least 1; a new one more is refused. Default 1000000.
+        /// Rooms that clients may make by joining them, in all, at least 1. Default 1000000.
         rooms: usize = 1_000_000,
+        /// Of those, rooms that exist because one user made them, on all of the user's sessions, 0 for any number.
+        /// Default 1000.
+        rooms_per_user: usize = 1_000,
+        /// Chats that one user may make by joining them, where `chat.auto_create` is set, 0 for any number. Default 100.
+        chats_per_user: usize = 100,
         /// Bytes of messages kept for those who missed them, of all rooms together, up to 1099511627776; over it, the
         /// history goes that was not touched for longest. Default 67108864.
         history_bytes: usize = 67_108_864,

@@ -45,7 +45,8 @@ pub const fn status(code: Code) -> StatusCode {
         | Code::Unauthorized
         | Code::InvalidApiKey
         | Code::InvalidSignature => StatusCode::UNAUTHORIZED,
-        Code::Forbidden => StatusCode::FORBIDDEN,
+        // Not 429: to wait does not help, the caller has to give something up.
+        Code::Forbidden | Code::LimitReached => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
@@ -88,8 +89,9 @@ pub fn body(fault: &Fault, shape: Shape, request_id: &str) -> Value {
                 "code": code,
                 "requestId": request_id,
             });
-            if let Some(field) = &fault.field {
-                body["details"] = json!({"field": field});
+            // The wait stands beside the details here.
+            if let Some(details) = (Fault { retry_after: None, ..fault.clone() }).details() {
+                body["details"] = details;
             }
             if let Some(seconds) = fault.retry_after {
                 body["retryAfter"] = seconds.into();
@@ -267,6 +269,30 @@ mod tests {
                 "details": {"field": "userId"},
             }})
         );
+    }
+
+    #[test]
+    fn a_limit_that_is_reached_is_named_in_the_details() {
+        let fault = Fault::limit_reached("limits.rooms");
+        assert_eq!(
+            body(&fault, Shape::Api, "r-1"),
+            json!({
+                "success": false,
+                "error": "The limit `limits.rooms` is reached",
+                "code": "LIMIT_REACHED",
+                "requestId": "r-1",
+                "details": {"limit": "limits.rooms"},
+            })
+        );
+        assert_eq!(
+            body(&fault, Shape::Raw, "r-1"),
+            json!({"error": {
+                "code": "LIMIT_REACHED",
+                "message": "The limit `limits.rooms` is reached",
+                "details": {"limit": "limits.rooms"},
+            }})
+        );
+        assert_eq!(response(&fault, Shape::Api, "r-1").status(), 403);
     }
 
     #[test]

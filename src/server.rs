@@ -467,6 +467,7 @@ fn settings(config: &Config) -> Settings {
         mailbox: config.limits.mailbox,
         outbox: Bound { bytes: config.limits.outbox_bytes, frames: config.limits.outbox_frames },
         rooms: config.limits.rooms,
+        rooms_per_user: unless_zero(config.limits.rooms_per_user),
         history_bytes: config.limits.history_bytes,
         rooms_per_session: unless_zero(config.limits.rooms_per_session),
         payload_max: config.server.max_frame_size,
@@ -506,6 +507,7 @@ fn settings(config: &Config) -> Settings {
             .min(config.socketio.ping_interval_ms.into()),
         rules: Rules(rules.collect()),
         auto_create_chats: config.chat.auto_create,
+        chats_per_user: unless_zero(config.limits.chats_per_user),
         recovery: RecoverySettings {
             window_ms: millis(config.recovery.window_secs),
             queue: usize::try_from(config.recovery.queue).unwrap_or(usize::MAX),

@@ -43,6 +43,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hubbub_store_writes_total", "Writes that the store has on its disk"),
     ("hubbub_store_commits_total", "Transactions that took them there"),
     ("hubbub_store_failures_total", "Reads and writes that failed because the store did"),
+    ("hubbub_store_purged_rows_total", "Rows of deleted chats that were removed"),
     ("hubbub_connections_refused_total", "Connections refused: by origin, token, limit or want of a place"),
     ("hubbub_observations_lost_total", "Events of connections that the monitor does not remember, by reason"),
     ("hubbub_rate_limited_total", "Messages and connections refused by a limit"),
@@ -303,10 +304,11 @@ fn copy_readings(readings: &Readings<'_>) {
     show("hubbub_client_ids", entries as u64);
     show("hubbub_client_ids_bytes", bytes as u64);
     counter!("hubbub_client_ids_forgotten_total").absolute(forgotten_early);
-    let Counts { writes, commits, failures, overloads: _ } = readings.store;
+    let Counts { writes, commits, failures, purged, overloads: _ } = readings.store;
     counter!("hubbub_store_writes_total").absolute(writes);
     counter!("hubbub_store_commits_total").absolute(commits);
     counter!("hubbub_store_failures_total").absolute(failures);
+    counter!("hubbub_store_purged_rows_total").absolute(purged);
     if let Some(connections) = readings.connections {
         copy_connections(connections);
     }

@@ -222,7 +222,10 @@ async fn an_address_has_so_many_connections_without_a_token_at_once() {
         three.connect("/", &Value::Null).await,
         Err(json!({
             "message": "Too many connections from this address",
-            "data": {"code": "RATE_LIMITED", "details": {"retryAfter": 1}},
+            "data": {
+                "code": "LIMIT_REACHED",
+                "details": {"limit": "limits.community.connections_per_address"},
+            },
         }))
     );
     assert!(three.connect("/", &json!({"token": token("alice")})).await.is_ok(), "one with a token is none of them");
@@ -249,8 +252,8 @@ async fn a_user_has_so_many_connections_that_came_without_a_token() {
         two.expect("authentication_error").await,
         json!({
             "error": "Too many connections of this user",
-            "code": "RATE_LIMITED",
-            "details": {"retryAfter": 1},
+            "code": "LIMIT_REACHED",
+            "details": {"limit": "limits.community.connections_per_user"},
         })
     );
     // It vanishes, without a word.

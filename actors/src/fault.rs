@@ -70,6 +70,8 @@ codes! {
     UnsupportedEncoding = "UNSUPPORTED_ENCODING",
     /// Over a limit; `retry_after` says when to come back.
     RateLimited = "RATE_LIMITED",
+    /// A configured limit of how many there may be is reached; `limit` names its key.
+    LimitReached = "LIMIT_REACHED",
     /// `server.max_connections` are connected.
     ServerFull = "SERVER_FULL",
     /// A queue inside is full; nothing was accepted.
@@ -107,12 +109,14 @@ pub struct Fault {
     pub field: Option<String>,
     /// Seconds until another attempt can succeed, at least 1.
     pub retry_after: Option<u32>,
+    /// The limit that is reached, by its configuration key: `limits.rooms`.
+    pub limit: Option<&'static str>,
 }
 
 impl Fault {
     /// A refusal with its words.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), field: None, retry_after: None }
+        Self { code, message: message.into(), field: None, retry_after: None, limit: None }
     }
 
     /// Bad input, and the field that is to blame.
@@ -123,6 +127,11 @@ impl Fault {
     /// Over a limit until `seconds` have passed.
     pub fn rate_limited(seconds: u32) -> Self {
         Self { retry_after: Some(seconds.max(1)), ..Self::new(Code::RateLimited, "Rate limit exceeded") }
+    }
+
+    /// The limit under the configuration key `key` is reached.
+    pub fn limit_reached(key: &'static str) -> Self {
+        Self { limit: Some(key), ..Self::new(Code::LimitReached, format!("The limit `{key}` is reached")) }
     }
 
     /// No token was shown yet.
@@ -156,11 +165,14 @@ impl Fault {
         Self::new(Code::OutcomeUnknown, "The outcome is not known: it may have been done or not")
     }
 
-    /// What an error body's `details` holds: the field, and the wait in seconds.
+    /// What an error body's `details` holds: the field, the limit's key, and the wait in seconds.
     pub fn details(&self) -> Option<serde_json::Value> {
         let mut details = serde_json::Map::new();
         if let Some(field) = &self.field {
             details.insert("field".into(), field.as_str().into());
+        }
+        if let Some(limit) = self.limit {
+            details.insert("limit".into(), limit.into());
         }
         if let Some(seconds) = self.retry_after {
             details.insert("retryAfter".into(), seconds.into());

@@ -41,6 +41,7 @@ use crate::pulse::Pulse;
 use crate::recovery::{Forget, NoteAttempt, Recovery};
 use crate::registry::Registry;
 use crate::revoked::Revoked;
+use crate::rooms::counts::RoomCounts;
 use crate::rooms::{Lanes, Rooms};
 use crate::stats::Stats;
 use crate::store::{Chat, READS_MAX, Revocation, Store, WRITES_MAX};
@@ -151,7 +152,8 @@ impl Hub {
     ) -> Arc<Self> {
         let stats = Arc::new(Stats::default());
         let clock = settings.clock.clone();
-        let rooms = Rooms::new(Arc::new(Lanes::new(settings.workers)));
+        let counts = RoomCounts::new(settings.rooms, settings.rooms_per_user);
+        let rooms = Rooms::new(Arc::new(Lanes::new(settings.workers)), counts);
         let window_ms = settings.recovery.window_ms;
         let recovery = Recovery::new(window_ms, rooms.clone(), clock.clone(), stats.clone()).start();
         let limits = RateLimit::new(clock.clone()).start();
@@ -161,7 +163,9 @@ impl Hub {
         let presence =
             Presence::new(telling, outbox, registry.clone(), rooms.clone(), clock.clone(), stats.clone()).start();
         let chats = Arc::new(Chats::default());
-        let chat_keeper = ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone(), clock).start();
+        let made_max = settings.chats_per_user;
+        let chat_keeper =
+            ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone(), clock, made_max).start();
         Arc::new(Self {
             rooms,
             notifications: Notifications::new(store.clone()),
@@ -297,7 +301,7 @@ impl Hub {
     /// have left it, or do so as soon as their tokens are judged.
     ///
     /// # Errors
-    /// As [`Store::put_chat`]; [`Code::Forbidden`] when there are as many chats or participants as there may be.
+    /// As [`Store::put_chat`]; [`Code::LimitReached`] when there are as many chats or participants as there may be.
     pub async fn put_chat(&self, chat: Chat) -> Result<(Chat, bool), Fault> {
         self.ask_keeper(|reply| PutChat { chat, reply }).await
     }
@@ -408,7 +412,7 @@ impl Hub {
     /// Takes one of `most` places of `key` (0: any number), to hold for as long as it is used.
     ///
     /// # Errors
-    /// [`Code::RateLimited`] when all are taken.
+    /// [`Code::LimitReached`] when all are taken.
     pub fn hold(&self, key: HoldKey, most: u32) -> Result<Hold, Fault> {
         self.holds.take(key, most)
     }

@@ -15,6 +15,7 @@
 //! | [`notifications`] | numbers and a table | which notifications are on their way to the disk; a user's are numbered by the shard of the user's room |
 //! | [`registry::Registry`] | a table | how many connections there may be, and where each user's sessions are |
 //! | [`chats::keeper::ChatKeeper`] | one | changes of chats, one at a time |
+//! | rooms that clients made, by `rooms::counts` | `limits.rooms`; `limits.rooms_per_user` of a user | refused, `LIMIT_REACHED` | `hubbub_rooms` |
 //! | [`chats::Chats`] | a table | who may join which chat; who is in one is its shard's, in a [`chats::roster`] |
 //! | [`recovery::Recovery`] | one | which token recovers which session that was cut off |
 //! | [`revoked::Revoked`] | a table | which tokens no longer hold |
@@ -62,11 +63,11 @@
 //! | the [`tail`] of each session on `/` that says what it got | `recovery.queue` deliveries, half of `limits.outbox_bytes` | the oldest goes; who lacks it is told that it is not recovered | `hubbub_sessions_not_recovered_total` |
 //! | what is [`retained`] for all of them | `recovery.bytes`, its share for each worker | those who were cut off first give theirs up, then those who are there | `hubbub_recovery_bytes`, `hubbub_sessions_evicted_total` |
 //! | notifications that a session has [`noted`] | [`noted::NOTED_MAX`] | what was missed comes at the next connect | |
-//! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `FORBIDDEN` | |
+//! | [`chats::Chats`] | [`chats::CHATS_MAX`], [`store::PARTICIPANTS_MAX`], [`chats::PARTICIPANTS_TOTAL_MAX`] | refused, `LIMIT_REACHED` | |
 //! | the edge's mailbox for Socket.IO requests, one a worker | `limits.mailbox` messages | refused, 503 | `hubbub_mailbox_depth{actor="engines-N"}` |
 //! | what is remembered of publishes with a `client_id` | [`hub::CLIENT_IDS`], of a user and in all | the same user's oldest answer goes, then the oldest of all | `hubbub_client_ids_forgotten_total` |
 //! | what rooms keep for those who missed it | the rule of each; `limits.history_bytes`, its share for each shard | the oldest message goes; the history untouched for longest goes whole | `hubbub_history_bytes`, `hubbub_histories_evicted_total` |
-//! | promised answers of each session | [`seat::OWED_MAX`] | its transport stops reading | |
+//! | promised answers of each session | [`seat::OWED_MAX`]; one that may be large; none while its outbox is half full | its transport stops reading | |
 //! | its questions to the application | [`seat::ASIDE_MAX`] | refused, `OVERLOADED` | `hubbub_overloads_total` |
 //!
 //! # Layout

@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 
-/// How much one outbox may hold. An empty outbox takes any one frame, so the most it ever holds is `bytes` and one
-/// message more.
+/// How much one outbox may hold. One that is less than half full takes any one frame, so the most it ever holds is `bytes`
+/// and one message more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bound {
     /// Bytes of frames.
@@ -59,12 +59,22 @@ pub struct Outbox {
     /// Bytes in `ready` and `held`, what is written already included.
     bytes: usize,
     closed: bool,
+    /// Something was written since [`Outbox::take_progress`] last said so.
+    progress: bool,
 }
 
 impl Outbox {
     /// An empty outbox.
     pub fn new(bound: Bound) -> Self {
-        Self { bound, ready: VecDeque::new(), written: 0, held: VecDeque::new(), bytes: 0, closed: false }
+        Self {
+            bound,
+            ready: VecDeque::new(),
+            written: 0,
+            held: VecDeque::new(),
+            bytes: 0,
+            closed: false,
+            progress: false,
+        }
     }
 
     /// Offers a frame; with `behind`, it waits until the answer of that number is released.
@@ -73,7 +83,8 @@ impl Outbox {
             return Offer::Closed;
         }
         let waiting = self.ready.len() + self.held.len();
-        if waiting > 0 && (self.bytes + frame.len() > self.bound.bytes || waiting >= self.bound.frames) {
+        let has_bytes = self.bytes + frame.len() <= self.bound.bytes || self.bytes < self.bound.half().bytes;
+        if waiting > 0 && (!has_bytes || waiting >= self.bound.frames) {
             return Offer::Overflowed { dropped: self.give_up() + 1 };
         }
         self.bytes += frame.len();
@@ -100,6 +111,22 @@ impl Outbox {
         let waiting = self.ready.len() + self.held.len();
         let half = self.bound.half();
         waiting.saturating_add(frames) <= half.frames && self.bytes.saturating_add(bytes) <= half.bytes
+    }
+
+    /// Whether it is less than half full: then it takes any one frame more.
+    pub fn is_under_half(&self) -> bool {
+        let (waiting, half) = (self.ready.len() + self.held.len(), self.bound.half());
+        waiting == 0 || (waiting < half.frames && self.bytes < half.bytes)
+    }
+
+    /// Whether something was written since this was last asked.
+    pub fn take_progress(&mut self) -> bool {
+        std::mem::take(&mut self.progress)
+    }
+
+    /// Gives up all that is not written and takes no more, as one that overflows does.
+    pub fn overflow(&mut self) -> Offer {
+        Offer::Overflowed { dropped: self.give_up() }
     }
 
     /// Gives the memory of empty queues back; whether both are.
@@ -186,7 +213,10 @@ impl Outbox {
         debug_assert_eq!(self.written, 0, "a frame that is half written is not passed on");
         let frame = self.ready.pop_front();
         match &frame {
-            Some(frame) => self.bytes -= frame.len(),
+            Some(frame) => {
+                self.bytes -= frame.len();
+                self.progress = true;
+            }
             None => self.shrink(),
         }
         frame
@@ -206,6 +236,7 @@ impl Outbox {
 
     /// Notes that `written` bytes of [`Outbox::slices`] are gone.
     pub fn advance(&mut self, mut written: usize) {
+        self.progress |= written > 0;
         while let Some(front) = self.ready.front() {
             let left = front.len() - self.written;
             if written < left {
@@ -297,6 +328,38 @@ mod tests {
         deliver(&mut outbox, "1");
         deliver(&mut outbox, "2");
         assert_eq!(deliver(&mut outbox, "3"), Offer::Overflowed { dropped: 3 });
+    }
+
+    #[test]
+    fn one_that_is_less_than_half_full_takes_any_one_frame() {
+        let mut outbox = outbox(10, 6);
+        for (text, is_under_half) in [("1", true), ("234", true), ("a long one", false)] {
+            assert_eq!(deliver(&mut outbox, text), Offer::Taken);
+            assert_eq!(outbox.is_under_half(), is_under_half);
+        }
+        assert_eq!(deliver(&mut outbox, "x"), Offer::Overflowed { dropped: 4 });
+
+        let mut frames = self::outbox(1_000, 6);
+        for is_under_half in [true, true, false] {
+            deliver(&mut frames, "x");
+            assert_eq!(frames.is_under_half(), is_under_half);
+        }
+        let mut one = self::outbox(1_000, 1);
+        assert!(one.is_under_half());
+        deliver(&mut one, "x");
+        assert!(!one.is_under_half());
+    }
+
+    #[test]
+    fn what_is_written_is_noted_until_it_is_asked_for() {
+        let mut outbox = outbox(100, 100);
+        deliver(&mut outbox, "abc");
+        deliver(&mut outbox, "def");
+        assert!(!outbox.take_progress());
+        outbox.advance(3);
+        assert_eq!((outbox.take_progress(), outbox.take_progress()), (true, false));
+        outbox.take();
+        assert!(outbox.take_progress());
     }
 
     #[test]

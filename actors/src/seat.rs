@@ -58,7 +58,7 @@ pub trait Link {
     /// Something waits in the outbox, or it was closed. Called on every change; must be cheap and must not write now.
     fn wake(self: Rc<Self>);
 
-    /// The session owes no answer any more, or not too many any more: it can be asked again.
+    /// The session owes no answer any more, or not too many or too large ones any more: it can be asked again.
     fn resume(self: Rc<Self>);
 
     /// Whether so many frames more, of `bytes` together, leave half of the room free that it has for what it takes.
@@ -80,6 +80,10 @@ struct Desk {
     weight: usize,
     /// Answers that are owed aside, and bytes of their requests.
     aside: (usize, usize),
+    /// Promised answers that may be large.
+    large: u32,
+    /// Bytes of answers that wait for those promised before.
+    answered: usize,
     /// Rooms whose messages wait for an answer, and its number.
     joining: Vec<(RoomName, u64)>,
     /// A close that waits for the promises.
@@ -187,6 +191,7 @@ impl Seat {
         self.hear_as(None);
         let mut desk = self.desk.borrow_mut();
         desk.promises = VecDeque::new();
+        (desk.large, desk.answered) = (0, 0);
         desk.joining = Vec::new();
         drop(desk);
         self.close(Close::Left);
@@ -238,6 +243,7 @@ impl Seat {
             drop(desk);
             self.after(offer, 1);
         } else {
+            desk.answered += frame.len();
             desk.promises.push_back(Promise::kept(frame));
         }
     }
@@ -350,6 +356,11 @@ impl Seat {
         listener.as_ref().filter(|(own, _)| except != Some(own)).map(|&(_, surface)| surface)
     }
 
+    /// Whether the outbox is less than half full.
+    pub fn is_under_half(&self) -> bool {
+        self.desk.borrow().outbox.is_under_half()
+    }
+
     /// Whether so many frames more, of `bytes` together, leave the half of what may wait free that what comes next may need.
     pub fn has_half_for(&self, frames: usize, bytes: usize) -> bool {
         let link = self.link.borrow().clone();
@@ -455,6 +466,8 @@ impl Seats {
                 first: 0,
                 weight: 0,
                 aside: (0, 0),
+                large: 0,
+                answered: 0,
                 joining: Vec::new(),
                 closing: None,
                 closed: None,

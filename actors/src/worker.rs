@@ -54,7 +54,7 @@ impl Worker {
 
     /// Seats a session that was cut off before the start.
     fn seat_parked(hub: &Hub, seats: &Seats, parked: ParkedSeat) -> (Rc<Seat>, Vec<RoomName>) {
-        let ParkedSeat { session, place, rooms, remains } = parked;
+        let ParkedSeat { session, place, rooms, remains, .. } = parked;
         let (settings, elapsed) = (hub.settings(), hub.clock().elapsed_ms());
         let seat = seats.seat(Seating {
             session,

@@ -142,6 +142,7 @@ fn settings() -> Settings {
         mailbox: 1024,
         outbox: Bound { bytes: 1 << 20, frames: 16_384 },
         rooms: 1_000_000,
+        rooms_per_user: 1_000,
         history_bytes: 1 << 26,
         rooms_per_session: 1_000,
         payload_max: 65_536,
@@ -160,6 +161,7 @@ fn settings() -> Settings {
         shortest_heartbeat_ms: 25_000,
         rules: Rules(vec![anyone]),
         auto_create_chats: false,
+        chats_per_user: 100,
         recovery: RecoverySettings { window_ms: 120_000, queue: 500, bytes: 67_108_864, wire: &ROOT_NUMBERED },
         clock: Clock::System,
     }

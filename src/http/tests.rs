@@ -72,6 +72,7 @@ impl Bench {
             mailbox: 64,
             outbox: Bound { bytes: 1024, frames: 16 },
             rooms: 100,
+            rooms_per_user: 100,
             history_bytes: 1 << 20,
             rooms_per_session: 10,
             payload_max: 65_536,
@@ -89,6 +90,7 @@ impl Bench {
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"" },
             shortest_heartbeat_ms: 25_000,
             auto_create_chats: false,
+            chats_per_user: 100,
             recovery: hubbub_actors::hub::RecoverySettings {
                 window_ms: 120_000,
                 queue: 500,

@@ -121,7 +121,9 @@ impl Inlet {
                 self.pipe.end(code, "");
                 continue;
             }
-            if seat.is_busy() {
+            let takes_requests = seat.takes_requests();
+            seat.leave_unread(!takes_requests, || self.clock.begin_ms());
+            if !takes_requests {
                 return Poll::Pending;
             }
             let (frames, unread) = (self.assembler.frames(), self.buffer.len());

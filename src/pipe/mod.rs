@@ -211,9 +211,11 @@ impl Pipe {
 impl Flush for Pipe {
     fn flush(self: Rc<Self>) {
         self.queued.set(false);
-        let was_blocked = self.blocked.get();
+        let (was_blocked, was_full) = (self.blocked.get(), !self.seat.is_under_half());
         self.write();
-        if (self.blocked.get() && !was_blocked) || self.is_ending() {
+        // Behind an outbox that was half full requests wait, on this connection or in its sessions.
+        let has_room = was_full && self.seat.is_under_half();
+        if (self.blocked.get() && !was_blocked) || has_room || self.is_ending() {
             self.wake_inlet();
         }
     }

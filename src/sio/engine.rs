@@ -64,6 +64,9 @@ pub trait Dialogue {
         true
     }
 
+    /// What waits to be written is less than half of what may: requests that waited for that can be taken.
+    fn drained(&self) {}
+
     /// Whether nobody is in it yet, or any more.
     fn is_idle(&self) -> bool;
 
@@ -94,6 +97,8 @@ pub struct Engine {
     queued: Cell<bool>,
     /// The dialogue is not busy any more, or the session ended.
     rested: Notify,
+    /// A request waits until less than half of what may wait to be written does.
+    awaited: Cell<bool>,
     /// The connection's place, given back when nothing of it is left.
     admission: Cell<Option<Admission>>,
     /// Has those forget it who know it by its id.
@@ -122,6 +127,7 @@ impl Engine {
             dialogue: RefCell::new(None),
             queued: Cell::new(false),
             rested: Notify::new(),
+            awaited: Cell::new(false),
             admission: Cell::new(admission),
             gone,
         })
@@ -141,6 +147,24 @@ impl Engine {
     /// Sends a frame.
     pub fn send(&self, frame: Bytes) {
         self.seat.interject(Rc::new(frame));
+    }
+
+    /// Whether less than half of what may wait to be written does. Where not, [`Dialogue::drained`] tells when it does.
+    pub fn has_room(&self) -> bool {
+        let has_room = self.seat.is_under_half();
+        self.awaited.set(self.awaited.get() || !has_room);
+        has_room
+    }
+
+    /// Something was written.
+    fn note_written(&self) {
+        if self.awaited.get() && self.seat.is_under_half() {
+            self.awaited.set(false);
+            let dialogue = self.dialogue.borrow().clone();
+            if let Some(dialogue) = dialogue {
+                dialogue.drained();
+            }
+        }
     }
 
     /// The dialogue is not busy any more.
@@ -173,8 +197,10 @@ impl Engine {
         loop {
             let rested = self.rested.notified();
             if self.seat.closed().is_some() || !self.is_busy() {
+                self.seat.leave_unread(false, || self.ground.clock.begin_ms());
                 return;
             }
+            self.seat.leave_unread(true, || 0);
             rested.await;
         }
     }
@@ -261,7 +287,9 @@ impl Engine {
                     has_joined = engine.has_joined();
                     inlet.set_max_size(engine.payload_max());
                 }
-                let Some(message) = ready!(Pin::new(&mut inlet).poll_next(cx)) else { return Poll::Ready(()) };
+                let polled = Pin::new(&mut inlet).poll_next(cx);
+                engine.note_written();
+                let Some(message) = ready!(polled) else { return Poll::Ready(()) };
                 match message {
                     Message::Text(text) => engine.hear(engine::decode(text)),
                     Message::Binary(bytes) => engine.hear(Ok(Packet::Binary(bytes))),
@@ -300,6 +328,7 @@ impl Engine {
             drop(stage);
             if let Some(waiting) = waiting {
                 reply(waiting, self.take());
+                self.note_written();
             }
             return;
         };

@@ -323,6 +323,11 @@ impl Connected {
         self.line.borrow().clone()
     }
 
+    /// Whether the session may take its next request: its answer goes into the connection's outbox.
+    fn takes_requests(&self) -> bool {
+        self.seat.takes_requests() && self.line.borrow().as_ref().is_none_or(|line| line.engine().has_room())
+    }
+
     /// Tells the client why its session ends, and draws the consequence for its connection.
     fn take_leave(&self, line: &Line, close: Close) {
         if self.told.replace(true) {
@@ -368,6 +373,10 @@ impl Member for Connected {
 
     fn is_busy(&self) -> bool {
         self.inbox.is_full() || self.seat.is_busy()
+    }
+
+    fn drained(&self) {
+        self.inbox.wake();
     }
 
     fn go(&self, close: Close) {
@@ -490,7 +499,7 @@ impl Stream for Requests {
         let connected = &self.connected;
         let inbox = &connected.inbox;
         // What the session owes too much for waits, so that its answers are bounded; its end does not.
-        if connected.seat.is_busy() && !inbox.closed.get() {
+        if !connected.takes_requests() && !inbox.closed.get() {
             inbox.reader.set(Some(cx.waker().clone()));
             return Poll::Pending;
         }

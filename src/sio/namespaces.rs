@@ -30,6 +30,9 @@ pub trait Member {
     /// Whether the client should say nothing more for now.
     fn is_busy(&self) -> bool;
 
+    /// The connection has room again for answers: requests that waited for that can be taken.
+    fn drained(&self) {}
+
     /// The connection ends, and with it this namespace, once what is owed to the client was said.
     fn go(&self, close: Close);
 
@@ -251,6 +254,15 @@ impl Namespaces {
         self.engine.relieve();
     }
 
+    fn for_each(&self, act: impl Fn(&dyn Member)) {
+        let standings = self.standings.borrow();
+        for (_, standing) in &*standings {
+            if let Standing::In(member) = standing {
+                act(&**member);
+            }
+        }
+    }
+
     fn set(&self, namespace: Namespace, standing: Standing) {
         let mut standings = self.standings.borrow_mut();
         // Most clients are in one, and a vector that grows by itself begins with room for four.
@@ -292,13 +304,12 @@ impl Dialogue for Namespaces {
         })
     }
 
+    fn drained(&self) {
+        self.for_each(|member| member.drained());
+    }
+
     fn confirm(&self) {
-        let standings = self.standings.borrow();
-        for (_, standing) in &*standings {
-            if let Standing::In(member) = standing {
-                member.confirm();
-            }
-        }
+        self.for_each(|member| member.confirm());
     }
 
     fn has_joined(&self) -> bool {

@@ -288,6 +288,17 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_that_is_reached_is_named_whatever_refuses() {
+        let fault = Fault::limit_reached("limits.rooms");
+        let details = r#""code":"LIMIT_REACHED","details":{"limit":"limits.rooms"}"#;
+        for kind in [Refused::Invalid, Refused::Validation, Refused::EventData, Refused::Reply, Refused::Authentication]
+        {
+            let frames = refused(&ROOT, kind, &fault, &ack("0"));
+            assert!(!frames.is_empty() && frames.iter().all(|frame| frame.contains(details)), "{frames:?}");
+        }
+    }
+
+    #[test]
     fn a_refusal_on_chat_is_told_to_those_who_asked_for_an_acknowledgement() {
         let fault = Fault::rate_limited(3);
         let told = [concat!(

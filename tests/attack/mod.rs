@@ -12,4 +12,5 @@ mod places;
 mod once;
 
 // What a token does not allow to write.
+mod neighbours;
 mod publish;

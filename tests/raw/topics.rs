@@ -186,12 +186,17 @@ async fn a_session_may_be_in_so_many_topics_and_a_message_may_name_so_many() {
     let hub = Hub::with("[limits]\nrooms_per_session = 3\ntopics_per_request = 4");
     let mut client = Client::of(&hub, "client").await;
     let (topics, denied) = ask_for(&mut client, &["a", "b", "c", "d"]).await;
-    assert_eq!((topics, denied), (json!(["a", "b", "c"]), forbidden(&["d"])));
+    let reached = vec![("d".to_owned(), "LIMIT_REACHED".to_owned())];
+    assert_eq!((topics, denied), (json!(["a", "b", "c"]), reached));
+    let again = client.ask(json!({"type": "Subscribe", "data": {"topics": ["d"]}}), "Status").await;
+    let d = json!({"topic": "d", "code": "LIMIT_REACHED", "details": {"limit": "limits.rooms_per_session"}});
+    assert_eq!(again["data"]["details"]["denied"], json!([d]));
     client.ask(json!({"type": "Unsubscribe", "data": {"topics": ["a"]}}), "Status").await;
     client.subscribe(&["d"]).await;
     let many = json!({"type": "Subscribe", "data": {"topics": ["1", "2", "3", "4", "5"]}});
     let error = client.ask(many, "Error").await;
-    assert_eq!(error["data"]["details"]["field"], "topics", "{error}");
+    assert_eq!(error["data"]["code"], "LIMIT_REACHED", "{error}");
+    assert_eq!(error["data"]["details"], json!({"field": "topics", "limit": "limits.topics_per_request"}), "{error}");
 }
 
 #[tokio::test]

@@ -55,11 +55,20 @@ pub struct ChatKeeper {
     rooms: Rooms,
     registry: Arc<Registry>,
     clock: Clock,
+    /// Chats that one user may make by joining them.
+    chats_per_user: usize,
 }
 
 impl ChatKeeper {
-    pub(crate) fn new(store: Store, chats: Arc<Chats>, rooms: Rooms, registry: Arc<Registry>, clock: Clock) -> Self {
-        Self { store, chats, rooms, registry, clock }
+    pub(crate) fn new(
+        store: Store,
+        chats: Arc<Chats>,
+        rooms: Rooms,
+        registry: Arc<Registry>,
+        clock: Clock,
+        chats_per_user: usize,
+    ) -> Self {
+        Self { store, chats, rooms, registry, clock, chats_per_user }
     }
 
     /// Makes those of the chats that are not there, and fills the table.
@@ -75,7 +84,8 @@ impl ChatKeeper {
         self.chats.check_room(&chat)?;
         let (chat, made) = self.store.put_chat(chat).await?;
         let participants = if chat.public { Vec::new() } else { chat.participants.clone() };
-        self.chats.set(Access { id: chat.id.clone(), public: chat.public, participants });
+        let made_by = chat.made_by.clone();
+        self.chats.set(Access { id: chat.id.clone(), public: chat.public, participants, made_by });
         if !chat.public {
             self.see_out(&chat.id).await;
         }
@@ -87,7 +97,13 @@ impl ChatKeeper {
 
     async fn make(self, chat: Chat) -> Result<(), Fault> {
         // Nobody else changes chats meanwhile.
-        if self.chats.exists(chat.id.as_str()) { Ok(()) } else { self.put(chat).await.map(drop) }
+        if self.chats.exists(chat.id.as_str()) {
+            return Ok(());
+        }
+        if let Some(user) = &chat.made_by {
+            self.chats.check_made_by(user, self.chats_per_user)?;
+        }
+        self.put(chat).await.map(drop)
     }
 
     async fn delete(self, id: ChatId) -> Result<bool, Fault> {

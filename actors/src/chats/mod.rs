@@ -7,7 +7,7 @@ pub mod roster;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ahash::{AHashSet, RandomState};
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 
 use crate::fault::{Code, Fault};
 use crate::ids::{ChatId, UserId};
@@ -36,8 +36,16 @@ pub(crate) fn no_such_message() -> Fault {
 /// The table.
 #[derive(Debug, Default)]
 pub struct Chats {
-    chats: DashMap<ChatId, Door, RandomState>,
+    chats: DashMap<ChatId, ChatEntry, RandomState>,
     participants: AtomicUsize,
+    /// Users who made chats by joining them, and how many of those there are.
+    made_by: DashMap<UserId, usize, RandomState>,
+}
+
+#[derive(Debug)]
+struct ChatEntry {
+    door: Door,
+    made_by: Option<UserId>,
 }
 
 #[derive(Debug)]
@@ -46,11 +54,11 @@ enum Door {
     For(AHashSet<UserId>),
 }
 
-impl Door {
+impl ChatEntry {
     fn participants(&self) -> usize {
-        match self {
-            Self::Open => 0,
-            Self::For(participants) => participants.len(),
+        match &self.door {
+            Door::Open => 0,
+            Door::For(participants) => participants.len(),
         }
     }
 }
@@ -58,7 +66,7 @@ impl Door {
 impl Chats {
     /// Whether `user` may join the chat of the id `chat`. Of one that does not exist nobody may.
     pub fn may_join(&self, chat: &str, user: &UserId) -> bool {
-        self.chats.get(chat).is_some_and(|door| match &*door {
+        self.chats.get(chat).is_some_and(|entry| match &entry.door {
             Door::Open => true,
             Door::For(participants) => participants.contains(user),
         })
@@ -77,31 +85,60 @@ impl Chats {
     /// Whether there is room for the chat as it would become.
     ///
     /// # Errors
-    /// [`Code::Forbidden`].
+    /// [`Code::LimitReached`].
     fn check_room(&self, chat: &Chat) -> Result<(), Fault> {
-        let old = self.chats.get(&chat.id).map(|door| door.participants());
+        let old = self.chats.get(&chat.id).map(|entry| entry.participants());
         if old.is_none() && self.count() >= CHATS_MAX {
-            return Err(Fault::new(Code::Forbidden, format!("There may be {CHATS_MAX} chats")));
+            let message = format!("There may be {CHATS_MAX} chats; delete one first").into();
+            return Err(Fault { message, ..Fault::limit_reached("chats") });
         }
         let others = self.participants.load(Ordering::Relaxed) - old.unwrap_or(0);
         if !chat.public && others + chat.participants.len() > PARTICIPANTS_TOTAL_MAX {
-            let message = format!("Private chats may have {PARTICIPANTS_TOTAL_MAX} participants in all");
-            return Err(Fault::new(Code::Forbidden, message));
+            let message = format!("Private chats may have {PARTICIPANTS_TOTAL_MAX} participants in all").into();
+            return Err(Fault { message, ..Fault::limit_reached("chats.participants") });
         }
         Ok(())
     }
 
+    /// Whether `user` may make one more of `most` chats by joining it.
+    ///
+    /// # Errors
+    /// [`Code::LimitReached`].
+    fn check_made_by(&self, user: &UserId, most: usize) -> Result<(), Fault> {
+        if self.made_by.get(user).is_some_and(|made| *made >= most) {
+            let message = format!("A user may make {most} chats by joining them").into();
+            return Err(Fault { message, ..Fault::limit_reached("limits.chats_per_user") });
+        }
+        Ok(())
+    }
+
+    /// Adds a chat, or replaces who may join it.
     fn set(&self, access: Access) {
         let door = if access.public { Door::Open } else { Door::For(access.participants.into_iter().collect()) };
-        self.participants.fetch_add(door.participants(), Ordering::Relaxed);
-        if let Some(old) = self.chats.insert(access.id, door) {
-            self.participants.fetch_sub(old.participants(), Ordering::Relaxed);
+        let entry = ChatEntry { door, made_by: access.made_by };
+        self.participants.fetch_add(entry.participants(), Ordering::Relaxed);
+        match self.chats.entry(access.id) {
+            Entry::Occupied(mut chat) => {
+                self.participants.fetch_sub(chat.get().participants(), Ordering::Relaxed);
+                chat.get_mut().door = entry.door;
+            }
+            Entry::Vacant(vacant) => {
+                if let Some(user) = &entry.made_by {
+                    *self.made_by.entry(user.clone()).or_insert(0) += 1;
+                }
+                vacant.insert(entry);
+            }
         }
     }
 
     fn remove(&self, id: &ChatId) {
-        if let Some((_, old)) = self.chats.remove(id) {
-            self.participants.fetch_sub(old.participants(), Ordering::Relaxed);
+        let Some((_, old)) = self.chats.remove(id) else { return };
+        self.participants.fetch_sub(old.participants(), Ordering::Relaxed);
+        if let Some(user) = old.made_by {
+            self.made_by.remove_if_mut(&user, |_, made| {
+                *made = made.saturating_sub(1);
+                *made == 0
+            });
         }
     }
 }
@@ -116,7 +153,7 @@ mod tests {
 
     fn access(public: bool, users: &[&str]) -> Access {
         let participants = users.iter().map(|id| user(id)).collect();
-        Access { id: ChatId::parse("c", "id").unwrap(), public, participants }
+        Access { id: ChatId::parse("c", "id").unwrap(), public, participants, made_by: None }
     }
 
     #[test]
@@ -134,13 +171,33 @@ mod tests {
     }
 
     #[test]
+    fn chats_that_a_user_made_count_until_they_are_deleted() {
+        let chats = Chats::default();
+        let id = |text: &str| ChatId::parse(text, "id").unwrap();
+        let made = |text: &str, by: Option<&str>| {
+            let made_by = by.map(user);
+            chats.set(Access { id: id(text), public: true, participants: Vec::new(), made_by });
+        };
+        let limit = |by: &str| chats.check_made_by(&user(by), 2).err().and_then(|fault| fault.limit);
+        made("a", Some("alice"));
+        made("b", Some("alice"));
+        // Replaced over HTTP, it is still the one that Alice made.
+        made("b", None);
+        assert_eq!((limit("alice"), limit("bob")), (Some("limits.chats_per_user"), None));
+        chats.remove(&id("b"));
+        assert_eq!(limit("alice"), None);
+        chats.remove(&id("a"));
+        assert!(chats.made_by.is_empty());
+    }
+
+    #[test]
     fn what_the_table_costs_is_bounded() {
         let chats = Chats::default();
         chats.participants.store(PARTICIPANTS_TOTAL_MAX, Ordering::Relaxed);
         let chat = Chat::new(ChatId::parse("d", "id").unwrap(), String::new(), String::new(), 0).unwrap();
         assert_eq!(chats.check_room(&chat), Ok(()));
         let chat = chat.with_participants(vec![user("alice")]).unwrap();
-        assert_eq!(chats.check_room(&chat).unwrap_err().code, Code::Forbidden);
+        assert_eq!(chats.check_room(&chat).unwrap_err().code, Code::LimitReached);
         assert_eq!(chats.check_room(&Chat { public: true, ..chat }), Ok(()));
     }
 }

@@ -105,7 +105,7 @@ pub struct AuthenticationError {
     pub error: Cow<'static, str>,
     /// `AUTH_FAILED`, or `INVALID_TOKEN` for a token that was good once.
     pub code: &'static str,
-    /// The offending `field`, or `retryAfter` in seconds.
+    /// The offending `field`, the `limit` that is reached, or `retryAfter` in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<serde_json::Value>,
 }

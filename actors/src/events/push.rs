@@ -139,7 +139,7 @@ pub struct Error {
     pub error: Cow<'static, str>,
     /// The stable code.
     pub code: &'static str,
-    /// The offending `field`, or `retryAfter` in seconds.
+    /// The offending `field`, the `limit` that is reached, or `retryAfter` in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<serde_json::Value>,
     /// When it was refused.

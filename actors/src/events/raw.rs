@@ -167,6 +167,9 @@ pub struct Denied {
     /// Why.
     #[schemars(with = "String")]
     pub code: Code,
+    /// The `limit` that is reached, or `retryAfter` in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<serde_json::Value>,
 }
 
 /// Says that a message was accepted: it is numbered and on its way to `recipients` sessions.
@@ -192,7 +195,7 @@ pub struct Error {
     pub code: Code,
     /// A sentence.
     pub message: Cow<'static, str>,
-    /// The offending `field`, or `retryAfter` in seconds.
+    /// The offending `field`, the `limit` that is reached, or `retryAfter` in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<serde_json::Value>,
 }

@@ -76,8 +76,9 @@ impl Hub {
         let restored = stored::restored(taken, self.clock(), places);
         let mut sessions = Vec::with_capacity(restored.len());
         for Saved { token, parked, until, remains } in restored {
-            let (Holder { session, place, .. }, rooms) = (parked.holder.clone(), parked.rooms.clone());
-            self.rooms.restore_seat(ParkedSeat { session, place, rooms, remains });
+            let (Holder { session, place, identity, .. }, rooms) = (parked.holder.clone(), parked.rooms.clone());
+            let user = identity.user.clone();
+            self.rooms.restore_seat(ParkedSeat { session, user, place, rooms, remains });
             // No longer than the configuration says now, and the clock may have been set back.
             sessions.push((token, parked, (until - now).min(window_ms)));
         }

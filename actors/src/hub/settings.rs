@@ -18,8 +18,10 @@ pub struct Settings {
     pub mailbox: usize,
     /// What one session that does not read may have waiting.
     pub outbox: Bound,
-    /// Rooms there may be, those left out that the hub keeps for itself.
+    /// Rooms that clients may make, in all; those that the hub keeps for itself are not counted.
     pub rooms: usize,
+    /// Rooms that may exist because one user made them.
+    pub rooms_per_user: usize,
     /// Bytes of messages kept for those who missed them, of all rooms together.
     pub history_bytes: usize,
     /// Rooms a session may be in.
@@ -56,6 +58,8 @@ pub struct Settings {
     pub rules: Rules,
     /// Whether joining a chat that does not exist makes it, public.
     pub auto_create_chats: bool,
+    /// Chats that one user may make so.
+    pub chats_per_user: usize,
     /// What is kept for sessions that were cut off.
     pub recovery: RecoverySettings,
     /// Where the time comes from.
@@ -63,11 +67,6 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Rooms that one shard takes: its share, and its share of the hub's own, of which there are as many as sessions.
-    pub(crate) fn rooms_max(&self) -> usize {
-        self.rooms.saturating_add(self.max_connections) / self.workers.max(1)
-    }
-
     /// What may be kept for one session that was cut off: the messages, and half of what may wait for it.
     pub(crate) fn kept_max(&self) -> Bound {
         Bound { bytes: self.outbox.half().bytes, frames: self.recovery.queue }

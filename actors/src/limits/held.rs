@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 
-use crate::fault::{Code, Fault};
+use crate::fault::Fault;
 use crate::ids::UserId;
 
 /// What places are counted by.
@@ -26,15 +26,17 @@ impl Holds {
     /// Takes one of `most` places of `key`; 0 is any number.
     ///
     /// # Errors
-    /// [`Code::RateLimited`] when all are taken.
+    /// [`crate::fault::Code::LimitReached`] when all are taken.
     pub fn take(self: &Arc<Self>, key: HoldKey, most: u32) -> Result<Hold, Fault> {
         let mut held = self.0.entry(key.clone()).or_insert(0);
         if most > 0 && *held >= most {
-            let words = match key {
-                HoldKey::Address(_) => "Too many connections from this address",
-                HoldKey::User(_) => "Too many connections of this user",
+            let (words, limit) = match key {
+                HoldKey::Address(_) => {
+                    ("Too many connections from this address", "limits.community.connections_per_address")
+                }
+                HoldKey::User(_) => ("Too many connections of this user", "limits.community.connections_per_user"),
             };
-            return Err(Fault { retry_after: Some(1), ..Fault::new(Code::RateLimited, words) });
+            return Err(Fault { message: words.into(), ..Fault::limit_reached(limit) });
         }
         *held += 1;
         drop(held);
@@ -61,6 +63,7 @@ impl Drop for Hold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::Code;
 
     #[test]
     fn a_place_is_held_until_it_is_dropped_and_nothing_of_it_stays() {
@@ -68,7 +71,10 @@ mod tests {
         let key = |last| HoldKey::Address(IpAddr::from([10, 0, 0, last]));
         let (one, two) = (holds.take(key(1), 2).unwrap(), holds.take(key(1), 2).unwrap());
         let refused = holds.take(key(1), 2).unwrap_err();
-        assert_eq!((refused.code, refused.retry_after), (Code::RateLimited, Some(1)));
+        assert_eq!(
+            (refused.code, refused.limit),
+            (Code::LimitReached, Some("limits.community.connections_per_address"))
+        );
         let other = holds.take(key(2), 2).unwrap();
         drop(one);
         let again = holds.take(key(1), 2).unwrap();

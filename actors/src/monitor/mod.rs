@@ -128,6 +128,7 @@ pub const fn kind_of_connection(code: Code) -> Option<Kind> {
     match code {
         // What a token does not allow is the token's fault, too: nothing else is asked of a connection.
         Code::Unauthenticated | Code::Forbidden | Code::AuthUnavailable => Some(Kind::AuthFailure),
+        Code::LimitReached => Some(Kind::RateLimit),
         _ => kind_of_request(code),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use super::fanout::Fanout;
 use super::shard::RoomShard;
 use super::stored::Restored;
-use crate::ids::{RoomName, SessionId};
+use crate::ids::{RoomName, SessionId, UserId};
 use crate::mailbox::Mailbox;
 use crate::seat::{Place, Remains};
 
@@ -18,8 +18,8 @@ pub(super) struct Lane {
     fanout: OnceLock<Mailbox<Fanout>>,
     /// What the shard's rooms kept before the start, until the shard takes it.
     restored: Mutex<Vec<Restored>>,
-    /// Which of the shard's rooms are those of seats that were parked before the start, and on which workers those are.
-    inhabited: Mutex<Vec<(RoomName, usize)>>,
+    /// Which of the shard's rooms are those of seats that were parked before the start.
+    inhabited: Mutex<Vec<InhabitedRoom>>,
     /// The worker's seats that were.
     parked: Mutex<Vec<ParkedSeat>>,
 }
@@ -34,9 +34,9 @@ impl Lane {
         add(&self.restored, room);
     }
 
-    /// Leaves for its shard that a room has a parked seat on `worker`.
-    pub(super) fn inhabit(&self, room: RoomName, worker: usize) {
-        add(&self.inhabited, (room, worker));
+    /// Leaves for its shard that a room has a parked seat.
+    pub(super) fn inhabit(&self, room: InhabitedRoom) {
+        add(&self.inhabited, room);
     }
 
     /// Leaves a parked seat for its worker.
@@ -45,10 +45,22 @@ impl Lane {
     }
 }
 
+/// A room of a seat that was parked before the start.
+#[derive(Debug)]
+pub(super) struct InhabitedRoom {
+    pub(super) room: RoomName,
+    /// The worker of the seat.
+    pub(super) worker: usize,
+    /// The user of its session.
+    pub(super) user: UserId,
+}
+
 /// A seat that was parked before the start.
 #[derive(Debug)]
 pub(crate) struct ParkedSeat {
     pub(crate) session: SessionId,
+    /// The user of its session.
+    pub(crate) user: UserId,
     pub(crate) place: Place,
     pub(crate) rooms: Vec<RoomName>,
     pub(crate) remains: Remains,
@@ -84,7 +96,7 @@ impl Lanes {
     }
 
     /// The rooms of that worker's shard that seats which were parked before the start are in; likewise.
-    pub(crate) fn take_inhabited(&self, worker: usize) -> Vec<(RoomName, usize)> {
+    pub(super) fn take_inhabited(&self, worker: usize) -> Vec<InhabitedRoom> {
         self.0.get(worker).map(|lane| taken(&lane.inhabited)).unwrap_or_default()
     }
 

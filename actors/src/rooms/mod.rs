@@ -6,6 +6,7 @@
 
 mod agenda;
 mod archive;
+pub(crate) mod counts;
 pub mod fanout;
 pub mod history;
 mod lanes;
@@ -20,9 +21,10 @@ use std::sync::Arc;
 use ahash::{AHashMap, RandomState};
 use tokio::sync::oneshot;
 
+use self::counts::RoomCounts;
 use self::fanout::{Announce, Announcement, Barrier, CloseSeat, Drain, EndAll, Reach, Vacate};
 use self::history::{HistoryPage, Part, Saved};
-use self::lanes::Lane;
+use self::lanes::{InhabitedRoom, Lane};
 pub(crate) use self::lanes::{Lanes, ParkedSeat};
 use self::rules::Rules;
 use self::shard::RoomShard;
@@ -137,12 +139,18 @@ fn shrink<V>(rooms: &mut AHashMap<RoomName, V>) {
 #[derive(Debug, Clone)]
 pub struct Rooms {
     lanes: Arc<Lanes>,
+    counts: Arc<RoomCounts>,
     hasher: RandomState,
 }
 
 impl Rooms {
-    pub(crate) fn new(lanes: Arc<Lanes>) -> Self {
-        Self { lanes, hasher: RandomState::new() }
+    pub(crate) fn new(lanes: Arc<Lanes>, counts: RoomCounts) -> Self {
+        Self { lanes, counts: Arc::new(counts), hasher: RandomState::new() }
+    }
+
+    /// How many rooms clients made.
+    pub(crate) fn counts(&self) -> &Arc<RoomCounts> {
+        &self.counts
     }
 
     pub(crate) fn lanes(&self) -> &Arc<Lanes> {
@@ -178,7 +186,7 @@ impl Rooms {
         let worker = seat.place.worker;
         for room in &seat.rooms {
             if let Some(lane) = self.lane(room) {
-                lane.inhabit(room.clone(), worker);
+                lane.inhabit(InhabitedRoom { room: room.clone(), worker, user: seat.user.clone() });
             }
         }
         if let Some(lane) = self.lanes.get(worker) {

@@ -12,11 +12,12 @@ pub(crate) mod past;
 pub(crate) mod requests;
 mod room;
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use actix::fut::WrapFuture;
 use actix::{Actor, AsyncContext, Context, SpawnHandle};
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 
 use self::backlog::Backlog;
 use self::crowd::{Spread, Users};
@@ -24,7 +25,9 @@ use self::requests::{Abandon, CloseMembers, Flush, Join, Leave, List, Members, N
 use self::room::Room;
 use super::agenda::Agenda;
 use super::archive::Archive;
+use super::counts::{CountedRoom, RoomCounts};
 use super::fanout::{Barrier, CloseRoom, Deliver, Enrol, Fanout, Withdraw};
+use super::lanes::InhabitedRoom;
 use super::rules::Rules;
 use super::{Lanes, Membership, Published, RoomMember, RoomSummary};
 use crate::chats::roster::Roster;
@@ -47,8 +50,10 @@ pub struct RoomShard {
     worker: usize,
     lanes: Arc<Lanes>,
     rooms: AHashMap<RoomName, Room>,
-    /// Rooms it takes; those that the hub keeps for itself are bounded by the sessions there may be.
-    rooms_max: usize,
+    /// How many rooms clients made, on all shards.
+    counts: Arc<RoomCounts>,
+    /// Joins that were refused and whose sessions may not know yet: the leave that follows each of them ends nothing.
+    refused: AHashSet<(RoomName, Place)>,
     /// The number of the last message that it published.
     published: u64,
     notifications: Notifications,
@@ -84,7 +89,8 @@ impl RoomShard {
             worker,
             lanes: hub.rooms().lanes().clone(),
             rooms: AHashMap::new(),
-            rooms_max: hub.settings().rooms_max(),
+            counts: hub.rooms().counts().clone(),
+            refused: AHashSet::new(),
             published: first_number(hub.clock().now_ms(), worker),
             notifications: hub.notifications().clone(),
             store: hub.store().clone(),
@@ -123,33 +129,54 @@ impl RoomShard {
         Published { recipients }
     }
 
-    /// The room `name`, made where there is none.
-    fn open(&mut self, name: &RoomName) -> &mut Room {
+    /// The room `name`, made and counted by `count` where there is none.
+    fn open(
+        &mut self,
+        name: &RoomName,
+        count: impl FnOnce(&Arc<RoomCounts>) -> Result<CountedRoom, Fault>,
+    ) -> Result<&mut Room, Fault> {
         let (now, elapsed) = (self.clock.now_ms(), self.clock.elapsed_ms());
-        self.rooms.entry(name.clone()).or_insert_with(|| {
-            if !name.is_internal() {
-                self.stats.rooms.add(1);
+        match self.rooms.entry(name.clone()) {
+            Entry::Occupied(room) => Ok(room.into_mut()),
+            Entry::Vacant(vacant) => {
+                let counted = if name.is_internal() { None } else { Some(Box::new(count(&self.counts)?)) };
+                self.stats.rooms.add(u64::from(counted.is_some()));
+                Ok(vacant.insert(Room {
+                    users: Users::default(),
+                    sessions: 0,
+                    seats: Spread::default(),
+                    roster: name.chat().map(|chat| Box::new(Roster::new(chat, now, elapsed))),
+                    has_history: past::open(&self.rules, &mut self.archive, name),
+                    counted,
+                }))
             }
-            Room {
-                users: Users::default(),
-                sessions: 0,
-                seats: Spread::default(),
-                roster: name.chat().map(|chat| Box::new(Roster::new(chat, now, elapsed))),
-                has_history: past::open(&self.rules, &mut self.archive, name),
-            }
-        })
+        }
+    }
+
+    /// Whether the session at `place` was refused in this room and not heard of since.
+    fn was_refused(&self, name: &RoomName, place: Place) -> bool {
+        !self.refused.is_empty() && self.refused.contains(&(name.clone(), place))
+    }
+
+    /// As [`Self::was_refused`], and forgets it.
+    fn take_refused(&mut self, name: &RoomName, place: Place) -> bool {
+        let refused = !self.refused.is_empty() && self.refused.remove(&(name.clone(), place));
+        if self.refused.is_empty() {
+            self.refused = AHashSet::new();
+        }
+        refused
     }
 
     /// Forgets a room without seats.
     fn close_if_empty(&mut self, name: &RoomName) {
         if self.rooms.get(name).is_some_and(|room| room.seats.inhabited().next().is_none()) {
-            if self.rooms.remove(name).is_some_and(|room| room.has_history) {
-                self.archive.desert(name);
+            if let Some(room) = self.rooms.remove(name) {
+                if room.has_history {
+                    self.archive.desert(name);
+                }
+                self.stats.rooms.sub(u64::from(room.counted.is_some()));
             }
             super::shrink(&mut self.rooms);
-            if !name.is_internal() {
-                self.stats.rooms.sub(1);
-            }
         }
     }
 
@@ -185,8 +212,10 @@ impl Actor for RoomShard {
         ctx.set_mailbox_capacity(0);
         let restored = self.lanes.take_restored(self.worker);
         self.restore(restored, ctx);
-        for (room, worker) in self.lanes.take_inhabited(self.worker) {
-            self.open(&room).seats.add(worker);
+        for InhabitedRoom { room, worker, user } in self.lanes.take_inhabited(self.worker) {
+            if let Ok(room) = self.open(&room, |counts| Ok(counts.take_restored(user))) {
+                room.seats.add(worker);
+            }
         }
     }
 }
@@ -197,14 +226,18 @@ impl Receive<Join> for RoomShard {
     fn receive(&mut self, join: Join, ctx: &mut Self::Context) {
         let Join { room: name, identity, connected_at, place, instead_of, returns, done } = join;
         let now = self.clock.now_ms();
-        if self.rooms.len() >= self.rooms_max && !name.is_internal() && !self.rooms.contains_key(&name) {
-            let _ = done.send(Err(Fault::overloaded()));
-            return;
-        }
-        let room = self.open(&name);
+        let parked_is_in = instead_of.is_some_and(|parked| !self.was_refused(&name, parked));
+        let room = match self.open(&name, |counts| counts.take(&identity.user)) {
+            Ok(room) => room,
+            Err(fault) => {
+                self.refused.insert((name, place));
+                let _ = done.send(Err(fault));
+                return;
+            }
+        };
         let is_first = room.enter(&identity.user);
         room.seats.add(place.worker);
-        if let Some(parked) = instead_of {
+        if let Some(parked) = instead_of.filter(|_| parked_is_in) {
             room.seats.remove(parked.worker);
         }
         let roster = room.roster.as_deref_mut();
@@ -223,6 +256,7 @@ impl Receive<Join> for RoomShard {
         self.hand(place.worker, enrol, ctx);
         if let Some(parked) = instead_of {
             self.hand(parked.worker, Withdraw { room: name.clone(), seat: parked.seat, users, done: None }, ctx);
+            self.take_refused(&name, parked);
         }
         if let Some(joined) = joined {
             self.tell_coming(&name, &joined, place, ctx);
@@ -234,6 +268,9 @@ impl Receive<Leave> for RoomShard {
     fn receive(&mut self, leave: Leave, ctx: &mut Self::Context) {
         let Leave { room: name, user, place, done } = leave;
         let mut users = 0;
+        if self.take_refused(&name, place) {
+            return self.hand(place.worker, Withdraw { room: name, seat: place.seat, users, done }, ctx);
+        }
         if let Some(room) = self.rooms.get_mut(&name) {
             room.seats.remove(place.worker);
             users = room.users.len() - usize::from(room.users.sessions(&user) == 1);
@@ -246,13 +283,18 @@ impl Receive<Leave> for RoomShard {
 
 impl Receive<Park> for RoomShard {
     fn receive(&mut self, Park { room, user, place }: Park, ctx: &mut Self::Context) {
-        self.exit(&room, &user, place, ctx);
+        if !self.was_refused(&room, place) {
+            self.exit(&room, &user, place, ctx);
+        }
     }
 }
 
 impl Receive<Abandon> for RoomShard {
     fn receive(&mut self, Abandon { room: name, place, done }: Abandon, ctx: &mut Self::Context) {
         let mut users = 0;
+        if self.take_refused(&name, place) {
+            return self.hand(place.worker, Withdraw { room: name, seat: place.seat, users, done }, ctx);
+        }
         if let Some(room) = self.rooms.get_mut(&name) {
             room.seats.remove(place.worker);
             users = room.users.len();

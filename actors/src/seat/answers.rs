@@ -31,6 +31,8 @@ pub(super) struct Promise {
     weight: usize,
     /// It is kept.
     kept: bool,
+    /// The answer may be large.
+    large: bool,
     /// The answer, where there is something to say.
     frame: Option<Frame>,
 }
@@ -38,16 +40,26 @@ pub(super) struct Promise {
 impl Promise {
     /// What is said behind the answers that are promised.
     pub(super) fn kept(frame: Frame) -> Self {
-        Self { weight: 0, kept: true, frame: Some(frame) }
+        Self { weight: 0, kept: true, large: false, frame: Some(frame) }
     }
 }
 
 impl Seat {
     /// Promises the answer to a request of `weight` bytes; requests that come later are answered after it.
     pub fn owe(&self, weight: usize) -> Owed {
+        self.promise(weight, false)
+    }
+
+    /// As [`Seat::owe`], for an answer that may be large: until it is there, no request is taken.
+    pub fn owe_large(&self, weight: usize) -> Owed {
+        self.promise(weight, true)
+    }
+
+    fn promise(&self, weight: usize, large: bool) -> Owed {
         let mut desk = self.desk.borrow_mut();
-        desk.promises.push_back(Promise { weight, kept: false, frame: None });
+        desk.promises.push_back(Promise { weight, kept: false, large, frame: None });
         desk.weight += weight;
+        desk.large += u32::from(large);
         Owed(desk.first + desk.promises.len() as u64 - 1)
     }
 
@@ -75,12 +87,14 @@ impl Seat {
 
     /// Keeps a promise; without a frame, there is nothing to say.
     pub fn settle(&self, owed: Owed, frame: Option<Bytes>) {
-        let was_busy = self.is_busy();
+        let (was_busy, was_ready) = (self.is_busy(), self.takes_requests());
         let mut desk = self.desk.borrow_mut();
         let index = owed.0.checked_sub(desk.first).and_then(|index| usize::try_from(index).ok());
         if let Some(promise) = index.and_then(|index| desk.promises.get_mut(index)) {
             promise.kept = true;
             promise.frame = frame.map(Rc::new);
+            let bytes = promise.frame.as_ref().map_or(0, |frame| frame.len());
+            desk.answered += bytes;
         }
         let mut sent = 0;
         let mut offer = Offer::Taken;
@@ -89,6 +103,8 @@ impl Seat {
             let number = desk.first;
             desk.first += 1;
             desk.weight -= promise.weight;
+            desk.large -= u32::from(promise.large);
+            desk.answered -= promise.frame.as_ref().map_or(0, |frame| frame.len());
             if let (Some(frame), Offer::Taken) = (promise.frame, offer) {
                 offer = desk.outbox.offer(frame, None);
                 sent += 1;
@@ -102,7 +118,7 @@ impl Seat {
         drop(desk);
         self.after(offer, sent);
         self.close_if_due();
-        if (was_busy && !self.is_busy()) || !self.owes() {
+        if (was_busy && !self.is_busy()) || (!was_ready && self.takes_requests()) || !self.owes() {
             self.with_link(Link::resume);
         }
     }
@@ -150,6 +166,20 @@ impl Seat {
     pub fn is_busy(&self) -> bool {
         let desk = self.desk.borrow();
         self.paused.get() || desk.promises.len() >= OWED_MAX || desk.weight >= OWED_BYTES_MAX
+    }
+
+    /// Whether the next request may be taken. Not while the client has not read half of what may wait for it, nor behind a
+    /// request whose answer may be large: its answer finds room then. For a carrier, the sessions that it carries look at
+    /// that.
+    pub fn takes_requests(&self) -> bool {
+        if self.carrier {
+            return !self.is_busy();
+        }
+        let desk = self.desk.borrow();
+        let finds_room = desk.answered == 0 || desk.outbox.has_half_for(0, desk.answered);
+        let is_free = desk.large == 0 && desk.outbox.is_under_half() && finds_room;
+        drop(desk);
+        is_free && !self.is_busy()
     }
 
     /// Has the client asked nothing more until this is taken back: those for whom the transport reads are busy.

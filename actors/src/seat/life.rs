@@ -41,6 +41,8 @@ pub(super) struct Life {
     pings: Cell<u32>,
     expiry: Cell<Expiry>,
     rest: Cell<Rest>,
+    /// The transport does not read what the client sends, its signs of life among it.
+    unread: Cell<bool>,
 }
 
 /// Whether a seat holds memory that it does not need.
@@ -64,6 +66,7 @@ impl Life {
             pings: Cell::new(0),
             expiry: Cell::new(expiry),
             rest: Cell::new(Rest::Asleep),
+            unread: Cell::new(false),
         }
     }
 
@@ -83,12 +86,15 @@ impl Life {
         self.pinged_at.get() + heartbeat.interval_ms
     }
 
-    fn pinged(&self, elapsed: i64) {
+    /// A ping was sent; whether it is the first since the last sign of life.
+    fn pinged(&self, elapsed: i64) -> bool {
         self.pinged_at.set(elapsed);
         self.pings.set(self.pings.get().saturating_add(1));
-        if self.asked_at.get() < self.heard_at.get() {
+        let is_first = self.asked_at.get() < self.heard_at.get();
+        if is_first {
             self.asked_at.set(elapsed);
         }
+        is_first
     }
 }
 
@@ -117,6 +123,28 @@ impl Seat {
             self.common.stats.closed_over_budget.add(1);
             self.close(Close::Limit);
         }
+    }
+
+    /// Notes whether the transport leaves unread what the client sends, signs of life among it, because it may ask nothing
+    /// more for now. Its silence counts from the end of that on.
+    pub fn leave_unread(&self, unread: bool, elapsed: impl FnOnce() -> i64) {
+        if self.life.unread.replace(unread) && !unread {
+            self.life.heard_at.set(elapsed());
+        }
+    }
+
+    /// Why a silence of too long ends the session; `None` where it does not. What its client took since it was asked, while
+    /// more waits for it, is a sign of life: the question may be behind that. One that is not read for what it leaves
+    /// unread itself, and takes nothing, is a slow consumer; that it is not read for any other reason is the hub's doing.
+    fn end_of_silence(&self) -> Option<Close> {
+        self.with_outbox(|outbox| {
+            let reads = outbox.take_progress() && !outbox.is_empty();
+            match self.life.unread.get() {
+                _ if reads => None,
+                false => Some(Close::NoHeartbeat),
+                true => (!outbox.is_under_half()).then_some(Close::SlowConsumer),
+            }
+        })
     }
 
     /// Sets when the session's token ends it.
@@ -164,12 +192,24 @@ impl Seat {
         let expiry = left.map_or(i64::MAX, |left| elapsed + left.min(UNJUDGED_MAX));
         let Some(heartbeat) = life.heartbeat else { return expiry };
         if elapsed >= life.silence(heartbeat) {
-            self.common.stats.heartbeat_timeouts.add(1);
-            self.close(Close::NoHeartbeat);
-            return i64::MAX;
+            match self.end_of_silence() {
+                None => life.heard_at.set(elapsed),
+                Some(Close::SlowConsumer) => {
+                    let offer = self.with_outbox(|outbox| outbox.overflow());
+                    self.after(offer, 0);
+                    return i64::MAX;
+                }
+                Some(close) => {
+                    self.common.stats.heartbeat_timeouts.add(1);
+                    self.close(close);
+                    return i64::MAX;
+                }
+            }
         }
         if elapsed >= life.ping(heartbeat) {
-            life.pinged(elapsed);
+            if life.pinged(elapsed) {
+                self.with_outbox(|outbox| outbox.take_progress());
+            }
             self.interject(Rc::new(Bytes::from_static(heartbeat.question)));
         }
         life.silence(heartbeat).min(life.ping(heartbeat)).min(expiry)
@@ -298,6 +338,43 @@ mod tests {
         assert_eq!((seat.judge(82, 82), seat.closed()), (90, None));
         assert_eq!((seat.judge(89, 89), seat.closed()), (90, None));
         assert_eq!((seat.judge(90, 90), seat.closed()), (i64::MAX, Some(Close::NoHeartbeat)));
+    }
+
+    #[test]
+    fn a_slow_reader_that_is_not_read_lives_while_it_reads_and_is_a_slow_consumer_when_it_does_not() {
+        let seats = seats();
+        let slow = || {
+            let seat = seat(&seats);
+            for _ in 0..4 {
+                seat.answer(Bytes::from("x".repeat(15)));
+            }
+            assert!(!seat.takes_requests(), "more than half of 100 bytes waits");
+            seat.leave_unread(true, || 0);
+            let _ = seat.judge(30, 30);
+            seat
+        };
+        let (reads, does_not, is_free) = (slow(), slow(), slow());
+        reads.with_outbox(|outbox| outbox.advance(1));
+        is_free.with_outbox(|outbox| outbox.advance(45));
+        is_free.with_outbox(|outbox| assert!(outbox.take_progress()));
+        for seat in [&reads, &does_not, &is_free] {
+            let _ = seat.judge(90, 90);
+        }
+        let closed = [&reads, &does_not, &is_free].map(|seat| seat.closed());
+        assert_eq!(closed, [None, Some(Close::SlowConsumer), None]);
+        assert_eq!(seats.common.stats.slow_consumers.get(), 1);
+        // It took nothing since.
+        let _ = (reads.judge(120, 120), reads.judge(200, 200));
+        assert_eq!(reads.closed(), Some(Close::SlowConsumer));
+
+        // Once it is read again, it has the whole time to give a sign.
+        let again = slow();
+        again.with_outbox(|outbox| outbox.advance(60));
+        again.leave_unread(false, || 89);
+        let _ = (again.judge(90, 90), again.judge(120, 120));
+        assert_eq!(again.closed(), None);
+        let _ = (again.judge(149, 149), again.judge(150, 150));
+        assert_eq!(again.closed(), Some(Close::NoHeartbeat));
     }
 
     #[test]

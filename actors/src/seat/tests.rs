@@ -211,3 +211,35 @@ fn what_waits_for_the_answer_to_a_join_is_not_written_when_the_session_ends_with
     seat.settle(owed, Some(Bytes::from_static(b"answer")));
     assert_eq!(written(&seat), "");
 }
+
+#[test]
+fn behind_a_large_answer_and_a_full_outbox_no_request_is_taken() {
+    let seats = seats();
+    let seat = seat(&seats);
+    let large = seat.owe_large(1);
+    let small = seat.owe(1);
+    assert!(!seat.takes_requests() && !seat.is_busy());
+    seat.settle(large, Some(Bytes::from("a".repeat(40))));
+    assert!(seat.takes_requests(), "40 of 100 bytes wait");
+    seat.answer(Bytes::from("b".repeat(20)));
+    assert!(!seat.takes_requests(), "20 more wait for the answer that was promised before");
+    seat.settle(small, None);
+    assert!(!seat.takes_requests(), "60 wait to be written");
+    seat.with_outbox(|outbox| outbox.advance(40));
+    assert!(seat.takes_requests());
+
+    // One that is less than half full takes the answer, however large.
+    let large = seat.owe_large(1);
+    seat.settle(large, Some(Bytes::from("c".repeat(500))));
+    assert_eq!((seat.closed(), seat.takes_requests()), (None, false));
+}
+
+#[test]
+fn a_carrier_takes_what_its_sessions_are_to_look_at() {
+    let seats = seats();
+    let carrier = seats.seat(Seating { carrier: true, ..seating() });
+    carrier.interject(Rc::new(Bytes::from("x".repeat(90))));
+    assert!(carrier.takes_requests() && !carrier.is_under_half());
+    carrier.pause(true);
+    assert!(!carrier.takes_requests());
+}

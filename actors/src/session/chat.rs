@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use actix::fut::{ActorFutureExt, WrapFuture, ready, wrap_future};
 
-use super::rooms::Verdict;
 use super::{Answer, Handle, Outcome, Session};
 use crate::chats::roster::ONLINE_MAX;
 use crate::chats::{no_such_chat, not_in_chat};
@@ -45,16 +44,12 @@ impl Session {
     /// Joins a chat, that it may and is not in.
     fn join_chat(&mut self, chat: &ChatId) -> Result<Answer<JoinedChat>, Fault> {
         let room = self.open_chat(chat)?;
-        let Some((_, joining)) = self.ask_to_join_one(room.as_str(), "chatId")? else {
+        let Some(joining) = self.ask_to_join_one(room.as_str(), "chatId")? else {
             return Err(Fault::new(Code::Conflict, "User already in this room"));
         };
-        let joined = async move { joining.await.map_err(|_| Fault::outcome_unknown())? };
-        Ok(Box::pin(joined.into_actor(self).map(move |joined, session, _| {
-            let info = joined.as_ref().ok().and_then(|membership| membership.chat.clone());
-            let verdict = match joined {
-                Ok(_) => Verdict::In,
-                Err(fault) => Verdict::TurnedAway(room.clone(), fault),
-            };
+        Ok(Box::pin(joining.answer().into_actor(self).map(move |answer, session, _| {
+            let (verdict, membership) = answer?;
+            let info = membership.and_then(|membership| membership.chat);
             let joined = session.review(room.as_str(), verdict);
             joined.map_err(|fault| if fault.code == Code::Forbidden { no_such_chat() } else { fault })?;
             Ok(JoinedChat::new(*info.ok_or_else(Fault::internal)?))
@@ -98,9 +93,9 @@ impl Handle<JoinChat> for Session {
         }
         // Who could not join it makes none either.
         self.hub.settings().rules.subscribe(self.identity()?, &room, |_| true).map_err(|_| no_such_chat())?;
-        let (hub, now) = (self.hub.clone(), self.now());
+        let (hub, now, made_by) = (self.hub.clone(), self.now(), Some(self.identity()?.user.clone()));
         let made = async move {
-            let made = Chat { public: true, ..Chat::new(chat.clone(), String::new(), String::new(), now)? };
+            let made = Chat { public: true, made_by, ..Chat::new(chat.clone(), String::new(), String::new(), now)? };
             hub.make_chat(made).await?;
             Ok(chat)
         };
@@ -154,7 +149,7 @@ impl Handle<ListRooms> for Session {
             });
             Ok(Rooms::new(rooms.collect()))
         });
-        Ok(Outcome::Later(Box::pin(answer)))
+        Ok(Outcome::Large(Box::pin(answer)))
     }
 }
 
@@ -170,6 +165,6 @@ impl Handle<AskOnline> for Session {
             let (users, count) = online.await?.unwrap_or_default();
             Ok(Online::new(users, count))
         };
-        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+        Ok(Outcome::Large(Box::pin(answer.into_actor(self))))
     }
 }

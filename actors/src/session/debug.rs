@@ -34,7 +34,8 @@ impl Debugging {
         let published = (hub.stats().published.get(), hub.clock().elapsed_ms());
         let this = Self { hub: hub.clone(), timer: None, published };
         if debugging.get() > DEBUGGING_MAX {
-            return Err(Fault::new(Code::Overloaded, "Too many sessions are in debug mode"));
+            let message = format!("{DEBUGGING_MAX} sessions are in debug mode; try again when one has left it").into();
+            return Err(Fault { message, ..Fault::limit_reached("debug.sessions") });
         }
         Ok(this)
     }

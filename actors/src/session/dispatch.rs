@@ -34,6 +34,8 @@ pub enum Outcome<R> {
     After(R, Then),
     /// The answer comes; requests that come later are answered after it.
     Later(Answer<R>),
+    /// As [`Outcome::Later`], for an answer that may be large: no request is taken until it is there, so that it finds room.
+    Large(Answer<R>),
     /// The answer comes and is sent then: somebody outside may take long for it, and nothing waits. That the session
     /// [may owe](crate::seat::Seat::may_owe_aside) one more such answer is the handler's to see to, before it asks anybody.
     Whenever(Answer<R>),
@@ -115,6 +117,10 @@ where
         }
         Ok(Outcome::Later(answer)) => {
             let owed = session.seat.owe(weight);
+            ctx.spawn(settled(answer, owed, asked));
+        }
+        Ok(Outcome::Large(answer)) => {
+            let owed = session.seat.owe_large(weight);
             ctx.spawn(settled(answer, owed, asked));
         }
         Ok(Outcome::Whenever(answer)) => {

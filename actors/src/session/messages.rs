@@ -140,7 +140,7 @@ impl Handle<AskStatus> for Session {
             session.joined_chat(&chat)?;
             Ok(Status::new(status))
         });
-        Ok(Outcome::Later(Box::pin(answer)))
+        Ok(Outcome::Large(Box::pin(answer)))
     }
 }
 
@@ -170,6 +170,6 @@ impl Handle<AskHistory> for Session {
             let (messages, has_more) = hub.store().history(chat_id, before, limit, bytes).await?;
             Ok(History::new(messages, has_more))
         };
-        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+        Ok(Outcome::Large(Box::pin(answer.into_actor(self))))
     }
 }

@@ -11,6 +11,7 @@ mod application;
 mod chat;
 mod debug;
 mod dispatch;
+mod joins;
 mod messages;
 mod monitoring;
 mod notifications;
@@ -171,6 +172,8 @@ pub struct Session {
     held_as_user: Option<Box<Hold>>,
     /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
     rooms: HashSet<RoomName, Seed>,
+    /// Of those, the ones whose joins are not answered yet.
+    joining: joins::PendingJoins,
     drawn: Drawn,
     /// When it joined its user's room, until what the user missed is on its way.
     joined: Option<Moment>,
@@ -243,6 +246,7 @@ impl Session {
             held: opening.held.map(Box::new),
             held_as_user: None,
             rooms: HashSet::default(),
+            joining: joins::PendingJoins::default(),
             drawn: opening.drawn,
             joined: None,
             typing: typing::Typing::default(),

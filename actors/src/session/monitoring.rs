@@ -106,7 +106,7 @@ impl Session {
         self.hub.monitor().post(ask(reply)).map_err(|Full(_)| Fault::overloaded())?;
         let answered = async move { told.await.map(answer).map_err(|_| Fault::internal()) };
         let answered: Answer<R> = Box::pin(answered.into_actor(self));
-        Ok(Outcome::Later(answered))
+        Ok(Outcome::Large(answered))
     }
 }
 

@@ -60,7 +60,9 @@ impl Session {
     fn check_count(&self, topics: &[String]) -> Result<(), Fault> {
         let most = self.hub.settings().topics_per_request;
         if topics.len() > most {
-            return Err(Fault::field("topics", format!("`topics` may name {most} topics at once")));
+            let message = format!("`topics` may name {most} topics at once").into();
+            let field = Some("topics".to_owned());
+            return Err(Fault { field, message, ..Fault::limit_reached("limits.topics_per_request") });
         }
         Ok(())
     }
@@ -107,7 +109,7 @@ impl Handle<Subscribe> for Session {
                 let past = match joined {
                     Ok(past) => past,
                     Err(fault) => {
-                        denied.push(Denied { topic, code: fault.code });
+                        denied.push(Denied { topic, code: fault.code, details: fault.details() });
                         continue;
                     }
                 };

@@ -3,7 +3,7 @@
 use actix::fut::{ActorFutureExt, WrapFuture, ready, wrap_future};
 use tokio::sync::oneshot;
 
-use super::rooms::Verdict;
+use super::joins::{Joining, Verdict};
 use super::{Answer, Handle, Outcome, Session};
 use crate::close::Close;
 use crate::events::ServerEvent;
@@ -22,13 +22,12 @@ use crate::mailbox::Full;
 use crate::recovery::tickets::{By, Claim, Holder, Parked};
 use crate::recovery::{CountTokens, Discard, Issue, Park, Redeem};
 use crate::retained::Brought;
-use crate::rooms::{Joined, Membership};
 use crate::seat::{Owed, Place, Remains};
 
 /// What became of the rooms of a session that was cut off, and what came for it.
 struct Resumed {
-    /// Those that were joined.
-    joined: Vec<(RoomName, Result<Membership, Fault>)>,
+    /// Those that were asked to take it instead of the parked seat.
+    joined: Vec<(RoomName, Verdict)>,
     /// Those that the session had joined by itself, or asked to.
     own: Vec<RoomName>,
     /// What came, and how much more there was.
@@ -107,21 +106,22 @@ impl Session {
                 continue;
             }
             match self.join_instead(room.clone(), place) {
-                Some(joined) => joining.push((room, joined)),
+                Some(joined) => joining.push(joined),
                 None => gone.push(room),
             }
         }
-        self.seat.hold(joining.iter().map(|(room, _)| room.clone()), owed);
+        self.seat.hold(joining.iter().map(|joining| joining.room().clone()), owed);
         let (hub, worker) = (self.hub.clone(), self.seat.place().worker);
         // A task of its own: the seat is given up also when the session ends meanwhile.
         let resumed = actix::spawn(async move {
             let mut joined = Vec::with_capacity(joining.len());
-            for (room, joining) in joining {
-                let membership = joining.await.unwrap_or_else(|_| Err(Fault::internal()));
-                if membership.is_err() {
+            for joining in joining {
+                let room = joining.room().clone();
+                let verdict = joining.answer().await.map_or_else(Verdict::Refused, |(verdict, _)| verdict);
+                if !matches!(verdict, Verdict::In(_)) {
                     gone.push(room.clone());
                 }
-                joined.push((room, membership));
+                joined.push((room, verdict));
             }
             for room in gone.iter().chain(&own) {
                 let _ = hub.rooms().abandon(room.clone(), place).await;
@@ -140,11 +140,7 @@ impl Session {
             // Until which message of a room what is kept is still to be brought; what came later came here.
             let own = own.into_iter().filter_map(|room| session.seat.entered(&room).map(|number| (room, number)));
             let mut until: Vec<(RoomName, u64)> = own.collect();
-            for (room, membership) in joined {
-                let verdict = match membership {
-                    Ok(_) => Verdict::In,
-                    Err(fault) => Verdict::TurnedAway(room.clone(), fault),
-                };
+            for (room, verdict) in joined {
                 if session.review(room.as_str(), verdict).is_ok() {
                     until.push((room, u64::MAX));
                 }
@@ -160,16 +156,11 @@ impl Session {
     }
 
     /// Joins the room of a parked seat instead of that; `None` where the session may not.
-    pub(super) fn join_instead(&mut self, room: RoomName, parked: Place) -> Option<Joined> {
+    pub(super) fn join_instead(&mut self, room: RoomName, parked: Place) -> Option<Joining> {
         if self.rooms.contains(&room) || self.may_subscribe(&room).is_err() || self.has_all_rooms() {
             return None;
         }
-        let identity = self.identity.clone()?;
-        let place = self.seat.place();
-        let joined = self.hub.rooms().join(room.clone(), identity, self.connected_at, place, Some(parked)).ok()?;
-        self.rooms.insert(room.clone());
-        self.note_entered(room);
-        Some(joined)
+        self.ask_room(room, None, Some(parked)).ok()
     }
 }
 

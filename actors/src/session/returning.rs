@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use tokio::sync::oneshot;
 
+use super::joins::Verdict;
 use super::{Session, Standing, standing};
 use crate::events::community::Connected;
 use crate::events::moment::Iso;
@@ -147,17 +148,18 @@ impl Session {
         let (mut joining, mut closed) = (Vec::new(), Vec::new());
         for room in rooms.drain(..) {
             match self.join_instead(room.clone(), place) {
-                Some(joined) => joining.push((room, joined)),
+                Some(joined) => joining.push(joined),
                 None => closed.push(room),
             }
         }
         self.tell_pid();
         let mut all_joined = true;
-        for (room, joined) in joining {
-            let is_in = joined.await.is_ok_and(|joined| joined.is_ok());
+        for joining in joining {
+            let room = joining.room().clone();
+            let verdict = joining.answer().await.map_or_else(Verdict::Refused, |(verdict, _)| verdict);
+            let is_in = self.settle_join(verdict).is_ok();
             all_joined &= is_in;
             if !is_in {
-                self.rooms.remove(&room);
                 rooms.push(room);
             }
         }

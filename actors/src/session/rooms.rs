@@ -6,10 +6,11 @@ use std::future::Future;
 use actix::fut::{ActorFutureExt, WrapFuture};
 use ahash::AHashSet;
 
+use super::joins::{Joining, Verdict};
 use super::{Answer, Session};
 use crate::events::Surface;
 use crate::events::raw::Position;
-use crate::fault::{Code, Fault};
+use crate::fault::Fault;
 use crate::identity::Identity;
 use crate::ids::RoomName;
 use crate::mailbox::Full;
@@ -25,17 +26,7 @@ const OWN_ROOMS: usize = 2;
 pub(super) type Joins = Vec<(String, Result<Option<Box<Past>>, Fault>)>;
 
 /// Joins that were asked for; nothing for a room that the session is in and that has nothing to say.
-type Asked = Vec<(String, Result<Option<(RoomName, Joined)>, Fault>)>;
-
-/// What became of one join, as far as its room can tell.
-pub(super) enum Verdict {
-    /// The session is in.
-    In,
-    /// The room was asked, and did not take it.
-    TurnedAway(RoomName, Fault),
-    /// The room was not asked.
-    Refused(Fault),
-}
+type Asked = Vec<(String, Result<Option<Joining>, Fault>)>;
 
 impl Session {
     /// Joins the rooms named, as far as the session may and is not in them; their names came in as `field`. Answers the
@@ -43,7 +34,7 @@ impl Session {
     pub(super) fn ask_to_join(&mut self, names: Vec<String>, field: &str) -> (Vec<RoomName>, Answer<Joins>) {
         let asked = self.ask_each(names, |session, name| session.ask_to_join_one(name, field));
         let joining = asked.iter().filter_map(|(_, joining)| joining.as_ref().ok()?.as_ref());
-        let rooms = joining.map(|(room, _)| room.clone()).collect();
+        let rooms = joining.map(|joining| joining.room().clone()).collect();
         (rooms, self.settle_joins(asked))
     }
 
@@ -66,7 +57,7 @@ impl Session {
     fn ask_each(
         &mut self,
         names: Vec<String>,
-        mut ask: impl FnMut(&mut Self, &str) -> Result<Option<(RoomName, Joined)>, Fault>,
+        mut ask: impl FnMut(&mut Self, &str) -> Result<Option<Joining>, Fault>,
     ) -> Asked {
         let mut seen = AHashSet::new();
         let (mut asked, mut chats) = (Vec::new(), 0);
@@ -86,11 +77,11 @@ impl Session {
             let mut joins = Vec::with_capacity(asked.len());
             for (name, joining) in asked {
                 let (verdict, past) = match joining {
-                    Ok(Some((room, joined))) => match joined.await.map_err(|_| Fault::outcome_unknown())? {
-                        Ok(membership) => (Verdict::In, membership.past),
-                        Err(fault) => (Verdict::TurnedAway(room, fault), None),
-                    },
-                    Ok(None) => (Verdict::In, None),
+                    Ok(Some(joining)) => {
+                        let (verdict, membership) = joining.answer().await?;
+                        (verdict, membership.and_then(|membership| membership.past))
+                    }
+                    Ok(None) => (Verdict::In(None), None),
                     Err(fault) => (Verdict::Refused(fault), None),
                 };
                 joins.push((name, verdict, past));
@@ -107,39 +98,46 @@ impl Session {
         Box::pin(answer)
     }
 
-    fn ask_to_return_one(
-        &mut self,
-        name: &str,
-        field: &str,
-        returns: Return,
-    ) -> Result<Option<(RoomName, Joined)>, Fault> {
+    fn ask_to_return_one(&mut self, name: &str, field: &str, returns: Return) -> Result<Option<Joining>, Fault> {
         let room = RoomName::parse(name, field)?;
         self.may_subscribe(&room)?;
         if self.rooms.contains(&room) {
             let has_history = self.hub.settings().rules.history(&room).is_some();
             // A shard that has no time to say where it stands does not undo that the session is in.
             let located = has_history.then(|| self.hub.rooms().locate(room.clone(), self.seat.place(), returns).ok());
-            return Ok(located.flatten().map(|located| (room, located)));
+            return Ok(located.flatten().map(|located| Joining::of_member(room, located)));
         }
         self.check_room_count()?;
-        self.enter(room.clone(), Some(returns), None).map(|joined| Some((room, joined)))
+        self.ask_room(room, Some(returns), None).map(Some)
     }
 
     /// `None` when the session is in the room already.
-    pub(super) fn ask_to_join_one(&mut self, name: &str, field: &str) -> Result<Option<(RoomName, Joined)>, Fault> {
+    pub(super) fn ask_to_join_one(&mut self, name: &str, field: &str) -> Result<Option<Joining>, Fault> {
         let room = RoomName::parse(name, field)?;
         self.may_subscribe(&room)?;
         if self.rooms.contains(&room) {
             return Ok(None);
         }
         self.check_room_count()?;
-        self.join(room.clone()).map(|joined| Some((room, joined)))
+        self.ask_room(room, None, None).map(Some)
+    }
+
+    /// Asks a room that the session is not in to take it; `instead_of` a parked seat, where there is one.
+    pub(super) fn ask_room(
+        &mut self,
+        room: RoomName,
+        returns: Option<Return>,
+        instead_of: Option<Place>,
+    ) -> Result<Joining, Fault> {
+        let joined = self.enter(room.clone(), returns, instead_of)?;
+        Ok(Joining::new(self.joining.add(room), joined))
     }
 
     fn check_room_count(&self) -> Result<(), Fault> {
         if self.has_all_rooms() {
             let most = self.hub.settings().rooms_per_session;
-            return Err(Fault::new(Code::Forbidden, format!("A session may be in {most} topics")));
+            let message = format!("A session may be in {most} rooms; leave one first").into();
+            return Err(Fault { message, ..Fault::limit_reached("limits.rooms_per_session") });
         }
         Ok(())
     }
@@ -152,18 +150,25 @@ impl Session {
     /// Makes what became of a join true: the session is in no room that turned it away, nor in one that it may not be in
     /// any more. Who changed that meanwhile may not have found the session there, or had it leave already.
     pub(super) fn review(&mut self, name: &str, verdict: Verdict) -> Result<(), Fault> {
+        self.settle_join(verdict)?;
+        let room = RoomName::parse(name, "room")?;
+        self.may_subscribe(&room).inspect_err(|_| drop(self.leave(name)))
+    }
+
+    /// The session is in no room that turned it away.
+    pub(super) fn settle_join(&mut self, verdict: Verdict) -> Result<(), Fault> {
         match verdict {
-            Verdict::In => {
-                let room = RoomName::parse(name, "room")?;
-                let allowed = self.may_subscribe(&room);
-                if allowed.is_err() {
-                    drop(self.leave(name));
+            Verdict::In(ticket) => {
+                if let Some(ticket) = ticket {
+                    self.joining.take(&ticket);
                 }
-                allowed
+                Ok(())
             }
-            Verdict::TurnedAway(room, fault) => {
-                self.rooms.remove(&room);
-                self.note_left(room);
+            Verdict::TurnedAway(ticket, fault) => {
+                // Who left meanwhile has told the room so, and may be in it by a later join.
+                if self.joining.take(&ticket) {
+                    drop(self.leave(ticket.room.as_str()));
+                }
                 Err(fault)
             }
             Verdict::Refused(fault) => Err(fault),
@@ -216,11 +221,6 @@ impl Session {
         }
     }
 
-    /// Joins a room that it is not in. The receiver resolves when it gets what is published there.
-    pub(super) fn join(&mut self, room: RoomName) -> Result<Joined, Fault> {
-        self.enter(room, None, None)
-    }
-
     /// Enters a room as its client `returns`, or `instead_of` a parked seat.
     pub(super) fn enter(
         &mut self,
@@ -242,6 +242,7 @@ impl Session {
     pub(super) fn leave(&mut self, room: &str) -> Option<Left> {
         let user = self.identity.as_ref()?.user.clone();
         let room = self.rooms.take(room)?;
+        self.joining.remove(&room);
         self.stop_typing_in(&room);
         self.note_left(room.clone());
         Some(self.hub.rooms().leave(room, user, self.seat.place()))
@@ -289,6 +290,7 @@ impl Session {
         }
         let Some(identity) = &self.identity else { return };
         let place = self.seat.place();
+        self.joining = super::joins::PendingJoins::default();
         for room in std::mem::take(&mut self.rooms) {
             drop(self.hub.rooms().leave(room, identity.user.clone(), place));
         }

@@ -115,7 +115,7 @@ impl Session {
     /// Takes a place among the connections of the user, where those are counted.
     ///
     /// # Errors
-    /// [`Code::RateLimited`].
+    /// [`Code::LimitReached`].
     pub(super) fn hold_as(&mut self, identity: &Identity) -> Result<(), Fault> {
         if self.held.is_some() {
             let most = self.hub.settings().connections_per_user;

@@ -10,6 +10,7 @@ mod monitoring;
 mod once;
 mod presence_edges;
 mod publishing;
+mod rooms_counted;
 mod surfaces;
 mod typing;
 mod unread;
@@ -136,6 +137,7 @@ impl Bench {
             mailbox: 64,
             outbox: Bound { bytes: 65_536, frames: 100 },
             rooms: 100,
+            rooms_per_user: 100,
             history_bytes: 1 << 20,
             rooms_per_session: 2,
             payload_max: 1_000,
@@ -153,6 +155,7 @@ impl Bench {
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"?" },
             shortest_heartbeat_ms: 30_000,
             auto_create_chats: false,
+            chats_per_user: 100,
             recovery: crate::hub::RecoverySettings { window_ms: 120_000, queue: 500, bytes: 1_000_000, wire: &Lines },
             rules: Rules(vec![anyone]),
             clock: clock.clone(),
@@ -171,6 +174,20 @@ impl Bench {
     }
 
     async fn open_held(&self, surface: Surface, standing: Standing, held: Option<Hold>) -> Result<Client, Fault> {
+        Self::open_at(&self.worker, surface, standing, held).await
+    }
+
+    /// A session of a user on another worker, whatever it was told first.
+    async fn open_on(worker: &Worker, surface: Surface, user: &str) -> Client {
+        Self::open_at(worker, surface, Standing::Known(Arc::new(identity(user))), None).await.unwrap()
+    }
+
+    async fn open_at(
+        worker: &Worker,
+        surface: Surface,
+        standing: Standing,
+        held: Option<Hold>,
+    ) -> Result<Client, Fault> {
         let opening = Opening {
             surface,
             wire: &Lines,
@@ -182,7 +199,7 @@ impl Bench {
             drawn: Drawn::default(),
             returning: None,
         };
-        let session = Session::open(&self.worker, opening).await?;
+        let session = Session::open(worker, opening).await?;
         let (requests, inbound) = mpsc::channel(64);
         let seat = session.seat().clone();
         session.run(Requests(inbound));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{AsyncContext, Context};
 
-use super::rooms::Verdict;
+use super::joins::Verdict;
 use super::{Answer, Handle, Outcome, Session};
 use crate::delivery::Event;
 use crate::events::community::{ThreadId, TypingStart, TypingStop, UserTyping};
@@ -120,15 +120,12 @@ impl Handle<TypingStart> for Session {
     fn handle(&mut self, request: TypingStart) -> Result<Outcome<Done>, Fault> {
         let room = RoomName::of_thread(request.thread_id.as_str(), "thread_id")?;
         let joining = self.ask_to_join_one(room.as_str(), "thread_id")?;
-        let rooms = joining.iter().map(|(room, _)| room.clone()).collect();
+        let rooms = joining.iter().map(|joining| joining.room().clone()).collect();
         let typed = self.type_in(room.clone(), request.thread_id);
         let joined = async move {
             match joining {
-                None => Ok(Verdict::In),
-                Some((room, joined)) => match joined.await.map_err(|_| Fault::outcome_unknown())? {
-                    Ok(_) => Ok(Verdict::In),
-                    Err(fault) => Ok(Verdict::TurnedAway(room, fault)),
-                },
+                None => Ok(Verdict::In(None)),
+                Some(joining) => joining.answer().await.map(|(verdict, _)| verdict),
             }
         };
         let answer = joined.into_actor(self).map(move |verdict: Result<_, Fault>, session, ctx| {

@@ -29,6 +29,8 @@ pub struct Chat {
     pub participants: Vec<UserId>,
     /// When it was made, ms since the epoch.
     pub created_at: i64,
+    /// The user who makes it by joining it. Not read: what goes by it is [`Access::made_by`].
+    pub made_by: Option<UserId>,
 }
 
 impl Chat {
@@ -46,7 +48,7 @@ impl Chat {
         if description.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
             return Err(Fault::field("description", "`description` has a character that is not printable"));
         }
-        Ok(Self { id, name, description, public: false, participants: Vec::new(), created_at: now })
+        Ok(Self { id, name, description, public: false, participants: Vec::new(), created_at: now, made_by: None })
     }
 
     /// The same chat for these participants.
@@ -73,6 +75,8 @@ pub struct Access {
     pub public: bool,
     /// Who may when it is not public; not read where it is.
     pub participants: Vec<UserId>,
+    /// The user who made it by joining it.
+    pub made_by: Option<UserId>,
 }
 
 /// A chat in the list of those that a user may join.
@@ -124,23 +128,16 @@ impl Store {
     pub async fn chat(&self, id: ChatId) -> Result<Option<Chat>, Fault> {
         self.read(move |conn| {
             let found = conn
-                .prepare_cached("SELECT name, description, is_public, created_at FROM chats WHERE id = ?1")?
+                .prepare_cached(
+                    "SELECT name, description, is_public, created_at FROM chats WHERE id = ?1 AND NOT is_deleted",
+                )?
                 .query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
                 .optional()?;
             let Some((name, description, public, created_at)) = found else { return Ok(None) };
             let participants = participants(conn, &id)?;
-            Ok(Some(Chat { id, name, description, public, participants, created_at }))
+            Ok(Some(Chat { id, name, description, public, participants, created_at, made_by: None }))
         })
         .await
-    }
-
-    /// Deletes a chat with its messages; `false` when there is none.
-    ///
-    /// # Errors
-    /// As [`Store::put_chat`].
-    pub async fn delete_chat(&self, id: ChatId) -> Result<bool, Fault> {
-        self.write(move |conn| Ok(conn.prepare_cached("DELETE FROM chats WHERE id = ?1")?.execute([id.as_str()])? > 0))
-            .await
     }
 
     /// Who may join which chat.
@@ -149,14 +146,17 @@ impl Store {
     /// As [`Store::ping`].
     pub async fn chat_access(&self) -> Result<Vec<Access>, Fault> {
         self.read(|conn| {
-            let mut statement = conn.prepare("SELECT id, is_public FROM chats ORDER BY id")?;
+            let mut statement =
+                conn.prepare("SELECT id, is_public, made_by FROM chats WHERE NOT is_deleted ORDER BY id")?;
             let mut rows = statement.query(())?;
             let mut chats = Vec::new();
             while let Some(row) = rows.next()? {
                 let (id, public): (String, bool) = (row.get(0)?, row.get(1)?);
                 let id = stored_chat(&id)?;
                 let participants = if public { Vec::new() } else { participants(conn, &id)? };
-                chats.push(Access { id, public, participants });
+                let made_by: Option<String> = row.get(2)?;
+                let made_by = made_by.map(|user| stored_id(&user)).transpose()?;
+                chats.push(Access { id, public, participants, made_by });
             }
             Ok(chats)
         })
@@ -178,7 +178,8 @@ impl Store {
                      ORDER BY 1 LIMIT ?2
                  )
                  SELECT id, name, coalesce(
-                     (SELECT created_at FROM messages WHERE chat_id = chats.id ORDER BY seq DESC LIMIT 1), created_at)
+                     (SELECT created_at FROM messages WHERE chat_id = chats.id AND seq > cleared_until
+                      ORDER BY seq DESC LIMIT 1), created_at)
                  FROM open JOIN chats USING (id) ORDER BY id",
             )?;
             let mut rows = statement.query(params![user.as_str(), i64::try_from(most).unwrap_or(i64::MAX)])?;
@@ -194,17 +195,27 @@ impl Store {
 }
 
 fn made_at(conn: &Connection, id: &ChatId) -> Result<Option<i64>, Setback> {
-    let mut statement = conn.prepare_cached("SELECT created_at FROM chats WHERE id = ?1")?;
+    let mut statement = conn.prepare_cached("SELECT created_at FROM chats WHERE id = ?1 AND NOT is_deleted")?;
     Ok(statement.query_row([id.as_str()], |row| row.get(0)).optional()?)
 }
 
 fn put(conn: &Connection, chat: &Chat) -> Result<(), Setback> {
     let id = chat.id.as_str();
     conn.prepare_cached(
-        "INSERT INTO chats (id, name, description, is_public, created_at, changed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)
-         ON CONFLICT (id) DO UPDATE SET name = ?2, description = ?3, is_public = ?4, changed_at = ?5",
+        "INSERT INTO chats (id, name, description, is_public, created_at, changed_at, made_by)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)
+         ON CONFLICT (id) DO UPDATE SET name = ?2, description = ?3, is_public = ?4, changed_at = ?5,
+             created_at = CASE WHEN is_deleted THEN ?5 ELSE created_at END,
+             made_by = CASE WHEN is_deleted THEN ?6 ELSE made_by END, is_deleted = 0",
     )?
-    .execute(params![id, chat.name, chat.description, chat.public, chat.created_at])?;
+    .execute(params![
+        id,
+        chat.name,
+        chat.description,
+        chat.public,
+        chat.created_at,
+        chat.made_by.as_ref().map(UserId::as_str)
+    ])?;
     conn.prepare_cached("DELETE FROM chat_participants WHERE chat_id = ?1")?.execute([id])?;
     let mut add = conn.prepare_cached("INSERT INTO chat_participants (chat_id, user_id) VALUES (?1, ?2)")?;
     for user in &chat.participants {
@@ -267,6 +278,7 @@ mod tests {
         assert_eq!(store.delete_chat(id("c")).await, Ok(true));
         assert_eq!(store.delete_chat(id("c")).await, Ok(false));
         assert_eq!(store.chat(id("c")).await, Ok(None));
+        store.purged().await;
         assert_eq!(messages().await, Ok(0));
     }
 
@@ -277,9 +289,26 @@ mod tests {
         store.put_chat(Chat { public: true, ..chat("b", &["x"], 1) }).await.unwrap();
         store.add_chats(vec![chat("a", &["x"], 2), chat("b", &["y"], 2)]).await.unwrap();
         let x = UserId::parse("x", "user").unwrap();
-        let private = Access { id: id("a"), public: false, participants: vec![x] };
-        let public = Access { id: id("b"), public: true, participants: Vec::new() };
+        let private = Access { id: id("a"), public: false, participants: vec![x], made_by: None };
+        let public = Access { id: id("b"), public: true, participants: Vec::new(), made_by: None };
         assert_eq!(store.chat_access().await.unwrap(), [private, public]);
+    }
+
+    #[tokio::test]
+    async fn who_made_a_chat_by_joining_it_is_known_after_a_restart_and_until_it_is_deleted() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+        let store = open();
+        let by = |who: &str| Some(UserId::parse(who, "user").unwrap());
+        store.put_chat(Chat { public: true, made_by: by("alice"), ..chat("a", &[], 1) }).await.unwrap();
+        store.put_chat(Chat { public: true, ..chat("a", &[], 2) }).await.unwrap();
+        store.put_chat(Chat { public: true, made_by: by("alice"), ..chat("b", &[], 1) }).await.unwrap();
+        store.delete_chat(id("b")).await.unwrap();
+        store.put_chat(Chat { public: true, made_by: by("bob"), ..chat("b", &[], 1) }).await.unwrap();
+        store.close().await;
+        let access = open().chat_access().await.unwrap();
+        let makers: Vec<_> = access.into_iter().map(|access| access.made_by).collect();
+        assert_eq!(makers, [by("alice"), by("bob")]);
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! How the store is: whether it can write, and why not. Turns SQLite's errors into faults; the only place that reads
 //! their codes.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::ErrorCode;
@@ -34,6 +34,10 @@ pub(super) struct Condition {
     pub(super) overloads: Count,
     /// Jobs that failed for the store's sake.
     pub(super) failures: Count,
+    /// Rows of deleted chats that were removed.
+    pub(super) purged: Count,
+    /// There may be rows of deleted chats.
+    purging: AtomicBool,
 }
 
 /// How a job of the store ends badly.
@@ -66,6 +70,21 @@ impl Condition {
     /// Notes when the writer began a transaction, ms by [`crate::clock::Clock::elapsed_ms`], or that it ended it.
     pub(super) fn writing(&self, since: Option<i64>) {
         self.writing_since.store(since.map_or(0, |elapsed| elapsed + 1), Ordering::Relaxed);
+    }
+
+    /// There may be rows of deleted chats.
+    pub(super) fn await_purge(&self) {
+        self.purging.store(true, Ordering::Relaxed);
+    }
+
+    /// There are no rows of deleted chats any more, or they cannot be removed.
+    pub(super) fn end_purge(&self) {
+        self.purging.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether there may be rows of deleted chats, and the store can remove them.
+    pub(super) fn can_purge(&self) -> bool {
+        self.purging.load(Ordering::Relaxed) && self.ailment().is_none()
     }
 
     /// Whether the writer has been at one transaction for too long: a disk can hang instead of failing.

@@ -65,7 +65,10 @@ impl Store {
     ) -> Result<Confirmation, Fault> {
         self.write(move |conn| {
             let (seq, author): (i64, String) = conn
-                .prepare_cached("SELECT seq, user_id FROM messages WHERE id = ?1 AND chat_id = ?2")?
+                .prepare_cached(
+                    "SELECT seq, user_id FROM messages WHERE id = ?1 AND chat_id = ?2
+                     AND seq > (SELECT cleared_until FROM chats WHERE id = ?2)",
+                )?
                 .query_row([message.as_str(), chat.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?
                 .ok_or_else(no_message)?;
@@ -149,7 +152,8 @@ impl Store {
     /// As [`Store::ping`].
     pub async fn last_message_at(&self, chat: ChatId) -> Result<Option<i64>, Fault> {
         self.read(move |conn| {
-            let sql = "SELECT created_at FROM messages WHERE chat_id = ?1 ORDER BY seq DESC LIMIT 1";
+            let sql = "SELECT created_at FROM messages WHERE chat_id = ?1
+                       AND seq > (SELECT cleared_until FROM chats WHERE id = ?1) ORDER BY seq DESC LIMIT 1";
             Ok(conn.prepare_cached(sql)?.query_row([chat.as_str()], |row| row.get(0)).optional()?)
         })
         .await
@@ -165,7 +169,7 @@ fn keep(conn: &Connection, message: &Message) -> Result<(), Setback> {
     let kept = conn
         .prepare_cached(
             "INSERT INTO messages (id, chat_id, user_id, username, kind, content, created_at)
-             SELECT ?1, id, ?3, ?4, ?5, ?6, ?7 FROM chats WHERE id = ?2",
+             SELECT ?1, id, ?3, ?4, ?5, ?6, ?7 FROM chats WHERE id = ?2 AND NOT is_deleted",
         )?
         .execute(params![
             message.id.as_str(),
@@ -185,7 +189,8 @@ fn keep(conn: &Connection, message: &Message) -> Result<(), Setback> {
 /// Forgets the oldest messages of a chat beyond [`MESSAGES_KEPT_MAX`].
 fn prune(conn: &Connection, chat: &ChatId) -> Result<(), Setback> {
     conn.prepare_cached(
-        "DELETE FROM messages WHERE seq IN (SELECT seq FROM messages WHERE chat_id = ?1 ORDER BY seq
+        "DELETE FROM messages WHERE seq IN (SELECT seq FROM messages WHERE chat_id = ?1
+         AND seq > (SELECT cleared_until FROM chats WHERE id = ?1) ORDER BY seq
          LIMIT (SELECT min(max(messages - ?2, 0), ?3) FROM chats WHERE id = ?1))",
     )?
     .execute(params![chat.as_str(), MESSAGES_KEPT_MAX, PRUNED_MAX])?;
@@ -194,7 +199,10 @@ fn prune(conn: &Connection, chat: &ChatId) -> Result<(), Setback> {
 
 fn status(conn: &Connection, message: ChatMessageId) -> Result<Option<(ChatId, DeliveryStatus)>, Setback> {
     let found: Option<(i64, String, i64)> = conn
-        .prepare_cached("SELECT seq, chat_id, created_at FROM messages WHERE id = ?1")?
+        .prepare_cached(
+            "SELECT seq, chat_id, messages.created_at FROM messages JOIN chats ON chats.id = chat_id
+             WHERE messages.id = ?1 AND seq > cleared_until",
+        )?
         .query_row([message.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     let Some((seq, chat, sent_at)) = found else { return Ok(None) };
@@ -240,14 +248,17 @@ fn page(
     let end = match before {
         None => i64::MAX,
         Some(before) => conn
-            .prepare_cached("SELECT seq FROM messages WHERE id = ?1 AND chat_id = ?2")?
+            .prepare_cached(
+                "SELECT seq FROM messages WHERE id = ?1 AND chat_id = ?2
+                 AND seq > (SELECT cleared_until FROM chats WHERE id = ?2)",
+            )?
             .query_row([before.as_str(), chat.as_str()], |row| row.get(0))
             .optional()?
             .ok_or_else(no_message)?,
     };
     let mut statement = conn.prepare_cached(
         "SELECT id, user_id, username, kind, content, created_at FROM messages
-         WHERE chat_id = ?1 AND seq < ?2 ORDER BY seq DESC",
+         WHERE chat_id = ?1 AND seq < ?2 AND seq > (SELECT cleared_until FROM chats WHERE id = ?1) ORDER BY seq DESC",
     )?;
     let mut rows = statement.query(params![chat.as_str(), end])?;
     let (mut messages, mut total) = (Vec::new(), 0_usize);

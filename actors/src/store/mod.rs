@@ -14,6 +14,8 @@
 //! | `store-writer` | the one connection that writes | [`WRITES_MAX`]; full: `OVERLOADED` |
 //! | `store-reader-N` | a connection each that cannot write | [`READS_MAX`] for all; full: `OVERLOADED` |
 //!
+//! Deleting a chat takes one small write; [`purge`] then removes what was said there, in slices between other writes.
+//!
 //! [`writer`] lets jobs that wait together share one transaction, each in a savepoint of its own, so that one that fails
 //! undoes nothing of the others. A store that cannot write (full disk, lock, damage) refuses writes at once with
 //! `STORE_UNAVAILABLE`, says why in [`Store::failing`], and tries by itself until it can again; reads go on as far as
@@ -36,6 +38,7 @@ mod histories;
 mod messages;
 mod notifications;
 mod parked;
+mod purge;
 mod reader;
 mod revocations;
 mod schema;
@@ -129,6 +132,8 @@ pub struct Counts {
     pub overloads: u64,
     /// Reads and writes that failed for the store's sake.
     pub failures: u64,
+    /// Rows of deleted chats that were removed.
+    pub purged: u64,
 }
 
 /// The handle: cheap to clone, one store behind all clones. The threads end with the last of them.
@@ -202,6 +207,9 @@ impl Store {
             seen,
             proven_at,
         };
+        if role == Role::Hub {
+            condition.await_purge();
+        }
         let end = spawn("store-writer".into(), writes.clone(), condition.clone(), move || {
             writer.run();
             // Another hub may come once everything is written.
@@ -302,6 +310,7 @@ impl Store {
             commits: condition.commits.get(),
             overloads: condition.overloads.get(),
             failures: condition.failures.get(),
+            purged: condition.purged.get(),
         }
     }
 

@@ -184,6 +184,21 @@ const MIGRATIONS: &[&str] = &["
         not_before INTEGER NOT NULL,
         nonces BLOB NOT NULL
     ) STRICT;
+", "
+    -- A deleted chat keeps its row until its messages are deleted, which is_purging says; a chat of the same id may be
+    -- made in it meanwhile. Messages up to cleared_until are a deleted chat's.
+    ALTER TABLE chats ADD COLUMN is_deleted INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE chats ADD COLUMN is_purging INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE chats ADD COLUMN cleared_until INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX chats_purging ON chats (id) WHERE is_purging;
+    DROP TRIGGER message_gone;
+    CREATE TRIGGER message_gone AFTER DELETE ON messages BEGIN
+        UPDATE chats SET messages = messages - 1 WHERE id = OLD.chat_id AND cleared_until < OLD.seq;
+        UPDATE message_tally SET messages = messages - 1;
+    END;
+", "
+    -- The user who made it by joining it; NULL for one that was configured or made over HTTP.
+    ALTER TABLE chats ADD COLUMN made_by TEXT;
 "];
 
 /// Why a file cannot be used.

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use tokio::sync::{Notify, oneshot};
 
 use super::condition::{Condition, Setback};
+use super::purge;
 use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::queue::{Queue, Taken};
@@ -88,8 +89,10 @@ pub(super) struct Writer {
 impl Writer {
     /// Writes until the queue is closed and empty.
     pub(super) fn run(mut self) {
+        let mut pause = Duration::ZERO;
         loop {
-            match self.queue.take_all(TOGETHER_MAX, WATCH) {
+            let patience = if self.condition.can_purge() { pause } else { WATCH };
+            match self.queue.take_all(TOGETHER_MAX, patience) {
                 Taken::Some(jobs) => {
                     self.condition.writing(Some(self.clock.elapsed_ms()));
                     self.write_together(jobs);
@@ -97,6 +100,12 @@ impl Writer {
                 }
                 Taken::Idle => {}
                 Taken::Closed => return,
+            }
+            if self.condition.can_purge() {
+                // As long as the slice took: half of the thread's time is left to others.
+                let begun = Instant::now();
+                self.purge();
+                pause = begun.elapsed().min(WATCH);
             }
             self.watch_others();
             // A damaged file is read whole to see whether it is sound; that is not done all the time.
@@ -147,6 +156,30 @@ impl Writer {
         }
         self.execute("COMMIT")?;
         Ok(kept)
+    }
+
+    /// Removes a slice of what deleted chats left, in a transaction of its own.
+    fn purge(&mut self) {
+        self.condition.writing(Some(self.clock.elapsed_ms()));
+        let purged = self.execute("BEGIN IMMEDIATE").and_then(|()| {
+            let rows = purge::slice(&self.conn)?;
+            self.execute("COMMIT").map(|()| rows)
+        });
+        match purged {
+            Ok(Some(rows)) => self.condition.purged.add(rows as u64),
+            Ok(None) => self.condition.end_purge(),
+            Err(error) => {
+                if !self.conn.is_autocommit() {
+                    let _ = self.conn.execute_batch("ROLLBACK");
+                }
+                self.condition.judge(Setback::Sqlite(error));
+                if self.condition.ailment().is_none() {
+                    // It would fail again; the next start tries once more.
+                    self.condition.end_purge();
+                }
+            }
+        }
+        self.condition.writing(None);
     }
 
     fn execute(&self, sql: &str) -> Result<(), rusqlite::Error> {

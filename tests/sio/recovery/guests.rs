@@ -109,7 +109,7 @@ async fn one_that_finds_no_place_among_its_users_connections_goes_on_when_there_
     to_room(&hub, "one", 1);
     let mut sio = crate::support::Sio::open(&hub, Transport::WebSocket).await;
     let error = sio.connect("/", &place.auth()).await.unwrap_err();
-    assert_eq!(error["data"]["code"], "RATE_LIMITED", "{error}");
+    assert_eq!(error["data"]["code"], "LIMIT_REACHED", "{error}");
     drop(sio);
     to_room(&hub, "one", 2);
     other.leave().await;

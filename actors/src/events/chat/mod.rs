@@ -86,6 +86,11 @@ mod tests {
                        "code": "RATE_LIMITED", "details": {"retryAfter": 7}}),
             ),
             (
+                Fault::limit_reached("limits.rooms"),
+                json!({"success": false, "message": "The limit `limits.rooms` is reached",
+                       "code": "LIMIT_REACHED", "details": {"limit": "limits.rooms"}}),
+            ),
+            (
                 Fault::unauthenticated(),
                 json!({"success": false, "message": "User not authenticated", "code": "PERMISSION_DENIED"}),
             ),

@@ -3,6 +3,7 @@
 use super::crowd::{Spread, Users};
 use crate::chats::roster::Roster;
 use crate::ids::UserId;
+use crate::rooms::counts::CountedRoom;
 
 /// Who is in a room, and where.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(super) struct Room {
     pub(super) roster: Option<Box<Roster>>,
     /// What is published is kept.
     pub(super) has_history: bool,
+    /// Its place among the rooms that clients made; `None` for those that the hub keeps for itself.
+    pub(super) counted: Option<Box<CountedRoom>>,
 }
 
 impl Room {

@@ -45,7 +45,7 @@ async fn each_chat_of_a_subscription_after_the_first_counts_as_a_message() {
     client.ask("Subscribe", &serde_json::json!({ "topics": topics }).to_string(), Some("1")).await;
     let lines = heard(&client, r#"Status {"status":"subscribed""#).await;
     let status = lines.iter().find(|line| line.starts_with("Status")).unwrap();
-    let denied = r#""denied":[{"topic":"chat:c5","code":"RATE_LIMITED"},{"topic":"chat:c6","code":"RATE_LIMITED"}]"#;
+    let denied = r#""denied":[{"topic":"chat:c5","code":"RATE_LIMITED","details":{"retryAfter":60}},{"topic":"chat:c6","code":"RATE_LIMITED","details":{"retryAfter":60}}]"#;
     assert!(status.contains(denied), "{status}");
 }
 
@@ -57,6 +57,37 @@ async fn who_could_not_join_a_chat_does_not_make_it() {
     client.ask("join:chat", r#"{"chatId":"made"}"#, Some("1")).await;
     heard(&client, "refused join:chat: NOT_FOUND #1").await;
     assert!(!bench.hub.chats().exists("made"));
+}
+
+#[actix::test]
+async fn a_user_makes_so_many_chats_by_joining_them_on_all_sessions_together() {
+    let bench = Bench::with(LONG, None, |settings| {
+        (settings.auto_create_chats, settings.chats_per_user, settings.rooms_per_session) = (true, 3, 100);
+        settings.messages_per_minute.chat = 0;
+    });
+    let alice = [bench.client(Surface::Chat, "alice").await, bench.client(Surface::Chat, "alice").await];
+    for (number, client) in alice.iter().enumerate() {
+        for chat in 0..4 {
+            client.ask("join:chat", &format!(r#"{{"chatId":"c{number}-{chat}"}}"#), Some("1")).await;
+        }
+    }
+    let mut refused = 0;
+    for client in &alice {
+        client.ask("presence:stats", "{}", Some("2")).await;
+        let lines = heard(client, "#2: ").await;
+        refused += lines.iter().filter(|line| *line == "refused join:chat: LIMIT_REACHED #1").count();
+    }
+    assert_eq!((refused, bench.hub.chats().count()), (5, 3));
+    let made = (0..4).map(|chat| format!("c0-{chat}")).find(|chat| bench.hub.chats().exists(chat)).unwrap();
+    let join = format!(r#"{{"chatId":"{made}"}}"#);
+    let bob = bench.client(Surface::Chat, "bob").await;
+    bob.ask("join:chat", &join, Some("3")).await;
+    bob.ask("join:chat", r#"{"chatId":"new"}"#, Some("4")).await;
+    heard(&bob, "#4: ").await;
+    bench.hub.delete_chat(ChatId::parse(&made, "id").unwrap()).await.unwrap();
+    alice[1].ask("join:chat", r#"{"chatId":"again"}"#, Some("5")).await;
+    heard(&alice[1], "#5: ").await;
+    assert_eq!(bench.hub.chats().count(), 4);
 }
 
 #[actix::test]

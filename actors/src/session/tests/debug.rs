@@ -99,6 +99,6 @@ async fn so_many_sessions_may_be_in_it_at_once() {
     let client = bench.client(Surface::Raw, "bob").await;
     bench.hub.stats().debugging.add(DEBUGGING_MAX);
     client.ask("debug_mode", r#"{"enabled":true}"#, None).await;
-    assert_eq!(client.hears().await, ["refused debug_mode: OVERLOADED"]);
+    assert_eq!(client.hears().await, ["refused debug_mode: LIMIT_REACHED"]);
     assert_eq!(bench.hub.stats().debugging.get(), DEBUGGING_MAX);
 }

@@ -182,7 +182,7 @@ async fn a_user_may_come_as_a_guest_so_often_at_once_where_guests_are_counted() 
     for guest in [&one, &two] {
         assert!(authenticated(guest).await.starts_with("authenticated "));
     }
-    assert_eq!(authenticated(&three).await, "refused authenticate: RATE_LIMITED");
+    assert_eq!(authenticated(&three).await, "refused authenticate: LIMIT_REACHED");
     assert_eq!(bench.sessions_of("alice"), 2);
     let exempt = bench.guest().await;
     assert!(authenticated(&exempt).await.starts_with("authenticated "), "its address is not counted");

@@ -61,7 +61,7 @@ async fn a_join_that_is_refused_names_its_room_and_rooms_are_counted_for_all_sur
         [
             r#"#1: {"success":true,"room":"a"}"#,
             r#"#1: {"success":true,"room":"b"}"#,
-            "refused c: FORBIDDEN #1",
+            "refused c: LIMIT_REACHED #1",
             "refused $all: FORBIDDEN #1",
             "refused user:bob: FORBIDDEN #1",
             "refused : INVALID_REQUEST",

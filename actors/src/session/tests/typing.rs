@@ -130,5 +130,5 @@ async fn what_is_no_thread_and_what_is_too_much_is_refused() {
     client.ask("ping", "{}", Some("3")).await;
     assert_eq!(client.hears().await, ["#2: done", "refused typing_stop: RATE_LIMITED", "#3: done"]);
     client.ask("room:join", r#"{"room":"a"}"#, None).await;
-    assert_eq!(client.hears().await, ["refused a: FORBIDDEN"], "a thread is one of its rooms");
+    assert_eq!(client.hears().await, ["refused a: LIMIT_REACHED"], "a thread is one of its rooms");
 }

@@ -293,6 +293,7 @@ async fn a_chat_that_is_deleted_takes_its_messages_and_receipts_out_of_the_tally
     }
     assert_eq!(shelf.tally().await, [3, 4, 2]);
     assert_eq!(shelf.store.delete_chat(chat("c")).await, Ok(true));
+    shelf.store.purged().await;
     assert_eq!(shelf.tally().await, [1, 0, 0]);
     let late = shelf.keep(said("late", 30)).await.unwrap_err();
     assert_eq!((late.code, shelf.tally().await), (Code::NotFound, [1, 0, 0]));

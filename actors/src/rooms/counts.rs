@@ -1,0 +1,161 @@
+//! How many rooms there are that clients made, in all and for each user. Shared by the shards of all workers, so that
+//! both limits hold exactly whatever worker a room is on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ahash::RandomState;
+use dashmap::DashMap;
+
+use crate::fault::Fault;
+use crate::ids::UserId;
+
+/// The rooms that exist because a client joined them. Rooms that the hub keeps for itself are not among them.
+#[derive(Debug)]
+pub(crate) struct RoomCounts {
+    rooms_max: usize,
+    rooms_per_user: usize,
+    rooms: AtomicUsize,
+    /// Users who made rooms that still exist: never more than there are rooms.
+    of_users: DashMap<UserId, usize, RandomState>,
+}
+
+impl RoomCounts {
+    pub(crate) fn new(rooms_max: usize, rooms_per_user: usize) -> Self {
+        Self { rooms_max, rooms_per_user, rooms: AtomicUsize::new(0), of_users: DashMap::default() }
+    }
+
+    /// Counts one more room, which `user` makes.
+    ///
+    /// # Errors
+    /// [`crate::fault::Code::LimitReached`]: nothing was counted.
+    pub(crate) fn take(self: &Arc<Self>, user: &UserId) -> Result<CountedRoom, Fault> {
+        let mut of_user = self.of_users.entry(user.clone()).or_insert(0);
+        let refused = if *of_user >= self.rooms_per_user {
+            let message = format!("A user may make {} rooms; leave one first", self.rooms_per_user);
+            Some(Fault { message: message.into(), ..Fault::limit_reached("limits.rooms_per_user") })
+        } else {
+            let one_more = |rooms: usize| (rooms < self.rooms_max).then_some(rooms + 1);
+            let counted = self.rooms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+            counted.err().map(|_| Fault::limit_reached("limits.rooms"))
+        };
+        match refused {
+            None => {
+                *of_user += 1;
+                Ok(CountedRoom { counts: self.clone(), user: user.clone() })
+            }
+            Some(fault) => {
+                let is_unused = *of_user == 0;
+                drop(of_user);
+                if is_unused {
+                    self.of_users.remove_if(user, |_, rooms| *rooms == 0);
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// Counts a room that `user` made before the start, whatever the limits are now.
+    pub(crate) fn take_restored(self: &Arc<Self>, user: UserId) -> CountedRoom {
+        self.rooms.fetch_add(1, Ordering::Relaxed);
+        *self.of_users.entry(user.clone()).or_insert(0) += 1;
+        CountedRoom { counts: self.clone(), user }
+    }
+
+    /// How many rooms there are, and of how many users.
+    #[cfg(test)]
+    pub(crate) fn get(&self) -> (usize, usize) {
+        (self.rooms.load(Ordering::Relaxed), self.of_users.len())
+    }
+
+    /// The most rooms that one user made.
+    #[cfg(test)]
+    pub(crate) fn most_of_a_user(&self) -> usize {
+        self.of_users.iter().map(|rooms| *rooms).max().unwrap_or(0)
+    }
+}
+
+/// A room that is counted, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct CountedRoom {
+    counts: Arc<RoomCounts>,
+    user: UserId,
+}
+
+impl Drop for CountedRoom {
+    fn drop(&mut self) {
+        self.counts.rooms.fetch_sub(1, Ordering::Relaxed);
+        self.counts.of_users.remove_if_mut(&self.user, |_, rooms| {
+            *rooms = rooms.saturating_sub(1);
+            *rooms == 0
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(id: &str) -> UserId {
+        UserId::parse(id, "user").unwrap()
+    }
+
+    #[test]
+    fn both_limits_are_exact_and_each_names_its_key() {
+        let counts = Arc::new(RoomCounts::new(3, 2));
+        let (alice, bob) = (user("alice"), user("bob"));
+        let limit = |user| counts.take(user).unwrap_err().limit;
+        let rooms = [counts.take(&alice).unwrap(), counts.take(&alice).unwrap()];
+        assert_eq!(limit(&alice), Some("limits.rooms_per_user"));
+        let last = counts.take(&bob).unwrap();
+        assert_eq!(limit(&bob), Some("limits.rooms"));
+        assert_eq!(limit(&user("carol")), Some("limits.rooms"));
+        assert_eq!(counts.get(), (3, 2), "a refusal leaves nothing behind");
+        drop(rooms);
+        assert!(counts.take(&bob).is_ok());
+        drop(last);
+        assert_eq!(counts.get(), (0, 0));
+    }
+
+    #[test]
+    fn rooms_of_before_the_start_count_though_they_are_too_many() {
+        let counts = Arc::new(RoomCounts::new(1, 1));
+        let alice = user("alice");
+        let restored = [counts.take_restored(alice.clone()), counts.take_restored(alice.clone())];
+        assert_eq!(counts.get(), (2, 1));
+        let [first, second] = restored;
+        drop(first);
+        assert!(counts.take(&alice).is_err());
+        drop(second);
+        assert!(counts.take(&alice).is_ok());
+    }
+
+    #[test]
+    fn threads_that_race_take_no_more_than_there_are_and_give_all_back() {
+        let counts = Arc::new(RoomCounts::new(50, 20));
+        let users: Vec<_> = (0..4).map(|n| user(&n.to_string())).collect();
+        let taken: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|n| {
+                    let (counts, users) = (&counts, &users);
+                    scope.spawn(move || {
+                        let mut held = Vec::new();
+                        for round in 0..2_000 {
+                            held.extend(counts.take(&users[(n + round) % users.len()]).ok());
+                            assert!(held.len() <= 50);
+                            if round % 3 == 0 {
+                                held.pop();
+                            }
+                        }
+                        held
+                    })
+                })
+                .collect();
+            let held: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+            assert!(counts.get().0 == held.len() && held.len() <= 50 && counts.most_of_a_user() <= 20);
+            held.len()
+        });
+        assert!(taken > 0);
+        assert_eq!(counts.get(), (0, 0));
+    }
+}

@@ -1,0 +1,210 @@
+//! Rooms that clients make are counted exactly, whatever clients do and however they end.
+
+use super::*;
+use crate::recovery::Forget;
+
+const ROOMS: usize = 10;
+const ROOMS_OF_USER: usize = 4;
+const USERS: usize = 4;
+
+/// Chance that can be repeated (xorshift).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % most as u64) as usize
+    }
+
+    /// A room: one of those that all compete for, or a chat.
+    fn room(&mut self) -> String {
+        match self.below(20) {
+            chat @ 0..4 => format!("chat:c{chat}"),
+            _ => format!("r{}", self.below(14)),
+        }
+    }
+}
+
+fn user(number: usize) -> UserId {
+    UserId::parse(&format!("u{number}"), "user").unwrap()
+}
+
+struct Crowd {
+    bench: Bench,
+    second: Worker,
+    clients: Vec<Client>,
+    chance: Chance,
+}
+
+impl Crowd {
+    async fn of(seed: u64) -> Self {
+        let bench = Bench::with(LONG, None, |settings| {
+            settings.workers = 2;
+            settings.mailbox = 4_096;
+            settings.outbox = Bound { bytes: 1 << 20, frames: 10_000 };
+            (settings.rooms, settings.rooms_per_user, settings.rooms_per_session) = (ROOMS, ROOMS_OF_USER, 6);
+            settings.messages_per_minute = MessagesPerMinute::default();
+        });
+        let second = Worker::start(&bench.hub).unwrap();
+        for number in 0..4 {
+            let id = ChatId::parse(&format!("c{number}"), "id").unwrap();
+            let chat = Chat::new(id, String::new(), String::new(), 0).unwrap();
+            bench.hub.put_chat(Chat { public: true, ..chat }).await.unwrap();
+        }
+        Self { bench, second, clients: Vec::new(), chance: Chance(seed) }
+    }
+
+    async fn connect(&mut self) {
+        let worker = [&self.bench.worker, &self.second][self.chance.below(2)].clone();
+        let surface = [Surface::Raw, Surface::Chat][self.chance.below(2)];
+        let name = format!("u{}", self.chance.below(USERS));
+        self.clients.push(Bench::open_on(&worker, surface, &name).await);
+    }
+
+    async fn act(&mut self) {
+        let choice = self.chance.below(20);
+        if self.clients.len() < 3 || choice == 0 {
+            return self.connect().await;
+        }
+        let which = self.chance.below(self.clients.len());
+        let room = self.chance.room();
+        let data = format!(r#"{{"room":"{room}"}}"#);
+        let client = &self.clients[which];
+        match choice {
+            1 => drop(self.clients.swap_remove(which)),
+            2 => client.ask("connection:create-session", "{}", None).await,
+            3..9 => client.ask("room:leave", &data, None).await,
+            9..11 => {
+                // Joined, left and joined again before the first answer is there.
+                client.ask("room:join", &data, None).await;
+                client.ask("room:leave", &data, None).await;
+                client.ask("room:join", &data, None).await;
+            }
+            _ => client.ask("room:join", &data, None).await,
+        }
+    }
+
+    /// Waits until nothing is under way, and checks that all numbers agree.
+    async fn check(&self) {
+        let is_idle =
+            |client: &Client| client.requests.capacity() == client.requests.max_capacity() && !client.seat.owes();
+        let idle = async {
+            while !self.clients.iter().all(is_idle) {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(DEADLINE, idle).await.unwrap();
+        let hub = &self.bench.hub;
+        for _ in 0..3 {
+            hub.rooms().flush().await;
+            sleep(Duration::from_millis(1)).await;
+        }
+        let counts = hub.rooms().counts();
+        assert!(counts.get().0 <= ROOMS && counts.most_of_a_user() <= ROOMS_OF_USER, "{counts:?}");
+        assert_eq!(counts.get().0 as u64, hub.stats().rooms.get());
+        self.clients.iter().for_each(|client| drop(client.take()));
+        for room in hub.rooms().list().await.unwrap() {
+            let target = Target::Room(room.room.clone());
+            assert_eq!(self.bench.publish(target, "said").await, room.sessions);
+            hub.rooms().flush().await;
+            let said = |client: &&Client| client.take().contains(&"said 1".to_owned());
+            let heard = self.clients.iter().filter(said).count();
+            assert_eq!(heard, room.sessions, "all members of {} get what is said there", room.room);
+        }
+    }
+
+    /// Ends all sessions, those that may come back too.
+    async fn end(mut self) {
+        self.clients.clear();
+        let hub = self.bench.hub.clone();
+        let gone = async {
+            while hub.stats().sessions.get() > 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+            for number in 0..USERS {
+                hub.recovery().post_departure(Forget::User(user(number)));
+            }
+            while hub.rooms().counts().get() != (0, 0) {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert!(timeout(DEADLINE, gone).await.is_ok(), "{:?}", hub.rooms().counts());
+        assert_eq!(hub.stats().rooms.get(), 0);
+    }
+}
+
+#[actix::test]
+async fn counts_never_exceed_the_limits_and_come_back_whole() {
+    for seed in [0x9E37_79B9_7F4A_7C15, 0xD605_1D5D_3B5A_91C7, 0x2545_F491_4F6C_DD1D] {
+        let mut crowd = Crowd::of(seed).await;
+        for _ in 0..40 {
+            for _ in 0..1 + crowd.chance.below(30) {
+                crowd.act().await;
+                for _ in 0..crowd.chance.below(4) {
+                    tokio::task::yield_now().await;
+                }
+            }
+            crowd.check().await;
+        }
+        crowd.end().await;
+    }
+}
+
+#[actix::test]
+async fn a_leave_behind_a_refused_join_ends_nobody_elses_membership() {
+    let bench = Bench::with(LONG, None, |settings| (settings.rooms, settings.rooms_per_session) = (1, 10));
+    let (alice, bob) = (bench.client(Surface::Raw, "alice").await, bench.client(Surface::Raw, "bob").await);
+    let room = |name| RoomName::parse(name, "room").unwrap();
+    let (rooms, place) = (bench.hub.rooms(), alice.seat.place());
+    let refused = async |name| {
+        let joined = rooms.join(room(name), Arc::new(identity("alice")), 0, place, None).unwrap().await.unwrap();
+        assert_eq!(joined.unwrap_err().limit, Some("limits.rooms"));
+    };
+    let ask = async |event, name: &str| {
+        bob.ask(event, &format!(r#"{{"room":"{name}"}}"#), Some("1")).await;
+        bob.hears::<1>().await;
+    };
+    ask("room:join", "x").await;
+    for _ in 0..2 {
+        // Before Alice's session learns that it was refused, the room is made by somebody else.
+        refused("r").await;
+        ask("room:leave", "x").await;
+        ask("room:join", "r").await;
+        rooms.park(room("r"), identity("alice").user, place);
+        rooms.leave(room("r"), identity("alice").user, place).await.unwrap();
+        assert_eq!(bench.publish(Target::Room(room("r")), "said").await, 1);
+        assert_eq!(bob.hears().await, ["said 1"]);
+        ask("room:leave", "r").await;
+        ask("room:join", "x").await;
+    }
+    refused("r").await;
+    rooms.abandon(room("r"), place).await.unwrap();
+    assert_eq!(rooms.counts().get(), (1, 1));
+}
+
+#[actix::test]
+async fn a_user_who_made_all_rooms_there_are_for_it_leaves_room_for_others() {
+    let bench = Bench::with(LONG, None, |settings| {
+        (settings.rooms, settings.rooms_per_user, settings.rooms_per_session) = (10, 3, 100);
+    });
+    let (greedy, again) = (bench.client(Surface::Raw, "greedy").await, bench.client(Surface::Raw, "greedy").await);
+    let subscribe = async |client: &Client, topics: &str| {
+        client.ask("Subscribe", &format!(r#"{{"topics":{topics}}}"#), None).await;
+        let [status] = client.hears().await;
+        status
+    };
+    subscribe(&greedy, r#"["a","b"]"#).await;
+    let denied = r#"{"topic":"d","code":"LIMIT_REACHED","details":{"limit":"limits.rooms_per_user"}}"#;
+    let status = subscribe(&again, r#"["c","d","a"]"#).await;
+    assert!(status.contains(r#""topics":["c","a"]"#) && status.contains(&format!("[{denied}]")), "{status}");
+    let bob = bench.client(Surface::Raw, "bob").await;
+    assert!(subscribe(&bob, r#"["a","fresh"]"#).await.contains(r#""topics":["a","fresh"],"denied":[]"#));
+    // `a` goes on with Bob in it and stays its maker's.
+    drop(greedy);
+    again.ask("room:leave", r#"{"room":"a"}"#, Some("1")).await;
+    again.hears::<1>().await;
+    let status = subscribe(&again, r#"["d","e"]"#).await;
+    assert!(status.contains(r#""topics":["d"]"#), "{status}");
+}

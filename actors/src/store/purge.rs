@@ -1,0 +1,99 @@
+//! Deleting a chat. One small write marks it: from then on it is gone for everybody. Its messages and receipts are then
+//! deleted in slices, each a transaction of its own, and other writes go between them; a start goes on with what a crash
+//! left. A chat that is made under the same id meanwhile keeps the row, and what is not above `cleared_until` is not its.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::Store;
+use super::condition::Setback;
+use crate::fault::Fault;
+use crate::ids::ChatId;
+
+/// Rows of one slice, messages and receipts together: bounds how long it keeps another write waiting.
+pub(super) const SLICE_ROWS: usize = 1_000;
+/// Messages of one slice: a long one fills several pages of the file.
+pub(super) const SLICE_MESSAGES: usize = 100;
+
+impl Store {
+    /// Deletes a chat with its messages; `false` when there is none. The messages are gone for all who ask when this is
+    /// answered; the space that they take is given back later.
+    ///
+    /// # Errors
+    /// As [`Store::put_chat`].
+    pub async fn delete_chat(&self, id: ChatId) -> Result<bool, Fault> {
+        let condition = self.0.condition.clone();
+        self.write(move |conn| {
+            let is_marked = mark(conn, &id)?;
+            if is_marked {
+                // Only the writer runs this, and it looks at it behind the commit.
+                condition.await_purge();
+            }
+            Ok(is_marked)
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// Resolves when nothing of deleted chats is left.
+    pub(crate) async fn purged(&self) {
+        let purged = async {
+            while self.0.condition.can_purge() {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(60), purged).await.unwrap();
+    }
+}
+
+/// Marks a chat as deleted; `false` when there is none.
+fn mark(conn: &Connection, id: &ChatId) -> Result<bool, Setback> {
+    let marked = conn
+        .prepare_cached(
+            "UPDATE chats SET is_deleted = 1, is_purging = 1, is_public = 0, messages = 0, cleared_until =
+                 max(cleared_until, coalesce((SELECT max(seq) FROM messages WHERE chat_id = ?1), 0))
+             WHERE id = ?1 AND NOT is_deleted",
+        )?
+        .execute([id.as_str()])?;
+    conn.prepare_cached("DELETE FROM chat_participants WHERE chat_id = ?1")?.execute([id.as_str()])?;
+    Ok(marked > 0)
+}
+
+/// Deletes up to [`SLICE_ROWS`] rows of deleted chats; how many, `None` when there are none left.
+pub(super) fn slice(conn: &Connection) -> Result<Option<usize>, rusqlite::Error> {
+    let found: Option<(String, i64)> = conn
+        .prepare_cached("SELECT id, cleared_until FROM chats WHERE is_purging ORDER BY id LIMIT 1")?
+        .query_row((), |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((chat, until)) = found else { return Ok(None) };
+    let mut messages =
+        conn.prepare_cached("SELECT seq FROM messages WHERE chat_id = ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3")?;
+    let messages = messages.query_map(params![chat, until, SLICE_MESSAGES as i64], |row| row.get(0))?;
+    let messages: Vec<i64> = messages.collect::<Result<_, _>>()?;
+    if messages.is_empty() {
+        conn.prepare_cached("DELETE FROM chats WHERE id = ?1 AND is_deleted")?.execute([&chat])?;
+        conn.prepare_cached("UPDATE chats SET is_purging = 0 WHERE id = ?1")?.execute([&chat])?;
+        return Ok(Some(1));
+    }
+    let mut receipts = conn.prepare_cached(
+        "DELETE FROM receipts WHERE message = ?1
+         AND user_id IN (SELECT user_id FROM receipts WHERE message = ?1 ORDER BY user_id LIMIT ?2)",
+    )?;
+    let mut message = conn.prepare_cached("DELETE FROM messages WHERE seq = ?1")?;
+    let mut rows = 0;
+    for seq in messages {
+        rows += receipts.execute(params![seq, (SLICE_ROWS - rows) as i64])?;
+        if rows >= SLICE_ROWS {
+            break;
+        }
+        rows += message.execute([seq])?;
+        if rows >= SLICE_ROWS {
+            break;
+        }
+    }
+    Ok(Some(rows))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! A deleted chat is gone at once, and its rows go in slices.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, mpsc};
+
+use super::*;
+use crate::clock::Clock;
+use crate::events::chat::messages::{Author, Content, Kind, Message, Receipt};
+use crate::events::moment::Iso;
+use crate::fault::Code;
+use crate::ids::{ChatMessageId, UserId};
+use crate::store::{Chat, Role};
+
+fn open(directory: &Path) -> Store {
+    Store::open(directory, Role::Hub, Clock::System).unwrap()
+}
+
+fn id(text: &str) -> ChatId {
+    ChatId::parse(text, "id").unwrap()
+}
+
+fn user(text: &str) -> UserId {
+    UserId::parse(text, "user").unwrap()
+}
+
+fn message(text: &str) -> Message {
+    Message {
+        id: ChatMessageId::parse(text, "id").unwrap(),
+        content: Content(text.into()),
+        kind: Kind("text".into()),
+        chat_id: id("c"),
+        user_id: user("alice"),
+        created_at: Iso(7),
+        user: Author { id: user("alice"), username: "Alice".into() },
+    }
+}
+
+async fn make(store: &Store, at: i64) -> bool {
+    let chat = Chat::new(id("c"), String::new(), String::new(), at).unwrap();
+    let chat = chat.with_participants(vec![user("alice")]).unwrap();
+    store.put_chat(chat).await.unwrap().1
+}
+
+/// Fills the chat `c` with so many messages, and each with so many receipts.
+async fn fill(store: &Store, messages: i64, receipts: i64) {
+    let fill = move |conn: &Connection| {
+        let numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)";
+        let said = format!(
+            "{numbers} INSERT INTO messages (id, chat_id, user_id, username, kind, content, created_at)
+             SELECT 'm' || i, 'c', 'alice', 'Alice', 'text', 'hello', i FROM n"
+        );
+        conn.execute(&said, [messages])?;
+        let got = format!("{numbers} INSERT INTO receipts SELECT seq, 'u' || i, 1, 2 FROM messages, n WHERE i <= ?1");
+        Ok(conn.execute(&got, [receipts])?)
+    };
+    store.write(fill).await.unwrap();
+}
+
+/// Messages and receipts in the file, and chats.
+fn rows(conn: &Connection) -> Result<(i64, i64), rusqlite::Error> {
+    let sql = "SELECT (SELECT count(*) FROM messages) + (SELECT count(*) FROM receipts), count(*) FROM chats";
+    conn.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// Nothing is left in the end.
+async fn all_goes(store: &Store) {
+    store.purged().await;
+    assert_eq!(store.read(|conn| Ok(rows(conn)?)).await, Ok((0, 0)));
+    assert_eq!(store.message_figures().await, Ok((0, 0, 0)));
+}
+
+#[tokio::test]
+async fn a_slice_has_no_more_rows_than_it_may_and_all_go_in_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), Role::Command, Clock::System).unwrap();
+    make(&store, 1).await;
+    fill(&store, 250, 9).await;
+    let slices = store.write(|conn| {
+        mark(conn, &id("c"))?;
+        let mut slices = Vec::new();
+        let (mut before, _) = rows(conn)?;
+        while let Some(said) = slice(conn)? {
+            let (after, _) = rows(conn)?;
+            slices.push((before - after) as usize);
+            assert!(said == slices[slices.len() - 1] || after == 0, "it says what it did");
+            before = after;
+        }
+        Ok(slices)
+    });
+    let slices = slices.await.unwrap();
+    assert_eq!((slices.iter().sum::<usize>(), slices.iter().max()), (2_500, Some(&SLICE_ROWS)));
+    all_goes(&store).await;
+
+    make(&store, 1).await;
+    fill(&store, 250, 0).await;
+    let first = store.write(|conn| {
+        mark(conn, &id("c"))?;
+        Ok(slice(conn)?)
+    });
+    assert_eq!(first.await, Ok(Some(SLICE_MESSAGES)), "messages alone are fewer");
+}
+
+#[tokio::test]
+async fn writes_that_wait_go_between_two_slices() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    make(&store, 1).await;
+    fill(&store, 500, 20).await;
+    // What every later write finds left; each lets the next in before it ends.
+    let left = Arc::new(Mutex::new(Vec::new()));
+    let (begin, begun) = mpsc::channel::<()>();
+    let own = store.clone();
+    let first = tokio::spawn(async move {
+        own.write(move |_| {
+            let _ = begun.recv();
+            Ok(())
+        })
+        .await
+    });
+    let deleting = tokio::spawn({
+        let store = store.clone();
+        async move { store.delete_chat(id("c")).await }
+    });
+    while store.0.writes.depth() < 1 {
+        tokio::task::yield_now().await;
+    }
+    drop(begin);
+    first.await.unwrap().unwrap();
+    assert_eq!(deleting.await.unwrap(), Ok(true));
+    loop {
+        let (own, left) = (store.clone(), left.clone());
+        let look = own.write(move |conn| {
+            let (rows, _) = rows(conn)?;
+            left.lock().unwrap().push(rows);
+            Ok(rows)
+        });
+        if look.await.unwrap() == 0 {
+            break;
+        }
+    }
+    let left = left.lock().unwrap();
+    let gone = |pair: &[i64]| pair[0] - pair[1];
+    assert!(left.windows(2).all(|pair| gone(pair) <= 3 * SLICE_ROWS as i64), "slices let others in: {left:?}");
+    assert!(left.len() >= 4 && left[0] >= 10_500 - 3 * SLICE_ROWS as i64, "{left:?}");
+    all_goes(&store).await;
+    assert_eq!(store.counts().purged, 10_501, "and the chat's own row");
+}
+
+#[tokio::test]
+async fn a_chat_made_again_under_the_same_id_has_nothing_of_the_old_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), Role::Command, Clock::System).unwrap();
+    make(&store, 1).await;
+    fill(&store, 30, 2).await;
+    // Nobody removes anything: a command's store does not.
+    store.write(|conn| mark(conn, &id("c"))).await.unwrap();
+    assert_eq!(store.delete_chat(id("c")).await, Ok(false));
+    let gone = async |what: &str| {
+        assert_eq!(store.history(id("c"), None, 50, 10_000).await.unwrap().0, [], "{what}");
+        let old = ChatMessageId::parse("m7", "id").unwrap();
+        let before = store.history(id("c"), Some(old.clone()), 50, 10_000).await;
+        assert_eq!(before.unwrap_err().code, Code::NotFound, "{what}");
+        assert_eq!(store.delivery_status(old.clone()).await, Ok(None), "{what}");
+        let confirmed = store.confirm(id("c"), old, user("bob"), Receipt::Read, 9).await;
+        assert_eq!(confirmed.unwrap_err().code, Code::NotFound, "{what}");
+        assert_eq!(store.last_message_at(id("c")).await, Ok(None), "{what}");
+    };
+    gone("deleted").await;
+    assert_eq!(store.chat(id("c")).await, Ok(None));
+    assert_eq!((store.chat_access().await.unwrap(), store.chats_of(user("alice"), 9).await.unwrap()), (vec![], vec![]));
+    let late = store.keep_message(message("late"), ()).unwrap().await;
+    assert_eq!(late.unwrap_err().code, Code::NotFound, "a message behind the deletion");
+
+    assert!(make(&store, 5).await, "it is made, not replaced");
+    assert_eq!(store.chat(id("c")).await.unwrap().unwrap().created_at, 5);
+    gone("made again").await;
+    store.keep_message(message("new"), ()).unwrap().await.unwrap();
+    let count = |conn: &Connection| Ok(conn.query_row("SELECT messages FROM chats", (), |row| row.get::<_, i64>(0))?);
+    assert_eq!(store.read(count).await, Ok(1));
+
+    // The next start removes the rest and keeps the new one.
+    store.close().await;
+    let store = open(directory.path());
+    store.purged().await;
+    assert_eq!(store.message_figures().await, Ok((1, 0, 0)));
+    assert_eq!(store.history(id("c"), None, 50, 10_000).await.unwrap().0, [message("new")]);
+    assert_eq!(store.read(count).await, Ok(1));
+    assert_eq!(store.delete_chat(id("c")).await, Ok(true));
+    all_goes(&store).await;
+}
+
+#[tokio::test]
+async fn a_start_goes_on_with_a_deletion() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), Role::Command, Clock::System).unwrap();
+    make(&store, 1).await;
+    fill(&store, 300, 5).await;
+    let half = store.write(|conn| {
+        mark(conn, &id("c"))?;
+        Ok(slice(conn)?)
+    });
+    assert!(half.await.unwrap().is_some());
+    store.close().await;
+    all_goes(&open(directory.path())).await;
+}
