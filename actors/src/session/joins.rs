@@ -73,7 +73,7 @@ impl Joining {
     /// Resolves when its room has answered.
     ///
     /// # Errors
-    /// [`crate::fault::Code::Internal`] where it does not answer any more.
+    /// [`crate::fault::Code::OutcomeUnknown`] where it does not answer any more.
     pub(super) async fn answer(self) -> Result<(Verdict, Option<Membership>), Fault> {
         let answer = self.joined.await.map_err(|_| Fault::outcome_unknown())?;
         Ok(match answer {
