@@ -24,7 +24,7 @@ use crate::close::Close;
 use crate::delivery::Event;
 use crate::events::{ServerEvent as _, community};
 use crate::fault::{Code, Fault};
-use crate::idempotency::{Bound, Bounds, Idempotency};
+use crate::idempotency::Idempotency;
 use crate::identity::Identity;
 use crate::ids::{ChatId, EventName, RecoveryToken, RoomName, UserId};
 use crate::limits::held::{Hold, HoldKey, Holds};
@@ -46,6 +46,7 @@ use crate::rooms::{Lanes, Rooms};
 use crate::stats::Stats;
 use crate::store::{Chat, READS_MAX, Revocation, Store, WRITES_MAX};
 
+pub use self::once::CLIENT_IDS;
 pub use self::settings::{ChatPerMinute, DebugMode, MessagesPerMinute, RecoverySettings, Settings};
 pub use crate::events::Surface;
 pub use crate::limits::LimitKey;
@@ -96,15 +97,6 @@ pub enum Readiness {
     /// A central actor died, and its state with it; the hub drains and ends with a failure.
     Broken(String),
 }
-
-/// What a user hears that gives one name to two publishes.
-const CLIENT_ID_TAKEN: &str = "This `client_id` was used for a different publish";
-
-/// How much is remembered of publishes with a `client_id`, of one user and in all.
-pub const CLIENT_IDS: Bounds = Bounds {
-    owner: Bound { entries: 1_000, bytes: 1024 * 1024 },
-    total: Bound { entries: 50_000, bytes: 32 * 1024 * 1024 },
-};
 
 /// The addresses of the central actors. Shared by all workers.
 pub struct Hub {
@@ -176,7 +168,7 @@ impl Hub {
             registry,
             holds: Arc::new(Holds::default()),
             user_agents: UserAgents::default(),
-            client_ids: Idempotency::new(CLIENT_IDS, CLIENT_ID_TAKEN, settings.clock.clone()),
+            client_ids: once::client_ids(settings.clock.clone()),
             chats,
             chat_keeper: Mailbox::new("chat-keeper", chat_keeper, settings.mailbox),
             authenticator,
@@ -560,11 +552,6 @@ impl Hub {
     /// Who may join which chat.
     pub fn chats(&self) -> &Chats {
         &self.chats
-    }
-
-    /// What became of publishes that their clients named.
-    pub fn client_ids(&self) -> &Idempotency {
-        &self.client_ids
     }
 
     /// Which tokens no longer hold.

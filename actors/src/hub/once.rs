@@ -2,9 +2,21 @@
 //! signed requests.
 
 use super::Hub;
+use crate::clock::Clock;
 use crate::fault::Fault;
-use crate::idempotency::{End, Idempotency, Key, Remembered};
+use crate::idempotency::{Bound, Bounds, End, Idempotency, Key, Remembered};
 use crate::store::{StoredAnswer, StoredNonces};
+
+/// How much is remembered of publishes with a `client_id`, of one user and in all.
+pub const CLIENT_IDS: Bounds = Bounds {
+    owner: Bound { entries: 1_000, bytes: 1024 * 1024 },
+    total: Bound { entries: 50_000, bytes: 32 * 1024 * 1024 },
+};
+
+/// An empty memory of publishes.
+pub(super) fn client_ids(clock: Clock) -> Idempotency {
+    Idempotency::new(CLIENT_IDS, "This `client_id` was used for a different publish", clock)
+}
 
 /// Names that users give their publishes.
 const CLIENT_ID: &str = "client_id";
@@ -12,6 +24,11 @@ const CLIENT_ID: &str = "client_id";
 const IDEMPOTENCY_KEY: &str = "idempotency_key";
 
 impl Hub {
+    /// What became of publishes that their clients named.
+    pub fn client_ids(&self) -> &Idempotency {
+        &self.client_ids
+    }
+
     /// Puts into the store, for the next start, what is remembered of publishes and of `requests`, and the nonces that
     /// were used. To be called when the last request is done: nothing is claimed from then on. What cannot be stored is
     /// logged; the next start then does as after a crash.

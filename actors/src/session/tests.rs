@@ -97,6 +97,7 @@ impl Authenticator for Names {
             match token.as_str() {
                 "expired" => Err(Fault::new(Code::TokenExpired, "The token has expired")),
                 "bad" => Err(Fault::new(Code::InvalidToken, "The token is malformed")),
+                "brief" => Ok(Identity { expires_at: Some(1_060_000), ..identity("alice") }),
                 name => Ok(identity(name)),
             }
         })
@@ -188,18 +189,7 @@ impl Bench {
         standing: Standing,
         held: Option<Hold>,
     ) -> Result<Client, Fault> {
-        let opening = Opening {
-            surface,
-            wire: &Lines,
-            standing,
-            transport: Transport::WebSocket,
-            peer: Peer::default(),
-            held,
-            heartbeat: None,
-            drawn: Drawn::default(),
-            returning: None,
-        };
-        let session = Session::open(worker, opening).await?;
+        let session = Session::open(worker, opening(surface, standing, held)).await?;
         let (requests, inbound) = mpsc::channel(64);
         let seat = session.seat().clone();
         session.run(Requests(inbound));
@@ -241,6 +231,20 @@ impl Bench {
 
     fn sessions_of(&self, user: &str) -> usize {
         self.hub.registry().sessions_of(&UserId::parse(user, "user").unwrap()).len()
+    }
+}
+
+fn opening(surface: Surface, standing: Standing, held: Option<Hold>) -> Opening {
+    Opening {
+        surface,
+        wire: &Lines,
+        standing,
+        transport: Transport::WebSocket,
+        peer: Peer::default(),
+        held,
+        heartbeat: None,
+        drawn: Drawn::default(),
+        returning: None,
     }
 }
 

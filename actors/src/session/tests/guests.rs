@@ -28,6 +28,74 @@ async fn a_session_ends_at_its_tokens_expiry_though_the_wall_clock_is_set_back()
     assert_eq!(session.seat.closed(), Some(Close::TokenExpired));
 }
 
+/// As [`Lines`], for clients that say what they got last.
+#[derive(Debug)]
+struct Numbered;
+
+impl Wire for Numbered {
+    fn slot(&self) -> usize {
+        0
+    }
+
+    fn speaks(&self) -> Option<Surface> {
+        None
+    }
+
+    fn is_numbered(&self) -> bool {
+        true
+    }
+
+    fn event(&self, event: &Event, number: u64) -> Bytes {
+        Lines.event(event, number)
+    }
+
+    fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, now: i64) -> Bytes {
+        Lines.answer(name, data, correlation, now)
+    }
+
+    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, now: i64) -> Bytes {
+        Lines.acknowledgement(data, correlation, now)
+    }
+
+    fn refusal(&self, refusal: &Refusal<'_>, now: i64) -> Option<Bytes> {
+        Lines.refusal(refusal, now)
+    }
+}
+
+#[actix::test]
+async fn a_guest_that_comes_back_after_the_wall_clock_was_set_back_keeps_its_tokens_end() {
+    let bench = Bench::start(LONG);
+    let open = async |pid: Option<RecoveryToken>| {
+        let returning = pid.map(|pid| Returning { pid, last: None });
+        let opening = Opening { wire: &Numbered, returning, ..opening(Surface::Root, Standing::Guest, None) };
+        let session = Session::open(&bench.worker, opening).await.unwrap();
+        let (pid, is_back) = (session.pid().cloned().unwrap(), session.goes_on());
+        let (requests, inbound) = mpsc::channel(64);
+        let seat = session.seat().clone();
+        session.run(Requests(inbound));
+        (Client { requests, seat, read: RefCell::default() }, pid, is_back)
+    };
+    let (guest, pid, _) = open(None).await;
+    guest.ask("authenticate", r#"{"token":"brief"}"#, Some("1")).await;
+    let ends = bench.hub.clock().expiry(Some(1_060_000));
+    let authenticated = async {
+        while guest.seat.expiry() != ends {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(DEADLINE, authenticated).await.unwrap();
+    // It is cut off, and the hub's clock is set back meanwhile.
+    bench.hub.clock().advance(10_000);
+    drop(guest);
+    bench.hub.clock().step(-HOUR);
+    let (back, _, is_back) = open(Some(pid)).await;
+    assert!(is_back);
+    assert_eq!(back.seat.expiry(), ends);
+    bench.hub.clock().advance(50_000);
+    bench.beat();
+    assert_eq!(back.seat.closed(), Some(Close::TokenExpired));
+}
+
 #[actix::test]
 async fn a_guest_may_ping_and_fail_to_register_and_is_counted_and_in_no_room() {
     let bench = Bench::start(LONG);
