@@ -55,11 +55,11 @@ fn measure(server: &Server, kind: &'static Kind, attackers: usize, seconds: u64)
     p99()?;
     let alone = p99()?;
     let before = usage::of(server.pid())?;
-    let army = Army::send(server, kind, attackers);
+    let attack = Attackers::start(server, kind, attackers);
     // Until all are there.
     thread::sleep(Duration::from_secs(2));
     let attacked = p99();
-    let result = army.recall();
+    let result = attack.stop();
     let attacked = attacked?;
     let cpu = usage::of(server.pid())?.cpu.saturating_sub(before.cpu);
     let began = Instant::now();
@@ -90,9 +90,9 @@ fn find(figures: &[Figure], name: &str) -> f64 {
     figures.iter().find(|figure| figure.name == name).map_or(f64::NAN, |figure| figure.value)
 }
 
-/// What came of an attack.
+/// What an attack did.
 #[derive(Debug, Default)]
-struct Campaign {
+struct Outcome {
     /// Bytes that the hub took.
     sent: u64,
     /// The most resident memory of the hub, KiB.
@@ -100,44 +100,43 @@ struct Campaign {
 }
 
 /// Attackers at work on a thread of their own.
-struct Army {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<Campaign>,
+struct Attackers {
+    stopped: Arc<AtomicBool>,
+    thread: JoinHandle<Outcome>,
 }
 
-impl Army {
-    fn send(server: &Server, kind: &'static Kind, attackers: usize) -> Self {
+impl Attackers {
+    fn start(server: &Server, kind: &'static Kind, attackers: usize) -> Self {
         let (address, pid) = (server.address(), server.pid());
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
+        let stopped = Arc::new(AtomicBool::new(false));
+        let is_stopped = stopped.clone();
         let thread = thread::spawn(move || {
-            let mut campaign = Campaign::default();
+            let mut outcome = Outcome::default();
             let mut all: Vec<_> = (0..attackers).map(|_| Attacker::default()).collect();
-            while !stopped.load(Ordering::Acquire) {
+            while !is_stopped.load(Ordering::Acquire) {
                 let began = Instant::now();
-                for attacker in all.iter_mut() {
-                    campaign.sent += attacker.work(kind, address);
-                    if began.elapsed() >= TURN {
-                        break;
-                    }
+                let mut reached = 0;
+                while reached < attackers && began.elapsed() < TURN {
+                    outcome.sent += all.get_mut(reached).map_or(0, |attacker| attacker.work(kind, address));
+                    reached += 1;
                 }
                 // The next turn begins with those that this one did not reach.
-                all.rotate_left(attackers.min(8));
-                campaign.peak = campaign.peak.max(usage::of(pid).map_or(0, |usage| usage.resident));
+                all.rotate_left(reached);
+                outcome.peak = outcome.peak.max(usage::of(pid).map_or(0, |usage| usage.resident));
                 thread::sleep(began.elapsed().max(TURN));
             }
-            campaign
+            outcome
         });
-        Self { stop, thread }
+        Self { stopped, thread }
     }
 
-    fn recall(self) -> Campaign {
-        self.stop.store(true, Ordering::Release);
+    fn stop(self) -> Outcome {
+        self.stopped.store(true, Ordering::Release);
         self.thread.join().unwrap_or_default()
     }
 }
 
-/// One client that means ill.
+/// One attacking client.
 #[derive(Debug, Default)]
 struct Attacker {
     socket: Option<TcpStream>,

@@ -21,7 +21,7 @@ pub(crate) async fn read(request: &HttpRequest, payload: Payload, most: usize) -
     match payload.to_bytes_limited(most).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) if exchange.is_some_and(|exchange| exchange.is_body_late()) => Err(body_too_slow()),
-        Ok(Err(error)) => Err(Fault::new(Code::InvalidRequest, format!("The body can not be read: {error}"))),
+        Ok(Err(_)) => Err(Fault::new(Code::InvalidRequest, "The body ended early, or its chunks are malformed")),
         Err(_) => Err(too_large()),
     }
 }

@@ -96,13 +96,13 @@ async fn finish(
     answered: Result<ServiceResponse<BoxBody>, Error>,
     exchange: &Exchange,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if exchange.had_body() {
+    if exchange.has_body() {
         // A body that came with its head is decoded behind the first look at the handler; then the connection can go on.
         tokio::task::yield_now().await;
     }
-    let goes_on = exchange.answered();
+    exchange.mark_answered();
     answered.map(|mut answer| {
-        if !goes_on {
+        if !exchange.can_go_on() {
             answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
         answer

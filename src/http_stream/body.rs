@@ -9,7 +9,7 @@ const OVERHEAD_MAX: u64 = 16_384;
 /// What a byte of data may cost beside itself: a chunk of one byte takes six.
 const OVERHEAD_A_BYTE: u64 = 8;
 
-/// A chunked body that is none (RFC 9112 section 7.1), or wastes too much.
+/// The chunks are malformed (RFC 9112 section 7.1), or most of their bytes are no data.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -28,14 +28,14 @@ impl Rest {
     /// All of a body.
     pub fn of(framing: Framing) -> Self {
         match framing {
-            Framing::None | Framing::Counted(0) => Self::Done,
+            Framing::None => Self::Done,
             Framing::Counted(length) => Self::Counted(length),
             Framing::Chunked => Self::Chunked(Chunks::default()),
         }
     }
 
-    /// How many bytes at the start of `input` belong to the body, with at most `most` bytes of data among them. Counts
-    /// them as come, and takes their data from `most`.
+    /// How many bytes at the start of `input` belong to the body, with at most `most` bytes of data among them. Takes
+    /// them off what is to come, and their data off `most`.
     ///
     /// # Errors
     /// [`Malformed`].
@@ -77,6 +77,8 @@ enum Step {
     #[default]
     FirstDigit,
     Digits,
+    /// White space behind the size.
+    AfterSize,
     Extension,
     SizeLf,
     Data,
@@ -125,8 +127,9 @@ impl Chunks {
                 self.left = digit(byte)?;
                 Step::Digits
             }
-            (Step::Digits, b'\r') | (Step::Extension, b'\r') => Step::SizeLf,
-            (Step::Digits, b';' | b' ' | b'\t') => Step::Extension,
+            (Step::Digits | Step::AfterSize | Step::Extension, b'\r') => Step::SizeLf,
+            (Step::Digits | Step::AfterSize, b';') => Step::Extension,
+            (Step::Digits | Step::AfterSize, b' ' | b'\t') => Step::AfterSize,
             (Step::Digits, _) => {
                 let shifted = self.left.checked_mul(16).ok_or(Malformed)?;
                 self.left = shifted + digit(byte)?;
@@ -207,6 +210,7 @@ mod tests {
             b"0\r\n\n",
             b"0\r\nA\0: b\r\n\r\n",
             b"5;\x07\r\nhello",
+            b"5 x\r\nhello",
         ] {
             for piece in [1, 100] {
                 let all = taken(Framing::Chunked, bad, piece, 1_000);

@@ -1,25 +1,29 @@
 //! How many plain connections there are: of an address, and in all. A connection is plain from its acceptance until it is
-//! upgraded or ends. When there are too many, the one that has been without a request for longest gives way.
+//! upgraded or ends. When there are too many, the one that has been without a request for longest gives way; when none is
+//! without a request, the one that has left an answer unread for longest.
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use std::future::Future;
+use std::pin::Pin;
 
 use hubbub_actors::limits::held::{Hold, HoldKey, Holds};
+use tokio::sync::oneshot;
 
-use super::exchange::Exchange;
 use super::linger::Lingering;
 
-/// The plain connections of the hub, counted for all workers.
+/// The plain connections of the hub, of all workers.
 #[derive(Debug)]
 pub struct Connections {
     most: AtomicUsize,
     most_of_an_address: u32,
     now: AtomicUsize,
     of_address: Arc<Holds>,
+    evictable: Mutex<Evictable>,
     /// How many were closed because others came.
     pub evicted: AtomicU64,
     /// How many were refused because all had a request in work.
@@ -39,6 +43,23 @@ pub enum Refused {
     Address,
 }
 
+/// Why a connection can give way: in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reason {
+    /// It has no request in work.
+    Idle,
+    /// Its client has not read the answer.
+    Unread,
+}
+
+/// The connections that can give way, in the order in which they do.
+#[derive(Debug, Default)]
+struct Evictable {
+    next: u64,
+    /// What tells each of them to close.
+    connections: BTreeMap<(Reason, u64), oneshot::Sender<()>>,
+}
+
 impl Connections {
     /// At most `most` in all, and `most_of_an_address` of each address; 0 of the latter is any number.
     pub fn new(most: usize, most_of_an_address: u32) -> Arc<Self> {
@@ -47,6 +68,7 @@ impl Connections {
             most_of_an_address,
             now: AtomicUsize::new(0),
             of_address: Arc::default(),
+            evictable: Mutex::default(),
             evicted: AtomicU64::new(0),
             refused_full: AtomicU64::new(0),
             refused_address: AtomicU64::new(0),
@@ -69,164 +91,146 @@ impl Connections {
         self.now.load(Ordering::Acquire)
     }
 
-    /// Takes one of the places; `address` is `None` for a client that is exempt from the limit of an address.
-    fn enter(self: &Arc<Self>, address: Option<IpAddr>, idle: &IdleList) -> Result<Counted, Refused> {
-        let held = match address.map(|ip| self.of_address.take(HoldKey::Address(ip), self.most_of_an_address)) {
-            Some(Err(_)) => {
-                self.refused_address.fetch_add(1, Ordering::Relaxed);
-                return Err(Refused::Address);
-            }
-            Some(Ok(held)) => Some(held),
-            None => None,
-        };
+    /// Takes a place for a new connection. `address` is `None` for a client that is exempt from the limit of an address.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) fn register(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Registration, Refused> {
+        let held = address.map(|ip| self.of_address.take(HoldKey::Address(ip), self.most_of_an_address)).transpose();
+        let held = held.map_err(|_| {
+            self.refused_address.fetch_add(1, Ordering::Relaxed);
+            Refused::Address
+        })?;
         // The one that gives way leaves in a moment, so that there is one too many until then.
         if self.now.fetch_add(1, Ordering::AcqRel) >= self.most() {
-            if !idle.evict_oldest() {
+            if !self.evict() {
                 self.now.fetch_sub(1, Ordering::AcqRel);
                 self.refused_full.fetch_add(1, Ordering::Relaxed);
                 return Err(Refused::Full);
             }
             self.evicted.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(Counted { connections: self.clone(), _held: held })
-    }
-}
-
-/// A place among the plain connections, given back when dropped.
-#[derive(Debug)]
-pub(super) struct Counted {
-    connections: Arc<Connections>,
-    _held: Option<Hold>,
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.connections.now.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// The connections of one worker that have no request in work, the longest idle first.
-#[derive(Debug, Default)]
-pub(super) struct IdleList {
-    next: Cell<u64>,
-    idle: RefCell<BTreeMap<u64, Weak<Exchange>>>,
-}
-
-impl IdleList {
-    /// A connection has no request in work; returns its ticket.
-    fn add(&self, exchange: &Rc<Exchange>) -> u64 {
-        let ticket = self.next.get();
-        self.next.set(ticket + 1);
-        self.idle.borrow_mut().insert(ticket, Rc::downgrade(exchange));
-        ticket
-    }
-
-    fn remove(&self, ticket: u64) {
-        self.idle.borrow_mut().remove(&ticket);
-    }
-
-    /// Has the longest idle connection close; `false` when none is idle.
-    fn evict_oldest(&self) -> bool {
-        let oldest = std::iter::from_fn(|| self.idle.borrow_mut().pop_first());
-        oldest.filter_map(|(_, exchange)| exchange.upgrade()).map(|exchange| exchange.evict()).next().is_some()
-    }
-}
-
-/// A connection's own place: counted, and in the list of the idle ones while no request is in work.
-#[derive(Debug)]
-pub(super) struct Registration {
-    _plain: Counted,
-    idle: Rc<IdleList>,
-    exchange: Rc<Exchange>,
-    ticket: Cell<Option<u64>>,
-}
-
-impl Registration {
-    /// Takes a place for a new connection.
-    ///
-    /// # Errors
-    /// Why there is none.
-    pub(super) fn take(
-        connections: &Arc<Connections>,
-        idle: &Rc<IdleList>,
-        exchange: &Rc<Exchange>,
-        address: Option<IpAddr>,
-    ) -> Result<Self, Refused> {
-        let plain = connections.enter(address, idle)?;
-        let registration =
-            Self { _plain: plain, idle: idle.clone(), exchange: exchange.clone(), ticket: Cell::new(None) };
-        registration.is_idle();
+        let mut registration = Registration { connections: self.clone(), _held: held, eviction: None };
+        registration.offer(Reason::Idle);
         Ok(registration)
     }
 
-    pub(super) fn is_idle(&self) {
-        self.is_busy();
-        self.ticket.set(Some(self.idle.add(&self.exchange)));
+    /// Has the first connection that can give way close; `false` when there is none.
+    fn evict(&self) -> bool {
+        while let Some((_, close)) = self.evictable().connections.pop_first() {
+            // One that has just ended by itself does not listen.
+            if close.send(()).is_ok() {
+                return true;
+            }
+        }
+        false
     }
 
-    pub(super) fn is_busy(&self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.idle.remove(ticket);
+    fn evictable(&self) -> MutexGuard<'_, Evictable> {
+        self.evictable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place among the plain ones, given back when dropped.
+#[derive(Debug)]
+pub(super) struct Registration {
+    connections: Arc<Connections>,
+    _held: Option<Hold>,
+    /// Its number while it can give way, and what tells it to.
+    eviction: Option<((Reason, u64), oneshot::Receiver<()>)>,
+}
+
+impl Registration {
+    /// From now on the connection can give way to others.
+    pub(super) fn offer(&mut self, reason: Reason) {
+        self.withdraw();
+        let (close, closes) = oneshot::channel();
+        let mut evictable = self.connections.evictable();
+        let key = (reason, evictable.next);
+        evictable.next += 1;
+        evictable.connections.insert(key, close);
+        drop(evictable);
+        self.eviction = Some((key, closes));
+    }
+
+    /// As [`Self::offer`], unless it can give way already.
+    pub(super) fn offer_once(&mut self, reason: Reason) {
+        if self.eviction.is_none() {
+            self.offer(reason);
         }
+    }
+
+    /// From now on the connection does not give way.
+    pub(super) fn withdraw(&mut self) {
+        if let Some((key, _)) = self.eviction.take() {
+            self.connections.evictable().connections.remove(&key);
+        }
+    }
+
+    /// Whether the connection has to close because others came; wakes the task when it has to.
+    pub(super) fn is_evicted(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some((_, closes)) = &mut self.eviction else { return false };
+        matches!(Pin::new(closes).poll(cx), Poll::Ready(Ok(())))
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.is_busy();
+        self.withdraw();
+        self.connections.now.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
 
     fn ip(last: u8) -> Option<IpAddr> {
         Some(IpAddr::from([192, 0, 2, last]))
     }
 
-    fn connect(
-        connections: &Arc<Connections>,
-        idle: &Rc<IdleList>,
-        address: Option<IpAddr>,
-    ) -> Result<(Registration, Rc<Exchange>), Refused> {
-        let exchange = Exchange::new();
-        Registration::take(connections, idle, &exchange, address).map(|registration| (registration, exchange))
+    fn evicted<const N: usize>(registrations: [&mut Registration; N]) -> [bool; N] {
+        registrations.map(|registration| registration.is_evicted(&mut Context::from_waker(Waker::noop())))
+    }
+
+    fn counts(connections: &Connections) -> [u64; 3] {
+        let counts = [&connections.evicted, &connections.refused_full, &connections.refused_address];
+        counts.map(|count| count.load(Ordering::Relaxed))
     }
 
     #[test]
     fn an_address_has_so_many_and_gets_them_back() {
-        let (connections, idle) = (Connections::new(10, 2), Rc::default());
-        let held = [connect(&connections, &idle, ip(1)).unwrap(), connect(&connections, &idle, ip(1)).unwrap()];
-        assert_eq!(connect(&connections, &idle, ip(1)).unwrap_err(), Refused::Address);
-        let exempt = connect(&connections, &idle, None).unwrap();
-        let other = connect(&connections, &idle, ip(2)).unwrap();
-        assert_eq!((connections.now(), connections.refused_address.load(Ordering::Relaxed)), (4, 1));
+        let connections = Connections::new(10, 2);
+        let held = [connections.register(ip(1)).unwrap(), connections.register(ip(1)).unwrap()];
+        assert_eq!(connections.register(ip(1)).unwrap_err(), Refused::Address);
+        let exempt = connections.register(None).unwrap();
+        let other = connections.register(ip(2)).unwrap();
+        assert_eq!((connections.now(), counts(&connections)), (4, [0, 0, 1]));
         drop(held);
-        connect(&connections, &idle, ip(1)).unwrap();
+        connections.register(ip(1)).unwrap();
         drop((exempt, other));
-        assert_eq!(connections.now(), 0);
+        assert_eq!((connections.now(), connections.evictable().connections.len()), (0, 0));
     }
 
     #[test]
-    fn the_longest_idle_gives_way_and_one_with_a_request_does_not() {
-        let (connections, idle) = (Connections::new(3, 0), Rc::default());
-        let [(one, first), (two, second), (three, third)] =
-            [(); 3].map(|()| connect(&connections, &idle, ip(1)).unwrap());
-        one.is_busy();
-        two.is_busy();
-        two.is_idle();
-        let (four, fourth) = connect(&connections, &idle, ip(1)).unwrap();
-        assert_eq!(
-            [&first, &second, &third, &fourth].map(|exchange| exchange.is_evicted()),
-            [false, false, true, false]
-        );
+    fn the_longest_idle_gives_way_then_the_longest_unread_and_none_with_a_request() {
+        let connections = Connections::new(4, 0);
+        let [mut one, mut two, mut three, mut four] = [(); 4].map(|()| connections.register(ip(1)).unwrap());
+        one.withdraw();
+        two.offer(Reason::Idle);
+        four.offer(Reason::Unread);
+        let mut five = connections.register(ip(1)).unwrap();
+        assert_eq!(evicted([&mut one, &mut two, &mut three, &mut four, &mut five]), [false, false, true, false, false]);
         drop(three);
-        two.is_busy();
-        four.is_busy();
-        assert_eq!(connect(&connections, &idle, ip(1)).unwrap_err(), Refused::Full);
-        assert_eq!(connections.now(), 3);
-        let counts = [&connections.evicted, &connections.refused_full].map(|count| count.load(Ordering::Relaxed));
-        assert_eq!(counts, [1, 1]);
+        two.withdraw();
+        five.withdraw();
+        let mut six = connections.register(ip(1)).unwrap();
+        assert_eq!(evicted([&mut one, &mut two, &mut four, &mut five, &mut six]), [false, false, true, false, false]);
+        drop(four);
+        six.withdraw();
+        assert_eq!(connections.register(ip(1)).unwrap_err(), Refused::Full);
+        assert_eq!((connections.now(), counts(&connections)), (4, [2, 1, 0]));
     }
 }

@@ -32,30 +32,19 @@ pub(super) enum Permit {
 pub struct Exchange {
     phase: Cell<Phase>,
     permit: Cell<Permit>,
-    had_body: Cell<bool>,
+    has_body: Cell<bool>,
     /// All of the body was given to the application.
     body_is_done: Cell<bool>,
     body_is_late: Cell<bool>,
+    /// The client sends nothing more.
+    client_has_ended: Cell<bool>,
     /// Why the request in work, which stands for one that was refused, is answered with an error.
     refusal: RefCell<Option<Fault>>,
-    is_evicted: Cell<bool>,
     reader: RefCell<Option<Waker>>,
 }
 
+/// What the application asks and tells.
 impl Exchange {
-    pub(super) fn new() -> Rc<Self> {
-        Rc::new(Self {
-            phase: Cell::new(Phase::Idle),
-            permit: Cell::new(Permit::None),
-            had_body: Cell::new(false),
-            body_is_done: Cell::new(true),
-            body_is_late: Cell::new(false),
-            refusal: RefCell::new(None),
-            is_evicted: Cell::new(false),
-            reader: RefCell::new(None),
-        })
-    }
-
     /// Why the request in work is to be answered with an error, and with nothing else.
     pub fn take_refusal(&self) -> Option<Fault> {
         self.refusal.borrow_mut().take()
@@ -74,16 +63,35 @@ impl Exchange {
     }
 
     /// Whether the request in work has a body.
-    pub fn had_body(&self) -> bool {
-        self.had_body.get()
+    pub fn has_body(&self) -> bool {
+        self.has_body.get()
     }
 
-    /// The application has its answer: what follows on the connection is read once that is written. `false` when the
-    /// connection can not go on, because the body was not read.
-    pub fn answered(&self) -> bool {
+    /// Whether another request can follow: all of the body was read, and the client has not ended.
+    pub fn can_go_on(&self) -> bool {
+        self.body_is_done.get() && !self.client_has_ended.get()
+    }
+
+    /// The application has its answer: what follows on the connection is read once that is written.
+    pub fn mark_answered(&self) {
         self.phase.set(Phase::Answered);
         self.wake();
-        self.body_is_done.get()
+    }
+}
+
+/// What the stream asks and tells.
+impl Exchange {
+    pub(super) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            phase: Cell::new(Phase::Idle),
+            permit: Cell::new(Permit::None),
+            has_body: Cell::new(false),
+            body_is_done: Cell::new(true),
+            body_is_late: Cell::new(false),
+            client_has_ended: Cell::new(false),
+            refusal: RefCell::new(None),
+            reader: RefCell::new(None),
+        })
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -94,7 +102,7 @@ impl Exchange {
     pub(super) fn begin(&self, has_body: bool) {
         self.phase.set(Phase::Working);
         self.permit.set(Permit::None);
-        self.had_body.set(has_body);
+        self.has_body.set(has_body);
         self.body_is_done.set(!has_body);
     }
 
@@ -109,38 +117,28 @@ impl Exchange {
     }
 
     /// Bytes of data were given.
-    pub(super) fn took_of_body(&self, taken: u64) {
+    pub(super) fn use_permit(&self, given: u64) {
         if let Permit::Bytes(most) = self.permit.get() {
-            self.permit.set(Permit::Bytes(most.saturating_sub(taken)));
+            self.permit.set(Permit::Bytes(most.saturating_sub(given)));
         }
     }
 
-    pub(super) fn end_body(&self) {
+    pub(super) fn mark_body_done(&self) {
         self.body_is_done.set(true);
     }
 
-    pub(super) fn body_is_late(&self) {
+    pub(super) fn mark_body_late(&self) {
         self.body_is_late.set(true);
     }
 
-    /// The answer is written. `true` when there was one to write.
-    pub(super) fn written(&self) -> bool {
-        let was_answered = self.phase.get() == Phase::Answered;
-        if was_answered {
-            self.phase.set(Phase::Idle);
-            self.wake();
-        }
-        was_answered
+    pub(super) fn mark_client_ended(&self) {
+        self.client_has_ended.set(true);
     }
 
-    /// Has an idle connection make room for another one.
-    pub(super) fn evict(&self) {
-        self.is_evicted.set(true);
+    /// The answer is written: the next request can be read.
+    pub(super) fn mark_written(&self) {
+        self.phase.set(Phase::Idle);
         self.wake();
-    }
-
-    pub(super) fn is_evicted(&self) -> bool {
-        self.is_evicted.get()
     }
 
     /// Wakes the task of the connection when there may be something to read.

@@ -18,6 +18,9 @@ pub const TARGET_MAX: usize = 16_384;
 /// Most header lines of a request; more are answered with 431.
 pub const HEADERS_MAX: usize = 96;
 
+/// Most options of `Connection` that are looked at. There are four in use.
+const OPTIONS_MAX: usize = 16;
+
 /// The paths at which an offer of a WebSocket counts.
 const WEBSOCKET_PATHS: [&str; 4] = ["/ws", "/ws/", "/socket.io", "/socket.io/"];
 
@@ -62,10 +65,8 @@ pub fn parse(input: &[u8]) -> Result<Option<Head>, Fault> {
         Err(httparse::Error::TooManyHeaders) => return Err(too_large("The request has too many header lines")),
         Err(error) => return Err(malformed(format!("The request head is not HTTP/1.1: {error}"))),
     };
-    let bytes = input.get(..length).unwrap_or_default();
-    let mut lines = bytes.split(|byte| *byte == b'\n');
-    if lines.next_back() != Some(&[]) || !lines.all(|line| line.ends_with(b"\r")) {
-        return Err(malformed("A line of the request head does not end with CRLF"));
+    if !has_end(input.get(..length).unwrap_or_default(), &mut 0)? {
+        return Err(malformed("The request head does not end with an empty line"));
     }
     if length > HEAD_MAX {
         return Err(head_too_large());
@@ -93,20 +94,37 @@ pub fn parse(input: &[u8]) -> Result<Option<Head>, Fault> {
     }))
 }
 
-/// A head without its end that can not become one any more.
+/// Whether `input` holds the end of a head: an empty line. Bytes before `scanned` are not looked at again; it is moved on.
 ///
 /// # Errors
-/// The fault to answer with.
+/// A line that ends with a bare LF: not everybody sees a line there (RFC 9112 section 2.2).
+pub fn has_end(input: &[u8], scanned: &mut usize) -> Result<bool, Fault> {
+    while let Some(found) = memchr::memchr(b'\n', input.get(*scanned..).unwrap_or_default()) {
+        let line_end = *scanned + found;
+        let before = input.get(..line_end).unwrap_or_default();
+        if !before.ends_with(b"\r") {
+            return Err(malformed("A line of the request head does not end with CRLF"));
+        }
+        if before.ends_with(b"\r\n\r") {
+            return Ok(true);
+        }
+        *scanned = line_end + 1;
+    }
+    *scanned = input.len();
+    Ok(false)
+}
+
+/// Checks a head without its end.
+///
+/// # Errors
+/// The fault to answer with, when it can not become a good one any more.
 pub fn check_partial(input: &[u8]) -> Result<(), Fault> {
-    // Empty lines before a request are passed over (RFC 9112 section 2.2).
-    let start = input.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(input.len());
-    let line = input.get(start..).unwrap_or_default();
     // A method is a token (RFC 9110 section 9.1); TLS and the like are told at their first byte.
-    if line.first().is_some_and(|byte| !byte.is_ascii_alphanumeric() && !b"!#$%&'*+-.^_`|~".contains(byte)) {
+    if input.first().is_some_and(|byte| !byte.is_ascii_alphanumeric() && !b"!#$%&'*+-.^_`|~\r".contains(byte)) {
         return Err(malformed("The request does not begin with a method: this is an HTTP port"));
     }
-    let line_end = memchr::memchr(b'\n', line).unwrap_or(line.len());
-    if line_end > TARGET_MAX {
+    let target = input.split(|byte| matches!(byte, b' ' | b'\r')).nth(1).unwrap_or_default();
+    if target.len() > TARGET_MAX {
         return Err(target_too_long());
     }
     if input.len() > HEAD_MAX { Err(head_too_large()) } else { Ok(()) }
@@ -185,7 +203,7 @@ impl<'a> Parsed<'a> {
             return Err(Fault::field(name, format!("`{name}` came more than once")));
         }
         first
-            .map(|value| std::str::from_utf8(value).map(str::trim))
+            .map(|value| std::str::from_utf8(value.trim_ascii()))
             .transpose()
             .map_err(|_| Fault::field(name, format!("`{name}` is not text")))
     }
@@ -242,14 +260,23 @@ impl<'a> Parsed<'a> {
         }
     }
 
+    /// The options of `Connection`, each once. A value that is not visible ASCII is passed over whole, as in actix-http.
     fn connection_tokens(&self) -> Vec<&'a str> {
-        let values = self.values("Connection").filter_map(|value| std::str::from_utf8(value).ok());
-        values.flat_map(|value| value.split(',')).map(str::trim).filter(|token| !token.is_empty()).collect()
+        let is_visible = |value: &&[u8]| value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+        let values = self.values("Connection").filter(is_visible).filter_map(|value| std::str::from_utf8(value).ok());
+        let tokens = values.flat_map(|value| value.split(',')).map(str::trim).filter(|token| !token.is_empty());
+        let mut known: Vec<&str> = Vec::new();
+        for token in tokens {
+            if known.len() < OPTIONS_MAX && !known.iter().any(|other| other.eq_ignore_ascii_case(token)) {
+                known.push(token);
+            }
+        }
+        known
     }
 
     fn offers_websocket(&self, framing: Framing) -> bool {
-        let path = self.target.split(['?', '#']).next().unwrap_or_default();
-        let at_websocket = WEBSOCKET_PATHS.contains(&path);
+        // The target may have the absolute form (RFC 9112 section 3.2.2).
+        let at_websocket = Uri::try_from(self.target).is_ok_and(|uri| WEBSOCKET_PATHS.contains(&uri.path()));
         let may = self.is_1_1 && self.method == Method::GET.as_str() && framing == Framing::None && at_websocket;
         let offers = self.values("Upgrade").filter_map(|value| std::str::from_utf8(value).ok());
         may && offers.flat_map(|value| value.split(',')).any(|offer| offer.trim().eq_ignore_ascii_case("websocket"))
@@ -279,8 +306,9 @@ impl<'a> Parsed<'a> {
         if upgrades {
             head.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\n");
         } else {
-            for token in tokens.iter().filter(|token| !is_upgrade_token(token)) {
-                head.extend_from_slice(format!("Connection: {token}\r\n").as_bytes());
+            let kept: Vec<_> = tokens.iter().copied().filter(|token| !is_upgrade_token(token)).collect();
+            if !kept.is_empty() {
+                head.extend_from_slice(format!("Connection: {}\r\n", kept.join(", ")).as_bytes());
             }
         }
         head.extend_from_slice(b"\r\n");

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Shutdown};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,14 +12,15 @@ use std::time::Duration;
 
 use actix_rt::net::TcpStream;
 use bytes::{Buf, BytesMut};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::body::Rest;
-use super::connections::{Connections, IdleList, Refused, Registration};
+use super::connections::{Connections, Reason, Refused, Registration};
 use super::exchange::{Exchange, Permit, Phase};
-use super::head::{self, HEAD_MAX};
-use super::linger::Linger;
+use super::head;
+use super::linger::{self, Linger};
 use hubbub_actors::fault::{Code, Fault};
 
 /// How long a connection may be without a request.
@@ -48,26 +49,30 @@ pub struct Times {
 #[derive(Debug)]
 pub struct Listener {
     connections: Arc<Connections>,
-    idle: Rc<IdleList>,
     times: Times,
 }
 
 impl Listener {
     /// A worker's listener.
     pub fn new(connections: Arc<Connections>, times: Times) -> Rc<Self> {
-        Rc::new(Self { connections, idle: Rc::default(), times })
+        Rc::new(Self { connections, times })
     }
 
     /// Takes a connection. `counted` is the address whose limit it counts in, if any.
     ///
     /// # Errors
-    /// Why it is refused; the client is told before the socket is closed, if it can be told at once.
+    /// Why it is refused; the client is told before the socket is closed.
     pub fn take(self: &Rc<Self>, socket: TcpStream, counted: Option<IpAddr>) -> Result<HttpStream, Refused> {
-        let exchange = Exchange::new();
-        match Registration::take(&self.connections, &self.idle, &exchange, counted) {
-            Ok(registration) => Ok(HttpStream::new(self.clone(), socket, exchange, registration)),
+        match self.connections.register(counted) {
+            Ok(registration) => Ok(HttpStream::new(self.clone(), socket, registration)),
             Err(refused) => {
-                let _ = socket.try_write(refusal(refused).as_bytes());
+                // A socket that was just accepted is writable; tokio knows that only when it has asked.
+                let sent = SockRef::from(&socket).send(refusal(refused).as_bytes());
+                let shut = SockRef::from(&socket).shutdown(Shutdown::Write);
+                if sent.and(shut).is_ok() {
+                    let lingering = self.connections.lingering.clone();
+                    actix_rt::spawn(async move { linger::close(socket, &lingering).await });
+                }
                 Err(refused)
             }
         }
@@ -96,6 +101,7 @@ enum Waiting {
     Idle,
     Head,
     Body,
+    Close,
 }
 
 /// What is to be done next for a read.
@@ -142,12 +148,12 @@ pub struct HttpStream {
 }
 
 impl HttpStream {
-    fn new(listener: Rc<Listener>, socket: TcpStream, exchange: Rc<Exchange>, registration: Registration) -> Self {
+    fn new(listener: Rc<Listener>, socket: TcpStream, registration: Registration) -> Self {
         let deadline = Box::pin(sleep(listener.times.head));
         Self {
             listener,
             socket,
-            exchange,
+            exchange: Exchange::new(),
             registration,
             buffer: BytesMut::new(),
             scanned: 0,
@@ -170,11 +176,6 @@ impl HttpStream {
         &self.exchange
     }
 
-    /// The other end's address.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        self.socket.peer_addr().ok()
-    }
-
     /// The socket, which is no plain connection any more, and what came behind the head.
     pub fn into_parts(self) -> (TcpStream, BytesMut) {
         (self.socket, self.buffer)
@@ -191,18 +192,20 @@ impl HttpStream {
                 self.is_last = true;
                 Ok(Next::End)
             }
+            Phase::Answered if self.registration.is_evicted(cx) => Err(io::ErrorKind::ConnectionAborted.into()),
             Phase::Answered => Ok(Next::Wait),
         }
     }
 
     fn next_head(&mut self, cx: &mut Context<'_>) -> io::Result<Next> {
         loop {
+            if self.registration.is_evicted(cx) {
+                return Ok(Next::End);
+            }
             if self.is_last {
                 // The service closes by itself when the last answer is written.
-                return Ok(Next::Wait);
-            }
-            if self.exchange.is_evicted() {
-                return Ok(Next::End);
+                self.await_close();
+                return Ok(if self.deadline.as_mut().poll(cx).is_ready() { Next::End } else { Next::Wait });
             }
             match self.take_head() {
                 Ok(true) => return Ok(Next::Given),
@@ -214,7 +217,7 @@ impl HttpStream {
             }
             self.await_head();
             if self.deadline.as_mut().poll(cx).is_ready() {
-                return Ok(if self.waiting == Waiting::Idle { Next::End } else { self.refuse(head::too_slow()) });
+                return Ok(if self.buffer.is_empty() { Next::End } else { self.refuse(head::too_slow()) });
             }
             if self.fill(cx)?.is_pending() {
                 return Ok(Next::Wait);
@@ -236,44 +239,41 @@ impl HttpStream {
         self.set_deadline(waiting, time);
     }
 
+    /// Sets the deadline of the end, once.
+    fn await_close(&mut self) {
+        if self.waiting != Waiting::Close {
+            self.set_deadline(Waiting::Close, self.listener.times.head);
+        }
+    }
+
     fn set_deadline(&mut self, waiting: Waiting, time: Duration) {
         self.waiting = waiting;
         self.deadline.as_mut().reset(Instant::now() + time);
     }
 
-    /// Whether the buffer holds the end of a head. Looks at no byte twice.
-    fn has_head(&mut self) -> bool {
-        let start = self.scanned.saturating_sub(3);
-        let unseen = self.buffer.get(start..).unwrap_or_default();
-        let found =
-            memchr::memmem::find(unseen, b"\r\n\r\n").is_some() || memchr::memmem::find(unseen, b"\n\n").is_some();
-        if !found {
-            self.scanned = self.buffer.len();
-        }
-        found
-    }
-
     /// Moves a whole head from the buffer to what is given.
     fn take_head(&mut self) -> Result<bool, Fault> {
-        if !self.has_head() {
+        // Empty lines before a request are passed over (RFC 9112 section 2.2).
+        while self.buffer.starts_with(b"\r\n") {
+            self.buffer.advance(2);
+            self.scanned = 0;
+        }
+        if !head::has_end(&self.buffer, &mut self.scanned)? {
             head::check_partial(&self.buffer)?;
             return Ok(false);
         }
-        let Some(head) = head::parse(&self.buffer)? else {
-            // Empty lines alone have ended like a head.
-            self.scanned = self.buffer.len();
-            head::check_partial(&self.buffer)?;
-            return Ok(false);
-        };
+        let Some(head) = head::parse(&self.buffer)? else { return Ok(false) };
         let original = self.buffer.split_to(head.length);
         self.given = head.rewritten.map_or(original, |head| BytesMut::from(&head[..]));
+        // What is left must not keep the memory of the head.
+        self.buffer = BytesMut::from(&self.buffer[..]);
         self.scanned = 0;
         self.rest = Rest::of(head.framing);
         self.expects_continue = head.expects_continue;
         self.is_last = head.is_last;
         self.upgrades = head.upgrades;
         self.exchange.begin(self.rest != Rest::Done);
-        self.begin();
+        self.mark_busy();
         Ok(true)
     }
 
@@ -285,16 +285,13 @@ impl HttpStream {
         self.is_last = true;
         self.has_unread = true;
         self.exchange.begin_refused(fault);
-        self.begin();
+        self.mark_busy();
         Next::Given
     }
 
-    fn begin(&mut self) {
+    fn mark_busy(&mut self) {
         self.waiting = Waiting::Nothing;
-        self.registration.is_busy();
-        if self.buffer.is_empty() {
-            self.buffer = BytesMut::new();
-        }
+        self.registration.withdraw();
     }
 
     fn next_of_body(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> io::Result<Next> {
@@ -309,13 +306,13 @@ impl HttpStream {
                     self.interim = CONTINUE;
                 }
             }
-            if !self.interim.is_empty() && self.write_interim(cx)?.is_pending() {
-                return Ok(Next::Wait);
-            }
             if self.deadline.as_mut().poll(cx).is_ready() {
-                self.exchange.body_is_late();
+                self.exchange.mark_body_late();
                 self.has_unread = true;
                 return Ok(Next::End);
+            }
+            if self.write_interim(cx)?.is_pending() {
+                return Ok(Next::Wait);
             }
             if most == 0 {
                 // More than may be; the handler sees it by what it got.
@@ -342,22 +339,21 @@ impl HttpStream {
         };
         out.put_slice(ready.get(..taken).unwrap_or_default());
         self.buffer.advance(taken);
-        self.exchange.took_of_body(u64::MAX - data);
+        self.exchange.use_permit(u64::MAX - data);
         if self.rest == Rest::Done {
             self.waiting = Waiting::Nothing;
-            self.exchange.end_body();
+            self.exchange.mark_body_done();
         }
         Next::Read
     }
 
-    /// Reads one head ahead while a request is in work, so that it is seen when the client goes away.
+    /// Reads ahead while a request is in work, so that it is seen when the client goes away.
     fn look_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<Next> {
         loop {
             if self.has_ended && self.buffer.is_empty() {
                 return Ok(Next::End);
             }
-            let is_enough = self.is_last && !self.buffer.is_empty() || self.buffer.len() > HEAD_MAX;
-            if self.upgrades || self.has_ended || is_enough || self.has_head() {
+            if self.upgrades || self.has_ended || !self.buffer.is_empty() {
                 return Ok(Next::Wait);
             }
             if self.fill(cx)?.is_pending() {
@@ -373,7 +369,10 @@ impl HttpStream {
             Ok(match Pin::new(&mut self.socket).poll_read(cx, &mut read)? {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(()) => {
-                    self.has_ended = read.filled().is_empty();
+                    if read.filled().is_empty() {
+                        self.has_ended = true;
+                        self.exchange.mark_client_ended();
+                    }
                     self.buffer.extend_from_slice(read.filled());
                     Poll::Ready(())
                 }
@@ -423,13 +422,18 @@ impl AsyncWrite for HttpStream {
         if self.write_interim(cx)?.is_pending() {
             return Poll::Pending;
         }
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        if written.is_pending() {
+            self.registration.offer_once(Reason::Unread);
+        }
+        written
     }
 
     /// The service calls this when all that it had was written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.rest == Rest::Done && self.exchange.written() {
-            self.registration.is_idle();
+        if self.rest == Rest::Done && self.exchange.phase() == Phase::Answered {
+            self.exchange.mark_written();
+            self.registration.offer(Reason::Idle);
         }
         Pin::new(&mut self.socket).poll_flush(cx)
     }

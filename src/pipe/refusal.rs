@@ -23,7 +23,7 @@ pub async fn refuse(
     body: &[u8],
 ) {
     let answer = answer(status, headers, body);
-    // Who hangs up meanwhile knows that it is refused.
+    // A client that hangs up meanwhile needs no answer.
     if let Ok(Ok(())) = timeout(TIME, write(&mut socket, &answer)).await {
         linger::close(socket, lingering).await;
     }

@@ -52,7 +52,7 @@ async fn handle(request: &HttpRequest, payload: Payload, switchboard: &Switchboa
         (&Method::GET, Some(sid)) => switchboard.poll(sid).await,
         (&Method::POST, Some(sid)) => {
             let posting = switchboard.begin_post(sid).await?;
-            let heard = posting.finish(request.headers(), |most| body(request, payload, most)).await;
+            let heard = posting.finish(|most| body(request, payload, most)).await;
             heard.map(|()| b"ok".to_vec())
         }
         _ => Err(Refusal::bad_method()),

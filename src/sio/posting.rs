@@ -3,7 +3,6 @@
 
 use std::future::Future;
 
-use actix_http::header::{CONTENT_LENGTH, HeaderMap};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -30,18 +29,15 @@ impl Posting {
         (Self { max_size, body, heard }, coming, answer)
     }
 
-    /// Reads a body by `read`, unless its head declares too much, and has the session hear it.
+    /// Reads a body by `read`, and has the session hear it.
     ///
     /// # Errors
     /// What is wrong with the body, or what the session says.
-    pub(super) async fn finish<R>(self, headers: &HeaderMap, read: impl FnOnce(usize) -> R) -> Heard
+    pub(super) async fn finish<R>(self, read: impl FnOnce(usize) -> R) -> Heard
     where
         R: Future<Output = Result<Bytes, Refusal>>,
     {
         let Self { max_size, body, mut heard } = self;
-        if declared_size(headers).is_some_and(|size| size > max_size as u64) {
-            return Err(Refusal::too_large(max_size));
-        }
         tokio::select! {
             read = read(max_size) => {
                 // A session that ended takes none, and has answered.
@@ -53,24 +49,9 @@ impl Posting {
     }
 }
 
-/// The body's size as the head has it.
-fn declared_size(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use actix_http::header::HeaderValue;
-
     use super::*;
-
-    fn headers(size: Option<u64>) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        if let Some(size) = size {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(size));
-        }
-        headers
-    }
 
     #[tokio::test]
     async fn the_body_comes_to_the_session_and_its_answer_to_the_request() {
@@ -79,8 +60,7 @@ mod tests {
             assert_eq!(coming.await.unwrap(), "abc");
             answer.send(Ok(())).unwrap();
         };
-        let headers = headers(Some(10));
-        let request = posting.finish(&headers, async |max| {
+        let request = posting.finish(async |max| {
             assert_eq!(max, 10);
             Ok(Bytes::from_static(b"abc"))
         });
@@ -88,17 +68,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_is_declared_too_large_is_not_read() {
-        let (posting, coming, _answer) = Posting::new(10);
-        let refused = posting.finish(&headers(Some(11)), async |_| panic!("was read")).await;
-        assert_eq!(refused, Err(Refusal::too_large(10)));
-        assert!(coming.await.is_err(), "the session waits for it");
-    }
-
-    #[tokio::test]
     async fn a_body_that_does_not_come_leaves_the_session() {
         let (posting, coming, _answer) = Posting::new(10);
-        let refused = posting.finish(&headers(None), async |_| Err(Refusal::too_slow())).await;
+        let refused = posting.finish(async |_| Err(Refusal::too_slow())).await;
         assert_eq!(refused, Err(Refusal::too_slow()));
         assert!(coming.await.is_err(), "the session waits for it");
     }
@@ -112,7 +84,7 @@ mod tests {
                 Some(refusal) => answer.send(Err(refusal)).unwrap(),
                 None => drop(answer),
             }
-            assert_eq!(posting.finish(&headers(None), async |_| std::future::pending().await).await, Err(want));
+            assert_eq!(posting.finish(async |_| std::future::pending().await).await, Err(want));
         }
     }
 }

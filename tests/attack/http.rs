@@ -131,8 +131,9 @@ async fn a_head_has_a_deadline_whether_it_is_the_first_or_a_later_one() {
             wire.gone().await;
         }
     }
+    // A client that sent nothing asked nothing: an answer would be taken for that to its first request.
     let mut silent = Wire::silent(&hub).await;
-    assert_eq!(silent.response().await.status, 408);
+    assert_eq!(silent.until_hung_up().await, "");
 }
 
 #[tokio::test]
@@ -394,16 +395,61 @@ async fn a_half_closed_connection_still_gets_its_answer() {
     wire.send(&HEALTH.repeat(2)).await;
     wire.shut().await;
     assert_eq!(wire.response().await.status, 200);
-    assert_eq!(wire.response().await.status, 200);
+    let last = wire.response().await;
+    assert_eq!((last.status, header(&last, "connection")), (200, "close"));
     wire.gone().await;
+}
+
+#[tokio::test]
+async fn an_empty_line_behind_a_request_is_no_head() {
+    let hub = impatient();
+    let mut wire = Wire::silent(&hub).await;
+    for _ in 0..2 {
+        wire.send(&[HEALTH, b"\r\n"].concat()).await;
+        assert_eq!(wire.response().await.status, 200);
+        // Longer than a head may take.
+        assert!(wire.quiet_for(Duration::from_millis(1_500)).await);
+    }
+}
+
+#[tokio::test]
+async fn what_the_hub_lets_through_actix_reads_alike() {
+    let hub = Hub::start();
+    let lines = "A: b\r\n".repeat(93);
+    for (rest, status, connection) in [
+        ("Connection: close, \u{e9}\r\n".to_owned(), 200, ""),
+        ("Connection: close\u{a0}\r\n".to_owned(), 200, ""),
+        (format!("{lines}Connection: keep-alive, te, x, upgrade\r\n"), 200, ""),
+        (format!("Connection: upgrade{}\r\n", ",a".repeat(15_000)), 200, ""),
+        ("Content-Length: \u{a0}5\r\n".to_owned(), 400, "close"),
+        ("Transfer-Encoding: \u{a0}chunked\r\n".to_owned(), 400, "close"),
+    ] {
+        let mut wire = Wire::silent(&hub).await;
+        wire.send(format!("GET /health/live HTTP/1.1\r\nHost: h\r\n{rest}\r\n").as_bytes()).await;
+        let answer = wire.response().await;
+        assert_eq!((answer.status, header(&answer, "connection")), (status, connection), "{rest}");
+        assert!(!header(&answer, "x-request-id").is_empty(), "{rest}");
+        if status == 200 {
+            wire.send(HEALTH).await;
+            assert_eq!(wire.response().await.status, 200, "{rest}");
+        }
+    }
 }
 
 #[tokio::test]
 async fn idle_connections_give_way_to_sessions_and_are_counted() {
     // 600 descriptors, 100 of them for sessions and 256 for the hub: no more than 356 plain connections.
-    let hub = Hub::with_descriptors(600, "[server]\nworkers = 1\nmax_connections = 100\nhead_secs = 600");
+    let hub = Hub::with_descriptors(600, "[server]\nworkers = 2\nmax_connections = 100\nhead_secs = 600");
     let mut idle = Vec::new();
-    for _ in 0..400 {
+    // Half of them have had an answer, and are all of one worker.
+    for _ in 0..170 {
+        let mut wire = Wire::silent(&hub).await;
+        wire.send(HEALTH).await;
+        assert_eq!(wire.response().await.status, 200);
+        Wire::silent(&hub).await.shut().await;
+        idle.push(wire);
+    }
+    for _ in 0..230 {
         idle.push(Wire::silent(&hub).await);
     }
     let mut alice = Client::of(&hub, "alice").await;
@@ -422,4 +468,48 @@ async fn idle_connections_give_way_to_sessions_and_are_counted() {
     let last = idle.last_mut().unwrap();
     last.send(HEALTH).await;
     assert_eq!(last.response().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_for_which_there_is_no_place_is_told_so() {
+    let hub = Hub::with_descriptors(600, "[server]\nworkers = 2\nmax_connections = 10\nbody_secs = 600");
+    let most = 10 + 334;
+    let mut busy = Vec::new();
+    for _ in 0..most {
+        let mut wire = Wire::silent(&hub).await;
+        let head = format!("POST /api/room HTTP/1.1\r\nHost: h\r\nX-API-Key: {API_KEY}\r\nContent-Length: 5\r\n\r\n");
+        wire.send(head.as_bytes()).await;
+        busy.push(wire);
+    }
+    let mut refused = 0;
+    eventually(DEADLINE, "all have a request in work", || {
+        let mut socket = TcpStream::connect(hub.address()).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        let _ = socket.write_all(b"GET /health/live HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        let mut said = String::new();
+        socket.read_to_string(&mut said).unwrap();
+        refused += u32::from(said.starts_with("HTTP/1.1 503 ") && said.contains("SERVER_FULL"));
+        refused == 20
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn clients_that_do_not_read_give_way_when_places_are_short() {
+    let hub = Hub::with_descriptors(600, "[server]\nworkers = 2\nmax_connections = 10");
+    let unread: Vec<_> = (0..344)
+        .map(|_| {
+            let socket = TcpStream::connect(hub.address()).unwrap();
+            SockRef::from(&socket).set_recv_buffer_size(2_048).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let _ = (&socket).write(&b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n".repeat(100));
+            socket
+        })
+        .collect();
+    for _ in 0..20 {
+        let mut wire = Wire::silent(&hub).await;
+        wire.send(HEALTH).await;
+        assert_eq!(wire.response().await.status, 200);
+    }
+    drop(unread);
 }

@@ -35,7 +35,7 @@ pub(super) const KINDS: &[Kind] = &[
     },
     Kind { name: "many headers", opening: NOTHING, repeats: many_headers, reads: true },
     Kind { name: "garbage", opening: NOTHING, repeats: || b"\x16\x03\x01 nonsense\r\n\r\n".to_vec(), reads: true },
-    Kind { name: "idle connections", opening: || b"\r\n".to_vec(), repeats: NOTHING, reads: true },
+    Kind { name: "idle connections", opening: NOTHING, repeats: NOTHING, reads: true },
     Kind {
         name: "connections, closed at once",
         opening: || get_and_close("/health/live"),

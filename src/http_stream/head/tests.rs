@@ -15,7 +15,7 @@ fn passed_on(text: &str) -> String {
 
 #[test]
 fn a_plain_head_is_passed_on_as_it_came() {
-    let text = "\r\nPOST /api/room HTTP/1.1\r\nHost: hub\r\nContent-Length: 5\r\nX-Name: \u{fc}\r\n\r\n";
+    let text = "POST /api/room HTTP/1.1\r\nHost: hub\r\nContent-Length: 5\r\nX-Name: \u{fc}\r\n\r\n";
     let found = parse(&[text.as_bytes(), b"hello"].concat()).unwrap().unwrap();
     assert_eq!(
         found,
@@ -110,6 +110,8 @@ fn a_malformed_head_is_refused() {
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5, 5\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: \u{a0}5\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: \u{a0}chunked\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999999999999\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -137,7 +139,7 @@ fn every_part_of_a_head_has_a_bound() {
     let partial = |text: &str| check_partial(text.as_bytes()).map_err(|fault| fault.code);
     assert_eq!(partial(&format!("GET / HTTP/1.1\r\nA: {}", "x".repeat(HEAD_MAX))), Err(Code::HeadersTooLarge));
     assert_eq!(partial(&format!("GET /{}", "x".repeat(TARGET_MAX))), Err(Code::UriTooLong));
-    assert_eq!(partial("\r\n\r\nGET / HT"), Ok(()));
+    assert_eq!(partial(&format!("GET /{} HTTP/1.1\r\nHo", "x".repeat(TARGET_MAX - 1))), Ok(()));
     assert_eq!(partial("\u{16}\u{3}\u{1}"), Err(Code::InvalidRequest));
 }
 
@@ -157,4 +159,38 @@ fn a_stand_in_is_a_good_head_and_keeps_what_shapes_the_answer() {
         assert_eq!(made, format!("{line}\r\nHost: -\r\nConnection: close\r\n{kept}\r\n"));
         assert!(head(&made).is_last);
     }
+}
+
+#[test]
+fn the_end_of_a_head_is_found_however_it_comes_and_a_bare_lf_at_once() {
+    let text = b"GET / HTTP/1.1\r\nHost: h\r\n\r\nGET /";
+    for piece in 1..text.len() {
+        let mut scanned = 0;
+        let mut ends = (piece..=text.len()).step_by(piece).chain([text.len()]);
+        let found = ends.find(|end| has_end(&text[..*end], &mut scanned).unwrap()).unwrap();
+        assert!((27..27 + piece).contains(&found), "{piece}: {found}");
+    }
+    for bad in [&b"GET / HTTP/1.1\n"[..], b"GET / HTTP/1.1\r\nHost: h\n\r\n", b"\n"] {
+        assert_eq!(has_end(bad, &mut 0).unwrap_err().code, Code::InvalidRequest);
+    }
+    assert_eq!(has_end(b"GET / HTTP/1.1\r\nHost: h\r\n\r", &mut 0), Ok(false));
+}
+
+#[test]
+fn the_options_of_a_connection_are_read_as_actix_reads_them_and_passed_on_in_one_line() {
+    for (lines, passed, is_last) in [
+        ("Connection: close, \u{e9}\r\n", None, false),
+        ("Connection: close\u{a0}\r\n", None, false),
+        ("Connection: keep-alive, te, upgrade\r\n", Some("Connection: keep-alive, te\r\n"), false),
+        ("Connection: a, A, upgrade\r\nConnection: close\r\n", Some("Connection: a, close\r\n"), true),
+    ] {
+        let text = format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}\r\n");
+        let expected = passed.map_or(text.clone(), |passed| format!("GET / HTTP/1.1\r\nHost: h\r\n{passed}\r\n"));
+        assert_eq!((passed_on(&text), head(&text).is_last), (expected, is_last));
+    }
+    let many = format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: upgrade{}\r\n\r\n", ",a".repeat(10_000));
+    assert_eq!(passed_on(&many), "GET / HTTP/1.1\r\nHost: h\r\nConnection: a\r\n\r\n");
+    assert!(
+        head("GET http://hub/ws HTTP/1.1\r\nHost: hub\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").upgrades
+    );
 }
