@@ -129,6 +129,16 @@ impl Assembler {
         let [first, second, ..] = *buffer else { return Ok(()) };
         let is_final = first & 0x80 != 0;
         let opcode = first & 0x0F;
+        // Before the length, of which not all may be there: the reason must not depend on how the bytes arrive.
+        if first & 0x70 != 0 {
+            return Err(Violation::Protocol("not a frame of this protocol"));
+        }
+        if second & 0x80 == 0 {
+            return Err(Violation::Protocol("frames of clients are masked"));
+        }
+        if matches!(opcode, 3..=7 | 11..) {
+            return Err(Violation::Protocol("unknown opcode"));
+        }
         let length = match (second & 0x7F, buffer.get(2..4), buffer.get(2..10)) {
             (126, Some(bytes), _) => bytes.iter().fold(0, |length, &byte| (length << 8) | u64::from(byte)),
             (127, _, Some(bytes)) => bytes.iter().fold(0, |length, &byte| (length << 8) | u64::from(byte)),
@@ -327,6 +337,26 @@ mod tests {
             ("close with 999", frame(0x88, &999_u16.to_be_bytes())),
         ] {
             assert_eq!(read(1000, &bytes).map_err(|violation| violation.close().0), Err(1002), "{what}");
+        }
+    }
+
+    #[test]
+    fn the_reason_does_not_depend_on_how_the_bytes_arrive() {
+        for (what, bytes) in [
+            ("unmasked and too big", &[0x81, 0x7e, 0xff, 0xff][..]),
+            ("reserved bits and too big", &[0xC1, 0xfe, 0xff, 0xff]),
+            ("unknown opcode and too big", &[0x83, 0xfe, 0xff, 0xff]),
+            ("masked, known and too big", &[0x81, 0xfe, 0xff, 0xff]),
+        ] {
+            let at_once = read(10, bytes);
+            let mut assembler = Assembler::new(10);
+            let mut buffer = BytesMut::new();
+            let by_bytes = bytes.iter().find_map(|&byte| {
+                buffer.extend_from_slice(&[byte]);
+                assembler.next(&mut buffer).err()
+            });
+            assert!(at_once.is_err(), "{what}");
+            assert_eq!(at_once.err(), by_bytes, "{what}");
         }
     }
 
