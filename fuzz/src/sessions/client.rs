@@ -1,4 +1,6 @@
-//! One of the clients: what it asked, what it may hear, and what it heard.
+//! One of the clients: what it asked, and what it may hear; what it hears is judged in [`hearing`].
+
+mod hearing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,16 +13,12 @@ use hubbub_actors::identity::Identity;
 use hubbub_actors::ids::RecoveryToken;
 use hubbub_actors::session::{Inbound, Request, Returning, Standing};
 use hubbub_actors::worker::Worker;
-use serde_json::Value;
 
-use super::super::inside::{Client, Heard};
+use super::super::inside::Client;
 use super::Input;
 use super::asks::{Known, Means};
 use super::ledger::{Audience, Ledger};
 use super::rights::{self, Chats};
-
-/// Events by which something that was published is told, each for one mark.
-const TELLING: [&str; 3] = ["Broadcast", "message:new", "pushed"];
 
 /// A session on `/` that may be gone on with.
 #[derive(Debug, Clone)]
@@ -50,6 +48,8 @@ pub(super) struct Slot {
     rooms: BTreeSet<String>,
     /// Rooms whose joins were answered, unless something happened since.
     joined: BTreeSet<String>,
+    /// Rooms that it was not in and asked to join: the answer comes before what is said there.
+    awaited: BTreeSet<String>,
     /// Rooms that it asked to leave.
     left: BTreeSet<String>,
     /// Rooms that it is in without a doubt.
@@ -97,6 +97,7 @@ impl Slot {
             tokens: Vec::new(),
             rooms: BTreeSet::new(),
             joined: BTreeSet::new(),
+            awaited: BTreeSet::new(),
             left: BTreeSet::new(),
             sure: BTreeSet::new(),
             parked_chats: BTreeSet::new(),
@@ -172,7 +173,8 @@ impl Slot {
         let is_understood = is_understood && !self.tokens.is_empty();
         match &means {
             Means::Join(rooms, is_again) if is_understood => {
-                self.rooms.extend(rooms.iter().cloned());
+                let new = rooms.iter().filter(|&room| self.rooms.insert(room.clone()));
+                self.awaited.extend(new.cloned());
                 self.left.retain(|room| !rooms.contains(room));
                 self.telling += u32::from(*is_again);
             }
@@ -188,10 +190,10 @@ impl Slot {
                 let may = |token: &&str| rights::may_say(token, room, self.rooms.contains(room));
                 let is_let = is_understood && self.tokens.iter().any(may);
                 let audience = if is_let { Audience::Room(room.clone()) } else { Audience::Nobody };
-                ledger.publish(mark, audience, Some(self.user));
+                ledger.publish(mark, audience, Some((self.user, self.connection)));
             }
-            Means::Tell(user) => ledger.publish(mark, Audience::User(user.clone()), Some(self.user)),
-            Means::Echo => ledger.publish(mark, Audience::Nobody, Some(self.user)),
+            Means::Tell(user) => ledger.publish(mark, Audience::User(user.clone()), Some((self.user, self.connection))),
+            Means::Echo => ledger.publish(mark, Audience::Nobody, Some((self.user, self.connection))),
             // Who is somebody stays that; of a guest this makes somebody.
             Means::Be(token) if rights::user_of(token) == Some(self.user) => {
                 self.is_unsure(ledger);
@@ -249,6 +251,7 @@ impl Slot {
         }
         self.asked.clear();
         self.left.clear();
+        self.awaited.clear();
         (self.is_reading, self.has_user) = (true, false);
         (self.is_put_out, self.may_be_put_out) = (false, false);
     }
@@ -323,82 +326,6 @@ impl Slot {
             self.cut(0, ledger);
         } else {
             assert!(!is_gone, "the session of {} ended without a reason", self.user);
-        }
-    }
-
-    fn hear(&mut self, heard: &Heard, chats: &[&Chats], ledger: &mut Ledger) {
-        let Heard { name, id, text, number } = heard;
-        self.last = (*number).filter(|&number| number != u64::MAX).or(self.last);
-        match name.as_str() {
-            "pushed" => self.sign = text.split('^').nth(1).map_or(self.sign.clone(), |sign| format!("^{sign}^")),
-            "system:state_recovered" => self.is_told(true, ledger),
-            "system:state_recovery_failed" => self.is_told(false, ledger),
-            _ => {}
-        }
-        for number in text.split('~').skip(1).step_by(2) {
-            let mark = format!("~{number}~");
-            let Some(publication) = ledger.publication(&mark) else { continue };
-            // What a client said comes back in answers, and in what was said in a room where it is.
-            let is_own = publication.by == Some(self.user) && !TELLING.contains(&name.as_str());
-            let may_hear = match &publication.audience {
-                Audience::Nobody => is_own,
-                Audience::Everybody => !self.tokens.is_empty(),
-                Audience::User(user) => user == self.user || is_own,
-                Audience::Room(room) => {
-                    let may = |token: &&str| chats.iter().any(|chats| rights::may_hear(token, room, chats));
-                    is_own || self.rooms.contains(room) && self.tokens.iter().any(may)
-                }
-            };
-            assert!(may_hear, "{} heard {text}, which is {publication:?}", self.user);
-            if id.is_none() && TELLING.contains(&name.as_str()) {
-                ledger.hear(self.connection, self.telling, &mark);
-            }
-        }
-        self.learn(heard);
-        if let Some(id) = id {
-            self.answered(id, heard, ledger);
-        }
-    }
-
-    /// Remembers what can be asked with later.
-    fn learn(&mut self, heard: &Heard) {
-        let member = |name: &str| {
-            let (_, behind) = heard.text.split_once(&format!("\"{name}\":\""))?;
-            Some(behind.split('"').next()?.to_owned())
-        };
-        if let Some(token) = member("recoveryToken").filter(|_| !self.is_put_out) {
-            self.known.recovery_token = Some(token);
-        }
-        self.known.epoch = member("epoch").or(self.known.epoch.take());
-        if heard.name == "message:new" {
-            self.known.message_ids.extend(member("id"));
-        }
-    }
-
-    /// An answer came: each request has one.
-    fn answered(&mut self, id: &str, heard: &Heard, ledger: &mut Ledger) {
-        let asked = self.asked.get_mut(id).filter(|asked| !asked.is_empty());
-        let asked = asked.unwrap_or_else(|| panic!("{} was answered once too often: {heard:?}", self.user));
-        let (means, mark) = asked.remove(0);
-        let is_done = heard.name != "Error" && !heard.text.contains("\"code\":");
-        match means {
-            Means::Say(_) if is_done => ledger.accepted(&mark),
-            Means::Join(rooms, _) if is_done => {
-                let topics = serde_json::from_str::<Value>(&heard.text).unwrap_or_default();
-                let topics = topics["data"]["details"]["topics"].as_array().cloned();
-                let is_in = |room: &String| topics.as_ref().is_none_or(|topics| topics.contains(&room.as_str().into()));
-                let stays = |room: &String| is_in(room) && !self.left.contains(room) && self.rooms.contains(room);
-                let joined: Vec<_> = rooms.into_iter().filter(stays).collect();
-                self.joined.extend(joined);
-            }
-            Means::Leave(rooms) if !is_done => self.left.retain(|room| !rooms.contains(room)),
-            // What does not hold changes nothing.
-            Means::Be(token) if !is_done => {
-                if let Some(place) = self.tokens.iter().rposition(|shown| *shown == token) {
-                    self.tokens.remove(place);
-                }
-            }
-            _ => {}
         }
     }
 

@@ -15,8 +15,8 @@ pub(super) enum Audience {
 #[derive(Debug)]
 pub(super) struct Publication {
     pub(super) audience: Audience,
-    /// The client that said it; none for a backend.
-    pub(super) by: Option<&'static str>,
+    /// The user that said it, and the connection; none for a backend.
+    pub(super) by: Option<(&'static str, u64)>,
     /// The connections that have to hear it, should it be accepted.
     owed: Vec<u64>,
     is_accepted: bool,
@@ -52,7 +52,7 @@ impl Ledger {
         self.connections
     }
 
-    pub(super) fn publish(&mut self, mark: &str, audience: Audience, by: Option<&'static str>) {
+    pub(super) fn publish(&mut self, mark: &str, audience: Audience, by: Option<(&'static str, u64)>) {
         self.said.insert(mark.to_owned(), Publication { audience, by, owed: Vec::new(), is_accepted: false });
     }
 
@@ -101,7 +101,10 @@ impl Ledger {
 
     /// A connection heard a mark as an event of its own.
     pub(super) fn hear(&mut self, connection: u64, telling: u32, mark: &str) {
-        let Some(Publication { audience: Audience::Room(room), .. }) = self.said.get(mark) else { return };
+        let Some(Publication { audience: Audience::Room(room), by, .. }) = self.said.get(mark) else { return };
+        // What a room keeps is told again to who said it, when that is asked for.
+        let is_kept = ["kept.", "feed.", "chat:"].iter().any(|kept| room.starts_with(kept));
+        assert!(is_kept || by.is_none_or(|(_, by)| by != connection), "{mark} in {room} came to who said it");
         let marks = self.heard.entry((connection, room.clone(), telling)).or_default();
         assert!(!marks.iter().any(|heard| heard == mark), "{mark} came twice in {room}");
         marks.push(mark.to_owned());
