@@ -1,6 +1,8 @@
 //! A hub in this process, on one thread and without sockets: sessions that are handed what a client would send, and
 //! outboxes that are emptied as a pipe would. All between the two is the hub's own. Knows no measure.
 
+mod settings;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,16 +17,12 @@ use hubbub_actors::clock::Clock;
 use hubbub_actors::delivery::Wire;
 use hubbub_actors::events::{Surface, Transport};
 use hubbub_actors::fault::Fault;
-use hubbub_actors::hub::{Authenticator, ChatPerMinute, DebugMode, Hub, MessagesPerMinute, RecoverySettings, Settings};
+use hubbub_actors::hub::{Authenticator, Hub};
 use hubbub_actors::identity::Identity;
 use hubbub_actors::ids::UserId;
-use hubbub_actors::outbox::Bound;
-use hubbub_actors::pattern::Pattern;
 use hubbub_actors::peer::Peer;
-use hubbub_actors::presence;
 use hubbub_actors::revoked::Revoked;
-use hubbub_actors::rooms::rules::{Rules, TopicRule, Who};
-use hubbub_actors::seat::{Heartbeat, Link, Seat};
+use hubbub_actors::seat::{Link, Seat};
 use hubbub_actors::session::{Drawn, Inbound, Opening, Session, Standing};
 use hubbub_actors::store::{Role, Store};
 use hubbub_actors::worker::Worker;
@@ -87,7 +85,7 @@ impl Inside {
     pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
-        let hub = Hub::start(settings(), Arc::new(Nobody), None, store, Revoked::new(0));
+        let hub = Hub::start(settings::settings(), Arc::new(Nobody), None, store, Revoked::new(0));
         Self { worker: Worker::start(&hub).unwrap(), _directory: directory }
     }
 
@@ -126,44 +124,6 @@ impl Inside {
         client.answered().await;
         let _answer = client.take();
         client
-    }
-}
-
-fn settings() -> Settings {
-    let anyone = TopicRule {
-        pattern: Pattern::new("*"),
-        subscribe: vec![Who::Anyone],
-        publish: vec![Who::Anyone],
-        history: None,
-    };
-    Settings {
-        workers: 1,
-        max_connections: 10_000,
-        mailbox: 1024,
-        outbox: Bound { bytes: 1 << 20, frames: 16_384 },
-        rooms: 1_000_000,
-        rooms_per_user: 1_000,
-        history_bytes: 1 << 26,
-        rooms_per_session: 1_000,
-        payload_max: 65_536,
-        topics_per_request: 100,
-        messages_per_minute: MessagesPerMinute::default(),
-        chat_per_minute: ChatPerMinute::default(),
-        notifications_per_minute: 0,
-        connections_per_user: 0,
-        typing_per_minute: 0,
-        typing_ms: 5_000,
-        presence: presence::Settings { audience: presence::Audience::Off, ..Default::default() },
-        debug: DebugMode { open: false, interval_ms: 5_000, memory: || 0 },
-        memory_max: || None,
-        grace_ms: 10_000,
-        heartbeat: Heartbeat { interval_ms: 25_000, timeout_ms: 60_000, question: b"" },
-        shortest_heartbeat_ms: 25_000,
-        rules: Rules(vec![anyone]),
-        auto_create_chats: false,
-        chats_per_user: 100,
-        recovery: RecoverySettings { window_ms: 120_000, queue: 500, bytes: 67_108_864, wire: &ROOT_NUMBERED },
-        clock: Clock::System,
     }
 }
 

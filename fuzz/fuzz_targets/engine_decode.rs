@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hubbub_fuzz::engine_decode(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hubbub_fuzz::run("engine_decode", bytes));

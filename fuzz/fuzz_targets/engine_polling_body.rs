@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hubbub_fuzz::engine_polling_body(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hubbub_fuzz::run("engine_polling_body", bytes));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hubbub_fuzz::socket_binary(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hubbub_fuzz::run("socket_binary", bytes));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hubbub_fuzz::socket_decode(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hubbub_fuzz::run("socket_decode", bytes));

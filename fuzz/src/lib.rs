@@ -1,267 +1,73 @@
-//! What must hold of the codecs of `/socket.io/`, whatever they are given. Each function takes any bytes and panics when
-//! something does not hold; libFuzzer calls them, and a test does so with the seeds and some thousand mutations of them.
+//! What must hold of what comes from outside, whatever the bytes. Each target takes any bytes and panics when something does
+//! not hold; libFuzzer calls it, and the test `fuzz` does so with the seeds and some mutations of them in every run.
 
-use bytes::Bytes;
-use hubbub::wire::frame::{self, Opcode};
-use hubbub::wire::{engine, socket};
-use serde_json::{Map, Value, json};
+mod address;
+mod assembler;
+mod claims;
+mod cursors;
+mod envelope;
+mod inside;
+mod key_sets;
+mod names;
+mod origin;
+mod sessions;
+#[path = "../../benches/inside/settings.rs"]
+mod settings;
+mod socketio;
+mod stored;
 
-/// Largest packet that an assembler puts together here.
-const SIZE_MAX: usize = 1 << 20;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
-/// A target's name, and what it checks.
-pub type Target = (&'static str, fn(&[u8]));
+/// Something that takes bytes from outside, and what is checked of it.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// Its name: that of its binary and of its folder of seeds.
+    pub name: &'static str,
+    /// Checks what must hold for these bytes.
+    pub check: fn(&[u8]),
+    /// Mutations of its seeds in a test run: so many that the run takes about a second.
+    pub mutations: usize,
+}
+
+const fn target(name: &'static str, check: fn(&[u8]), mutations: usize) -> Target {
+    Target { name, check, mutations }
+}
 
 /// All of them.
-pub const TARGETS: [Target; 4] = [
-    ("engine_decode", engine_decode),
-    ("engine_polling_body", engine_polling_body),
-    ("socket_decode", socket_decode),
-    ("socket_binary", socket_binary),
+pub const TARGETS: [Target; 14] = [
+    target("engine_decode", socketio::engine_decode, 10_000),
+    target("engine_polling_body", socketio::engine_polling_body, 10_000),
+    target("socket_decode", socketio::socket_decode, 10_000),
+    target("socket_binary", socketio::socket_binary, 10_000),
+    target("raw_assembler", assembler::raw_assembler, 4_000),
+    target("raw_envelope", envelope::raw_envelope, 10_000),
+    target("names", names::names, 10_000),
+    target("claims", claims::claims, 4_000),
+    target("client_address", address::client_address, 10_000),
+    target("origins", origin::origins, 10_000),
+    target("cursors", cursors::cursors, 10_000),
+    target("key_sets", key_sets::key_sets, 1_000),
+    target("stored_records", stored::stored_records, 100),
+    target("sessions", sessions::sessions, 100),
 ];
 
-/// A packet and a polling body: what is read is written as it came.
-pub fn engine_decode(bytes: &[u8]) {
-    let _ = frame::split(bytes);
-    let input = Bytes::copy_from_slice(bytes);
-    if let Ok(packet) = engine::decode(input.clone())
-        && let Some(written) = spelled(&packet)
-    {
-        assert_eq!(written, bytes);
-    }
-    let packets: Vec<_> = engine::payload(input).collect();
-    let (last, others) = packets.split_last().expect("a body without packets is an error");
-    assert!(packets.len() <= engine::PACKETS_MAX + 1);
-    assert!(others.iter().all(Result::is_ok), "the first error is the last item");
-    if last.is_ok() {
-        let written: Option<Vec<_>> = packets.iter().flatten().map(spelled).collect();
-        if let Some(written) = written {
-            assert_eq!(written.join(&0x1E), bytes);
-        }
+/// Checks what must hold for these bytes.
+pub fn run(name: &str, bytes: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name).expect("a target of that name");
+    (target.check)(bytes);
+}
+
+/// What a future resolves to that waits for nothing.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it waits for something"),
     }
 }
 
-/// Frames made of the input become a polling body that holds the same packets.
-pub fn engine_polling_body(bytes: &[u8]) {
-    let mut rest = bytes;
-    let mut items = vec![Vec::new()];
-    let mut sent = Vec::new();
-    while let Some((&[kind, high, low], behind)) = rest.split_first_chunk() {
-        // What is small stays small; some payloads take the longer forms of a frame's length.
-        let length = usize::from(u16::from_be_bytes([high & 1, low]));
-        let (piece, behind) = behind.split_at(length.min(behind.len()));
-        rest = behind;
-        let mut payload = piece.to_vec();
-        if high & 0xF0 == 0xF0 {
-            payload = piece.repeat(140);
-        }
-        let text: String = String::from_utf8_lossy(&payload).chars().filter(|&letter| letter != '\u{1E}').collect();
-        let (frame, packet) = match kind % 8 {
-            0 => (engine::binary_frame(&payload), Some(engine::Packet::Binary(payload.into()))),
-            1 => (Bytes::from_static(engine::PING), Some(engine::Packet::Ping(Bytes::new()))),
-            2 => (Bytes::from_static(engine::NOOP), Some(engine::Packet::Noop)),
-            3 => (engine::pong_frame(text.as_bytes()), Some(engine::Packet::Pong(text.into()))),
-            4 => (frame::encode(Opcode::Ping, &[&payload[..payload.len().min(125)]]), None),
-            5 => (frame::close(1000, &text), None),
-            _ => (engine::message_frame(&[text.as_bytes()]), Some(engine::Packet::Message(text.into()))),
-        };
-        if kind & 0x80 != 0 {
-            items.push(Vec::new());
-        }
-        items.last_mut().expect("there is always one").extend_from_slice(&frame);
-        sent.extend(packet);
-    }
-    let body = engine::polling_body(items.iter().map(Vec::as_slice));
-    if sent.is_empty() {
-        assert!(body.is_empty());
-        return;
-    }
-    let read: Result<Vec<_>, _> = engine::payload(body.into()).collect();
-    assert_eq!(read.as_deref(), Ok(&sent[..]));
-}
-
-/// The messages of a connection, cut at `0xFE`; those that begin with `0xFF` are binary. What is put together is written
-/// and read again as the same.
-pub fn socket_decode(bytes: &[u8]) {
-    let mut assembler = socket::Assembler::new(SIZE_MAX);
-    for message in bytes.split(|&byte| byte == 0xFE) {
-        let was_waiting = assembler.is_waiting();
-        let taken = match message.split_first() {
-            Some((0xFF, binary)) => assembler.binary(Bytes::copy_from_slice(binary)),
-            _ => {
-                let taken = assembler.text(Bytes::copy_from_slice(message));
-                assert!(!was_waiting || taken.is_err(), "text came between a packet and its attachments");
-                taken
-            }
-        };
-        match taken {
-            Ok(None) => assert!(assembler.is_waiting()),
-            Ok(Some(whole)) => {
-                assert!(!assembler.is_waiting());
-                check(&whole);
-            }
-            Err(_) => assert!(!assembler.is_waiting(), "an error leaves nothing behind"),
-        }
-    }
-}
-
-/// JSON text with bytes in it, or with placeholders; the first byte says how many attachments there are.
-pub fn socket_binary(bytes: &[u8]) {
-    let Some((&count, text)) = bytes.split_first() else { return };
-    let attachments: Vec<Bytes> = (0..count % 12).map(|number| vec![number; usize::from(number)].into()).collect();
-    let input = Bytes::copy_from_slice(text);
-    let is_json = std::str::from_utf8(text).is_ok() && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
-    let (extracted, taken) = socket::extract(text);
-    let embedded = socket::embed(input.clone(), &attachments);
-    if !is_json {
-        return;
-    }
-
-    assert!(taken.len() <= socket::ATTACHMENTS_MAX);
-    if let Ok(value) = serde_json::from_slice::<Value>(text)
-        && !has_placeholders(&value)
-        && !text.windows(2).any(|piece| piece == b"\\u")
-        && text.windows(8).filter(|piece| piece == b"$binary\"").count() == count_bytes(&value)
-    {
-        assert_eq!(taken.len(), count_bytes(&value).min(socket::ATTACHMENTS_MAX), "all are taken");
-    }
-    if taken.is_empty() {
-        assert_eq!(extracted, text);
-    } else {
-        let back =
-            socket::embed(extracted.clone().into_owned().into(), &taken).expect("what was extracted is embedded");
-        let (again, taken_again) = socket::extract(&back);
-        assert_eq!((&again, &taken_again), (&extracted, &taken));
-        // Values do not hold all that is JSON: half a surrogate pair, a number out of range.
-        if let Ok(value) = serde_json::from_slice::<Value>(text) {
-            assert!(!has_placeholders(&value), "a client would take them for its own");
-            assert_eq!(serde_json::from_slice::<Value>(&back).ok(), Some(value.clone()));
-            let received = serde_json::from_slice(&extracted).expect("JSON before, JSON after");
-            assert_eq!(reconstructed(received, &taken), Some(value), "a client would close, or read other data");
-        } else {
-            assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&extracted).is_ok());
-        }
-    }
-
-    if let Ok(embedded) = embedded {
-        assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&embedded).is_ok());
-        if attachments.is_empty() {
-            assert_eq!(embedded, input);
-        } else if let Ok(value) = serde_json::from_slice::<Value>(text) {
-            assert_eq!(serde_json::from_slice(&embedded).ok(), reconstructed(value, &attachments));
-        }
-    }
-}
-
-/// A packet as a polling body has it. A packet that is not kept as it came is not.
-fn spelled(packet: &engine::Packet) -> Option<Vec<u8>> {
-    let frame = match packet {
-        engine::Packet::Open => return None,
-        engine::Packet::Close => Bytes::from_static(engine::CLOSE),
-        engine::Packet::Ping(payload) => frame::encode(Opcode::Text, &[b"2", payload]),
-        engine::Packet::Pong(payload) => engine::pong_frame(payload),
-        engine::Packet::Message(text) => engine::message_frame(&[text]),
-        engine::Packet::Binary(bytes) => engine::binary_frame(bytes),
-        engine::Packet::Upgrade => frame::encode(Opcode::Text, &[b"5"]),
-        engine::Packet::Noop => Bytes::from_static(engine::NOOP),
-    };
-    Some(engine::polling_body(std::iter::once(&frame[..])))
-}
-
-/// What holds of a packet that was let through.
-fn check(whole: &socket::Whole) {
-    let attachments = &whole.attachments;
-    assert_eq!(whole.packet.attachments(), attachments.len());
-    assert!(attachments.len() <= socket::ATTACHMENTS_MAX);
-    let frames = match &whole.packet {
-        socket::Packet::Connect { namespace, data: None } => {
-            assert_eq!(socket::decode(format!("0{namespace},").into()).as_ref(), Ok(&whole.packet));
-            return;
-        }
-        // With its data, it is spelled as a refusal is.
-        socket::Packet::Connect { namespace, data: Some(data) } => {
-            assert!(serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok() && data.starts_with(b"{"));
-            let frames = socket::connect_error(namespace, data);
-            let (_, text, _) = frame::split(&frames).expect("a frame");
-            let again = [b"0", &text[2..]].concat();
-            assert_eq!(socket::decode(again.into()).as_ref(), Ok(&whole.packet));
-            return;
-        }
-        socket::Packet::Disconnect { namespace } => socket::disconnect(namespace),
-        socket::Packet::Event { namespace, args, ack, .. } => {
-            let (name, rest) = socket::event(args).expect("an event's arguments");
-            let quoted = serde_json::to_string(&name).expect("a string");
-            let mut again = vec![quoted.as_bytes()];
-            again.extend(rest.iter().map(|argument| &argument[..]));
-            let again = [b"[", &again.join(&b',')[..], b"]"].concat();
-            assert_eq!(socket::event(&again.into()), Ok((name, rest)));
-            let _ = socket::embed(args.clone(), attachments);
-            socket::emit(namespace, args, *ack, attachments)
-        }
-        socket::Packet::Ack { namespace, id, args, .. } => {
-            let _ = socket::embed(args.clone(), attachments);
-            socket::ack(namespace, *id, args, attachments)
-        }
-    };
-    let mut assembler = socket::Assembler::new(SIZE_MAX * 2);
-    let mut rest = &frames[..];
-    let mut again = None;
-    while !rest.is_empty() {
-        assert!(again.is_none(), "nothing comes behind a whole packet");
-        let (opcode, payload, behind) = frame::split(rest).expect("a frame");
-        rest = behind;
-        again = match opcode {
-            Opcode::Text => assembler.text(Bytes::copy_from_slice(payload.strip_prefix(b"4").expect("a message"))),
-            _ => assembler.binary(Bytes::copy_from_slice(payload)),
-        }
-        .expect("what is sent can be read");
-    }
-    assert_eq!(again.as_ref(), Some(whole));
-}
-
-/// What the reference implementation makes of received values and attachments, bytes written as the hub does; `None`
-/// when it throws.
-fn reconstructed(value: Value, attachments: &[Bytes]) -> Option<Value> {
-    match value {
-        Value::Object(members) if members.get("_placeholder") == Some(&Value::Bool(true)) => {
-            let number = members.get("num")?.as_u64()?;
-            Some(bytes(attachments.get(usize::try_from(number).ok()?)?))
-        }
-        Value::Object(members) => {
-            let members: Option<Map<_, _>> =
-                members.into_iter().map(|(key, value)| Some((key, reconstructed(value, attachments)?))).collect();
-            members.map(Value::Object)
-        }
-        Value::Array(items) => items.into_iter().map(|item| reconstructed(item, attachments)).collect(),
-        other => Some(other),
-    }
-}
-
-/// Whether there is what one client or another takes for a placeholder: some ask for the key only.
-fn has_placeholders(value: &Value) -> bool {
-    match value {
-        Value::Object(members) => members.contains_key("_placeholder") || members.values().any(has_placeholders),
-        Value::Array(items) => items.iter().any(has_placeholders),
-        _ => false,
-    }
-}
-
-/// How many objects say bytes.
-fn count_bytes(value: &Value) -> usize {
-    match value {
-        Value::Object(members) => match members.get("$binary") {
-            Some(Value::String(text)) if members.len() == 1 => {
-                usize::from(engine::decode(format!("b{text}").into()).is_ok())
-            }
-            _ => members.values().map(count_bytes).sum(),
-        },
-        Value::Array(items) => items.iter().map(count_bytes).sum(),
-        _ => 0,
-    }
-}
-
-/// Bytes as they are inside the hub.
-fn bytes(bytes: &Bytes) -> Value {
-    let body = engine::polling_body(std::iter::once(&engine::binary_frame(bytes)[..]));
-    json!({ "$binary": String::from_utf8_lossy(&body[1..]) })
+/// The parts of an input that a line break separates; the last has the rest.
+fn lines<const N: usize>(bytes: &[u8]) -> [&[u8]; N] {
+    let mut parts = bytes.splitn(N, |&byte| byte == b'\n');
+    std::array::from_fn(|_| parts.next().unwrap_or_default())
 }

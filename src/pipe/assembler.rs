@@ -140,6 +140,16 @@ impl Assembler {
         let [first, second, ..] = *buffer else { return Ok(()) };
         let is_final = first & 0x80 != 0;
         let opcode = first & 0x0F;
+        // Before the length, of which not all may be there: the reason must not depend on how the bytes arrive.
+        if first & 0x70 != 0 {
+            return Err(Violation::Protocol("not a frame of this protocol"));
+        }
+        if second & 0x80 == 0 {
+            return Err(Violation::Protocol("frames of clients are masked"));
+        }
+        if matches!(opcode, 3..=7 | 11..) {
+            return Err(Violation::Protocol("unknown opcode"));
+        }
         let length = declared_length(second & 0x7F, buffer)?;
         if opcode >= 8 {
             if !is_final || second & 0x7F > 125 {

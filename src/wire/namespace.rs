@@ -143,7 +143,9 @@ impl Wire for NamespaceWire {
 
 /// The number that a client gives back of the last event it got. What is none was the last argument of an event without.
 pub fn number(offset: &str) -> u64 {
-    u64::from_str_radix(offset, 16).unwrap_or(u64::MAX)
+    // Digits alone: `from_str_radix` takes a sign.
+    let is_number = offset.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u64::from_str_radix(offset, 16).ok().filter(|_| is_number).unwrap_or(u64::MAX)
 }
 
 /// Reads an event as a request: its first argument is the data, `{}` where there is none; further ones are not looked at.
@@ -217,6 +219,7 @@ mod tests {
         let numbered = frames(&ROOT_NUMBERED.event(&event, u64::MAX - 1));
         assert_eq!(numbered, [r#"42["say",[1],"fffffffffffffffe"]"#]);
         assert_eq!((number("fffffffffffffffe"), number("10"), number("no number")), (u64::MAX - 1, 16, u64::MAX));
+        assert_eq!(number("+5"), u64::MAX, "the hub writes no sign");
     }
 
     #[test]

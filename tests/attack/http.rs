@@ -472,7 +472,10 @@ async fn idle_connections_give_way_to_sessions_and_are_counted() {
 
 #[tokio::test]
 async fn a_connection_for_which_there_is_no_place_is_told_so() {
-    let hub = Hub::with_descriptors(600, "[server]\nworkers = 2\nmax_connections = 10\nbody_secs = 600");
+    let hub = Hub::with_descriptors(
+        600,
+        "[server]\nworkers = 2\nmax_connections = 10\nbody_secs = 600\n[limits.http]\nrequests_per_minute = 0",
+    );
     let most = 10 + 334;
     let mut busy = Vec::new();
     for _ in 0..most {

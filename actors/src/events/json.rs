@@ -152,6 +152,11 @@ pub fn encode<T: Serialize>(value: &T) -> Bytes {
     }))
 }
 
+/// Whether `text` is one JSON value in UTF-8.
+pub fn is_json(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
+}
+
 /// Whether arrays and objects nest at most [`DEPTH_MAX`] deep in the JSON `text`.
 pub fn is_shallow(text: &[u8]) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::history::Saved;
 use super::rules::{HistoryRule, Rules};
 use crate::delivery::{Delivery, Event};
+use crate::events::json;
 use crate::fault::Fault;
 use crate::ids::{Epoch, EventName, RoomName};
 use crate::store::{StoredEvent, StoredHistory};
@@ -22,10 +23,17 @@ impl Restored {
     pub(super) fn of(rules: &Rules, history: StoredHistory) -> Result<Option<Self>, Fault> {
         let room = RoomName::parse(&history.room, "room")?;
         let Some(rule) = rules.history(&room) else { return Ok(None) };
+        // No topic ever had so many messages: the row is damaged, and its numbers would overflow.
+        if i64::try_from(history.last).is_err() {
+            return Err(Fault::field("last", "`last` is no offset"));
+        }
         let first = history.last.saturating_sub(history.messages.len() as u64) + 1;
         let restored = |(offset, event): (u64, StoredEvent)| {
             let (name, topic) = (EventName::parse(&event.name, "name")?, event.tells_topic.then(|| room.clone()));
             let StoredEvent { data, timestamp, .. } = event;
+            if !json::is_json(&data) {
+                return Err(Fault::field("data", "`data` is no JSON"));
+            }
             Ok(Arc::new(Delivery::new(Event { name, topic, data, timestamp, offset: Some(offset) })))
         };
         let messages = (first..).zip(history.messages).map(restored).collect::<Result<_, Fault>>()?;
@@ -44,4 +52,30 @@ pub(super) fn stored((room, Saved { epoch, last, messages }): (RoomName, Saved))
     };
     let messages = messages.into_iter().map(stored).collect();
     StoredHistory { room: room.as_str().to_owned(), epoch: epoch.to_string(), last, messages }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pattern::Pattern;
+    use crate::rooms::rules::{TopicRule, Who};
+
+    #[test]
+    fn a_history_that_ends_beyond_all_offsets_or_is_no_json_is_left_out() {
+        let rule = HistoryRule { messages: 5, age_ms: None };
+        let who = || vec![Who::Anyone];
+        let pattern = Pattern::new("*");
+        let rules = Rules(vec![TopicRule { pattern, subscribe: who(), publish: who(), history: Some(rule) }]);
+        let restored_of = |last, messages: usize, data: &'static str| {
+            let event = || StoredEvent { name: "x".into(), tells_topic: true, data: data.into(), timestamp: 1 };
+            let messages = (0..messages).map(|_| event()).collect();
+            let stored = StoredHistory { room: "room".into(), epoch: "e".into(), last, messages };
+            Restored::of(&rules, stored).map(|restored| restored.map(|restored| restored.saved.messages.len()))
+        };
+        let restored = |last, messages| restored_of(last, messages, "1");
+        assert_eq!(restored_of(2, 2, "{").unwrap_err().field.as_deref(), Some("data"));
+        assert_eq!(restored(u64::MAX, 2).unwrap_err().field.as_deref(), Some("last"));
+        assert!(restored(u64::MAX - 1, 0).is_err());
+        assert_eq!(restored(i64::MAX as u64, 2), Ok(Some(2)));
+    }
 }

@@ -147,6 +147,23 @@ pub(super) fn ailment_of(error: &rusqlite::Error) -> Option<Ailment> {
     Some(Ailment { reason: format!("{reason} ({error})"), is_damage })
 }
 
+/// What was read of `what`; `None`, and told, where the file holds something else there than the hub wrote. Only for what the
+/// hub can do without.
+pub(super) fn unless_damaged<T>(read: rusqlite::Result<T>, what: &str) -> rusqlite::Result<Option<T>> {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(
+            error
+            @ (FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..)),
+        ) => {
+            log::error!("what the store holds of {what} cannot be read: {error}");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 impl Fault {
     /// The store cannot do what is asked now; nothing was done.
     pub fn store_unavailable() -> Self {

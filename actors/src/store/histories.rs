@@ -1,10 +1,10 @@
 //! What rooms with history keep, from one planned end to the next start: see [`super::handover`].
 
 use bytes::Bytes;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, Statement, params};
 
 use super::Store;
-use super::condition::Setback;
+use super::condition::{Setback, unless_damaged};
 use super::handover::Handover;
 use crate::fault::Fault;
 
@@ -80,6 +80,7 @@ fn keep(conn: &Connection, history: &StoredHistory) -> Result<(), Setback> {
     Ok(())
 }
 
+/// The histories that can be read: without one that cannot, the hub starts all the same.
 fn read(conn: &Connection) -> Result<Vec<StoredHistory>, Setback> {
     let mut histories = conn.prepare("SELECT seq, room, epoch, last FROM histories ORDER BY seq")?;
     let mut rows = histories.query(())?;
@@ -87,18 +88,18 @@ fn read(conn: &Connection) -> Result<Vec<StoredHistory>, Setback> {
         .prepare("SELECT name, tells_topic, data, created_at FROM history_messages WHERE history = ?1 ORDER BY seq")?;
     let mut taken = Vec::new();
     while let Some(row) = rows.next()? {
-        let messages = messages.query_map([row.get::<_, i64>(0)?], |row| {
-            let data: Vec<u8> = row.get(2)?;
-            Ok(StoredEvent { name: row.get(0)?, tells_topic: row.get(1)?, data: data.into(), timestamp: row.get(3)? })
-        })?;
-        taken.push(StoredHistory {
-            room: row.get(1)?,
-            epoch: row.get(2)?,
-            last: row.get::<_, i64>(3)?.cast_unsigned(),
-            messages: messages.collect::<Result<_, _>>()?,
-        });
+        taken.extend(unless_damaged(history_of(row, &mut messages), "a topic's history")?);
     }
     Ok(taken)
+}
+
+fn history_of(row: &Row<'_>, messages: &mut Statement<'_>) -> rusqlite::Result<StoredHistory> {
+    let messages = messages.query_map([row.get::<_, i64>(0)?], |row| {
+        let data: Vec<u8> = row.get(2)?;
+        Ok(StoredEvent { name: row.get(0)?, tells_topic: row.get(1)?, data: data.into(), timestamp: row.get(3)? })
+    })?;
+    let messages = messages.collect::<Result<_, _>>()?;
+    Ok(StoredHistory { room: row.get(1)?, epoch: row.get(2)?, last: row.get::<_, i64>(3)?.cast_unsigned(), messages })
 }
 
 #[cfg(test)]
@@ -130,6 +131,20 @@ mod tests {
         drop(store);
         let store = open();
         assert_eq!(store.take_histories().await.unwrap(), kept);
+        assert_eq!(store.take_histories().await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_history_that_cannot_be_read_is_left_out_and_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+        store.keep_histories(vec![history("a", 2, 2), history("b", 1, 1), history("c", 2, 2)]).await.unwrap();
+        let file = Connection::open(store.path()).unwrap();
+        file.execute("UPDATE histories SET epoch = CAST(x'ff' AS TEXT) WHERE room = 'a'", ()).unwrap();
+        let last = "(SELECT max(seq) FROM history_messages)";
+        file.execute(&format!("UPDATE history_messages SET name = CAST(x'ff' AS TEXT) WHERE seq = {last}"), ())
+            .unwrap();
+        assert_eq!(store.take_histories().await.unwrap(), [history("b", 1, 1)]);
         assert_eq!(store.take_histories().await.unwrap(), []);
     }
 }

@@ -6,10 +6,11 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::Store;
-use super::condition::Setback;
+use super::condition::{Setback, unless_damaged};
+use crate::events::json;
 use crate::fault::Fault;
 use crate::ids::{NotificationId, UserId};
 
@@ -177,15 +178,23 @@ fn unread(conn: &Connection, user: &UserId, last: i64, now: i64) -> Result<Vec<N
     let mut rows = statement.query(params![user.as_str(), last, now - KEPT_MS, KEPT_MAX as i64])?;
     let mut notices = Vec::new();
     while let Some(row) = rows.next()? {
-        let id: String = row.get(1)?;
-        let id = NotificationId::parse(&id, "id").map_err(|fault| {
-            log::error!("the store holds {id:?} as a notification's id: {fault}");
-            Fault::internal()
-        })?;
-        let data = Bytes::from(row.get::<_, String>(2)?);
-        notices.push(Notice { number: row.get(0)?, id, data, sent_at: row.get(3)? });
+        notices.extend(unless_damaged(notice_of(row), "a notification")?.flatten());
     }
     Ok(notices)
+}
+
+/// A notification as it was kept; `None` for one that its client could not read, which is told.
+fn notice_of(row: &Row<'_>) -> rusqlite::Result<Option<Notice>> {
+    let (number, id, data): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let Ok(id) = NotificationId::parse(&id, "id") else {
+        log::error!("the store holds {id:?} as a notification's id");
+        return Ok(None);
+    };
+    if !json::is_json(data.as_bytes()) {
+        log::error!("the store holds a notification {id:?} that is no JSON");
+        return Ok(None);
+    }
+    Ok(Some(Notice { number, id, data: data.into(), sent_at: row.get(3)? }))
 }
 
 fn is_read(conn: &Connection, user: &UserId, id: &NotificationId, now: i64) -> Result<bool, Setback> {
@@ -259,6 +268,19 @@ mod tests {
 
     fn seen(notices: &[(i64, &str)]) -> Vec<(i64, String)> {
         notices.iter().map(|&(number, id)| (number, id.to_owned())).collect()
+    }
+
+    #[tokio::test]
+    async fn a_notification_that_cannot_be_read_is_left_out_and_the_others_come() {
+        let shelf = Shelf::new();
+        for (number, text) in [(1, "name"), (2, "utf8"), (3, "json"), (4, "good")] {
+            shelf.keep(notice(number, text, 5)).await;
+        }
+        let file = Connection::open(shelf.store.path()).unwrap();
+        file.execute("UPDATE notifications SET id = '' WHERE id = 'name'", ()).unwrap();
+        file.execute("UPDATE notifications SET data = CAST(x'22ff22' AS TEXT) WHERE id = 'utf8'", ()).unwrap();
+        file.execute("UPDATE notifications SET data = '{' WHERE id = 'json'", ()).unwrap();
+        assert_eq!(shelf.unread("a", ALL, vec![], 6).await, seen(&[(4, "good")]));
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, params};
 
 use super::Store;
-use super::condition::Setback;
+use super::condition::{Setback, unless_damaged};
 use super::handover::Handover;
 use crate::fault::Fault;
 
@@ -91,6 +91,7 @@ fn keep(conn: &Connection, parked: &StoredSessions) -> Result<(), Setback> {
     Ok(())
 }
 
+/// The sessions and deliveries that can be read: without one that cannot, the hub starts all the same.
 fn read(conn: &Connection) -> Result<StoredSessions, Setback> {
     let mut sessions = conn.prepare("SELECT token, until, head, deliveries FROM parked ORDER BY seq")?;
     let sessions = sessions.query_map((), |row| {
@@ -103,6 +104,7 @@ fn read(conn: &Connection) -> Result<StoredSessions, Setback> {
         let (until, head) = (row.get(1)?, row.get(2)?);
         Ok(token.map(|token| StoredSession { token, until, head, deliveries }))
     })?;
+    let sessions = sessions.filter_map(|row| unless_damaged(row, "a session that was cut off").transpose());
     let sessions = sessions.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     let mut deliveries = conn.prepare("SELECT number, is_frame, room, bytes, about FROM parked_deliveries")?;
     let deliveries = deliveries.query_map((), |row| {
@@ -116,6 +118,7 @@ fn read(conn: &Connection) -> Result<StoredSessions, Setback> {
             about: row.get(4)?,
         })
     })?;
+    let deliveries = deliveries.filter_map(|row| unless_damaged(row, "what such sessions keep").transpose());
     Ok(StoredSessions { sessions, deliveries: deliveries.collect::<Result<_, _>>()? })
 }
 
@@ -148,6 +151,25 @@ mod tests {
         let mut taken = store.take_parked().await.unwrap();
         taken.deliveries.sort_by_key(|delivery| (delivery.number, delivery.is_frame));
         assert_eq!(taken, kept);
+        assert_eq!(store.take_parked().await.unwrap(), StoredSessions::default());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_left_out_and_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+        let session = |token| StoredSession { token: [token; 32], until: 7, head: "{}".into(), deliveries: vec![1] };
+        let delivery = |number| {
+            let (room, bytes) = ("room".into(), Bytes::from_static(b"1"));
+            StoredDelivery { number, is_frame: false, room, bytes, about: None }
+        };
+        let (sessions, deliveries) = (vec![session(1), session(2)], vec![delivery(1), delivery(2)]);
+        store.keep_parked(StoredSessions { sessions, deliveries }).await.unwrap();
+        let file = Connection::open(store.path()).unwrap();
+        file.execute("UPDATE parked SET head = CAST(x'ff' AS TEXT) WHERE seq = 1", ()).unwrap();
+        file.execute("UPDATE parked_deliveries SET room = CAST(x'ff' AS TEXT) WHERE number = 2", ()).unwrap();
+        let taken = StoredSessions { sessions: vec![session(2)], deliveries: vec![delivery(1)] };
+        assert_eq!(store.take_parked().await.unwrap(), taken);
         assert_eq!(store.take_parked().await.unwrap(), StoredSessions::default());
     }
 }

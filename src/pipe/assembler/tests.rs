@@ -159,3 +159,23 @@ fn where_binary_is_text_it_is_utf8_too() {
     assert_eq!(assembler.next(&mut buffer), Ok(Some(text("text"))));
     assert_eq!(assembler.next(&mut buffer), Err(Violation::NotUtf8));
 }
+
+#[test]
+fn the_reason_does_not_depend_on_how_the_bytes_arrive() {
+    for (what, bytes) in [
+        ("unmasked and too big", &[0x81, 0x7e, 0xff, 0xff][..]),
+        ("reserved bits and too big", &[0xC1, 0xfe, 0xff, 0xff]),
+        ("unknown opcode and too big", &[0x83, 0xfe, 0xff, 0xff]),
+        ("masked, known and too big", &[0x81, 0xfe, 0xff, 0xff]),
+    ] {
+        let at_once = read(10, bytes);
+        let mut assembler = Assembler::new(10);
+        let mut buffer = BytesMut::new();
+        let by_bytes = bytes.iter().find_map(|&byte| {
+            buffer.extend_from_slice(&[byte]);
+            assembler.next(&mut buffer).err()
+        });
+        assert!(at_once.is_err(), "{what}");
+        assert_eq!(at_once.err(), by_bytes, "{what}");
+    }
+}

@@ -1,42 +1,74 @@
-//! The codecs of `/socket.io/` are given what nobody would send: every seed of the fuzz targets, and some thousand
-//! mutations of them, the same ones each time. `fuzz/Cargo.toml` says how to go on for longer.
+//! What comes from outside is given what nobody would send: every seed of the fuzz targets, and some mutations of them, the
+//! same ones each time. `fuzz/Cargo.toml` says how to go on for longer. With `HUBBUB_FUZZ_TIMES=10` there are ten times as
+//! many mutations.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "a check that does not hold says so by panicking, in the functions shared with the fuzzer too"
 )]
 
 use std::path::{Path, PathBuf};
 
-// What must hold of them.
+// What must hold.
 #[expect(unreachable_pub, reason = "a library for the fuzzer")]
 #[path = "../fuzz/src/lib.rs"]
 mod fuzz;
 
-/// Mutations of each target's seeds.
-const MUTATIONS: usize = 10_000;
-
 /// Longest input, bytes.
 const LENGTH_MAX: usize = 4096;
 
-#[test]
-fn what_must_hold_of_the_codecs_holds_of_every_seed_and_its_mutations() {
-    let tokens = tokens();
-    for (number, (name, target)) in fuzz::TARGETS.into_iter().enumerate() {
-        let seeds = seeds(name);
-        let mut dice = Dice(0x9E37_79B9_7F4A_7C15 ^ number as u64);
-        for (_, seed) in &seeds {
-            target(seed);
-        }
-        for _ in 0..MUTATIONS {
-            let (seed, mut input) = dice.pick(&seeds).clone();
-            for _ in 0..=dice.below(4) {
-                mutate(&mut input, &mut dice, &seeds, &tokens);
+macro_rules! targets {
+    ($($name:ident)*) => {
+        $(#[test]
+        fn $name() {
+            replay(stringify!($name));
+        })*
+
+        #[test]
+        fn every_target_is_replayed_and_can_be_fuzzed() {
+            let replayed = [$(stringify!($name)),*];
+            assert_eq!(fuzz::TARGETS.map(|target| target.name), replayed);
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+            let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+            for name in replayed {
+                assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name}");
+                let binary = std::fs::read_to_string(folder.join(format!("fuzz_targets/{name}.rs"))).unwrap();
+                assert!(binary.contains(&format!("run(\"{name}\", bytes)")), "{name}");
+                assert!(README.contains(&format!("`{name}`")), "README.md does not name the target {name}");
             }
-            let outcome = std::panic::catch_unwind(|| target(&input));
-            assert!(outcome.is_ok(), "{name}: {} became {:?}", seed.display(), input.escape_ascii().to_string());
         }
+    };
+}
+
+const README: &str = include_str!("../README.md");
+
+targets! {
+    engine_decode engine_polling_body socket_decode socket_binary raw_assembler raw_envelope names claims client_address
+    origins cursors key_sets stored_records sessions
+}
+
+/// Checks what must hold for every seed of a target, and for mutations of them.
+fn replay(name: &str) {
+    let (number, target) = fuzz::TARGETS.iter().enumerate().find(|(_, target)| target.name == name).unwrap();
+    let (seeds, tokens) = (seeds(name), tokens());
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15 ^ number as u64);
+    for (path, seed) in &seeds {
+        check(target, path, seed);
     }
+    let times = std::env::var("HUBBUB_FUZZ_TIMES").map_or(1, |times| times.parse().unwrap());
+    for _ in 0..target.mutations * times {
+        let (path, mut input) = dice.pick(&seeds).clone();
+        for _ in 0..=dice.below(4) {
+            mutate(&mut input, &mut dice, &seeds, &tokens);
+        }
+        check(target, &path, &input);
+    }
+}
+
+fn check(target: &fuzz::Target, seed: &Path, input: &[u8]) {
+    let outcome = std::panic::catch_unwind(|| fuzz::run(target.name, input));
+    assert!(outcome.is_ok(), "{}: {} became \"{}\"", target.name, seed.display(), input.escape_ascii());
 }
 
 /// A change of a few bytes, of a piece, or by what another seed or a token has.

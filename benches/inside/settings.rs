@@ -1,0 +1,49 @@
+//! What a hub without sockets is told: one worker, every topic open, no limit a minute. Also what the fuzz targets start from.
+
+use hubbub::wire::namespace::ROOT_NUMBERED;
+use hubbub_actors::clock::Clock;
+use hubbub_actors::hub::{ChatPerMinute, DebugMode, MessagesPerMinute, RecoverySettings, Settings};
+use hubbub_actors::outbox::Bound;
+use hubbub_actors::pattern::Pattern;
+use hubbub_actors::presence;
+use hubbub_actors::rooms::rules::{Rules, TopicRule, Who};
+use hubbub_actors::seat::Heartbeat;
+
+/// Settings that refuse nothing to a client that reads.
+pub(crate) fn settings() -> Settings {
+    let anyone = TopicRule {
+        pattern: Pattern::new("*"),
+        subscribe: vec![Who::Anyone],
+        publish: vec![Who::Anyone],
+        history: None,
+    };
+    Settings {
+        workers: 1,
+        max_connections: 10_000,
+        mailbox: 1024,
+        outbox: Bound { bytes: 1 << 20, frames: 16_384 },
+        rooms: 1_000_000,
+        rooms_per_user: 1_000,
+        history_bytes: 1 << 26,
+        rooms_per_session: 1_000,
+        payload_max: 65_536,
+        topics_per_request: 100,
+        messages_per_minute: MessagesPerMinute::default(),
+        chat_per_minute: ChatPerMinute::default(),
+        notifications_per_minute: 0,
+        connections_per_user: 0,
+        typing_per_minute: 0,
+        typing_ms: 5_000,
+        presence: presence::Settings { audience: presence::Audience::Off, ..Default::default() },
+        debug: DebugMode { open: false, interval_ms: 5_000, memory: || 0 },
+        memory_max: || None,
+        grace_ms: 10_000,
+        heartbeat: Heartbeat { interval_ms: 25_000, timeout_ms: 60_000, question: b"" },
+        shortest_heartbeat_ms: 25_000,
+        rules: Rules(vec![anyone]),
+        auto_create_chats: false,
+        chats_per_user: 100,
+        recovery: RecoverySettings { window_ms: 120_000, queue: 500, bytes: 67_108_864, wire: &ROOT_NUMBERED },
+        clock: Clock::System,
+    }
+}

@@ -1,0 +1,80 @@
+//! Where a client says that it stands: `since` of `Subscribe`, the offset of Socket.IO's recovery.
+
+use std::collections::VecDeque;
+
+use hubbub::wire::namespace;
+use hubbub_actors::events::json::Readable as _;
+use hubbub_actors::events::raw::{Position, Subscribe};
+use hubbub_actors::fault::Code;
+use hubbub_actors::tail;
+use serde_json::{Value, json};
+
+/// The data of `Subscribe`, or else the offset of a session that is recovered.
+pub(crate) fn cursors(bytes: &[u8]) {
+    subscribe(bytes);
+    offset(&String::from_utf8_lossy(bytes));
+    lacking(bytes);
+}
+
+fn subscribe(bytes: &[u8]) {
+    let value = serde_json::from_slice::<Value>(bytes).ok();
+    match Subscribe::read(bytes) {
+        Ok(Subscribe { topics, since }) => {
+            // Numbers beyond 64 bits and members that come twice are no positions.
+            for Position { epoch, offset } in since.values() {
+                let text = json!({ "epoch": epoch, "offset": offset }).to_string();
+                let again: Position = serde_json::from_str(&text).expect("a position");
+                assert_eq!((&again.epoch, again.offset), (epoch, *offset));
+                let unknown = json!({ "epoch": epoch, "offset": offset, "offsets": 1 }).to_string();
+                assert!(serde_json::from_str::<Position>(&unknown).is_err(), "a misspelt member is no position");
+            }
+            let Some(value) = value else { return };
+            let said = |topic: &str| value["since"].get(topic).cloned();
+            assert!(since.iter().all(|(topic, at)| said(topic) == serde_json::to_value(at).ok()));
+            assert_eq!(value["since"].as_object().map_or(0, serde_json::Map::len), since.len());
+            assert_eq!(value["topics"], json!(topics));
+        }
+        Err(fault) => {
+            assert_eq!(fault.code, Code::InvalidRequest);
+            assert!(fault.field.is_some(), "the field that is wrong");
+            let is_plain = value.is_some_and(|value| {
+                let is_text = |topic: &Value| topic.is_string();
+                value.as_object().is_some_and(|members| members.len() == 1)
+                    && value["topics"].as_array().is_some_and(|topics| topics.iter().all(is_text))
+            });
+            assert!(!is_plain, "topics without `since` are refused");
+        }
+    }
+}
+
+/// The offset that the hub wrote is read as its number; what the hub did not write is beyond all numbers or is one.
+fn offset(text: &str) {
+    let number = namespace::number(text);
+    assert_eq!(namespace::number(&format!("{number:x}")), number);
+    let is_number = (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    assert!(is_number || number == u64::MAX || text.starts_with('0'), "{text:?} was read as {number}");
+}
+
+/// What a client lacks is what was kept behind the place that it names, or is not known.
+fn lacking(bytes: &[u8]) {
+    let &[last, left, ref gaps @ ..] = bytes else { return };
+    let place = |byte: u8| (byte != 0xFF).then(|| u64::from(byte));
+    let (last, left) = (place(last), place(left));
+    let numbers: VecDeque<u64> = gaps
+        .iter()
+        .scan(left.unwrap_or(0), |number, gap| {
+            *number += 1 + u64::from(gap % 4);
+            Some(*number)
+        })
+        .collect();
+    let lacks = tail::lacking(last, left, numbers.clone(), |number| *number);
+    let behind = last.unwrap_or(0);
+    match lacks {
+        Some(lacks) if last == left => assert_eq!(lacks, numbers),
+        Some(lacks) => {
+            assert!(last.is_some_and(|last| numbers.contains(&last)));
+            assert!(lacks.iter().copied().eq(numbers.into_iter().filter(|&number| number > behind)), "all, once");
+        }
+        None => assert!(last != left && !last.is_some_and(|last| numbers.contains(&last))),
+    }
+}

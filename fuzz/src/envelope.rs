@@ -1,0 +1,78 @@
+//! The raw envelope: what is read of a message is what the message says, and an answer bears its `id`.
+
+use bytes::Bytes;
+use hubbub::wire::frame;
+use hubbub::wire::raw::{self, ID_MAX, RAW};
+use hubbub_actors::delivery::{Correlation, Wire as _};
+use hubbub_actors::events::json;
+use hubbub_actors::fault::Code;
+use hubbub_actors::session::{Inbound, Request};
+use serde_json::Value;
+
+/// A message of a raw client.
+pub(crate) fn raw_envelope(bytes: &[u8]) {
+    match raw::decode(Bytes::copy_from_slice(bytes)) {
+        Inbound::Request(request) => {
+            check(&request);
+            if let Ok(message) = serde_json::from_slice::<Value>(bytes) {
+                assert_eq!(message.get("type").and_then(Value::as_str), Some(&*request.event));
+                let data = message.get("data").filter(|data| !data.is_null()).cloned();
+                let data = data.unwrap_or_else(|| Value::Object(Default::default()));
+                assert_eq!(serde_json::from_slice::<Value>(&request.data).ok(), Some(data));
+                let id = request.correlation.as_ref().and_then(|id| serde_json::from_slice::<Value>(id).ok());
+                assert_eq!(id.as_ref(), message.get("id").filter(|id| !id.is_null()));
+            }
+            read_again(&request);
+            answer(&request.correlation);
+        }
+        Inbound::Malformed { fault, correlation } => {
+            assert_eq!(fault.code, Code::InvalidRequest);
+            assert!(!fault.message.is_empty());
+            let field = fault.field.as_deref().expect("the field that is wrong");
+            let field = field.split(['.', '[']).next();
+            assert!(field.is_some_and(|field| ["message", "type", "data", "id"].contains(&field)), "{field:?}");
+            answer(&correlation);
+        }
+        Inbound::Closing => panic!("a message is no end of a connection"),
+    }
+}
+
+fn check(request: &Request) {
+    assert!(!request.event.is_empty());
+    assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&request.data).is_ok());
+    assert!(json::is_shallow(&request.data));
+}
+
+/// A request that is written again is read as the same request.
+fn read_again(request: &Request) {
+    let event = serde_json::to_string(&request.event).expect("a text");
+    let mut parts: Vec<&[u8]> = vec![b"{\"type\":", event.as_bytes(), b",\"data\":", &request.data];
+    if let Some(id) = &request.correlation {
+        parts.extend([b",\"id\":" as &[u8], id]);
+    }
+    parts.push(b"}");
+    match raw::decode(parts.concat().into()) {
+        Inbound::Request(again) => {
+            assert_eq!((&again.event, &again.data), (&request.event, &request.data));
+            assert_eq!(again.correlation, request.correlation);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What answers a request is JSON and names it.
+fn answer(correlation: &Correlation) {
+    if let Some(id) = correlation {
+        assert!(id.len() <= ID_MAX);
+        assert!(id.starts_with(b"\"") || id.starts_with(b"-") || id.first().is_some_and(u8::is_ascii_digit));
+    }
+    let frame = RAW.answer("Reply", b"{}", correlation, 7);
+    let (_, answer, _) = frame::split(&frame).expect("one frame");
+    let Ok(answer) = serde_json::from_slice::<Value>(answer) else {
+        // Values do not hold all that is JSON: half a surrogate pair, a number out of range.
+        assert!(serde_json::from_slice::<serde::de::IgnoredAny>(answer).is_ok());
+        return;
+    };
+    assert_eq!((&answer["type"], &answer["timestamp"]), (&Value::from("Reply"), &Value::from(7)));
+    assert_eq!(answer.get("id").is_some(), correlation.is_some());
+}

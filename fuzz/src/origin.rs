@@ -1,0 +1,62 @@
+//! `Origin` and `Host`: which pages may connect.
+
+use hubbub::peer::AllowedOrigins;
+
+use super::lines;
+
+fn allowed(entries: &[&str]) -> AllowedOrigins {
+    let entries: Vec<_> = entries.iter().map(|&entry| entry.to_owned()).collect();
+    AllowedOrigins::parse(&entries).expect("origins")
+}
+
+/// The value of `Origin`, a line break, and that of `Host`.
+pub(crate) fn origins(bytes: &[u8]) {
+    let [origin, host] = lines(bytes).map(|part: &[u8]| String::from_utf8_lossy(part).into_owned());
+    let (origin, host) = (origin.as_str(), host.as_str());
+    let (none, some) = (allowed(&[]), allowed(&["https://app.example", "http://localhost:3000", "app://desktop"]));
+    let any = allowed(&["*"]);
+    let passes = none.allows(Some(origin), Some(host));
+
+    assert!(none.allows(None, Some(host)), "without an origin no browser sent it");
+    assert!(any.allows(Some(origin), Some(host)) && any.allows_any() && !some.allows_any());
+    if passes {
+        assert!(some.allows(Some(origin), Some(host)), "a list takes nothing away");
+        let (scheme, rest) = origin.split_once("://").expect("an origin");
+        assert!(["http", "https", "ws", "wss"].contains(&scheme.to_ascii_lowercase().as_str()));
+        assert!(!rest.contains('@'), "user information is no host");
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        assert_eq!(host_of(authority), host_of(host.trim()), "only pages of the same host");
+        assert!(!none.allows(Some(origin), Some(&format!("other.{host}"))));
+        assert!(!none.allows(Some(&format!("{scheme}://evil.example.{rest}")), Some(host)) || rest.starts_with('['));
+    }
+    assert!(!none.allows(Some(origin), None), "without a host there is no same one");
+    assert!(!none.allows(Some(origin), Some("")));
+    let listed = some.allows(Some(origin), None);
+    let is_ascii = origin.is_ascii() && host.is_ascii();
+    if is_ascii {
+        assert_eq!(none.allows(Some(&origin.to_ascii_uppercase()), Some(&host.to_ascii_uppercase())), passes);
+        assert_eq!(some.allows(Some(&origin.to_ascii_uppercase()), None), listed);
+    }
+    if listed {
+        let authority = origin.split_once("://").map(|(_, rest)| host_of(rest));
+        assert!(["app.example", "localhost", "desktop"].map(Some).contains(&authority.as_deref()), "{authority:?}");
+    }
+
+    if let Ok(own) = AllowedOrigins::parse(&[origin.to_owned()]) {
+        let listed = origin.trim();
+        let listed = listed.strip_suffix('/').unwrap_or(listed);
+        assert!(own.allows(Some(listed), None), "what is listed passes");
+        assert!(own.allows_any() == (origin.trim() == "*"));
+    }
+}
+
+/// The host of an authority in lower case, an IPv6 address in its one spelling, without the port.
+fn host_of(authority: &str) -> String {
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+    if let Some((address, _)) = authority.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+        return address
+            .parse::<std::net::Ipv6Addr>()
+            .map_or_else(|_| address.to_owned(), |address| address.to_string());
+    }
+    authority.split(':').next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,221 @@
+//! What an older or damaged file holds: a hub starts with it or says that it does not, and hands on nothing that a client
+//! cannot read.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hubbub::wire::frame::{self, Opcode};
+use hubbub_actors::clock::Clock;
+use hubbub_actors::events::Surface;
+use hubbub_actors::hub::{Hub, Part, Settings, Target};
+use hubbub_actors::identity::Identity;
+use hubbub_actors::ids::{EventName, RecoveryToken, RoomName, UserId};
+use hubbub_actors::pattern::Pattern;
+use hubbub_actors::revoked::Revoked;
+use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule, Who};
+use hubbub_actors::session::{Returning, Standing};
+use hubbub_actors::store::{FILE, Role, Store};
+use hubbub_actors::worker::Worker;
+use rusqlite::Connection;
+use rusqlite::types::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::inside::{self, Client, Names};
+
+/// The time of the start, ms since the epoch.
+const NOW: i64 = 10_000_000;
+
+/// Rows that one input may have.
+const ROWS_MAX: usize = 40;
+
+/// What a cell becomes in its column.
+#[derive(Debug, Clone, Copy)]
+enum Cell {
+    Integer,
+    Text,
+    Bytes,
+    /// The SHA-256 of the text.
+    Hash,
+    /// Numbers with commas between them, 8 bytes each; or else the bytes.
+    Numbers,
+    /// A frame of the text.
+    Frame,
+}
+
+/// The tables, by the first letter of a row.
+const TABLES: [(u8, &str, &[Cell]); 8] = {
+    use Cell::{Bytes, Frame, Hash, Integer, Numbers, Text};
+    [
+        (b'H', "histories (room, epoch, last)", &[Text, Text, Integer]),
+        (
+            b'M',
+            "history_messages (history, name, tells_topic, data, created_at)",
+            &[Integer, Text, Integer, Bytes, Integer],
+        ),
+        (b'P', "parked (token, until, head, deliveries)", &[Hash, Integer, Text, Numbers]),
+        (b'F', "parked_deliveries (number, is_frame, room, bytes, about)", &[Integer, Integer, Text, Frame, Text]),
+        (b'N', "notifications (user_id, id, data, created_at)", &[Text, Text, Text, Integer]),
+        (
+            b'C',
+            "chats (id, name, description, is_public, created_at, changed_at)",
+            &[Text, Text, Text, Integer, Integer, Integer],
+        ),
+        (
+            b'S',
+            "messages (id, chat_id, user_id, username, kind, content, created_at)",
+            &[Text, Text, Text, Text, Text, Text, Integer],
+        ),
+        (
+            b'R',
+            "revocations (mark, subject, user_id, before, until, made_at)",
+            &[Text, Text, Text, Integer, Integer, Integer],
+        ),
+    ]
+};
+
+/// Rows of the hub's tables, one a line: the letter of the table, and the cells with tabs between them.
+pub(crate) fn stored_records(bytes: &[u8]) {
+    inside::run(async {
+        let directory = inside::directory();
+        let store = Store::open(directory.path(), Role::Hub, Clock::manual(NOW)).expect("a store");
+        let rows: Vec<_> = bytes.split(|&byte| byte == b'\n').take(ROWS_MAX).collect();
+        write(directory.path(), &rows);
+        start(&store, &rows).await;
+        store.close().await;
+    });
+}
+
+fn write(directory: &Path, rows: &[&[u8]]) {
+    let connection = Connection::open(directory.join(FILE)).expect("the store's file");
+    connection.execute_batch("PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; BEGIN").expect("settings");
+    for row in rows {
+        let mut cells = row.split(|&byte| byte == b'\t');
+        let letter = cells.next().and_then(|letter| letter.first());
+        let Some((_, table, columns)) = TABLES.iter().find(|(of, ..)| Some(of) == letter) else { continue };
+        let places: Vec<_> =
+            columns.iter().map(|cell| if matches!(cell, Cell::Text) { "CAST(? AS TEXT)" } else { "?" }).collect();
+        let values = columns.iter().map(|column| value(*column, cells.next().unwrap_or_default()));
+        let sql = format!("INSERT OR IGNORE INTO {table} VALUES ({})", places.join(", "));
+        // What the schema does not take is in no file.
+        let _ = connection.execute(&sql, rusqlite::params_from_iter(values));
+    }
+    connection.execute_batch("COMMIT").expect("written");
+}
+
+fn value(column: Cell, cell: &[u8]) -> Value {
+    if cell == b"NULL" {
+        return Value::Null;
+    }
+    let text = String::from_utf8_lossy(cell);
+    match column {
+        Cell::Integer => Value::Integer(text.parse().unwrap_or(0)),
+        Cell::Text | Cell::Bytes => Value::Blob(cell.to_vec()),
+        Cell::Hash => Value::Blob(Sha256::digest(cell).to_vec()),
+        Cell::Frame => Value::Blob(frame::encode(Opcode::Text, &[b"42", text.as_bytes()]).to_vec()),
+        Cell::Numbers => {
+            let numbers: Result<Vec<u64>, _> = text.split(',').map(str::parse).collect();
+            let bytes = numbers.map(|numbers| numbers.iter().flat_map(|number| number.to_le_bytes()).collect());
+            Value::Blob(bytes.unwrap_or_else(|_| cell.to_vec()))
+        }
+    }
+}
+
+fn settings() -> Settings {
+    let history = |pattern, age_ms| TopicRule {
+        pattern: Pattern::new(pattern),
+        subscribe: vec![Who::Anyone],
+        publish: vec![Who::Anyone],
+        history: Some(HistoryRule { messages: 5, age_ms }),
+    };
+    Settings {
+        rules: Rules(vec![history("aging*", Some(1_000)), history("*", None)]),
+        clock: Clock::manual(NOW),
+        ..super::settings::settings()
+    }
+}
+
+async fn start(store: &Store, rows: &[&[u8]]) {
+    let names = Names(|_| Err(hubbub_actors::fault::Fault::unauthenticated()));
+    let hub = Hub::start(settings(), Arc::new(names), None, store.clone(), Revoked::new(0));
+    // Who may not connect and who may join what is never guessed: a hub that cannot read it does not start.
+    if hub.catch_up().await.is_err() || hub.open_chats(Vec::new()).await.is_err() {
+        return;
+    }
+    hub.open_histories().await.expect("what cannot be read is left out");
+    hub.open_sessions().await.expect("what cannot be read is left out");
+    let worker = Worker::start(&hub).expect("a worker");
+    for row in rows {
+        let cells: Vec<_> = row.split(|&byte| byte == b'\t').collect();
+        match cells[..] {
+            [b"H", room, ..] => histories(&hub, room).await,
+            [b"P", token, ..] => come_back(&worker, token).await,
+            [b"N", user, ..] => notified(&worker, user).await,
+            [b"S", _, chat, user, ..] => chats(&worker, chat, user).await,
+            _ => {}
+        }
+        assert_eq!(hub.find_dead(), None, "an actor died");
+    }
+}
+
+/// The history of a room has consecutive offsets, goes on with the next one, and is JSON.
+async fn histories(hub: &Arc<Hub>, room: &[u8]) {
+    let Ok(room) = RoomName::parse(&String::from_utf8_lossy(room), "room") else { return };
+    let Some(page) = hub.history(&room, Part::Newest, 100).await.expect("nothing is full") else { return };
+    let offsets: Vec<_> = page.messages.iter().map(|message| message.offset().expect("a number")).collect();
+    assert!(offsets.len() <= 5 && offsets.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{offsets:?}");
+    for message in &page.messages {
+        assert!(serde_json::from_slice::<serde::de::IgnoredAny>(message.data()).is_ok(), "a client cannot read it");
+    }
+    if let [first, .., last] = offsets[..] {
+        let count =
+            async |part| hub.history(&room, part, 100).await.ok().flatten().map_or(0, |page| page.messages.len());
+        assert_eq!(count(Part::Before(last)).await, offsets.len() - 1);
+        assert_eq!(count(Part::After(first)).await, offsets.len() - 1);
+        assert_eq!(count(Part::After(u64::MAX)).await, 0);
+    }
+    let said = hub.publish(Target::Room(room.clone()), EventName::of_hub("pushed"), Bytes::from_static(b"1")).await;
+    said.expect("nothing is full");
+    let newest = hub.history(&room, Part::Newest, 1).await.expect("nothing is full").expect("a history");
+    assert_eq!(newest.epoch, page.epoch, "the numbering goes on");
+    let offset = newest.messages.first().and_then(|message| message.offset());
+    assert!(offset.is_some_and(|offset| offsets.last().is_none_or(|last| offset == last + 1)));
+}
+
+fn known(user: &[u8]) -> Option<Standing> {
+    let user = UserId::parse(&String::from_utf8_lossy(user), "user").ok()?;
+    Some(Standing::Known(Arc::new(Identity { issued_at: Some(NOW), ..Identity::of(user) })))
+}
+
+/// A session that was stored goes on, or its client is told that it does not.
+async fn come_back(worker: &Worker, token: &[u8]) {
+    for last in [None, Some(1), Some(u64::MAX)] {
+        let pid = RecoveryToken::read(&String::from_utf8_lossy(token));
+        let standing = known(b"u1").expect("a user");
+        let Ok(mut client) = Client::open(worker, Surface::Root, standing, Some(Returning { pid, last })).await else {
+            continue;
+        };
+        let heard = client.take();
+        let told = |name: &str| heard.iter().any(|heard| heard.name == name);
+        assert!(told("system:state_recovered") != told("system:state_recovery_failed"), "{heard:?}");
+    }
+}
+
+/// A user gets notifications that were not read, each one JSON; reading checks that.
+async fn notified(worker: &Worker, user: &[u8]) {
+    let Some(standing) = known(user) else { return };
+    let Ok(mut client) = Client::open(worker, Surface::Raw, standing, None).await else { return };
+    client.ask("Ping", r#"{"timestamp":1}"#);
+    client.until_answered().await;
+}
+
+/// What was said in a chat can be asked for.
+async fn chats(worker: &Worker, chat: &[u8], user: &[u8]) {
+    let Some(standing) = known(user) else { return };
+    let Ok(mut client) = Client::open(worker, Surface::Raw, standing, None).await else { return };
+    let chat = serde_json::to_string(&String::from_utf8_lossy(chat)).expect("a text");
+    for event in ["join:chat", "message:history", "room:info", "room:list", "message:stats"] {
+        client.ask(event, &format!("{{\"chatId\":{chat}}}"));
+        client.until_answered().await;
+    }
+}
