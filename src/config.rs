@@ -318,7 +318,7 @@ section! {
         /// Rooms that clients may make by joining them, in all, at least 1. Default 1000000.
         rooms: usize = 1_000_000,
         /// Of those, rooms that exist because one user made them, on all of the user's sessions, 0 for any number.
-        /// Default 1000.
+        /// Where nobody sets it, it is at most half of `limits.rooms`. Default 1000.
         rooms_per_user: usize = 1_000,
         /// Chats that one user may make by joining them, where `chat.auto_create` is set, 0 for any number. Default 100.
         chats_per_user: usize = 100,

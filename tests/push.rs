@@ -176,10 +176,14 @@ async fn rooms_and_their_members_are_listed() {
             {"room": "lobby", "sessions": 3, "users": 2},
         ]})
     );
-    assert_eq!(
-        untimed(&read(&hub, "/api/rooms?limit=1&offset=1")),
-        json!({"success": true, "total": 2, "rooms": [{"room": "lobby", "sessions": 3, "users": 2}]})
-    );
+    let mut paged: Vec<Value> = Vec::new();
+    for offset in 0..3 {
+        let page = untimed(&read(&hub, &format!("/api/rooms?limit=1&offset={offset}")));
+        assert_eq!(page["total"], 2, "{page}");
+        paged.extend(page["rooms"].as_array().unwrap().iter().map(|room| room["room"].clone()));
+    }
+    paged.sort_by_key(Value::to_string);
+    assert_eq!(paged, ["a/b c", "lobby"], "each is on one page");
     assert_eq!(
         untimed(&read(&hub, "/api/rooms/lobby")),
         json!({
@@ -194,6 +198,14 @@ async fn rooms_and_their_members_are_listed() {
         assert_eq!(untimed(&read(&hub, path))["room"], "a/b c", "{path}");
     }
     assert_eq!(read(&hub, "/api/rooms/nowhere").status, 404);
+    let mut members = Vec::new();
+    for offset in 0..3 {
+        let page = untimed(&read(&hub, &format!("/api/rooms/lobby?limit=1&offset={offset}")));
+        assert_eq!((&page["sessions"], &page["users"]), (&json!(3), &json!(2)), "{page}");
+        members.extend(page["members"].as_array().unwrap().iter().map(|member| member["userId"].to_string()));
+    }
+    members.sort();
+    assert_eq!(members, [r#""alice""#, r#""bob""#]);
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ pub use crate::events::Surface;
 pub use crate::limits::LimitKey;
 pub use crate::registry::LiveSession;
 pub use crate::rooms::history::{HistoryPage, Part};
-pub use crate::rooms::{Published, RoomMember, RoomSummary};
+pub use crate::rooms::{MembersPage, Page, Published, RoomMember, RoomSummary};
 
 /// Verifies the tokens that sessions show while they are connected.
 pub trait Authenticator: Send + Sync {
@@ -325,20 +325,20 @@ impl Hub {
         answer.await.map_err(|_| Fault::outcome_unknown())?
     }
 
-    /// The rooms with members, by name; the hub's own rooms are left out.
+    /// A page of the rooms with members, without the hub's own, by name within the page; and how many there are.
     ///
     /// # Errors
     /// [`Code::Overloaded`] when a queue is full.
-    pub async fn list_rooms(&self) -> Result<Vec<RoomSummary>, Fault> {
-        self.rooms.list().await.inspect_err(|fault| self.count(fault))
+    pub async fn list_rooms(&self, page: Page) -> Result<(Vec<RoomSummary>, usize), Fault> {
+        self.rooms.list(page).await.inspect_err(|fault| self.count(fault))
     }
 
-    /// The members of a room, by user id; empty when there is no such room.
+    /// A page of the members of a room, by user id within it; `None` where there are none.
     ///
     /// # Errors
     /// [`Code::Overloaded`] when a queue is full.
-    pub async fn members(&self, room: &RoomName) -> Result<Vec<RoomMember>, Fault> {
-        self.rooms.members(room.clone()).await.inspect_err(|fault| self.count(fault))
+    pub async fn members(&self, room: &RoomName, page: Page) -> Result<Option<MembersPage>, Fault> {
+        self.rooms.members(room.clone(), page).await.inspect_err(|fault| self.count(fault))
     }
 
     /// At most `limit` of the messages that are kept of a room; `None` where none are.

@@ -59,22 +59,12 @@ pub struct Outbox {
     /// Bytes in `ready` and `held`, what is written already included.
     bytes: usize,
     closed: bool,
-    /// Something was written since [`Outbox::take_progress`] last said so.
-    progress: bool,
 }
 
 impl Outbox {
     /// An empty outbox.
     pub fn new(bound: Bound) -> Self {
-        Self {
-            bound,
-            ready: VecDeque::new(),
-            written: 0,
-            held: VecDeque::new(),
-            bytes: 0,
-            closed: false,
-            progress: false,
-        }
+        Self { bound, ready: VecDeque::new(), written: 0, held: VecDeque::new(), bytes: 0, closed: false }
     }
 
     /// Offers a frame; with `behind`, it waits until the answer of that number is released.
@@ -117,11 +107,6 @@ impl Outbox {
     pub fn is_under_half(&self) -> bool {
         let (waiting, half) = (self.ready.len() + self.held.len(), self.bound.half());
         waiting == 0 || (waiting < half.frames && self.bytes < half.bytes)
-    }
-
-    /// Whether something was written since this was last asked.
-    pub fn take_progress(&mut self) -> bool {
-        std::mem::take(&mut self.progress)
     }
 
     /// Gives up all that is not written and takes no more, as one that overflows does.
@@ -213,10 +198,7 @@ impl Outbox {
         debug_assert_eq!(self.written, 0, "a frame that is half written is not passed on");
         let frame = self.ready.pop_front();
         match &frame {
-            Some(frame) => {
-                self.bytes -= frame.len();
-                self.progress = true;
-            }
+            Some(frame) => self.bytes -= frame.len(),
             None => self.shrink(),
         }
         frame
@@ -236,7 +218,6 @@ impl Outbox {
 
     /// Notes that `written` bytes of [`Outbox::slices`] are gone.
     pub fn advance(&mut self, mut written: usize) {
-        self.progress |= written > 0;
         while let Some(front) = self.ready.front() {
             let left = front.len() - self.written;
             if written < left {
@@ -348,18 +329,6 @@ mod tests {
         assert!(one.is_under_half());
         deliver(&mut one, "x");
         assert!(!one.is_under_half());
-    }
-
-    #[test]
-    fn what_is_written_is_noted_until_it_is_asked_for() {
-        let mut outbox = outbox(100, 100);
-        deliver(&mut outbox, "abc");
-        deliver(&mut outbox, "def");
-        assert!(!outbox.take_progress());
-        outbox.advance(3);
-        assert_eq!((outbox.take_progress(), outbox.take_progress()), (true, false));
-        outbox.take();
-        assert!(outbox.take_progress());
     }
 
     #[test]

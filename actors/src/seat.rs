@@ -259,7 +259,7 @@ impl Seat {
     pub fn refusal(&self, refusal: &Refusal<'_>, now: i64) -> Option<Bytes> {
         self.common.stats.errors.add(1);
         match refusal.fault.code {
-            Code::RateLimited => self.common.stats.rate_limited.add(1),
+            Code::RateLimited | Code::LimitReached => self.common.stats.rate_limited.add(1),
             Code::Overloaded => self.common.stats.overloads.add(1),
             _ => {}
         }

@@ -98,6 +98,10 @@ impl Config {
                 config.limits.outbox_bytes =
                     config.limits.outbox_bytes.max(config.server.max_frame_size.saturating_mul(4));
             }
+            if !layers.places.contains_key("limits.rooms_per_user") {
+                let half = (config.limits.rooms / 2).max(1);
+                config.limits.rooms_per_user = config.limits.rooms_per_user.min(half);
+            }
             problems = check::problems(&config);
         }
         if problems.is_empty() {

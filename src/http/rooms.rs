@@ -2,6 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::hub::Page;
 use hubbub_actors::ids::RoomName;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use crate::state::State;
 
 /// Rooms in a listing when the caller does not say.
 const LIMIT: usize = 100;
-/// Most rooms in a listing.
+/// Most rooms in a listing, and most members of one; so many members are listed when the caller does not say.
 const LIMIT_MAX: usize = 1_000;
 
 #[derive(Debug, Default, Deserialize)]
@@ -21,13 +22,13 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// From which room on, and how many.
-    fn page(&self) -> Result<(usize, usize), Fault> {
-        let limit = number(self.limit.as_deref(), "limit", LIMIT)?;
+    /// From which on, and how many: `default` where it is not said.
+    fn page(&self, default: usize) -> Result<Page, Fault> {
+        let limit = number(self.limit.as_deref(), "limit", default)?;
         if !(1..=LIMIT_MAX).contains(&limit) {
             return Err(Fault::field("limit", format!("`limit` is not 1 to {LIMIT_MAX}")));
         }
-        Ok((number(self.offset.as_deref(), "offset", 0)?, limit))
+        Ok(Page { offset: number(self.offset.as_deref(), "offset", 0)?, limit })
     }
 }
 
@@ -35,42 +36,32 @@ fn number(text: Option<&str>, field: &str, default: usize) -> Result<usize, Faul
     text.map_or(Ok(default), str::parse).map_err(|_| Fault::field(field, format!("`{field}` is not a number")))
 }
 
-/// `GET /api/rooms`: by name, a page at a time.
+/// `GET /api/rooms`: a page at a time, which costs no more than that, however many rooms there are.
 pub(super) async fn list(state: web::Data<State>, asked: web::Query<Asked>) -> Answer {
-    let (offset, limit) = asked.page()?;
-    let rooms = state.hub.list_rooms().await?;
-    let page: Vec<Value> = rooms
-        .iter()
-        .skip(offset)
-        .take(limit)
-        .map(|room| json!({"room": room.room, "sessions": room.sessions, "users": room.users}))
-        .collect();
+    let (rooms, total) = state.hub.list_rooms(asked.page(LIMIT)?).await?;
+    let page: Vec<Value> =
+        rooms.iter().map(|room| json!({"room": room.room, "sessions": room.sessions, "users": room.users})).collect();
     Ok(HttpResponse::Ok().json(json!({
         "success": true,
         "rooms": page,
-        "total": rooms.len(),
+        "total": total,
         "timestamp": iso(state.now_ms()),
     })))
 }
 
-/// `GET /api/rooms/{room}`.
-pub(super) async fn one(state: web::Data<State>, name: web::Path<String>) -> Answer {
+/// `GET /api/rooms/{room}`: how many are in it, and a page of them.
+pub(super) async fn one(state: web::Data<State>, name: web::Path<String>, asked: web::Query<Asked>) -> Answer {
     let room = RoomName::parse(&name, "room")?;
-    let members = match room.is_internal() {
-        true => Vec::new(),
-        false => state.hub.members(&room).await?,
-    };
-    if members.is_empty() {
-        return Err(Fault::new(Code::NotFound, "No such room").into());
-    }
-    let sessions: usize = members.iter().map(|member| member.sessions).sum();
+    let page = asked.page(LIMIT_MAX)?;
+    let found = if room.is_internal() { None } else { state.hub.members(&room, page).await? };
+    let found = found.ok_or_else(|| Fault::new(Code::NotFound, "No such room"))?;
     let listed: Vec<Value> =
-        members.iter().map(|member| json!({"userId": member.user, "sessions": member.sessions})).collect();
+        found.members.iter().map(|member| json!({"userId": member.user, "sessions": member.sessions})).collect();
     Ok(HttpResponse::Ok().json(json!({
         "success": true,
         "room": room,
-        "sessions": sessions,
-        "users": members.len(),
+        "sessions": found.sessions,
+        "users": found.users,
         "members": listed,
         "timestamp": iso(state.now_ms()),
     })))
@@ -81,7 +72,8 @@ mod tests {
     use super::*;
 
     fn page(limit: Option<&str>, offset: Option<&str>) -> Result<(usize, usize), Option<String>> {
-        Asked { limit: limit.map(Into::into), offset: offset.map(Into::into) }.page().map_err(|fault| fault.field)
+        let asked = Asked { limit: limit.map(Into::into), offset: offset.map(Into::into) };
+        asked.page(LIMIT).map(|page| (page.offset, page.limit)).map_err(|fault| fault.field)
     }
 
     #[test]

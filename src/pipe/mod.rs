@@ -186,6 +186,7 @@ impl Pipe {
             match self.socket.as_ref().poll_write_ready(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(())) => {
+                    self.seat.note_taken();
                     self.blocked.set(false);
                     self.write();
                 }

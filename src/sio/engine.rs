@@ -328,6 +328,7 @@ impl Engine {
             drop(stage);
             if let Some(waiting) = waiting {
                 reply(waiting, self.take());
+                self.seat.note_polled();
                 self.note_written();
             }
             return;

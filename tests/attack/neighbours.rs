@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::support::member::{Heard, Member, Way};
+use crate::support::token::token;
 use crate::support::wire::{Frame, opcode};
-use crate::support::{Client, DEADLINE, Hub, Wire, eventually};
+use crate::support::{Client, DEADLINE, Hub, Sio, Wire, eventually};
 
 /// Where the hub counts the clients that it closed for not reading.
 const CUT: &str = r#"hubbub_sessions_closed_total{reason="slow_consumer"}"#;
@@ -138,6 +139,23 @@ async fn a_slow_reader_that_reads_is_not_cut_and_is_answered_when_it_has_room() 
         let message = slow.message().await;
         next += usize::from(message["type"] == "Broadcast");
     }
+    assert_eq!(hub.metric(CUT), 0.0);
+}
+
+#[tokio::test]
+async fn a_slow_reader_on_socketio_that_reads_is_not_cut() {
+    let hub = Hub::with(&format!("{HASTY}\n[socketio]\nping_interval_ms = 1000\nping_timeout_ms = 1000"));
+    let mut slow = Sio::open_narrow(&hub).await;
+    slow.connect("/", &json!({"token": token("slow")})).await.unwrap();
+    for greeting in ["connected", "system:welcome"] {
+        slow.expect(greeting).await;
+    }
+    slow.join("room").await;
+    for number in 0..publish_much(&hub).await {
+        assert_eq!(slow.expect("Broadcast").await["payload"]["n"], number);
+        sleep(Duration::from_millis(140)).await;
+    }
+    assert_eq!(slow.ask("ping", json!({})).await, json!([]));
     assert_eq!(hub.metric(CUT), 0.0);
 }
 

@@ -128,7 +128,6 @@ pub const fn kind_of_connection(code: Code) -> Option<Kind> {
     match code {
         // What a token does not allow is the token's fault, too: nothing else is asked of a connection.
         Code::Unauthenticated | Code::Forbidden | Code::AuthUnavailable => Some(Kind::AuthFailure),
-        Code::LimitReached => Some(Kind::RateLimit),
         _ => kind_of_request(code),
     }
 }
@@ -136,7 +135,7 @@ pub const fn kind_of_connection(code: Code) -> Option<Kind> {
 /// As what a refused request is remembered; `None` for all that happens every day.
 pub const fn kind_of_request(code: Code) -> Option<Kind> {
     match code {
-        Code::RateLimited => Some(Kind::RateLimit),
+        Code::RateLimited | Code::LimitReached => Some(Kind::RateLimit),
         Code::InvalidToken | Code::TokenExpired | Code::TokenRevoked => Some(Kind::AuthFailure),
         _ => None,
     }

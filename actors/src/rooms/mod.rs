@@ -32,7 +32,7 @@ use self::shard::chat::Chats;
 use self::shard::past::{Locate, ReadHistory, Save};
 use self::shard::requests::{
     Abandon, CloseMembers, Flush, Inspect, Join, Leave, List, Members, Notify, Panic, Park, Publish, Say, TellReceipt,
-    Type,
+    Type, UsersIn,
 };
 use self::stored::Restored;
 use crate::chats::roster::Roster;
@@ -125,6 +125,26 @@ pub struct RoomMember {
     pub user: UserId,
     /// Sessions of the user in the room.
     pub sessions: usize,
+}
+
+/// Who is in a room, a page of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MembersPage {
+    /// Member sessions.
+    pub sessions: usize,
+    /// Distinct users among them.
+    pub users: usize,
+    /// Users of the page.
+    pub members: Vec<RoomMember>,
+}
+
+/// Which part of a list is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// So many are left out.
+    pub offset: usize,
+    /// At most so many are named.
+    pub limit: usize,
 }
 
 /// Gives memory back once most of a table of rooms is gone: a client can make many rooms for a moment.
@@ -497,34 +517,41 @@ impl Rooms {
         reach
     }
 
-    /// The rooms with members, by name, without the hub's own.
-    pub(crate) async fn list(&self) -> Result<Vec<RoomSummary>, Fault> {
-        let mut rooms = Vec::new();
+    /// A page of the rooms with members, without the hub's own, and how many there are. One worker's after the other, in an
+    /// order that stays while none of them goes; those of the page by name.
+    pub(crate) async fn list(&self, Page { mut offset, limit }: Page) -> Result<(Vec<RoomSummary>, usize), Fault> {
+        let (mut rooms, mut total) = (Vec::new(), 0);
         for shard in self.lanes.shards() {
             let (reply, answer) = oneshot::channel();
-            shard.post(List(reply)).map_err(|Full(_)| Fault::overloaded())?;
-            rooms.append(&mut answer.await.map_err(|_| Fault::internal())?);
+            let page = Page { offset, limit: limit - rooms.len() };
+            shard.post(List { page, reply }).map_err(|Full(_)| Fault::overloaded())?;
+            let (mut some, count) = answer.await.map_err(|_| Fault::internal())?;
+            offset = offset.saturating_sub(count);
+            rooms.append(&mut some);
+            total += count;
         }
         rooms.sort_unstable_by(|a, b| a.room.cmp(&b.room));
-        Ok(rooms)
+        Ok((rooms, total))
     }
 
-    /// The members of a room, by user id.
-    pub(crate) async fn members(&self, room: RoomName) -> Result<Vec<RoomMember>, Fault> {
+    /// A page of the members of a room, by user id within it; `None` where there are none.
+    pub(crate) async fn members(&self, room: RoomName, page: Page) -> Result<Option<MembersPage>, Fault> {
         let (reply, answer) = oneshot::channel();
-        self.shard(&room)?.post(Members { room, reply }).map_err(|Full(_)| Fault::overloaded())?;
-        let mut members = answer.await.map_err(|_| Fault::internal())?;
-        members.sort_unstable_by(|a, b| a.user.cmp(&b.user));
-        Ok(members)
+        self.shard(&room)?.post(Members { room, page, reply }).map_err(|Full(_)| Fault::overloaded())?;
+        let mut found = answer.await.map_err(|_| Fault::internal())?;
+        if let Some(found) = &mut found {
+            found.members.sort_unstable_by(|a, b| a.user.cmp(&b.user));
+        }
+        Ok(found)
     }
 
     /// The users in a room, as soon as its shard can say.
     pub(crate) async fn users_when_free(&self, room: RoomName) -> Vec<UserId> {
         let Ok(shard) = self.shard(&room) else { return Vec::new() };
         let (reply, answer) = oneshot::channel();
-        shard.post_when_free(Members { room, reply }).await;
+        shard.post_when_free(UsersIn { room, reply }).await;
         // A shard that is gone has lost its rooms, and the hub ends for it.
-        answer.await.unwrap_or_default().into_iter().map(|member| member.user).collect()
+        answer.await.unwrap_or_default()
     }
 
     /// Ends the session at `place`, past what waits for it elsewhere.

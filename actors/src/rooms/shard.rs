@@ -8,6 +8,7 @@
 mod backlog;
 pub(crate) mod chat;
 mod crowd;
+mod lists;
 pub(crate) mod past;
 pub(crate) mod requests;
 mod room;
@@ -21,7 +22,8 @@ use ahash::{AHashMap, AHashSet};
 
 use self::backlog::Backlog;
 use self::crowd::{Spread, Users};
-use self::requests::{Abandon, CloseMembers, Flush, Join, Leave, List, Members, Notify, Panic, Park, Publish};
+use self::lists::Listed;
+use self::requests::{Abandon, CloseMembers, Flush, Join, Leave, Notify, Panic, Park, Publish};
 use self::room::Room;
 use super::agenda::Agenda;
 use super::archive::Archive;
@@ -29,7 +31,7 @@ use super::counts::{CountedRoom, RoomCounts};
 use super::fanout::{Barrier, CloseRoom, Deliver, Enrol, Fanout, Withdraw};
 use super::lanes::InhabitedRoom;
 use super::rules::Rules;
-use super::{Lanes, Membership, Published, RoomMember, RoomSummary};
+use super::{Lanes, Membership, Published};
 use crate::chats::roster::Roster;
 use crate::clock::Clock;
 use crate::delivery::Delivery;
@@ -50,6 +52,8 @@ pub struct RoomShard {
     worker: usize,
     lanes: Arc<Lanes>,
     rooms: AHashMap<RoomName, Room>,
+    /// Those with members, without the hub's own.
+    listed: Listed,
     /// How many rooms clients made, on all shards.
     counts: Arc<RoomCounts>,
     /// Joins that were refused and whose sessions may not know yet: the leave that follows each of them ends nothing.
@@ -89,6 +93,7 @@ impl RoomShard {
             worker,
             lanes: hub.rooms().lanes().clone(),
             rooms: AHashMap::new(),
+            listed: Listed::default(),
             counts: hub.rooms().counts().clone(),
             refused: AHashSet::new(),
             published: first_number(hub.clock().now_ms(), worker),
@@ -249,6 +254,9 @@ impl Receive<Join> for RoomShard {
             None => (None, None),
         };
         let (users, has_history) = (room.users.len(), room.has_history);
+        if room.sessions == 1 {
+            self.listed.add(&name);
+        }
         let behind = returns.as_ref().map(|returns| returns.behind);
         let (past, missed) = if has_history { self.look_back(&name, returns, ctx) } else { Default::default() };
         let membership = Membership { moment: self.notifications.moment(), number: self.published, chat, past };
@@ -331,26 +339,6 @@ impl Receive<CloseMembers> for RoomShard {
             self.hand(worker, CloseRoom { room: message.room.clone(), close: message.close }, ctx);
         }
         let _ = message.done.send(Published { recipients });
-    }
-}
-
-impl Receive<List> for RoomShard {
-    fn receive(&mut self, List(reply): List, _: &mut Self::Context) {
-        let listed = |(name, room): &(&RoomName, &Room)| !name.is_internal() && room.sessions > 0;
-        let rooms = self.rooms.iter().filter(listed).map(|(name, room)| RoomSummary {
-            room: name.clone(),
-            sessions: room.sessions,
-            users: room.users.len(),
-        });
-        let _ = reply.send(rooms.collect());
-    }
-}
-
-impl Receive<Members> for RoomShard {
-    fn receive(&mut self, query: Members, _: &mut Self::Context) {
-        let users = self.rooms.get(&query.room).into_iter().flat_map(|room| room.users.all());
-        let members = users.map(|(user, sessions)| RoomMember { user: user.clone(), sessions: sessions as usize });
-        let _ = query.reply.send(members.collect());
     }
 }
 

@@ -43,6 +43,8 @@ pub(super) struct Life {
     rest: Cell<Rest>,
     /// The transport does not read what the client sends, its signs of life among it.
     unread: Cell<bool>,
+    /// The client took something of what it had left waiting, since it was asked for a sign of life.
+    taken: Cell<bool>,
 }
 
 /// Whether a seat holds memory that it does not need.
@@ -67,6 +69,7 @@ impl Life {
             expiry: Cell::new(expiry),
             rest: Cell::new(Rest::Asleep),
             unread: Cell::new(false),
+            taken: Cell::new(false),
         }
     }
 
@@ -86,15 +89,13 @@ impl Life {
         self.pinged_at.get() + heartbeat.interval_ms
     }
 
-    /// A ping was sent; whether it is the first since the last sign of life.
-    fn pinged(&self, elapsed: i64) -> bool {
+    fn pinged(&self, elapsed: i64) {
         self.pinged_at.set(elapsed);
         self.pings.set(self.pings.get().saturating_add(1));
-        let is_first = self.asked_at.get() < self.heard_at.get();
-        if is_first {
+        if self.asked_at.get() < self.heard_at.get() {
             self.asked_at.set(elapsed);
+            self.taken.set(false);
         }
-        is_first
     }
 }
 
@@ -133,18 +134,27 @@ impl Seat {
         }
     }
 
-    /// Why a silence of too long ends the session; `None` where it does not. What its client took since it was asked, while
-    /// more waits for it, is a sign of life: the question may be behind that. One that is not read for what it leaves
-    /// unread itself, and takes nothing, is a slow consumer; that it is not read for any other reason is the hub's doing.
+    /// The client took some of what it had left waiting in a transport that was full.
+    pub fn note_taken(&self) {
+        self.life.taken.set(true);
+    }
+
+    /// The client was given all that waited for it. That is a sign of life only while those that it sends are unread.
+    pub fn note_polled(&self) {
+        if self.life.unread.get() {
+            self.note_taken();
+        }
+    }
+
+    /// Why a silence of too long ends the session; `None` where it does not. That its client took since it was asked what it
+    /// had left waiting is a sign of life: the question may be behind that. One that is not read because it takes nothing is
+    /// a slow consumer; that it is not read for any other reason is the hub's doing.
     fn end_of_silence(&self) -> Option<Close> {
-        self.with_outbox(|outbox| {
-            let reads = outbox.take_progress() && !outbox.is_empty();
-            match self.life.unread.get() {
-                _ if reads => None,
-                false => Some(Close::NoHeartbeat),
-                true => (!outbox.is_under_half()).then_some(Close::SlowConsumer),
-            }
-        })
+        match (self.life.taken.replace(false), self.life.unread.get()) {
+            (true, _) => None,
+            (false, false) => Some(Close::NoHeartbeat),
+            (false, true) => (!self.is_under_half()).then_some(Close::SlowConsumer),
+        }
     }
 
     /// Sets when the session's token ends it.
@@ -207,9 +217,7 @@ impl Seat {
             }
         }
         if elapsed >= life.ping(heartbeat) {
-            if life.pinged(elapsed) {
-                self.with_outbox(|outbox| outbox.take_progress());
-            }
+            life.pinged(elapsed);
             self.interject(Rc::new(Bytes::from_static(heartbeat.question)));
         }
         life.silence(heartbeat).min(life.ping(heartbeat)).min(expiry)
@@ -354,9 +362,8 @@ mod tests {
             seat
         };
         let (reads, does_not, is_free) = (slow(), slow(), slow());
-        reads.with_outbox(|outbox| outbox.advance(1));
+        reads.note_taken();
         is_free.with_outbox(|outbox| outbox.advance(45));
-        is_free.with_outbox(|outbox| assert!(outbox.take_progress()));
         for seat in [&reads, &does_not, &is_free] {
             let _ = seat.judge(90, 90);
         }
@@ -366,6 +373,19 @@ mod tests {
         // It took nothing since.
         let _ = (reads.judge(120, 120), reads.judge(200, 200));
         assert_eq!(reads.closed(), Some(Close::SlowConsumer));
+
+        // What it took before it was asked says nothing of now; nor that it polls, while its pongs are read.
+        let early = slow();
+        early.leave_unread(false, || 31);
+        early.note_taken();
+        let _ = early.judge(60, 60);
+        early.note_polled();
+        let _ = early.judge(120, 120);
+        assert_eq!(early.closed(), Some(Close::NoHeartbeat));
+        let polls = slow();
+        polls.note_polled();
+        let _ = polls.judge(90, 90);
+        assert_eq!(polls.closed(), None);
 
         // Once it is read again, it has the whole time to give a sign.
         let again = slow();

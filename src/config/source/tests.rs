@@ -175,6 +175,19 @@ fn the_outbox_grows_with_the_frame_size_unless_it_was_set() {
 }
 
 #[test]
+fn one_user_makes_no_more_than_half_of_the_rooms_unless_that_was_set() {
+    for (set, rooms_per_user) in [
+        ("", 1_000),
+        ("limits.rooms = 1000", 500),
+        ("limits.rooms = 1", 1),
+        ("limits.rooms = 1000\nlimits.rooms_per_user = 900", 900),
+        ("limits.rooms = 1000\nlimits.rooms_per_user = 0", 0),
+    ] {
+        assert_eq!(load(set, &[], vec![]).unwrap().limits.rooms_per_user, rooms_per_user, "{set}");
+    }
+}
+
+#[test]
 fn a_check_lists_everything_that_is_impossible() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("hub.toml");

@@ -83,6 +83,9 @@ impl RoomShard {
         let now = self.clock.now_ms();
         let Some(room) = self.rooms.get_mut(name) else { return };
         let was_last = room.exit(user);
+        if room.sessions == 0 {
+            self.listed.remove(name);
+        }
         let Some(roster) = room.roster.as_deref_mut() else { return };
         let stopped = roster.stops(place, user, now);
         let left = was_last.then(|| roster.went(user, now)).flatten();

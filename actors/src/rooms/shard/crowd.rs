@@ -4,6 +4,7 @@
 use ahash::AHashMap;
 
 use crate::ids::UserId;
+use crate::rooms::Page;
 
 /// The users in a room, and how many sessions each has.
 #[derive(Debug, Default)]
@@ -79,13 +80,14 @@ impl Users {
         }
     }
 
-    /// Each user, and how many sessions that one has.
-    pub(super) fn all(&self) -> Vec<(&UserId, u32)> {
-        match self {
-            Self::None => Vec::new(),
-            Self::One(user, sessions) => vec![(user, *sessions)],
-            Self::Many(table) => table.iter().map(|(user, &sessions)| (user, sessions)).collect(),
-        }
+    /// A page of the users, and how many sessions each has. In no order, and the same until a user comes or goes.
+    pub(super) fn page(&self, Page { offset, limit }: Page) -> impl Iterator<Item = (&UserId, u32)> {
+        let (one, many) = match self {
+            Self::None => (None, None),
+            Self::One(user, sessions) => (Some((user, *sessions)), None),
+            Self::Many(table) => (None, Some(table.iter().map(|(user, &sessions)| (user, sessions)))),
+        };
+        one.into_iter().chain(many.into_iter().flatten()).skip(offset).take(limit)
     }
 }
 
@@ -153,6 +155,10 @@ impl Spread {
 mod tests {
     use super::*;
 
+    fn all(users: &Users) -> Vec<(&UserId, u32)> {
+        users.page(Page { offset: 0, limit: 9 }).collect()
+    }
+
     #[test]
     fn users_come_with_their_first_session_and_go_with_their_last() {
         let user = |id: &str| UserId::parse(id, "user").unwrap();
@@ -160,13 +166,20 @@ mod tests {
         let mut users = Users::default();
         assert_eq!((users.exit(&a), users.len()), (None, 0));
         assert_eq!([users.enter(&a), users.enter(&a)], [true, false]);
-        assert_eq!((users.exit(&b), users.all()), (None, vec![(&a, 2)]));
+        assert_eq!((users.exit(&b), all(&users)), (None, vec![(&a, 2)]));
         assert_eq!([users.enter(&b), users.enter(&b), users.enter(&a)], [true, false, false]);
         assert_eq!((users.sessions(&a), users.sessions(&b), users.len()), (3, 2, 2));
         assert_eq!([&a, &a, &a, &a].map(|user| users.exit(user)), [Some(false), Some(false), Some(true), None]);
-        assert_eq!(users.all(), [(&b, 2)]);
+        assert_eq!(all(&users), [(&b, 2)]);
         assert_eq!([users.exit(&b), users.exit(&b)], [Some(false), Some(true)]);
         assert_eq!((users.len(), users.sessions(&b)), (0, 0));
+
+        for id in ["x", "y", "z"] {
+            users.enter(&user(id));
+        }
+        let mut paged: Vec<_> = (0..4).flat_map(|offset| users.page(Page { offset, limit: 1 })).collect();
+        paged.sort();
+        assert_eq!(paged, [(&user("x"), 1), (&user("y"), 1), (&user("z"), 1)], "each is on one page");
 
         let mut one = Users::default();
         one.enter(&a);

@@ -13,7 +13,7 @@ use crate::fault::Fault;
 use crate::identity::Identity;
 use crate::ids::{NotificationId, RoomName, UserId};
 use crate::notifications::{Keeping, Notification};
-use crate::rooms::{Membership, Published, Return, RoomMember, RoomSummary, Stored};
+use crate::rooms::{MembersPage, Membership, Page, Published, Return, RoomSummary, Stored};
 use crate::seat::Place;
 
 /// A session becomes a member.
@@ -131,15 +131,26 @@ pub(crate) struct CloseMembers {
     pub(crate) done: oneshot::Sender<Published>,
 }
 
-/// Asks for the rooms of this shard, but for the hub's own.
+/// Asks for a page of the rooms of this shard that have members, but for the hub's own; and how many there are.
 #[derive(Debug)]
-pub(crate) struct List(pub(crate) oneshot::Sender<Vec<RoomSummary>>);
+pub(crate) struct List {
+    pub(crate) page: Page,
+    pub(crate) reply: oneshot::Sender<(Vec<RoomSummary>, usize)>,
+}
 
-/// Asks for the members of a room.
+/// Asks for a page of the members of a room, and how many there are; nothing where there are none.
 #[derive(Debug)]
 pub(crate) struct Members {
     pub(crate) room: RoomName,
-    pub(crate) reply: oneshot::Sender<Vec<RoomMember>>,
+    pub(crate) page: Page,
+    pub(crate) reply: oneshot::Sender<Option<MembersPage>>,
+}
+
+/// Asks for all users in a room.
+#[derive(Debug)]
+pub(crate) struct UsersIn {
+    pub(crate) room: RoomName,
+    pub(crate) reply: oneshot::Sender<Vec<UserId>>,
 }
 
 /// Answers when all that was posted before has reached the outboxes.

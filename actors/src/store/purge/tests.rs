@@ -138,7 +138,7 @@ async fn writes_that_wait_go_between_two_slices() {
             break;
         }
     }
-    let left = left.lock().unwrap();
+    let left = left.lock().unwrap().clone();
     let gone = |pair: &[i64]| pair[0] - pair[1];
     assert!(left.windows(2).all(|pair| gone(pair) <= 3 * SLICE_ROWS as i64), "slices let others in: {left:?}");
     assert!(left.len() >= 4 && left[0] >= 10_500 - 3 * SLICE_ROWS as i64, "{left:?}");

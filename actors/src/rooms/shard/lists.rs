@@ -1,0 +1,99 @@
+//! What a shard says of its rooms and of who is in them, a page at a time: neither costs more than the page.
+
+use ahash::RandomState;
+use indexmap::IndexSet;
+
+use super::RoomShard;
+use super::requests::{List, Members, UsersIn};
+use crate::ids::RoomName;
+use crate::mailbox::Receive;
+use crate::rooms::{MembersPage, Page, RoomMember, RoomSummary};
+
+/// The rooms with members, without the hub's own. Each has a position, which it keeps until a room before it goes.
+#[derive(Debug, Default)]
+pub(super) struct Listed(IndexSet<RoomName, RandomState>);
+
+impl Listed {
+    pub(super) fn add(&mut self, room: &RoomName) {
+        if !room.is_internal() {
+            self.0.insert(room.clone());
+        }
+    }
+
+    /// The last room takes the place of the one that goes.
+    pub(super) fn remove(&mut self, room: &RoomName) {
+        self.0.swap_remove(room);
+        if self.0.capacity() > 1_024 && self.0.len() < self.0.capacity() / 4 {
+            self.0.shrink_to(self.0.len() * 2);
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn page(&self, Page { offset, limit }: Page) -> impl Iterator<Item = &RoomName> {
+        let from = offset.min(self.0.len());
+        let to = from.saturating_add(limit).min(self.0.len());
+        self.0.get_range(from..to).into_iter().flat_map(|page| page.iter())
+    }
+}
+
+impl Receive<List> for RoomShard {
+    fn receive(&mut self, List { page, reply }: List, _: &mut Self::Context) {
+        let summary = |name: &RoomName| {
+            let room = self.rooms.get(name)?;
+            Some(RoomSummary { room: name.clone(), sessions: room.sessions, users: room.users.len() })
+        };
+        let rooms = self.listed.page(page).filter_map(summary).collect();
+        let _ = reply.send((rooms, self.listed.len()));
+    }
+}
+
+impl Receive<Members> for RoomShard {
+    fn receive(&mut self, Members { room, page, reply }: Members, _: &mut Self::Context) {
+        let room = self.rooms.get(&room).filter(|room| room.sessions > 0);
+        let _ = reply.send(room.map(|room| {
+            MembersPage {
+                sessions: room.sessions,
+                users: room.users.len(),
+                members: room
+                    .users
+                    .page(page)
+                    .map(|(user, sessions)| RoomMember { user: user.clone(), sessions: sessions as usize })
+                    .collect(),
+            }
+        }));
+    }
+}
+
+impl Receive<UsersIn> for RoomShard {
+    fn receive(&mut self, UsersIn { room, reply }: UsersIn, _: &mut Self::Context) {
+        let all = Page { offset: 0, limit: usize::MAX };
+        let users = self.rooms.get(&room).into_iter().flat_map(|room| room.users.page(all));
+        let _ = reply.send(users.map(|(user, _)| user.clone()).collect());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_room_is_on_one_page_and_stays_at_its_place_until_one_before_it_goes() {
+        let room = |name: &str| RoomName::parse(name, "room").unwrap();
+        let mut listed = Listed::default();
+        for name in ["$all", "a", "b", "c", "d", "user:x"] {
+            listed.add(&RoomName::of_store(name));
+        }
+        let page = |listed: &Listed, offset, limit| -> Vec<String> {
+            listed.page(Page { offset, limit }).map(RoomName::to_string).collect()
+        };
+        assert_eq!((listed.len(), page(&listed, 0, 9)), (4, vec!["a".into(), "b".into(), "c".into(), "d".into()]));
+        assert_eq!((page(&listed, 1, 2), page(&listed, 3, 2)), (vec!["b".into(), "c".into()], vec!["d".to_owned()]));
+        assert_eq!((page(&listed, 9, 2), page(&listed, 1, usize::MAX).len()), (vec![], 3));
+        listed.remove(&room("b"));
+        listed.remove(&room("never"));
+        assert_eq!((listed.len(), page(&listed, 0, 9)), (3, vec!["a".into(), "d".into(), "c".to_owned()]));
+    }
+}
