@@ -57,7 +57,7 @@ fn read<'a>(mut assembler: Assembler, size_max: usize, pieces: impl Iterator<Ite
                 }
             }
         }
-        assert!(assembler.frames() >= frames && assembler.frames() >= messages.len() as u64);
+        assert!(assembler.frames() >= frames && assembler.frames() as usize >= messages.len());
         frames = assembler.frames();
         assert!(
             buffer.len() < HEADER_MAX + size_max.max(CONTROL_MAX),

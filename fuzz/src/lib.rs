@@ -6,6 +6,7 @@ mod assembler;
 mod claims;
 mod cursors;
 mod envelope;
+mod http;
 mod inside;
 mod key_sets;
 mod names;
@@ -35,11 +36,13 @@ const fn target(name: &'static str, check: fn(&[u8]), mutations: usize) -> Targe
 }
 
 /// All of them.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 16] = [
     target("engine_decode", socketio::engine_decode, 10_000),
     target("engine_polling_body", socketio::engine_polling_body, 10_000),
     target("socket_decode", socketio::socket_decode, 10_000),
     target("socket_binary", socketio::socket_binary, 10_000),
+    target("http_head", http::http_head, 4_000),
+    target("http_body", http::http_body, 4_000),
     target("raw_assembler", assembler::raw_assembler, 4_000),
     target("raw_envelope", envelope::raw_envelope, 10_000),
     target("names", names::names, 10_000),

@@ -77,7 +77,7 @@ pub fn parse(input: &[u8]) -> Result<Option<Head>, Fault> {
         is_1_1: request.version == Some(1),
         headers: request.headers,
     };
-    head.check_target()?;
+    head.check_request_line()?;
     let framing = head.framing()?;
     head.check_host()?;
     let tokens = head.connection_tokens();
@@ -208,10 +208,11 @@ impl<'a> Parsed<'a> {
             .map_err(|_| Fault::field(name, format!("`{name}` is not text")))
     }
 
-    fn check_target(&self) -> Result<(), Fault> {
+    fn check_request_line(&self) -> Result<(), Fault> {
         if self.target.len() > TARGET_MAX {
             return Err(target_too_long());
         }
+        Method::from_bytes(self.method.as_bytes()).map_err(|_| malformed("The method is not a token"))?;
         if self.method == Method::CONNECT.as_str() {
             return Err(Fault::new(Code::MethodNotAllowed, "The hub is no proxy: CONNECT is not served"));
         }

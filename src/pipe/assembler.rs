@@ -150,7 +150,6 @@ impl Assembler {
         if matches!(opcode, 3..=7 | 11..) {
             return Err(Violation::Protocol("unknown opcode"));
         }
-        let length = declared_length(second & 0x7F, buffer)?;
         if opcode >= 8 {
             if !is_final || second & 0x7F > 125 {
                 return Err(Violation::Protocol("a control frame is whole and short"));
@@ -162,6 +161,7 @@ impl Assembler {
             (1 | 2, Some(_)) => return Err(Violation::Protocol("the last message is not finished")),
             _ => {}
         }
+        let length = declared_length(second & 0x7F, buffer)?;
         let before = self.partial.as_ref().map_or(0, |partial| partial.payload.len());
         if length > self.max_size.saturating_sub(before) as u64 {
             return Err(Violation::TooBig);

@@ -101,6 +101,7 @@ fn a_malformed_head_is_refused() {
         "GET / HTTP/2.0\r\nHost: h\r\n\r\n",
         "PRI * HTTP/2.0\r\n\r\n",
         "GET / HTTP/1.1\r\n\r\n",
+        "G&T\u{7f} / HTTP/1.1\r\nHost: h\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nA : b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n folded\r\n\r\n",

@@ -167,6 +167,8 @@ fn the_reason_does_not_depend_on_how_the_bytes_arrive() {
         ("reserved bits and too big", &[0xC1, 0xfe, 0xff, 0xff]),
         ("unknown opcode and too big", &[0x83, 0xfe, 0xff, 0xff]),
         ("masked, known and too big", &[0x81, 0xfe, 0xff, 0xff]),
+        ("a long ping with a length in too many bytes", &[0x89, 0xfe, 0, 5]),
+        ("a continuation of nothing with such a length", &[0x80, 0xfe, 0, 5]),
     ] {
         let at_once = read(10, bytes);
         let mut assembler = Assembler::new(10);
