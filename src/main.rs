@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Returns freed memory to the system after 10 s, whether or not the hub is busy then.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     hubbub::cli::run()
 }
