@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Store;
-use super::condition::Setback;
+use super::condition::{Setback, unless_damaged};
 use super::handover::Handover;
 use crate::fault::Fault;
 
@@ -105,6 +105,7 @@ impl Handover for Vec<StoredAnswer> {
                 answer: answer.map(Bytes::from),
             })
         })?;
+        let answers = answers.filter_map(|row| unless_damaged(row, "an answer that is given again").transpose());
         Ok(answers.collect::<Result<_, _>>()?)
     }
 }
@@ -134,7 +135,8 @@ impl Handover for Option<StoredNonces> {
             let (used, _) = bytes.as_chunks::<NONCE_BYTES>();
             Ok(StoredNonces { not_before: row.get(0)?, used: used.iter().map(stored_nonce).collect() })
         });
-        Ok(nonces.optional()?)
+        // Without them the end counts as one that was not planned: what was signed before the start is refused.
+        Ok(unless_damaged(nonces.optional(), "used nonces")?.flatten())
     }
 }
 
@@ -181,5 +183,27 @@ mod tests {
         // An end without a single nonce was planned too.
         store.keep_nonces(none.clone()).await.unwrap();
         assert_eq!(store.take_nonces().await.unwrap(), Some(none));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_left_out_and_the_end_was_not_planned_then() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+        let answer = |name: &str| StoredAnswer {
+            kind: "client".into(),
+            owner: "alice".into(),
+            name: name.into(),
+            digest: [7; 32],
+            until: 9,
+            answer: None,
+        };
+        store.keep_answers(vec![answer("a"), answer("b")]).await.unwrap();
+        store.keep_nonces(StoredNonces { not_before: 5, used: Vec::new() }).await.unwrap();
+        let file = Connection::open(store.path()).unwrap();
+        file.execute("UPDATE answers SET digest = x'07' WHERE name = 'a'", ()).unwrap();
+        file.execute_batch("DROP TABLE planned_end; CREATE TABLE planned_end (id, not_before, nonces)").unwrap();
+        file.execute("INSERT INTO planned_end VALUES (1, 'x', x'')", ()).unwrap();
+        assert_eq!(store.take_answers().await.unwrap(), [answer("b")]);
+        assert_eq!(store.take_nonces().await.unwrap(), None);
     }
 }
