@@ -8,7 +8,9 @@
     reason = "a check that does not hold says so by panicking, in the functions shared with the fuzzer too"
 )]
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 // What must hold.
 #[expect(unreachable_pub, reason = "a library for the fuzzer")]
@@ -48,10 +50,28 @@ targets! {
     origins cursors key_sets stored_records sessions
 }
 
+thread_local! {
+    /// Panics on this thread.
+    static PANICS: Cell<usize> = const { Cell::new(0) };
+}
+
+static COUNTING: Once = Once::new();
+
+fn count_panics() {
+    COUNTING.call_once(|| {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICS.set(PANICS.get() + 1);
+            report(panic);
+        }));
+    });
+}
+
 /// Checks what must hold for every seed of a target, and for mutations of them.
 fn replay(name: &str) {
     let (number, target) = fuzz::TARGETS.iter().enumerate().find(|(_, target)| target.name == name).unwrap();
     let (seeds, tokens) = (seeds(name), tokens());
+    count_panics();
     let mut dice = Dice(0x9E37_79B9_7F4A_7C15 ^ number as u64);
     for (path, seed) in &seeds {
         check(target, path, seed);
@@ -67,8 +87,16 @@ fn replay(name: &str) {
 }
 
 fn check(target: &fuzz::Target, seed: &Path, input: &[u8]) {
+    let before = PANICS.get();
     let outcome = std::panic::catch_unwind(|| fuzz::run(target.name, input));
-    assert!(outcome.is_ok(), "{}: {} became \"{}\"", target.name, seed.display(), input.escape_ascii());
+    // Those count, too, that ended a task and nothing else.
+    assert!(
+        outcome.is_ok() && PANICS.get() == before,
+        "{}: {} became \"{}\"",
+        target.name,
+        seed.display(),
+        input.escape_ascii()
+    );
 }
 
 /// A change of a few bytes, of a piece, or by what another seed or a token has.

@@ -30,6 +30,9 @@ const SIZE_MAX: usize = 1 << 20;
 /// Longest wait for what must come.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Turns of the actors before their system ends.
+const TURNS: usize = 8;
+
 /// Requests that may wait before a session.
 const REQUESTS_MAX: usize = 256;
 
@@ -209,7 +212,14 @@ pub(crate) fn directory() -> tempfile::TempDir {
 
 /// Runs an actor system on this thread until `work` is done.
 pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
-    actix_rt::System::new().block_on(work)
+    actix_rt::System::new().block_on(async {
+        let output = work.await;
+        // An actor that had no turn yet starts when it is dropped, and cannot start without a runtime.
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
+        output
+    })
 }
 
 /// Tokens are users' names, with what the target makes of them.
