@@ -5,11 +5,12 @@ use std::error::Error;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, PasswordVerifier as _, Version};
 use hubbub_actors::fault::Fault;
-use hubbub_actors::queue::{Queue, Refused};
+use hubbub_actors::queue::{Queue, Refused, Taken};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::oneshot;
 
@@ -30,8 +31,11 @@ const NOBODY: &str =
 
 type Job = Box<dyn FnOnce(&mut Hasher) + Send>;
 
-/// What a thread hashes with. Its memory is allocated once, when it is first needed: given back after every hash, 19 MiB
-/// at a time, it would be taken from elsewhere each time, and the process would grow to several times as much.
+/// After how long without a password a thread gives its memory back.
+const IDLE_TIME: Duration = Duration::from_secs(10);
+
+/// What a thread hashes with. Its memory is allocated when it is first needed and kept while passwords come: given back
+/// after every hash, 19 MiB at a time, it would be taken from elsewhere each time.
 struct Hasher {
     argon2: Argon2<'static>,
     memory: Vec<Block>,
@@ -41,6 +45,11 @@ impl Hasher {
     fn new() -> Result<Self, argon2::Error> {
         let params = Params::new(MEMORY_KIB, PASSES, LANES, None)?;
         Ok(Self { argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params), memory: Vec::new() })
+    }
+
+    /// Gives back the 19 MiB, until the next password comes.
+    fn release_memory(&mut self) {
+        self.memory = Vec::new();
     }
 
     fn output(&mut self, password: &str, salt: &[u8]) -> Result<[u8; Params::DEFAULT_OUTPUT_LEN], argon2::Error> {
@@ -103,9 +112,15 @@ impl Passwords {
             let queue = passwords.queue.clone();
             let mut hasher = Hasher::new().map_err(|error| io::Error::other(error.to_string()))?;
             std::thread::Builder::new().name(format!("passwords-{number}")).spawn(move || {
-                while let Some(job) = queue.take() {
-                    // The panic's own words went to the log; who waits is told by the answer that never comes.
-                    let _ = catch_unwind(AssertUnwindSafe(|| job(&mut hasher)));
+                loop {
+                    match queue.take_all(1, IDLE_TIME) {
+                        Taken::Some(jobs) => jobs.into_iter().for_each(|job| {
+                            // The panic's own words went to the log; the caller is told by the answer that never comes.
+                            let _ = catch_unwind(AssertUnwindSafe(|| job(&mut hasher)));
+                        }),
+                        Taken::Idle => hasher.release_memory(),
+                        Taken::Closed => return,
+                    }
                 }
             })?;
         }

@@ -16,12 +16,14 @@ use hubbub_actors::hub::{LimitKey, Readiness};
 use hubbub_actors::idempotency::{Claim, Digest, Key, Ticket, digest};
 use std::future::{Ready, ready};
 use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 
 use super::border::settled;
 use super::cors::{self, Page};
 use crate::auth::api_key::ApiKey;
 use crate::auth::signature::Signed;
 use crate::error::{Refusal, Shape};
+use crate::http_stream::Exchange;
 use crate::peer::{ClientAddress, limit_key};
 use crate::state::State;
 use crate::state::idempotency::Answer;
@@ -72,6 +74,9 @@ async fn let_in(state: &State, request: &mut ServiceRequest) -> Result<Option<(K
         check_ready(&state.hub.readiness())?;
     }
     let (key, key_text) = admit(state, request).await?;
+    if let Some(exchange) = request.conn_data::<Rc<Exchange>>() {
+        exchange.mark_known();
+    }
     let payload = request.extract::<web::Payload>().await.map_err(|error| Refusal::from_error(&error))?;
     let body = super::body::read(request.request(), payload, state.config.server.max_body).await?;
     check_signature(state, request, &key, &key_text, &body)?;

@@ -36,6 +36,8 @@ pub struct Exchange {
     /// All of the body was given to the application.
     body_is_done: Cell<bool>,
     body_is_late: Cell<bool>,
+    /// Whoever sent the last request was found to be known.
+    is_known: Cell<bool>,
     /// The client sends nothing more.
     client_has_ended: Cell<bool>,
     /// Why the request in work, which stands for one that was refused, is answered with an error.
@@ -55,6 +57,11 @@ impl Exchange {
         // One more shows that there is too much.
         self.permit.set(Permit::Bytes(most as u64 + 1));
         self.wake();
+    }
+
+    /// Whoever sent the request in work is known: the next one on this connection waits for no turn.
+    pub fn mark_known(&self) {
+        self.is_known.set(true);
     }
 
     /// Whether the body did not come in time.
@@ -88,6 +95,7 @@ impl Exchange {
             has_body: Cell::new(false),
             body_is_done: Cell::new(true),
             body_is_late: Cell::new(false),
+            is_known: Cell::new(false),
             client_has_ended: Cell::new(false),
             refusal: RefCell::new(None),
             reader: RefCell::new(None),
@@ -110,6 +118,11 @@ impl Exchange {
     pub(super) fn begin_refused(&self, fault: Fault) {
         *self.refusal.borrow_mut() = Some(fault);
         self.begin(false);
+    }
+
+    /// Whether whoever sent the last request is known; asked once for each request.
+    pub(super) fn take_known(&self) -> bool {
+        self.is_known.take()
     }
 
     pub(super) fn permit(&self) -> Permit {

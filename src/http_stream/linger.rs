@@ -27,6 +27,9 @@ pub const LINGERING_MAX: usize = 256;
 /// Bytes read at once.
 const READ_SIZE: usize = 16_384;
 
+/// Bytes read in one turn of the worker: others wait meanwhile.
+const TURN_BYTES: usize = 65_536;
+
 /// How many connections linger.
 #[derive(Debug, Clone, Default)]
 pub struct Lingering(Arc<AtomicUsize>);
@@ -75,7 +78,8 @@ impl Linger {
         if time.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        while self.left > 0 {
+        let turn_ends = self.left.saturating_sub(TURN_BYTES);
+        while self.left > turn_ends {
             if ready!(socket.poll_read_ready(cx)).is_err() {
                 return Poll::Ready(());
             }
@@ -86,7 +90,11 @@ impl Linger {
                 Err(_) => return Poll::Ready(()),
             }
         }
-        Poll::Ready(())
+        if self.left == 0 {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

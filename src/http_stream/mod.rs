@@ -10,6 +10,7 @@
 //!   head ahead. While an answer waits for the socket, nothing is read.
 //! * Every head and every body has a deadline ([`Times`]). What is refused here is answered by the application, with an
 //!   error body and a request id: a stand-in for the request is passed on, and [`Exchange::take_refusal`] says why.
+//! * Requests of clients that are not known take turns ([`pacer`]), so that they leave the worker time for its sessions.
 //! * [`linger`] closes connections whose clients may still be sending; [`Connections`] counts the plain ones.
 //!
 //! It knows no route but the WebSockets' paths, and nothing of the hub.
@@ -19,8 +20,11 @@ pub mod connections;
 pub mod exchange;
 pub mod head;
 pub mod linger;
+mod listener;
+pub mod pacer;
 mod stream;
 
 pub use self::connections::Connections;
 pub use self::exchange::{Exchange, body_too_slow};
-pub use self::stream::{HttpStream, KEEP_ALIVE, Listener, Times};
+pub use self::listener::{Listener, Times};
+pub use self::stream::{HttpStream, KEEP_ALIVE};

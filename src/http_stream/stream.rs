@@ -3,25 +3,23 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Shutdown};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix_rt::net::TcpStream;
 use bytes::{Buf, BytesMut};
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::body::Rest;
-use super::connections::{Connections, Reason, Refused, Registration};
+use super::connections::{Reason, Registration};
 use super::exchange::{Exchange, Permit, Phase};
 use super::head;
-use super::linger::{self, Linger};
-use hubbub_actors::fault::{Code, Fault};
+use super::linger::Linger;
+use super::listener::Listener;
+use hubbub_actors::fault::Fault;
 
 /// How long a connection may be without a request.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -36,63 +34,6 @@ thread_local! {
     static READ: RefCell<[u8; READ_SIZE]> = const { RefCell::new([0; READ_SIZE]) };
 }
 
-/// How long a client may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Times {
-    /// For a request's head: the first from the connection's acceptance, others from their first byte.
-    pub head: Duration,
-    /// For its body, from when it may be read.
-    pub body: Duration,
-}
-
-/// What the streams of one worker share.
-#[derive(Debug)]
-pub struct Listener {
-    connections: Arc<Connections>,
-    times: Times,
-}
-
-impl Listener {
-    /// A worker's listener.
-    pub fn new(connections: Arc<Connections>, times: Times) -> Rc<Self> {
-        Rc::new(Self { connections, times })
-    }
-
-    /// Takes a connection. `counted` is the address whose limit it counts in, if any.
-    ///
-    /// # Errors
-    /// Why it is refused; the client is told before the socket is closed.
-    pub fn take(self: &Rc<Self>, socket: TcpStream, counted: Option<IpAddr>) -> Result<HttpStream, Refused> {
-        match self.connections.register(counted) {
-            Ok(registration) => Ok(HttpStream::new(self.clone(), socket, registration)),
-            Err(refused) => {
-                // A socket that was just accepted is writable; tokio knows that only when it has asked.
-                let sent = SockRef::from(&socket).send(refusal(refused).as_bytes());
-                let shut = SockRef::from(&socket).shutdown(Shutdown::Write);
-                if sent.and(shut).is_ok() {
-                    let lingering = self.connections.lingering.clone();
-                    actix_rt::spawn(async move { linger::close(socket, &lingering).await });
-                }
-                Err(refused)
-            }
-        }
-    }
-}
-
-/// The whole answer to a connection that is not taken. There is no request, and so no request id.
-fn refusal(refused: Refused) -> String {
-    let (status, code, message) = match refused {
-        Refused::Full => ("503 Service Unavailable", Code::ServerFull, "Too many HTTP connections"),
-        Refused::Address => ("429 Too Many Requests", Code::RateLimited, "Too many HTTP connections from this address"),
-    };
-    let body = format!(r#"{{"error":{{"code":"{code}","message":"{message}","details":{{"retryAfter":1}}}}}}"#);
-    let length = body.len();
-    format!(
-        "HTTP/1.1 {status}\r\nConnection: close\r\nRetry-After: 1\r\nContent-Type: application/json\r\n\
-         Content-Length: {length}\r\n\r\n{body}"
-    )
-}
-
 /// What the deadline is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
@@ -102,6 +43,7 @@ enum Waiting {
     Head,
     Body,
     Close,
+    Turn,
 }
 
 /// What is to be done next for a read.
@@ -129,6 +71,10 @@ pub struct HttpStream {
     scanned: usize,
     /// What is to be given next.
     given: BytesMut,
+    /// What is to be given waits for its turn.
+    is_held: bool,
+    /// Why what is to be given stands for a request that was refused.
+    refusal: Option<Fault>,
     rest: Rest,
     /// `100 Continue` is due before the body is read.
     expects_continue: bool,
@@ -148,7 +94,7 @@ pub struct HttpStream {
 }
 
 impl HttpStream {
-    fn new(listener: Rc<Listener>, socket: TcpStream, registration: Registration) -> Self {
+    pub(super) fn new(listener: Rc<Listener>, socket: TcpStream, registration: Registration) -> Self {
         let deadline = Box::pin(sleep(listener.times.head));
         Self {
             listener,
@@ -158,6 +104,8 @@ impl HttpStream {
             buffer: BytesMut::new(),
             scanned: 0,
             given: BytesMut::new(),
+            is_held: false,
+            refusal: None,
             rest: Rest::Done,
             expects_continue: false,
             interim: b"",
@@ -202,22 +150,33 @@ impl HttpStream {
             if self.registration.is_evicted(cx) {
                 return Ok(Next::End);
             }
+            if self.is_held {
+                return Ok(if self.deadline.as_mut().poll(cx).is_ready() { self.begin() } else { Next::Wait });
+            }
             if self.is_last {
                 // The service closes by itself when the last answer is written.
                 self.await_close();
                 return Ok(if self.deadline.as_mut().poll(cx).is_ready() { Next::End } else { Next::Wait });
             }
             match self.take_head() {
-                Ok(true) => return Ok(Next::Given),
+                Ok(true) if self.hold() => continue,
+                Ok(true) => return Ok(self.begin()),
                 Ok(false) => {}
-                Err(fault) => return Ok(self.refuse(fault)),
+                Err(fault) => {
+                    self.refuse(fault);
+                    continue;
+                }
             }
             if self.has_ended {
                 return Ok(Next::End);
             }
             self.await_head();
             if self.deadline.as_mut().poll(cx).is_ready() {
-                return Ok(if self.buffer.is_empty() { Next::End } else { self.refuse(head::too_slow()) });
+                if self.buffer.is_empty() {
+                    return Ok(Next::End);
+                }
+                self.refuse(head::too_slow());
+                continue;
             }
             if self.fill(cx)?.is_pending() {
                 return Ok(Next::Wait);
@@ -272,26 +231,45 @@ impl HttpStream {
         self.expects_continue = head.expects_continue;
         self.is_last = head.is_last;
         self.upgrades = head.upgrades;
-        self.exchange.begin(self.rest != Rest::Done);
-        self.mark_busy();
         Ok(true)
     }
 
-    /// Gives a stand-in for what is refused.
-    fn refuse(&mut self, fault: Fault) -> Next {
+    /// Has what is to be given wait for its turn; `false` when it need not. Upgrades have limits of their own.
+    fn hold(&mut self) -> bool {
+        if self.exchange.take_known() || self.upgrades {
+            return false;
+        }
+        let Some(turn) = self.listener.pacer.take(Instant::now()) else { return false };
+        self.waiting = Waiting::Turn;
+        self.deadline.as_mut().reset(turn);
+        self.is_held = true;
+        true
+    }
+
+    /// Gives the application a request.
+    fn begin(&mut self) -> Next {
+        self.is_held = false;
+        self.waiting = Waiting::Nothing;
+        self.registration.withdraw();
+        match self.refusal.take() {
+            Some(fault) => self.exchange.begin_refused(fault),
+            None => self.exchange.begin(self.rest != Rest::Done),
+        }
+        Next::Given
+    }
+
+    /// Has a stand-in given for what is refused, when it is its turn.
+    fn refuse(&mut self, fault: Fault) {
         self.given = BytesMut::from(&head::stand_in(&self.buffer)[..]);
         self.buffer = BytesMut::new();
         self.rest = Rest::Done;
         self.is_last = true;
         self.has_unread = true;
-        self.exchange.begin_refused(fault);
-        self.mark_busy();
-        Next::Given
-    }
-
-    fn mark_busy(&mut self) {
-        self.waiting = Waiting::Nothing;
-        self.registration.withdraw();
+        self.refusal = Some(fault);
+        if !self.hold() {
+            self.set_deadline(Waiting::Turn, Duration::ZERO);
+            self.is_held = true;
+        }
     }
 
     fn next_of_body(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> io::Result<Next> {
@@ -396,7 +374,7 @@ impl HttpStream {
 impl AsyncRead for HttpStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
-            if !self.given.is_empty() {
+            if !self.given.is_empty() && !self.is_held {
                 let ready = self.given.len().min(out.remaining());
                 out.put_slice(self.given.get(..ready).unwrap_or_default());
                 self.given.advance(ready);

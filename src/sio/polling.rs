@@ -1,5 +1,6 @@
 //! Engine.IO over plain HTTP: a GET opens a session or waits for what it says, a POST says something to it.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::http::Method;
@@ -13,6 +14,7 @@ use super::house::Switchboard;
 use super::query::{Ask, Transport};
 use super::refusal::Refusal;
 use crate::http;
+use crate::http_stream::Exchange;
 
 /// The endpoint `path`, with and without a slash behind it.
 pub fn routes(path: &str, switchboard: Arc<Switchboard>) -> impl FnOnce(&mut web::ServiceConfig) {
@@ -49,13 +51,21 @@ async fn handle(request: &HttpRequest, payload: Payload, switchboard: &Switchboa
             let caller = switchboard.admit(request.head()).await?;
             switchboard.open(caller).await
         }
-        (&Method::GET, Some(sid)) => switchboard.poll(sid).await,
+        (&Method::GET, Some(sid)) => switchboard.poll(sid).await.inspect(|_| mark_known(request)),
         (&Method::POST, Some(sid)) => {
             let posting = switchboard.begin_post(sid).await?;
+            mark_known(request);
             let heard = posting.finish(|most| body(request, payload, most)).await;
             heard.map(|()| b"ok".to_vec())
         }
         _ => Err(Refusal::bad_method()),
+    }
+}
+
+/// The sender has a session, whose budget bounds its requests: the next one waits for no turn.
+fn mark_known(request: &HttpRequest) {
+    if let Some(exchange) = request.conn_data::<Rc<Exchange>>() {
+        exchange.mark_known();
     }
 }
 

@@ -516,3 +516,26 @@ async fn clients_that_do_not_read_give_way_when_places_are_short() {
     }
     drop(unread);
 }
+
+#[tokio::test]
+async fn requests_of_strangers_take_turns() {
+    const WORKERS: u64 = 2;
+    let hub = Hub::with("[server]\nworkers = 2");
+    let (began, before) = (Instant::now(), answered(&hub));
+    let sockets: Vec<_> = (0..50)
+        .map(|_| {
+            let socket = TcpStream::connect(hub.address()).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            socket
+        })
+        .collect();
+    while began.elapsed() < Duration::from_secs(3) {
+        for mut socket in &sockets {
+            let _ = socket.read(&mut [0; 65_536]);
+            let _ = socket.write(&HEALTH.repeat(20));
+        }
+    }
+    let most = WORKERS * (500 + 2_000 * (began.elapsed().as_secs() + 1));
+    let done = answered(&hub) - before;
+    assert!(done <= most, "{done} answers where {most} may be");
+}

@@ -3,6 +3,9 @@
 // Plain HTTP before any upgrade.
 mod http;
 
+// What one anonymous connection makes the hub hold, as the README states it.
+mod held;
+
 // Socket.IO without a namespace, and connections that send too much.
 mod engine;
 
