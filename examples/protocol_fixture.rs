@@ -260,16 +260,16 @@ impl Speaker for Lobbies {
 struct EchoLobby;
 
 impl Lobby for EchoLobby {
-    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Judgement {
-        let judged = match namespace.as_str() {
-            "/" | "/custom" => Ok(Joined {
-                pid: None,
-                sid: SessionId::random().to_string(),
-                member: Rc::new(EchoMember { auth, line: Default::default() }),
-            }),
-            _ => Err(Refused::invalid_namespace()),
+    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<Judgement, Refused> {
+        if !matches!(namespace.as_str(), "/" | "/custom") {
+            return Err(Refused::invalid_namespace());
+        }
+        let joined = Joined {
+            pid: None,
+            sid: SessionId::random().to_string(),
+            member: Rc::new(EchoMember { auth, line: Default::default() }),
         };
-        Box::pin(std::future::ready(judged))
+        Ok(Box::pin(std::future::ready(Ok(joined))))
     }
 }
 

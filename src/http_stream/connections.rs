@@ -3,13 +3,12 @@
 //! without a request, the one that has left an answer unread for longest.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-
-use std::future::Future;
-use std::pin::Pin;
 
 use hubbub_actors::limits::held::{Hold, HoldKey, Holds};
 use tokio::sync::oneshot;

@@ -2,18 +2,18 @@
 //! bounded time and size, then closes. A socket that is closed with unread bytes is reset, and the reset can take the
 //! answer with it before the client has read it (RFC 9112 section 9.6).
 
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix_rt::net::TcpStream;
-use tokio::io::ReadBuf;
+use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::time::{Sleep, sleep};
-
-use std::future::Future;
-use std::pin::Pin;
 
 /// Longest time that a closing connection is read from.
 pub const LINGER_TIME: Duration = Duration::from_secs(2);
@@ -25,10 +25,10 @@ pub const LINGER_BYTES: usize = 4 * 1024 * 1024;
 pub const LINGERING_MAX: usize = 256;
 
 /// Bytes read at once.
-const READ_SIZE: usize = 16_384;
+const READ_SIZE: usize = 65_536;
 
 /// Bytes read in one turn of the worker: others wait meanwhile.
-const TURN_BYTES: usize = 65_536;
+const TURN_BYTES: usize = 262_144;
 
 /// How many connections linger.
 #[derive(Debug, Clone, Default)]
@@ -98,10 +98,11 @@ impl Linger {
     }
 }
 
+/// Drops some bytes; Linux does so without copying them (tcp(7), `MSG_TRUNC`).
 fn read_some(socket: &TcpStream) -> io::Result<usize> {
+    const FLAGS: i32 = if cfg!(target_os = "linux") { 0x20 } else { 0 };
     let mut dropped = [std::mem::MaybeUninit::uninit(); READ_SIZE];
-    let mut dropped = ReadBuf::uninit(&mut dropped);
-    socket.try_read_buf(&mut dropped)
+    socket.try_io(Interest::READABLE, || SockRef::from(socket).recv_with_flags(&mut dropped, FLAGS))
 }
 
 /// Lingers on a socket that no HTTP service owns any more, then closes it.

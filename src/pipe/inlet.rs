@@ -22,6 +22,15 @@ use super::assembler::{Assembler, Incoming};
 /// Bytes read at once.
 const READ_SIZE: usize = 16_384;
 
+/// What a connection may do in one turn of its worker, before others have theirs: a frame is one, a read is as many as
+/// [`READ_WEIGHT`].
+const TURN: u16 = 32;
+const READ_WEIGHT: u16 = 8;
+
+/// How long a connection that joined nothing rests after a turn that it used up. What it sends meanwhile stays in the kernel:
+/// a flood is slowed instead of read.
+const REST: Duration = Duration::from_millis(50);
+
 thread_local! {
     /// What a worker reads into. What came is copied out at its own size, which the allocator has at hand, where a buffer
     /// of its own for every read would be found and merged again each time.
@@ -76,6 +85,11 @@ pub struct Inlet {
     budget: TrafficBudget,
     /// The client takes its leave, with this code; nothing more is read.
     leaving: Option<u16>,
+    /// How much of its [`TURN`] it has used.
+    turn: u16,
+    /// It joined nothing: it rests after each turn.
+    is_pending: bool,
+    rest: Option<Pin<Box<Sleep>>>,
     stage: Stage,
 }
 
@@ -98,8 +112,28 @@ impl Inlet {
             pings: Window::default(),
             budget: TrafficBudget::new(traffic),
             leaving: None,
+            turn: 0,
+            is_pending: false,
+            rest: None,
             stage: Stage::Open,
         }
+    }
+
+    /// Whether others have their turn now; then the task is woken for its next one.
+    fn is_turn_over(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.turn < TURN {
+            return false;
+        }
+        if !self.is_pending {
+            cx.waker().wake_by_ref();
+            return true;
+        }
+        let rest = self.rest.get_or_insert_with(|| Box::pin(sleep(REST)));
+        if rest.as_mut().poll(cx).is_pending() {
+            return true;
+        }
+        (self.rest, self.turn) = (None, 0);
+        false
     }
 
     /// Sets the bound of the messages that come from now on, bytes.
@@ -107,12 +141,19 @@ impl Inlet {
         self.assembler.set_max_size(max_size);
     }
 
+    /// Sets how much may come from now on, and whether that is because the client joined nothing.
+    pub fn set_traffic(&mut self, rule: TrafficRule, is_pending: bool) {
+        self.budget.set_rule(rule);
+        self.is_pending = is_pending;
+    }
+
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
+        let pipe = self.pipe.clone();
         loop {
             if self.pipe.is_ending() {
                 return Poll::Ready(self.begin_end());
             }
-            let seat = &self.pipe.seat;
+            let seat = &pipe.seat;
             if let Some(code) = self.leaving {
                 // What the client asked before it took its leave is answered first.
                 if seat.owes() {
@@ -123,9 +164,10 @@ impl Inlet {
             }
             let takes_requests = seat.takes_requests();
             seat.leave_unread(!takes_requests, || self.clock.begin_ms());
-            if !takes_requests {
+            if !takes_requests || self.is_turn_over(cx) {
                 return Poll::Pending;
             }
+            self.turn += 1;
             let (frames, unread) = (self.assembler.frames(), self.buffer.len());
             let next = self.assembler.next(&mut self.buffer);
             let frames = self.assembler.frames_since(frames);
@@ -169,9 +211,13 @@ impl Inlet {
 
     /// Reads some bytes; `false` when there will be none any more.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.is_turn_over(cx) {
+            return Poll::Pending;
+        }
         READ.with_borrow_mut(|space| {
             let mut read = ReadBuf::new(space);
             let result = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read));
+            self.turn += READ_WEIGHT;
             self.buffer.extend_from_slice(read.filled());
             Poll::Ready(result.is_ok() && !read.filled().is_empty())
         })
@@ -238,15 +284,18 @@ impl futures_core::Stream for Inlet {
             *this.pipe.inlet.borrow_mut() = Some(cx.waker().clone());
         }
         this.pipe.poll_unblocked(cx);
-        match this.stage {
+        let polled = match this.stage {
             Stage::Open => this.poll_open(cx).map(Some),
             Stage::Gone => Poll::Ready(None),
-            Stage::Flushing(_) | Stage::Shut(_) => {
-                ready!(this.poll_end(cx));
+            Stage::Flushing(_) | Stage::Shut(_) => this.poll_end(cx).map(|()| {
                 this.stage = Stage::Gone;
-                Poll::Ready(None)
-            }
+                None
+            }),
+        };
+        if polled.is_pending() && this.rest.is_none() {
+            this.turn = 0;
         }
+        polled
     }
 }
 

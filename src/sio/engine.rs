@@ -286,6 +286,9 @@ impl Engine {
                 if !has_joined {
                     has_joined = engine.has_joined();
                     inlet.set_max_size(engine.payload_max());
+                    if has_joined {
+                        inlet.set_traffic(engine.ground.settings.traffic, false);
+                    }
                 }
                 let polled = Pin::new(&mut inlet).poll_next(cx);
                 engine.note_written();

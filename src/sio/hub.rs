@@ -149,16 +149,16 @@ struct Host {
 }
 
 impl Lobby for Host {
-    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Judgement {
+    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<Judgement, Refused> {
         let wire = match namespace.as_str() {
             "/" => Some(self.root),
             "/chat" => Some(&CHAT),
             _ => None,
         };
-        let allowed = self.count(wire).and_then(|()| wire.ok_or_else(Refused::invalid_namespace));
+        self.count(wire)?;
+        let wire = wire.ok_or_else(Refused::invalid_namespace)?;
         let host = self.clone();
-        Box::pin(async move {
-            let wire = allowed?;
+        Ok(Box::pin(async move {
             let session = match host.admit(wire, auth.as_deref()).await {
                 Ok(session) => session,
                 // A client that is refused does not come back by itself; one whose connection ends does.
@@ -179,7 +179,7 @@ impl Lobby for Host {
             });
             session.run(Requests { connected: connected.clone() });
             Ok(Joined { sid, pid, member: connected })
-        })
+        }))
     }
 }
 

@@ -80,7 +80,10 @@ pub type Judgement = Pin<Box<dyn Future<Output = Result<Joined, Refused>>>>;
 /// Lets a connection's client into namespaces.
 pub trait Lobby {
     /// Judges a client that asks to be let into `namespace`; `auth` is JSON text of an object, if it sent one.
-    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Judgement;
+    ///
+    /// # Errors
+    /// Why it is refused, where that is known at once.
+    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<Judgement, Refused>;
 }
 
 enum Standing {
@@ -221,7 +224,14 @@ impl Namespaces {
         if self.standings.borrow().len() >= NAMESPACES_MAX {
             return Err(Malformed("too many namespaces"));
         }
-        let judgement = self.lobby.connect(&namespace, auth);
+        let judgement = match self.lobby.connect(&namespace, auth) {
+            Ok(judgement) => judgement,
+            Err(refused) => {
+                self.refuse(&namespace, refused);
+                self.await_join(None);
+                return Ok(());
+            }
+        };
         self.set(namespace.clone(), Standing::Asking);
         let this = self.this.clone();
         actix_rt::spawn(async move {
@@ -246,12 +256,18 @@ impl Namespaces {
                 self.set(namespace.clone(), Standing::In(member.clone()));
                 member.start(Line { namespaces: Rc::downgrade(&self), engine: self.engine.clone(), namespace });
             }
-            Err(Refused::Told(data)) => self.engine.send(socket::connect_error(&namespace, &data)),
-            Err(Refused::Unanswered) => {}
-            Err(Refused::Closed(close)) => self.engine.seat().close(close),
+            Err(refused) => self.refuse(&namespace, refused),
         }
         self.await_join(None);
         self.engine.relieve();
+    }
+
+    fn refuse(&self, namespace: &Namespace, refused: Refused) {
+        match refused {
+            Refused::Told(data) => self.engine.send(socket::connect_error(namespace, &data)),
+            Refused::Unanswered => {}
+            Refused::Closed(close) => self.engine.seat().close(close),
+        }
     }
 
     fn for_each(&self, act: impl Fn(&dyn Member)) {

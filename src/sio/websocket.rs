@@ -130,8 +130,9 @@ fn connect(house: &Rc<House>, engine: &Rc<Engine>, socket: TcpStream, early: Byt
     let (reading, writing) = socket.into_split();
     let pipe = Pipe::new(writing, engine.seat().clone(), house.ground().flusher.clone());
     let assembler = Assembler::new(engine.payload_max());
-    let (clock, traffic) = (house.ground().clock.clone(), house.ground().settings.traffic);
-    let inlet = Inlet::new(reading, pipe, clock, assembler, early, traffic);
+    let (clock, traffic) = (house.ground().clock.clone(), house.ground().settings.traffic.pending());
+    let mut inlet = Inlet::new(reading, pipe, clock, assembler, early, traffic);
+    inlet.set_traffic(traffic, true);
     actix_rt::spawn(engine.clone().drive(inlet));
 }
 

@@ -17,6 +17,20 @@ pub struct TrafficRule {
     pub bytes_per_second: u32,
 }
 
+/// The part of the limits that a connection has before it joined anything: one of so many. It has nothing to send but
+/// CONNECTs and answers to pings.
+const PENDING_SHARE: u32 = 10;
+
+impl TrafficRule {
+    /// The limits of a connection that has not joined anything.
+    #[must_use]
+    pub fn pending(self) -> Self {
+        // Rounded up: 0 would be no limit.
+        let share = |limit: u32| limit.div_ceil(PENDING_SHARE);
+        Self { frames_per_second: share(self.frames_per_second), bytes_per_second: share(self.bytes_per_second) }
+    }
+}
+
 /// What one connection has sent. Each frame and byte takes its share of a second at the allowed rate; the budget holds
 /// the time at which all shares so far are over, and is exceeded when that is more than a window away.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +45,11 @@ impl TrafficBudget {
     /// The budget of a connection that has sent nothing.
     pub fn new(rule: TrafficRule) -> Self {
         Self { rule, frames_paid_at: i64::MIN, bytes_paid_at: i64::MIN }
+    }
+
+    /// Sets the limits that hold from now on.
+    pub fn set_rule(&mut self, rule: TrafficRule) {
+        self.rule = rule;
     }
 
     /// Counts `frames` of `bytes` together that came at `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`]; whether
@@ -69,6 +88,16 @@ mod tests {
             passed += 1;
         }
         passed
+    }
+
+    #[test]
+    fn a_connection_that_joined_nothing_has_a_tenth_and_none_where_there_is_no_limit() {
+        let clock = Clock::manual(0);
+        let mut budget = TrafficBudget::new(RULE.pending());
+        assert_eq!(passing(&mut budget, &clock, 0), 5);
+        budget.set_rule(RULE);
+        assert_eq!(RULE.pending(), TrafficRule { frames_per_second: 1, bytes_per_second: 100 });
+        assert_eq!(TrafficRule::default().pending(), TrafficRule::default());
     }
 
     #[test]
