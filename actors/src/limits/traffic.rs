@@ -47,9 +47,9 @@ impl TrafficBudget {
         Self { rule, frames_paid_at: i64::MIN, bytes_paid_at: i64::MIN }
     }
 
-    /// Sets the limits that hold from now on.
+    /// Sets the limits that hold from now on, for what is sent from now on.
     pub fn set_rule(&mut self, rule: TrafficRule) {
-        self.rule = rule;
+        *self = Self::new(rule);
     }
 
     /// Counts `frames` of `bytes` together that came at `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`]; whether
@@ -96,6 +96,7 @@ mod tests {
         let mut budget = TrafficBudget::new(RULE.pending());
         assert_eq!(passing(&mut budget, &clock, 0), 5);
         budget.set_rule(RULE);
+        assert_eq!(passing(&mut budget, &clock, 0), 50, "what was sent before does not count");
         assert_eq!(RULE.pending(), TrafficRule { frames_per_second: 1, bytes_per_second: 100 });
         assert_eq!(TrafficRule::default().pending(), TrafficRule::default());
     }
