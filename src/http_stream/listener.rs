@@ -31,7 +31,7 @@ pub struct Times {
 pub struct Listener {
     pub(super) connections: Arc<Connections>,
     pub(super) times: Times,
-    pub(super) pacer: Pacer,
+    pub(super) pacer: Rc<Pacer>,
 }
 
 impl Listener {

@@ -3,6 +3,7 @@
 //! request when its last one had a good API key, or a polling session.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,6 +14,9 @@ pub const STRANGERS_PER_SECOND: u32 = 2_000;
 /// As many of them at once do not wait.
 pub const STRANGERS_AT_ONCE: u32 = 500;
 
+/// Between two turns.
+const INTERVAL: Duration = Duration::from_micros(1_000_000 / STRANGERS_PER_SECOND as u64);
+
 /// The turns of one worker.
 #[derive(Debug)]
 pub(super) struct Pacer {
@@ -20,18 +24,44 @@ pub(super) struct Pacer {
     next: Cell<Instant>,
 }
 
+/// A turn to come. A connection that ends before its turn gives it back, so that nobody waits for connections that are gone.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pacer: Rc<Pacer>,
+    is_used: bool,
+}
+
+impl Turn {
+    pub(super) fn mark_used(mut self) {
+        self.is_used = true;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.is_used {
+            let next = &self.pacer.next;
+            next.set(next.get().checked_sub(INTERVAL).unwrap_or(next.get()));
+        }
+    }
+}
+
 impl Pacer {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { next: Cell::new(now) }
+    pub(super) fn new(now: Instant) -> Rc<Self> {
+        Rc::new(Self { next: Cell::new(now) })
+    }
+
+    /// As [`Self::take`], with what gives the turn back.
+    pub(super) fn reserve(self: &Rc<Self>, now: Instant) -> Option<(Instant, Turn)> {
+        self.take(now).map(|at| (at, Turn { pacer: self.clone(), is_used: false }))
     }
 
     /// Takes the next turn; `None` when it is now.
-    pub(super) fn take(&self, now: Instant) -> Option<Instant> {
-        let interval = Duration::from_secs(1) / STRANGERS_PER_SECOND;
+    fn take(&self, now: Instant) -> Option<Instant> {
         // Turns that nobody took are kept up to a number.
-        let oldest = now.checked_sub(interval * (STRANGERS_AT_ONCE - 1)).unwrap_or(now);
+        let oldest = now.checked_sub(INTERVAL * (STRANGERS_AT_ONCE - 1)).unwrap_or(now);
         let turn = self.next.get().max(oldest);
-        self.next.set(turn + interval);
+        self.next.set(turn + INTERVAL);
         (turn > now).then_some(turn)
     }
 }
@@ -51,6 +81,23 @@ mod tests {
         assert_eq!(rest, [500, 1_000, 1_500].map(|micros| Some(Duration::from_micros(micros))));
         // Ten seconds later all is as at first.
         assert!(pacer.take(later + Duration::from_secs(10)).is_none());
+    }
+
+    #[test]
+    fn a_connection_that_ends_before_its_turn_gives_it_back() {
+        let now = Instant::now() + Duration::from_secs(10);
+        let pacer = Pacer::new(now);
+        // The first is now.
+        assert!(pacer.reserve(now).is_none());
+        let taken = (1..STRANGERS_AT_ONCE).filter_map(|_| pacer.take(now)).count();
+        assert_eq!(taken, STRANGERS_AT_ONCE as usize - 1);
+        let gone: Vec<_> = (0..1_000).filter_map(|_| pacer.reserve(now)).collect();
+        let before = gone.first().map(|(at, _)| *at);
+        drop(gone);
+        let (at, turn) = pacer.reserve(now).unwrap();
+        assert_eq!(Some(at), before);
+        turn.mark_used();
+        assert_eq!(pacer.reserve(now).map(|(next, _)| next), Some(at + INTERVAL));
     }
 
     #[test]

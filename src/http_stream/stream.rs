@@ -19,6 +19,7 @@ use super::exchange::{Exchange, Permit, Phase};
 use super::head;
 use super::linger::Linger;
 use super::listener::Listener;
+use super::pacer::Turn;
 use hubbub_actors::fault::Fault;
 
 /// How long a connection may be without a request.
@@ -73,6 +74,8 @@ pub struct HttpStream {
     given: BytesMut,
     /// What is to be given waits for its turn.
     is_held: bool,
+    /// Its turn, where that is not now.
+    turn: Option<Turn>,
     /// Why what is to be given stands for a request that was refused.
     refusal: Option<Fault>,
     rest: Rest,
@@ -105,6 +108,7 @@ impl HttpStream {
             scanned: 0,
             given: BytesMut::new(),
             is_held: false,
+            turn: None,
             refusal: None,
             rest: Rest::Done,
             expects_continue: false,
@@ -239,9 +243,10 @@ impl HttpStream {
         if self.exchange.take_known() || self.upgrades {
             return false;
         }
-        let Some(turn) = self.listener.pacer.take(Instant::now()) else { return false };
+        let Some((at, turn)) = self.listener.pacer.reserve(Instant::now()) else { return false };
+        self.turn = Some(turn);
         self.waiting = Waiting::Turn;
-        self.deadline.as_mut().reset(turn);
+        self.deadline.as_mut().reset(at);
         self.is_held = true;
         true
     }
@@ -249,6 +254,9 @@ impl HttpStream {
     /// Gives the application a request.
     fn begin(&mut self) -> Next {
         self.is_held = false;
+        if let Some(turn) = self.turn.take() {
+            turn.mark_used();
+        }
         self.waiting = Waiting::Nothing;
         self.registration.withdraw();
         match self.refusal.take() {
