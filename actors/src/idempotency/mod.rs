@@ -166,7 +166,7 @@ pub struct Ticket {
     shared: Arc<Shared>,
     key: Key,
     used: bool,
-    // Dropped after `Drop::drop`, so that those who wait find the memory settled.
+    // Dropped after `Drop::drop`: requests that wait then find the memory up to date.
     _done: watch::Sender<()>,
 }
 

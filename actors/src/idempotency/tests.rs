@@ -183,7 +183,7 @@ fn what_was_taken_is_known_to_the_next_memory() {
     drop(first(&before, "two", "c"));
     let taken = before.take();
     assert_eq!(taken.iter().map(|one| one.left_ms).collect::<Vec<_>>(), [KEPT_MS - 1_000, KEPT_MS, KEPT_MS]);
-    // Nothing is claimed meanwhile, and who was under way has come too late.
+    // Nothing is claimed from now on; an answer that comes later is not stored.
     assert_eq!(code(&before, "one", "d", [1; 32]), Code::ShuttingDown);
     under_way.keep(Bytes::new());
 

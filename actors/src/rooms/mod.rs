@@ -127,7 +127,7 @@ pub struct RoomMember {
     pub sessions: usize,
 }
 
-/// Who is in a room, a page of them.
+/// A page of the members of a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MembersPage {
     /// Member sessions.
