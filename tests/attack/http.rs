@@ -101,9 +101,10 @@ async fn the_heads_of_pipelined_requests_are_not_held() {
         now <= std::mem::replace(&mut last, now) + 1
     })
     .await;
-    // The 40 KiB of a connection, and its buffers in actix-http.
+    // A connection needs about 70 KiB: 40 of its own and the buffers of actix-http. If the heads were held, it would need
+    // 18,000. The bound leaves room for pages that the allocator has not given back yet.
     let grown = hub.rss_kib().saturating_sub(before);
-    assert!(grown < 80 * CONNECTIONS as u64, "{grown} KiB for {CONNECTIONS} connections");
+    assert!(grown < 250 * CONNECTIONS as u64, "{grown} KiB for {CONNECTIONS} connections");
     drop(sockets);
 }
 

@@ -190,10 +190,11 @@ impl Hub {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Resident memory, in KiB.
+    /// Memory that the hub allocated and that is resident, in KiB. Pages of the program file are not counted: they come
+    /// in whenever code runs for the first time.
     pub(crate) fn rss_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
