@@ -23,10 +23,7 @@ use crate::auth::api_key::KEY_MAX;
 use crate::auth::jwt::{self, Hmac};
 use crate::config::{Config, ConfigError, Flag, Sources, secrets};
 use crate::server::{self, Serving};
-use crate::state;
-
-/// What is logged unless `RUST_LOG` says otherwise. A certificate that does not hold is told where it matters, once.
-const LOGGED: &str = "info,actix_server=warn,rustls_platform_verifier=off";
+use crate::{logging, state};
 
 /// A realtime hub: raw WebSocket and Socket.IO clients, HTTP push.
 #[derive(Debug, Parser)]
@@ -200,10 +197,8 @@ impl Settings {
 
 /// Runs the hub until it is told to stop.
 fn serve(sources: &Sources, started: impl FnOnce(Serving)) -> Result<(), Failure> {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(LOGGED))
-        .target(env_logger::Target::Stderr)
-        .init();
     let mut config = Config::load(sources)?;
+    logging::start(&config.log);
     for notice in secrets::ensure(&mut config)? {
         match (notice.made, notice.exposed) {
             // Whatever the log lets through: nobody could find a secret that was made in silence.

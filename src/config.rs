@@ -21,7 +21,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub use hubbub_actors::rooms::rules::Who;
-pub use rules::{Algorithm, Audience, Offsets, TopicRule};
+pub use rules::{Algorithm, Audience, LogFormat, Offsets, TopicRule};
 pub use secret::Secret;
 pub use source::{ConfigError, Flag, Sources};
 
@@ -69,6 +69,8 @@ section! {
         presence: Presence = Presence::default(),
         /// `[limits]`: how much of everything.
         limits: Limits = Limits::default(),
+        /// `[log]`: what is logged, and how.
+        log: Log = Log::default(),
         /// `[debug]`: what is shown to those who are no admin.
         debug: Debug = Debug::default(),
         /// `[cluster]`: how several hubs work as one.
@@ -421,6 +423,17 @@ section! {
     LoginLimits {
         /// Attempts a minute an address and a user name. Default 10.
         attempts_per_minute: u32 = 10,
+    }
+}
+
+section! {
+    /// `[log]`. `RUST_LOG` goes before both keys of it that choose what is logged.
+    Log {
+        /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, `off`, or a list as `RUST_LOG` takes it
+        /// (`info,hubbub::refused=off`). Default `info`.
+        level: String = "info".into(),
+        /// How a line looks: `text`, or `json` with one object a line. Default `text`.
+        format: LogFormat = LogFormat::Text,
     }
 }
 

@@ -31,6 +31,7 @@ pub mod door;
 pub mod error;
 pub mod http;
 pub mod http_stream;
+pub mod logging;
 pub mod outside;
 pub mod peer;
 pub mod pipe;

@@ -56,6 +56,7 @@ pub fn problems(config: &Config) -> Vec<Problem> {
     problems.topics(&config.topics);
     problems.chats(config);
     problems.limits(config);
+    problems.log(config);
     problems.cluster(config);
     problems.0
 }
@@ -319,6 +320,12 @@ impl Problems {
             let text =
                 format!("expected at least a fifth of {about} ({bytes}) and of a frame's head, got {bytes_per_second}");
             self.0.push(Problem { about: Some(about), ..Problem::new("limits.bytes_per_second", text) });
+        }
+    }
+
+    fn log(&mut self, config: &Config) {
+        if let Err(why) = crate::logging::filter(&config.log.level) {
+            self.add("log.level", why);
         }
     }
 
