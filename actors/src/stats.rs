@@ -70,6 +70,12 @@ macro_rules! stats {
             /// Events of the table that clients sent, refused ones included.
             pub events: ByEvent,
         }
+
+        impl Stats {
+            /// Every counter but [`Stats::events`], by its name.
+            pub const COUNTS: &[(&'static str, fn(&Self) -> &Count)] =
+                &[$((stringify!($field), |stats| &stats.$field),)*];
+        }
     };
 }
 
