@@ -97,6 +97,12 @@ impl Samples<'_> {
         }
     }
 
+    /// A value with a fraction, where there is one. The recorder's counters have no fraction, so it is a gauge to the
+    /// recorder; the page shows the kind of the table.
+    pub(super) fn fraction(&mut self, value: Option<f64>) {
+        value.into_iter().for_each(|value| gauge!(self.metric.name).set(value));
+    }
+
     /// The buckets of a histogram, in seconds.
     pub(super) fn histogram(&mut self, snapshot: &Snapshot) {
         const MICROS: f64 = 1_000_000.0;

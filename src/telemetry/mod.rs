@@ -8,6 +8,7 @@
 
 mod memory;
 mod metric;
+mod process;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,8 @@ pub struct Readings<'a> {
     pub ready: bool,
     /// Seconds since the start.
     pub uptime_secs: u64,
+    /// When the hub started, ms since the epoch.
+    pub started_at: i64,
 }
 
 /// The recorder of one hub.

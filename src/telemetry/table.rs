@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::metric::{Metric, counted, counter, gauge, histogram};
-use super::resident;
+use super::{process, resident};
 
 /// The one metric that is counted as it happens.
 pub(super) const HTTP_REQUESTS: &str = "http_requests_total";
@@ -304,8 +304,22 @@ pub(super) const METRICS: &[Metric] = &[
             }
         },
     ),
-    // The process.
+    // The hub and its process.
+    gauge("hubbub_build_info", "The version of the running hub; the value is 1.", |_, _, to| {
+        to.labelled(&[env!("CARGO_PKG_VERSION")], 1);
+    })
+    .by(&["version"]),
     gauge("hubbub_ready", "1 while /health/ready answers 200, else 0.", |_, now, to| to.set(now.ready.into())),
     gauge("hubbub_uptime_seconds", "Time since the hub started, in seconds.", |_, now, to| to.set(now.uptime_secs)),
+    gauge("process_start_time_seconds", "Start of the hub, in seconds since the Unix epoch.", |_, now, to| {
+        to.fraction(Some(now.started_at as f64 / 1_000.0));
+    }),
+    counter("process_cpu_seconds_total", "CPU time in user and system mode, in seconds.", |_, _, to| {
+        to.fraction(process::cpu_seconds());
+    }),
+    gauge("process_open_fds", "Open file descriptors.", |_, _, to| to.set_if(process::open_fds())),
+    gauge("process_max_fds", "Most file descriptors that can be open at once.", |_, _, to| {
+        to.set_if(process::max_fds());
+    }),
     gauge("process_resident_memory_bytes", "Resident memory of the process, in bytes.", |_, _, to| to.set(resident())),
 ];
