@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub struct Histogram {
     bounds: &'static [u64],
-    /// One for each bound, and one for what is longer than the last.
+    /// One for each bound, one for what is longer than the last, and behind them the sum: one allocation, so that two
+    /// histograms do not share a cache line.
     counts: Box<[AtomicU64]>,
-    sum: AtomicU64,
 }
 
 /// What a [`Histogram`] holds at one moment.
@@ -25,30 +25,35 @@ pub struct Snapshot {
 impl Histogram {
     /// An empty histogram. `bounds` are the inclusive upper bounds of its buckets in µs, ascending.
     pub fn new(bounds: &'static [u64]) -> Self {
-        let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
-        Self { bounds, counts, sum: AtomicU64::new(0) }
+        Self { bounds, counts: (0..bounds.len() + 2).map(|_| AtomicU64::new(0)).collect() }
     }
 
     /// Counts one duration of `micros` µs.
     pub fn record(&self, micros: u64) {
         let bucket = self.bounds.partition_point(|&bound| bound < micros);
-        if let Some(count) = self.counts.get(bucket) {
+        if let ([.., sum], Some(count)) = (&*self.counts, self.counts.get(bucket)) {
             count.fetch_add(1, Ordering::Relaxed);
-            self.sum.fetch_add(micros, Ordering::Relaxed);
+            sum.fetch_add(micros, Ordering::Relaxed);
         }
     }
 
     /// What it holds now.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            bounds: self.bounds,
-            counts: self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect(),
-            sum: self.sum.load(Ordering::Relaxed),
-        }
+        let mut counts: Vec<_> = self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        let sum = counts.pop().unwrap_or_default();
+        Snapshot { bounds: self.bounds, counts, sum }
     }
 }
 
 impl Snapshot {
+    /// Adds what another histogram of the same bounds holds.
+    #[must_use]
+    pub fn with(mut self, other: &Self) -> Self {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
+        self.sum += other.sum;
+        self
+    }
+
     /// How many durations were counted.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()

@@ -105,6 +105,11 @@ pub(super) const METRICS: &[Metric] = &[
     counter("hubbub_messages_published_total", "Messages accepted for a room, a user or all users.", |hub, _, to| {
         to.set(hub.published.get())
     }),
+    histogram(
+        "hubbub_delivery_latency_seconds",
+        "Time from accepting a publication to writing it to a client, for a sample of deliveries, in seconds.",
+        |hub, _, to| to.histogram(&hub.delivery_latency.snapshot()),
+    ),
     counter("hubbub_frames_sent_total", "Frames put into outboxes: deliveries and answers.", |hub, _, to| {
         to.set(hub.sent.get());
     }),
