@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::metric::{Metric, counted, counter, gauge, histogram};
-use super::{process, resident};
+use super::{available, process, resident};
 
 /// The one metric that is counted as it happens.
 pub(super) const HTTP_REQUESTS: &str = "http_requests_total";
@@ -326,5 +326,10 @@ pub(super) const METRICS: &[Metric] = &[
     gauge("process_max_fds", "Most file descriptors that can be open at once.", |_, _, to| {
         to.set_if(process::max_fds());
     }),
+    gauge(
+        "hubbub_memory_limit_bytes",
+        "Memory of the machine, or of the control group where that is less, in bytes.",
+        |_, _, to| to.set_if(available()),
+    ),
     gauge("process_resident_memory_bytes", "Resident memory of the process, in bytes.", |_, _, to| to.set(resident())),
 ];

@@ -222,3 +222,47 @@ fn two_hubs_in_one_process_count_apart() {
     let text = other.render(&Stats::default(), &Readings::default());
     assert!(!text.contains("http_requests_total{"));
 }
+
+/// `docs/operate.md`.
+fn manual() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operate.md")).unwrap()
+}
+
+#[test]
+fn the_manual_has_the_table_of_all_metrics() {
+    let mut metrics: Vec<_> = METRICS.iter().collect();
+    metrics.sort_by_key(|metric| metric.name);
+    let row = |metric: &&Metric| {
+        let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        format!("| `{}` | {} | {} | {} |\n", metric.name, metric.kind.as_str(), labels.join(", "), metric.help)
+    };
+    let header = "| metric | kind | labels | what it tells |\n|---|---|---|---|\n";
+    let table = header.to_owned() + &metrics.iter().map(row).collect::<String>() + "\n";
+    assert!(manual().contains(&table), "put this table into docs/operate.md:\n{table}");
+}
+
+#[test]
+fn the_alerts_name_metrics_and_label_values_that_are_there() {
+    let (manual, page) = (manual(), full_page());
+    let (_, alerts) = manual.split_once("### What to alert on").unwrap();
+    let alerts = alerts.split("\n## ").next().unwrap();
+    let expressions: Vec<_> = alerts
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+        .map(|row| row.split('|').nth(2).unwrap())
+        .collect();
+    assert!(expressions.len() >= 10, "{expressions:?}");
+    let named: BTreeSet<_> = expressions
+        .iter()
+        .flat_map(|expression| expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')))
+        .filter(|word| ["hubbub_", "process_", "websocket_"].iter().any(|prefix| word.starts_with(prefix)))
+        .collect();
+    for name in named {
+        assert!(METRICS.iter().any(|metric| metric.name == text::family(name)), "{name} is no metric");
+    }
+    for selector in expressions.iter().flat_map(|expression| expression.split('{').skip(1)) {
+        let selector = selector.split('}').next().unwrap();
+        assert!(page.contains(&format!("{{{selector}}}")), "{selector} is in no series");
+    }
+}

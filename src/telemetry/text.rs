@@ -31,8 +31,8 @@ pub(super) fn sorted(metrics: &[Metric], recorded: &str, histograms: &[String]) 
     text
 }
 
-/// The histogram that has a sample of this name.
-fn family(name: &str) -> &str {
+/// The histogram that has a sample of this name, or the name itself.
+pub(super) fn family(name: &str) -> &str {
     let parts = ["_bucket", "_sum", "_count"];
     parts.iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name)
 }
