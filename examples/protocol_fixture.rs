@@ -124,7 +124,7 @@ struct Worker {
 impl Worker {
     fn start(endpoints: &Endpoints) -> Self {
         let number = endpoints.workers.fetch_add(1, Ordering::Relaxed);
-        let seats = Rc::new(Seats::new(number, 0, Arc::default()));
+        let seats = Rc::new(Seats::new(number, 0, Arc::default(), Clock::System));
         Pulse::new(seats.clone(), Clock::System, SETTINGS.ping_interval_ms.into()).start();
         let flusher = Flusher::start(|| eprintln!("the flusher died"));
         let shared = || (seats.clone(), flusher.clone(), Clock::System, Lingering::default());

@@ -162,6 +162,7 @@ impl State {
                 connections: Some(&self.connections),
                 ready: self.not_ready().is_none(),
                 uptime_secs: self.uptime_secs(),
+                started_at: self.started_at,
             },
         )
     }

@@ -50,6 +50,9 @@ mod community_http;
 // The raw document over plain HTTP, and what every answer has.
 mod raw_http;
 
+// The metrics, against the other surfaces and what was delivered.
+mod metrics;
+
 // Users with a password: signing in, staying in, and out.
 mod accounts;
 

@@ -39,10 +39,17 @@ impl Clock {
 
     /// Milliseconds since some moment before, by a clock that nobody sets: how long something takes is measured by it.
     pub fn elapsed_ms(&self) -> i64 {
-        static START: OnceLock<Instant> = OnceLock::new();
         match self {
-            Self::System => i64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(i64::MAX),
+            Self::System => i64::try_from(start().elapsed().as_millis()).unwrap_or(i64::MAX),
             Self::Manual(hands) => hands.elapsed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// As [`Clock::elapsed_ms`], in µs: for durations that are often below a millisecond.
+    pub fn elapsed_us(&self) -> u64 {
+        match self {
+            Self::System => u64::try_from(start().elapsed().as_micros()).unwrap_or(u64::MAX),
+            Self::Manual(hands) => hands.elapsed.load(Ordering::Relaxed).unsigned_abs().saturating_mul(1_000),
         }
     }
 
@@ -74,6 +81,12 @@ impl Clock {
     pub fn expiry(&self, at: Option<i64>) -> Expiry {
         Expiry::new(at, self.now_ms(), self.elapsed_ms())
     }
+}
+
+/// The first reading of the system's monotonic clock; elapsed times count from it.
+fn start() -> &'static Instant {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now)
 }
 
 /// An end that is named by the wall clock and judged by the monotonic clock too. It is over as soon as one of them says
@@ -134,6 +147,16 @@ mod tests {
         let expiry = clock.expiry(Some(11 * HOUR));
         clock.step(HOUR);
         assert!(is_over(&clock, expiry));
+    }
+
+    #[test]
+    fn the_same_time_can_be_read_in_milliseconds_and_microseconds() {
+        let clock = Clock::manual(7);
+        clock.advance(5);
+        assert_eq!((clock.elapsed_ms(), clock.elapsed_us()), (12, 12_000));
+        let (before, between, after) =
+            (Clock::System.elapsed_us(), Clock::System.elapsed_ms(), Clock::System.elapsed_us());
+        assert!(i64::try_from(before / 1_000).unwrap() <= between && between <= i64::try_from(after / 1_000).unwrap());
     }
 
     #[test]

@@ -89,6 +89,7 @@ pub struct Delivery {
     event: Event,
     about: Option<NotificationId>,
     number: u64,
+    accepted_us: Option<u64>,
     frames: [OnceLock<Bytes>; WIRES],
 }
 
@@ -100,7 +101,7 @@ impl Delivery {
 
     /// As [`Delivery::new`], for an event that is about a notification of its user.
     pub fn about(event: Event, about: Option<NotificationId>) -> Self {
-        Self { event, about, number: 0, frames: [const { OnceLock::new() }; WIRES] }
+        Self { event, about, number: 0, accepted_us: None, frames: [const { OnceLock::new() }; WIRES] }
     }
 
     /// The same with its place among all that its shard publishes: a later one has a larger number, and no two have the
@@ -108,6 +109,12 @@ impl Delivery {
     #[must_use]
     pub fn numbered(self, number: u64) -> Self {
         Self { number, ..self }
+    }
+
+    /// The same with the time at which it was accepted, in µs by [`Clock::elapsed_us`](crate::clock::Clock::elapsed_us).
+    #[must_use]
+    pub fn accepted(self, at_us: u64) -> Self {
+        Self { accepted_us: Some(at_us), ..self }
     }
 
     /// The same with its number in its room's history.
@@ -133,6 +140,11 @@ impl Delivery {
     /// Its place among all that its shard published; 0 where it came from none.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// When it was accepted, in µs; `None` for a replayed one.
+    pub fn accepted_us(&self) -> Option<u64> {
+        self.accepted_us
     }
 
     /// Its event's name.

@@ -74,7 +74,7 @@
 //!
 //! Imports go one way: [`hub`] and [`worker`] → [`session`], [`application`], [`chats`], [`rooms`], [`presence`], [`limits`], [`monitor`],
 //! [`recovery`], [`registry`], [`revoked`], [`idempotency`] → [`notifications`] → [`store`], [`pulse`], [`seat`], [`kept`], [`handed`], [`tail`], [`copies`], [`retained`], [`noted`], [`seed`], [`outbox`], [`delivery`], [`mailbox`], [`queue`] → [`drain`], [`events`],
-//! [`fault`], [`identity`], [`peer`], [`ids`], [`clock`].
+//! [`fault`], [`identity`], [`peer`], [`ids`], [`clock`], [`latency`], [`histogram`].
 
 pub mod application;
 pub mod chats;
@@ -86,11 +86,13 @@ pub mod drain;
 pub mod events;
 pub mod fault;
 pub mod handed;
+pub mod histogram;
 pub mod hub;
 pub mod idempotency;
 pub mod identity;
 pub mod ids;
 pub mod kept;
+pub mod latency;
 pub mod limits;
 pub mod mailbox;
 pub mod monitor;

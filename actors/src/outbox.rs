@@ -3,10 +3,16 @@
 //! Touched only on its own worker's thread, so it needs no lock. It knows no socket: a pipe takes from the front, or a
 //! polling request does. What does not fit is never kept; the session is closed as a slow consumer instead.
 
+mod mark;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use bytes::Bytes;
+
+use self::mark::Mark;
 
 /// How much one outbox may hold. One that is less than half full takes any one frame, so the most it ever holds is `bytes`
 /// and one message more.
@@ -58,13 +64,23 @@ pub struct Outbox {
     held: VecDeque<(u64, Frame)>,
     /// Bytes in `ready` and `held`, what is written already included.
     bytes: usize,
+    /// Measures how long one of the ready frames waits.
+    mark: Mark,
     closed: bool,
 }
 
 impl Outbox {
     /// An empty outbox.
     pub fn new(bound: Bound) -> Self {
-        Self { bound, ready: VecDeque::new(), written: 0, held: VecDeque::new(), bytes: 0, closed: false }
+        Self {
+            bound,
+            ready: VecDeque::new(),
+            written: 0,
+            held: VecDeque::new(),
+            bytes: 0,
+            mark: Mark::default(),
+            closed: false,
+        }
     }
 
     /// Offers a frame; with `behind`, it waits until the answer of that number is released.
@@ -83,6 +99,12 @@ impl Outbox {
             None => self.ready.push_back(frame),
         }
         Offer::Taken
+    }
+
+    /// Marks the last ready frame with the time at which its publication was accepted, in µs. When the frame is gone,
+    /// [`Outbox::advance`] or [`Outbox::take`] returns that time. While a frame is marked, this does nothing.
+    pub fn mark(&mut self, accepted_us: u64) {
+        self.mark.set(self.ready.len(), accepted_us);
     }
 
     /// Lets go what waited for the answer of this number: a joined room's messages come after the answer to the join.
@@ -148,6 +170,7 @@ impl Outbox {
         self.ready.shrink_to(keep);
         self.held = VecDeque::new();
         self.bytes = self.ready.front().map_or(0, |frame| frame.len());
+        self.mark.clear();
         self.closed = true;
         dropped
     }
@@ -164,6 +187,10 @@ impl Outbox {
         self.ready.retain(&mut stays);
         self.held.retain(|(_, frame)| stays(frame));
         self.bytes -= freed;
+        if freed > 0 {
+            // The marked frame, or frames before it, may be gone.
+            self.mark.clear();
+        }
     }
 
     /// Gives up those of the held frames that are wanted back.
@@ -193,15 +220,15 @@ impl Outbox {
         self.bytes - self.written
     }
 
-    /// Takes the next whole frame: for those who pass it on rather than write it.
-    pub fn take(&mut self) -> Option<Frame> {
+    /// Takes the next whole frame, to pass it on rather than write it, and the value of its [mark](Outbox::mark).
+    pub fn take(&mut self) -> Option<(Frame, Option<u64>)> {
         debug_assert_eq!(self.written, 0, "a frame that is half written is not passed on");
-        let frame = self.ready.pop_front();
-        match &frame {
-            Some(frame) => self.bytes -= frame.len(),
-            None => self.shrink(),
-        }
-        frame
+        let Some(frame) = self.ready.pop_front() else {
+            self.shrink();
+            return None;
+        };
+        self.bytes -= frame.len();
+        Some((frame, self.mark.pass(1)))
     }
 
     fn shrink(&mut self) {
@@ -216,13 +243,15 @@ impl Outbox {
         self.ready.iter().map(move |frame| &frame[std::mem::take(&mut skip)..])
     }
 
-    /// Notes that `written` bytes of [`Outbox::slices`] are gone.
-    pub fn advance(&mut self, mut written: usize) {
+    /// Notes that `written` bytes of [`Outbox::slices`] are gone. Returns the value of the [mark](Outbox::mark) if its frame
+    /// is gone whole.
+    pub fn advance(&mut self, mut written: usize) -> Option<u64> {
+        let before = self.ready.len();
         while let Some(front) = self.ready.front() {
             let left = front.len() - self.written;
             if written < left {
                 self.written += written;
-                return;
+                return self.mark.pass(before - self.ready.len());
             }
             written -= left;
             self.bytes -= front.len();
@@ -230,147 +259,6 @@ impl Outbox {
             self.ready.pop_front();
         }
         self.shrink();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame(text: &str) -> Frame {
-        Rc::new(Bytes::copy_from_slice(text.as_bytes()))
-    }
-
-    fn waiting(outbox: &Outbox) -> String {
-        outbox.slices().map(|slice| String::from_utf8_lossy(slice).into_owned()).collect::<Vec<_>>().join("|")
-    }
-
-    fn deliver(outbox: &mut Outbox, text: &str) -> Offer {
-        outbox.offer(frame(text), None)
-    }
-
-    fn outbox(bytes: usize, frames: usize) -> Outbox {
-        Outbox::new(Bound { bytes, frames })
-    }
-
-    #[test]
-    fn frames_leave_in_order_and_in_parts() {
-        let mut outbox = outbox(100, 100);
-        for text in ["abc", "de", "f"] {
-            assert_eq!(deliver(&mut outbox, text), Offer::Taken);
-        }
-        outbox.advance(4);
-        assert_eq!(waiting(&outbox), "e|f");
-        assert_eq!(outbox.bytes(), 2);
-        outbox.advance(2);
-        assert!(outbox.is_empty());
-        assert_eq!(outbox.bytes(), 0);
-    }
-
-    #[test]
-    fn the_memory_of_a_queue_goes_once_it_is_empty() {
-        let mut outbox = outbox(100, 100);
-        deliver(&mut outbox, "abc");
-        assert_eq!((outbox.rest(), waiting(&outbox).as_str()), (false, "abc"));
-        outbox.advance(3);
-        assert!(outbox.rest());
-        assert_eq!(outbox.ready.capacity(), 0);
-    }
-
-    #[test]
-    fn frames_are_passed_on_whole() {
-        let mut outbox = outbox(10, 100);
-        deliver(&mut outbox, "12345");
-        deliver(&mut outbox, "6789");
-        assert_eq!(outbox.take(), Some(frame("12345")));
-        assert_eq!((waiting(&outbox).as_str(), outbox.bytes()), ("6789", 4));
-        assert_eq!((outbox.take(), outbox.take()), (Some(frame("6789")), None));
-        assert_eq!(outbox.bytes(), 0);
-    }
-
-    #[test]
-    fn an_overflow_keeps_only_the_frame_that_is_half_written() {
-        let mut outbox = outbox(10, 100);
-        deliver(&mut outbox, "12345");
-        deliver(&mut outbox, "6789");
-        outbox.advance(2);
-        assert_eq!(deliver(&mut outbox, "abc"), Offer::Overflowed { dropped: 2 });
-        assert_eq!(waiting(&outbox), "345");
-        assert_eq!(deliver(&mut outbox, "x"), Offer::Closed);
-    }
-
-    #[test]
-    fn the_number_of_frames_is_bounded_too_and_one_large_frame_always_fits() {
-        let mut outbox = outbox(10, 2);
-        assert_eq!(deliver(&mut outbox, "a frame of more than ten bytes"), Offer::Taken);
-        assert_eq!(deliver(&mut outbox, "x"), Offer::Overflowed { dropped: 2 });
-
-        let mut outbox = self::outbox(1000, 2);
-        deliver(&mut outbox, "1");
-        deliver(&mut outbox, "2");
-        assert_eq!(deliver(&mut outbox, "3"), Offer::Overflowed { dropped: 3 });
-    }
-
-    #[test]
-    fn one_that_is_less_than_half_full_takes_any_one_frame() {
-        let mut outbox = outbox(10, 6);
-        for (text, is_under_half) in [("1", true), ("234", true), ("a long one", false)] {
-            assert_eq!(deliver(&mut outbox, text), Offer::Taken);
-            assert_eq!(outbox.is_under_half(), is_under_half);
-        }
-        assert_eq!(deliver(&mut outbox, "x"), Offer::Overflowed { dropped: 4 });
-
-        let mut frames = self::outbox(1_000, 6);
-        for is_under_half in [true, true, false] {
-            deliver(&mut frames, "x");
-            assert_eq!(frames.is_under_half(), is_under_half);
-        }
-        let mut one = self::outbox(1_000, 1);
-        assert!(one.is_under_half());
-        deliver(&mut one, "x");
-        assert!(!one.is_under_half());
-    }
-
-    #[test]
-    fn what_waits_for_an_answer_waits_for_that_one_alone() {
-        let mut outbox = outbox(100, 100);
-        outbox.offer(frame("new room"), Some(7));
-        outbox.offer(frame("newer room"), Some(8));
-        deliver(&mut outbox, "old room");
-        deliver(&mut outbox, "answer 7");
-        outbox.release(7);
-        assert_eq!(waiting(&outbox), "old room|answer 7|new room");
-        outbox.release(8);
-        assert_eq!(waiting(&outbox), "old room|answer 7|new room|newer room");
-    }
-
-    #[test]
-    fn what_is_wanted_back_is_given_up_but_for_a_frame_that_is_half_written() {
-        let mut outbox = Outbox::new(Bound { bytes: 100, frames: 9 });
-        for text in ["one", "two", "three"] {
-            deliver(&mut outbox, text);
-        }
-        outbox.offer(frame("four"), Some(1));
-        outbox.offer(frame("five"), Some(1));
-        outbox.advance(1);
-        outbox.recall(&mut |frame| [&b"one"[..], b"three", b"four"].contains(&&frame[..]));
-        assert_eq!((waiting(&outbox).as_str(), outbox.bytes()), ("ne|two", 9));
-        outbox.advance(5);
-        outbox.release(1);
-        assert_eq!((waiting(&outbox).as_str(), outbox.bytes()), ("five", 4));
-        outbox.recall(&mut |_| true);
-        assert_eq!((outbox.is_empty(), outbox.bytes()), (true, 0));
-    }
-
-    #[test]
-    fn a_closed_outbox_gives_up_what_waited_for_an_answer() {
-        let mut outbox = outbox(100, 100);
-        deliver(&mut outbox, "ready");
-        outbox.offer(frame("live"), Some(1));
-        outbox.offer(frame("wanted"), Some(1));
-        outbox.recall_held(&mut |held| &held[..] != b"live");
-        outbox.close();
-        assert_eq!((waiting(&outbox).as_str(), outbox.bytes()), ("ready", 5));
-        assert_eq!(deliver(&mut outbox, "late"), Offer::Closed);
+        self.mark.pass(before)
     }
 }

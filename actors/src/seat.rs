@@ -5,6 +5,7 @@
 //! [`Fanout`]: crate::rooms::fanout::Fanout
 
 mod answers;
+mod latency;
 mod life;
 mod memory;
 
@@ -18,7 +19,7 @@ use ahash::{AHashMap, AHashSet};
 use bytes::Bytes;
 use slab::Slab;
 
-use crate::clock::Expiry;
+use crate::clock::{Clock, Expiry};
 use crate::close::Close;
 use crate::delivery::{Refusal, Wire};
 use crate::events::Surface;
@@ -134,6 +135,8 @@ pub struct Seat {
 /// What all seats of a worker know.
 #[derive(Debug)]
 struct Common {
+    worker: usize,
+    clock: Clock,
     stats: Arc<Stats>,
     /// Those whose sessions hear of users.
     hearers: RefCell<AHashSet<SeatKey>>,
@@ -220,11 +223,17 @@ impl Seat {
 
     /// Offers a delivery of `room`; says whether it was taken, for who delivers to many counts them all at once.
     pub fn deliver(&self, room: &RoomName, frame: Frame) -> bool {
-        self.deliver_behind(self.behind(room), frame)
+        self.deliver_behind(self.behind(room), frame, None)
     }
 
-    fn deliver_behind(&self, behind: Option<u64>, frame: Frame) -> bool {
-        let offer = self.desk.borrow_mut().outbox.offer(frame, behind);
+    /// Offers a frame. With `accepted_us`, marks it for measurement, unless it waits for an answer.
+    fn deliver_behind(&self, behind: Option<u64>, frame: Frame, accepted_us: Option<u64>) -> bool {
+        let mut desk = self.desk.borrow_mut();
+        let offer = desk.outbox.offer(frame, behind);
+        if let (Offer::Taken, None, Some(accepted_us)) = (offer, behind, accepted_us) {
+            desk.outbox.mark(accepted_us);
+        }
+        drop(desk);
         self.after(offer, 0);
         offer == Offer::Taken
     }
@@ -268,8 +277,7 @@ impl Seat {
 
     /// Sends a frame of the transport, past the answers that are promised.
     pub fn interject(&self, frame: Frame) {
-        let offer = self.desk.borrow_mut().outbox.offer(frame, None);
-        self.after(offer, 0);
+        self.carry(frame, None);
     }
 
     /// Ends the session for the reason that waited for its answers, once they went.
@@ -407,7 +415,6 @@ pub struct Seating {
 /// The seats of one worker.
 #[derive(Debug)]
 pub struct Seats {
-    worker: usize,
     slab: RefCell<Slab<Rc<Seat>>>,
     serial: Cell<u32>,
     /// What is kept for those who may come back.
@@ -419,11 +426,13 @@ pub struct Seats {
 
 impl Seats {
     /// No seats yet, on worker number `worker`; `retained_max` bytes may be kept there for sessions that may come back.
-    pub fn new(worker: usize, retained_max: usize, stats: Arc<Stats>) -> Self {
+    /// `clock` measures how long publications take.
+    pub fn new(worker: usize, retained_max: usize, stats: Arc<Stats>, clock: Clock) -> Self {
         let ledger = Ledger::new(retained_max, stats.clone());
         let (slab, parked) = (RefCell::default(), RefCell::default());
-        let common = Rc::new(Common { stats, hearers: RefCell::default(), dues: Dues::default() });
-        Self { worker, slab, serial: Cell::new(0), ledger, parked, common }
+        let (hearers, dues) = Default::default();
+        let common = Rc::new(Common { worker, clock, stats, hearers, dues });
+        Self { slab, serial: Cell::new(0), ledger, parked, common }
     }
 
     /// What is kept for sessions that may come back.
@@ -438,7 +447,7 @@ impl Seats {
 
     /// The worker whose they are.
     pub fn worker(&self) -> usize {
-        self.worker
+        self.common.worker
     }
 
     /// The places of the seats that are taken first on each of `workers`, one after the other.
@@ -457,7 +466,7 @@ impl Seats {
         let key = SeatKey { index: u32::try_from(entry.key()).unwrap_or(u32::MAX), serial: self.serial.get() };
         let seat = Rc::new(Seat {
             session: seating.session,
-            place: Place { worker: self.worker, seat: key },
+            place: Place { worker: self.common.worker, seat: key },
             wire: seating.wire,
             carrier: seating.carrier,
             desk: RefCell::new(Desk {

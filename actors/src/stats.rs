@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::events::{ClientEvent, NAMES, Transport};
+use crate::latency::Latency;
 
 /// One number that only grows, or goes up and down.
 #[derive(Debug, Default)]
@@ -69,6 +70,14 @@ macro_rules! stats {
             $($(#[$doc])* pub $field: Count,)*
             /// Events of the table that clients sent, refused ones included.
             pub events: ByEvent,
+            /// From the acceptance of a publication to its writing, for a sample of the deliveries.
+            pub delivery_latency: Latency,
+        }
+
+        impl Stats {
+            /// Every single counter, by its name.
+            pub const COUNTS: &[(&'static str, fn(&Self) -> &Count)] =
+                &[$((stringify!($field), |stats| &stats.$field),)*];
         }
     };
 }

@@ -33,7 +33,8 @@ impl Worker {
     /// when a worker died and its thread is replaced: its rooms are lost, and the hub is about to end.
     pub fn start(hub: &Arc<Hub>) -> Option<Self> {
         let number = hub.next_worker()?;
-        let seats = Rc::new(Seats::new(number, hub.settings().retained_bytes_max(), hub.stats_shared()));
+        let seats =
+            Rc::new(Seats::new(number, hub.settings().retained_bytes_max(), hub.stats_shared(), hub.clock().clone()));
         let bound = hub.settings().mailbox;
         let mut fanout = Fanout::new(seats.clone());
         for parked in hub.rooms().lanes().take_parked(number) {

@@ -4,21 +4,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hubbub_actors::application::Kind;
+use hubbub_actors::histogram::{Histogram, Snapshot};
 
 pub use super::answer::Outcome;
 
-/// The times that are told apart, in ms.
-pub const BOUNDS_MS: [u64; 10] = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000];
+/// The bounds of the histogram of times, µs.
+const BOUNDS: &[u64] = &[5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000];
 
 /// Counts, since the start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Tally {
     ended: [[AtomicU64; Outcome::ALL.len()]; Kind::ALL.len()],
     retries: AtomicU64,
     opened: AtomicU64,
-    /// Questions by the first bound that they kept; the last by none.
-    times: [AtomicU64; BOUNDS_MS.len() + 1],
-    micros: AtomicU64,
+    times: Histogram,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        let (ended, retries, opened) = Default::default();
+        Self { ended, retries, opened, times: Histogram::new(BOUNDS) }
+    }
 }
 
 impl Tally {
@@ -26,9 +32,7 @@ impl Tally {
         add(&self.ended[kind as usize][outcome as usize], 1);
         // What was not asked took no time, and would hide how long the others take.
         if !matches!(outcome, Outcome::LeftAlone | Outcome::Overloaded) {
-            let kept = BOUNDS_MS.iter().position(|&bound| taken <= Duration::from_millis(bound));
-            add(&self.times[kept.unwrap_or(BOUNDS_MS.len())], 1);
-            add(&self.micros, u64::try_from(taken.as_micros()).unwrap_or(u64::MAX));
+            self.times.record(u64::try_from(taken.as_micros()).unwrap_or(u64::MAX));
         }
     }
 
@@ -57,18 +61,9 @@ impl Tally {
         get(&self.opened)
     }
 
-    /// How long questions took, as the lines of a Prometheus histogram called `name`.
-    pub fn histogram(&self, name: &str, help: &str) -> String {
-        let mut text = format!("# HELP {name} {help}\n# TYPE {name} histogram\n");
-        let mut count = 0;
-        let bounds = BOUNDS_MS.iter().map(|&bound| Duration::from_millis(bound).as_secs_f64().to_string());
-        for (bound, time) in bounds.chain(["+Inf".into()]).zip(&self.times) {
-            count += get(time);
-            text.push_str(&format!("{name}_bucket{{le=\"{bound}\"}} {count}\n"));
-        }
-        let sum = Duration::from_micros(get(&self.micros)).as_secs_f64();
-        text.push_str(&format!("{name}_sum {sum}\n{name}_count {count}\n"));
-        text
+    /// How long questions took.
+    pub fn times(&self) -> Snapshot {
+        self.times.snapshot()
     }
 }
 
@@ -96,19 +91,14 @@ mod tests {
     }
 
     #[test]
-    fn a_histogram_counts_up_to_each_bound_and_only_what_was_asked() {
+    fn only_what_was_asked_is_in_the_histogram() {
         let tally = Tally::default();
         for ms in [5, 6, 2_500, 9_000] {
             tally.note(Kind::Event, Outcome::Answered, Duration::from_millis(ms));
         }
         tally.note(Kind::Event, Outcome::LeftAlone, Duration::ZERO);
-        let text = tally.histogram("x", "How long");
-        assert!(text.starts_with("# HELP x How long\n# TYPE x histogram\nx_bucket{le=\"0.005\"} 1\n"), "{text}");
-        for line in
-            ["x_bucket{le=\"0.01\"} 2", "x_bucket{le=\"2.5\"} 3", "x_bucket{le=\"5\"} 3", "x_bucket{le=\"+Inf\"} 4"]
-        {
-            assert!(text.lines().any(|other| other == line), "{line} in {text}");
-        }
-        assert!(text.ends_with("x_sum 11.511\nx_count 4\n"), "{text}");
+        let times = tally.times();
+        assert_eq!(times.cumulative().collect::<Vec<_>>(), [1, 2, 2, 2, 2, 2, 2, 2, 3, 3, 4]);
+        assert_eq!(times.sum, 11_511_000);
     }
 }

@@ -1,6 +1,7 @@
 //! `GET /health` for people and monitors, `/health/live` and `/health/ready` for orchestrators.
 
 use actix_web::{HttpResponse, web};
+use hubbub_actors::events::debug::megabytes;
 use hubbub_actors::hub::Readiness;
 use serde_json::{Value, json};
 
@@ -70,11 +71,6 @@ fn memory(used: u64, total: Option<u64>) -> Value {
         "total": total.map(megabytes),
         "percentage": percentage,
     })
-}
-
-/// Bytes as MB with one decimal.
-pub(super) fn megabytes(bytes: u64) -> f64 {
-    (bytes as f64 / 1_048_576.0 * 10.0).round() / 10.0
 }
 
 #[cfg(test)]

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
+use hubbub_actors::events::debug::megabytes;
 use hubbub_actors::hub::Readiness;
 use hubbub_actors::store::Store;
 use serde_json::{Value, json};
 
-use super::health::megabytes;
 use super::info::{ENVIRONMENT, VERSION};
 use super::{Answer, iso};
 use crate::state::State;
 use crate::telemetry;
 
-/// `GET /status`. A process without a managed heap has no heap figures of its own: they repeat `rss`.
+/// `GET /status`, memory in MB. A process without a managed heap has no heap figures of its own: they repeat `rss`.
 pub(super) async fn community(state: web::Data<State>) -> Answer {
     let stats = state.hub.stats();
     let rss = megabytes(telemetry::resident());

@@ -304,31 +304,16 @@ mod tests {
     use std::future::poll_fn;
 
     use futures_core::Stream;
-    use hubbub_actors::clock::Expiry;
-    use hubbub_actors::ids::SessionId;
-    use hubbub_actors::outbox::Bound;
-    use hubbub_actors::seat::{Seating, Seats};
-    use tokio::net::{TcpListener, TcpStream};
+    use hubbub_actors::seat::Seats;
+    use tokio::net::TcpStream;
 
     use super::*;
-    use crate::pipe::Flusher;
-    use crate::wire::raw::RAW;
+    use crate::pipe::tests;
 
     /// The inlet of a new connection, and its client.
     async fn connection() -> (Inlet, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (reading, writing) = listener.accept().await.unwrap().0.into_split();
-        let seat = Seats::new(0, 1_000_000, Default::default()).seat(Seating {
-            session: SessionId::random(),
-            wire: &RAW,
-            bound: Bound { bytes: 1_000, frames: 100 },
-            heartbeat: None,
-            carrier: false,
-            expiry: Expiry::NEVER,
-            elapsed: 0,
-        });
-        let pipe = Pipe::new(writing, seat, Rc::new(Flusher::default()));
+        let seats = Seats::new(0, 1_000_000, Default::default(), Clock::manual(0));
+        let (reading, pipe, client) = tests::connection(&seats).await;
         let early = BytesMut::new();
         (Inlet::new(reading, pipe, Clock::System, Assembler::of_text(1_000), early, TrafficRule::default()), client)
     }

@@ -16,6 +16,8 @@ mod flusher;
 pub mod handshake;
 mod inlet;
 mod refusal;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -141,7 +143,8 @@ impl Pipe {
             });
             match result {
                 None => break,
-                Some(Ok(_)) => {}
+                Some(Ok(Some(accepted_us))) => self.seat.note_delivered(accepted_us),
+                Some(Ok(None)) => {}
                 Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => self.blocked.set(true),
                 Some(Err(_)) => self.broken.set(true),
             }

@@ -352,12 +352,13 @@ impl Engine {
         }
     }
 
-    /// All that waits, as the body of an answer.
+    /// All that waits, as the body of an answer. It counts as written: the caller sends it now.
     fn take(&self) -> Vec<u8> {
-        self.seat.with_outbox(|outbox| {
-            let frames: Vec<_> = std::iter::from_fn(|| outbox.take()).collect();
-            engine::polling_body(frames.iter().map(|frame| &frame[..]))
-        })
+        let frames: Vec<_> = self.seat.with_outbox(|outbox| std::iter::from_fn(|| outbox.take()).collect());
+        for accepted_us in frames.iter().filter_map(|(_, accepted_us)| *accepted_us) {
+            self.seat.note_delivered(accepted_us);
+        }
+        engine::polling_body(frames.iter().map(|(frame, _)| &frame[..]))
     }
 
     /// Answers a poll at the end: with what waits, or that nothing follows. `true` when that was all. These are two answers,

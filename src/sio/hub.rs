@@ -409,9 +409,9 @@ impl Link for Connected {
         let carrier = line.engine().seat();
         // A connection that was closed takes no more, and what is not taken can be taken back.
         while carrier.closed().is_none()
-            && let Some(frame) = self.seat.with_outbox(Outbox::take)
+            && let Some((frame, accepted_us)) = self.seat.with_outbox(Outbox::take)
         {
-            carrier.interject(frame);
+            carrier.carry(frame, accepted_us);
         }
         if let Some(close) = self.seat.closed() {
             self.take_leave(&line, close);

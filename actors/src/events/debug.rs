@@ -40,10 +40,16 @@ pub struct MemoryUsage {
     timestamp: Iso,
 }
 
+/// Bytes as MB with one decimal, for the answers in which the documents have MB. One MB is 1,048,576 bytes, as in their
+/// examples. Everywhere else memory is in bytes.
+pub fn megabytes(bytes: u64) -> f64 {
+    (bytes as f64 / 1_048_576.0 * 10.0).round() / 10.0
+}
+
 impl MemoryUsage {
     /// So many bytes are in memory.
     pub fn new(resident: u64, now: i64) -> Self {
-        let rss = (resident as f64 / 1_048_576.0 * 10.0).round() / 10.0;
+        let rss = megabytes(resident);
         Self { rss, heap_total: rss, heap_used: rss, external: 0.0, timestamp: Iso(now) }
     }
 }
@@ -65,4 +71,26 @@ pub struct EventMetrics {
     pub rate_limited: u64,
     /// When it was so.
     pub timestamp: Iso,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_megabyte_has_1_048_576_bytes() {
+        for (bytes, mb) in
+            [(0, 0.0), (1_048_576, 1.0), (1_000_000, 1.0), (268_959_744, 256.5), (2_147_483_648, 2_048.0)]
+        {
+            assert_eq!(megabytes(bytes), mb, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn memory_usage_is_in_megabytes() {
+        assert_eq!(
+            serde_json::to_string(&MemoryUsage::new(268_959_744, 1_752_921_000_000)).unwrap(),
+            r#"{"rss":256.5,"heapTotal":256.5,"heapUsed":256.5,"external":0.0,"timestamp":"2025-07-19T10:30:00.000Z"}"#
+        );
+    }
 }

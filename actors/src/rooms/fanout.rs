@@ -3,6 +3,7 @@
 
 mod drain;
 mod members;
+mod sampling;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use self::drain::Drain;
 use self::members::Members;
+use self::sampling::Sampling;
 use super::Membership;
 use crate::close::Close;
 use crate::copies::Copies;
@@ -155,12 +157,13 @@ pub struct Fanout {
     seats: Rc<Seats>,
     rooms: AHashMap<RoomName, Members>,
     everybody: RoomName,
+    sampling: Sampling,
 }
 
 impl Fanout {
     /// A fan-out for the seats of its worker.
     pub fn new(seats: Rc<Seats>) -> Self {
-        Self { seats, rooms: AHashMap::new(), everybody: RoomName::everybody() }
+        Self { seats, rooms: AHashMap::new(), everybody: RoomName::everybody(), sampling: Sampling::default() }
     }
 
     /// Has a seat that was parked before the start get what is published to `rooms`.
@@ -180,6 +183,23 @@ impl Fanout {
             self.seats.stats().sent.add(sent);
         }
         fits
+    }
+
+    /// Hands a message to the members on this worker. Measures the latency of a sample of the deliveries.
+    fn deliver(&mut self, deliver: &Deliver) {
+        let Some(members) = self.rooms.get(&deliver.room) else { return };
+        let mut copies = Copies::new(&deliver.delivery, &deliver.room, self.seats.ledger());
+        let mut sent = 0;
+        let deliveries = members.len().saturating_sub(usize::from(deliver.except.is_some()));
+        let mut sample = self.sampling.of(deliveries, deliver.delivery.accepted_us());
+        members.for_each(|key, seat| {
+            if deliver.except != Some(key) {
+                let relieve = |weight| self.seats.relieve(weight);
+                let delivery = &*deliver.delivery;
+                sent += u64::from(seat.hand_over(&deliver.room, delivery, &mut copies, sample.next(), relieve));
+            }
+        });
+        self.seats.stats().sent.add(sent);
     }
 
     fn announce(&self, announcement: &Announcement) -> Reach {
@@ -294,16 +314,7 @@ impl Receive<Vacate> for Fanout {
 
 impl Receive<Deliver> for Fanout {
     fn receive(&mut self, deliver: Deliver, _: &mut Self::Context) {
-        let Some(members) = self.rooms.get(&deliver.room) else { return };
-        let mut copies = Copies::new(&deliver.delivery, &deliver.room, self.seats.ledger());
-        let mut sent = 0;
-        members.for_each(|key, seat| {
-            if deliver.except != Some(key) {
-                let relieve = |weight| self.seats.relieve(weight);
-                sent += u64::from(seat.hand_over(&deliver.room, &deliver.delivery, &mut copies, relieve));
-            }
-        });
-        self.seats.stats().sent.add(sent);
+        self.deliver(&deliver);
     }
 }
 
@@ -348,7 +359,7 @@ impl Receive<EndAll> for Fanout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Expiry;
+    use crate::clock::{Clock, Expiry};
     use crate::delivery::{Correlation, Event, Refusal, Wire};
     use crate::ids::EventName;
     use crate::outbox::Bound;
@@ -393,6 +404,10 @@ mod tests {
         names.iter().map(|name| RoomName::parse(name, "room").unwrap()).collect()
     }
 
+    fn fanout() -> Fanout {
+        Fanout::new(Rc::new(Seats::new(0, 1_000_000, Arc::new(Stats::default()), Clock::manual(0))))
+    }
+
     fn seat(fanout: &mut Fanout, names: &[&str], hears_as: Option<(&str, Surface)>) -> Rc<Seat> {
         let seat = fanout.seats.seat(Seating {
             session: SessionId::random(),
@@ -425,7 +440,7 @@ mod tests {
 
     #[test]
     fn an_announcement_is_heard_once_by_those_whom_it_concerns_in_the_words_of_their_surface() {
-        let mut fanout = Fanout::new(Rc::new(Seats::new(0, 1_000_000, Arc::new(Stats::default()))));
+        let mut fanout = fanout();
         let chat = seat(&mut fanout, &["a", "b", "c"], Some(("x", Surface::Chat)));
         let root = seat(&mut fanout, &["a", "b"], Some(("y", Surface::Root)));
         let own = seat(&mut fanout, &["a"], Some(("z", Surface::Chat)));
@@ -448,8 +463,24 @@ mod tests {
     }
 
     #[test]
+    fn a_sample_of_live_deliveries_is_marked_and_no_replayed_one() {
+        let mut fanout = fanout();
+        let seats: Vec<_> = (0..64).map(|_| seat(&mut fanout, &["a"], None)).collect();
+        let marked =
+            || seats.iter().filter_map(|seat| seat.with_outbox(|outbox| outbox.advance(100))).collect::<Vec<_>>();
+        let delivery = Arc::new(saying("said").accepted(7));
+        let room = RoomName::parse("a", "room").unwrap();
+        fanout.deliver(&Deliver { room: room.clone(), delivery: delivery.clone(), except: None });
+        assert_eq!(marked(), [7; 64 / 16]);
+        assert!(seats.iter().all(|seat| fanout.bring(seat, &room, std::slice::from_ref(&delivery))));
+        assert!(marked().is_empty());
+        fanout.deliver(&Deliver { room, delivery: Arc::new(saying("said")), except: None });
+        assert!(marked().is_empty(), "without an acceptance time");
+    }
+
+    #[test]
     fn where_few_hear_of_users_nobody_else_is_looked_at() {
-        let mut fanout = Fanout::new(Rc::new(Seats::new(0, 1_000_000, Arc::new(Stats::default()))));
+        let mut fanout = fanout();
         let hears = seat(&mut fanout, &["$all"], Some(("x", Surface::Raw)));
         let elsewhere = seat(&mut fanout, &["a"], Some(("y", Surface::Raw)));
         let gone = seat(&mut fanout, &["$all"], Some(("z", Surface::Raw)));

@@ -126,7 +126,7 @@ impl RoomShard {
         let delivery = self.keep(name, delivery, ctx);
         let Some(room) = self.rooms.get(name) else { return Published { recipients: 0 } };
         let recipients = room.sessions.saturating_sub(usize::from(except.is_some()));
-        let delivery = Arc::new(delivery.numbered(self.published));
+        let delivery = Arc::new(delivery.numbered(self.published).accepted(self.clock.elapsed_us()));
         for worker in room.seats.inhabited() {
             let except = except.filter(|place| place.worker == worker).map(|place| place.seat);
             self.hand(worker, Deliver { room: name.clone(), delivery: delivery.clone(), except }, ctx);

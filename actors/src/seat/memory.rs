@@ -258,11 +258,13 @@ impl Seat {
 
     /// Offers a delivery of `room`, unless it is kept for when the session comes back; says whether it was taken. `relieve`
     /// makes room for so many bytes where there is none to keep it; where that does not help, what was kept is given up.
+    /// With `accepted_us`, the frame is marked for measurement.
     pub fn hand_over(
         &self,
         room: &RoomName,
         delivery: &Delivery,
         copies: &mut Copies<'_>,
+        accepted_us: Option<u64>,
         relieve: impl FnOnce(usize),
     ) -> bool {
         let weight = self.memory.borrow().as_deref().map_or(0, |memory| memory.weight(delivery, self.wire, copies));
@@ -277,7 +279,7 @@ impl Seat {
         if let Some(id) = delivery.notification() {
             self.noted().add(id);
         }
-        copies.frame(self.wire).is_some_and(|frame| self.deliver_behind(behind, frame))
+        copies.frame(self.wire).is_some_and(|frame| self.deliver_behind(behind, frame, accepted_us))
     }
 
     /// What waited for the answer of this number is written.

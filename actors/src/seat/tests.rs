@@ -55,7 +55,7 @@ pub(super) fn written(seat: &Seat) -> String {
 }
 
 pub(super) fn seats() -> Seats {
-    Seats::new(0, 1_000_000, Arc::new(Stats::default()))
+    Seats::new(0, 1_000_000, Arc::new(Stats::default()), Clock::manual(0))
 }
 
 #[test]

@@ -84,7 +84,7 @@ mod tests {
 
     use super::super::tests::Name;
     use super::*;
-    use crate::clock::Expiry;
+    use crate::clock::{Clock, Expiry};
     use crate::ids::SessionId;
     use crate::outbox::Bound;
     use crate::seat::{Seating, Seats};
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn members_come_and_go_one_by_one() {
-        let seats = Seats::new(0, 0, Arc::new(Stats::default()));
+        let seats = Seats::new(0, 0, Arc::new(Stats::default()), Clock::manual(0));
         let seat = || {
             seats.seat(Seating {
                 session: SessionId::random(),

@@ -84,7 +84,7 @@ async fn until(what: impl Fn() -> bool) {
 
 #[actix::test]
 async fn all_are_told_at_once_and_closed_one_after_the_other() {
-    let seats = Rc::new(Seats::new(0, 1_000_000, Arc::default()));
+    let seats = Rc::new(Seats::new(0, 1_000_000, Arc::default(), Clock::manual(0)));
     let clock = Clock::manual(5);
     let all: Vec<_> = (0..4).map(|_| seat(&seats, &RAW, false)).collect();
     let gone = drain(seats, Pace { per_sec: 2, within: Duration::from_secs(60) }, &clock);
@@ -109,7 +109,7 @@ async fn all_are_told_at_once_and_closed_one_after_the_other() {
 
 #[actix::test]
 async fn each_is_told_in_the_words_of_its_surface_unless_it_is_far_behind() {
-    let seats = Rc::new(Seats::new(0, 1_000_000, Arc::default()));
+    let seats = Rc::new(Seats::new(0, 1_000_000, Arc::default(), Clock::manual(0)));
     let raw = seat(&seats, &RAW, false);
     let chat = seat(&seats, &CHAT, false);
     let behind = seat(&seats, &RAW, false);

@@ -1,0 +1,124 @@
+//! What a row of the [table](super::table) is: a metric's name, kind, labels, help, and where its value is read.
+
+use hubbub_actors::histogram::Snapshot;
+use hubbub_actors::stats::Stats;
+use metrics::{Label, counter, gauge};
+
+use super::Readings;
+
+/// Prometheus' word for how a value changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It grows, and starts from 0 with the process.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// Durations, counted by size.
+    Histogram,
+}
+
+impl Kind {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// Reads a metric's value: from the hub's counters, or from what else is read for a scrape.
+pub(super) type Read = fn(&Stats, &Readings<'_>, &mut Samples<'_>);
+
+/// One metric.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Metric {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// The names of its labels; each sample has a value for each of them.
+    pub(super) labels: &'static [&'static str],
+    /// One plain sentence, with the unit.
+    pub(super) help: &'static str,
+    pub(super) read: Read,
+}
+
+/// A counter.
+pub(super) const fn counter(name: &'static str, help: &'static str, read: Read) -> Metric {
+    Metric { name, kind: Kind::Counter, labels: &[], help, read }
+}
+
+/// A gauge.
+pub(super) const fn gauge(name: &'static str, help: &'static str, read: Read) -> Metric {
+    Metric { name, kind: Kind::Gauge, labels: &[], help, read }
+}
+
+/// A histogram of durations.
+pub(super) const fn histogram(name: &'static str, help: &'static str, read: Read) -> Metric {
+    Metric { name, kind: Kind::Histogram, labels: &[], help, read }
+}
+
+/// A counter that is not read but counted where things happen, by [`super::Telemetry`].
+pub(super) const fn counted(name: &'static str, help: &'static str) -> Metric {
+    counter(name, help, |_, _, _| {})
+}
+
+impl Metric {
+    /// The same metric with labels.
+    pub(super) const fn by(mut self, labels: &'static [&'static str]) -> Self {
+        self.labels = labels;
+        self
+    }
+}
+
+/// Takes the samples of one metric, in a scrape.
+pub(super) struct Samples<'a> {
+    pub(super) metric: &'static Metric,
+    /// Lines of histograms: the recorder does not take buckets that are counted already.
+    pub(super) lines: &'a mut Vec<String>,
+}
+
+impl Samples<'_> {
+    /// The value of a metric without labels.
+    pub(super) fn set(&mut self, value: u64) {
+        self.labelled(&[], value);
+    }
+
+    /// The value, where there is one.
+    pub(super) fn set_if(&mut self, value: Option<u64>) {
+        value.into_iter().for_each(|value| self.set(value));
+    }
+
+    /// The value of the series with these values of the metric's labels.
+    pub(super) fn labelled(&mut self, values: &[&str], value: u64) {
+        let name = self.metric.name;
+        match self.metric.kind {
+            Kind::Counter => counter!(name, self.labels(values)).absolute(value),
+            Kind::Gauge | Kind::Histogram => gauge!(name, self.labels(values)).set(value as f64),
+        }
+    }
+
+    /// A value with a fraction, where there is one. The recorder's counters have no fraction, so it is a gauge to the
+    /// recorder; the page shows the kind of the table.
+    pub(super) fn fraction(&mut self, value: Option<f64>) {
+        value.into_iter().for_each(|value| gauge!(self.metric.name).set(value));
+    }
+
+    /// The buckets of a histogram, in seconds.
+    pub(super) fn histogram(&mut self, snapshot: &Snapshot) {
+        const MICROS: f64 = 1_000_000.0;
+
+        let name = self.metric.name;
+        let bounds = snapshot.bounds.iter().map(|&bound| (bound as f64 / MICROS).to_string());
+        for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(snapshot.cumulative()) {
+            self.lines.push(format!("{name}_bucket{{le=\"{bound}\"}} {count}"));
+        }
+        self.lines.push(format!("{name}_sum {}", snapshot.sum as f64 / MICROS));
+        self.lines.push(format!("{name}_count {}", snapshot.count()));
+    }
+
+    fn labels(&self, values: &[&str]) -> Vec<Label> {
+        debug_assert_eq!(values.len(), self.metric.labels.len(), "{}", self.metric.name);
+        let labels = self.metric.labels.iter().zip(values);
+        labels.map(|(&label, &value)| Label::new(label, value.to_owned())).collect()
+    }
+}

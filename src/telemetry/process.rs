@@ -1,0 +1,60 @@
+//! What the system tells of this process, under the names that dashboards for Prometheus expect. Where the system does
+//! not tell, the metric has no sample.
+
+use std::fs;
+
+/// Ticks of the CPU times in `/proc` a second: fixed for programs on every architecture of Linux that Rust builds this
+/// for, whatever the kernel's own timer is (proc(5), `USER_HZ`).
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// File descriptors that are open. The kernel tells the number since Linux 6.2; before, they are counted one by one.
+pub(super) fn open_fds() -> Option<u64> {
+    const FDS: &str = "/proc/self/fd";
+
+    let told = fs::metadata(FDS).ok()?.len();
+    if told > 0 {
+        return Some(told);
+    }
+    // The one that reads the folder is not counted.
+    fs::read_dir(FDS).ok().map(|entries| (entries.count() as u64).saturating_sub(1))
+}
+
+/// File descriptors that may be open.
+pub(super) fn max_fds() -> Option<u64> {
+    rlimit::Resource::NOFILE.get().ok().map(|(soft, _)| soft)
+}
+
+/// Seconds that the process has spent on a CPU, in user and system mode.
+pub(super) fn cpu_seconds() -> Option<f64> {
+    cpu_of(&fs::read_to_string("/proc/self/stat").ok()?)
+}
+
+/// The 14th and 15th field of `/proc/self/stat` (proc(5)). The second, the program's name in parentheses, may have spaces
+/// and parentheses itself.
+fn cpu_of(stat: &str) -> Option<f64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some((ticks()? + ticks()?) as f64 / TICKS_PER_SECOND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_seconds_are_user_and_system_time_together() {
+        let stat = "4711 (a (b) c) S 1 4711 4711 0 -1 4194560 931 0 0 0 250 31 7 9 20 0 3 0 1234 5678 90";
+        assert_eq!(cpu_of(stat), Some(2.81));
+        assert_eq!(cpu_of("4711 (hub) S 1"), None);
+        assert_eq!(cpu_of(""), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn linux_tells_all_of_it() {
+        let (open, max) = (open_fds().unwrap(), max_fds().unwrap());
+        assert!(open > 2 && open <= max, "{open} of {max}");
+        assert!(cpu_seconds().is_some());
+    }
+}

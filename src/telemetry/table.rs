@@ -1,0 +1,335 @@
+//! Every metric: one row each, with its name, its help, its labels and where its value is read.
+//!
+//! `hub` are the counters of the hub, `now` is what else is read for a scrape, `to` takes the samples. A row that reads
+//! nothing has its `HELP` and `TYPE` alone.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::metric::{Metric, counted, counter, gauge, histogram};
+use super::{available, process, resident};
+
+/// The one metric that is counted as it happens.
+pub(super) const HTTP_REQUESTS: &str = "http_requests_total";
+
+/// All metrics, by what they are about.
+pub(super) const METRICS: &[Metric] = &[
+    // Sessions and connections.
+    gauge("websocket_connections_active", "Open sessions on all surfaces.", |hub, _, to| to.set(hub.sessions.get())),
+    gauge("socket_server_active_connections", "Open sessions on all surfaces.", |hub, _, to| {
+        to.set(hub.sessions.get());
+    }),
+    counter("websocket_connections_total", "Sessions opened on all surfaces since the start.", |hub, _, to| {
+        to.set(hub.sessions_opened.get());
+    }),
+    counter(
+        "socket_server_connections_total",
+        "Sessions opened since the start, by whether they had a token and by transport.",
+        |hub, _, to| {
+            to.labelled(&["true", "websocket"], hub.known_by_websocket.get());
+            to.labelled(&["true", "polling"], hub.known_by_polling.get());
+            to.labelled(&["false", "websocket"], hub.guests_by_websocket.get());
+            to.labelled(&["false", "polling"], hub.guests_by_polling.get());
+        },
+    )
+    .by(&["authenticated", "transport"]),
+    gauge("hubbub_max_connections", "Most sessions that can be open at once.", |_, now, to| {
+        to.set(now.max_connections as u64);
+    }),
+    gauge(
+        "hubbub_connections_pending",
+        "Open Socket.IO connections that have not joined a namespace yet.",
+        |hub, _, to| to.set(hub.pending_connections.get()),
+    ),
+    counter(
+        "hubbub_connections_refused_total",
+        "Connections refused because of their origin, their token, a limit or a full hub.",
+        |hub, _, to| to.set(hub.connections_refused.get()),
+    ),
+    counter("hubbub_connections_closed_total", "Connections closed by the hub, by reason.", |hub, _, to| {
+        to.labelled(&["budget"], hub.closed_over_budget.get());
+        to.labelled(&["newcomers"], hub.closed_for_newcomers.get());
+        to.labelled(&["unused"], hub.closed_unused.get());
+    })
+    .by(&["reason"]),
+    counter("hubbub_sessions_closed_total", "Sessions closed by the hub, by reason.", |hub, _, to| {
+        to.labelled(&["slow_consumer"], hub.slow_consumers.get());
+        to.labelled(&["heartbeat_timeout"], hub.heartbeat_timeouts.get());
+    })
+    .by(&["reason"]),
+    counter(
+        "hubbub_observations_lost_total",
+        "Connection events that monitoring:events does not show, by reason.",
+        |hub, _, to| {
+            to.labelled(&["overload"], hub.observations_dropped.get());
+            to.labelled(&["flood"], hub.observations_suppressed.get());
+        },
+    )
+    .by(&["reason"]),
+    gauge("hubbub_debugging_sessions", "Sessions in debug mode.", |hub, _, to| to.set(hub.debugging.get())),
+    // HTTP.
+    counted(HTTP_REQUESTS, "HTTP requests answered, by method and status.").by(&["method", "status"]),
+    gauge("hubbub_http_connections", "Open plain HTTP connections, without WebSockets.", |_, now, to| {
+        to.set_if(now.connections.map(|connections| connections.now() as u64));
+    }),
+    gauge("hubbub_http_connections_max", "Most plain HTTP connections that can be open at once.", |_, now, to| {
+        to.set_if(now.connections.map(|connections| connections.most() as u64));
+    }),
+    gauge(
+        "hubbub_http_lingering",
+        "HTTP connections that are closing and wait until the client has read its answer.",
+        |_, now, to| to.set_if(now.connections.map(|connections| connections.lingering.now() as u64)),
+    ),
+    counter(
+        "hubbub_http_connections_dropped_total",
+        "Plain HTTP connections refused or closed because of a bound, by reason.",
+        |_, now, to| {
+            let Some(connections) = now.connections else { return };
+            to.labelled(&["evicted"], connections.evicted.load(Relaxed));
+            to.labelled(&["full"], connections.refused_full.load(Relaxed));
+            to.labelled(&["address"], connections.refused_address.load(Relaxed));
+        },
+    )
+    .by(&["reason"]),
+    // Messages.
+    counter(
+        "socket_server_events_total",
+        "Events received from clients, refused ones included, by event name.",
+        |hub, _, to| hub.events.iter().for_each(|(event, count)| to.labelled(&[event], count)),
+    )
+    .by(&["event"]),
+    counter(
+        "hubbub_messages_received_total",
+        "Messages received from clients, refused ones included.",
+        |hub, _, to| to.set(hub.received.get()),
+    ),
+    counter("hubbub_messages_published_total", "Messages accepted for a room, a user or all users.", |hub, _, to| {
+        to.set(hub.published.get())
+    }),
+    histogram(
+        "hubbub_delivery_latency_seconds",
+        "Time from accepting a publication to writing it to a client, for a sample of deliveries, in seconds.",
+        |hub, _, to| to.histogram(&hub.delivery_latency.snapshot()),
+    ),
+    counter("hubbub_frames_sent_total", "Frames put into outboxes: deliveries and answers.", |hub, _, to| {
+        to.set(hub.sent.get());
+    }),
+    counter(
+        "hubbub_dropped_frames_total",
+        "Frames discarded from outboxes before they were sent, by reason.",
+        |hub, _, to| to.labelled(&["slow_consumer"], hub.dropped_slow_consumer.get()),
+    )
+    .by(&["reason"]),
+    counter("hubbub_errors_total", "Refusals sent to clients.", |hub, _, to| to.set(hub.errors.get())),
+    counter("hubbub_rate_limited_total", "Messages and connections refused because of a limit.", |hub, _, to| {
+        to.set(hub.rate_limited.get())
+    }),
+    counter("hubbub_overloads_total", "Messages refused because a queue inside the hub was full.", |hub, now, to| {
+        to.set(hub.overloads.get() + now.store.overloads)
+    }),
+    gauge("hubbub_mailbox_depth", "Messages that wait in a queue of the hub, by actor.", |_, now, to| {
+        now.mailboxes.iter().for_each(|(actor, depth)| to.labelled(&[actor], *depth as u64));
+    })
+    .by(&["actor"]),
+    // Users and rooms.
+    gauge("hubbub_users", "Users with at least one open session.", |hub, _, to| to.set(hub.users.get())),
+    gauge("hubbub_rooms", "Rooms with at least one member.", |hub, _, to| to.set(hub.rooms.get())),
+    gauge("hubbub_history_bytes", "Memory of the histories of all topics, in bytes.", |hub, _, to| {
+        to.set(hub.history_bytes.get());
+    }),
+    counter(
+        "hubbub_histories_evicted_total",
+        "Topic histories discarded because the memory for histories was full.",
+        |hub, _, to| to.set(hub.histories_evicted.get()),
+    ),
+    counter(
+        "hubbub_presence_changes_total",
+        "Users who came online or went offline, by outcome of the announcement.",
+        |hub, _, to| {
+            to.labelled(&["told"], hub.presence_told.get());
+            to.labelled(&["coalesced"], hub.presence_coalesced.get());
+            to.labelled(&["suppressed"], hub.presence_suppressed.get());
+        },
+    )
+    .by(&["outcome"]),
+    counter(
+        "hubbub_presence_deliveries_total",
+        "Frames sent to announce that a user came online or went offline.",
+        |hub, _, to| to.set(hub.presence_deliveries.get()),
+    ),
+    // Chats.
+    gauge("hubbub_chat_typists", "Users who are typing, counted once for each chat.", |hub, _, to| {
+        to.set(hub.typing.get());
+    }),
+    counter(
+        "hubbub_chat_comings_untold_total",
+        "Joins and leaves of a chat that were announced by room:online-update alone.",
+        |hub, _, to| to.set(hub.comings_untold.get()),
+    ),
+    counter(
+        "hubbub_chat_receipts_narrowed_total",
+        "Receipts in large chats that were sent to the author of the message alone.",
+        |hub, _, to| to.set(hub.receipts_narrowed.get()),
+    ),
+    // Notifications.
+    counter(
+        "hubbub_notifications_kept_total",
+        "Notifications written to the store, repeated ones included.",
+        |hub, _, to| to.set(hub.notifications_kept.get()),
+    ),
+    counter(
+        "hubbub_notifications_redelivered_total",
+        "Unread notifications delivered when their user connected.",
+        |hub, _, to| to.set(hub.notifications_redelivered.get()),
+    ),
+    counter("hubbub_notifications_read_total", "Notifications marked as read by their user.", |hub, _, to| {
+        to.set(hub.notifications_read.get());
+    }),
+    counter(
+        "hubbub_notifications_pruned_total",
+        "Notifications deleted because of their age or their number.",
+        |hub, _, to| to.set(hub.notifications_pruned.get()),
+    ),
+    // Recovery.
+    gauge("hubbub_parked_sessions", "Sessions that lost their connection and can be recovered.", |hub, _, to| {
+        to.set(hub.parked.get());
+    }),
+    gauge("hubbub_parked_messages", "Messages buffered for sessions that lost their connection.", |hub, _, to| {
+        to.set(hub.parked_messages.get());
+    }),
+    gauge("hubbub_recovery_bytes", "Memory of messages buffered for recovery, in bytes.", |hub, _, to| {
+        to.set(hub.retained_bytes.get());
+    }),
+    counter("hubbub_sessions_recovered_total", "Sessions recovered after a lost connection.", |hub, _, to| {
+        to.set(hub.recovered.get());
+    }),
+    counter(
+        "hubbub_sessions_not_recovered_total",
+        "Attempts of clients on / to recover a session that failed.",
+        |hub, _, to| to.set(hub.not_recovered.get()),
+    ),
+    counter(
+        "hubbub_sessions_evicted_total",
+        "Sessions discarded before the end of their recovery window to make room.",
+        |hub, _, to| to.set(hub.parked_evicted.get()),
+    ),
+    // The store.
+    counter("hubbub_store_writes_total", "Writes that the store has committed to disk.", |_, now, to| {
+        to.set(now.store.writes);
+    }),
+    counter("hubbub_store_commits_total", "Transactions that the store has committed to disk.", |_, now, to| {
+        to.set(now.store.commits);
+    }),
+    counter("hubbub_store_failures_total", "Reads and writes of the store that failed.", |_, now, to| {
+        to.set(now.store.failures);
+    }),
+    counter("hubbub_store_purged_rows_total", "Rows of deleted chats removed from the store.", |_, now, to| {
+        to.set(now.store.purged);
+    }),
+    // Publishes and requests that can be repeated.
+    gauge("hubbub_idempotency_entries", "Answers stored by Idempotency-Key.", |_, now, to| {
+        to.set(now.idempotency.entries as u64);
+    }),
+    gauge("hubbub_idempotency_bytes", "Memory of the answers stored by Idempotency-Key, in bytes.", |_, now, to| {
+        to.set(now.idempotency.bytes as u64);
+    }),
+    counter(
+        "hubbub_idempotency_forgotten_total",
+        "Answers by Idempotency-Key discarded early because the share of their API key was full.",
+        |_, now, to| to.set(now.idempotency.forgotten_early),
+    ),
+    gauge("hubbub_client_ids", "Answers stored by client_id.", |_, now, to| to.set(now.client_ids.entries as u64)),
+    gauge("hubbub_client_ids_bytes", "Memory of the answers stored by client_id, in bytes.", |_, now, to| {
+        to.set(now.client_ids.bytes as u64);
+    }),
+    counter(
+        "hubbub_client_ids_forgotten_total",
+        "Answers by client_id discarded early because the memory for them was full.",
+        |_, now, to| to.set(now.client_ids.forgotten_early),
+    ),
+    // Tokens.
+    gauge("hubbub_jwks_keys", "Keys of auth.jwks that fit auth.algorithm.", |_, now, to| {
+        to.set_if(now.tokens.keys.map(|(keys, ..)| keys.unwrap_or_default() as u64));
+    }),
+    counter("hubbub_jwks_loads_total", "Loads of the key set auth.jwks, by result.", |_, now, to| {
+        let Some((_, loaded, failed)) = now.tokens.keys else { return };
+        to.labelled(&["ok"], loaded);
+        to.labelled(&["failed"], failed);
+    })
+    .by(&["result"]),
+    counter("hubbub_auth_backend_requests_total", "Token checks sent to auth.backend.url, by result.", |_, now, to| {
+        let Some(backend) = now.tokens.backend else { return };
+        to.labelled(&["answered"], backend.answered);
+        to.labelled(&["failed"], backend.failed);
+    })
+    .by(&["result"]),
+    counter("hubbub_auth_backend_shed_total", "Tokens refused without a request to auth.backend.url.", |_, now, to| {
+        to.set_if(now.tokens.backend.map(|backend| backend.shed))
+    }),
+    gauge(
+        "hubbub_auth_backend_open",
+        "1 while the circuit breaker of auth.backend.url is open, else 0.",
+        |_, now, to| to.set_if(now.tokens.backend.map(|backend| backend.open.into())),
+    ),
+    gauge("hubbub_auth_backend_waiting", "Token checks that wait for an answer of auth.backend.url.", |_, now, to| {
+        to.set_if(now.tokens.backend.map(|backend| backend.waiting as u64))
+    }),
+    gauge("hubbub_auth_backend_remembered", "Cached answers of auth.backend.url.", |_, now, to| {
+        to.set_if(now.tokens.backend.map(|backend| backend.remembered as u64));
+    }),
+    // The application.
+    counter(
+        "hubbub_backend_requests_total",
+        "Events of clients for backend.url, by kind and outcome.",
+        |_, now, to| {
+            let Some((_, tally)) = now.backend else { return };
+            for (kind, outcome, count) in tally.ended() {
+                to.labelled(&[kind.as_str(), outcome.as_str()], count);
+            }
+        },
+    )
+    .by(&["kind", "outcome"]),
+    counter("hubbub_backend_retries_total", "Repeated attempts of requests to backend.url.", |_, now, to| {
+        to.set_if(now.backend.map(|(_, tally)| tally.retries()));
+    }),
+    counter("hubbub_backend_opened_total", "Times the circuit breaker of backend.url opened.", |_, now, to| {
+        to.set_if(now.backend.map(|(_, tally)| tally.opened()));
+    }),
+    gauge("hubbub_backend_open", "1 while the circuit breaker of backend.url is open, else 0.", |_, now, to| {
+        to.set_if(now.backend.map(|(standing, _)| standing.open.into()));
+    }),
+    gauge("hubbub_backend_in_flight", "Requests to backend.url that are under way.", |_, now, to| {
+        to.set_if(now.backend.map(|(standing, _)| standing.in_flight as u64));
+    }),
+    histogram(
+        "hubbub_backend_seconds",
+        "Time from an event of a client to its outcome at backend.url, retries included, in seconds.",
+        |_, now, to| {
+            if let Some((_, tally)) = now.backend {
+                to.histogram(&tally.times());
+            }
+        },
+    ),
+    // The hub and its process.
+    gauge("hubbub_build_info", "The version of the running hub; the value is 1.", |_, _, to| {
+        to.labelled(&[env!("CARGO_PKG_VERSION")], 1);
+    })
+    .by(&["version"]),
+    gauge("hubbub_ready", "1 while /health/ready answers 200, else 0.", |_, now, to| to.set(now.ready.into())),
+    gauge("hubbub_uptime_seconds", "Time since the hub started, in seconds.", |_, now, to| to.set(now.uptime_secs)),
+    gauge("process_start_time_seconds", "Start of the hub, in seconds since the Unix epoch.", |_, now, to| {
+        to.fraction(Some(now.started_at as f64 / 1_000.0));
+    }),
+    counter("process_cpu_seconds_total", "CPU time in user and system mode, in seconds.", |_, _, to| {
+        to.fraction(process::cpu_seconds());
+    }),
+    gauge("process_open_fds", "Open file descriptors.", |_, _, to| to.set_if(process::open_fds())),
+    gauge("process_max_fds", "Most file descriptors that can be open at once.", |_, _, to| {
+        to.set_if(process::max_fds());
+    }),
+    gauge(
+        "hubbub_memory_limit_bytes",
+        "Memory of the machine, or of the control group where that is less, in bytes.",
+        |_, _, to| to.set_if(available()),
+    ),
+    gauge("process_resident_memory_bytes", "Resident memory of the process, in bytes.", |_, _, to| to.set(resident())),
+];

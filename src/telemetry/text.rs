@@ -1,0 +1,38 @@
+//! The text of a scrape in an order that does not change: the recorder has hash maps.
+
+use std::collections::BTreeMap;
+
+use super::metric::{Kind, Metric};
+
+/// The families of `metrics` by name, each with its `HELP`, its `TYPE` and its samples by labels. The samples are those
+/// of `recorded`, which is the recorder's text, and those of `histograms`, whose order stays.
+pub(super) fn sorted(metrics: &[Metric], recorded: &str, histograms: &[String]) -> String {
+    let mut families: BTreeMap<&str, (&Metric, Vec<&str>)> =
+        metrics.iter().map(|metric| (metric.name, (metric, Vec::new()))).collect();
+    let samples = recorded.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    for line in samples.chain(histograms.iter().map(String::as_str)) {
+        let name = line.split([' ', '{']).next().unwrap_or_default();
+        let name = if families.contains_key(name) { name } else { family(name) };
+        if let Some((_, lines)) = families.get_mut(name) {
+            lines.push(line);
+        }
+    }
+    let mut text = String::with_capacity(recorded.len() * 2);
+    for (name, (metric, mut lines)) in families {
+        if metric.kind != Kind::Histogram {
+            lines.sort_unstable();
+        }
+        text.push_str(&format!("# HELP {name} {}\n# TYPE {name} {}\n", metric.help, metric.kind.as_str()));
+        for line in lines {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// The histogram that has a sample of this name, or the name itself.
+pub(super) fn family(name: &str) -> &str {
+    let parts = ["_bucket", "_sum", "_count"];
+    parts.iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name)
+}

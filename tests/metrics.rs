@@ -1,0 +1,99 @@
+//! `/metrics` of a real hub: what it says agrees with the other surfaces, and with what was delivered.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::support::client::Client;
+use crate::support::hub::Hub;
+use crate::support::socketio::{Sio, Transport};
+use crate::support::token::token_with;
+use crate::support::wait::{DEADLINE, wait_until, within};
+
+/// One MB of the documents, in bytes.
+const MB: f64 = 1_048_576.0;
+
+fn json_of(hub: &Hub, path: &str) -> Value {
+    hub.http().request("GET", path).key().send().json()
+}
+
+/// The resident memory in bytes, as each surface tells it.
+async fn told(hub: &Hub, admin: &mut Sio) -> [f64; 5] {
+    admin.ask("debug_mode", json!({"enabled": true})).await;
+    admin.expect("connection_stats").await;
+    let debug = admin.expect("memory_usage").await;
+    admin.expect("event_metrics").await;
+    admin.ask("debug_mode", json!({"enabled": false})).await;
+    let (health, status, push) = (json_of(hub, "/health"), json_of(hub, "/status"), json_of(hub, "/api/status"));
+    [
+        hub.metric("process_resident_memory_bytes"),
+        push["memory"]["rss"].as_f64().unwrap(),
+        debug["rss"].as_f64().unwrap() * MB,
+        health["memory"]["used"].as_f64().unwrap() * MB,
+        status["server"]["memory_usage"]["rss"].as_f64().unwrap() * MB,
+    ]
+}
+
+#[tokio::test]
+async fn every_surface_tells_the_same_memory() {
+    let hub = Hub::start();
+    let mut admin = Sio::with_token(&hub, Transport::WebSocket, &token_with(json!({"sub": 1, "role": "admin"}))).await;
+    let agree = async {
+        // The memory moves between two readings, but in the end by less than 1,000,000 and 1,048,576 bytes differ.
+        loop {
+            let told = told(&hub, &mut admin).await;
+            if told.iter().all(|bytes| (bytes / told[0] - 1.0).abs() < 0.02) {
+                return;
+            }
+        }
+    };
+    within(DEADLINE, "every surface tells the same", agree).await;
+}
+
+/// The deliveries that were measured so far.
+fn measured(hub: &Hub) -> f64 {
+    hub.metric("hubbub_delivery_latency_seconds_count")
+}
+
+#[tokio::test]
+async fn every_publication_to_one_reader_is_measured() {
+    const PUBLISHED: u32 = 20;
+
+    let hub = Hub::start();
+    let (mut alice, mut bob) = (Client::of(&hub, "alice").await, Client::of(&hub, "bob").await);
+    alice.subscribe(&["lobby"]).await;
+    assert_eq!(measured(&hub), 0.0, "nothing was published, and answers are no publications");
+    let started = Instant::now();
+    for n in 0..PUBLISHED {
+        bob.broadcast("lobby", json!({"n": n})).await;
+        alice.expect("Broadcast").await;
+    }
+    // The last one can be read a moment before it is recorded.
+    wait_until(DEADLINE, "every delivery is measured", || measured(&hub) >= f64::from(PUBLISHED));
+    let took = started.elapsed().as_secs_f64();
+    let page = hub.get("/metrics").body;
+    let of = |suffix: &str| -> Vec<f64> {
+        let series = format!("hubbub_delivery_latency_seconds{suffix}");
+        let lines = page.lines().filter(|line| line.starts_with(&series));
+        lines.map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap()).collect()
+    };
+    assert_eq!(of("_count"), [f64::from(PUBLISHED)]);
+    let [sum] = of("_sum")[..] else { panic!("one sum in {page}") };
+    assert!(sum > 0.0 && sum < took, "{sum} s of deliveries, one after the other, in {took} s");
+    let buckets = of("_bucket");
+    assert!(buckets.len() == 15 && buckets.is_sorted(), "{buckets:?}");
+    assert_eq!(buckets.last(), Some(&f64::from(PUBLISHED)));
+}
+
+#[tokio::test]
+async fn a_delivery_by_polling_or_over_socket_io_is_measured_too() {
+    let hub = Hub::start();
+    for (transport, user) in Transport::BOTH.into_iter().zip(["carol", "dave"]) {
+        let mut reader = Sio::of(&hub, transport, user).await;
+        let before = measured(&hub);
+        let pushed = json!({"userId": user, "event": "news", "data": {"n": 1}});
+        assert_eq!(hub.http().request("POST", "/api/push").key().json(&pushed).send().status, 200);
+        reader.expect("news").await;
+        wait_until(DEADLINE, "the push is measured", || measured(&hub) > before);
+    }
+}
