@@ -16,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use hubbub_actors::clock::Clock;
 use hubbub_actors::events::catalogue;
 use hubbub_actors::ids::UserId;
+use log::Level;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -141,15 +142,17 @@ pub fn run() -> ExitCode {
 /// Does what the command line `args` asks for; `started` is called once a hub serves.
 pub fn run_with(args: impl Iterator<Item = OsString>, started: impl FnOnce(Serving)) -> ExitCode {
     let cli = Cli::parse_from(args);
-    match answer(cli, started) {
+    let status = match answer(cli, started) {
         Ok(text) => print(&text),
         Err(Failure(lines)) => {
             for line in lines {
-                eprintln!("hubbub: {line}");
+                logging::print(Level::Error, &line);
             }
             ExitCode::FAILURE
         }
-    }
+    };
+    logging::finish();
+    status
 }
 
 /// Does what is asked for; the answer is for standard output.
@@ -198,11 +201,11 @@ impl Settings {
 /// Runs the hub until it is told to stop.
 fn serve(sources: &Sources, started: impl FnOnce(Serving)) -> Result<(), Failure> {
     let mut config = Config::load(sources)?;
-    logging::start(&config.log);
+    logging::start(&config.log).map_err(|error| Failure::of(format!("the log: {error}")))?;
     for notice in secrets::ensure(&mut config)? {
         match (notice.made, notice.exposed) {
             // Whatever the log lets through: nobody could find a secret that was made in silence.
-            (true, _) => eprintln!("hubbub: {notice}"),
+            (true, _) => logging::print(Level::Info, &notice.to_string()),
             (false, true) => log::warn!("{notice}"),
             (false, false) => log::info!("{notice}"),
         }

@@ -17,6 +17,7 @@ use crate::auth::tokens::Standing;
 use crate::backend;
 use crate::backend::tally::Tally;
 use crate::http_stream::Connections;
+use crate::logging;
 
 /// Counters and what they count.
 const COUNTERS: &[(&str, &str)] = &[
@@ -70,6 +71,7 @@ const COUNTERS: &[(&str, &str)] = &[
         "Answers forgotten before their time because their API key's share was full",
     ),
     ("hubbub_client_ids_forgotten_total", "Publishes with a client_id forgotten before their time for want of room"),
+    ("hubbub_log_lines_dropped_total", "Lines of the log that were dropped because nobody read them in time"),
 ];
 
 /// Gauges and what they show.
@@ -104,6 +106,8 @@ const GAUGES: &[(&str, &str)] = &[
     ),
     ("hubbub_history_bytes", "Bytes of messages kept for those who missed them, of all topics"),
     ("hubbub_ready", "1 while the hub can be given work, 0 while it is draining, broken or without its store"),
+    ("hubbub_log_queue_lines", "Lines of the log that wait to be written"),
+    ("hubbub_log_queue_bytes", "Bytes of these lines"),
     ("hubbub_uptime_seconds", "Seconds since the start"),
     ("process_resident_memory_bytes", "Resident memory of the process"),
 ];
@@ -312,6 +316,10 @@ fn copy_readings(readings: &Readings<'_>) {
     if let Some(connections) = readings.connections {
         copy_connections(connections);
     }
+    let logging::Counts { lines, bytes, dropped } = logging::counts();
+    show("hubbub_log_queue_lines", lines as u64);
+    show("hubbub_log_queue_bytes", bytes as u64);
+    counter!("hubbub_log_lines_dropped_total").absolute(dropped);
     show("hubbub_ready", readings.ready.into());
     show("hubbub_uptime_seconds", readings.uptime_secs);
     show("process_resident_memory_bytes", resident());

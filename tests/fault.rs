@@ -58,7 +58,7 @@ fn a_dead_room_shard_ends_the_hub_in_order_and_with_a_failure() {
         line.clear();
         assert!(log.read_line(&mut line).unwrap() > 0, "the hub ended before it listened");
         if let Some((_, address)) = line.trim().split_once("listening on http://") {
-            break address.to_owned();
+            break address.split(' ').next().unwrap_or_default().to_owned();
         }
     };
 
@@ -98,6 +98,8 @@ fn a_dead_room_shard_ends_the_hub_in_order_and_with_a_failure() {
     log.read_to_string(&mut rest).unwrap();
     assert_eq!(hub.wait().unwrap().code(), Some(1), "{rest}");
     assert!(since.elapsed() < DEADLINE, "it took {:?}", since.elapsed());
+    let panic = rest.lines().find(|line| line.contains(" ERROR hubbub::panic: panicked at ")).unwrap_or_default();
+    assert!(panic.contains("actors/src/"), "{rest}");
     let last = rest.lines().last().unwrap_or_default();
     assert!(last.starts_with("hubbub: the actor room-shard-"), "{rest}");
 }
