@@ -1,8 +1,70 @@
-//! The log: a reader that stops.
+//! The log: connections at debug, and a reader that stops.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Client, DEADLINE, Hub, Wire, eventually, wait_until};
+use crate::support::token::token;
+use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire, eventually, wait_until};
+
+/// Lines of connections for machines.
+const DEBUG_JSON: &str = "[log]\nlevel = \"debug\"\nformat = \"json\"";
+
+/// The lines of a JSON log whose target this is.
+#[track_caller]
+fn lines_of(said: &str, target: &str) -> Vec<Value> {
+    let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}")));
+    lines.filter(|line| line["target"] == target).collect()
+}
+
+#[tokio::test]
+async fn connections_are_logged_at_debug_with_reason_and_duration() {
+    let mut hub = Hub::with(DEBUG_JSON);
+    let client = Client::of(&hub, "alice \" x=1").await;
+    let id = client.welcome["data"]["details"]["connection_id"].clone();
+    drop(client);
+    let of = |said: &str| -> Vec<Value> {
+        lines_of(said, "hubbub::session").into_iter().filter(|line| line["connection"] == id).collect()
+    };
+    eventually(DEADLINE, "the end of the session is logged", || of(&hub.said()).len() == 2).await;
+    let lines = of(&hub.said());
+    for (line, message) in lines.iter().zip(["connected", "disconnected"]) {
+        assert_eq!(
+            (&line["level"], &line["message"], &line["surface"], &line["transport"], &line["user"], &line["address"]),
+            (
+                &json!("DEBUG"),
+                &json!(message),
+                &json!("raw"),
+                &json!("websocket"),
+                &json!("alice \" x=1"),
+                &json!("127.0.0.1")
+            ),
+            "{line}"
+        );
+    }
+    assert_eq!((&lines[0]["reason"], &lines[0]["durationMs"]), (&Value::Null, &Value::Null));
+    assert_eq!(lines[1]["reason"], "connection lost");
+    assert!(lines[1]["durationMs"].is_u64(), "{}", lines[1]);
+
+    // A guest who authenticates later.
+    let mut guest = Sio::guest(&hub, Transport::Polling).await;
+    guest.ask_for("authenticated", "authenticate", json!({"token": token("bob")})).await;
+    eventually(DEADLINE, "the guest is logged as bob", || {
+        let lines = lines_of(&hub.said(), "hubbub::session");
+        lines
+            .iter()
+            .any(|line| line["message"] == "authenticated" && line["user"] == "bob" && line["transport"] == "polling")
+    })
+    .await;
+    let said = hub.end();
+    let reason = |line: &Value| line["message"] == "disconnected" && line["reason"] == "server going away";
+    assert!(lines_of(&said, "hubbub::session").iter().any(reason), "{said}");
+}
+
+#[tokio::test]
+async fn at_info_connections_are_not_logged() {
+    let mut hub = Hub::start();
+    drop(Client::of(&hub, "alice").await);
+    assert!(!hub.end().contains("alice"));
+}
 
 /// A log whose lines are many: each request makes some.
 const LOUD: &str = "[log]\nlevel = \"info,actix_http=trace,mio=trace\"\n[limits.http]\nrequests_per_minute = 0";
