@@ -236,7 +236,10 @@ fn token(sources: &Sources, claims: &Claims) -> Result<String, Failure> {
     };
     let ttl = claims.ttl.map_or(u64::from(auth.access_ttl_secs), |ttl| ttl.as_secs());
     let now = Clock::System.now_ms() / 1_000;
-    let claims = claims.to_json(now, ttl);
+    let mut claims = claims.to_json(now, ttl);
+    for (claim, text) in auth.own_claims() {
+        claims[claim] = text.into();
+    }
     jwt::sign(&claims, secret.expose().as_bytes(), algorithm).map(|token| token + "\n").map_err(Failure::of)
 }
 

@@ -210,7 +210,13 @@ pub fn tokens(auth: &config::Auth) -> Result<Tokens, String> {
             Keys::Secret(secret.map(|secret| secret.expose().as_bytes().to_vec()).unwrap_or_default())
         }
     };
-    let settings = jwt::Settings { algorithm, require_exp: auth.require_exp, leeway_secs: auth.leeway_secs.into() };
+    let settings = jwt::Settings {
+        algorithm,
+        require_exp: auth.require_exp,
+        leeway_secs: auth.leeway_secs.into(),
+        issuers: auth.issuer.clone(),
+        audiences: auth.audience.clone(),
+    };
     let backend = auth.backend.url.as_ref().map(|url| {
         opaque::Backend::new(&opaque::Settings {
             url: url.clone(),
