@@ -3,6 +3,7 @@
 //! Standard output has the answer alone, so that `TOKEN=$(hubbub token --user alice)` works; everything else goes to
 //! standard error. Status 0 is done, 1 failed (one line begins with `hubbub: `), 2 a usage that does not exist.
 
+mod start_line;
 mod users;
 
 use std::ffi::OsString;
@@ -20,8 +21,11 @@ use log::Level;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use self::start_line::StartLine;
+
 use crate::auth::api_key::KEY_MAX;
 use crate::auth::jwt::{self, Hmac};
+use crate::config::warnings::warnings;
 use crate::config::{Config, ConfigError, Flag, Sources, secrets};
 use crate::server::{self, Serving};
 use crate::{logging, state};
@@ -210,6 +214,12 @@ fn serve(sources: &Sources, started: impl FnOnce(Serving)) -> Result<(), Failure
             (false, false) => log::info!("{notice}"),
         }
     }
+    let (line, warnings) = (StartLine::of(&config, sources), warnings(&config));
+    let started = |serving: Serving| {
+        line.log(serving.address);
+        warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        started(serving);
+    };
     server::run(config, started).map_err(Failure::of)
 }
 
@@ -217,6 +227,9 @@ fn check(sources: &Sources) -> Result<String, Failure> {
     match Config::load(sources) {
         Ok(config) => {
             state::tokens(&config.auth).map_err(Failure::of)?;
+            for warning in warnings(&config) {
+                logging::print(Level::Warn, &format!("warning: {warning}"));
+            }
             Ok("the configuration is sound\n".into())
         }
         Err(error) => Err(Failure(error.lines().to_vec())),

@@ -9,6 +9,7 @@ mod rules;
 mod secret;
 pub mod secrets;
 pub mod source;
+pub mod warnings;
 
 use std::path::PathBuf;
 

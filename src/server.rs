@@ -147,7 +147,6 @@ pub fn run(config: Config, started: impl FnOnce(Serving)) -> Result<(), ServeErr
 }
 
 async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
-    warn_of_what_is_missing(&config);
     let workers = config.server.worker_count();
     let http_connections = share_descriptors(config.server.max_connections);
     let store = Store::open(&config.server.data_dir, Role::Hub, Clock::System).map_err(ServeError::Store)?;
@@ -172,7 +171,6 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
-    log::info!("listening on http://{address}");
     started(Serving { address, hub: hub.clone() });
     let died = tokio::select! {
         _ = terminate.recv() => None,
@@ -433,13 +431,6 @@ impl Authenticator for LateTokens {
             identity.require(&required)?;
             Ok(identity)
         })
-    }
-}
-
-/// Says which keys ask for what is not there yet: a key that does nothing must not do it in silence.
-fn warn_of_what_is_missing(config: &Config) {
-    for rule in config.topics.iter().filter(|rule| rule.presence) {
-        log::warn!("topics `{}`: presence is not told yet", rule.pattern);
     }
 }
 

@@ -1,9 +1,9 @@
-//! The log: connections at debug, and a reader that stops.
+//! The log: the line at the start, connections at debug, and a reader that stops.
 
 use serde_json::{Value, json};
 
 use crate::support::token::token;
-use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire, eventually, wait_until};
+use crate::support::{API_KEY, Client, DEADLINE, Hub, JWT_SECRET, Sio, Transport, Wire, eventually, wait_until};
 
 /// Lines of connections for machines.
 const DEBUG_JSON: &str = "[log]\nlevel = \"debug\"\nformat = \"json\"";
@@ -13,6 +13,27 @@ const DEBUG_JSON: &str = "[log]\nlevel = \"debug\"\nformat = \"json\"";
 fn lines_of(said: &str, target: &str) -> Vec<Value> {
     let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}")));
     lines.filter(|line| line["target"] == target).collect()
+}
+
+#[test]
+fn one_line_says_what_was_started_and_shows_no_secret() {
+    let hub = Hub::with("[server]\nallowed_origins = [\"https://a.example\"]");
+    let said = hub.said();
+    let lines: Vec<_> = said.lines().filter(|line| line.contains("listening on http://")).collect();
+    let [line] = lines.as_slice() else { panic!("one line, not {said}") };
+    let address = hub.address();
+    for part in [
+        format!(" INFO  hubbub::server: listening on http://{address} version={} ", env!("CARGO_PKG_VERSION")),
+        format!(" configuration={} ", hub.dir().join("config.toml").display()),
+        format!(" data={} ", hub.data().display()),
+        format!(" address={address} "),
+        " surfaces=\"/ws, /socket.io/ (/ and /chat), HTTP\" ".to_owned(),
+        " origins=https://a.example ".to_owned(),
+        " authentication=\"HS256 tokens by a shared secret, accounts\"".to_owned(),
+    ] {
+        assert!(line.contains(&part), "{part} is not in {line}");
+    }
+    assert!(!said.contains(JWT_SECRET) && !said.contains(API_KEY), "{said}");
 }
 
 #[tokio::test]

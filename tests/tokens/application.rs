@@ -1,6 +1,6 @@
 //! `auth.issuer` and `auth.audience`: tokens that were made for another application.
 
-use crate::support::{Sio, Transport, account};
+use crate::support::{Sio, Transport, account, wait_until};
 
 use super::*;
 
@@ -54,4 +54,19 @@ async fn the_hubs_own_tokens_are_of_the_application() {
     let printed = run(hub.dir(), &["token", "--user", "bob"]);
     Client::connect(&hub, printed.stdout.trim()).await;
     assert_of_elsewhere(&hub, &mut client, &token("alice"), "The token has no `iss`").await;
+}
+
+#[test]
+fn a_key_set_that_others_use_too_is_warned_of_by_check_and_by_the_start() {
+    let warning = "auth.jwks: neither auth.issuer nor auth.audience is set";
+    let issuer = Outside::that_says(Reply::Json(200, key_set(&[("first", &key(Algorithm::ES256))])));
+    let hub = Hub::with(&with_jwks(&issuer.url("/jwks.json")));
+    wait_until(DEADLINE, "the start warns", || hub.said().contains(&format!(" WARN  hubbub::cli: {warning}")));
+    let checked = run(hub.dir(), &["check"]);
+    assert_eq!((checked.status, checked.stdout.as_str()), (Some(0), "the configuration is sound\n"));
+    assert!(checked.stderr.starts_with(&format!("hubbub: warning: {warning}")), "{checked:?}");
+
+    let hub = Hub::with(&format!("{}\n{APPLICATION}", with_jwks(&issuer.url("/jwks.json"))));
+    assert_eq!(run(hub.dir(), &["check"]).stderr, "");
+    assert!(!hub.said().contains(warning), "{}", hub.said());
 }
