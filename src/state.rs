@@ -24,6 +24,7 @@ use crate::auth::tokens::Tokens;
 use crate::backend::{self, Backend};
 use crate::config::{self, Config};
 use crate::http_stream::Connections;
+use crate::notices::Notices;
 use crate::peer::{AllowedOrigins, BadEntry, TrustedProxies};
 use crate::telemetry::{Readings, Telemetry};
 
@@ -54,6 +55,8 @@ pub struct State {
     pub backend: Option<Arc<Backend>>,
     /// The plain HTTP connections.
     pub connections: Arc<Connections>,
+    /// What strangers do, told once a minute.
+    pub notices: Arc<Notices>,
     /// The metrics of this hub.
     pub telemetry: Telemetry,
     /// When the hub started, ms since the epoch.
@@ -89,6 +92,7 @@ impl State {
                 config.server.max_connections.saturating_add(CONNECTIONS_BEYOND),
                 config.limits.http.connections_per_address,
             ),
+            notices: Notices::new(hub.clock().clone()),
             telemetry: Telemetry::default(),
             started_at,
             published: Mutex::new(PerMinute::since(started_at)),

@@ -1,6 +1,8 @@
-//! The log: the line at the start, connections at debug, and a reader that stops.
+//! The log: the line at the start, connections at debug, what strangers cause, and a reader that stops.
 
 use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 
 use crate::support::token::token;
 use crate::support::{API_KEY, Client, DEADLINE, Hub, JWT_SECRET, Sio, Transport, Wire, eventually, wait_until};
@@ -13,6 +15,16 @@ const DEBUG_JSON: &str = "[log]\nlevel = \"debug\"\nformat = \"json\"";
 fn lines_of(said: &str, target: &str) -> Vec<Value> {
     let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}")));
     lines.filter(|line| line["target"] == target).collect()
+}
+
+/// Sends bytes that are no HTTP, and reads the answer.
+fn send_garbage(hub: &Hub) {
+    let mut stream = TcpStream::connect(hub.address()).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(b"\x16\x03\x01\x00\xa5\x01\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", answer.escape_ascii());
 }
 
 #[test]
@@ -85,6 +97,49 @@ async fn at_info_connections_are_not_logged() {
     let mut hub = Hub::start();
     drop(Client::of(&hub, "alice").await);
     assert!(!hub.end().contains("alice"));
+}
+
+#[test]
+fn requests_that_are_no_http_are_one_counted_line_a_minute() {
+    let mut hub = Hub::with("[log]\nformat = \"json\"");
+    for _ in 0..50 {
+        send_garbage(&hub);
+    }
+    let told = |said: &str| -> Vec<Value> {
+        let lines = lines_of(said, "hubbub::refused").into_iter();
+        lines.filter(|line| line["message"] == "requests that are not HTTP").collect()
+    };
+    let said = hub.end();
+    let lines = told(&said);
+    let counts: Vec<_> = lines.iter().map(|line| line["count"].as_u64().unwrap()).collect();
+    // The first at once, the rest when its minute is over or the hub ends.
+    assert_eq!((counts.first(), counts.iter().sum::<u64>()), (Some(&1), 50), "{said}");
+    assert!(counts.len() <= 3, "{said}");
+    assert!(lines.iter().all(|line| line["level"] == "INFO" && line["address"] == "127.0.0.1"), "{said}");
+    assert!(lines_of(&said, "actix_http").is_empty() && !said.contains("\"ERROR\""), "{said}");
+}
+
+#[tokio::test]
+async fn a_forwarding_header_of_a_peer_that_is_not_trusted_is_warned_of_once() {
+    let warning = "X-Forwarded-For is ignored: its sender is not in server.trusted_proxies";
+    let mut hub = Hub::with("[log]\nformat = \"json\"");
+    for _ in 0..5 {
+        hub.http().request("GET", "/health/live").header("X-Forwarded-For", "203.0.113.7").send();
+    }
+    Wire::upgrade(&hub, "/ws", &[("Forwarded", "for=203.0.113.7")]).await;
+    let lines = lines_of(&hub.end(), "hubbub::notices");
+    let counts: Vec<_> = lines.iter().map(|line| line["count"].as_u64().unwrap()).collect();
+    assert_eq!(counts, [1, 5]);
+    for line in lines {
+        assert_eq!(
+            (&line["level"], &line["message"], &line["address"]),
+            (&json!("WARN"), &json!(warning), &json!("127.0.0.1"))
+        );
+    }
+
+    let mut hub = Hub::with("[server]\ntrusted_proxies = [\"127.0.0.1\"]");
+    hub.http().request("GET", "/health/live").header("X-Forwarded-For", "203.0.113.7").send();
+    assert!(!hub.end().contains(warning));
 }
 
 /// A log whose lines are many: each request makes some.

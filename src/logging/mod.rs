@@ -7,6 +7,7 @@
 
 mod line;
 mod panics;
+pub mod periodic;
 mod queue;
 
 use std::env;
