@@ -53,6 +53,8 @@ pub struct Accounts {
 struct Signing {
     secret: Secret,
     algorithm: Hmac,
+    /// What every token says of who made it and for whom.
+    own_claims: Vec<(&'static str, String)>,
 }
 
 /// What a new account is to be.
@@ -108,7 +110,11 @@ impl Accounts {
         Ok(Self {
             store,
             passwords: Passwords::start()?,
-            signing: signing.map(|(algorithm, secret)| Signing { secret, algorithm }),
+            signing: signing.map(|(algorithm, secret)| Signing {
+                secret,
+                algorithm,
+                own_claims: auth.own_claims().map(|(claim, text)| (claim, text.to_owned())).collect(),
+            }),
             access_ttl_secs: auth.access_ttl_secs.into(),
             refresh_ttl_secs: auth.refresh_ttl_secs.into(),
             leeway_ms: auth.leeway_ms(),
@@ -258,8 +264,11 @@ impl Accounts {
     }
 
     fn access_token(&self, account: &Account, session_id: &str, now_ms: i64) -> Result<String, Fault> {
-        let Signing { secret, algorithm } = self.signing()?;
+        let Signing { secret, algorithm, own_claims } = self.signing()?;
         let mut claims = claims(account, session_id, now_ms / 1_000, self.access_ttl_secs);
+        for (claim, text) in own_claims {
+            claims[*claim] = text.as_str().into();
+        }
         // A revocation looks some seconds ahead, for the sake of issuers whose clocks are. This token was made after it.
         let earliest = self.revoked.as_ref().map_or(i64::MIN, |revoked| revoked.earliest(&account.id));
         if now_ms / 1_000 * 1_000 < earliest {

@@ -3,6 +3,7 @@
 //! Standard output has the answer alone, so that `TOKEN=$(hubbub token --user alice)` works; everything else goes to
 //! standard error. Status 0 is done, 1 failed (one line begins with `hubbub: `), 2 a usage that does not exist.
 
+mod start_line;
 mod users;
 
 use std::ffi::OsString;
@@ -16,11 +17,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use hubbub_actors::clock::Clock;
 use hubbub_actors::events::catalogue;
 use hubbub_actors::ids::UserId;
+use log::Level;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use self::start_line::StartLine;
+
 use crate::auth::api_key::KEY_MAX;
 use crate::auth::jwt::{self, Hmac};
+use crate::config::warnings::warnings;
 use crate::config::{Config, ConfigError, Flag, Sources, secrets};
 use crate::server::{self, Serving};
 use crate::{logging, state};
@@ -141,15 +146,17 @@ pub fn run() -> ExitCode {
 /// Does what the command line `args` asks for; `started` is called once a hub serves.
 pub fn run_with(args: impl Iterator<Item = OsString>, started: impl FnOnce(Serving)) -> ExitCode {
     let cli = Cli::parse_from(args);
-    match answer(cli, started) {
+    let status = match answer(cli, started) {
         Ok(text) => print(&text),
         Err(Failure(lines)) => {
             for line in lines {
-                eprintln!("hubbub: {line}");
+                logging::print(Level::Error, &line);
             }
             ExitCode::FAILURE
         }
-    }
+    };
+    logging::finish();
+    status
 }
 
 /// Does what is asked for; the answer is for standard output.
@@ -198,15 +205,21 @@ impl Settings {
 /// Runs the hub until it is told to stop.
 fn serve(sources: &Sources, started: impl FnOnce(Serving)) -> Result<(), Failure> {
     let mut config = Config::load(sources)?;
-    logging::start(&config.log);
+    logging::start(&config.log).map_err(|error| Failure::of(format!("the log: {error}")))?;
     for notice in secrets::ensure(&mut config)? {
         match (notice.made, notice.exposed) {
             // Whatever the log lets through: nobody could find a secret that was made in silence.
-            (true, _) => eprintln!("hubbub: {notice}"),
+            (true, _) => logging::print(Level::Info, &notice.to_string()),
             (false, true) => log::warn!("{notice}"),
             (false, false) => log::info!("{notice}"),
         }
     }
+    let (line, warnings) = (StartLine::of(&config, sources), warnings(&config));
+    let started = |serving: Serving| {
+        line.log(serving.address);
+        warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        started(serving);
+    };
     server::run(config, started).map_err(Failure::of)
 }
 
@@ -214,6 +227,9 @@ fn check(sources: &Sources) -> Result<String, Failure> {
     match Config::load(sources) {
         Ok(config) => {
             state::tokens(&config.auth).map_err(Failure::of)?;
+            for warning in warnings(&config) {
+                logging::print(Level::Warn, &format!("warning: {warning}"));
+            }
             Ok("the configuration is sound\n".into())
         }
         Err(error) => Err(Failure(error.lines().to_vec())),
@@ -233,7 +249,10 @@ fn token(sources: &Sources, claims: &Claims) -> Result<String, Failure> {
     };
     let ttl = claims.ttl.map_or(u64::from(auth.access_ttl_secs), |ttl| ttl.as_secs());
     let now = Clock::System.now_ms() / 1_000;
-    let claims = claims.to_json(now, ttl);
+    let mut claims = claims.to_json(now, ttl);
+    for (claim, text) in auth.own_claims() {
+        claims[claim] = text.into();
+    }
     jwt::sign(&claims, secret.expose().as_bytes(), algorithm).map(|token| token + "\n").map_err(Failure::of)
 }
 

@@ -9,6 +9,7 @@ mod rules;
 mod secret;
 pub mod secrets;
 pub mod source;
+pub mod warnings;
 
 use std::path::PathBuf;
 
@@ -147,6 +148,14 @@ section! {
         leeway_secs: u32 = 5,
         /// Seconds a Socket.IO client has to authenticate, at least 1. Default 10.
         grace_secs: u32 = 10,
+        /// Who may have made a JWT: its `iss` is one of these, 1 to 16 texts of at most 1024 characters, or one text alone.
+        /// Tokens that the hub signs bear the first. Default none: `iss` is not looked at.
+        #[serde(deserialize_with = "rules::one_or_several")]
+        issuer: Vec<String> = Vec::new(),
+        /// Whom a JWT may be made for: its `aud` is one of these, or a list that holds one of them; likewise. Default none:
+        /// `aud` is not looked at.
+        #[serde(deserialize_with = "rules::one_or_several")]
+        audience: Vec<String> = Vec::new(),
         /// Permissions that a token must all have to connect. Default none.
         required_permissions: Vec<String> = Vec::new(),
         /// Seconds an access token lives that the hub itself signs, at least 1. Default 3600.
@@ -265,6 +274,12 @@ pub struct ChatRoom {
 }
 
 impl Auth {
+    /// The claims that say who made a token and for whom, for tokens that the hub signs.
+    pub fn own_claims(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let claims = [("iss", &self.issuer), ("aud", &self.audience)];
+        claims.into_iter().filter_map(|(claim, texts)| Some((claim, texts.first()?.as_str())))
+    }
+
     /// How far clocks may differ, ms.
     pub fn leeway_ms(&self) -> i64 {
         i64::from(self.leeway_secs) * 1_000

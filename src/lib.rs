@@ -18,7 +18,7 @@
 //!
 //! Imports go one way: `main` → [`cli`] → [`server`] → [`http`], [`ws`], [`sio`] → [`pipe`], [`wire`], [`door`] → [`state`],
 //! [`error`] → [`accounts`], [`auth`], [`backend`] → [`config`], [`outside`], [`breaker`], [`peer`], [`bearer`] →
-//! `hubbub_actors`. [`http`], [`ws`] and [`sio`] never import each other.
+//! `hubbub_actors`. [`logging`] and [`notices`] are imported wherever something is to be told. [`http`], [`ws`] and [`sio`] never import each other.
 
 pub mod accounts;
 pub mod auth;
@@ -32,6 +32,7 @@ pub mod error;
 pub mod http;
 pub mod http_stream;
 pub mod logging;
+pub mod notices;
 pub mod outside;
 pub mod peer;
 pub mod pipe;

@@ -147,7 +147,6 @@ pub fn run(config: Config, started: impl FnOnce(Serving)) -> Result<(), ServeErr
 }
 
 async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
-    warn_of_what_is_missing(&config);
     let workers = config.server.worker_count();
     let http_connections = share_descriptors(config.server.max_connections);
     let store = Store::open(&config.server.data_dir, Role::Hub, Clock::System).map_err(ServeError::Store)?;
@@ -172,7 +171,7 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
-    log::info!("listening on http://{address}");
+    actix_rt::spawn(kept.notices.clone().keep());
     started(Serving { address, hub: hub.clone() });
     let died = tokio::select! {
         _ = terminate.recv() => None,
@@ -191,6 +190,7 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
         log::warn!("{left} connections had not read all within {} s", config.server.shutdown_secs);
     }
     let _ = timeout(shares.http, handle.stop(true)).await;
+    kept.notices.finish();
     let closed = async {
         // The last request is done: what it left behind is in.
         kept.store_once().await;
@@ -296,7 +296,7 @@ fn service(
     let server = &state.config.server;
     let patience = seconds(server.client_timeout_secs);
     let times = Times { head: seconds(server.head_secs), body: seconds(server.body_secs) };
-    let listener = Listener::new(state.connections.clone(), times);
+    let listener = Listener::new(state.connections.clone(), times, state.notices.clone());
     let app = http::app(state.clone())
         .configure(sio::polling::routes("/socket.io", switchboard.clone()))
         .into_factory()
@@ -367,6 +367,8 @@ fn upgrades(
                 // Its client has hung up.
                 Err(_) => return Ok(()),
             };
+            let peer = request.head().peer_addr.map(|peer| peer.ip());
+            state.notices.forwarding(&state.proxies, peer, request.head().headers());
             let result = upgrade(&state, place.as_deref(), &request, &mut socket, early).await;
             if let (Err(fault), Some(socket)) = (result, socket) {
                 state.telemetry.answered("GET", error::status(fault.code).as_u16());
@@ -433,13 +435,6 @@ impl Authenticator for LateTokens {
             identity.require(&required)?;
             Ok(identity)
         })
-    }
-}
-
-/// Says which keys ask for what is not there yet: a key that does nothing must not do it in silence.
-fn warn_of_what_is_missing(config: &Config) {
-    for rule in config.topics.iter().filter(|rule| rule.presence) {
-        log::warn!("topics `{}`: presence is not told yet", rule.pattern);
     }
 }
 

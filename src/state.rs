@@ -24,6 +24,7 @@ use crate::auth::tokens::Tokens;
 use crate::backend::{self, Backend};
 use crate::config::{self, Config};
 use crate::http_stream::Connections;
+use crate::notices::Notices;
 use crate::peer::{AllowedOrigins, BadEntry, TrustedProxies};
 use crate::telemetry::{Readings, Telemetry};
 
@@ -54,6 +55,8 @@ pub struct State {
     pub backend: Option<Arc<Backend>>,
     /// The plain HTTP connections.
     pub connections: Arc<Connections>,
+    /// What strangers do, told once a minute.
+    pub notices: Arc<Notices>,
     /// The metrics of this hub.
     pub telemetry: Telemetry,
     /// When the hub started, ms since the epoch.
@@ -89,6 +92,7 @@ impl State {
                 config.server.max_connections.saturating_add(CONNECTIONS_BEYOND),
                 config.limits.http.connections_per_address,
             ),
+            notices: Notices::new(hub.clock().clone()),
             telemetry: Telemetry::default(),
             started_at,
             published: Mutex::new(PerMinute::since(started_at)),
@@ -211,7 +215,13 @@ pub fn tokens(auth: &config::Auth) -> Result<Tokens, String> {
             Keys::Secret(secret.map(|secret| secret.expose().as_bytes().to_vec()).unwrap_or_default())
         }
     };
-    let settings = jwt::Settings { algorithm, require_exp: auth.require_exp, leeway_secs: auth.leeway_secs.into() };
+    let settings = jwt::Settings {
+        algorithm,
+        require_exp: auth.require_exp,
+        leeway_secs: auth.leeway_secs.into(),
+        issuers: auth.issuer.clone(),
+        audiences: auth.audience.clone(),
+    };
     let backend = auth.backend.url.as_ref().map(|url| {
         opaque::Backend::new(&opaque::Settings {
             url: url.clone(),

@@ -98,6 +98,9 @@ mod shutdown;
 // Sessions that are told when to come back, and do not all go at once.
 mod drain;
 
+// What is logged, how a line looks, and a log that nobody reads.
+mod logging;
+
 // The command line and its exit statuses.
 mod command;
 

@@ -16,6 +16,8 @@ use crate::support::run::run;
 use crate::support::token::{now, token};
 use crate::support::{Client, DEADLINE, Hub, Outside, Reply, Wire, eventually};
 
+mod application;
+
 macro_rules! pem {
     ($name:literal) => {
         include_str!(concat!("keys/", $name, ".pem"))

@@ -14,12 +14,12 @@ use socket2::{Domain, Socket, Type};
 
 use crate::load::{Figure, P99};
 use crate::scenario::Scenario;
-use crate::target::{Server, Target};
+use crate::target::{Log, Server, Target};
 use crate::{compare, usage};
 
 mod kinds;
 
-use kinds::{KINDS, Kind};
+use kinds::{KINDS, Kind, UNREAD_LOG};
 
 /// How long the attackers of a worker thread work, and then rest: half a core.
 const TURN: Duration = Duration::from_millis(5);
@@ -36,11 +36,12 @@ const REOPENED: usize = 1;
 /// Measures every kind whose name contains `only` with so many `attackers`, and shows a table.
 pub(crate) fn run(hub: &Path, attackers: usize, seconds: u64, only: Option<&str>) -> Result<String, String> {
     let mut table = String::from(
-        "| attack | p99 ms | undisturbed | ratio | MB more at most | MB more after | s | hub CPU s | requests or bytes |\n\
-         |---|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+        "| attack | p99 ms | undisturbed | ratio | MB more at most | MB more after | s | hub CPU s | requests or bytes | log lines dropped |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
     );
-    for kind in KINDS.iter().filter(|kind| only.is_none_or(|only| kind.name.contains(only))) {
-        let server = Server::start(Target::Hub, hub, 10_000)?;
+    let kinds = KINDS.iter().map(|kind| (kind, Log::Read)).chain([(&UNREAD_LOG, Log::Unread)]);
+    for (kind, log) in kinds.filter(|(kind, _)| only.is_none_or(|only| kind.name.contains(only))) {
+        let server = Server::start_with(Target::Hub, hub, 10_000, log)?;
         eprintln!("{} on process {}", kind.name, server.pid());
         let row = measure(&server, kind, attackers, seconds).map_err(|error| format!("{}: {error}", kind.name))?;
         table.push_str(&row);
@@ -71,7 +72,7 @@ fn measure(server: &Server, kind: &'static Kind, attackers: usize, seconds: u64)
     let mut row = String::new();
     let _ = writeln!(
         row,
-        "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+        "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
         kind.name,
         compare::short(attacked),
         compare::short(alone),
@@ -81,6 +82,7 @@ fn measure(server: &Server, kind: &'static Kind, attackers: usize, seconds: u64)
         compare::short(began.elapsed().as_secs_f64()),
         compare::short(cpu.as_secs_f64()),
         result.sent,
+        dropped_lines(server.address())?,
     );
     eprint!("{row}");
     Ok(row)
@@ -88,6 +90,18 @@ fn measure(server: &Server, kind: &'static Kind, attackers: usize, seconds: u64)
 
 fn find(figures: &[Figure], name: &str) -> f64 {
     figures.iter().find(|figure| figure.name == name).map_or(f64::NAN, |figure| figure.value)
+}
+
+/// How many lines of its log a hub has dropped.
+fn dropped_lines(hub: SocketAddr) -> Result<String, String> {
+    let mut page = String::new();
+    let asked = TcpStream::connect(hub).and_then(|mut socket| {
+        socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n")?;
+        socket.read_to_string(&mut page)
+    });
+    asked.map_err(|error| format!("/metrics: {error}"))?;
+    let dropped = page.lines().find_map(|line| line.strip_prefix("hubbub_log_lines_dropped_total "));
+    dropped.map(str::to_owned).ok_or_else(|| "/metrics does not count dropped lines".into())
 }
 
 /// What an attack did.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -86,17 +86,24 @@ impl Target {
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
+    /// What it logs, where nobody reads that.
+    _unread: Option<BufReader<ChildStderr>>,
     _dir: TempDir,
 }
 
 impl Server {
     /// Starts `target` with room for `connections`. `hub` is the hub's binary.
     pub(crate) fn start(target: Target, hub: &Path, connections: usize) -> Result<Self, String> {
+        Self::start_with(target, hub, connections, Log::Read)
+    }
+
+    /// As [`Server::start`], the hub whose log is as `log` says.
+    pub(crate) fn start_with(target: Target, hub: &Path, connections: usize, log: Log) -> Result<Self, String> {
         let dir = tempfile::tempdir().map_err(|error| format!("a temporary directory: {error}"))?;
         let mut command = match target.peer() {
             None => {
                 // Those that are being opened hold a quarter of the places.
-                let config = configuration(target, connections + 4 * OPENING);
+                let config = configuration(target, connections + 4 * OPENING) + log.level();
                 fs::write(dir.path().join("config.toml"), config).map_err(|error| format!("config.toml: {error}"))?;
                 Command::new(hub)
             }
@@ -115,11 +122,11 @@ impl Server {
         let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
         let address = child.stderr.take().ok_or("no standard error").and_then(|pipe| {
             let (tell, told) = mpsc::sync_channel(1);
-            listen(pipe, tell);
+            listen(pipe, tell, log);
             told.recv_timeout(START_TIME).map_err(|_| "did not start; see above")
         });
         match address {
-            Ok(address) => Ok(Self { child, address, _dir: dir }),
+            Ok((address, unread)) => Ok(Self { child, address, _unread: unread, _dir: dir }),
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -144,15 +151,42 @@ impl Drop for Server {
     }
 }
 
+/// What becomes of a hub's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Log {
+    /// It is read.
+    Read,
+    /// It is long, and not read once the hub listens.
+    Unread,
+}
+
+impl Log {
+    /// What the configuration says of it.
+    const fn level(self) -> &'static str {
+        match self {
+            Self::Read => "",
+            Self::Unread => "[log]\nlevel = \"debug,actix_http=trace\"\n",
+        }
+    }
+}
+
+/// Where a server listens, and its log if nobody reads it.
+type Listening = (SocketAddr, Option<BufReader<ChildStderr>>);
+
 /// Passes on what a server says, and tells its address.
-fn listen(pipe: impl Read + Send + 'static, tell: mpsc::SyncSender<SocketAddr>) {
+fn listen(pipe: ChildStderr, tell: mpsc::SyncSender<Listening>, log: Log) {
     thread::spawn(move || {
-        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            match line.split_once(LISTENING).and_then(|(_, address)| address.trim().parse().ok()) {
-                Some(address) => {
-                    let _ = tell.try_send(address);
+        let mut pipe = BufReader::new(pipe);
+        for line in pipe.by_ref().lines().map_while(Result::ok) {
+            match line.split_once(LISTENING).and_then(|(_, behind)| behind.split(' ').next()?.parse().ok()) {
+                Some(address) if log == Log::Unread => {
+                    let _ = tell.try_send((address, Some(pipe)));
+                    return;
                 }
-                None if line.contains("INFO") => {}
+                Some(address) => {
+                    let _ = tell.try_send((address, None));
+                }
+                None if line.contains("INFO") || log == Log::Unread => {}
                 None => eprintln!("  server: {line}"),
             }
         }

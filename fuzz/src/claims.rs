@@ -1,6 +1,6 @@
 //! The claims of a token: what they say of its holder, and that no claim which narrows is passed over.
 
-use hubbub::auth::jwt::{Algorithm, Hmac, Keys, Settings, Verifier, sign};
+use hubbub::auth::jwt::{Hmac, Keys, Settings, TOKEN_MAX, Verifier, sign};
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::identity::Identity;
 use hubbub_actors::ids::UserId;
@@ -17,7 +17,7 @@ const NOW: i64 = 1_700_000_000_000;
 const LEEWAY_MS: i64 = 5_000;
 
 fn verifier(require_exp: bool) -> Verifier {
-    let settings = Settings { algorithm: Algorithm::HS256, require_exp, leeway_secs: 5 };
+    let settings = Settings { require_exp, ..Settings::default() };
     Verifier::new(Keys::Secret(SECRET.to_vec()), settings)
 }
 
@@ -36,6 +36,7 @@ pub(crate) fn claims(bytes: &[u8]) {
         return;
     };
     let Some(judged) = judge(&claims, false, NOW) else { return };
+    check_application(&claims, judged.is_ok());
     match judged {
         Ok(identity) => {
             check(&claims, &identity);
@@ -53,6 +54,28 @@ pub(crate) fn claims(bytes: &[u8]) {
             let again = judge(&fewer, false, NOW).and_then(Result::err);
             assert_eq!(again.map(|fault| fault.code), Some(fault.code));
         }
+    }
+}
+
+/// Where issuers and audiences are named, a token holds that is good otherwise and was made by and for one of them.
+fn check_application(claims: &Map<String, Value>, is_good: bool) {
+    let texts = |text: &str| vec![text.to_owned(), "other".to_owned()];
+    let settings =
+        Settings { require_exp: false, issuers: texts("issuer"), audiences: texts("audience"), ..Settings::default() };
+    let verifier = Verifier::new(Keys::Secret(SECRET.to_vec()), settings);
+    for made in [json!({}), json!({"iss": "issuer"}), json!({"iss": "other", "aud": ["x", "audience"]})] {
+        let mut claims = claims.clone();
+        claims.extend(made.as_object().cloned().unwrap_or_default());
+        let Ok(token) = sign(&Value::Object(claims.clone()), SECRET, Hmac::Hs256) else { return };
+        let is_one = |value: &Value, text: &str| value == text || value == "other";
+        let of_issuer = claims.get("iss").is_some_and(|issuer| is_one(issuer, "issuer"));
+        let for_us = claims.get("aud").is_some_and(|audience| match audience {
+            Value::Array(several) => several.iter().any(|one| is_one(one, "audience")),
+            one => is_one(one, "audience"),
+        });
+        let holds = at_once(verifier.verify(&token, NOW)).is_ok();
+        // A longer token may be too long.
+        assert!(holds == (is_good && of_issuer && for_us) || token.len() > TOKEN_MAX);
     }
 }
 

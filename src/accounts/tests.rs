@@ -60,6 +60,23 @@ fn a_token_that_follows_a_revocation_is_issued_no_earlier_than_that_allows() {
 }
 
 #[test]
+fn a_token_names_the_first_issuer_and_audience_of_the_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), Role::Command, Clock::System).unwrap();
+    let auth = config::Auth {
+        jwt_secret: Some(Secret::new("0123456789abcdef")),
+        issuer: vec!["https://hub.example".into()],
+        audience: vec!["chat".into(), "push".into()],
+        ..config::Auth::default()
+    };
+    let accounts = Accounts::new(store, &auth).unwrap();
+    let token = accounts.access_token(&account(), "session_1", 1_000_000).unwrap();
+    let claims: Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap();
+    assert_eq!((&claims["iss"], &claims["aud"]), (&json!("https://hub.example"), &json!("chat")));
+}
+
+#[test]
 fn what_an_account_may_not_hold_is_named() {
     let field = |roles: &[&str], name: Option<&str>, email: Option<&str>| {
         let roles = roles.iter().map(ToString::to_string).collect();

@@ -18,12 +18,17 @@ const USER_CLAIMS: [&str; 3] = ["sub", "userId", "user_id"];
 /// 9999-12-31T23:59:59Z. A later time is a mistake, most often milliseconds where seconds belong.
 pub(super) const LATEST_SECONDS: i64 = 253_402_300_799;
 
-/// What is asked of every token's times.
+/// What is asked of every token.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Terms {
     /// Whether a token must say when it expires.
     pub(super) require_exp: bool,
     /// How far the issuer's clock may be from ours, in ms.
     pub(super) leeway_ms: i64,
+    /// Who may have made it; empty: anybody.
+    pub(super) issuers: Vec<String>,
+    /// Whom it may be made for; empty: anybody.
+    pub(super) audiences: Vec<String>,
 }
 
 /// A refusal of the token, in the caller's words.
@@ -33,6 +38,8 @@ pub(super) fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Fau
 
 /// Turns verified claims into who the holder is, or says why they do not hold at `now_ms`.
 pub(super) fn identity(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<Identity, Fault> {
+    check_origin(claims, "iss", &terms.issuers)?;
+    check_origin(claims, "aud", &terms.audiences)?;
     let expires_at = lifetime(claims, terms, now_ms)?;
     let (subscribe, publish) = topics(claims)?;
     Ok(Identity {
@@ -75,6 +82,21 @@ fn lifetime(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<O
         return Err(invalid("The token is not valid yet"));
     }
     Ok(expires_at)
+}
+
+/// Checks `iss` or `aud`: where `accepted` names any, the claim must be one of them, or a list that holds one (RFC 7519,
+/// sections 4.1.1 and 4.1.3; they compare as they are written). A refusal does not say which are accepted.
+fn check_origin(claims: &Map<String, Value>, claim: &str, accepted: &[String]) -> Result<(), Fault> {
+    if accepted.is_empty() {
+        return Ok(());
+    }
+    let is_accepted = |value: &Value| value.as_str().is_some_and(|text| accepted.iter().any(|other| other == text));
+    let holds = match claims.get(claim) {
+        None | Some(Value::Null) => return Err(invalid(format!("The token has no `{claim}`"))),
+        Some(Value::Array(several)) if claim == "aud" => several.iter().any(is_accepted),
+        Some(value) => is_accepted(value),
+    };
+    if holds { Ok(()) } else { Err(invalid(format!("The token's `{claim}` is not one that is accepted here"))) }
 }
 
 /// Checks `iat`. A token from the future would outlive the revocation of its user, so it is refused.

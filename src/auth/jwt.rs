@@ -63,7 +63,7 @@ impl fmt::Display for Hmac {
 }
 
 /// What a [`Verifier`] asks of every token.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The one algorithm that is accepted.
     pub algorithm: Algorithm,
@@ -71,6 +71,18 @@ pub struct Settings {
     pub require_exp: bool,
     /// How far the issuer's clock may be from ours, in seconds.
     pub leeway_secs: u64,
+    /// Who may have made it: its `iss` is one of these. Empty: anybody.
+    pub issuers: Vec<String>,
+    /// Whom it may be made for: its `aud` is one of these, or holds one. Empty: anybody.
+    pub audiences: Vec<String>,
+}
+
+impl Default for Settings {
+    /// HS256, an expiry, 5 seconds, and any issuer and audience.
+    fn default() -> Self {
+        let (issuers, audiences) = (Vec::new(), Vec::new());
+        Self { algorithm: Algorithm::HS256, require_exp: true, leeway_secs: 5, issuers, audiences }
+    }
 }
 
 /// Where the key is that a token's signature is judged by.
@@ -106,7 +118,7 @@ impl fmt::Debug for Verifier {
 impl Verifier {
     /// A verifier for tokens of one algorithm. A key of another family than the algorithm's makes no token hold.
     pub fn new(keys: Keys, settings: Settings) -> Self {
-        let Settings { algorithm, require_exp, leeway_secs } = settings;
+        let Settings { algorithm, require_exp, leeway_secs, issuers, audiences } = settings;
         // The crate judges the signature and the algorithm. Times are judged by us, against the hub's clock.
         let mut signature_alone = Validation::new(algorithm);
         signature_alone.required_spec_claims.clear();
@@ -124,7 +136,7 @@ impl Verifier {
             source,
             algorithm,
             signature_alone,
-            terms: Terms { require_exp, leeway_ms: leeway_ms.unwrap_or(i64::MAX) },
+            terms: Terms { require_exp, leeway_ms: leeway_ms.unwrap_or(i64::MAX), issuers, audiences },
         }
     }
 

@@ -129,7 +129,7 @@ mod tests {
     const SECRET: &[u8] = b"a secret of thirty-two bytes or so";
 
     fn tokens(backend: Option<Backend>) -> Tokens {
-        let settings = Settings { algorithm: Hmac::Hs256.algorithm(), require_exp: false, leeway_secs: 5 };
+        let settings = Settings { require_exp: false, ..Settings::default() };
         Tokens::new(Verifier::new(Keys::Secret(SECRET.to_vec()), settings), backend)
     }
 

@@ -3,7 +3,7 @@
 use clap::CommandFactory as _;
 
 use super::*;
-use crate::auth::jwt::{Algorithm, Keys, Settings as Verification, Verifier};
+use crate::auth::jwt::{Keys, Settings as Verification, Verifier};
 
 /// The answer to `hubbub` with these arguments; a failure's lines, joined.
 fn hubbub(arguments: &[&str]) -> Result<String, String> {
@@ -99,13 +99,27 @@ async fn a_token_made_before_the_first_start_holds_after_it() {
     let answer = answer.unwrap();
     let token = answer.strip_suffix('\n').unwrap();
     assert!(!token.contains(char::is_whitespace));
-    let settings = Verification { algorithm: Algorithm::HS256, require_exp: true, leeway_secs: 0 };
+    let settings = Verification { leeway_secs: 0, ..Verification::default() };
     let verifier = Verifier::new(Keys::Secret(place.secret().into_bytes()), settings);
     let identity = verifier.verify(token, Clock::System.now_ms()).await.unwrap();
     assert_eq!(identity.user.as_str(), "alice");
     assert_eq!(identity.display_name(), "Alice");
     assert_eq!(identity.roles, ["admin", "editor"]);
     assert_eq!(identity.permissions, ["push"]);
+}
+
+#[tokio::test]
+async fn a_token_names_the_first_issuer_and_audience_of_the_configuration() {
+    let place = Place::with("auth.issuer = 'hub'\nauth.audience = ['chat', 'push']");
+    let token = place.hubbub(&["token", "--user", "alice"]).unwrap();
+    let verifier = |issuer: &str, audience: &str| {
+        let (issuers, audiences) = (vec![issuer.to_owned()], vec![audience.to_owned()]);
+        let settings = Verification { issuers, audiences, ..Verification::default() };
+        Verifier::new(Keys::Secret(place.secret().into_bytes()), settings)
+    };
+    verifier("hub", "chat").verify(token.trim(), Clock::System.now_ms()).await.unwrap();
+    verifier("hub", "push").verify(token.trim(), Clock::System.now_ms()).await.unwrap_err();
+    verifier("other", "chat").verify(token.trim(), Clock::System.now_ms()).await.unwrap_err();
 }
 
 #[test]

@@ -19,6 +19,9 @@ const FRAME_MAX: u64 = 16 << 20;
 const FRAME_HEAD_MAX: usize = 14;
 /// Fewest bytes of a signing secret that is not guessed in passing.
 const SECRET_MIN: usize = 16;
+/// Most issuers and most audiences, and longest name of one, in characters.
+const NAMES_MAX: usize = 16;
+const NAME_MAX: usize = 1_024;
 /// Prefixes of rooms with rules of their own; no pattern of the configuration is asked about them.
 const RESERVED: [&str; 4] = ["user:", "chat:", "thread:", "$"];
 
@@ -127,6 +130,16 @@ impl Problems {
         self.token_keys(auth);
         self.range("auth.leeway_secs", auth.leeway_secs, 0, 3_600);
         self.range("auth.grace_secs", auth.grace_secs, 1, 3_600);
+        for (key, texts) in [("auth.issuer", &auth.issuer), ("auth.audience", &auth.audience)] {
+            if texts.len() > NAMES_MAX {
+                self.add(key, format!("expected at most {NAMES_MAX}, got {}", texts.len()));
+            }
+            let is_wrong =
+                |text: &String| text.is_empty() || text.chars().count() > NAME_MAX || text.contains(char::is_control);
+            if texts.iter().any(is_wrong) {
+                self.add(key, format!("expected 1 to {NAME_MAX} printable characters"));
+            }
+        }
         for (index, permission) in auth.required_permissions.iter().enumerate() {
             if permission.is_empty() {
                 self.add(format!("auth.required_permissions[{index}]"), "is empty");

@@ -10,6 +10,9 @@ use super::check::Problem;
 /// Keys whose values no error may show; what is below them is meant as well.
 const HIDDEN: [&str; 5] = ["api", "auth.jwt_secret", "backend.api_key", "backend.url", "cluster.url"];
 
+/// Keys that take one text or a list of them.
+const TEXTS: [&str; 2] = ["auth.issuer", "auth.audience"];
+
 /// Turns the merged table into a configuration.
 pub(super) fn typed(merged: &Table) -> Result<Config, Problem> {
     serde_path_to_error::deserialize(Value::Table(merged.clone())).map_err(|error| {
@@ -18,7 +21,8 @@ pub(super) fn typed(merged: &Table) -> Result<Config, Problem> {
     })
 }
 
-/// Parses a variable's text as the type that `key` has: numbers, booleans and texts as they are, lists in TOML.
+/// Parses a variable's text as the type that `key` has: numbers, booleans and texts as they are, lists in TOML; one text where
+/// a list of texts is possible.
 pub(super) fn variable(key: &str, text: &str) -> Result<Value, Problem> {
     let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
     let mut known = &defaults;
@@ -39,6 +43,7 @@ pub(super) fn variable(key: &str, text: &str) -> Result<Value, Problem> {
         serde_json::Value::Bool(_) => Ok(text.trim().parse().map_or_else(|_| as_text(), Value::Boolean)),
         serde_json::Value::Array(_) => match text.trim().parse() {
             Ok(list @ Value::Array(_)) => Ok(list),
+            _ if TEXTS.contains(&key) => Ok(as_text()),
             _ => Err(Problem::new(key, r#"expected a list in TOML syntax, like ["a", "b"]"#)),
         },
         serde_json::Value::Object(section) => {

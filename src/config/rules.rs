@@ -1,6 +1,8 @@
 //! The values of the configuration that are more than a number or a text: topic rules, who may, algorithms, CIDR blocks.
 
 use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
 
 use hubbub_actors::rooms::rules::Who;
 use ipnet::IpNet;
@@ -51,30 +53,34 @@ fn authenticated() -> Vec<Who> {
 }
 
 /// One value where a list is possible: `"server"` for `["server"]`.
-fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Who>, D::Error> {
-    struct OneOrSeveral;
+pub(super) fn one_or_several<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + FromStr<Err: fmt::Display>,
+{
+    struct OneOrSeveral<T>(PhantomData<T>);
 
-    impl<'de> Visitor<'de> for OneOrSeveral {
-        type Value = Vec<Who>;
+    impl<'de, T: Deserialize<'de> + FromStr<Err: fmt::Display>> Visitor<'de> for OneOrSeveral<T> {
+        type Value = Vec<T>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("a string or a list of strings")
         }
 
         fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
-            text.parse().map(|who| vec![who]).map_err(E::custom)
+            text.parse().map(|value| vec![value]).map_err(E::custom)
         }
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
             let mut several = Vec::new();
-            while let Some(who) = items.next_element()? {
-                several.push(who);
+            while let Some(value) = items.next_element()? {
+                several.push(value);
             }
             Ok(several)
         }
     }
 
-    deserializer.deserialize_any(OneOrSeveral)
+    deserializer.deserialize_any(OneOrSeveral(PhantomData))
 }
 
 /// The algorithm that tokens are signed with.

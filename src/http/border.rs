@@ -40,6 +40,8 @@ pub(super) async fn border(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    state.notices.forwarding(&state.proxies, peer, request.headers());
     let passage = Passage {
         id: RequestId::of(request.headers()),
         shape: Shape::of_path(request.path()),

@@ -130,11 +130,22 @@ pub fn check_partial(input: &[u8]) -> Result<(), Fault> {
     if input.len() > HEAD_MAX { Err(head_too_large()) } else { Ok(()) }
 }
 
+/// Whether a head that was refused is one of HTTP at all: its first line names a version of it. What begins a TLS session,
+/// and what speaks another protocol, does not.
+pub fn is_http(input: &[u8]) -> bool {
+    let line = first_line(input).trim_ascii_end();
+    line.rsplit(|byte| *byte == b' ').next().is_some_and(|word| word.starts_with(b"HTTP/")) && line.contains(&b' ')
+}
+
+/// The first line that is not empty.
+fn first_line(input: &[u8]) -> &[u8] {
+    input.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default()
+}
+
 /// A head that stands for a request that was refused: the application answers it with the fault. It keeps what shapes the
 /// answer: whether it is HEAD, whether the path is under `/api`, the request's id and its origin.
 pub fn stand_in(input: &[u8]) -> Vec<u8> {
-    let line = input.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
-    let mut words = line.split(|byte| *byte == b' ');
+    let mut words = first_line(input).split(|byte| *byte == b' ');
     let method = if words.next() == Some(b"HEAD") { "HEAD" } else { "GET" };
     let is_api = words.next().is_some_and(|target| target.starts_with(b"/api/"));
     let target = if is_api { "/api/" } else { "/" };

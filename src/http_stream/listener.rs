@@ -16,6 +16,7 @@ use super::linger;
 use super::pacer::Pacer;
 use super::stream::HttpStream;
 use crate::error::{self, Shape};
+use crate::notices::Notices;
 
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
@@ -32,12 +33,13 @@ pub struct Listener {
     pub(super) connections: Arc<Connections>,
     pub(super) times: Times,
     pub(super) pacer: Rc<Pacer>,
+    pub(super) notices: Arc<Notices>,
 }
 
 impl Listener {
     /// A worker's listener.
-    pub fn new(connections: Arc<Connections>, times: Times) -> Rc<Self> {
-        Rc::new(Self { connections, times, pacer: Pacer::new(Instant::now()) })
+    pub fn new(connections: Arc<Connections>, times: Times, notices: Arc<Notices>) -> Rc<Self> {
+        Rc::new(Self { connections, times, pacer: Pacer::new(Instant::now()), notices })
     }
 
     /// Takes a connection. `counted` is the address whose limit it counts in, if any.

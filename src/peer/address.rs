@@ -8,8 +8,11 @@ use ipnet::{IpNet, Ipv4Net};
 /// The header in which each proxy adds whom it speaks for, on the right.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Any of these says that a proxy stands between (`Forwarded`: RFC 7239).
-const FORWARDING: [&str; 3] = [FORWARDED_FOR, "forwarded", "x-real-ip"];
+/// The header that is to stand in its place (RFC 7239). It is not read.
+const FORWARDED: &str = "forwarded";
+
+/// Any of these says that a proxy stands between.
+const FORWARDING: [&str; 3] = [FORWARDED_FOR, FORWARDED, "x-real-ip"];
 
 /// Whom a request is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +64,12 @@ impl TrustedProxies {
         }
         let forwarded = FORWARDING.iter().any(|&name| headers.contains_key(name));
         ClientAddress { ip, direct_loopback: peer.is_loopback() && !forwarded }
+    }
+
+    /// Whether a request says for whom it was forwarded, and `peer`, who sent it, is not believed.
+    pub fn is_ignored(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        let says = headers.contains_key(FORWARDED_FOR) || headers.contains_key(FORWARDED);
+        says && !self.trusts(peer)
     }
 
     /// Whether what an address forwards counts.
@@ -178,6 +187,19 @@ mod tests {
         ] {
             let found = proxies(&["127.0.0.1"]).client_address(ip(peer), &headers(pairs));
             assert_eq!(found.direct_loopback, direct, "{peer} with {pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_forwarding_header_of_a_peer_that_is_not_trusted_is_ignored() {
+        let trusted = proxies(&["10.0.0.0/8"]);
+        for (peer, pairs, ignored) in [
+            ("10.0.0.1", &[("x-forwarded-for", "203.0.113.7")][..], false),
+            ("127.0.0.1", &[("x-forwarded-for", "203.0.113.7")], true),
+            ("192.168.0.1", &[("forwarded", "for=203.0.113.7")], true),
+            ("192.168.0.1", &[("host", "localhost")], false),
+        ] {
+            assert_eq!(trusted.is_ignored(ip(peer), &headers(pairs)), ignored, "{peer} with {pairs:?}");
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::metric::{Metric, counted, counter, gauge, histogram};
 use super::{available, process, resident};
+use crate::logging;
 
 /// The one metric that is counted as it happens.
 pub(super) const HTTP_REQUESTS: &str = "http_requests_total";
@@ -309,6 +310,16 @@ pub(super) const METRICS: &[Metric] = &[
             }
         },
     ),
+    // The log.
+    counter("hubbub_log_lines_dropped_total", "Lines of the log dropped because its queue was full.", |_, _, to| {
+        to.set(logging::counts().dropped)
+    }),
+    gauge("hubbub_log_queue_lines", "Lines of the log that wait to be written.", |_, _, to| {
+        to.set(logging::counts().lines as u64);
+    }),
+    gauge("hubbub_log_queue_bytes", "Size of the lines of the log that wait to be written, in bytes.", |_, _, to| {
+        to.set(logging::counts().bytes as u64);
+    }),
     // The hub and its process.
     gauge("hubbub_build_info", "The version of the running hub; the value is 1.", |_, _, to| {
         to.labelled(&[env!("CARGO_PKG_VERSION")], 1);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tempfile::TempDir;
 use toml::{Table, Value as Toml};
@@ -30,6 +30,9 @@ pub(crate) struct Hub {
     child: Child,
     address: SocketAddr,
     said: Arc<Mutex<String>>,
+    /// A log that was left unread is read again once this is gone, and closed by a message.
+    reading: Option<SyncSender<()>>,
+    readers: Vec<JoinHandle<()>>,
     dir: TempDir,
 }
 
@@ -78,6 +81,29 @@ impl Hub {
         hub
     }
 
+    /// As [`Hub::with`], but nobody reads what it prints to standard error once it listens, until [`Hub::read_log`].
+    #[track_caller]
+    pub(crate) fn with_unread_log(config: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("config.toml"), configuration(config)).unwrap();
+        let program = hubbub(dir.path());
+        let (reading, read_on) = mpsc::sync_channel(0);
+        let mut hub = Self::run_with(dir, program, Some(read_on));
+        hub.reading = Some(reading);
+        hub.wait_ready();
+        hub
+    }
+
+    /// Reads what was left unread, and goes on.
+    pub(crate) fn read_log(&mut self) {
+        self.reading = None;
+    }
+
+    /// Closes what is left unread.
+    pub(crate) fn close_log(&mut self) {
+        self.reading.take().unwrap().send(()).unwrap();
+    }
+
     #[track_caller]
     fn listening_in(dir: TempDir) -> Self {
         let program = hubbub(dir.path());
@@ -85,18 +111,25 @@ impl Hub {
     }
 
     #[track_caller]
-    fn run_in(dir: TempDir, mut program: Command) -> Self {
+    fn run_in(dir: TempDir, program: Command) -> Self {
+        Self::run_with(dir, program, None)
+    }
+
+    #[track_caller]
+    fn run_with(dir: TempDir, mut program: Command, read_on: Option<Receiver<()>>) -> Self {
         let mut child =
             program.args(["--config", "config.toml"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let (tell, told) = mpsc::sync_channel(1);
-        listen(child.stdout.take().unwrap(), Arc::clone(&said), tell.clone());
-        listen(child.stderr.take().unwrap(), Arc::clone(&said), tell);
+        let readers = vec![
+            listen(child.stdout.take().unwrap(), Arc::clone(&said), tell.clone(), None),
+            listen(child.stderr.take().unwrap(), Arc::clone(&said), tell, read_on),
+        ];
         let Some(address) = serving(&told) else {
             let status = stop(&mut child);
             panic!("the hub did not start ({status}); it said:\n{}", said.lock().unwrap());
         };
-        Self { child, address, said, dir }
+        Self { child, address, said, reading: None, readers, dir }
     }
 
     /// Ends this hub at once, as a crash would, and starts another on what it left on disk.
@@ -111,8 +144,7 @@ impl Hub {
     /// Tells this hub to end, and starts another at the same address once it has.
     #[track_caller]
     pub(crate) fn come_again(mut self) -> Self {
-        self.signal("TERM");
-        assert_eq!(self.exit_status(DEADLINE * 2), Some(0), "{}", self.said());
+        self.end();
         let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
         let config = dir.path().join("config.toml");
         let told = fs::read_to_string(&config).unwrap();
@@ -156,6 +188,17 @@ impl Hub {
     /// Everything it has printed so far.
     pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().clone()
+    }
+
+    /// Tells it to end, and waits until it has; everything it has printed.
+    #[track_caller]
+    pub(crate) fn end(&mut self) -> String {
+        self.signal("TERM");
+        assert_eq!(self.exit_status(DEADLINE * 2), Some(0), "{}", self.said());
+        for reader in self.readers.drain(..) {
+            reader.join().unwrap();
+        }
+        self.said()
     }
 
     #[track_caller]
@@ -274,23 +317,32 @@ fn overlay(under: &mut Table, over: Table) {
     }
 }
 
-/// Keeps what a pipe says, and tells the address once it is named.
-fn listen(pipe: impl Read + Send + 'static, said: Arc<Mutex<String>>, tell: SyncSender<SocketAddr>) {
+/// Keeps what a pipe says, and tells the address once it is named. With `read_on`, it reads no further then, until that
+/// has no sender any more; a message ends the reading.
+fn listen(
+    pipe: impl Read + Send + 'static,
+    said: Arc<Mutex<String>>,
+    tell: SyncSender<SocketAddr>,
+    mut read_on: Option<Receiver<()>>,
+) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut lines = BufReader::new(pipe);
         let mut line = Vec::new();
         while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
             let text = String::from_utf8_lossy(&line).into_owned();
             if let Some((_, address)) = text.split_once(LISTENING)
-                && let Some(Ok(address)) = address.split_whitespace().next().map(str::parse)
+                && let Some(Ok(address)) = address.split([' ', '"', '\n']).next().map(str::parse)
             {
                 // A second address line finds nobody waiting.
                 let _ = tell.try_send(address);
+                if read_on.take().is_some_and(|read_on| read_on.recv().is_ok()) {
+                    return;
+                }
             }
             said.lock().unwrap().push_str(&text);
             line.clear();
         }
-    });
+    })
 }
 
 /// The address, or none when the hub ended or kept silent.

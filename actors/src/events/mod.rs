@@ -58,6 +58,16 @@ pub enum Transport {
     Polling,
 }
 
+impl Transport {
+    /// The name shown in labels and in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::Polling => "polling",
+        }
+    }
+}
+
 /// Who may send an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {

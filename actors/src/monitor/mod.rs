@@ -36,7 +36,7 @@ use crate::stats::Stats;
 pub const SOCKET_IO: &str = "socket.io";
 
 /// Why a session ended that nobody ended: its connection went without a word.
-const LOST: &str = "connection lost";
+pub(crate) const LOST: &str = "connection lost";
 
 /// A session, as events name it.
 #[derive(Debug, Clone)]

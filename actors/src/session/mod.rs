@@ -255,7 +255,7 @@ impl Session {
             recovery_token: None,
             has_token: false,
             is_parked: false,
-            told: monitoring::Told::default(),
+            told: monitoring::Told::nothing(opening.transport),
             end: None,
             is_present: false,
             entry: Entry::new(hub.registry().clone(), now),

@@ -3,19 +3,20 @@
 use std::cell::Cell;
 
 use actix::fut::WrapFuture;
+use log::kv::Value;
 use tokio::sync::oneshot;
 
 use super::{Answer, Handle, Outcome, Session};
 use crate::close::Close;
-use crate::events::ServerEvent;
 use crate::events::chat::monitoring::{
     AskEvents, AskHealth, AskMetrics, AskStats, EventsTold, HealthTold, Kind, MetricsTold, StatsTold,
 };
+use crate::events::{ServerEvent, Transport};
 use crate::fault::{Code, Fault};
 use crate::mailbox::{Full, Receive};
 use crate::monitor::journal::Viewer;
 use crate::monitor::{
-    Ended, Monitor, Observed, Opened, RequestRefused, TellEvents, TellFigures, TellMetrics, TellRequests, health,
+    Ended, LOST, Monitor, Observed, Opened, RequestRefused, TellEvents, TellFigures, TellMetrics, TellRequests, health,
     kind_of_request,
 };
 
@@ -31,14 +32,17 @@ const NEVER: i64 = i64::MIN;
 pub(super) struct Told {
     /// When it began, ms by [`crate::clock::Clock::elapsed_ms`].
     opened_at: Option<i64>,
+    /// What it came by.
+    transport: Transport,
     /// When it was last told of a refusal by a limit, and for a token.
     limited_at: Cell<i64>,
     unauthorized_at: Cell<i64>,
 }
 
-impl Default for Told {
-    fn default() -> Self {
-        Self { opened_at: None, limited_at: Cell::new(NEVER), unauthorized_at: Cell::new(NEVER) }
+impl Told {
+    /// What it was told of a session that has not begun.
+    pub(super) fn nothing(transport: Transport) -> Self {
+        Self { opened_at: None, transport, limited_at: Cell::new(NEVER), unauthorized_at: Cell::new(NEVER) }
     }
 }
 
@@ -59,6 +63,7 @@ impl Session {
     /// Tells the monitor that the session has begun.
     pub(super) fn tell_opened(&mut self) {
         self.told.opened_at = Some(self.hub.clock().elapsed_ms());
+        self.log("connected", None);
         self.hub.observe(Opened { session: self.observed(), active: self.hub.stats().sessions.get() });
     }
 
@@ -72,7 +77,23 @@ impl Session {
         let Some(opened_at) = self.told.opened_at.take() else { return };
         let close = if std::thread::panicking() { Some(Close::Failed) } else { self.end.and_then(|end| end.0) };
         let duration_ms = (self.hub.clock().elapsed_ms() - opened_at).max(0);
+        self.log("disconnected", Some((close.map_or(LOST, Close::reason), duration_ms)));
         self.hub.observe(Ended { session: self.observed(), close, duration_ms });
+    }
+
+    /// Logs what happened to the session, at debug; at its end with the reason and how long it lasted, ms.
+    pub(super) fn log(&self, what: &str, end: Option<(&str, i64)>) {
+        log::debug!(
+            target: "hubbub::session",
+            connection:% = self.seat.session(),
+            surface = self.surface.as_str(),
+            transport = self.told.transport.as_str(),
+            user = self.identity.as_ref().map(|identity| identity.user.as_str()),
+            address = self.peer.address.as_ref().map(Value::from_display),
+            reason = end.map(|(reason, _)| reason),
+            durationMs = end.map(|(_, duration_ms)| duration_ms);
+            "{what}"
+        );
     }
 
     /// Tells the monitor that a request was refused, where it wants to know and was told of none lately.

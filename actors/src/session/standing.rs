@@ -135,7 +135,9 @@ impl Session {
         }
         self.hold_as(&identity)?;
         self.seat.hold([RoomName::everybody(), RoomName::of_user(&identity.user)], owed);
-        self.belong_to_own_rooms(Arc::new(identity))
+        let joins = self.belong_to_own_rooms(Arc::new(identity))?;
+        self.log("authenticated", None);
+        Ok(joins)
     }
 
     /// Ends the session unless it has a user by the end of its grace. A token that is being judged then is judged first,

@@ -14,6 +14,10 @@ pub(super) struct Kind {
     pub(super) reads: bool,
 }
 
+/// Refusals while nobody reads the log, which has lines of each.
+pub(super) const UNREAD_LOG: Kind =
+    Kind { name: "refusals, log unread", opening: || upgrade("/ws?token=bad"), repeats: NOTHING, reads: true };
+
 const NOTHING: fn() -> Vec<u8> = Vec::new;
 
 pub(super) const KINDS: &[Kind] = &[

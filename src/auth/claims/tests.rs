@@ -7,7 +7,7 @@ use super::*;
 /// 2026-01-01T00:00:00Z, in seconds.
 const NOW: i64 = 1_767_225_600;
 
-const TERMS: Terms = Terms { require_exp: true, leeway_ms: 5_000 };
+const TERMS: Terms = Terms { require_exp: true, leeway_ms: 5_000, issuers: Vec::new(), audiences: Vec::new() };
 
 /// The claims of a good token, with `more` laid over them; `"<absent>"` takes a claim away.
 fn claims(more: &Value) -> Map<String, Value> {
@@ -112,6 +112,45 @@ fn times_are_numbers_of_seconds_however_absurd() {
     }
     let fault = with(json!({"iat": NOW + 6})).unwrap_err();
     assert_eq!(fault.message, "The token's `iat` lies in the future; check the clock of its issuer");
+}
+
+#[test]
+fn where_issuers_and_audiences_are_named_a_token_is_of_one_of_them() {
+    let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+    let terms = Terms { issuers: texts(&["https://id.example", "b"]), audiences: texts(&["chat", "push"]), ..TERMS };
+    let judged = |iss: Value, aud: Value| identity(&claims(&json!({"iss": iss, "aud": aud})), &terms, NOW * 1_000);
+    for (iss, aud) in [
+        (json!("https://id.example"), json!("chat")),
+        (json!("b"), json!("push")),
+        (json!("b"), json!(["mail", "push"])),
+        (json!("b"), json!([7, "push"])),
+    ] {
+        judged(iss.clone(), aud.clone()).unwrap_or_else(|fault| panic!("{iss} {aud}: {fault:?}"));
+    }
+    let (of_iss, of_aud) =
+        ("The token's `iss` is not one that is accepted here", "The token's `aud` is not one that is accepted here");
+    for (iss, aud, message) in [
+        (json!("<absent>"), json!("chat"), "The token has no `iss`"),
+        (json!(null), json!("chat"), "The token has no `iss`"),
+        (json!("https://id.example/"), json!("chat"), of_iss),
+        (json!("HTTPS://ID.EXAMPLE"), json!("chat"), of_iss),
+        (json!(["b"]), json!("chat"), of_iss),
+        (json!(7), json!("chat"), of_iss),
+        (json!("b"), json!("<absent>"), "The token has no `aud`"),
+        (json!("b"), json!("mail"), of_aud),
+        (json!("b"), json!([]), of_aud),
+        (json!("b"), json!(["mail", "chat "]), of_aud),
+        (json!("b"), json!({"chat": true}), of_aud),
+    ] {
+        let fault = judged(iss.clone(), aud.clone()).unwrap_err();
+        assert_eq!((fault.code, &*fault.message), (Code::InvalidToken, message), "{iss} {aud}");
+    }
+    // Whatever a token says of them, nothing is asked where nobody is named.
+    for any in [json!("elsewhere"), json!(7), json!("<absent>")] {
+        with(json!({"iss": any, "aud": any})).unwrap();
+    }
+    let expired = json!({"iss": "elsewhere", "aud": "chat", "exp": NOW - 60});
+    assert_eq!(identity(&claims(&expired), &terms, NOW * 1_000).unwrap_err().code, Code::InvalidToken);
 }
 
 #[test]

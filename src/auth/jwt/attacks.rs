@@ -51,7 +51,7 @@ fn cases() -> Vec<Case> {
 }
 
 fn settings(algorithm: Algorithm) -> Settings {
-    Settings { algorithm, require_exp: true, leeway_secs: 5 }
+    Settings { algorithm, ..Settings::default() }
 }
 
 fn verifier(case: &Case) -> Verifier {

@@ -15,7 +15,7 @@ const SECRET: &[u8] = b"a secret of thirty-two bytes or so";
 pub(super) const NOW: i64 = 1_767_225_600;
 
 fn verifier(algorithm: Hmac, require_exp: bool) -> Verifier {
-    let settings = Settings { algorithm: algorithm.algorithm(), require_exp, leeway_secs: 5 };
+    let settings = Settings { algorithm: algorithm.algorithm(), require_exp, ..Settings::default() };
     Verifier::new(Keys::Secret(SECRET.to_vec()), settings)
 }
 
@@ -183,7 +183,7 @@ fn a_token_of_the_longest_length_is_read() {
 
 #[test]
 fn an_endless_leeway_never_overflows() {
-    let settings = Settings { algorithm: Algorithm::HS256, require_exp: true, leeway_secs: u64::MAX };
+    let settings = Settings { leeway_secs: u64::MAX, ..Settings::default() };
     let verifier = Verifier::new(Keys::Secret(SECRET.to_vec()), settings);
     for more in [json!({"exp": 1}), json!({"nbf": NOW + 60})] {
         let identity = at_once(&verifier, &token(&claims(more))).unwrap();
@@ -195,8 +195,7 @@ fn an_endless_leeway_never_overflows() {
 fn an_empty_secret_signs_and_verifies_nothing() {
     assert_eq!(sign(&claims(json!({})), b"", Hmac::Hs256).unwrap_err().code, Code::Internal);
     assert_eq!(sign(&json!("alice"), SECRET, Hmac::Hs256).unwrap_err().code, Code::Internal);
-    let settings = Settings { algorithm: Algorithm::HS256, require_exp: true, leeway_secs: 5 };
-    let verifier = Verifier::new(Keys::Secret(Vec::new()), settings);
+    let verifier = Verifier::new(Keys::Secret(Vec::new()), Settings::default());
     let key = EncodingKey::from_secret(b"");
     let token = jsonwebtoken::encode(&Header::default(), &claims(json!({})), &key).unwrap();
     let fault = at_once(&verifier, &token).unwrap_err();

@@ -34,6 +34,8 @@ fn impossible_values_are_named() {
         ("auth.algorithm = 'ES256'\nauth.jwks = 'http://'", "auth.jwks"),
         ("auth.algorithm = 'ES256'\nauth.jwks = 'https://me:secret@a/jwks'", "auth.jwks"),
         ("auth.algorithm = 'ES256'\nauth.public_key_file = ''", "auth.public_key_file"),
+        ("auth.issuer = ''", "auth.issuer"),
+        ("auth.audience = ['chat', \"two\\nlines\"]", "auth.audience"),
         ("auth.grace_secs = 0", "auth.grace_secs"),
         ("auth.backend.url = 'a'", "auth.backend.url"),
         ("auth.backend.url = 'file:///etc/passwd'", "auth.backend.url"),

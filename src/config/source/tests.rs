@@ -48,6 +48,8 @@ fn a_variable_is_read_as_the_type_of_its_key() {
         ("HUBBUB_SERVER__ALLOWED_ORIGINS", r#"["https://a.example"]"#),
         ("HUBBUB_API__KEYS", r#"[{ name = "app", key = "abc" }]"#),
         ("HUBBUB_PRESENCE__AUDIENCE", "shared-rooms"),
+        ("HUBBUB_AUTH__ISSUER", "https://id.example"),
+        ("HUBBUB_AUTH__AUDIENCE", r#"["chat", "push"]"#),
         ("UNRELATED", "1"),
     ];
     let config = load("", &variables, vec![]).unwrap();
@@ -56,6 +58,8 @@ fn a_variable_is_read_as_the_type_of_its_key() {
     assert_eq!(config.limits.raw.connections_per_minute, 0);
     assert_eq!(config.server.allowed_origins, ["https://a.example"]);
     assert_eq!(config.api.keys[0].name, "app");
+    assert_eq!(config.auth.issuer, ["https://id.example"]);
+    assert_eq!(config.auth.audience, ["chat", "push"]);
     assert_eq!(config.presence.audience, super::super::Audience::SharedRooms);
 }
 

@@ -1,0 +1,119 @@
+//! The line that says what was started: which version, by which configuration, on what, and who is let in. No secret.
+
+use std::net::SocketAddr;
+use std::path::{Path, absolute};
+
+use crate::config::source::DEFAULT_FILE;
+use crate::config::{Auth, Config, Sources};
+
+/// What clients can speak.
+const SURFACES: &str = "/ws, /socket.io/ (/ and /chat), HTTP";
+
+/// The line, but for the address, which the system may choose.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct StartLine {
+    configuration: String,
+    data: String,
+    workers: usize,
+    origins: String,
+    authentication: String,
+}
+
+impl StartLine {
+    pub(super) fn of(config: &Config, sources: &Sources) -> Self {
+        let origins = &config.server.allowed_origins;
+        let default = Path::new(DEFAULT_FILE);
+        let file = sources.file.as_deref().or_else(|| default.exists().then_some(default));
+        Self {
+            configuration: file.map_or_else(|| "defaults".to_owned(), shown),
+            data: shown(&config.server.data_dir),
+            workers: config.server.worker_count(),
+            origins: if origins.is_empty() { "the same host".into() } else { origins.join(", ") },
+            authentication: authentication(&config.auth),
+        }
+    }
+
+    /// Logs it, now that the hub takes connections at `address`.
+    pub(super) fn log(&self, address: SocketAddr) {
+        log::info!(
+            target: "hubbub::server",
+            version = env!("CARGO_PKG_VERSION"),
+            configuration = self.configuration,
+            data = self.data,
+            address:% = address,
+            workers = self.workers,
+            surfaces = SURFACES,
+            origins = self.origins,
+            authentication = self.authentication;
+            "listening on http://{address}"
+        );
+    }
+}
+
+/// A path that says where it is, wherever the process was started.
+fn shown(path: &Path) -> String {
+    absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// The ways to show who one is.
+fn authentication(auth: &Auth) -> String {
+    let algorithm = format!("{:?}", auth.algorithm.to_jwt());
+    let mut ways = Vec::new();
+    match (&auth.public_key_file, &auth.jwks) {
+        (Some(file), _) => ways.push(format!("{algorithm} tokens by auth.public_key_file {}", file.display())),
+        (None, Some(from)) => ways.push(format!("{algorithm} tokens by auth.jwks {}", without_query(from))),
+        (None, None) => {
+            ways.push(format!("{algorithm} tokens by a shared secret"));
+            ways.push("accounts".into());
+        }
+    }
+    if let Some(url) = &auth.backend.url {
+        ways.push(format!("opaque tokens by auth.backend.url {}", without_query(url)));
+    }
+    ways.join(", ")
+}
+
+/// A URL, or a file's name, without what may hold a key.
+fn without_query(from: &str) -> &str {
+    match from.split_once('?') {
+        Some((before, _)) if from.contains("://") => before,
+        _ => from,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str, file: Option<&str>) -> StartLine {
+        let config = toml::from_str(text).unwrap();
+        StartLine::of(&config, &Sources { file: file.map(Into::into), ..Sources::default() })
+    }
+
+    #[test]
+    fn it_says_what_was_read_and_who_is_let_in() {
+        let config = "[server]\nworkers = 3\ndata_dir = '/var/hubbub'\n[auth]\njwt_secret = 'not-for-the-log-0123'";
+        let expected = StartLine {
+            configuration: "/etc/hubbub.toml".into(),
+            data: "/var/hubbub".into(),
+            workers: 3,
+            origins: "the same host".into(),
+            authentication: "HS256 tokens by a shared secret, accounts".into(),
+        };
+        assert_eq!(line(config, Some("/etc/hubbub.toml")), expected);
+    }
+
+    #[test]
+    fn origins_and_those_who_are_asked_are_named_without_queries() {
+        let config = "[server]\nallowed_origins = ['https://a.example', 'https://b.example']\n\
+                      [auth]\nalgorithm = 'ES256'\njwks = 'https://id.example/keys?code=1234'\n\
+                      [auth.backend]\nurl = 'https://app.example/user?key=1234'";
+        let line = line(config, None);
+        assert_eq!(line.origins, "https://a.example, https://b.example");
+        let expected = "ES256 tokens by auth.jwks https://id.example/keys, \
+                        opaque tokens by auth.backend.url https://app.example/user";
+        assert_eq!(line.authentication, expected);
+        let file = authentication(&toml::from_str("algorithm = 'EdDSA'\npublic_key_file = 'key.pem'").unwrap());
+        assert_eq!(file, "EdDSA tokens by auth.public_key_file key.pem");
+    }
+}

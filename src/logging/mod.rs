@@ -1,0 +1,232 @@
+//! The log of the process: what is logged, how a line looks, and where it goes.
+//!
+//! The only module that knows `env_logger`. A line has a message and fields (`log::info!(code = fault.code; "...")`):
+//! `text` prints the fields behind the message as `name=value`, `json` prints them as members of the line's object; see
+//! [`line`](mod@line). What is logged can change while the hub runs; how a line looks cannot. Lines go to a bounded
+//! [`queue`], which a thread of its own writes to standard error: nobody ever waits for whoever reads the log.
+
+mod line;
+mod panics;
+pub mod periodic;
+mod queue;
+
+use std::env;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use log::kv::Source;
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+pub use self::queue::Counts;
+use self::queue::Queue;
+use crate::config::{self, LogFormat};
+
+/// What modules other than the hub's own log at most, unless they are named.
+const OTHERS: LevelFilter = LevelFilter::Warn;
+
+/// The variable that goes before `log.level`.
+const VARIABLE: &str = "RUST_LOG";
+
+/// What lines about the log itself are logged under.
+const TARGET: &str = "hubbub::logging";
+
+/// How long the end of the process waits for the log to be written.
+const END_TIME: Duration = Duration::from_secs(1);
+
+/// The lines of the process that wait to be written.
+static QUEUE: Queue = Queue::new();
+
+/// How lines look, once there is a thread that writes them.
+static WRITER: OnceLock<LogFormat> = OnceLock::new();
+
+/// The process's logger. There is one: a second hub in the same process logs with the first one's settings.
+static LOGGER: OnceLock<Swappable> = OnceLock::new();
+
+/// A logger that can be replaced by one with another filter.
+struct Swappable {
+    format: LogFormat,
+    current: RwLock<env_logger::Logger>,
+}
+
+/// Starts to log. What is logged before is lost. Does nothing where the process has a logger.
+///
+/// # Errors
+/// The system has no thread for the log.
+pub fn start(log: &config::Log) -> io::Result<()> {
+    start_writer(log.format)?;
+    let logger = LOGGER
+        .get_or_init(|| Swappable { format: log.format, current: RwLock::new(build(log.format, &chosen(&log.level))) });
+    if log::set_logger(logger).is_ok() {
+        log::set_max_level(logger.max_level());
+        panics::install();
+    }
+    Ok(())
+}
+
+/// Starts the thread that writes, unless the process has one.
+fn start_writer(format: LogFormat) -> io::Result<()> {
+    static STARTING: Mutex<()> = Mutex::new(());
+
+    let _one = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    if WRITER.get().is_some() {
+        return Ok(());
+    }
+    // Not the standard library's own handle: whoever prints to that would wait for its lock.
+    let mut sink: Box<dyn Write + Send> = match io::stderr().as_fd().try_clone_to_owned() {
+        Ok(descriptor) => Box::new(File::from(descriptor)),
+        Err(_) => Box::new(io::stderr()),
+    };
+    let write = move || QUEUE.write_to(&mut *sink, &|dropped| dropped_notice(format, dropped));
+    thread::Builder::new().name("log".into()).spawn(write)?;
+    WRITER.get_or_init(|| format);
+    Ok(())
+}
+
+/// The line that says how many lines were dropped.
+fn dropped_notice(format: LogFormat, dropped: u64) -> Option<String> {
+    let text = format_args!("lines of the log were dropped because they were not read in time");
+    log::log_enabled!(target: TARGET, Level::Warn)
+        .then(|| own_line(format, Level::Warn, TARGET, &[("dropped", dropped)], text))
+}
+
+/// A line that no filter is asked about.
+fn own_line(
+    format: LogFormat,
+    level: Level,
+    target: &str,
+    fields: &dyn Source,
+    text: std::fmt::Arguments<'_>,
+) -> String {
+    let mut record = Record::builder();
+    record.level(level).target(target).key_values(&fields);
+    line::write(format, SystemTime::now(), &record.args(text).build())
+}
+
+/// Prints a line for whoever started the process, whatever is logged: `hubbub: ` and the line or, where the log is JSON,
+/// an object as all others. A process that does not log prints it at once.
+pub fn print(level: Level, text: &str) {
+    const NO_FIELDS: &[(&str, u64)] = &[];
+
+    match WRITER.get() {
+        Some(LogFormat::Json) => {
+            let line = own_line(LogFormat::Json, level, "hubbub", &NO_FIELDS, format_args!("{text}"));
+            QUEUE.push(line.as_bytes());
+        }
+        Some(LogFormat::Text) => QUEUE.push(format!("hubbub: {}\n", text.replace(['\n', '\r'], " ")).as_bytes()),
+        None => eprintln!("hubbub: {text}"),
+    }
+}
+
+/// Waits until the log is written, a second at most: the end of the process.
+pub fn finish() {
+    if WRITER.get().is_some() {
+        QUEUE.wait_empty(END_TIME);
+    }
+}
+
+/// The lines of the process that wait, and those that were dropped.
+pub fn counts() -> Counts {
+    QUEUE.counts()
+}
+
+/// Changes what is logged to `level`, unless `RUST_LOG` chooses that.
+pub fn set_level(level: &str) {
+    let Some(logger) = LOGGER.get() else { return };
+    let next = build(logger.format, &chosen(level));
+    *logger.current.write().unwrap_or_else(PoisonError::into_inner) = next;
+    log::set_max_level(logger.max_level());
+}
+
+/// The filter that `level` describes, in env_logger's syntax. A single level is that of the hub; other crates log
+/// warnings and errors at most.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn filter(level: &str) -> Result<String, String> {
+    let checked = env_filter::Builder::new().try_parse(level).map(|_| ()).map_err(|error| error.to_string());
+    match level.parse::<LevelFilter>() {
+        Ok(level) => {
+            let others = level.min(OTHERS);
+            Ok(format!("{others},hubbub={level},hubbub_actors={level},rustls_platform_verifier=off"))
+        }
+        Err(_) if level.trim().is_empty() => Err("expected a level such as info, got nothing".into()),
+        Err(_) => checked.map(|()| level.to_owned()),
+    }
+}
+
+/// What is logged: by `RUST_LOG` where it is set to something that can be read, else by `level`.
+fn chosen(level: &str) -> String {
+    let variable = env::var(VARIABLE).ok().filter(|text| !text.is_empty());
+    let variable = variable.and_then(|text| match filter(&text) {
+        Ok(filter) => Some(filter),
+        Err(why) => {
+            print(Level::Warn, &format!("{VARIABLE} is ignored: {why}"));
+            None
+        }
+    });
+    variable.or_else(|| filter(level).ok()).unwrap_or_else(|| "info".to_owned())
+}
+
+fn build(format: LogFormat, filter: &str) -> env_logger::Logger {
+    let mut builder = env_logger::Builder::new();
+    builder.parse_filters(filter).target(env_logger::Target::Pipe(Box::new(ToQueue)));
+    builder.format(move |out, record| out.write_all(line::write(format, SystemTime::now(), record).as_bytes()));
+    builder.build()
+}
+
+/// Where the logger writes: each write is one line.
+struct ToQueue;
+
+impl Write for ToQueue {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        QUEUE.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Swappable {
+    fn max_level(&self) -> LevelFilter {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).filter()
+    }
+}
+
+impl Log for Swappable {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let logger = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        // While nobody reads, a line costs no more than its count.
+        if logger.matches(record) && !QUEUE.drop_when_full() {
+            logger.log(record);
+        }
+    }
+
+    fn flush(&self) {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_level_is_that_of_the_hub_and_a_list_is_taken_as_it_is() {
+        assert_eq!(filter("debug").unwrap(), "WARN,hubbub=DEBUG,hubbub_actors=DEBUG,rustls_platform_verifier=off");
+        assert_eq!(filter("error").unwrap(), "ERROR,hubbub=ERROR,hubbub_actors=ERROR,rustls_platform_verifier=off");
+        assert_eq!(filter("info,hubbub::refused=off").unwrap(), "info,hubbub::refused=off");
+        for wrong in ["", " ", "info,hubbub=loud"] {
+            filter(wrong).unwrap_err();
+        }
+    }
+}

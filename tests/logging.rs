@@ -1,0 +1,199 @@
+//! The log: the line at the start, connections at debug, what strangers cause, and a reader that stops.
+
+use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use crate::support::token::token;
+use crate::support::{API_KEY, Client, DEADLINE, Hub, JWT_SECRET, Sio, Transport, Wire, eventually, wait_until};
+
+/// Lines of connections for machines.
+const DEBUG_JSON: &str = "[log]\nlevel = \"debug\"\nformat = \"json\"";
+
+/// The lines of a JSON log whose target this is.
+#[track_caller]
+fn lines_of(said: &str, target: &str) -> Vec<Value> {
+    let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}")));
+    lines.filter(|line| line["target"] == target).collect()
+}
+
+/// Sends bytes that are no HTTP, and reads the answer.
+fn send_garbage(hub: &Hub) {
+    let mut stream = TcpStream::connect(hub.address()).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(b"\x16\x03\x01\x00\xa5\x01\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", answer.escape_ascii());
+}
+
+#[test]
+fn one_line_says_what_was_started_and_shows_no_secret() {
+    let hub = Hub::with("[server]\nallowed_origins = [\"https://a.example\"]");
+    let said = hub.said();
+    let lines: Vec<_> = said.lines().filter(|line| line.contains("listening on http://")).collect();
+    let [line] = lines.as_slice() else { panic!("one line, not {said}") };
+    let address = hub.address();
+    for part in [
+        format!(" INFO  hubbub::server: listening on http://{address} version={} ", env!("CARGO_PKG_VERSION")),
+        format!(" configuration={} ", hub.dir().join("config.toml").display()),
+        format!(" data={} ", hub.data().display()),
+        format!(" address={address} "),
+        " surfaces=\"/ws, /socket.io/ (/ and /chat), HTTP\" ".to_owned(),
+        " origins=https://a.example ".to_owned(),
+        " authentication=\"HS256 tokens by a shared secret, accounts\"".to_owned(),
+    ] {
+        assert!(line.contains(&part), "{part} is not in {line}");
+    }
+    assert!(!said.contains(JWT_SECRET) && !said.contains(API_KEY), "{said}");
+}
+
+#[tokio::test]
+async fn connections_are_logged_at_debug_with_reason_and_duration() {
+    let mut hub = Hub::with(DEBUG_JSON);
+    let client = Client::of(&hub, "alice \" x=1").await;
+    let id = client.welcome["data"]["details"]["connection_id"].clone();
+    drop(client);
+    let of = |said: &str| -> Vec<Value> {
+        lines_of(said, "hubbub::session").into_iter().filter(|line| line["connection"] == id).collect()
+    };
+    eventually(DEADLINE, "the end of the session is logged", || of(&hub.said()).len() == 2).await;
+    let lines = of(&hub.said());
+    for (line, message) in lines.iter().zip(["connected", "disconnected"]) {
+        assert_eq!(
+            (&line["level"], &line["message"], &line["surface"], &line["transport"], &line["user"], &line["address"]),
+            (
+                &json!("DEBUG"),
+                &json!(message),
+                &json!("raw"),
+                &json!("websocket"),
+                &json!("alice \" x=1"),
+                &json!("127.0.0.1")
+            ),
+            "{line}"
+        );
+    }
+    assert_eq!((&lines[0]["reason"], &lines[0]["durationMs"]), (&Value::Null, &Value::Null));
+    assert_eq!(lines[1]["reason"], "connection lost");
+    assert!(lines[1]["durationMs"].is_u64(), "{}", lines[1]);
+
+    // A guest who authenticates later.
+    let mut guest = Sio::guest(&hub, Transport::Polling).await;
+    guest.ask_for("authenticated", "authenticate", json!({"token": token("bob")})).await;
+    eventually(DEADLINE, "the guest is logged as bob", || {
+        let lines = lines_of(&hub.said(), "hubbub::session");
+        lines
+            .iter()
+            .any(|line| line["message"] == "authenticated" && line["user"] == "bob" && line["transport"] == "polling")
+    })
+    .await;
+    let said = hub.end();
+    let reason = |line: &Value| line["message"] == "disconnected" && line["reason"] == "server going away";
+    assert!(lines_of(&said, "hubbub::session").iter().any(reason), "{said}");
+}
+
+#[tokio::test]
+async fn at_info_connections_are_not_logged() {
+    let mut hub = Hub::start();
+    drop(Client::of(&hub, "alice").await);
+    assert!(!hub.end().contains("alice"));
+}
+
+#[test]
+fn requests_that_are_no_http_are_one_counted_line_a_minute() {
+    let mut hub = Hub::with("[log]\nformat = \"json\"");
+    for _ in 0..50 {
+        send_garbage(&hub);
+    }
+    let told = |said: &str| -> Vec<Value> {
+        let lines = lines_of(said, "hubbub::refused").into_iter();
+        lines.filter(|line| line["message"] == "requests that are not HTTP").collect()
+    };
+    let said = hub.end();
+    let lines = told(&said);
+    let counts: Vec<_> = lines.iter().map(|line| line["count"].as_u64().unwrap()).collect();
+    // The first at once, the rest when its minute is over or the hub ends.
+    assert_eq!((counts.first(), counts.iter().sum::<u64>()), (Some(&1), 50), "{said}");
+    assert!(counts.len() <= 3, "{said}");
+    assert!(lines.iter().all(|line| line["level"] == "INFO" && line["address"] == "127.0.0.1"), "{said}");
+    assert!(lines_of(&said, "actix_http").is_empty() && !said.contains("\"ERROR\""), "{said}");
+}
+
+#[tokio::test]
+async fn a_forwarding_header_of_a_peer_that_is_not_trusted_is_warned_of_once() {
+    let warning = "X-Forwarded-For is ignored: its sender is not in server.trusted_proxies";
+    let mut hub = Hub::with("[log]\nformat = \"json\"");
+    for _ in 0..5 {
+        hub.http().request("GET", "/health/live").header("X-Forwarded-For", "203.0.113.7").send();
+    }
+    Wire::upgrade(&hub, "/ws", &[("Forwarded", "for=203.0.113.7")]).await;
+    let lines = lines_of(&hub.end(), "hubbub::notices");
+    let counts: Vec<_> = lines.iter().map(|line| line["count"].as_u64().unwrap()).collect();
+    assert_eq!(counts, [1, 5]);
+    for line in lines {
+        assert_eq!(
+            (&line["level"], &line["message"], &line["address"]),
+            (&json!("WARN"), &json!(warning), &json!("127.0.0.1"))
+        );
+    }
+
+    let mut hub = Hub::with("[server]\ntrusted_proxies = [\"127.0.0.1\"]");
+    hub.http().request("GET", "/health/live").header("X-Forwarded-For", "203.0.113.7").send();
+    assert!(!hub.end().contains(warning));
+}
+
+/// A log whose lines are many: each request makes some.
+const LOUD: &str = "[log]\nlevel = \"info,actix_http=trace,mio=trace\"\n[limits.http]\nrequests_per_minute = 0";
+
+/// Asks for something until lines of the log have been dropped.
+fn fill_log(hub: &Hub) {
+    let http = hub.http();
+    wait_until(DEADLINE * 4, "lines are dropped", || {
+        for _ in 0..200 {
+            assert_eq!(http.get("/health/live").status, 200);
+        }
+        hub.metric("hubbub_log_lines_dropped_total") > 0.0
+    });
+}
+
+#[tokio::test]
+async fn while_nobody_reads_the_log_all_else_goes_on_and_what_is_dropped_is_counted() {
+    let mut hub = Hub::with_unread_log(LOUD);
+    let mut client = Client::of(&hub, "alice").await;
+    fill_log(&hub);
+    client.ask(json!({"type": "Ping", "data": {"timestamp": 1}}), "Pong").await;
+    let refused = hub.metric("hubbub_connections_refused_total");
+    for _ in 0..3 {
+        let (answer, _) = Wire::upgrade(&hub, "/ws?token=bad", &[]).await;
+        assert_eq!(answer.status, 401);
+    }
+    assert_eq!(hub.metric("hubbub_connections_refused_total"), refused + 3.0, "refusals are counted all the same");
+    let waiting = hub.metric("hubbub_log_queue_lines");
+    assert!((1.0..=16_384.0).contains(&waiting), "{waiting}");
+    assert!(hub.metric("hubbub_log_queue_bytes") <= f64::from(4 << 20));
+
+    // Somebody reads again.
+    hub.read_log();
+    eventually(DEADLINE * 2, "the log says what it lacks", || {
+        hub.said().lines().any(|line| line.contains(" WARN  hubbub::logging: lines of the log were dropped"))
+    })
+    .await;
+    eventually(DEADLINE, "the queue is empty", || hub.metric("hubbub_log_queue_lines") < 1_000.0).await;
+}
+
+#[test]
+fn a_hub_whose_log_nobody_reads_ends_when_it_is_told_to() {
+    let mut hub = Hub::with_unread_log(LOUD);
+    fill_log(&hub);
+    hub.signal("TERM");
+    assert_eq!(hub.exit_status(DEADLINE), Some(0));
+}
+
+#[test]
+fn a_hub_whose_reader_has_gone_goes_on() {
+    let mut hub = Hub::with_unread_log(LOUD);
+    hub.close_log();
+    fill_log(&hub);
+    hub.signal("TERM");
+    assert_eq!(hub.exit_status(DEADLINE), Some(0));
+}

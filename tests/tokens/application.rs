@@ -1,0 +1,72 @@
+//! `auth.issuer` and `auth.audience`: tokens that were made for another application.
+
+use crate::support::{Sio, Transport, account, wait_until};
+
+use super::*;
+
+/// Where the hub of these tests takes tokens from, and for whom.
+const APPLICATION: &str = "issuer = \"https://id.example\"\naudience = [\"chat\", \"push\"]";
+
+/// That a token is refused at a connect and while connected, with this message.
+async fn assert_of_elsewhere(hub: &Hub, connected: &mut Client, token: &str, message: &str) {
+    assert_refused(&knock(hub, token).await, 401, "INVALID_TOKEN", message);
+    let late = connected.ask(json!({"type": "Authenticate", "data": {"token": token}}), "Error").await;
+    assert_eq!((&late["data"]["code"], &late["data"]["message"]), (&json!("INVALID_TOKEN"), &json!(message)));
+}
+
+#[tokio::test]
+async fn a_token_of_the_same_key_set_for_another_application_lets_nobody_in() {
+    let es256 = key(Algorithm::ES256);
+    let issuer = Outside::that_says(Reply::Json(200, key_set(&[("first", &es256)])));
+    let hub = Hub::with(&format!("{}\n{APPLICATION}", with_jwks(&issuer.url("/jwks.json"))));
+    let token = |iss: Value, aud: Value| {
+        let header = Header { kid: Some("first".into()), ..Header::new(Algorithm::ES256) };
+        encode(&header, &json!({"sub": "alice", "exp": now() + 3600, "iss": iss, "aud": aud}), &es256).unwrap()
+    };
+    let ours = token(json!("https://id.example"), json!(["mail", "push"]));
+    let mut client = Client::connect(&hub, &ours).await;
+    for (token, message) in [
+        (token(json!("https://id.example"), json!("mail")), "The token's `aud` is not one that is accepted here"),
+        (token(json!("https://id.example"), json!(null)), "The token has no `aud`"),
+        (token(json!("https://other.example"), json!("chat")), "The token's `iss` is not one that is accepted here"),
+        (signed("alice", &es256, Algorithm::ES256, Some("first")), "The token has no `iss`"),
+    ] {
+        assert_of_elsewhere(&hub, &mut client, &token, message).await;
+    }
+    let renewed = client.ask(json!({"type": "Authenticate", "data": {"token": ours}}), "Status").await;
+    assert_eq!(renewed["data"]["status"], "authenticated");
+    let mut guest = Sio::guest(&hub, Transport::Polling).await;
+    let foreign = token(json!("https://id.example"), json!("mail"));
+    let refused = guest.ask_for("authentication_error", "authenticate", json!({"token": foreign})).await;
+    assert_eq!(refused["error"], "The token's `aud` is not one that is accepted here");
+}
+
+#[tokio::test]
+async fn the_hubs_own_tokens_are_of_the_application() {
+    let hub = Hub::with(&format!("[auth]\n{APPLICATION}"));
+    let mut client = {
+        account::user(&hub, "alice");
+        let signed_in = account::sign_in(&hub, "alice");
+        let refreshed = account::refresh(&hub, &signed_in.refresh).json();
+        Client::connect(&hub, refreshed["access_token"].as_str().unwrap()).await;
+        Client::connect(&hub, &signed_in.access).await
+    };
+    let printed = run(hub.dir(), &["token", "--user", "bob"]);
+    Client::connect(&hub, printed.stdout.trim()).await;
+    assert_of_elsewhere(&hub, &mut client, &token("alice"), "The token has no `iss`").await;
+}
+
+#[test]
+fn a_key_set_that_others_use_too_is_warned_of_by_check_and_by_the_start() {
+    let warning = "auth.jwks: neither auth.issuer nor auth.audience is set";
+    let issuer = Outside::that_says(Reply::Json(200, key_set(&[("first", &key(Algorithm::ES256))])));
+    let hub = Hub::with(&with_jwks(&issuer.url("/jwks.json")));
+    wait_until(DEADLINE, "the start warns", || hub.said().contains(&format!(" WARN  hubbub::cli: {warning}")));
+    let checked = run(hub.dir(), &["check"]);
+    assert_eq!((checked.status, checked.stdout.as_str()), (Some(0), "the configuration is sound\n"));
+    assert!(checked.stderr.starts_with(&format!("hubbub: warning: {warning}")), "{checked:?}");
+
+    let hub = Hub::with(&format!("{}\n{APPLICATION}", with_jwks(&issuer.url("/jwks.json"))));
+    assert_eq!(run(hub.dir(), &["check"]).stderr, "");
+    assert!(!hub.said().contains(warning), "{}", hub.said());
+}
