@@ -35,7 +35,7 @@ use hubbub_actors::presence;
 use hubbub_actors::revoked::Revoked;
 use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule};
 use hubbub_actors::seat::Heartbeat;
-use hubbub_actors::store::{OpenError, Role, Store};
+use hubbub_actors::store::{OpenError, Store};
 use hubbub_actors::worker::Worker;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::AsyncWriteExt;
@@ -150,7 +150,7 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     warn_of_what_is_missing(&config);
     let workers = config.server.worker_count();
     let http_connections = share_descriptors(config.server.max_connections);
-    let store = Store::open(&config.server.data_dir, Role::Hub, Clock::System).map_err(ServeError::Store)?;
+    let store = Store::open_or_wait(&config.server.data_dir, Clock::System).map_err(ServeError::Store)?;
     let listener = listen(&config.server.host, config.server.port)?;
     let address = listener.local_addr()?;
     let state = Data::new(assemble(&config, &store).await?);
@@ -218,13 +218,11 @@ async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeErr
     let hub = Hub::start(settings, Arc::new(late), application, store.clone(), revoked);
 
     let unreadable = |fault| wrong(&store.path().display(), &fault);
-    hub.catch_up().await.map_err(unreadable)?;
     let chats = config.chats.iter().map(|chat| chat.made(hub.clock().now_ms()));
-    let chats = chats.collect::<Result<_, _>>().map_err(|fault| wrong(&"[[chats]]", &fault))?;
-    hub.open_chats(chats).await.map_err(unreadable)?;
-    hub.open_histories().await.map_err(unreadable)?;
-    hub.open_sessions().await.map_err(unreadable)?;
-    let following = hub.clone();
+    let chats: Vec<_> = chats.collect::<Result<_, _>>().map_err(|fault| wrong(&"[[chats]]", &fault))?;
+    hub.open(chats.clone()).await.map_err(unreadable)?;
+    let (following, late) = (hub.clone(), hub.clone());
+    actix_rt::spawn(async move { late.open_late(chats).await });
     actix_rt::spawn(async move { following.follow_store().await });
 
     let alive = hub.clone();
@@ -232,7 +230,12 @@ async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeErr
     let accounts = Accounts::new(store.clone(), &config.auth)?.after(hub.revoked().clone());
     let state = State::new(hub, config.clone(), tokens, accounts, backend);
     let state = state.map_err(|error| ServeError::Config(error.to_string()))?;
-    state.open_once().await.map_err(unreadable)?;
+    if let Err(fault) = state.open_once().await {
+        if !store.is_waiting() {
+            return Err(unreadable(fault));
+        }
+        state.forget_signatures();
+    }
     Ok(state)
 }
 

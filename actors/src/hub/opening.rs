@@ -1,9 +1,10 @@
 //! What the hub takes over from its store: before it serves, and as other programs change it.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Hub;
-use crate::chats::keeper::ChatKeeper;
+use crate::chats::keeper::{ChatKeeper, OpenChats};
 use crate::fault::Fault;
 use crate::recovery::Restore;
 use crate::recovery::stored::{self, Saved};
@@ -15,7 +16,63 @@ use crate::store::Chat;
 /// How long to wait before the store is asked again.
 const FOLLOW_AGAIN: Duration = Duration::from_millis(250);
 
+/// How long to wait before a store that opened late is asked again for what it holds.
+const LOAD_AGAIN: Duration = Duration::from_secs(1);
+
 impl Hub {
+    /// Takes over all that the store holds, and makes those of the chats that are not there. Before the workers start. What
+    /// a store that waits for its disk does not give is left for [`Hub::open_late`], and until then no token is believed
+    /// whose revocation may be there.
+    ///
+    /// # Errors
+    /// What the store that is open cannot do.
+    pub async fn open(&self, configured: Vec<Chat>) -> Result<(), Fault> {
+        self.is_loaded.store(!self.store.is_waiting(), Ordering::Release);
+        if !self.store.is_waiting() {
+            self.catch_up().await?;
+            self.open_chats(configured).await?;
+            self.open_histories().await?;
+            return self.open_sessions().await;
+        }
+        if let Err(fault) = self.catch_up().await {
+            log::error!("revoked tokens cannot be read; no token is let in until they can be: {fault}");
+            self.revoked.set_unknown(true);
+            // Nobody could be in a room.
+            return Ok(());
+        }
+        let rest = async {
+            self.open_chats(configured).await?;
+            self.open_histories().await?;
+            self.open_sessions().await
+        };
+        if let Err(fault) = rest.await {
+            log::warn!("not all that the store holds could be read: {fault}");
+        }
+        Ok(())
+    }
+
+    /// Waits until a store that could not be opened at the start is open, and takes over what changed and what could not be
+    /// read; the hub is ready then. Returns at once where the store was open at the start.
+    pub async fn open_late(&self, configured: Vec<Chat>) {
+        if self.is_loaded.load(Ordering::Acquire) {
+            return;
+        }
+        self.store.opened().await;
+        while let Err(fault) = self.load(&configured).await {
+            log::warn!("what the store holds cannot be read yet: {fault}");
+            actix_rt::time::sleep(LOAD_AGAIN).await;
+        }
+        self.revoked.set_unknown(false);
+        self.is_loaded.store(true, Ordering::Release);
+        log::info!("the store is open, and the hub has what it holds");
+    }
+
+    async fn load(&self, configured: &[Chat]) -> Result<(), Fault> {
+        self.catch_up().await?;
+        let configured = configured.to_vec();
+        self.ask_keeper(|reply| OpenChats { configured, reply }).await
+    }
+
     /// Takes over what the store says of revoked tokens.
     ///
     /// # Errors
