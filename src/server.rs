@@ -104,7 +104,7 @@ pub enum ServeError {
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}{}", advice(error)),
             Self::Store(error) => write!(f, "{error}"),
             Self::System(error) => write!(f, "{error}"),
             Self::Config(error) => f.write_str(error),
@@ -114,6 +114,25 @@ impl fmt::Display for ServeError {
 }
 
 impl std::error::Error for ServeError {}
+
+/// What to do about an address that cannot be listened on.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program listens there: stop it, or set another server.port (--port, HUBBUB_SERVER__PORT)"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; set a server.port (--port, HUBBUB_SERVER__PORT) from 1024 up, or let the hub use lower ones \
+             (CAP_NET_BIND_SERVICE)"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; no interface of this machine has that address: set server.host (--host, HUBBUB_SERVER__HOST) to one that \
+             it has, 127.0.0.1 for this machine alone, or 0.0.0.0 for all"
+        }
+        // Only a name can fail otherwise: it is not known.
+        _ => "; is server.host (--host, HUBBUB_SERVER__HOST) right?",
+    }
+}
 
 impl From<io::Error> for ServeError {
     fn from(error: io::Error) -> Self {
@@ -522,7 +541,10 @@ fn settings(config: &Config) -> Settings {
 }
 
 /// Listens on the first of the host's addresses that can be.
-fn listen(host: &str, port: u16) -> Result<TcpListener, ServeError> {
+///
+/// # Errors
+/// [`ServeError::Listen`].
+pub(crate) fn listen(host: &str, port: u16) -> Result<TcpListener, ServeError> {
     let failed = |error| ServeError::Listen(format!("{host}:{port}"), error);
     let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the host has no address");
     for address in (host, port).to_socket_addrs().map_err(failed)? {
@@ -543,6 +565,11 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// How many open files so many connections need, with those of the hub itself.
+pub(crate) fn descriptors_needed(connections: usize) -> u64 {
+    (connections as u64).saturating_add(DESCRIPTORS_KEPT)
+}
+
 /// Asks the system for all the descriptors it gives, says so when they are too few for `connections` sessions, and
 /// returns how many plain HTTP connections there are descriptors for. A session has one of its own or, polling, one of
 /// these.
@@ -551,7 +578,7 @@ fn share_descriptors(connections: usize) -> usize {
         log::warn!("the limit of open files could not be raised: {error}");
         1_024
     });
-    let needed = connections as u64 + DESCRIPTORS_KEPT;
+    let needed = descriptors_needed(connections);
     if granted < needed {
         log::warn!("the system allows {granted} open files; {connections} connections need {needed}");
     }

@@ -14,6 +14,9 @@ use super::{ApiKey, Config, ConfigError, Secret};
 /// The name of the API key that is made at the first start.
 pub const MADE_KEY: &str = "default";
 
+/// The file of the secret that tokens are signed with.
+const JWT_FILE: &str = "jwt.secret";
+
 /// Where a secret is that the configuration does not hold, for the console. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
@@ -48,12 +51,12 @@ impl fmt::Display for Notice {
 pub fn ensure(config: &mut Config) -> Result<Vec<Notice>, ConfigError> {
     let mut notices = Vec::new();
     if config.auth.jwt_secret.is_none() && config.auth.algorithm.is_symmetric() {
-        let (secret, notice) = kept(&config.server.data_dir, "jwt.secret", "JWT secret")?;
+        let (secret, notice) = kept(&config.server.data_dir, JWT_FILE, "JWT secret", "auth.jwt_secret")?;
         config.auth.jwt_secret = Some(secret);
         notices.push(notice);
     }
     if config.api.keys.is_empty() {
-        let (secret, notice) = kept(&config.server.data_dir, "api.key", "API key")?;
+        let (secret, notice) = kept(&config.server.data_dir, "api.key", "API key", "[[api.keys]]")?;
         config.api.keys.push(ApiKey {
             name: MADE_KEY.into(),
             key: Some(secret),
@@ -66,6 +69,28 @@ pub fn ensure(config: &mut Config) -> Result<Vec<Notice>, ConfigError> {
     Ok(notices)
 }
 
+/// Reads the secret of tokens from the data directory, where it is not configured; makes none. `None` when the configuration
+/// has it.
+///
+/// # Errors
+/// When there is none yet, or the file holds something else.
+pub fn find_jwt(config: &mut Config) -> Result<Option<Notice>, ConfigError> {
+    if config.auth.jwt_secret.is_some() {
+        return Ok(None);
+    }
+    let path = config.server.data_dir.join(JWT_FILE);
+    if !path.try_exists().map_err(|error| failed(&path, "read", &error))? {
+        return Err(ConfigError::new(format!(
+            "{}: does not exist; start the hub once to make it, set auth.jwt_secret, or name the hub's folder with --config \
+             or --data-dir",
+            path.display()
+        )));
+    }
+    let (secret, notice) = read(path, "JWT secret", false)?;
+    config.auth.jwt_secret = Some(secret);
+    Ok(Some(notice))
+}
+
 /// 256 random bits in hex, from the operating system.
 ///
 /// # Errors
@@ -76,16 +101,28 @@ pub fn random() -> Result<Secret, ConfigError> {
     Ok(Secret::new(hex::encode(bits)))
 }
 
-fn kept(directory: &Path, name: &str, what: &'static str) -> Result<(Secret, Notice), ConfigError> {
+/// The secret in the file `name`, which is made where it is not there; `key` is what can be set instead.
+fn kept(directory: &Path, name: &str, what: &'static str, key: &str) -> Result<(Secret, Notice), ConfigError> {
     let path = directory.join(name);
-    let failed =
-        |doing: &str, error: io::Error| ConfigError::new(format!("{}: cannot be {doing}: {error}", path.display()));
     let mut made = false;
-    if !path.try_exists().map_err(|error| failed("read", error))? {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| failed("made", error))?;
-        made = place(&path, &random()?).map_err(|error| failed("made", error))?;
+    if !path.try_exists().map_err(|error| failed(&path, "read", &error))? {
+        let secret = random()?;
+        let placed =
+            DirBuilder::new().recursive(true).mode(0o700).create(directory).and_then(|()| place(&path, &secret));
+        made = placed.map_err(|error| {
+            let line = failed(&path, "made", &error);
+            ConfigError::new(format!("{line}; make room, or set {key} instead, and no {what} has to be made"))
+        })?;
     }
-    let text = std::fs::read_to_string(&path).map_err(|error| failed("read", error))?;
+    read(path, what, made)
+}
+
+fn failed(path: &Path, doing: &str, error: &io::Error) -> ConfigError {
+    ConfigError::new(format!("{}: cannot be {doing}: {error}", path.display()))
+}
+
+fn read(path: PathBuf, what: &'static str, made: bool) -> Result<(Secret, Notice), ConfigError> {
+    let text = std::fs::read_to_string(&path).map_err(|error| failed(&path, "read", &error))?;
     let text = text.trim();
     if text.len() < 32 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(ConfigError::new(format!(
@@ -93,7 +130,7 @@ fn kept(directory: &Path, name: &str, what: &'static str) -> Result<(Secret, Not
             path.display()
         )));
     }
-    let mode = std::fs::metadata(&path).map_err(|error| failed("read", error))?.mode();
+    let mode = std::fs::metadata(&path).map_err(|error| failed(&path, "read", &error))?.mode();
     let notice = Notice { what, made, exposed: mode & 0o077 != 0, path };
     Ok((Secret::new(text), notice))
 }

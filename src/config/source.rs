@@ -1,7 +1,7 @@
 //! Where values come from: defaults, then a file, then variables, then flags; and which of them an error blames.
 //!
 //! Knows the order and the places, not what a value may be. An error is one line that names the file and line, the
-//! variable or the flag, then the dotted key: `config.toml:12: server.prot: unknown key (expected one of host, …)`.
+//! variable or the flag, then the dotted key: `config.toml:12: server.prot: unknown key; did you mean server.port?`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
 use super::check::{self, Problem};
-use super::{Config, read};
+use super::{Config, duplicate, nearest, read};
 
 /// The file that is read when none is named, if it exists.
 pub const DEFAULT_FILE: &str = "config.toml";
@@ -46,6 +46,19 @@ impl Sources {
     /// The environment of this process beside what the command line says.
     pub fn of_process(file: Option<PathBuf>, flags: Vec<Flag>) -> Self {
         Self { file, variables: std::env::vars_os().collect(), flags }
+    }
+}
+
+impl Sources {
+    /// Which file is read, for whoever runs a command: it may be another one than the hub's.
+    pub fn reading(&self) -> String {
+        let path = self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        if self.file.is_some() || path.exists() {
+            return format!("reading {}", absolute.display());
+        }
+        let folder = absolute.parent().unwrap_or(&absolute);
+        format!("no {DEFAULT_FILE} in {}: defaults", folder.display())
     }
 }
 
@@ -142,6 +155,9 @@ impl Layers {
             let line = line_of(text.as_bytes(), at);
             let before = text.get(..at).unwrap_or_default();
             let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+            if error.message() == "duplicate key" {
+                return ConfigError::new(format!("{shown}:{line}: {}", duplicate::explain(&text, at)));
+            }
             let message = error.message().replace('\n', ", ");
             ConfigError::new(format!("{shown}:{line}:{column}: {message}"))
         };
@@ -168,7 +184,17 @@ impl Layers {
                 value.ok_or_else(|| Problem::new(&key, "not UTF-8")).and_then(|text| read::variable(&key, text));
             match parsed {
                 Ok(value) => self.set(&key, value, &variable),
-                Err(problem) => problems.push(problem.at(variable)),
+                Err(problem) => {
+                    let meant = problem.is_unknown().then(|| nearest::variable(name)).flatten();
+                    let problem = match meant {
+                        Some(meant) if name.contains("__") => problem.saying(format!("did you mean {PREFIX}{meant}?")),
+                        Some(meant) => problem.saying(format!(
+                            "did you mean {PREFIX}{meant}, with two underscores between section and key?"
+                        )),
+                        None => problem,
+                    };
+                    problems.push(problem.at(variable));
+                }
             }
         }
         problems
@@ -215,7 +241,7 @@ fn enclosing(key: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(key), |key| key.rfind(['.', '[']).map(|at| &key[..at])).skip(1)
 }
 
-fn note_table(
+pub(super) fn note_table(
     places: &mut BTreeMap<String, String>,
     within: &str,
     table: &DeTable<'_>,
@@ -250,7 +276,7 @@ fn note_value(
     }
 }
 
-fn line_of(text: &[u8], at: usize) -> usize {
+pub(super) fn line_of(text: &[u8], at: usize) -> usize {
     let before = text.get(..at).unwrap_or(text);
     before.iter().filter(|&&byte| byte == b'\n').count() + 1
 }

@@ -1,7 +1,7 @@
 //! Opens the file: makes it where there is none, checks whose it is, migrates it. Says whether a failure may pass by itself.
 
 use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::identity::Identity;
 use super::schema::Unfit;
-use super::{FILE, LOCK_FILE, Role, condition, handover, notifications, schema, writer};
+use super::{FILE, LOCK_FILE, Role, Store, condition, handover, notifications, schema, writer};
 
 /// How long a write waits for another program's.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -81,7 +81,7 @@ pub fn may_pass(error: &io::Error) -> bool {
 fn is_full(directory: &Path) -> bool {
     let trial = directory.join("hubbub.trial");
     let written = File::create(&trial).and_then(|mut file| file.write_all(&[0; TRIAL_BYTES]));
-    let _ = std::fs::remove_file(&trial);
+    let _ = fs::remove_file(&trial);
     written.is_err_and(|error| may_pass(&error))
 }
 
@@ -135,6 +135,47 @@ impl Opened {
         let readers = readers.map_err(|error| unusable(error.into()))?;
         let identity = Identity::of(&path);
         Ok(Self { lock: lock.take(), writer, readers, seen, last_notification, identity })
+    }
+}
+
+impl Store {
+    /// Whether there is a store in `directory`, which can be opened; `false` where there is none yet. Makes and changes
+    /// nothing. Blocks.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; but that a hub works there is no error.
+    pub fn look(directory: &Path) -> Result<bool, OpenError> {
+        let path = directory.join(FILE);
+        match OpenOptions::new().write(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(OpenError::io(&path, "opened", &error)),
+            Ok(_) => {}
+        }
+        let unusable = |unfit| OpenError::unfit(&path, unfit);
+        // A hub that works there has made all files that are needed beside it, and needs the file for itself.
+        let is_in_use = match OpenOptions::new().write(true).open(directory.join(LOCK_FILE)) {
+            Ok(lock) => matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
+            Err(_) => false,
+        };
+        if is_in_use {
+            let conn = open_reading(&path).map_err(|error| unusable(error.into()))?;
+            schema::version(&conn).map_err(unusable)?;
+            return Ok(true);
+        }
+        let log = directory.join(format!("{FILE}-wal"));
+        let had_log = log.exists();
+        let is_small = fs::metadata(&path).is_ok_and(|file| file.len() <= CHECKED_MAX);
+        let found = match open_without_writing(&path) {
+            Ok(Some(conn)) if is_small => writer::sound(&conn).map(|()| true).map_err(|error| unusable(error.into())),
+            // One of an earlier version is migrated by the next start.
+            Ok(Some(_)) | Err(Unfit::Older { .. }) => Ok(true),
+            Ok(None) => Ok(false),
+            Err(unfit) => Err(unusable(unfit)),
+        };
+        if !had_log && fs::metadata(&log).is_ok_and(|log| log.len() == 0) {
+            let _ = fs::remove_file(&log);
+        }
+        found
     }
 }
 
@@ -242,7 +283,7 @@ pub(super) fn explain(unfit: &Unfit) -> String {
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::store::{Revocation, Store};
+    use crate::store::Revocation;
 
     fn names(directory: &Path) -> Vec<String> {
         let mut names: Vec<_> = std::fs::read_dir(directory)
@@ -288,6 +329,20 @@ mod tests {
         assert!(open_without_writing(&path).unwrap().is_none());
         schema::make(&Connection::open(&path).unwrap(), 1);
         assert!(matches!(open_without_writing(&path), Err(Unfit::Older { version: 1 })));
+    }
+
+    #[tokio::test]
+    async fn a_store_is_looked_at_and_left_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let look = || Store::look(directory.path()).map_err(|error| error.to_string());
+        assert_eq!((look(), names(directory.path()).len()), (Ok(false), 0));
+        let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+        assert_eq!(look(), Ok(true), "beside a hub");
+        store.close().await;
+        let before = names(directory.path());
+        assert_eq!((look(), names(directory.path())), (Ok(true), before));
+        fs::write(directory.path().join(FILE), "no database, but a text of some length ".repeat(200)).unwrap();
+        assert!(look().unwrap_err().contains("damaged"));
     }
 
     #[test]

@@ -62,8 +62,13 @@ fn a_variable_is_read_as_the_type_of_its_key() {
 #[test]
 fn an_error_names_file_line_and_key() {
     for (text, line) in [
-        ("[server]\n\nprot = 1", "config.toml:3: server.prot: unknown key (expected one of host, port, workers,"),
-        ("[servr]", "config.toml:1: servr: unknown key (expected one of server, auth,"),
+        ("[server]\n\nprot = 1", "config.toml:3: server.prot: unknown key; did you mean server.port?"),
+        ("[servr]", "config.toml:1: servr: unknown key; did you mean server?"),
+        (
+            "[server]\nfrobnicate = 1",
+            "config.toml:2: server.frobnicate: unknown key (expected one of host, port, workers,",
+        ),
+        ("[[topics]]\npatern = '*'", "config.toml:2: topics[0].patern: unknown key; did you mean topics[0].pattern?"),
         ("[server]\nport = 'abc'", "config.toml:2: server.port: expected an integer from 0 to 65535, got \"abc\""),
         ("server.port = 65536", "config.toml:1: server.port: expected an integer from 0 to 65535, got 65536"),
         ("[server]\nworkers = -1", "config.toml:2: server.workers: expected an integer from 0 up, got -1"),
@@ -83,7 +88,13 @@ fn an_error_names_file_line_and_key() {
             "[[topics]]\npattern = '*'\npublish = ['server', 'role:']",
             "config.toml:3: topics[0].publish[1]: expected anyone,",
         ),
-        ("[server]\nport = 1\nport = 2", "config.toml:3:1: duplicate key"),
+        ("[server]\nport = 1\nport = 2", "config.toml:3: server.port: is set twice; the first is in line 2"),
+        ("server.port = 1\nserver.port = 2", "config.toml:2: server.port: is set twice; the first is in line 1"),
+        ("[log]\n[server]\n[log]", "config.toml:3: log: is set twice; the first is in line 1"),
+        (
+            "[[topics]]\npattern = 'a'\n[[topics]]\npattern = 'b' # not this\n pattern = 'c'",
+            "config.toml:5: topics[1].pattern: is set twice; the first is in line 4",
+        ),
         ("[server]\nport 1", "config.toml:2:6: "),
     ] {
         let error = refused(text);
@@ -100,7 +111,13 @@ fn an_error_names_the_variable_or_the_flag() {
     );
     assert!(
         refused_variable("HUBBUB_SERVER__PROT", "1")
-            .starts_with("HUBBUB_SERVER__PROT: server.prot: unknown key (expected one of ")
+            .ends_with("HUBBUB_SERVER__PROT: server.prot: unknown key; did you mean HUBBUB_SERVER__PORT?")
+    );
+    assert!(refused_variable("HUBBUB_SERVER__FROBNICATE", "1").contains("unknown key (expected one of "));
+    assert_eq!(
+        refused_variable("HUBBUB_SERVER_PORT", "9000"),
+        "HUBBUB_SERVER_PORT: server_port: unknown key; did you mean HUBBUB_SERVER__PORT, with two underscores between \
+         section and key?"
     );
     assert!(refused_variable("HUBBUB_SERVER_PORT", "1").starts_with("HUBBUB_SERVER_PORT: "));
     assert!(refused_variable("HUBBUB_SERVER", "1").contains("a section, not a key"));
