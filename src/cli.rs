@@ -135,7 +135,7 @@ pub fn run_with(args: impl Iterator<Item = OsString>, started: impl FnOnce(Servi
         Ok(text) => print(&text),
         Err(Failure(lines)) => {
             for line in lines {
-                eprintln!("hubbub: {line}");
+                say(line);
             }
             ExitCode::FAILURE
         }
@@ -190,8 +190,13 @@ fn answer(cli: Cli, started: impl FnOnce(Serving)) -> Result<String, Failure> {
 
 /// Reads the configuration for a command, and says which one that is.
 fn configured(sources: &Sources) -> Result<Config, ConfigError> {
-    eprintln!("hubbub: {}", sources.reading());
+    say(sources.reading());
     Config::load(sources)
+}
+
+/// Says something on standard error. Who cannot write there, because the disk is full or the reader has gone, goes on.
+fn say(line: impl Display) {
+    let _ = writeln!(io::stderr(), "hubbub: {line}");
 }
 
 fn print(text: &str) -> ExitCode {
@@ -199,7 +204,7 @@ fn print(text: &str) -> ExitCode {
     let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("hubbub: standard output: {error}");
+            say(format_args!("standard output: {error}"));
             ExitCode::FAILURE
         }
         _ => ExitCode::SUCCESS,
@@ -213,7 +218,7 @@ fn serve(sources: &Sources, started: impl FnOnce(Serving)) -> Result<(), Failure
     for notice in secrets::ensure(&mut config)? {
         match (notice.made, notice.exposed) {
             // Whatever the log lets through: nobody could find a secret that was made in silence.
-            (true, _) => eprintln!("hubbub: {notice}"),
+            (true, _) => say(notice),
             (false, true) => log::warn!("{notice}"),
             (false, false) => log::info!("{notice}"),
         }
@@ -230,7 +235,7 @@ fn token(sources: &Sources, claims: &Claims) -> Result<String, Failure> {
     if let Some(notice) = secrets::find_jwt(&mut config)?
         && notice.exposed
     {
-        eprintln!("hubbub: {notice}");
+        say(notice);
     }
     let auth = &config.auth;
     let secret = auth.jwt_secret.as_ref().map(|secret| secret.expose()).unwrap_or_default();

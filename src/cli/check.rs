@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::settings::Settings;
-use super::{Failure, live, print};
+use super::{Failure, live, print, say};
 use crate::config::Config;
 use crate::state;
 
@@ -19,7 +19,7 @@ pub(super) struct Check {
 /// Does what is asked for; the answer is for standard output.
 pub(super) fn run(before: Settings, Check { settings, live: is_live }: Check) -> Result<String, Failure> {
     let sources = settings.over(before).sources();
-    eprintln!("hubbub: {}", sources.reading());
+    say(sources.reading());
     let config = Config::load(&sources).map_err(|error| Failure(error.lines().to_vec()))?;
     if !is_live {
         state::tokens(&config.auth).map_err(Failure::of)?;
