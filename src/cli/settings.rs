@@ -26,10 +26,10 @@ pub(super) struct Settings {
     #[arg(long)]
     host: Option<String>,
     /// The TCP port; 0 lets the system choose (server.port)
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     port: Option<u16>,
     /// Worker threads; 0 is one a core (server.workers)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     workers: Option<u16>,
 }
 

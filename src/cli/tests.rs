@@ -90,6 +90,8 @@ fn a_flag_that_does_nothing_is_a_usage_error_that_names_it() {
         (&["user", "list", "--workers", "1"], "--workers"),
         (&["--workers", "1", "user", "list"], "--workers"),
         (&["serve", "--live"], "--live"),
+        (&["--port", "-1"], "--port"),
+        (&["serve", "--workers", "-1"], "--workers"),
     ] {
         let error = parsed(arguments).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{arguments:?}");

@@ -9,7 +9,7 @@ use hubbub_actors::store::{Account, Role, Store};
 use super::settings::Place;
 use super::{Failure, configured};
 use crate::accounts::{Accounts, NewUser, PASSWORD_BYTES, Username, check_password};
-use crate::config::Sources;
+use crate::config::{Sources, secrets};
 
 #[derive(Debug, Args)]
 pub(super) struct Users {
@@ -57,6 +57,7 @@ pub(super) enum User {
 /// Does what is asked for; the answer is for standard output.
 pub(super) fn run(sources: &Sources, user: User) -> Result<String, Failure> {
     let config = configured(sources)?;
+    secrets::check_folder(&config)?;
     let clock = Clock::System;
     // Whatever can be wrong without the store is said before it is opened.
     let password = match &user {

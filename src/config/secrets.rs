@@ -49,6 +49,7 @@ impl fmt::Display for Notice {
 /// # Errors
 /// When the directory cannot be made or written, or a file there holds something else.
 pub fn ensure(config: &mut Config) -> Result<Vec<Notice>, ConfigError> {
+    check_folder(config)?;
     let mut notices = Vec::new();
     if config.auth.jwt_secret.is_none() && config.auth.algorithm.is_symmetric() {
         let (secret, notice) = kept(&config.server.data_dir, JWT_FILE, "JWT secret", "auth.jwt_secret")?;
@@ -75,6 +76,7 @@ pub fn ensure(config: &mut Config) -> Result<Vec<Notice>, ConfigError> {
 /// # Errors
 /// When there is none yet, or the file holds something else.
 pub fn find_jwt(config: &mut Config) -> Result<Option<Notice>, ConfigError> {
+    check_folder(config)?;
     if config.auth.jwt_secret.is_some() {
         return Ok(None);
     }
@@ -89,6 +91,21 @@ pub fn find_jwt(config: &mut Config) -> Result<Option<Notice>, ConfigError> {
     let (secret, notice) = read(path, "JWT secret", false)?;
     config.auth.jwt_secret = Some(secret);
     Ok(Some(notice))
+}
+
+/// That there can be anything in the data directory.
+///
+/// # Errors
+/// When it is something else than a directory.
+pub fn check_folder(config: &Config) -> Result<(), ConfigError> {
+    let directory = &config.server.data_dir;
+    match std::fs::metadata(directory) {
+        Ok(found) if !found.is_dir() => Err(ConfigError::new(format!(
+            "server.data_dir: {} is a file, not a folder; set another one (--data-dir, HUBBUB_SERVER__DATA_DIR)",
+            directory.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// 256 random bits in hex, from the operating system.
@@ -111,7 +128,7 @@ fn kept(directory: &Path, name: &str, what: &'static str, key: &str) -> Result<(
             DirBuilder::new().recursive(true).mode(0o700).create(directory).and_then(|()| place(&path, &secret));
         made = placed.map_err(|error| {
             let line = failed(&path, "made", &error);
-            ConfigError::new(format!("{line}; make room, or set {key} instead, and no {what} has to be made"))
+            ConfigError::new(format!("{line}; set {key} instead, and no {what} has to be made"))
         })?;
     }
     read(path, what, made)
@@ -240,6 +257,29 @@ mod tests {
         config.api.keys = toml::from_str::<super::super::Api>("[[keys]]\nname = 'one'\nkey = 'k'").unwrap().keys;
         assert_eq!(ensure(&mut config), Ok(vec![]));
         assert!(!config.server.data_dir.exists());
+    }
+
+    #[test]
+    fn a_data_folder_that_is_a_file_is_named_by_its_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = within(directory.path());
+        std::fs::write(&config.server.data_dir, "").unwrap();
+        for error in [ensure(&mut config).unwrap_err(), find_jwt(&mut config).unwrap_err()] {
+            assert!(error.to_string().starts_with("server.data_dir: "), "{error}");
+            assert!(error.to_string().contains("is a file, not a folder"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_looked_for_is_not_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = within(directory.path());
+        let error = find_jwt(&mut config).unwrap_err().to_string();
+        assert!(error.contains("start the hub once to make it, set auth.jwt_secret"), "{error}");
+        assert!(!config.server.data_dir.exists());
+        ensure(&mut within(directory.path())).unwrap();
+        assert!(find_jwt(&mut config).unwrap().is_some() && config.auth.jwt_secret.is_some());
+        assert_eq!(find_jwt(&mut config), Ok(None), "it is configured");
     }
 
     #[test]

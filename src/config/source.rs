@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
@@ -16,6 +18,9 @@ use super::{Config, duplicate, nearest, read};
 
 /// The file that is read when none is named, if it exists.
 pub const DEFAULT_FILE: &str = "config.toml";
+
+/// Most bytes of the file.
+const FILE_MAX: usize = 16 << 20;
 
 /// Variables that begin so set a key: `HUBBUB_SERVER__PORT` sets `server.port`.
 const PREFIX: &str = "HUBBUB_";
@@ -136,7 +141,10 @@ impl Layers {
     fn read_file(&mut self, named: Option<&Path>) -> Result<(), ConfigError> {
         let path = named.unwrap_or(Path::new(DEFAULT_FILE));
         let shown = path.display();
-        let text = match std::fs::read(path) {
+        let text = match read_bounded(path) {
+            Ok(bytes) if bytes.len() > FILE_MAX => {
+                return Err(ConfigError::new(format!("{shown}: is longer than {FILE_MAX} bytes")));
+            }
             Ok(bytes) => String::from_utf8(bytes).map_err(|error| {
                 let valid = error.utf8_error().valid_up_to();
                 let line = line_of(error.as_bytes(), valid);
@@ -158,7 +166,10 @@ impl Layers {
             if error.message() == "duplicate key" {
                 return ConfigError::new(format!("{shown}:{line}: {}", duplicate::explain(&text, at)));
             }
-            let message = error.message().replace('\n', ", ");
+            let message = match error.message() {
+                large if large.starts_with("invalid type: integer") => "the number is too large".to_owned(),
+                message => message.replace('\n', ", "),
+            };
             ConfigError::new(format!("{shown}:{line}:{column}: {message}"))
         };
         let spans = DeTable::parse(&text).map_err(syntax)?;
@@ -274,6 +285,13 @@ fn note_value(
         }
         _ => {}
     }
+}
+
+/// The bytes of a file, up to one more than it may have.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 pub(super) fn line_of(text: &[u8], at: usize) -> usize {

@@ -96,6 +96,9 @@ fn an_error_names_file_line_and_key() {
             "config.toml:5: topics[1].pattern: is set twice; the first is in line 4",
         ),
         ("[server]\nport 1", "config.toml:2:6: "),
+        ("[server]\nport = 99999999999999999999999", "config.toml:2:8: the number is too large"),
+        ("[server]\r\nport = 1\r\nprot = 2\r\n", "config.toml:3: server.prot: unknown key; did you mean server.port?"),
+        ("[server]\r\nport = 1\r\nport = 2\r\n", "config.toml:3: server.port: is set twice; the first is in line 2"),
     ] {
         let error = refused(text);
         assert!(error.starts_with(line), "{error}\n{line}");
@@ -165,6 +168,21 @@ fn a_file_that_is_named_must_be_there() {
         error.unwrap_err().to_string(),
         "/nowhere/hub.toml: cannot be read: No such file or directory (os error 2)"
     );
+}
+
+#[test]
+fn a_file_of_any_editor_is_read_and_what_is_no_text_is_refused() {
+    assert_eq!(load("\u{feff}[server]\r\nport = 1\r\n", &[], vec![]).unwrap().server.port, 1);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.toml");
+    let load = || Config::load(&Sources { file: Some(path.clone()), ..Sources::default() }).unwrap_err().to_string();
+    std::fs::write(&path, b"[server]\n\xff\xfe").unwrap();
+    assert!(load().ends_with("config.toml:2: not UTF-8"));
+    std::fs::write(&path, vec![b'\n'; FILE_MAX + 1]).unwrap();
+    assert!(load().ends_with(&format!("config.toml: is longer than {FILE_MAX} bytes")));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(load().contains("cannot be read: Is a directory"));
 }
 
 #[test]
