@@ -241,7 +241,6 @@ async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeErr
     let chats: Vec<_> = chats.collect::<Result<_, _>>().map_err(|fault| wrong(&"[[chats]]", &fault))?;
     hub.open(chats.clone()).await.map_err(unreadable)?;
     let (following, late) = (hub.clone(), hub.clone());
-    actix_rt::spawn(async move { late.open_late(chats).await });
     actix_rt::spawn(async move { following.follow_store().await });
 
     let alive = hub.clone();
@@ -249,12 +248,8 @@ async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeErr
     let accounts = Accounts::new(store.clone(), &config.auth)?.after(hub.revoked().clone());
     let state = State::new(hub, config.clone(), tokens, accounts, backend);
     let state = state.map_err(|error| ServeError::Config(error.to_string()))?;
-    if let Err(fault) = state.open_once().await {
-        if !store.is_waiting() {
-            return Err(unreadable(fault));
-        }
-        state.forget_signatures();
-    }
+    state.open_once().await.map_err(unreadable)?;
+    actix_rt::spawn(async move { late.open_late(chats).await });
     Ok(state)
 }
 
@@ -589,6 +584,21 @@ fn share_descriptors(connections: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_cannot_be_listened_on_is_told_with_the_key_and_the_flag() {
+        use io::ErrorKind::{AddrInUse, AddrNotAvailable, Other, PermissionDenied};
+        for (kind, key, flag) in [
+            (AddrInUse, "server.port", "--port"),
+            (PermissionDenied, "server.port", "--port"),
+            (AddrNotAvailable, "server.host", "--host"),
+            (Other, "server.host", "--host"),
+        ] {
+            let told = ServeError::Listen("example:80".into(), kind.into()).to_string();
+            assert!(told.starts_with("cannot listen on example:80: "), "{told}");
+            assert!(told.contains(key) && told.contains(flag), "{told}");
+        }
+    }
 
     #[test]
     fn the_time_for_going_away_is_shared_and_not_exceeded() {

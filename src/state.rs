@@ -107,11 +107,6 @@ impl State {
         Ok(())
     }
 
-    /// Does as after a crash, because the store cannot be read: what was signed before the start is refused.
-    pub fn forget_signatures(&self) {
-        self.signatures.restore(None, self.now_ms());
-    }
-
     /// Puts into the store, for the next start, what was done once. To be called when the last request is done: none is
     /// taken from then on.
     pub async fn store_once(&self) {

@@ -108,6 +108,28 @@ async fn what_the_store_holds_is_known_on_a_full_disk_too() {
 }
 
 #[tokio::test]
+async fn a_store_that_can_be_opened_and_not_written_does_not_stop_the_start() {
+    let mut hub = Hub::with(UNLIMITED);
+    let revoked = hub.http().request("POST", "/api/revoke").key().json(&json!({"userId": "mallory"})).send();
+    assert_eq!(revoked.status, 200, "{revoked:?}");
+    // After a crash SQLite's files are all there, and are large enough for opening.
+    hub.signal("KILL");
+    hub.exit_status(DEADLINE);
+    let hub = Hub::without_room(hub.leave());
+    assert!(reason(&hub).unwrap().starts_with("Store: "));
+    assert_eq!(upgrade(&hub, &token("mallory")).await, 401);
+    let mut alice = Client::of(&hub, "alice").await;
+    alice.subscribe(&["lobby"]).await;
+    assert_no_store(&hub);
+    assert_eq!(complaints(&hub), 1, "{}", hub.said());
+    hub.give_room();
+    eventually(DEADLINE, "the store is written", || reason(&hub).is_none()).await;
+    user(&hub, "carol");
+    alice.close().await;
+    hub.end();
+}
+
+#[tokio::test]
 async fn no_token_is_let_in_while_nobody_can_know_which_were_revoked() {
     let dir = Hub::with(UNLIMITED).end();
     // What an earlier version wrote cannot be read before it is migrated, and that needs room.

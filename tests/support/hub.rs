@@ -93,6 +93,12 @@ impl Hub {
     pub(crate) fn end(mut self) -> TempDir {
         self.signal("TERM");
         assert_eq!(self.exit_status(DEADLINE * 2), Some(0), "{}", self.said());
+        self.leave()
+    }
+
+    /// The directory of a hub that has ended.
+    #[track_caller]
+    pub(crate) fn leave(mut self) -> TempDir {
         std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
     }
 

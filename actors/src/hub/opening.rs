@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Hub;
 use crate::chats::keeper::{ChatKeeper, OpenChats};
-use crate::fault::Fault;
+use crate::fault::{Code, Fault};
 use crate::recovery::Restore;
 use crate::recovery::stored::{self, Saved};
 use crate::recovery::tickets::Holder;
@@ -28,13 +28,8 @@ impl Hub {
     /// What the store that is open cannot do.
     pub async fn open(&self, configured: Vec<Chat>) -> Result<(), Fault> {
         self.is_loaded.store(!self.store.is_waiting(), Ordering::Release);
-        if !self.store.is_waiting() {
-            self.catch_up().await?;
-            self.open_chats(configured).await?;
-            self.open_histories().await?;
-            return self.open_sessions().await;
-        }
         if let Err(fault) = self.catch_up().await {
+            self.go_on_without(&fault)?;
             log::error!("revoked tokens cannot be read; no token is let in until they can be: {fault}");
             self.revoked.set_unknown(true);
             // Nobody could be in a room.
@@ -45,13 +40,26 @@ impl Hub {
             self.open_histories().await?;
             self.open_sessions().await
         };
-        if let Err(fault) = rest.await {
-            log::warn!("not all that the store holds could be read: {fault}");
+        match rest.await {
+            Ok(()) => Ok(()),
+            Err(fault) => self.go_on_without(&fault),
         }
+    }
+
+    /// Goes on without what could not be taken over because the store fails; [`Hub::open_late`] sees to it then.
+    ///
+    /// # Errors
+    /// The fault, where it is not the disk's.
+    pub(super) fn go_on_without(&self, fault: &Fault) -> Result<(), Fault> {
+        if fault.code != Code::StoreUnavailable {
+            return Err(fault.clone());
+        }
+        log::warn!("not all that the store holds could be taken over: {fault}");
+        self.is_loaded.store(false, Ordering::Release);
         Ok(())
     }
 
-    /// Waits until a store that could not be opened at the start is open, and takes over what changed and what could not be
+    /// Waits until a store that could not be opened or written at the start can be, and takes over what changed and what could not be
     /// read; the hub is ready then. Returns at once where the store was open at the start.
     pub async fn open_late(&self, configured: Vec<Chat>) {
         if self.is_loaded.load(Ordering::Acquire) {
@@ -59,7 +67,10 @@ impl Hub {
         }
         self.store.opened().await;
         while let Err(fault) = self.load(&configured).await {
-            log::warn!("what the store holds cannot be read yet: {fault}");
+            // Of a disk that is still full, readiness tells.
+            if fault.code != Code::StoreUnavailable {
+                log::warn!("what the store holds cannot be read yet: {fault}");
+            }
             actix_rt::time::sleep(LOAD_AGAIN).await;
         }
         self.revoked.set_unknown(false);
@@ -69,6 +80,7 @@ impl Hub {
 
     async fn load(&self, configured: &[Chat]) -> Result<(), Fault> {
         self.catch_up().await?;
+        self.store.drop_handover().await?;
         let configured = configured.to_vec();
         self.ask_keeper(|reply| OpenChats { configured, reply }).await
     }

@@ -56,24 +56,45 @@ impl Store {
             };
             return self.read(take).await;
         }
-        self.write(|conn| {
+        let taken = self.write(|conn| {
             let taken = T::read(conn)?;
             conn.execute_batch(T::CLEAR)?;
             Ok(taken)
-        })
-        .await
+        });
+        let taken = taken.await;
+        if taken.is_err() {
+            // The hub may go on without it, and a later start must not take it for all that there was.
+            if let Err(error) = mark_stale(&self.0.path.with_file_name(LOCK_FILE)) {
+                log::warn!("the lock file cannot be marked: {error}");
+            }
+        }
+        taken
+    }
+
+    /// Drops what was kept and could not be taken out at the start: the hub has gone on without it.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub(crate) async fn drop_handover(&self) -> Result<(), Fault> {
+        self.write(|conn| Ok(conn.execute_batch(&clearing())?)).await?;
+        let lock = OpenOptions::new().write(true).open(self.0.path.with_file_name(LOCK_FILE));
+        match lock {
+            Ok(lock) => unmark(&lock),
+            Err(error) => log::warn!("the lock file cannot be opened: {error}"),
+        }
+        Ok(())
     }
 }
 
-/// Empties all tables of what is handed over.
-fn clear(conn: &Connection) -> Result<(), rusqlite::Error> {
+/// The SQL that empties all tables of what is handed over.
+fn clearing() -> String {
     let tables = [
         <Vec<StoredAnswer> as Handover>::CLEAR,
         <Option<StoredNonces> as Handover>::CLEAR,
         <Vec<StoredHistory> as Handover>::CLEAR,
         <StoredSessions as Handover>::CLEAR,
     ];
-    conn.execute_batch(&format!("BEGIN IMMEDIATE; {}; COMMIT", tables.join("; ")))
+    tables.join("; ")
 }
 
 /// Notes at the lock file that what the store hands over was read and must not be read again.
@@ -94,12 +115,16 @@ pub(super) fn is_stale(lock: &File) -> bool {
 /// Drops what is handed over where it is stale.
 pub(super) fn drop_stale(conn: &Connection, lock: &File) -> Result<(), rusqlite::Error> {
     if is_stale(lock) {
-        clear(conn)?;
-        if let Err(error) = lock.set_modified(SystemTime::now()) {
-            log::warn!("the time of the lock file cannot be set; the next planned end hands nothing over: {error}");
-        }
+        conn.execute_batch(&format!("BEGIN IMMEDIATE; {}; COMMIT", clearing()))?;
+        unmark(lock);
     }
     Ok(())
+}
+
+fn unmark(lock: &File) {
+    if let Err(error) = lock.set_modified(SystemTime::now()) {
+        log::warn!("the time of the lock file cannot be set; the next planned end hands nothing over: {error}");
+    }
 }
 
 #[cfg(test)]
