@@ -1,6 +1,7 @@
 //! What a configuration may not say: impossible values, contradictions, and keys that would silently do nothing.
 
 use std::collections::HashMap;
+use std::net::Ipv6Addr;
 
 use hubbub_actors::ids::RoomName;
 use hubbub_actors::limits::traffic::{TrafficRule, WINDOW_SECS};
@@ -99,6 +100,11 @@ impl Problems {
         let server = &config.server;
         if server.host.is_empty() || server.host.contains(|c: char| c.is_whitespace() || c == '/') {
             self.add("server.host", format!("expected an address or a host name, got {:?}", server.host));
+        }
+        let bare = server.host.split('%').next().unwrap_or_default();
+        if server.host.contains([':', '[']) && bare.parse::<Ipv6Addr>().is_err() {
+            let text = format!("expected an address or a host name without a port and brackets, got {:?}", server.host);
+            self.add("server.host", text);
         }
         self.range("server.workers", server.workers, 0, 1_024);
         self.range("server.max_connections", server.max_connections, 1, 100_000_000);

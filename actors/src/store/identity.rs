@@ -42,6 +42,23 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// Removes the log and its index where another database stands in place of the one that they belong to: opened with
+    /// them, that one would be damaged. To be called when nothing of the store is open any more.
+    pub(super) fn remove_orphans(&self) {
+        let is_ours = |(path, opened): &(PathBuf, Number)| number_of(path).is_ok_and(|found| found == *opened);
+        let Some((database @ (path, _), beside)) = self.0.split_first() else { return };
+        if is_ours(database) || !path.exists() {
+            return;
+        }
+        for orphan in beside.iter().filter(|file| is_ours(file)) {
+            if let Err(error) = fs::remove_file(&orphan.0) {
+                log::error!("{} belongs to another file than {}: {error}", orphan.0.display(), path.display());
+            }
+        }
+    }
+}
+
 fn number_of(path: &Path) -> io::Result<Number> {
     fs::metadata(path).map(|found| (found.dev(), found.ino()))
 }

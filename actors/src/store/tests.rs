@@ -289,6 +289,26 @@ async fn nothing_is_answered_that_went_into_a_removed_file_until_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_backup_that_is_put_in_place_of_an_open_file_is_not_damaged_by_its_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    store.write(add(1)).await.unwrap();
+    let path = store.path().to_owned();
+    store.close().await;
+    let backup = directory.path().join("backup");
+    std::fs::copy(&path, &backup).unwrap();
+    let store = open(directory.path());
+    for number in 2..100 {
+        store.write(add(number)).await.unwrap();
+    }
+    std::fs::rename(&backup, &path).unwrap();
+    assert_eq!(store.write(add(100)).await, Err(Fault::store_unavailable()));
+    store.close().await;
+    let store = open(directory.path());
+    assert_eq!(count(&store).await, 1);
+}
+
+#[tokio::test]
 async fn a_file_that_is_removed_while_nobody_writes_is_noticed() {
     let directory = tempfile::tempdir().unwrap();
     let within = directory.path().join("data");

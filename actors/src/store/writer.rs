@@ -100,6 +100,13 @@ pub(super) struct Writer {
 impl Writer {
     /// Writes until the queue is closed and empty.
     pub(super) fn run(mut self) {
+        self.write_all();
+        let Self { conn, identity, _lock, .. } = self;
+        drop(conn);
+        identity.remove_orphans();
+    }
+
+    fn write_all(&mut self) {
         let mut pause = Duration::ZERO;
         loop {
             let patience = if self.condition.can_purge() { pause } else { WATCH };
