@@ -78,13 +78,13 @@ impl ChatKeeper {
         Self { store, chats, rooms, registry, clock, chats_per_user }
     }
 
-    /// Makes those of the chats that are not there, and fills the table.
+    /// Makes those of the chats that are not there, and fills the table, also where none can be made now.
     pub(crate) async fn open(store: &Store, chats: &Chats, configured: Vec<Chat>) -> Result<(), Fault> {
-        store.add_chats(configured).await?;
+        let added = store.add_chats(configured).await;
         for access in store.chat_access().await? {
             chats.set(access);
         }
-        Ok(())
+        added
     }
 
     async fn put(self, chat: Chat) -> Result<(Chat, bool), Fault> {

@@ -54,8 +54,9 @@ impl Hub {
         if fault.code != Code::StoreUnavailable {
             return Err(fault.clone());
         }
-        log::warn!("not all that the store holds could be taken over: {fault}");
-        self.is_loaded.store(false, Ordering::Release);
+        if self.is_loaded.swap(false, Ordering::AcqRel) {
+            log::warn!("not all that the store holds could be taken over; it will be when the store can be written");
+        }
         Ok(())
     }
 
