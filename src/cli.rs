@@ -3,17 +3,19 @@
 //! Standard output has the answer alone, so that `TOKEN=$(hubbub token --user alice)` works; everything else goes to
 //! standard error. Status 0 is done, 1 failed (one line begins with `hubbub: `), 2 a usage that does not exist.
 
+mod check;
+mod live;
+mod settings;
 mod start_line;
 mod users;
 
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Read as _, Write as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use hubbub_actors::clock::Clock;
 use hubbub_actors::events::catalogue;
 use hubbub_actors::ids::UserId;
@@ -21,14 +23,14 @@ use log::Level;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use self::settings::{Place, Settings};
 use self::start_line::StartLine;
-
 use crate::auth::api_key::KEY_MAX;
 use crate::auth::jwt::{self, Hmac};
 use crate::config::warnings::warnings;
-use crate::config::{Config, ConfigError, Flag, Sources, secrets};
+use crate::config::{Config, ConfigError, Sources, secrets};
+use crate::logging;
 use crate::server::{self, Serving};
-use crate::{logging, state};
 
 /// A realtime hub: raw WebSocket and Socket.IO clients, HTTP push.
 #[derive(Debug, Parser)]
@@ -40,37 +42,16 @@ struct Cli {
     command: Option<Command>,
 }
 
-/// Flags that set keys of the configuration; every command reads it, so every command takes them.
-#[derive(Debug, Default, Args)]
-struct Settings {
-    /// The configuration to read instead of ./config.toml
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-    /// The address or host name to listen on (server.host)
-    #[arg(long, global = true)]
-    host: Option<String>,
-    /// The TCP port; 0 lets the system choose (server.port)
-    #[arg(long, global = true)]
-    port: Option<u16>,
-    /// Where secrets and the store are kept (server.data_dir)
-    #[arg(long, value_name = "DIR", global = true)]
-    data_dir: Option<String>,
-    /// Worker threads; 0 is one a core (server.workers)
-    #[arg(long, value_name = "N", global = true)]
-    workers: Option<u16>,
-}
-
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the hub; what `hubbub` alone does
-    Serve,
+    Serve(Settings),
     /// Read the configuration and say what is wrong
-    Check,
+    Check(check::Check),
     /// Print a token signed with the configured secret
-    Token(Claims),
+    Token(Token),
     /// Make, list and disable the accounts that sign in with a password
-    #[command(subcommand)]
-    User(users::User),
+    User(users::Users),
     /// Make or hash keys of the push API
     #[command(subcommand)]
     Key(Key),
@@ -80,6 +61,14 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Markdown)]
         format: Format,
     },
+}
+
+#[derive(Debug, Args)]
+struct Token {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    claims: Claims,
 }
 
 /// What the token says of its holder.
@@ -145,7 +134,7 @@ pub fn run() -> ExitCode {
 
 /// Does what the command line `args` asks for; `started` is called once a hub serves.
 pub fn run_with(args: impl Iterator<Item = OsString>, started: impl FnOnce(Serving)) -> ExitCode {
-    let cli = Cli::parse_from(args);
+    let cli = parse(args).unwrap_or_else(|error| error.exit());
     let status = match answer(cli, started) {
         Ok(text) => print(&text),
         Err(Failure(lines)) => {
@@ -159,18 +148,61 @@ pub fn run_with(args: impl Iterator<Item = OsString>, started: impl FnOnce(Servi
     status
 }
 
+/// The command line as it is meant, or the usage error.
+fn parse(args: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    // `hubbub user list --data-dir DIR` as well as `hubbub user --data-dir DIR list`.
+    let everywhere =
+        |user: clap::Command| Place::ARGUMENTS.iter().fold(user, |user, name| user.mut_arg(name, |it| it.global(true)));
+    let command = Cli::command().mut_subcommand("user", everywhere);
+    let cli = Cli::from_arg_matches(&command.try_get_matches_from(args)?)?;
+    cli.command.as_ref().map_or(Ok(()), |command| command.check(&cli.settings))?;
+    Ok(cli)
+}
+
+impl Command {
+    /// Refuses flags before the command that do nothing for it.
+    fn check(&self, before: &Settings) -> Result<(), clap::Error> {
+        let (name, allowed) = match self {
+            Self::Serve(_) | Self::Check(_) => return Ok(()),
+            Self::Token(_) => ("token", &Place::FLAGS[..]),
+            Self::User(_) => ("user", &Place::FLAGS[..]),
+            Self::Key(_) => ("key", &[][..]),
+            Self::Events { .. } => ("events", &[][..]),
+        };
+        match before.given().find(|flag| !allowed.contains(flag)) {
+            None => Ok(()),
+            Some(flag) => {
+                let text = format!("{flag} does nothing for `hubbub {name}`");
+                Err(Cli::command().error(clap::error::ErrorKind::ArgumentConflict, text))
+            }
+        }
+    }
+}
+
 /// Does what is asked for; the answer is for standard output.
 fn answer(cli: Cli, started: impl FnOnce(Serving)) -> Result<String, Failure> {
-    let sources = cli.settings.sources();
-    match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve(&sources, started).map(|()| String::new()),
-        Command::Check => check(&sources),
-        Command::Token(claims) => token(&sources, &claims),
-        Command::User(user) => users::run(&sources, user),
-        Command::Key(Key::New { name }) => key_new(&name),
-        Command::Key(Key::Hash) => key_hash(io::stdin().lock()),
-        Command::Events { format } => events(format),
+    let before = cli.settings;
+    match cli.command {
+        None => serve(&before.sources(), started).map(|()| String::new()),
+        Some(Command::Serve(settings)) => serve(&settings.over(before).sources(), started).map(|()| String::new()),
+        Some(Command::Check(asked)) => check::run(before, asked),
+        Some(Command::Token(Token { place, claims })) => token(&place.over(before).sources(), &claims),
+        Some(Command::User(users)) => users::run(&users.place.over(before).sources(), users.action),
+        Some(Command::Key(Key::New { name })) => key_new(&name),
+        Some(Command::Key(Key::Hash)) => key_hash(io::stdin().lock()),
+        Some(Command::Events { format }) => events(format),
     }
+}
+
+/// Reads the configuration for a command, and says which one that is.
+fn configured(sources: &Sources) -> Result<Config, ConfigError> {
+    say(sources.reading());
+    Config::load(sources)
+}
+
+/// Says something on standard error.
+fn say(line: impl Display) {
+    logging::print(Level::Info, &line.to_string());
 }
 
 fn print(text: &str) -> ExitCode {
@@ -178,27 +210,10 @@ fn print(text: &str) -> ExitCode {
     let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("hubbub: standard output: {error}");
+            say(format_args!("standard output: {error}"));
             ExitCode::FAILURE
         }
         _ => ExitCode::SUCCESS,
-    }
-}
-
-impl Settings {
-    fn sources(self) -> Sources {
-        let text =
-            |name, key, value: Option<String>| value.map(|value| Flag { name, key, value: toml::Value::String(value) });
-        let number = |name, key, value: Option<u16>| {
-            value.map(|value| Flag { name, key, value: toml::Value::Integer(value.into()) })
-        };
-        let flags = [
-            text("--host", "server.host", self.host),
-            number("--port", "server.port", self.port),
-            text("--data-dir", "server.data_dir", self.data_dir),
-            number("--workers", "server.workers", self.workers),
-        ];
-        Sources::of_process(self.config, flags.into_iter().flatten().collect())
     }
 }
 
@@ -209,7 +224,7 @@ fn serve(sources: &Sources, started: impl FnOnce(Serving)) -> Result<(), Failure
     for notice in secrets::ensure(&mut config)? {
         match (notice.made, notice.exposed) {
             // Whatever the log lets through: nobody could find a secret that was made in silence.
-            (true, _) => logging::print(Level::Info, &notice.to_string()),
+            (true, _) => say(notice),
             (false, true) => log::warn!("{notice}"),
             (false, false) => log::info!("{notice}"),
         }
@@ -223,37 +238,26 @@ fn serve(sources: &Sources, started: impl FnOnce(Serving)) -> Result<(), Failure
     server::run(config, started).map_err(Failure::of)
 }
 
-fn check(sources: &Sources) -> Result<String, Failure> {
-    match Config::load(sources) {
-        Ok(config) => {
-            state::tokens(&config.auth).map_err(Failure::of)?;
-            for warning in warnings(&config) {
-                logging::print(Level::Warn, &format!("warning: {warning}"));
-            }
-            Ok("the configuration is sound\n".into())
-        }
-        Err(error) => Err(Failure(error.lines().to_vec())),
-    }
-}
-
 fn token(sources: &Sources, claims: &Claims) -> Result<String, Failure> {
-    let mut config = Config::load(sources)?;
-    for notice in secrets::ensure(&mut config)? {
-        if notice.made || notice.exposed {
-            eprintln!("hubbub: {notice}");
-        }
-    }
-    let auth = &config.auth;
-    let (Some(secret), Some(algorithm)) = (&auth.jwt_secret, hmac(&config)) else {
+    let mut config = configured(sources)?;
+    // Before a secret is looked for, which such a configuration has none of.
+    let Some(algorithm) = hmac(&config) else {
         return Err(Failure::of("auth.algorithm: tokens are signed with a shared secret only"));
     };
+    if let Some(notice) = secrets::find_jwt(&mut config)?
+        && notice.exposed
+    {
+        say(notice);
+    }
+    let auth = &config.auth;
+    let secret = auth.jwt_secret.as_ref().map(|secret| secret.expose()).unwrap_or_default();
     let ttl = claims.ttl.map_or(u64::from(auth.access_ttl_secs), |ttl| ttl.as_secs());
     let now = Clock::System.now_ms() / 1_000;
     let mut claims = claims.to_json(now, ttl);
     for (claim, text) in auth.own_claims() {
         claims[claim] = text.into();
     }
-    jwt::sign(&claims, secret.expose().as_bytes(), algorithm).map(|token| token + "\n").map_err(Failure::of)
+    jwt::sign(&claims, secret.as_bytes(), algorithm).map(|token| token + "\n").map_err(Failure::of)
 }
 
 fn hmac(config: &Config) -> Option<Hmac> {

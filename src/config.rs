@@ -4,6 +4,8 @@
 //! [`source`]; what is impossible is [`check`]; what is made at the first start is [`secrets`].
 
 pub mod check;
+mod duplicate;
+mod nearest;
 mod read;
 mod rules;
 mod secret;

@@ -35,7 +35,7 @@ use hubbub_actors::presence;
 use hubbub_actors::revoked::Revoked;
 use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule};
 use hubbub_actors::seat::Heartbeat;
-use hubbub_actors::store::{OpenError, Role, Store};
+use hubbub_actors::store::{OpenError, Store};
 use hubbub_actors::worker::Worker;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::AsyncWriteExt;
@@ -104,7 +104,7 @@ pub enum ServeError {
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}{}", advice(error)),
             Self::Store(error) => write!(f, "{error}"),
             Self::System(error) => write!(f, "{error}"),
             Self::Config(error) => f.write_str(error),
@@ -114,6 +114,25 @@ impl fmt::Display for ServeError {
 }
 
 impl std::error::Error for ServeError {}
+
+/// What to do about an address that cannot be listened on.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program listens there: stop it, or set another server.port (--port, HUBBUB_SERVER__PORT)"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; set a server.port (--port, HUBBUB_SERVER__PORT) from 1024 up, or let the hub use lower ones \
+             (CAP_NET_BIND_SERVICE)"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; no interface of this machine has that address: set server.host (--host, HUBBUB_SERVER__HOST) to one that \
+             it has, 127.0.0.1 for this machine alone, or 0.0.0.0 for all"
+        }
+        // Only a name can fail otherwise: it is not known.
+        _ => "; is server.host (--host, HUBBUB_SERVER__HOST) right?",
+    }
+}
 
 impl From<io::Error> for ServeError {
     fn from(error: io::Error) -> Self {
@@ -149,7 +168,7 @@ pub fn run(config: Config, started: impl FnOnce(Serving)) -> Result<(), ServeErr
 async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
     let workers = config.server.worker_count();
     let http_connections = share_descriptors(config.server.max_connections);
-    let store = Store::open(&config.server.data_dir, Role::Hub, Clock::System).map_err(ServeError::Store)?;
+    let store = Store::open_or_wait(&config.server.data_dir, Clock::System).map_err(ServeError::Store)?;
     let listener = listen(&config.server.host, config.server.port)?;
     let address = listener.local_addr()?;
     let state = Data::new(assemble(&config, &store).await?);
@@ -218,13 +237,10 @@ async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeErr
     let hub = Hub::start(settings, Arc::new(late), application, store.clone(), revoked);
 
     let unreadable = |fault| wrong(&store.path().display(), &fault);
-    hub.catch_up().await.map_err(unreadable)?;
     let chats = config.chats.iter().map(|chat| chat.made(hub.clock().now_ms()));
-    let chats = chats.collect::<Result<_, _>>().map_err(|fault| wrong(&"[[chats]]", &fault))?;
-    hub.open_chats(chats).await.map_err(unreadable)?;
-    hub.open_histories().await.map_err(unreadable)?;
-    hub.open_sessions().await.map_err(unreadable)?;
-    let following = hub.clone();
+    let chats: Vec<_> = chats.collect::<Result<_, _>>().map_err(|fault| wrong(&"[[chats]]", &fault))?;
+    hub.open(chats.clone()).await.map_err(unreadable)?;
+    let (following, late) = (hub.clone(), hub.clone());
     actix_rt::spawn(async move { following.follow_store().await });
 
     let alive = hub.clone();
@@ -233,6 +249,7 @@ async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeErr
     let state = State::new(hub, config.clone(), tokens, accounts, backend);
     let state = state.map_err(|error| ServeError::Config(error.to_string()))?;
     state.open_once().await.map_err(unreadable)?;
+    actix_rt::spawn(async move { late.open_late(chats).await });
     Ok(state)
 }
 
@@ -514,7 +531,10 @@ fn settings(config: &Config) -> Settings {
 }
 
 /// Listens on the first of the host's addresses that can be.
-fn listen(host: &str, port: u16) -> Result<TcpListener, ServeError> {
+///
+/// # Errors
+/// [`ServeError::Listen`].
+pub(crate) fn listen(host: &str, port: u16) -> Result<TcpListener, ServeError> {
     let failed = |error| ServeError::Listen(format!("{host}:{port}"), error);
     let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the host has no address");
     for address in (host, port).to_socket_addrs().map_err(failed)? {
@@ -535,6 +555,11 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// How many open files so many connections need, with those of the hub itself.
+pub(crate) fn descriptors_needed(connections: usize) -> u64 {
+    (connections as u64).saturating_add(DESCRIPTORS_KEPT)
+}
+
 /// Asks the system for all the descriptors it gives, says so when they are too few for `connections` sessions, and
 /// returns how many plain HTTP connections there are descriptors for. A session has one of its own or, polling, one of
 /// these.
@@ -543,7 +568,7 @@ fn share_descriptors(connections: usize) -> usize {
         log::warn!("the limit of open files could not be raised: {error}");
         1_024
     });
-    let needed = connections as u64 + DESCRIPTORS_KEPT;
+    let needed = descriptors_needed(connections);
     if granted < needed {
         log::warn!("the system allows {granted} open files; {connections} connections need {needed}");
     }
@@ -554,6 +579,21 @@ fn share_descriptors(connections: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_cannot_be_listened_on_is_told_with_the_key_and_the_flag() {
+        use io::ErrorKind::{AddrInUse, AddrNotAvailable, Other, PermissionDenied};
+        for (kind, key, flag) in [
+            (AddrInUse, "server.port", "--port"),
+            (PermissionDenied, "server.port", "--port"),
+            (AddrNotAvailable, "server.host", "--host"),
+            (Other, "server.host", "--host"),
+        ] {
+            let told = ServeError::Listen("example:80".into(), kind.into()).to_string();
+            assert!(told.starts_with("cannot listen on example:80: "), "{told}");
+            assert!(told.contains(key) && told.contains(flag), "{told}");
+        }
+    }
 
     #[test]
     fn the_time_for_going_away_is_shared_and_not_exceeded() {

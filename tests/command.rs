@@ -81,7 +81,23 @@ fn a_port_that_is_taken_stops_the_start() {
     let ended = serve(dir.path());
     assert_eq!(ended.status, Some(1), "{ended:?}");
     let last = ended.stderr.lines().last().unwrap_or_default();
-    assert!(last.contains(&port.to_string()), "{ended:?}");
+    for told in [&format!("127.0.0.1:{port}"), "server.port", "--port", "another program listens there"] {
+        assert!(last.contains(told), "{told} is not in {last}");
+    }
+}
+
+#[test]
+fn a_host_that_is_no_address_of_this_machine_stops_the_start() {
+    // Of a network for documentation, and a name that is nobody's.
+    for (host, told) in [("192.0.2.1", "no interface of this machine"), ("host.invalid", "is server.host")] {
+        let dir = dir(&configuration(&format!("[server]\nhost = \"{host}\"")));
+        let ended = serve(dir.path());
+        assert_eq!(ended.status, Some(1), "{ended:?}");
+        let last = ended.stderr.lines().last().unwrap_or_default();
+        for told in [host, told, "--host"] {
+            assert!(last.contains(told), "{told} is not in {last}");
+        }
+    }
 }
 
 #[test]
@@ -110,7 +126,98 @@ fn help_and_version_are_answers() {
 fn check_is_content_with_a_sound_configuration() {
     let dir = dir(&configuration(""));
     let ended = run(dir.path(), &["check"]);
-    assert_eq!((ended.status, ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
+    let folder = dir.path().canonicalize().unwrap();
+    let reading = format!("hubbub: reading {}/config.toml\n", folder.display());
+    assert_eq!((ended.status, &ended.stderr), (Some(0), &reading), "{ended:?}");
+    fs::remove_file(dir.path().join("config.toml")).unwrap();
+    let ended = run(dir.path(), &["check"]);
+    let reading = format!("hubbub: no config.toml in {}: defaults\n", folder.display());
+    assert_eq!((ended.status, &ended.stderr), (Some(0), &reading), "{ended:?}");
+}
+
+/// Everything in a directory, below it too, but what SQLite keeps beside an open file.
+fn everything_in(dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        found.push(path.display().to_string());
+        if path.is_dir() {
+            found.extend(everything_in(&path));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn commands_in_a_folder_where_no_hub_was_make_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, status, told) in [
+        (&["token", "--user", "alice"][..], 1, "data/jwt.secret: does not exist; start the hub once"),
+        (&["user", "list"], 1, "data/hubbub.db: does not exist; start the hub once"),
+        (&["user", "disable", "alice"], 1, "data/hubbub.db: does not exist; start the hub once"),
+        (&["check"], 0, "no config.toml in "),
+        (&["key", "new"], 0, ""),
+        (&["events"], 0, ""),
+    ] {
+        let ended = run(dir.path(), args);
+        assert_eq!(ended.status, Some(status), "{ended:?}");
+        assert!(ended.stderr.contains(told), "{ended:?}");
+        assert_eq!(ended.stdout.is_empty(), status == 1, "{ended:?}");
+    }
+    run(dir.path(), &["check", "--live", "--port", "0"]);
+    assert_eq!(everything_in(dir.path()), Vec::<String>::new());
+}
+
+#[test]
+fn check_live_says_what_works_and_what_does_not_and_changes_nothing() {
+    let dir = dir(&configuration("[server]\nmax_connections = 10"));
+    let live = |dir: &Path| run(dir, &["check", "--live"]);
+    let outcome = |ended: &Ended, key: &str| {
+        let line = ended.stdout.lines().find_map(|line| line.strip_prefix(&format!("{key}: ")));
+        line.unwrap_or_else(|| panic!("nothing of {key} in {ended:?}")).to_owned()
+    };
+    let fresh = live(dir.path());
+    assert_eq!(fresh.status, Some(0), "{fresh:?}");
+    assert_eq!(fresh.stdout.lines().count(), 7, "{fresh:?}");
+    for (key, told) in [
+        ("server.port", "ok"),
+        ("server.data_dir", "ok"),
+        ("store", "skipped because there is none yet"),
+        ("auth.public_key_file", "skipped because"),
+        ("backend.url", "skipped because it is not set"),
+        ("server.max_connections", "ok"),
+    ] {
+        assert!(outcome(&fresh, key).starts_with(told), "{key}: {fresh:?}");
+    }
+
+    let hub = Hub::in_dir(dir);
+    let before = everything_in(hub.dir());
+    let beside = live(hub.dir());
+    assert!(outcome(&beside, "store").starts_with("ok"), "{beside:?}");
+    assert_eq!(everything_in(hub.dir()), before);
+    let dir = hub.end();
+    let before = everything_in(dir.path());
+    assert_eq!(live(dir.path()).status, Some(0));
+    assert_eq!(everything_in(dir.path()), before);
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", unused.local_addr().unwrap());
+    drop(unused);
+    fs::write(dir.path().join("data/hubbub.db"), "no database, but a text of some length ".repeat(200)).unwrap();
+    let config = format!(
+        "[server]\nport = {port}\nmax_connections = 100000000\n[auth]\nalgorithm = \"RS256\"\njwks = \"{url}\"\n\
+         backend.url = \"{url}\"\n[backend]\nurl = \"{url}\""
+    );
+    fs::write(dir.path().join("config.toml"), configuration(&config)).unwrap();
+    let broken = live(dir.path());
+    assert_eq!(broken.status, Some(1), "{broken:?}");
+    for key in ["server.port", "store", "auth.jwks", "auth.backend.url", "backend.url", "server.max_connections"] {
+        assert!(outcome(&broken, key).starts_with("failed"), "{key}: {broken:?}");
+    }
+    assert!(broken.stderr.ends_with("hubbub: 6 of 7 checks failed\n"), "{broken:?}");
 }
 
 #[tokio::test]
@@ -156,28 +263,30 @@ fn events_prints_the_catalogue() {
     }
 }
 
-#[test]
-fn secrets_are_made_at_the_first_start_and_kept() {
-    let dir = dir("[server]\nport = 0\ndata_dir = \"data\"\n");
-    let first = run(dir.path(), &["token", "--user", "alice"]);
-    assert_eq!(first.status, Some(0), "{first:?}");
-    assert!(first.stderr.contains("data"), "says where: {first:?}");
-    let token = first.stdout.trim_end().to_owned();
+#[tokio::test]
+async fn secrets_are_made_at_the_first_start_and_kept() {
+    let hub = Hub::in_dir(dir("[server]\nport = 0\ndata_dir = \"data\"\n"));
+    let said = hub.said();
+    let token = run(hub.dir(), &["token", "--user", "alice"]).stdout.trim_end().to_owned();
+    let dir = hub.end();
     let mut kept = 0;
-    for file in fs::read_dir(dir.path().join("data")).unwrap() {
+    for file in ["jwt.secret", "api.key"] {
         use std::os::unix::fs::PermissionsExt;
-        let file = file.unwrap();
-        let mode = file.metadata().unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "{:?}", file.path());
-        let secret = fs::read_to_string(file.path()).unwrap();
-        assert!(!first.stderr.contains(secret.trim()), "a secret is never shown");
+        let file = dir.path().join("data").join(file);
+        assert!(said.contains(&format!("data/{}", file.file_name().unwrap().display())), "says where: {said}");
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file:?}");
+        let secret = fs::read_to_string(&file).unwrap();
+        assert!(!said.contains(secret.trim()), "a secret is never shown");
         kept += 1;
     }
-    assert!(kept > 0, "nothing was kept");
+    assert_eq!(kept, 2);
 
     let hub = Hub::in_dir(dir);
-    let answer = hub.http().request("GET", "/ws").bearer(&token).send();
-    assert_ne!(answer.status, 401, "the first token still holds: {answer:?}");
-    let again = run(hub.dir(), &["token", "--user", "alice"]);
-    assert_eq!(again.stderr, "", "made once: {again:?}");
+    assert_eq!(
+        Client::connect(&hub, &token).await.welcome["data"]["status"],
+        "connected",
+        "the first token still holds"
+    );
+    assert!(!hub.said().contains("made a random"), "made once: {}", hub.said());
 }

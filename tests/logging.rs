@@ -87,7 +87,7 @@ async fn connections_are_logged_at_debug_with_reason_and_duration() {
             .any(|line| line["message"] == "authenticated" && line["user"] == "bob" && line["transport"] == "polling")
     })
     .await;
-    let said = hub.end();
+    let said = hub.end_and_read();
     let reason = |line: &Value| line["message"] == "disconnected" && line["reason"] == "server going away";
     assert!(lines_of(&said, "hubbub::session").iter().any(reason), "{said}");
 }
@@ -96,7 +96,7 @@ async fn connections_are_logged_at_debug_with_reason_and_duration() {
 async fn at_info_connections_are_not_logged() {
     let mut hub = Hub::start();
     drop(Client::of(&hub, "alice").await);
-    assert!(!hub.end().contains("alice"));
+    assert!(!hub.end_and_read().contains("alice"));
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn requests_that_are_no_http_are_one_counted_line_a_minute() {
         let lines = lines_of(said, "hubbub::refused").into_iter();
         lines.filter(|line| line["message"] == "requests that are not HTTP").collect()
     };
-    let said = hub.end();
+    let said = hub.end_and_read();
     let lines = told(&said);
     let counts: Vec<_> = lines.iter().map(|line| line["count"].as_u64().unwrap()).collect();
     // The first at once, the rest when its minute is over or the hub ends.
@@ -127,7 +127,7 @@ async fn a_forwarding_header_of_a_peer_that_is_not_trusted_is_warned_of_once() {
         hub.http().request("GET", "/health/live").header("X-Forwarded-For", "203.0.113.7").send();
     }
     Wire::upgrade(&hub, "/ws", &[("Forwarded", "for=203.0.113.7")]).await;
-    let lines = lines_of(&hub.end(), "hubbub::notices");
+    let lines = lines_of(&hub.end_and_read(), "hubbub::notices");
     let counts: Vec<_> = lines.iter().map(|line| line["count"].as_u64().unwrap()).collect();
     assert_eq!(counts, [1, 5]);
     for line in lines {
@@ -139,7 +139,7 @@ async fn a_forwarding_header_of_a_peer_that_is_not_trusted_is_warned_of_once() {
 
     let mut hub = Hub::with("[server]\ntrusted_proxies = [\"127.0.0.1\"]");
     hub.http().request("GET", "/health/live").header("X-Forwarded-For", "203.0.113.7").send();
-    assert!(!hub.end().contains(warning));
+    assert!(!hub.end_and_read().contains(warning));
 }
 
 /// A log whose lines are many: each request makes some.

@@ -59,6 +59,9 @@ mod accounts;
 // What survives a crash, and the hub without its store.
 mod store;
 
+// Full disks, and files that are removed while the hub runs.
+mod disk;
+
 // The documents' own clients, unmodified.
 mod clients;
 

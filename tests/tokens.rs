@@ -109,6 +109,37 @@ fn backend() -> Outside {
     })
 }
 
+#[test]
+fn check_live_fetches_the_keys_and_reaches_the_applications() {
+    let (first, second) = (key(Algorithm::ES256), other());
+    let issuer = Outside::that_says(Reply::Json(200, key_set(&[("a", &first), ("b", &second)])));
+    let application = backend();
+    let live = |jwks: &str| {
+        let config = format!(
+            "{}\nbackend.url = \"{}\"\n[backend]\nurl = \"{}\"",
+            with_jwks(jwks),
+            application.url("/api/user"),
+            application.url("/")
+        );
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("config.toml"), configuration(&config)).unwrap();
+        fs::write(dir.path().join("set.json"), key_set(&[("a", &first)]).to_string()).unwrap();
+        run(dir.path(), &["check", "--live"])
+    };
+    let from_url = live(&issuer.url("/keys"));
+    assert_eq!(from_url.status, Some(0), "{from_url:?}");
+    assert!(from_url.stdout.contains("auth.jwks: ok, 2 keys are for ES256\n"), "{from_url:?}");
+    for key in ["auth.backend.url", "backend.url"] {
+        assert!(from_url.stdout.contains(&format!("\n{key}: ok, ")), "{from_url:?}");
+    }
+    let from_file = live("set.json");
+    assert!(from_file.stdout.contains("auth.jwks: ok, 1 key is for ES256\n"), "{from_file:?}");
+    let issuer = Outside::that_says(Reply::Json(200, json!({"keys": []})));
+    let empty = live(&issuer.url("/keys"));
+    assert_eq!(empty.status, Some(1), "{empty:?}");
+    assert!(empty.stdout.contains("auth.jwks: failed, no key is for ES256\n"), "{empty:?}");
+}
+
 #[tokio::test]
 async fn a_public_key_lets_in_whom_its_owner_signed_and_nobody_else() {
     for (algorithm, file) in [
@@ -168,9 +199,10 @@ fn a_key_that_cannot_be_used_stops_the_start_with_one_line() {
         if let Some(content) = content {
             fs::write(dir.path().join("key"), content).unwrap();
         }
-        for args in [&[][..], &["check"]] {
+        // `check` says first which configuration it reads.
+        for (args, lines) in [(&[][..], 1), (&["check"], 2)] {
             let ended = run(dir.path(), args);
-            assert_eq!((ended.status, ended.stderr.lines().count()), (Some(1), 1), "{config}: {ended:?}");
+            assert_eq!((ended.status, ended.stderr.lines().count()), (Some(1), lines), "{config}: {ended:?}");
             assert!(ended.stderr.contains(line), "{config}: {ended:?}");
             assert!(!ended.stderr.contains("c2VjcmV0"), "{ended:?}");
         }

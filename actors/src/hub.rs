@@ -85,6 +85,9 @@ pub struct PresenceOf {
 /// Resolves when something is on the disk; or with why it is not known to be, though it was delivered.
 pub type Safe = Pin<Box<dyn Future<Output = Result<(), Fault>>>>;
 
+/// Why a hub is not ready for a moment after its store was opened late.
+const LOADING: &str = "what it holds is being read";
+
 /// Whether the hub can be given work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
@@ -122,6 +125,8 @@ pub struct Hub {
     pulses: Box<[OnceLock<Addr<Pulse>>]>,
     edges: Box<[OnceLock<Box<dyn Watched>>]>,
     draining: AtomicBool,
+    /// The hub has what its store holds.
+    is_loaded: AtomicBool,
     broken: OnceLock<String>,
 }
 
@@ -133,7 +138,7 @@ impl std::fmt::Debug for Hub {
 
 impl Hub {
     /// Starts the actors that live on the calling thread; the workers start theirs by [`crate::worker::Worker::start`].
-    /// What the store knows of revoked tokens is in `revoked` after the first [`Hub::catch_up`]. Without an application
+    /// What the store knows of revoked tokens is in `revoked` after [`Hub::open`]. Without an application
     /// the hub answers by itself what is meant for one.
     pub fn start(
         settings: Settings,
@@ -180,6 +185,7 @@ impl Hub {
             pulses: (0..settings.workers).map(|_| OnceLock::new()).collect(),
             edges: (0..settings.workers).map(|_| OnceLock::new()).collect(),
             draining: AtomicBool::new(false),
+            is_loaded: AtomicBool::new(true),
             broken: OnceLock::new(),
             settings,
         })
@@ -482,7 +488,11 @@ impl Hub {
         match self.find_dead() {
             Some(dead) => Readiness::Broken(dead.to_owned()),
             None if self.draining.load(Ordering::Acquire) => Readiness::Draining,
-            None => self.store.failing().map_or(Readiness::Ready, Readiness::WithoutStore),
+            None => match self.store.failing() {
+                Some(why) => Readiness::WithoutStore(why),
+                None if !self.is_loaded.load(Ordering::Acquire) => Readiness::WithoutStore(LOADING.into()),
+                None => Readiness::Ready,
+            },
         }
     }
 

@@ -141,7 +141,7 @@ pub(crate) struct Notifications(Arc<Inside>);
 #[derive(Debug)]
 struct Inside {
     store: Store,
-    last: AtomicI64,
+    last: Arc<AtomicI64>,
     /// What is on its way to the disk; bounded by the queue of the store's writer.
     pending: DashMap<UserId, Vec<Notice>, RandomState>,
 }
@@ -164,7 +164,7 @@ impl Drop for OnItsWay {
 
 impl Notifications {
     pub(crate) fn new(store: Store) -> Self {
-        let last = AtomicI64::new(store.last_notification());
+        let last = store.last_notification();
         Self(Arc::new(Inside { store, last, pending: DashMap::default() }))
     }
 

@@ -7,6 +7,7 @@
 //! none is, the new one is refused. A revocation that was answered is never given up for another one before that.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ahash::{AHashMap, AHashSet};
@@ -19,10 +20,15 @@ use crate::store::{Forgotten, Mark, Revocation, is_older};
 /// Revocations of users, `sid`s and `jti`s that are kept, those under way left out.
 pub const REVOCATIONS_MAX: usize = 100_000;
 
+/// When a token may be tried again that cannot be judged, in seconds.
+const UNKNOWN_SECS: u32 = 5;
+
 /// The table; one behind all clones.
 #[derive(Debug, Clone)]
 pub struct Revoked {
     table: Arc<RwLock<Table>>,
+    /// The store could not be read yet.
+    is_unknown: Arc<AtomicBool>,
     max: usize,
     token_life: i64,
 }
@@ -53,14 +59,23 @@ pub struct Moment(u64);
 impl Revoked {
     /// An empty table of a hub whose own tokens live for at most `token_life` ms.
     pub fn new(token_life: i64) -> Self {
-        Self { table: Arc::default(), max: REVOCATIONS_MAX, token_life }
+        Self { table: Arc::default(), is_unknown: Arc::default(), max: REVOCATIONS_MAX, token_life }
+    }
+
+    /// Notes whether it is unknown which tokens hold.
+    pub(crate) fn set_unknown(&self, is_unknown: bool) {
+        self.is_unknown.store(is_unknown, Ordering::Release);
     }
 
     /// Refuses a token that no longer holds.
     ///
     /// # Errors
-    /// [`Code::TokenRevoked`].
+    /// [`Code::TokenRevoked`]; [`Code::AuthUnavailable`] while it is unknown which tokens hold.
     pub fn check(&self, identity: &Identity) -> Result<(), Fault> {
+        if self.is_unknown.load(Ordering::Acquire) {
+            let message = "It cannot be known at the moment which tokens were revoked; try again";
+            return Err(Fault { retry_after: Some(UNKNOWN_SECS), ..Fault::new(Code::AuthUnavailable, message) });
+        }
         let table = self.read();
         let revoked = Mark::ALL.into_iter().any(|mark| {
             let entry = mark.of(identity).and_then(|subject| table.entries[mark as usize].get(subject));
@@ -213,6 +228,16 @@ mod tests {
             assert_eq!(revocation.hits(&identity), !good, "{identity:?}");
         }
         assert_eq!((revoked.earliest(&user("alice")), revoked.earliest(&user("bob"))), (1_000, i64::MIN));
+    }
+
+    #[test]
+    fn while_it_is_unknown_which_tokens_hold_none_does() {
+        let revoked = Revoked::new(0);
+        revoked.clone().set_unknown(true);
+        let refused = revoked.check(&token("alice", Some(1))).unwrap_err();
+        assert_eq!((refused.code, refused.retry_after), (Code::AuthUnavailable, Some(UNKNOWN_SECS)));
+        revoked.set_unknown(false);
+        assert!(holds(&revoked, &token("alice", Some(1))));
     }
 
     #[test]

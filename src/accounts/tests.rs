@@ -39,7 +39,7 @@ fn a_token_says_who_it_is_for_which_sign_in_and_until_when() {
 #[test]
 fn a_token_that_follows_a_revocation_is_issued_no_earlier_than_that_allows() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), Role::Command, Clock::System).unwrap();
+    let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
     let auth = config::Auth { jwt_secret: Some(Secret::new("0123456789abcdef")), ..config::Auth::default() };
     let (revoked, now) = (Revoked::new(0), 1_767_225_600_123);
     let accounts = Accounts::new(store, &auth).unwrap().after(revoked.clone());
@@ -62,7 +62,7 @@ fn a_token_that_follows_a_revocation_is_issued_no_earlier_than_that_allows() {
 #[test]
 fn a_token_names_the_first_issuer_and_audience_of_the_configuration() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), Role::Command, Clock::System).unwrap();
+    let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
     let auth = config::Auth {
         jwt_secret: Some(Secret::new("0123456789abcdef")),
         issuer: vec!["https://hub.example".into()],
@@ -97,7 +97,7 @@ fn what_an_account_may_not_hold_is_named() {
 #[tokio::test]
 async fn without_a_shared_secret_nobody_signs_in_and_accounts_can_still_be_made() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), Role::Command, Clock::System).unwrap();
+    let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
     let auth = config::Auth { algorithm: config::Algorithm::Rs256, ..config::Auth::default() };
     let accounts = Accounts::new(store, &auth).unwrap();
     let new = NewUser { username: "alice".into(), password: "password".into(), ..NewUser::default() };

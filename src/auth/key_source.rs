@@ -201,6 +201,15 @@ impl KeySource {
         }
     }
 
+    /// Loads once, and says how many keys fit.
+    ///
+    /// # Errors
+    /// Why there is no key set.
+    pub async fn load_once(&self) -> Result<usize, String> {
+        self.load().await?;
+        Ok(self.standing().0.unwrap_or(0))
+    }
+
     async fn load(&self) -> Result<(), String> {
         let (bytes, stamp) = match &self.origin {
             Origin::File(path) => {

@@ -1,9 +1,8 @@
 //! The line that says what was started: which version, by which configuration, on what, and who is let in. No secret.
 
 use std::net::SocketAddr;
-use std::path::{Path, absolute};
 
-use crate::config::source::DEFAULT_FILE;
+use crate::config::source::absolute;
 use crate::config::{Auth, Config, Sources};
 
 /// What clients can speak.
@@ -22,11 +21,9 @@ pub(super) struct StartLine {
 impl StartLine {
     pub(super) fn of(config: &Config, sources: &Sources) -> Self {
         let origins = &config.server.allowed_origins;
-        let default = Path::new(DEFAULT_FILE);
-        let file = sources.file.as_deref().or_else(|| default.exists().then_some(default));
         Self {
-            configuration: file.map_or_else(|| "defaults".to_owned(), shown),
-            data: shown(&config.server.data_dir),
+            configuration: sources.found().map_or_else(|| "defaults".to_owned(), |file| file.display().to_string()),
+            data: absolute(&config.server.data_dir).display().to_string(),
             workers: config.server.worker_count(),
             origins: if origins.is_empty() { "the same host".into() } else { origins.join(", ") },
             authentication: authentication(&config.auth),
@@ -48,11 +45,6 @@ impl StartLine {
             "listening on http://{address}"
         );
     }
-}
-
-/// A path that says where it is, wherever the process was started.
-fn shown(path: &Path) -> String {
-    absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
 /// The ways to show who one is.

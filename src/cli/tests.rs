@@ -1,13 +1,15 @@
 //! What the commands answer, short of running the hub.
 
-use clap::CommandFactory as _;
-
 use super::*;
 use crate::auth::jwt::{Keys, Settings as Verification, Verifier};
 
+fn parsed(arguments: &[&str]) -> Result<Cli, clap::Error> {
+    parse(std::iter::once(&"hubbub").chain(arguments).map(OsString::from))
+}
+
 /// The answer to `hubbub` with these arguments; a failure's lines, joined.
 fn hubbub(arguments: &[&str]) -> Result<String, String> {
-    let cli = Cli::try_parse_from(std::iter::once(&"hubbub").chain(arguments)).map_err(|error| error.to_string())?;
+    let cli = parsed(arguments).map_err(|error| error.to_string())?;
     answer(cli, |_| ()).map_err(|Failure(lines)| lines.join("\n"))
 }
 
@@ -30,9 +32,17 @@ impl Place {
         hubbub(&[arguments, &settings].concat())
     }
 
+    /// The data folder, in which nothing is.
+    fn data(&self) -> std::path::PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Makes the secret, as a start does.
     fn secret(&self) -> String {
-        let path = self.directory.path().join("data/jwt.secret");
-        std::fs::read_to_string(path).unwrap().trim().to_owned()
+        let secret = "0123456789abcdef".repeat(4);
+        std::fs::create_dir(self.data()).unwrap();
+        std::fs::write(self.data().join("jwt.secret"), &secret).unwrap();
+        secret
     }
 }
 
@@ -41,15 +51,113 @@ fn the_command_line_is_well_formed() {
     Cli::command().debug_assert();
 }
 
+/// The flags that a start gets.
+fn flags_of_serve(arguments: &[&str]) -> Vec<(&'static str, String)> {
+    let cli = parsed(arguments).unwrap();
+    let settings = match cli.command {
+        None => cli.settings,
+        Some(Command::Serve(settings)) => settings.over(cli.settings),
+        other => panic!("{other:?}"),
+    };
+    settings.sources().flags.into_iter().map(|flag| (flag.key, flag.value.to_string())).collect()
+}
+
 #[test]
-fn no_command_is_serve() {
-    let cli = Cli::try_parse_from(["hubbub", "--port", "0", "--host", "::1"]).unwrap();
-    assert!(cli.command.is_none());
-    let flags = cli.settings.sources().flags;
-    let keys: Vec<_> = flags.iter().map(|flag| flag.key).collect();
-    assert_eq!(keys, ["server.host", "server.port"]);
-    let cli = Cli::try_parse_from(["hubbub", "serve", "--workers", "2"]).unwrap();
-    assert!(matches!(cli.command, Some(Command::Serve)));
+fn a_start_takes_all_flags_before_and_behind_its_name_or_without_one() {
+    let expected = [("server.host", "\"::1\"".to_owned()), ("server.port", "9000".to_owned())];
+    for arguments in [
+        &["--port", "9000", "--host", "::1"][..],
+        &["--port", "9000", "--host", "::1", "serve"],
+        &["serve", "--port", "9000", "--host", "::1"],
+        &["--port", "9000", "serve", "--host", "::1"],
+        &["--port", "1", "serve", "--host", "::1", "--port", "9000"],
+    ] {
+        assert_eq!(flags_of_serve(arguments), expected, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_flag_that_does_nothing_is_a_usage_error_that_names_it() {
+    for (arguments, flag) in [
+        (&["key", "hash", "--port", "1"][..], "--port"),
+        (&["--port", "1", "key", "hash"], "--port"),
+        (&["key", "new", "--config", "x"], "--config"),
+        (&["--config", "x", "key", "new"], "--config"),
+        (&["events", "--data-dir", "x"], "--data-dir"),
+        (&["--data-dir", "x", "events"], "--data-dir"),
+        (&["token", "--user", "a", "--port", "1"], "--port"),
+        (&["--host", "::1", "token", "--user", "a"], "--host"),
+        (&["user", "list", "--workers", "1"], "--workers"),
+        (&["--workers", "1", "user", "list"], "--workers"),
+        (&["serve", "--live"], "--live"),
+        (&["--port", "-1"], "--port"),
+        (&["serve", "--workers", "-1"], "--workers"),
+    ] {
+        let error = parsed(arguments).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{arguments:?}");
+        let text = error.to_string();
+        assert!(text.lines().next().unwrap().contains(flag), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn commands_that_read_the_configuration_take_its_place_on_either_side_of_their_name() {
+    for arguments in [
+        &["--config", "c", "--data-dir", "d", "user", "list"][..],
+        &["user", "--config", "c", "--data-dir", "d", "list"],
+        &["user", "list", "--config", "c", "--data-dir", "d"],
+        &["--config", "c", "user", "list", "--data-dir", "d"],
+        &["token", "--user", "a", "--config", "c", "--data-dir", "d"],
+        &["--config", "c", "--data-dir", "d", "token", "--user", "a"],
+    ] {
+        let cli = parsed(arguments).unwrap();
+        let place = match cli.command.unwrap() {
+            Command::User(users) => users.place,
+            Command::Token(token) => token.place,
+            other => panic!("{other:?}"),
+        };
+        let sources = place.over(cli.settings).sources();
+        assert_eq!(sources.file.as_deref(), Some("c".as_ref()), "{arguments:?}");
+        assert_eq!(sources.flags.len(), 1, "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_help_of_a_command_shows_only_what_it_takes() {
+    let help = |arguments: &[&str]| parsed(arguments).unwrap_err().to_string();
+    for (arguments, flags) in [
+        (&["serve", "--help"][..], &["--config", "--data-dir", "--host", "--port", "--workers"][..]),
+        (&["check", "--help"], &["--config", "--data-dir", "--host", "--port", "--workers", "--live"]),
+        (&["token", "--help"], &["--config", "--data-dir"]),
+        (&["user", "list", "--help"], &["--config", "--data-dir"]),
+        (&["key", "new", "--help"], &[]),
+        (&["events", "--help"], &[]),
+    ] {
+        let text = help(arguments);
+        for flag in ["--config", "--data-dir", "--host", "--port", "--workers", "--live"] {
+            assert_eq!(text.contains(flag), flags.contains(&flag), "{arguments:?} {flag}: {text}");
+        }
+    }
+}
+
+#[test]
+fn commands_in_a_folder_where_no_hub_was_make_nothing_and_say_what_to_do() {
+    let place = Place::with("server.port = 0");
+    let refused = place.hubbub(&["token", "--user", "alice"]).unwrap_err();
+    assert!(refused.contains("data/jwt.secret: does not exist; start the hub once"), "{refused}");
+    let refused = place.hubbub(&["user", "list"]).unwrap_err();
+    assert!(refused.contains("data/hubbub.db: does not exist; start the hub once"), "{refused}");
+    place.hubbub(&["check"]).unwrap();
+    assert!(!place.data().exists());
+}
+
+#[test]
+fn what_is_read_is_named_whether_it_is_there_or_not() {
+    let named = Sources { file: Some("/etc/hubbub/config.toml".into()), ..Sources::default() };
+    assert_eq!(named.reading(), "reading /etc/hubbub/config.toml");
+    let folder = std::env::current_dir().unwrap();
+    // The shipped file is where tests run.
+    assert_eq!(Sources::default().reading(), format!("reading {}/config.toml", folder.display()));
 }
 
 #[test]
@@ -63,7 +171,7 @@ fn a_usage_that_does_not_exist_has_status_2() {
         &["hubbub", "key", "hash", "a-key-in-the-open"],
         &["hubbub", "frobnicate"],
     ] {
-        let error = Cli::try_parse_from(arguments).unwrap_err();
+        let error = parsed(&arguments[1..]).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{arguments:?}");
     }
 }
@@ -79,8 +187,9 @@ fn check_says_everything_that_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_token_made_before_the_first_start_holds_after_it() {
+async fn a_token_is_signed_with_the_secret_of_the_data_folder() {
     let place = Place::with("");
+    let secret = place.secret();
     let answer = place.hubbub(&[
         "token",
         "--user",
@@ -100,7 +209,7 @@ async fn a_token_made_before_the_first_start_holds_after_it() {
     let token = answer.strip_suffix('\n').unwrap();
     assert!(!token.contains(char::is_whitespace));
     let settings = Verification { leeway_secs: 0, ..Verification::default() };
-    let verifier = Verifier::new(Keys::Secret(place.secret().into_bytes()), settings);
+    let verifier = Verifier::new(Keys::Secret(secret.into_bytes()), settings);
     let identity = verifier.verify(token, Clock::System.now_ms()).await.unwrap();
     assert_eq!(identity.user.as_str(), "alice");
     assert_eq!(identity.display_name(), "Alice");
@@ -111,11 +220,12 @@ async fn a_token_made_before_the_first_start_holds_after_it() {
 #[tokio::test]
 async fn a_token_names_the_first_issuer_and_audience_of_the_configuration() {
     let place = Place::with("auth.issuer = 'hub'\nauth.audience = ['chat', 'push']");
+    let secret = place.secret();
     let token = place.hubbub(&["token", "--user", "alice"]).unwrap();
     let verifier = |issuer: &str, audience: &str| {
         let (issuers, audiences) = (vec![issuer.to_owned()], vec![audience.to_owned()]);
         let settings = Verification { issuers, audiences, ..Verification::default() };
-        Verifier::new(Keys::Secret(place.secret().into_bytes()), settings)
+        Verifier::new(Keys::Secret(secret.clone().into_bytes()), settings)
     };
     verifier("hub", "chat").verify(token.trim(), Clock::System.now_ms()).await.unwrap();
     verifier("hub", "push").verify(token.trim(), Clock::System.now_ms()).await.unwrap_err();

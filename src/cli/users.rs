@@ -2,13 +2,22 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use hubbub_actors::clock::Clock;
 use hubbub_actors::store::{Account, Role, Store};
 
-use super::Failure;
+use super::settings::Place;
+use super::{Failure, configured};
 use crate::accounts::{Accounts, NewUser, PASSWORD_BYTES, Username, check_password};
-use crate::config::{Config, Sources};
+use crate::config::{Sources, secrets};
+
+#[derive(Debug, Args)]
+pub(super) struct Users {
+    #[command(flatten)]
+    pub(super) place: Place,
+    #[command(subcommand)]
+    pub(super) action: User,
+}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum User {
@@ -47,9 +56,10 @@ pub(super) enum User {
 
 /// Does what is asked for; the answer is for standard output.
 pub(super) fn run(sources: &Sources, user: User) -> Result<String, Failure> {
-    let config = Config::load(sources)?;
+    let config = configured(sources)?;
+    secrets::check_folder(&config)?;
     let clock = Clock::System;
-    // Whatever can be wrong without the store is said before it is opened, or made.
+    // Whatever can be wrong without the store is said before it is opened.
     let password = match &user {
         User::Add { name, .. } | User::Passwd { name } => {
             parse(name)?;

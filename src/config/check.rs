@@ -1,6 +1,7 @@
 //! What a configuration may not say: impossible values, contradictions, and keys that would silently do nothing.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::net::Ipv6Addr;
 
 use hubbub_actors::ids::RoomName;
 use hubbub_actors::limits::traffic::{TrafficRule, WINDOW_SECS};
@@ -25,6 +26,9 @@ const NAME_MAX: usize = 1_024;
 /// Prefixes of rooms with rules of their own; no pattern of the configuration is asked about them.
 const RESERVED: [&str; 4] = ["user:", "chat:", "thread:", "$"];
 
+/// How the text of a problem begins when the key does not exist.
+pub(super) const UNKNOWN: &str = "unknown key";
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -41,6 +45,16 @@ pub struct Problem {
 impl Problem {
     pub(super) fn new(key: impl Into<String>, text: impl Into<String>) -> Self {
         Self { key: key.into(), text: text.into(), about: None, place: None }
+    }
+
+    /// Whether the key is one that does not exist.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.text.starts_with(UNKNOWN)
+    }
+
+    /// An unknown key, for which there is a better word than the list of those that are known.
+    pub(super) fn saying(self, text: String) -> Self {
+        Self { text: format!("{UNKNOWN}; {text}"), ..self }
     }
 
     pub(super) fn at(mut self, place: String) -> Self {
@@ -89,6 +103,11 @@ impl Problems {
         let server = &config.server;
         if server.host.is_empty() || server.host.contains(|c: char| c.is_whitespace() || c == '/') {
             self.add("server.host", format!("expected an address or a host name, got {:?}", server.host));
+        }
+        let bare = server.host.split('%').next().unwrap_or_default();
+        if server.host.contains([':', '[']) && bare.parse::<Ipv6Addr>().is_err() {
+            let text = format!("expected an address or a host name without a port and brackets, got {:?}", server.host);
+            self.add("server.host", text);
         }
         self.range("server.workers", server.workers, 0, 1_024);
         self.range("server.max_connections", server.max_connections, 1, 100_000_000);
@@ -199,13 +218,13 @@ impl Problems {
     }
 
     fn keys(&mut self, keys: &[ApiKey]) {
-        let (mut names, mut digests) = (HashSet::new(), HashSet::new());
+        let (mut names, mut digests) = (HashMap::new(), HashMap::new());
         for (index, key) in keys.iter().enumerate() {
             let at = format!("api.keys[{index}]");
             if key.name.is_empty() || key.name.contains(char::is_control) {
                 self.add(format!("{at}.name"), "expected a printable name");
-            } else if !names.insert(&key.name) {
-                self.add(format!("{at}.name"), format!("another key is called {:?}", key.name));
+            } else if let Some(first) = names.insert(&key.name, index) {
+                self.add(format!("{at}.name"), format!("api.keys[{first}] is called {:?} too", key.name));
             }
             match (&key.key, &key.sha256) {
                 (Some(_), Some(_)) => self.add(at.as_str(), "has both key and sha256; one of them"),
@@ -220,8 +239,12 @@ impl Problems {
                 (None, Some(_)) if key.digest().is_none() => {
                     self.add(format!("{at}.sha256"), "expected 64 hex digits");
                 }
-                _ if !digests.insert(key.digest()) => self.add(at.as_str(), "the same key as an earlier one"),
-                _ => {}
+                _ => {
+                    if let Some((first, name)) = digests.insert(key.digest(), (index, &key.name)) {
+                        let text = format!("{:?} is the same key as {name:?} (api.keys[{first}])", key.name);
+                        self.add(at.as_str(), text);
+                    }
+                }
             }
         }
     }
@@ -247,7 +270,7 @@ impl Problems {
     }
 
     fn topics(&mut self, rules: &[TopicRule]) {
-        let mut patterns = HashSet::new();
+        let mut patterns = HashMap::new();
         for (index, rule) in rules.iter().enumerate() {
             let at = format!("topics[{index}]");
             if let Err(fault) = RoomName::parse(&rule.pattern, "pattern") {
@@ -257,11 +280,9 @@ impl Problems {
                     format!("{at}.pattern"),
                     format!("{prefix:?} is reserved: such topics have rules of their own"),
                 );
-            } else if !patterns.insert(&rule.pattern) {
-                self.add(
-                    format!("{at}.pattern"),
-                    format!("an earlier rule has the pattern {:?} and wins", rule.pattern),
-                );
+            } else if let Some(first) = patterns.insert(&rule.pattern, index) {
+                let text = format!("topics[{first}] has the pattern {:?} too, and the first one holds", rule.pattern);
+                self.add(format!("{at}.pattern"), text);
             }
             for (who, key) in [(&rule.subscribe, "subscribe"), (&rule.publish, "publish")] {
                 if who.is_empty() {
@@ -276,7 +297,7 @@ impl Problems {
     }
 
     fn chats(&mut self, config: &Config) {
-        let mut ids = HashSet::new();
+        let mut ids = HashMap::new();
         for (index, chat) in config.chats.iter().enumerate() {
             let at = format!("chats[{index}]");
             match chat.made(0) {
@@ -287,10 +308,11 @@ impl Problems {
                     let field = fault.field.as_deref().unwrap_or_default();
                     self.add(format!("{at}.{field}"), fault.message.replacen(&format!("`{field}` "), "", 1));
                 }
-                Ok(_) if !ids.insert(&chat.id) => {
-                    self.add(format!("{at}.id"), format!("another chat has the id {:?}", chat.id));
+                Ok(_) => {
+                    if let Some(first) = ids.insert(&chat.id, index) {
+                        self.add(format!("{at}.id"), format!("chats[{first}] has the id {:?} too", chat.id));
+                    }
                 }
-                Ok(_) => {}
             }
         }
     }

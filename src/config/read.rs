@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use toml::{Table, Value};
 
-use super::Config;
-use super::check::Problem;
+use super::check::{Problem, UNKNOWN};
+use super::{Config, nearest};
 
 /// Keys whose values no error may show; what is below them is meant as well.
 const HIDDEN: [&str; 5] = ["api", "auth.jwt_secret", "backend.api_key", "backend.url", "cluster.url"];
@@ -28,11 +28,11 @@ pub(super) fn variable(key: &str, text: &str) -> Result<Value, Problem> {
     let mut known = &defaults;
     for part in key.split('.') {
         let Some(section) = known.as_object() else {
-            return Err(Problem::new(key, "unknown key"));
+            return Err(Problem::new(key, UNKNOWN));
         };
         known = section.get(part).ok_or_else(|| {
             let keys: Vec<_> = section.keys().map(String::as_str).collect();
-            Problem::new(key, unknown_key(&keys.join(", ")))
+            Problem::new(key, unknown_key(key, &keys.join(", ")))
         })?;
     }
     // A text where a number should be stays a text: reading the types says what was expected.
@@ -53,10 +53,11 @@ pub(super) fn variable(key: &str, text: &str) -> Result<Value, Problem> {
     }
 }
 
-fn unknown_key(expected: &str) -> String {
-    match expected.contains(',') {
-        true => format!("unknown key (expected one of {expected})"),
-        false => format!("unknown key (expected {expected})"),
+fn unknown_key(key: &str, expected: &str) -> String {
+    match nearest::key(key) {
+        Some(meant) => format!("{UNKNOWN}; did you mean {meant}?"),
+        None if expected.contains(',') => format!("{UNKNOWN} (expected one of {expected})"),
+        None => format!("{UNKNOWN} (expected {expected})"),
     }
 }
 
@@ -65,7 +66,7 @@ fn explain(key: &str, message: &str, value: Option<&Value>) -> Problem {
     let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
     let names = expected.trim_start_matches("one of ").replace('`', "").replace(" or ", ", ");
     if what.starts_with("unknown field") {
-        Problem::new(key, unknown_key(&names))
+        Problem::new(key, unknown_key(key, &names))
     } else if let Some(field) = what.strip_prefix("missing field ") {
         Problem::new(format!("{key}.{}", field.trim_matches('`')), "missing")
     } else if what.starts_with("unknown variant") {

@@ -14,6 +14,9 @@ use super::{ApiKey, Config, ConfigError, Secret};
 /// The name of the API key that is made at the first start.
 pub const MADE_KEY: &str = "default";
 
+/// The file of the secret that tokens are signed with.
+const JWT_FILE: &str = "jwt.secret";
+
 /// Where a secret is that the configuration does not hold, for the console. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
@@ -46,14 +49,15 @@ impl fmt::Display for Notice {
 /// # Errors
 /// When the directory cannot be made or written, or a file there holds something else.
 pub fn ensure(config: &mut Config) -> Result<Vec<Notice>, ConfigError> {
+    check_folder(config)?;
     let mut notices = Vec::new();
     if config.auth.jwt_secret.is_none() && config.auth.algorithm.is_symmetric() {
-        let (secret, notice) = kept(&config.server.data_dir, "jwt.secret", "JWT secret")?;
+        let (secret, notice) = kept(&config.server.data_dir, JWT_FILE, "JWT secret", "auth.jwt_secret")?;
         config.auth.jwt_secret = Some(secret);
         notices.push(notice);
     }
     if config.api.keys.is_empty() {
-        let (secret, notice) = kept(&config.server.data_dir, "api.key", "API key")?;
+        let (secret, notice) = kept(&config.server.data_dir, "api.key", "API key", "[[api.keys]]")?;
         config.api.keys.push(ApiKey {
             name: MADE_KEY.into(),
             key: Some(secret),
@@ -66,6 +70,44 @@ pub fn ensure(config: &mut Config) -> Result<Vec<Notice>, ConfigError> {
     Ok(notices)
 }
 
+/// Reads the secret of tokens from the data directory, where it is not configured; makes none. `None` when the configuration
+/// has it.
+///
+/// # Errors
+/// When there is none yet, or the file holds something else.
+pub fn find_jwt(config: &mut Config) -> Result<Option<Notice>, ConfigError> {
+    check_folder(config)?;
+    if config.auth.jwt_secret.is_some() {
+        return Ok(None);
+    }
+    let path = config.server.data_dir.join(JWT_FILE);
+    if !path.try_exists().map_err(|error| failed(&path, "read", &error))? {
+        return Err(ConfigError::new(format!(
+            "{}: does not exist; start the hub once to make it, set auth.jwt_secret, or name the hub's folder with --config \
+             or --data-dir",
+            path.display()
+        )));
+    }
+    let (secret, notice) = read(path, "JWT secret", false)?;
+    config.auth.jwt_secret = Some(secret);
+    Ok(Some(notice))
+}
+
+/// That there can be anything in the data directory.
+///
+/// # Errors
+/// When it is something else than a directory.
+pub fn check_folder(config: &Config) -> Result<(), ConfigError> {
+    let directory = &config.server.data_dir;
+    match std::fs::metadata(directory) {
+        Ok(found) if !found.is_dir() => Err(ConfigError::new(format!(
+            "server.data_dir: {} is a file, not a folder; set another one (--data-dir, HUBBUB_SERVER__DATA_DIR)",
+            directory.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// 256 random bits in hex, from the operating system.
 ///
 /// # Errors
@@ -76,16 +118,28 @@ pub fn random() -> Result<Secret, ConfigError> {
     Ok(Secret::new(hex::encode(bits)))
 }
 
-fn kept(directory: &Path, name: &str, what: &'static str) -> Result<(Secret, Notice), ConfigError> {
+/// The secret in the file `name`, which is made where it is not there; `key` is what can be set instead.
+fn kept(directory: &Path, name: &str, what: &'static str, key: &str) -> Result<(Secret, Notice), ConfigError> {
     let path = directory.join(name);
-    let failed =
-        |doing: &str, error: io::Error| ConfigError::new(format!("{}: cannot be {doing}: {error}", path.display()));
     let mut made = false;
-    if !path.try_exists().map_err(|error| failed("read", error))? {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| failed("made", error))?;
-        made = place(&path, &random()?).map_err(|error| failed("made", error))?;
+    if !path.try_exists().map_err(|error| failed(&path, "read", &error))? {
+        let secret = random()?;
+        let placed =
+            DirBuilder::new().recursive(true).mode(0o700).create(directory).and_then(|()| place(&path, &secret));
+        made = placed.map_err(|error| {
+            let line = failed(&path, "made", &error);
+            ConfigError::new(format!("{line}; set {key} instead, and no {what} has to be made"))
+        })?;
     }
-    let text = std::fs::read_to_string(&path).map_err(|error| failed("read", error))?;
+    read(path, what, made)
+}
+
+fn failed(path: &Path, doing: &str, error: &io::Error) -> ConfigError {
+    ConfigError::new(format!("{}: cannot be {doing}: {error}", path.display()))
+}
+
+fn read(path: PathBuf, what: &'static str, made: bool) -> Result<(Secret, Notice), ConfigError> {
+    let text = std::fs::read_to_string(&path).map_err(|error| failed(&path, "read", &error))?;
     let text = text.trim();
     if text.len() < 32 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(ConfigError::new(format!(
@@ -93,7 +147,7 @@ fn kept(directory: &Path, name: &str, what: &'static str) -> Result<(Secret, Not
             path.display()
         )));
     }
-    let mode = std::fs::metadata(&path).map_err(|error| failed("read", error))?.mode();
+    let mode = std::fs::metadata(&path).map_err(|error| failed(&path, "read", &error))?.mode();
     let notice = Notice { what, made, exposed: mode & 0o077 != 0, path };
     Ok((Secret::new(text), notice))
 }
@@ -203,6 +257,29 @@ mod tests {
         config.api.keys = toml::from_str::<super::super::Api>("[[keys]]\nname = 'one'\nkey = 'k'").unwrap().keys;
         assert_eq!(ensure(&mut config), Ok(vec![]));
         assert!(!config.server.data_dir.exists());
+    }
+
+    #[test]
+    fn a_data_folder_that_is_a_file_is_named_by_its_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = within(directory.path());
+        std::fs::write(&config.server.data_dir, "").unwrap();
+        for error in [ensure(&mut config).unwrap_err(), find_jwt(&mut config).unwrap_err()] {
+            assert!(error.to_string().starts_with("server.data_dir: "), "{error}");
+            assert!(error.to_string().contains("is a file, not a folder"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_looked_for_is_not_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = within(directory.path());
+        let error = find_jwt(&mut config).unwrap_err().to_string();
+        assert!(error.contains("start the hub once to make it, set auth.jwt_secret"), "{error}");
+        assert!(!config.server.data_dir.exists());
+        ensure(&mut within(directory.path())).unwrap();
+        assert!(find_jwt(&mut config).unwrap().is_some() && config.auth.jwt_secret.is_some());
+        assert_eq!(find_jwt(&mut config), Ok(None), "it is configured");
     }
 
     #[test]

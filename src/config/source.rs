@@ -1,10 +1,12 @@
 //! Where values come from: defaults, then a file, then variables, then flags; and which of them an error blames.
 //!
 //! Knows the order and the places, not what a value may be. An error is one line that names the file and line, the
-//! variable or the flag, then the dotted key: `config.toml:12: server.prot: unknown key (expected one of host, …)`.
+//! variable or the flag, then the dotted key: `config.toml:12: server.prot: unknown key; did you mean server.port?`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
@@ -12,10 +14,13 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
 use super::check::{self, Problem};
-use super::{Config, read};
+use super::{Config, duplicate, nearest, read};
 
 /// The file that is read when none is named, if it exists.
 pub const DEFAULT_FILE: &str = "config.toml";
+
+/// Most bytes of the file.
+const FILE_MAX: usize = 16 << 20;
 
 /// Variables that begin so set a key: `HUBBUB_SERVER__PORT` sets `server.port`.
 const PREFIX: &str = "HUBBUB_";
@@ -47,6 +52,28 @@ impl Sources {
     pub fn of_process(file: Option<PathBuf>, flags: Vec<Flag>) -> Self {
         Self { file, variables: std::env::vars_os().collect(), flags }
     }
+}
+
+impl Sources {
+    /// Which file is read, for whoever runs a command: it may be another one than the hub's.
+    pub fn reading(&self) -> String {
+        match self.found() {
+            Some(file) => format!("reading {}", file.display()),
+            None => format!("no {DEFAULT_FILE} in {}: defaults", absolute(Path::new(".")).display()),
+        }
+    }
+
+    /// The absolute path of the file that is read; `None` where there is none and the defaults hold.
+    pub fn found(&self) -> Option<PathBuf> {
+        let default = Path::new(DEFAULT_FILE);
+        let file = self.file.as_deref().or_else(|| default.exists().then_some(default));
+        file.map(absolute)
+    }
+}
+
+/// A path that says where it is, wherever the process was started.
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Why the configuration does not hold. Displays as one line, the first; holds no secret.
@@ -123,7 +150,10 @@ impl Layers {
     fn read_file(&mut self, named: Option<&Path>) -> Result<(), ConfigError> {
         let path = named.unwrap_or(Path::new(DEFAULT_FILE));
         let shown = path.display();
-        let text = match std::fs::read(path) {
+        let text = match read_bounded(path) {
+            Ok(bytes) if bytes.len() > FILE_MAX => {
+                return Err(ConfigError::new(format!("{shown}: is longer than {FILE_MAX} bytes")));
+            }
             Ok(bytes) => String::from_utf8(bytes).map_err(|error| {
                 let valid = error.utf8_error().valid_up_to();
                 let line = line_of(error.as_bytes(), valid);
@@ -142,7 +172,13 @@ impl Layers {
             let line = line_of(text.as_bytes(), at);
             let before = text.get(..at).unwrap_or_default();
             let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
-            let message = error.message().replace('\n', ", ");
+            if error.message() == "duplicate key" {
+                return ConfigError::new(format!("{shown}:{line}: {}", duplicate::explain(&text, at)));
+            }
+            let message = match error.message() {
+                large if large.starts_with("invalid type: integer") => "the number is too large".to_owned(),
+                message => message.replace('\n', ", "),
+            };
             ConfigError::new(format!("{shown}:{line}:{column}: {message}"))
         };
         let spans = DeTable::parse(&text).map_err(syntax)?;
@@ -168,7 +204,17 @@ impl Layers {
                 value.ok_or_else(|| Problem::new(&key, "not UTF-8")).and_then(|text| read::variable(&key, text));
             match parsed {
                 Ok(value) => self.set(&key, value, &variable),
-                Err(problem) => problems.push(problem.at(variable)),
+                Err(problem) => {
+                    let meant = problem.is_unknown().then(|| nearest::variable(name)).flatten();
+                    let problem = match meant {
+                        Some(meant) if name.contains("__") => problem.saying(format!("did you mean {PREFIX}{meant}?")),
+                        Some(meant) => problem.saying(format!(
+                            "did you mean {PREFIX}{meant}, with two underscores between section and key?"
+                        )),
+                        None => problem,
+                    };
+                    problems.push(problem.at(variable));
+                }
             }
         }
         problems
@@ -215,7 +261,7 @@ fn enclosing(key: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(key), |key| key.rfind(['.', '[']).map(|at| &key[..at])).skip(1)
 }
 
-fn note_table(
+pub(super) fn note_table(
     places: &mut BTreeMap<String, String>,
     within: &str,
     table: &DeTable<'_>,
@@ -250,7 +296,14 @@ fn note_value(
     }
 }
 
-fn line_of(text: &[u8], at: usize) -> usize {
+/// The bytes of a file, up to one more than it may have.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+pub(super) fn line_of(text: &[u8], at: usize) -> usize {
     let before = text.get(..at).unwrap_or(text);
     before.iter().filter(|&&byte| byte == b'\n').count() + 1
 }

@@ -20,6 +20,10 @@ pub(super) async fn health(state: web::Data<State>) -> Answer {
         Readiness::WithoutStore(_) => None,
         _ => not_ready(&readiness),
     };
+    let store = match &readiness {
+        Readiness::WithoutStore(why) => Some(why.clone()),
+        _ => None,
+    };
     let reason = reason.or_else(|| (state.hub.registry().connections() >= max).then(|| "At capacity".to_owned()));
     let mut body = json!({
         "status": if reason.is_some() { "unhealthy" } else { "healthy" },
@@ -31,6 +35,9 @@ pub(super) async fn health(state: web::Data<State>) -> Answer {
         "max_connections": max,
         "connections": {"active": active, "total": total, "pending": stats.pending_connections.get()},
     });
+    if let Some(why) = store {
+        body["store"] = json!({"status": "unavailable", "reason": why});
+    }
     Ok(match reason {
         None => HttpResponse::Ok().json(body),
         Some(reason) => {

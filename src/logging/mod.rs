@@ -107,7 +107,8 @@ fn own_line(
 }
 
 /// Prints a line for whoever started the process, whatever is logged: `hubbub: ` and the line or, where the log is JSON,
-/// an object as all others. A process that does not log prints it at once.
+/// an object as all others. A process that does not log prints it at once, and goes on if that fails: the disk behind
+/// standard error may be full.
 pub fn print(level: Level, text: &str) {
     const NO_FIELDS: &[(&str, u64)] = &[];
 
@@ -117,7 +118,7 @@ pub fn print(level: Level, text: &str) {
             QUEUE.push(line.as_bytes());
         }
         Some(LogFormat::Text) => QUEUE.push(format!("hubbub: {}\n", text.replace(['\n', '\r'], " ")).as_bytes()),
-        None => eprintln!("hubbub: {text}"),
+        None => drop(writeln!(io::stderr(), "hubbub: {text}")),
     }
 }
 

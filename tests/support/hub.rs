@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use toml::{Table, Value as Toml};
 
 use super::http::{Http, Response};
-use super::run::hubbub;
+use super::run::{NO_ROOM, hubbub, hubbub_under};
 use super::wait::{DEADLINE, wait_until};
 
 /// The secret of every test hub's tokens.
@@ -72,10 +72,7 @@ impl Hub {
     pub(crate) fn with_descriptors(most: usize, config: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("config.toml"), configuration(config)).unwrap();
-        let program = hubbub(dir.path());
-        let mut limited = Command::new("sh");
-        limited.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")]).arg(program.get_program());
-        limited.current_dir(dir.path()).stdin(Stdio::null());
+        let limited = hubbub_under(dir.path(), &format!("ulimit -n {most}"));
         let hub = Self::run_in(dir, limited);
         hub.wait_ready();
         hub
@@ -102,6 +99,32 @@ impl Hub {
     /// Closes what is left unread.
     pub(crate) fn close_log(&mut self) {
         self.reading.take().unwrap().send(()).unwrap();
+    }
+
+    /// A hub in a directory, for which no file can grow: as on a full disk. Not waited for until it is ready.
+    #[track_caller]
+    pub(crate) fn without_room(dir: TempDir) -> Self {
+        let limited = hubbub_under(dir.path(), NO_ROOM);
+        Self::run_in(dir, limited)
+    }
+
+    /// Lets files grow again.
+    pub(crate) fn give_room(&self) {
+        let pid = i32::try_from(self.pid()).unwrap();
+        rlimit::prlimit(pid, rlimit::Resource::FSIZE, Some((rlimit::INFINITY, rlimit::INFINITY)), None).unwrap();
+    }
+
+    /// Ends this hub in order, and gives back its directory.
+    #[track_caller]
+    pub(crate) fn end(mut self) -> TempDir {
+        self.end_and_read();
+        self.leave()
+    }
+
+    /// The directory of a hub that has ended.
+    #[track_caller]
+    pub(crate) fn leave(mut self) -> TempDir {
+        std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
     }
 
     #[track_caller]
@@ -144,7 +167,7 @@ impl Hub {
     /// Tells this hub to end, and starts another at the same address once it has.
     #[track_caller]
     pub(crate) fn come_again(mut self) -> Self {
-        self.end();
+        self.end_and_read();
         let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
         let config = dir.path().join("config.toml");
         let told = fs::read_to_string(&config).unwrap();
@@ -192,7 +215,7 @@ impl Hub {
 
     /// Tells it to end, and waits until it has; everything it has printed.
     #[track_caller]
-    pub(crate) fn end(&mut self) -> String {
+    pub(crate) fn end_and_read(&mut self) -> String {
         self.signal("TERM");
         assert_eq!(self.exit_status(DEADLINE * 2), Some(0), "{}", self.said());
         for reader in self.readers.drain(..) {

@@ -28,6 +28,21 @@ pub(crate) fn hubbub(dir: &Path) -> Command {
     command
 }
 
+/// What a shell is told so that no file can grow, as on a full disk: writes then fail with an error that is the disk's.
+pub(crate) const NO_ROOM: &str = "trap '' XFSZ; ulimit -S -f 0";
+
+/// As [`hubbub`], started by a shell that does `first`.
+pub(crate) fn hubbub_under(dir: &Path, first: &str) -> Command {
+    let program = hubbub(dir);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{first} && exec \"$0\" \"$@\"")]).arg(program.get_program());
+    shell.current_dir(dir).stdin(Stdio::null());
+    for (name, _) in program.get_envs() {
+        shell.env_remove(name);
+    }
+    shell
+}
+
 /// Runs `hubbub ARGS` in `dir` to its end; fails when it does not end by the deadline.
 #[track_caller]
 pub(crate) fn run(dir: &Path, args: &[&str]) -> Ended {

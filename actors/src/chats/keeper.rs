@@ -47,6 +47,13 @@ pub(crate) struct DeleteChat {
     pub(crate) reply: oneshot::Sender<Result<bool, Fault>>,
 }
 
+/// Makes those of the chats that are not there, and fills the table again: the store opened late.
+#[derive(Debug)]
+pub(crate) struct OpenChats {
+    pub(crate) configured: Vec<Chat>,
+    pub(crate) reply: oneshot::Sender<Result<(), Fault>>,
+}
+
 /// The actor.
 #[derive(Debug, Clone)]
 pub struct ChatKeeper {
@@ -71,13 +78,13 @@ impl ChatKeeper {
         Self { store, chats, rooms, registry, clock, chats_per_user }
     }
 
-    /// Makes those of the chats that are not there, and fills the table.
+    /// Makes those of the chats that are not there, and fills the table, also where none can be made now.
     pub(crate) async fn open(store: &Store, chats: &Chats, configured: Vec<Chat>) -> Result<(), Fault> {
-        store.add_chats(configured).await?;
+        let added = store.add_chats(configured).await;
         for access in store.chat_access().await? {
             chats.set(access);
         }
-        Ok(())
+        added
     }
 
     async fn put(self, chat: Chat) -> Result<(Chat, bool), Fault> {
@@ -178,5 +185,13 @@ impl Receive<DeleteChat> for ChatKeeper {
     fn receive(&mut self, DeleteChat { id, reply }: DeleteChat, ctx: &mut Self::Context) {
         let keeper = self.clone();
         ctx.wait(async move { drop(reply.send(keeper.delete(id).await)) }.into_actor(self));
+    }
+}
+
+impl Receive<OpenChats> for ChatKeeper {
+    fn receive(&mut self, OpenChats { configured, reply }: OpenChats, ctx: &mut Self::Context) {
+        let keeper = self.clone();
+        let open = async move { drop(reply.send(Self::open(&keeper.store, &keeper.chats, configured).await)) };
+        ctx.wait(open.into_actor(self));
     }
 }

@@ -48,11 +48,18 @@ impl Hub {
     }
 
     /// Takes over what was remembered of publishes and of `requests` when the last hub went away; answers the nonces that
-    /// were used, or `None` when its end was not planned.
+    /// were used, or `None` when its end was not planned or the store fails, which counts as a crash.
     ///
     /// # Errors
-    /// As [`crate::store::Store::take_answers`].
+    /// What else is wrong with the store.
     pub async fn open_once(&self, requests: &Idempotency) -> Result<Option<StoredNonces>, Fault> {
+        match self.take_once(requests).await {
+            Ok(nonces) => Ok(nonces),
+            Err(fault) => self.go_on_without(&fault).map(|()| None),
+        }
+    }
+
+    async fn take_once(&self, requests: &Idempotency) -> Result<Option<StoredNonces>, Fault> {
         let now = self.clock().now_ms();
         let (mut publishes, mut others) = (Vec::new(), Vec::new());
         for answer in self.store.take_answers().await? {

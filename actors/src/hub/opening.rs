@@ -1,10 +1,11 @@
 //! What the hub takes over from its store: before it serves, and as other programs change it.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Hub;
-use crate::chats::keeper::ChatKeeper;
-use crate::fault::Fault;
+use crate::chats::keeper::{ChatKeeper, OpenChats};
+use crate::fault::{Code, Fault};
 use crate::recovery::Restore;
 use crate::recovery::stored::{self, Saved};
 use crate::recovery::tickets::Holder;
@@ -15,7 +16,76 @@ use crate::store::Chat;
 /// How long to wait before the store is asked again.
 const FOLLOW_AGAIN: Duration = Duration::from_millis(250);
 
+/// How long to wait before a store that opened late is asked again for what it holds.
+const LOAD_AGAIN: Duration = Duration::from_secs(1);
+
 impl Hub {
+    /// Takes over all that the store holds, and makes those of the chats that are not there. Before the workers start. What
+    /// a store that waits for its disk does not give is left for [`Hub::open_late`], and until then no token is believed
+    /// whose revocation may be there.
+    ///
+    /// # Errors
+    /// What the store that is open cannot do.
+    pub async fn open(&self, configured: Vec<Chat>) -> Result<(), Fault> {
+        self.is_loaded.store(!self.store.is_waiting(), Ordering::Release);
+        if let Err(fault) = self.catch_up().await {
+            self.go_on_without(&fault)?;
+            log::error!("revoked tokens cannot be read; no token is let in until they can be: {fault}");
+            self.revoked.set_unknown(true);
+            // Nobody could be in a room.
+            return Ok(());
+        }
+        let rest = async {
+            self.open_chats(configured).await?;
+            self.open_histories().await?;
+            self.open_sessions().await
+        };
+        match rest.await {
+            Ok(()) => Ok(()),
+            Err(fault) => self.go_on_without(&fault),
+        }
+    }
+
+    /// Goes on without what could not be taken over because the store fails; [`Hub::open_late`] sees to it then.
+    ///
+    /// # Errors
+    /// The fault, where it is not the disk's.
+    pub(super) fn go_on_without(&self, fault: &Fault) -> Result<(), Fault> {
+        if fault.code != Code::StoreUnavailable {
+            return Err(fault.clone());
+        }
+        if self.is_loaded.swap(false, Ordering::AcqRel) {
+            log::warn!("not all that the store holds could be taken over; it will be when the store can be written");
+        }
+        Ok(())
+    }
+
+    /// Waits until a store that could not be opened or written at the start can be, and takes over what changed and what could not be
+    /// read; the hub is ready then. Returns at once where the store was open at the start.
+    pub async fn open_late(&self, configured: Vec<Chat>) {
+        if self.is_loaded.load(Ordering::Acquire) {
+            return;
+        }
+        self.store.opened().await;
+        while let Err(fault) = self.load(&configured).await {
+            // Of a disk that is still full, readiness tells.
+            if fault.code != Code::StoreUnavailable {
+                log::warn!("what the store holds cannot be read yet: {fault}");
+            }
+            actix_rt::time::sleep(LOAD_AGAIN).await;
+        }
+        self.revoked.set_unknown(false);
+        self.is_loaded.store(true, Ordering::Release);
+        log::info!("the store is open, and the hub has what it holds");
+    }
+
+    async fn load(&self, configured: &[Chat]) -> Result<(), Fault> {
+        self.catch_up().await?;
+        self.store.drop_handover().await?;
+        let configured = configured.to_vec();
+        self.ask_keeper(|reply| OpenChats { configured, reply }).await
+    }
+
     /// Takes over what the store says of revoked tokens.
     ///
     /// # Errors

@@ -110,15 +110,18 @@ impl Store {
     /// # Errors
     /// As [`Store::put_chat`].
     pub async fn add_chats(&self, chats: Vec<Chat>) -> Result<(), Fault> {
-        self.write(move |conn| {
+        let add = move |conn: &Connection| {
             for chat in &chats {
                 if made_at(conn, &chat.id)?.is_none() {
                     put(conn, chat)?;
                 }
             }
             Ok(())
-        })
-        .await
+        };
+        if self.is_waiting() {
+            return self.change_meanwhile(add).await;
+        }
+        self.write(add).await
     }
 
     /// The chat of that id.

@@ -38,6 +38,8 @@ pub(super) struct Condition {
     pub(super) purged: Count,
     /// There may be rows of deleted chats.
     purging: AtomicBool,
+    /// What is handed over may be read while the store is not open.
+    hands_over: AtomicBool,
 }
 
 /// How a job of the store ends badly.
@@ -70,6 +72,16 @@ impl Condition {
     /// Notes when the writer began a transaction, ms by [`crate::clock::Clock::elapsed_ms`], or that it ended it.
     pub(super) fn writing(&self, since: Option<i64>) {
         self.writing_since.store(since.map_or(0, |elapsed| elapsed + 1), Ordering::Relaxed);
+    }
+
+    /// Notes whether what is handed over may be read while the store is not open.
+    pub(super) fn hand_over(&self, may_be_read: bool) {
+        self.hands_over.store(may_be_read, Ordering::Relaxed);
+    }
+
+    /// Whether what is handed over may be read while the store is not open.
+    pub(super) fn hands_over(&self) -> bool {
+        self.hands_over.load(Ordering::Relaxed)
     }
 
     /// There may be rows of deleted chats.

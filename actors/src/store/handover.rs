@@ -1,10 +1,20 @@
 //! What outlasts a planned restart: written whole when the hub goes away in order, taken out whole when it comes back. A
 //! hub that crashed wrote nothing, so that nobody takes what it had then for all that there was.
 
+//!
+//! A hub that starts while nothing can be written reads it and cannot take it out. It marks it as stale instead, by the time
+//! of the lock file, which needs no room on the disk; a start that finds the mark takes nothing over.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
+
 use rusqlite::Connection;
 
-use super::Store;
 use super::condition::Setback;
+use super::schema;
+use super::{LOCK_FILE, Store, StoredAnswer, StoredHistory, StoredNonces, StoredSessions};
 use crate::fault::Fault;
 
 /// Something that is handed over to the next start.
@@ -37,11 +47,111 @@ impl Store {
     /// # Errors
     /// As [`Store::write`].
     pub(super) async fn take_over<T: Handover>(&self) -> Result<T, Fault> {
-        self.write(|conn| {
+        if self.is_waiting() {
+            // The opening takes it out.
+            let (is_valid, lock) = (self.0.condition.hands_over(), self.0.path.with_file_name(LOCK_FILE));
+            let take = move |conn: &Connection| match is_valid && mark_stale(&lock).is_ok() {
+                true => T::read(conn),
+                false => T::read(&schema::empty()?),
+            };
+            return self.read(take).await;
+        }
+        let taken = self.write(|conn| {
             let taken = T::read(conn)?;
             conn.execute_batch(T::CLEAR)?;
             Ok(taken)
-        })
-        .await
+        });
+        let taken = taken.await;
+        if taken.is_err() {
+            // The hub may go on without it, and a later start must not take it for all that there was.
+            if let Err(error) = mark_stale(&self.0.path.with_file_name(LOCK_FILE)) {
+                log::warn!("the lock file cannot be marked: {error}");
+            }
+        }
+        taken
+    }
+
+    /// Drops what was kept and could not be taken out at the start: the hub has gone on without it.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub(crate) async fn drop_handover(&self) -> Result<(), Fault> {
+        self.write(|conn| Ok(conn.execute_batch(&clearing())?)).await?;
+        let lock = OpenOptions::new().write(true).open(self.0.path.with_file_name(LOCK_FILE));
+        match lock {
+            Ok(lock) => unmark(&lock),
+            Err(error) => log::warn!("the lock file cannot be opened: {error}"),
+        }
+        Ok(())
+    }
+}
+
+/// The SQL that empties all tables of what is handed over.
+fn clearing() -> String {
+    let tables = [
+        <Vec<StoredAnswer> as Handover>::CLEAR,
+        <Option<StoredNonces> as Handover>::CLEAR,
+        <Vec<StoredHistory> as Handover>::CLEAR,
+        <StoredSessions as Handover>::CLEAR,
+    ];
+    tables.join("; ")
+}
+
+/// Notes at the lock file that what the store hands over was read and must not be read again.
+fn mark_stale(lock: &Path) -> io::Result<()> {
+    let lock = OpenOptions::new().write(true).open(lock)?;
+    lock.set_modified(SystemTime::UNIX_EPOCH)?;
+    match is_stale(&lock) {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::Unsupported, "the time of a file cannot be set")),
+    }
+}
+
+/// Whether [`mark_stale`] was called since the store was last open.
+pub(super) fn is_stale(lock: &File) -> bool {
+    lock.metadata().and_then(|found| found.modified()).is_ok_and(|at| at == SystemTime::UNIX_EPOCH)
+}
+
+/// Drops what is handed over where it is stale.
+pub(super) fn drop_stale(conn: &Connection, lock: &File) -> Result<(), rusqlite::Error> {
+    if is_stale(lock) {
+        conn.execute_batch(&format!("BEGIN IMMEDIATE; {}; COMMIT", clearing()))?;
+        unmark(lock);
+    }
+    Ok(())
+}
+
+fn unmark(lock: &File) {
+    if let Err(error) = lock.set_modified(SystemTime::now()) {
+        log::warn!("the time of the lock file cannot be set; the next planned end hands nothing over: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::{Role, StoredEvent};
+
+    #[tokio::test]
+    async fn what_was_read_and_could_not_be_taken_out_is_not_taken_over_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+        let event = StoredEvent { name: "e".into(), tells_topic: true, data: "1".into(), timestamp: 1 };
+        let history = StoredHistory { room: "lobby".into(), epoch: "e".into(), last: 1, messages: vec![event] };
+        let nonces = StoredNonces { not_before: 5, used: Vec::new() };
+        for is_marked in [true, false] {
+            let store = open();
+            store.keep_histories(vec![history.clone()]).await.unwrap();
+            store.keep_nonces(nonces.clone()).await.unwrap();
+            store.close().await;
+            if is_marked {
+                mark_stale(&directory.path().join(LOCK_FILE)).unwrap();
+            }
+            let store = open();
+            let (histories, taken) = (store.take_histories().await.unwrap(), store.take_nonces().await.unwrap());
+            assert_eq!((histories.is_empty(), taken.is_none()), (is_marked, is_marked));
+            store.close().await;
+        }
     }
 }

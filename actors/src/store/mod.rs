@@ -19,14 +19,16 @@
 //! [`writer`] lets jobs that wait together share one transaction, each in a savepoint of its own, so that one that fails
 //! undoes nothing of the others. A store that cannot write (full disk, lock, damage) refuses writes at once with
 //! `STORE_UNAVAILABLE`, says why in [`Store::failing`], and tries by itself until it can again; reads go on as far as
-//! they can. What needs no store does not notice.
+//! they can. What needs no store does not notice. A hub whose disk is full when it starts runs likewise, and the store
+//! opens by itself later: [`waiting`]. Files that were removed or replaced while they are open take no writes:
+//! [`identity`].
 //!
 //! One hub a data directory: the hub holds a lock on `hubbub.lock` while it lives. SQLite's own locks are left to it, so
 //! that the command line can write beside a running hub; [`Store::changed`] tells the hub that somebody did.
 //!
 //! # Layout
 //!
-//! [`schema`] has the tables; then one file a family of data, each a few methods of [`Store`] around SQL. No type of
+//! [`opening`] opens the file, [`schema`] has the tables; then one file a family of data, each a few methods of [`Store`] around SQL. No type of
 //! SQLite leaves this module.
 
 mod accounts;
@@ -35,24 +37,25 @@ mod chats;
 mod condition;
 mod handover;
 mod histories;
+mod identity;
 mod messages;
 mod notifications;
+mod opening;
 mod parked;
 mod purge;
 mod reader;
 mod revocations;
 mod schema;
+mod waiting;
 mod writer;
 
-use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags};
-use tokio::sync::{Notify, oneshot};
+use rusqlite::Connection;
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 
 pub use self::accounts::{Account, Credentials, Refreshed, SIGN_INS_MAX, SignIn};
@@ -62,11 +65,12 @@ use self::condition::{Ailment, Condition, Setback};
 pub use self::histories::{StoredEvent, StoredHistory};
 pub use self::messages::{Confirmation, MESSAGES_KEPT_MAX, RECEIPTS_NAMED_MAX};
 pub use self::notifications::{KEPT_DAYS, KEPT_MAX, Kept, Notice, Read};
+pub use self::opening::{OpenError, may_pass};
+use self::opening::{Opened, READERS};
 pub use self::parked::{StoredDelivery, StoredSession, StoredSessions};
 use self::reader::Query;
 pub(crate) use self::revocations::is_older;
 pub use self::revocations::{Forgotten, MARK_MAX, Mark, Revocation};
-use self::schema::Unfit;
 use self::writer::{Job, Write, Writer};
 use crate::clock::Clock;
 use crate::fault::{Code, Fault};
@@ -82,20 +86,8 @@ pub const LOCK_FILE: &str = "hubbub.lock";
 pub const WRITES_MAX: usize = 1_024;
 /// Reads that may wait.
 pub const READS_MAX: usize = 1_024;
-/// Threads that read. They share two cores with everything else, and a read takes microseconds.
-const READERS: usize = 2;
-
 /// How long an answer is waited for. A disk that hangs is noticed sooner; see [`Store::failing`].
 const ANSWER_TIME: Duration = Duration::from_secs(15);
-
-/// How long a write waits for another program's.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// The largest file that is read whole at the start, in bytes. Damage in a larger one shows when it is met.
-const CHECKED_MAX: u64 = 64 << 20;
-
-/// The write-ahead log is cut back to this after it was larger, in bytes.
-const LOG_KEPT: i64 = 16 << 20;
 
 /// Who opens a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,21 +97,6 @@ pub enum Role {
     /// A command beside it.
     Command,
 }
-
-/// Why a store cannot be opened: one line for an operator, with the file.
-#[derive(Debug)]
-pub struct OpenError {
-    path: PathBuf,
-    why: String,
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.why)
-    }
-}
-
-impl std::error::Error for OpenError {}
 
 /// What a store has done, for metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -141,15 +118,21 @@ pub struct Counts {
 pub struct Store(Arc<Threads>);
 
 #[derive(Debug)]
-struct Threads {
+struct Threads(Arc<Shared>);
+
+/// What the handles and the threads share.
+#[derive(Debug)]
+struct Shared {
     path: PathBuf,
     clock: Clock,
     writes: Arc<Queue<Box<dyn Job>>>,
     reads: Arc<Queue<Query>>,
     condition: Arc<Condition>,
     changed: Arc<Notify>,
-    last_notification: i64,
+    last_notification: Arc<AtomicI64>,
     ends: Mutex<Ends>,
+    /// Whether the file is open for writing, which it is not yet where the disk was full at the start.
+    open: watch::Sender<bool>,
 }
 
 /// What resolves when a thread has ended.
@@ -159,6 +142,14 @@ struct Ends {
     writer: Option<oneshot::Receiver<()>>,
 }
 
+impl std::ops::Deref for Threads {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
 impl Drop for Threads {
     fn drop(&mut self) {
         self.writes.close();
@@ -166,58 +157,78 @@ impl Drop for Threads {
     }
 }
 
-impl Store {
-    /// Opens the store in `directory`, and makes both where they are not there. Blocks.
-    ///
-    /// # Errors
-    /// Another hub works there; the file is locked, damaged, another program's or a later hub's; the system refuses.
-    pub fn open(directory: &Path, role: Role, clock: Clock) -> Result<Self, OpenError> {
-        let path = directory.join(FILE);
-        let unusable = |why: String| OpenError { path: path.clone(), why };
-        let failed = |error: &dyn fmt::Display| unusable(format!("cannot be opened: {error}"));
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| failed(&error))?;
-        let lock = match role {
-            Role::Hub => Some(lock(directory)?),
-            Role::Command => None,
-        };
-        prepare_file(&path).map_err(|error| failed(&error))?;
-        let conn = open_writing(&path, role).map_err(|unfit| unusable(explain(unfit)))?;
-        let seen = writer::data_version(&conn).map_err(|error| unusable(explain(error.into())))?;
-        let last_notification = notifications::last(&conn).map_err(|error| unusable(explain(error.into())))?;
-        let readers: Result<Vec<_>, _> = (0..READERS).map(|_| open_reading(&path)).collect();
-        let readers = readers.map_err(|error| unusable(explain(error.into())))?;
+impl Shared {
+    fn new(path: PathBuf, clock: Clock) -> Self {
+        Self {
+            path,
+            clock,
+            writes: Arc::new(Queue::new(WRITES_MAX)),
+            reads: Arc::new(Queue::new(READS_MAX)),
+            condition: Arc::default(),
+            changed: Arc::default(),
+            last_notification: Arc::default(),
+            ends: Mutex::default(),
+            open: watch::Sender::new(false),
+        }
+    }
 
-        let (writes, reads) = (Arc::new(Queue::new(WRITES_MAX)), Arc::new(Queue::new(READS_MAX)));
-        let (condition, changed) = (Arc::new(Condition::default()), Arc::new(Notify::new()));
-        let mut ends = Ends::default();
+    /// Starts the readers of an opened store, and makes its writer.
+    fn begin(&self, opened: Opened, role: Role) -> std::io::Result<Writer> {
+        let Opened { lock, writer, readers, seen, last_notification, identity } = opened;
         for (number, conn) in readers.into_iter().enumerate() {
-            let (queue, shared) = (reads.clone(), condition.clone());
-            let end = spawn(format!("store-reader-{number}"), reads.clone(), condition.clone(), move || {
+            let (queue, shared) = (self.reads.clone(), self.condition.clone());
+            let end = spawn(format!("store-reader-{number}"), self.reads.clone(), self.condition.clone(), move || {
                 reader::run(&conn, &queue, &shared);
             });
-            ends.readers.push(end.map_err(|error| failed(&error))?);
+            self.ends().readers.push(end?);
         }
-        let (queue, proven_at) = (writes.clone(), Instant::now());
-        let writer = Writer {
-            conn,
-            queue,
-            condition: condition.clone(),
-            changed: changed.clone(),
-            clock: clock.clone(),
-            seen,
-            proven_at,
-        };
+        self.last_notification.fetch_max(last_notification, Ordering::Relaxed);
         if role == Role::Hub {
-            condition.await_purge();
+            self.condition.await_purge();
         }
-        let end = spawn("store-writer".into(), writes.clone(), condition.clone(), move || {
-            writer.run();
-            // Another hub may come once everything is written.
-            drop(lock);
-        });
-        ends.writer = Some(end.map_err(|error| failed(&error))?);
-        let ends = Mutex::new(ends);
-        Ok(Self(Arc::new(Threads { path, clock, writes, reads, condition, changed, last_notification, ends })))
+        Ok(Writer {
+            conn: writer,
+            queue: self.writes.clone(),
+            condition: self.condition.clone(),
+            changed: self.changed.clone(),
+            clock: self.clock.clone(),
+            seen,
+            proven_at: Instant::now(),
+            identity,
+            looked_at: Instant::now(),
+            _lock: lock,
+        })
+    }
+
+    /// Starts the thread that writes.
+    fn spawn_writer(&self, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let end = spawn("store-writer".into(), self.writes.clone(), self.condition.clone(), work)?;
+        self.ends().writer = Some(end);
+        Ok(())
+    }
+
+    fn ends(&self) -> MutexGuard<'_, Ends> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store {
+    /// Opens the store in `directory`; [`Role::Hub`] makes both where they are not there. Blocks.
+    ///
+    /// # Errors
+    /// Another hub works there; the file is locked, damaged, another program's or a later hub's; the system refuses; for
+    /// [`Role::Command`], there is none.
+    pub fn open(directory: &Path, role: Role, clock: Clock) -> Result<Self, OpenError> {
+        Self::of(Opened::at(directory, role, &mut None)?, directory, role, clock)
+    }
+
+    fn of(opened: Opened, directory: &Path, role: Role, clock: Clock) -> Result<Self, OpenError> {
+        let shared = Arc::new(Shared::new(directory.join(FILE), clock));
+        let failed = |error| OpenError::io(&shared.path, "opened", &error);
+        let writer = shared.begin(opened, role).map_err(failed)?;
+        shared.open.send_replace(true);
+        shared.spawn_writer(move || writer.run()).map_err(failed)?;
+        Ok(Self(Arc::new(Threads(shared))))
     }
 
     /// Writes, and answers when it is on the disk. What `work` did is undone when it fails.
@@ -314,6 +325,17 @@ impl Store {
         }
     }
 
+    /// Whether the file could not be opened for writing yet: see [`Store::open_or_wait`].
+    pub fn is_waiting(&self) -> bool {
+        !*self.0.open.borrow()
+    }
+
+    /// Resolves when the file is open for writing.
+    pub async fn opened(&self) {
+        // The sender lives as long as this handle.
+        let _ = self.0.open.subscribe().wait_for(|open| *open).await;
+    }
+
     /// Connections to the file.
     pub fn connections(&self) -> usize {
         READERS + 1
@@ -328,7 +350,7 @@ impl Store {
     pub async fn close(&self) {
         // The writer's connection goes last: only one that writes can put the log back into the file.
         self.0.reads.close();
-        let ends = std::mem::take(&mut *self.0.ends.lock().unwrap_or_else(PoisonError::into_inner));
+        let ends = std::mem::take(&mut *self.0.ends());
         let Ends { readers, writer } = ends;
         for end in readers {
             // Dropped, not sent, when the thread ends.
@@ -357,82 +379,6 @@ fn stored_id(text: &str) -> Result<UserId, Setback> {
         log::error!("the store holds {text:?} as a user id: {fault}");
         Fault::internal().into()
     })
-}
-
-/// Holds the data directory for one hub; the lock goes with the process, however it ends.
-fn lock(directory: &Path) -> Result<File, OpenError> {
-    let path = directory.join(LOCK_FILE);
-    let unusable = |why: String| OpenError { path: path.clone(), why };
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = file.map_err(|error| unusable(format!("cannot be opened: {error}")))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(unusable("another hub works in this data directory; give each its own server.data_dir".into()))
-        }
-        Err(TryLockError::Error(error)) => Err(unusable(format!("cannot be locked: {error}"))),
-    }
-}
-
-/// Makes the file, empty and for its owner alone; SQLite gives what it puts beside it the same mode.
-fn prepare_file(path: &Path) -> std::io::Result<()> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(file) => {
-            file.sync_all()?;
-            path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            // A copy that was put back has the mode that its maker gave it.
-            if std::fs::metadata(path)?.mode() & 0o077 != 0 {
-                log::warn!("other users may read {}; chmod 600 it", path.display());
-            }
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn open_writing(path: &Path, role: Role) -> Result<Connection, Unfit> {
-    let mut conn =
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    conn.busy_timeout(PATIENCE)?;
-    // Before anything is changed: it may be another program's.
-    schema::version(&conn)?;
-    let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
-    if mode != "wal" {
-        return Err(Unfit::NoLog);
-    }
-    conn.pragma_update(None, "synchronous", "FULL")?;
-    conn.pragma_update(None, "foreign_keys", true)?;
-    conn.pragma_update(None, "trusted_schema", false)?;
-    conn.pragma_update_and_check(None, "journal_size_limit", LOG_KEPT, |_| Ok(()))?;
-    if role == Role::Hub && std::fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_MAX) {
-        writer::sound(&conn)?;
-    }
-    schema::migrate(&mut conn)?;
-    Ok(conn)
-}
-
-fn open_reading(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    conn.busy_timeout(PATIENCE)?;
-    conn.pragma_update(None, "trusted_schema", false)?;
-    Ok(conn)
-}
-
-fn explain(unfit: Unfit) -> String {
-    match unfit {
-        Unfit::Foreign => "is another program's database".into(),
-        Unfit::Newer { version } => format!(
-            "was written by a later version of hubbub: its schema is {version}, this one knows up to {}",
-            schema::VERSION
-        ),
-        Unfit::NoLog => "cannot have a write-ahead log; is it on a network file system?".into(),
-        Unfit::Sqlite(error) => match condition::ailment_of(&error) {
-            Some(ailment) => ailment.reason,
-            None => format!("cannot be opened: {error}"),
-        },
-    }
 }
 
 /// Starts a thread that serves `queue`; the receiver resolves when it ends. However it ends, nobody waits for it in vain.

@@ -4,6 +4,8 @@
 //! for itself: what is beyond the bound of its user goes, and some of what is too old, whoever's it is.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -124,9 +126,10 @@ impl Store {
         .await
     }
 
-    /// The largest number that a notification had when the store was opened, and 0 when there was none.
-    pub(crate) fn last_notification(&self) -> i64 {
-        self.0.last_notification
+    /// The largest number that a notification has or was given, 0 when there was none. Shared: a store that opens late
+    /// raises it then.
+    pub(crate) fn last_notification(&self) -> Arc<AtomicI64> {
+        self.0.last_notification.clone()
     }
 }
 
@@ -223,6 +226,8 @@ fn newest(mut notices: Vec<Notice>, bytes: usize) -> Vec<Notice> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
     use crate::clock::Clock;
     use crate::store::Role;
@@ -296,10 +301,10 @@ mod tests {
         assert_eq!(shelf.read("other", 7).await, None);
         assert_eq!(shelf.store.read_notification(user("b"), id("x"), 7).await, Ok(None));
         assert_eq!(shelf.unread("a", ALL, vec![], 6).await, seen(&[(1, "x"), (3, "z")]));
-        assert_eq!(shelf.store.last_notification(), 0);
+        assert_eq!(shelf.store.last_notification().load(Ordering::Relaxed), 0);
         shelf.store.close().await;
         let again = Store::open(shelf.directory.path(), Role::Hub, Clock::System).unwrap();
-        assert_eq!(again.last_notification(), 3);
+        assert_eq!(again.last_notification().load(Ordering::Relaxed), 3);
     }
 
     #[tokio::test]

@@ -33,6 +33,22 @@ pub(super) fn query<T: Send + 'static>(
     })
 }
 
+/// A query that may change what it reads; what fails is undone.
+pub(super) fn change<T: Send + 'static>(
+    work: impl FnOnce(&Connection) -> Result<T, Setback> + Send + 'static,
+    reply: oneshot::Sender<Result<T, Fault>>,
+) -> Query {
+    Box::new(move |conn, condition| {
+        let change = || {
+            let transaction = conn.unchecked_transaction()?;
+            let value = work(conn)?;
+            transaction.commit()?;
+            Ok(value)
+        };
+        let _ = reply.send(guarded(change, condition));
+    })
+}
+
 /// Reads until the queue is closed and empty.
 pub(super) fn run(conn: &Connection, queue: &Arc<Queue<Query>>, condition: &Condition) {
     while let Some(query) = queue.take() {

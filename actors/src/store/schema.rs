@@ -208,6 +208,8 @@ pub(super) enum Unfit {
     Foreign,
     /// It was made by a later version of the hub.
     Newer { version: usize },
+    /// It was made by an earlier version of the hub, and cannot be migrated now.
+    Older { version: usize },
     /// It cannot have a write-ahead log.
     NoLog,
     /// SQLite says so.
@@ -238,6 +240,13 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<(), Unfit> {
     tx.pragma_update(None, "user_version", VERSION as i64)?;
     tx.commit()?;
     Ok(())
+}
+
+/// The tables with nothing in them, in memory.
+pub(super) fn empty() -> Result<Connection, rusqlite::Error> {
+    let conn = Connection::open_in_memory()?;
+    MIGRATIONS.iter().try_for_each(|migration| conn.execute_batch(migration))?;
+    Ok(conn)
 }
 
 /// The file's version, which is one this hub knows. Changes nothing.

@@ -264,3 +264,58 @@ fn a_file_that_cannot_be_used_is_refused_in_one_line() {
     let damaged = refusal(&bytes);
     assert!(damaged.contains("hubbub.db: the file is damaged"), "{damaged}");
 }
+
+#[tokio::test]
+async fn nothing_is_answered_that_went_into_a_removed_file_until_it_is_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    store.write(add(1)).await.unwrap();
+    let aside = directory.path().join("aside");
+    std::fs::rename(store.path(), &aside).unwrap();
+    assert_eq!(store.write(add(2)).await, Err(Fault::store_unavailable()), "at once");
+    let reason = store.failing().unwrap();
+    assert!(reason.starts_with("hubbub.db was removed"), "{reason}");
+    assert_eq!(count(&store).await, 1, "reads go on");
+    std::fs::write(store.path(), "").unwrap();
+    while !store.failing().unwrap().starts_with("hubbub.db was replaced") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    std::fs::rename(&aside, store.path()).unwrap();
+    while store.failing().is_some() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    store.write(add(3)).await.unwrap();
+    assert_eq!(count(&store).await, 2);
+}
+
+#[tokio::test]
+async fn a_backup_that_is_put_in_place_of_an_open_file_is_not_damaged_by_its_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    store.write(add(1)).await.unwrap();
+    let path = store.path().to_owned();
+    store.close().await;
+    let backup = directory.path().join("backup");
+    std::fs::copy(&path, &backup).unwrap();
+    let store = open(directory.path());
+    for number in 2..100 {
+        store.write(add(number)).await.unwrap();
+    }
+    std::fs::rename(&backup, &path).unwrap();
+    assert_eq!(store.write(add(100)).await, Err(Fault::store_unavailable()));
+    store.close().await;
+    let store = open(directory.path());
+    assert_eq!(count(&store).await, 1);
+}
+
+#[tokio::test]
+async fn a_file_that_is_removed_while_nobody_writes_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let within = directory.path().join("data");
+    let store = open(&within);
+    std::fs::rename(&within, directory.path().join("elsewhere")).unwrap();
+    while store.failing().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(store.failing().unwrap().starts_with("hubbub.db was removed"));
+}

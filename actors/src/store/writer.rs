@@ -1,6 +1,7 @@
 //! The one thread that writes. What waits when it is free shares a transaction, and with it the disk's slowest act;
 //! nobody is answered before the commit.
 
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +9,8 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{Notify, oneshot};
 
-use super::condition::{Condition, Setback};
+use super::condition::{Ailment, Condition, Setback};
+use super::identity::Identity;
 use super::purge;
 use crate::clock::Clock;
 use crate::fault::Fault;
@@ -22,6 +24,9 @@ const WATCH: Duration = Duration::from_millis(250);
 
 /// How often a store in which nobody writes is tried.
 const PROBE_IDLE: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether the files are still in their places while nobody writes.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Something to write, and somebody who waits for it.
 pub(super) trait Job: Send {
@@ -84,11 +89,24 @@ pub(super) struct Writer {
     /// SQLite's number for what other connections have written.
     pub(super) seen: i64,
     pub(super) proven_at: Instant,
+    /// Which files are open.
+    pub(super) identity: Identity,
+    /// When it was last looked whether they are still there.
+    pub(super) looked_at: Instant,
+    /// Goes when everything is written: another hub may come then.
+    pub(super) _lock: Option<File>,
 }
 
 impl Writer {
     /// Writes until the queue is closed and empty.
     pub(super) fn run(mut self) {
+        self.write_all();
+        let Self { conn, identity, _lock, .. } = self;
+        drop(conn);
+        identity.remove_orphans();
+    }
+
+    fn write_all(&mut self) {
         let mut pause = Duration::ZERO;
         loop {
             let patience = if self.condition.can_purge() { pause } else { WATCH };
@@ -108,6 +126,11 @@ impl Writer {
                 pause = begun.elapsed().min(WATCH);
             }
             self.watch_others();
+            let is_due = self.looked_at.elapsed() >= LOOK;
+            if (is_due || self.condition.ailment().is_some()) && self.is_misplaced() {
+                // A write would succeed, and be lost with the file.
+                continue;
+            }
             // A damaged file is read whole to see whether it is sound; that is not done all the time.
             let is_curable = self.condition.ailment().is_some_and(|ailment| !ailment.is_damage);
             if is_curable || self.proven_at.elapsed() >= PROBE_IDLE {
@@ -119,8 +142,16 @@ impl Writer {
     }
 
     fn write_together(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+        if self.is_misplaced() {
+            for job in jobs {
+                job.answer(Err(Fault::store_unavailable()));
+            }
+            return;
+        }
         let written = self.transact(&mut jobs);
         let committed = match written {
+            // Removed meanwhile: it may be there or not when the hub is started again.
+            Ok(_) if self.is_misplaced() => Err(Fault::outcome_unknown()),
             Ok(kept) => {
                 self.condition.writes.add(kept);
                 self.condition.commits.add(1);
@@ -137,6 +168,18 @@ impl Writer {
         };
         for job in jobs {
             job.answer(committed.clone());
+        }
+    }
+
+    /// Whether the files that are open are not those in the data directory any more; that is noted.
+    fn is_misplaced(&mut self) -> bool {
+        self.looked_at = Instant::now();
+        match self.identity.misplaced() {
+            Some(reason) => {
+                self.condition.fall_ill(Ailment { reason, is_damage: false });
+                true
+            }
+            None => false,
         }
     }
 

@@ -123,6 +123,14 @@ fn a_topic_rule_that_could_not_hold_is_refused() {
     }
     let twice = "[[topics]]\npattern = 'a'\n[[topics]]\npattern = 'a'";
     assert_eq!(wrong(twice), ["topics[1].pattern"]);
+    let told = |text: &str| problems(&toml::from_str(text).unwrap()).into_iter().map(|it| it.text).collect::<Vec<_>>();
+    assert_eq!(told(twice), ["topics[0] has the pattern \"a\" too, and the first one holds"]);
+    let key = |name: &str, key: &str| format!("[[api.keys]]\nname = '{name}'\nkey = '{key}'\n");
+    assert_eq!(told(&(key("a", "1") + &key("a", "2"))), ["api.keys[0] is called \"a\" too"]);
+    let sha256 = "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b";
+    let hashed = format!("[[api.keys]]\nname = 'b'\nsha256 = '{sha256}'\n");
+    assert_eq!(told(&(key("a", "1") + &hashed)), ["\"b\" is the same key as \"a\" (api.keys[0])"]);
+    assert_eq!(told("[[chats]]\nid = 'a'\n[[chats]]\nid = 'a'"), ["chats[0] has the id \"a\" too"]);
 }
 
 #[test]

@@ -66,8 +66,13 @@ fn a_variable_is_read_as_the_type_of_its_key() {
 #[test]
 fn an_error_names_file_line_and_key() {
     for (text, line) in [
-        ("[server]\n\nprot = 1", "config.toml:3: server.prot: unknown key (expected one of host, port, workers,"),
-        ("[servr]", "config.toml:1: servr: unknown key (expected one of server, auth,"),
+        ("[server]\n\nprot = 1", "config.toml:3: server.prot: unknown key; did you mean server.port?"),
+        ("[servr]", "config.toml:1: servr: unknown key; did you mean server?"),
+        (
+            "[server]\nfrobnicate = 1",
+            "config.toml:2: server.frobnicate: unknown key (expected one of host, port, workers,",
+        ),
+        ("[[topics]]\npatern = '*'", "config.toml:2: topics[0].patern: unknown key; did you mean topics[0].pattern?"),
         ("[server]\nport = 'abc'", "config.toml:2: server.port: expected an integer from 0 to 65535, got \"abc\""),
         ("server.port = 65536", "config.toml:1: server.port: expected an integer from 0 to 65535, got 65536"),
         ("[server]\nworkers = -1", "config.toml:2: server.workers: expected an integer from 0 up, got -1"),
@@ -87,8 +92,17 @@ fn an_error_names_file_line_and_key() {
             "[[topics]]\npattern = '*'\npublish = ['server', 'role:']",
             "config.toml:3: topics[0].publish[1]: expected anyone,",
         ),
-        ("[server]\nport = 1\nport = 2", "config.toml:3:1: duplicate key"),
+        ("[server]\nport = 1\nport = 2", "config.toml:3: server.port: is set twice; the first is in line 2"),
+        ("server.port = 1\nserver.port = 2", "config.toml:2: server.port: is set twice; the first is in line 1"),
+        ("[log]\n[server]\n[log]", "config.toml:3: log: is set twice; the first is in line 1"),
+        (
+            "[[topics]]\npattern = 'a'\n[[topics]]\npattern = 'b' # not this\n pattern = 'c'",
+            "config.toml:5: topics[1].pattern: is set twice; the first is in line 4",
+        ),
         ("[server]\nport 1", "config.toml:2:6: "),
+        ("[server]\nport = 99999999999999999999999", "config.toml:2:8: the number is too large"),
+        ("[server]\r\nport = 1\r\nprot = 2\r\n", "config.toml:3: server.prot: unknown key; did you mean server.port?"),
+        ("[server]\r\nport = 1\r\nport = 2\r\n", "config.toml:3: server.port: is set twice; the first is in line 2"),
     ] {
         let error = refused(text);
         assert!(error.starts_with(line), "{error}\n{line}");
@@ -104,11 +118,25 @@ fn an_error_names_the_variable_or_the_flag() {
     );
     assert!(
         refused_variable("HUBBUB_SERVER__PROT", "1")
-            .starts_with("HUBBUB_SERVER__PROT: server.prot: unknown key (expected one of ")
+            .ends_with("HUBBUB_SERVER__PROT: server.prot: unknown key; did you mean HUBBUB_SERVER__PORT?")
+    );
+    assert!(refused_variable("HUBBUB_SERVER__FROBNICATE", "1").contains("unknown key (expected one of "));
+    assert_eq!(
+        refused_variable("HUBBUB_SERVER_PORT", "9000"),
+        "HUBBUB_SERVER_PORT: server_port: unknown key; did you mean HUBBUB_SERVER__PORT, with two underscores between \
+         section and key?"
     );
     assert!(refused_variable("HUBBUB_SERVER_PORT", "1").starts_with("HUBBUB_SERVER_PORT: "));
     assert!(refused_variable("HUBBUB_SERVER", "1").contains("a section, not a key"));
     assert!(refused_variable("HUBBUB_SERVER__ALLOWED_ORIGINS", "*").contains("in TOML syntax"));
+    for host in ["127.0.0.1:8081", "[::1]", "[::1]:80", "localhost:80"] {
+        let flag = Flag { name: "--host", key: "server.host", value: Value::String(host.into()) };
+        assert!(load("", &[], vec![flag]).unwrap_err().contains("without a port and brackets"), "{host}");
+    }
+    for host in ["::1", "fe80::1%eth0", "localhost", "0.0.0.0"] {
+        let flag = Flag { name: "--host", key: "server.host", value: Value::String(host.into()) };
+        assert_eq!(load("", &[], vec![flag]).unwrap().server.host, host);
+    }
     let host = Flag { name: "--host", key: "server.host", value: Value::String(String::new()) };
     assert_eq!(
         load("server.host = 'a'", &[], vec![host]).unwrap_err(),
@@ -152,6 +180,21 @@ fn a_file_that_is_named_must_be_there() {
         error.unwrap_err().to_string(),
         "/nowhere/hub.toml: cannot be read: No such file or directory (os error 2)"
     );
+}
+
+#[test]
+fn a_file_of_any_editor_is_read_and_what_is_no_text_is_refused() {
+    assert_eq!(load("\u{feff}[server]\r\nport = 1\r\n", &[], vec![]).unwrap().server.port, 1);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.toml");
+    let load = || Config::load(&Sources { file: Some(path.clone()), ..Sources::default() }).unwrap_err().to_string();
+    std::fs::write(&path, b"[server]\n\xff\xfe").unwrap();
+    assert!(load().ends_with("config.toml:2: not UTF-8"));
+    std::fs::write(&path, vec![b'\n'; FILE_MAX + 1]).unwrap();
+    assert!(load().ends_with(&format!("config.toml: is longer than {FILE_MAX} bytes")));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(load().contains("cannot be read: Is a directory"));
 }
 
 #[test]

@@ -15,6 +15,12 @@ fn open(directory: &Path) -> Store {
     Store::open(directory, Role::Hub, Clock::System).unwrap()
 }
 
+/// A store that removes nothing by itself; a hub made it.
+async fn open_for_command(directory: &Path) -> Store {
+    open(directory).close().await;
+    Store::open(directory, Role::Command, Clock::System).unwrap()
+}
+
 fn id(text: &str) -> ChatId {
     ChatId::parse(text, "id").unwrap()
 }
@@ -72,7 +78,7 @@ async fn all_goes(store: &Store) {
 #[tokio::test]
 async fn a_slice_has_no_more_rows_than_it_may_and_all_go_in_the_end() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), Role::Command, Clock::System).unwrap();
+    let store = open_for_command(directory.path()).await;
     make(&store, 1).await;
     fill(&store, 250, 9).await;
     let slices = store.write(|conn| {
@@ -149,7 +155,7 @@ async fn writes_that_wait_go_between_two_slices() {
 #[tokio::test]
 async fn a_chat_made_again_under_the_same_id_has_nothing_of_the_old_one() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), Role::Command, Clock::System).unwrap();
+    let store = open_for_command(directory.path()).await;
     make(&store, 1).await;
     fill(&store, 30, 2).await;
     // Nobody removes anything: a command's store does not.
@@ -192,7 +198,7 @@ async fn a_chat_made_again_under_the_same_id_has_nothing_of_the_old_one() {
 #[tokio::test]
 async fn a_start_goes_on_with_a_deletion() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path(), Role::Command, Clock::System).unwrap();
+    let store = open_for_command(directory.path()).await;
     make(&store, 1).await;
     fill(&store, 300, 5).await;
     let half = store.write(|conn| {

@@ -1,0 +1,97 @@
+//! Whether the files that are open are still those that their paths name. A file that was removed or replaced while the hub
+//! runs can still be written through its open descriptor, and what is written there is gone at the next start.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// Device and inode.
+type Number = (u64, u64);
+
+/// Which files were opened: the database, and its write-ahead log with the index of that.
+#[derive(Debug)]
+pub(super) struct Identity(Vec<(PathBuf, Number)>);
+
+impl Identity {
+    /// The files that are at `path` and beside it now.
+    pub(super) fn of(path: &Path) -> Self {
+        let beside = |suffix: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        let paths = [path.to_owned(), beside("-wal"), beside("-shm")];
+        Self(paths.into_iter().filter_map(|path| number_of(&path).ok().map(|number| (path, number))).collect())
+    }
+
+    /// What is wrong with the files, in words for an operator; `None` while all are in their places. A path that cannot be
+    /// looked at for another reason counts as one that is in its place.
+    pub(super) fn misplaced(&self) -> Option<String> {
+        self.0.iter().find_map(|(path, opened)| {
+            let name = path.file_name().unwrap_or_default().display();
+            match number_of(path) {
+                Ok(found) if found == *opened => None,
+                Ok(_) => Some(format!("{name} was replaced while the hub runs; restart the hub")),
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    Some(format!("{name} was removed while the hub runs; move it back or restart the hub"))
+                }
+                Err(_) => None,
+            }
+        })
+    }
+}
+
+impl Identity {
+    /// Removes the log and its index where another database stands in place of the one that they belong to: opened with
+    /// them, that one would be damaged. To be called when nothing of the store is open any more.
+    pub(super) fn remove_orphans(&self) {
+        let is_ours = |(path, opened): &(PathBuf, Number)| number_of(path).is_ok_and(|found| found == *opened);
+        let Some((database @ (path, _), beside)) = self.0.split_first() else { return };
+        if is_ours(database) || !path.exists() {
+            return;
+        }
+        for orphan in beside.iter().filter(|file| is_ours(file)) {
+            if let Err(error) = fs::remove_file(&orphan.0) {
+                log::error!("{} belongs to another file than {}: {error}", orphan.0.display(), path.display());
+            }
+        }
+    }
+}
+
+fn number_of(path: &Path) -> io::Result<Number> {
+    fs::metadata(path).map(|found| (found.dev(), found.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_removed_replaced_or_put_back_is_told_apart() {
+        let directory = tempfile::tempdir().unwrap();
+        let within = directory.path().join("data");
+        fs::create_dir(&within).unwrap();
+        let (path, log) = (within.join("a.db"), within.join("a.db-wal"));
+        fs::write(&path, "").unwrap();
+        fs::write(&log, "").unwrap();
+        let identity = Identity::of(&path);
+        assert_eq!(identity.misplaced(), None);
+        for (moved, name) in [(&path, "a.db "), (&log, "a.db-wal ")] {
+            let aside = within.join("aside");
+            fs::rename(moved, &aside).unwrap();
+            let removed = identity.misplaced().unwrap();
+            assert!(removed.starts_with(name) && removed.contains("removed"), "{removed}");
+            fs::write(moved, "").unwrap();
+            let replaced = identity.misplaced().unwrap();
+            assert!(replaced.starts_with(name) && replaced.contains("replaced"), "{replaced}");
+            fs::rename(&aside, moved).unwrap();
+            assert_eq!(identity.misplaced(), None);
+        }
+        let elsewhere = directory.path().join("elsewhere");
+        fs::rename(&within, &elsewhere).unwrap();
+        assert!(identity.misplaced().unwrap().contains("removed"), "the folder is gone");
+        fs::write(&within, "").unwrap();
+        assert!(identity.misplaced().unwrap().contains("removed"), "a file where the folder was");
+    }
+}

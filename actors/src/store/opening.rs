@@ -1,0 +1,373 @@
+//! Opens the file: makes it where there is none, checks whose it is, migrates it. Says whether a failure may pass by itself.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::identity::Identity;
+use super::schema::Unfit;
+use super::{FILE, LOCK_FILE, Role, Store, condition, handover, notifications, schema, writer};
+
+/// How long a write waits for another program's.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The largest file that is read whole at the start, in bytes. Damage in a larger one shows when it is met.
+const CHECKED_MAX: u64 = 64 << 20;
+
+/// The write-ahead log is cut back to this after it was larger, in bytes.
+const LOG_KEPT: i64 = 16 << 20;
+
+/// Connections that only read. Their threads share the cores with everything else, and a read takes microseconds.
+pub(super) const READERS: usize = 2;
+
+/// Bytes that are written to see whether the disk has room.
+const TRIAL_BYTES: usize = 64 << 10;
+
+/// Why a store cannot be opened: one line for an operator, with the file.
+#[derive(Debug)]
+pub struct OpenError {
+    path: PathBuf,
+    why: String,
+    /// The disk is full or fails.
+    may_pass: bool,
+}
+
+impl OpenError {
+    pub(super) fn io(path: &Path, doing: &str, error: &io::Error) -> Self {
+        Self { path: path.to_owned(), why: format!("cannot be {doing}: {error}"), may_pass: may_pass(error) }
+    }
+
+    pub(super) fn unfit(path: &Path, unfit: Unfit) -> Self {
+        let (mut may_pass, mut why) = (false, explain(&unfit));
+        if let Unfit::Sqlite(error) = &unfit
+            && let Some(code @ (ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen)) =
+                error.sqlite_error_code()
+        {
+            // A file that SQLite needs beside this one may have found no room: then the code is another one.
+            let is_full = code != ErrorCode::DiskFull && path.parent().is_some_and(is_full);
+            if is_full {
+                why = format!("the disk is full ({error})");
+            }
+            may_pass = is_full || code != ErrorCode::CannotOpen;
+        }
+        Self { path: path.to_owned(), why, may_pass }
+    }
+
+    /// Whether opening may succeed later without a change by the operator: the disk is full, or fails.
+    pub fn may_pass(&self) -> bool {
+        self.may_pass
+    }
+
+    /// What is wrong, without the path.
+    pub(super) fn reason(&self) -> String {
+        format!("{}: {}", self.path.file_name().unwrap_or_default().display(), self.why)
+    }
+}
+
+/// Whether an error of the system is that of a disk that is full or fails.
+pub fn may_pass(error: &io::Error) -> bool {
+    const EIO: i32 = 5;
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+        || error.raw_os_error() == Some(EIO)
+}
+
+/// Whether a small file finds no room in `directory`. It is removed again.
+fn is_full(directory: &Path) -> bool {
+    let trial = directory.join("hubbub.trial");
+    let written = File::create(&trial).and_then(|mut file| file.write_all(&[0; TRIAL_BYTES]));
+    let _ = fs::remove_file(&trial);
+    written.is_err_and(|error| may_pass(&error))
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.why)
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// All that is open of a store.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// Held by the hub of the data directory.
+    pub(super) lock: Option<File>,
+    pub(super) writer: Connection,
+    pub(super) readers: Vec<Connection>,
+    /// SQLite's number for what other connections have written.
+    pub(super) seen: i64,
+    /// The largest number of a notification, 0 where there is none.
+    pub(super) last_notification: i64,
+    /// Which files these are.
+    pub(super) identity: Identity,
+}
+
+impl Opened {
+    /// Opens the store in `directory`; the hub makes both where they are not there. `lock` is the one that is held already;
+    /// it is put back when this fails.
+    pub(super) fn at(directory: &Path, role: Role, lock: &mut Option<File>) -> Result<Self, OpenError> {
+        let path = directory.join(FILE);
+        let unusable = |unfit| OpenError::unfit(&path, unfit);
+        if role == Role::Hub {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+            made.map_err(|error| OpenError::io(&path, "opened", &error))?;
+            if lock.is_none() {
+                *lock = Some(take_lock(directory)?);
+            }
+            prepare_file(&path).map_err(|error| OpenError::io(&path, "opened", &error))?;
+        } else if !path.try_exists().map_err(|error| OpenError::io(&path, "opened", &error))? {
+            let why = "does not exist; start the hub once to make it, or name its folder with --config or --data-dir";
+            return Err(OpenError { path, why: why.into(), may_pass: false });
+        }
+        let writer = open_writing(&path, role).map_err(unusable)?;
+        if let Some(lock) = lock {
+            handover::drop_stale(&writer, lock).map_err(|error| unusable(error.into()))?;
+        }
+        let seen = writer::data_version(&writer).map_err(|error| unusable(error.into()))?;
+        let last_notification = notifications::last(&writer).map_err(|error| unusable(error.into()))?;
+        let readers: Result<Vec<_>, _> = (0..READERS).map(|_| open_reading(&path)).collect();
+        let readers = readers.map_err(|error| unusable(error.into()))?;
+        let identity = Identity::of(&path);
+        Ok(Self { lock: lock.take(), writer, readers, seen, last_notification, identity })
+    }
+}
+
+impl Store {
+    /// Whether there is a store in `directory`, which can be opened; `false` where there is none yet. Makes and changes
+    /// nothing. Blocks.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; but that a hub works there is no error.
+    pub fn look(directory: &Path) -> Result<bool, OpenError> {
+        let path = directory.join(FILE);
+        match OpenOptions::new().write(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(OpenError::io(&path, "opened", &error)),
+            Ok(_) => {}
+        }
+        let unusable = |unfit| OpenError::unfit(&path, unfit);
+        // A hub that works there has made all files that are needed beside it, and needs the file for itself.
+        let is_in_use = match OpenOptions::new().write(true).open(directory.join(LOCK_FILE)) {
+            Ok(lock) => matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
+            Err(_) => false,
+        };
+        if is_in_use {
+            let conn = open_reading(&path).map_err(|error| unusable(error.into()))?;
+            schema::version(&conn).map_err(unusable)?;
+            return Ok(true);
+        }
+        let log = directory.join(format!("{FILE}-wal"));
+        let had_log = log.exists();
+        let is_small = fs::metadata(&path).is_ok_and(|file| file.len() <= CHECKED_MAX);
+        let found = match open_without_writing(&path) {
+            Ok(Some(conn)) if is_small => writer::sound(&conn).map(|()| true).map_err(|error| unusable(error.into())),
+            // One of an earlier version is migrated by the next start.
+            Ok(Some(_)) | Err(Unfit::Older { .. }) => Ok(true),
+            Ok(None) => Ok(false),
+            Err(unfit) => Err(unusable(unfit)),
+        };
+        if !had_log && fs::metadata(&log).is_ok_and(|log| log.len() == 0) {
+            let _ = fs::remove_file(&log);
+        }
+        found
+    }
+}
+
+/// Opens an existing store for reading alone, without writing a byte beside it or in it: on a full disk nothing else is
+/// possible. No other program can use the file meanwhile. `None` when it holds nothing yet.
+pub(super) fn open_without_writing(path: &Path) -> Result<Option<Connection>, Unfit> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        _ => {}
+    }
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(PATIENCE)?;
+    // Before the first read: the index of the log is then kept in memory, not in a file beside the log.
+    conn.pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))?;
+    conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    conn.pragma_update(None, "query_only", true)?;
+    conn.pragma_update(None, "trusted_schema", false)?;
+    match schema::version(&conn)? {
+        0 => Ok(None),
+        schema::VERSION => Ok(Some(conn)),
+        version => Err(Unfit::Older { version }),
+    }
+}
+
+/// Holds the data directory for one hub; the lock goes with the process, however it ends.
+fn take_lock(directory: &Path) -> Result<File, OpenError> {
+    let path = directory.join(LOCK_FILE);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.map_err(|error| OpenError::io(&path, "opened", &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let why = "another hub works in this data directory; give each its own server.data_dir";
+            Err(OpenError { path, why: why.into(), may_pass: false })
+        }
+        Err(TryLockError::Error(error)) => Err(OpenError::io(&path, "locked", &error)),
+    }
+}
+
+/// Makes the file, empty and for its owner alone; SQLite gives what it puts beside it the same mode.
+fn prepare_file(path: &Path) -> std::io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => {
+            file.sync_all()?;
+            path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            // A copy that was put back has the mode that its maker gave it.
+            if std::fs::metadata(path)?.mode() & 0o077 != 0 {
+                log::warn!("other users may read {}; chmod 600 it", path.display());
+            }
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn open_writing(path: &Path, role: Role) -> Result<Connection, Unfit> {
+    let mut conn =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(PATIENCE)?;
+    // Before anything is changed: it may be another program's.
+    schema::version(&conn)?;
+    let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(Unfit::NoLog);
+    }
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    conn.pragma_update(None, "trusted_schema", false)?;
+    conn.pragma_update_and_check(None, "journal_size_limit", LOG_KEPT, |_| Ok(()))?;
+    if role == Role::Hub && std::fs::metadata(path).is_ok_and(|file| file.len() <= CHECKED_MAX) {
+        writer::sound(&conn)?;
+    }
+    schema::migrate(&mut conn)?;
+    Ok(conn)
+}
+
+fn open_reading(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(PATIENCE)?;
+    conn.pragma_update(None, "trusted_schema", false)?;
+    // Opens the log too: were that left to the first query, the files might be gone by then.
+    conn.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get::<_, i64>(0))?;
+    Ok(conn)
+}
+
+pub(super) fn explain(unfit: &Unfit) -> String {
+    match unfit {
+        Unfit::Foreign => "is another program's database".into(),
+        Unfit::Newer { version } => format!(
+            "was written by a later version of hubbub: its schema is {version}, this one knows up to {}",
+            schema::VERSION
+        ),
+        Unfit::Older { version } => format!("has the schema {version} of an earlier version and is not migrated yet"),
+        Unfit::NoLog => "cannot have a write-ahead log; is it on a network file system?".into(),
+        Unfit::Sqlite(error) => match condition::ailment_of(error) {
+            Some(ailment) => ailment.reason,
+            None => format!("cannot be opened: {error}"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::Revocation;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<_> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn revocations(directory: &Path) -> i64 {
+        let conn = open_without_writing(&directory.join(FILE)).unwrap().unwrap();
+        assert!(conn.execute("DELETE FROM revocations", ()).is_err());
+        conn.query_row("SELECT count(*) FROM revocations", (), |row| row.get(0)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_store_is_read_without_writing_after_an_end_and_after_a_crash() {
+        let (ended, crashed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = Store::open(ended.path(), Role::Hub, Clock::System).unwrap();
+        store.revoke(Revocation::parse_sid("s", "sid", 1).unwrap(), None).await.unwrap();
+        // What a crash leaves: the log is not in the file yet.
+        for name in [FILE, "hubbub.db-wal"] {
+            std::fs::copy(ended.path().join(name), crashed.path().join(name)).unwrap();
+        }
+        store.close().await;
+        for directory in [ended.path(), crashed.path()] {
+            let bytes = |name: &str| std::fs::read(directory.join(name)).unwrap_or_default();
+            let before = [FILE, "hubbub.db-wal"].map(bytes);
+            assert_eq!(revocations(directory), 1);
+            assert_eq!([FILE, "hubbub.db-wal"].map(bytes), before);
+            assert!(!names(directory).contains(&"hubbub.db-shm".to_owned()), "{:?}", names(directory));
+        }
+    }
+
+    #[test]
+    fn nothing_is_made_of_a_store_that_is_not_there_and_an_earlier_one_is_not_migrated() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE);
+        assert!(open_without_writing(&path).unwrap().is_none());
+        assert_eq!(names(directory.path()), Vec::<String>::new());
+        std::fs::write(&path, "").unwrap();
+        assert!(open_without_writing(&path).unwrap().is_none());
+        schema::make(&Connection::open(&path).unwrap(), 1);
+        assert!(matches!(open_without_writing(&path), Err(Unfit::Older { version: 1 })));
+    }
+
+    #[tokio::test]
+    async fn a_store_is_looked_at_and_left_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let look = || Store::look(directory.path()).map_err(|error| error.to_string());
+        assert_eq!((look(), names(directory.path()).len()), (Ok(false), 0));
+        let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+        assert_eq!(look(), Ok(true), "beside a hub");
+        store.close().await;
+        let before = names(directory.path());
+        assert_eq!((look(), names(directory.path())), (Ok(true), before));
+        fs::write(directory.path().join(FILE), "no database, but a text of some length ".repeat(200)).unwrap();
+        assert!(look().unwrap_err().contains("damaged"));
+    }
+
+    #[test]
+    fn a_command_makes_no_store_and_says_what_to_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = directory.path().join("data");
+        let error = Store::open(&missing, Role::Command, Clock::System).unwrap_err();
+        assert!(error.to_string().contains("start the hub once"), "{error}");
+        assert!(!error.may_pass() && !missing.exists());
+    }
+
+    #[test]
+    fn only_a_disk_that_is_full_or_fails_may_pass() {
+        let of = |kind: io::ErrorKind| may_pass(&kind.into());
+        assert!(of(io::ErrorKind::StorageFull) && of(io::ErrorKind::QuotaExceeded) && of(io::ErrorKind::FileTooLarge));
+        assert!(may_pass(&io::Error::from_raw_os_error(5)), "the disk fails");
+        assert!(!of(io::ErrorKind::PermissionDenied) && !of(io::ErrorKind::NotFound));
+        let directory = tempfile::tempdir().unwrap();
+        let sqlite = |code| {
+            let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            OpenError::unfit(&directory.path().join(FILE), Unfit::Sqlite(error)).may_pass()
+        };
+        use rusqlite::ffi;
+        assert!(sqlite(ffi::SQLITE_FULL) && sqlite(ffi::SQLITE_IOERR));
+        assert!(!sqlite(ffi::SQLITE_CANTOPEN), "there is room, so it is something else");
+        assert!(!sqlite(ffi::SQLITE_CORRUPT) && !sqlite(ffi::SQLITE_BUSY) && !sqlite(ffi::SQLITE_NOTADB));
+    }
+}

@@ -1,0 +1,145 @@
+//! A store that cannot be opened yet because the disk is full or fails. It refuses writes with the reason, answers reads
+//! from what the file holds as far as that can be read without writing, and opens by itself when the disk has room.
+//!
+//! The thread that will write does all of it: it owns the lock of the data directory, and nobody else has the file open.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::condition::{Ailment, Setback};
+use super::opening::{self, OpenError, Opened};
+use super::reader::{self, Query};
+use super::schema::{self, Unfit};
+use super::{ANSWER_TIME, FILE, Role, Shared, Store, Threads, handover, notifications};
+use crate::clock::Clock;
+use crate::fault::Fault;
+use crate::queue::{Refused, Taken};
+
+/// The first and the longest pause between two attempts; each is twice the one before.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+
+/// Reads that share one opening of the file.
+const TOGETHER_MAX: usize = 64;
+
+impl Store {
+    /// As [`Store::open`] for the hub, but a disk that is full or fails does not keep it from starting. The store then says
+    /// so in [`Store::failing`], refuses writes, reads what can be read, and tries again until it can be opened; see
+    /// [`Store::opened`]. Blocks.
+    ///
+    /// # Errors
+    /// As [`Store::open`], for everything else.
+    pub fn open_or_wait(directory: &std::path::Path, clock: Clock) -> Result<Self, OpenError> {
+        let mut lock = None;
+        let error = match Opened::at(directory, Role::Hub, &mut lock) {
+            Ok(opened) => return Self::of(opened, directory, Role::Hub, clock),
+            Err(error) if !error.may_pass() => return Err(error),
+            Err(error) => error,
+        };
+        let shared = Arc::new(Shared::new(directory.join(FILE), clock));
+        let waiting = Waiting::new(directory.to_owned(), shared.clone(), lock, &error)?;
+        let failed = |error| OpenError::io(&shared.path, "opened", &error);
+        shared.spawn_writer(move || waiting.run()).map_err(failed)?;
+        Ok(Self(Arc::new(Threads(shared))))
+    }
+
+    /// Changes what is read while the store is not open, where that is in memory; a file is left alone.
+    pub(super) async fn change_meanwhile(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<(), Setback> + Send + 'static,
+    ) -> Result<(), Fault> {
+        let (reply, answer) = oneshot::channel();
+        let change = reader::change(
+            move |conn| {
+                let is_file = conn.pragma_query_value(None, "query_only", |row| row.get::<_, bool>(0))?;
+                if is_file { Ok(()) } else { work(conn) }
+            },
+            reply,
+        );
+        self.0.reads.push(change).map_err(|Refused(_)| self.overloaded())?;
+        let answered = timeout(ANSWER_TIME, answer).await.map_err(|_| Fault::store_unavailable())?;
+        answered.map_err(|_| Fault::store_unavailable())?
+    }
+}
+
+/// What the thread owns until the store is open.
+struct Waiting {
+    directory: PathBuf,
+    shared: Arc<Shared>,
+    lock: Option<File>,
+    /// What is read while there is no file, or nothing in it: the tables, empty.
+    empty: Connection,
+}
+
+impl Waiting {
+    /// # Errors
+    /// When the file can be read, and is another program's or a later hub's.
+    fn new(directory: PathBuf, shared: Arc<Shared>, lock: Option<File>, error: &OpenError) -> Result<Self, OpenError> {
+        let unusable = |unfit| OpenError::unfit(&shared.path, unfit);
+        let empty = schema::empty().map_err(|error| unusable(error.into()))?;
+        shared.condition.fall_ill(Ailment { reason: error.reason(), is_damage: false });
+        match opening::open_without_writing(&shared.path) {
+            Ok(Some(conn)) => {
+                if let Ok(last) = notifications::last(&conn) {
+                    shared.last_notification.fetch_max(last, std::sync::atomic::Ordering::Relaxed);
+                }
+            }
+            Ok(None) => {}
+            Err(unfit @ (Unfit::Foreign | Unfit::Newer { .. })) => return Err(unusable(unfit)),
+            Err(unfit) => log::warn!("what the store holds cannot be read either: {}", opening::explain(&unfit)),
+        }
+        shared.condition.hand_over(lock.as_ref().is_some_and(|lock| !handover::is_stale(lock)));
+        Ok(Self { directory, shared, lock, empty })
+    }
+
+    /// Waits until the store is open, then writes; ends when the queues are closed.
+    fn run(mut self) {
+        let Some(opened) = self.opened() else { return };
+        match self.shared.begin(opened, Role::Hub) {
+            Ok(writer) => {
+                self.shared.open.send_replace(true);
+                self.shared.condition.recovered();
+                drop(self);
+                writer.run();
+            }
+            Err(error) => log::error!("the store cannot be used: a thread cannot be started: {error}"),
+        }
+    }
+
+    fn opened(&mut self) -> Option<Opened> {
+        let mut pause = RETRY.0;
+        let mut next = Instant::now() + pause;
+        loop {
+            match self.shared.reads.take_all(TOGETHER_MAX, next.saturating_duration_since(Instant::now())) {
+                Taken::Some(queries) => self.answer(queries),
+                Taken::Idle => {}
+                Taken::Closed => return None,
+            }
+            if Instant::now() < next {
+                continue;
+            }
+            match Opened::at(&self.directory, Role::Hub, &mut self.lock) {
+                Ok(opened) => return Some(opened),
+                Err(error) => self.shared.condition.fall_ill(Ailment { reason: error.reason(), is_damage: false }),
+            }
+            pause = (pause * 2).min(RETRY.1);
+            next = Instant::now() + pause;
+        }
+    }
+
+    /// Answers queries from the file. Where it cannot be read they are dropped, which says that the store is unavailable.
+    fn answer(&self, queries: Vec<Query>) {
+        match opening::open_without_writing(&self.shared.path) {
+            Ok(file) => {
+                let conn = file.as_ref().unwrap_or(&self.empty);
+                queries.into_iter().for_each(|query| query(conn, &self.shared.condition));
+            }
+            Err(_) => drop(queries),
+        }
+    }
+}

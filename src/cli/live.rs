@@ -1,0 +1,248 @@
+//! `hubbub check --live`: tries what the configuration names, as a start would. Makes nothing that stays.
+
+use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hubbub_actors::store::{FILE, Store};
+use reqwest::Url;
+use rlimit::Resource;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+
+use crate::auth::key_source::KeySource;
+use crate::config::{Auth, Config};
+use crate::{server, state};
+
+/// How long a connection may take.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// Fewest bytes that should be free where the store is.
+const FREE_MIN: u64 = 64 << 20;
+
+/// What came of one trial.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Ok(String),
+    Failed(String),
+    Skipped(&'static str),
+}
+
+use Outcome::{Failed, Ok as Fine, Skipped};
+
+/// One trial: the key that it is about, and what came of it.
+#[derive(Debug)]
+pub(super) struct Trial(&'static str, Outcome);
+
+impl Trial {
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.1, Failed(_))
+    }
+}
+
+impl fmt::Display for Trial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.1 {
+            Fine(what) => write!(f, "{}: ok, {what}", self.0),
+            Failed(why) => write!(f, "{}: failed, {why}", self.0),
+            Skipped(why) => write!(f, "{}: skipped because {why}", self.0),
+        }
+    }
+}
+
+/// Tries everything.
+pub(super) fn all(config: &Config) -> Vec<Trial> {
+    let data_dir = &config.server.data_dir;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let (keys, judge, application) = match &runtime {
+        Ok(runtime) => runtime.block_on(async {
+            tokio::join!(
+                token_keys(&config.auth),
+                reach(config.auth.backend.url.as_deref()),
+                reach(config.backend.url.as_deref())
+            )
+        }),
+        Err(error) => {
+            let failed = || Failed(error.to_string());
+            (failed(), failed(), failed())
+        }
+    };
+    vec![
+        Trial("server.port", port(&config.server.host, config.server.port)),
+        Trial("server.data_dir", folder(data_dir)),
+        Trial("store", store(data_dir)),
+        Trial(if config.auth.jwks.is_some() { "auth.jwks" } else { "auth.public_key_file" }, keys),
+        Trial("auth.backend.url", judge),
+        Trial("backend.url", application),
+        Trial("server.max_connections", open_files(config.server.max_connections)),
+    ]
+}
+
+fn port(host: &str, port: u16) -> Outcome {
+    match server::listen(host, port) {
+        Ok(_) if port == 0 => Fine(format!("the hub can listen on {host}; the system chooses the port")),
+        Ok(_) => Fine(format!("the hub can listen on {host}:{port}")),
+        Err(error) => Failed(error.to_string()),
+    }
+}
+
+/// Whether files can be made in the data folder, or it can be made itself; and how much room there is.
+fn folder(directory: &Path) -> Outcome {
+    let shown = directory.display();
+    let Some(existing) = existing(directory) else {
+        return Failed(format!("{shown}: no folder above it exists"));
+    };
+    let trial = existing.join(format!(".hubbub-check-{}", std::process::id()));
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&trial)
+        .and_then(|mut file| file.write_all(&[0; 4_096]).and_then(|()| file.sync_all()));
+    let removed = fs::remove_file(&trial);
+    if let Err(error) = written.and(removed) {
+        return Failed(format!("{}: cannot be written: {error}", existing.display()));
+    }
+    let free = rustix::fs::statvfs(&existing).map(|found| found.f_bavail.saturating_mul(found.f_frsize));
+    let state = if existing == directory { "can be written" } else { "does not exist and can be made" };
+    match free {
+        Ok(free) if free < FREE_MIN => {
+            Failed(format!("{shown}: {} MiB are free; {} should be", free >> 20, FREE_MIN >> 20))
+        }
+        Ok(free) => Fine(format!("{shown} {state}, {} MiB are free", free >> 20)),
+        Err(_) => Fine(format!("{shown} {state}")),
+    }
+}
+
+/// The folder, or the nearest above it that exists.
+fn existing(directory: &Path) -> Option<PathBuf> {
+    let absolute = std::path::absolute(directory).ok()?;
+    if directory.try_exists().is_ok_and(|exists| exists) {
+        return Some(directory.to_owned());
+    }
+    absolute.ancestors().skip(1).find(|above| above.exists()).map(Path::to_owned)
+}
+
+fn store(directory: &Path) -> Outcome {
+    match Store::look(directory) {
+        Ok(true) => Fine(format!("{} can be opened", directory.join(FILE).display())),
+        Ok(false) => Skipped("there is none yet; the first start makes it"),
+        Err(error) => Failed(error.to_string()),
+    }
+}
+
+/// Whether there is a key that tokens are verified with.
+async fn token_keys(auth: &Auth) -> Outcome {
+    if auth.algorithm.is_symmetric() {
+        return Skipped("auth.algorithm has a shared secret");
+    }
+    let Some(jwks) = &auth.jwks else {
+        return match state::tokens(auth) {
+            Ok(_) => Fine("the key can be read".into()),
+            Err(why) => Failed(why),
+        };
+    };
+    let algorithm = auth.algorithm.to_jwt();
+    let loaded = match jwks.contains("://") {
+        true => match KeySource::url(jwks, algorithm) {
+            Ok(source) => source.load_once().await,
+            Err(why) => Err(why),
+        },
+        false => KeySource::file(jwks.as_ref(), algorithm).map(|source| source.standing().0.unwrap_or(0)),
+    };
+    match loaded {
+        Ok(0) => Failed(format!("no key is for {algorithm:?}")),
+        Ok(1) => Fine(format!("1 key is for {algorithm:?}")),
+        Ok(keys) => Fine(format!("{keys} keys are for {algorithm:?}")),
+        Err(why) => Failed(why),
+    }
+}
+
+/// Whether a connection to the host of `url` is taken. Nothing is sent.
+async fn reach(url: Option<&str>) -> Outcome {
+    let Some(url) = url else { return Skipped("it is not set") };
+    let parsed = Url::parse(url).ok();
+    let host = parsed.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
+    let Some((host, port)) = host else { return Failed("is no URL with a host".into()) };
+    // An IPv6 address stands in brackets in a URL, and without them elsewhere.
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let connected = async {
+        let addresses = lookup_host((name, port)).await.map_err(|error| format!("{host} is not known: {error}"))?;
+        let mut why = format!("{host} has no address");
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(_) => return Ok(address),
+                Err(error) => why = format!("{address}: {error}"),
+            }
+        }
+        Err(why)
+    };
+    match timeout(CONNECT_TIME, connected).await {
+        Ok(Ok(address)) => Fine(format!("{address} takes connections")),
+        Ok(Err(why)) => Failed(why),
+        Err(_) => Failed(format!("{host}:{port}: no connection within {} s", CONNECT_TIME.as_secs())),
+    }
+}
+
+/// Whether the system gives the hub as many open files as its connections need.
+fn open_files(connections: usize) -> Outcome {
+    let needed = server::descriptors_needed(connections);
+    match rlimit::getrlimit(Resource::NOFILE) {
+        Ok((_, hard)) if hard < needed => Failed(format!(
+            "the system allows {hard} open files; {connections} connections need {needed} (ulimit -n, LimitNOFILE=)"
+        )),
+        Ok((_, hard)) => Fine(format!("{connections} connections need {needed} open files; the system allows {hard}")),
+        Err(error) => Failed(format!("the limit of open files is not known: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_taken_port_and_a_free_one_are_told_apart() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let number = taken.local_addr().unwrap().port();
+        let Failed(why) = port("127.0.0.1", number) else { panic!("it is taken") };
+        assert!(why.contains(&number.to_string()) && why.contains("--port"), "{why}");
+        drop(taken);
+        assert!(matches!(port("127.0.0.1", 0), Fine(_)));
+    }
+
+    #[test]
+    fn a_folder_is_tried_and_left_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = directory.path().join("a/b");
+        for (folder_of, state) in [(directory.path(), "can be written"), (&missing, "does not exist and can be made")] {
+            let Fine(what) = folder(folder_of) else { panic!("{folder_of:?}") };
+            assert!(what.contains(state), "{what}");
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        for within in [file.clone(), file.join("data")] {
+            assert!(matches!(folder(&within), Failed(_)), "{within:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_application_is_reached_or_said_why_not() {
+        assert_eq!(reach(None).await, Skipped("it is not set"));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/path", listener.local_addr().unwrap());
+        assert!(matches!(reach(Some(&url)).await, Fine(_)));
+        drop(listener);
+        assert!(matches!(reach(Some(&url)).await, Failed(_)));
+        assert!(matches!(reach(Some("http://host.invalid/")).await, Failed(_)));
+    }
+
+    #[test]
+    fn a_limit_of_open_files_that_is_too_low_is_a_failure() {
+        assert!(matches!(open_files(1), Fine(_)));
+        assert!(matches!(open_files(usize::MAX / 2), Failed(_)));
+    }
+}

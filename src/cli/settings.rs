@@ -1,0 +1,88 @@
+//! Flags that set keys of the configuration, and where it is read from. Each command takes those that do something for it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::{Flag, Sources};
+
+/// Where the configuration and the data are; for every command that reads them.
+#[derive(Debug, Default, Args)]
+pub(super) struct Place {
+    /// The configuration to read instead of ./config.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where secrets and the store are kept (server.data_dir)
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+}
+
+/// All of them; for the commands that listen, or try to.
+#[derive(Debug, Default, Args)]
+pub(super) struct Settings {
+    #[command(flatten)]
+    place: Place,
+    /// The address or host name to listen on (server.host)
+    #[arg(long)]
+    host: Option<String>,
+    /// The TCP port; 0 lets the system choose (server.port)
+    #[arg(long, allow_negative_numbers = true)]
+    port: Option<u16>,
+    /// Worker threads; 0 is one a core (server.workers)
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    workers: Option<u16>,
+}
+
+impl Place {
+    /// The names of its arguments, and its flags.
+    pub(super) const ARGUMENTS: [&str; 2] = ["config", "data_dir"];
+    pub(super) const FLAGS: [&str; 2] = ["--config", "--data-dir"];
+
+    /// These flags, and for those that are not given the ones `before` the command.
+    pub(super) fn over(self, before: Settings) -> Settings {
+        Settings { place: self, ..Settings::default() }.over(before)
+    }
+}
+
+impl Settings {
+    /// These flags, and for those that are not given the ones `before` the command.
+    pub(super) fn over(self, before: Self) -> Self {
+        Self {
+            place: Place {
+                config: self.place.config.or(before.place.config),
+                data_dir: self.place.data_dir.or(before.place.data_dir),
+            },
+            host: self.host.or(before.host),
+            port: self.port.or(before.port),
+            workers: self.workers.or(before.workers),
+        }
+    }
+
+    /// The flags that are given.
+    pub(super) fn given(&self) -> impl Iterator<Item = &'static str> {
+        let given = [
+            ("--config", self.place.config.is_some()),
+            ("--data-dir", self.place.data_dir.is_some()),
+            ("--host", self.host.is_some()),
+            ("--port", self.port.is_some()),
+            ("--workers", self.workers.is_some()),
+        ];
+        given.into_iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| flag)
+    }
+
+    /// What the configuration is read from.
+    pub(super) fn sources(self) -> Sources {
+        let text =
+            |name, key, value: Option<String>| value.map(|value| Flag { name, key, value: toml::Value::String(value) });
+        let number = |name, key, value: Option<u16>| {
+            value.map(|value| Flag { name, key, value: toml::Value::Integer(value.into()) })
+        };
+        let flags = [
+            text("--host", "server.host", self.host),
+            number("--port", "server.port", self.port),
+            text("--data-dir", "server.data_dir", self.place.data_dir),
+            number("--workers", "server.workers", self.workers),
+        ];
+        Sources::of_process(self.place.config, flags.into_iter().flatten().collect())
+    }
+}

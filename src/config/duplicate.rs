@@ -1,0 +1,58 @@
+//! A key that a file sets twice, by its name and both its lines. TOML's parser says where the second one is, and no more.
+
+use std::collections::BTreeMap;
+
+use toml::de::DeTable;
+
+use super::source::{line_of, note_table};
+
+/// Most characters of a key that are shown.
+const SHOWN_MAX: usize = 80;
+
+/// What is wrong with the key at the byte `at` of `text`, which is set there for the second time.
+pub(super) fn explain(text: &str, at: usize) -> String {
+    let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
+    let (before, rest) = text.split_at_checked(start).unwrap_or((text, ""));
+    let line = rest.lines().next().unwrap_or_default().trim();
+    let first = DeTable::parse(before).ok().and_then(|parsed| {
+        let mut lines = BTreeMap::new();
+        note_table(&mut lines, "", parsed.get_ref(), &|at| line_of(before.as_bytes(), at).to_string());
+        let path = path(before, line, &lines)?;
+        let first = lines.get(&path)?.clone();
+        Some((path, first))
+    });
+    match first {
+        Some((path, first)) => format!("{path}: is set twice; the first is in line {first}"),
+        None => {
+            let key: String = line.split('=').next().unwrap_or_default().trim().chars().take(SHOWN_MAX).collect();
+            format!("{key}: is set twice")
+        }
+    }
+}
+
+/// The dotted key that `line` sets, behind `before`.
+fn path(before: &str, line: &str, lines: &BTreeMap<String, String>) -> Option<String> {
+    if line.starts_with('[') {
+        return header(line, lines);
+    }
+    let key = dotted(line.split_once('=')?.0);
+    match before.lines().rev().map(str::trim).find(|line| line.starts_with('[') && !line.contains('=')) {
+        Some(section) => Some(format!("{}.{key}", header(section, lines)?)),
+        None => Some(key),
+    }
+}
+
+/// `[server]` → `server`; `[[topics]]` → the last of them, `topics[1]`.
+fn header(line: &str, lines: &BTreeMap<String, String>) -> Option<String> {
+    let name = dotted(line.split(']').next()?.trim_start_matches('['));
+    if !line.starts_with("[[") {
+        return Some(name);
+    }
+    let last = (0..).take_while(|index| lines.contains_key(&format!("{name}[{index}]"))).last()?;
+    Some(format!("{name}[{last}]"))
+}
+
+/// A dotted key without spaces and quotes around its parts.
+fn dotted(key: &str) -> String {
+    key.split('.').map(|part| part.trim().trim_matches(['"', '\''])).collect::<Vec<_>>().join(".")
+}
