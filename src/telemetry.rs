@@ -44,7 +44,9 @@ const COUNTERS: &[(&str, &str)] = &[
     ("hubbub_store_commits_total", "Transactions that took them there"),
     ("hubbub_store_failures_total", "Reads and writes that failed because the store did"),
     ("hubbub_store_purged_rows_total", "Rows of deleted chats that were removed"),
-    ("hubbub_connections_refused_total", "Connections refused: by origin, token, limit or want of a place"),
+    ("hubbub_connections_refused_total", "Connections refused, by surface and reason"),
+    ("hubbub_refusals_total", "Refused requests, messages and connections, by code"),
+    ("hubbub_refusals_unlogged_total", "Refusals that the log left out because one source had too many"),
     ("hubbub_observations_lost_total", "Events of connections that the monitor does not remember, by reason"),
     ("hubbub_rate_limited_total", "Messages and connections refused by a limit"),
     ("hubbub_notifications_kept_total", "Notifications that are on the disk, those sent again under their id included"),
@@ -203,7 +205,7 @@ fn copy_stats(stats: &Stats) {
         closed_over_budget,
         overloads: _,
         rate_limited,
-        connections_refused,
+        refusals_unlogged,
         observations_dropped,
         observations_suppressed,
         notifications_kept,
@@ -227,6 +229,8 @@ fn copy_stats(stats: &Stats) {
         presence_coalesced,
         presence_suppressed,
         events,
+        refusals,
+        connections_refused,
     } = stats;
     show("websocket_connections_active", sessions.get());
     show("socket_server_active_connections", sessions.get());
@@ -271,7 +275,14 @@ fn copy_stats(stats: &Stats) {
         counter!("hubbub_connections_closed_total", "reason" => reason).absolute(closed.get());
     }
     counter!("hubbub_rate_limited_total").absolute(rate_limited.get());
-    counter!("hubbub_connections_refused_total").absolute(connections_refused.get());
+    for (at, reason, count) in connections_refused.iter() {
+        let labels = [("surface", at.as_str()), ("reason", reason.as_str())];
+        counter!("hubbub_connections_refused_total", &labels).absolute(count);
+    }
+    for (code, count) in refusals.iter() {
+        counter!("hubbub_refusals_total", "code" => code).absolute(count);
+    }
+    counter!("hubbub_refusals_unlogged_total").absolute(refusals_unlogged.get());
     for (reason, lost) in [("overload", observations_dropped), ("flood", observations_suppressed)] {
         counter!("hubbub_observations_lost_total", "reason" => reason).absolute(lost.get());
     }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::events::{ClientEvent, NAMES, Transport};
+use crate::refusal_log::counts::{ByCode, RefusedConnections};
 
 /// One number that only grows, or goes up and down.
 #[derive(Debug, Default)]
@@ -69,6 +70,10 @@ macro_rules! stats {
             $($(#[$doc])* pub $field: Count,)*
             /// Events of the table that clients sent, refused ones included.
             pub events: ByEvent,
+            /// Refusals, by code: those that are logged, or would be.
+            pub refusals: ByCode,
+            /// Connections refused, by where and why.
+            pub connections_refused: RefusedConnections,
         }
     };
 }
@@ -118,8 +123,8 @@ stats! {
     overloads,
     /// Messages and connections refused by a limit.
     rate_limited,
-    /// Connections refused: for where they come from, their token, a limit, or want of a place.
-    connections_refused,
+    /// Refusals that the log leaves out because there were too many.
+    refusals_unlogged,
     /// Events of connections that the monitor's mailbox had no place for.
     observations_dropped,
     /// Refused connections that were not remembered because there were too many.

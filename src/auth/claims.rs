@@ -31,6 +31,11 @@ pub(super) fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Fau
     Fault::new(Code::InvalidToken, message)
 }
 
+/// As [`invalid`], for what is wrong with one claim.
+fn of_claim(claim: &str, message: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
+    invalid(message).by(format!("token {claim}"))
+}
+
 /// Turns verified claims into who the holder is, or says why they do not hold at `now_ms`.
 pub(super) fn identity(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<Identity, Fault> {
     let expires_at = lifetime(claims, terms, now_ms)?;
@@ -66,13 +71,13 @@ fn lifetime(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<O
     let not_before = time(claims, "nbf")?;
     let expires_at = time(claims, "exp")?.map(|expiry_ms| expiry_ms.saturating_add(terms.leeway_ms));
     if expires_at.is_none() && terms.require_exp {
-        return Err(invalid("The token has no `exp`"));
+        return Err(invalid("The token has no `exp`").by("auth.require_exp"));
     }
     if expires_at.is_some_and(|end| now_ms >= end) {
-        return Err(Fault::new(Code::TokenExpired, "The token has expired"));
+        return Err(Fault::new(Code::TokenExpired, "The token has expired").by("token exp"));
     }
     if not_before.is_some_and(|start| now_ms < start.saturating_sub(terms.leeway_ms)) {
-        return Err(invalid("The token is not valid yet"));
+        return Err(invalid("The token is not valid yet").by("token nbf"));
     }
     Ok(expires_at)
 }
@@ -81,7 +86,8 @@ fn lifetime(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<O
 fn issue_time(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<Option<i64>, Fault> {
     let issued_at = time(claims, "iat")?;
     if issued_at.is_some_and(|issued| issued > now_ms.saturating_add(terms.leeway_ms)) {
-        return Err(invalid("The token's `iat` lies in the future; check the clock of its issuer"));
+        let message = "The token's `iat` lies in the future; check the clock of its issuer";
+        return Err(invalid(message).by("token iat"));
     }
     Ok(issued_at)
 }
@@ -100,9 +106,11 @@ pub(super) fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<i6
             Ok(Some((seconds.max(0.0) * 1_000.0).floor() as i64))
         }
         (_, Some(_)) => {
-            Err(invalid(format!("The token's `{claim}` lies after the year 9999; it counts seconds, not milliseconds")))
+            let message =
+                format!("The token's `{claim}` lies after the year 9999; it counts seconds, not milliseconds");
+            Err(of_claim(claim, message))
         }
-        (_, None) => Err(invalid(format!("The token's `{claim}` is not a number"))),
+        (_, None) => Err(of_claim(claim, format!("The token's `{claim}` is not a number"))),
     }
 }
 
@@ -110,10 +118,11 @@ pub(super) fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<i6
 pub(super) fn user(claims: &Map<String, Value>, names: &[&'static str]) -> Result<UserId, Fault> {
     let found = names.iter().find_map(|&claim| Some((claim, claims.get(claim).filter(|value| !value.is_null())?)));
     let Some((claim, value)) = found else {
-        return Err(invalid("The token names no user"));
+        return Err(invalid("The token names no user").by("token sub"));
     };
-    let id = id_text(value).ok_or_else(|| invalid(format!("The token's `{claim}` is no string and no integer")))?;
-    UserId::parse(&id, claim).map_err(|fault| invalid(format!("The token's {}", fault.message)))
+    let id =
+        id_text(value).ok_or_else(|| of_claim(claim, format!("The token's `{claim}` is no string and no integer")))?;
+    UserId::parse(&id, claim).map_err(|fault| of_claim(claim, format!("The token's {}", fault.message)))
 }
 
 /// An id's text, written as a string or as an integer.
@@ -169,7 +178,7 @@ fn texts<'a>(claims: &'a Map<String, Value>, claim: &str) -> impl Iterator<Item 
 
 /// `sid` or `jti`. A token of which it cannot be read could not be revoked by it, so it is refused.
 fn revocable(claims: &Map<String, Value>, claim: &str) -> Result<Option<String>, Fault> {
-    let unreadable = || invalid(format!("The token's `{claim}` is no string and no integer, or too long"));
+    let unreadable = || of_claim(claim, format!("The token's `{claim}` is no string and no integer, or too long"));
     // One that is too long for a revocation to name could not be revoked.
     let read = |value| id_text(value).filter(|text| text.chars().count() <= MARK_MAX).ok_or_else(unreadable);
     claims.get(claim).map(read).transpose()
@@ -183,9 +192,10 @@ fn topics(claims: &Map<String, Value>) -> Result<Narrowed, Fault> {
     let Some(value) = claims.get("topics") else {
         return Ok((None, None));
     };
-    let topics = value.as_object().ok_or_else(|| invalid("The token's `topics` is not an object"))?;
+    let topics = value.as_object().ok_or_else(|| of_claim("topics", "The token's `topics` is not an object"))?;
     if topics.keys().any(|key| key != "subscribe" && key != "publish") {
-        return Err(invalid("The token's `topics` has a key that is neither `subscribe` nor `publish`"));
+        let message = "The token's `topics` has a key that is neither `subscribe` nor `publish`";
+        return Err(of_claim("topics", message));
     }
     Ok((patterns(topics, "subscribe")?, patterns(topics, "publish")?))
 }
@@ -198,7 +208,7 @@ fn patterns(topics: &Map<String, Value>, key: &str) -> Result<Option<Vec<Pattern
         .as_array()
         .and_then(|list| list.iter().map(|pattern| pattern.as_str().map(Pattern::new)).collect())
         .map(Some)
-        .ok_or_else(|| invalid(format!("The token's `topics.{key}` is not a list of strings")))
+        .ok_or_else(|| of_claim("topics", format!("The token's `topics.{key}` is not a list of strings")))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod batch;
 pub(crate) mod body;
 mod border;
+mod call;
 mod chats;
 mod cors;
 mod endpoint;
@@ -35,6 +36,8 @@ use crate::error::Refusal;
 use crate::state::State;
 use endpoint::{api, at};
 use moment::iso;
+
+pub(crate) use self::border::RefusedFor;
 
 /// What a handler returns.
 type Answer = Result<actix_web::HttpResponse, Refusal>;

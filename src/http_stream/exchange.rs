@@ -27,6 +27,15 @@ pub(super) enum Permit {
     Bytes(u64),
 }
 
+/// A request that is refused as it is read.
+#[derive(Debug)]
+pub struct NotRead {
+    /// Why.
+    pub fault: Fault,
+    /// Whether it is an HTTP request at all: it begins with a request line of HTTP/1.
+    pub is_http: bool,
+}
+
 /// One connection's exchange of requests and answers.
 #[derive(Debug)]
 pub struct Exchange {
@@ -41,14 +50,14 @@ pub struct Exchange {
     /// The client sends nothing more.
     client_has_ended: Cell<bool>,
     /// Why the request in work, which stands for one that was refused, is answered with an error.
-    refusal: RefCell<Option<Fault>>,
+    refusal: RefCell<Option<NotRead>>,
     reader: RefCell<Option<Waker>>,
 }
 
 /// What the application asks and tells.
 impl Exchange {
     /// Why the request in work is to be answered with an error, and with nothing else.
-    pub fn take_refusal(&self) -> Option<Fault> {
+    pub fn take_refusal(&self) -> Option<NotRead> {
         self.refusal.borrow_mut().take()
     }
 
@@ -115,8 +124,8 @@ impl Exchange {
     }
 
     /// A head is given that stands for a request which was refused.
-    pub(super) fn begin_refused(&self, fault: Fault) {
-        *self.refusal.borrow_mut() = Some(fault);
+    pub(super) fn begin_refused(&self, refusal: NotRead) {
+        *self.refusal.borrow_mut() = Some(refusal);
         self.begin(false);
     }
 
@@ -172,5 +181,5 @@ impl Exchange {
 
 /// The fault of a body that did not come in time.
 pub fn body_too_slow() -> Fault {
-    Fault::new(Code::RequestTimeout, "The request body did not come in time")
+    Fault::new(Code::RequestTimeout, "The request body did not come in time").by("server.body_secs")
 }

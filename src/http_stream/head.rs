@@ -130,6 +130,24 @@ pub fn check_partial(input: &[u8]) -> Result<(), Fault> {
     if input.len() > HEAD_MAX { Err(head_too_large()) } else { Ok(()) }
 }
 
+/// Whether the input begins with a request line of HTTP/1, or with as much of one as fits into a head: a client that speaks
+/// something else asked nothing.
+pub fn is_http(input: &[u8]) -> bool {
+    let mut lines = input.split_inclusive(|byte| *byte == b'\n');
+    let Some(line) = lines.find(|line| !line.trim_ascii().is_empty()) else { return false };
+    let mut words = line.trim_ascii_end().split(|byte| *byte == b' ');
+    let (method, target, version) = (words.next(), words.next(), words.next());
+    let is_method = method.is_some_and(|method| Method::from_bytes(method).is_ok());
+    let is_target =
+        target.is_some_and(|target| matches!(target.first(), Some(b'/' | b'*' | b'h')) || method == Some(b"CONNECT"));
+    let is_version = if line.ends_with(b"\n") {
+        version.is_some_and(|version| version.starts_with(b"HTTP/1."))
+    } else {
+        version.is_none_or(|version| b"HTTP/1.1".starts_with(version) || b"HTTP/1.0".starts_with(version))
+    };
+    is_method && is_target && is_version && words.next().is_none()
+}
+
 /// A head that stands for a request that was refused: the application answers it with the fault. It keeps what shapes the
 /// answer: whether it is HEAD, whether the path is under `/api`, the request's id and its origin.
 pub fn stand_in(input: &[u8]) -> Vec<u8> {
@@ -163,7 +181,7 @@ fn find_header<'a>(input: &'a [u8], name: &str) -> Option<&'a [u8]> {
 
 /// The fault of a head that did not come in time.
 pub fn too_slow() -> Fault {
-    Fault::new(Code::RequestTimeout, "The request head did not come in time")
+    Fault::new(Code::RequestTimeout, "The request head did not come in time").by("server.head_secs")
 }
 
 fn malformed(message: impl Into<Cow<'static, str>>) -> Fault {

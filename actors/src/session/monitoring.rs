@@ -9,19 +9,12 @@ use super::{Answer, Handle, Outcome, Session};
 use crate::close::Close;
 use crate::events::ServerEvent;
 use crate::events::chat::monitoring::{
-    AskEvents, AskHealth, AskMetrics, AskStats, EventsTold, HealthTold, Kind, MetricsTold, StatsTold,
+    AskEvents, AskHealth, AskMetrics, AskStats, EventsTold, HealthTold, MetricsTold, StatsTold,
 };
-use crate::fault::{Code, Fault};
+use crate::fault::Fault;
 use crate::mailbox::{Full, Receive};
 use crate::monitor::journal::Viewer;
-use crate::monitor::{
-    Ended, Monitor, Observed, Opened, RequestRefused, TellEvents, TellFigures, TellMetrics, TellRequests, health,
-    kind_of_request,
-};
-
-/// Least time between two refusals of one kind that the monitor is told of, ms: who has a thousand requests refused is
-/// not to push everything else out of what it remembers.
-const REFUSAL_MS: i64 = 60_000;
+use crate::monitor::{Ended, Monitor, Observed, Opened, TellEvents, TellFigures, TellMetrics, TellRequests, health};
 
 /// Long before any refusal.
 const NEVER: i64 = i64::MIN;
@@ -31,14 +24,16 @@ const NEVER: i64 = i64::MIN;
 pub(super) struct Told {
     /// When it began, ms by [`crate::clock::Clock::elapsed_ms`].
     opened_at: Option<i64>,
-    /// When it was last told of a refusal by a limit, and for a token.
-    limited_at: Cell<i64>,
-    unauthorized_at: Cell<i64>,
+    /// When it was last told of a refusal by a limit, for a token, and of a room that was not to be joined.
+    pub(super) limited_at: Cell<i64>,
+    pub(super) unauthorized_at: Cell<i64>,
+    pub(super) denied_at: Cell<i64>,
 }
 
 impl Default for Told {
     fn default() -> Self {
-        Self { opened_at: None, limited_at: Cell::new(NEVER), unauthorized_at: Cell::new(NEVER) }
+        let [limited_at, unauthorized_at, denied_at] = [(); 3].map(|()| Cell::new(NEVER));
+        Self { opened_at: None, limited_at, unauthorized_at, denied_at }
     }
 }
 
@@ -47,7 +42,7 @@ impl Default for Told {
 pub(super) struct End(Option<Close>);
 
 impl Session {
-    fn observed(&self) -> Observed {
+    pub(super) fn observed(&self) -> Observed {
         Observed {
             surface: self.surface,
             session: self.seat.session(),
@@ -67,23 +62,15 @@ impl Session {
         self.end.get_or_insert(End(self.seat.ended()));
     }
 
-    /// Tells the monitor that the session has ended, if it was told of it.
+    /// Tells the monitor that the session has ended, if it was told of it, and notes an end that is a refusal.
     pub(super) fn tell_ended(&mut self) {
         let Some(opened_at) = self.told.opened_at.take() else { return };
         let close = if std::thread::panicking() { Some(Close::Failed) } else { self.end.and_then(|end| end.0) };
+        if let Some(close) = close {
+            self.note_closed(close);
+        }
         let duration_ms = (self.hub.clock().elapsed_ms() - opened_at).max(0);
         self.hub.observe(Ended { session: self.observed(), close, duration_ms });
-    }
-
-    /// Tells the monitor that a request was refused, where it wants to know and was told of none lately.
-    pub(super) fn tell_refused(&self, code: Code) {
-        let Some(kind) = kind_of_request(code) else { return };
-        let told_at = if kind == Kind::RateLimit { &self.told.limited_at } else { &self.told.unauthorized_at };
-        let elapsed = self.hub.clock().elapsed_ms();
-        if elapsed.saturating_sub(told_at.get()) >= REFUSAL_MS {
-            told_at.set(elapsed);
-            self.hub.observe(RequestRefused { session: self.observed(), kind, code });
-        }
     }
 
     fn viewer(&self) -> Result<Viewer, Fault> {

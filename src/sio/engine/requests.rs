@@ -71,8 +71,8 @@ impl Engine {
         self.end();
     }
 
-    /// Counts what a request brings, and that one came; over the limits, the session ends.
-    fn spend(&self, frames: u32, bytes: usize) {
+    /// Counts what a request brings, and that one came; over the limits, the session ends. A POST is answered with that.
+    fn spend(&self, frames: u32, bytes: usize, is_post: bool) {
         let now = self.ground.clock.begin_ms();
         let is_within = match &mut *self.stage.borrow_mut() {
             Stage::Polling(polling) => {
@@ -82,6 +82,9 @@ impl Engine {
             Stage::Socket | Stage::Leaving | Stage::Ended => true,
         };
         if !is_within {
+            if is_post {
+                self.seat.mark_close_told();
+            }
             self.seat.exceed_budget();
         }
     }
@@ -91,7 +94,7 @@ impl Engine {
     /// # Errors
     /// When the session is not reached by polling, or hears another request still.
     pub(in crate::sio) fn begin_post(self: &Rc<Self>) -> Result<(), Refusal> {
-        self.spend(1, 0);
+        self.spend(1, 0, true);
         self.judge();
         let overlaps = match &mut *self.stage.borrow_mut() {
             Stage::Polling(polling) => std::mem::replace(&mut polling.posting, true),
@@ -99,6 +102,7 @@ impl Engine {
             Stage::Leaving | Stage::Ended => return Err(self.gone()),
         };
         if overlaps {
+            self.seat.mark_close_told();
             self.seat.close(Close::Malformed);
             return Err(Refusal::bad_request("two requests overlap"));
         }
@@ -139,7 +143,13 @@ impl Engine {
     /// What a request is told that comes after the end.
     fn gone(&self) -> Refusal {
         match self.seat.closed() {
-            Some(Close::Limit) => Refusal::of(&Fault::rate_limited(WINDOW_SECS)),
+            Some(Close::Limit) => {
+                let fault = Fault::rate_limited(WINDOW_SECS);
+                Refusal::of(&match self.seat.closed_by() {
+                    Some(rule) => fault.by(rule),
+                    None => fault,
+                })
+            }
             _ => Refusal::unknown_sid(),
         }
     }
@@ -149,9 +159,9 @@ impl Engine {
         if self.seat.closed().is_some() {
             return Err(self.gone());
         }
-        self.spend(0, body.len());
+        self.spend(0, body.len(), true);
         for packet in engine::payload(body) {
-            self.spend(1, 0);
+            self.spend(1, 0, true);
             if self.seat.closed().is_none() {
                 self.hear(packet);
             }
@@ -161,7 +171,10 @@ impl Engine {
             }
         }
         match self.seat.closed() {
-            Some(Close::Malformed) => Err(Refusal::bad_request("a packet that is none")),
+            Some(Close::Malformed) => {
+                self.seat.mark_close_told();
+                Err(Refusal::bad_request("a packet that is none"))
+            }
             Some(Close::Limit) => Err(self.gone()),
             _ => Ok(()),
         }
@@ -169,13 +182,14 @@ impl Engine {
 
     /// Has a polling request wait for what is said next.
     pub(in crate::sio) fn poll(self: &Rc<Self>, answer: Answer) {
-        self.spend(1, 0);
+        self.spend(1, 0, false);
         self.judge();
         let mut stage = self.stage.borrow_mut();
         match &mut *stage {
             Stage::Polling(polling) => match &polling.waiting {
                 Some(waiting) if !waiting.is_closed() => {
                     drop(stage);
+                    self.seat.mark_close_told();
                     self.seat.close(Close::Malformed);
                     refuse(answer, Refusal::bad_request("two polls overlap"));
                 }

@@ -10,6 +10,7 @@ use crate::identity::Identity;
 use crate::limits::window::WINDOW_MS;
 use crate::monitor::TellEvents;
 use crate::monitor::journal::Viewer;
+use crate::refusal_log::counts::RefusedAt;
 
 fn asked_for(ask: &str) -> (TellEvents, oneshot::Receiver<Vec<ConnectionEvent>>) {
     let admin = Identity { roles: vec!["admin".into()], ..identity("admin") };
@@ -160,7 +161,7 @@ async fn what_finds_the_monitor_busy_is_counted_and_holds_nobody_up() {
     })
     .collect();
     assert_eq!(busy.len(), bench.hub.settings().mailbox);
-    bench.hub.note_refused("raw", &Peer::default(), Code::InvalidToken);
+    bench.hub.note_refused(RefusedAt::Raw, &Peer::default(), Code::InvalidToken);
     let stats = bench.hub.stats();
     assert_eq!((stats.connections_refused.get(), stats.observations_dropped.get()), (1, 1));
     let health = crate::monitor::health::judge(&bench.hub.vitals(Default::default()));
