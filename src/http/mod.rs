@@ -5,6 +5,7 @@
 //! hub, and returns an answer or a [`Fault`]; it knows no status but success. One resource
 //! a file. This module knows nothing of WebSockets beyond saying where they are spoken.
 
+mod audit;
 mod batch;
 pub(crate) mod body;
 mod border;
