@@ -13,6 +13,7 @@ mod call;
 mod chats;
 mod cors;
 mod endpoint;
+mod events;
 mod gate;
 mod health;
 mod history;
@@ -64,6 +65,7 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
         .service(api("/api/batch").post(batch::batch))
         .service(api("/api/users").post(users::add))
         .service(api("/api/status").get(status::push))
+        .service(api("/api/events").get(events::list))
         .service(api("/api/rooms").get(rooms::list))
         .service(api("/api/rooms/{room:.+}/history").get(history::history))
         .service(api("/api/rooms/{room:.+}").get(rooms::one))
