@@ -114,8 +114,8 @@ pub struct Fault {
     /// The limit that is reached, by its configuration key: `limits.rooms`.
     pub limit: Option<&'static str>,
     /// What decided: a configuration key, a topic rule, a claim of the token. For the log alone: no caller is told, and
-    /// two faults that differ in nothing else are equal. Read it by [`Fault::rule`].
-    pub decided_by: Option<Cow<'static, str>>,
+    /// two faults that differ in nothing else are equal. Read it by [`Fault::rule`]. Boxed, for most results are no fault.
+    pub decided_by: Option<Box<Cow<'static, str>>>,
 }
 
 /// Compares what the caller is told.
@@ -137,12 +137,12 @@ impl Fault {
     /// claim (`token exp`). No secret.
     #[must_use]
     pub fn by(self, rule: impl Into<Cow<'static, str>>) -> Self {
-        Self { decided_by: Some(rule.into()), ..self }
+        Self { decided_by: Some(Box::new(rule.into())), ..self }
     }
 
     /// What decided, where that is known: the limit's key where nothing else is said.
     pub fn rule(&self) -> Option<&str> {
-        self.decided_by.as_deref().or(self.limit)
+        self.decided_by.as_ref().map(|rule| &***rule).or(self.limit)
     }
 
     /// The origin of a request is not in `server.allowed_origins`.

@@ -313,7 +313,7 @@ pub(super) struct Upgrade {
     /// What came right behind its request.
     pub(super) early: BytesMut,
     /// Who sent the request, and its id.
-    pub(super) visitor: Visitor,
+    pub(super) visitor: Box<Visitor>,
     pub(super) request: RequestId,
 }
 

@@ -13,8 +13,6 @@ pub struct Refusal {
     pub code: u8,
     /// Why, in its words.
     pub fault: Fault,
-    /// Headers of its own, as `Retry-After`.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
@@ -58,23 +56,22 @@ impl Refusal {
     /// What another part of the hub refused.
     pub fn of(fault: &Fault) -> Self {
         let code = if matches!(fault.code, Code::Forbidden | Code::OriginNotAllowed) { 4 } else { 3 };
-        let headers = crate::error::headers(fault);
-        Self { code, headers, ..Self::with_own_status(fault.clone()) }
+        Self { code, ..Self::with_own_status(fault.clone()) }
     }
 
     /// The status is that of the fault's code.
     fn with_own_status(fault: Fault) -> Self {
-        Self { status: crate::error::status(fault.code), code: 3, fault, headers: Vec::new() }
+        Self { status: crate::error::status(fault.code), code: 3, fault }
     }
 
     fn bad(code: u8, fault: Fault) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code, fault, headers: Vec::new() }
+        Self { status: StatusCode::BAD_REQUEST, code, fault }
     }
 
     /// The headers of the answer.
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let json = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        self.headers.iter().cloned().chain([json])
+        crate::error::headers(&self.fault).into_iter().chain([json])
     }
 
     /// The body of the answer.

@@ -96,10 +96,10 @@ impl Opening<'_> {
         early: BytesMut,
     ) -> Result<(), Refusal> {
         let Some(Ok(taken)) = socket.take().map(TcpStream::into_std) else { return Ok(()) };
-        let (visitor, request) = (std::mem::take(&mut self.visitor), self.request.id.clone());
+        let (visitor, request) = (Box::new(std::mem::take(&mut self.visitor)), self.request.id.clone());
         let upgrade = Upgrade { sid, socket: taken, acceptance, early, visitor, request };
         let Err(upgrade) = self.house.switchboard().upgrade(upgrade) else { return Ok(()) };
-        self.visitor = upgrade.visitor;
+        self.visitor = *upgrade.visitor;
         *socket = TcpStream::from_std(upgrade.socket).ok();
         Err(Refusal::unknown_sid())
     }
@@ -122,7 +122,7 @@ impl Receive<Upgrade> for Porter {
 struct Trial {
     house: Rc<House>,
     sid: Sid,
-    visitor: Visitor,
+    visitor: Box<Visitor>,
     request: RequestId,
 }
 

@@ -187,7 +187,8 @@ const fn level(code: Code) -> Level {
 
 /// The start of `text`, at most `most` bytes, of whole characters.
 fn cut(text: &str, most: usize) -> &str {
-    text.get(..text.floor_char_boundary(most)).unwrap_or(text)
+    let end = (0..=most.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    end.and_then(|end| text.get(..end)).unwrap_or_default()
 }
 
 /// A sentence without the values that a client sent: serde's say what came and what was expected.
