@@ -20,6 +20,9 @@ use crate::wire::socket::{self, Assembler, Malformed, Namespace, Packet, Whole};
 /// Namespaces that one connection may be in at once.
 pub const NAMESPACES_MAX: usize = 16;
 
+/// What the log calls the limit of those that joined nothing, where one gives way to a newer one.
+const NEWCOMERS_RULE: &str = "a quarter of server.max_connections for those that joined nothing";
+
 /// What is done in a namespace for one client.
 pub trait Member {
     /// The client was told that it is connected: what it is to be told next may go.
@@ -175,7 +178,7 @@ impl Namespaces {
             };
             match engine.upgrade() {
                 Some(engine) if is_late => engine.seat().close(Close::Unused),
-                Some(engine) => engine.give_way(),
+                Some(engine) => engine.give_way(NEWCOMERS_RULE),
                 None => {}
             }
         });

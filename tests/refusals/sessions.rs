@@ -4,8 +4,9 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
 use super::{CONFIG, Expected, SECRET, assert_logged};
+use crate::support::socketio::WEBSOCKET;
 use crate::support::token::{now, signed, token, token_with, unsigned};
-use crate::support::{Client, Hub, Wire};
+use crate::support::{Client, DEADLINE, Hub, Wire, eventually};
 
 /// An upgrade that is refused: its id, the path, headers, status, code and rule.
 type Upgrade = (&'static str, String, Vec<(&'static str, &'static str)>, u16, &'static str, &'static str);
@@ -236,5 +237,30 @@ async fn limits_of_a_session_are_named_by_their_keys() {
         Expected::connection(&id(&chats), "raw", "RATE_LIMITED", "limits.chat.messages_per_minute")
             .with("event", "message:send"),
     );
+    assert_logged(&hub, &expected);
+}
+
+#[tokio::test]
+async fn what_comes_while_the_hub_goes_away_is_refused_with_a_line() {
+    let config = CONFIG.replacen("[server]\n", "[server]\ndrain_per_sec = 1\n", 1);
+    let hub = Hub::with(&config);
+    let mut connected = Vec::new();
+    for n in 0..6 {
+        let path = format!("/ws?token={}", token("alice"));
+        let address = format!("203.0.113.{n}");
+        connected.push(Client::open(&hub, &path, &[("X-Forwarded-For", &address)]).await);
+    }
+    hub.signal("TERM");
+    eventually(DEADLINE, "the hub goes away", || hub.get("/health/ready").status == 503).await;
+    let path = format!("/ws?token={}", token("bob"));
+    let (answer, _) = Wire::upgrade(&hub, &path, &[("X-Request-Id", "late-upgrade")]).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    let (answer, _) = Wire::upgrade(&hub, WEBSOCKET, &[("X-Request-Id", "late-handshake")]).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    let push = json!({"userId": "a", "event": "e", "data": SECRET});
+    let request = hub.http().request("POST", "/api/push").key().json(&push).header("X-Request-Id", "late-push").send();
+    assert_eq!(request.status, 503, "{request:?}");
+    let expected = [("late-upgrade", "raw"), ("late-handshake", "socket.io"), ("late-push", "http")];
+    let expected = expected.map(|(id, surface)| Expected::request(id, surface, "SHUTTING_DOWN", ""));
     assert_logged(&hub, &expected);
 }

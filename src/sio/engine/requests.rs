@@ -20,6 +20,9 @@ use crate::wire::engine;
 /// How long a client may take from its polling handshake to its next request.
 const FIRST_REQUEST_TIME: Duration = Duration::from_secs(10);
 
+/// What the log calls that limit.
+const FIRST_REQUEST_RULE: &str = "10 seconds from a polling handshake to the next request";
+
 /// The requests of a session's client.
 pub(super) struct Polling {
     /// The request that waits for something to be said.
@@ -48,7 +51,7 @@ impl Engine {
             sleep(FIRST_REQUEST_TIME).await;
             if let Some(engine) = engine.upgrade() {
                 engine.ground.seats.stats().closed_unused.add(1);
-                engine.give_way();
+                engine.give_way(FIRST_REQUEST_RULE);
             }
         });
         if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
@@ -56,9 +59,10 @@ impl Engine {
         }
     }
 
-    /// Ends the session of a client that joined nothing, at once: it has nothing to be told but that, by a poll that waits.
-    pub(in crate::sio) fn give_way(&self) {
-        self.seat.close(Close::Unused);
+    /// Ends the session of a client that joined nothing, at once, by this rule: it has nothing to be told but that, by a
+    /// poll that waits.
+    pub(in crate::sio) fn give_way(&self, rule: &'static str) {
+        self.seat.close_by(Close::Unused, rule);
         let waiting = match &mut *self.stage.borrow_mut() {
             Stage::Polling(polling) => polling.waiting.take(),
             // The pipe says it.
