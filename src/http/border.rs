@@ -22,7 +22,7 @@ use hubbub_actors::fault::Fault;
 use super::call::Call;
 use super::cors::{self, Page};
 use crate::error::{self, Refusal, Shape};
-use crate::http_stream::{Exchange, NotRead};
+use crate::http_stream::Exchange;
 use crate::request_id::{REQUEST_ID, RequestId};
 use crate::state::State;
 
@@ -42,9 +42,9 @@ pub(super) async fn border(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let exchange = request.conn_data::<Rc<Exchange>>().cloned();
-    let refused = exchange.as_ref().and_then(|exchange| exchange.take_refusal());
+    let unread = exchange.as_ref().and_then(|exchange| exchange.take_refusal());
     let passage = Passage {
-        call: Call::of(&state, request.request(), refused.is_none()),
+        call: Call::of(&state, request.request(), unread.is_none()),
         shape: Shape::of_path(request.path()),
         page: cors::judge(request.headers(), &state.origins),
         method: method_name(request.method()),
@@ -52,8 +52,12 @@ pub(super) async fn border(
     };
     request.extensions_mut().insert(passage.call.id().clone());
     request.extensions_mut().insert(passage.call.clone());
-    let answered = match refused {
-        Some(refused) => Err(passage.not_read(&refused)),
+    let answered = match unread {
+        // What is no HTTP at all is no refused request.
+        Some(fault) if exchange.as_ref().is_some_and(|exchange| exchange.is_not_http()) => {
+            Err(passage.answer_failed(&fault))
+        }
+        Some(fault) => Err(passage.failed(&fault)),
         None => pass(passage, request, next).await,
     };
     match exchange {
@@ -135,14 +139,6 @@ impl Passage {
         }
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         self.state.telemetry.answered(self.method, status);
-    }
-
-    /// Answers what was refused as it was read. What is no HTTP at all is no refused request.
-    fn not_read(&self, refused: &NotRead) -> Error {
-        if refused.is_http {
-            self.call.log_refused(&self.state, &refused.fault);
-        }
-        self.answer_failed(&refused.fault)
     }
 
     fn failed(&self, fault: &Fault) -> Error {

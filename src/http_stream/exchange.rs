@@ -27,13 +27,12 @@ pub(super) enum Permit {
     Bytes(u64),
 }
 
-/// A request that is refused as it is read.
+/// Why a request was refused as it was read.
 #[derive(Debug)]
-pub struct NotRead {
-    /// Why.
-    pub fault: Fault,
-    /// Whether it is an HTTP request at all: it begins with a request line of HTTP/1.
-    pub is_http: bool,
+pub(super) struct Refused {
+    pub(super) fault: Fault,
+    /// What came is HTTP, be it malformed.
+    pub(super) is_http: bool,
 }
 
 /// One connection's exchange of requests and answers.
@@ -50,15 +49,23 @@ pub struct Exchange {
     /// The client sends nothing more.
     client_has_ended: Cell<bool>,
     /// Why the request in work, which stands for one that was refused, is answered with an error.
-    refusal: RefCell<Option<NotRead>>,
+    refusal: RefCell<Option<Fault>>,
+    /// What it stands for is no HTTP.
+    is_not_http: Cell<bool>,
     reader: RefCell<Option<Waker>>,
 }
 
 /// What the application asks and tells.
 impl Exchange {
     /// Why the request in work is to be answered with an error, and with nothing else.
-    pub fn take_refusal(&self) -> Option<NotRead> {
+    pub fn take_refusal(&self) -> Option<Fault> {
         self.refusal.borrow_mut().take()
+    }
+
+    /// Whether the request in work stands for bytes that are no HTTP. They are counted, and the log tells of them once a
+    /// minute: no other line is needed.
+    pub fn is_not_http(&self) -> bool {
+        self.is_not_http.get()
     }
 
     /// Lets at most `most` bytes of the body be read: its sender was judged.
@@ -107,6 +114,7 @@ impl Exchange {
             is_known: Cell::new(false),
             client_has_ended: Cell::new(false),
             refusal: RefCell::new(None),
+            is_not_http: Cell::new(false),
             reader: RefCell::new(None),
         })
     }
@@ -120,13 +128,15 @@ impl Exchange {
         self.phase.set(Phase::Working);
         self.permit.set(Permit::None);
         self.has_body.set(has_body);
+        self.is_not_http.set(false);
         self.body_is_done.set(!has_body);
     }
 
     /// A head is given that stands for a request which was refused.
-    pub(super) fn begin_refused(&self, refusal: NotRead) {
-        *self.refusal.borrow_mut() = Some(refusal);
+    pub(super) fn begin_refused(&self, Refused { fault, is_http }: Refused) {
+        *self.refusal.borrow_mut() = Some(fault);
         self.begin(false);
+        self.is_not_http.set(!is_http);
     }
 
     /// Whether whoever sent the last request is known; asked once for each request.

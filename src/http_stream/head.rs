@@ -130,29 +130,22 @@ pub fn check_partial(input: &[u8]) -> Result<(), Fault> {
     if input.len() > HEAD_MAX { Err(head_too_large()) } else { Ok(()) }
 }
 
-/// Whether the input begins with a request line of HTTP/1, or with as much of one as fits into a head: a client that speaks
-/// something else asked nothing.
+/// Whether a head that was refused is one of HTTP at all: its first line names a version of it. What begins a TLS session,
+/// and what speaks another protocol, does not.
 pub fn is_http(input: &[u8]) -> bool {
-    let mut lines = input.split_inclusive(|byte| *byte == b'\n');
-    let Some(line) = lines.find(|line| !line.trim_ascii().is_empty()) else { return false };
-    let mut words = line.trim_ascii_end().split(|byte| *byte == b' ');
-    let (method, target, version) = (words.next(), words.next(), words.next());
-    let is_method = method.is_some_and(|method| Method::from_bytes(method).is_ok());
-    let is_target =
-        target.is_some_and(|target| matches!(target.first(), Some(b'/' | b'*' | b'h')) || method == Some(b"CONNECT"));
-    let is_version = if line.ends_with(b"\n") {
-        version.is_some_and(|version| version.starts_with(b"HTTP/1."))
-    } else {
-        version.is_none_or(|version| b"HTTP/1.1".starts_with(version) || b"HTTP/1.0".starts_with(version))
-    };
-    is_method && is_target && is_version && words.next().is_none()
+    let line = first_line(input).trim_ascii_end();
+    line.rsplit(|byte| *byte == b' ').next().is_some_and(|word| word.starts_with(b"HTTP/")) && line.contains(&b' ')
+}
+
+/// The first line that is not empty.
+fn first_line(input: &[u8]) -> &[u8] {
+    input.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default()
 }
 
 /// A head that stands for a request that was refused: the application answers it with the fault. It keeps what shapes the
 /// answer: whether it is HEAD, whether the path is under `/api`, the request's id and its origin.
 pub fn stand_in(input: &[u8]) -> Vec<u8> {
-    let line = input.split(|byte| *byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
-    let mut words = line.split(|byte| *byte == b' ');
+    let mut words = first_line(input).split(|byte| *byte == b' ');
     let method = if words.next() == Some(b"HEAD") { "HEAD" } else { "GET" };
     let is_api = words.next().is_some_and(|target| target.starts_with(b"/api/"));
     let target = if is_api { "/api/" } else { "/" };

@@ -25,6 +25,6 @@ pub mod pacer;
 mod stream;
 
 pub use self::connections::Connections;
-pub use self::exchange::{Exchange, NotRead, body_too_slow};
+pub use self::exchange::{Exchange, body_too_slow};
 pub use self::listener::{Listener, Times};
 pub use self::stream::{HttpStream, KEEP_ALIVE};

@@ -15,12 +15,12 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::body::Rest;
 use super::connections::{Reason, Registration};
-use super::exchange::{Exchange, NotRead, Permit, Phase};
+use super::exchange::{Exchange, Permit, Phase, Refused};
 use super::head;
 use super::linger::Linger;
 use super::listener::Listener;
 use super::pacer::Turn;
-use hubbub_actors::fault::Fault;
+use hubbub_actors::fault::{Code, Fault};
 
 /// How long a connection may be without a request.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -77,7 +77,7 @@ pub struct HttpStream {
     /// Its turn, where that is not now.
     turn: Option<Turn>,
     /// Why what is to be given stands for a request that was refused.
-    refusal: Option<NotRead>,
+    refusal: Option<Refused>,
     rest: Rest,
     /// `100 Continue` is due before the body is read.
     expects_continue: bool,
@@ -260,7 +260,7 @@ impl HttpStream {
         self.waiting = Waiting::Nothing;
         self.registration.withdraw();
         match self.refusal.take() {
-            Some(refusal) => self.exchange.begin_refused(refusal),
+            Some(refused) => self.exchange.begin_refused(refused),
             None => self.exchange.begin(self.rest != Rest::Done),
         }
         Next::Given
@@ -268,13 +268,13 @@ impl HttpStream {
 
     /// Has a stand-in given for what is refused, when it is its turn.
     fn refuse(&mut self, fault: Fault) {
-        let is_http = head::is_http(&self.buffer);
+        let is_http = fault.code != Code::InvalidRequest || head::is_http(&self.buffer);
         self.given = BytesMut::from(&head::stand_in(&self.buffer)[..]);
         self.buffer = BytesMut::new();
         self.rest = Rest::Done;
         self.is_last = true;
         self.has_unread = true;
-        self.refusal = Some(NotRead { fault, is_http });
+        self.refusal = Some(Refused { fault, is_http });
         if !self.hold() {
             self.set_deadline(Waiting::Turn, Duration::ZERO);
             self.is_held = true;

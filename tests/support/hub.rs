@@ -282,7 +282,7 @@ fn listen(pipe: impl Read + Send + 'static, said: Arc<Mutex<String>>, tell: Sync
         while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
             let text = String::from_utf8_lossy(&line).into_owned();
             if let Some((_, address)) = text.split_once(LISTENING)
-                && let Some(Ok(address)) = address.split([' ', '\n', '"', '/']).next().map(str::parse)
+                && let Some(Ok(address)) = address.split([' ', '"', '\n']).next().map(str::parse)
             {
                 // A second address line finds nobody waiting.
                 let _ = tell.try_send(address);

@@ -195,3 +195,21 @@ fn the_options_of_a_connection_are_read_as_actix_reads_them_and_passed_on_in_one
         head("GET http://hub/ws HTTP/1.1\r\nHost: hub\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").upgrades
     );
 }
+
+#[test]
+fn what_names_no_version_of_http_in_its_first_line_is_no_http() {
+    for (text, is) in [
+        (&b"GET / HTTP/1.1\r\nA b\r\n\r\n"[..], true),
+        (b"\r\nGET / HTTP/1.1\nHost: h\n\n", true),
+        (b"PRI * HTTP/2.0\r\n\r\n", true),
+        (b"GET  / HTTP/1.1", true),
+        (b"THIS IS NO HTTP\r\n\r\n", false),
+        (b"\x16\x03\x01\x00\xa5\x01\r\n\r\n", false),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", false),
+        (b"GET /\r\n", false),
+        (b"HTTP/1.1\r\n", false),
+        (b"", false),
+    ] {
+        assert_eq!(is_http(text), is, "{}", text.escape_ascii());
+    }
+}
