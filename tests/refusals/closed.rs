@@ -133,6 +133,12 @@ async fn each_connection_that_is_closed_on_socket_io_is_one_line() {
     expected.push(Expected::connection(&broken.id.clone(), "/", "INVALID_REQUEST", "").with("user", "alice"));
     broken.until_ended().await;
 
+    let mut kicked = Sio::of(&hub, Transport::WebSocket, "bob").await;
+    hub.http().request("POST", "/api/disconnect").key().json(&json!({"userId": "bob"})).send();
+    kicked.until_ended().await;
+    expected
+        .push(Expected::connection(&kicked.id.clone(), "/", "FORBIDDEN", "POST /api/disconnect").with("close", 4403));
+
     // Two that are in no namespace are found by the start of their `sid`.
     for (packet, code, rule) in
         [("42[\"hello\"]", "INVALID_REQUEST", ""), ("", "REQUEST_TIMEOUT", "socketio.connect_timeout_ms")]

@@ -166,3 +166,23 @@ async fn each_refused_request_on_a_namespace_is_one_line_by_its_session() {
     expected.push(Expected::connection(&guest.id, "/", "PERMISSION_DENIED", "token").with("user", Value::Null));
     assert_logged(&hub, &expected);
 }
+
+#[tokio::test]
+async fn a_connection_that_joins_too_often_is_refused_by_the_start_of_its_sid() {
+    let hub = Hub::with(CONFIG);
+    let (mut wire, sid) = opened(&hub, "203.0.113.1").await;
+    let connect = format!("40{}", json!({"token": token("alice")}));
+    for n in 0..61 {
+        wire.say(&connect).await;
+        let answer = loop {
+            let text = wire.text().await;
+            if text.starts_with("40") || text.starts_with("44") {
+                break text;
+            }
+        };
+        assert_eq!(answer.starts_with("44"), n == 60, "{n}: {answer}");
+        wire.say("41").await;
+    }
+    let rule = "60 CONNECTs of a connection in a minute";
+    assert_logged(&hub, &[Expected::connection(&sid[..8], "/", "RATE_LIMITED", rule).with("address", "203.0.113.1")]);
+}
