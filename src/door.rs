@@ -88,6 +88,13 @@ impl Handshake<'_> {
     }
 }
 
+/// Notes and logs that a connection of `address` was not taken, which its client was told by this request id.
+pub fn note_not_taken(state: &State, address: Option<IpAddr>, id: &RequestId, fault: &Fault) {
+    let at = RefusedAt::Http;
+    state.hub.note_refused(at, &state.hub.peer(address, None), fault.code);
+    state.hub.log_refusal(&Refusal { request: Some(id.as_str()), address, ..Refusal::new(at.as_str(), fault) });
+}
+
 /// Lets in who comes while the hub takes clients, from a page that may.
 ///
 /// # Errors

@@ -32,7 +32,6 @@ use hubbub_actors::identity::Identity;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::pattern::Pattern;
 use hubbub_actors::presence;
-use hubbub_actors::refusal_log::Refusal;
 use hubbub_actors::refusal_log::counts::RefusedAt;
 use hubbub_actors::revoked::Revoked;
 use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule};
@@ -46,7 +45,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::accounts::Accounts;
 use crate::auth::tokens::Tokens;
 use crate::config::{Audience, Auth, Config};
-use crate::door::{Handshake, Visitor};
+use crate::door::{self, Handshake, Visitor};
 use crate::http_stream::{self, HttpStream, Listener, Times};
 use crate::peer::limit_key;
 use crate::pipe::{self, Flusher};
@@ -335,10 +334,7 @@ fn take(
     match listener.take(socket, counted) {
         Ok(stream) => Some((stream, peer)),
         Err((id, fault)) => {
-            let peer = state.hub.peer(ip, None);
-            state.hub.note_refused(RefusedAt::Http, &peer, fault.code);
-            let refusal = Refusal::new(RefusedAt::Http.as_str(), &fault);
-            state.hub.log_refusal(&Refusal { request: Some(id.as_str()), address: ip, ..refusal });
+            door::note_not_taken(state, ip, &id, &fault);
             None
         }
     }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use actix_http::RequestHead;
 use actix_web::web::Data;
 use bytes::Bytes;
 use futures_core::Stream;
@@ -31,18 +30,17 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::connects::{Attempt, Connects, RULE as CONNECTS_RULE};
-use super::dialect;
 use super::engine::{Dialogue, Engine};
+use super::front_door::FrontDoor;
 use super::ground::Settings;
-use super::house::{self, Caller, Door, House, Speaker, Switchboard};
+use super::house::{Caller, House, Speaker, Switchboard};
 use super::namespaces::{Joined, Judgement, Line, Lobby, Member, Namespaces, Refused};
+use crate::door;
 use crate::door::Visitor;
 use crate::pipe::Flusher;
-use crate::request_id::RequestId;
 use crate::state::State;
 use crate::wire::namespace::{self, CHAT, NamespaceWire, ROOT, ROOT_NUMBERED};
 use crate::wire::socket::{Namespace, Packet, Whole};
-use crate::{bearer, door};
 
 /// Requests of one client that wait for its session, and their bytes.
 const INBOX_MAX: usize = 32;
@@ -80,47 +78,6 @@ pub fn open_house(
         state.hub.watch_edge(worker.number(), Box::new(mailbox));
     }
     house
-}
-
-/// Lets in whom the hub has a place for, from a page that may come. Whose the client is shows when it joins a namespace.
-struct FrontDoor(Data<State>);
-
-impl Door for FrontDoor {
-    fn admit(&self, head: &RequestHead) -> house::Judgement {
-        let Self(state) = self;
-        let state = state.clone();
-        let visitor = Visitor::of(&state, head);
-        let knocked = door::knock(&state, head);
-        let token = bearer::token(head.headers()).or_else(|| door::token_in_query(head));
-        let is_recoverable = state.config.recovery.window_secs > 0;
-        let is_numbered = is_recoverable && dialect::is_numbered(state.config.socketio.offsets, head);
-        Box::pin(async move {
-            knocked?;
-            // What a connection is for shows later; that there is one counts now, or none would ever count.
-            let most = state.config.limits.push.connections_per_minute;
-            let key = |ip| LimitKey::Connect(Surface::Root, ip);
-            let counted = door::count(&state, visitor.address.as_ref(), key, most).await;
-            let elapsed = state.hub.clock().elapsed_ms();
-            let admitted = counted.and_then(|()| state.hub.registry().admit_pending(elapsed));
-            let (admission, pending) = admitted.map(|(admission, pending)| (Some(admission), Some(pending)))?;
-            let token = token.filter(|token| !token.is_empty());
-            Ok(Caller { visitor, token, transport: Transport::default(), is_numbered, admission, pending })
-        })
-    }
-
-    fn visitor(&self, head: &RequestHead) -> Visitor {
-        Visitor::of(&self.0, head)
-    }
-
-    fn note_refused(&self, visitor: &Visitor, fault: &Fault) {
-        visitor.note_refused(&self.0, RefusedAt::SocketIo, fault);
-    }
-
-    fn log_refused(&self, visitor: &Visitor, request: &RequestId, fault: &Fault) {
-        let target = Some(("GET", "/socket.io/"));
-        let with = |refusal| Refusal { request: Some(request.as_str()), target, ..refusal };
-        visitor.log_refused(&self.0, RefusedAt::SocketIo, fault, with);
-    }
 }
 
 /// Receives the clients of one worker.
