@@ -35,9 +35,11 @@ use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::{App, HttpResponse};
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
+use hubbub::door::Handshake;
 use hubbub::http_stream::linger::Lingering;
 use hubbub::pipe::assembler::Assembler;
 use hubbub::pipe::{self, Flusher, Inlet, Message, Pipe, handshake};
+use hubbub::request_id::RequestId;
 use hubbub::sio::engine::{Dialogue, Engine, Heard};
 use hubbub::sio::ground::Settings;
 use hubbub::sio::house::{self, Caller, Door, House, Speaker, Switchboard};
@@ -134,9 +136,11 @@ impl Worker {
     }
 
     async fn upgrade(&self, request: &Request, socket: TcpStream, early: BytesMut) {
+        let id = RequestId::of(request.head().headers());
+        let handshake = Handshake { id: &id, head: request.head() };
         match request.path() {
-            "/engine.io/" => websocket::open(&self.engine, request, socket, early).await,
-            "/socket.io/" => websocket::open(&self.socket, request, socket, early).await,
+            "/engine.io/" => websocket::open(&self.engine, &handshake, socket, early).await,
+            "/socket.io/" => websocket::open(&self.socket, &handshake, socket, early).await,
             _ => self.echo(request, socket, early).await,
         }
     }

@@ -143,7 +143,8 @@ impl Accounts {
 
     fn signing(&self) -> Result<&Signing, Fault> {
         self.signing.as_ref().ok_or_else(|| {
-            Fault::new(Code::NotFound, "Sign-in is off: auth.algorithm is not one that the hub signs tokens with")
+            let message = "Sign-in is off: auth.algorithm is not one that the hub signs tokens with";
+            Fault::new(Code::NotFound, message).by("auth.algorithm")
         })
     }
 
@@ -186,7 +187,7 @@ impl Accounts {
     pub async fn refresh(&self, refresh_token: &str, now_ms: i64) -> Result<Refreshed, Fault> {
         self.check_sign_in()?;
         if refresh_token.len() > REFRESH_MAX {
-            return Err(Fault::new(Code::InvalidToken, "The refresh token does not hold"));
+            return Err(Fault::new(Code::InvalidToken, "The refresh token does not hold").by("refresh_token"));
         }
         let refreshed = self.store.refresh(digest(refresh_token), now_ms, self.tokens_until(now_ms)).await?;
         let access_token = self.access_token(&refreshed.account, &refreshed.sign_in, now_ms)?;

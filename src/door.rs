@@ -1,17 +1,22 @@
 //! What is asked of every client that wants a connection, whatever it will speak: from which page it comes, how often its
 //! address came, and where a token may be.
 
+use std::cell::OnceCell;
 use std::net::IpAddr;
 
 use actix_http::RequestHead;
 use actix_http::header;
 use actix_web::web::Query;
-use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::fault::Fault;
 use hubbub_actors::hub::LimitKey;
+use hubbub_actors::ids::UserId;
 use hubbub_actors::peer::Peer;
+use hubbub_actors::refusal_log::Refusal;
+use hubbub_actors::refusal_log::counts::RefusedAt;
 use serde::Deserialize;
 
 use crate::peer::{ClientAddress, limit_key};
+use crate::request_id::RequestId;
 use crate::state::State;
 
 /// Who wants a connection.
@@ -21,31 +26,87 @@ pub struct Visitor {
     pub address: Option<ClientAddress>,
     /// The client.
     pub peer: Peer,
+    /// What the log calls its connection, where that has no session yet: the first characters of its `sid`.
+    pub connection: Option<Box<str>>,
+    /// The user, once a token said who that is.
+    pub user: OnceCell<UserId>,
 }
 
 impl Visitor {
-    /// Notes that this client was not let in to speak `surface`.
-    pub fn refused(&self, state: &State, surface: &'static str, fault: &Fault) {
-        state.hub.note_refused(surface, &self.peer, fault.code);
+    /// Who sent a handshake, as far as its head tells.
+    pub fn of(state: &State, head: &RequestHead) -> Self {
+        let headers = &head.headers;
+        let address = head.peer_addr.map(|peer| state.proxies.client_address(peer.ip(), headers));
+        let user_agent = headers.get(header::USER_AGENT).map(|value| value.as_bytes());
+        let peer = state.hub.peer(address.as_ref().map(|address| address.ip), user_agent);
+        Self { address, peer, ..Self::default() }
+    }
+
+    /// Notes that this client was not let in at `at`.
+    pub fn note_refused(&self, state: &State, at: RefusedAt, fault: &Fault) {
+        state.hub.note_refused(at, &self.peer, fault.code);
+    }
+
+    /// Logs what this client was refused; `with` adds what else is known.
+    pub fn log_refused<'a>(
+        &'a self,
+        state: &State,
+        at: RefusedAt,
+        fault: &'a Fault,
+        with: impl FnOnce(Refusal<'a>) -> Refusal<'a>,
+    ) {
+        let refusal = Refusal {
+            connection: self.connection.as_deref(),
+            address: self.peer.address,
+            user: self.user.get().map(UserId::as_str),
+            ..Refusal::new(at.as_str(), fault)
+        };
+        state.hub.log_refusal(&with(refusal));
+    }
+
+    /// Notes and logs that the upgrade that this client asked for is refused.
+    pub fn refuse_upgrade(&self, state: &State, at: RefusedAt, request: &Handshake<'_>, fault: &Fault) {
+        self.note_refused(state, at, fault);
+        self.log_refused(state, at, fault, |refusal| request.name(refusal));
     }
 }
 
-/// Lets in who comes while the hub takes clients, from a page that may; says who that is.
+/// The request of a handshake, as the log names it.
+#[derive(Debug, Clone, Copy)]
+pub struct Handshake<'a> {
+    /// Its id.
+    pub id: &'a RequestId,
+    /// Its head.
+    pub head: &'a RequestHead,
+}
+
+impl Handshake<'_> {
+    /// A refusal of this request.
+    fn name<'a>(&'a self, refusal: Refusal<'a>) -> Refusal<'a> {
+        let target = Some((self.head.method.as_str(), self.head.uri.path()));
+        Refusal { request: Some(self.id.as_str()), target, ..refusal }
+    }
+}
+
+/// Notes and logs that a connection of `address` was not taken, which its client was told by this request id.
+pub fn note_not_taken(state: &State, address: Option<IpAddr>, id: &RequestId, fault: &Fault) {
+    let at = RefusedAt::Http;
+    state.hub.note_refused(at, &state.hub.peer(address, None), fault.code);
+    state.hub.log_refusal(&Refusal { request: Some(id.as_str()), address, ..Refusal::new(at.as_str(), fault) });
+}
+
+/// Lets in who comes while the hub takes clients, from a page that may.
 ///
 /// # Errors
-/// [`Code::ShuttingDown`] and [`Code::Forbidden`].
-pub fn knock(state: &State, head: &RequestHead) -> Result<Visitor, Fault> {
+/// [`Code::ShuttingDown`](hubbub_actors::fault::Code::ShuttingDown) and
+/// [`Code::OriginNotAllowed`](hubbub_actors::fault::Code::OriginNotAllowed).
+pub fn knock(state: &State, head: &RequestHead) -> Result<(), Fault> {
     state.hub.accepting()?;
-    let headers = head.headers();
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    if !state.origins.allows(text(header::ORIGIN), text(header::HOST)) {
-        state.hub.stats().connections_refused.add(1);
-        return Err(Fault::new(Code::Forbidden, "This origin is not allowed"));
+    let text = |name| head.headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    if state.origins.allows(text(header::ORIGIN), text(header::HOST)) {
+        return Ok(());
     }
-    let address = head.peer_addr.map(|peer| state.proxies.client_address(peer.ip(), headers));
-    let user_agent = headers.get(header::USER_AGENT).map(|value| value.as_bytes());
-    let peer = state.hub.peer(address.as_ref().map(|address| address.ip), user_agent);
-    Ok(Visitor { address, peer })
+    Err(Fault::origin_not_allowed())
 }
 
 /// What a client's connections are counted by, unless they are exempt.
@@ -57,7 +118,7 @@ pub fn counted(state: &State, address: Option<&ClientAddress>) -> Option<IpAddr>
 /// Counts a connection of an address, unless that is exempt: at most `most` a minute.
 ///
 /// # Errors
-/// [`Code::RateLimited`].
+/// [`Code::RateLimited`](hubbub_actors::fault::Code::RateLimited).
 pub async fn count(
     state: &State,
     address: Option<&ClientAddress>,

@@ -46,7 +46,7 @@ pub const fn status(code: Code) -> StatusCode {
         | Code::InvalidApiKey
         | Code::InvalidSignature => StatusCode::UNAUTHORIZED,
         // Not 429: to wait does not help, the caller has to give something up.
-        Code::Forbidden | Code::LimitReached => StatusCode::FORBIDDEN,
+        Code::Forbidden | Code::OriginNotAllowed | Code::LimitReached => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
@@ -160,7 +160,7 @@ impl Refusal {
         }
         let status = error.as_response_error().status_code();
         let fault = if status == StatusCode::PAYLOAD_TOO_LARGE {
-            Fault::new(Code::PayloadTooLarge, "The body is too large")
+            Fault::new(Code::PayloadTooLarge, "The body is too large").by("server.max_body")
         } else if status == StatusCode::NOT_FOUND {
             Fault::new(Code::NotFound, "There is nothing here")
         } else if status.is_client_error() {

@@ -8,7 +8,8 @@ mod origin;
 
 use std::fmt;
 
-pub use address::{ClientAddress, TrustedProxies, limit_key};
+pub use address::{ClientAddress, TrustedProxies};
+pub use hubbub_actors::peer::limit_key;
 pub use origin::AllowedOrigins;
 
 /// An entry of a configured list that cannot be read.

@@ -24,10 +24,12 @@ impl RequestId {
             .filter(|id| (1..=REQUEST_ID_MAX).contains(&id.len()))
             .filter(|id| id.iter().all(u8::is_ascii_graphic))
             .and_then(|id| std::str::from_utf8(id).ok());
-        Self(match own {
-            Some(id) => Arc::from(id),
-            None => Arc::from(uuid::Uuid::new_v4().to_string()),
-        })
+        own.map_or_else(Self::random, |id| Self(Arc::from(id)))
+    }
+
+    /// A new one.
+    pub fn random() -> Self {
+        Self(Arc::from(uuid::Uuid::new_v4().to_string()))
     }
 
     /// The id that the border gave to `request`.

@@ -32,6 +32,7 @@ use hubbub_actors::identity::Identity;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::pattern::Pattern;
 use hubbub_actors::presence;
+use hubbub_actors::refusal_log::counts::RefusedAt;
 use hubbub_actors::revoked::Revoked;
 use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule};
 use hubbub_actors::seat::Heartbeat;
@@ -44,6 +45,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::accounts::Accounts;
 use crate::auth::tokens::Tokens;
 use crate::config::{Audience, Auth, Config};
+use crate::door::{self, Handshake, Visitor};
 use crate::http_stream::{self, HttpStream, Listener, Times};
 use crate::peer::limit_key;
 use crate::pipe::{self, Flusher};
@@ -216,6 +218,7 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
         store.close().await;
     };
     let _ = timeout(shares.store, closed).await;
+    hub.refusal_log().finish();
     died.map_or(Ok(()), |name| Err(ServeError::ActorDied(name)))
 }
 
@@ -347,8 +350,8 @@ fn take(
     let counted = ip.filter(|ip| !ip.is_loopback() && !state.proxies.trusts(*ip)).map(limit_key);
     match listener.take(socket, counted) {
         Ok(stream) => Some((stream, peer)),
-        Err(refused) => {
-            log::debug!("an HTTP connection of {ip:?} was refused: {refused:?}");
+        Err((id, fault)) => {
+            door::note_not_taken(state, ip, &id, &fault);
             None
         }
     }
@@ -386,11 +389,12 @@ fn upgrades(
             };
             let peer = request.head().peer_addr.map(|peer| peer.ip());
             state.notices.forwarding(&state.proxies, peer, request.head().headers());
-            let result = upgrade(&state, place.as_deref(), &request, &mut socket, early).await;
+            let id = RequestId::of(request.head().headers());
+            let handshake = Handshake { id: &id, head: request.head() };
+            let result = upgrade(&state, place.as_deref(), &handshake, &mut socket, early).await;
             if let (Err(fault), Some(socket)) = (result, socket) {
                 state.telemetry.answered("GET", error::status(fault.code).as_u16());
                 let (status, mut headers, body) = error::refusal(&fault);
-                let id = RequestId::of(request.head().headers());
                 headers.extend(id.as_str().parse().map(|id| (REQUEST_ID, id)));
                 pipe::refuse(socket, &state.connections.lingering, status, headers, &body).await;
             }
@@ -419,12 +423,16 @@ struct Place {
 async fn upgrade(
     state: &State,
     place: Option<&Place>,
-    request: &Request,
+    request: &Handshake<'_>,
     socket: &mut Option<TcpStream>,
     early: BytesMut,
 ) -> Result<(), Fault> {
-    let Place { worker, flusher, house } = place.ok_or_else(Fault::internal)?;
-    match request.path() {
+    let refused = |fault: Fault| {
+        Visitor::of(state, request.head).refuse_upgrade(state, RefusedAt::Http, request, &fault);
+        fault
+    };
+    let Place { worker, flusher, house } = place.ok_or_else(|| refused(Fault::internal()))?;
+    match request.head.uri.path() {
         "/ws" => ws::open(state, worker, flusher, request, socket, early).await,
         "/socket.io/" | "/socket.io" => {
             if let Some(socket) = socket.take() {
@@ -432,7 +440,7 @@ async fn upgrade(
             }
             Ok(())
         }
-        _ => Err(Fault::new(Code::NotFound, "No WebSocket is spoken here")),
+        _ => Err(refused(Fault::new(Code::NotFound, "No WebSocket is spoken here"))),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix_http::{Request, RequestHead};
+use actix_http::RequestHead;
 use actix_rt::net::TcpStream;
 use bytes::BytesMut;
 use futures_core::Stream;
@@ -12,19 +12,21 @@ use hubbub_actors::events::{Surface, Transport};
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
 use hubbub_actors::identity::Identity;
+use hubbub_actors::refusal_log::counts::RefusedAt;
 use hubbub_actors::registry::Admission;
 use hubbub_actors::session::{Drawn, Inbound, Opening, Session, Standing};
 use hubbub_actors::worker::Worker;
 use tokio::io::AsyncWriteExt;
 
-use crate::door::Visitor;
+use crate::door::{Handshake, Visitor};
 use crate::pipe::assembler::Assembler;
 use crate::pipe::{Flusher, Inlet, Message, Pipe, handshake};
 use crate::state::State;
 use crate::wire::raw::{self, RAW};
 use crate::{bearer, door};
 
-/// Answers an upgrade request on a socket that is ours now. A fault comes back for the caller to answer with.
+/// Answers an upgrade request on a socket that is ours now. A fault comes back for the caller to answer with; it is
+/// logged.
 ///
 /// # Errors
 /// Why the request is refused: see the order of the checks in the body.
@@ -32,15 +34,15 @@ pub async fn open(
     state: &State,
     worker: &Worker,
     flusher: &Rc<Flusher>,
-    request: &Request,
+    request: &Handshake<'_>,
     socket: &mut Option<TcpStream>,
     early: BytesMut,
 ) -> Result<(), Fault> {
-    let head = request.head();
-    handshake::judge(head)?;
-    let visitor = door::knock(state, head)?;
+    let head = request.head;
+    let visitor = Visitor::of(state, head);
     let admitted = admit(state, worker, head, &visitor).await;
-    let (admission, session) = admitted.inspect_err(|fault| visitor.refused(state, Surface::Raw.as_str(), fault))?;
+    let (admission, session) =
+        admitted.inspect_err(|fault| visitor.refuse_upgrade(state, RefusedAt::Raw, request, fault))?;
     let seat = session.seat().clone();
     let Some(mut socket) = socket.take() else { return Ok(()) };
     if socket.write_all(&handshake::acceptance(head)).await.is_err() {
@@ -54,16 +56,19 @@ pub async fn open(
     Ok(())
 }
 
-/// The checks before the upgrade, behind those at the door: address limit, token, permissions, capacity.
+/// The checks before the upgrade: the handshake, the origin, address limit, token, permissions, capacity.
 async fn admit(
     state: &State,
     worker: &Worker,
     head: &RequestHead,
     visitor: &Visitor,
 ) -> Result<(Admission, Session), Fault> {
+    handshake::judge(head)?;
+    door::knock(state, head)?;
     let most = state.config.limits.raw.connections_per_minute;
     door::count(state, visitor.address.as_ref(), |ip| LimitKey::Connect(Surface::Raw, ip), most).await?;
     let identity = identify(state, head).await?;
+    let _ = visitor.user.set(identity.user.clone());
     identity.require(&state.config.auth.required_permissions)?;
     let admission = state.hub.registry().admit()?;
     let heartbeat = Some(state.hub.settings().heartbeat);
@@ -88,7 +93,7 @@ async fn identify(state: &State, head: &RequestHead) -> Result<Identity, Fault> 
         .or_else(|| handshake::token_protocol(headers).map(|protocol| handshake::token_in(protocol).to_owned()))
         .or_else(|| door::token_in_query(head))
         .filter(|token| !token.is_empty())
-        .ok_or_else(|| Fault::new(Code::InvalidToken, "Authentication token is missing"))?;
+        .ok_or_else(|| Fault::new(Code::InvalidToken, "Authentication token is missing").by("token"))?;
     state.tokens.verify(&token, state.now_ms()).await
 }
 

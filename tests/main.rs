@@ -107,6 +107,9 @@ mod logging;
 // The command line and its exit statuses.
 mod command;
 
+// Every kind of refusal in the log, once and by its id; who changed what; and what happened to connections.
+mod refusals;
+
 // The edge as an enemy meets it.
 mod attack;
 

@@ -24,6 +24,10 @@ pub enum Close {
     Left,
     /// The client broke the protocol that its connection speaks.
     Malformed,
+    /// A text message was not UTF-8.
+    NotUtf8,
+    /// A message had more bytes than one may.
+    TooLarge,
     /// What the session ran on failed.
     Failed,
     /// A connection that no session was opened on in time.
@@ -34,7 +38,7 @@ pub enum Close {
 
 impl Close {
     /// All reasons, for documentation and tests.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::GoingAway,
         Self::SlowConsumer,
         Self::TokenExpired,
@@ -45,6 +49,8 @@ impl Close {
         Self::Limit,
         Self::Left,
         Self::Malformed,
+        Self::NotUtf8,
+        Self::TooLarge,
         Self::Failed,
         Self::Unused,
         Self::Recovered,
@@ -61,6 +67,8 @@ impl Close {
             Self::Limit => 4429,
             Self::Left | Self::Recovered => 1000,
             Self::Malformed => 1002,
+            Self::NotUtf8 => 1007,
+            Self::TooLarge => 1009,
             Self::Failed => 1011,
         }
     }
@@ -78,6 +86,8 @@ impl Close {
             Self::Limit => "too many messages",
             Self::Left => "client left",
             Self::Malformed => "malformed packet",
+            Self::NotUtf8 => "invalid UTF-8",
+            Self::TooLarge => "message too big",
             Self::Failed => "internal error",
             Self::Unused => "no namespace joined in time",
             Self::Recovered => "recovered on another connection",
@@ -92,6 +102,8 @@ impl Close {
             | Self::Left
             | Self::NoHeartbeat
             | Self::Malformed
+            | Self::NotUtf8
+            | Self::TooLarge
             | Self::TokenExpired
             | Self::Recovered => true,
             Self::SlowConsumer
@@ -123,6 +135,8 @@ impl Close {
             | Self::NoHeartbeat
             | Self::Left
             | Self::Malformed
+            | Self::NotUtf8
+            | Self::TooLarge
             | Self::Failed
             | Self::Unused => true,
             Self::TokenExpired

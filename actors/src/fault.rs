@@ -50,6 +50,8 @@ codes! {
     Unauthenticated = "PERMISSION_DENIED",
     /// Known, but not allowed.
     Forbidden = "FORBIDDEN",
+    /// The page that the request comes from is not among those that may.
+    OriginNotAllowed = "FORBIDDEN",
     /// There is no such thing.
     NotFound = "NOT_FOUND",
     /// The path exists, the method does not.
@@ -99,7 +101,7 @@ impl serde::Serialize for Code {
 }
 
 /// A refusal: its code, the words for the caller, and what helps the caller to mend it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Eq)]
 pub struct Fault {
     /// The stable code.
     pub code: Code,
@@ -111,12 +113,41 @@ pub struct Fault {
     pub retry_after: Option<u32>,
     /// The limit that is reached, by its configuration key: `limits.rooms`.
     pub limit: Option<&'static str>,
+    /// What decided: a configuration key, a topic rule, a claim of the token. For the log alone: no caller is told, and
+    /// two faults that differ in nothing else are equal. Read it by [`Fault::rule`]. Boxed, for most results are no fault.
+    pub decided_by: Option<Box<Cow<'static, str>>>,
+}
+
+/// Compares what the caller is told.
+impl PartialEq for Fault {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { code, message, field, retry_after, limit, decided_by: _ } = self;
+        (code, message, field, retry_after, limit)
+            == (&other.code, &other.message, &other.field, &other.retry_after, &other.limit)
+    }
 }
 
 impl Fault {
     /// A refusal with its words.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), field: None, retry_after: None, limit: None }
+        Self { code, message: message.into(), field: None, retry_after: None, limit: None, decided_by: None }
+    }
+
+    /// Says what decided: a configuration key (`server.allowed_origins`), a topic rule (`topics "news.*" subscribe`) or a
+    /// claim (`token exp`). No secret.
+    #[must_use]
+    pub fn by(self, rule: impl Into<Cow<'static, str>>) -> Self {
+        Self { decided_by: Some(Box::new(rule.into())), ..self }
+    }
+
+    /// What decided, where that is known: the limit's key where nothing else is said.
+    pub fn rule(&self) -> Option<&str> {
+        self.decided_by.as_ref().map(|rule| &***rule).or(self.limit)
+    }
+
+    /// The origin of a request is not in `server.allowed_origins`.
+    pub fn origin_not_allowed() -> Self {
+        Self::new(Code::OriginNotAllowed, "This origin is not allowed").by("server.allowed_origins")
     }
 
     /// Bad input, and the field that is to blame.
@@ -136,7 +167,7 @@ impl Fault {
 
     /// No token was shown yet.
     pub fn unauthenticated() -> Self {
-        Self::new(Code::Unauthenticated, "Authentication required")
+        Self::new(Code::Unauthenticated, "Authentication required").by("token")
     }
 
     /// A queue inside is full.

@@ -4,6 +4,7 @@
 mod drain;
 mod once;
 mod opening;
+mod refusals;
 mod settings;
 
 use std::future::Future;
@@ -31,14 +32,15 @@ use crate::limits::held::{Hold, HoldKey, Holds};
 use crate::limits::window::{Rule, Verdict};
 use crate::limits::{Admit, RateLimit};
 use crate::mailbox::{Full, Mailbox, Receive, Watched};
+use crate::monitor::Monitor;
 use crate::monitor::health::Vitals;
 use crate::monitor::samples::Counted;
-use crate::monitor::{ConnectionRefused, Monitor, kind_of_connection};
 use crate::notifications::{Notification, Notifications};
 use crate::peer::{Peer, UserAgents};
 use crate::presence::{LastSeen, Presence};
 use crate::pulse::Pulse;
 use crate::recovery::{Forget, NoteAttempt, Recovery};
+use crate::refusal_log::RefusalLog;
 use crate::registry::Registry;
 use crate::revoked::Revoked;
 use crate::rooms::counts::RoomCounts;
@@ -114,6 +116,7 @@ pub struct Hub {
     holds: Arc<Holds>,
     user_agents: UserAgents,
     client_ids: Idempotency,
+    refusal_log: Arc<RefusalLog>,
     authenticator: Arc<dyn Authenticator>,
     application: Option<Arc<dyn Application>>,
     store: Store,
@@ -154,7 +157,8 @@ impl Hub {
         let window_ms = settings.recovery.window_ms;
         let recovery = Recovery::new(window_ms, rooms.clone(), clock.clone(), stats.clone()).start();
         let limits = RateLimit::new(clock.clone()).start();
-        let monitor = Monitor::new(clock.clone(), stats.clone()).start();
+        let refusal_log = Arc::new(RefusalLog::new(clock.clone(), stats.clone()));
+        let monitor = Monitor::new(clock.clone(), stats.clone(), refusal_log.clone()).start();
         let registry = Arc::new(Registry::new(settings.max_connections, stats.clone()));
         let (telling, outbox) = (&settings.presence, settings.outbox.bytes);
         let presence =
@@ -174,6 +178,7 @@ impl Hub {
             holds: Arc::new(Holds::default()),
             user_agents: UserAgents::default(),
             client_ids: once::client_ids(settings.clock.clone()),
+            refusal_log,
             chats,
             chat_keeper: Mailbox::new("chat-keeper", chat_keeper, settings.mailbox),
             authenticator,
@@ -387,12 +392,13 @@ impl Hub {
         if rule.most == 0 {
             return Ok(());
         }
+        let counted = key.clone();
         let verdict = self.judge(key, rule).inspect_err(|fault| self.count(fault))?;
         match verdict.await.map_err(|_| Fault::internal())? {
             Verdict::Within => Ok(()),
             Verdict::Over(seconds) | Verdict::Flood(seconds) => {
                 self.stats.rate_limited.add(1);
-                Err(Fault::rate_limited(seconds))
+                Err(Fault::rate_limited(seconds).by(counted.rule()))
             }
         }
     }
@@ -428,14 +434,6 @@ impl Hub {
     {
         if let Err(Full(_)) = self.monitor.post(observed) {
             self.stats.observations_dropped.add(1);
-        }
-    }
-
-    /// Notes that a connection was refused, whose client wanted to speak `surface`.
-    pub fn note_refused(&self, surface: &'static str, peer: &Peer, code: Code) {
-        self.stats.connections_refused.add(1);
-        if let Some(kind) = kind_of_connection(code) {
-            self.observe(ConnectionRefused { surface, peer: peer.clone(), kind, code });
         }
     }
 

@@ -84,7 +84,10 @@ impl Identity {
     pub fn require(&self, required: &[String]) -> Result<(), Fault> {
         match required.iter().find(|permission| !self.has_permission(permission)) {
             None => Ok(()),
-            Some(lacking) => Err(Fault::new(Code::Forbidden, format!("The token lacks the permission `{lacking}`"))),
+            Some(lacking) => {
+                let message = format!("The token lacks the permission `{lacking}`");
+                Err(Fault::new(Code::Forbidden, message).by("auth.required_permissions"))
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Who is at the other end of a connection, as far as its handshake tells: an address, and what the client calls itself.
 //! That is not who the user is, and nothing is decided by it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ahash::AHashSet;
@@ -52,9 +52,29 @@ impl UserAgents {
     }
 }
 
+/// What an address is counted as in limits: an IPv6 address as its /64, which one host has to itself.
+pub fn limit_key(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_count_an_ipv6_host_once() {
+        for (address, key) in [
+            ("203.0.113.7", "203.0.113.7"),
+            ("::ffff:203.0.113.7", "203.0.113.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2::", "2001:db8:1:2::"),
+        ] {
+            assert_eq!(limit_key(address.parse().unwrap()), key.parse::<IpAddr>().unwrap());
+        }
+    }
 
     #[test]
     fn equal_user_agents_are_kept_once() {

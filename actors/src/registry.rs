@@ -114,7 +114,7 @@ impl Registry {
         let free = |admitted| (admitted < self.capacity).then_some(admitted + 1);
         match self.admitted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free) {
             Ok(_) => Ok(Admission(self.clone())),
-            Err(_) => Err(Fault::new(Code::ServerFull, "At capacity")),
+            Err(_) => Err(Fault::new(Code::ServerFull, "At capacity").by("server.max_connections")),
         }
     }
 

@@ -81,7 +81,7 @@ impl Revoked {
             let entry = mark.of(identity).and_then(|subject| table.entries[mark as usize].get(subject));
             entry.is_some_and(|entry| is_older(identity, entry.before))
         });
-        if revoked { Err(Fault::new(Code::TokenRevoked, "The token was revoked")) } else { Ok(()) }
+        if revoked { Err(Fault::new(Code::TokenRevoked, "The token was revoked").by("token revoked")) } else { Ok(()) }
     }
 
     /// The first time of issue with which a token of `user` holds, ms since the epoch; `i64::MIN` where any does.

@@ -120,6 +120,10 @@ pub struct Seat {
     link: RefCell<Option<Rc<dyn Link>>>,
     /// Why its connection ended, where that was not the session's end.
     went: Cell<Option<Close>>,
+    /// The rule by which it was closed, where that is not the close's usual one.
+    closed_by: Cell<Option<&'static str>>,
+    /// The log says already why it was closed.
+    is_close_told: Cell<bool>,
     paused: Cell<bool>,
     noted: RefCell<Noted>,
     /// What is kept for when its session comes back.
@@ -319,6 +323,40 @@ impl Seat {
         }
     }
 
+    /// As [`Seat::close`], by the rule that the log is to name.
+    pub fn close_by(&self, close: Close, rule: &'static str) {
+        if self.closed().is_none() {
+            self.closed_by.set(Some(rule));
+        }
+        self.close(close);
+    }
+
+    /// The rule by which it was closed, where that is not the close's usual one.
+    pub fn closed_by(&self) -> Option<&'static str> {
+        self.closed_by.get()
+    }
+
+    /// Notes that the log says why it was or will be closed: by the request that was refused, or by a session that it
+    /// carries.
+    pub fn mark_close_told(&self) {
+        self.is_close_told.set(true);
+    }
+
+    /// Whether the log says already why it was closed.
+    pub fn is_close_told(&self) -> bool {
+        self.is_close_told.get()
+    }
+
+    /// Ends the session as `carrier`, which carries it, was ended.
+    pub fn close_as(&self, carrier: &Self) {
+        let Some(close) = carrier.closed() else { return };
+        if self.closed().is_none() {
+            self.closed_by.set(carrier.closed_by());
+            self.is_close_told.set(carrier.is_close_told());
+        }
+        self.close(close);
+    }
+
     /// As [`Seat::close`], once every promised answer went.
     pub fn close_when_settled(&self, close: Close) {
         if self.is_settled() {
@@ -483,6 +521,8 @@ impl Seats {
             }),
             link: RefCell::new(None),
             went: Cell::new(None),
+            closed_by: Cell::new(None),
+            is_close_told: Cell::new(false),
             paused: Cell::new(false),
             noted: RefCell::default(),
             memory: RefCell::default(),

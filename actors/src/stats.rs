@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::events::{ClientEvent, NAMES, Transport};
 use crate::latency::Latency;
+use crate::refusal_log::counts::{ByCode, RefusedConnections};
 
 /// One number that only grows, or goes up and down.
 #[derive(Debug, Default)]
@@ -72,6 +73,10 @@ macro_rules! stats {
             pub events: ByEvent,
             /// From the acceptance of a publication to its writing, for a sample of the deliveries.
             pub delivery_latency: Latency,
+            /// Refusals, by code: those that are logged, or would be.
+            pub refusals: ByCode,
+            /// Connections refused, by where and why.
+            pub connections_refused: RefusedConnections,
         }
 
         impl Stats {
@@ -127,8 +132,8 @@ stats! {
     overloads,
     /// Messages and connections refused by a limit.
     rate_limited,
-    /// Connections refused: for where they come from, their token, a limit, or want of a place.
-    connections_refused,
+    /// Refusals that the log leaves out because there were too many.
+    refusals_unlogged,
     /// Events of connections that the monitor's mailbox had no place for.
     observations_dropped,
     /// Refused connections that were not remembered because there were too many.

@@ -36,6 +36,11 @@ pub(super) fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Fau
     Fault::new(Code::InvalidToken, message)
 }
 
+/// As [`invalid`], for what is wrong with one claim.
+fn of_claim(claim: &str, message: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
+    invalid(message).by(format!("token {claim}"))
+}
+
 /// Turns verified claims into who the holder is, or says why they do not hold at `now_ms`.
 pub(super) fn identity(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<Identity, Fault> {
     check_origin(claims, "iss", &terms.issuers)?;
@@ -73,13 +78,13 @@ fn lifetime(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<O
     let not_before = time(claims, "nbf")?;
     let expires_at = time(claims, "exp")?.map(|expiry_ms| expiry_ms.saturating_add(terms.leeway_ms));
     if expires_at.is_none() && terms.require_exp {
-        return Err(invalid("The token has no `exp`"));
+        return Err(invalid("The token has no `exp`").by("auth.require_exp"));
     }
     if expires_at.is_some_and(|end| now_ms >= end) {
-        return Err(Fault::new(Code::TokenExpired, "The token has expired"));
+        return Err(Fault::new(Code::TokenExpired, "The token has expired").by("token exp"));
     }
     if not_before.is_some_and(|start| now_ms < start.saturating_sub(terms.leeway_ms)) {
-        return Err(invalid("The token is not valid yet"));
+        return Err(invalid("The token is not valid yet").by("token nbf"));
     }
     Ok(expires_at)
 }
@@ -91,19 +96,25 @@ fn check_origin(claims: &Map<String, Value>, claim: &str, accepted: &[String]) -
         return Ok(());
     }
     let is_accepted = |value: &Value| value.as_str().is_some_and(|text| accepted.iter().any(|other| other == text));
+    let rule = if claim == "iss" { "auth.issuer" } else { "auth.audience" };
     let holds = match claims.get(claim) {
-        None | Some(Value::Null) => return Err(invalid(format!("The token has no `{claim}`"))),
+        None | Some(Value::Null) => return Err(invalid(format!("The token has no `{claim}`")).by(rule)),
         Some(Value::Array(several)) if claim == "aud" => several.iter().any(is_accepted),
         Some(value) => is_accepted(value),
     };
-    if holds { Ok(()) } else { Err(invalid(format!("The token's `{claim}` is not one that is accepted here"))) }
+    if holds {
+        Ok(())
+    } else {
+        Err(invalid(format!("The token's `{claim}` is not one that is accepted here")).by(rule))
+    }
 }
 
 /// Checks `iat`. A token from the future would outlive the revocation of its user, so it is refused.
 fn issue_time(claims: &Map<String, Value>, terms: &Terms, now_ms: i64) -> Result<Option<i64>, Fault> {
     let issued_at = time(claims, "iat")?;
     if issued_at.is_some_and(|issued| issued > now_ms.saturating_add(terms.leeway_ms)) {
-        return Err(invalid("The token's `iat` lies in the future; check the clock of its issuer"));
+        let message = "The token's `iat` lies in the future; check the clock of its issuer";
+        return Err(invalid(message).by("token iat"));
     }
     Ok(issued_at)
 }
@@ -122,9 +133,11 @@ pub(super) fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<i6
             Ok(Some((seconds.max(0.0) * 1_000.0).floor() as i64))
         }
         (_, Some(_)) => {
-            Err(invalid(format!("The token's `{claim}` lies after the year 9999; it counts seconds, not milliseconds")))
+            let message =
+                format!("The token's `{claim}` lies after the year 9999; it counts seconds, not milliseconds");
+            Err(of_claim(claim, message))
         }
-        (_, None) => Err(invalid(format!("The token's `{claim}` is not a number"))),
+        (_, None) => Err(of_claim(claim, format!("The token's `{claim}` is not a number"))),
     }
 }
 
@@ -132,10 +145,11 @@ pub(super) fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<i6
 pub(super) fn user(claims: &Map<String, Value>, names: &[&'static str]) -> Result<UserId, Fault> {
     let found = names.iter().find_map(|&claim| Some((claim, claims.get(claim).filter(|value| !value.is_null())?)));
     let Some((claim, value)) = found else {
-        return Err(invalid("The token names no user"));
+        return Err(invalid("The token names no user").by("token sub"));
     };
-    let id = id_text(value).ok_or_else(|| invalid(format!("The token's `{claim}` is no string and no integer")))?;
-    UserId::parse(&id, claim).map_err(|fault| invalid(format!("The token's {}", fault.message)))
+    let id =
+        id_text(value).ok_or_else(|| of_claim(claim, format!("The token's `{claim}` is no string and no integer")))?;
+    UserId::parse(&id, claim).map_err(|fault| of_claim(claim, format!("The token's {}", fault.message)))
 }
 
 /// An id's text, written as a string or as an integer.
@@ -191,7 +205,7 @@ fn texts<'a>(claims: &'a Map<String, Value>, claim: &str) -> impl Iterator<Item 
 
 /// `sid` or `jti`. A token of which it cannot be read could not be revoked by it, so it is refused.
 fn revocable(claims: &Map<String, Value>, claim: &str) -> Result<Option<String>, Fault> {
-    let unreadable = || invalid(format!("The token's `{claim}` is no string and no integer, or too long"));
+    let unreadable = || of_claim(claim, format!("The token's `{claim}` is no string and no integer, or too long"));
     // One that is too long for a revocation to name could not be revoked.
     let read = |value| id_text(value).filter(|text| text.chars().count() <= MARK_MAX).ok_or_else(unreadable);
     claims.get(claim).map(read).transpose()
@@ -205,9 +219,10 @@ fn topics(claims: &Map<String, Value>) -> Result<Narrowed, Fault> {
     let Some(value) = claims.get("topics") else {
         return Ok((None, None));
     };
-    let topics = value.as_object().ok_or_else(|| invalid("The token's `topics` is not an object"))?;
+    let topics = value.as_object().ok_or_else(|| of_claim("topics", "The token's `topics` is not an object"))?;
     if topics.keys().any(|key| key != "subscribe" && key != "publish") {
-        return Err(invalid("The token's `topics` has a key that is neither `subscribe` nor `publish`"));
+        let message = "The token's `topics` has a key that is neither `subscribe` nor `publish`";
+        return Err(of_claim("topics", message));
     }
     Ok((patterns(topics, "subscribe")?, patterns(topics, "publish")?))
 }
@@ -220,7 +235,7 @@ fn patterns(topics: &Map<String, Value>, key: &str) -> Result<Option<Vec<Pattern
         .as_array()
         .and_then(|list| list.iter().map(|pattern| pattern.as_str().map(Pattern::new)).collect())
         .map(Some)
-        .ok_or_else(|| invalid(format!("The token's `topics.{key}` is not a list of strings")))
+        .ok_or_else(|| of_claim("topics", format!("The token's `topics.{key}` is not a list of strings")))
 }
 
 #[cfg(test)]

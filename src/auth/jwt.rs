@@ -160,7 +160,7 @@ impl Verifier {
         }
         // RFC 7515, section 4.1.11: extensions that must be understood and are not refuse the token. We know none.
         if header.crit.is_some() {
-            return Err(invalid("The token's `crit` asks for an unknown extension"));
+            return Err(invalid("The token's `crit` asks for an unknown extension").by("token crit"));
         }
         let key = match source {
             Source::One(key) => key.clone(),
@@ -181,16 +181,18 @@ impl Verifier {
 
     fn explain(&self, kind: &ErrorKind) -> Fault {
         match kind {
-            ErrorKind::InvalidAlgorithm => invalid(format!("The token is not signed with {:?}", self.algorithm)),
-            ErrorKind::InvalidSignature => invalid("The token's signature does not hold"),
-            _ => invalid("The token is malformed"),
+            ErrorKind::InvalidAlgorithm => {
+                invalid(format!("The token is not signed with {:?}", self.algorithm)).by("auth.algorithm")
+            }
+            ErrorKind::InvalidSignature => invalid("The token's signature does not hold").by("token signature"),
+            _ => invalid("The token is malformed").by("token"),
         }
     }
 }
 
 /// The refusal of a token that is longer than [`TOKEN_MAX`].
 pub(super) fn too_long() -> Fault {
-    invalid(format!("The token is longer than {TOKEN_MAX} bytes"))
+    invalid(format!("The token is longer than {TOKEN_MAX} bytes")).by("token")
 }
 
 /// Signs `claims`, an object, into a token.

@@ -140,7 +140,7 @@ impl KeySource {
         }
         let loaded = self.lock();
         match &loaded.keys {
-            Some(_) if !loaded.failed => Err(invalid("The token is signed with an unknown key")),
+            Some(_) if !loaded.failed => Err(invalid("The token is signed with an unknown key").by("token kid")),
             _ => Err(unavailable(RETRY.0)),
         }
     }
@@ -149,7 +149,8 @@ impl KeySource {
         match self.lock().keys.as_ref()?.find(kid) {
             Ok(key) => Some(Ok(key.clone())),
             Err(Missing::Several) => {
-                Some(Err(invalid("The token does not say which of several keys it is signed with")))
+                let message = "The token does not say which of several keys it is signed with";
+                Some(Err(invalid(message).by("token kid")))
             }
             Err(Missing::Unknown) => None,
         }

@@ -90,7 +90,7 @@ impl Tokens {
         let identity = match &self.backend {
             _ if is_jwt(token) => self.jwt.verify(token, now_ms).await,
             Some(backend) => backend.verify(token, now_ms).await,
-            None => Err(invalid("The token is malformed")),
+            None => Err(invalid("The token is malformed").by("token")),
         }?;
         if let Some(check) = &self.check {
             check(&identity)?;

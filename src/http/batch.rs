@@ -4,18 +4,18 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use hubbub_actors::fault::{Code, Fault};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::call::Call;
 use super::gate::Posted;
 use super::push::{self, Order};
 use super::{Answer, iso, json};
 use crate::error::{self, Shape};
-use crate::request_id::RequestId;
 use crate::state::State;
 
 /// Most commands in a batch.
@@ -31,16 +31,15 @@ struct Batch<'a> {
 }
 
 /// `POST /api/batch`.
-pub(super) async fn batch(request: HttpRequest, state: web::Data<State>, Posted(body): Posted) -> Answer {
+pub(super) async fn batch(call: Call, state: web::Data<State>, Posted(body): Posted) -> Answer {
     let batch: Batch<'_> = json::parse(&body)?;
     check_count(batch.commands.len())?;
-    let id = RequestId::given(&request);
     let mut results = Vec::with_capacity(batch.commands.len());
     for together in batch.commands.chunks(TOGETHER_MAX) {
         let mut carried_out = Vec::with_capacity(together.len());
-        for command in together {
+        for (command, item) in together.iter().zip(results.len()..) {
             carried_out.push(match read(command, &body) {
-                Ok(order) => order.carry_out(&state).await,
+                Ok(order) => order.carry_out(&state, &call, Some(item)).await,
                 Err(fault) => Err(fault),
             });
         }
@@ -49,7 +48,10 @@ pub(super) async fn batch(request: HttpRequest, state: web::Data<State>, Posted(
                 Ok(carried_out) => carried_out.answer(&state).await,
                 Err(fault) => Err(fault),
             };
-            results.push(result.unwrap_or_else(|fault| error::body(&fault, Shape::Api, id.as_str())));
+            results.push(result.unwrap_or_else(|fault| {
+                call.log_item_refused(&state, results.len(), &fault);
+                error::body(&fault, Shape::Api, call.id().as_str())
+            }));
         }
     }
     Ok(HttpResponse::Ok().json(json!({

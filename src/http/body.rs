@@ -43,7 +43,7 @@ fn check_head(headers: &HeaderMap, most: usize) -> Result<(), Fault> {
 }
 
 fn too_large() -> Fault {
-    Fault::new(Code::PayloadTooLarge, "The body is too large")
+    Fault::new(Code::PayloadTooLarge, "The body is too large").by("server.max_body")
 }
 
 #[cfg(test)]

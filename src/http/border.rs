@@ -19,6 +19,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
 use hubbub_actors::fault::Fault;
 
+use super::call::Call;
 use super::cors::{self, Page};
 use crate::error::{self, Refusal, Shape};
 use crate::http_stream::Exchange;
@@ -28,7 +29,7 @@ use crate::state::State;
 /// What is known of a request and needed for its answer.
 struct Passage {
     state: web::Data<State>,
-    id: RequestId,
+    call: Call,
     shape: Shape,
     page: Page,
     method: &'static str,
@@ -42,32 +43,37 @@ pub(super) async fn border(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let peer = request.peer_addr().map(|peer| peer.ip());
     state.notices.forwarding(&state.proxies, peer, request.headers());
+    let exchange = request.conn_data::<Rc<Exchange>>().cloned();
+    let unread = exchange.as_ref().and_then(|exchange| exchange.take_refusal());
     let passage = Passage {
-        id: RequestId::of(request.headers()),
+        call: Call::of(&state, request.request(), unread.is_none()),
         shape: Shape::of_path(request.path()),
         page: cors::judge(request.headers(), &state.origins),
         method: method_name(request.method()),
         state,
     };
-    request.extensions_mut().insert(passage.id.clone());
-    let exchange = request.conn_data::<Rc<Exchange>>().cloned();
-    let answered = pass(passage, request, next, exchange.as_deref()).await;
+    request.extensions_mut().insert(passage.call.id().clone());
+    request.extensions_mut().insert(passage.call.clone());
+    let answered = match unread {
+        // What is no HTTP at all is no refused request.
+        Some(fault) if exchange.as_ref().is_some_and(|exchange| exchange.is_not_http()) => {
+            Err(passage.answer_failed(&fault))
+        }
+        Some(fault) => Err(passage.failed(&fault)),
+        None => pass(passage, request, next).await,
+    };
     match exchange {
         Some(exchange) => finish(answered, &exchange).await,
         None => answered,
     }
 }
 
-/// Has the application answer, unless the request was refused as it was read.
+/// Has the application answer.
 async fn pass(
     passage: Passage,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-    exchange: Option<&Exchange>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if let Some(fault) = exchange.and_then(Exchange::take_refusal) {
-        return Err(passage.failed(&fault));
-    }
     if cors::is_preflight(request.method(), request.headers()) {
         let mut response = HttpResponse::NoContent().finish();
         for (name, value) in cors::preflight_headers(&passage.page) {
@@ -79,13 +85,16 @@ async fn pass(
     match unpanicked(next.call(request)).await {
         Some(Ok(answer)) => {
             let mut answer = settled(answer.map_into_boxed_body(), passage.shape);
+            if let Some(RefusedFor(fault)) = answer.response().extensions().get() {
+                passage.call.log_refused(&passage.state, fault);
+            }
             passage.stamp(answer.response_mut());
             Ok(answer)
         }
         // In both cases the request is gone; an error that holds its whole response is what is left to return.
         Some(Err(error)) => Err(passage.failed(&Refusal::from_error(&error).fault)),
         None => {
-            log::error!("a handler panicked; request {}", passage.id);
+            // What panicked, and where, is in the log already.
             let fault = if passage.changes_nothing() { Fault::internal() } else { Fault::outcome_unknown() };
             Err(passage.failed(&fault))
         }
@@ -121,7 +130,7 @@ impl Passage {
     fn stamp(&self, response: &mut HttpResponse) {
         let status = response.status().as_u16();
         let headers = response.headers_mut();
-        if let Ok(id) = HeaderValue::from_str(self.id.as_str()) {
+        if let Ok(id) = HeaderValue::from_str(self.call.id().as_str()) {
             headers.insert(REQUEST_ID, id);
         }
         for (name, value) in cors::headers(&self.page) {
@@ -135,12 +144,21 @@ impl Passage {
     }
 
     fn failed(&self, fault: &Fault) -> Error {
-        let mut response = error::response(fault, self.shape, self.id.as_str());
+        self.call.log_refused(&self.state, fault);
+        self.answer_failed(fault)
+    }
+
+    fn answer_failed(&self, fault: &Fault) -> Error {
+        let mut response = error::response(fault, self.shape, self.call.id().as_str());
         response.head_mut().set_connection_type(ConnectionType::Close);
         self.stamp(&mut response);
         InternalError::from_response("failed", response).into()
     }
 }
+
+/// Why a request is refused, for the log: kept beside the response that tells it to the caller.
+#[derive(Debug)]
+pub(crate) struct RefusedFor(pub(crate) Fault);
 
 /// Turns a refusal that a handler returned, or an error of actix-web, into its response.
 pub(super) fn settled(answer: ServiceResponse<BoxBody>, shape: Shape) -> ServiceResponse<BoxBody> {
@@ -148,16 +166,12 @@ pub(super) fn settled(answer: ServiceResponse<BoxBody>, shape: Shape) -> Service
         return answer;
     };
     let id = RequestId::given(answer.request());
-    let response = match error.as_error::<Refusal>() {
-        Some(refusal) => {
-            let mut response = error::response(&refusal.fault, shape, id.as_str());
-            for (name, value) in &refusal.headers {
-                response.headers_mut().append(name.clone(), value.clone());
-            }
-            response
-        }
-        None => error::response(&Refusal::from_error(error).fault, shape, id.as_str()),
-    };
+    let Refusal { fault, headers } = Refusal::from_error(error);
+    let mut response = error::response(&fault, shape, id.as_str());
+    for (name, value) in headers {
+        response.headers_mut().append(name, value);
+    }
+    response.extensions_mut().insert(RefusedFor(fault));
     answer.into_response(response)
 }
 

@@ -4,12 +4,14 @@ use actix_web::{HttpResponse, web};
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::ids::{ChatId, IdText, UserId};
 use hubbub_actors::store::Chat;
+use log::Level;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
+use super::call::Call;
 use super::gate::Posted;
-use super::{Answer, iso, json};
+use super::{Answer, audit, iso, json};
 use crate::state::State;
 
 /// A whole chat: what is left out is as in a new one. Nothing else is taken, because a misspelt `participants` would shut
@@ -61,8 +63,10 @@ fn no_such_chat() -> Fault {
 }
 
 /// `PUT /api/chats/{chatId}`: 201 when it was made, 200 when it was replaced.
-pub(super) async fn put(state: web::Data<State>, id: web::Path<String>, Posted(body): Posted) -> Answer {
+pub(super) async fn put(state: web::Data<State>, call: Call, id: web::Path<String>, Posted(body): Posted) -> Answer {
     let (chat, made) = state.hub.put_chat(read(&id, &body, state.now_ms())?).await?;
+    let what = if made { "chat made" } else { "chat changed" };
+    audit::log(Level::Info, &call, what, &[("chat", chat.id.as_str().into())]);
     let mut answer = if made { HttpResponse::Created() } else { HttpResponse::Ok() };
     Ok(answer.json(shown(&chat, state.now_ms())))
 }
@@ -74,9 +78,12 @@ pub(super) async fn get(state: web::Data<State>, id: web::Path<String>) -> Answe
 }
 
 /// `DELETE /api/chats/{chatId}`: with its messages.
-pub(super) async fn delete(state: web::Data<State>, id: web::Path<String>) -> Answer {
+pub(super) async fn delete(state: web::Data<State>, call: Call, id: web::Path<String>) -> Answer {
     match state.hub.delete_chat(ChatId::parse(&id, "chatId")?).await? {
-        true => Ok(HttpResponse::Ok().json(json!({"success": true, "timestamp": iso(state.now_ms())}))),
+        true => {
+            audit::log(Level::Info, &call, "chat deleted", &[("chat", id.as_str().into())]);
+            Ok(HttpResponse::Ok().json(json!({"success": true, "timestamp": iso(state.now_ms())})))
+        }
         false => Err(no_such_chat().into()),
     }
 }

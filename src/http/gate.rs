@@ -19,6 +19,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 use super::border::settled;
+use super::call::Call;
 use super::cors::{self, Page};
 use crate::auth::api_key::ApiKey;
 use crate::auth::signature::Signed;
@@ -69,7 +70,7 @@ async fn let_in(state: &State, request: &mut ServiceRequest) -> Result<Option<(K
     let asks_only = matches!(*request.method(), Method::GET | Method::HEAD);
     if !asks_only {
         if cors::judge(request.headers(), &state.origins) == Page::Foreign {
-            return Err(Fault::new(Code::Forbidden, "This origin is not allowed").into());
+            return Err(Fault::origin_not_allowed().into());
         }
         check_ready(&state.hub.readiness())?;
     }
@@ -107,16 +108,22 @@ async fn admit(state: &State, request: &ServiceRequest) -> Result<(ApiKey, Strin
     let shown = KEY_HEADERS.iter().find_map(|name| request.headers().get(*name)).filter(|value| !value.is_empty());
     let text = shown.and_then(|value| value.to_str().ok()).unwrap_or("");
     if let Some(key) = state.keys.find(text) {
+        if let Some(call) = request.extensions().get::<Call>() {
+            call.set_key(&key.name);
+        }
         let limit = key.per_minute.unwrap_or(general);
-        let counted = LimitKey::ApiKey(key.name.clone());
-        state.hub.admit(counted, limit).await?;
+        let counted = state.hub.admit(LimitKey::ApiKey(key.name.clone()), limit).await;
+        counted.map_err(|fault| match fault.code {
+            Code::RateLimited if key.per_minute.is_none() => fault.by("limits.http.requests_per_minute"),
+            _ => fault,
+        })?;
         return Ok((key.clone(), text.to_owned()));
     }
     let address = limit_key(client_address(state, request.request()).ip);
     state.hub.admit(LimitKey::Address(address), general).await?;
     Err(match shown {
-        None => Fault::new(Code::Unauthorized, "An API key is needed in X-API-Key"),
-        Some(_) => Fault::new(Code::InvalidApiKey, "Invalid API key"),
+        None => Fault::new(Code::Unauthorized, "An API key is needed in X-API-Key").by("api.keys"),
+        Some(_) => Fault::new(Code::InvalidApiKey, "Invalid API key").by("api.keys"),
     })
 }
 
@@ -152,7 +159,11 @@ fn check_signature(
         signature: text("x-signature"),
         body,
     };
-    state.signatures.check(&signed, key_text, &key.name, state.hub.clock())
+    let checked = state.signatures.check(&signed, key_text, &key.name, state.hub.clock());
+    checked.map_err(|fault| match fault.code {
+        Code::InvalidSignature => fault.by(format!("api key \"{}\" signature", key.name)),
+        _ => fault,
+    })
 }
 
 fn request_name(headers: &HeaderMap) -> Result<Option<String>, Fault> {

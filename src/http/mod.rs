@@ -5,12 +5,15 @@
 //! hub, and returns an answer or a [`Fault`]; it knows no status but success. One resource
 //! a file. This module knows nothing of WebSockets beyond saying where they are spoken.
 
+mod audit;
 mod batch;
 pub(crate) mod body;
 mod border;
+mod call;
 mod chats;
 mod cors;
 mod endpoint;
+mod events;
 mod gate;
 mod health;
 mod history;
@@ -36,6 +39,8 @@ use crate::state::State;
 use endpoint::{api, at};
 use moment::iso;
 
+pub(crate) use self::border::RefusedFor;
+
 /// What a handler returns.
 type Answer = Result<actix_web::HttpResponse, Refusal>;
 
@@ -60,6 +65,7 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
         .service(api("/api/batch").post(batch::batch))
         .service(api("/api/users").post(users::add))
         .service(api("/api/status").get(status::push))
+        .service(api("/api/events").get(events::list))
         .service(api("/api/rooms").get(rooms::list))
         .service(api("/api/rooms/{room:.+}/history").get(history::history))
         .service(api("/api/rooms/{room:.+}").get(rooms::one))

@@ -15,6 +15,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::audit::Ordered;
+use super::call::Call;
 use super::gate::Posted;
 use super::{Answer, iso, json};
 use crate::state::State;
@@ -31,11 +33,13 @@ pub(super) enum Order {
 }
 
 impl Order {
-    /// Carries the order out, as far as others that come later have to wait for it.
+    /// Carries the order out, as far as others that come later have to wait for it, and logs that `call` asked for it, as
+    /// its `item`-th command where it is a batch.
     ///
     /// # Errors
     /// As [`hubbub_actors::hub::Hub::notify`].
-    pub(super) async fn carry_out(self, state: &State) -> Result<CarriedOut, Fault> {
+    pub(super) async fn carry_out(self, state: &State, call: &Call, item: Option<usize>) -> Result<CarriedOut, Fault> {
+        let ordered = Ordered::of(&self);
         let (recipients, kept) = match self {
             Self::Publish(target, event, data) => (state.hub.publish(target, event, data).await?.recipients, None),
             Self::Notify(user, notification) => {
@@ -45,6 +49,9 @@ impl Order {
             }
             Self::Disconnect(user) => (state.hub.disconnect(&user).await?, None),
         };
+        if let Some(ordered) = ordered {
+            ordered.log(call, item, recipients);
+        }
         Ok(CarriedOut { recipients, kept })
     }
 }
@@ -200,28 +207,28 @@ fn publish(target: Target, event: &str, data: &RawValue, body: &Bytes) -> Result
     }
 }
 
-async fn answer(state: &State, order: Result<Order, Fault>) -> Answer {
-    Ok(HttpResponse::Ok().json(order?.carry_out(state).await?.answer(state).await?))
+async fn answer(state: &State, call: &Call, order: Result<Order, Fault>) -> Answer {
+    Ok(HttpResponse::Ok().json(order?.carry_out(state, call, None).await?.answer(state).await?))
 }
 
 /// `POST /api/push`.
-pub(super) async fn push(state: web::Data<State>, Posted(body): Posted) -> Answer {
-    answer(&state, read_push(&body, &body)).await
+pub(super) async fn push(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
+    answer(&state, &call, read_push(&body, &body)).await
 }
 
 /// `POST /api/broadcast`.
-pub(super) async fn broadcast(state: web::Data<State>, Posted(body): Posted) -> Answer {
-    answer(&state, read_broadcast(&body, &body)).await
+pub(super) async fn broadcast(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
+    answer(&state, &call, read_broadcast(&body, &body)).await
 }
 
 /// `POST /api/room`.
-pub(super) async fn room(state: web::Data<State>, Posted(body): Posted) -> Answer {
-    answer(&state, read_room(&body, &body)).await
+pub(super) async fn room(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
+    answer(&state, &call, read_room(&body, &body)).await
 }
 
 /// `POST /api/disconnect`.
-pub(super) async fn disconnect(state: web::Data<State>, Posted(body): Posted) -> Answer {
-    answer(&state, read_disconnect(&body)).await
+pub(super) async fn disconnect(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
+    answer(&state, &call, read_disconnect(&body)).await
 }
 
 #[cfg(test)]

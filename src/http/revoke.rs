@@ -4,12 +4,14 @@ use actix_web::{HttpResponse, web};
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::ids::{IdText, UserId};
 use hubbub_actors::store::Revocation;
+use log::Level;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::call::Call;
 use super::gate::Posted;
 use super::moment::Moment;
-use super::{Answer, iso, json};
+use super::{Answer, audit, iso, json};
 use crate::state::State;
 
 /// How far the caller's clock may be ahead of ours, ms. A moment beyond it is a mistake that would lock a user out.
@@ -63,9 +65,15 @@ impl Order {
 }
 
 /// `POST /api/revoke`.
-pub(super) async fn revoke(state: web::Data<State>, Posted(body): Posted) -> Answer {
-    let revocation = json::parse::<Order>(&body)?.revocation(state.now_ms(), state.config.auth.leeway_ms())?;
+pub(super) async fn revoke(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
+    let order: Order = json::parse(&body)?;
+    let revocation = order.revocation(state.now_ms(), state.config.auth.leeway_ms())?;
     let closed = state.hub.keep_and_revoke(revocation).await?;
+    let subjects = [("user", &order.user_id), ("session", &order.sid), ("tokenId", &order.jti)];
+    let mut fields: Vec<_> =
+        subjects.iter().filter_map(|(name, id)| Some((*name, id.as_ref()?.0.as_str().into()))).collect();
+    fields.push(("closed", (closed as u64).into()));
+    audit::log(Level::Info, &call, "tokens revoked", &fields);
     Ok(HttpResponse::Ok().json(json!({"success": true, "closed": closed, "timestamp": iso(state.now_ms())})))
 }
 

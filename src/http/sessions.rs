@@ -6,12 +6,14 @@ use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
 use hubbub_actors::identity::Identity;
 use hubbub_actors::ids::UserId;
+use log::Level;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::call::Call;
 use super::cors::{self, Page};
 use super::gate::client_address;
-use super::{Answer, body, json};
+use super::{Answer, audit, body, json};
 use crate::accounts::{PASSWORD_BYTES, Username};
 use crate::bearer;
 use crate::peer::limit_key;
@@ -35,7 +37,12 @@ struct Refresh {
 }
 
 /// `POST /sessions`.
-pub(super) async fn sign_in(request: HttpRequest, state: web::Data<State>, payload: web::Payload) -> Answer {
+pub(super) async fn sign_in(
+    request: HttpRequest,
+    call: Call,
+    state: web::Data<State>,
+    payload: web::Payload,
+) -> Answer {
     let_in(&state, &request)?;
     state.accounts.check_sign_in()?;
     let per_minute = state.config.limits.login.attempts_per_minute;
@@ -49,6 +56,8 @@ pub(super) async fn sign_in(request: HttpRequest, state: web::Data<State>, paylo
     }
     state.hub.admit(LimitKey::LoginName(username.digest()), per_minute).await?;
     let signed_in = state.accounts.sign_in(&username, asked.password, state.hub.clock()).await?;
+    let fields = [("user", signed_in.account.id.as_str().into()), ("session", signed_in.session_id.as_str().into())];
+    audit::log(Level::Debug, &call, "signed in", &fields);
     Ok(HttpResponse::Ok().json(json!({
         "access_token": signed_in.access_token,
         "refresh_token": signed_in.refresh_token,
@@ -79,18 +88,21 @@ pub(super) async fn refresh(request: HttpRequest, state: web::Data<State>, paylo
 }
 
 /// `DELETE /sessions/{session_id}`: by the user whose session it is, or an admin.
-pub(super) async fn end(request: HttpRequest, state: web::Data<State>, id: web::Path<String>) -> Answer {
+pub(super) async fn end(request: HttpRequest, call: Call, state: web::Data<State>, id: web::Path<String>) -> Answer {
     let_in(&state, &request)?;
     count(&state, &request).await?;
     let caller = identify(&state, &request).await?;
+    call.set_user(caller.user.as_str());
     let holder = state.accounts.holder(&id).await?;
     // Whether there is another's session of that id is nobody's business.
     let may_end = |holder: &UserId| *holder == caller.user || caller.has_role("admin");
-    holder.filter(may_end).ok_or_else(no_such_session)?;
+    let holder = holder.filter(may_end).ok_or_else(no_such_session)?;
     // In a task of its own: a caller that hangs up midway would else leave connections that nobody closes.
     let ended = actix_rt::spawn(async move {
         let revocation = state.accounts.end(&id, state.now_ms()).await?.ok_or_else(no_such_session)?;
-        state.hub.revoke(&revocation).await;
+        let closed = state.hub.revoke(&revocation).await as u64;
+        let fields = [("session", id.as_str().into()), ("user", holder.as_str().into()), ("closed", closed.into())];
+        audit::log(Level::Info, &call, "session ended", &fields);
         Ok::<_, Fault>(())
     });
     ended.await.map_err(|_| Fault::outcome_unknown())??;
@@ -104,7 +116,7 @@ fn no_such_session() -> Fault {
 /// What holds for every one of these: a hub that takes work, and no page of a foreign origin.
 fn let_in(state: &State, request: &HttpRequest) -> Result<(), Fault> {
     if cors::judge(request.headers(), &state.origins) == Page::Foreign {
-        return Err(Fault::new(Code::Forbidden, "This origin is not allowed"));
+        return Err(Fault::origin_not_allowed());
     }
     state.hub.accepting()
 }
@@ -122,6 +134,6 @@ async fn count(state: &State, request: &HttpRequest) -> Result<(), Fault> {
 /// Whose the access token is that came with the request.
 async fn identify(state: &State, request: &HttpRequest) -> Result<Identity, Fault> {
     let token = bearer::token(request.headers()).filter(|token| !token.is_empty());
-    let token = token.ok_or_else(|| Fault::new(Code::InvalidToken, "Authentication token is missing"))?;
+    let token = token.ok_or_else(|| Fault::new(Code::InvalidToken, "Authentication token is missing").by("token"))?;
     state.tokens.verify(&token, state.now_ms()).await
 }

@@ -1,11 +1,13 @@
 //! `POST /api/users`: accounts that can sign in.
 
 use actix_web::{HttpResponse, web};
+use log::Level;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::call::Call;
 use super::gate::Posted;
-use super::{Answer, iso, json};
+use super::{Answer, audit, iso, json};
 use crate::accounts::NewUser;
 use crate::state::State;
 
@@ -20,10 +22,12 @@ struct Asked {
 }
 
 /// `POST /api/users`.
-pub(super) async fn add(state: web::Data<State>, Posted(body): Posted) -> Answer {
+pub(super) async fn add(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
     let Asked { username, password, roles, name, email } = json::parse(&body)?;
     let new = NewUser { username, password, roles: roles.unwrap_or_default(), name, email };
     let account = state.accounts.add(new, state.now_ms()).await?;
+    let fields = [("user", account.id.as_str().into()), ("username", account.username.as_str().into())];
+    audit::log(Level::Info, &call, "account made", &fields);
     Ok(HttpResponse::Created().json(json!({
         "success": true,
         "user": {"id": account.id, "username": account.username, "roles": account.roles},

@@ -191,5 +191,5 @@ impl Exchange {
 
 /// The fault of a body that did not come in time.
 pub fn body_too_slow() -> Fault {
-    Fault::new(Code::RequestTimeout, "The request body did not come in time")
+    Fault::new(Code::RequestTimeout, "The request body did not come in time").by("server.body_secs")
 }

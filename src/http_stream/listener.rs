@@ -17,6 +17,7 @@ use super::pacer::Pacer;
 use super::stream::HttpStream;
 use crate::error::{self, Shape};
 use crate::notices::Notices;
+use crate::request_id::RequestId;
 
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
@@ -45,41 +46,44 @@ impl Listener {
     /// Takes a connection. `counted` is the address whose limit it counts in, if any.
     ///
     /// # Errors
-    /// Why it is refused; the client is told before the socket is closed.
-    pub fn take(self: &Rc<Self>, socket: TcpStream, counted: Option<IpAddr>) -> Result<HttpStream, Refused> {
+    /// Why it is refused, and by which request id the client is told so before the socket is closed.
+    pub fn take(self: &Rc<Self>, socket: TcpStream, counted: Option<IpAddr>) -> Result<HttpStream, (RequestId, Fault)> {
         match self.connections.register(counted) {
             Ok(registration) => Ok(HttpStream::new(self.clone(), socket, registration)),
             Err(refused) => {
+                let (id, fault) = (RequestId::random(), fault(refused));
                 // A socket that was just accepted is writable; tokio knows that only when it has asked.
-                let sent = SockRef::from(&socket).send(refusal(refused).as_bytes());
+                let sent = SockRef::from(&socket).send(refusal(refused, &id, &fault).as_bytes());
                 let shut = SockRef::from(&socket).shutdown(Shutdown::Write);
                 if sent.and(shut).is_ok() {
                     let lingering = self.connections.lingering.clone();
                     actix_rt::spawn(async move { linger::close(socket, &lingering).await });
                 }
-                Err(refused)
+                Err((id, fault))
             }
         }
     }
 }
 
-/// The whole answer to a connection that is not taken. There is no request, and so no request id.
-fn refusal(refused: Refused) -> String {
-    let (status, fault) = match refused {
-        Refused::Full => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Fault { retry_after: Some(1), ..Fault::new(Code::ServerFull, "Too many HTTP connections") },
-        ),
-        Refused::Address => (
-            StatusCode::TOO_MANY_REQUESTS,
-            Fault { retry_after: Some(1), ..Fault::limit_reached("limits.http.connections_per_address") },
-        ),
+fn fault(refused: Refused) -> Fault {
+    let fault = match refused {
+        Refused::Full => Fault::new(Code::ServerFull, "Too many HTTP connections").by("server.max_connections"),
+        Refused::Address => Fault::limit_reached("limits.http.connections_per_address"),
     };
-    let body = error::body(&fault, Shape::Raw, "").to_string();
+    Fault { retry_after: Some(1), ..fault }
+}
+
+/// The whole answer to a connection that is not taken. There is no request: the id is of the answer alone.
+fn refusal(refused: Refused, id: &RequestId, fault: &Fault) -> String {
+    let status = match refused {
+        Refused::Full => StatusCode::SERVICE_UNAVAILABLE,
+        Refused::Address => StatusCode::TOO_MANY_REQUESTS,
+    };
+    let body = error::body(fault, Shape::Raw, "").to_string();
     let length = body.len();
     format!(
-        "HTTP/1.1 {status}\r\nConnection: close\r\nRetry-After: 1\r\nContent-Type: application/json\r\n\
-         Content-Length: {length}\r\n\r\n{body}"
+        "HTTP/1.1 {status}\r\nConnection: close\r\nRetry-After: 1\r\nX-Request-Id: {id}\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     )
 }
 
@@ -93,10 +97,13 @@ mod tests {
             (Refused::Full, "503 Service Unavailable", "SERVER_FULL", None),
             (Refused::Address, "429 Too Many Requests", "LIMIT_REACHED", Some("limits.http.connections_per_address")),
         ] {
-            let answer = refusal(refused);
+            let id = RequestId::random();
+            let answer = refusal(refused, &id, &fault(refused));
             let (head, body) = answer.split_once("\r\n\r\n").unwrap();
             assert!(
-                head.starts_with(&format!("HTTP/1.1 {status}\r\nConnection: close\r\nRetry-After: 1\r\n")),
+                head.starts_with(&format!(
+                    "HTTP/1.1 {status}\r\nConnection: close\r\nRetry-After: 1\r\nX-Request-Id: {id}\r\n"
+                )),
                 "{head}"
             );
             assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{head}");

@@ -1,6 +1,6 @@
 //! The client's address. `X-Forwarded-For` is anyone's to write, so it counts only from proxies that are trusted.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use actix_http::header::HeaderMap;
 use ipnet::{IpNet, Ipv4Net};
@@ -97,14 +97,6 @@ fn canonical_net(net: IpNet) -> IpNet {
         Ipv4Net::new(address, prefix).ok()
     });
     v4.map_or(net, IpNet::V4)
-}
-
-/// What an address is counted as in limits: an IPv6 address as its /64, which one host has to itself.
-pub fn limit_key(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-    }
 }
 
 #[cfg(test)]
@@ -209,18 +201,6 @@ mod tests {
             let entries = ["10.0.0.0/8".to_owned(), bad.to_owned()];
             let error = TrustedProxies::parse(&entries).unwrap_err();
             assert_eq!((error.index, error.entry.as_str()), (1, bad));
-        }
-    }
-
-    #[test]
-    fn limits_count_an_ipv6_host_once() {
-        for (address, key) in [
-            ("203.0.113.7", "203.0.113.7"),
-            ("::ffff:203.0.113.7", "203.0.113.7"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-            ("2001:db8:1:2::", "2001:db8:1:2::"),
-        ] {
-            assert_eq!(limit_key(ip(address)), ip(key));
         }
     }
 }

@@ -6,6 +6,7 @@
 use actix_http::ws::{CloseReason, OpCode, Parser};
 use actix_web_actors::ws::{CloseCode, ProtocolError};
 use bytes::{Bytes, BytesMut};
+use hubbub_actors::close::Close;
 
 /// Fragments that one message may come in. An empty one that only says that the message is over is not counted: some
 /// clients cut a message into full pieces and close it so.
@@ -41,6 +42,15 @@ pub enum Violation {
 }
 
 impl Violation {
+    /// Why the connection ends.
+    pub const fn end(self) -> Close {
+        match self {
+            Self::Protocol(_) => Close::Malformed,
+            Self::NotUtf8 => Close::NotUtf8,
+            Self::TooBig => Close::TooLarge,
+        }
+    }
+
     /// The close code and its words.
     pub const fn close(self) -> (u16, &'static str) {
         match self {

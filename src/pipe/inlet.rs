@@ -41,6 +41,9 @@ thread_local! {
 /// 5.5.3); who sends ten times as many is closed.
 const PINGS: Rule = Rule::a_minute(600);
 
+/// What the log calls that limit.
+const PINGS_RULE: &str = "600 pings of a connection in a minute";
+
 /// How long the rest of an outbox may take to be written when a connection ends.
 const FLUSH_TIME: Duration = Duration::from_secs(5);
 
@@ -185,7 +188,7 @@ impl Inlet {
                 Ok(Some(Incoming::Ping(payload))) => match self.pings.count(self.clock.elapsed_ms(), PINGS) {
                     Verdict::Within => self.pipe.pong(&payload),
                     Verdict::Over(_) => {}
-                    Verdict::Flood(_) => self.pipe.seat.close(Close::Limit),
+                    Verdict::Flood(_) => self.pipe.seat.close_by(Close::Limit, PINGS_RULE),
                 },
                 Ok(Some(Incoming::Pong)) => {}
                 Ok(Some(Incoming::Close(code))) => {
@@ -202,7 +205,7 @@ impl Inlet {
                 }
                 Err(violation) => {
                     let (code, reason) = violation.close();
-                    self.pipe.seat.note_end(Close::Malformed);
+                    self.pipe.seat.note_end(violation.end());
                     self.pipe.end(code, reason);
                 }
             }

@@ -6,6 +6,9 @@ use hubbub_actors::limits::window::{Rule, Verdict, Window};
 /// CONNECTs of one connection that are judged in a minute; the window is closed at [`Attempt::Flood`].
 const CONNECTS: Rule = Rule::a_minute(60);
 
+/// What the log calls that limit.
+pub(super) const RULE: &str = "60 CONNECTs of a connection in a minute";
+
 /// CONNECTs beyond those that are answered with a refusal; the client hears nothing of the rest.
 const REFUSALS: u32 = 30;
 
@@ -16,8 +19,8 @@ pub(super) enum Attempt {
     Judged,
     /// It is refused; the next can be judged in so many seconds.
     Refused(u32),
-    /// It is refused, and not answered.
-    Unanswered,
+    /// It is refused, and not answered; the next can be judged in so many seconds.
+    Unanswered(u32),
     /// The connection is closed.
     Flood,
 }
@@ -32,7 +35,7 @@ impl Connects {
         match self.0.count(now, CONNECTS) {
             Verdict::Within => Attempt::Judged,
             Verdict::Over(seconds) if self.0.counted() <= CONNECTS.most + REFUSALS => Attempt::Refused(seconds),
-            Verdict::Over(_) => Attempt::Unanswered,
+            Verdict::Over(seconds) => Attempt::Unanswered(seconds),
             Verdict::Flood(_) => Attempt::Flood,
         }
     }
@@ -47,10 +50,13 @@ mod tests {
         let mut connects = Connects::default();
         let attempts: Vec<_> = (0..602).map(|_| connects.count(1_000)).collect();
         let count = |what| attempts.iter().filter(|&&attempt| attempt == what).count();
-        assert_eq!((count(Attempt::Judged), count(Attempt::Refused(60)), count(Attempt::Unanswered)), (60, 30, 510));
+        assert_eq!(
+            (count(Attempt::Judged), count(Attempt::Refused(60)), count(Attempt::Unanswered(60))),
+            (60, 30, 510)
+        );
         assert_eq!(
             (attempts[599], attempts[600], attempts[601]),
-            (Attempt::Unanswered, Attempt::Flood, Attempt::Flood)
+            (Attempt::Unanswered(60), Attempt::Flood, Attempt::Flood)
         );
     }
 
@@ -60,7 +66,7 @@ mod tests {
         for _ in 0..100 {
             connects.count(0);
         }
-        assert_eq!(connects.count(59_999), Attempt::Unanswered);
+        assert_eq!(connects.count(59_999), Attempt::Unanswered(1));
         assert_eq!(connects.count(60_000), Attempt::Judged);
     }
 }

@@ -29,6 +29,7 @@ use super::sid::Sid;
 use crate::door::Visitor;
 use crate::http_stream::linger::Lingering;
 use crate::pipe::Flusher;
+use crate::request_id::RequestId;
 use crate::wire::engine::{self, Handshake};
 
 /// Who opens a session, as far as its handshake tells.
@@ -58,6 +59,17 @@ pub trait Door: Send + Sync {
     /// # Errors
     /// Why it is refused.
     fn admit(&self, head: &RequestHead) -> Judgement;
+
+    /// Who sent a request, for the log.
+    fn visitor(&self, _head: &RequestHead) -> Visitor {
+        Visitor::default()
+    }
+
+    /// Notes that a handshake of `visitor` is refused.
+    fn note_refused(&self, _visitor: &Visitor, _fault: &Fault) {}
+
+    /// Logs that a request on a WebSocket is refused.
+    fn log_refused(&self, _visitor: &Visitor, _request: &RequestId, _fault: &Fault) {}
 }
 
 /// Begins what is spoken over a worker's sessions.
@@ -100,6 +112,21 @@ impl Switchboard {
     /// Why it is refused.
     pub async fn admit(&self, head: &RequestHead) -> Result<Caller, Refusal> {
         self.door.admit(head).await.map_err(|fault| Refusal::of(&fault))
+    }
+
+    /// Who sent a request, for the log.
+    pub(super) fn visitor(&self, head: &RequestHead) -> Visitor {
+        self.door.visitor(head)
+    }
+
+    /// Notes that a handshake of `visitor` is refused.
+    pub(super) fn note_refused(&self, visitor: &Visitor, fault: &Fault) {
+        self.door.note_refused(visitor, fault);
+    }
+
+    /// Logs that a request on a WebSocket is refused. Those by polling are logged as all HTTP requests are.
+    pub(super) fn log_refused(&self, visitor: &Visitor, request: &RequestId, fault: &Fault) {
+        self.door.log_refused(visitor, request, fault);
     }
 
     /// The mailbox of worker `number`'s sessions, once its house is open.
@@ -230,6 +257,7 @@ impl House {
         }
         let house = Rc::downgrade(self);
         let gone = move || drop(house.upgrade().and_then(|house| house.engines.borrow_mut().remove(&sid)));
+        caller.visitor.connection = Some(sid.short().into());
         let engine = Engine::new(self.ground.clone(), caller.admission.take(), Box::new(gone));
         self.engines.borrow_mut().insert(sid, engine.clone());
         engine.begin(self.speaker.begin(&engine, caller));
@@ -284,6 +312,9 @@ pub(super) struct Upgrade {
     pub(super) acceptance: Vec<u8>,
     /// What came right behind its request.
     pub(super) early: BytesMut,
+    /// Who sent the request, and its id.
+    pub(super) visitor: Box<Visitor>,
+    pub(super) request: RequestId,
 }
 
 struct CloseIdle;

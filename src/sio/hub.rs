@@ -1,7 +1,7 @@
 //! The namespaces of this hub: `/` for the push and community systems, `/chat` for the chat system. Each client that is
 //! connected to one is a session actor, as on `/ws`; this file is what stands between that and its connection.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use actix_http::RequestHead;
 use actix_web::web::Data;
 use bytes::Bytes;
 use futures_core::Stream;
@@ -17,29 +16,31 @@ use hubbub_actors::close::Close;
 use hubbub_actors::events::{Surface, Transport};
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
-use hubbub_actors::ids::RecoveryToken;
+use hubbub_actors::ids::{RecoveryToken, UserId};
 use hubbub_actors::limits::held::{Hold, HoldKey};
 use hubbub_actors::limits::window::Rule;
-use hubbub_actors::monitor::SOCKET_IO;
 use hubbub_actors::outbox::{Bound, Frame, Outbox};
+use hubbub_actors::refusal_log::Refusal;
+use hubbub_actors::refusal_log::closes::of_close;
+use hubbub_actors::refusal_log::counts::RefusedAt;
 use hubbub_actors::seat::{Link, OWED_BYTES_MAX, Seat};
 use hubbub_actors::session::{Drawn, Inbound, Opening, Returning, Session, Standing};
 use hubbub_actors::worker::Worker;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::connects::{Attempt, Connects};
-use super::dialect;
+use super::connects::{Attempt, Connects, RULE as CONNECTS_RULE};
 use super::engine::{Dialogue, Engine};
+use super::front_door::FrontDoor;
 use super::ground::Settings;
-use super::house::{self, Caller, Door, House, Speaker, Switchboard};
+use super::house::{Caller, House, Speaker, Switchboard};
 use super::namespaces::{Joined, Judgement, Line, Lobby, Member, Namespaces, Refused};
+use crate::door;
 use crate::door::Visitor;
 use crate::pipe::Flusher;
 use crate::state::State;
 use crate::wire::namespace::{self, CHAT, NamespaceWire, ROOT, ROOT_NUMBERED};
 use crate::wire::socket::{Namespace, Packet, Whole};
-use crate::{bearer, door};
 
 /// Requests of one client that wait for its session, and their bytes.
 const INBOX_MAX: usize = 32;
@@ -77,33 +78,6 @@ pub fn open_house(
         state.hub.watch_edge(worker.number(), Box::new(mailbox));
     }
     house
-}
-
-/// Lets in whom the hub has a place for, from a page that may come. Whose the client is shows when it joins a namespace.
-struct FrontDoor(Data<State>);
-
-impl Door for FrontDoor {
-    fn admit(&self, head: &RequestHead) -> house::Judgement {
-        let Self(state) = self;
-        let state = state.clone();
-        let visitor = door::knock(&state, head);
-        let token = bearer::token(head.headers()).or_else(|| door::token_in_query(head));
-        let is_recoverable = state.config.recovery.window_secs > 0;
-        let is_numbered = is_recoverable && dialect::is_numbered(state.config.socketio.offsets, head);
-        Box::pin(async move {
-            let visitor = visitor?;
-            // What a connection is for shows later; that there is one counts now, or none would ever count.
-            let most = state.config.limits.push.connections_per_minute;
-            let key = |ip| LimitKey::Connect(Surface::Root, ip);
-            let counted = door::count(&state, visitor.address.as_ref(), key, most).await;
-            let elapsed = state.hub.clock().elapsed_ms();
-            let admitted = counted.and_then(|()| state.hub.registry().admit_pending(elapsed));
-            let admitted = admitted.inspect_err(|fault| visitor.refused(&state, SOCKET_IO, fault))?;
-            let (admission, pending) = (Some(admitted.0), Some(admitted.1));
-            let token = token.filter(|token| !token.is_empty());
-            Ok(Caller { visitor, token, transport: Transport::default(), is_numbered, admission, pending })
-        })
-    }
 }
 
 /// Receives the clients of one worker.
@@ -156,14 +130,23 @@ impl Lobby for Host {
             _ => None,
         };
         self.count(wire)?;
-        let wire = wire.ok_or_else(Refused::invalid_namespace)?;
+        let wire = wire.ok_or_else(|| {
+            self.note_refused(RefusedAt::SocketIo, &Fault::new(Code::NotFound, "Invalid namespace"), None);
+            Refused::invalid_namespace()
+        })?;
         let host = self.clone();
         Ok(Box::pin(async move {
-            let session = match host.admit(wire, auth.as_deref()).await {
+            let user = OnceCell::new();
+            let session = match host.admit(wire, auth.as_deref(), &user).await {
                 Ok(session) => session,
-                // A client that is refused does not come back by itself; one whose connection ends does.
-                Err(fault) if fault.code == Code::ShuttingDown => return Err(Refused::Closed(Close::GoingAway)),
-                Err(fault) => return Err(host.refuse(wire.namespace(), &fault)),
+                Err(fault) => {
+                    host.note_refused(wire.surface().into(), &fault, user.get());
+                    // A client that is refused does not come back by itself; one whose connection ends does.
+                    return Err(match fault.code {
+                        Code::ShuttingDown => Refused::Closed(Close::GoingAway),
+                        _ => refused(&fault),
+                    });
+                }
             };
             let seat = session.seat().clone();
             let sid = seat.session().to_string();
@@ -181,32 +164,54 @@ impl Lobby for Host {
             Ok(Joined { sid, pid, member: connected })
         }))
     }
+
+    fn closed(&self, close: Close, rule: Option<&'static str>) {
+        let at = RefusedAt::SocketIo;
+        if let Some(fault) = of_close(close, at, rule) {
+            let with = |refusal| Refusal { close: Some(close.code()), ..refusal };
+            self.visitor.log_refused(&self.state, at, &fault, with);
+        }
+    }
 }
 
 impl Host {
     /// Counts a CONNECT, whatever namespace it names.
     fn count(&self, wire: Option<&NamespaceWire>) -> Result<(), Refused> {
         let attempt = self.connects.borrow_mut().count(self.state.hub.clock().elapsed_ms());
+        let at = wire.map_or(RefusedAt::SocketIo, |wire| wire.surface().into());
+        let too_many = |seconds| {
+            let fault = Fault::rate_limited(seconds).by(CONNECTS_RULE);
+            self.note_refused(at, &fault, None);
+            fault
+        };
         let refused = match attempt {
             Attempt::Judged => return Ok(()),
-            Attempt::Refused(seconds) => {
-                self.refuse(wire.map_or(SOCKET_IO, NamespaceWire::namespace), &Fault::rate_limited(seconds))
+            Attempt::Refused(seconds) => refused(&too_many(seconds)),
+            Attempt::Unanswered(seconds) => {
+                too_many(seconds);
+                Refused::Unanswered
             }
-            Attempt::Unanswered => Refused::Unanswered,
+            // The end of the connection is what is noted.
             Attempt::Flood => Refused::Closed(Close::Limit),
         };
         self.state.hub.stats().rate_limited.add(1);
         Err(refused)
     }
 
-    /// Notes that the client is not let in, and says what it is told.
-    fn refuse(&self, namespace: &'static str, fault: &Fault) -> Refused {
-        self.visitor.refused(&self.state, namespace, fault);
-        refused(fault)
+    /// Notes that the client is not let in.
+    fn note_refused(&self, at: RefusedAt, fault: &Fault, user: Option<&UserId>) {
+        self.visitor.note_refused(&self.state, at, fault);
+        let user = user.map(UserId::as_str);
+        self.visitor.log_refused(&self.state, at, fault, |refusal| Refusal { user, ..refusal });
     }
 
-    /// Whom a client is, and whether it may come now.
-    async fn admit(&self, wire: &'static NamespaceWire, auth: Option<&[u8]>) -> Result<Session, Fault> {
+    /// Whom a client is, and whether it may come now; `user` is set once a token said that.
+    async fn admit(
+        &self,
+        wire: &'static NamespaceWire,
+        auth: Option<&[u8]>,
+        user: &OnceCell<UserId>,
+    ) -> Result<Session, Fault> {
         #[derive(Default, Deserialize)]
         struct Auth {
             token: Option<String>,
@@ -235,6 +240,7 @@ impl Host {
         let standing = match token {
             Some(token) => {
                 let verified = self.state.tokens.verify(&token, self.state.now_ms()).await.and_then(|identity| {
+                    let _ = user.set(identity.user.clone());
                     identity.require(&self.state.config.auth.required_permissions)?;
                     Ok(identity)
                 });
@@ -288,7 +294,7 @@ impl Host {
 }
 
 fn unauthorized() -> Fault {
-    Fault::new(Code::InvalidToken, "Authentication token is missing")
+    Fault::new(Code::InvalidToken, "Authentication token is missing").by("token")
 }
 
 /// What a client reads in `connect_error`: its message, and the code beside it in `data`.
@@ -389,8 +395,8 @@ impl Member for Connected {
         }
         self.told.set(true);
         // Where the hub ended the connection, it ended what it carries for the same reason.
-        if let Some(close) = self.line().and_then(|line| line.engine().seat().closed()) {
-            self.seat.close(close);
+        if let Some(line) = self.line() {
+            self.seat.close_as(line.engine().seat());
         }
         if !self.is_known.get() {
             // Nobody could come back to it.

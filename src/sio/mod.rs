@@ -17,6 +17,7 @@
 mod connects;
 pub mod dialect;
 pub mod engine;
+mod front_door;
 pub mod ground;
 pub mod house;
 pub mod hub;

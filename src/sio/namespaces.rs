@@ -12,12 +12,16 @@ use bytes::Bytes;
 use hubbub_actors::close::Close;
 use hubbub_actors::registry::PendingPlace;
 
+use super::connects;
 use super::engine::{Dialogue, Engine, Heard};
 use super::timer::Timer;
 use crate::wire::socket::{self, Assembler, Malformed, Namespace, Packet, Whole};
 
 /// Namespaces that one connection may be in at once.
 pub const NAMESPACES_MAX: usize = 16;
+
+/// What the log calls the limit of those that joined nothing, where one gives way to a newer one.
+const NEWCOMERS_RULE: &str = "a quarter of server.max_connections for those that joined nothing";
 
 /// What is done in a namespace for one client.
 pub trait Member {
@@ -84,6 +88,10 @@ pub trait Lobby {
     /// # Errors
     /// Why it is refused, where that is known at once.
     fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<Judgement, Refused>;
+
+    /// The connection ended for this reason while its client was in no namespace; `rule` is what decided, where that is
+    /// not the reason's usual one.
+    fn closed(&self, _close: Close, _rule: Option<&'static str>) {}
 }
 
 enum Standing {
@@ -170,7 +178,7 @@ impl Namespaces {
             };
             match engine.upgrade() {
                 Some(engine) if is_late => engine.seat().close(Close::Unused),
-                Some(engine) => engine.give_way(),
+                Some(engine) => engine.give_way(NEWCOMERS_RULE),
                 None => {}
             }
         });
@@ -266,6 +274,7 @@ impl Namespaces {
         match refused {
             Refused::Told(data) => self.engine.send(socket::connect_error(namespace, &data)),
             Refused::Unanswered => {}
+            Refused::Closed(Close::Limit) => self.engine.seat().close_by(Close::Limit, connects::RULE),
             Refused::Closed(close) => self.engine.seat().close(close),
         }
     }
@@ -340,6 +349,14 @@ impl Dialogue for Namespaces {
         self.ended.set(true);
         self.await_no_longer();
         let standings = std::mem::take(&mut *self.standings.borrow_mut());
+        let seat = self.engine.seat();
+        // Those who are in a namespace, or about to be, note it themselves.
+        if standings.iter().all(|(_, standing)| matches!(standing, Standing::Out))
+            && !seat.is_close_told()
+            && let Some(close) = seat.ended()
+        {
+            self.lobby.closed(close, seat.closed_by());
+        }
         for (_, standing) in standings {
             if let Standing::In(member) = standing {
                 member.end(self.engine.seat().ended());
@@ -393,6 +410,8 @@ impl Line {
         let is_out = |(_, standing): &(_, Standing)| matches!(standing, Standing::Out);
         let in_no_other = namespaces.standings.borrow().iter().all(is_out);
         if in_no_other {
+            // The member that is put out notes why.
+            self.engine.seat().mark_close_told();
             self.engine.seat().close(close);
         } else {
             namespaces.await_join(None);

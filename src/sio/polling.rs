@@ -32,11 +32,17 @@ async fn answer(request: HttpRequest, payload: Payload, switchboard: web::Data<S
             .insert_header((CACHE_CONTROL, "no-store"))
             .body(body),
         Err(refusal) => {
+            if !request.query_string().contains("sid=") {
+                let visitor = switchboard.visitor(request.head());
+                switchboard.note_refused(&visitor, &refusal.fault);
+            }
             let mut answer = HttpResponse::build(refusal.status);
             for header in refusal.headers() {
                 answer.insert_header(header);
             }
-            answer.body(refusal.body())
+            let mut answer = answer.body(refusal.body());
+            answer.extensions_mut().insert(http::RefusedFor(refusal.fault));
+            answer
         }
     }
 }

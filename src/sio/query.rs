@@ -49,6 +49,11 @@ impl Ask {
         Ok(Self { transport, sid: raw.sid })
     }
 
+    /// Whether a new session is asked for.
+    pub(super) fn is_new(&self) -> bool {
+        self.sid.is_none()
+    }
+
     /// The session that is asked for; `None` for a new one.
     ///
     /// # Errors

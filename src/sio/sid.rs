@@ -39,6 +39,25 @@ impl Sid {
     }
 }
 
+/// Characters of an id that the log shows: enough to find a connection by, and too few to be taken for its owner.
+const SHORT: usize = 8;
+
+/// The part of the `sid` in a query that the log shows; `None` where there is none.
+pub fn short_of_query(query: &str) -> Option<&str> {
+    let sid = query.split('&').find_map(|pair| pair.strip_prefix("sid="))?;
+    // What is no id is not shown: it may be anything.
+    Sid::parse(sid).and_then(|_| sid.get(..SHORT))
+}
+
+impl Sid {
+    /// The part that the log shows.
+    pub fn short(&self) -> String {
+        let mut text = self.to_string();
+        text.truncate(SHORT);
+        text
+    }
+}
+
 impl fmt::Display for Sid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
@@ -63,6 +82,17 @@ mod tests {
         assert_eq!(Sid::parse(&sid.to_string()), Some(sid));
         assert_eq!(sid.worker(), 513);
         assert_ne!(Sid::random(513), Some(sid));
+    }
+
+    #[test]
+    fn the_log_shows_a_third_of_an_id_and_nothing_of_what_is_none() {
+        let sid = Sid::random(513).unwrap();
+        let query = format!("EIO=4&transport=polling&sid={sid}&t=1");
+        assert_eq!(short_of_query(&query), Some(&*sid.short()));
+        assert!(sid.to_string().starts_with(&sid.short()) && sid.short().len() == SHORT);
+        for query in ["", "EIO=4", "sid=", "sid=a-token-of-some-length", "asid=AAAAAAAAAAAAAAAAAAAAAAAA"] {
+            assert_eq!(short_of_query(query), None, "{query}");
+        }
     }
 
     #[test]

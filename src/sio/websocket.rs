@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix::Context;
-use actix_http::Request;
 use actix_rt::net::TcpStream;
 use actix_rt::time::{sleep, timeout};
 use bytes::{Bytes, BytesMut};
 use hubbub_actors::clock::Clock;
+use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::limits::traffic::TrafficBudget;
 use hubbub_actors::mailbox::Receive;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,7 +19,8 @@ use super::ground::Ground;
 use super::house::{House, Porter, Upgrade};
 use super::query::{Ask, Transport};
 use super::refusal::Refusal;
-use super::sid::Sid;
+use super::sid::{self, Sid};
+use crate::door::{Handshake, Visitor};
 use crate::pipe::assembler::{Assembler, Incoming};
 use crate::pipe::{Inlet, Pipe, handshake, refuse};
 use crate::request_id::{REQUEST_ID, RequestId};
@@ -36,92 +37,129 @@ const RELEASE: Duration = Duration::from_millis(20);
 const PROBE_MAX: usize = 125;
 
 /// Answers an upgrade request on a socket that is ours now. It is answered, or refused, when this returns.
-pub async fn open(house: &Rc<House>, request: &Request, socket: TcpStream, early: BytesMut) {
+pub async fn open(house: &Rc<House>, request: &Handshake<'_>, socket: TcpStream, early: BytesMut) {
     let mut socket = Some(socket);
-    let result = serve(house, request, &mut socket, early).await;
-    if let (Err(mut refusal), Some(socket)) = (result, socket) {
-        let id = RequestId::of(request.head().headers());
-        refusal.headers.extend(id.as_str().parse().map(|id| (REQUEST_ID, id)));
-        say_no(house, socket, &refusal).await;
+    let visitor = house.switchboard().visitor(request.head);
+    let mut opening = Opening { house, request, visitor, opens: true };
+    let result = opening.serve(&mut socket, early).await;
+    if let (Err(refusal), Some(socket)) = (result, socket) {
+        if opening.opens {
+            house.switchboard().note_refused(&opening.visitor, &refusal.fault);
+        }
+        house.switchboard().log_refused(&opening.visitor, request.id, &refusal.fault);
+        say_no(house, socket, request.id, refusal).await;
     }
 }
 
-async fn serve(
-    house: &Rc<House>,
-    request: &Request,
-    socket: &mut Option<TcpStream>,
-    early: BytesMut,
-) -> Result<(), Refusal> {
-    let ask = Ask::parse(request.uri().query().unwrap_or_default())?;
-    if ask.transport != Transport::WebSocket {
-        return Err(Refusal::bad_request("the transport polling knows no upgrade"));
-    }
-    handshake::judge(request.head()).map_err(|fault| Refusal::of(&fault))?;
-    let acceptance = handshake::acceptance(request.head());
-    if let Some(sid) = ask.sid()? {
-        let Some(socket) = socket.take() else { return Ok(()) };
-        return hand_over(house, sid, socket, acceptance, early).await;
-    }
-    let caller = house.switchboard().admit(request.head()).await?;
-    let (engine, words) = house.welcome(caller, &[])?;
-    let Some(mut socket) = socket.take() else { return Ok(()) };
-    engine.send(frame::encode(Opcode::Text, &[&words]));
-    if !engine.take_socket() || socket.write_all(&acceptance).await.is_err() {
-        engine.end();
-        return Ok(());
-    }
-    connect(house, &engine, socket, early);
-    Ok(())
+/// A request for a WebSocket.
+struct Opening<'a> {
+    house: &'a Rc<House>,
+    request: &'a Handshake<'a>,
+    visitor: Visitor,
+    /// It opens a session, as far as is known.
+    opens: bool,
 }
 
-/// Hands a socket to the worker whose session it is to serve.
-async fn hand_over(
-    house: &Rc<House>,
-    sid: Sid,
-    socket: TcpStream,
-    acceptance: Vec<u8>,
-    early: BytesMut,
-) -> Result<(), Refusal> {
-    let Ok(socket) = socket.into_std() else { return Ok(()) };
-    let Err(upgrade) = house.switchboard().upgrade(Upgrade { sid, socket, acceptance, early }) else { return Ok(()) };
-    if let Ok(socket) = TcpStream::from_std(upgrade.socket) {
-        say_no(house, socket, &Refusal::unknown_sid()).await;
+impl Opening<'_> {
+    async fn serve(&mut self, socket: &mut Option<TcpStream>, early: BytesMut) -> Result<(), Refusal> {
+        let (house, head) = (self.house, self.request.head);
+        let query = head.uri.query().unwrap_or_default();
+        self.visitor.connection = sid::short_of_query(query).map(Into::into);
+        let ask = Ask::parse(query)?;
+        if ask.transport != Transport::WebSocket {
+            return Err(Refusal::bad_request("the transport polling knows no upgrade"));
+        }
+        handshake::judge(head).map_err(|fault| Refusal::of(&fault))?;
+        let acceptance = handshake::acceptance(head);
+        self.opens = ask.is_new();
+        if let Some(sid) = ask.sid()? {
+            return self.hand_over(sid, socket, acceptance, early);
+        }
+        let caller = house.switchboard().admit(head).await?;
+        let (engine, words) = house.welcome(caller, &[])?;
+        let Some(mut socket) = socket.take() else { return Ok(()) };
+        engine.send(frame::encode(Opcode::Text, &[&words]));
+        if !engine.take_socket() || socket.write_all(&acceptance).await.is_err() {
+            engine.end();
+            return Ok(());
+        }
+        connect(house, &engine, socket, early);
+        Ok(())
     }
-    Ok(())
+
+    /// Hands a socket to the worker whose session it is to serve.
+    fn hand_over(
+        &mut self,
+        sid: Sid,
+        socket: &mut Option<TcpStream>,
+        acceptance: Vec<u8>,
+        early: BytesMut,
+    ) -> Result<(), Refusal> {
+        let Some(Ok(taken)) = socket.take().map(TcpStream::into_std) else { return Ok(()) };
+        let (visitor, request) = (Box::new(std::mem::take(&mut self.visitor)), self.request.id.clone());
+        let upgrade = Upgrade { sid, socket: taken, acceptance, early, visitor, request };
+        let Err(upgrade) = self.house.switchboard().upgrade(upgrade) else { return Ok(()) };
+        self.visitor = *upgrade.visitor;
+        *socket = TcpStream::from_std(upgrade.socket).ok();
+        Err(Refusal::unknown_sid())
+    }
 }
 
 impl Receive<Upgrade> for Porter {
     fn receive(&mut self, upgrade: Upgrade, _: &mut Context<Self>) {
-        match TcpStream::from_std(upgrade.socket) {
+        let Upgrade { sid, socket, acceptance, early, visitor, request } = upgrade;
+        match TcpStream::from_std(socket) {
             Ok(socket) => {
-                let house = self.house.clone();
-                let (sid, acceptance, early) = (upgrade.sid, upgrade.acceptance, upgrade.early);
-                actix_rt::spawn(try_out(house, sid, socket, acceptance, early));
+                let trial = Trial { house: self.house.clone(), sid, visitor, request };
+                actix_rt::spawn(trial.run(socket, acceptance, early));
             }
             Err(error) => log::debug!("a socket could not be taken over: {error}"),
         }
     }
 }
 
-/// Tries out a socket for a session that is reached by polling, and goes over to it when the client says so. Whatever
-/// goes wrong costs the socket, not the session (Engine.IO v4, "Upgrade").
-async fn try_out(house: Rc<House>, sid: Sid, mut socket: TcpStream, acceptance: Vec<u8>, early: BytesMut) {
-    let Some(engine) = house.find(sid) else { return say_no(&house, socket, &Refusal::unknown_sid()).await };
-    let may_probe = engine.begin_probe();
-    let mut probe = Probe::new(house.ground(), early);
-    let probed = async {
-        socket.write_all(&acceptance).await?;
-        if may_probe { probe.run(&engine, &mut socket).await } else { Err(broken()) }
-    };
-    match timeout(UPGRADE_TIME, probed).await {
-        Ok(Ok(())) if engine.take_socket() => connect(&house, &engine, socket, probe.buffer),
-        _ => {
-            if may_probe {
-                engine.end_probe();
-            }
-            let _ = socket.write_all(&frame::close(1002, "no upgrade")).await;
-            let _ = socket.shutdown().await;
+/// A socket that is tried out for a session which is reached by polling.
+struct Trial {
+    house: Rc<House>,
+    sid: Sid,
+    visitor: Box<Visitor>,
+    request: RequestId,
+}
+
+impl Trial {
+    /// Tries out the socket, and goes over to it when the client says so. Whatever goes wrong costs the socket, not the
+    /// session (Engine.IO v4, "Upgrade").
+    async fn run(self, mut socket: TcpStream, acceptance: Vec<u8>, early: BytesMut) {
+        let Some(engine) = self.house.find(self.sid) else {
+            let refusal = Refusal::unknown_sid();
+            self.log_refused(&refusal.fault);
+            return say_no(&self.house, socket, &self.request, refusal).await;
+        };
+        let may_probe = engine.begin_probe();
+        let mut probe = Probe::new(self.house.ground(), early);
+        let probed = async {
+            socket.write_all(&acceptance).await?;
+            if may_probe { probe.run(&engine, &mut socket).await } else { Err(broken()) }
+        };
+        let probed = timeout(UPGRADE_TIME, probed).await;
+        if matches!(probed, Ok(Ok(()))) && engine.take_socket() {
+            return connect(&self.house, &engine, socket, probe.buffer);
         }
+        if may_probe {
+            engine.end_probe();
+        }
+        match probed {
+            Err(_) => self.log_refused(&Fault::new(Code::RequestTimeout, "The upgrade was not done in time")),
+            // A client that hangs up is refused nothing.
+            Ok(Err(error)) if error.kind() != io::ErrorKind::InvalidData => {}
+            Ok(_) => self.log_refused(&Fault::new(Code::InvalidRequest, "No upgrade")),
+        }
+        let _ = socket.write_all(&frame::close(1002, "no upgrade")).await;
+        let _ = socket.shutdown().await;
+    }
+
+    fn log_refused(&self, fault: &Fault) {
+        self.house.switchboard().log_refused(&self.visitor, &self.request, fault);
     }
 }
 
@@ -181,7 +219,7 @@ impl Probe {
             tokio::select! {
                 read = socket.read_buf(&mut self.buffer) => {
                     if read? == 0 {
-                        return Err(broken());
+                        return Err(io::ErrorKind::UnexpectedEof.into());
                     }
                 }
                 () = sleep(RELEASE), if self.probed => engine.release_poll(),
@@ -194,6 +232,8 @@ fn broken() -> io::Error {
     io::Error::from(io::ErrorKind::InvalidData)
 }
 
-async fn say_no(house: &House, socket: TcpStream, refusal: &Refusal) {
-    refuse(socket, &house.ground().lingering, refusal.status, refusal.headers(), refusal.body().as_bytes()).await;
+async fn say_no(house: &House, socket: TcpStream, id: &RequestId, refusal: Refusal) {
+    let id = id.as_str().parse().map(|id| (REQUEST_ID, id));
+    let (headers, body) = (refusal.headers().chain(id), refusal.body());
+    refuse(socket, &house.ground().lingering, refusal.status, headers, body.as_bytes()).await;
 }

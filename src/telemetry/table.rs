@@ -41,10 +41,22 @@ pub(super) const METRICS: &[Metric] = &[
         "Open Socket.IO connections that have not joined a namespace yet.",
         |hub, _, to| to.set(hub.pending_connections.get()),
     ),
+    counter("hubbub_connections_refused_total", "Connections refused, by surface and reason.", |hub, _, to| {
+        for (surface, reason, count) in hub.connections_refused.iter() {
+            to.labelled(&[surface.as_str(), reason.as_str()], count);
+        }
+    })
+    .by(&["surface", "reason"]),
+    counter("hubbub_refusals_total", "Refused requests, messages and connections, by code.", |hub, _, to| {
+        for (code, count) in hub.refusals.iter() {
+            to.labelled(&[code], count);
+        }
+    })
+    .by(&["code"]),
     counter(
-        "hubbub_connections_refused_total",
-        "Connections refused because of their origin, their token, a limit or a full hub.",
-        |hub, _, to| to.set(hub.connections_refused.get()),
+        "hubbub_refusals_unlogged_total",
+        "Refusals left out of the log because their source had too many.",
+        |hub, _, to| to.set(hub.refusals_unlogged.get()),
     ),
     counter("hubbub_connections_closed_total", "Connections closed by the hub, by reason.", |hub, _, to| {
         to.labelled(&["budget"], hub.closed_over_budget.get());

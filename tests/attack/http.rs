@@ -484,7 +484,7 @@ async fn a_connection_for_which_there_is_no_place_is_told_so() {
         socket
     };
     let mut busy: Vec<_> = (0..10 + 334).map(|_| waits()).collect();
-    let mut refused = 0;
+    let mut refused = Vec::new();
     eventually(DEADLINE, "all have a request in work", || {
         let mut socket = TcpStream::connect(hub.address()).unwrap();
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -492,14 +492,20 @@ async fn a_connection_for_which_there_is_no_place_is_told_so() {
         let mut said = String::new();
         socket.read_to_string(&mut said).unwrap();
         if said.starts_with("HTTP/1.1 503 ") && said.contains("SERVER_FULL") {
-            refused += 1;
+            let id = said.lines().find_map(|line| line.strip_prefix("X-Request-Id: ")).unwrap();
+            refused.push(id.to_owned());
         } else {
             // It took the place of one that had no request in work yet.
             busy.push(waits());
         }
-        refused == 20
+        refused.len() == 20
     })
     .await;
+    let lines_of = |id: &String| hub.said().lines().filter(|line| line.contains(id.as_str())).count();
+    eventually(DEADLINE, "each refusal is one line", || refused.iter().all(|id| lines_of(id) == 1)).await;
+    drop(busy);
+    let counted = "hubbub_connections_refused_total{surface=\"http\",reason=\"full\"}";
+    eventually(DEADLINE, "they are counted", || hub.metric(counted) >= 20.0).await;
 }
 
 #[tokio::test]

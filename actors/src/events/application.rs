@@ -64,6 +64,9 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The code of [`Failure::unknown_action`].
+    pub const UNKNOWN_ACTION: &str = "UNKNOWN_ACTION";
+
     /// It came to nothing.
     pub fn of(kind: Kind, why: &'static str) -> Self {
         Self { error: why.into(), code: kind.failure() }
@@ -72,7 +75,7 @@ impl Failure {
     /// Nobody knows how to do that.
     pub fn unknown_action(action: &str) -> Self {
         let named: String = action.chars().take(ACTION_MAX).collect();
-        Self { error: format!("There is no action \"{named}\"").into(), code: "UNKNOWN_ACTION" }
+        Self { error: format!("There is no action \"{named}\"").into(), code: Self::UNKNOWN_ACTION }
     }
 }
 

@@ -286,7 +286,7 @@ impl Disconnected {
             Close::NotAuthenticated => "authentication_timeout",
             Close::Limit => "rate_limit",
             Close::Left => "client_disconnect",
-            Close::Malformed => "parse_error",
+            Close::Malformed | Close::NotUtf8 | Close::TooLarge => "parse_error",
             Close::Failed => "server_error",
             Close::Unused => "connect_timeout",
             Close::Recovered => "session_recovered",

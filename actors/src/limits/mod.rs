@@ -8,6 +8,7 @@ pub mod held;
 pub mod traffic;
 pub mod window;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +51,23 @@ pub enum LimitKey {
     ChatMessages(UserId),
     /// How often a user types in chats, or stops.
     ChatTyping(UserId),
+}
+
+impl LimitKey {
+    /// The configuration key of the limit. Of an API key, that is `per_minute` of its entry, by its name.
+    pub fn rule(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Connect(Surface::Raw, _) => "limits.raw.connections_per_minute",
+            Self::Connect(Surface::Root, _) => "limits.push.connections_per_minute",
+            Self::Connect(Surface::Chat, _) | Self::ChatAttempt(_) => "limits.chat.connection_attempts",
+            Self::Guest(_) => "limits.community.connections_per_minute",
+            Self::ApiKey(name) => return format!("api key \"{name}\" per_minute").into(),
+            Self::Address(_) => "limits.http.requests_per_minute",
+            Self::Login(_) | Self::LoginName(_) => "limits.login.attempts_per_minute",
+            Self::ChatMessages(_) => "limits.chat.messages_per_minute",
+            Self::ChatTyping(_) => "limits.chat.typing_per_minute",
+        })
+    }
 }
 
 /// Counts one event of `key`.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 
-use crate::events::chat::monitoring::{AskEvents, ConnectionEvent, Kind, TopAddress, TopUserAgent};
+use crate::events::chat::monitoring::{AskEvents, ConnectionEvent, Details, Kind, TopAddress, TopUserAgent};
 use crate::identity::Identity;
 use crate::ids::UserId;
 
@@ -23,20 +23,34 @@ const TOP: usize = 10;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Viewer {
-    user: UserId,
-    is_admin: bool,
+pub enum Viewer {
+    /// Who has an API key.
+    Operator,
+    /// A user.
+    User {
+        /// Which.
+        user: UserId,
+        /// Whether all of all events is shown.
+        is_admin: bool,
+    },
 }
 
 impl Viewer {
     /// Who has this identity.
     pub fn new(identity: &Identity) -> Self {
-        Self { user: identity.user.clone(), is_admin: identity.has_role("admin") }
+        Self::User { user: identity.user.clone(), is_admin: identity.has_role("admin") }
+    }
+
+    fn sees_all(&self) -> bool {
+        match self {
+            Self::Operator => true,
+            Self::User { is_admin, .. } => *is_admin,
+        }
     }
 
     /// Whether all of an event is shown.
     fn sees_all_of(&self, event: &ConnectionEvent) -> bool {
-        self.is_admin || event.user_id.as_ref() == Some(&self.user)
+        self.sees_all() || matches!(self, Self::User { user, .. } if event.user_id.as_ref() == Some(user))
     }
 
     /// An event as it is shown.
@@ -45,7 +59,8 @@ impl Viewer {
         if self.sees_all_of(&event) {
             return event;
         }
-        ConnectionEvent { socket_id: None, ip_address: None, user_agent: None, ..event }
+        let details = Details { room: None, ..event.details };
+        ConnectionEvent { socket_id: None, ip_address: None, user_agent: None, details, ..event }
     }
 }
 
@@ -93,7 +108,7 @@ impl Journal {
     }
 
     fn connects(&self, viewer: &Viewer) -> impl Iterator<Item = &ConnectionEvent> {
-        let may_see = viewer.is_admin;
+        let may_see = viewer.sees_all();
         self.0.iter().filter(move |event| may_see && event.kind == Kind::Connect)
     }
 }

@@ -30,6 +30,7 @@ use crate::fault::Code;
 use crate::ids::{SessionId, UserId};
 use crate::mailbox::{Receive, receives_posts};
 use crate::peer::Peer;
+use crate::refusal_log::RefusalLog;
 use crate::stats::Stats;
 
 /// Where a handshake of Socket.IO is refused, before anybody knows for which namespace it was.
@@ -37,6 +38,17 @@ pub const SOCKET_IO: &str = "socket.io";
 
 /// Why a session ended that nobody ended: its connection went without a word.
 pub(crate) const LOST: &str = "connection lost";
+
+/// Why a request was refused that wanted to join a room, a topic or a chat.
+const JOIN_DENIED: &str = "join denied";
+
+/// What the code of a refused connection does not say.
+const fn reason_of(code: Code) -> Option<&'static str> {
+    match code {
+        Code::OriginNotAllowed => Some("origin not allowed"),
+        _ => None,
+    }
+}
 
 /// A session, as events name it.
 #[derive(Debug, Clone)]
@@ -80,6 +92,8 @@ pub struct RequestRefused {
     pub kind: Kind,
     /// Why.
     pub code: Code,
+    /// The room that it did not join, where it wanted to.
+    pub room: Option<Arc<str>>,
 }
 
 /// A connection was refused in such a way: see [`kind_of_connection`].
@@ -127,8 +141,19 @@ pub struct TellRequests(pub oneshot::Sender<Counted>);
 pub const fn kind_of_connection(code: Code) -> Option<Kind> {
     match code {
         // What a token does not allow is the token's fault, too: nothing else is asked of a connection.
-        Code::Unauthenticated | Code::Forbidden | Code::AuthUnavailable => Some(Kind::AuthFailure),
+        Code::Unauthenticated | Code::Forbidden | Code::OriginNotAllowed | Code::AuthUnavailable => {
+            Some(Kind::AuthFailure)
+        }
         _ => kind_of_request(code),
+    }
+}
+
+/// As what a join that was refused is remembered; `None` for all that is no question of who may be where.
+pub const fn kind_of_join(code: Code) -> Option<Kind> {
+    match code {
+        // A chat that others may join is not found.
+        Code::Forbidden | Code::NotFound => Some(Kind::AuthFailure),
+        _ => None,
     }
 }
 
@@ -143,7 +168,7 @@ pub const fn kind_of_request(code: Code) -> Option<Kind> {
 
 /// Whether a session that ends so ends for a fault.
 const fn is_fault(close: Close) -> bool {
-    matches!(close, Close::Failed | Close::Malformed | Close::SlowConsumer)
+    matches!(close, Close::Failed | Close::Malformed | Close::NotUtf8 | Close::TooLarge | Close::SlowConsumer)
 }
 
 /// The actor.
@@ -155,11 +180,12 @@ pub struct Monitor {
     samples: Samples,
     clock: Clock,
     stats: Arc<Stats>,
+    refusal_log: Arc<RefusalLog>,
 }
 
 impl Monitor {
     /// An actor that has seen nothing yet.
-    pub fn new(clock: Clock, stats: Arc<Stats>) -> Self {
+    pub fn new(clock: Clock, stats: Arc<Stats>, refusal_log: Arc<RefusalLog>) -> Self {
         Self {
             journal: Journal::default(),
             refusals: Refusals::default(),
@@ -167,6 +193,7 @@ impl Monitor {
             samples: Samples::new(clock.elapsed_ms()),
             clock,
             stats,
+            refusal_log,
         }
     }
 
@@ -208,7 +235,10 @@ impl Actor for Monitor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let period = Duration::from_millis(PERIOD_MS.unsigned_abs());
-        ctx.run_interval(period, |actor, _| actor.take_sample());
+        ctx.run_interval(period, |actor, _| {
+            actor.take_sample();
+            actor.refusal_log.sweep();
+        });
     }
 }
 
@@ -233,8 +263,9 @@ impl Receive<Ended> for Monitor {
 }
 
 impl Receive<RequestRefused> for Monitor {
-    fn receive(&mut self, RequestRefused { session, kind, code }: RequestRefused, _: &mut Self::Context) {
-        self.note(kind, session, Details { code: Some(code), ..Details::default() });
+    fn receive(&mut self, RequestRefused { session, kind, code, room }: RequestRefused, _: &mut Self::Context) {
+        let reason = room.is_some().then_some(JOIN_DENIED);
+        self.note(kind, session, Details { reason, code: Some(code), room, ..Details::default() });
     }
 }
 
@@ -253,7 +284,7 @@ impl Receive<ConnectionRefused> for Monitor {
             ip_address: peer.address,
             user_agent: peer.user_agent,
             timestamp: Iso(now),
-            details: Details { surface, code: Some(code), ..Details::default() },
+            details: Details { surface, reason: reason_of(code), code: Some(code), ..Details::default() },
         });
     }
 }

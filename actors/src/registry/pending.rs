@@ -52,7 +52,8 @@ impl Pending {
         let mut queue = self.queue();
         if queue.waiting.len() >= self.most {
             let oldest = queue.waiting.first_entry().filter(|oldest| oldest.get().since + GRACE_MS < elapsed);
-            let oldest = oldest.ok_or_else(|| Fault::new(Code::ServerFull, "Too many connections are joining"))?;
+            let full = || Fault::new(Code::ServerFull, "Too many connections are joining").by("server.max_connections");
+            let oldest = oldest.ok_or_else(full)?;
             // One that ends by itself just now does not listen.
             let _ = oldest.remove().give_way.send(());
             self.stats.closed_for_newcomers.add(1);

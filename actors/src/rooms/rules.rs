@@ -1,6 +1,7 @@
 //! Who may subscribe and publish to a room, and what of it is kept: the configured rules, the reserved names, the token's
 //! own narrowing. Pure.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,6 +11,12 @@ use crate::fault::{Code, Fault};
 use crate::identity::Identity;
 use crate::ids::RoomName;
 use crate::pattern::Pattern;
+
+/// The claim that narrows what its holder may subscribe to, as the log names it.
+const TOKEN_SUBSCRIBE: &str = "token topics.subscribe";
+
+/// The claim that narrows what its holder may publish to, as the log names it.
+pub(crate) const TOKEN_PUBLISH: &str = "token topics.publish";
 
 /// Someone a rule lets in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,14 +130,23 @@ impl Rules {
         may_join: impl FnOnce(&str) -> bool,
     ) -> Result<(), Fault> {
         let narrowed = identity.subscribe.as_deref().is_none_or(|allowed| fits(allowed, room));
-        let allowed = match Reserved::of(room) {
-            Some(Reserved::User(id)) => id == identity.user.as_str(),
-            Some(Reserved::Thread) => narrowed,
+        let reserved = Reserved::of(room);
+        let by_rule = match &reserved {
+            Some(Reserved::User(id)) => *id == identity.user.as_str(),
+            Some(Reserved::Thread) => true,
             Some(Reserved::Chat(id)) => narrowed && may_join(id),
-            Some(Reserved::Hub) => narrowed && room.as_str() == RoomName::PRESENCE,
-            None => narrowed && self.any(room, |rule| &rule.subscribe, identity, false),
+            Some(Reserved::Hub) => room.as_str() == RoomName::PRESENCE,
+            None => self.any(room, |rule| &rule.subscribe, identity, false),
         };
-        verdict(allowed, room, "subscribe to")
+        // The user's own room is open, whatever the token says.
+        let allowed = by_rule && (narrowed || matches!(reserved, Some(Reserved::User(_))));
+        let decided_by = || match &reserved {
+            Some(Reserved::User(_)) => Cow::Borrowed("reserved user:"),
+            _ if !narrowed => TOKEN_SUBSCRIBE.into(),
+            Some(reserved) => reserved.rule().into(),
+            None => self.name(room, "subscribe"),
+        };
+        verdict(allowed, room, "subscribe to", decided_by)
     }
 
     /// Whether the rules let `identity` publish to `room`. What its token says of that is [`narrowed`].
@@ -138,12 +154,19 @@ impl Rules {
     /// # Errors
     /// [`Code::Forbidden`].
     pub fn publish(&self, identity: &Identity, room: &RoomName, is_member: bool) -> Result<(), Fault> {
-        let allowed = match Reserved::of(room) {
-            // Users are written to by `DirectMessage`, threads and chats by their own events, the hub's rooms by nobody.
-            Some(_) => false,
-            None => self.any(room, |rule| &rule.publish, identity, is_member),
-        };
-        verdict(allowed, room, "publish to")
+        let reserved = Reserved::of(room);
+        // Users are written to by `DirectMessage`, threads and chats by their own events, the hub's rooms by nobody.
+        let allowed = reserved.is_none() && self.any(room, |rule| &rule.publish, identity, is_member);
+        let decided_by = || reserved.map_or_else(|| self.name(room, "publish"), |reserved| reserved.rule().into());
+        verdict(allowed, room, "publish to", decided_by)
+    }
+
+    /// The rule that decides who may `act` in `room`, as the log names it.
+    fn name(&self, room: &RoomName, act: &str) -> Cow<'static, str> {
+        match self.of(room) {
+            Some(rule) => format!("topics \"{}\" {act}", rule.pattern.as_str()).into(),
+            None => "topics: no pattern fits".into(),
+        }
     }
 
     /// What is kept of the messages of `room`; of those with reserved names nothing is.
@@ -176,6 +199,16 @@ enum Reserved<'a> {
 }
 
 impl<'a> Reserved<'a> {
+    /// What the log calls the rule for these rooms.
+    const fn rule(&self) -> &'static str {
+        match self {
+            Self::User(_) => "reserved user:",
+            Self::Chat(_) => "chat participants",
+            Self::Thread => "reserved thread:",
+            Self::Hub => "reserved $",
+        }
+    }
+
     fn of(room: &'a RoomName) -> Option<Self> {
         let name = room.as_str();
         match name.split_once(':') {
@@ -192,15 +225,23 @@ impl<'a> Reserved<'a> {
 /// # Errors
 /// [`Code::Forbidden`].
 pub fn narrowed(allowed: &[Pattern], room: &RoomName) -> Result<(), Fault> {
-    verdict(fits(allowed, room), room, "publish to")
+    verdict(fits(allowed, room), room, "publish to", || TOKEN_PUBLISH.into())
 }
 
 fn fits(allowed: &[Pattern], room: &RoomName) -> bool {
     allowed.iter().any(|pattern| pattern.matches(room.as_str()))
 }
 
-fn verdict(allowed: bool, room: &RoomName, act: &str) -> Result<(), Fault> {
-    if allowed { Ok(()) } else { Err(Fault::new(Code::Forbidden, format!("Not allowed to {act} `{room}`"))) }
+fn verdict(
+    allowed: bool,
+    room: &RoomName,
+    act: &str,
+    decided_by: impl FnOnce() -> Cow<'static, str>,
+) -> Result<(), Fault> {
+    if allowed {
+        return Ok(());
+    }
+    Err(Fault::new(Code::Forbidden, format!("Not allowed to {act} `{room}`")).by(decided_by()))
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ impl Seat {
     pub fn exceed_budget(&self) {
         if self.closed().is_none() {
             self.common.stats.closed_over_budget.add(1);
-            self.close(Close::Limit);
+            self.close_by(Close::Limit, "limits.frames_per_second, limits.bytes_per_second");
         }
     }
 

@@ -15,8 +15,11 @@ use serde_json::value::RawValue;
 
 use super::Session;
 use crate::delivery::{Correlation, Refusal};
+use crate::events::chat::rooms::JoinChat;
+use crate::events::push::JoinRoom;
 use crate::events::{ClientEvent, Refused, ServerEvent, Surface, json};
 use crate::fault::Fault;
+use crate::ids::RoomName;
 
 /// What is kept of a request until it is answered.
 #[derive(Debug)]
@@ -26,7 +29,7 @@ pub(super) struct Asked {
     refused: Refused,
     /// The name of the event that answers it.
     reply: &'static str,
-    /// Its data, where a refusal repeats some of it.
+    /// Its data, where a refusal repeats some of it, or tells which room was not joined.
     data: Option<Bytes>,
     pub(super) correlation: Correlation,
 }
@@ -34,7 +37,8 @@ pub(super) struct Asked {
 impl Asked {
     /// A request of the table.
     pub(super) fn of<E: ClientEvent>(data: &Bytes, correlation: Correlation) -> Self {
-        let data = (E::REFUSED == Refused::Reply).then(|| data.clone());
+        let is_wanted = E::REFUSED == Refused::Reply || E::NAME == JoinChat::NAME;
+        let data = is_wanted.then(|| data.clone());
         let (event, reply) = (Some(E::NAME.into()), <E::Reply as ServerEvent>::NAME);
         Self { event, refused: E::REFUSED, reply, data, correlation }
     }
@@ -42,6 +46,26 @@ impl Asked {
     /// One that is not in the table, or could not be read.
     pub(super) fn unknown(event: Option<String>, correlation: Correlation) -> Self {
         Self { event: event.map(Cow::Owned), refused: Refused::Invalid, reply: "", data: None, correlation }
+    }
+
+    pub(super) fn event(&self) -> Option<&str> {
+        self.event.as_deref()
+    }
+
+    pub(super) fn refused(&self) -> Refused {
+        self.refused
+    }
+
+    /// The room that the request would join, as far as it can be read.
+    pub(super) fn joined_room(&self) -> Option<String> {
+        let data = self.data.as_deref()?;
+        match self.event.as_deref()? {
+            JoinRoom::NAME => room_in(data),
+            JoinChat::NAME => {
+                json::parse::<JoinChat>(data).ok().map(|join| RoomName::of_chat(&join.chat_id).to_string())
+            }
+            _ => None,
+        }
     }
 }
 
@@ -96,8 +120,8 @@ impl Session {
 
     /// The bytes that refuse a request; `None` where its client is told nothing.
     pub(super) fn refusal_frame(&self, asked: &Asked, fault: &Fault, now: i64) -> Option<Bytes> {
-        self.tell_refused(fault.code);
-        let room = asked.data.as_deref().and_then(room_in);
+        self.note_refused(asked, fault);
+        let room = asked.data.as_deref().filter(|_| asked.refused == Refused::Reply).and_then(room_in);
         let refusal = Refusal {
             fault,
             event: asked.event.as_deref(),

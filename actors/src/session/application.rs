@@ -1,7 +1,7 @@
 //! What a session does with what is meant for the application: asks it, or where there is none answers by itself. The
 //! answer is sent when it comes; an application that takes its time holds up nothing else.
 
-use actix::fut::WrapFuture;
+use actix::fut::{ActorFutureExt, WrapFuture};
 use serde_json::json;
 
 use super::{Handle, Outcome, Session};
@@ -10,7 +10,7 @@ use crate::events::application::{Action, ActionResult, Event, Failure, Message, 
 use crate::events::json::{Entire, Json};
 use crate::events::moment::Iso;
 use crate::events::{ClientEvent, ServerEvent};
-use crate::fault::Fault;
+use crate::fault::{Code, Fault};
 use crate::ids::{MessageId, RequestId};
 
 impl Session {
@@ -39,14 +39,17 @@ impl Session {
             request_id,
             timestamp: Iso(self.now()),
         };
-        let asked = application.ask(question);
-        let answer = async move {
-            Ok(match asked.await {
+        let answer = application.ask(question).into_actor(self).map(move |answered, session, _| {
+            Ok(match answered {
                 Ok(answered) => done(request_id, answered),
-                Err(Unanswered(why)) => failed(request_id, Failure::of(kind, why)),
+                Err(Unanswered(why)) => {
+                    let fault = Fault::new(Code::OutcomeUnknown, why).by("backend.url");
+                    session.note_failed(E::NAME, kind.failure(), &fault);
+                    failed(request_id, Failure::of(kind, why))
+                }
             })
-        };
-        Ok(Some(Outcome::Whenever(Box::pin(answer.into_actor(self)))))
+        });
+        Ok(Some(Outcome::Whenever(Box::pin(answer))))
     }
 
     /// What the hub does by itself; `None` for what it does not know.
@@ -106,7 +109,11 @@ impl Handle<Entire<Action>> for Session {
         }
         Ok(Outcome::Now(match self.act(&action.read)? {
             Some(result) => ActionResult::done(request_id, result),
-            None => ActionResult::failed(request_id, Failure::unknown_action(&action.read.action)),
+            None => {
+                let fault = Fault::new(Code::NotFound, "There is no such action");
+                self.note_failed(<Entire<Action> as ClientEvent>::NAME, Failure::UNKNOWN_ACTION, &fault);
+                ActionResult::failed(request_id, Failure::unknown_action(&action.read.action))
+            }
         }))
     }
 }

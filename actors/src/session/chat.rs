@@ -28,7 +28,7 @@ impl Session {
     /// [`Code::NotFound`], also where there is such a chat for others.
     pub(super) fn open_chat(&self, chat: &ChatId) -> Result<RoomName, Fault> {
         let room = RoomName::of_chat(chat);
-        self.may_subscribe(&room).map_err(|_| no_such_chat())?;
+        self.may_subscribe(&room).map_err(|fault| Fault { decided_by: fault.decided_by, ..no_such_chat() })?;
         Ok(room)
     }
 
@@ -51,7 +51,10 @@ impl Session {
             let (verdict, membership) = answer?;
             let info = membership.and_then(|membership| membership.chat);
             let joined = session.review(room.as_str(), verdict);
-            joined.map_err(|fault| if fault.code == Code::Forbidden { no_such_chat() } else { fault })?;
+            joined.map_err(|fault| match fault.code {
+                Code::Forbidden => Fault { decided_by: fault.decided_by, ..no_such_chat() },
+                _ => fault,
+            })?;
             Ok(JoinedChat::new(*info.ok_or_else(Fault::internal)?))
         })))
     }

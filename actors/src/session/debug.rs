@@ -52,7 +52,7 @@ impl Session {
         if self.hub.settings().debug.open || self.identity()?.has_role("admin") {
             return Ok(());
         }
-        Err(Fault::new(Code::Forbidden, "Only for admins"))
+        Err(Fault::new(Code::Forbidden, "Only for admins").by("debug.open"))
     }
 
     /// Begins to send what debug mode asked for, after the answer to it.

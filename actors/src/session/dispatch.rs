@@ -89,7 +89,9 @@ where
     };
     match session.hub.judge(key, rule) {
         Ok(verdict) => ctx.wait(verdict.into_actor(session).map(move |verdict, session, ctx| match verdict {
-            Ok(verdict) if session.abide(verdict, &asked, session.now()) => serve::<E>(session, &data, asked, ctx),
+            Ok(verdict) if session.abide(verdict, E::COSTS, &asked, session.now()) => {
+                serve::<E>(session, &data, asked, ctx)
+            }
             Ok(_) => {}
             Err(_) => session.refuse(&asked, &Fault::internal(), session.now()),
         })),
@@ -160,7 +162,7 @@ fn permitted(session: &Session, needs: Access) -> Result<(), Fault> {
         Access::Anyone => Ok(()),
         Access::User => session.identity().map(|_| ()),
         Access::Admin if session.identity()?.has_role("admin") => Ok(()),
-        Access::Admin => Err(Fault::new(Code::Forbidden, "Only for admins")),
+        Access::Admin => Err(Fault::new(Code::Forbidden, "Only for admins").by("token role")),
     }
 }
 
@@ -172,7 +174,9 @@ fn may_write<E: ClientEvent>(session: &Session, event: &E) -> Result<(), Fault> 
     let Some(allowed) = session.identity()?.publish.as_deref() else { return Ok(()) };
     match event.written_room()? {
         Some(room) => rules::narrowed(allowed, &room),
-        None if allowed.is_empty() => Err(Fault::new(Code::Forbidden, "The token allows no publishing")),
+        None if allowed.is_empty() => {
+            Err(Fault::new(Code::Forbidden, "The token allows no publishing").by(rules::TOKEN_PUBLISH))
+        }
         None => Ok(()),
     }
 }

@@ -20,6 +20,7 @@ mod presence;
 mod push;
 mod raw;
 mod recovery;
+mod refusals;
 mod returning;
 mod rooms;
 mod standing;
@@ -349,7 +350,7 @@ impl Session {
     /// Draws from one of the session's limits; `false` when there is nothing left, and the client was told.
     fn draw(&mut self, bucket: Bucket, asked: &Asked) -> bool {
         let verdict = self.count_one(bucket);
-        self.abide(verdict, asked, self.now())
+        self.abide(verdict, bucket, asked, self.now())
     }
 
     /// Draws one more message for a part of a request that costs others as much as a request of its own.
@@ -359,10 +360,11 @@ impl Session {
     pub(super) fn draw_for_part(&mut self) -> Result<(), Fault> {
         match self.count_one(Bucket::Messages) {
             Verdict::Within => Ok(()),
-            Verdict::Over(seconds) => Err(Fault::rate_limited(seconds)),
+            Verdict::Over(seconds) => Err(Fault::rate_limited(seconds).by(self.limit_rule(Bucket::Messages))),
             Verdict::Flood(seconds) => {
-                self.seat.close(Close::Limit);
-                Err(Fault::rate_limited(seconds))
+                let rule = self.limit_rule(Bucket::Messages);
+                self.seat.close_by(Close::Limit, rule);
+                Err(Fault::rate_limited(seconds).by(rule))
             }
         }
     }
@@ -393,16 +395,16 @@ impl Session {
         (most > 0).then_some((key, Rule::a_minute(most)))
     }
 
-    /// Draws the consequence of a verdict on a request; `true` where it is within its limit.
-    fn abide(&self, verdict: Verdict, asked: &Asked, now: i64) -> bool {
+    /// Draws the consequence of a verdict on a request that draws from `bucket`; `true` where it is within its limit.
+    fn abide(&self, verdict: Verdict, bucket: Bucket, asked: &Asked, now: i64) -> bool {
         match verdict {
             Verdict::Within => true,
             Verdict::Over(seconds) => {
-                self.refuse(asked, &Fault::rate_limited(seconds), now);
+                self.refuse(asked, &Fault::rate_limited(seconds).by(self.limit_rule(bucket)), now);
                 false
             }
             Verdict::Flood(_) => {
-                self.seat.close(Close::Limit);
+                self.seat.close_by(Close::Limit, self.limit_rule(bucket));
                 false
             }
         }

@@ -9,20 +9,15 @@ use tokio::sync::oneshot;
 use super::{Answer, Handle, Outcome, Session};
 use crate::close::Close;
 use crate::events::chat::monitoring::{
-    AskEvents, AskHealth, AskMetrics, AskStats, EventsTold, HealthTold, Kind, MetricsTold, StatsTold,
+    AskEvents, AskHealth, AskMetrics, AskStats, EventsTold, HealthTold, MetricsTold, StatsTold,
 };
 use crate::events::{ServerEvent, Transport};
-use crate::fault::{Code, Fault};
+use crate::fault::Fault;
 use crate::mailbox::{Full, Receive};
 use crate::monitor::journal::Viewer;
 use crate::monitor::{
-    Ended, LOST, Monitor, Observed, Opened, RequestRefused, TellEvents, TellFigures, TellMetrics, TellRequests, health,
-    kind_of_request,
+    Ended, LOST, Monitor, Observed, Opened, TellEvents, TellFigures, TellMetrics, TellRequests, health,
 };
-
-/// Least time between two refusals of one kind that the monitor is told of, ms: who has a thousand requests refused is
-/// not to push everything else out of what it remembers.
-const REFUSAL_MS: i64 = 60_000;
 
 /// Long before any refusal.
 const NEVER: i64 = i64::MIN;
@@ -34,15 +29,17 @@ pub(super) struct Told {
     opened_at: Option<i64>,
     /// What it came by.
     transport: Transport,
-    /// When it was last told of a refusal by a limit, and for a token.
-    limited_at: Cell<i64>,
-    unauthorized_at: Cell<i64>,
+    /// When it was last told of a refusal by a limit, for a token, and of a room that was not to be joined.
+    pub(super) limited_at: Cell<i64>,
+    pub(super) unauthorized_at: Cell<i64>,
+    pub(super) denied_at: Cell<i64>,
 }
 
 impl Told {
     /// What it was told of a session that has not begun.
     pub(super) fn nothing(transport: Transport) -> Self {
-        Self { opened_at: None, transport, limited_at: Cell::new(NEVER), unauthorized_at: Cell::new(NEVER) }
+        let [limited_at, unauthorized_at, denied_at] = [(); 3].map(|()| Cell::new(NEVER));
+        Self { opened_at: None, transport, limited_at, unauthorized_at, denied_at }
     }
 }
 
@@ -51,7 +48,7 @@ impl Told {
 pub(super) struct End(Option<Close>);
 
 impl Session {
-    fn observed(&self) -> Observed {
+    pub(super) fn observed(&self) -> Observed {
         Observed {
             surface: self.surface,
             session: self.seat.session(),
@@ -72,10 +69,13 @@ impl Session {
         self.end.get_or_insert(End(self.seat.ended()));
     }
 
-    /// Tells the monitor that the session has ended, if it was told of it.
+    /// Tells the monitor that the session has ended, if it was told of it, and notes an end that is a refusal.
     pub(super) fn tell_ended(&mut self) {
         let Some(opened_at) = self.told.opened_at.take() else { return };
         let close = if std::thread::panicking() { Some(Close::Failed) } else { self.end.and_then(|end| end.0) };
+        if let Some(close) = close {
+            self.note_closed(close);
+        }
         let duration_ms = (self.hub.clock().elapsed_ms() - opened_at).max(0);
         self.log("disconnected", Some((close.map_or(LOST, Close::reason), duration_ms)));
         self.hub.observe(Ended { session: self.observed(), close, duration_ms });
@@ -94,17 +94,6 @@ impl Session {
             durationMs = end.map(|(_, duration_ms)| duration_ms);
             "{what}"
         );
-    }
-
-    /// Tells the monitor that a request was refused, where it wants to know and was told of none lately.
-    pub(super) fn tell_refused(&self, code: Code) {
-        let Some(kind) = kind_of_request(code) else { return };
-        let told_at = if kind == Kind::RateLimit { &self.told.limited_at } else { &self.told.unauthorized_at };
-        let elapsed = self.hub.clock().elapsed_ms();
-        if elapsed.saturating_sub(told_at.get()) >= REFUSAL_MS {
-            told_at.set(elapsed);
-            self.hub.observe(RequestRefused { session: self.observed(), kind, code });
-        }
     }
 
     fn viewer(&self) -> Result<Viewer, Fault> {

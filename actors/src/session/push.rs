@@ -25,7 +25,7 @@ impl Session {
 impl Handle<Register> for Session {
     fn handle(&mut self, request: Register) -> Result<Outcome<Registered>, Fault> {
         if self.identity()?.user != request.user_id {
-            return Err(Fault::new(Code::Forbidden, "The token is another user's"));
+            return Err(Fault::new(Code::Forbidden, "The token is another user's").by("token sub"));
         }
         Ok(Outcome::Now(Registered::new(request.user_id)))
     }

@@ -52,7 +52,8 @@ impl Session {
     fn check_size(&self, payload: &Json) -> Result<(), Fault> {
         let most = self.hub.settings().payload_max;
         if payload.as_str().len() > most {
-            return Err(Fault::field("payload", format!("`payload` may have {most} bytes of JSON")));
+            let fault = Fault::field("payload", format!("`payload` may have {most} bytes of JSON"));
+            return Err(fault.by("server.max_frame_size"));
         }
         Ok(())
     }
@@ -102,13 +103,14 @@ impl Handle<Subscribe> for Session {
         self.check_count(&request.topics)?;
         let asked: BTreeSet<String> = request.since.keys().cloned().collect();
         let joins = self.ask_to_return(request.topics, "topics", request.since);
-        let answer = joins.map(move |joins, _, _| {
+        let answer = joins.map(move |joins, session, _| {
             let (mut topics, mut denied) = (Vec::new(), Vec::new());
             let (mut positions, mut recovered) = (BTreeMap::new(), BTreeMap::new());
             for (topic, joined) in joins? {
                 let past = match joined {
                     Ok(past) => past,
                     Err(fault) => {
+                        session.note_denied(Subscribe::NAME, &topic, &fault);
                         denied.push(Denied { topic, code: fault.code, details: fault.details() });
                         continue;
                     }

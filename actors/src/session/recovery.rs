@@ -168,7 +168,7 @@ impl Handle<CreateSession> for Session {
     fn handle(&mut self, _: CreateSession) -> Result<Outcome<CreatedSession>, Fault> {
         let window_ms = self.hub.settings().recovery.window_ms;
         if window_ms == 0 {
-            return Err(Fault::new(Code::Forbidden, "Connection recovery is turned off"));
+            return Err(Fault::new(Code::Forbidden, "Connection recovery is turned off").by("recovery.window_secs"));
         }
         let (holder, token) = (self.holder(By::Token)?, RecoveryToken::random()?);
         let issue = Issue { holder, token: token.clone() };

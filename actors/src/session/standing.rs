@@ -90,7 +90,7 @@ impl Session {
     fn renew(&mut self, identity: Identity) -> Result<Arc<Identity>, Fault> {
         let current = self.identity()?.clone();
         if identity.user != current.user {
-            return Err(Fault::new(Code::Forbidden, "The token is another user's"));
+            return Err(Fault::new(Code::Forbidden, "The token is another user's").by("token sub"));
         }
         let identity = Arc::new(identity);
         self.entry.renew(identity.clone());

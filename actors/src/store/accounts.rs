@@ -288,9 +288,9 @@ fn refreshable(conn: &Connection, refresh: &[u8; 32], now: i64) -> Result<Refres
         .query_row([refresh], |found| Ok((row(found)?, found.get(7)?, found.get::<_, i64>(8)?)))
         .optional()?;
     match found {
-        None => Err(Fault::new(Code::InvalidToken, "The refresh token does not hold").into()),
+        None => Err(Fault::new(Code::InvalidToken, "The refresh token does not hold").by("refresh_token").into()),
         Some((.., until)) if until <= now => {
-            Err(Fault::new(Code::TokenExpired, "The refresh token has expired").into())
+            Err(Fault::new(Code::TokenExpired, "The refresh token has expired").by("refresh_token").into())
         }
         Some((columns, sign_in, _)) => Ok(Refreshed { sign_in, account: account_of(columns)? }),
     }

@@ -29,7 +29,9 @@ pub(super) fn read(status: u16, body: &[u8], leeway_ms: i64) -> Verdict {
             Ok(identity) => Verdict::Holder(Box::new(identity)),
             Err(why) => Verdict::Unclear { why, broken: false },
         },
-        401 | 403 | 404 => Verdict::Refused(invalid("The token is not known to the application")),
+        401 | 403 | 404 => {
+            Verdict::Refused(invalid("The token is not known to the application").by("auth.backend.url"))
+        }
         _ => Verdict::Unclear { why: format!("status {status}"), broken: matches!(status, 429 | 502..=504) },
     }
 }

@@ -121,7 +121,7 @@ impl Backend {
     pub async fn verify(&self, token: &str, now_ms: i64) -> Result<Identity, Fault> {
         // What could not stand in a header is nobody's token, and would be another header.
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(invalid("The token is malformed"));
+            return Err(invalid("The token is malformed").by("token"));
         }
         let mut landing = match self.0.recall(token, now_ms) {
             Recalled::Known(verdict) => return (*verdict).and_then(|identity| unexpired(identity, now_ms)),
@@ -150,7 +150,7 @@ impl Backend {
 
 fn unexpired(identity: Identity, now_ms: i64) -> Result<Identity, Fault> {
     if identity.expires_at.is_some_and(|end| now_ms >= end) {
-        return Err(Fault::new(Code::TokenExpired, "The token has expired"));
+        return Err(Fault::new(Code::TokenExpired, "The token has expired").by("token exp"));
     }
     Ok(identity)
 }

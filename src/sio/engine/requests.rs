@@ -20,6 +20,9 @@ use crate::wire::engine;
 /// How long a client may take from its polling handshake to its next request.
 const FIRST_REQUEST_TIME: Duration = Duration::from_secs(10);
 
+/// What the log calls that limit.
+const FIRST_REQUEST_RULE: &str = "10 seconds from a polling handshake to the next request";
+
 /// The requests of a session's client.
 pub(super) struct Polling {
     /// The request that waits for something to be said.
@@ -48,7 +51,7 @@ impl Engine {
             sleep(FIRST_REQUEST_TIME).await;
             if let Some(engine) = engine.upgrade() {
                 engine.ground.seats.stats().closed_unused.add(1);
-                engine.give_way();
+                engine.give_way(FIRST_REQUEST_RULE);
             }
         });
         if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
@@ -56,9 +59,10 @@ impl Engine {
         }
     }
 
-    /// Ends the session of a client that joined nothing, at once: it has nothing to be told but that, by a poll that waits.
-    pub(in crate::sio) fn give_way(&self) {
-        self.seat.close(Close::Unused);
+    /// Ends the session of a client that joined nothing, at once, by this rule: it has nothing to be told but that, by a
+    /// poll that waits.
+    pub(in crate::sio) fn give_way(&self, rule: &'static str) {
+        self.seat.close_by(Close::Unused, rule);
         let waiting = match &mut *self.stage.borrow_mut() {
             Stage::Polling(polling) => polling.waiting.take(),
             // The pipe says it.
@@ -71,8 +75,8 @@ impl Engine {
         self.end();
     }
 
-    /// Counts what a request brings, and that one came; over the limits, the session ends.
-    fn spend(&self, frames: u32, bytes: usize) {
+    /// Counts what a request brings, and that one came; over the limits, the session ends. A POST is answered with that.
+    fn spend(&self, frames: u32, bytes: usize, is_post: bool) {
         let now = self.ground.clock.begin_ms();
         let is_within = match &mut *self.stage.borrow_mut() {
             Stage::Polling(polling) => {
@@ -82,6 +86,9 @@ impl Engine {
             Stage::Socket | Stage::Leaving | Stage::Ended => true,
         };
         if !is_within {
+            if is_post {
+                self.seat.mark_close_told();
+            }
             self.seat.exceed_budget();
         }
     }
@@ -91,7 +98,7 @@ impl Engine {
     /// # Errors
     /// When the session is not reached by polling, or hears another request still.
     pub(in crate::sio) fn begin_post(self: &Rc<Self>) -> Result<(), Refusal> {
-        self.spend(1, 0);
+        self.spend(1, 0, true);
         self.judge();
         let overlaps = match &mut *self.stage.borrow_mut() {
             Stage::Polling(polling) => std::mem::replace(&mut polling.posting, true),
@@ -99,6 +106,7 @@ impl Engine {
             Stage::Leaving | Stage::Ended => return Err(self.gone()),
         };
         if overlaps {
+            self.seat.mark_close_told();
             self.seat.close(Close::Malformed);
             return Err(Refusal::bad_request("two requests overlap"));
         }
@@ -139,7 +147,13 @@ impl Engine {
     /// What a request is told that comes after the end.
     fn gone(&self) -> Refusal {
         match self.seat.closed() {
-            Some(Close::Limit) => Refusal::of(&Fault::rate_limited(WINDOW_SECS)),
+            Some(Close::Limit) => {
+                let fault = Fault::rate_limited(WINDOW_SECS);
+                Refusal::of(&match self.seat.closed_by() {
+                    Some(rule) => fault.by(rule),
+                    None => fault,
+                })
+            }
             _ => Refusal::unknown_sid(),
         }
     }
@@ -149,9 +163,9 @@ impl Engine {
         if self.seat.closed().is_some() {
             return Err(self.gone());
         }
-        self.spend(0, body.len());
+        self.spend(0, body.len(), true);
         for packet in engine::payload(body) {
-            self.spend(1, 0);
+            self.spend(1, 0, true);
             if self.seat.closed().is_none() {
                 self.hear(packet);
             }
@@ -161,7 +175,10 @@ impl Engine {
             }
         }
         match self.seat.closed() {
-            Some(Close::Malformed) => Err(Refusal::bad_request("a packet that is none")),
+            Some(Close::Malformed) => {
+                self.seat.mark_close_told();
+                Err(Refusal::bad_request("a packet that is none"))
+            }
             Some(Close::Limit) => Err(self.gone()),
             _ => Ok(()),
         }
@@ -169,13 +186,14 @@ impl Engine {
 
     /// Has a polling request wait for what is said next.
     pub(in crate::sio) fn poll(self: &Rc<Self>, answer: Answer) {
-        self.spend(1, 0);
+        self.spend(1, 0, false);
         self.judge();
         let mut stage = self.stage.borrow_mut();
         match &mut *stage {
             Stage::Polling(polling) => match &polling.waiting {
                 Some(waiting) if !waiting.is_closed() => {
                     drop(stage);
+                    self.seat.mark_close_told();
                     self.seat.close(Close::Malformed);
                     refuse(answer, Refusal::bad_request("two polls overlap"));
                 }

@@ -72,8 +72,24 @@ pub enum Kind {
     Error,
     /// A connection or a request was refused by a limit.
     RateLimit,
-    /// A connection or a request was refused for its token.
+    /// A connection or a request was refused for its token, for its page, or because a room was not to be joined.
     AuthFailure,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Connect, Self::Disconnect, Self::Error, Self::RateLimit, Self::AuthFailure];
+
+    /// The name that clients see.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Disconnect => "disconnect",
+            Self::Error => "error",
+            Self::RateLimit => "rate_limit",
+            Self::AuthFailure => "auth_failure",
+        }
+    }
 }
 
 /// Something that happened to a connection.
@@ -104,7 +120,7 @@ pub struct ConnectionEvent {
 pub struct Details {
     /// What the client speaks.
     pub surface: &'static str,
-    /// Why the session ended.
+    /// Why the session ended, or what the code of a refusal does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
     /// How long it lasted, ms.
@@ -114,6 +130,10 @@ pub struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub code: Option<Code>,
+    /// The room, topic or chat (`chat:ID`) that was not joined; for its own user and for admins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub room: Option<Arc<str>>,
 }
 
 /// The figures of the connections.
@@ -296,6 +316,13 @@ mod tests {
         let ask: AskEvents = json::parse(br#"{"limit":100,"type":"auth_failure","userId":7,"ip":"::1"}"#).unwrap();
         assert_eq!((ask.limit, ask.kind), (100, Some(Kind::AuthFailure)));
         assert_eq!((ask.user_id.unwrap().as_str(), ask.ip), ("7", "::1".parse().ok()));
+    }
+
+    #[test]
+    fn a_kind_is_written_as_it_is_read() {
+        for kind in Kind::ALL {
+            assert_eq!(json!(kind), kind.as_str());
+        }
     }
 
     #[test]

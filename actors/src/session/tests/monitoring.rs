@@ -10,6 +10,7 @@ use crate::identity::Identity;
 use crate::limits::window::WINDOW_MS;
 use crate::monitor::TellEvents;
 use crate::monitor::journal::Viewer;
+use crate::refusal_log::counts::RefusedAt;
 
 fn asked_for(ask: &str) -> (TellEvents, oneshot::Receiver<Vec<ConnectionEvent>>) {
     let admin = Identity { roles: vec!["admin".into()], ..identity("admin") };
@@ -124,6 +125,31 @@ async fn a_session_that_is_refused_again_and_again_is_remembered_once_a_minute()
 }
 
 #[actix::test]
+async fn a_join_that_is_denied_is_remembered_with_its_room_once_a_minute() {
+    let bench = Bench::start(LONG);
+    let client = bench.client(Surface::Chat, "alice").await;
+    let ask = async |event, data| {
+        client.ask(event, data, Some("1")).await;
+        client.hears::<1>().await
+    };
+    let denied = |room| {
+        let details = json!({"surface": "/chat", "reason": "join denied", "code": "NOT_FOUND", "room": room});
+        json!(["alice", details])
+    };
+    // Who asks for what there is not wants to join nothing.
+    ask("room:info", r#"{"chatId":"none"}"#).await;
+    assert_eq!(remembered(&bench, "auth_failure").await, [] as [Value; 0]);
+    ask("join:chat", r#"{"chatId":"none"}"#).await;
+    ask("join:chat", r#"{"chatId":"other"}"#).await;
+    assert_eq!(remembered(&bench, "auth_failure").await, [denied("chat:none")]);
+    bench.hub.clock().advance(WINDOW_MS);
+    let mut room_join = json!(["alice", {"surface": "/chat", "reason": "join denied", "code": "FORBIDDEN"}]);
+    room_join[1]["room"] = "user:bob".into();
+    ask("room:join", r#"{"room":"user:bob"}"#).await;
+    assert_eq!(remembered(&bench, "auth_failure").await, [denied("chat:none"), room_join]);
+}
+
+#[actix::test]
 async fn a_guests_events_have_a_user_once_there_is_one() {
     let bench = Bench::start(LONG);
     let guest = bench.guest().await;
@@ -160,7 +186,7 @@ async fn what_finds_the_monitor_busy_is_counted_and_holds_nobody_up() {
     })
     .collect();
     assert_eq!(busy.len(), bench.hub.settings().mailbox);
-    bench.hub.note_refused("raw", &Peer::default(), Code::InvalidToken);
+    bench.hub.note_refused(RefusedAt::Raw, &Peer::default(), Code::InvalidToken);
     let stats = bench.hub.stats();
     assert_eq!((stats.connections_refused.get(), stats.observations_dropped.get()), (1, 1));
     let health = crate::monitor::health::judge(&bench.hub.vitals(Default::default()));

@@ -1,0 +1,43 @@
+//! What is noted of refusals: in the log, in the counters, and for those who watch the hub's connections.
+
+use super::Hub;
+use crate::events::chat::monitoring::{AskEvents, ConnectionEvent};
+use crate::fault::{Code, Fault};
+use crate::mailbox::Full;
+use crate::monitor::journal::Viewer;
+use crate::monitor::{ConnectionRefused, TellEvents, kind_of_connection};
+use crate::peer::Peer;
+use crate::refusal_log::counts::{Reason, RefusedAt};
+use crate::refusal_log::{Refusal, RefusalLog};
+use tokio::sync::oneshot;
+
+impl Hub {
+    /// Where refusals are logged.
+    pub fn refusal_log(&self) -> &RefusalLog {
+        &self.refusal_log
+    }
+
+    /// Logs a refusal.
+    pub fn log_refusal(&self, refusal: &Refusal<'_>) {
+        self.refusal_log.log(refusal);
+    }
+
+    /// Counts a connection that was refused, and has it remembered where it says something of its client.
+    pub fn note_refused(&self, at: RefusedAt, peer: &Peer, code: Code) {
+        self.stats.connections_refused.count(at, Reason::of(code));
+        if let Some(kind) = kind_of_connection(code) {
+            self.observe(ConnectionRefused { surface: at.as_str(), peer: peer.clone(), kind, code });
+        }
+    }
+
+    /// What happened to connections lately, all of it: for who administers the hub.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`] when the queue is full.
+    pub async fn connection_events(&self, ask: AskEvents) -> Result<Vec<ConnectionEvent>, Fault> {
+        let (reply, events) = oneshot::channel();
+        let ask = TellEvents { ask, viewer: Viewer::Operator, reply };
+        self.monitor.post(ask).map_err(|Full(_)| Fault::overloaded()).inspect_err(|fault| self.count(fault))?;
+        events.await.map_err(|_| Fault::internal())
+    }
+}

@@ -1,0 +1,323 @@
+//! Each refusal as one line of the log, at a bounded rate: who was refused what, by which id it is found, and which rule
+//! decided.
+//!
+//! [`rate`] is the pure counting, [`counts`] what the metrics show, [`closes`] which closed connections are refusals. A line has the target [`TARGET`]. It holds no token,
+//! no key and no payload: of a malformed value the log says the type that was expected, and not the value.
+
+pub mod closes;
+pub mod counts;
+pub mod rate;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use log::Level;
+use log::kv::Value;
+
+use self::rate::{Omitted, Rate, Source};
+use crate::clock::Clock;
+use crate::fault::{Code, Fault};
+use crate::log_line::{self, Field};
+use crate::peer::limit_key;
+use crate::stats::Stats;
+
+/// The target of the lines.
+pub const TARGET: &str = "hubbub::refused";
+
+/// Longest path, reason, and other text in a line, in bytes.
+const PATH_MAX: usize = 256;
+const REASON_MAX: usize = 256;
+const TEXT_MAX: usize = 200;
+
+/// A refusal, as it is logged. What is not known is left out of the line.
+#[derive(Debug, Clone, Copy)]
+pub struct Refusal<'a> {
+    /// Why.
+    pub fault: &'a Fault,
+    /// The code as the caller was told; that of `fault` where nothing else is.
+    pub code: &'static str,
+    /// Where: `raw`, `socket.io`, `/`, `/chat` or `http`.
+    pub surface: &'a str,
+    /// The `X-Request-Id` of an HTTP request.
+    pub request: Option<&'a str>,
+    /// The session, or what a connection without one is known by.
+    pub connection: Option<&'a str>,
+    /// The client's address, behind the proxies that are trusted.
+    pub address: Option<IpAddr>,
+    /// The user.
+    pub user: Option<&'a str>,
+    /// The name of the API key.
+    pub key: Option<&'a str>,
+    /// The method and the path of an HTTP request, without its query.
+    pub target: Option<(&'a str, &'a str)>,
+    /// Which command of a batch, from 0.
+    pub item: Option<usize>,
+    /// The event that was asked for.
+    pub event: Option<&'a str>,
+    /// The room that could not be joined.
+    pub room: Option<&'a str>,
+    /// The code with which a connection was closed.
+    pub close: Option<u16>,
+}
+
+impl<'a> Refusal<'a> {
+    /// A refusal of which no more is known.
+    pub const fn new(surface: &'a str, fault: &'a Fault) -> Self {
+        Self {
+            fault,
+            code: fault.code.as_str(),
+            surface,
+            request: None,
+            connection: None,
+            address: None,
+            user: None,
+            key: None,
+            target: None,
+            item: None,
+            event: None,
+            room: None,
+            close: None,
+        }
+    }
+
+    /// What its rate is counted by.
+    fn source(&self) -> Source {
+        match (self.address, self.user.or(self.connection)) {
+            (Some(ip), _) => Source::Address(limit_key(ip)),
+            (None, Some(name)) => Source::named(name),
+            (None, None) => Source::Others,
+        }
+    }
+
+    fn fields(&self, reason: &'a str) -> Vec<Field<'_>> {
+        let text = |name, value: Option<&'a str>| Some((name, Value::from(cut(value?, TEXT_MAX))));
+        let number = |name, value: Option<u64>| Some((name, Value::from(value?)));
+        let (method, path) = self.target.unzip();
+        let path = path.map(|path| cut(path, PATH_MAX));
+        let all = [
+            text("requestId", self.request),
+            text("connection", self.connection),
+            text("surface", Some(self.surface)),
+            self.address.as_ref().map(|address| ("address", Value::from_display(address))),
+            text("user", self.user),
+            text("key", self.key),
+            text("method", method),
+            path.map(|path| ("path", Value::from(path))),
+            number("item", self.item.map(|item| item as u64)),
+            text("event", self.event),
+            text("room", self.room),
+            number("close", self.close.map(u64::from)),
+            text("code", Some(self.code)),
+            Some(("reason", Value::from(reason))),
+            self.fault.rule().map(|rule| ("rule", Value::from(rule))),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    fn write(&self) {
+        let reason = without_values(cut(&self.fault.message, REASON_MAX));
+        log_line::write(level(self.fault.code), TARGET, "refused", &self.fields(&reason));
+    }
+}
+
+/// Writes refusals, at most [`rate::PER_SOURCE`] of one source in a minute; what is left out is counted, and told once a
+/// minute a source.
+#[derive(Debug)]
+pub struct RefusalLog {
+    rate: Mutex<Rate>,
+    clock: Clock,
+    stats: Arc<Stats>,
+}
+
+impl RefusalLog {
+    /// A log of no refusal yet.
+    pub fn new(clock: Clock, stats: Arc<Stats>) -> Self {
+        Self { rate: Mutex::new(Rate::new(clock.elapsed_ms())), clock, stats }
+    }
+
+    /// Counts a refusal and logs it, where the rate allows that.
+    pub fn log(&self, refusal: &Refusal<'_>) {
+        self.stats.refusals.count(refusal.fault.code);
+        if !log::log_enabled!(target: TARGET, level(refusal.fault.code)) {
+            return;
+        }
+        let (source, now) = (refusal.source(), self.clock.elapsed_ms());
+        let (is_logged, omitted) = self.rate().count(source, now);
+        if let Some(omitted) = omitted {
+            tell_omitted(&omitted);
+        }
+        if is_logged {
+            refusal.write();
+        } else {
+            self.stats.refusals_unlogged.add(1);
+        }
+    }
+
+    /// Tells what was left out in windows that have ended. To be called from time to time.
+    pub fn sweep(&self) {
+        let omitted = self.rate().sweep(self.clock.elapsed_ms());
+        omitted.iter().for_each(tell_omitted);
+    }
+
+    /// Tells all that was left out: the hub ends.
+    pub fn finish(&self) {
+        let omitted = self.rate().finish();
+        omitted.iter().for_each(tell_omitted);
+    }
+
+    fn rate(&self) -> MutexGuard<'_, Rate> {
+        self.rate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn tell_omitted(omitted: &Omitted) {
+    let Omitted { source, count } = omitted;
+    log::info!(target: TARGET, omitted = *count, address:% = source; "refusals left out");
+}
+
+/// A refusal that the caller can mend is said at info; what the operator has to mend, at warn.
+const fn level(code: Code) -> Level {
+    match code {
+        Code::AuthUnavailable | Code::Overloaded | Code::StoreUnavailable | Code::OutcomeUnknown | Code::Internal => {
+            Level::Warn
+        }
+        _ => Level::Info,
+    }
+}
+
+/// The start of `text`, at most `most` bytes, of whole characters.
+fn cut(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    end.and_then(|end| text.get(..end)).unwrap_or_default()
+}
+
+/// A sentence without the values that a client sent: serde's say what came and what was expected.
+fn without_values(sentence: &str) -> String {
+    const BEFORE_A_VALUE: [&str; 4] = ["invalid type", "invalid value", "unknown variant", "unknown field"];
+
+    let found = BEFORE_A_VALUE.iter().filter_map(|words| sentence.find(words).map(|at| at + words.len())).min();
+    let Some((told, rest)) = found.and_then(|at| sentence.split_at_checked(at)) else { return sentence.to_owned() };
+    let expected = rest.rfind(", expected ").and_then(|at| rest.get(at..)).unwrap_or_default();
+    format!("{told}{expected}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_no_value_that_a_client_sent() {
+        for (told, logged) in [
+            ("`limit`: invalid type: string \"s3cret\", expected usize", "`limit`: invalid type, expected usize"),
+            ("`a`: invalid type: string \", expected x\", expected a map", "`a`: invalid type, expected a map"),
+            (
+                "`type`: unknown variant `s3cret`, expected one of `a`, `b`",
+                "`type`: unknown variant, expected one of `a`, `b`",
+            ),
+            ("`password`: invalid type: string \"s3c", "`password`: invalid type"),
+            ("The token has expired", "The token has expired"),
+        ] {
+            assert_eq!(without_values(told), logged);
+        }
+    }
+
+    #[test]
+    fn a_line_has_the_fields_that_are_known_and_bounded_ones() {
+        let fault = Fault::field("topic", "x".repeat(1_000)).by("topics \"news.*\" subscribe");
+        let long = "é".repeat(500);
+        let refusal = Refusal {
+            request: Some("r-1"),
+            address: "203.0.113.7".parse().ok(),
+            target: Some(("POST", &long)),
+            item: Some(3),
+            ..Refusal::new("http", &fault)
+        };
+        let fields = refusal.fields(cut(&fault.message, REASON_MAX));
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.to_string())).collect();
+        let expected = [
+            ("requestId", "r-1"),
+            ("surface", "http"),
+            ("address", "203.0.113.7"),
+            ("method", "POST"),
+            ("path", &"é".repeat(PATH_MAX / 2)),
+            ("item", "3"),
+            ("code", "INVALID_REQUEST"),
+            ("reason", &"x".repeat(REASON_MAX)),
+            ("rule", "topics \"news.*\" subscribe"),
+        ];
+        assert_eq!(fields, expected.map(|(name, value)| (name, value.to_owned())));
+    }
+
+    #[test]
+    fn a_source_is_an_address_else_a_user_else_a_connection() {
+        let fault = Fault::internal();
+        let bare = Refusal::new("raw", &fault);
+        let connection = Refusal { connection: Some("c"), ..bare };
+        let user = Refusal { user: Some("u"), ..connection };
+        let address = Refusal { address: "2001:db8::7".parse().ok(), ..user };
+        let sources = [bare, connection, user, address].map(|refusal| refusal.source().to_string());
+        assert_eq!(sources, ["others", "c", "u", "2001:db8::"]);
+    }
+
+    /// Keeps the lines of [`TARGET`], as text.
+    struct Kept(Mutex<Vec<String>>);
+
+    static KEPT: Kept = Kept(Mutex::new(Vec::new()));
+
+    impl log::Log for Kept {
+        fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+            metadata.target() == TARGET
+        }
+
+        fn log(&self, record: &log::Record<'_>) {
+            struct Text(String);
+
+            impl<'kvs> log::kv::VisitSource<'kvs> for Text {
+                fn visit_pair(&mut self, key: log::kv::Key<'kvs>, value: Value<'kvs>) -> Result<(), log::kv::Error> {
+                    self.0.push_str(&format!(" {key}={value}"));
+                    Ok(())
+                }
+            }
+
+            let mut text = Text(format!("{} {}", record.level(), record.args()));
+            record.key_values().visit(&mut text).unwrap();
+            self.0.lock().unwrap().push(text.0);
+        }
+
+        fn flush(&self) {}
+    }
+
+    #[test]
+    fn a_flood_is_60_lines_and_a_sum_once_the_minute_is_over() {
+        // Other tests of this process may log; the address tells these lines apart.
+        const ADDRESS: &str = "address=198.51.100.60";
+        if log::set_logger(&KEPT).is_ok() {
+            log::set_max_level(log::LevelFilter::Info);
+        }
+        let lines = || {
+            let lines = KEPT.0.lock().unwrap();
+            lines.iter().filter(|line| line.contains(ADDRESS)).cloned().collect::<Vec<_>>()
+        };
+        let (clock, stats) = (Clock::manual(0), Arc::new(Stats::default()));
+        let log = RefusalLog::new(clock.clone(), stats.clone());
+        let fault = Fault::rate_limited(1).by("limits.raw.messages_per_minute");
+        let refusal = Refusal { address: "198.51.100.60".parse().ok(), ..Refusal::new("raw", &fault) };
+        (0..70).for_each(|_| log.log(&refusal));
+        let line = "INFO refused surface=raw address=198.51.100.60 code=RATE_LIMITED reason=Rate limit exceeded \
+                    rule=limits.raw.messages_per_minute";
+        assert_eq!(lines(), vec![line; 60]);
+        let counted: Vec<_> = stats.refusals.iter().filter(|&(_, count)| count > 0).collect();
+        assert_eq!(counted, [("RATE_LIMITED", 70)]);
+        assert_eq!(stats.refusals_unlogged.get(), 10);
+        log.sweep();
+        assert_eq!(lines().len(), 60, "the minute is not over");
+        clock.advance(rate::WINDOW_MS);
+        log.sweep();
+        log.sweep();
+        log.finish();
+        let omitted = "INFO refusals left out omitted=10 address=198.51.100.60";
+        assert_eq!(lines().get(60..), Some(&[omitted.to_owned()][..]));
+        log.log(&Refusal { fault: &Fault::internal(), ..refusal });
+        assert!(lines().last().unwrap().starts_with("WARN refused surface=raw"));
+    }
+}

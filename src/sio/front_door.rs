@@ -1,0 +1,57 @@
+//! Who may open a connection of Socket.IO, before it is known for which namespace; and what is noted of a refusal.
+
+use actix_http::RequestHead;
+use actix_web::web::Data;
+use hubbub_actors::events::{Surface, Transport};
+use hubbub_actors::fault::Fault;
+use hubbub_actors::hub::LimitKey;
+use hubbub_actors::refusal_log::Refusal;
+use hubbub_actors::refusal_log::counts::RefusedAt;
+
+use super::dialect;
+use super::house::{Caller, Door, Judgement};
+use crate::door::Visitor;
+use crate::request_id::RequestId;
+use crate::state::State;
+use crate::{bearer, door};
+
+/// Lets in whom the hub has a place for, from a page that may come. Whose the client is shows when it joins a namespace.
+pub(super) struct FrontDoor(pub(super) Data<State>);
+
+impl Door for FrontDoor {
+    fn admit(&self, head: &RequestHead) -> Judgement {
+        let Self(state) = self;
+        let state = state.clone();
+        let visitor = Visitor::of(&state, head);
+        let knocked = door::knock(&state, head);
+        let token = bearer::token(head.headers()).or_else(|| door::token_in_query(head));
+        let is_recoverable = state.config.recovery.window_secs > 0;
+        let is_numbered = is_recoverable && dialect::is_numbered(state.config.socketio.offsets, head);
+        Box::pin(async move {
+            knocked?;
+            // What a connection is for shows later; that there is one counts now, or none would ever count.
+            let most = state.config.limits.push.connections_per_minute;
+            let key = |ip| LimitKey::Connect(Surface::Root, ip);
+            let counted = door::count(&state, visitor.address.as_ref(), key, most).await;
+            let elapsed = state.hub.clock().elapsed_ms();
+            let admitted = counted.and_then(|()| state.hub.registry().admit_pending(elapsed));
+            let (admission, pending) = admitted.map(|(admission, pending)| (Some(admission), Some(pending)))?;
+            let token = token.filter(|token| !token.is_empty());
+            Ok(Caller { visitor, token, transport: Transport::default(), is_numbered, admission, pending })
+        })
+    }
+
+    fn visitor(&self, head: &RequestHead) -> Visitor {
+        Visitor::of(&self.0, head)
+    }
+
+    fn note_refused(&self, visitor: &Visitor, fault: &Fault) {
+        visitor.note_refused(&self.0, RefusedAt::SocketIo, fault);
+    }
+
+    fn log_refused(&self, visitor: &Visitor, request: &RequestId, fault: &Fault) {
+        let target = Some(("GET", "/socket.io/"));
+        let with = |refusal| Refusal { request: Some(request.as_str()), target, ..refusal };
+        visitor.log_refused(&self.0, RefusedAt::SocketIo, fault, with);
+    }
+}

@@ -1,0 +1,27 @@
+//! A flood of refusals: so many lines, and the rest counted.
+
+use serde_json::json;
+
+use super::{CONFIG, lines, refused};
+use crate::support::{DEADLINE, Hub, wait_until};
+
+#[test]
+fn what_the_log_leaves_out_of_a_flood_is_counted_and_told_at_the_latest_at_the_end() {
+    let mut hub = Hub::with(CONFIG);
+    let http = hub.http();
+    for n in 0..100 {
+        let answer = http.request("GET", &format!("/nothing/{n}")).header("X-Forwarded-For", "203.0.113.9").send();
+        assert_eq!(answer.status, 404);
+    }
+    http.request("GET", "/nothing/else").header("X-Forwarded-For", "203.0.113.10").send();
+    wait_until(DEADLINE, "61 lines are there", || refused(&hub).len() == 61);
+    assert_eq!(hub.metric("hubbub_refusals_unlogged_total"), 40.0);
+    assert_eq!(hub.metric("hubbub_refusals_total"), 101.0);
+    hub.signal("TERM");
+    assert_eq!(hub.exit_status(DEADLINE), Some(0));
+    let told = || lines(&hub, "hubbub::refused").into_iter().filter(|line| line["message"] == "refusals left out");
+    wait_until(DEADLINE, "what was left out is told", || told().count() == 1);
+    let line = told().next().unwrap();
+    assert_eq!((&line["omitted"], &line["address"]), (&json!(40), &json!("203.0.113.9")), "{line}");
+    assert_eq!(refused(&hub).len(), 61);
+}
