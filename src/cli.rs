@@ -3,6 +3,7 @@
 //! Standard output has the answer alone, so that `TOKEN=$(hubbub token --user alice)` works; everything else goes to
 //! standard error. Status 0 is done, 1 failed (one line begins with `hubbub: `), 2 a usage that does not exist.
 
+mod check;
 mod users;
 
 use std::ffi::OsString;
@@ -22,8 +23,8 @@ use sha2::{Digest as _, Sha256};
 use crate::auth::api_key::KEY_MAX;
 use crate::auth::jwt::{self, Hmac};
 use crate::config::{Config, ConfigError, Flag, Sources, secrets};
-use crate::server::{self, Serving};
-use crate::{logging, state};
+use crate::logging;
+use crate::server::{Ended, Prepared, Serving};
 
 /// A realtime hub: raw WebSocket and Socket.IO clients, HTTP push.
 #[derive(Debug, Parser)]
@@ -60,7 +61,7 @@ enum Command {
     /// Run the hub; what `hubbub` alone does
     Serve,
     /// Read the configuration and say what is wrong
-    Check,
+    Check(check::Check),
     /// Print a token signed with the configured secret
     Token(Claims),
     /// Make, list and disable the accounts that sign in with a password
@@ -141,8 +142,10 @@ pub fn run() -> ExitCode {
 /// Does what the command line `args` asks for; `started` is called once a hub serves.
 pub fn run_with(args: impl Iterator<Item = OsString>, started: impl FnOnce(Serving)) -> ExitCode {
     let cli = Cli::parse_from(args);
-    match answer(cli, started) {
-        Ok(text) => print(&text),
+    let mut status = ExitCode::SUCCESS;
+    match answer(cli, &mut status, started) {
+        Ok(text) if print(&text) == ExitCode::SUCCESS => status,
+        Ok(_) => ExitCode::FAILURE,
         Err(Failure(lines)) => {
             for line in lines {
                 eprintln!("hubbub: {line}");
@@ -152,12 +155,15 @@ pub fn run_with(args: impl Iterator<Item = OsString>, started: impl FnOnce(Servi
     }
 }
 
-/// Does what is asked for; the answer is for standard output.
-fn answer(cli: Cli, started: impl FnOnce(Serving)) -> Result<String, Failure> {
+/// Does what is asked for; the answer is for standard output. Where that is done, `status` is the exit status.
+fn answer(cli: Cli, status: &mut ExitCode, started: impl FnOnce(Serving)) -> Result<String, Failure> {
     let sources = cli.settings.sources();
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve(&sources, started).map(|()| String::new()),
-        Command::Check => check(&sources),
+        Command::Serve => {
+            *status = serve(sources, started)?;
+            Ok(String::new())
+        }
+        Command::Check(asked) => check::run(&sources, asked),
         Command::Token(claims) => token(&sources, &claims),
         Command::User(user) => users::run(&sources, user),
         Command::Key(Key::New { name }) => key_new(&name),
@@ -195,9 +201,11 @@ impl Settings {
     }
 }
 
-/// Runs the hub until it is told to stop.
-fn serve(sources: &Sources, started: impl FnOnce(Serving)) -> Result<(), Failure> {
-    let mut config = Config::load(sources)?;
+/// Runs the hub until it is told to stop; the exit status.
+fn serve(sources: Sources, started: impl FnOnce(Serving)) -> Result<ExitCode, Failure> {
+    // First: a SIGHUP that comes before the hub serves must not end it.
+    let prepared = Prepared::new().map_err(Failure::of)?;
+    let mut config = Config::load(&sources)?;
     logging::start(&config.log);
     for notice in secrets::ensure(&mut config)? {
         match (notice.made, notice.exposed) {
@@ -207,16 +215,9 @@ fn serve(sources: &Sources, started: impl FnOnce(Serving)) -> Result<(), Failure
             (false, false) => log::info!("{notice}"),
         }
     }
-    server::run(config, started).map_err(Failure::of)
-}
-
-fn check(sources: &Sources) -> Result<String, Failure> {
-    match Config::load(sources) {
-        Ok(config) => {
-            state::tokens(&config.auth).map_err(Failure::of)?;
-            Ok("the configuration is sound\n".into())
-        }
-        Err(error) => Err(Failure(error.lines().to_vec())),
+    match prepared.run(config, sources, started).map_err(Failure::of)? {
+        Ended::Drained => Ok(ExitCode::SUCCESS),
+        Ended::Cut(stop) => Ok(ExitCode::from(stop.status())),
     }
 }
 

@@ -12,6 +12,7 @@ use hubbub_actors::peer::Peer;
 use serde::Deserialize;
 
 use crate::peer::{ClientAddress, limit_key};
+use crate::policies::Policies;
 use crate::state::State;
 
 /// Who wants a connection.
@@ -34,23 +35,23 @@ impl Visitor {
 ///
 /// # Errors
 /// [`Code::ShuttingDown`] and [`Code::Forbidden`].
-pub fn knock(state: &State, head: &RequestHead) -> Result<Visitor, Fault> {
+pub fn knock(state: &State, policies: &Policies, head: &RequestHead) -> Result<Visitor, Fault> {
     state.hub.accepting()?;
     let headers = head.headers();
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    if !state.origins.allows(text(header::ORIGIN), text(header::HOST)) {
+    if !policies.origins.allows(text(header::ORIGIN), text(header::HOST)) {
         state.hub.stats().connections_refused.add(1);
         return Err(Fault::new(Code::Forbidden, "This origin is not allowed"));
     }
-    let address = head.peer_addr.map(|peer| state.proxies.client_address(peer.ip(), headers));
+    let address = head.peer_addr.map(|peer| policies.proxies.client_address(peer.ip(), headers));
     let user_agent = headers.get(header::USER_AGENT).map(|value| value.as_bytes());
     let peer = state.hub.peer(address.as_ref().map(|address| address.ip), user_agent);
     Ok(Visitor { address, peer })
 }
 
 /// What a client's connections are counted by, unless they are exempt.
-pub fn counted(state: &State, address: Option<&ClientAddress>) -> Option<IpAddr> {
-    let exempt = |address: &ClientAddress| state.config.limits.exempt_loopback && address.direct_loopback;
+pub fn counted(policies: &Policies, address: Option<&ClientAddress>) -> Option<IpAddr> {
+    let exempt = |address: &ClientAddress| policies.config.limits.exempt_loopback && address.direct_loopback;
     address.filter(|address| !exempt(address)).map(|address| limit_key(address.ip))
 }
 
@@ -60,11 +61,12 @@ pub fn counted(state: &State, address: Option<&ClientAddress>) -> Option<IpAddr>
 /// [`Code::RateLimited`].
 pub async fn count(
     state: &State,
+    policies: &Policies,
     address: Option<&ClientAddress>,
     key: impl FnOnce(IpAddr) -> LimitKey,
     most: u32,
 ) -> Result<(), Fault> {
-    match counted(state, address) {
+    match counted(policies, address) {
         Some(address) => state.hub.admit(key(address), most).await,
         None => Ok(()),
     }

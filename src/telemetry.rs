@@ -17,6 +17,7 @@ use crate::auth::tokens::Standing;
 use crate::backend;
 use crate::backend::tally::Tally;
 use crate::http_stream::Connections;
+use crate::policies::Reloads;
 
 /// Counters and what they count.
 const COUNTERS: &[(&str, &str)] = &[
@@ -39,6 +40,7 @@ const COUNTERS: &[(&str, &str)] = &[
         "Connections the hub closed, by reason: budget (sent too many frames or bytes), newcomers (joined no namespace and \
          gave way to a newer connection), unused (no request came after a polling handshake)",
     ),
+    ("hubbub_reloads_total", "Reloads of the configuration, by result: ok, or failed, which changed nothing"),
     ("hubbub_overloads_total", "Messages refused because a queue inside was full"),
     ("hubbub_store_writes_total", "Writes that the store has on its disk"),
     ("hubbub_store_commits_total", "Transactions that took them there"),
@@ -103,6 +105,10 @@ const GAUGES: &[(&str, &str)] = &[
         "Bytes of messages kept for sessions that were cut off, and sent last to those that may be",
     ),
     ("hubbub_history_bytes", "Bytes of messages kept for those who missed them, of all topics"),
+    (
+        "hubbub_last_reload_timestamp_seconds",
+        "When the configuration was last reloaded, seconds since the epoch; 0 for never",
+    ),
     ("hubbub_ready", "1 while the hub can be given work, 0 while it is draining, broken or without its store"),
     ("hubbub_uptime_seconds", "Seconds since the start"),
     ("process_resident_memory_bytes", "Resident memory of the process"),
@@ -130,6 +136,8 @@ pub struct Readings<'a> {
     pub backend: Option<(backend::Standing, &'a Tally)>,
     /// The plain HTTP connections.
     pub connections: Option<&'a Connections>,
+    /// How reloads went.
+    pub reloads: Option<&'a Reloads>,
     /// Whether the hub can be given work.
     pub ready: bool,
     /// Seconds since the start.
@@ -312,9 +320,20 @@ fn copy_readings(readings: &Readings<'_>) {
     if let Some(connections) = readings.connections {
         copy_connections(connections);
     }
+    if let Some(reloads) = readings.reloads {
+        copy_reloads(reloads);
+    }
     show("hubbub_ready", readings.ready.into());
     show("hubbub_uptime_seconds", readings.uptime_secs);
     show("process_resident_memory_bytes", resident());
+}
+
+fn copy_reloads(reloads: &Reloads) {
+    for (result, count) in [("ok", &reloads.ok), ("failed", &reloads.failed)] {
+        counter!("hubbub_reloads_total", "result" => result).absolute(count.load(Ordering::Relaxed));
+    }
+    let seconds = reloads.last_at.load(Ordering::Relaxed) / 1_000;
+    show("hubbub_last_reload_timestamp_seconds", seconds.unsigned_abs());
 }
 
 fn copy_connections(connections: &Connections) {

@@ -7,6 +7,7 @@
 //! none is, the new one is refused. A revocation that was answered is never given up for another one before that.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ahash::{AHashMap, AHashSet};
@@ -24,7 +25,7 @@ pub const REVOCATIONS_MAX: usize = 100_000;
 pub struct Revoked {
     table: Arc<RwLock<Table>>,
     max: usize,
-    token_life: i64,
+    token_life: Arc<AtomicI64>,
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +54,13 @@ pub struct Moment(u64);
 impl Revoked {
     /// An empty table of a hub whose own tokens live for at most `token_life` ms.
     pub fn new(token_life: i64) -> Self {
-        Self { table: Arc::default(), max: REVOCATIONS_MAX, token_life }
+        Self { table: Arc::default(), max: REVOCATIONS_MAX, token_life: Arc::new(AtomicI64::new(token_life)) }
+    }
+
+    /// The hub's own tokens live for at most `token_life` ms from now on. Those that were made before may live longer: the
+    /// longest life there ever was counts.
+    pub fn expect_life(&self, token_life: i64) {
+        self.token_life.fetch_max(token_life, Ordering::Relaxed);
     }
 
     /// Refuses a token that no longer holds.
@@ -83,7 +90,7 @@ impl Revoked {
         if table.by_age.len() < self.max || table.entry(revocation).is_some() {
             return Ok(None);
         }
-        let old_enough = revocation.made_at.saturating_sub(self.token_life);
+        let old_enough = revocation.made_at.saturating_sub(self.token_life.load(Ordering::Relaxed));
         match table.by_age.first().cloned() {
             Some(oldest) if oldest.made_at <= old_enough => {
                 table.remove(oldest.mark, &oldest.subject);

@@ -44,7 +44,7 @@ fn a_token_that_follows_a_revocation_is_issued_no_earlier_than_that_allows() {
     let (revoked, now) = (Revoked::new(0), 1_767_225_600_123);
     let accounts = Accounts::new(store, &auth).unwrap().after(revoked.clone());
     let iat = |now_ms| {
-        let token = accounts.access_token(&account(), "session_1", now_ms).unwrap();
+        let token = accounts.access_token(&accounts.terms.load(), &account(), "session_1", now_ms).unwrap();
         let claims = token.split('.').nth(1).unwrap();
         let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
         claims["iat"].clone()

@@ -8,7 +8,8 @@ use crate::auth::jwt::{Algorithm, Keys, Settings as Verification, Verifier};
 /// The answer to `hubbub` with these arguments; a failure's lines, joined.
 fn hubbub(arguments: &[&str]) -> Result<String, String> {
     let cli = Cli::try_parse_from(std::iter::once(&"hubbub").chain(arguments)).map_err(|error| error.to_string())?;
-    answer(cli, |_| ()).map_err(|Failure(lines)| lines.join("\n"))
+    let mut status = ExitCode::SUCCESS;
+    answer(cli, &mut status, |_| ()).map_err(|Failure(lines)| lines.join("\n"))
 }
 
 /// A directory with a configuration that keeps its secrets there.

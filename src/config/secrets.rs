@@ -66,6 +66,13 @@ pub fn ensure(config: &mut Config) -> Result<Vec<Notice>, ConfigError> {
     Ok(notices)
 }
 
+/// Whether [`ensure`] finds all that it needs of `config`, and would make nothing.
+pub fn are_made(config: &Config) -> bool {
+    let is_made = |name| config.server.data_dir.join(name).is_file();
+    let secret = config.auth.jwt_secret.is_some() || !config.auth.algorithm.is_symmetric() || is_made("jwt.secret");
+    secret && (!config.api.keys.is_empty() || is_made("api.key"))
+}
+
 /// 256 random bits in hex, from the operating system.
 ///
 /// # Errors

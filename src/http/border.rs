@@ -20,6 +20,7 @@ use actix_web::{Error, HttpMessage, HttpResponse, web};
 use hubbub_actors::fault::Fault;
 
 use super::cors::{self, Page};
+use super::gate::policies_of;
 use crate::error::{self, Refusal, Shape};
 use crate::http_stream::Exchange;
 use crate::request_id::{REQUEST_ID, RequestId};
@@ -43,7 +44,7 @@ pub(super) async fn border(
     let passage = Passage {
         id: RequestId::of(request.headers()),
         shape: Shape::of_path(request.path()),
-        page: cors::judge(request.headers(), &state.origins),
+        page: cors::judge(request.headers(), &policies_of(&state, request.request()).origins),
         method: method_name(request.method()),
         state,
     };

@@ -64,7 +64,8 @@ impl Order {
 
 /// `POST /api/revoke`.
 pub(super) async fn revoke(state: web::Data<State>, Posted(body): Posted) -> Answer {
-    let revocation = json::parse::<Order>(&body)?.revocation(state.now_ms(), state.config.auth.leeway_ms())?;
+    let revocation =
+        json::parse::<Order>(&body)?.revocation(state.now_ms(), state.policies().config.auth.leeway_ms())?;
     let closed = state.hub.keep_and_revoke(revocation).await?;
     Ok(HttpResponse::Ok().json(json!({"success": true, "closed": closed, "timestamp": iso(state.now_ms())})))
 }

@@ -21,7 +21,7 @@ use hubbub_actors::ids::RecoveryToken;
 use hubbub_actors::limits::held::{Hold, HoldKey};
 use hubbub_actors::limits::window::Rule;
 use hubbub_actors::monitor::SOCKET_IO;
-use hubbub_actors::outbox::{Bound, Frame, Outbox};
+use hubbub_actors::outbox::{Frame, Outbox};
 use hubbub_actors::seat::{Link, OWED_BYTES_MAX, Seat};
 use hubbub_actors::session::{Drawn, Inbound, Opening, Returning, Session, Standing};
 use hubbub_actors::worker::Worker;
@@ -31,11 +31,12 @@ use serde_json::Value;
 use super::connects::{Attempt, Connects};
 use super::dialect;
 use super::engine::{Dialogue, Engine};
-use super::ground::Settings;
+use super::ground::{OutboxBound, Settings};
 use super::house::{self, Caller, Door, House, Speaker, Switchboard};
 use super::namespaces::{Joined, Judgement, Line, Lobby, Member, Namespaces, Refused};
 use crate::door::Visitor;
 use crate::pipe::Flusher;
+use crate::policies::Policies;
 use crate::state::State;
 use crate::wire::namespace::{self, CHAT, NamespaceWire, ROOT, ROOT_NUMBERED};
 use crate::wire::socket::{Namespace, Packet, Whole};
@@ -50,13 +51,14 @@ const TOO_MANY_ATTEMPTS: &str = "Too many connection attempts. Please try again 
 
 /// The way to the Socket.IO sessions of a hub.
 pub fn switchboard(state: &Data<State>) -> Arc<Switchboard> {
-    let (socketio, limits) = (&state.config.socketio, &state.config.limits);
+    let policies = state.policies();
+    let (socketio, limits) = (&policies.config.socketio, &policies.config.limits);
     let settings = Settings {
         ping_interval_ms: socketio.ping_interval_ms,
         ping_timeout_ms: socketio.ping_timeout_ms,
         max_payload: socketio.max_payload,
-        traffic: limits.traffic(),
-        outbox: Bound { bytes: limits.outbox_bytes, frames: limits.outbox_frames },
+        traffic: state.traffic.clone(),
+        outbox: OutboxBound::Of(state.hub.clone()),
         mailbox: limits.mailbox,
     };
     Switchboard::new(settings, Box::new(FrontDoor(state.clone())), state.hub.settings().workers)
@@ -86,16 +88,17 @@ impl Door for FrontDoor {
     fn admit(&self, head: &RequestHead) -> house::Judgement {
         let Self(state) = self;
         let state = state.clone();
-        let visitor = door::knock(&state, head);
+        let policies = state.policies();
+        let visitor = door::knock(&state, &policies, head);
         let token = bearer::token(head.headers()).or_else(|| door::token_in_query(head));
-        let is_recoverable = state.config.recovery.window_secs > 0;
-        let is_numbered = is_recoverable && dialect::is_numbered(state.config.socketio.offsets, head);
+        let is_recoverable = policies.config.recovery.window_secs > 0;
+        let is_numbered = is_recoverable && dialect::is_numbered(policies.config.socketio.offsets, head);
         Box::pin(async move {
             let visitor = visitor?;
             // What a connection is for shows later; that there is one counts now, or none would ever count.
-            let most = state.config.limits.push.connections_per_minute;
+            let most = policies.config.limits.push.connections_per_minute;
             let key = |ip| LimitKey::Connect(Surface::Root, ip);
-            let counted = door::count(&state, visitor.address.as_ref(), key, most).await;
+            let counted = door::count(&state, &policies, visitor.address.as_ref(), key, most).await;
             let elapsed = state.hub.clock().elapsed_ms();
             let admitted = counted.and_then(|()| state.hub.registry().admit_pending(elapsed));
             let admitted = admitted.inspect_err(|fault| visitor.refused(&state, SOCKET_IO, fault))?;
@@ -114,7 +117,8 @@ struct Hosts {
 
 impl Speaker for Hosts {
     fn begin(&self, engine: &Rc<Engine>, caller: Caller) -> Rc<dyn Dialogue> {
-        let socketio = &self.state.config.socketio;
+        let policies = self.state.policies();
+        let socketio = &policies.config.socketio;
         let patience = Duration::from_millis(socketio.connect_timeout_ms.into());
         let host = Host {
             state: self.state.clone(),
@@ -215,8 +219,9 @@ impl Host {
         }
 
         let surface = wire.surface();
+        let policies = self.state.policies();
         if surface == Surface::Chat {
-            self.count_attempt().await?;
+            self.count_attempt(&policies).await?;
         }
         let auth: Option<Auth> = auth.map(serde_json::from_slice).transpose().map_err(|_| unauthorized())?;
         let Auth { token, pid, offset } = auth.unwrap_or_default();
@@ -231,11 +236,11 @@ impl Host {
         if token.is_none() && surface == Surface::Chat {
             return Err(unauthorized());
         }
-        let held = if token.is_none() { self.receive_guest().await? } else { None };
+        let held = if token.is_none() { self.receive_guest(&policies).await? } else { None };
         let standing = match token {
             Some(token) => {
-                let verified = self.state.tokens.verify(&token, self.state.now_ms()).await.and_then(|identity| {
-                    identity.require(&self.state.config.auth.required_permissions)?;
+                let verified = policies.tokens.verify(&token, self.state.now_ms()).await.and_then(|identity| {
+                    identity.require(&policies.config.auth.required_permissions)?;
                     Ok(identity)
                 });
                 let identity = verified.inspect_err(|_| self.note_attempt(returning.as_ref()))?;
@@ -259,9 +264,9 @@ impl Host {
     }
 
     /// Counts an attempt to connect to `/chat`, whatever becomes of it, unless its address is exempt.
-    async fn count_attempt(&self) -> Result<(), Fault> {
-        let (state, limits) = (&self.state, &self.state.config.limits.chat);
-        let Some(address) = door::counted(state, self.visitor.address.as_ref()) else { return Ok(()) };
+    async fn count_attempt(&self, policies: &Policies) -> Result<(), Fault> {
+        let (state, limits) = (&self.state, &policies.config.limits.chat);
+        let Some(address) = door::counted(policies, self.visitor.address.as_ref()) else { return Ok(()) };
         let millis = |seconds: u32| i64::from(seconds) * 1_000;
         let rule = Rule {
             most: limits.connection_attempts,
@@ -276,9 +281,9 @@ impl Host {
     }
 
     /// Counts a client that shows no token, unless its address is exempt; the place it holds among those of its address.
-    async fn receive_guest(&self) -> Result<Option<Hold>, Fault> {
-        let (state, limits) = (&self.state, &self.state.config.limits.community);
-        let Some(address) = door::counted(state, self.visitor.address.as_ref()) else { return Ok(None) };
+    async fn receive_guest(&self, policies: &Policies) -> Result<Option<Hold>, Fault> {
+        let (state, limits) = (&self.state, &policies.config.limits.community);
+        let Some(address) = door::counted(policies, self.visitor.address.as_ref()) else { return Ok(None) };
         // First the place, which comes back: who has none is not counted either.
         let hold = state.hub.hold(HoldKey::Address(address), limits.connections_per_address);
         let hold = hold.inspect_err(|_| state.hub.stats().rate_limited.add(1))?;

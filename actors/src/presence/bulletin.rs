@@ -124,6 +124,11 @@ impl Bulletin {
         }
     }
 
+    /// Sets how long a user who goes from now on may come back unnoticed, ms.
+    pub fn set_linger(&mut self, linger_ms: i64) {
+        self.linger_ms = linger_ms;
+    }
+
     /// Who is told.
     pub fn audience(&self) -> Audience {
         self.audience

@@ -85,6 +85,35 @@ impl Archive {
         histories.entry(room.clone()).or_insert_with(|| Shelved::new(History::new(rule, Epoch::random())));
     }
 
+    /// Has the history of `room`, where there is one, keep by another rule.
+    pub(crate) fn set_rule(&mut self, room: &RoomName, rule: HistoryRule, elapsed: i64) {
+        let Some(Shelved { history, .. }) = self.histories.get_mut(room) else { return };
+        if history.rule() == rule {
+            return;
+        }
+        let before = history.bytes();
+        history.set_rule(rule, elapsed);
+        self.bytes = self.bytes - before + history.bytes();
+        // Its messages may age by now, or earlier than before.
+        self.unwatch(room);
+        self.settle(room);
+    }
+
+    /// Forgets the history of `room`, its numbering too.
+    pub(crate) fn remove(&mut self, room: &RoomName) {
+        let Some(shelved) = self.histories.get_mut(room) else { return };
+        self.bytes -= shelved.history.bytes();
+        shelved.history.forget();
+        shelved.is_inhabited = false;
+        self.settle(room);
+    }
+
+    /// Sets the bytes that all of them may have from now on.
+    pub(crate) fn set_most(&mut self, most: usize) {
+        self.most = most;
+        self.make_room();
+    }
+
     /// Puts back what was saved of `room`; `now` is in ms since the epoch, `elapsed` ms by
     /// [`crate::clock::Clock::elapsed_ms`], here and below.
     pub(crate) fn restore(&mut self, room: RoomName, rule: HistoryRule, saved: Saved, now: i64, elapsed: i64) {
@@ -309,6 +338,27 @@ mod tests {
         }
         assert_eq!((archive.bytes(), archive.take_evicted(), archive.untouched.len()), (of(5), 0, 1));
         archive.sweep(1_000);
+        assert!(is_clean(&archive));
+    }
+
+    #[test]
+    fn a_history_follows_another_rule_and_another_bound() {
+        let mut archive = Archive::new(usize::MAX);
+        for elapsed in [0, 100, 200] {
+            say(&mut archive, "a", elapsed);
+        }
+        archive.inhabit(&room("a"));
+        let position = archive.look(&room("a"), 200).unwrap().position();
+        archive.set_rule(&room("a"), HistoryRule { messages: 2, age_ms: None }, 200);
+        assert_eq!((archive.bytes(), archive.due()), (of(2), None));
+        archive.set_rule(&room("a"), HistoryRule { messages: 2, age_ms: Some(100) }, 200);
+        assert_eq!((archive.bytes(), archive.due()), (of(1), Some(300)));
+        assert_eq!(archive.look(&room("a"), 200).unwrap().position(), position, "the numbering goes on");
+        archive.set_most(0);
+        assert_eq!((archive.bytes(), archive.holds(&room("a"))), (0, true));
+        archive.set_most(usize::MAX);
+        say(&mut archive, "a", 200);
+        archive.remove(&room("a"));
         assert!(is_clean(&archive));
     }
 
