@@ -18,7 +18,7 @@ use actix_http::error::DispatchError;
 use actix_http::{HttpService, Request, h1};
 use actix_rt::net::TcpStream;
 use actix_rt::time::{sleep, timeout};
-use actix_server::Server;
+use actix_server::{Server, ServerHandle};
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::web::Data;
@@ -217,23 +217,35 @@ async fn serve(
         Some(name) => log::error!("the actor {name} died; going away"),
         None => log::info!("told to stop; going away"),
     }
-    let config = kept.policies().config.clone();
-    let shares = Shares::of(Duration::from_secs(config.server.shutdown_secs.into()));
-    let pace = Pace { per_sec: config.server.drain_per_sec, within: shares.sessions };
-    let cut = drain(&hub, &socketio, pace, &mut stops).await;
-    let http_time = if cut.is_some() { Duration::ZERO } else { shares.http };
-    let _ = timeout(http_time, handle.stop(cut.is_none())).await;
-    let closed = async {
-        // The last request is done: what it left behind is in.
-        kept.store_once().await;
-        store.close().await;
-    };
-    let _ = timeout(shares.store, closed).await;
-    reload::forget_running(&config);
+    let cut = go_away(&kept, &socketio, &store, handle, &mut stops).await;
     match died {
         Some(name) => Err(ServeError::ActorDied(name)),
         None => Ok(cut.map_or(Ended::Drained, Ended::Cut)),
     }
+}
+
+/// Ends the sessions, then the HTTP side, then the store; the signal that cut this short, where one did.
+async fn go_away(
+    state: &State,
+    switchboard: &Switchboard,
+    store: &Store,
+    handle: ServerHandle,
+    stops: &mut Stops,
+) -> Option<Stop> {
+    let config = state.policies().config.clone();
+    let shares = Shares::of(Duration::from_secs(config.server.shutdown_secs.into()));
+    let pace = Pace { per_sec: config.server.drain_per_sec, within: shares.sessions };
+    let cut = drain(&state.hub, switchboard, pace, stops).await;
+    let http_time = if cut.is_some() { Duration::ZERO } else { shares.http };
+    let _ = timeout(http_time, handle.stop(cut.is_none())).await;
+    let closed = async {
+        // The last request is done: what it left behind is in.
+        state.store_once().await;
+        store.close().await;
+    };
+    let _ = timeout(shares.store, closed).await;
+    reload::forget_running(&config);
+    cut
 }
 
 /// Starts the hub on its store, and puts what judges and remembers around it.

@@ -283,5 +283,11 @@ mod tests {
         revoked.add(&of("carol", 120));
         assert!(holds(&revoked, &token("alice", None)));
         assert!(!holds(&revoked, &token("bob", None)) && !holds(&revoked, &token("dave", None)));
+        // Tokens live longer from now on, and those that were made then still do when they live shorter again.
+        for life in [1_000, 50] {
+            revoked.expect_life(life);
+        }
+        assert_eq!(revoked.make_room(&of("eve", 1_029)).unwrap_err().code, Code::Overloaded);
+        assert!(revoked.make_room(&of("eve", 1_030)).unwrap().is_some());
     }
 }

@@ -60,6 +60,25 @@ fn a_token_that_follows_a_revocation_is_issued_no_earlier_than_that_allows() {
 }
 
 #[test]
+fn tokens_are_made_as_the_configuration_says_now() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), Role::Command, Clock::System).unwrap();
+    let auth = config::Auth { jwt_secret: Some(Secret::new("0123456789abcdef")), ..config::Auth::default() };
+    let accounts = Accounts::new(store, &auth).unwrap();
+    let life = || {
+        let token = accounts.access_token(&accounts.terms.load(), &account(), "session_1", 1_000_000).unwrap();
+        let claims = token.split('.').nth(1).unwrap();
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+        claims["exp"].as_i64().unwrap() - 1_000
+    };
+    assert_eq!(life(), 3_600);
+    accounts.follow(&config::Auth { access_ttl_secs: 60, ..auth.clone() });
+    assert_eq!(life(), 60);
+    accounts.follow(&config::Auth { algorithm: config::Algorithm::Rs256, ..auth });
+    assert_eq!(accounts.check_sign_in().unwrap_err().code, Code::NotFound);
+}
+
+#[test]
 fn what_an_account_may_not_hold_is_named() {
     let field = |roles: &[&str], name: Option<&str>, email: Option<&str>| {
         let roles = roles.iter().map(ToString::to_string).collect();

@@ -248,6 +248,21 @@ mod tests {
     }
 
     #[test]
+    fn another_number_of_an_address_and_other_times_hold_at_once() {
+        let connections = Connections::new(10, 2);
+        let _held = [connections.register(ip(1)).unwrap(), connections.register(ip(1)).unwrap()];
+        connections.set_most_of_an_address(3);
+        let _third = connections.register(ip(1)).unwrap();
+        connections.set_most_of_an_address(1);
+        assert_eq!(connections.register(ip(1)).unwrap_err(), Refused::Address);
+        connections.set_most_of_an_address(0);
+        connections.register(ip(1)).unwrap();
+        let (head, body) = (Duration::from_secs(7), Duration::from_millis(20));
+        connections.set_times(Times { head, body });
+        assert_eq!((connections.times().head, connections.times().body), (head, body));
+    }
+
+    #[test]
     fn the_longest_idle_gives_way_then_the_longest_unread_and_none_with_a_request() {
         let connections = Connections::new(4, 0);
         let [mut one, mut two, mut three, mut four] = [(); 4].map(|()| connections.register(ip(1)).unwrap());

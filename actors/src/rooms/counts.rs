@@ -109,6 +109,18 @@ mod tests {
     }
 
     #[test]
+    fn other_limits_hold_at_once_and_rooms_beyond_them_stay() {
+        let counts = Arc::new(RoomCounts::new(2, 2));
+        let rooms = [counts.take(&user("alice")).unwrap(), counts.take(&user("alice")).unwrap()];
+        counts.set_limits(3, 1);
+        assert_eq!(counts.take(&user("alice")).unwrap_err().limit, Some("limits.rooms_per_user"));
+        let other = counts.take(&user("bob")).unwrap();
+        assert_eq!(counts.take(&user("carol")).unwrap_err().limit, Some("limits.rooms"));
+        drop((rooms, other));
+        assert_eq!(counts.get(), (0, 0));
+    }
+
+    #[test]
     fn both_limits_are_exact_and_each_names_its_key() {
         let counts = Arc::new(RoomCounts::new(3, 2));
         let (alice, bob) = (user("alice"), user("bob"));
