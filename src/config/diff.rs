@@ -102,7 +102,7 @@ pub const KEYS: &[(&str, Effect)] = &[
     ("cluster", Restart),
 ];
 
-/// Lists whose items are tables: each item's keys are keys of their own.
+/// Lists of tables: the keys of each item are keys of their own.
 const TABLES: [&str; 3] = ["topics", "api.keys", "chats"];
 
 /// When a changed value of `key` holds; `None` for what is no key. `topics[2].pattern` is one of `topics`.
@@ -154,7 +154,7 @@ impl Values {
         self.0.iter().map(line).collect()
     }
 
-    /// The keys whose values are others in `new`, by their names.
+    /// The keys with another value in `new`, by their names.
     pub fn changes(&self, new: &Self) -> Vec<Change> {
         let keys: BTreeSet<_> = self.0.keys().chain(new.0.keys()).collect();
         let change = |key: &String| {
@@ -166,7 +166,7 @@ impl Values {
     }
 }
 
-/// A key whose value changed.
+/// A key with another value than before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// The dotted key.

@@ -82,7 +82,7 @@ impl Connections {
         })
     }
 
-    /// As [`Connections::new`], whose clients may take so long.
+    /// As [`Connections::new`], with the times that a client may take.
     pub fn timed(times: Times, most: usize, most_of_an_address: u32) -> Arc<Self> {
         let connections = Self::new(most, most_of_an_address);
         connections.set_times(times);

@@ -44,7 +44,7 @@ fn hub_in(files: &[(&str, &str)], config: &str) -> Hub {
     Hub::in_dir(dir)
 }
 
-/// Puts a file in place of another, as those do who rotate keys.
+/// Replaces a file in one step, as a rotation of keys does.
 fn replace(dir: &Path, name: &str, content: &str) {
     fs::write(dir.join("draft"), content).unwrap();
     fs::rename(dir.join("draft"), dir.join(name)).unwrap();
@@ -65,7 +65,7 @@ async fn a_pem_file_is_read_again_and_one_that_cannot_be_used_changes_nothing() 
     );
     assert_eq!(enter(&hub, &token_by(&first())).await, 101);
 
-    // Another key's public half, by way of the certificate of tests that there is.
+    // The key and the algorithm change together.
     let rotated = include_str!("../keys/ed25519.public.pem");
     replace(hub.dir(), "issuer.pem", rotated);
     hub.reload("[auth]\nalgorithm = \"EdDSA\"\npublic_key_file = \"issuer.pem\"");

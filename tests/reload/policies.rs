@@ -71,7 +71,7 @@ async fn origins_and_proxies_hold_from_the_next_request_on() {
     assert_eq!((upgrade(&hub, &forwarded).await, upgrade(&hub, &forwarded).await), (101, 429));
     let other = [("X-Forwarded-For", "192.0.2.8")];
     assert_eq!(upgrade(&hub, &other).await, 101, "each address has its own");
-    // Nobody's word is taken any more, and loopback with such a header is not exempt: it is one address.
+    // The header does not count any more, and loopback with such a header is not exempt: it is one address.
     hub.reload(limited);
     assert_eq!((upgrade(&hub, &forwarded).await, upgrade(&hub, &other).await), (101, 429));
 }

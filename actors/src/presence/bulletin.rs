@@ -124,7 +124,7 @@ impl Bulletin {
         }
     }
 
-    /// Sets how long a user who goes from now on may come back unnoticed, ms.
+    /// Sets the time to come back unnoticed for users that go from now on, ms.
     pub fn set_linger(&mut self, linger_ms: i64) {
         self.linger_ms = linger_ms;
     }

@@ -250,7 +250,7 @@ impl Session {
         self.hub.settings().rules.subscribe(identity, room, may_join)
     }
 
-    /// Says that the session had to leave rooms, each with the users who stay, because they are closed to it.
+    /// Says that the session left rooms because they are closed to it; each comes with its number of remaining users.
     pub(super) fn tell_closed(&self, left: Vec<(RoomName, usize)>) {
         let (chats, topics): (Vec<_>, Vec<_>) = left.into_iter().partition(|(room, _)| room.chat().is_some());
         for (room, users) in chats {
