@@ -41,7 +41,7 @@ use hubbub::pipe::assembler::Assembler;
 use hubbub::pipe::{self, Flusher, Inlet, Message, Pipe, handshake};
 use hubbub::request_id::RequestId;
 use hubbub::sio::engine::{Dialogue, Engine, Heard};
-use hubbub::sio::ground::Settings;
+use hubbub::sio::ground::{OutboxBound, Settings};
 use hubbub::sio::house::{self, Caller, Door, House, Speaker, Switchboard};
 use hubbub::sio::namespaces::{Joined, Judgement, Line, Lobby, Member, Namespaces, Refused};
 use hubbub::sio::{polling, websocket};
@@ -51,7 +51,7 @@ use hubbub::wire::socket::{self, Namespace, Packet, Whole};
 use hubbub_actors::clock::{Clock, Expiry};
 use hubbub_actors::close::Close;
 use hubbub_actors::ids::SessionId;
-use hubbub_actors::limits::traffic::TrafficRule;
+use hubbub_actors::limits::traffic::TrafficLimit;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::pulse::Pulse;
 use hubbub_actors::seat::{Seating, Seats};
@@ -64,16 +64,20 @@ const OUTBOX: Bound = Bound { bytes: 4 * ECHO_MAX, frames: 100_000 };
 const CONNECT_TIME: Duration = Duration::from_secs(1);
 /// Between the answer to a CONNECT and `auth`.
 const APART: Duration = Duration::from_millis(10);
-/// Autobahn's suite measures how fast frames come back.
-const NO_LIMIT: TrafficRule = TrafficRule { frames_per_second: 0, bytes_per_second: 0 };
-const SETTINGS: Settings = Settings {
-    ping_interval_ms: 300,
-    ping_timeout_ms: 200,
-    max_payload: 1_000_000,
-    traffic: NO_LIMIT,
-    outbox: OUTBOX,
-    mailbox: 10_000,
-};
+const PING_INTERVAL_MS: u32 = 300;
+const MAX_PAYLOAD: usize = 1_000_000;
+
+fn settings() -> Settings {
+    Settings {
+        ping_interval_ms: PING_INTERVAL_MS,
+        ping_timeout_ms: 200,
+        max_payload: MAX_PAYLOAD,
+        // None: Autobahn's suite measures how fast frames come back.
+        traffic: TrafficLimit::default(),
+        outbox: OutboxBound::Fixed(OUTBOX),
+        mailbox: 10_000,
+    }
+}
 
 fn main() -> ExitCode {
     let Some(port) = env::args().nth(1).and_then(|port| port.parse().ok()) else {
@@ -93,8 +97,8 @@ async fn serve(port: u16) -> io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;
     println!("listening on {}", listener.local_addr()?);
     let endpoints = Endpoints {
-        engine: Switchboard::new(SETTINGS, Box::new(OpenDoor), WORKERS),
-        socket: Switchboard::new(SETTINGS, Box::new(OpenDoor), WORKERS),
+        engine: Switchboard::new(settings(), Box::new(OpenDoor), WORKERS),
+        socket: Switchboard::new(settings(), Box::new(OpenDoor), WORKERS),
         workers: Arc::default(),
     };
     Server::build().workers(WORKERS).listen("fixture", listener, move || service(endpoints.clone()))?.run().await
@@ -127,7 +131,7 @@ impl Worker {
     fn start(endpoints: &Endpoints) -> Self {
         let number = endpoints.workers.fetch_add(1, Ordering::Relaxed);
         let seats = Rc::new(Seats::new(number, 0, Arc::default(), Clock::System));
-        Pulse::new(seats.clone(), Clock::System, SETTINGS.ping_interval_ms.into()).start();
+        Pulse::new(seats.clone(), Clock::System, PING_INTERVAL_MS.into()).start();
         let flusher = Flusher::start(|| eprintln!("the flusher died"));
         let shared = || (seats.clone(), flusher.clone(), Clock::System, Lingering::default());
         let engine = House::open(&endpoints.engine, number, shared(), Box::new(Echoes));
@@ -162,7 +166,8 @@ impl Worker {
         });
         let (reading, writing) = socket.into_split();
         let pipe = Pipe::new(writing, seat.clone(), self.flusher.clone());
-        let mut inlet = Inlet::new(reading, pipe, Clock::System, Assembler::new(ECHO_MAX), early, NO_LIMIT);
+        let mut inlet =
+            Inlet::new(reading, pipe, Clock::System, Assembler::new(ECHO_MAX), early, TrafficLimit::default());
         let seats = self.seats.clone();
         actix_rt::spawn(async move {
             while let Some(message) = poll_fn(|cx| Pin::new(&mut inlet).poll_next(cx)).await {
@@ -257,7 +262,7 @@ struct Lobbies;
 
 impl Speaker for Lobbies {
     fn begin(&self, engine: &Rc<Engine>, _: Caller) -> Rc<dyn Dialogue> {
-        Namespaces::new(engine, Box::new(EchoLobby), CONNECT_TIME, SETTINGS.max_payload, None)
+        Namespaces::new(engine, Box::new(EchoLobby), CONNECT_TIME, MAX_PAYLOAD, None)
     }
 }
 

@@ -5,7 +5,9 @@ mod name;
 pub mod passwords;
 
 use std::io;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use hubbub_actors::clock::Clock;
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::ids::{UserId, printable};
@@ -41,12 +43,56 @@ const REFRESH_MAX: usize = 256;
 pub struct Accounts {
     store: Store,
     passwords: Passwords,
+    terms: ArcSwap<Terms>,
+    /// Which tokens no longer hold, where a hub runs.
+    revoked: Option<Revoked>,
+}
+
+/// How tokens are made.
+#[derive(Debug)]
+struct Terms {
     signing: Option<Signing>,
     access_ttl_secs: i64,
     refresh_ttl_secs: i64,
     leeway_ms: i64,
-    /// Which tokens no longer hold, where a hub runs.
-    revoked: Option<Revoked>,
+}
+
+impl Terms {
+    fn of(auth: &config::Auth) -> Self {
+        let algorithm = match auth.algorithm {
+            config::Algorithm::Hs256 => Some(Hmac::Hs256),
+            config::Algorithm::Hs384 => Some(Hmac::Hs384),
+            config::Algorithm::Hs512 => Some(Hmac::Hs512),
+            _ => None,
+        };
+        let signing = algorithm.zip(auth.jwt_secret.clone());
+        Self {
+            signing: signing.map(|(algorithm, secret)| Signing {
+                secret,
+                algorithm,
+                own_claims: auth.own_claims().map(|(claim, text)| (claim, text.to_owned())).collect(),
+            }),
+            access_ttl_secs: auth.access_ttl_secs.into(),
+            refresh_ttl_secs: auth.refresh_ttl_secs.into(),
+            leeway_ms: auth.leeway_ms(),
+        }
+    }
+
+    fn signing(&self) -> Result<&Signing, Fault> {
+        self.signing.as_ref().ok_or_else(|| {
+            let message = "Sign-in is off: auth.algorithm is not one that the hub signs tokens with";
+            Fault::new(Code::NotFound, message).by("auth.algorithm")
+        })
+    }
+
+    /// How long a token of the hub's own can live, ms.
+    fn token_life(&self) -> i64 {
+        self.access_ttl_secs.max(self.refresh_ttl_secs) * 1_000 + self.leeway_ms
+    }
+
+    fn tokens_until(&self, now_ms: i64) -> i64 {
+        now_ms.saturating_add((self.access_ttl_secs + LEEWAY_MAX_SECS + 1) * 1_000)
+    }
 }
 
 #[derive(Debug)]
@@ -100,26 +146,17 @@ impl Accounts {
     /// # Errors
     /// The system has no threads for the passwords.
     pub fn new(store: Store, auth: &config::Auth) -> io::Result<Self> {
-        let algorithm = match auth.algorithm {
-            config::Algorithm::Hs256 => Some(Hmac::Hs256),
-            config::Algorithm::Hs384 => Some(Hmac::Hs384),
-            config::Algorithm::Hs512 => Some(Hmac::Hs512),
-            _ => None,
-        };
-        let signing = algorithm.zip(auth.jwt_secret.clone());
-        Ok(Self {
-            store,
-            passwords: Passwords::start()?,
-            signing: signing.map(|(algorithm, secret)| Signing {
-                secret,
-                algorithm,
-                own_claims: auth.own_claims().map(|(claim, text)| (claim, text.to_owned())).collect(),
-            }),
-            access_ttl_secs: auth.access_ttl_secs.into(),
-            refresh_ttl_secs: auth.refresh_ttl_secs.into(),
-            leeway_ms: auth.leeway_ms(),
-            revoked: None,
-        })
+        let terms = ArcSwap::from_pointee(Terms::of(auth));
+        Ok(Self { store, passwords: Passwords::start()?, terms, revoked: None })
+    }
+
+    /// Makes tokens as `auth` says from now on.
+    pub fn follow(&self, auth: &config::Auth) {
+        let terms = Terms::of(auth);
+        if let Some(revoked) = &self.revoked {
+            revoked.expect_life(terms.token_life());
+        }
+        self.terms.store(Arc::new(terms));
     }
 
     /// Makes tokens that hold in spite of the revocations in `revoked`: those are of tokens that were made before.
@@ -138,14 +175,7 @@ impl Accounts {
     /// # Errors
     /// [`Code::NotFound`].
     pub fn check_sign_in(&self) -> Result<(), Fault> {
-        self.signing().map(drop)
-    }
-
-    fn signing(&self) -> Result<&Signing, Fault> {
-        self.signing.as_ref().ok_or_else(|| {
-            let message = "Sign-in is off: auth.algorithm is not one that the hub signs tokens with";
-            Fault::new(Code::NotFound, message).by("auth.algorithm")
-        })
+        self.terms.load().signing().map(drop)
     }
 
     /// Signs a user in.
@@ -162,20 +192,21 @@ impl Accounts {
         let credentials = found.filter(|found| holds && !found.account.disabled).ok_or_else(refused)?;
 
         // Now, not before the hashing: a revocation meanwhile must find what is made here newer than itself, or not at all.
-        let now_ms = clock.now_ms();
+        let (now_ms, terms) = (clock.now_ms(), self.terms.load_full());
         let refresh_token = random()?;
         let sign_in = SignIn {
             id: format!("session_{}", Uuid::new_v4().simple()),
             refresh: digest(&refresh_token),
             created_at: now_ms,
-            refresh_until: now_ms.saturating_add(self.refresh_ttl_secs * 1_000),
-            tokens_until: self.tokens_until(now_ms),
+            refresh_until: now_ms.saturating_add(terms.refresh_ttl_secs * 1_000),
+            tokens_until: terms.tokens_until(now_ms),
         };
         let session_id = sign_in.id.clone();
         let account = credentials.account.clone();
-        let access_token = self.access_token(&account, &session_id, now_ms)?;
+        let expires_in = terms.access_ttl_secs;
+        let access_token = self.access_token(&terms, &account, &session_id, now_ms)?;
         match self.store.begin_sign_in(credentials, sign_in).await? {
-            true => Ok(SignedIn { session_id, access_token, refresh_token, expires_in: self.access_ttl_secs, account }),
+            true => Ok(SignedIn { session_id, access_token, refresh_token, expires_in, account }),
             false => Err(refused()),
         }
     }
@@ -189,9 +220,10 @@ impl Accounts {
         if refresh_token.len() > REFRESH_MAX {
             return Err(Fault::new(Code::InvalidToken, "The refresh token does not hold").by("refresh_token"));
         }
-        let refreshed = self.store.refresh(digest(refresh_token), now_ms, self.tokens_until(now_ms)).await?;
-        let access_token = self.access_token(&refreshed.account, &refreshed.sign_in, now_ms)?;
-        Ok(Refreshed { access_token, expires_in: self.access_ttl_secs })
+        let terms = self.terms.load_full();
+        let refreshed = self.store.refresh(digest(refresh_token), now_ms, terms.tokens_until(now_ms)).await?;
+        let access_token = self.access_token(&terms, &refreshed.account, &refreshed.sign_in, now_ms)?;
+        Ok(Refreshed { access_token, expires_in: terms.access_ttl_secs })
     }
 
     /// Whose a sign-in is; `None` when there is no such sign-in.
@@ -264,22 +296,18 @@ impl Accounts {
         self.store.accounts().await
     }
 
-    fn access_token(&self, account: &Account, session_id: &str, now_ms: i64) -> Result<String, Fault> {
-        let Signing { secret, algorithm, own_claims } = self.signing()?;
-        let mut claims = claims(account, session_id, now_ms / 1_000, self.access_ttl_secs);
+    fn access_token(&self, terms: &Terms, account: &Account, session_id: &str, now_ms: i64) -> Result<String, Fault> {
+        let Signing { secret, algorithm, own_claims } = terms.signing()?;
+        let mut claims = claims(account, session_id, now_ms / 1_000, terms.access_ttl_secs);
         for (claim, text) in own_claims {
             claims[*claim] = text.as_str().into();
         }
         // A revocation looks some seconds ahead, for the sake of issuers whose clocks are. This token was made after it.
         let earliest = self.revoked.as_ref().map_or(i64::MIN, |revoked| revoked.earliest(&account.id));
         if now_ms / 1_000 * 1_000 < earliest {
-            claims["iat"] = written_iat(earliest.min(now_ms.saturating_add(self.leeway_ms)));
+            claims["iat"] = written_iat(earliest.min(now_ms.saturating_add(terms.leeway_ms)));
         }
         jwt::sign(&claims, secret.expose().as_bytes(), *algorithm)
-    }
-
-    fn tokens_until(&self, now_ms: i64) -> i64 {
-        now_ms.saturating_add((self.access_ttl_secs + LEEWAY_MAX_SECS + 1) * 1_000)
     }
 }
 

@@ -30,7 +30,7 @@ use crate::auth::jwt::{self, Hmac};
 use crate::config::warnings::warnings;
 use crate::config::{Config, ConfigError, Sources, secrets};
 use crate::logging;
-use crate::server::{self, Serving};
+use crate::server::{Ended, Prepared, Serving};
 
 /// A realtime hub: raw WebSocket and Socket.IO clients, HTTP push.
 #[derive(Debug, Parser)]
@@ -135,8 +135,10 @@ pub fn run() -> ExitCode {
 /// Does what the command line `args` asks for; `started` is called once a hub serves.
 pub fn run_with(args: impl Iterator<Item = OsString>, started: impl FnOnce(Serving)) -> ExitCode {
     let cli = parse(args).unwrap_or_else(|error| error.exit());
-    let status = match answer(cli, started) {
-        Ok(text) => print(&text),
+    let mut done = ExitCode::SUCCESS;
+    let status = match answer(cli, &mut done, started) {
+        Ok(text) if print(&text) == ExitCode::SUCCESS => done,
+        Ok(_) => ExitCode::FAILURE,
         Err(Failure(lines)) => {
             for line in lines {
                 logging::print(Level::Error, &line);
@@ -179,12 +181,16 @@ impl Command {
     }
 }
 
-/// Does what is asked for; the answer is for standard output.
-fn answer(cli: Cli, started: impl FnOnce(Serving)) -> Result<String, Failure> {
+/// Does what is asked for; the answer is for standard output. Where that is done, `status` is the exit status.
+fn answer(cli: Cli, status: &mut ExitCode, started: impl FnOnce(Serving)) -> Result<String, Failure> {
     let before = cli.settings;
+    let serve = |settings: Settings| {
+        *status = serve(settings.sources(), started)?;
+        Ok(String::new())
+    };
     match cli.command {
-        None => serve(&before.sources(), started).map(|()| String::new()),
-        Some(Command::Serve(settings)) => serve(&settings.over(before).sources(), started).map(|()| String::new()),
+        None => serve(before),
+        Some(Command::Serve(settings)) => serve(settings.over(before)),
         Some(Command::Check(asked)) => check::run(before, asked),
         Some(Command::Token(Token { place, claims })) => token(&place.over(before).sources(), &claims),
         Some(Command::User(users)) => users::run(&users.place.over(before).sources(), users.action),
@@ -217,9 +223,11 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-/// Runs the hub until it is told to stop.
-fn serve(sources: &Sources, started: impl FnOnce(Serving)) -> Result<(), Failure> {
-    let mut config = Config::load(sources)?;
+/// Runs the hub until it is told to stop; the exit status.
+fn serve(sources: Sources, started: impl FnOnce(Serving)) -> Result<ExitCode, Failure> {
+    // First: a SIGHUP that comes before the hub serves must not end it.
+    let prepared = Prepared::new().map_err(Failure::of)?;
+    let mut config = Config::load(&sources)?;
     logging::start(&config.log).map_err(|error| Failure::of(format!("the log: {error}")))?;
     for notice in secrets::ensure(&mut config)? {
         match (notice.made, notice.exposed) {
@@ -229,13 +237,16 @@ fn serve(sources: &Sources, started: impl FnOnce(Serving)) -> Result<(), Failure
             (false, false) => log::info!("{notice}"),
         }
     }
-    let (line, warnings) = (StartLine::of(&config, sources), warnings(&config));
+    let (line, warnings) = (StartLine::of(&config, &sources), warnings(&config));
     let started = |serving: Serving| {
         line.log(serving.address);
         warnings.iter().for_each(|warning| log::warn!("{warning}"));
         started(serving);
     };
-    server::run(config, started).map_err(Failure::of)
+    match prepared.run(config, sources, started).map_err(Failure::of)? {
+        Ended::Drained => Ok(ExitCode::SUCCESS),
+        Ended::Cut(stop) => Ok(ExitCode::from(stop.status())),
+    }
 }
 
 fn token(sources: &Sources, claims: &Claims) -> Result<String, Failure> {

@@ -16,6 +16,7 @@ use hubbub_actors::refusal_log::counts::RefusedAt;
 use serde::Deserialize;
 
 use crate::peer::{ClientAddress, limit_key};
+use crate::policies::Policies;
 use crate::request_id::RequestId;
 use crate::state::State;
 
@@ -34,9 +35,9 @@ pub struct Visitor {
 
 impl Visitor {
     /// Who sent a handshake, as far as its head tells.
-    pub fn of(state: &State, head: &RequestHead) -> Self {
+    pub fn of(state: &State, policies: &Policies, head: &RequestHead) -> Self {
         let headers = &head.headers;
-        let address = head.peer_addr.map(|peer| state.proxies.client_address(peer.ip(), headers));
+        let address = head.peer_addr.map(|peer| policies.proxies.client_address(peer.ip(), headers));
         let user_agent = headers.get(header::USER_AGENT).map(|value| value.as_bytes());
         let peer = state.hub.peer(address.as_ref().map(|address| address.ip), user_agent);
         Self { address, peer, ..Self::default() }
@@ -100,18 +101,18 @@ pub fn note_not_taken(state: &State, address: Option<IpAddr>, id: &RequestId, fa
 /// # Errors
 /// [`Code::ShuttingDown`](hubbub_actors::fault::Code::ShuttingDown) and
 /// [`Code::OriginNotAllowed`](hubbub_actors::fault::Code::OriginNotAllowed).
-pub fn knock(state: &State, head: &RequestHead) -> Result<(), Fault> {
+pub fn knock(state: &State, policies: &Policies, head: &RequestHead) -> Result<(), Fault> {
     state.hub.accepting()?;
     let text = |name| head.headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    if state.origins.allows(text(header::ORIGIN), text(header::HOST)) {
+    if policies.origins.allows(text(header::ORIGIN), text(header::HOST)) {
         return Ok(());
     }
     Err(Fault::origin_not_allowed())
 }
 
 /// What a client's connections are counted by, unless they are exempt.
-pub fn counted(state: &State, address: Option<&ClientAddress>) -> Option<IpAddr> {
-    let exempt = |address: &ClientAddress| state.config.limits.exempt_loopback && address.direct_loopback;
+pub fn counted(policies: &Policies, address: Option<&ClientAddress>) -> Option<IpAddr> {
+    let exempt = |address: &ClientAddress| policies.config.limits.exempt_loopback && address.direct_loopback;
     address.filter(|address| !exempt(address)).map(|address| limit_key(address.ip))
 }
 
@@ -121,11 +122,12 @@ pub fn counted(state: &State, address: Option<&ClientAddress>) -> Option<IpAddr>
 /// [`Code::RateLimited`](hubbub_actors::fault::Code::RateLimited).
 pub async fn count(
     state: &State,
+    policies: &Policies,
     address: Option<&ClientAddress>,
     key: impl FnOnce(IpAddr) -> LimitKey,
     most: u32,
 ) -> Result<(), Fault> {
-    match counted(state, address) {
+    match counted(policies, address) {
         Some(address) => state.hub.admit(key(address), most).await,
         None => Ok(()),
     }

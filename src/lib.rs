@@ -16,8 +16,8 @@
 //!
 //! # Layout
 //!
-//! Imports go one way: `main` → [`cli`] → [`server`] → [`http`], [`ws`], [`sio`] → [`pipe`], [`wire`], [`door`] → [`state`],
-//! [`error`] → [`accounts`], [`auth`], [`backend`] → [`config`], [`outside`], [`breaker`], [`peer`], [`bearer`] →
+//! Imports go one way: `main` → [`cli`] → [`server`] → [`signals`] → [`reload`], [`settings`] → [`http`], [`ws`], [`sio`] → [`pipe`],
+//! [`wire`], [`door`] → [`state`], [`error`] → [`telemetry`] → [`policies`] → [`accounts`], [`auth`], [`backend`] → [`config`], [`outside`], [`breaker`], [`peer`], [`bearer`] →
 //! `hubbub_actors`. [`logging`] and [`notices`] are imported wherever something is to be told. [`http`], [`ws`] and [`sio`] never import each other.
 
 pub mod accounts;
@@ -36,8 +36,12 @@ pub mod notices;
 pub mod outside;
 pub mod peer;
 pub mod pipe;
+pub mod policies;
+pub mod reload;
 pub mod request_id;
 pub mod server;
+pub mod settings;
+pub mod signals;
 pub mod sio;
 pub mod state;
 pub mod telemetry;

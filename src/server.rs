@@ -18,41 +18,38 @@ use actix_http::error::DispatchError;
 use actix_http::{HttpService, Request, h1};
 use actix_rt::net::TcpStream;
 use actix_rt::time::{sleep, timeout};
-use actix_server::Server;
+use actix_server::{Server, ServerHandle};
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::web::Data;
+use arc_swap::ArcSwap;
 use bytes::BytesMut;
 use hubbub_actors::application::Application;
 use hubbub_actors::clock::Clock;
 use hubbub_actors::drain::Pace;
 use hubbub_actors::fault::{Code, Fault};
-use hubbub_actors::hub::{Authenticator, ChatPerMinute, DebugMode, Hub, MessagesPerMinute, RecoverySettings, Settings};
+use hubbub_actors::hub::{Authenticator, Hub};
 use hubbub_actors::identity::Identity;
-use hubbub_actors::outbox::Bound;
-use hubbub_actors::pattern::Pattern;
-use hubbub_actors::presence;
 use hubbub_actors::refusal_log::counts::RefusedAt;
 use hubbub_actors::revoked::Revoked;
-use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule};
-use hubbub_actors::seat::Heartbeat;
 use hubbub_actors::store::{OpenError, Store};
 use hubbub_actors::worker::Worker;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::AsyncWriteExt;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::accounts::Accounts;
-use crate::auth::tokens::Tokens;
-use crate::config::{Audience, Auth, Config};
+use crate::config::{Auth, Config, Sources};
 use crate::door::{self, Handshake, Visitor};
-use crate::http_stream::{self, HttpStream, Listener, Times};
+use crate::http_stream::{self, HttpStream, Listener};
 use crate::peer::limit_key;
 use crate::pipe::{self, Flusher};
+use crate::policies::Policies;
+use crate::reload::{self, Reloader};
 use crate::request_id::{REQUEST_ID, RequestId};
+use crate::signals::{Signals, Stop, Stops};
 use crate::sio::house::{House, Switchboard};
 use crate::state::{self, State};
-use crate::{error, http, sio, telemetry, wire, ws};
+use crate::{error, http, settings, sio, ws};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4_096;
@@ -70,12 +67,6 @@ const DESCRIPTORS_KEPT: u64 = 256;
 /// After how long without a request actix-http closes a connection. The stream beneath it does so before.
 const KEEP_ALIVE: Duration = http_stream::KEEP_ALIVE.saturating_add(Duration::from_secs(15));
 
-/// After which silence a typist stops typing, ms.
-const TYPING_MS: i64 = 5_000;
-
-/// Between two figures of debug mode, ms.
-const DEBUG_MS: u64 = 5_000;
-
 /// How often the central actors are looked at, by who is not asked for the hub's health.
 const WATCH: Duration = Duration::from_millis(250);
 
@@ -87,6 +78,9 @@ const HTTP_TIME: Duration = Duration::from_secs(1);
 
 /// The most of it that the store may take to write what waits. Nobody has been told that it is written.
 const STORE_TIME: Duration = Duration::from_secs(2);
+
+/// What may be written still after a second signal takes at most so long.
+const CUT_TIME: Duration = Duration::from_secs(1);
 
 /// Why the hub did not start, or ended by itself.
 #[derive(Debug)]
@@ -151,23 +145,61 @@ pub struct Serving {
     pub hub: Arc<Hub>,
 }
 
-/// Runs the hub until SIGTERM or SIGINT; `started` is called once connections are taken.
-///
-/// # Errors
-/// See [`ServeError`].
-pub fn run(config: Config, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
-    let runtime = Arc::new(tokio::runtime::Builder::new_current_thread().enable_all().build()?);
-    let system = actix_rt::System::with_tokio_rt(|| runtime.clone());
-    let ended = system.block_on(serve(Arc::new(config), started));
-    drop(system);
-    // Dropped, it would wait for its threads, and one may hang: in a file, in a name that is looked up.
-    if let Some(runtime) = Arc::into_inner(runtime) {
-        runtime.shutdown_background();
-    }
-    ended
+/// What a hub runs on. From here on no signal but SIGTERM and SIGINT ends the process.
+#[derive(Debug)]
+pub struct Prepared {
+    runtime: tokio::runtime::Runtime,
+    signals: Signals,
 }
 
-async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(), ServeError> {
+impl Prepared {
+    /// Prepares the process to run a hub.
+    ///
+    /// # Errors
+    /// [`ServeError::System`].
+    pub fn new() -> Result<Self, ServeError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let signals = {
+            let _entered = runtime.enter();
+            Signals::new()?
+        };
+        Ok(Self { runtime, signals })
+    }
+
+    /// Runs the hub until SIGTERM or SIGINT; `started` is called once connections are taken. On SIGHUP `sources` are read
+    /// again, from which `config` came.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub fn run(self, config: Config, sources: Sources, started: impl FnOnce(Serving)) -> Result<Ended, ServeError> {
+        let Self { runtime, signals } = self;
+        let runtime = Arc::new(runtime);
+        let system = actix_rt::System::with_tokio_rt(|| runtime.clone());
+        let ended = system.block_on(serve(Arc::new(config), sources, signals, started));
+        drop(system);
+        // Dropped, it would wait for its threads, and one may hang: in a file, in a name that is looked up.
+        if let Some(runtime) = Arc::into_inner(runtime) {
+            runtime.shutdown_background();
+        }
+        ended
+    }
+}
+
+/// How a hub that was told to stop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All that was accepted reached its clients, as far as they read in time.
+    Drained,
+    /// It was told a second time, by this signal, and waited for no client any more.
+    Cut(Stop),
+}
+
+async fn serve(
+    config: Arc<Config>,
+    sources: Sources,
+    signals: Signals,
+    started: impl FnOnce(Serving),
+) -> Result<Ended, ServeError> {
     let workers = config.server.worker_count();
     let http_connections = share_descriptors(config.server.max_connections);
     let store = Store::open_or_wait(&config.server.data_dir, Clock::System).map_err(ServeError::Store)?;
@@ -178,6 +210,7 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
     state.connections.bound(http_connections);
     let switchboard = sio::hub::switchboard(&state);
     let socketio = switchboard.clone();
+    let reloader = Reloader::new(sources, state.clone());
 
     let server = Server::build()
         .workers(workers)
@@ -189,37 +222,52 @@ async fn serve(config: Arc<Config>, started: impl FnOnce(Serving)) -> Result<(),
         .run();
     let handle = server.handle();
     let mut ended = actix_rt::spawn(server);
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut stops = Stops::new()?;
 
     actix_rt::spawn(kept.notices.clone().keep());
+    reloader.note_start().await;
+    actix_rt::spawn(signals.follow(reloader));
     started(Serving { address, hub: hub.clone() });
     let died = tokio::select! {
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
+        _ = stops.next() => None,
         died = watch(&hub) => Some(died),
-        ended = &mut ended => return Ok(ended.map_err(io::Error::other)??),
+        ended = &mut ended => return Ok(ended.map_err(io::Error::other)?.map(|()| Ended::Drained)?),
     };
     match &died {
         Some(name) => log::error!("the actor {name} died; going away"),
         None => log::info!("told to stop; going away"),
     }
+    let cut = go_away(&kept, &socketio, &store, handle, &mut stops).await;
+    match died {
+        Some(name) => Err(ServeError::ActorDied(name)),
+        None => Ok(cut.map_or(Ended::Drained, Ended::Cut)),
+    }
+}
+
+/// Ends the sessions, then the HTTP side, then the store; the signal that cut this short, where one did.
+async fn go_away(
+    state: &State,
+    switchboard: &Switchboard,
+    store: &Store,
+    handle: ServerHandle,
+    stops: &mut Stops,
+) -> Option<Stop> {
+    let config = state.policies().config.clone();
     let shares = Shares::of(Duration::from_secs(config.server.shutdown_secs.into()));
     let pace = Pace { per_sec: config.server.drain_per_sec, within: shares.sessions };
-    let left = hub_is_empty_after_drain(&hub, &socketio, pace).await;
-    if left > 0 {
-        log::warn!("{left} connections had not read all within {} s", config.server.shutdown_secs);
-    }
-    let _ = timeout(shares.http, handle.stop(true)).await;
-    kept.notices.finish();
+    let cut = drain(&state.hub, switchboard, pace, stops).await;
+    let http_time = if cut.is_some() { Duration::ZERO } else { shares.http };
+    let _ = timeout(http_time, handle.stop(cut.is_none())).await;
+    state.notices.finish();
     let closed = async {
         // The last request is done: what it left behind is in.
-        kept.store_once().await;
+        state.store_once().await;
         store.close().await;
     };
     let _ = timeout(shares.store, closed).await;
-    hub.refusal_log().finish();
-    died.map_or(Ok(()), |name| Err(ServeError::ActorDied(name)))
+    state.hub.refusal_log().finish();
+    reload::forget_running(&config);
+    cut
 }
 
 /// Starts the hub on its store, and puts what judges and remembers around it.
@@ -229,14 +277,12 @@ async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeErr
     let judge = revoked.clone();
     let tokens = state::tokens(&config.auth).map_err(ServeError::Config)?;
     let tokens = Arc::new(tokens.with_check(Arc::new(move |identity| judge.check(identity))));
-    let settings = settings(config);
-    let late = LateTokens {
-        tokens: tokens.clone(),
-        required_permissions: config.auth.required_permissions.clone(),
-        clock: settings.clock.clone(),
-    };
+    let settings = settings::of(config);
     let backend = state::backend(&config.backend).map_err(ServeError::Config)?;
     let application = backend.clone().map(|backend| -> Arc<dyn Application> { backend });
+    let policies = Policies::new(config.clone(), tokens.clone(), backend);
+    let current = Arc::new(ArcSwap::from_pointee(policies.map_err(|error| ServeError::Config(error.to_string()))?));
+    let late = LateTokens { current: current.clone(), clock: settings.clock.clone() };
     let hub = Hub::start(settings, Arc::new(late), application, store.clone(), revoked);
 
     let unreadable = |fault| wrong(&store.path().display(), &fault);
@@ -249,8 +295,7 @@ async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeErr
     let alive = hub.clone();
     tokens.start(move || alive.report_dead("token-keys"));
     let accounts = Accounts::new(store.clone(), &config.auth)?.after(hub.revoked().clone());
-    let state = State::new(hub, config.clone(), tokens, accounts, backend);
-    let state = state.map_err(|error| ServeError::Config(error.to_string()))?;
+    let state = State::new(hub, current, accounts);
     state.open_once().await.map_err(unreadable)?;
     actix_rt::spawn(async move { late.open_late(chats).await });
     Ok(state)
@@ -272,8 +317,8 @@ impl Shares {
     }
 }
 
-/// Drains the hub; says how many connections are left when its time is over.
-async fn hub_is_empty_after_drain(hub: &Arc<Hub>, switchboard: &Switchboard, pace: Pace) -> usize {
+/// Drains the hub until it is empty, its time is over or another signal comes; that signal.
+async fn drain(hub: &Arc<Hub>, switchboard: &Switchboard, pace: Pace, stops: &mut Stops) -> Option<Stop> {
     let drained = async {
         switchboard.close_idle();
         hub.drain(pace).await;
@@ -284,11 +329,27 @@ async fn hub_is_empty_after_drain(hub: &Arc<Hub>, switchboard: &Switchboard, pac
             sleep(DRAIN_WATCH).await;
         }
     };
-    let _ = timeout(pace.within, drained).await;
+    let cut = tokio::select! {
+        biased;
+        _ = timeout(pace.within, drained) => None,
+        stop = stops.next() => Some(stop),
+    };
     // Those who are left owe an answer, or have not read to the end.
-    hub.end_the_rest().await;
-    hub.store_sessions().await;
-    hub.registry().connections()
+    let end = async {
+        hub.end_the_rest().await;
+        hub.store_sessions().await;
+    };
+    if cut.is_some() {
+        log::warn!("told to stop again; ending at once");
+        let _ = timeout(CUT_TIME, end).await;
+        return cut;
+    }
+    end.await;
+    let left = hub.registry().connections();
+    if left > 0 {
+        log::warn!("{left} connections had not read all within {} s", pace.within.as_secs());
+    }
+    None
 }
 
 /// Resolves with the name of the first central actor that dies.
@@ -312,11 +373,8 @@ fn service(
     Error = actix_http::error::DispatchError,
     InitError = (),
 > {
-    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-    let server = &state.config.server;
-    let patience = seconds(server.client_timeout_secs);
-    let times = Times { head: seconds(server.head_secs), body: seconds(server.body_secs) };
-    let listener = Listener::new(state.connections.clone(), times, state.notices.clone());
+    let patience = Duration::from_secs(state.policies().config.server.client_timeout_secs.into());
+    let listener = Listener::new(state.connections.clone(), state.notices.clone());
     let app = http::app(state.clone())
         .configure(sio::polling::routes("/socket.io", switchboard.clone()))
         .into_factory()
@@ -347,7 +405,7 @@ fn take(
     }
     let peer = socket.peer_addr().ok();
     let ip = peer.map(|peer| peer.ip().to_canonical());
-    let counted = ip.filter(|ip| !ip.is_loopback() && !state.proxies.trusts(*ip)).map(limit_key);
+    let counted = ip.filter(|ip| !ip.is_loopback() && !state.policies().proxies.trusts(*ip)).map(limit_key);
     match listener.take(socket, counted) {
         Ok(stream) => Some((stream, peer)),
         Err((id, fault)) => {
@@ -388,7 +446,7 @@ fn upgrades(
                 Err(_) => return Ok(()),
             };
             let peer = request.head().peer_addr.map(|peer| peer.ip());
-            state.notices.forwarding(&state.proxies, peer, request.head().headers());
+            state.notices.forwarding(&state.policies().proxies, peer, request.head().headers());
             let id = RequestId::of(request.head().headers());
             let handshake = Handshake { id: &id, head: request.head() };
             let result = upgrade(&state, place.as_deref(), &handshake, &mut socket, early).await;
@@ -428,7 +486,7 @@ async fn upgrade(
     early: BytesMut,
 ) -> Result<(), Fault> {
     let refused = |fault: Fault| {
-        Visitor::of(state, request.head).refuse_upgrade(state, RefusedAt::Http, request, &fault);
+        Visitor::of(state, &state.policies(), request.head).refuse_upgrade(state, RefusedAt::Http, request, &fault);
         fault
     };
     let Place { worker, flusher, house } = place.ok_or_else(|| refused(Fault::internal()))?;
@@ -446,18 +504,16 @@ async fn upgrade(
 
 /// Judges the tokens that sessions show while connected as the edge judges those they come with.
 struct LateTokens {
-    tokens: Arc<Tokens>,
-    required_permissions: Vec<String>,
+    current: Arc<ArcSwap<Policies>>,
     clock: Clock,
 }
 
 impl Authenticator for LateTokens {
     fn authenticate(&self, token: String) -> Pin<Box<dyn Future<Output = Result<Identity, Fault>>>> {
-        let (tokens, now) = (self.tokens.clone(), self.clock.now_ms());
-        let required = self.required_permissions.clone();
+        let (policies, now) = (self.current.load_full(), self.clock.now_ms());
         Box::pin(async move {
-            let identity = tokens.verify(&token, now).await?;
-            identity.require(&required)?;
+            let identity = policies.tokens.verify(&token, now).await?;
+            identity.require(&policies.config.auth.required_permissions)?;
             Ok(identity)
         })
     }
@@ -467,75 +523,6 @@ impl Authenticator for LateTokens {
 fn token_life(auth: &Auth) -> i64 {
     let longest = auth.access_ttl_secs.max(auth.refresh_ttl_secs);
     i64::from(longest) * 1000 + auth.leeway_ms()
-}
-
-fn settings(config: &Config) -> Settings {
-    let millis = |seconds: u32| i64::from(seconds) * 1000;
-    let unless_zero = |most: usize| if most == 0 { usize::MAX } else { most };
-    let rules = config.topics.iter().map(|rule| TopicRule {
-        pattern: Pattern::new(rule.pattern.clone()),
-        subscribe: rule.subscribe.clone(),
-        publish: rule.publish.clone(),
-        history: (rule.history > 0).then(|| HistoryRule {
-            messages: usize::try_from(rule.history).unwrap_or(usize::MAX),
-            age_ms: (rule.history_secs > 0).then(|| millis(rule.history_secs)),
-        }),
-    });
-    Settings {
-        workers: config.server.worker_count(),
-        max_connections: config.server.max_connections,
-        mailbox: config.limits.mailbox,
-        outbox: Bound { bytes: config.limits.outbox_bytes, frames: config.limits.outbox_frames },
-        rooms: config.limits.rooms,
-        rooms_per_user: unless_zero(config.limits.rooms_per_user),
-        history_bytes: config.limits.history_bytes,
-        rooms_per_session: unless_zero(config.limits.rooms_per_session),
-        payload_max: config.server.max_frame_size,
-        topics_per_request: unless_zero(config.limits.topics_per_request),
-        messages_per_minute: MessagesPerMinute {
-            raw: config.limits.raw.messages_per_minute,
-            push: config.limits.push.messages_per_minute,
-            community: config.limits.community.messages_per_minute,
-            chat: config.limits.chat.requests_per_minute,
-        },
-        chat_per_minute: ChatPerMinute {
-            messages: config.limits.chat.messages_per_minute,
-            typing: config.limits.chat.typing_per_minute,
-        },
-        notifications_per_minute: config.limits.community.notifications_per_minute,
-        connections_per_user: config.limits.community.connections_per_user,
-        typing_per_minute: config.limits.community.typing_per_minute,
-        typing_ms: TYPING_MS,
-        debug: DebugMode { open: config.debug.open, interval_ms: DEBUG_MS, memory: telemetry::resident },
-        memory_max: telemetry::available,
-        presence: presence::Settings {
-            audience: match config.presence.audience {
-                Audience::All => presence::Audience::All,
-                Audience::SharedRooms => presence::Audience::SharedRooms,
-                Audience::Off => presence::Audience::Off,
-            },
-            linger_ms: config.presence.linger_ms.into(),
-            deliveries_per_second: config.presence.deliveries_per_second,
-        },
-        grace_ms: millis(config.auth.grace_secs),
-        heartbeat: Heartbeat {
-            interval_ms: millis(config.server.heartbeat_interval_secs),
-            timeout_ms: millis(config.server.client_timeout_secs),
-            question: wire::frame::PING,
-        },
-        shortest_heartbeat_ms: millis(config.server.heartbeat_interval_secs)
-            .min(config.socketio.ping_interval_ms.into()),
-        rules: Rules(rules.collect()),
-        auto_create_chats: config.chat.auto_create,
-        chats_per_user: unless_zero(config.limits.chats_per_user),
-        recovery: RecoverySettings {
-            window_ms: millis(config.recovery.window_secs),
-            queue: usize::try_from(config.recovery.queue).unwrap_or(usize::MAX),
-            bytes: config.recovery.bytes,
-            wire: &wire::namespace::ROOT_NUMBERED,
-        },
-        clock: Clock::System,
-    }
 }
 
 /// Listens on the first of the host's addresses that can be.

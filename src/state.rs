@@ -9,12 +9,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use hubbub_actors::fault::Fault;
 use hubbub_actors::hub::{Hub, Readiness};
 use hubbub_actors::idempotency::Idempotency;
+use hubbub_actors::limits::traffic::TrafficLimit;
 
 use crate::accounts::Accounts;
-use crate::auth::api_key::{ApiKeys, KeySpec};
 use crate::auth::jwt::{self, Keys, Verifier};
 use crate::auth::key_source::KeySource;
 use crate::auth::opaque;
@@ -22,10 +23,10 @@ use crate::auth::public_key;
 use crate::auth::signature::Signatures;
 use crate::auth::tokens::Tokens;
 use crate::backend::{self, Backend};
-use crate::config::{self, Config};
-use crate::http_stream::Connections;
+use crate::config;
+use crate::http_stream::{Connections, Times};
 use crate::notices::Notices;
-use crate::peer::{AllowedOrigins, BadEntry, TrustedProxies};
+use crate::policies::{Policies, Reloads};
 use crate::telemetry::{Readings, Telemetry};
 
 /// How many plain HTTP connections there may be beside those that wait for polling sessions, one each.
@@ -35,28 +36,22 @@ const CONNECTIONS_BEYOND: usize = 1_024;
 pub struct State {
     /// The hub.
     pub hub: Arc<Hub>,
-    /// The configuration.
-    pub config: Arc<Config>,
-    /// The keys of the push API.
-    pub keys: ApiKeys,
+    /// What a reload replaces, as a whole.
+    current: Arc<ArcSwap<Policies>>,
     /// Judges signed requests.
     pub signatures: Signatures,
     /// What was answered to named requests.
     pub idempotency: Idempotency,
-    /// The proxies that are believed.
-    pub proxies: TrustedProxies,
-    /// The pages that are let in.
-    pub origins: AllowedOrigins,
-    /// Judges tokens.
-    pub tokens: Arc<Tokens>,
     /// Who can sign in.
     pub accounts: Accounts,
-    /// The application behind the hub, where there is one.
-    pub backend: Option<Arc<Backend>>,
     /// The plain HTTP connections.
     pub connections: Arc<Connections>,
     /// What strangers do, told once a minute.
     pub notices: Arc<Notices>,
+    /// How much one connection may send now.
+    pub traffic: TrafficLimit,
+    /// How reloads went.
+    pub reloads: Reloads,
     /// The metrics of this hub.
     pub telemetry: Telemetry,
     /// When the hub started, ms since the epoch.
@@ -65,30 +60,19 @@ pub struct State {
 }
 
 impl State {
-    /// Gathers the policies that `config` describes around `hub`. The judge of tokens is shared with the hub, which
-    /// asks it about those that come later; [`tokens`] makes one. So is the application; [`backend`](fn@backend) makes it.
-    ///
-    /// # Errors
-    /// The entry of `server.allowed_origins` or `server.trusted_proxies` that cannot be read. A configuration that was
-    /// checked has none.
-    pub fn new(
-        hub: Arc<Hub>,
-        config: Arc<Config>,
-        tokens: Arc<Tokens>,
-        accounts: Accounts,
-        backend: Option<Arc<Backend>>,
-    ) -> Result<Self, BadEntry> {
+    /// Gathers around `hub` what does not change by a reload, beside the `current` policies, which the hub shares.
+    pub fn new(hub: Arc<Hub>, current: Arc<ArcSwap<Policies>>, accounts: Accounts) -> Self {
         let started_at = hub.clock().now_ms();
-        Ok(Self {
-            keys: ApiKeys::new(config.api.keys.iter().map(key_spec).collect()),
+        let policies = current.load();
+        let config = &policies.config;
+        Self {
             signatures: Signatures::new(),
             idempotency: idempotency::memory(config.api.keys.len(), hub.clock().clone()),
-            proxies: TrustedProxies::new(config.server.trusted_proxies.iter().copied()),
-            origins: AllowedOrigins::parse(&config.server.allowed_origins)?,
-            tokens,
             accounts,
-            backend,
-            connections: Connections::new(
+            traffic: TrafficLimit::new(config.limits.traffic()),
+            reloads: Reloads::default(),
+            connections: Connections::timed(
+                times(&config.server),
                 config.server.max_connections.saturating_add(CONNECTIONS_BEYOND),
                 config.limits.http.connections_per_address,
             ),
@@ -97,8 +81,24 @@ impl State {
             started_at,
             published: Mutex::new(PerMinute::since(started_at)),
             hub,
-            config,
-        })
+            current,
+        }
+    }
+
+    /// The policies of this moment. A request takes them once, so that it never sees two configurations.
+    pub fn policies(&self) -> Arc<Policies> {
+        self.current.load_full()
+    }
+
+    /// Goes on by these policies. Nonces, answers to named requests and windows of limits stay.
+    pub fn replace_policies(&self, policies: Policies) {
+        let config = policies.config.clone();
+        self.accounts.follow(&config.auth);
+        self.idempotency.set_bounds(idempotency::bounds(config.api.keys.len()));
+        self.connections.set_most_of_an_address(config.limits.http.connections_per_address);
+        self.connections.set_times(times(&config.server));
+        self.traffic.set(config.limits.traffic());
+        self.current.store(Arc::new(policies));
     }
 
     /// Takes over from the store what was done once before the start: named requests and publishes, nonces.
@@ -139,10 +139,11 @@ impl State {
 
     /// What keeps the hub from being given work: itself, those without whom nobody can be let in, or the application.
     pub fn not_ready(&self) -> Option<String> {
+        let policies = self.policies();
         let complaint = || {
-            let silent = self.backend.as_ref().is_some_and(|backend| backend.standing().open);
+            let silent = policies.backend.as_ref().is_some_and(|backend| backend.standing().open);
             let silent = silent.then_some("backend.url does not answer");
-            self.tokens.standing(self.now_ms()).complaint().or(silent).map(str::to_owned)
+            policies.tokens.standing(self.now_ms()).complaint().or(silent).map(str::to_owned)
         };
         not_ready(&self.hub.readiness()).or_else(complaint)
     }
@@ -151,7 +152,8 @@ impl State {
     pub fn metrics(&self) -> String {
         let mut mailboxes = self.hub.mailbox_depths();
         mailboxes.push(("passwords".into(), self.accounts.passwords().depth()));
-        let backend = self.backend.as_ref().map(|backend| (backend.standing(), backend.tally()));
+        let policies = self.policies();
+        let backend = policies.backend.as_ref().map(|backend| (backend.standing(), backend.tally()));
         mailboxes.extend(backend.map(|(standing, _)| ("backend".into(), standing.waiting)));
         self.telemetry.render(
             self.hub.stats(),
@@ -161,7 +163,8 @@ impl State {
                 idempotency: self.idempotency.fill(),
                 client_ids: self.hub.client_ids().fill(),
                 store: self.hub.store().counts(),
-                tokens: self.tokens.standing(self.now_ms()),
+                tokens: policies.tokens.standing(self.now_ms()),
+                reloads: Some(&self.reloads),
                 backend,
                 connections: Some(&self.connections),
                 ready: self.not_ready().is_none(),
@@ -182,13 +185,10 @@ pub fn not_ready(readiness: &Readiness) -> Option<String> {
     }
 }
 
-fn key_spec(key: &config::ApiKey) -> KeySpec {
-    KeySpec {
-        name: key.name.clone(),
-        sha256: key.digest(),
-        require_signature: key.require_signature,
-        per_minute: key.per_minute,
-    }
+/// How long a client may take for a plain request.
+pub fn times(server: &config::Server) -> Times {
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    Times { head: seconds(server.head_secs), body: seconds(server.body_secs) }
 }
 
 /// The judge of tokens that the configuration describes. Reads the files that it names; nobody outside is asked yet.
@@ -196,21 +196,34 @@ fn key_spec(key: &config::ApiKey) -> KeySpec {
 /// # Errors
 /// One line that names the key that cannot be used.
 pub fn tokens(auth: &config::Auth) -> Result<Tokens, String> {
+    tokens_after(auth, None)
+}
+
+/// As [`tokens`], in place of the judge that another configuration described: what is known of the same key set and of the
+/// same application is kept.
+///
+/// # Errors
+/// As [`tokens`].
+pub fn tokens_after(auth: &config::Auth, before: Option<(&config::Auth, &Tokens)>) -> Result<Tokens, String> {
+    let same_set = before.filter(|(old, _)| old.jwks == auth.jwks && old.algorithm == auth.algorithm);
+    let same_backend = before.filter(|(old, _)| old.backend == auth.backend && old.leeway_secs == auth.leeway_secs);
     let algorithm = auth.algorithm.to_jwt();
-    let keys = match (&auth.public_key_file, auth.jwks.as_deref()) {
-        (Some(path), _) => {
+    let known_set = same_set.and_then(|(_, tokens)| tokens.key_source().cloned());
+    let keys = match (&auth.public_key_file, auth.jwks.as_deref(), known_set) {
+        (Some(path), ..) => {
             let failed = |why: String| format!("auth.public_key_file: {}: {why}", path.display());
             let text = read_key(path).map_err(|why| failed(format!("cannot be read: {why}")))?;
             Keys::Public(public_key::from_pem(&text, algorithm).map_err(failed)?)
         }
-        (None, Some(jwks)) => {
+        (None, Some(_), Some(known)) => Keys::Set(known),
+        (None, Some(jwks), None) => {
             let source = match jwks.contains("://") {
                 true => KeySource::url(jwks, algorithm),
                 false => KeySource::file(jwks.as_ref(), algorithm),
             };
             Keys::Set(Arc::new(source.map_err(|why| format!("auth.jwks: {why}"))?))
         }
-        (None, None) => {
+        (None, None, _) => {
             let secret = auth.jwt_secret.as_ref();
             Keys::Secret(secret.map(|secret| secret.expose().as_bytes().to_vec()).unwrap_or_default())
         }
@@ -222,13 +235,15 @@ pub fn tokens(auth: &config::Auth) -> Result<Tokens, String> {
         issuers: auth.issuer.clone(),
         audiences: auth.audience.clone(),
     };
-    let backend = auth.backend.url.as_ref().map(|url| {
-        opaque::Backend::new(&opaque::Settings {
+    let known = same_backend.and_then(|(_, tokens)| tokens.backend().cloned());
+    let backend = auth.backend.url.as_ref().map(|url| match known {
+        Some(backend) => Ok(backend),
+        None => opaque::Backend::new(&opaque::Settings {
             url: url.clone(),
             cache_secs: auth.backend.cache_secs,
             leeway_secs: auth.leeway_secs,
         })
-        .map_err(|why| format!("auth.backend.url: {why}"))
+        .map_err(|why| format!("auth.backend.url: {why}")),
     });
     Ok(Tokens::new(Verifier::new(keys, settings), backend.transpose()?))
 }

@@ -21,6 +21,7 @@ use tokio::io::AsyncWriteExt;
 use crate::door::{Handshake, Visitor};
 use crate::pipe::assembler::Assembler;
 use crate::pipe::{Flusher, Inlet, Message, Pipe, handshake};
+use crate::policies::Policies;
 use crate::state::State;
 use crate::wire::raw::{self, RAW};
 use crate::{bearer, door};
@@ -39,8 +40,9 @@ pub async fn open(
     early: BytesMut,
 ) -> Result<(), Fault> {
     let head = request.head;
-    let visitor = Visitor::of(state, head);
-    let admitted = admit(state, worker, head, &visitor).await;
+    let policies = state.policies();
+    let visitor = Visitor::of(state, &policies, head);
+    let admitted = admit(state, &policies, worker, head, &visitor).await;
     let (admission, session) =
         admitted.inspect_err(|fault| visitor.refuse_upgrade(state, RefusedAt::Raw, request, fault))?;
     let seat = session.seat().clone();
@@ -50,8 +52,8 @@ pub async fn open(
     }
     let (reading, writing) = socket.into_split();
     let pipe = Pipe::new(writing, seat, flusher.clone());
-    let assembler = Assembler::of_text(state.config.server.max_frame_size);
-    let inlet = Inlet::new(reading, pipe, state.hub.clock().clone(), assembler, early, state.config.limits.traffic());
+    let assembler = Assembler::of_text(policies.config.server.max_frame_size);
+    let inlet = Inlet::new(reading, pipe, state.hub.clock().clone(), assembler, early, state.traffic.clone());
     session.run(Requests { inlet, _admission: admission });
     Ok(())
 }
@@ -59,17 +61,18 @@ pub async fn open(
 /// The checks before the upgrade: the handshake, the origin, address limit, token, permissions, capacity.
 async fn admit(
     state: &State,
+    policies: &Policies,
     worker: &Worker,
     head: &RequestHead,
     visitor: &Visitor,
 ) -> Result<(Admission, Session), Fault> {
     handshake::judge(head)?;
-    door::knock(state, head)?;
-    let most = state.config.limits.raw.connections_per_minute;
-    door::count(state, visitor.address.as_ref(), |ip| LimitKey::Connect(Surface::Raw, ip), most).await?;
-    let identity = identify(state, head).await?;
+    door::knock(state, policies, head)?;
+    let most = policies.config.limits.raw.connections_per_minute;
+    door::count(state, policies, visitor.address.as_ref(), |ip| LimitKey::Connect(Surface::Raw, ip), most).await?;
+    let identity = identify(state, policies, head).await?;
     let _ = visitor.user.set(identity.user.clone());
-    identity.require(&state.config.auth.required_permissions)?;
+    identity.require(&policies.config.auth.required_permissions)?;
     let admission = state.hub.registry().admit()?;
     let heartbeat = Some(state.hub.settings().heartbeat);
     let opening = Opening {
@@ -87,14 +90,14 @@ async fn admit(
 }
 
 /// Whose connection it is: by the header, else the subprotocol, else the query.
-async fn identify(state: &State, head: &RequestHead) -> Result<Identity, Fault> {
+async fn identify(state: &State, policies: &Policies, head: &RequestHead) -> Result<Identity, Fault> {
     let headers = head.headers();
     let token = bearer::token(headers)
         .or_else(|| handshake::token_protocol(headers).map(|protocol| handshake::token_in(protocol).to_owned()))
         .or_else(|| door::token_in_query(head))
         .filter(|token| !token.is_empty())
         .ok_or_else(|| Fault::new(Code::InvalidToken, "Authentication token is missing").by("token"))?;
-    state.tokens.verify(&token, state.now_ms()).await
+    policies.tokens.verify(&token, state.now_ms()).await
 }
 
 /// The messages of an inlet as requests to the session. Lives as long as the connection.

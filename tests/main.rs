@@ -98,6 +98,9 @@ mod abuse;
 // Signals, and what is still delivered after one.
 mod shutdown;
 
+// SIGHUP: what holds before and after, and that nobody is disconnected.
+mod reload;
+
 // Sessions that are told when to come back, and do not all go at once.
 mod drain;
 

@@ -2,9 +2,13 @@
 
 use serde_json::{Value, json};
 use std::collections::HashSet;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::client::{is_draining, narrow};
+use crate::support::run::hubbub;
 use crate::support::token::token;
 use crate::support::{Client, DEADLINE, Hub, Wire, eventually};
 
@@ -138,15 +142,85 @@ async fn one_who_reads_nothing_holds_the_hub_up_no_longer_than_configured() {
 }
 
 #[tokio::test]
-async fn a_second_signal_does_not_end_it_otherwise() {
-    let mut hub = Hub::with("[server]\nshutdown_secs = 30\n[limits]\noutbox_bytes = 8000000");
-    let mut member = behind(&hub).await;
+async fn a_second_signal_ends_it_at_once_with_the_status_of_that_signal() {
+    for (second, status) in [("TERM", 143), ("INT", 130)] {
+        let mut hub = Hub::with("[server]\nshutdown_secs = 600\n[limits]\noutbox_bytes = 8000000");
+        let _member = behind(&hub).await;
+        hub.signal("TERM");
+        eventually(DEADLINE, "it is ending", || hub.get("/health/ready").status == 503).await;
+        assert!(hub.running());
+        hub.signal(second);
+        assert_eq!(hub.exit_status(DEADLINE), Some(status), "{}", hub.said());
+        assert!(hub.said().contains("told to stop again; ending at once"), "{}", hub.said());
+    }
+}
+
+#[tokio::test]
+async fn what_was_done_once_outlasts_a_second_signal() {
+    let mut hub = Hub::with("[server]\nshutdown_secs = 600\n[limits]\noutbox_bytes = 8000000");
+    let once = |hub: &Hub| {
+        let body = json!({"userId": "nobody", "event": "e", "data": {}});
+        hub.http().request("POST", "/api/push").key().header("Idempotency-Key", "named").json(&body).send()
+    };
+    assert_eq!(once(&hub).header("idempotency-replayed"), None);
+    let _member = behind(&hub).await;
     hub.signal("TERM");
     eventually(DEADLINE, "it is ending", || hub.get("/health/ready").status == 503).await;
     hub.signal("TERM");
-    let (messages, code) = member.until_closed().await;
-    // Everything, and when to come back.
-    assert_eq!((messages.len(), code), (201, Some(1001)));
+    assert_eq!(hub.exit_status(DEADLINE), Some(143), "{}", hub.said());
+    let hub = hub.restart();
+    assert_eq!(once(&hub).header("idempotency-replayed"), Some("true"));
+}
+
+#[tokio::test]
+async fn other_signals_do_not_end_it() {
+    let mut hub = Hub::start();
+    let mut client = Client::of(&hub, "alice").await;
+    client.subscribe(&["room"]).await;
+    for signal in ["USR2", "PIPE", "USR1", "HUP"] {
+        hub.signal(signal);
+    }
+    eventually(DEADLINE, "the figures are logged", || hub.said().contains("figures")).await;
+    let said = hub.said();
+    let figures = said.lines().find(|line| line.contains("figures")).unwrap();
+    for figure in ["connections=1", "sessions=1", "users=1", "rooms=1", "ready=true", "memoryBytes="] {
+        assert!(figures.contains(figure), "{figure} in {figures}");
+    }
+    client.expect_silence().await;
+    assert!(hub.running());
+    hub.signal("TERM");
+    assert_eq!(client.close_code().await, Some(1001));
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
+}
+
+#[test]
+fn a_hangup_before_it_serves_is_a_reload_and_the_environment_still_goes_before_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("config.toml");
+    fs::write(&config, "[server]\nport = 0\n[limits]\nrooms = 8\n").unwrap();
+    let mut hub = hubbub(dir.path()).env("HUBBUB_LIMITS__ROOMS", "7").stderr(Stdio::piped()).spawn().unwrap();
+    let pid = hub.id().to_string();
+    let signal = |name: &str| Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
+    let mut lines = BufReader::new(hub.stderr.take().unwrap()).lines().map(Result::unwrap);
+    // It makes its secrets before it listens.
+    assert!(lines.next().unwrap().contains("made a random JWT secret"));
+    fs::write(&config, "[server]\nport = 0\n[limits]\nrooms = 9\nrooms_per_session = 9\n").unwrap();
+    assert!(signal("HUP").success());
+    let reloaded = lines.find(|line| line.contains("reloaded")).unwrap();
+    assert!(reloaded.contains("limits.rooms_per_session") && !reloaded.contains("rooms,"), "{reloaded}");
+    assert!(signal("TERM").success());
+    let rest: Vec<_> = lines.collect();
+    assert_eq!(hub.wait().unwrap().code(), Some(0), "{rest:?}");
+}
+
+#[tokio::test]
+async fn a_hangup_while_it_ends_changes_nothing() {
+    let mut hub = Hub::with("[server]\nshutdown_secs = 3\n[limits]\noutbox_bytes = 8000000");
+    let _member = behind(&hub).await;
+    hub.signal("TERM");
+    eventually(DEADLINE, "it is ending", || hub.get("/health/ready").status == 503).await;
+    hub.signal("HUP");
+    eventually(DEADLINE, "it says so", || hub.said().contains("SIGHUP is ignored")).await;
     assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
 }
 

@@ -5,6 +5,7 @@ mod drain;
 mod once;
 mod opening;
 mod refusals;
+mod reload;
 mod settings;
 
 use std::future::Future;
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use actix::{Actor, Addr};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -49,7 +51,7 @@ use crate::stats::Stats;
 use crate::store::{Chat, READS_MAX, Revocation, Store, WRITES_MAX};
 
 pub use self::once::CLIENT_IDS;
-pub use self::settings::{ChatPerMinute, DebugMode, MessagesPerMinute, RecoverySettings, Settings};
+pub use self::settings::{ChatPerMinute, CurrentSettings, DebugMode, MessagesPerMinute, RecoverySettings, Settings};
 pub use crate::events::Surface;
 pub use crate::limits::LimitKey;
 pub use crate::registry::LiveSession;
@@ -105,7 +107,8 @@ pub enum Readiness {
 
 /// The addresses of the central actors. Shared by all workers.
 pub struct Hub {
-    settings: Settings,
+    settings: ArcSwap<Settings>,
+    clock: Clock,
     rooms: Rooms,
     notifications: Notifications,
     presence: Mailbox<Presence>,
@@ -118,7 +121,7 @@ pub struct Hub {
     client_ids: Idempotency,
     refusal_log: Arc<RefusalLog>,
     authenticator: Arc<dyn Authenticator>,
-    application: Option<Arc<dyn Application>>,
+    application: ArcSwap<Option<Arc<dyn Application>>>,
     store: Store,
     revoked: Revoked,
     chats: Arc<Chats>,
@@ -164,9 +167,9 @@ impl Hub {
         let presence =
             Presence::new(telling, outbox, registry.clone(), rooms.clone(), clock.clone(), stats.clone()).start();
         let chats = Arc::new(Chats::default());
-        let made_max = settings.chats_per_user;
+        chats.set_made_max(settings.chats_per_user);
         let chat_keeper =
-            ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone(), clock, made_max).start();
+            ChatKeeper::new(store.clone(), chats.clone(), rooms.clone(), registry.clone(), clock.clone()).start();
         Arc::new(Self {
             rooms,
             notifications: Notifications::new(store.clone()),
@@ -182,7 +185,7 @@ impl Hub {
             chats,
             chat_keeper: Mailbox::new("chat-keeper", chat_keeper, settings.mailbox),
             authenticator,
-            application,
+            application: ArcSwap::from_pointee(application),
             store,
             revoked,
             stats,
@@ -192,7 +195,8 @@ impl Hub {
             draining: AtomicBool::new(false),
             is_loaded: AtomicBool::new(true),
             broken: OnceLock::new(),
-            settings,
+            settings: ArcSwap::from_pointee(settings),
+            clock,
         })
     }
 
@@ -313,7 +317,7 @@ impl Hub {
     ///
     /// # Errors
     /// As [`Hub::put_chat`].
-    pub(crate) async fn make_chat(&self, chat: Chat) -> Result<(), Fault> {
+    pub async fn make_chat(&self, chat: Chat) -> Result<(), Fault> {
         self.ask_keeper(|reply| MakeChat { chat, reply }).await
     }
 
@@ -384,7 +388,7 @@ impl Hub {
         self.admit_by(key, Rule::a_minute(per_minute)).await
     }
 
-    /// Counts one event under `key`, for which it is always the same `rule`.
+    /// Counts one event under `key` against `rule`.
     ///
     /// # Errors
     /// [`Code::RateLimited`] with the seconds to wait, [`Code::Overloaded`] when the queue is full.
@@ -445,11 +449,12 @@ impl Hub {
         let fullest = queues.max_by(|&(_, depth, bound), &(_, other_depth, other_bound)| {
             depth.saturating_mul(other_bound).cmp(&other_depth.saturating_mul(bound))
         });
+        let settings = self.settings();
         Vitals {
             connections: (self.registry.connections(), self.registry.capacity()),
             requests,
             fullest: fullest.map(|(name, depth, bound)| (name.to_owned(), depth, bound)),
-            memory: ((self.settings.debug.memory)(), (self.settings.memory_max)()),
+            memory: ((settings.debug.memory)(), (settings.memory_max)()),
             is_store_failing: self.store.failing().is_some(),
         }
     }
@@ -522,9 +527,9 @@ impl Hub {
         self.stats.clone()
     }
 
-    /// What the hub was told when it started.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    /// What the hub is told now. What needs them twice takes them once: they may be others the next time.
+    pub fn settings(&self) -> CurrentSettings {
+        self.settings.load()
     }
 
     /// Connections there may be at once.
@@ -534,7 +539,7 @@ impl Hub {
 
     /// The hub's clock.
     pub fn clock(&self) -> &Clock {
-        &self.settings.clock
+        &self.clock
     }
 
     /// The way to the rooms.
@@ -583,14 +588,14 @@ impl Hub {
         &self.authenticator
     }
 
-    pub(crate) fn application(&self) -> Option<&Arc<dyn Application>> {
-        self.application.as_ref()
+    pub(crate) fn application(&self) -> Option<Arc<dyn Application>> {
+        self.application.load().as_ref().clone()
     }
 
     /// The number of the next worker to start.
     pub(crate) fn next_worker(&self) -> Option<usize> {
         let number = self.workers_started.fetch_add(1, Ordering::Relaxed);
-        (number < self.settings.workers).then_some(number)
+        (number < self.pulses.len()).then_some(number)
     }
 
     /// Counts an actor of the edge among the central ones: worker `number`'s, without which its connections are lost.

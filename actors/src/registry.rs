@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::{Recipient, WeakRecipient};
 use dashmap::DashMap;
+use tokio::sync::OwnedSemaphorePermit;
 
 use self::overview::Overview;
 pub use self::overview::Tally;
@@ -45,12 +46,14 @@ pub struct LiveSession {
     pub peer: Peer,
 }
 
-/// Tells a session that it may not be allowed any more to be in a room it is in. Answered when it has looked, and left
-/// where it had to.
+/// Tells a session that it may not be allowed any more to be in rooms it is in.
 #[derive(Debug, actix::Message)]
 #[rtype(result = "()")]
-pub(crate) struct AccessChanged {
-    pub(crate) room: RoomName,
+pub(crate) enum AccessChanged {
+    /// In this one. Answered when it has looked, and left where it had to.
+    One(RoomName),
+    /// In any. The permit is given back when it has looked at all of them.
+    Any(OwnedSemaphorePermit),
 }
 
 #[derive(Debug)]
@@ -216,6 +219,15 @@ impl Registry {
         let present = self.users.get(user);
         let recipients = |row: &Row| row.recipient.as_ref().and_then(WeakRecipient::upgrade);
         present.map(|present| present.rows.iter().filter_map(recipients).collect()).unwrap_or_default()
+    }
+
+    /// The ways to all live sessions that run. Looks at all of them: not for a thread that serves them.
+    pub(crate) fn recipients(&self) -> Vec<Recipient<AccessChanged>> {
+        let recipients = |present: &Present| {
+            let upgraded = present.rows.iter().filter_map(|row| row.recipient.as_ref()?.upgrade());
+            upgraded.collect::<Vec<_>>()
+        };
+        self.users.iter().flat_map(|present| recipients(&present)).collect()
     }
 
     /// Where the live sessions of a user are that `picks` picks.

@@ -7,7 +7,7 @@
 //! none is, the new one is refused. A revocation that was answered is never given up for another one before that.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ahash::{AHashMap, AHashSet};
@@ -30,7 +30,7 @@ pub struct Revoked {
     /// The store could not be read yet.
     is_unknown: Arc<AtomicBool>,
     max: usize,
-    token_life: i64,
+    token_life: Arc<AtomicI64>,
 }
 
 #[derive(Debug, Default)]
@@ -59,12 +59,19 @@ pub struct Moment(u64);
 impl Revoked {
     /// An empty table of a hub whose own tokens live for at most `token_life` ms.
     pub fn new(token_life: i64) -> Self {
+        let token_life = Arc::new(AtomicI64::new(token_life));
         Self { table: Arc::default(), is_unknown: Arc::default(), max: REVOCATIONS_MAX, token_life }
     }
 
     /// Notes whether it is unknown which tokens hold.
     pub(crate) fn set_unknown(&self, is_unknown: bool) {
         self.is_unknown.store(is_unknown, Ordering::Release);
+    }
+
+    /// The hub's own tokens live for at most `token_life` ms from now on. Those that were made before may live longer: the
+    /// longest life there ever was counts.
+    pub fn expect_life(&self, token_life: i64) {
+        self.token_life.fetch_max(token_life, Ordering::Relaxed);
     }
 
     /// Refuses a token that no longer holds.
@@ -98,7 +105,7 @@ impl Revoked {
         if table.by_age.len() < self.max || table.entry(revocation).is_some() {
             return Ok(None);
         }
-        let old_enough = revocation.made_at.saturating_sub(self.token_life);
+        let old_enough = revocation.made_at.saturating_sub(self.token_life.load(Ordering::Relaxed));
         match table.by_age.first().cloned() {
             Some(oldest) if oldest.made_at <= old_enough => {
                 table.remove(oldest.mark, &oldest.subject);
@@ -301,5 +308,11 @@ mod tests {
         revoked.add(&of("carol", 120));
         assert!(holds(&revoked, &token("alice", None)));
         assert!(!holds(&revoked, &token("bob", None)) && !holds(&revoked, &token("dave", None)));
+        // Tokens live longer from now on, and those that were made then still do when they live shorter again.
+        for life in [1_000, 50] {
+            revoked.expect_life(life);
+        }
+        assert_eq!(revoked.make_room(&of("eve", 1_029)).unwrap_err().code, Code::Overloaded);
+        assert!(revoked.make_room(&of("eve", 1_030)).unwrap().is_some());
     }
 }

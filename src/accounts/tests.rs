@@ -44,7 +44,7 @@ fn a_token_that_follows_a_revocation_is_issued_no_earlier_than_that_allows() {
     let (revoked, now) = (Revoked::new(0), 1_767_225_600_123);
     let accounts = Accounts::new(store, &auth).unwrap().after(revoked.clone());
     let iat = |now_ms| {
-        let token = accounts.access_token(&account(), "session_1", now_ms).unwrap();
+        let token = accounts.access_token(&accounts.terms.load(), &account(), "session_1", now_ms).unwrap();
         let claims = token.split('.').nth(1).unwrap();
         let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
         claims["iat"].clone()
@@ -70,10 +70,29 @@ fn a_token_names_the_first_issuer_and_audience_of_the_configuration() {
         ..config::Auth::default()
     };
     let accounts = Accounts::new(store, &auth).unwrap();
-    let token = accounts.access_token(&account(), "session_1", 1_000_000).unwrap();
+    let token = accounts.access_token(&accounts.terms.load(), &account(), "session_1", 1_000_000).unwrap();
     let claims: Value =
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap();
     assert_eq!((&claims["iss"], &claims["aud"]), (&json!("https://hub.example"), &json!("chat")));
+}
+
+#[test]
+fn tokens_are_made_as_the_configuration_says_now() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+    let auth = config::Auth { jwt_secret: Some(Secret::new("0123456789abcdef")), ..config::Auth::default() };
+    let accounts = Accounts::new(store, &auth).unwrap();
+    let life = || {
+        let token = accounts.access_token(&accounts.terms.load(), &account(), "session_1", 1_000_000).unwrap();
+        let claims = token.split('.').nth(1).unwrap();
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+        claims["exp"].as_i64().unwrap() - 1_000
+    };
+    assert_eq!(life(), 3_600);
+    accounts.follow(&config::Auth { access_ttl_secs: 60, ..auth.clone() });
+    assert_eq!(life(), 60);
+    accounts.follow(&config::Auth { algorithm: config::Algorithm::Rs256, ..auth });
+    assert_eq!(accounts.check_sign_in().unwrap_err().code, Code::NotFound);
 }
 
 #[test]

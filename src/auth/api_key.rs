@@ -2,6 +2,7 @@
 //!
 //! Knows no header and no limit: who presents a key, and how often, is judged elsewhere.
 
+use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -31,6 +32,12 @@ pub struct ApiKey {
     pub require_signature: bool,
     /// Requests a minute, 0 for no limit; `None` for the general one.
     pub per_minute: Option<u32>,
+}
+
+impl fmt::Debug for ApiKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiKeys").field("keys", &self.keys).finish_non_exhaustive()
+    }
 }
 
 /// All keys that open the HTTP API.

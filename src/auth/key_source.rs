@@ -7,8 +7,8 @@
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use hubbub_actors::fault::Fault;
@@ -69,9 +69,18 @@ pub struct KeySource {
     algorithm: Algorithm,
     loaded: Mutex<Loaded>,
     loads: watch::Sender<u64>,
-    wanted: Notify,
+    wanted: Arc<Notify>,
+    /// A task keeps it fresh.
+    is_kept: AtomicBool,
     /// Loads that gave a set, and those that failed.
     counts: (AtomicU64, AtomicU64),
+}
+
+impl Drop for KeySource {
+    fn drop(&mut self) {
+        // Its task sees that nobody uses it.
+        self.wanted.notify_one();
+    }
 }
 
 impl KeySource {
@@ -112,7 +121,8 @@ impl KeySource {
             algorithm,
             loaded: Mutex::default(),
             loads,
-            wanted: Notify::new(),
+            wanted: Arc::new(Notify::new()),
+            is_kept: AtomicBool::new(false),
             counts: (AtomicU64::new(0), AtomicU64::new(0)),
         }
     }
@@ -173,40 +183,93 @@ impl KeySource {
         true
     }
 
-    /// Loads, again and again, for as long as the hub runs.
-    pub async fn keep(self: Arc<Self>) {
+    /// Whether nothing keeps it fresh yet; from now on the caller does.
+    pub(super) fn begin_keeping(&self) -> bool {
+        !self.is_kept.swap(true, Ordering::AcqRel)
+    }
+
+    /// Says that a load is wanted.
+    pub(super) fn wanted(&self) -> Arc<Notify> {
+        self.wanted.clone()
+    }
+
+    /// Loads, again and again, for as long as the source is used.
+    pub async fn keep(source: Weak<Self>, wanted: Arc<Notify>) {
         let mut pause = RETRY.0;
-        loop {
-            self.lock().loading = true;
-            let result = self.load().await;
-            let (often, _) = self.origin.rhythm();
-            let rest = match result {
-                Ok(()) => {
-                    self.lock().failed = false;
-                    pause = RETRY.0;
-                    often
-                }
-                Err(why) => {
-                    self.fail(why);
-                    let rest = jittered(pause).min(often);
-                    pause = (pause * 2).min(RETRY.1);
-                    rest
-                }
-            };
-            self.lock().loading = false;
-            self.loads.send_modify(|loads| *loads += 1);
+        while let Some(source) = source.upgrade() {
+            let rest = source.load_once(&mut pause).await;
+            drop(source);
             tokio::select! {
                 () = sleep(rest) => {}
-                () = self.wanted.notified() => {}
+                () = wanted.notified() => {}
             }
         }
+    }
+
+    /// Loads; how long to rest then. `pause` is the rest after the next load that fails.
+    async fn load_once(&self, pause: &mut Duration) -> Duration {
+        self.lock().loading = true;
+        let result = self.load().await;
+        let (often, _) = self.origin.rhythm();
+        let rest = match result {
+            Ok(()) => {
+                self.lock().failed = false;
+                *pause = RETRY.0;
+                often
+            }
+            Err(why) => {
+                self.fail(why);
+                let rest = jittered(*pause).min(often);
+                *pause = (*pause * 2).min(RETRY.1);
+                rest
+            }
+        };
+        self.lock().loading = false;
+        self.loads.send_modify(|loads| *loads += 1);
+        rest
+    }
+
+    /// Waits for the first load.
+    ///
+    /// # Errors
+    /// When that came to nothing, or takes too long.
+    pub async fn loaded(&self) -> Result<(), String> {
+        let mut loads = self.loads.subscribe();
+        let is_loaded = || self.lock().keys.is_some();
+        if !is_loaded() && timeout(PATIENCE, loads.changed()).await.is_err() {
+            return Err("auth.jwks: was not loaded in time".into());
+        }
+        if is_loaded() { Ok(()) } else { Err(self.lock().said.clone()) }
+    }
+
+    /// Has the set loaded again, a file that is as it was too, and waits for that; the log says what came of it. A set that
+    /// cannot be loaded leaves the keys that there are. Does nothing where no task keeps it fresh.
+    ///
+    /// # Errors
+    /// When it was not loaded in time, or in vain.
+    pub async fn refresh(&self) -> Result<(), String> {
+        let mut loads = self.loads.subscribe();
+        let was_under_way = {
+            let mut loaded = self.lock();
+            (loaded.stamp, loaded.said) = (None, String::new());
+            loaded.loading
+        };
+        // One that is under way may have read what was there before.
+        for _ in 0..1 + usize::from(was_under_way) {
+            self.wanted.notify_one();
+            if timeout(PATIENCE, loads.changed()).await.is_err() {
+                break;
+            }
+        }
+        let loaded = self.lock();
+        if loaded.failed || loaded.loading || loaded.keys.is_none() { Err(loaded.said.clone()) } else { Ok(()) }
     }
 
     /// Loads once, and says how many keys fit.
     ///
     /// # Errors
     /// Why there is no key set.
-    pub async fn load_once(&self) -> Result<usize, String> {
+    pub async fn try_load(&self) -> Result<usize, String> {
         self.load().await?;
         Ok(self.standing().0.unwrap_or(0))
     }

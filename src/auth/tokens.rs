@@ -10,6 +10,7 @@ use hubbub_actors::identity::Identity;
 
 use super::claims::invalid;
 use super::jwt::{self, TOKEN_MAX, Verifier};
+use super::key_source::KeySource;
 use super::opaque::{self, Backend};
 
 /// What may still be said against a token that holds: that it was revoked. Asked at every verification, also when the
@@ -63,11 +64,13 @@ impl Tokens {
         Self { check: Some(check), ..self }
     }
 
-    /// Loads the key set, where there is one, and keeps it fresh for as long as the hub runs; `died` is called should
+    /// Loads the key set, where there is one that is not kept fresh yet, and does so for as long as it is used; `died` is called should
     /// that end by a defect. To be called on a runtime.
     pub fn start(&self, died: impl FnOnce() + Send + 'static) {
-        if let Some(source) = self.jwt.key_source() {
-            let task = tokio::spawn(source.clone().keep());
+        if let Some(source) = self.jwt.key_source()
+            && source.begin_keeping()
+        {
+            let task = tokio::spawn(KeySource::keep(Arc::downgrade(source), source.wanted()));
             tokio::spawn(async move {
                 if task.await.is_err_and(|error| error.is_panic()) {
                     died();
@@ -96,6 +99,16 @@ impl Tokens {
             check(&identity)?;
         }
         Ok(identity)
+    }
+
+    /// The key set, where there is one.
+    pub fn key_source(&self) -> Option<&Arc<KeySource>> {
+        self.jwt.key_source()
+    }
+
+    /// The application that knows opaque tokens, where there is one.
+    pub fn backend(&self) -> Option<&Backend> {
+        self.backend.as_ref()
     }
 
     /// How it is with those who are asked.

@@ -1,39 +1,95 @@
-//! `hubbub check`: says what is wrong with the configuration, and with `--live` what of it does not work here and now.
+//! `hubbub check`: whether the configuration is sound, what of it a running hub does not have yet, and what of it does not
+//! work here and now.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use log::Level;
 
 use super::settings::Settings;
 use super::{Failure, live, print, say};
-use crate::config::Config;
+use crate::config::diff::Values;
 use crate::config::warnings::warnings;
-use crate::{logging, state};
+use crate::config::{Config, Sources, secrets};
+use crate::{logging, reload, state};
 
+/// What to check.
 #[derive(Debug, Args)]
 pub(super) struct Check {
     #[command(flatten)]
     settings: Settings,
+    /// Say which keys differ from those of the running hub, or of another FILE, and whether SIGHUP applies them
+    #[arg(long, value_name = "FILE", conflicts_with = "live")]
+    diff: Option<Option<PathBuf>>,
     /// Also try what it names: port, data folder, store, keys, applications, open files
     #[arg(long)]
     live: bool,
 }
 
 /// Does what is asked for; the answer is for standard output.
-pub(super) fn run(before: Settings, Check { settings, live: is_live }: Check) -> Result<String, Failure> {
+pub(super) fn run(before: Settings, Check { settings, diff, live: is_live }: Check) -> Result<String, Failure> {
     let sources = settings.over(before).sources();
     say(sources.reading());
     let config = Config::load(&sources).map_err(|error| Failure(error.lines().to_vec()))?;
     for warning in warnings(&config) {
         logging::print(Level::Warn, &format!("warning: {warning}"));
     }
-    if !is_live {
-        state::tokens(&config.auth).map_err(Failure::of)?;
-        return Ok("the configuration is sound\n".into());
+    if is_live {
+        return try_live(&config);
     }
-    let results = live::all(&config);
+    state::tokens(&config.auth).map_err(Failure::of)?;
+    match diff {
+        None => Ok("the configuration is sound\n".into()),
+        Some(other) => compare(config, &sources, other),
+    }
+}
+
+fn try_live(config: &Config) -> Result<String, Failure> {
+    let results = live::all(config);
     print(&results.iter().map(|result| format!("{result}\n")).collect::<String>());
     match results.iter().filter(|result| result.has_failed()).count() {
         0 => Ok(String::new()),
         failed => Err(Failure::of(format!("{failed} of {} checks failed", results.len()))),
     }
+}
+
+/// What `config` changes against the file `other`, or against what the running hub has.
+fn compare(mut config: Config, sources: &Sources, other: Option<PathBuf>) -> Result<String, Failure> {
+    let Some(other) = other else {
+        let path = reload::running_file(&config);
+        let running = running(&path)?;
+        if secrets::are_made(&config) {
+            secrets::ensure(&mut config)?;
+        }
+        return Ok(differences(&running, &Values::of(&config), &path));
+    };
+    let others = Sources { file: Some(other.clone()), ..sources.clone() };
+    let old = Config::load(&others)?;
+    Ok(differences(&Values::of(&old), &Values::of(&config), &other))
+}
+
+fn running(path: &Path) -> Result<Values, Failure> {
+    let shown = path.display();
+    match std::fs::read_to_string(path) {
+        Ok(text) => Values::from_toml(&text).map_err(|why| Failure::of(format!("{shown}: {why}"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::of(format!(
+            "{shown}: not found: no hub runs with this server.data_dir; --diff FILE compares with another file"
+        ))),
+        Err(error) => Err(Failure::of(format!("{shown}: cannot be read: {error}"))),
+    }
+}
+
+fn differences(old: &Values, new: &Values, path: &Path) -> String {
+    let changes = old.changes(new);
+    let shown = path.display();
+    if changes.is_empty() {
+        return format!("the configuration is sound, and the same as in {shown}\n");
+    }
+    let mut text = format!("the configuration is sound; against {shown} it changes:\n");
+    for change in changes {
+        // Writing into a string does not fail.
+        let _ = writeln!(text, "{change}");
+    }
+    text
 }

@@ -146,7 +146,7 @@ async fn token_keys(auth: &Auth) -> Outcome {
     let algorithm = auth.algorithm.to_jwt();
     let loaded = match jwks.contains("://") {
         true => match KeySource::url(jwks, algorithm) {
-            Ok(source) => source.load_once().await,
+            Ok(source) => source.try_load().await,
             Err(why) => Err(why),
         },
         false => KeySource::file(jwks.as_ref(), algorithm).map(|source| source.standing().0.unwrap_or(0)),

@@ -10,7 +10,8 @@ fn parsed(arguments: &[&str]) -> Result<Cli, clap::Error> {
 /// The answer to `hubbub` with these arguments; a failure's lines, joined.
 fn hubbub(arguments: &[&str]) -> Result<String, String> {
     let cli = parsed(arguments).map_err(|error| error.to_string())?;
-    answer(cli, |_| ()).map_err(|Failure(lines)| lines.join("\n"))
+    let mut status = ExitCode::SUCCESS;
+    answer(cli, &mut status, |_| ()).map_err(|Failure(lines)| lines.join("\n"))
 }
 
 /// A directory with a configuration that keeps its secrets there.

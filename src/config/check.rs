@@ -359,7 +359,7 @@ impl Problems {
     }
 
     fn log(&mut self, config: &Config) {
-        if let Err(why) = crate::logging::filter(&config.log.level) {
+        if let Err(why) = crate::logging::check_level(&config.log.level) {
             self.add("log.level", why);
         }
     }

@@ -70,6 +70,13 @@ pub fn ensure(config: &mut Config) -> Result<Vec<Notice>, ConfigError> {
     Ok(notices)
 }
 
+/// Whether [`ensure`] finds all that it needs of `config`, and would make nothing.
+pub fn are_made(config: &Config) -> bool {
+    let is_made = |name| config.server.data_dir.join(name).is_file();
+    let secret = config.auth.jwt_secret.is_some() || !config.auth.algorithm.is_symmetric() || is_made(JWT_FILE);
+    secret && (!config.api.keys.is_empty() || is_made("api.key"))
+}
+
 /// Reads the secret of tokens from the data directory, where it is not configured; makes none. `None` when the configuration
 /// has it.
 ///

@@ -21,6 +21,7 @@ use hubbub_actors::fault::Fault;
 
 use super::call::Call;
 use super::cors::{self, Page};
+use super::gate::policies_of;
 use crate::error::{self, Refusal, Shape};
 use crate::http_stream::Exchange;
 use crate::request_id::{REQUEST_ID, RequestId};
@@ -41,14 +42,15 @@ pub(super) async fn border(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    let policies = policies_of(&state, request.request());
     let peer = request.peer_addr().map(|peer| peer.ip());
-    state.notices.forwarding(&state.proxies, peer, request.headers());
+    state.notices.forwarding(&policies.proxies, peer, request.headers());
     let exchange = request.conn_data::<Rc<Exchange>>().cloned();
     let unread = exchange.as_ref().and_then(|exchange| exchange.take_refusal());
     let passage = Passage {
-        call: Call::of(&state, request.request(), unread.is_none()),
+        call: Call::of(&policies, request.request(), unread.is_none()),
         shape: Shape::of_path(request.path()),
-        page: cors::judge(request.headers(), &state.origins),
+        page: cors::judge(request.headers(), &policies.origins),
         method: method_name(request.method()),
         state,
     };

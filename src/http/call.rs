@@ -14,6 +14,7 @@ use hubbub_actors::refusal_log::Refusal as Refused;
 use hubbub_actors::refusal_log::counts::RefusedAt;
 
 use crate::error::Refusal;
+use crate::policies::Policies;
 use crate::request_id::RequestId;
 use crate::sio::sid;
 use crate::state::State;
@@ -34,8 +35,8 @@ struct Facts {
 
 impl Call {
     /// The call of `request`, which `is_whole` unless it only stands for one that could not be read.
-    pub(super) fn of(state: &State, request: &HttpRequest, is_whole: bool) -> Self {
-        let address = request.peer_addr().map(|peer| state.proxies.client_address(peer.ip(), request.headers()).ip);
+    pub(super) fn of(policies: &Policies, request: &HttpRequest, is_whole: bool) -> Self {
+        let address = request.peer_addr().map(|peer| policies.proxies.client_address(peer.ip(), request.headers()).ip);
         Self(Rc::new(Facts {
             id: RequestId::of(request.headers()),
             address,

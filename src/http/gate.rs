@@ -17,6 +17,7 @@ use hubbub_actors::idempotency::{Claim, Digest, Key, Ticket, digest};
 use std::future::{Ready, ready};
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::border::settled;
 use super::call::Call;
@@ -26,6 +27,7 @@ use crate::auth::signature::Signed;
 use crate::error::{Refusal, Shape};
 use crate::http_stream::Exchange;
 use crate::peer::{ClientAddress, limit_key};
+use crate::policies::Policies;
 use crate::state::State;
 use crate::state::idempotency::Answer;
 
@@ -67,19 +69,20 @@ pub(super) async fn gate(
 
 /// Lets a request in or refuses it, and says what it is known by when it named itself.
 async fn let_in(state: &State, request: &mut ServiceRequest) -> Result<Option<(Key, Digest)>, Refusal> {
+    let policies = policies_of(state, request.request());
     let asks_only = matches!(*request.method(), Method::GET | Method::HEAD);
     if !asks_only {
-        if cors::judge(request.headers(), &state.origins) == Page::Foreign {
+        if cors::judge(request.headers(), &policies.origins) == Page::Foreign {
             return Err(Fault::origin_not_allowed().into());
         }
         check_ready(&state.hub.readiness())?;
     }
-    let (key, key_text) = admit(state, request).await?;
+    let (key, key_text) = admit(state, &policies, request).await?;
     if let Some(exchange) = request.conn_data::<Rc<Exchange>>() {
         exchange.mark_known();
     }
     let payload = request.extract::<web::Payload>().await.map_err(|error| Refusal::from_error(&error))?;
-    let body = super::body::read(request.request(), payload, state.config.server.max_body).await?;
+    let body = super::body::read(request.request(), payload, policies.config.server.max_body).await?;
     check_signature(state, request, &key, &key_text, &body)?;
     let name = match *request.method() {
         Method::POST => request_name(request.headers())?,
@@ -103,11 +106,11 @@ fn check_ready(readiness: &Readiness) -> Result<(), Fault> {
 }
 
 /// Finds the caller's key and counts the request under it; or under the address, so that keys cannot be guessed fast.
-async fn admit(state: &State, request: &ServiceRequest) -> Result<(ApiKey, String), Fault> {
-    let general = state.config.limits.http.requests_per_minute;
+async fn admit(state: &State, policies: &Policies, request: &ServiceRequest) -> Result<(ApiKey, String), Fault> {
+    let general = policies.config.limits.http.requests_per_minute;
     let shown = KEY_HEADERS.iter().find_map(|name| request.headers().get(*name)).filter(|value| !value.is_empty());
     let text = shown.and_then(|value| value.to_str().ok()).unwrap_or("");
-    if let Some(key) = state.keys.find(text) {
+    if let Some(key) = policies.keys.find(text) {
         if let Some(call) = request.extensions().get::<Call>() {
             call.set_key(&key.name);
         }
@@ -127,10 +130,20 @@ async fn admit(state: &State, request: &ServiceRequest) -> Result<(ApiKey, Strin
     })
 }
 
+/// The policies that the request is judged by: the same ones, however often they are asked for.
+pub(super) fn policies_of(state: &State, request: &HttpRequest) -> Arc<Policies> {
+    if let Some(policies) = request.extensions().get::<Arc<Policies>>() {
+        return policies.clone();
+    }
+    let policies = state.policies();
+    request.extensions_mut().insert(policies.clone());
+    policies
+}
+
 /// Whom the request is from. A socket that has lost its peer counts as the unspecified address.
 pub(super) fn client_address(state: &State, request: &HttpRequest) -> ClientAddress {
     let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-    state.proxies.client_address(peer, request.headers())
+    policies_of(state, request).proxies.client_address(peer, request.headers())
 }
 
 fn check_signature(

@@ -7,7 +7,7 @@ use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::stats::Stats;
 use serde_json::{Value, json};
 
-use super::gate::client_address;
+use super::gate::{client_address, policies_of};
 use super::{Answer, iso};
 use crate::state::State;
 
@@ -51,7 +51,8 @@ fn websocket_url(request: &HttpRequest, state: &State) -> String {
     match text("host") {
         Some(host) => format!("{scheme}://{host}"),
         None => {
-            let server = &state.config.server;
+            let policies = policies_of(state, request);
+            let server = &policies.config.server;
             format!("{scheme}://{}:{}", server.host, server.port)
         }
     }
@@ -59,7 +60,8 @@ fn websocket_url(request: &HttpRequest, state: &State) -> String {
 
 /// `GET /info`: no secret, by naming each key that is shown.
 pub(super) async fn info(state: web::Data<State>) -> Answer {
-    let server = &state.config.server;
+    let policies = state.policies();
+    let server = &policies.config.server;
     Ok(HttpResponse::Ok().json(json!({
         "server": {
             "name": "Hubbub",

@@ -67,7 +67,7 @@ impl Order {
 /// `POST /api/revoke`.
 pub(super) async fn revoke(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
     let order: Order = json::parse(&body)?;
-    let revocation = order.revocation(state.now_ms(), state.config.auth.leeway_ms())?;
+    let revocation = order.revocation(state.now_ms(), state.policies().config.auth.leeway_ms())?;
     let closed = state.hub.keep_and_revoke(revocation).await?;
     let subjects = [("user", &order.user_id), ("session", &order.sid), ("tokenId", &order.jti)];
     let mut fields: Vec<_> =

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::call::Call;
 use super::cors::{self, Page};
-use super::gate::client_address;
+use super::gate::{client_address, policies_of};
 use super::{Answer, audit, body, json};
 use crate::accounts::{PASSWORD_BYTES, Username};
 use crate::bearer;
@@ -45,7 +45,7 @@ pub(super) async fn sign_in(
 ) -> Answer {
     let_in(&state, &request)?;
     state.accounts.check_sign_in()?;
-    let per_minute = state.config.limits.login.attempts_per_minute;
+    let per_minute = policies_of(&state, &request).config.limits.login.attempts_per_minute;
     state.hub.admit(LimitKey::Login(address(&state, &request)), per_minute).await?;
     let body = body::read(&request, payload, BODY_MAX).await?;
     let asked: SignIn = json::parse(&body)?;
@@ -115,7 +115,7 @@ fn no_such_session() -> Fault {
 
 /// What holds for every one of these: a hub that takes work, and no page of a foreign origin.
 fn let_in(state: &State, request: &HttpRequest) -> Result<(), Fault> {
-    if cors::judge(request.headers(), &state.origins) == Page::Foreign {
+    if cors::judge(request.headers(), &policies_of(state, request).origins) == Page::Foreign {
         return Err(Fault::origin_not_allowed());
     }
     state.hub.accepting()
@@ -127,7 +127,7 @@ fn address(state: &State, request: &HttpRequest) -> std::net::IpAddr {
 
 /// Counts a request that needs no password, as any that comes without a key.
 async fn count(state: &State, request: &HttpRequest) -> Result<(), Fault> {
-    let per_minute = state.config.limits.http.requests_per_minute;
+    let per_minute = policies_of(state, request).config.limits.http.requests_per_minute;
     state.hub.admit(LimitKey::Address(address(state, request)), per_minute).await
 }
 
@@ -135,5 +135,5 @@ async fn count(state: &State, request: &HttpRequest) -> Result<(), Fault> {
 async fn identify(state: &State, request: &HttpRequest) -> Result<Identity, Fault> {
     let token = bearer::token(request.headers()).filter(|token| !token.is_empty());
     let token = token.ok_or_else(|| Fault::new(Code::InvalidToken, "Authentication token is missing").by("token"))?;
-    state.tokens.verify(&token, state.now_ms()).await
+    policies_of(state, request).tokens.verify(&token, state.now_ms()).await
 }

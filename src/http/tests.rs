@@ -8,6 +8,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::test::{TestRequest, init_service};
 use actix_web::{Error, HttpResponse, body, web};
+use arc_swap::ArcSwap;
 use hex::encode as hex;
 use hmac::{Hmac, KeyInit, Mac};
 use hubbub_actors::clock::Clock;
@@ -28,6 +29,7 @@ use sha2::Sha256;
 use super::*;
 use crate::accounts::Accounts;
 use crate::config::{ApiKey, Config, Secret};
+use crate::policies::Policies;
 use crate::state::tokens;
 
 const KEY: &str = "a key that only these tests know";
@@ -105,8 +107,10 @@ impl Bench {
         let hub = Hub::start(settings, Arc::new(NoTokens), None, store, Revoked::new(0));
         let worker = Worker::start(&hub).unwrap();
         let tokens = Arc::new(tokens(&config.auth).unwrap());
+        let policies = Policies::new(Arc::new(config), tokens, None).unwrap();
+        let config = policies.config.clone();
         let accounts = Accounts::new(hub.store().clone(), &config.auth).unwrap();
-        let state = State::new(hub, Arc::new(config), tokens, accounts, None).unwrap();
+        let state = State::new(hub, Arc::new(ArcSwap::from_pointee(policies)), accounts);
         Self { clock, state: web::Data::new(state), _worker: worker, _directory: directory }
     }
 

@@ -6,20 +6,25 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hubbub_actors::limits::held::{Hold, HoldKey, Holds};
 use tokio::sync::oneshot;
 
 use super::linger::Lingering;
+use super::listener::Times;
 
 /// The plain connections of the hub, of all workers.
 #[derive(Debug)]
 pub struct Connections {
     most: AtomicUsize,
-    most_of_an_address: u32,
+    most_of_an_address: AtomicU32,
+    /// How long a client may take for a head and for a body, ms.
+    head_ms: AtomicU64,
+    body_ms: AtomicU64,
     now: AtomicUsize,
     of_address: Arc<Holds>,
     evictable: Mutex<Evictable>,
@@ -64,7 +69,9 @@ impl Connections {
     pub fn new(most: usize, most_of_an_address: u32) -> Arc<Self> {
         Arc::new(Self {
             most: AtomicUsize::new(most),
-            most_of_an_address,
+            most_of_an_address: AtomicU32::new(most_of_an_address),
+            head_ms: AtomicU64::new(0),
+            body_ms: AtomicU64::new(0),
             now: AtomicUsize::new(0),
             of_address: Arc::default(),
             evictable: Mutex::default(),
@@ -75,9 +82,34 @@ impl Connections {
         })
     }
 
+    /// As [`Connections::new`], with the times that a client may take.
+    pub fn timed(times: Times, most: usize, most_of_an_address: u32) -> Arc<Self> {
+        let connections = Self::new(most, most_of_an_address);
+        connections.set_times(times);
+        connections
+    }
+
     /// Lowers the number that there may be in all to what the system has descriptors for.
     pub fn bound(&self, most: usize) {
         self.most.fetch_min(most, Ordering::AcqRel);
+    }
+
+    /// Sets how many there may be of each address from now on; those that are there stay.
+    pub fn set_most_of_an_address(&self, most: u32) {
+        self.most_of_an_address.store(most, Ordering::Relaxed);
+    }
+
+    /// Sets how long a client may take for what it begins from now on.
+    pub fn set_times(&self, times: Times) {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.head_ms.store(millis(times.head), Ordering::Relaxed);
+        self.body_ms.store(millis(times.body), Ordering::Relaxed);
+    }
+
+    /// How long a client may take.
+    pub(super) fn times(&self) -> Times {
+        let time = |millis: &AtomicU64| Duration::from_millis(millis.load(Ordering::Relaxed));
+        Times { head: time(&self.head_ms), body: time(&self.body_ms) }
     }
 
     /// How many there may be.
@@ -95,7 +127,9 @@ impl Connections {
     /// # Errors
     /// Why there is none.
     pub(super) fn register(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Registration, Refused> {
-        let held = address.map(|ip| self.of_address.take(HoldKey::Address(ip), self.most_of_an_address)).transpose();
+        let held = address
+            .map(|ip| self.of_address.take(HoldKey::Address(ip), self.most_of_an_address.load(Ordering::Relaxed)))
+            .transpose();
         let held = held.map_err(|_| {
             self.refused_address.fetch_add(1, Ordering::Relaxed);
             Refused::Address
@@ -211,6 +245,21 @@ mod tests {
         connections.register(ip(1)).unwrap();
         drop((exempt, other));
         assert_eq!((connections.now(), connections.evictable().connections.len()), (0, 0));
+    }
+
+    #[test]
+    fn another_number_of_an_address_and_other_times_hold_at_once() {
+        let connections = Connections::new(10, 2);
+        let _held = [connections.register(ip(1)).unwrap(), connections.register(ip(1)).unwrap()];
+        connections.set_most_of_an_address(3);
+        let _third = connections.register(ip(1)).unwrap();
+        connections.set_most_of_an_address(1);
+        assert_eq!(connections.register(ip(1)).unwrap_err(), Refused::Address);
+        connections.set_most_of_an_address(0);
+        connections.register(ip(1)).unwrap();
+        let (head, body) = (Duration::from_secs(7), Duration::from_millis(20));
+        connections.set_times(Times { head, body });
+        assert_eq!((connections.times().head, connections.times().body), (head, body));
     }
 
     #[test]

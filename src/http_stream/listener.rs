@@ -32,15 +32,14 @@ pub struct Times {
 #[derive(Debug)]
 pub struct Listener {
     pub(super) connections: Arc<Connections>,
-    pub(super) times: Times,
     pub(super) pacer: Rc<Pacer>,
     pub(super) notices: Arc<Notices>,
 }
 
 impl Listener {
-    /// A worker's listener.
-    pub fn new(connections: Arc<Connections>, times: Times, notices: Arc<Notices>) -> Rc<Self> {
-        Rc::new(Self { connections, times, pacer: Pacer::new(Instant::now()), notices })
+    /// A worker's listener. How long its clients may take is set on `connections`.
+    pub fn new(connections: Arc<Connections>, notices: Arc<Notices>) -> Rc<Self> {
+        Rc::new(Self { connections, pacer: Pacer::new(Instant::now()), notices })
     }
 
     /// Takes a connection. `counted` is the address whose limit it counts in, if any.

@@ -98,7 +98,7 @@ pub struct HttpStream {
 
 impl HttpStream {
     pub(super) fn new(listener: Rc<Listener>, socket: TcpStream, registration: Registration) -> Self {
-        let deadline = Box::pin(sleep(listener.times.head));
+        let deadline = Box::pin(sleep(listener.connections.times().head));
         Self {
             listener,
             socket,
@@ -190,7 +190,7 @@ impl HttpStream {
 
     /// Sets the deadline of what is awaited now, once.
     fn await_head(&mut self) {
-        let times = self.listener.times;
+        let times = self.listener.connections.times();
         let (waiting, time) = match (self.waiting, self.buffer.is_empty()) {
             (Waiting::FirstHead | Waiting::Idle | Waiting::Head, true)
             | (Waiting::FirstHead | Waiting::Head, false) => {
@@ -205,7 +205,7 @@ impl HttpStream {
     /// Sets the deadline of the end, once.
     fn await_close(&mut self) {
         if self.waiting != Waiting::Close {
-            self.set_deadline(Waiting::Close, self.listener.times.head);
+            self.set_deadline(Waiting::Close, self.listener.connections.times().head);
         }
     }
 
@@ -291,7 +291,7 @@ impl HttpStream {
             }
             let Permit::Bytes(most) = self.exchange.permit() else { return Ok(Next::Wait) };
             if self.waiting != Waiting::Body {
-                self.set_deadline(Waiting::Body, self.listener.times.body);
+                self.set_deadline(Waiting::Body, self.listener.connections.times().body);
                 if std::mem::take(&mut self.expects_continue) {
                     self.interim = CONTINUE;
                 }

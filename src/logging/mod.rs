@@ -159,6 +159,21 @@ pub fn filter(level: &str) -> Result<String, String> {
     }
 }
 
+/// Checks `log.level`. It is stricter than `RUST_LOG`, where a lone name is that of a module: in the configuration a lone
+/// name is a mistyped level, and would silence the hub.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_level(level: &str) -> Result<(), String> {
+    let directives = level.split('/').next().unwrap_or_default().split(',').map(str::trim);
+    for word in directives.filter(|directive| !directive.is_empty() && !directive.contains('=')) {
+        if word.parse::<LevelFilter>().is_err() {
+            return Err(format!("expected error, warn, info, debug, trace, off or MODULE=LEVEL, got {word:?}"));
+        }
+    }
+    filter(level).map(drop)
+}
+
 /// What is logged: by `RUST_LOG` where it is set to something that can be read, else by `level`.
 fn chosen(level: &str) -> String {
     let variable = env::var(VARIABLE).ok().filter(|text| !text.is_empty());
@@ -228,6 +243,16 @@ mod tests {
         assert_eq!(filter("info,hubbub::refused=off").unwrap(), "info,hubbub::refused=off");
         for wrong in ["", " ", "info,hubbub=loud"] {
             filter(wrong).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_mistyped_level_is_not_taken_for_a_module() {
+        for right in ["info", "OFF", "warn,hubbub=debug", "hubbub::http=trace/GET"] {
+            check_level(right).unwrap();
+        }
+        for wrong in ["loud", "info,hubbub", "debug2", ""] {
+            check_level(wrong).unwrap_err();
         }
     }
 }

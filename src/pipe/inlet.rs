@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use hubbub_actors::clock::Clock;
 use hubbub_actors::close::Close;
-use hubbub_actors::limits::traffic::{TrafficBudget, TrafficRule};
+use hubbub_actors::limits::traffic::{TrafficBudget, TrafficLimit};
 use hubbub_actors::limits::window::{Rule, Verdict, Window};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
@@ -104,7 +104,7 @@ impl Inlet {
         clock: Clock,
         assembler: Assembler,
         early: BytesMut,
-        traffic: TrafficRule,
+        traffic: TrafficLimit,
     ) -> Self {
         Self {
             socket,
@@ -144,10 +144,17 @@ impl Inlet {
         self.assembler.set_max_size(max_size);
     }
 
-    /// Sets how much may come from now on, and whether that is because the client joined nothing.
-    pub fn set_traffic(&mut self, rule: TrafficRule, is_pending: bool) {
-        self.budget.set_rule(rule);
+    /// Sets whether its client joined nothing, which may send a part of what others may. What came before does not count.
+    pub fn set_pending(&mut self, is_pending: bool) {
+        self.budget.reset();
         self.is_pending = is_pending;
+    }
+
+    fn is_within_budget(&mut self, now: i64, frames: u32, bytes: usize) -> bool {
+        match self.is_pending {
+            true => self.budget.spend_pending(now, frames, bytes),
+            false => self.budget.spend(now, frames, bytes),
+        }
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
@@ -177,7 +184,7 @@ impl Inlet {
             if frames > 0 {
                 let now = self.clock.begin_ms();
                 seat.heard(now);
-                if !self.budget.spend(now, frames, unread - self.buffer.len()) {
+                if !self.is_within_budget(now, frames, unread - self.buffer.len()) {
                     seat.exceed_budget();
                     continue;
                 }
@@ -318,7 +325,7 @@ mod tests {
         let seats = Seats::new(0, 1_000_000, Default::default(), Clock::manual(0));
         let (reading, pipe, client) = tests::connection(&seats).await;
         let early = BytesMut::new();
-        (Inlet::new(reading, pipe, Clock::System, Assembler::of_text(1_000), early, TrafficRule::default()), client)
+        (Inlet::new(reading, pipe, Clock::System, Assembler::of_text(1_000), early, TrafficLimit::default()), client)
     }
 
     #[tokio::test]

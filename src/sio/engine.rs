@@ -109,12 +109,12 @@ impl Engine {
     /// A session that is reached by polling until [`Engine::take_socket`]. Its dialogue follows by [`Engine::begin`].
     pub(super) fn new(ground: Rc<Ground>, admission: Option<Admission>, gone: Box<dyn Fn()>) -> Rc<Self> {
         let settings = &ground.settings;
-        let traffic = settings.traffic;
+        let traffic = settings.traffic.clone();
         let (interval_ms, timeout_ms) = (settings.ping_interval_ms.into(), i64::from(settings.ping_timeout_ms));
         let seat = ground.seats.seat(Seating {
             session: SessionId::random(),
             wire: &ENGINE,
-            bound: settings.outbox,
+            bound: settings.outbox.get(),
             heartbeat: Some(Heartbeat { interval_ms, timeout_ms: interval_ms + timeout_ms, question: engine::PING }),
             carrier: true,
             expiry: Expiry::NEVER,
@@ -287,7 +287,7 @@ impl Engine {
                     has_joined = engine.has_joined();
                     inlet.set_max_size(engine.payload_max());
                     if has_joined {
-                        inlet.set_traffic(engine.ground.settings.traffic, false);
+                        inlet.set_pending(false);
                     }
                 }
                 let polled = Pin::new(&mut inlet).poll_next(cx);

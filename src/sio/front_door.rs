@@ -22,17 +22,18 @@ impl Door for FrontDoor {
     fn admit(&self, head: &RequestHead) -> Judgement {
         let Self(state) = self;
         let state = state.clone();
-        let visitor = Visitor::of(&state, head);
-        let knocked = door::knock(&state, head);
+        let policies = state.policies();
+        let visitor = Visitor::of(&state, &policies, head);
+        let knocked = door::knock(&state, &policies, head);
         let token = bearer::token(head.headers()).or_else(|| door::token_in_query(head));
-        let is_recoverable = state.config.recovery.window_secs > 0;
-        let is_numbered = is_recoverable && dialect::is_numbered(state.config.socketio.offsets, head);
+        let is_recoverable = policies.config.recovery.window_secs > 0;
+        let is_numbered = is_recoverable && dialect::is_numbered(policies.config.socketio.offsets, head);
         Box::pin(async move {
             knocked?;
             // What a connection is for shows later; that there is one counts now, or none would ever count.
-            let most = state.config.limits.push.connections_per_minute;
+            let most = policies.config.limits.push.connections_per_minute;
             let key = |ip| LimitKey::Connect(Surface::Root, ip);
-            let counted = door::count(&state, visitor.address.as_ref(), key, most).await;
+            let counted = door::count(&state, &policies, visitor.address.as_ref(), key, most).await;
             let elapsed = state.hub.clock().elapsed_ms();
             let admitted = counted.and_then(|()| state.hub.registry().admit_pending(elapsed));
             let (admission, pending) = admitted.map(|(admission, pending)| (Some(admission), Some(pending)))?;
@@ -42,7 +43,7 @@ impl Door for FrontDoor {
     }
 
     fn visitor(&self, head: &RequestHead) -> Visitor {
-        Visitor::of(&self.0, head)
+        Visitor::of(&self.0, &self.0.policies(), head)
     }
 
     fn note_refused(&self, visitor: &Visitor, fault: &Fault) {

@@ -1,9 +1,11 @@
 //! What the Engine.IO sessions of a worker stand on: the endpoint's numbers, the worker's seats, its flusher, the time.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use hubbub_actors::clock::Clock;
-use hubbub_actors::limits::traffic::TrafficRule;
+use hubbub_actors::hub::Hub;
+use hubbub_actors::limits::traffic::TrafficLimit;
 use hubbub_actors::outbox::Bound;
 use hubbub_actors::seat::Seats;
 
@@ -11,7 +13,7 @@ use crate::http_stream::linger::Lingering;
 use crate::pipe::Flusher;
 
 /// The numbers of an Engine.IO endpoint.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// From the last sign of life to the next ping, ms.
     pub ping_interval_ms: u32,
@@ -20,11 +22,30 @@ pub struct Settings {
     /// Bytes of one message or polling body.
     pub max_payload: usize,
     /// How much a connection may send.
-    pub traffic: TrafficRule,
-    /// What a session that does not read may have waiting.
-    pub outbox: Bound,
+    pub traffic: TrafficLimit,
+    /// What a session that begins now and does not read may have waiting.
+    pub outbox: OutboxBound,
     /// Requests that may wait before a worker's sessions.
     pub mailbox: usize,
+}
+
+/// The bound of an outbox, as it is now.
+#[derive(Debug, Clone)]
+pub enum OutboxBound {
+    /// Always this.
+    Fixed(Bound),
+    /// That of the hub's settings.
+    Of(Arc<Hub>),
+}
+
+impl OutboxBound {
+    /// The bound now.
+    pub fn get(&self) -> Bound {
+        match self {
+            Self::Fixed(bound) => *bound,
+            Self::Of(hub) => hub.settings().outbox,
+        }
+    }
 }
 
 /// What a worker's sessions share.

@@ -221,7 +221,7 @@ impl House {
         let house = Rc::new(Self {
             number: u16::try_from(number).unwrap_or(u16::MAX),
             switchboard: switchboard.clone(),
-            ground: Rc::new(Ground { settings: switchboard.settings, seats, flusher, clock, lingering }),
+            ground: Rc::new(Ground { settings: switchboard.settings.clone(), seats, flusher, clock, lingering }),
             speaker,
             engines: RefCell::default(),
         });

@@ -19,7 +19,7 @@ use hubbub_actors::hub::LimitKey;
 use hubbub_actors::ids::{RecoveryToken, UserId};
 use hubbub_actors::limits::held::{Hold, HoldKey};
 use hubbub_actors::limits::window::Rule;
-use hubbub_actors::outbox::{Bound, Frame, Outbox};
+use hubbub_actors::outbox::{Frame, Outbox};
 use hubbub_actors::refusal_log::Refusal;
 use hubbub_actors::refusal_log::closes::of_close;
 use hubbub_actors::refusal_log::counts::RefusedAt;
@@ -32,12 +32,13 @@ use serde_json::Value;
 use super::connects::{Attempt, Connects, RULE as CONNECTS_RULE};
 use super::engine::{Dialogue, Engine};
 use super::front_door::FrontDoor;
-use super::ground::Settings;
+use super::ground::{OutboxBound, Settings};
 use super::house::{Caller, House, Speaker, Switchboard};
 use super::namespaces::{Joined, Judgement, Line, Lobby, Member, Namespaces, Refused};
 use crate::door;
 use crate::door::Visitor;
 use crate::pipe::Flusher;
+use crate::policies::Policies;
 use crate::state::State;
 use crate::wire::namespace::{self, CHAT, NamespaceWire, ROOT, ROOT_NUMBERED};
 use crate::wire::socket::{Namespace, Packet, Whole};
@@ -51,13 +52,14 @@ const TOO_MANY_ATTEMPTS: &str = "Too many connection attempts. Please try again 
 
 /// The way to the Socket.IO sessions of a hub.
 pub fn switchboard(state: &Data<State>) -> Arc<Switchboard> {
-    let (socketio, limits) = (&state.config.socketio, &state.config.limits);
+    let policies = state.policies();
+    let (socketio, limits) = (&policies.config.socketio, &policies.config.limits);
     let settings = Settings {
         ping_interval_ms: socketio.ping_interval_ms,
         ping_timeout_ms: socketio.ping_timeout_ms,
         max_payload: socketio.max_payload,
-        traffic: limits.traffic(),
-        outbox: Bound { bytes: limits.outbox_bytes, frames: limits.outbox_frames },
+        traffic: state.traffic.clone(),
+        outbox: OutboxBound::Of(state.hub.clone()),
         mailbox: limits.mailbox,
     };
     Switchboard::new(settings, Box::new(FrontDoor(state.clone())), state.hub.settings().workers)
@@ -88,7 +90,8 @@ struct Hosts {
 
 impl Speaker for Hosts {
     fn begin(&self, engine: &Rc<Engine>, caller: Caller) -> Rc<dyn Dialogue> {
-        let socketio = &self.state.config.socketio;
+        let policies = self.state.policies();
+        let socketio = &policies.config.socketio;
         let patience = Duration::from_millis(socketio.connect_timeout_ms.into());
         let host = Host {
             state: self.state.clone(),
@@ -220,8 +223,9 @@ impl Host {
         }
 
         let surface = wire.surface();
+        let policies = self.state.policies();
         if surface == Surface::Chat {
-            self.count_attempt().await?;
+            self.count_attempt(&policies).await?;
         }
         let auth: Option<Auth> = auth.map(serde_json::from_slice).transpose().map_err(|_| unauthorized())?;
         let Auth { token, pid, offset } = auth.unwrap_or_default();
@@ -236,12 +240,12 @@ impl Host {
         if token.is_none() && surface == Surface::Chat {
             return Err(unauthorized());
         }
-        let held = if token.is_none() { self.receive_guest().await? } else { None };
+        let held = if token.is_none() { self.receive_guest(&policies).await? } else { None };
         let standing = match token {
             Some(token) => {
-                let verified = self.state.tokens.verify(&token, self.state.now_ms()).await.and_then(|identity| {
+                let verified = policies.tokens.verify(&token, self.state.now_ms()).await.and_then(|identity| {
                     let _ = user.set(identity.user.clone());
-                    identity.require(&self.state.config.auth.required_permissions)?;
+                    identity.require(&policies.config.auth.required_permissions)?;
                     Ok(identity)
                 });
                 let identity = verified.inspect_err(|_| self.note_attempt(returning.as_ref()))?;
@@ -265,9 +269,9 @@ impl Host {
     }
 
     /// Counts an attempt to connect to `/chat`, whatever becomes of it, unless its address is exempt.
-    async fn count_attempt(&self) -> Result<(), Fault> {
-        let (state, limits) = (&self.state, &self.state.config.limits.chat);
-        let Some(address) = door::counted(state, self.visitor.address.as_ref()) else { return Ok(()) };
+    async fn count_attempt(&self, policies: &Policies) -> Result<(), Fault> {
+        let (state, limits) = (&self.state, &policies.config.limits.chat);
+        let Some(address) = door::counted(policies, self.visitor.address.as_ref()) else { return Ok(()) };
         let millis = |seconds: u32| i64::from(seconds) * 1_000;
         let rule = Rule {
             most: limits.connection_attempts,
@@ -282,9 +286,9 @@ impl Host {
     }
 
     /// Counts a client that shows no token, unless its address is exempt; the place it holds among those of its address.
-    async fn receive_guest(&self) -> Result<Option<Hold>, Fault> {
-        let (state, limits) = (&self.state, &self.state.config.limits.community);
-        let Some(address) = door::counted(state, self.visitor.address.as_ref()) else { return Ok(None) };
+    async fn receive_guest(&self, policies: &Policies) -> Result<Option<Hold>, Fault> {
+        let (state, limits) = (&self.state, &policies.config.limits.community);
+        let Some(address) = door::counted(policies, self.visitor.address.as_ref()) else { return Ok(None) };
         // First the place, which comes back: who has none is not counted either.
         let hold = state.hub.hold(HoldKey::Address(address), limits.connections_per_address);
         let hold = hold.inspect_err(|_| state.hub.stats().rate_limited.add(1))?;

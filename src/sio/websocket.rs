@@ -168,9 +168,9 @@ fn connect(house: &Rc<House>, engine: &Rc<Engine>, socket: TcpStream, early: Byt
     let (reading, writing) = socket.into_split();
     let pipe = Pipe::new(writing, engine.seat().clone(), house.ground().flusher.clone());
     let assembler = Assembler::new(engine.payload_max());
-    let (clock, traffic) = (house.ground().clock.clone(), house.ground().settings.traffic.pending());
+    let (clock, traffic) = (house.ground().clock.clone(), house.ground().settings.traffic.clone());
     let mut inlet = Inlet::new(reading, pipe, clock, assembler, early, traffic);
-    inlet.set_traffic(traffic, true);
+    inlet.set_pending(true);
     actix_rt::spawn(engine.clone().drive(inlet));
 }
 
@@ -187,7 +187,7 @@ impl Probe {
         Self {
             buffer: early,
             assembler: Assembler::new(PROBE_MAX),
-            budget: TrafficBudget::new(ground.settings.traffic),
+            budget: TrafficBudget::new(ground.settings.traffic.clone()),
             clock: ground.clock.clone(),
             probed: false,
         }

@@ -14,16 +14,21 @@ pub const KEPT_BYTES: usize = 16 * 1024 * 1024;
 /// The least share of a key: with more than ten keys there is room for more in all.
 pub const SHARE_MIN: Bound = Bound { entries: 1_000, bytes: 2 * 1024 * 1024 };
 
-/// An empty memory for so many API keys.
-pub fn memory(keys: usize, clock: Clock) -> Idempotency {
+/// How much is remembered of so many API keys.
+pub fn bounds(keys: usize) -> Bounds {
     let keys = keys.max(1);
     let share = Bound {
         entries: (KEPT_ANSWERS / keys).max(SHARE_MIN.entries),
         bytes: (KEPT_BYTES / keys).max(SHARE_MIN.bytes),
     };
     let total = Bound { entries: share.entries.saturating_mul(keys), bytes: share.bytes.saturating_mul(keys) };
+    Bounds { owner: share, total }
+}
+
+/// An empty memory for so many API keys.
+pub fn memory(keys: usize, clock: Clock) -> Idempotency {
     let conflict = "This Idempotency-Key was used for a different request";
-    Idempotency::new(Bounds { owner: share, total }, conflict, clock)
+    Idempotency::new(bounds(keys), conflict, clock)
 }
 
 /// An answer as it is given again.

@@ -27,6 +27,7 @@ use crate::auth::tokens::Standing;
 use crate::backend;
 use crate::backend::tally::Tally;
 use crate::http_stream::Connections;
+use crate::policies::Reloads;
 
 /// What is read at scrape time and is not among the hub's counters.
 #[derive(Debug, Default)]
@@ -47,6 +48,8 @@ pub struct Readings<'a> {
     pub backend: Option<(backend::Standing, &'a Tally)>,
     /// The plain HTTP connections.
     pub connections: Option<&'a Connections>,
+    /// How reloads went.
+    pub reloads: Option<&'a Reloads>,
     /// Whether the hub can be given work.
     pub ready: bool,
     /// Seconds since the start.

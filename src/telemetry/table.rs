@@ -322,6 +322,26 @@ pub(super) const METRICS: &[Metric] = &[
             }
         },
     ),
+    // The configuration.
+    counter(
+        "hubbub_reloads_total",
+        "Reloads of the configuration, by result; one that failed changed nothing.",
+        |_, now, to| {
+            let counts =
+                now.reloads.map_or([0, 0], |reloads| [&reloads.ok, &reloads.failed].map(|count| count.load(Relaxed)));
+            for (result, count) in ["ok", "failed"].iter().zip(counts) {
+                to.labelled(&[result], count);
+            }
+        },
+    )
+    .by(&["result"]),
+    gauge(
+        "hubbub_last_reload_timestamp_seconds",
+        "Time of the last reload of the configuration, in seconds since the Unix epoch; 0 for none.",
+        |_, now, to| {
+            to.fraction(Some(now.reloads.map_or(0.0, |reloads| reloads.last_at.load(Relaxed) as f64 / 1_000.0)))
+        },
+    ),
     // The log.
     counter("hubbub_log_lines_dropped_total", "Lines of the log dropped because its queue was full.", |_, _, to| {
         to.set(logging::counts().dropped)

@@ -240,6 +240,26 @@ impl Hub {
         assert!(status.success(), "{kill}");
     }
 
+    /// Gives the hub another configuration, as [`Hub::with`] writes one, and has it reload; what it logged of that.
+    #[track_caller]
+    pub(crate) fn reload(&self, config: &str) -> String {
+        fs::write(self.dir().join("config.toml"), configuration(config)).unwrap();
+        self.hang_up()
+    }
+
+    /// Has the hub reload what is there; what it logged of that.
+    #[track_caller]
+    pub(crate) fn hang_up(&self) -> String {
+        let before = self.said().len();
+        self.signal("HUP");
+        let mut said = String::new();
+        wait_until(DEADLINE, "the hub says what came of a reload", || {
+            said = self.said()[before..].to_owned();
+            said.contains("reloaded")
+        });
+        said
+    }
+
     /// Waits for the process to end; its exit status, or none when a signal ended it.
     #[track_caller]
     pub(crate) fn exit_status(&mut self, deadline: Duration) -> Option<i32> {

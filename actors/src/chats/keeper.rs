@@ -62,20 +62,11 @@ pub struct ChatKeeper {
     rooms: Rooms,
     registry: Arc<Registry>,
     clock: Clock,
-    /// Chats that one user may make by joining them.
-    chats_per_user: usize,
 }
 
 impl ChatKeeper {
-    pub(crate) fn new(
-        store: Store,
-        chats: Arc<Chats>,
-        rooms: Rooms,
-        registry: Arc<Registry>,
-        clock: Clock,
-        chats_per_user: usize,
-    ) -> Self {
-        Self { store, chats, rooms, registry, clock, chats_per_user }
+    pub(crate) fn new(store: Store, chats: Arc<Chats>, rooms: Rooms, registry: Arc<Registry>, clock: Clock) -> Self {
+        Self { store, chats, rooms, registry, clock }
     }
 
     /// Makes those of the chats that are not there, and fills the table, also where none can be made now.
@@ -108,7 +99,7 @@ impl ChatKeeper {
             return Ok(());
         }
         if let Some(user) = &chat.made_by {
-            self.chats.check_made_by(user, self.chats_per_user)?;
+            self.chats.check_made_by(user)?;
         }
         self.put(chat).await.map(drop)
     }
@@ -143,7 +134,7 @@ impl ChatKeeper {
         for user in self.rooms.users_when_free(room.clone()).await {
             if !self.chats.may_join(id.as_str(), &user) {
                 let sessions = self.registry.recipients_of(&user);
-                told.extend(sessions.into_iter().map(|session| session.send(AccessChanged { room: room.clone() })));
+                told.extend(sessions.into_iter().map(|session| session.send(AccessChanged::One(room.clone()))));
             }
         }
         let all_left = async {

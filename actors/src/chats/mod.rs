@@ -38,6 +38,8 @@ pub(crate) fn no_such_message() -> Fault {
 pub struct Chats {
     chats: DashMap<ChatId, ChatEntry, RandomState>,
     participants: AtomicUsize,
+    /// Chats that one user may make by joining them.
+    made_max: AtomicUsize,
     /// Users who made chats by joining them, and how many of those there are.
     made_by: DashMap<UserId, usize, RandomState>,
 }
@@ -100,11 +102,17 @@ impl Chats {
         Ok(())
     }
 
-    /// Whether `user` may make one more of `most` chats by joining it.
+    /// Sets how many chats one user may make by joining them. Chats beyond that stay.
+    pub(crate) fn set_made_max(&self, most: usize) {
+        self.made_max.store(most, Ordering::Relaxed);
+    }
+
+    /// Whether `user` may make one more chat by joining it.
     ///
     /// # Errors
     /// [`Code::LimitReached`].
-    fn check_made_by(&self, user: &UserId, most: usize) -> Result<(), Fault> {
+    fn check_made_by(&self, user: &UserId) -> Result<(), Fault> {
+        let most = self.made_max.load(Ordering::Relaxed);
         if self.made_by.get(user).is_some_and(|made| *made >= most) {
             let message = format!("A user may make {most} chats by joining them").into();
             return Err(Fault { message, ..Fault::limit_reached("limits.chats_per_user") });
@@ -173,12 +181,13 @@ mod tests {
     #[test]
     fn chats_that_a_user_made_count_until_they_are_deleted() {
         let chats = Chats::default();
+        chats.set_made_max(2);
         let id = |text: &str| ChatId::parse(text, "id").unwrap();
         let made = |text: &str, by: Option<&str>| {
             let made_by = by.map(user);
             chats.set(Access { id: id(text), public: true, participants: Vec::new(), made_by });
         };
-        let limit = |by: &str| chats.check_made_by(&user(by), 2).err().and_then(|fault| fault.limit);
+        let limit = |by: &str| chats.check_made_by(&user(by)).err().and_then(|fault| fault.limit);
         made("a", Some("alice"));
         made("b", Some("alice"));
         // Replaced over HTTP, it is still the one that Alice made.

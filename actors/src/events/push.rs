@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Refused;
 use super::json::Json;
 use super::moment::Iso;
-use crate::fault::Fault;
+use crate::fault::{Code, Fault};
 use crate::ids::{SessionId, UserId};
 
 /// Says which user's messages the client wants; they come without it too. Only the token's own user can be registered.
@@ -72,17 +72,26 @@ impl JoinedRoom {
 }
 
 /// Answers `room:leave`: `{success: true, room}`, or when it was refused `{success: false, room, error, code}`. Comes by
-/// itself when a chat was deleted or closed to the user.
+/// itself when a chat was deleted or closed to the user, and with the code `FORBIDDEN` when the rules of topics were changed and
+/// close the room to the user.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct LeftRoom {
     success: bool,
     room: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    code: Option<Code>,
 }
 
 impl LeftRoom {
     /// The session is not in the room any more.
     pub fn new(room: String) -> Self {
-        Self { success: true, room }
+        Self { success: true, room, code: None }
+    }
+
+    /// The rules close the room to the session, which is not in it any more.
+    pub fn forbidden(room: String) -> Self {
+        Self { code: Some(Code::Forbidden), ..Self::new(room) }
     }
 }
 

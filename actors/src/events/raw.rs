@@ -120,10 +120,15 @@ pub enum Status {
         /// numbering began anew, something is gone, or it is more than half of what may wait for one client.
         recovered: BTreeMap<String, bool>,
     },
-    /// Answers `Unsubscribe`; comes by itself when a chat was deleted or closed to the user.
+    /// Answers `Unsubscribe`; comes by itself when a chat was deleted or closed to the user, and with `code` when the rules of
+    /// topics were changed and close them to the user.
     Unsubscribed {
         /// The topics the session is not in any more.
         topics: Vec<String>,
+        /// Why, where the rules decided: `FORBIDDEN`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Option<String>")]
+        code: Option<Code>,
     },
     /// Answers `Authenticate`.
     Authenticated {

@@ -126,7 +126,7 @@ impl Hub {
     /// As [`crate::store::Store::take_histories`].
     pub async fn open_histories(&self) -> Result<(), Fault> {
         for history in self.store.take_histories().await? {
-            self.rooms.restore(&self.settings.rules, history);
+            self.rooms.restore(&self.settings().rules, history);
         }
         Ok(())
     }
@@ -137,12 +137,12 @@ impl Hub {
     /// # Errors
     /// As [`crate::store::Store::take_parked`].
     pub async fn open_sessions(&self) -> Result<(), Fault> {
-        let (now, window_ms) = (self.clock().now_ms(), self.settings.recovery.window_ms);
+        let (now, window_ms) = (self.clock().now_ms(), self.settings().recovery.window_ms);
         let taken = self.store.take_parked().await?;
         if window_ms == 0 {
             return Ok(());
         }
-        let places = Seats::first_places(self.settings.workers);
+        let places = Seats::first_places(self.settings().workers);
         let restored = stored::restored(taken, self.clock(), places);
         let mut sessions = Vec::with_capacity(restored.len());
         for Saved { token, parked, until, remains } in restored {

@@ -1,4 +1,4 @@
-//! What the hub is told when it starts. Knows no configuration file: the numbers are checked where they are read.
+//! What the hub is told when it starts, and when its configuration is loaded again. Knows no configuration file: the numbers are checked where they are read.
 
 use crate::clock::Clock;
 use crate::delivery::Wire;
@@ -7,7 +7,10 @@ use crate::presence;
 use crate::rooms::rules::Rules;
 use crate::seat::Heartbeat;
 
-/// What the hub is told when it starts.
+/// The settings of a moment.
+pub type CurrentSettings = arc_swap::Guard<std::sync::Arc<Settings>>;
+
+/// What the hub is told when it starts, and by [`Hub::reconfigure`](super::Hub::reconfigure) later.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Worker threads, each with a share of the rooms.

@@ -127,6 +127,11 @@ fn weight(key: &Key, end: &End) -> usize {
 }
 
 impl Memory {
+    /// Sets how much may be remembered from now on.
+    pub(super) fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
     pub(super) fn new(bounds: Bounds) -> Self {
         let (owners, ended) = (HashMap::new(), BTreeMap::new());
         Self { bounds, owners, ended, next: 0, entries: 0, bytes: 0, forgotten_early: 0 }

@@ -106,6 +106,11 @@ impl Idempotency {
         Self(Arc::new(Shared { memory, clock, conflict }))
     }
 
+    /// Sets how much may be remembered from now on. What is more goes as new requests come.
+    pub fn set_bounds(&self, bounds: Bounds) {
+        self.0.with(|memory, _| memory.set_bounds(bounds));
+    }
+
     /// What is known of the request `key`, which asks what `digest` says. It is the caller's when nothing is.
     ///
     /// # Errors

@@ -75,7 +75,7 @@ impl LimitKey {
 pub struct Admit {
     /// What is counted.
     pub key: LimitKey,
-    /// How many there may be; of one key, it is always the same.
+    /// How many there may be.
     pub rule: Rule,
     /// The verdict.
     pub reply: oneshot::Sender<Verdict>,

@@ -1,6 +1,9 @@
 //! A limit of the frames and bytes that one connection sends, pure: both are averaged over [`WINDOW_SECS`], so a burst of a
 //! whole window's worth passes. It counts what the limits of messages do not see: control frames, fragments, noops, pongs.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// Length of the time over which is averaged, seconds.
 pub const WINDOW_SECS: u32 = 5;
 
@@ -15,6 +18,34 @@ pub struct TrafficRule {
     pub frames_per_second: u32,
     /// Bytes.
     pub bytes_per_second: u32,
+}
+
+/// The limits that hold now, shared by all connections: changed for all of them at once, and read without a lock.
+#[derive(Debug, Clone, Default)]
+pub struct TrafficLimit(Arc<AtomicU64>);
+
+impl TrafficLimit {
+    /// Limits that are `rule` until they are set.
+    pub fn new(rule: TrafficRule) -> Self {
+        let limit = Self::default();
+        limit.set(rule);
+        limit
+    }
+
+    /// The limits now.
+    pub fn get(&self) -> TrafficRule {
+        let [f0, f1, f2, f3, b0, b1, b2, b3] = self.0.load(Ordering::Relaxed).to_be_bytes();
+        TrafficRule {
+            frames_per_second: u32::from_be_bytes([f0, f1, f2, f3]),
+            bytes_per_second: u32::from_be_bytes([b0, b1, b2, b3]),
+        }
+    }
+
+    /// Sets the limits that hold from now on.
+    pub fn set(&self, rule: TrafficRule) {
+        let both = u64::from(rule.frames_per_second) << 32 | u64::from(rule.bytes_per_second);
+        self.0.store(both, Ordering::Relaxed);
+    }
 }
 
 /// The part of the limits that a connection has before it joined anything: one of so many. It has nothing to send but
@@ -33,9 +64,9 @@ impl TrafficRule {
 
 /// What one connection has sent. Each frame and byte takes its share of a second at the allowed rate; the budget holds
 /// the time at which all shares so far are over, and is exceeded when that is more than a window away.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct TrafficBudget {
-    rule: TrafficRule,
+    limit: TrafficLimit,
     /// Nanoseconds on the clock of [`crate::clock::Clock::elapsed_ms`].
     frames_paid_at: i64,
     bytes_paid_at: i64,
@@ -43,21 +74,31 @@ pub struct TrafficBudget {
 
 impl TrafficBudget {
     /// The budget of a connection that has sent nothing.
-    pub fn new(rule: TrafficRule) -> Self {
-        Self { rule, frames_paid_at: i64::MIN, bytes_paid_at: i64::MIN }
+    pub fn new(limit: TrafficLimit) -> Self {
+        Self { limit, frames_paid_at: i64::MIN, bytes_paid_at: i64::MIN }
     }
 
-    /// Sets the limits that hold from now on, for what is sent from now on.
-    pub fn set_rule(&mut self, rule: TrafficRule) {
-        *self = Self::new(rule);
+    /// Forgets what was sent.
+    pub fn reset(&mut self) {
+        (self.frames_paid_at, self.bytes_paid_at) = (i64::MIN, i64::MIN);
     }
 
     /// Counts `frames` of `bytes` together that came at `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`]; whether
     /// they are within the limits.
     #[must_use]
     pub fn spend(&mut self, elapsed: i64, frames: u32, bytes: usize) -> bool {
+        self.spend_by(self.limit.get(), elapsed, frames, bytes)
+    }
+
+    /// As [`TrafficBudget::spend`], of a connection that joined nothing yet.
+    #[must_use]
+    pub fn spend_pending(&mut self, elapsed: i64, frames: u32, bytes: usize) -> bool {
+        self.spend_by(self.limit.get().pending(), elapsed, frames, bytes)
+    }
+
+    fn spend_by(&mut self, rule: TrafficRule, elapsed: i64, frames: u32, bytes: usize) -> bool {
         let now = elapsed.saturating_mul(NANOS_PER_MS);
-        let TrafficRule { frames_per_second, bytes_per_second } = self.rule;
+        let TrafficRule { frames_per_second, bytes_per_second } = rule;
         let frames_are_within = spend(&mut self.frames_paid_at, now, frames.into(), frames_per_second);
         let bytes_are_within = spend(&mut self.bytes_paid_at, now, bytes as u64, bytes_per_second);
         frames_are_within && bytes_are_within
@@ -81,6 +122,10 @@ mod tests {
 
     const RULE: TrafficRule = TrafficRule { frames_per_second: 10, bytes_per_second: 1_000 };
 
+    fn budget_of(rule: TrafficRule) -> TrafficBudget {
+        TrafficBudget::new(TrafficLimit::new(rule))
+    }
+
     /// How many frames of `bytes` pass, one after the other, until one does not.
     fn passing(budget: &mut TrafficBudget, clock: &Clock, bytes: usize) -> u32 {
         let mut passed = 0;
@@ -93,9 +138,13 @@ mod tests {
     #[test]
     fn a_connection_that_joined_nothing_has_a_tenth_and_none_where_there_is_no_limit() {
         let clock = Clock::manual(0);
-        let mut budget = TrafficBudget::new(RULE.pending());
-        assert_eq!(passing(&mut budget, &clock, 0), 5);
-        budget.set_rule(RULE);
+        let mut budget = budget_of(RULE);
+        let mut passed = 0;
+        while budget.spend_pending(clock.elapsed_ms(), 1, 0) {
+            passed += 1;
+        }
+        assert_eq!(passed, 5);
+        budget.reset();
         assert_eq!(passing(&mut budget, &clock, 0), 50, "what was sent before does not count");
         assert_eq!(RULE.pending(), TrafficRule { frames_per_second: 1, bytes_per_second: 100 });
         assert_eq!(TrafficRule::default().pending(), TrafficRule::default());
@@ -104,19 +153,19 @@ mod tests {
     #[test]
     fn a_burst_of_a_whole_window_passes_and_one_frame_more_does_not() {
         let clock = Clock::manual(1_000);
-        assert_eq!(passing(&mut TrafficBudget::new(RULE), &clock, 0), 50);
-        assert_eq!(passing(&mut TrafficBudget::new(RULE), &clock, 1_000), 5);
-        let mut budget = TrafficBudget::new(RULE);
+        assert_eq!(passing(&mut budget_of(RULE), &clock, 0), 50);
+        assert_eq!(passing(&mut budget_of(RULE), &clock, 1_000), 5);
+        let mut budget = budget_of(RULE);
         assert!(budget.spend(0, 50, 5_000));
         assert!(!budget.spend(0, 0, 1));
         let default = TrafficRule { frames_per_second: 2_000, bytes_per_second: 8_388_608 };
-        assert_eq!(passing(&mut TrafficBudget::new(default), &clock, 0), 10_000);
-        assert_eq!(passing(&mut TrafficBudget::new(default), &clock, 1 << 20), 40);
+        assert_eq!(passing(&mut budget_of(default), &clock, 0), 10_000);
+        assert_eq!(passing(&mut budget_of(default), &clock, 1 << 20), 40);
     }
 
     #[test]
     fn the_allowed_rate_passes_for_any_time_and_a_little_more_does_not() {
-        let (clock, mut budget) = (Clock::manual(0), TrafficBudget::new(RULE));
+        let (clock, mut budget) = (Clock::manual(0), budget_of(RULE));
         for _ in 0..10_000 {
             assert!(budget.spend(clock.elapsed_ms(), 1, 100));
             clock.advance(100);
@@ -132,7 +181,7 @@ mod tests {
 
     #[test]
     fn silence_saves_up_no_more_than_a_window() {
-        let (clock, mut budget) = (Clock::manual(0), TrafficBudget::new(RULE));
+        let (clock, mut budget) = (Clock::manual(0), budget_of(RULE));
         assert_eq!(passing(&mut budget, &clock, 0), 50);
         clock.advance(3_600_000);
         assert_eq!(passing(&mut budget, &clock, 0), 50);
@@ -140,14 +189,27 @@ mod tests {
 
     #[test]
     fn zero_is_no_limit_of_each_alone_and_huge_amounts_do_not_overflow() {
-        let mut budget = TrafficBudget::new(TrafficRule::default());
+        let mut budget = budget_of(TrafficRule::default());
         assert!((0..100).all(|_| budget.spend(0, u32::MAX, usize::MAX)));
-        let mut budget = TrafficBudget::new(TrafficRule { frames_per_second: 0, ..RULE });
+        let mut budget = budget_of(TrafficRule { frames_per_second: 0, ..RULE });
         assert!(budget.spend(0, u32::MAX, 5_000) && !budget.spend(0, 1, 1));
-        let mut budget = TrafficBudget::new(TrafficRule { bytes_per_second: 0, ..RULE });
+        let mut budget = budget_of(TrafficRule { bytes_per_second: 0, ..RULE });
         assert!(budget.spend(0, 50, usize::MAX) && !budget.spend(0, 1, 0));
-        let mut budget = TrafficBudget::new(RULE);
+        let mut budget = budget_of(RULE);
         assert!(!budget.spend(0, u32::MAX, usize::MAX) && !budget.spend(i64::MIN, u32::MAX, usize::MAX));
+    }
+
+    #[test]
+    fn another_limit_holds_at_once_for_every_connection() {
+        let limit = TrafficLimit::new(RULE);
+        let mut budgets = [(); 2].map(|()| TrafficBudget::new(limit.clone()));
+        assert!(budgets.iter_mut().all(|budget| budget.spend(0, 49, 0)));
+        let slower = TrafficRule { frames_per_second: 1, bytes_per_second: u32::MAX };
+        limit.set(slower);
+        assert_eq!(limit.get(), slower);
+        assert!(budgets.iter_mut().all(|budget| !budget.spend(0, 1, 0)));
+        limit.set(TrafficRule { frames_per_second: 0, ..slower });
+        assert!(budgets.iter_mut().all(|budget| budget.spend(0, 1_000, 0)));
     }
 
     #[test]

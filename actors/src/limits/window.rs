@@ -30,6 +30,8 @@ pub struct Window {
     started: i64,
     ends: i64,
     count: u32,
+    /// Of those counted, the ones that were within the limit. What was refused uses up nothing of a limit that is raised.
+    admitted: u32,
 }
 
 /// Whether an event is within its limit.
@@ -45,24 +47,27 @@ pub enum Verdict {
 
 impl Window {
     /// Counts an event at `now`, ms by [`crate::clock::Clock::elapsed_ms`]: a step of the wall clock neither opens nor
-    /// prolongs a limit.
+    /// prolongs a limit. Another `rule` than that of the events before holds at once, for what is left of the window.
     pub fn count(&mut self, now: i64, rule: Rule) -> Verdict {
         if rule.most == 0 {
             return Verdict::Within;
         }
         if self.has_ended(now) {
-            *self = Self { started: now, ends: now + rule.window_ms, count: 0 };
+            *self = Self { started: now, ends: now + rule.window_ms, count: 0, admitted: 0 };
         }
         self.count = self.count.saturating_add(1);
-        if self.count <= rule.most {
+        if self.admitted < rule.most {
+            self.admitted += 1;
             return Verdict::Within;
         }
+        let refused = self.count - self.admitted;
         // Those that follow do not make it longer.
-        if self.count == rule.most.saturating_add(1) {
+        if refused == 1 {
             self.ends = self.ends.max(now + rule.block_ms);
         }
         let seconds = u32::try_from((self.ends - now + 999) / 1000).unwrap_or(u32::MAX).max(1);
-        if self.count > rule.most.saturating_mul(FLOOD_FACTOR) {
+        // Only what was refused floods: a limit that is lowered closes nobody for what it let through before.
+        if refused > rule.most.saturating_mul(FLOOD_FACTOR - 1) {
             Verdict::Flood(seconds)
         } else {
             Verdict::Over(seconds)
@@ -102,6 +107,23 @@ mod tests {
         assert_eq!(verdicts[1], Verdict::Within);
         assert_eq!(verdicts[19], Verdict::Over(60));
         assert_eq!(verdicts[20], Verdict::Flood(60));
+    }
+
+    #[test]
+    fn another_limit_holds_in_the_current_window() {
+        let (mut window, [two, four]) = (Window::default(), [2, 4].map(Rule::a_minute));
+        let mut count = |rule| window.count(0, rule);
+        assert_eq!([two; 5].map(&mut count), [[Verdict::Within; 2].as_slice(), &[Verdict::Over(60); 3]].concat()[..]);
+        assert_eq!([four; 3].map(&mut count), [Verdict::Within, Verdict::Within, Verdict::Over(60)], "two more pass");
+        assert_eq!(count(two), Verdict::Over(60));
+    }
+
+    #[test]
+    fn a_lowered_limit_is_no_flood() {
+        let mut window = Window::default();
+        assert!((0..500).all(|_| window.count(0, Rule::a_minute(1_000)) == Verdict::Within));
+        let verdicts: Vec<_> = (0..19).map(|_| window.count(0, Rule::a_minute(2))).collect();
+        assert_eq!((verdicts[17], verdicts[18]), (Verdict::Over(60), Verdict::Flood(60)));
     }
 
     #[test]

@@ -23,6 +23,12 @@ impl Allowance {
         Self { per_second, left: per_second * 1000, filled_at: elapsed, price: 1 }
     }
 
+    /// Sets the deliveries a second from now on.
+    pub fn set_rate(&mut self, per_second: u32) {
+        self.per_second = per_second.into();
+        self.left = self.left.min(self.per_second * 1000);
+    }
+
     /// The next notices will take so many deliveries each: known better than by the last ones.
     pub fn expect(&mut self, deliveries: u64) {
         self.price = i64::try_from(deliveries).unwrap_or(i64::MAX / 1000).clamp(1, i64::MAX / 1000);
@@ -91,6 +97,19 @@ mod tests {
         assert_eq!((allowance.notices(0), allowance.wait()), (0, 5_000));
         assert_eq!(allowance.notices(4_999), 0);
         assert_eq!(allowance.notices(5_000), 1);
+    }
+
+    #[test]
+    fn another_rate_holds_at_once_and_gives_nothing_away() {
+        let mut allowance = Allowance::new(1_000, 0);
+        allowance.notices(0);
+        allowance.pay(1, 100);
+        allowance.set_rate(200);
+        assert_eq!(allowance.notices(0), 2, "200 deliveries of 100 each");
+        allowance.pay(2, 200);
+        assert_eq!((allowance.notices(0), allowance.wait()), (0, 500));
+        allowance.set_rate(0);
+        assert_eq!((allowance.notices(0), allowance.wait()), (BATCH_MAX, 0));
     }
 
     #[test]

@@ -124,6 +124,11 @@ impl Bulletin {
         }
     }
 
+    /// Sets the time to come back unnoticed for users that go from now on, ms.
+    pub fn set_linger(&mut self, linger_ms: i64) {
+        self.linger_ms = linger_ms;
+    }
+
     /// Who is told.
     pub fn audience(&self) -> Audience {
         self.audience

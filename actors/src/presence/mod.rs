@@ -113,6 +113,13 @@ pub(crate) struct Recall {
     pub(crate) reply: oneshot::Sender<Option<Gone>>,
 }
 
+/// Presence is told by these settings from now on, but for the audience; `outbox` is what one session's outbox holds, in bytes.
+#[derive(Debug)]
+pub(crate) struct FollowSettings {
+    pub(crate) settings: Settings,
+    pub(crate) outbox: usize,
+}
+
 /// Asks how many users went and are remembered.
 #[derive(Debug)]
 pub(crate) struct CountGone(pub(crate) oneshot::Sender<usize>);
@@ -251,6 +258,15 @@ impl Actor for Presence {
 }
 
 receives_posts!(Presence);
+
+impl Receive<FollowSettings> for Presence {
+    fn receive(&mut self, FollowSettings { settings, outbox }: FollowSettings, ctx: &mut Self::Context) {
+        self.bulletin.set_linger(settings.linger_ms);
+        self.allowance.set_rate(settings.deliveries_per_second);
+        self.list_bytes = outbox / LIST_SHARE;
+        self.tell(ctx);
+    }
+}
 
 impl Receive<Arrived> for Presence {
     fn receive(&mut self, Arrived(identity): Arrived, ctx: &mut Self::Context) {

@@ -13,8 +13,8 @@ use crate::ids::UserId;
 /// The rooms that exist because a client joined them. Rooms that the hub keeps for itself are not among them.
 #[derive(Debug)]
 pub(crate) struct RoomCounts {
-    rooms_max: usize,
-    rooms_per_user: usize,
+    rooms_max: AtomicUsize,
+    rooms_per_user: AtomicUsize,
     rooms: AtomicUsize,
     /// Users who made rooms that still exist: never more than there are rooms.
     of_users: DashMap<UserId, usize, RandomState>,
@@ -22,7 +22,14 @@ pub(crate) struct RoomCounts {
 
 impl RoomCounts {
     pub(crate) fn new(rooms_max: usize, rooms_per_user: usize) -> Self {
-        Self { rooms_max, rooms_per_user, rooms: AtomicUsize::new(0), of_users: DashMap::default() }
+        let [rooms_max, rooms_per_user, rooms] = [rooms_max, rooms_per_user, 0].map(AtomicUsize::new);
+        Self { rooms_max, rooms_per_user, rooms, of_users: DashMap::default() }
+    }
+
+    /// Sets the limits that hold from now on. Rooms beyond them stay.
+    pub(crate) fn set_limits(&self, rooms_max: usize, rooms_per_user: usize) {
+        self.rooms_max.store(rooms_max, Ordering::Relaxed);
+        self.rooms_per_user.store(rooms_per_user, Ordering::Relaxed);
     }
 
     /// Counts one more room, which `user` makes.
@@ -31,11 +38,12 @@ impl RoomCounts {
     /// [`crate::fault::Code::LimitReached`]: nothing was counted.
     pub(crate) fn take(self: &Arc<Self>, user: &UserId) -> Result<CountedRoom, Fault> {
         let mut of_user = self.of_users.entry(user.clone()).or_insert(0);
-        let refused = if *of_user >= self.rooms_per_user {
-            let message = format!("A user may make {} rooms; leave one first", self.rooms_per_user);
+        let rooms_per_user = self.rooms_per_user.load(Ordering::Relaxed);
+        let refused = if *of_user >= rooms_per_user {
+            let message = format!("A user may make {rooms_per_user} rooms; leave one first");
             Some(Fault { message: message.into(), ..Fault::limit_reached("limits.rooms_per_user") })
         } else {
-            let one_more = |rooms: usize| (rooms < self.rooms_max).then_some(rooms + 1);
+            let one_more = |rooms: usize| (rooms < self.rooms_max.load(Ordering::Relaxed)).then_some(rooms + 1);
             let counted = self.rooms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
             counted.err().map(|_| Fault::limit_reached("limits.rooms"))
         };
@@ -98,6 +106,18 @@ mod tests {
 
     fn user(id: &str) -> UserId {
         UserId::parse(id, "user").unwrap()
+    }
+
+    #[test]
+    fn other_limits_hold_at_once_and_rooms_beyond_them_stay() {
+        let counts = Arc::new(RoomCounts::new(2, 2));
+        let rooms = [counts.take(&user("alice")).unwrap(), counts.take(&user("alice")).unwrap()];
+        counts.set_limits(3, 1);
+        assert_eq!(counts.take(&user("alice")).unwrap_err().limit, Some("limits.rooms_per_user"));
+        let other = counts.take(&user("bob")).unwrap();
+        assert_eq!(counts.take(&user("carol")).unwrap_err().limit, Some("limits.rooms"));
+        drop((rooms, other));
+        assert_eq!(counts.get(), (0, 0));
     }
 
     #[test]

@@ -90,6 +90,21 @@ impl History {
         Saved { epoch: self.epoch.clone(), last: self.last, messages }
     }
 
+    /// Its rule.
+    pub(crate) fn rule(&self) -> HistoryRule {
+        self.rule
+    }
+
+    /// Keeps by another rule from now on; what that does not keep goes. `elapsed` is ms by
+    /// [`crate::clock::Clock::elapsed_ms`].
+    pub(crate) fn set_rule(&mut self, rule: HistoryRule, elapsed: i64) {
+        self.rule = rule;
+        while self.kept.len() > rule.messages {
+            self.drop_oldest();
+        }
+        self.expire(elapsed);
+    }
+
     /// The offset of the next message.
     pub(crate) fn next(&self) -> u64 {
         self.last + 1

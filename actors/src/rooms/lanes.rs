@@ -115,7 +115,7 @@ impl Lanes {
         self.0.get(worker)
     }
 
-    pub(super) fn shards(&self) -> impl Iterator<Item = &Mailbox<RoomShard>> {
+    pub(crate) fn shards(&self) -> impl Iterator<Item = &Mailbox<RoomShard>> {
         self.0.iter().filter_map(|lane| lane.shard.get())
     }
 

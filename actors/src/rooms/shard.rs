@@ -69,6 +69,8 @@ pub struct RoomShard {
     agenda: Agenda,
     waking: Option<(i64, SpawnHandle)>,
     rules: Rules,
+    /// How often the rules changed since the start.
+    revision: u32,
     archive: Archive,
     /// What `stats` was told of the archive's bytes.
     archive_told: usize,
@@ -89,6 +91,7 @@ fn first_number(now: i64, worker: usize) -> u64 {
 impl RoomShard {
     /// The shard of `hub` on that worker, without rooms.
     pub(crate) fn new(hub: &Hub, worker: usize) -> Self {
+        let settings = hub.settings();
         Self {
             worker,
             lanes: hub.rooms().lanes().clone(),
@@ -104,11 +107,12 @@ impl RoomShard {
             stats: hub.stats_shared(),
             agenda: Agenda::default(),
             waking: None,
-            rules: hub.settings().rules.clone(),
-            archive: Archive::new(hub.settings().history_bytes_max()),
+            rules: settings.rules.clone(),
+            revision: 0,
+            archive: Archive::new(settings.history_bytes_max()),
             archive_told: 0,
             sweep: None,
-            missed_max: hub.settings().outbox.half(),
+            missed_max: settings.outbox.half(),
             backlog: Backlog::default(),
         }
     }
@@ -140,6 +144,7 @@ impl RoomShard {
         name: &RoomName,
         count: impl FnOnce(&Arc<RoomCounts>) -> Result<CountedRoom, Fault>,
     ) -> Result<&mut Room, Fault> {
+        self.follow_rules(name);
         let (now, elapsed) = (self.clock.now_ms(), self.clock.elapsed_ms());
         match self.rooms.entry(name.clone()) {
             Entry::Occupied(room) => Ok(room.into_mut()),
@@ -152,6 +157,7 @@ impl RoomShard {
                     seats: Spread::default(),
                     roster: name.chat().map(|chat| Box::new(Roster::new(chat, now, elapsed))),
                     has_history: past::open(&self.rules, &mut self.archive, name),
+                    revision: self.revision,
                     counted,
                 }))
             }

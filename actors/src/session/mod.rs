@@ -420,9 +420,8 @@ impl Actor for Session {
             None => self.limit_grace(ctx),
             // One that goes on is in rooms already, and could not be told of what changed before this.
             Some(identity) => {
-                for room in self.leave_what_is_closed_to(&identity) {
-                    self.tell_left(&room, 0);
-                }
+                let closed = self.leave_what_is_closed_to(&identity);
+                self.tell_closed(closed.into_iter().map(|room| (room, 0)).collect());
             }
         }
         if let Some(moment) = self.joined.take() {
@@ -435,7 +434,14 @@ impl Actor for Session {
 impl Handler<AccessChanged> for Session {
     type Result = ResponseActFuture<Self, ()>;
 
-    fn handle(&mut self, AccessChanged { room }: AccessChanged, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, changed: AccessChanged, ctx: &mut Self::Context) -> Self::Result {
+        let room = match changed {
+            AccessChanged::One(room) => room,
+            AccessChanged::Any(turn) => {
+                self.review_rooms(turn, ctx);
+                return Box::pin(ready(()).into_actor(self));
+            }
+        };
         let closed = self.may_subscribe(&room).is_err();
         let Some(left) = closed.then(|| self.leave(room.as_str())).flatten() else {
             return Box::pin(ready(()).into_actor(self));

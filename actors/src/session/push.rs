@@ -20,6 +20,11 @@ impl Session {
     pub(super) fn tell_left_root(&self, room: &RoomName) {
         self.say(&LeftRoom::new(room.to_string()), self.now());
     }
+
+    /// Says that the rules closed a room to the session.
+    pub(super) fn tell_closed_root(&self, room: &RoomName) {
+        self.say(&LeftRoom::forbidden(room.to_string()), self.now());
+    }
 }
 
 impl Handle<Register> for Session {

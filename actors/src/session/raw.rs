@@ -28,6 +28,9 @@ enum Reach {
     Someone,
 }
 
+/// Topics that one message says the rules have closed.
+const CLOSED_AT_ONCE: usize = 100;
+
 /// What a publish asks: to whom, and what.
 fn digest_of<E: ClientEvent>(target: &str, payload: &Json) -> Digest {
     digest(&[E::NAME.as_bytes(), target.as_bytes(), &compact(payload)])
@@ -45,7 +48,15 @@ impl Session {
     }
 
     pub(super) fn tell_left_raw(&self, room: &RoomName) {
-        self.say(&Status::Unsubscribed { topics: vec![room.to_string()] }, self.now());
+        self.say(&Status::Unsubscribed { topics: vec![room.to_string()], code: None }, self.now());
+    }
+
+    /// Says which topics the rules closed to the session, some in each message.
+    pub(super) fn tell_closed_raw(&self, rooms: &[RoomName]) {
+        for rooms in rooms.chunks(CLOSED_AT_ONCE) {
+            let topics = rooms.iter().map(RoomName::to_string).collect();
+            self.say(&Status::Unsubscribed { topics, code: Some(Code::Forbidden) }, self.now());
+        }
     }
 
     /// Two large messages would fill what a member may have unread, and cost others their connections.
@@ -132,7 +143,7 @@ impl Handle<Unsubscribe> for Session {
     fn handle(&mut self, request: Unsubscribe) -> Result<Outcome<Status>, Fault> {
         self.check_count(&request.topics)?;
         let left = self.ask_to_leave(&request.topics);
-        let answer = async move { left.await.map(|()| Status::Unsubscribed { topics: request.topics }) };
+        let answer = async move { left.await.map(|()| Status::Unsubscribed { topics: request.topics, code: None }) };
         Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
     }
 }

@@ -192,7 +192,11 @@ impl Session {
                     self.seat.noted().end();
                 }
                 for room in closed {
-                    self.write(&mut frames, &LeftRoom::new(room.to_string()), now);
+                    let left = match room.chat() {
+                        Some(_) => LeftRoom::new(room.to_string()),
+                        None => LeftRoom::forbidden(room.to_string()),
+                    };
+                    self.write(&mut frames, &left, now);
                 }
                 hub.stats().recovered.add(1);
             }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
+use actix::{AsyncContext, Context};
 use ahash::AHashSet;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::joins::{Joining, Verdict};
 use super::{Answer, Session};
@@ -20,6 +23,9 @@ use crate::seat::Place;
 
 /// Rooms that every session of a user is in from the start: everybody's and its user's own.
 const OWN_ROOMS: usize = 2;
+
+/// Rooms that a session looks at in one go: its worker has other work before the next.
+const REVIEW_SLICE: usize = 500;
 
 /// What became of joins that were asked for: each room as it was named, once, in that order. A room that keeps history says
 /// where that stood, to those who may return.
@@ -201,6 +207,40 @@ impl Session {
         closed
     }
 
+    /// Leaves the rooms that are closed to it by now, some at a time, and tells its client when it gets nothing of them any
+    /// more. `turn` is given back at the end.
+    pub(super) fn review_rooms(&mut self, turn: OwnedSemaphorePermit, ctx: &mut Context<Self>) {
+        let rooms: Vec<_> = self.rooms.iter().filter(|room| room.is_optional()).cloned().collect();
+        self.review_next(rooms, turn, ctx);
+    }
+
+    fn review_next(&mut self, mut rooms: Vec<RoomName>, turn: OwnedSemaphorePermit, ctx: &mut Context<Self>) {
+        let next = rooms.split_off(rooms.len().saturating_sub(REVIEW_SLICE));
+        let mut leaving = Vec::new();
+        for room in next {
+            if self.may_subscribe(&room).is_err()
+                && let Some(left) = self.leave(room.as_str())
+            {
+                leaving.push((room, left));
+            }
+        }
+        if !leaving.is_empty() {
+            let all_left = async move {
+                let mut all = Vec::with_capacity(leaving.len());
+                for (room, left) in leaving {
+                    all.push((room, left.await.unwrap_or(0)));
+                }
+                all
+            };
+            ctx.spawn(all_left.into_actor(self).map(|left, session, _| session.tell_closed(left)));
+        }
+        if rooms.is_empty() {
+            drop(turn);
+        } else {
+            ctx.run_later(Duration::ZERO, |session, ctx| session.review_next(rooms, turn, ctx));
+        }
+    }
+
     pub(super) fn may_subscribe(&self, room: &RoomName) -> Result<(), Fault> {
         self.may_subscribe_as(self.identity()?, room)
     }
@@ -208,6 +248,21 @@ impl Session {
     fn may_subscribe_as(&self, identity: &Identity, room: &RoomName) -> Result<(), Fault> {
         let may_join = |chat: &str| self.hub.chats().may_join(chat, &identity.user);
         self.hub.settings().rules.subscribe(identity, room, may_join)
+    }
+
+    /// Says that the session left rooms because they are closed to it; each comes with its number of remaining users.
+    pub(super) fn tell_closed(&self, left: Vec<(RoomName, usize)>) {
+        let (chats, topics): (Vec<_>, Vec<_>) = left.into_iter().partition(|(room, _)| room.chat().is_some());
+        for (room, users) in chats {
+            self.tell_left(&room, users);
+        }
+        let topics: Vec<_> = topics.into_iter().map(|(room, _)| room).collect();
+        match self.surface {
+            Surface::Raw => self.tell_closed_raw(&topics),
+            Surface::Root => topics.iter().for_each(|room| self.tell_closed_root(room)),
+            // Its rooms are chats.
+            Surface::Chat => {}
+        }
     }
 
     /// Says that the session had to leave a room, for its client did not ask.

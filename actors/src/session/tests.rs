@@ -10,6 +10,7 @@ mod monitoring;
 mod once;
 mod presence_edges;
 mod publishing;
+mod reloaded;
 mod rooms_counted;
 mod surfaces;
 mod typing;
@@ -227,6 +228,14 @@ impl Bench {
     async fn publish(&self, target: Target, name: &'static str) -> usize {
         let published = self.hub.publish(target, EventName::of_hub(name), Bytes::from_static(b"1")).await;
         published.unwrap().recipients
+    }
+
+    /// Has the hub go on by other settings, and every session look at its rooms.
+    async fn reload(&self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = Settings::clone(&self.hub.settings());
+        change(&mut settings);
+        self.hub.reconfigure(settings);
+        self.hub.review_sessions().await;
     }
 
     fn sessions_of(&self, user: &str) -> usize {

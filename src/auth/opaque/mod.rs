@@ -52,6 +52,7 @@ pub struct Settings {
 }
 
 /// The application that knows whose token is whose.
+#[derive(Clone)]
 pub struct Backend(Arc<Inner>);
 
 struct Inner {

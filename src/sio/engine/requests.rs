@@ -8,7 +8,7 @@ use actix_rt::time::sleep;
 use bytes::Bytes;
 use hubbub_actors::close::Close;
 use hubbub_actors::fault::Fault;
-use hubbub_actors::limits::traffic::{TrafficBudget, TrafficRule, WINDOW_SECS};
+use hubbub_actors::limits::traffic::{TrafficBudget, TrafficLimit, WINDOW_SECS};
 use hubbub_actors::seat::Link;
 use tokio::sync::oneshot;
 
@@ -38,7 +38,7 @@ pub(super) struct Polling {
 }
 
 impl Polling {
-    pub(super) fn new(traffic: TrafficRule) -> Self {
+    pub(super) fn new(traffic: TrafficLimit) -> Self {
         Self { waiting: None, posting: false, probing: false, unused: None, budget: TrafficBudget::new(traffic) }
     }
 }

@@ -38,6 +38,27 @@ async fn from_rooms(comer: &mut Comer, count: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
+async fn a_topic_that_a_reload_closed_meanwhile_is_left_and_brings_nothing() {
+    let rules =
+        |closed: &str| format!("topics = [{closed}{{pattern = \"*\", subscribe = \"anyone\", publish = \"anyone\"}}]");
+    let closed = rules("{pattern = \"two\", subscribe = \"role:editor\", publish = \"anyone\"}, ");
+    for transport in Transport::BOTH {
+        let hub = hub(&rules(""));
+        let mut alice = Comer::of(&hub, transport, "alice").await;
+        for room in ["one", "two"] {
+            alice.sio.join(room).await;
+        }
+        let place = alice.cut_off(&hub, transport).await;
+        let (missed, _) = (to_room(&hub, "one", 1), to_room(&hub, "two", 2));
+        hub.reload(&super::config(&closed));
+        let mut alice = place.back(&hub, transport).await;
+        let left = json!(["room:leave:ack", {"success": true, "room": "two", "code": "FORBIDDEN"}]);
+        alice.expect_just(&[missed, left]).await;
+        assert_eq!((members(&hub, "one"), members(&hub, "two")), (json!([["alice", 1]]), json!([])));
+    }
+}
+
+#[tokio::test]
 async fn it_is_in_its_rooms_once_and_may_leave_them() {
     let hub = hub("");
     let mut bob = Comer::of(&hub, Transport::WebSocket, "bob").await;

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::RoomShard;
 use crate::delivery::Delivery;
 use crate::fault::Fault;
+use crate::hub::Settings;
 use crate::ids::RoomName;
 use crate::mailbox::Receive;
 use crate::rooms::archive::Archive;
@@ -43,6 +44,10 @@ pub(crate) struct ReadHistory {
     pub(crate) reply: oneshot::Sender<Option<HistoryPage>>,
 }
 
+/// The settings are these from now on.
+#[derive(Debug)]
+pub(crate) struct FollowSettings(pub(crate) Arc<Settings>);
+
 /// Asks for all that is to be stored.
 #[derive(Debug)]
 pub(crate) struct Save(pub(crate) oneshot::Sender<Vec<(RoomName, Saved)>>);
@@ -67,8 +72,30 @@ impl RoomShard {
         self.note_archive(ctx);
     }
 
+    /// Brings the history of `room` in line with the rules, where those changed since it was last asked for. Not all rooms
+    /// at once when they change: there may be a million.
+    pub(super) fn follow_rules(&mut self, room: &RoomName) {
+        if self.revision == 0 {
+            return;
+        }
+        let inhabited = self.rooms.get_mut(room);
+        if inhabited.as_ref().is_some_and(|room| room.revision == self.revision) {
+            return;
+        }
+        let rule = self.rules.history(room);
+        match rule {
+            Some(rule) => self.archive.set_rule(room, rule, self.clock.elapsed_ms()),
+            None => self.archive.remove(room),
+        }
+        if let Some(inhabited) = inhabited {
+            (inhabited.has_history, inhabited.revision) = (rule.is_some(), self.revision);
+            open(&self.rules, &mut self.archive, room);
+        }
+    }
+
     /// Numbers and keeps a message that is published to `room`, where that has a history; what is to be delivered.
     pub(super) fn keep(&mut self, room: &RoomName, delivery: Delivery, ctx: &mut Context<Self>) -> Delivery {
+        self.follow_rules(room);
         let has_history = match self.rooms.get(room) {
             Some(room) => room.has_history,
             None => self.archive.holds(room) || self.open_for_nobody(room),
@@ -107,7 +134,7 @@ impl RoomShard {
     }
 
     /// The archive is other than before: counts that, and comes back when something is too old.
-    fn note_archive(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn note_archive(&mut self, ctx: &mut Context<Self>) {
         let (bytes, told) = (self.archive.bytes(), std::mem::replace(&mut self.archive_told, self.archive.bytes()));
         self.stats.history_bytes.add(bytes.saturating_sub(told) as u64);
         self.stats.history_bytes.sub(told.saturating_sub(bytes) as u64);
@@ -139,6 +166,7 @@ impl RoomShard {
 impl Receive<Locate> for RoomShard {
     fn receive(&mut self, locate: Locate, ctx: &mut Self::Context) {
         let Locate { room, place, returns: Return { since, behind }, done } = locate;
+        self.follow_rules(&room);
         let (mut past, _) = self.look_back(&room, None, ctx);
         if let Some(past) = &mut past {
             past.recovered = since.map(|since| since == past.position);
@@ -150,8 +178,21 @@ impl Receive<Locate> for RoomShard {
 
 impl Receive<ReadHistory> for RoomShard {
     fn receive(&mut self, ReadHistory { room, part, limit, reply }: ReadHistory, ctx: &mut Self::Context) {
+        self.follow_rules(&room);
         let history = self.archive.look(&room, self.clock.elapsed_ms());
         let _ = reply.send(history.map(|history| history.page(part, limit)));
+        self.note_archive(ctx);
+    }
+}
+
+impl Receive<FollowSettings> for RoomShard {
+    fn receive(&mut self, FollowSettings(settings): FollowSettings, ctx: &mut Self::Context) {
+        if self.rules != settings.rules {
+            self.rules = settings.rules.clone();
+            self.revision = self.revision.wrapping_add(1).max(1);
+        }
+        self.missed_max = settings.outbox.half();
+        self.archive.set_most(settings.history_bytes_max());
         self.note_archive(ctx);
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Room {
     pub(super) roster: Option<Box<Roster>>,
     /// What is published is kept.
     pub(super) has_history: bool,
+    /// The revision of the rules by which that is so.
+    pub(super) revision: u32,
     /// Its place among the rooms that clients made; `None` for those that the hub keeps for itself.
     pub(super) counted: Option<Box<CountedRoom>>,
 }

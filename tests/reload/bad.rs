@@ -1,0 +1,126 @@
+//! What a reload does not do: a file that is wrong, keys that need a restart, and what `hubbub check --diff` says of them.
+
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::support::hub::configuration;
+use crate::support::run::run;
+use crate::support::token::token;
+use crate::support::{API_KEY, Client, DEADLINE, Hub, JWT_SECRET, Wire, wait_until};
+
+#[tokio::test]
+async fn a_file_that_is_wrong_changes_nothing_and_is_named_with_its_line_and_key() {
+    let hub = Hub::start();
+    let mut alice = Client::of(&hub, "alice").await;
+    let config = hub.dir().join("config.toml");
+    let sound = fs::read_to_string(&config).unwrap();
+    for (text, said) in [
+        (format!("{sound}\n[limits]\nrooms = \"many\""), "config.toml:"),
+        (format!("{sound}\n[limits]\nrooms = \"many\""), "limits.rooms"),
+        (format!("{sound}\n[limit]\nrooms = 1"), "limit: "),
+        (format!("{sound}\n[limits"), "config.toml:"),
+        // A table that cannot be with what stays until a restart.
+        (
+            format!("{sound}\n[limits]\noutbox_bytes = 1000\n").replace("[server]", "[server]\nmax_frame_size = 500"),
+            "limits.outbox_bytes",
+        ),
+    ] {
+        fs::write(&config, format!("{text}\n")).unwrap();
+        let log = hub.hang_up();
+        assert!(log.contains("the configuration was not reloaded") && log.contains(said), "{said}: {log}");
+        assert!(!log.contains(JWT_SECRET) && !log.contains(API_KEY), "{log}");
+    }
+    fs::remove_file(&config).unwrap();
+    assert!(hub.hang_up().contains("cannot be read"));
+    alice.expect_silence().await;
+    let (answer, _) = Wire::upgrade(&hub, &format!("/ws?token={}", token("bob")), &[]).await;
+    assert_eq!(answer.status, 101);
+    fs::write(&config, sound).unwrap();
+    assert!(!hub.hang_up().contains("not reloaded"));
+}
+
+#[tokio::test]
+async fn what_needs_a_restart_is_named_and_stays_as_it_is() {
+    let hub = Hub::with("[server]\nmax_connections = 2");
+    let before = hub.said().len();
+    let said = hub.reload("[server]\nmax_connections = 3\n[recovery]\nwindow_secs = 7\n[limits]\nrooms = 9");
+    assert!(said.contains("limits.rooms"), "{said}");
+    wait_until(DEADLINE, "the keys are named", || {
+        let said = hub.said()[before..].to_owned();
+        let line = said.lines().find(|line| line.contains("a restart is needed")).unwrap_or_default();
+        line.contains("WARN")
+            && line.contains("recovery.window_secs, server.max_connections")
+            && !line.contains("rooms")
+    });
+    let _two = (Client::of(&hub, "alice").await, Client::of(&hub, "bob").await);
+    let (answer, _) = Wire::upgrade(&hub, &format!("/ws?token={}", token("carol")), &[]).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(hub.get("/info").json()["server"]["config"]["max_connections"], json!(2));
+}
+
+#[tokio::test]
+async fn the_command_line_tells_what_the_running_hub_does_not_have() {
+    let mut hub = Hub::with("[[topics]]\npattern = \"*\"\nsubscribe = \"anyone\"\npublish = \"anyone\"");
+    let running = hub.data().join("running.toml");
+    let text = fs::read_to_string(&running).unwrap();
+    assert_eq!(fs::metadata(&running).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!text.contains(JWT_SECRET) && !text.contains(API_KEY) && text.contains("\"auth.jwt_secret\" = \"sha256:"));
+    let diff = |args: &[&str]| run(hub.dir(), &[&["check", "--config", "config.toml", "--diff"], args].concat());
+    let same = diff(&[]);
+    assert_eq!(
+        (same.status, same.stdout.trim()),
+        (Some(0), "the configuration is sound, and the same as in data/running.toml")
+    );
+
+    let config = hub.dir().join("config.toml");
+    let old = fs::read_to_string(&config).unwrap();
+    fs::write(hub.dir().join("old.toml"), &old).unwrap();
+    let more = "[server]\nmax_connections = 5\n[auth]\njwt_secret = \"another secret of these tests\"\n\
+                [[topics]]\npattern = \"*\"\nsubscribe = \"members\"\npublish = \"anyone\"";
+    fs::write(&config, configuration(more)).unwrap();
+    for told in [diff(&[]), diff(&["old.toml"])] {
+        let lines: Vec<_> = told.stdout.lines().skip(1).collect();
+        assert_eq!(
+            lines,
+            [
+                "auth.jwt_secret: [secret] -> [secret]: SIGHUP applies it at once",
+                "server.max_connections: 10000 -> 5: needs a restart",
+                "topics[0].subscribe: [\"anyone\"] -> [\"members\"]: SIGHUP applies it at once",
+            ],
+            "{told:?}"
+        );
+    }
+    hub.hang_up();
+    let left = diff(&[]);
+    assert_eq!(left.stdout.lines().nth(1), Some("server.max_connections: 10000 -> 5: needs a restart"), "{left:?}");
+    assert_eq!(left.stdout.lines().count(), 2, "{left:?}");
+
+    hub.signal("TERM");
+    assert_eq!(hub.exit_status(DEADLINE), Some(0));
+    let none = run(hub.dir(), &["check", "--config", "config.toml", "--diff"]);
+    assert_eq!(none.status, Some(1), "{none:?}");
+    assert!(none.stderr.contains("data/running.toml: not found"), "{none:?}");
+}
+
+#[test]
+fn secrets_that_the_hub_made_are_no_difference() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("config.toml"), "[server]\nport = 0\n").unwrap();
+    let hub = Hub::in_dir(dir);
+    let same = run(hub.dir(), &["check", "--config", "config.toml", "--diff"]);
+    assert!(same.stdout.contains("the same as in data/running.toml"), "{same:?}");
+    fs::remove_file(hub.data().join("jwt.secret")).unwrap();
+    let told = run(hub.dir(), &["check", "--config", "config.toml", "--diff"]);
+    assert!(told.stdout.contains("auth.jwt_secret: [secret] -> not set"), "{told:?}");
+    assert!(!hub.data().join("jwt.secret").exists(), "it makes none");
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_written_keeps_no_hub_from_its_start() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("data/running.toml/in the way")).unwrap();
+    fs::write(dir.path().join("config.toml"), configuration("")).unwrap();
+    let hub = Hub::in_dir(dir);
+    wait_until(DEADLINE, "the log warns", || hub.said().contains("running.toml cannot be written"));
+}

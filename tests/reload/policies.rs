@@ -1,0 +1,172 @@
+//! Limits, origins, proxies, the log level and more, before and after a reload.
+
+use serde_json::{Value, json};
+use std::fs;
+
+use crate::support::http::Response;
+use crate::support::hub::configuration;
+use crate::support::token::{token, token_with};
+use crate::support::{API_KEY, Client, DEADLINE, Hub, Wire, eventually};
+
+async fn upgrade(hub: &Hub, headers: &[(&str, &str)]) -> u16 {
+    let (answer, _) = Wire::upgrade(hub, &format!("/ws?token={}", token("alice")), headers).await;
+    answer.status
+}
+
+fn push(hub: &Hub, key: &str) -> Response {
+    let body = json!({"userId": "u", "event": "e", "data": {}});
+    hub.http().request("POST", "/api/push").header("X-API-Key", key).json(&body).send()
+}
+
+#[tokio::test]
+async fn limits_of_a_live_session_are_raised_and_lowered() {
+    let limits = |most: u32| format!("[limits.raw]\nmessages_per_minute = {most}");
+    let hub = Hub::with(&limits(3));
+    let mut alice = Client::of(&hub, "alice").await;
+    let ping = json!({"type": "Ping", "data": {"timestamp": 1}});
+    for _ in 0..3 {
+        alice.ask(ping.clone(), "Pong").await;
+    }
+    assert_eq!(alice.ask(ping.clone(), "Error").await["data"]["code"], "RATE_LIMITED");
+    hub.reload(&limits(40));
+    for _ in 0..37 {
+        alice.ask(ping.clone(), "Pong").await;
+    }
+    assert_eq!(alice.ask(ping.clone(), "Error").await["data"]["code"], "RATE_LIMITED");
+    // Forty were let through: that is no flood of a limit of one.
+    hub.reload(&limits(1));
+    assert_eq!(alice.ask(ping.clone(), "Error").await["data"]["code"], "RATE_LIMITED");
+    hub.reload(&limits(0));
+    alice.ask(ping, "Pong").await;
+}
+
+#[tokio::test]
+async fn the_traffic_of_a_live_connection_is_bounded_anew() {
+    let hub = Hub::with("[limits]\nframes_per_second = 0\n[limits.raw]\nmessages_per_minute = 0");
+    let mut alice = Client::of(&hub, "alice").await;
+    let ping = json!({"type": "Ping", "data": {"timestamp": 1}});
+    for _ in 0..100 {
+        alice.ask(ping.clone(), "Pong").await;
+    }
+    hub.reload("[limits]\nframes_per_second = 1\n[limits.raw]\nmessages_per_minute = 0");
+    for _ in 0..20 {
+        alice.try_send(ping.clone()).await;
+    }
+    assert_eq!(alice.close_code().await, Some(4429));
+}
+
+#[tokio::test]
+async fn origins_and_proxies_hold_from_the_next_request_on() {
+    let page = [("Origin", "https://app.example")];
+    let hub = Hub::start();
+    assert_eq!(upgrade(&hub, &page).await, 403);
+    hub.reload("[server]\nallowed_origins = [\"https://app.example\"]");
+    assert_eq!(upgrade(&hub, &page).await, 101);
+    hub.reload("");
+    assert_eq!(upgrade(&hub, &page).await, 403);
+
+    let limited = "[limits.raw]\nconnections_per_minute = 1\n";
+    hub.reload(&format!("[server]\ntrusted_proxies = [\"127.0.0.1\"]\n{limited}"));
+    let forwarded = [("X-Forwarded-For", "192.0.2.7")];
+    assert_eq!((upgrade(&hub, &forwarded).await, upgrade(&hub, &forwarded).await), (101, 429));
+    let other = [("X-Forwarded-For", "192.0.2.8")];
+    assert_eq!(upgrade(&hub, &other).await, 101, "each address has its own");
+    // The header does not count any more, and loopback with such a header is not exempt: it is one address.
+    hub.reload(limited);
+    assert_eq!((upgrade(&hub, &forwarded).await, upgrade(&hub, &other).await), (101, 429));
+}
+
+#[tokio::test]
+async fn api_keys_come_and_go_and_their_limits_change() {
+    let keys = |keys: &[(&str, &str, u32)]| {
+        let table = |(name, key, most): &(&str, &str, u32)| {
+            format!("[[api.keys]]\nname = \"{name}\"\nkey = \"{key}\"\nper_minute = {most}\n")
+        };
+        keys.iter().map(table).collect::<String>()
+    };
+    let (first, second) = (("first", API_KEY, 2), ("second", "another-key-0123456789", 100));
+    let hub = Hub::with(&keys(&[first]));
+    let named = |key: &str| {
+        let body = json!({"userId": "u", "event": "e", "data": {}});
+        let request = hub.http();
+        let request = request.request("POST", "/api/push").header("X-API-Key", key).header("Idempotency-Key", "n");
+        request.json(&body).send()
+    };
+    assert_eq!((named(API_KEY).status, push(&hub, second.1).json()["code"].clone()), (200, json!("INVALID_API_KEY")));
+    hub.reload(&keys(&[first, second]));
+    assert_eq!((push(&hub, second.1).status, push(&hub, API_KEY).status), (200, 200));
+    assert_eq!(push(&hub, API_KEY).status, 429, "its minute goes on");
+    hub.reload(&keys(&[("first", API_KEY, 4), second]));
+    let again = named(API_KEY);
+    assert_eq!((again.status, again.header("idempotency-replayed")), (200, Some("true")), "what was answered stays");
+    assert_eq!((push(&hub, API_KEY).status, push(&hub, API_KEY).status), (200, 429));
+    let said = hub.reload(&keys(&[second]));
+    assert_eq!(push(&hub, API_KEY).json()["code"], "INVALID_API_KEY");
+    assert!(!said.contains(second.1) && !said.contains(API_KEY), "{said}");
+}
+
+#[tokio::test]
+async fn a_token_must_have_what_is_required_now_and_who_is_in_stays() {
+    let hub = Hub::start();
+    let mut alice = Client::of(&hub, "alice").await;
+    hub.reload("[auth]\nrequired_permissions = [\"enter\"]");
+    assert_eq!(upgrade(&hub, &[]).await, 403);
+    alice.expect_silence().await;
+    let late = json!({"type": "Authenticate", "data": {"token": token("alice")}});
+    assert_eq!(alice.ask(late, "Error").await["data"]["code"], "FORBIDDEN");
+    Client::connect(&hub, &token_with(json!({"sub": "bob", "permissions": ["enter"]}))).await;
+}
+
+#[tokio::test]
+async fn the_log_level_and_debug_mode_follow() {
+    let hub = Hub::start();
+    let debug = json!({"type": "debug_mode", "data": {"enabled": true}, "id": 1});
+    let mut alice = Client::of(&hub, "alice").await;
+    assert_eq!(alice.ask(debug.clone(), "Error").await["data"]["code"], "FORBIDDEN");
+    hub.reload("[debug]\nopen = true");
+    alice.send(debug).await;
+    while alice.next().await["id"] != 1 {}
+
+    // What came of a reload is said by the level that holds then: this one is told by the metrics alone.
+    let reloads = hub.metric("hubbub_reloads_total");
+    fs::write(hub.dir().join("config.toml"), configuration("[log]\nlevel = \"error\"")).unwrap();
+    hub.signal("HUP");
+    eventually(DEADLINE, "it was reloaded", || hub.metric("hubbub_reloads_total") == reloads + 1.0).await;
+    hub.signal("USR1");
+    let said = hub.reload("[log]\nlevel = \"info,hubbub=loud\"");
+    assert!(said.contains("ERROR") && !said.contains("INFO"), "{said}");
+    assert!(hub.reload("[log]\nlevel = \"info\"").contains("INFO"));
+}
+
+#[tokio::test]
+async fn figures_tell_how_reloads_went() {
+    let hub = Hub::start();
+    let of = |result: &str| hub.metric(&format!("hubbub_reloads_total{{result=\"{result}\"}}"));
+    assert_eq!((of("ok"), of("failed"), hub.metric("hubbub_last_reload_timestamp_seconds")), (0.0, 0.0, 0.0));
+    hub.hang_up();
+    hub.reload("[limits]\nrooms = 0");
+    assert_eq!((of("ok"), of("failed")), (1.0, 1.0));
+    let at = hub.metric("hubbub_last_reload_timestamp_seconds");
+    let now = crate::support::token::now() as f64;
+    assert!((now - 60.0..=now).contains(&at), "{at}");
+}
+
+#[tokio::test]
+async fn the_application_is_another_one_from_then_on() {
+    let answer = |text: &'static str| {
+        crate::support::Outside::that_says(crate::support::Reply::Json(200, json!({"data": {"from": text}})))
+    };
+    let (one, two) = (answer("one"), answer("two"));
+    let config = |of: &crate::support::Outside| format!("[backend]\nurl = \"{}\"", of.url(""));
+    let hub = Hub::with(&config(&one));
+    let mut alice = Client::of(&hub, "alice").await;
+    let mut asked = async |hub: &Hub| -> Value {
+        let _ = hub;
+        alice.send(json!({"type": "client:event", "data": {"type": "e", "data": {}}, "id": 1})).await;
+        alice.next().await
+    };
+    assert!(asked(&hub).await.to_string().contains("one"));
+    hub.reload(&config(&two));
+    assert!(asked(&hub).await.to_string().contains("two"));
+    eventually(DEADLINE, "each was asked once", || (one.count(), two.count()) == (1, 1)).await;
+}

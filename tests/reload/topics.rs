@@ -1,0 +1,106 @@
+//! Rules of topics that change while sessions are in the topics.
+
+use serde_json::{Value, json};
+use std::fs;
+
+use crate::support::http::Response;
+use crate::support::{Client, Hub, Sio, Transport};
+
+const OPEN: &str = "[[topics]]\npattern = \"*\"\nsubscribe = \"anyone\"\npublish = \"anyone\"\n";
+const CLOSED: &str = "[[topics]]\npattern = \"secret*\"\nsubscribe = \"role:editor\"\npublish = \"anyone\"\n\
+                      [[topics]]\npattern = \"*\"\nsubscribe = \"anyone\"\npublish = \"anyone\"\n";
+
+#[track_caller]
+fn publish(hub: &Hub, room: &str) -> Value {
+    let body = json!({"room": room, "event": "e", "data": 1});
+    hub.http().request("POST", "/api/room").key().json(&body).send().json()["recipients"].take()
+}
+
+#[tokio::test]
+async fn members_leave_a_topic_that_is_closed_and_are_told_and_the_others_stay() {
+    let hub = Hub::with(OPEN);
+    let mut raw = Client::of(&hub, "alice").await;
+    raw.subscribe(&["news", "secret"]).await;
+    let mut polling = Sio::of(&hub, Transport::Polling, "bob").await;
+    let mut socket = Sio::of(&hub, Transport::WebSocket, "carol").await;
+    let editor = crate::support::token::token_with(json!({"sub": "dave", "roles": ["editor"]}));
+    let mut editor = Client::connect(&hub, &editor).await;
+    editor.subscribe(&["secret"]).await;
+    for sio in [&mut polling, &mut socket] {
+        sio.join("news").await;
+        sio.join("secret").await;
+    }
+    assert_eq!(publish(&hub, "secret"), json!(4));
+    for client in [&mut raw, &mut editor] {
+        client.expect("e").await;
+    }
+    for sio in [&mut polling, &mut socket] {
+        sio.expect("e").await;
+    }
+
+    let said = hub.reload(CLOSED);
+    assert!(said.contains("reloaded changed=") && said.contains("topics.subscribe"), "{said}");
+    let told = raw.expect("Status").await;
+    let details = json!({"topics": ["secret"], "code": "FORBIDDEN"});
+    assert_eq!((&told["data"]["status"], &told["data"]["details"]), (&json!("unsubscribed"), &details));
+    for sio in [&mut polling, &mut socket] {
+        let told = sio.expect("room:leave:ack").await;
+        assert_eq!(told, json!({"success": true, "room": "secret", "code": "FORBIDDEN"}));
+    }
+    assert_eq!((publish(&hub, "secret"), publish(&hub, "news")), (json!(1), json!(3)));
+    assert_eq!(editor.expect("e").await["topic"], "secret");
+    assert_eq!(raw.expect("e").await["topic"], "news");
+    for sio in [&mut polling, &mut socket] {
+        sio.expect("e").await;
+        sio.expect_silence().await;
+    }
+    let denied = raw.ask(json!({"type": "Subscribe", "data": {"topics": ["secret"]}}), "Status").await;
+    assert_eq!(denied["data"]["details"]["denied"][0]["code"], "FORBIDDEN", "{denied}");
+
+    hub.reload(OPEN);
+    raw.subscribe(&["secret"]).await;
+    assert_eq!(publish(&hub, "secret"), json!(2));
+}
+
+#[tokio::test]
+async fn a_topic_keeps_its_messages_by_the_rule_that_holds() {
+    let keeping = |count: u32| format!("{OPEN}history = {count}\n");
+    let hub = Hub::with(OPEN);
+    let mut alice = Client::of(&hub, "alice").await;
+    alice.subscribe(&["news"]).await;
+    let history = || -> Response { hub.http().request("GET", "/api/rooms/news/history").key().send() };
+    publish(&hub, "news");
+    assert_eq!(alice.expect("e").await["offset"], Value::Null);
+    hub.reload(&keeping(2));
+    for offset in 1..=3 {
+        publish(&hub, "news");
+        assert_eq!(alice.expect("e").await["offset"], json!(offset));
+    }
+    let kept = history().json();
+    assert_eq!(kept["messages"].as_array().map(Vec::len), Some(2), "{kept}");
+    hub.reload(OPEN);
+    publish(&hub, "news");
+    assert_eq!(alice.expect("e").await["offset"], Value::Null);
+}
+
+#[tokio::test]
+async fn chats_that_are_new_in_the_file_are_made_and_no_other_is_touched() {
+    let hub = Hub::start();
+    let chat = |id: &str| hub.http().request("GET", &format!("/api/chats/{id}")).key().send().status;
+    assert_eq!((chat("general"), chat("team")), (200, 404));
+    let deleted = hub.http().request("DELETE", "/api/chats/general").key().send();
+    assert!(deleted.status < 300, "{deleted:?}");
+    let general = "[[chats]]\nid = \"general\"\nname = \"General\"\npublic = true\n";
+    hub.reload(&format!("{general}[[chats]]\nid = \"team\"\npublic = true\n"));
+    assert_eq!((chat("general"), chat("team")), (404, 200), "one that was deleted stays so until the next start");
+    let mut alice = Client::of(&hub, "alice").await;
+    alice.send(json!({"type": "join:chat", "data": {"chatId": "team"}, "id": 1})).await;
+    loop {
+        let next = alice.next().await;
+        if next["id"] == 1 {
+            assert_eq!(next["data"]["success"], true, "{next}");
+            break;
+        }
+    }
+    assert!(fs::read_to_string(hub.data().join("running.toml")).unwrap().contains("\"chats[1].id\" = \"team\""));
+}
