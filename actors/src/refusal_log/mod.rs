@@ -181,7 +181,9 @@ impl RefusalLog {
 
 fn tell_omitted(omitted: &Omitted) {
     let Omitted { source, count } = omitted;
-    log::info!(target: TARGET, omitted = *count, address:% = source; "refusals left out");
+    // Where info is not logged, all that is counted here are warnings.
+    let level = if log::log_enabled!(target: TARGET, Level::Info) { Level::Info } else { Level::Warn };
+    log::log!(target: TARGET, level, omitted = *count, address:% = source; "refusals left out");
 }
 
 /// A refusal that the caller can mend is said at info; what the operator has to mend, at warn.
@@ -202,6 +204,8 @@ fn cut(text: &str, most: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     #[test]
@@ -243,13 +247,14 @@ mod tests {
     }
 
     /// Keeps the lines of [`TARGET`], as text.
-    struct Kept(Mutex<Vec<String>>);
+    struct Kept(Mutex<Vec<String>>, AtomicBool);
 
-    static KEPT: Kept = Kept(Mutex::new(Vec::new()));
+    /// The lines, and whether info is left out.
+    static KEPT: Kept = Kept(Mutex::new(Vec::new()), AtomicBool::new(false));
 
     impl log::Log for Kept {
         fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-            metadata.target() == TARGET
+            metadata.target() == TARGET && (metadata.level() < Level::Info || !self.1.load(Ordering::Relaxed))
         }
 
         fn log(&self, record: &log::Record<'_>) {
@@ -312,5 +317,11 @@ mod tests {
         let line = "INFO refused surface=raw address=198.51.100.60 method=GET path=/a/[token] event=[token] room=[token] \
                     code=INVALID_REQUEST reason=`[token]`: invalid type, expected a";
         assert_eq!(lines().last().unwrap(), line);
+        KEPT.1.store(true, Ordering::Relaxed);
+        let fault = Fault::internal();
+        (0..70).for_each(|_| log.log(&Refusal { fault: &fault, ..refusal }));
+        log.finish();
+        KEPT.1.store(false, Ordering::Relaxed);
+        assert_eq!(lines().last().unwrap(), "WARN refusals left out omitted=12 address=198.51.100.60");
     }
 }
