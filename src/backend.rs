@@ -179,8 +179,8 @@ impl Inner {
         answered.map_err(|trouble| {
             let Trouble { outcome, why } = trouble;
             if let Some(Summary { count, .. }) = self.troubles.count(None, self.now_ms()) {
-                let (request, outcome) = (question.request_id, outcome.as_str());
-                log::info!(requestId:% = request, count; "backend.url: {}: {outcome}: {why}", kind.as_str());
+                // Which question it was is in the line of its refusal.
+                log::info!(count; "backend.url: {}: {}: {why}", kind.as_str(), outcome.as_str());
             }
             Unanswered(outcome.words())
         })
