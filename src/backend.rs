@@ -29,6 +29,7 @@ use self::answer::{Outcome, Trouble};
 use self::tally::Tally;
 use crate::breaker::{Breaker, REST_MS, Turn};
 use crate::config::Secret;
+use crate::logging::periodic::{Periodic, Summary};
 use crate::outside::{Outside, Redirects};
 
 /// Questions on their way at once.
@@ -73,6 +74,8 @@ struct Inner {
     bytes: AtomicUsize,
     breaker: Mutex<Breaker>,
     tally: Tally,
+    /// Questions without an answer: clients can cause them at will.
+    troubles: Periodic,
     started: Instant,
 }
 
@@ -114,6 +117,7 @@ impl Backend {
             bytes: AtomicUsize::new(0),
             breaker: Mutex::new(Breaker::new(settings.timeout)),
             tally: Tally::default(),
+            troubles: Periodic::default(),
             started: Instant::now(),
         })))
     }
@@ -174,7 +178,10 @@ impl Inner {
         self.tally.note(kind, outcome, asked.elapsed());
         answered.map_err(|trouble| {
             let Trouble { outcome, why } = trouble;
-            log::info!("backend.url: {} {}: {}: {why}", kind.as_str(), question.request_id, outcome.as_str());
+            if let Some(Summary { count, .. }) = self.troubles.count(None, self.now_ms()) {
+                // Which question it was is in the line of its refusal.
+                log::info!(count; "backend.url: {}: {}: {why}", kind.as_str(), outcome.as_str());
+            }
             Unanswered(outcome.words())
         })
     }

@@ -198,6 +198,8 @@ async fn an_answer_that_is_none_fails_at_once_and_is_not_asked_for_again() {
         assert_eq!(backend.count(), asked);
     }
     assert_eq!(elsewhere.count(), 0);
+    let told = hub.said().lines().filter(|line| line.contains("hubbub::backend: backend.url: ")).count();
+    assert!((1..=EVENTS.len()).contains(&told), "at most one line a minute, and not {told} of {asked}");
     assert_eq!((hub.metric("hubbub_backend_opened_total"), hub.metric("hubbub_backend_retries_total")), (0.0, 0.0));
     backend.says(Reply::Text(204, String::new()));
     let answer = socket.ask_for("server:response", "client:event", something("client:event")).await;

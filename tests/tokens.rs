@@ -463,6 +463,8 @@ async fn whatever_is_no_clear_yes_lets_nobody_in_and_keeps_nobody_else_waiting()
         assert_unavailable(&knock(&hub, &format!("odd-{number}|alice")).await);
     }
     assert_eq!(hub.metric("hubbub_auth_backend_shed_total"), 0.0);
+    let told = hub.said().lines().filter(|line| line.contains("did not tell whose a token is")).count();
+    assert!((1..5).contains(&told), "at most one line a minute, and not {told} of 20");
     for status in [401, 403, 404] {
         backend.says(Reply::Json(status, json!({"id": "alice"})));
         let answer = knock(&hub, &format!("{status}|alice")).await;

@@ -121,15 +121,14 @@ impl Queue {
         std::mem::swap(&mut state.pending, written);
     }
 
-    /// Some lines were written, or are lost.
-    fn settle(&self, lines: &[u8], is_written: bool) {
-        let count = memchr::memchr_iter(b'\n', lines).count();
+    /// The first `written` bytes of some lines were written; the others are lost.
+    fn settle(&self, lines: &[u8], written: usize) {
+        let count = |bytes| memchr::memchr_iter(b'\n', bytes).count();
+        let lost = lines.get(written..).map_or(0, count);
         let mut state = self.lock();
-        state.counts.lines = state.counts.lines.saturating_sub(count);
+        state.counts.lines = state.counts.lines.saturating_sub(count(lines));
         state.counts.bytes = state.counts.bytes.saturating_sub(lines.len());
-        if !is_written {
-            state.counts.dropped += count as u64;
-        }
+        state.counts.dropped += lost as u64;
     }
 
     /// How many dropped lines are to be told of: none while the queue is more than half full.
@@ -143,44 +142,66 @@ impl Queue {
     /// is not logged.
     pub(super) fn write_to(&self, sink: &mut dyn Write, notice: &dyn Fn(u64) -> Option<String>) {
         let mut lines = Vec::new();
+        let mut sink = Sink { out: sink, is_torn: false };
         loop {
             self.take(&mut lines);
-            self.write_taken(&lines, sink, notice);
+            self.write_taken(&lines, &mut sink, notice);
             lines.clear();
             lines.shrink_to(KEPT);
         }
     }
 
-    fn write_taken(&self, lines: &[u8], sink: &mut dyn Write, notice: &dyn Fn(u64) -> Option<String>) {
+    fn write_taken(&self, lines: &[u8], sink: &mut Sink<'_>, notice: &dyn Fn(u64) -> Option<String>) {
         let mut rest = lines;
         while !rest.is_empty() {
             let within = rest
                 .get(..PIECE)
                 .map_or(rest.len(), |piece| memchr::memrchr(b'\n', piece).map_or(rest.len(), |end| end + 1));
             let (piece, behind) = rest.split_at(within);
-            let is_written = write_all(sink, piece).is_ok();
-            self.settle(piece, is_written);
+            let written = sink.write(piece);
+            self.settle(piece, written);
             rest = behind;
         }
         let untold = self.untold();
-        if untold > 0 && notice(untold).is_none_or(|line| write_all(sink, line.as_bytes()).is_ok()) {
+        if untold > 0 && notice(untold).is_none_or(|line| sink.write(line.as_bytes()) == line.len()) {
             self.lock().told += untold;
         }
     }
 }
 
-/// Writes all of `bytes`, also to a descriptor that does not block: this thread may wait.
-fn write_all(sink: &mut dyn Write, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match sink.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(RETRY),
-            Err(error) => return Err(error),
+/// Where the lines go.
+struct Sink<'a> {
+    out: &'a mut dyn Write,
+    /// Its last line has no end: the disk was full in the middle of it.
+    is_torn: bool,
+}
+
+impl Sink<'_> {
+    /// Writes lines; how many of their bytes were written. Behind a torn line they begin on a line of their own.
+    fn write(&mut self, lines: &[u8]) -> usize {
+        if self.is_torn && self.write_bytes(b"\n") == 0 {
+            return 0;
         }
+        let written = self.write_bytes(lines);
+        let last = lines.get(..written).and_then(<[u8]>::last);
+        self.is_torn = last.is_some_and(|&byte| byte != b'\n');
+        written
     }
-    Ok(())
+
+    /// Writes `bytes` until it fails, also to a descriptor that does not block: this thread may wait.
+    fn write_bytes(&mut self, bytes: &[u8]) -> usize {
+        let mut written = 0;
+        while let Some(rest @ [_, ..]) = bytes.get(written..) {
+            match self.out.write(rest) {
+                Ok(0) => break,
+                Ok(more) => written += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(RETRY),
+                Err(_) => break,
+            }
+        }
+        written
+    }
 }
 
 #[cfg(test)]

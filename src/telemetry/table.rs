@@ -343,9 +343,11 @@ pub(super) const METRICS: &[Metric] = &[
         },
     ),
     // The log.
-    counter("hubbub_log_lines_dropped_total", "Lines of the log dropped because its queue was full.", |_, _, to| {
-        to.set(logging::counts().dropped)
-    }),
+    counter(
+        "hubbub_log_lines_dropped_total",
+        "Lines of the log that were dropped: the queue was full, or they could not be written.",
+        |_, _, to| to.set(logging::counts().dropped),
+    ),
     gauge("hubbub_log_queue_lines", "Lines of the log that wait to be written.", |_, _, to| {
         to.set(logging::counts().lines as u64);
     }),

@@ -171,6 +171,7 @@ fn requests() -> Vec<Case> {
         case(data("Authenticate", json!({"token": SECRET})), "INVALID_TOKEN", "token", Some("Authenticate")),
         case(data("debug_mode", json!({"enabled": true})), "FORBIDDEN", "debug.open", Some("debug_mode")),
         case(data("client:action", json!({"action": "fly"})), "UNKNOWN_ACTION", "", Some("client:action")),
+        case(data(&format!("eyJhbGciOiJIUzI1NiJ9.{SECRET}"), json!({})), "INVALID_REQUEST", "", Some("[token]")),
         case(data("connection:recover", json!({"recoveryToken": SECRET})), "NOT_FOUND", "", Some("connection:recover")),
         case(data("notification_read", json!({"notification_id": "none"})), "NOT_FOUND", "", Some("notification_read")),
         case(data("presence:user-status", json!({"userId": "none"})), "NOT_FOUND", "", Some("presence:user-status")),
@@ -188,11 +189,14 @@ async fn each_refused_request_of_a_session_is_one_line_by_its_connection() {
         let path = format!("/ws?token={}", token_with(claims));
         let mut client = Client::open(&hub, &path, &[("X-Forwarded-For", &address)]).await;
         client.send(case.message.clone()).await;
-        let _answer = client.next().await;
+        let answer = client.next().await;
         let id = client.welcome["data"]["details"]["connection_id"].as_str().unwrap().to_owned();
         let line = Expected::connection(&id, "raw", case.code, case.rule).with("address", address);
         let line = line.with("user", "alice").with("event", case.event);
-        expected.push(line.with("room", case.room));
+        // The events for the application are answered with an id, by which the line is found too.
+        let request = answer["data"]["requestId"].as_str();
+        assert_eq!(request.is_some(), case.event == Some("client:action"), "{answer}");
+        expected.push(line.with("room", case.room).with("requestId", request));
         client.close().await;
     }
     assert_logged(&hub, &expected);

@@ -7,8 +7,9 @@ use ahash::AHashMap;
 
 use crate::events::chat::monitoring::Kind;
 use crate::limits::window::{Rule, Verdict, Window};
+use crate::peer::limit_key;
 
-/// Refusals of one kind that are remembered of one address in a minute.
+/// Refusals of one kind that are remembered of one address in a minute; of IPv6, of one /64.
 pub const PER_ADDRESS: u32 = 10;
 
 /// Refusals that are remembered in a minute: a quarter of the journal.
@@ -31,7 +32,7 @@ pub struct Refusals {
 impl Refusals {
     /// Counts a refusal at `now`; whether it is to be remembered.
     pub fn count(&mut self, kind: Kind, address: Option<IpAddr>, now: i64) -> bool {
-        let key = (kind, address);
+        let key = (kind, address.map(limit_key));
         if self.addresses.len() >= ADDRESSES_MAX && !self.addresses.contains_key(&key) {
             if now.abs_diff(self.swept_at) >= SWEEP_MS {
                 self.swept_at = now;
@@ -63,6 +64,15 @@ mod tests {
         assert_eq!(kept(Kind::RateLimit, 1), 10);
         assert_eq!(kept(Kind::AuthFailure, WINDOW_MS - 1), 0);
         assert_eq!(kept(Kind::AuthFailure, WINDOW_MS), 10);
+    }
+
+    #[test]
+    fn one_ipv6_host_is_one_address() {
+        let mut refusals = Refusals::default();
+        let host = |number: u128| Some(IpAddr::from((0x2001_0db8_u128 << 96 | number).to_be_bytes()));
+        let kept = (0..50).filter(|&n| refusals.count(Kind::AuthFailure, host(n), 0)).count();
+        assert_eq!((kept, refusals.addresses.len()), (10, 1));
+        assert!(refusals.count(Kind::AuthFailure, host(1 << 64), 0), "another /64");
     }
 
     #[test]

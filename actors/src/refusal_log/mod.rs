@@ -1,11 +1,13 @@
 //! Each refusal as one line of the log, at a bounded rate: who was refused what, by which id it is found, and which rule
 //! decided.
 //!
-//! [`rate`] is the pure counting, [`counts`] what the metrics show, [`closes`] which closed connections are refusals. A line has the target [`TARGET`]. It holds no token,
-//! no key and no payload: of a malformed value the log says the type that was expected, and not the value.
+//! [`rate`] is the pure counting, [`counts`] what the metrics show, [`closes`] which closed connections are refusals,
+//! [`hidden`] what a line does not show. A line has the target [`TARGET`]. It holds no token, no key and no payload: of a
+//! malformed value the log says the type that was expected, and not the value.
 
 pub mod closes;
 pub mod counts;
+mod hidden;
 pub mod rate;
 
 use std::net::IpAddr;
@@ -14,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use log::Level;
 use log::kv::Value;
 
+use self::hidden::{without_query, without_tokens, without_values};
 use self::rate::{Omitted, Rate, Source};
 use crate::clock::Clock;
 use crate::fault::{Code, Fault};
@@ -38,7 +41,7 @@ pub struct Refusal<'a> {
     pub code: &'static str,
     /// Where: `raw`, `socket.io`, `/`, `/chat` or `http`.
     pub surface: &'a str,
-    /// The `X-Request-Id` of an HTTP request.
+    /// The `X-Request-Id` of an HTTP request, or the `requestId` of a `client:*` event.
     pub request: Option<&'a str>,
     /// The session, or what a connection without one is known by.
     pub connection: Option<&'a str>,
@@ -115,8 +118,14 @@ impl<'a> Refusal<'a> {
     }
 
     fn write(&self) {
-        let reason = without_values(cut(&self.fault.message, REASON_MAX));
-        log_line::write(level(self.fault.code), TARGET, "refused", &self.fields(&reason));
+        let told = without_values(&self.fault.message);
+        let reason = without_tokens(cut(&told, REASON_MAX));
+        let shown = |text: Option<&'a str>| text.map(|text| without_tokens(cut(text, TEXT_MAX)));
+        let (event, room) = (shown(self.event), shown(self.room));
+        let target = self.target.map(|(method, path)| (method, without_tokens(cut(without_query(path), PATH_MAX))));
+        let target = target.as_ref().map(|(method, path)| (*method, &**path));
+        let refusal = Refusal { event: event.as_deref(), room: room.as_deref(), target, ..*self };
+        log_line::write(level(self.fault.code), TARGET, "refused", &refusal.fields(&reason));
     }
 }
 
@@ -172,7 +181,9 @@ impl RefusalLog {
 
 fn tell_omitted(omitted: &Omitted) {
     let Omitted { source, count } = omitted;
-    log::info!(target: TARGET, omitted = *count, address:% = source; "refusals left out");
+    // Where info is not logged, all that is counted here are warnings.
+    let level = if log::log_enabled!(target: TARGET, Level::Info) { Level::Info } else { Level::Warn };
+    log::log!(target: TARGET, level, omitted = *count, address:% = source; "refusals left out");
 }
 
 /// A refusal that the caller can mend is said at info; what the operator has to mend, at warn.
@@ -191,35 +202,11 @@ fn cut(text: &str, most: usize) -> &str {
     end.and_then(|end| text.get(..end)).unwrap_or_default()
 }
 
-/// A sentence without the values that a client sent: serde's say what came and what was expected.
-fn without_values(sentence: &str) -> String {
-    const BEFORE_A_VALUE: [&str; 4] = ["invalid type", "invalid value", "unknown variant", "unknown field"];
-
-    let found = BEFORE_A_VALUE.iter().filter_map(|words| sentence.find(words).map(|at| at + words.len())).min();
-    let Some((told, rest)) = found.and_then(|at| sentence.split_at_checked(at)) else { return sentence.to_owned() };
-    let expected = rest.rfind(", expected ").and_then(|at| rest.get(at..)).unwrap_or_default();
-    format!("{told}{expected}")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
-    #[test]
-    fn a_line_has_no_value_that_a_client_sent() {
-        for (told, logged) in [
-            ("`limit`: invalid type: string \"s3cret\", expected usize", "`limit`: invalid type, expected usize"),
-            ("`a`: invalid type: string \", expected x\", expected a map", "`a`: invalid type, expected a map"),
-            (
-                "`type`: unknown variant `s3cret`, expected one of `a`, `b`",
-                "`type`: unknown variant, expected one of `a`, `b`",
-            ),
-            ("`password`: invalid type: string \"s3c", "`password`: invalid type"),
-            ("The token has expired", "The token has expired"),
-        ] {
-            assert_eq!(without_values(told), logged);
-        }
-    }
+    use super::*;
 
     #[test]
     fn a_line_has_the_fields_that_are_known_and_bounded_ones() {
@@ -260,13 +247,14 @@ mod tests {
     }
 
     /// Keeps the lines of [`TARGET`], as text.
-    struct Kept(Mutex<Vec<String>>);
+    struct Kept(Mutex<Vec<String>>, AtomicBool);
 
-    static KEPT: Kept = Kept(Mutex::new(Vec::new()));
+    /// The lines, and whether info is left out.
+    static KEPT: Kept = Kept(Mutex::new(Vec::new()), AtomicBool::new(false));
 
     impl log::Log for Kept {
         fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-            metadata.target() == TARGET
+            metadata.target() == TARGET && (metadata.level() < Level::Info || !self.1.load(Ordering::Relaxed))
         }
 
         fn log(&self, record: &log::Record<'_>) {
@@ -319,5 +307,21 @@ mod tests {
         assert_eq!(lines().get(60..), Some(&[omitted.to_owned()][..]));
         log.log(&Refusal { fault: &Fault::internal(), ..refusal });
         assert!(lines().last().unwrap().starts_with("WARN refused surface=raw"));
+        const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI3In0.c2lnbmF0dXJl";
+        let fault = Fault::field(
+            "a",
+            format!("`{TOKEN}`: invalid type: string \", expected {}\", expected a", TOKEN.repeat(9)),
+        );
+        let (event, room, target) = (Some(TOKEN), Some(TOKEN), Some(("GET", "/a/eyJhbGciOiJIUzI1NiJ9%3Fkey=s3cret")));
+        log.log(&Refusal { event, room, target, address: refusal.address, ..Refusal::new("raw", &fault) });
+        let line = "INFO refused surface=raw address=198.51.100.60 method=GET path=/a/[token] event=[token] room=[token] \
+                    code=INVALID_REQUEST reason=`[token]`: invalid type, expected a";
+        assert_eq!(lines().last().unwrap(), line);
+        KEPT.1.store(true, Ordering::Relaxed);
+        let fault = Fault::internal();
+        (0..70).for_each(|_| log.log(&Refusal { fault: &fault, ..refusal }));
+        log.finish();
+        KEPT.1.store(false, Ordering::Relaxed);
+        assert_eq!(lines().last().unwrap(), "WARN refusals left out omitted=12 address=198.51.100.60");
     }
 }

@@ -44,7 +44,7 @@ impl Session {
                 Ok(answered) => done(request_id, answered),
                 Err(Unanswered(why)) => {
                     let fault = Fault::new(Code::OutcomeUnknown, why).by("backend.url");
-                    session.note_failed(E::NAME, kind.failure(), &fault);
+                    session.note_failed(E::NAME, request_id, kind.failure(), &fault);
                     failed(request_id, Failure::of(kind, why))
                 }
             })
@@ -111,7 +111,8 @@ impl Handle<Entire<Action>> for Session {
             Some(result) => ActionResult::done(request_id, result),
             None => {
                 let fault = Fault::new(Code::NotFound, "There is no such action");
-                self.note_failed(<Entire<Action> as ClientEvent>::NAME, Failure::UNKNOWN_ACTION, &fault);
+                let event = <Entire<Action> as ClientEvent>::NAME;
+                self.note_failed(event, request_id, Failure::UNKNOWN_ACTION, &fault);
                 ActionResult::failed(request_id, Failure::unknown_action(&action.read.action))
             }
         }))

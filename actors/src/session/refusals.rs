@@ -7,6 +7,7 @@ use crate::events::Bucket;
 use crate::events::Surface;
 use crate::events::chat::monitoring::Kind;
 use crate::fault::{Code, Fault};
+use crate::ids::RequestId;
 use crate::monitor::{RequestRefused, kind_of_join, kind_of_request};
 use crate::refusal_log::Refusal;
 use crate::refusal_log::closes::of_close;
@@ -38,9 +39,10 @@ impl Session {
     }
 
     /// Notes that the application, or the hub in its stead, did not do what `event` asked. `code` is what the client is
-    /// told.
-    pub(super) fn note_failed(&self, event: &'static str, code: &'static str, fault: &Fault) {
-        self.log_refusal(|of_session| Refusal { event: Some(event), code, ..of_session }, fault);
+    /// told, with the id `request`.
+    pub(super) fn note_failed(&self, event: &'static str, request: RequestId, code: &'static str, fault: &Fault) {
+        let id = request.to_string();
+        self.log_refusal(|of_session| Refusal { request: Some(&id), event: Some(event), code, ..of_session }, fault);
     }
 
     /// Notes that the session was ended, where that refuses its client something and was not noted yet.

@@ -23,6 +23,7 @@ use self::memory::{Digest, Memory};
 use super::claims::invalid;
 use super::unavailable;
 use crate::breaker::{Breaker, REST_MS, Turn};
+use crate::logging::periodic::{Periodic, Summary};
 use crate::outside::{Answer, Failure, Outside, Redirects, TIMEOUT};
 
 /// Questions on their way at once; one more waits for as long as an answer may take.
@@ -64,6 +65,8 @@ struct Inner {
     answered: AtomicU64,
     failed: AtomicU64,
     shed: AtomicU64,
+    /// Questions without a clear answer: strangers can cause them at will.
+    unclear: Periodic,
 }
 
 struct Known {
@@ -111,6 +114,7 @@ impl Backend {
             answered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             shed: AtomicU64::new(0),
+            unclear: Periodic::default(),
         })))
     }
 
@@ -211,7 +215,11 @@ impl Inner {
             (Verdict::Unclear { why, .. }, Some(Turn::Opened)) => {
                 log::warn!("auth.backend.url does not answer, and is left alone for {} s: {why}", REST_MS / 1_000);
             }
-            (Verdict::Unclear { why, .. }, _) => log::info!("auth.backend.url did not tell whose a token is: {why}"),
+            (Verdict::Unclear { why, .. }, _) => {
+                if let Some(Summary { count, .. }) = self.unclear.count(None, now_ms) {
+                    log::info!(count; "auth.backend.url did not tell whose a token is: {why}");
+                }
+            }
             (_, Some(_)) => log::info!("auth.backend.url answers again"),
             _ => {}
         }

@@ -128,6 +128,47 @@ fn a_descriptor_that_does_not_block_is_asked_again() {
         }
     }
     let mut sink = Busy(0, Vec::new());
-    write_all(&mut sink, b"abc").unwrap();
+    assert_eq!(Sink { out: &mut sink, is_torn: false }.write(b"abc"), 3);
     assert_eq!(sink.1, b"abc");
+}
+
+/// A disk with room for so many bytes.
+struct Disk {
+    room: usize,
+    out: Vec<u8>,
+}
+
+impl Write for Disk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = bytes.len().min(self.room);
+        if written == 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.room -= written;
+        self.out.extend_from_slice(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_line_that_a_full_disk_tore_does_not_run_into_the_next_one() {
+    let queue = Queue::new();
+    let mut disk = Disk { room: 8, out: Vec::new() };
+    let mut is_torn = false;
+    for room in [8, 0, 100] {
+        disk.room = room;
+        let mut sink = Sink { out: &mut disk, is_torn };
+        queue.push(b"line 1\n");
+        queue.push(b"line 2\n");
+        let mut lines = Vec::new();
+        queue.take(&mut lines);
+        queue.write_taken(&lines, &mut sink, &|dropped| Some(format!("{dropped} dropped\n")));
+        is_torn = sink.is_torn;
+    }
+    assert_eq!(String::from_utf8(disk.out).unwrap(), "line 1\nl\nline 1\nline 2\n3 dropped\n");
+    assert_eq!(queue.counts(), Counts { lines: 0, bytes: 0, dropped: 3 });
 }
