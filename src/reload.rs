@@ -159,31 +159,36 @@ impl Reloader {
         }
     }
 
-    /// Writes the hub's figures into the log.
-    pub fn log_figures(&self) {
-        let (hub, state) = (&self.state.hub, &self.state);
-        let stats = hub.stats();
-        let waiting: Vec<_> = hub.mailbox_depths().into_iter().filter(|(_, depth)| *depth > 0).collect();
-        let waiting = waiting.iter().map(|(name, depth)| format!("{name}={depth}")).collect::<Vec<_>>().join(" ");
-        log::info!(
-            uptimeSecs = state.uptime_secs(),
-            ready = state.not_ready().is_none(),
-            connections = hub.registry().connections(),
-            httpConnections = state.connections.now(),
-            sessions = stats.sessions.get(),
-            users = stats.users.get(),
-            rooms = stats.rooms.get(),
-            received = stats.received.get(),
-            published = stats.published.get(),
-            sent = stats.sent.get(),
-            errors = stats.errors.get(),
-            suspended = stats.parked.get(),
-            historyBytes = stats.history_bytes.get(),
-            memoryBytes = telemetry::resident(),
-            mailboxes = waiting.as_str();
-            "figures"
-        );
+    /// What it reloads the configuration of.
+    pub fn state(&self) -> Data<State> {
+        self.state.clone()
     }
+}
+
+/// Writes the hub's figures into the log.
+pub fn log_figures(state: &State) {
+    let hub = &state.hub;
+    let stats = hub.stats();
+    let waiting: Vec<_> = hub.mailbox_depths().into_iter().filter(|(_, depth)| *depth > 0).collect();
+    let waiting = waiting.iter().map(|(name, depth)| format!("{name}={depth}")).collect::<Vec<_>>().join(" ");
+    log::info!(
+        uptimeSecs = state.uptime_secs(),
+        ready = state.not_ready().is_none(),
+        connections = hub.registry().connections(),
+        httpConnections = state.connections.now(),
+        sessions = stats.sessions.get(),
+        users = stats.users.get(),
+        rooms = stats.rooms.get(),
+        received = stats.received.get(),
+        published = stats.published.get(),
+        sent = stats.sent.get(),
+        errors = stats.errors.get(),
+        suspended = stats.parked.get(),
+        historyBytes = stats.history_bytes.get(),
+        memoryBytes = telemetry::resident(),
+        mailboxes = waiting.as_str();
+        "figures"
+    );
 }
 
 /// Reads the configuration again and makes the policies of it. Reads files: not for a thread that serves.

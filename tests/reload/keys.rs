@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::support::hub::configuration;
 use crate::support::token::{now, signed};
-use crate::support::{Client, Hub, Outside, Reply, Wire, token};
+use crate::support::{Client, DEADLINE, Hub, Outside, Reply, Wire, token, wait_until};
 
 fn ec(text: &str) -> EncodingKey {
     EncodingKey::from_ec_pem(text.as_bytes()).unwrap()
@@ -129,4 +129,19 @@ async fn another_secret_is_that_of_new_tokens_and_who_is_in_stays() {
     let fresh = signed(Algorithm::HS256, secret, &json!({"sub": "bob", "exp": now() + 3600}));
     assert_eq!(enter(&hub, &fresh).await, 101);
     alice.expect_silence().await;
+}
+
+#[tokio::test]
+async fn figures_do_not_wait_for_a_reload_that_waits_for_a_key_set() {
+    let hub = Hub::start();
+    let issuer = Outside::that_says(Reply::Silence);
+    let config = format!("[auth]\nalgorithm = \"ES256\"\njwks = \"{}\"\n", issuer.url("/keys"));
+    fs::write(hub.dir().join("config.toml"), configuration(&config)).unwrap();
+    hub.signal("HUP");
+    wait_until(DEADLINE, "the key set is asked for", || issuer.count() > 0);
+    hub.signal("USR1");
+    wait_until(DEADLINE, "the figures are logged", || hub.said().contains("figures"));
+    let said = hub.said();
+    assert!(!said.contains("not reloaded"), "the reload ended first: {said}");
+    assert_eq!(enter(&hub, &token::token("alice")).await, 101, "nothing has changed yet");
 }
