@@ -227,6 +227,7 @@ fn print(text: &str) -> ExitCode {
 fn serve(sources: Sources, started: impl FnOnce(Serving)) -> Result<ExitCode, Failure> {
     // First: a SIGHUP that comes before the hub serves must not end it.
     let prepared = Prepared::new().map_err(Failure::of)?;
+    let sources = sources.pinned();
     let mut config = Config::load(&sources)?;
     logging::start(&config.log).map_err(|error| Failure::of(format!("the log: {error}")))?;
     for notice in secrets::ensure(&mut config)? {

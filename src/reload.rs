@@ -66,11 +66,12 @@ impl Reloader {
             log::warn!("SIGHUP is ignored: the hub goes away");
             return;
         }
-        let reloads = &self.state.reloads;
+        let state = self.state.clone();
+        let reloads = &state.reloads;
         match self.try_reload().await {
             Ok(changes) => {
                 reloads.ok.fetch_add(1, Ordering::Relaxed);
-                reloads.last_at.store(self.state.now_ms(), Ordering::Relaxed);
+                reloads.last_at.store(state.now_ms(), Ordering::Relaxed);
                 let applied = named(&changes, |effect| effect != Effect::Restart);
                 log::info!(changed = applied.as_str(); "reloaded");
                 let waiting = named(&changes, |effect| effect == Effect::Restart);
@@ -85,17 +86,18 @@ impl Reloader {
         }
     }
 
-    async fn try_reload(&self) -> Result<Vec<Change>, Refused> {
-        let (sources, running) = (self.sources.clone(), self.state.policies());
+    async fn try_reload(&mut self) -> Result<Vec<Change>, Refused> {
+        let (sources, running) = (self.sources.clone().pinned(), self.state.policies());
         let (before, revoked) = (running.clone(), self.state.hub.revoked().clone());
         let next = tokio::task::spawn_blocking(move || {
             let check = move |identity: &_| revoked.check(identity);
-            read(&sources, &before, Arc::new(check))
+            Ok((read(&sources, &before, Arc::new(check))?, sources))
         });
-        let Next { policies, changes } = next.await.map_err(|error| Refused(error.to_string()))??;
+        let (Next { policies, changes }, sources) = next.await.map_err(|error| Refused(error.to_string()))??;
         self.prepare_keys(&policies, &running).await?;
         self.make_chats(&policies.config, &running.config).await?;
         self.apply(policies, &running).await;
+        self.sources = sources;
         Ok(changes)
     }
 
@@ -159,39 +161,64 @@ impl Reloader {
         }
     }
 
-    /// Writes the hub's figures into the log.
-    pub fn log_figures(&self) {
-        let (hub, state) = (&self.state.hub, &self.state);
-        let stats = hub.stats();
-        let waiting: Vec<_> = hub.mailbox_depths().into_iter().filter(|(_, depth)| *depth > 0).collect();
-        let waiting = waiting.iter().map(|(name, depth)| format!("{name}={depth}")).collect::<Vec<_>>().join(" ");
-        log::info!(
-            uptimeSecs = state.uptime_secs(),
-            ready = state.not_ready().is_none(),
-            connections = hub.registry().connections(),
-            httpConnections = state.connections.now(),
-            sessions = stats.sessions.get(),
-            users = stats.users.get(),
-            rooms = stats.rooms.get(),
-            received = stats.received.get(),
-            published = stats.published.get(),
-            sent = stats.sent.get(),
-            errors = stats.errors.get(),
-            suspended = stats.parked.get(),
-            historyBytes = stats.history_bytes.get(),
-            memoryBytes = telemetry::resident(),
-            mailboxes = waiting.as_str();
-            "figures"
-        );
+    /// What it reloads the configuration of.
+    pub fn state(&self) -> Data<State> {
+        self.state.clone()
+    }
+}
+
+/// Writes the hub's figures into the log.
+pub fn log_figures(state: &State) {
+    let hub = &state.hub;
+    let stats = hub.stats();
+    let waiting: Vec<_> = hub.mailbox_depths().into_iter().filter(|(_, depth)| *depth > 0).collect();
+    let waiting = waiting.iter().map(|(name, depth)| format!("{name}={depth}")).collect::<Vec<_>>().join(" ");
+    log::info!(
+        uptimeSecs = state.uptime_secs(),
+        ready = state.not_ready().is_none(),
+        connections = hub.registry().connections(),
+        httpConnections = state.connections.now(),
+        sessions = stats.sessions.get(),
+        users = stats.users.get(),
+        rooms = stats.rooms.get(),
+        received = stats.received.get(),
+        published = stats.published.get(),
+        sent = stats.sent.get(),
+        errors = stats.errors.get(),
+        suspended = stats.parked.get(),
+        historyBytes = stats.history_bytes.get(),
+        memoryBytes = telemetry::resident(),
+        mailboxes = waiting.as_str();
+        "figures"
+    );
+}
+
+/// That the configuration file can be read again. A pipe would be waited for; a file that is empty is most likely being
+/// written, and the defaults in place of its rules would let everybody in.
+fn check_file(sources: &Sources) -> Result<(), Refused> {
+    let Some(file) = &sources.file else { return Ok(()) };
+    match std::fs::metadata(file) {
+        Ok(found) if !found.is_file() && !found.is_dir() => {
+            Err(Refused::of(&file.display().to_string(), &"is no regular file and cannot be read again"))
+        }
+        Ok(found) if found.len() == 0 => Err(Refused::of(
+            &file.display().to_string(),
+            &"is empty; if all defaults are meant, write a comment into it",
+        )),
+        // Reading it says what is wrong.
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
 /// Reads the configuration again and makes the policies of it. Reads files: not for a thread that serves.
 fn read(sources: &Sources, running: &Policies, check: crate::auth::tokens::Check) -> Result<Next, Refused> {
+    check_file(sources)?;
     let mut wanted = Config::load(sources).map_err(|error| Refused(error.lines().join("; ")))?;
     let mut config = wanted.clone();
     diff::keep_until_restart(&running.config, &mut config);
-    secrets::ensure(&mut config).map_err(|error| Refused(error.to_string()))?;
+    secrets::check_kept(&running.config, &config)
+        .and_then(|()| secrets::ensure(&mut config))
+        .map_err(|error| Refused(error.to_string()))?;
     wanted.auth.jwt_secret.clone_from(&config.auth.jwt_secret);
     wanted.api.keys.clone_from(&config.api.keys);
     // The file is sound by itself; it has to be with what stays until a restart, too.

@@ -7,7 +7,7 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::reload::Reloader;
+use crate::reload::{self, Reloader};
 
 /// The signals that do not stop a hub. They are caught as long as the process runs, from when this is made.
 #[derive(Debug)]
@@ -30,16 +30,26 @@ impl Signals {
         })
     }
 
-    /// Does what they ask for, one after the other, as long as the hub runs. Those of one kind that come while one of them is
-    /// under way count as one.
-    pub async fn follow(mut self, mut reloader: Reloader) {
-        loop {
-            tokio::select! {
-                _ = self.hangup.recv() => reloader.reload().await,
-                _ = self.usr1.recv() => reloader.log_figures(),
-                _ = self.usr2.recv() => {}
+    /// Does what they ask for, as long as the hub runs. Those of one kind that come while one of them is under way count as
+    /// one. A reload may have to wait for a file or a key set; figures wait for no reload.
+    pub async fn follow(self, mut reloader: Reloader) {
+        let Self { mut hangup, mut usr1, mut usr2 } = self;
+        let state = reloader.state();
+        let reloads = async {
+            while hangup.recv().await.is_some() {
+                reloader.reload().await;
             }
-        }
+        };
+        let others = async {
+            loop {
+                tokio::select! {
+                    Some(()) = usr1.recv() => reload::log_figures(&state),
+                    Some(()) = usr2.recv() => {}
+                    else => break,
+                }
+            }
+        };
+        tokio::join!(reloads, others);
     }
 }
 

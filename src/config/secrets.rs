@@ -17,6 +17,9 @@ pub const MADE_KEY: &str = "default";
 /// The file of the secret that tokens are signed with.
 const JWT_FILE: &str = "jwt.secret";
 
+/// The file of the API key that is made at the first start.
+const KEY_FILE: &str = "api.key";
+
 /// Where a secret is that the configuration does not hold, for the console. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
@@ -57,7 +60,7 @@ pub fn ensure(config: &mut Config) -> Result<Vec<Notice>, ConfigError> {
         notices.push(notice);
     }
     if config.api.keys.is_empty() {
-        let (secret, notice) = kept(&config.server.data_dir, "api.key", "API key", "[[api.keys]]")?;
+        let (secret, notice) = kept(&config.server.data_dir, KEY_FILE, "API key", "[[api.keys]]")?;
         config.api.keys.push(ApiKey {
             name: MADE_KEY.into(),
             key: Some(secret),
@@ -74,7 +77,31 @@ pub fn ensure(config: &mut Config) -> Result<Vec<Notice>, ConfigError> {
 pub fn are_made(config: &Config) -> bool {
     let is_made = |name| config.server.data_dir.join(name).is_file();
     let secret = config.auth.jwt_secret.is_some() || !config.auth.algorithm.is_symmetric() || is_made(JWT_FILE);
-    secret && (!config.api.keys.is_empty() || is_made("api.key"))
+    secret && (!config.api.keys.is_empty() || is_made(KEY_FILE))
+}
+
+/// That a running hub gets no other secret because the file of the one that it has is gone: [`ensure`] would make a new one,
+/// and refuse all who have the old one.
+///
+/// # Errors
+/// One line that names the missing file, and what to do.
+pub fn check_kept(running: &Config, config: &Config) -> Result<(), ConfigError> {
+    let needs_jwt = config.auth.jwt_secret.is_none() && config.auth.algorithm.is_symmetric();
+    let had_made_key = matches!(&*running.api.keys, [key] if key.name == MADE_KEY);
+    let files = [
+        (needs_jwt && running.auth.jwt_secret.is_some(), JWT_FILE, "auth.jwt_secret"),
+        (config.api.keys.is_empty() && had_made_key, KEY_FILE, "[[api.keys]]"),
+    ];
+    for (is_needed, name, key) in files {
+        let path = config.server.data_dir.join(name);
+        if is_needed && !path.try_exists().map_err(|error| failed(&path, "read", &error))? {
+            return Err(ConfigError::new(format!(
+                "{}: does not exist; put it back, set {key}, or restart the hub, which then makes another",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Reads the secret of tokens from the data directory, where it is not configured; makes none. `None` when the configuration

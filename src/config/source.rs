@@ -65,9 +65,18 @@ impl Sources {
 
     /// The absolute path of the file that is read; `None` where there is none and the defaults hold.
     pub fn found(&self) -> Option<PathBuf> {
+        self.existing().map(absolute)
+    }
+
+    /// The same sources, where a [`DEFAULT_FILE`] that exists is named: from then on it is an error when it is missing.
+    #[must_use]
+    pub fn pinned(self) -> Self {
+        Self { file: self.existing().map(Path::to_owned), ..self }
+    }
+
+    fn existing(&self) -> Option<&Path> {
         let default = Path::new(DEFAULT_FILE);
-        let file = self.file.as_deref().or_else(|| default.exists().then_some(default));
-        file.map(absolute)
+        self.file.as_deref().or_else(|| default.exists().then_some(default))
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use crate::support::hub::configuration;
 use crate::support::run::run;
@@ -123,4 +124,41 @@ fn a_snapshot_that_cannot_be_written_keeps_no_hub_from_its_start() {
     fs::write(dir.path().join("config.toml"), configuration("")).unwrap();
     let hub = Hub::in_dir(dir);
     wait_until(DEADLINE, "the log warns", || hub.said().contains("running.toml cannot be written"));
+}
+
+#[test]
+fn a_file_that_is_empty_or_a_pipe_is_not_taken_for_the_defaults_and_not_waited_for() {
+    let hub = Hub::start();
+    let config = hub.dir().join("config.toml");
+    let sound = fs::read_to_string(&config).unwrap();
+    fs::write(&config, "").unwrap();
+    let said = hub.hang_up();
+    assert!(said.contains("not reloaded") && said.contains("config.toml: is empty"), "{said}");
+    fs::remove_file(&config).unwrap();
+    assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
+    let said = hub.hang_up();
+    assert!(said.contains("not reloaded") && said.contains("config.toml: is no regular file"), "{said}");
+    fs::remove_file(&config).unwrap();
+    fs::write(&config, sound).unwrap();
+    assert!(!hub.hang_up().contains("not reloaded"));
+}
+
+#[test]
+fn the_file_in_the_folder_must_stay_once_it_was_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = Hub::without_file_named(dir, "[server]\nport = 0\n");
+    let config = hub.dir().join("config.toml");
+    fs::rename(&config, hub.dir().join("gone")).unwrap();
+    let said = hub.hang_up();
+    assert!(said.contains("not reloaded") && said.contains("config.toml: cannot be read"), "{said}");
+
+    // A hub that began by the defaults reads one that is there later, and misses it from then on.
+    let hub = Hub::without_file_named(tempfile::tempdir().unwrap(), "");
+    let config = hub.dir().join("config.toml");
+    assert!(!hub.hang_up().contains("not reloaded"));
+    fs::write(&config, "[limits]\nrooms = 9\n").unwrap();
+    assert!(hub.hang_up().contains("limits.rooms"));
+    fs::remove_file(&config).unwrap();
+    let said = hub.hang_up();
+    assert!(said.contains("not reloaded") && said.contains("config.toml: cannot be read"), "{said}");
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::support::hub::configuration;
 use crate::support::token::{now, signed};
-use crate::support::{Client, Hub, Outside, Reply, Wire, token};
+use crate::support::{Client, DEADLINE, Hub, Outside, Reply, Wire, token, wait_until};
 
 fn ec(text: &str) -> EncodingKey {
     EncodingKey::from_ec_pem(text.as_bytes()).unwrap()
@@ -129,4 +129,42 @@ async fn another_secret_is_that_of_new_tokens_and_who_is_in_stays() {
     let fresh = signed(Algorithm::HS256, secret, &json!({"sub": "bob", "exp": now() + 3600}));
     assert_eq!(enter(&hub, &fresh).await, 101);
     alice.expect_silence().await;
+}
+
+#[tokio::test]
+async fn a_secret_that_the_hub_made_is_not_replaced_because_its_file_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("config.toml"), "[server]\nport = 0\n").unwrap();
+    let hub = Hub::in_dir(dir);
+    let secret = fs::read_to_string(hub.data().join("jwt.secret")).unwrap();
+    let token = signed(Algorithm::HS256, secret.trim(), &json!({"sub": "alice", "exp": now() + 3600}));
+    for name in ["jwt.secret", "api.key"] {
+        let path = hub.data().join(name);
+        let kept = fs::read_to_string(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let said = hub.hang_up();
+        assert!(
+            said.contains("not reloaded") && said.contains(&format!("{name}: does not exist; put it back")),
+            "{said}"
+        );
+        assert!(!path.exists() && !said.contains(kept.trim()), "{said}");
+        assert_eq!(enter(&hub, &token).await, 101);
+        fs::write(&path, kept).unwrap();
+        assert!(!hub.hang_up().contains("not reloaded"));
+    }
+}
+
+#[tokio::test]
+async fn figures_do_not_wait_for_a_reload_that_waits_for_a_key_set() {
+    let hub = Hub::start();
+    let issuer = Outside::that_says(Reply::Silence);
+    let config = format!("[auth]\nalgorithm = \"ES256\"\njwks = \"{}\"\n", issuer.url("/keys"));
+    fs::write(hub.dir().join("config.toml"), configuration(&config)).unwrap();
+    hub.signal("HUP");
+    wait_until(DEADLINE, "the key set is asked for", || issuer.count() > 0);
+    hub.signal("USR1");
+    wait_until(DEADLINE, "the figures are logged", || hub.said().contains("figures"));
+    let said = hub.said();
+    assert!(!said.contains("not reloaded"), "the reload ended first: {said}");
+    assert_eq!(enter(&hub, &token::token("alice")).await, 101, "nothing has changed yet");
 }

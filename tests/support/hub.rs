@@ -83,7 +83,8 @@ impl Hub {
     pub(crate) fn with_unread_log(config: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("config.toml"), configuration(config)).unwrap();
-        let program = hubbub(dir.path());
+        let mut program = hubbub(dir.path());
+        program.args(["--config", "config.toml"]);
         let (reading, read_on) = mpsc::sync_channel(0);
         let mut hub = Self::run_with(dir, program, Some(read_on));
         hub.reading = Some(reading);
@@ -133,15 +134,26 @@ impl Hub {
         Self::run_in(dir, program)
     }
 
+    /// A hub that is told of no file, in a directory with `config.toml` as given, or without one when `config` is empty.
     #[track_caller]
-    fn run_in(dir: TempDir, program: Command) -> Self {
+    pub(crate) fn without_file_named(dir: TempDir, config: &str) -> Self {
+        if !config.is_empty() {
+            fs::write(dir.path().join("config.toml"), config).unwrap();
+        }
+        let mut program = hubbub(dir.path());
+        program.args(["--port", "0"]);
+        Self::run_with(dir, program, None)
+    }
+
+    #[track_caller]
+    fn run_in(dir: TempDir, mut program: Command) -> Self {
+        program.args(["--config", "config.toml"]);
         Self::run_with(dir, program, None)
     }
 
     #[track_caller]
     fn run_with(dir: TempDir, mut program: Command, read_on: Option<Receiver<()>>) -> Self {
-        let mut child =
-            program.args(["--config", "config.toml"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let said = Arc::new(Mutex::new(String::new()));
         let (tell, told) = mpsc::sync_channel(1);
         let readers = vec![
