@@ -261,9 +261,12 @@ fn write_running(config: &Config) -> io::Result<()> {
         "# What the running hub was configured with, for `hubbub check --diff`; it is not read at a start.\n{}",
         Values::of(config).to_toml()
     );
-    let written = write_draft(&draft, &text).and_then(|()| std::fs::rename(&draft, path));
+    let written = write_draft(&draft, &text).and_then(|()| std::fs::rename(&draft, &path));
     if written.is_err() {
-        let _ = std::fs::remove_file(&draft);
+        // What is there tells of an earlier configuration, or of a hub that crashed.
+        for outdated in [draft, path] {
+            let _ = std::fs::remove_file(outdated);
+        }
     }
     written
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use hubbub_actors::store::Store;
 use log::Level;
 
 use super::settings::Settings;
@@ -58,7 +59,7 @@ fn try_live(config: &Config) -> Result<String, Failure> {
 fn compare(mut config: Config, sources: &Sources, other: Option<PathBuf>) -> Result<String, Failure> {
     let Some(other) = other else {
         let path = reload::running_file(&config);
-        let running = running(&path)?;
+        let running = running(&path, Store::is_in_use(&config.server.data_dir))?;
         if secrets::are_made(&config) {
             secrets::ensure(&mut config)?;
         }
@@ -69,12 +70,18 @@ fn compare(mut config: Config, sources: &Sources, other: Option<PathBuf>) -> Res
     Ok(differences(&Values::of(&old), &Values::of(&config), &other))
 }
 
-fn running(path: &Path) -> Result<Values, Failure> {
+/// What the hub runs with that works in the data folder, where `is_in_use`. A hub that crashed left its file there.
+fn running(path: &Path, is_in_use: bool) -> Result<Values, Failure> {
     let shown = path.display();
+    if !is_in_use {
+        return Err(Failure::of(format!(
+            "{shown}: no hub runs with this server.data_dir; --diff FILE compares with another file"
+        )));
+    }
     match std::fs::read_to_string(path) {
         Ok(text) => Values::from_toml(&text).map_err(|why| Failure::of(format!("{shown}: {why}"))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::of(format!(
-            "{shown}: not found: no hub runs with this server.data_dir; --diff FILE compares with another file"
+            "{shown}: not found: the hub could not write it (see its log); --diff FILE compares with another file"
         ))),
         Err(error) => Err(Failure::of(format!("{shown}: cannot be read: {error}"))),
     }

@@ -24,7 +24,9 @@ pub(super) fn explain(text: &str, at: usize) -> String {
     match first {
         Some((path, first)) => format!("{path}: is set twice; the first is in line {first}"),
         None => {
-            let key: String = line.split('=').next().unwrap_or_default().trim().chars().take(SHOWN_MAX).collect();
+            // Within an inline table: its name is that of the key before it, which is set once.
+            let key = text.get(at..).unwrap_or_default().split(['=', ']', '\n']).next().unwrap_or_default();
+            let key: String = key.trim().chars().take(SHOWN_MAX).collect();
             format!("{key}: is set twice")
         }
     }

@@ -37,8 +37,10 @@ pub(super) fn variable(typed: &str) -> Option<String> {
         if typed.contains("__") { (split(&typed.to_lowercase().replace("__", ".")).1.len() / 3).max(1) } else { 1 };
     let keys = known().into_iter().filter(|key| key.contains('.') && !key.contains("[]"));
     let near = keys.map(|key| (strsim::osa_distance(&plain, &flat(&key)), key));
-    let (_, found) = near.filter(|(distance, _)| *distance <= most).min()?;
-    Some(found.to_uppercase().replace('.', "__"))
+    let found = near.filter(|(distance, _)| *distance <= most).min().map(|(_, found)| found);
+    let elsewhere =
+        || key(&typed.to_lowercase().replace("__", ".")).filter(|key| key.contains('.') && !key.contains('['));
+    Some(found.or_else(elsewhere)?.to_uppercase().replace('.', "__"))
 }
 
 /// Every dotted key and section, with `[]` behind lists of tables.
@@ -125,7 +127,8 @@ mod tests {
             ("LIMITS_RAW_MESSAGES_PER_MINUTE", Some("LIMITS__RAW__MESSAGES_PER_MINUTE")),
             ("LIMITS__RAW_MESSAGES_PER_MINUTE", Some("LIMITS__RAW__MESSAGES_PER_MINUTE")),
             ("SERVER__FROBNICATE", None),
-            ("PORT", None),
+            ("PORT", Some("SERVER__PORT")),
+            ("FROBNICATE", None),
         ] {
             assert_eq!(variable(typed).as_deref(), meant, "{typed}");
         }

@@ -101,7 +101,7 @@ async fn the_command_line_tells_what_the_running_hub_does_not_have() {
     assert_eq!(hub.exit_status(DEADLINE), Some(0));
     let none = run(hub.dir(), &["check", "--config", "config.toml", "--diff"]);
     assert_eq!(none.status, Some(1), "{none:?}");
-    assert!(none.stderr.contains("data/running.toml: not found"), "{none:?}");
+    assert!(none.stderr.contains("data/running.toml: no hub runs with this server.data_dir"), "{none:?}");
 }
 
 #[test]
@@ -161,4 +161,30 @@ fn the_file_in_the_folder_must_stay_once_it_was_read() {
     fs::remove_file(&config).unwrap();
     let said = hub.hang_up();
     assert!(said.contains("not reloaded") && said.contains("config.toml: cannot be read"), "{said}");
+}
+
+#[test]
+fn what_a_hub_that_crashed_ran_with_is_not_taken_for_a_running_hub() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("config.toml"), configuration("")).unwrap();
+    let mut hub = Hub::in_dir(dir);
+    let running = hub.data().join("running.toml");
+    wait_until(DEADLINE, "it is written", || running.exists());
+    hub.signal("KILL");
+    hub.exit_status(DEADLINE);
+    assert!(running.exists());
+    let none = run(hub.dir(), &["check", "--config", "config.toml", "--diff"]);
+    assert!(none.status == Some(1) && none.stderr.contains("no hub runs with this server.data_dir"), "{none:?}");
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_written_leaves_no_earlier_one_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("data/running.toml.new/in the way")).unwrap();
+    fs::write(dir.path().join("data/running.toml"), "\"server.port\" = 1\n").unwrap();
+    fs::write(dir.path().join("config.toml"), configuration("")).unwrap();
+    let hub = Hub::in_dir(dir);
+    wait_until(DEADLINE, "the log warns", || hub.said().contains("running.toml cannot be written"));
+    let none = run(hub.dir(), &["check", "--config", "config.toml", "--diff"]);
+    assert!(none.status == Some(1) && none.stderr.contains("running.toml: not found: the hub could not"), "{none:?}");
 }

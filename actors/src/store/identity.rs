@@ -11,7 +11,11 @@ type Number = (u64, u64);
 
 /// Which files were opened: the database, and its write-ahead log with the index of that.
 #[derive(Debug)]
-pub(super) struct Identity(Vec<(PathBuf, Number)>);
+pub(super) struct Identity {
+    files: Vec<(PathBuf, Number)>,
+    /// The database had content as it was opened: if it is empty later, somebody else emptied it.
+    has_content: bool,
+}
 
 impl Identity {
     /// The files that are at `path` and beside it now.
@@ -22,13 +26,16 @@ impl Identity {
             PathBuf::from(name)
         };
         let paths = [path.to_owned(), beside("-wal"), beside("-shm")];
-        Self(paths.into_iter().filter_map(|path| number_of(&path).ok().map(|number| (path, number))).collect())
+        Self {
+            has_content: !is_empty(path),
+            files: paths.into_iter().filter_map(|path| number_of(&path).ok().map(|number| (path, number))).collect(),
+        }
     }
 
     /// What is wrong with the files, in words for an operator; `None` while all are in their places. A path that cannot be
     /// looked at for another reason counts as one that is in its place.
     pub(super) fn misplaced(&self) -> Option<String> {
-        self.0.iter().find_map(|(path, opened)| {
+        let misplaced = self.files.iter().find_map(|(path, opened)| {
             let name = path.file_name().unwrap_or_default().display();
             match number_of(path) {
                 Ok(found) if found == *opened => None,
@@ -38,7 +45,9 @@ impl Identity {
                 }
                 Err(_) => None,
             }
-        })
+        });
+        let (path, _) = self.files.first()?;
+        misplaced.or_else(|| (self.has_content && is_empty(path)).then(|| emptied(path)))
     }
 }
 
@@ -47,7 +56,7 @@ impl Identity {
     /// them, that one would be damaged. To be called when nothing of the store is open any more.
     pub(super) fn remove_orphans(&self) {
         let is_ours = |(path, opened): &(PathBuf, Number)| number_of(path).is_ok_and(|found| found == *opened);
-        let Some((database @ (path, _), beside)) = self.0.split_first() else { return };
+        let Some((database @ (path, _), beside)) = self.files.split_first() else { return };
         if is_ours(database) || !path.exists() {
             return;
         }
@@ -57,6 +66,15 @@ impl Identity {
             }
         }
     }
+}
+
+fn emptied(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().display();
+    format!("{name} was emptied while the hub runs; stop the hub and put a backup in its place")
+}
+
+fn is_empty(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.len() == 0)
 }
 
 fn number_of(path: &Path) -> io::Result<Number> {
@@ -88,6 +106,11 @@ mod tests {
             fs::rename(&aside, moved).unwrap();
             assert_eq!(identity.misplaced(), None);
         }
+        fs::write(&path, "content").unwrap();
+        let identity = Identity::of(&path);
+        assert_eq!(identity.misplaced(), None);
+        fs::write(&path, "").unwrap();
+        assert!(identity.misplaced().unwrap().starts_with("a.db was emptied"));
         let elsewhere = directory.path().join("elsewhere");
         fs::rename(&within, &elsewhere).unwrap();
         assert!(identity.misplaced().unwrap().contains("removed"), "the folder is gone");

@@ -139,6 +139,14 @@ impl Opened {
 }
 
 impl Store {
+    /// Whether a hub works in `directory`. Makes and changes nothing.
+    pub fn is_in_use(directory: &Path) -> bool {
+        match OpenOptions::new().write(true).open(directory.join(LOCK_FILE)) {
+            Ok(lock) => matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
+            Err(_) => false,
+        }
+    }
+
     /// Whether there is a store in `directory`, which can be opened; `false` where there is none yet. Makes and changes
     /// nothing. Blocks.
     ///
@@ -153,11 +161,7 @@ impl Store {
         }
         let unusable = |unfit| OpenError::unfit(&path, unfit);
         // A hub that works there has made all files that are needed beside it, and needs the file for itself.
-        let is_in_use = match OpenOptions::new().write(true).open(directory.join(LOCK_FILE)) {
-            Ok(lock) => matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
-            Err(_) => false,
-        };
-        if is_in_use {
+        if Self::is_in_use(directory) {
             let conn = open_reading(&path).map_err(|error| unusable(error.into()))?;
             schema::version(&conn).map_err(unusable)?;
             return Ok(true);
@@ -215,7 +219,8 @@ fn take_lock(directory: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Makes the file, empty and for its owner alone; SQLite gives what it puts beside it the same mode.
+/// Makes the file, empty and for its owner alone; SQLite gives what it puts beside it the same mode. One that is there must be
+/// a file that may be written.
 fn prepare_file(path: &Path) -> std::io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(file) => {
@@ -227,7 +232,8 @@ fn prepare_file(path: &Path) -> std::io::Result<()> {
             if std::fs::metadata(path)?.mode() & 0o077 != 0 {
                 log::warn!("other users may read {}; chmod 600 it", path.display());
             }
-            Ok(())
+            // SQLite opens a file that may not be written for reading alone, and says so at the first write.
+            OpenOptions::new().write(true).open(path).map(drop)
         }
         Err(error) => Err(error),
     }
@@ -329,6 +335,23 @@ mod tests {
         assert!(open_without_writing(&path).unwrap().is_none());
         schema::make(&Connection::open(&path).unwrap(), 1);
         assert!(matches!(open_without_writing(&path), Err(Unfit::Older { version: 1 })));
+    }
+
+    #[test]
+    fn what_may_not_be_written_does_not_begin_as_a_store_that_waits() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE);
+        let refused = || Store::open_or_wait(directory.path(), Clock::System).unwrap_err().to_string();
+        std::fs::create_dir(&path).unwrap();
+        assert!(refused().contains("hubbub.db: cannot be opened: Is a directory"), "{}", refused());
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
+        // Root may write it all the same.
+        if OpenOptions::new().write(true).open(&path).is_err() {
+            assert!(refused().contains("hubbub.db: cannot be opened: Permission denied"), "{}", refused());
+        }
     }
 
     #[tokio::test]

@@ -94,6 +94,7 @@ fn an_error_names_file_line_and_key() {
         ),
         ("[server]\nport = 1\nport = 2", "config.toml:3: server.port: is set twice; the first is in line 2"),
         ("server.port = 1\nserver.port = 2", "config.toml:2: server.port: is set twice; the first is in line 1"),
+        ("server = {port = 1, port = 2}", "config.toml:1: port: is set twice"),
         ("[log]\n[server]\n[log]", "config.toml:3: log: is set twice; the first is in line 1"),
         (
             "[[topics]]\npattern = 'a'\n[[topics]]\npattern = 'b' # not this\n pattern = 'c'",
