@@ -88,7 +88,7 @@ fn start_writer(format: LogFormat) -> io::Result<()> {
 
 /// The line that says how many lines were dropped.
 fn dropped_notice(format: LogFormat, dropped: u64) -> Option<String> {
-    let text = format_args!("lines of the log were dropped because they were not read in time");
+    let text = format_args!("lines of the log were dropped because standard error did not take them in time");
     log::log_enabled!(target: TARGET, Level::Warn)
         .then(|| own_line(format, Level::Warn, TARGET, &[("dropped", dropped)], text))
 }
