@@ -85,11 +85,6 @@ impl Terms {
         })
     }
 
-    /// How long a token of the hub's own can live, ms.
-    fn token_life(&self) -> i64 {
-        self.access_ttl_secs.max(self.refresh_ttl_secs) * 1_000 + self.leeway_ms
-    }
-
     fn tokens_until(&self, now_ms: i64) -> i64 {
         now_ms.saturating_add((self.access_ttl_secs + LEEWAY_MAX_SECS + 1) * 1_000)
     }
@@ -154,7 +149,7 @@ impl Accounts {
     pub fn follow(&self, auth: &config::Auth) {
         let terms = Terms::of(auth);
         if let Some(revoked) = &self.revoked {
-            revoked.expect_life(terms.token_life());
+            revoked.expect_life(auth.token_life_ms());
         }
         self.terms.store(Arc::new(terms));
     }

@@ -283,6 +283,11 @@ impl Auth {
         claims.into_iter().filter_map(|(claim, texts)| Some((claim, texts.first()?.as_str())))
     }
 
+    /// How long a token of the hub's own can live, ms.
+    pub fn token_life_ms(&self) -> i64 {
+        i64::from(self.access_ttl_secs.max(self.refresh_ttl_secs)) * 1_000 + self.leeway_ms()
+    }
+
     /// How far clocks may differ, ms.
     pub fn leeway_ms(&self) -> i64 {
         i64::from(self.leeway_secs) * 1_000

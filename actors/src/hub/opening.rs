@@ -21,8 +21,8 @@ const LOAD_AGAIN: Duration = Duration::from_secs(1);
 
 impl Hub {
     /// Takes over all that the store holds, and makes those of the chats that are not there. Before the workers start. What
-    /// a store that waits for its disk does not give is left for [`Hub::open_late`], and until then no token is believed
-    /// whose revocation may be there.
+    /// a store that waits for its disk does not give is left for [`Hub::open_late`]. While revocations cannot be read, every
+    /// token is refused.
     ///
     /// # Errors
     /// What the store that is open cannot do.

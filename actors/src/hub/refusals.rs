@@ -1,4 +1,4 @@
-//! What is noted of refusals: in the log, in the counters, and for those who watch the hub's connections.
+//! Records a refusal: one line in the log, the counters, and an event for `monitoring:events`.
 
 use super::Hub;
 use crate::events::chat::monitoring::{AskEvents, ConnectionEvent};

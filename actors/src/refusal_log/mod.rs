@@ -1,5 +1,5 @@
-//! Each refusal as one line of the log, at a bounded rate: who was refused what, by which id it is found, and which rule
-//! decided.
+//! Writes one line of the log for each refusal, at a bounded rate. The line has the client, the request, the id to find it
+//! by, and the rule that decided.
 //!
 //! [`rate`] is the pure counting, [`counts`] what the metrics show, [`closes`] which closed connections are refusals,
 //! [`hidden`] what a line does not show. A line has the target [`TARGET`]. It holds no token, no key and no payload: of a

@@ -1,4 +1,4 @@
-//! What a session notes of what it refuses its client: in the log, and for those who watch the hub's connections.
+//! Records what a session refuses its client: a line in the log, and an event for `monitoring:events`.
 
 use super::Session;
 use super::answers::Asked;
