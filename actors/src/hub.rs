@@ -2,6 +2,7 @@
 //! of their state.
 
 mod drain;
+mod health;
 mod once;
 mod opening;
 mod refusals;
@@ -35,8 +36,6 @@ use crate::limits::window::{Rule, Verdict};
 use crate::limits::{Admit, RateLimit};
 use crate::mailbox::{Full, Mailbox, Receive, Watched};
 use crate::monitor::Monitor;
-use crate::monitor::health::Vitals;
-use crate::monitor::samples::Counted;
 use crate::notifications::{Notification, Notifications};
 use crate::peer::{Peer, UserAgents};
 use crate::presence::{LastSeen, Presence};
@@ -48,8 +47,9 @@ use crate::revoked::Revoked;
 use crate::rooms::counts::RoomCounts;
 use crate::rooms::{Lanes, Rooms};
 use crate::stats::Stats;
-use crate::store::{Chat, READS_MAX, Revocation, Store, WRITES_MAX};
+use crate::store::{Chat, Revocation, Store};
 
+pub use self::health::Readiness;
 pub use self::once::CLIENT_IDS;
 pub use self::settings::{ChatPerMinute, CurrentSettings, DebugMode, MessagesPerMinute, RecoverySettings, Settings};
 pub use crate::events::Surface;
@@ -88,22 +88,6 @@ pub struct PresenceOf {
 
 /// Resolves when something is on the disk; or with why it is not known to be, though it was delivered.
 pub type Safe = Pin<Box<dyn Future<Output = Result<(), Fault>>>>;
-
-/// Why a hub is not ready for a moment after its store was opened late.
-const LOADING: &str = "what it holds is being read";
-
-/// Whether the hub can be given work.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Readiness {
-    /// It can.
-    Ready,
-    /// It is going away.
-    Draining,
-    /// Its store cannot write, for this reason; whatever needs no store goes on.
-    WithoutStore(String),
-    /// A central actor died, and its state with it; the hub drains and ends with a failure.
-    Broken(String),
-}
 
 /// The addresses of the central actors. Shared by all workers.
 pub struct Hub {
@@ -441,77 +425,6 @@ impl Hub {
         }
     }
 
-    /// What the hub's health is judged by.
-    pub(crate) fn vitals(&self, requests: Counted) -> Vitals {
-        let queues = self.mailboxes().map(|mailbox| (mailbox.name(), mailbox.depth(), mailbox.bound()));
-        let store = self.store.depths().into_iter().zip([WRITES_MAX, READS_MAX]);
-        let queues = queues.chain(store.map(|((name, depth), bound)| (name, depth, bound)));
-        let fullest = queues.max_by(|&(_, depth, bound), &(_, other_depth, other_bound)| {
-            depth.saturating_mul(other_bound).cmp(&other_depth.saturating_mul(bound))
-        });
-        let settings = self.settings();
-        Vitals {
-            connections: (self.registry.connections(), self.registry.capacity()),
-            requests,
-            fullest: fullest.map(|(name, depth, bound)| (name.to_owned(), depth, bound)),
-            memory: ((settings.debug.memory)(), (settings.memory_max)()),
-            is_store_failing: self.store.failing().is_some(),
-        }
-    }
-
-    /// Whether new work is taken.
-    ///
-    /// # Errors
-    /// [`Code::ShuttingDown`] while draining.
-    pub fn accepting(&self) -> Result<(), Fault> {
-        if self.draining.load(Ordering::Acquire) {
-            return Err(Fault::shutting_down());
-        }
-        Ok(())
-    }
-
-    /// The first central actor that is found dead, by name. From then on the hub is broken.
-    pub fn find_dead(&self) -> Option<&str> {
-        if let Some(dead) = self.broken.get() {
-            return Some(dead);
-        }
-        let dead = self.mailboxes().find(|mailbox| !mailbox.is_alive()).map(|mailbox| mailbox.name().to_owned());
-        let pulse = self.pulses.iter().position(|pulse| pulse.get().is_some_and(|pulse| !pulse.connected()));
-        let dead = dead.or_else(|| pulse.map(|number| format!("pulse-{number}")))?;
-        Some(self.broken.get_or_init(|| dead))
-    }
-
-    /// Notes that something without which the hub cannot go on ended by a defect; it counts as a dead central actor.
-    pub fn report_dead(&self, name: &str) {
-        let _ = self.broken.set(name.to_owned());
-    }
-
-    /// Whether the hub can be given work.
-    pub fn readiness(&self) -> Readiness {
-        match self.find_dead() {
-            Some(dead) => Readiness::Broken(dead.to_owned()),
-            None if self.draining.load(Ordering::Acquire) => Readiness::Draining,
-            None => match self.store.failing() {
-                Some(why) => Readiness::WithoutStore(why),
-                None if !self.is_loaded.load(Ordering::Acquire) => Readiness::WithoutStore(LOADING.into()),
-                None => Readiness::Ready,
-            },
-        }
-    }
-
-    /// Names of the central actors' mailboxes and of the store's queues, and how much waits in each.
-    pub fn mailbox_depths(&self) -> Vec<(String, usize)> {
-        let mailboxes = self.mailboxes().map(|mailbox| (mailbox.name(), mailbox.depth()));
-        mailboxes.chain(self.store.depths()).map(|(name, depth)| (name.to_owned(), depth)).collect()
-    }
-
-    fn mailboxes<'a>(&'a self) -> impl Iterator<Item = &'a dyn Watched> {
-        let own: [&'a dyn Watched; 5] =
-            [&self.presence, &self.recovery, &self.limits, &self.chat_keeper, &self.monitor];
-        let edges = self.edges.iter().filter_map(OnceLock::get).map(|edge| -> &'a dyn Watched { &**edge });
-        own.into_iter().chain(self.rooms.mailboxes()).chain(edges)
-    }
-
     fn count(&self, fault: &Fault) {
         if fault.code == Code::Overloaded {
             self.stats.overloads.add(1);
@@ -596,18 +509,5 @@ impl Hub {
     pub(crate) fn next_worker(&self) -> Option<usize> {
         let number = self.workers_started.fetch_add(1, Ordering::Relaxed);
         (number < self.pulses.len()).then_some(number)
-    }
-
-    /// Counts an actor of the edge among the central ones: worker `number`'s, without which its connections are lost.
-    pub fn watch_edge(&self, number: usize, mailbox: Box<dyn Watched>) {
-        if let Some(slot) = self.edges.get(number) {
-            let _ = slot.set(mailbox);
-        }
-    }
-
-    pub(crate) fn watch_pulse(&self, number: usize, pulse: Addr<Pulse>) {
-        if let Some(slot) = self.pulses.get(number) {
-            let _ = slot.set(pulse);
-        }
     }
 }

@@ -7,6 +7,7 @@
 mod agenda;
 mod archive;
 pub(crate) mod counts;
+mod ending;
 pub mod fanout;
 pub mod history;
 mod lanes;
@@ -22,7 +23,7 @@ use ahash::{AHashMap, RandomState};
 use tokio::sync::oneshot;
 
 use self::counts::RoomCounts;
-use self::fanout::{Announce, Announcement, Barrier, CloseSeat, Drain, EndAll, Reach, Vacate};
+use self::fanout::{Announce, Announcement, Barrier, Reach, Vacate};
 use self::history::{HistoryPage, Part, Saved};
 use self::lanes::{InhabitedRoom, Lane};
 pub(crate) use self::lanes::{Lanes, ParkedSeat};
@@ -31,15 +32,11 @@ use self::shard::RoomShard;
 use self::shard::chat::Chats;
 use self::shard::past::{Locate, ReadHistory, Save};
 use self::shard::requests::{
-    Abandon, CloseMembers, Flush, Inspect, Join, Leave, List, Members, Notify, Panic, Park, Publish, Say, TellReceipt,
-    Type, UsersIn,
+    Abandon, Inspect, Join, Leave, List, Members, Notify, Panic, Park, Publish, Say, TellReceipt, Type, UsersIn,
 };
 use self::stored::Restored;
 use crate::chats::roster::Roster;
-use crate::clock::Clock;
-use crate::close::Close;
 use crate::delivery::Event;
-use crate::drain::Plan;
 use crate::events::chat::messages::Message;
 use crate::events::chat::rooms::RoomInfo;
 use crate::events::raw::Position;
@@ -552,68 +549,6 @@ impl Rooms {
         shard.post_when_free(UsersIn { room, reply }).await;
         // A shard that is gone has lost its rooms, and the hub ends for it.
         answer.await.unwrap_or_default()
-    }
-
-    /// Ends the session at `place`, past what waits for it elsewhere.
-    pub fn close(&self, place: Place, close: Close) {
-        if let Some(fanout) = self.lanes.fanout(place.worker) {
-            fanout.post_departure(CloseSeat { seat: place.seat, close });
-        }
-    }
-
-    /// Ends every member session of a room, after what was published there before, and says how many there were.
-    ///
-    /// # Errors
-    /// [`crate::fault::Code::Overloaded`]: nothing was done.
-    pub(crate) fn close_members(&self, room: RoomName, close: Close) -> Result<oneshot::Receiver<Published>, Fault> {
-        let (done, closed) = oneshot::channel();
-        self.shard(&room)?.post(CloseMembers { room, close, done }).map_err(|Full(_)| Fault::overloaded())?;
-        Ok(closed)
-    }
-
-    /// Ends every session now, whatever it owes.
-    pub(crate) fn end_all(&self, close: Close) {
-        for fanout in self.lanes.fanouts() {
-            fanout.post_departure(EndAll(close));
-        }
-    }
-
-    /// Begins to end every session as planned, after what was delivered to it. Resolves when the last one was closed.
-    pub(crate) fn send_away(&self, plan: Plan, clock: &Clock) -> impl Future<Output = ()> + use<> {
-        let workers = self.lanes.len();
-        let mut waits = Vec::with_capacity(workers);
-        for fanout in self.lanes.fanouts() {
-            let (done, wait) = oneshot::channel();
-            fanout.post_departure(Drain { plan, workers, clock: clock.clone(), done });
-            waits.push(wait);
-        }
-        async move {
-            for wait in waits {
-                let _ = wait.await;
-            }
-        }
-    }
-
-    /// Resolves when all that was accepted before is in the outboxes. What a worker's sessions did before is accepted
-    /// before the worker's own fan-out answers; what the shards accepted goes through the fan-outs after that.
-    pub(crate) async fn flush(&self) {
-        let mut waits = Vec::new();
-        for fanout in self.lanes.fanouts() {
-            let (done, wait) = oneshot::channel();
-            fanout.post_departure(Barrier(done));
-            waits.push(wait);
-        }
-        for wait in waits.drain(..) {
-            let _ = wait.await;
-        }
-        for shard in self.lanes.shards() {
-            let (done, mut through): (Vec<_>, Vec<_>) = (0..self.lanes.len()).map(|_| oneshot::channel()).unzip();
-            shard.post_departure(Flush(done));
-            waits.append(&mut through);
-        }
-        for wait in waits {
-            let _ = wait.await;
-        }
     }
 
     /// Name, depth and life of every mailbox here.
