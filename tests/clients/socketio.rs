@@ -26,10 +26,20 @@ fn base(hub: &Hub) -> String {
     format!("http://{}", hub.address())
 }
 
+/// The versions of `socket.io-client` that must work, by their names in `package.json`: the oldest that speaks
+/// Engine.IO 4, the oldest of 4, the last before state recovery, and the newest.
+pub(crate) const VERSIONS: [&str; 4] =
+    ["socket.io-client-3.1", "socket.io-client-4.0", "socket.io-client-4.4", "socket.io-client"];
+
 /// A driver in Node.
 pub(crate) fn node(script: &str) -> Command {
+    node_with(VERSIONS[3], script)
+}
+
+/// A driver in Node, with one of [`VERSIONS`]; the script requires `./client.js`.
+pub(crate) fn node_with(version: &str, script: &str) -> Command {
     let mut node = Command::new("node");
-    node.env("NODE_PATH", node_modules(&fixture(""))).arg(fixture(script));
+    node.env("NODE_PATH", node_modules(&fixture(""))).env("SOCKETIO_CLIENT", version).arg(fixture(script));
     node
 }
 
@@ -125,6 +135,22 @@ async fn drive_node(mode: &str) {
     assert_heard_by_javascript(mode, driver.report());
     peer.expect_silence().await;
     eventually(DEADLINE, "the client has left", || hub.connections() == 1).await;
+}
+
+#[tokio::test]
+async fn every_version_connects_and_joins_a_room() {
+    for version in VERSIONS {
+        let hub = Hub::start();
+        for transports in ["polling", "websocket", "polling,websocket"] {
+            let driver =
+                Program::start(node_with(version, "versions.js").args([&base(&hub), transports, &token("alice")]));
+            assert_eq!(
+                driver.report(),
+                json!({"joined": {"success": true, "room": "first"}}),
+                "{version} {transports}"
+            );
+        }
+    }
 }
 
 #[tokio::test]
