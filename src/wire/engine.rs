@@ -3,6 +3,8 @@
 //! What waits for a client is always WebSocket frames, whatever its transport, so that an upgrade has nothing to convert:
 //! [`polling_body`] turns them into what polling carries. Knows nothing of what a message says: that is [`super::socket`].
 
+mod base64_text;
+
 use std::fmt;
 
 use base64::Engine as _;
@@ -91,9 +93,10 @@ pub fn decode(text: Bytes) -> Result<Packet, Malformed> {
         b'4' => Ok(Packet::Message(text.slice(1..))),
         b'5' => bare(Packet::Upgrade),
         b'6' => bare(Packet::Noop),
-        b'b' => {
-            STANDARD.decode(&text[1..]).map(|bytes| Packet::Binary(bytes.into())).map_err(|_| Malformed("not base64"))
-        }
+        b'b' => match base64_text::decode(&text[1..]) {
+            Some(bytes) => Ok(Packet::Binary(bytes.into())),
+            None => Err(Malformed("not base64")),
+        },
         _ => Err(Malformed("an unknown packet type")),
     }
 }
