@@ -8,21 +8,32 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::web::{self, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
-use hubbub_actors::fault::Code;
+use hubbub_actors::fault::{Code, Fault};
 
 use super::house::Switchboard;
-use super::query::{Ask, Transport};
+use super::query::{self, Ask, Transport};
 use super::refusal::Refusal;
 use crate::http;
 use crate::http_stream::Exchange;
 
+/// What is answered where the reference server has the client library.
+const NO_CLIENT_LIBRARY: &str = "The hub does not serve the client library: run `npm install socket.io-client`, or load it \
+    from a CDN, for example https://cdn.socket.io/4.8.1/socket.io.min.js";
+
 /// The endpoint `path`, with and without a slash behind it.
 pub fn routes(path: &str, switchboard: Arc<Switchboard>) -> impl FnOnce(&mut web::ServiceConfig) {
     let paths = [format!("{path}/"), path.to_owned()];
+    // Its builds and their source maps: `socket.io.js`, `socket.io.esm.min.js.map` and the like.
+    let library = format!("{path}/{{build:socket\\.io(\\.[a-z]+)*\\.js(\\.map)?}}");
     move |cfg| {
         let switchboard = web::Data::from(switchboard);
         cfg.service(web::resource(paths.to_vec()).app_data(switchboard).default_service(web::to(answer)));
+        cfg.service(web::resource(library).default_service(web::to(no_client_library)));
     }
+}
+
+async fn no_client_library() -> Result<HttpResponse, crate::error::Refusal> {
+    Err(Fault::new(Code::NotFound, NO_CLIENT_LIBRARY).into())
 }
 
 async fn answer(request: HttpRequest, payload: Payload, switchboard: web::Data<Switchboard>) -> HttpResponse {
@@ -32,7 +43,7 @@ async fn answer(request: HttpRequest, payload: Payload, switchboard: web::Data<S
             .insert_header((CACHE_CONTROL, "no-store"))
             .body(body),
         Err(refusal) => {
-            if !request.query_string().contains("sid=") {
+            if !query::names_session(request.query_string()) {
                 let visitor = switchboard.visitor(request.head());
                 switchboard.note_refused(&visitor, &refusal.fault);
             }

@@ -1,7 +1,6 @@
 //! What a request's query asks for: `EIO`, `transport`, `sid` (Engine.IO v4, "HTTP long-polling" and "WebSocket").
 
 use actix_web::web::Query;
-use serde::Deserialize;
 
 use super::refusal::Refusal;
 use super::sid::Sid;
@@ -28,25 +27,21 @@ impl Ask {
     /// # Errors
     /// What of it is missing or wrong.
     pub(super) fn parse(query: &str) -> Result<Self, Refusal> {
-        #[derive(Deserialize)]
-        struct Raw {
-            #[serde(rename = "EIO")]
-            version: Option<String>,
-            transport: Option<String>,
-            sid: Option<String>,
-        }
-
-        let raw = Query::<Raw>::from_query(query).map_err(|error| Refusal::bad_request(&error.to_string()))?;
-        let raw = raw.into_inner();
-        let transport = match raw.transport.as_deref() {
+        let pairs = Query::<Vec<(String, String)>>::from_query(query);
+        let pairs = pairs.map_err(|error| Refusal::bad_request(&error.to_string()))?.into_inner();
+        let values = |name: &'static str| pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| &**value);
+        let transport = match values("transport").next() {
             Some("polling") => Transport::Polling,
             Some("websocket") => Transport::WebSocket,
             _ => return Err(Refusal::unknown_transport()),
         };
-        if raw.version.as_deref() != Some("4") {
+        // Some clients write it twice, once for themselves and once for their user.
+        if !values("EIO").any(|version| version == "4") {
             return Err(Refusal::bad_version());
         }
-        Ok(Self { transport, sid: raw.sid })
+        // An empty one is none.
+        let sid = values("sid").find(|sid| !sid.is_empty()).map(str::to_owned);
+        Ok(Self { transport, sid })
     }
 
     /// Whether a new session is asked for.
@@ -66,6 +61,11 @@ impl Ask {
     }
 }
 
+/// Whether a query names a session, as far as its text tells: it may be malformed elsewhere.
+pub(super) fn names_session(query: &str) -> bool {
+    query.split('&').any(|pair| pair.strip_prefix("sid=").is_some_and(|sid| !sid.is_empty()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,7 +83,14 @@ mod tests {
         }
         let ask = Ask::parse("EIO=4&transport=polling&t=abc&b64=1").unwrap();
         assert_eq!((ask.transport, ask.sid()), (Transport::Polling, Ok(None)));
-        let ask = Ask::parse("EIO=4&transport=websocket&sid=abc").unwrap();
+        for query in ["EIO=4&transport=polling&sid=", "EIO=4&EIO=4&transport=polling&transport=polling&sid=&sid="] {
+            let ask = Ask::parse(query).unwrap();
+            assert_eq!((ask.transport, ask.sid(), ask.is_new()), (Transport::Polling, Ok(None), true), "{query}");
+        }
+        for (query, names) in [("sid=", false), ("transport=x&sid=a", true), ("asid=a", false), ("sid=&sid=a", true)] {
+            assert_eq!(names_session(query), names, "{query}");
+        }
+        let ask = Ask::parse("EIO=3&EIO=4&transport=websocket&sid=abc").unwrap();
         assert_eq!((ask.transport, ask.sid()), (Transport::WebSocket, Err(Refusal::unknown_sid())));
     }
 }

@@ -40,6 +40,34 @@ async fn a_handshake_may_be_made_without_the_slash_and_with_what_clients_add() {
 }
 
 #[tokio::test]
+async fn an_empty_sid_is_none_and_a_repeated_version_is_one() {
+    let hub = Hub::start();
+    for more in ["&sid=", "&EIO=4", "&EIO=3", "&sid=&EIO=4&sid="] {
+        Polling::open_at(hub.address(), &format!("{POLLING}{more}")).await;
+        let (answer, mut wire) = Wire::upgrade(&hub, &format!("{WEBSOCKET}{more}"), &[]).await;
+        assert_eq!(answer.status, 101, "{answer:?}");
+        assert!(wire.text().await.starts_with("0{\"sid\":"), "{more}");
+    }
+}
+
+#[tokio::test]
+async fn where_others_have_the_client_library_the_hub_says_what_to_install() {
+    let hub = Hub::start();
+    for build in
+        ["socket.io.js", "socket.io.min.js", "socket.io.esm.min.js", "socket.io.msgpack.min.js", "socket.io.js.map"]
+    {
+        let answer = hub.get(&format!("/socket.io/{build}"));
+        let error = answer.json()["error"].take();
+        assert_eq!((answer.status, &error["code"]), (404, &json!("NOT_FOUND")), "{answer:?}");
+        let message = "The hub does not serve the client library: run `npm install socket.io-client`, or load it from a CDN, \
+            for example https://cdn.socket.io/4.8.1/socket.io.min.js";
+        assert_eq!(error["message"], message);
+    }
+    let other = hub.get("/socket.io/other.js").json();
+    assert!(!other["error"]["message"].as_str().unwrap().contains("npm"), "{other}");
+}
+
+#[tokio::test]
 async fn ids_of_sessions_are_many_characters_for_urls_and_never_the_same() {
     let hub = Hub::start();
     let mut seen = HashSet::new();
@@ -73,7 +101,7 @@ async fn requests_that_are_none_are_refused_with_a_code_and_words() {
         ("GET", format!("EIO=4&transport=polling&sid={unknown}"), 1, "Session ID unknown"),
         ("POST", format!("EIO=4&transport=polling&sid={unknown}"), 1, "Session ID unknown"),
         ("GET", "EIO=4&transport=polling&sid=abc".to_owned(), 1, "Session ID unknown"),
-        ("GET", "EIO=4&transport=polling&sid=".to_owned(), 1, "Session ID unknown"),
+        ("POST", "EIO=4&transport=polling&sid=".to_owned(), 2, "Bad handshake method"),
         ("POST", "EIO=4&transport=polling".to_owned(), 2, "Bad handshake method"),
         ("PUT", "EIO=4&transport=polling".to_owned(), 2, "Bad handshake method"),
         ("PUT", format!("EIO=4&transport=polling&sid={mine}"), 2, "Bad handshake method"),
