@@ -2,8 +2,10 @@
 //! may be read, and whether its answer is out.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use hubbub_actors::fault::{Code, Fault};
 
@@ -25,6 +27,23 @@ pub(super) enum Permit {
     None,
     /// So many bytes of data.
     Bytes(u64),
+}
+
+/// What came behind the request in work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Behind {
+    /// Nothing yet.
+    Nothing,
+    /// The beginning of another request.
+    Request,
+    /// The client sends nothing more.
+    End,
+}
+
+/// Learns that an answer was written. It is dropped with the connection when that ends before.
+pub trait WatchAnswer: fmt::Debug {
+    /// All of the answer was written to the socket.
+    fn mark_written(&self);
 }
 
 /// Why a request was refused as it was read.
@@ -53,6 +72,11 @@ pub struct Exchange {
     /// What it stands for is no HTTP.
     is_not_http: Cell<bool>,
     reader: RefCell<Option<Waker>>,
+    behind: Cell<Behind>,
+    /// Who waits for what comes behind the request in work.
+    follower: RefCell<Option<Waker>>,
+    /// Who waits until the answer to the request in work is written.
+    watch: RefCell<Option<Box<dyn WatchAnswer>>>,
 }
 
 /// What the application asks and tells.
@@ -95,6 +119,23 @@ impl Exchange {
         self.body_is_done.get() && !self.client_has_ended.get()
     }
 
+    /// Resolves when more came behind the request in work than `seen`; with what came.
+    pub fn behind(&self, seen: Behind) -> impl Future<Output = Behind> {
+        poll_fn(move |cx| {
+            let behind = self.behind.get();
+            if behind > seen {
+                return Poll::Ready(behind);
+            }
+            *self.follower.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+    }
+
+    /// Has `watch` learn when the answer to the request in work is written.
+    pub fn watch_answer(&self, watch: Box<dyn WatchAnswer>) {
+        *self.watch.borrow_mut() = Some(watch);
+    }
+
     /// The application has its answer: what follows on the connection is read once that is written.
     pub fn mark_answered(&self) {
         self.phase.set(Phase::Answered);
@@ -116,6 +157,9 @@ impl Exchange {
             refusal: RefCell::new(None),
             is_not_http: Cell::new(false),
             reader: RefCell::new(None),
+            behind: Cell::new(Behind::Nothing),
+            follower: RefCell::new(None),
+            watch: RefCell::new(None),
         })
     }
 
@@ -126,6 +170,7 @@ impl Exchange {
     /// A head is given to the application; `has_body` says whether more belongs to the request.
     pub(super) fn begin(&self, has_body: bool) {
         self.phase.set(Phase::Working);
+        self.behind.set(if self.client_has_ended.get() { Behind::End } else { Behind::Nothing });
         self.permit.set(Permit::None);
         self.has_body.set(has_body);
         self.is_not_http.set(false);
@@ -165,11 +210,29 @@ impl Exchange {
 
     pub(super) fn mark_client_ended(&self) {
         self.client_has_ended.set(true);
+        self.mark_behind(Behind::End);
+    }
+
+    /// Another request begins behind the one in work.
+    pub(super) fn mark_followed(&self) {
+        self.mark_behind(Behind::Request);
+    }
+
+    fn mark_behind(&self, behind: Behind) {
+        if behind > self.behind.get() {
+            self.behind.set(behind);
+            if let Some(follower) = self.follower.borrow_mut().take() {
+                follower.wake();
+            }
+        }
     }
 
     /// The answer is written: the next request can be read.
     pub(super) fn mark_written(&self) {
         self.phase.set(Phase::Idle);
+        if let Some(watch) = self.watch.take() {
+            watch.mark_written();
+        }
         self.wake();
     }
 

@@ -216,11 +216,7 @@ impl HttpStream {
 
     /// Moves a whole head from the buffer to what is given.
     fn take_head(&mut self) -> Result<bool, Fault> {
-        // Empty lines before a request are passed over (RFC 9112 section 2.2).
-        while self.buffer.starts_with(b"\r\n") {
-            self.buffer.advance(2);
-            self.scanned = 0;
-        }
+        self.skip_empty_lines();
         if !head::has_end(&self.buffer, &mut self.scanned)? {
             head::check_partial(&self.buffer)?;
             return Ok(false);
@@ -236,6 +232,14 @@ impl HttpStream {
         self.is_last = head.is_last;
         self.upgrades = head.upgrades;
         Ok(true)
+    }
+
+    /// Empty lines before a request are passed over (RFC 9112 section 2.2).
+    fn skip_empty_lines(&mut self) {
+        while self.buffer.starts_with(b"\r\n") {
+            self.buffer.advance(2);
+            self.scanned = 0;
+        }
     }
 
     /// Has what is to be given wait for its turn; `false` when it need not. Upgrades have limits of their own.
@@ -337,9 +341,13 @@ impl HttpStream {
         Next::Read
     }
 
-    /// Reads ahead while a request is in work, so that it is seen when the client goes away.
+    /// Reads ahead while a request is in work, so that it is seen when the client goes away or sends another one.
     fn look_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<Next> {
         loop {
+            self.skip_empty_lines();
+            if !self.buffer.is_empty() && !self.is_last {
+                self.exchange.mark_followed();
+            }
             if self.has_ended && self.buffer.is_empty() {
                 return Ok(Next::End);
             }

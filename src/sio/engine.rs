@@ -4,6 +4,7 @@
 //! has nothing to convert, and what one transport took the other does not see. It knows no Socket.IO: what is said over
 //! it is its [`Dialogue`]'s.
 
+mod answers;
 mod requests;
 
 use std::cell::{Cell, RefCell};
@@ -11,9 +12,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
-use std::time::Duration;
 
-use actix_rt::time::sleep;
 use bytes::Bytes;
 use futures_core::Stream;
 use hubbub_actors::clock::Expiry;
@@ -21,19 +20,16 @@ use hubbub_actors::close::Close;
 use hubbub_actors::ids::SessionId;
 use hubbub_actors::registry::Admission;
 use hubbub_actors::seat::{Heartbeat, Link, Seat, Seating};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 use self::requests::Polling;
 use super::ground::Ground;
-use super::refusal::Refusal;
+use super::timer::Timer;
 use crate::pipe::{Flush, Inlet, Message};
 use crate::wire::engine::{self, ENGINE, Malformed, Packet};
 
 /// Bytes of one message or polling body of a client that has not joined a namespace yet: a token has place in it.
 pub const PENDING_PAYLOAD_MAX: usize = 16_384;
-
-/// How long what a session was told last waits for a poll to fetch it.
-const LAST_WORDS_TIME: Duration = Duration::from_secs(2);
 
 /// Packets that a polling answer bears beside those from the outbox (Engine.IO v4, "Packet encoding").
 const CLOSED: &[u8] = b"1";
@@ -74,16 +70,13 @@ pub trait Dialogue {
     fn end(&self);
 }
 
-/// What answers a polling request.
-pub type Answer = oneshot::Sender<Result<Vec<u8>, Refusal>>;
-
 enum Stage {
     /// Boxed, so that a session on a socket does not keep its size.
     Polling(Box<Polling>),
     /// A pipe writes what is in the outbox, and its inlet is read.
     Socket,
-    /// What was to be said last waits for a poll.
-    Leaving,
+    /// What was to be said last waits for polls. Ends the session when none comes for a time.
+    Leaving(#[expect(dead_code, reason = "it runs for as long as it is kept")] Timer),
     Ended,
 }
 
@@ -250,15 +243,6 @@ impl Engine {
         }
     }
 
-    /// Answers the request that waits with nothing, so that the client can go over to its socket.
-    pub(super) fn release_poll(&self) {
-        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut()
-            && let Some(waiting) = polling.waiting.take()
-        {
-            reply(waiting, NOTHING.to_vec());
-        }
-    }
-
     /// Goes over to a socket; `false` when the session is not reached by polling any more, or a request is still heard. The caller attaches the pipe
     /// and has its inlet [driven](Engine::drive).
     pub(super) fn take_socket(&self) -> bool {
@@ -270,7 +254,7 @@ impl Engine {
         if let Stage::Polling(polling) = std::mem::replace(&mut *stage, Stage::Socket)
             && let Some(waiting) = polling.waiting
         {
-            refuse(waiting, Refusal::bad_request("the session is on a socket now"));
+            waiting.answer(NOTHING.to_vec());
         }
         true
     }
@@ -319,59 +303,6 @@ impl Engine {
         }
     }
 
-    /// Answers the request that waits with all that is to be said; and, where the session was closed, ends it.
-    fn settle(self: &Rc<Self>) {
-        let mut stage = self.stage.borrow_mut();
-        let Stage::Polling(polling) = &mut *stage else { return };
-        let waiting = polling.waiting.take_if(|waiting| {
-            waiting.is_closed() || self.seat.closed().is_some() || !self.seat.with_outbox(|outbox| outbox.is_empty())
-        });
-        let waiting = waiting.filter(|waiting| !waiting.is_closed());
-        let Some(close) = self.seat.closed() else {
-            drop(stage);
-            if let Some(waiting) = waiting {
-                reply(waiting, self.take());
-                self.seat.note_polled();
-                self.note_written();
-            }
-            return;
-        };
-        *stage = Stage::Leaving;
-        drop(stage);
-        self.fall_silent();
-        match waiting.map(|waiting| self.say_last(waiting)) {
-            Some(true) => self.end(),
-            _ if matches!(close, Close::NoHeartbeat | Close::Malformed | Close::SlowConsumer) => self.end(),
-            _ => {
-                let engine = self.clone();
-                actix_rt::spawn(async move {
-                    sleep(LAST_WORDS_TIME).await;
-                    engine.end();
-                });
-            }
-        }
-    }
-
-    /// All that waits, as the body of an answer. It counts as written: the caller sends it now.
-    fn take(&self) -> Vec<u8> {
-        let frames: Vec<_> = self.seat.with_outbox(|outbox| std::iter::from_fn(|| outbox.take()).collect());
-        for accepted_us in frames.iter().filter_map(|(_, accepted_us)| *accepted_us) {
-            self.seat.note_delivered(accepted_us);
-        }
-        engine::polling_body(frames.iter().map(|(frame, _)| &frame[..]))
-    }
-
-    /// Answers a poll at the end: with what waits, or that nothing follows. `true` when that was all. These are two answers,
-    /// for socket.io-client forgets what comes in one body with the close packet.
-    fn say_last(&self, waiting: Answer) -> bool {
-        let rest = self.take();
-        let said_all = rest.is_empty();
-        // Who took leave itself is told nothing: a poll that was under way comes back empty.
-        let end = if self.seat.closed() == Some(Close::Left) { NOTHING } else { CLOSED };
-        reply(waiting, if said_all { end.to_vec() } else { rest });
-        said_all
-    }
-
     /// The dialogue ends; what waits to be written still is.
     fn fall_silent(&self) {
         let dialogue = self.dialogue.borrow_mut().take();
@@ -401,15 +332,6 @@ impl Drop for Last {
     fn drop(&mut self) {
         self.0.end();
     }
-}
-
-fn reply(answer: Answer, body: Vec<u8>) {
-    // Who does not wait any more has hung up.
-    let _ = answer.send(Ok(body));
-}
-
-fn refuse(answer: Answer, refusal: Refusal) {
-    let _ = answer.send(Err(refusal));
 }
 
 /// While it is reached by polling, a session is its own link.

@@ -21,12 +21,14 @@ use hubbub_actors::registry::{Admission, PendingPlace};
 use hubbub_actors::seat::Seats;
 use tokio::sync::oneshot;
 
-use super::engine::{Answer, Dialogue, Engine};
+use super::engine::{Dialogue, Engine};
 use super::ground::{Ground, Settings};
+use super::polls::{Answered, ChangePoll, PollRequest, WaitingPoll};
 use super::posting::Posting;
 use super::refusal::Refusal;
 use super::sid::Sid;
 use crate::door::Visitor;
+use crate::http_stream::Exchange;
 use crate::http_stream::linger::Lingering;
 use crate::pipe::Flusher;
 use crate::request_id::RequestId;
@@ -147,12 +149,18 @@ impl Switchboard {
         ask(porter, |answer| Open { caller, answer }).await
     }
 
-    /// Waits for what a session says next.
+    /// Waits for what a session says next. `exchange` is that of the request's connection.
     ///
     /// # Errors
     /// When there is none, or it is not to be polled now.
-    pub(super) async fn poll(&self, sid: Sid) -> Result<Vec<u8>, Refusal> {
-        ask(self.porter(sid).ok_or_else(Refusal::unknown_sid)?, |answer| Poll { sid, answer }).await
+    pub(super) async fn poll(&self, sid: Sid, exchange: Option<&Exchange>) -> Answered {
+        let porter = self.porter(sid).ok_or_else(Refusal::unknown_sid)?;
+        let (request, poll, answered) = PollRequest::new(porter, sid);
+        if porter.post(Poll { sid, poll }).is_err() {
+            request.forget();
+            return Err(Refusal::of(&Fault::overloaded()));
+        }
+        request.finish(answered, exchange).await
     }
 
     /// Has a session wait for the body of a POST.
@@ -197,7 +205,6 @@ where
 {
     let (answer, answered) = oneshot::channel();
     porter.post(message(answer)).map_err(|_| Refusal::of(&Fault::overloaded()))?;
-    // A session that ends while it is polled drops the answer.
     answered.await.unwrap_or_else(|_| Err(Refusal::unknown_sid()))
 }
 
@@ -290,12 +297,12 @@ receives_posts!(Porter);
 
 struct Open {
     caller: Caller,
-    answer: Answer,
+    answer: oneshot::Sender<Answered>,
 }
 
 struct Poll {
     sid: Sid,
-    answer: Answer,
+    poll: WaitingPoll,
 }
 
 struct BeginPost {
@@ -345,10 +352,18 @@ impl Receive<Open> for Porter {
 }
 
 impl Receive<Poll> for Porter {
-    fn receive(&mut self, Poll { sid, answer }: Poll, _: &mut Self::Context) {
+    fn receive(&mut self, Poll { sid, poll }: Poll, _: &mut Self::Context) {
         match self.house.find(sid) {
-            Some(engine) => engine.poll(answer),
-            None => drop(answer.send(Err(Refusal::unknown_sid()))),
+            Some(engine) => engine.poll(poll),
+            None => poll.refuse(Refusal::unknown_sid()),
+        }
+    }
+}
+
+impl Receive<ChangePoll> for Porter {
+    fn receive(&mut self, ChangePoll { sid, state, change }: ChangePoll, _: &mut Self::Context) {
+        if let Some(engine) = self.house.find(sid) {
+            engine.change_poll(&state, change);
         }
     }
 }

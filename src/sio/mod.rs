@@ -8,6 +8,7 @@
 //! * [`house`]: the Engine.IO sessions of one worker, and the way to them from the others;
 //! * [`engine`]: one of those, whatever transport reaches it; [`ground`]: what they all stand on;
 //! * [`connects`]: how often a client may ask to be let in;
+//! * [`polls`]: a poll between its request, its connection and its session;
 //! * [`posting`]: a request whose body is read once its session was found;
 //! * [`sid`], [`query`] and [`refusal`]: what a request shows, asks for and is refused with; [`timer`]: what is done later.
 //!
@@ -23,6 +24,7 @@ pub mod house;
 pub mod hub;
 pub mod namespaces;
 pub mod polling;
+mod polls;
 mod posting;
 mod query;
 pub mod refusal;

@@ -68,7 +68,10 @@ async fn handle(request: &HttpRequest, payload: Payload, switchboard: &Switchboa
             let caller = switchboard.admit(request.head()).await?;
             switchboard.open(caller).await
         }
-        (&Method::GET, Some(sid)) => switchboard.poll(sid).await.inspect(|_| mark_known(request)),
+        (&Method::GET, Some(sid)) => {
+            let exchange = request.conn_data::<Rc<Exchange>>();
+            switchboard.poll(sid, exchange.map(|exchange| &**exchange)).await.inspect(|_| mark_known(request))
+        }
         (&Method::POST, Some(sid)) => {
             let posting = switchboard.begin_post(sid).await?;
             mark_known(request);

@@ -21,6 +21,9 @@ use super::frame::{self, Opcode};
 /// gets by with this for half a megabyte of them; a body full of empty packets does not make half a million.
 pub const PACKETS_MAX: usize = 65_536;
 
+/// Packets that one answer to a poll carries, attachments counted: python-engineio refuses more.
+pub const ANSWER_PACKETS_MAX: usize = 16;
+
 /// Stands between the packets of a polling body.
 pub const SEPARATOR: u8 = 0x1E;
 
@@ -203,7 +206,7 @@ pub fn polling_body<'a>(frames: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
                 break;
             };
             rest = behind;
-            if matches!(opcode, Opcode::Close | Opcode::Ping | Opcode::Pong) {
+            if !is_polled(opcode) {
                 continue;
             }
             if !body.is_empty() {
@@ -218,6 +221,29 @@ pub fn polling_body<'a>(frames: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
         }
     }
     body
+}
+
+/// How many bytes at the start of `frames`, each whole, fit into an answer of at most `most` packets, and how many packets
+/// [`polling_body`] makes of them. Bytes are not split from the text before them, whose attachments they are. An answer that
+/// holds nothing yet takes the first text with its attachments in any case.
+pub fn fit(frames: &[u8], most: usize) -> (usize, usize) {
+    let (mut fits, mut packets, mut rest) = ((0, 0), 0, frames);
+    while let Some((opcode, _, behind)) = frame::split(rest) {
+        if opcode != Opcode::Binary {
+            fits = (frames.len() - rest.len(), packets);
+        }
+        packets += usize::from(is_polled(opcode));
+        if packets > most && (fits.0 > 0 || most < ANSWER_PACKETS_MAX) {
+            return fits;
+        }
+        rest = behind;
+    }
+    (frames.len(), packets)
+}
+
+/// Whether polling has a packet for such a frame.
+fn is_polled(opcode: Opcode) -> bool {
+    matches!(opcode, Opcode::Text | Opcode::Binary)
 }
 
 /// The wire of bare Engine.IO: what an event holds, as a message, and nothing else.

@@ -13,6 +13,9 @@ mod raw;
 // Socket.IO's own clients: Node, a browser, Python.
 pub(crate) mod socketio;
 
+// The same by polling, when much waits.
+mod polling;
+
 // The push document's and the community document's code blocks, in Node.
 mod documents;
 

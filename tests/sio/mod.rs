@@ -10,6 +10,12 @@ mod cors;
 // Requests: payloads, overlaps, sizes.
 mod polling;
 
+// More packets than one answer carries.
+mod burst;
+
+// The TCP connections of polls: their ends, and several requests on one.
+mod connections;
+
 // Pings, and silence.
 mod heartbeat;
 

@@ -2,6 +2,7 @@
 //! waited for them.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_rt::time::sleep;
@@ -12,7 +13,8 @@ use hubbub_actors::limits::traffic::{TrafficBudget, TrafficLimit, WINDOW_SECS};
 use hubbub_actors::seat::Link;
 use tokio::sync::oneshot;
 
-use super::{Answer, CLOSED, Engine, Stage, refuse, reply};
+use super::{CLOSED, Engine, Stage};
+use crate::sio::polls::{PollState, WaitingPoll};
 use crate::sio::refusal::Refusal;
 use crate::sio::timer::Timer;
 use crate::wire::engine;
@@ -26,7 +28,9 @@ const FIRST_REQUEST_RULE: &str = "10 seconds from a polling handshake to the nex
 /// The requests of a session's client.
 pub(super) struct Polling {
     /// The request that waits for something to be said.
-    pub(super) waiting: Option<Answer>,
+    pub(super) waiting: Option<WaitingPoll>,
+    /// The last request that was answered.
+    pub(super) answered: Option<Arc<PollState>>,
     /// A request's packets are being heard.
     pub(super) posting: bool,
     /// A socket is being tried out.
@@ -39,7 +43,8 @@ pub(super) struct Polling {
 
 impl Polling {
     pub(super) fn new(traffic: TrafficLimit) -> Self {
-        Self { waiting: None, posting: false, probing: false, unused: None, budget: TrafficBudget::new(traffic) }
+        let budget = TrafficBudget::new(traffic);
+        Self { waiting: None, answered: None, posting: false, probing: false, unused: None, budget }
     }
 }
 
@@ -67,10 +72,10 @@ impl Engine {
             Stage::Polling(polling) => polling.waiting.take(),
             // The pipe says it.
             Stage::Socket => return,
-            Stage::Leaving | Stage::Ended => None,
+            Stage::Leaving(_) | Stage::Ended => None,
         };
         if let Some(waiting) = waiting {
-            reply(waiting, CLOSED.to_vec());
+            waiting.answer(CLOSED.to_vec());
         }
         self.end();
     }
@@ -83,7 +88,7 @@ impl Engine {
                 polling.unused = None;
                 polling.budget.spend(now, frames, bytes)
             }
-            Stage::Socket | Stage::Leaving | Stage::Ended => true,
+            Stage::Socket | Stage::Leaving(_) | Stage::Ended => true,
         };
         if !is_within {
             if is_post {
@@ -103,7 +108,7 @@ impl Engine {
         let overlaps = match &mut *self.stage.borrow_mut() {
             Stage::Polling(polling) => std::mem::replace(&mut polling.posting, true),
             Stage::Socket => return Err(Refusal::bad_request("the session is on a socket now")),
-            Stage::Leaving | Stage::Ended => return Err(self.gone()),
+            Stage::Leaving(_) | Stage::Ended => return Err(self.gone()),
         };
         if overlaps {
             self.seat.mark_close_told();
@@ -185,32 +190,35 @@ impl Engine {
     }
 
     /// Has a polling request wait for what is said next.
-    pub(in crate::sio) fn poll(self: &Rc<Self>, answer: Answer) {
+    pub(in crate::sio) fn poll(self: &Rc<Self>, poll: WaitingPoll) {
         self.spend(1, 0, false);
         self.judge();
         let mut stage = self.stage.borrow_mut();
         match &mut *stage {
             Stage::Polling(polling) => match &polling.waiting {
-                Some(waiting) if !waiting.is_closed() => {
-                    drop(stage);
-                    self.seat.mark_close_told();
-                    self.seat.close(Close::Malformed);
-                    refuse(answer, Refusal::bad_request("two polls overlap"));
-                }
-                _ => {
-                    polling.waiting = Some(answer);
+                None => {
+                    polling.waiting = Some(poll);
                     drop(stage);
                     self.clone().wake();
                 }
-            },
-            Stage::Socket => refuse(answer, Refusal::bad_request("the session is on a socket now")),
-            Stage::Leaving => {
-                drop(stage);
-                if self.say_last(answer) {
+                Some(waiting) if waiting.is_abandoned() => {
+                    drop(stage);
                     self.end();
+                    poll.refuse(Refusal::unknown_sid());
                 }
+                Some(_) => {
+                    drop(stage);
+                    self.seat.mark_close_told();
+                    self.seat.close(Close::Malformed);
+                    poll.refuse(Refusal::bad_request("two polls overlap"));
+                }
+            },
+            Stage::Socket => poll.refuse(Refusal::bad_request("the session is on a socket now")),
+            Stage::Leaving(_) => {
+                drop(stage);
+                self.say_more(poll);
             }
-            Stage::Ended => refuse(answer, Refusal::unknown_sid()),
+            Stage::Ended => poll.refuse(Refusal::unknown_sid()),
         }
     }
 }

@@ -146,3 +146,21 @@ fn frames_become_the_body_of_a_poll_and_are_read_back() {
     assert_eq!(read(&body), wanted);
     assert_eq!(polling_body([&b"\x89\x00"[..]].into_iter()), b"");
 }
+
+#[test]
+fn what_fits_into_an_answer_ends_before_a_text_frame() {
+    let (text, bytes) = (message_frame(&[b"a"]), binary_frame(&[1]));
+    // Three events: without attachments, with two, with one.
+    let frames = [&text, &text, &bytes, &bytes, &text, &bytes].map(|frame| &frame[..]).concat();
+    let ends = [0, text.len(), text.len() * 2 + bytes.len() * 2, frames.len()];
+    for (most, fits) in [(0, 0), (1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 3), (16, 3)] {
+        assert_eq!(fit(&frames, most), (ends[fits], [0, 1, 4, 6][fits]), "{most}");
+    }
+    let pinged = [b"\x89\x00", &text[..], b"\x89\x00", &text].concat();
+    assert_eq!(fit(&pinged, 1), (2 + text.len() + 2, 1));
+    assert_eq!((fit(b"", 16), fit(b"\x89\x00", 0)), ((0, 0), (2, 0)));
+    let larger = [&text[..], &bytes.repeat(ANSWER_PACKETS_MAX), &text].concat();
+    let (first, rest) = (larger.len() - text.len(), ANSWER_PACKETS_MAX - 1);
+    assert_eq!(fit(&larger, rest), (0, 0), "not behind another");
+    assert_eq!(fit(&larger, ANSWER_PACKETS_MAX), (first, ANSWER_PACKETS_MAX + 1), "alone, more than it may be");
+}

@@ -52,6 +52,19 @@ async fn a_session_goes_on_with_all_that_it_missed_in_order_and_then_live() {
 }
 
 #[tokio::test]
+async fn a_session_whose_poll_was_cut_goes_on() {
+    let hub = hub("socketio.ping_interval_ms = 120000");
+    let mut alice = Comer::of(&hub, Transport::Polling, "alice").await;
+    alice.sio.join("one").await;
+    alice.sio.begin_poll().await;
+    alice.sio.polling().hang_up();
+    parked(&hub, 1.0).await;
+    let missed = [to_room(&hub, "one", 1), to_user(&hub, "alice", 2)];
+    let mut back = alice.place.back(&hub, Transport::Polling).await;
+    back.expect_just(&missed).await;
+}
+
+#[tokio::test]
 async fn what_was_written_to_a_connection_that_was_dead_comes_again() {
     let hub = hub("");
     for from in Transport::BOTH {

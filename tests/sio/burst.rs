@@ -1,0 +1,114 @@
+//! More packets than one answer to a poll carries: 16, attachments counted. The rest waits for the next poll.
+
+use serde_json::{Value, json};
+
+use crate::support::socketio::{End, Packet, Said, unpacked};
+use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
+
+/// Sends a user `count` events called `burst`, numbered, in one request; each with so many attachments.
+#[track_caller]
+fn burst(hub: &Hub, user: &str, count: usize, attachments: usize) {
+    let bytes = vec![json!({"$binary": "AP8B"}); attachments];
+    let push = |n| json!({"push": {"userId": user, "event": "burst", "data": {"n": n, "bytes": bytes}}});
+    let commands: Vec<Value> = (0..count).map(push).collect();
+    let answer = hub.http().request("POST", "/api/batch").key().json(&json!({ "commands": commands })).send();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let results = answer.json()["results"].take();
+    assert!(results.as_array().unwrap().iter().all(|result| result["recipients"] == 1), "{results}");
+}
+
+/// The packets of the next answer: each event by its number, each attachment as `None`.
+async fn next(client: &mut Sio) -> Vec<Option<u64>> {
+    let body = client.polling().body().await;
+    let packets = unpacked(&body).map(|packet| match packet {
+        Packet::Text(text) => Some(Said::parse(&text[1..]).0.data[1]["n"].as_u64().unwrap()),
+        Packet::Binary(bytes) => {
+            assert_eq!(bytes, [0, 255, 1]);
+            None
+        }
+    });
+    packets.collect()
+}
+
+#[tokio::test]
+async fn an_answer_has_16_packets_and_the_next_poll_is_answered_at_once() {
+    let hub = Hub::start();
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    burst(&hub, "alice", 50, 0);
+    let mut answers = Vec::new();
+    for size in [16, 16, 16, 2] {
+        let answer = next(&mut client).await;
+        assert_eq!(answer.len(), size);
+        answers.extend(answer);
+    }
+    assert_eq!(answers, (0..50).map(Some).collect::<Vec<_>>());
+    client.expect_silence().await;
+}
+
+#[tokio::test]
+async fn attachments_count_and_are_never_split_from_their_event() {
+    let hub = Hub::start();
+    for (attachments, events) in [(0, 16), (1, 8), (2, 5), (4, 3), (7, 2), (8, 1), (10, 1)] {
+        let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+        let count = events * 2 + 1;
+        burst(&hub, "alice", count, attachments);
+        let mut begins = 0;
+        for size in [events, events, 1] {
+            let mut want = Vec::new();
+            for n in begins..begins + size {
+                want.push(Some(n as u64));
+                want.extend(vec![None; attachments]);
+            }
+            begins += size;
+            assert_eq!(next(&mut client).await, want, "{attachments} attachments");
+        }
+        client.expect_silence().await;
+        client.say("1").await;
+        eventually(DEADLINE, "the client has left", || hub.connections() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn what_no_answer_carried_yet_comes_by_the_websocket_after_an_upgrade() {
+    let hub = Hub::start();
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    burst(&hub, "alice", 50, 1);
+    assert_eq!(next(&mut client).await.len(), 16);
+    // The last poll before the upgrade brings 16 more.
+    client.upgrade().await;
+    for n in 8..50 {
+        let said = client.hear().await;
+        assert_eq!((said.data[1]["n"].as_u64(), said.attachments.len()), (Some(n), 1), "{said:?}");
+    }
+    client.expect_silence().await;
+}
+
+#[tokio::test]
+async fn what_no_answer_carried_yet_is_fetched_before_the_end() {
+    let hub = Hub::start();
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    burst(&hub, "alice", 50, 0);
+    let answer = hub.http().request("POST", "/api/disconnect").key().json(&json!({"userId": "alice"})).send();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    for n in 0..50 {
+        assert_eq!(client.expect("burst").await["n"], n);
+    }
+    client.expect("disconnected").await;
+    let (said, end) = client.until_ended().await;
+    assert_eq!((said.len(), said[0].kind, end), (1, Said::DISCONNECT, End::Told), "{said:?}");
+    eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
+}
+
+#[tokio::test]
+async fn what_no_answer_carried_yet_is_fetched_while_the_hub_drains() {
+    let hub = Hub::start();
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    burst(&hub, "alice", 100, 0);
+    hub.signal("TERM");
+    for n in 0..100 {
+        assert_eq!(client.expect("burst").await["n"], n);
+    }
+    client.expect("system:draining").await;
+    client.expect("disconnected").await;
+    assert_eq!(client.until_ended().await, (vec![], End::Told));
+}

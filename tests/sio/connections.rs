@@ -1,0 +1,114 @@
+//! The TCP connection of a poll: what it means to the session when it ends, or when another request comes on it.
+
+use serde_json::json;
+
+use crate::support::socketio::Polling;
+use crate::support::{DEADLINE, Hub, Outside, Reply, Sio, Transport, Wire, eventually};
+
+/// A hub that finds a silent client long after the test has ended.
+const PATIENT: &str = "[socketio]\nping_interval_ms = 120000\nping_timeout_ms = 120000";
+
+/// A poll of the session that waits, on a connection of its own.
+async fn waiting(hub: &Hub, polling: &Polling) -> Wire {
+    let mut wire = Wire::silent(hub).await;
+    wire.request("GET", &polling.path(), &[], b"").await;
+    // A POST behind it: once that is answered, the poll has come, too.
+    polling.say("6").await;
+    wire
+}
+
+#[tokio::test]
+async fn the_end_of_a_waiting_polls_connection_is_the_end_of_its_session() {
+    let hub = Hub::with(PATIENT);
+    for end in ["closed", "half closed", "reset"] {
+        let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+        let mut wire = waiting(&hub, client.polling()).await;
+        match end {
+            "closed" => drop(wire),
+            "reset" => wire.reset(),
+            _ => {
+                wire.shut().await;
+                let answer = wire.response().await;
+                assert_eq!((answer.status, answer.body.as_str()), (200, "1"), "{answer:?}");
+            }
+        }
+        eventually(DEADLINE, end, || hub.connections() == 0).await;
+        client.polling().assert_gone().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_shuts_its_side_gets_the_answers_to_what_it_asked() {
+    let hub = Hub::with(PATIENT);
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let path = client.polling().path();
+    let mut wire = Wire::silent(&hub).await;
+    wire.request("POST", &path, &[], b"427[\"ping\",{}]").await;
+    wire.shut().await;
+    let answer = wire.response().await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "ok"), "{answer:?}");
+    // There is something to be said, so that this poll does not wait.
+    let mut wire = Wire::silent(&hub).await;
+    wire.request("GET", &path, &[], b"").await;
+    wire.shut().await;
+    let answer = wire.response().await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "437[]"), "{answer:?}");
+    client.expect_silence().await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_posts_connection_costs_the_session_nothing() {
+    // While somebody else is asked about a token, the request that brought it is not finished.
+    let judge = Outside::that_says(Reply::Silence);
+    let hub = Hub::with(&format!("{PATIENT}\n[auth.backend]\nurl = {:?}", judge.url("/user")));
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut wire = Wire::silent(&hub).await;
+    wire.request("POST", &client.polling().path(), &[], b"40/chat,{\"token\":\"1|opaque\"}").await;
+    eventually(DEADLINE, "the token is being judged", || judge.count() == 1).await;
+    wire.reset();
+    // It is connected still, and waited for.
+    client.begin_poll().await;
+    let push = json!({"userId": "alice", "event": "still", "data": 1});
+    let answer = hub.http().request("POST", "/api/push").key().json(&push).send();
+    assert_eq!(answer.json()["recipients"], 1, "{answer:?}");
+    assert_eq!(client.hear().await.event(), Some("still"));
+}
+
+#[tokio::test]
+async fn a_request_behind_a_waiting_poll_ends_it_with_a_noop() {
+    let hub = Hub::with(PATIENT);
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let path = client.polling().path();
+    let mut wire = waiting(&hub, client.polling()).await;
+    wire.request("POST", &path, &[], b"427[\"ping\",{}]").await;
+    let answer = wire.response().await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "6"), "{answer:?}");
+    assert_eq!(wire.response().await.body, "ok");
+    wire.request("GET", &path, &[], b"").await;
+    assert_eq!(wire.response().await.body, "437[]");
+    // Two requests in one write, and the client's end behind them.
+    let mut wire = Wire::silent(&hub).await;
+    let get = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let post = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 14\r\n\r\n428[\"ping\",{{}}]");
+    wire.send(format!("{get}{post}").as_bytes()).await;
+    wire.shut().await;
+    assert_eq!([wire.response().await.body, wire.response().await.body], ["6", "ok"]);
+    assert_eq!(client.hear().await.id, Some(8));
+    client.expect_silence().await;
+}
+
+#[tokio::test]
+async fn empty_lines_behind_a_waiting_poll_are_no_request() {
+    let hub = Hub::with(PATIENT);
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let mut wire = waiting(&hub, client.polling()).await;
+    wire.send(b"\r\n\r\n").await;
+    client.polling().say("427[\"ping\",{}]").await;
+    assert_eq!(wire.response().await.body, "437[]");
+    // The client's end is seen behind them, too.
+    let mut wire = waiting(&hub, client.polling()).await;
+    wire.send(b"\r\n").await;
+    wire.shut().await;
+    assert_eq!(wire.response().await.body, "1");
+    eventually(DEADLINE, "the session ended", || hub.connections() == 0).await;
+}
