@@ -22,6 +22,9 @@ mod heartbeat;
 // From requests to a WebSocket.
 mod upgrade;
 
+// As that, without a probe.
+mod bare_upgrade;
+
 // Packets of Socket.IO, namespaces, and what is none.
 mod packets;
 

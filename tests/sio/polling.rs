@@ -1,5 +1,7 @@
 //! Requests: several packets in one body, bytes in text, what may not overlap, and how much is too much.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use std::time::Duration;
 
@@ -62,10 +64,35 @@ async fn bytes_travel_as_base64_in_a_body_and_as_they_are_on_a_websocket() {
 }
 
 #[tokio::test]
+async fn base64_is_read_in_every_form_that_clients_write() {
+    let hub = Hub::start();
+    let mut raw = Client::of(&hub, "raw").await;
+    raw.subscribe(&["images"]).await;
+    let mut sender = Sio::of(&hub, Transport::Polling, "sender").await;
+    let bytes: Vec<u8> = (0..=255).chain([0xfb, 0xff, 0xfe, 0xff]).collect();
+    let plain = STANDARD.encode(&bytes);
+    let lines: Vec<_> = plain.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    let url_safe = plain.replace('+', "-").replace('/', "_");
+    for text in [
+        plain.clone(),
+        lines.join("\n") + "\n",
+        lines.join("\r\n") + "\r\n",
+        plain.trim_end_matches('=').to_owned(),
+        url_safe.clone(),
+        url_safe.trim_end_matches('=').to_owned(),
+    ] {
+        let data = json!({"topic": "images", "payload": {"_placeholder": true, "num": 0}});
+        sender.say(&format!("451-7[\"Broadcast\",{data}]{SEPARATOR}b{text}")).await;
+        assert_eq!(sender.hear().await.id, Some(7), "{text}");
+        assert_eq!(raw.expect("Broadcast").await["data"]["payload"], json!({"$binary": plain}), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_broken_body_ends_the_session() {
     let hub = Hub::start();
     let join = format!("40{}", json!({"token": token("alice")}));
-    for broken in ["", "abc", "7", "4\u{1e}", "\u{1e}4", "b?", "bAQ", "5", "2", "2probe", "0", "1x", "6x"] {
+    for broken in ["", "abc", "7", "4\u{1e}", "\u{1e}4", "b?", "bA", "bAQ=", "5", "2", "2probe", "0", "1x", "6x"] {
         let mut polling = Polling::open(&hub).await;
         polling.say(&join).await;
         let answer = polling.post(broken).await;

@@ -16,6 +16,9 @@ use crate::wire::engine;
 /// How long what a session was told last waits for the next poll to fetch it.
 const LAST_WORDS_TIME: Duration = Duration::from_secs(2);
 
+/// How often an upgrade looks whether the requests before it are done.
+const REQUESTS_WATCH: Duration = Duration::from_millis(10);
+
 impl Engine {
     /// Answers the request that waits with what is to be said; and, where the session was closed, ends it.
     pub(super) fn settle(self: &Rc<Self>) {
@@ -105,6 +108,22 @@ impl Engine {
         {
             polling.answered = Some(waiting.state.clone());
             waiting.answer(NOTHING.to_vec());
+        }
+    }
+
+    /// Resolves when no request is under way: a POST was heard, a poll was released and its answer is written. Polls that come
+    /// meanwhile are released too.
+    pub(in crate::sio) async fn finish_requests(&self) {
+        loop {
+            self.release_poll();
+            let has_request = match &*self.stage.borrow() {
+                Stage::Polling(polling) => self.seat.closed().is_none() && polling.has_request(),
+                Stage::Socket | Stage::Leaving(_) | Stage::Ended => false,
+            };
+            if !has_request {
+                return;
+            }
+            sleep(REQUESTS_WATCH).await;
         }
     }
 

@@ -46,6 +46,11 @@ impl Polling {
         let budget = TrafficBudget::new(traffic);
         Self { waiting: None, answered: None, posting: false, probing: false, unused: None, budget }
     }
+
+    /// Whether a POST is being heard, a poll waits, or the answer to the last poll is not written yet.
+    pub(super) fn has_request(&self) -> bool {
+        self.posting || self.waiting.is_some() || self.answered.as_ref().is_some_and(|poll| !poll.is_written())
+    }
 }
 
 impl Engine {

@@ -1,0 +1,85 @@
+//! A client that goes over to its WebSocket by `5` alone, without a probe, as Elephant.io does.
+
+use serde_json::json;
+
+use crate::support::socketio::Polling;
+use crate::support::wire::Frame;
+use crate::support::{DEADLINE, Hub, Outside, Reply, Sio, Transport, Wire, eventually};
+
+#[tokio::test]
+async fn an_upgrade_packet_alone_is_an_upgrade() {
+    let hub = Hub::start();
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let path = client.polling().path();
+    let mut wire = client.polling().knock().await;
+    // What follows may come in the same write.
+    wire.send(&["5", "427[\"ping\",{}]"].map(|text| Frame::text(text).encode()).concat()).await;
+    assert_eq!(wire.text().await, "437[]");
+    let answer = hub.get(&path);
+    let refusal = json!({"code": 3, "message": "Bad request: the session is on a socket now"});
+    assert_eq!((answer.status, answer.json()), (400, refusal));
+}
+
+#[tokio::test]
+async fn a_waiting_poll_ends_with_a_noop_and_what_comes_then_comes_by_the_socket() {
+    let hub = Hub::start();
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    client.begin_poll().await;
+    let mut wire = client.polling().knock().await;
+    wire.say("5").await;
+    assert_eq!(client.polling().body().await, "6");
+    wire.say("427[\"ping\",{}]").await;
+    assert_eq!(wire.text().await, "437[]");
+}
+
+#[tokio::test]
+async fn what_waited_for_a_poll_comes_by_the_socket_and_nothing_twice() {
+    let hub = Hub::start();
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let pings: Vec<_> = (0..40).map(|n| format!("42{n}[\"ping\",{{}}]")).collect();
+    client.say(&pings.join("\u{1e}")).await;
+    let first = client.polling().body().await;
+    let mut heard: Vec<_> = first.split('\u{1e}').map(str::to_owned).collect();
+    assert_eq!(heard.len(), 16);
+    let mut wire = client.polling().knock().await;
+    wire.say("5").await;
+    while heard.len() < 40 {
+        heard.push(wire.text().await);
+    }
+    assert_eq!(heard, (0..40).map(|n| format!("43{n}[]")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_post_under_way_is_heard_before_what_comes_by_the_socket() {
+    let hub = Hub::start();
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let path = client.polling().path();
+    let mut post = Wire::silent(&hub).await;
+    let body = "421[\"ping\",{}]";
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n", body.len());
+    post.send(head.as_bytes()).await;
+    // The session waits for the body now.
+    assert_eq!(post.response().await.status, 100);
+    let mut wire = client.polling().knock().await;
+    wire.send(&["5", "422[\"ping\",{}]"].map(|text| Frame::text(text).encode()).concat()).await;
+    post.send(body.as_bytes()).await;
+    assert_eq!(post.response().await.body, "ok");
+    assert_eq!([wire.text().await, wire.text().await], ["431[]", "432[]"]);
+}
+
+#[tokio::test]
+async fn a_post_that_asks_somebody_else_is_heard_to_its_end() {
+    let judge = Outside::that_says(Reply::Silence);
+    let hub = Hub::with(&format!("[auth.backend]\nurl = {:?}", judge.url("/user")));
+    let polling = Polling::open(&hub).await;
+    let mut post = Wire::silent(&hub).await;
+    post.request("POST", &polling.path(), &[], b"40{\"token\":\"1|opaque\"}").await;
+    eventually(DEADLINE, "the token is being judged", || judge.count() == 1).await;
+    let mut wire = polling.knock().await;
+    wire.say("5").await;
+    // Nobody answers for the token, so that the client is refused.
+    assert_eq!(post.response().await.body, "ok");
+    let refused = wire.text().await;
+    assert!(refused.starts_with("44{"), "{refused}");
+}
