@@ -117,7 +117,24 @@ async fn each_polling_request_and_each_packet_in_it_is_a_frame() {
     assert!((25..500).contains(&taken) && answers.last() == Some(&429), "{taken} requests of two frames were taken");
     polling.poll().await;
     polling.assert_gone().await;
-    assert_eq!(closed(&hub, "budget"), 2.0);
+
+    // Polls that end one another on one connection.
+    let mut polling = Polling::open(&hub).await;
+    let mut wire = Wire::silent(&hub).await;
+    let poll = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", polling.path());
+    wire.offer(poll.repeat(1_000).as_bytes()).await;
+    let mut taken = 0;
+    let last = loop {
+        let answer = wire.response().await;
+        if answer.body != "6" {
+            break answer;
+        }
+        taken += 1;
+    };
+    assert!((40..500).contains(&taken), "{taken} polls were taken");
+    assert_eq!((last.status, last.body.as_str()), (200, "1"));
+    polling.assert_gone().await;
+    assert_eq!(closed(&hub, "budget"), 3.0);
 }
 
 #[tokio::test]

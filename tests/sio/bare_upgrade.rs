@@ -1,6 +1,7 @@
 //! A client that goes over to its WebSocket by `5` alone, without a probe, as Elephant.io does.
 
 use serde_json::json;
+use std::time::Duration;
 
 use crate::support::socketio::Polling;
 use crate::support::wire::Frame;
@@ -47,6 +48,26 @@ async fn what_waited_for_a_poll_comes_by_the_socket_and_nothing_twice() {
         heard.push(wire.text().await);
     }
     assert_eq!(heard, (0..40).map(|n| format!("43{n}[]")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn the_socket_says_nothing_before_the_answer_to_the_poll_is_written() {
+    let hub = Hub::with("[limits]\noutbox_bytes = 33554432");
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let push = json!({"userId": "alice", "event": "large", "data": "x".repeat(900_000)});
+    for _ in 0..17 {
+        let answer = hub.http().request("POST", "/api/push").key().json(&push).send();
+        assert_eq!(answer.json()["recipients"], 1, "{answer:?}");
+    }
+    let mut poll = Wire::narrow_silent(&hub);
+    poll.request("GET", &client.polling().path(), &[], b"").await;
+    while poll.quiet_for(Duration::from_millis(10)).await {}
+    // 16 of them are on their way by polling.
+    let mut wire = client.polling().knock().await;
+    wire.say("5").await;
+    assert!(wire.quiet_for(Duration::from_millis(300)).await);
+    assert_eq!(poll.response().await.body.split('\u{1e}').count(), 16);
+    assert!(wire.text().await.starts_with("42[\"large\","));
 }
 
 #[tokio::test]

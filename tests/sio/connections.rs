@@ -1,6 +1,7 @@
 //! The TCP connection of a poll: what it means to the session when it ends, or when another request comes on it.
 
 use serde_json::json;
+use std::time::Duration;
 
 use crate::support::socketio::Polling;
 use crate::support::{DEADLINE, Hub, Outside, Reply, Sio, Transport, Wire, eventually};
@@ -35,6 +36,24 @@ async fn the_end_of_a_waiting_polls_connection_is_the_end_of_its_session() {
         eventually(DEADLINE, end, || hub.connections() == 0).await;
         client.polling().assert_gone().await;
     }
+}
+
+#[tokio::test]
+async fn a_session_ends_when_an_answer_is_lost_on_its_way() {
+    let hub = Hub::with(&format!("{PATIENT}\n[limits]\noutbox_bytes = 33554432"));
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let push = json!({"userId": "alice", "event": "large", "data": "x".repeat(900_000)});
+    for _ in 0..16 {
+        let answer = hub.http().request("POST", "/api/push").key().json(&push).send();
+        assert_eq!(answer.json()["recipients"], 1, "{answer:?}");
+    }
+    let mut wire = Wire::narrow_silent(&hub);
+    wire.request("GET", &client.polling().path(), &[], b"").await;
+    while wire.quiet_for(Duration::from_millis(10)).await {}
+    // The client saw the beginning, and nobody will see the rest.
+    wire.reset();
+    eventually(DEADLINE, "the session ended", || hub.connections() == 0).await;
+    client.polling().assert_gone().await;
 }
 
 #[tokio::test]

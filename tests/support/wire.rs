@@ -110,9 +110,14 @@ impl Wire {
         Self::narrow_on(hub, &format!("/ws?token={}", token(user))).await
     }
 
+    /// As [`Wire::silent`], on such a socket.
+    pub(crate) fn narrow_silent(hub: &Hub) -> Self {
+        Self { stream: narrow(hub), unread: Vec::new() }
+    }
+
     /// An upgraded connection to this path on such a socket.
     pub(crate) async fn narrow_on(hub: &Hub, path: &str) -> Self {
-        let mut wire = Self { stream: narrow(hub), unread: Vec::new() };
+        let mut wire = Self::narrow_silent(hub);
         let answer = wire.ask_to_upgrade(hub.address(), path, &[]).await;
         assert_eq!(answer.status, 101, "{answer:?}");
         wire
