@@ -227,12 +227,17 @@ impl Exchange {
         }
     }
 
-    /// The answer is written: the next request can be read.
-    pub(super) fn mark_written(&self) {
-        self.phase.set(Phase::Idle);
+    /// The answer is written.
+    pub(super) fn tell_written(&self) {
         if let Some(watch) = self.watch.take() {
             watch.mark_written();
         }
+    }
+
+    /// The answer is written: the next request can be read.
+    pub(super) fn mark_written(&self) {
+        self.tell_written();
+        self.phase.set(Phase::Idle);
         self.wake();
     }
 

@@ -8,6 +8,8 @@
 //!   body ends. Both are pure.
 //! * While a request is in work, its body is read as far as its handler permitted it ([`Exchange::permit_body`]), then one
 //!   head ahead. While an answer waits for the socket, nothing is read.
+//! * A handler that waits learns what comes behind its request ([`Exchange::behind`]), and when its answer is written
+//!   ([`Exchange::watch_answer`]).
 //! * Every head and every body has a deadline ([`Times`]). What is refused here is answered by the application, with an
 //!   error body and a request id: a stand-in for the request is passed on, and [`Exchange::take_refusal`] says why.
 //! * Requests of clients that are not known take turns ([`pacer`]), so that they leave the worker time for its sessions.

@@ -429,9 +429,12 @@ impl AsyncWrite for HttpStream {
 
     /// The service calls this when all that it had was written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.rest == Rest::Done && self.exchange.phase() == Phase::Answered {
-            self.exchange.mark_written();
-            self.registration.offer(Reason::Idle);
+        if self.exchange.phase() == Phase::Answered {
+            self.exchange.tell_written();
+            if self.rest == Rest::Done {
+                self.exchange.mark_written();
+                self.registration.offer(Reason::Idle);
+            }
         }
         Pin::new(&mut self.socket).poll_flush(cx)
     }

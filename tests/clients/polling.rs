@@ -1,4 +1,5 @@
-//! `socket.io-client` in Node and `python-socketio` by polling, when more waits than one answer carries.
+//! `socket.io-client` in Node and `python-socketio` by polling: when more waits than one answer carries, and when they are
+//! killed.
 
 use serde_json::{Value, json};
 use std::process::Command;
@@ -11,35 +12,72 @@ use crate::support::{DEADLINE, Hub, eventually};
 const COUNT: usize = 20;
 const ATTACHMENTS: usize = 8;
 
+fn batch(hub: &Hub, commands: Vec<Value>) {
+    let answer = hub.http().request("POST", "/api/batch").key().json(&json!({ "commands": commands })).send();
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+fn push(event: &str, data: Value) -> Value {
+    json!({"push": {"userId": "alice", "event": event, "data": data}})
+}
+
+/// A driver that has connected to so many unread notifications; their ids.
+async fn notified(hub: &Hub, driver: &mut Command, count: usize, transports: &str) -> (Program, Vec<String>) {
+    let ids: Vec<_> = (0..count).map(|n| format!("unread-{n}")).collect();
+    batch(hub, ids.iter().map(|id| push("notification", json!({ "id": id }))).collect());
+    let arguments = [format!("http://{}", hub.address()), token("alice"), count.to_string(), transports.to_owned()];
+    let driver = Program::start(driver.args(arguments));
+    eventually(DEADLINE * 4, "the unread ones came", || driver.said().contains("notified\n")).await;
+    (driver, ids)
+}
+
 /// Has a driver connect to 20 unread notifications, and then hear a burst of 20 events with 8 attachments each.
-async fn assert_hears_all(driver: &mut Command, name: &str) {
+async fn assert_hears_all(mut driver: Command, transports: &str, name: &str) {
     let hub = Hub::start();
-    let batch = |commands: Vec<Value>| {
-        let answer = hub.http().request("POST", "/api/batch").key().json(&json!({ "commands": commands })).send();
-        assert_eq!(answer.status, 200, "{answer:?}");
-    };
-    let push = |event: &str, data: Value| json!({"push": {"userId": "alice", "event": event, "data": data}});
-    let ids: Vec<_> = (0..COUNT).map(|n| format!("unread-{n}")).collect();
-    batch(ids.iter().map(|id| push("notification", json!({ "id": id }))).collect());
-    let driver = Program::start(driver.args([format!("http://{}", hub.address()), token("alice"), COUNT.to_string()]));
-    eventually(DEADLINE * 4, &format!("{name}: the unread ones came"), || driver.said().contains("notified\n")).await;
+    let (driver, ids) = notified(&hub, &mut driver, COUNT, transports).await;
     let bytes = vec![json!({"$binary": "AP8B"}); ATTACHMENTS];
-    batch((0..COUNT).map(|n| push("burst", json!({"n": n, "bytes": bytes}))).collect());
+    batch(&hub, (0..COUNT).map(|n| push("burst", json!({"n": n, "bytes": bytes}))).collect());
     let burst: Vec<_> = (0..COUNT).map(|n| format!("{n}{}", " 3".repeat(ATTACHMENTS))).collect();
-    assert_eq!(driver.report(), json!({"notification": ids, "burst": burst, "stays": "connected"}), "{name}");
+    let told = json!({"notification": ids, "burst": burst, "stays": "connected"});
+    assert_eq!(driver.report(), told, "{name} {transports}");
+}
+
+/// Kills a driver that polls.
+async fn assert_gone_when_killed(mut driver: Command, name: &str) {
+    let hub = Hub::with("[socketio]\nping_interval_ms = 120000\nping_timeout_ms = 120000");
+    let (driver, _) = notified(&hub, &mut driver, 1, "polling").await;
+    assert_eq!(hub.connections(), 1);
+    drop(driver);
+    eventually(DEADLINE, name, || hub.connections() == 0).await;
+}
+
+fn python_driver() -> Command {
+    let fixture = super::fixture("socketio");
+    let mut driver = Command::new(python(&fixture.join("requirements.txt")));
+    driver.env("PYTHONDONTWRITEBYTECODE", "1").arg(fixture.join("burst.py"));
+    driver
 }
 
 #[tokio::test]
 async fn python_hears_more_than_16_packets_and_stays() {
-    let fixture = super::fixture("socketio");
-    let mut driver = Command::new(python(&fixture.join("requirements.txt")));
-    driver.env("PYTHONDONTWRITEBYTECODE", "1").arg(fixture.join("burst.py"));
-    assert_hears_all(&mut driver, "python-socketio").await;
+    for transports in ["polling", "polling,websocket"] {
+        assert_hears_all(python_driver(), transports, "python-socketio").await;
+    }
 }
 
 #[tokio::test]
 async fn every_version_for_node_hears_more_than_16_packets_and_stays() {
     for version in VERSIONS {
-        assert_hears_all(&mut node_with(version, "burst.js"), version).await;
+        for transports in ["polling", "polling,websocket"] {
+            assert_hears_all(node_with(version, "burst.js"), transports, version).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_killed_while_it_polls_is_gone() {
+    assert_gone_when_killed(python_driver(), "python-socketio").await;
+    for version in VERSIONS {
+        assert_gone_when_killed(node_with(version, "burst.js"), version).await;
     }
 }

@@ -117,6 +117,20 @@ async fn a_request_behind_a_waiting_poll_ends_it_with_a_noop() {
 }
 
 #[tokio::test]
+async fn a_poll_with_a_body_that_is_not_read_is_answered_and_costs_the_session_nothing() {
+    let hub = Hub::with(PATIENT);
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    client.polling().say("427[\"ping\",{}]").await;
+    let mut wire = Wire::silent(&hub).await;
+    let get = format!("GET {} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n", client.polling().path());
+    wire.send(get.as_bytes()).await;
+    let answer = wire.response().await;
+    assert_eq!((answer.header("connection"), answer.body.as_str()), (Some("close"), "437[]"), "{answer:?}");
+    wire.gone().await;
+    client.expect_silence().await;
+}
+
+#[tokio::test]
 async fn empty_lines_behind_a_waiting_poll_are_no_request() {
     let hub = Hub::with(PATIENT);
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;

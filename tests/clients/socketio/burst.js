@@ -1,15 +1,18 @@
-// node burst.js URL TOKEN COUNT: by polling, hears so many notifications and then so many events called `burst` with bytes.
+// node burst.js URL TOKEN COUNT TRANSPORTS: hears so many notifications and then so many events called `burst` with bytes.
 
 const { io } = require('./client.js');
 
-require('./report.js')(async (url, token, count) => {
-  const socket = io(url, { transports: ['polling'], auth: { token }, reconnection: false, timeout: 20000 });
+require('./report.js')(async (url, token, count, transports) => {
+  const socket = io(url, { transports: transports.split(','), auth: { token }, reconnection: false, timeout: 20000 });
   const heard = { notification: [], burst: [] };
   let lost = null;
   const all = new Promise((resolve) => {
     const note = (event, what) => {
       heard[event].push(what);
-      if (heard.notification.length === Number(count)) process.stdout.write('notified\n');
+      // After a while, in which it has polled again.
+      if (event === 'notification' && heard.notification.length === Number(count)) {
+        setTimeout(() => process.stdout.write('notified\n'), 300);
+      }
       if (heard.burst.length === Number(count)) resolve();
     };
     socket.on('notification', (data) => note('notification', data.id));
