@@ -93,6 +93,27 @@ text_newtype! {
     EventName
 }
 
+/// Whether a character shows nothing, or turns the direction of what follows: two names that differ in it look alike.
+/// U+200C and U+200D are not among them, because scripts and emoji need them.
+fn is_hidden(char: char) -> bool {
+    matches!(
+        char,
+        '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'
+            | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// Checks that a name shows: it is not white space alone, and no character of it [is hidden](is_hidden).
+fn visible(text: &str, field: &str) -> Result<(), Fault> {
+    let hidden = text.chars().find(|&char| is_hidden(char));
+    let why = match hidden {
+        Some(char) => format!("has a character that does not show (U+{:04X})", u32::from(char)),
+        None if text.chars().all(char::is_whitespace) => "is white space alone".into(),
+        None => return Ok(()),
+    };
+    Err(Fault::field(field, format!("`{field}` {why}")))
+}
+
 /// Says which rule of a name `text` breaks, if any: 1 to `max` characters, none of them a control character.
 fn unprintable(text: &str, max: usize) -> Option<String> {
     if text.is_empty() {
@@ -121,13 +142,24 @@ fn checked(text: &str, field: &str, max: usize) -> Result<Arc<str>, Fault> {
     printable(text, field, max).map(|()| Arc::from(text))
 }
 
+/// As [`checked`], for the name of something that users see and address: it has to show as well.
+fn shown(text: &str, field: &str, max: usize) -> Result<Arc<str>, Fault> {
+    let name = checked(text, field, max)?;
+    visible(text, field).map(|()| name)
+}
+
 impl RoomName {
     /// Parses a room name that came in as `field`.
     ///
     /// # Errors
-    /// [`crate::fault::Code::InvalidRequest`] naming the field when the name is empty, too long or not printable.
+    /// [`crate::fault::Code::InvalidRequest`] naming the field when the name is empty, too long, not printable, white space
+    /// alone, or has a character that does not show.
     pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
-        checked(text, field, NAME_MAX).map(Self)
+        let name = shown(text, field, NAME_MAX)?;
+        // Else the prefix would make any name one that shows.
+        let inside = Self::PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix));
+        inside.filter(|inside| !inside.is_empty()).map_or(Ok(()), |inside| visible(inside, field))?;
+        Ok(Self(name))
     }
 
     /// A name that was one before.
@@ -146,6 +178,9 @@ impl RoomName {
 
     /// What the name of a chat's room begins with.
     pub const CHAT: &'static str = "chat:";
+
+    /// What the names of rooms begin with whose rest names something else.
+    const PREFIXES: [&'static str; 3] = ["user:", Self::CHAT, "thread:"];
 
     /// The room of all sessions of one user.
     pub fn of_user(user: &UserId) -> Self {
@@ -186,8 +221,17 @@ impl ChatId {
     /// Parses a chat's id that came in as `field`.
     ///
     /// # Errors
-    /// [`crate::fault::Code::InvalidRequest`] naming the field when the id is empty, longer than fits a room name, or not printable.
+    /// [`crate::fault::Code::InvalidRequest`] naming the field when the id is empty, longer than fits a room name, not
+    /// printable, white space alone, or has a character that does not show.
     pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
+        shown(text, field, NAME_MAX - "chat:".len()).map(Self)
+    }
+
+    /// The id of a chat that exists, to look at it or delete it. Earlier versions took ids that do not show.
+    ///
+    /// # Errors
+    /// As [`ChatId::parse`], but for what does not show.
+    pub fn parse_existing(text: &str, field: &str) -> Result<Self, Fault> {
         checked(text, field, NAME_MAX - "chat:".len()).map(Self)
     }
 }
@@ -247,10 +291,19 @@ impl UserId {
     /// Parses a user id that came in as `field`.
     ///
     /// # Errors
-    /// [`crate::fault::Code::InvalidRequest`] naming the field when the id is empty, longer than fits a room name, or not printable.
+    /// [`crate::fault::Code::InvalidRequest`] naming the field when the id is empty, longer than fits a room name, not
+    /// printable, white space alone, or has a character that does not show.
     pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
         // `user:` and the id make a room name together.
-        checked(text, field, NAME_MAX - "user:".len()).map(Self)
+        shown(text, field, NAME_MAX - "user:".len()).map(Self)
+    }
+
+    /// An id that the store holds. Earlier versions took ids that do not show.
+    ///
+    /// # Errors
+    /// As [`UserId::parse`], but for what does not show.
+    pub(crate) fn of_store(text: &str) -> Result<Self, Fault> {
+        checked(text, "id", NAME_MAX - "user:".len()).map(Self)
     }
 }
 
@@ -547,6 +600,30 @@ mod tests {
             let fault = RoomName::parse(bad, "topics[0]").unwrap_err();
             assert_eq!(fault.code, Code::InvalidRequest);
             assert_eq!(fault.field.as_deref(), Some("topics[0]"));
+        }
+    }
+
+    #[test]
+    fn a_name_that_does_not_show_is_refused_and_what_scripts_and_emoji_need_is_not() {
+        let hidden =
+            [0xad, 0x61c, 0x200b, 0x200e, 0x200f, 0x202a, 0x202e, 0x2060, 0x2066, 0x2069, 0xfeff, 0xe0000, 0xe007f];
+        for code in hidden {
+            let name = format!("a{}b", char::from_u32(code).unwrap());
+            let words = format!("`room` has a character that does not show (U+{code:04X})");
+            assert_eq!(RoomName::parse(&name, "room").unwrap_err().message, words);
+            assert_eq!(RoomName::of_thread(&name, "room").unwrap_err().message, words);
+            assert!(UserId::parse(&name, "id").is_err() && ChatId::parse(&name, "id").is_err(), "{code:x}");
+            // What an earlier version took can be found, and deleted.
+            assert!(UserId::of_store(&name).is_ok() && ChatId::parse_existing(&name, "id").is_ok(), "{code:x}");
+        }
+        for blank in [" ", "\u{a0}\u{3000}", "\u{2003}"] {
+            assert_eq!(UserId::parse(blank, "id").unwrap_err().message, "`id` is white space alone");
+            assert_eq!(RoomName::of_thread(blank, "id").unwrap_err().message, "`id` is white space alone");
+            assert!(RoomName::parse(blank, "room").is_err() && ChatId::parse(blank, "id").is_err());
+        }
+        for name in ["می\u{200c}خواهم", "👩\u{200d}💻", "क्\u{200d}ष", " a b "] {
+            assert!(RoomName::parse(name, "room").is_ok() && UserId::parse(name, "id").is_ok(), "{name}");
+            assert!(ChatId::parse(name, "id").is_ok(), "{name}");
         }
     }
 
