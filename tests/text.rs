@@ -4,11 +4,13 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::clients::socketio::{VERSIONS, base, fixture, node_with};
+use crate::push::signed;
 use crate::support::http::Response;
 use crate::support::socketio::Said;
-use crate::support::token::token;
+use crate::support::token::{now_ms, token};
 use crate::support::tools::{Program, python};
 use crate::support::{Client, Hub, Sio, Transport};
 
@@ -208,6 +210,19 @@ async fn over_http_a_value_that_receivers_cannot_hold_is_refused_by_its_path() {
     );
     let answer = post(&hub, "/api/disconnect", r#"{"userId":1e400}"#);
     assert_eq!((answer.status, &answer.json()["details"]["field"]), (400, &json!("userId")), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_signature_covers_the_body_as_it_was_sent() {
+    let hub = Hub::start();
+    let mut reader = Client::of(&hub, "7").await;
+    let body = r#"{"userId":7,"event":"e","data":"caf\u00e9 \ud83d"}"#;
+    let time = now_ms();
+    let message = format!("POST/api/push{time}n-1{}", hex::encode(Sha256::digest(body)));
+    let http = hub.http();
+    let request = signed(http.request("POST", "/api/push"), message, "n-1", time, "v2");
+    assert_eq!(request.body(body).send().status, 200);
+    assert_eq!(reader.expect("e").await["data"], "café \u{fffd}");
 }
 
 #[tokio::test]
