@@ -354,6 +354,9 @@ section! {
         rooms_per_session: usize = 1_000,
         /// Topics in one `Subscribe` or `Unsubscribe`, 0 for any number. Default 100.
         topics_per_request: usize = 100,
+        /// Bytes that the data of a notification may have, as JSON with no more escapes than it needs, 1 to 16777216; more
+        /// is answered with 413. Default 65536.
+        notification_bytes: usize = 65_536,
         /// Messages waiting before a central actor, 1 to 1048576; one more is refused. Default 1024.
         mailbox: usize = 1_024,
         /// Frames a second that one connection may send, averaged over 5 seconds, up to 1000000; 0 for any number. A

@@ -108,7 +108,7 @@ async fn what_cannot_be_read_is_an_error_with_the_code_of_its_event() {
     for (event, data, code, field) in [
         ("client:event", json!({"data": {}}), "INVALID_EVENT_DATA", "type"),
         ("client:event", json!({"type": ""}), "INVALID_EVENT_DATA", "type"),
-        ("client:event", json!([]), "INVALID_EVENT_DATA", "data"),
+        ("client:event", json!([1]), "INVALID_EVENT_DATA", "data"),
         ("client:message", json!({"content": ""}), "INVALID_MESSAGE_DATA", "content"),
         ("client:message", json!({"content": {}}), "INVALID_MESSAGE_DATA", "content"),
         ("client:action", json!({}), "INVALID_ACTION_DATA", "action"),

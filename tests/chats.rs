@@ -241,7 +241,7 @@ async fn what_is_no_chat_is_refused_and_changes_nothing() {
     let none = ask(&hub, "PUT", "general", None);
     let error = "The body is not JSON: EOF while parsing a value at line 1 column 0";
     assert_eq!((none.status, none.json()), (400, refused(error)));
-    let list = ask(&hub, "PUT", "general", Some(&json!([])));
+    let list = ask(&hub, "PUT", "general", Some(&json!([1])));
     assert_eq!((list.status, list.json()), (400, refused("The body is not a JSON object")));
     for (id, message) in [
         ("x".repeat(196), "`chatId` is longer than 195 characters"),

@@ -46,8 +46,8 @@ macro_rules! targets {
 const README: &str = include_str!("../README.md");
 
 targets! {
-    engine_decode engine_polling_body socket_decode socket_binary http_head http_body raw_assembler raw_envelope names claims client_address
-    origins cursors key_sets stored_records sessions
+    engine_decode engine_polling_body socket_decode socket_binary http_head http_body raw_assembler raw_envelope json_text names claims
+    client_address origins cursors key_sets stored_records sessions
 }
 
 thread_local! {

@@ -68,6 +68,9 @@ mod clients;
 // The raw document: `/ws`.
 mod raw;
 
+// JSON text and names of every way in: escapes, odd values, what does not show.
+mod text;
+
 // Socket.IO: `/socket.io/`.
 mod sio;
 

@@ -11,6 +11,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::fault::Fault;
 
+pub use self::rules::printable;
+use self::rules::{checked, shown, visible};
+
+mod rules;
+
 /// Longest room name and user id, in characters.
 pub const NAME_MAX: usize = 200;
 
@@ -93,41 +98,18 @@ text_newtype! {
     EventName
 }
 
-/// Says which rule of a name `text` breaks, if any: 1 to `max` characters, none of them a control character.
-fn unprintable(text: &str, max: usize) -> Option<String> {
-    if text.is_empty() {
-        return Some("is empty".into());
-    }
-    if text.len() > max && text.chars().count() > max {
-        return Some(format!("is longer than {max} characters"));
-    }
-    text.chars()
-        .any(|char| char.is_control() || matches!(char, '\u{2028}' | '\u{2029}'))
-        .then(|| "has a character that is not printable".into())
-}
-
-/// Checks a text that came in as `field`: 1 to `max` characters, none of them a control character.
-///
-/// # Errors
-/// [`crate::fault::Code::InvalidRequest`] naming the field.
-pub fn printable(text: &str, field: &str, max: usize) -> Result<(), Fault> {
-    match unprintable(text, max) {
-        None => Ok(()),
-        Some(why) => Err(Fault::field(field, format!("`{field}` {why}"))),
-    }
-}
-
-fn checked(text: &str, field: &str, max: usize) -> Result<Arc<str>, Fault> {
-    printable(text, field, max).map(|()| Arc::from(text))
-}
-
 impl RoomName {
     /// Parses a room name that came in as `field`.
     ///
     /// # Errors
-    /// [`crate::fault::Code::InvalidRequest`] naming the field when the name is empty, too long or not printable.
+    /// [`crate::fault::Code::InvalidRequest`] naming the field when the name is empty, too long, not printable, white space
+    /// alone, or has a character that does not show.
     pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
-        checked(text, field, NAME_MAX).map(Self)
+        let name = shown(text, field, NAME_MAX)?;
+        // Else the prefix would make any name one that shows.
+        let inside = Self::PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix));
+        inside.filter(|inside| !inside.is_empty()).map_or(Ok(()), |inside| visible(inside, field))?;
+        Ok(Self(name))
     }
 
     /// A name that was one before.
@@ -146,6 +128,9 @@ impl RoomName {
 
     /// What the name of a chat's room begins with.
     pub const CHAT: &'static str = "chat:";
+
+    /// What the names of rooms begin with whose rest names something else.
+    const PREFIXES: [&'static str; 3] = ["user:", Self::CHAT, "thread:"];
 
     /// The room of all sessions of one user.
     pub fn of_user(user: &UserId) -> Self {
@@ -186,8 +171,17 @@ impl ChatId {
     /// Parses a chat's id that came in as `field`.
     ///
     /// # Errors
-    /// [`crate::fault::Code::InvalidRequest`] naming the field when the id is empty, longer than fits a room name, or not printable.
+    /// [`crate::fault::Code::InvalidRequest`] naming the field when the id is empty, longer than fits a room name, not
+    /// printable, white space alone, or has a character that does not show.
     pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
+        shown(text, field, NAME_MAX - "chat:".len()).map(Self)
+    }
+
+    /// The id of a chat that exists, to look at it or delete it. Earlier versions took ids that do not show.
+    ///
+    /// # Errors
+    /// As [`ChatId::parse`], but for what does not show.
+    pub fn parse_existing(text: &str, field: &str) -> Result<Self, Fault> {
         checked(text, field, NAME_MAX - "chat:".len()).map(Self)
     }
 }
@@ -247,10 +241,19 @@ impl UserId {
     /// Parses a user id that came in as `field`.
     ///
     /// # Errors
-    /// [`crate::fault::Code::InvalidRequest`] naming the field when the id is empty, longer than fits a room name, or not printable.
+    /// [`crate::fault::Code::InvalidRequest`] naming the field when the id is empty, longer than fits a room name, not
+    /// printable, white space alone, or has a character that does not show.
     pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
         // `user:` and the id make a room name together.
-        checked(text, field, NAME_MAX - "user:".len()).map(Self)
+        shown(text, field, NAME_MAX - "user:".len()).map(Self)
+    }
+
+    /// An id that the store holds. Earlier versions took ids that do not show.
+    ///
+    /// # Errors
+    /// As [`UserId::parse`], but for what does not show.
+    pub(crate) fn of_store(text: &str) -> Result<Self, Fault> {
+        checked(text, "id", NAME_MAX - "user:".len()).map(Self)
     }
 }
 

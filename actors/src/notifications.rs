@@ -33,9 +33,6 @@ use crate::fault::{Code, Fault};
 use crate::ids::{IdText, NotificationId, UserId};
 use crate::store::{Kept, Notice, Read, Store};
 
-/// The largest data of a notification, in bytes. Of one user the store holds twice [`crate::store::KEPT_MAX`] such at most.
-pub const DATA_MAX: usize = 16 * 1024;
-
 /// A notification that a backend sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
@@ -58,16 +55,18 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 }
 
 impl Notification {
-    /// Reads the notification whose data came in as `data`; one without an id gets one. Nothing else of the memory that
-    /// `data` is a part of is held for it.
+    /// Reads the notification whose data came in as `data`, of at most `most` bytes (`limits.notification_bytes`); one
+    /// without an id gets one. An empty array is an empty object, as PHP writes it. Nothing else of the memory that `data`
+    /// is a part of is held for it. Of one user the store holds twice [`crate::store::KEPT_MAX`] notifications at most.
     ///
     /// # Errors
     /// [`Code::InvalidRequest`] naming the field when it is no object or has an id that is none;
-    /// [`Code::PayloadTooLarge`] beyond [`DATA_MAX`].
-    pub fn parse(data: &[u8]) -> Result<Self, Fault> {
-        if data.len() > DATA_MAX {
-            return Err(Fault::new(Code::PayloadTooLarge, format!("A notification has at most {DATA_MAX} bytes")));
+    /// [`Code::PayloadTooLarge`] beyond `most`, naming the limit.
+    pub fn parse(data: &[u8], most: usize) -> Result<Self, Fault> {
+        if data.len() > most {
+            return Err(too_large(data.len(), most));
         }
+        let data = json::object(data);
         let id = json::parse::<Identified<'_>>(data)?.id;
         let (id, data) = match id.map(RawValue::get) {
             None => {
@@ -94,6 +93,13 @@ impl Notification {
     pub fn written_id(&self) -> Box<RawValue> {
         written_id(&self.data).unwrap_or_else(|| RawValue::NULL.to_owned())
     }
+}
+
+/// The data of a notification have `bytes` bytes and may have `most`.
+fn too_large(bytes: usize, most: usize) -> Fault {
+    let words = format!("The `data` of a notification may have {most} bytes of JSON, and these have {bytes}");
+    let limit = Some("limits.notification_bytes");
+    Fault { field: Some("data".into()), limit, ..Fault::new(Code::PayloadTooLarge, words) }
 }
 
 /// The `id` of a notification's data, as it is written there.
@@ -219,8 +225,11 @@ mod tests {
     use crate::clock::Clock;
     use crate::store::Role;
 
+    /// Bytes of a notification's data here.
+    const MOST: usize = 1_000;
+
     fn parse(data: &'static str) -> Result<Notification, Fault> {
-        Notification::parse(data.as_bytes())
+        Notification::parse(data.as_bytes(), MOST)
     }
 
     #[test]
@@ -238,17 +247,22 @@ mod tests {
 
     #[test]
     fn one_without_an_id_gets_one_and_keeps_the_rest_as_it_is_written() {
-        for (data, rest) in
-            [("{}", "}"), (" { } ", " }"), (r#"{"a": 1.0}"#, r#","a": 1.0}"#), (r#"{"id":null,"a":1}"#, r#","a":1}"#)]
-        {
+        for (data, rest) in [
+            ("{}", "}"),
+            ("[]", "}"),
+            (" { } ", " }"),
+            (r#"{"a": 1.0}"#, r#","a": 1.0}"#),
+            (r#"{"id":null,"a":1}"#, r#","a":1}"#),
+        ] {
             let notification = parse(data).unwrap();
             let id = &notification.id;
             assert!(id.as_str().starts_with("notif_"), "{id}");
+            let data = std::str::from_utf8(json::object(data.as_bytes())).unwrap();
             let mut expected: serde_json::Value = serde_json::from_str(data).unwrap();
             expected["id"] = id.as_str().into();
             assert_eq!(serde_json::from_slice::<serde_json::Value>(&notification.data).unwrap(), expected);
             assert_eq!(notification.data, format!("{{\"id\":\"{id}\"{rest}"));
-            assert_eq!(Notification::parse(&notification.data).unwrap(), notification);
+            assert_eq!(Notification::parse(&notification.data, MOST).unwrap(), notification);
         }
         assert_ne!(parse("{}").unwrap().id, parse("{}").unwrap().id);
     }
@@ -266,9 +280,11 @@ mod tests {
             let fault = parse(data).unwrap_err();
             assert_eq!((fault.code, fault.field.as_deref()), (Code::InvalidRequest, Some(field)), "{data}");
         }
-        let of = |size: usize| Notification::parse(format!("{{\"a\":\"{}\"}}", "x".repeat(size - 8)).as_bytes());
-        assert!(of(DATA_MAX).is_ok());
-        assert_eq!(of(DATA_MAX + 1).unwrap_err().code, Code::PayloadTooLarge);
+        let of = |size: usize| Notification::parse(format!("{{\"a\":\"{}\"}}", "x".repeat(size - 8)).as_bytes(), MOST);
+        assert!(of(MOST).is_ok());
+        let fault = of(MOST + 1).unwrap_err();
+        assert_eq!((fault.code, fault.limit), (Code::PayloadTooLarge, Some("limits.notification_bytes")));
+        assert_eq!(fault.message, "The `data` of a notification may have 1000 bytes of JSON, and these have 1001");
     }
 
     #[tokio::test]
@@ -278,7 +294,7 @@ mod tests {
         let notifications = Notifications::new(store);
         let alice = UserId::parse("alice", "user").unwrap();
         let unread = async |moment| {
-            let unread = notifications.unread(alice.clone(), moment, DATA_MAX, 2).await.unwrap();
+            let unread = notifications.unread(alice.clone(), moment, MOST, 2).await.unwrap();
             unread.into_iter().map(|notice| notice.id.to_string()).collect::<Vec<_>>()
         };
         let before = notifications.moment();

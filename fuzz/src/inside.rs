@@ -157,6 +157,7 @@ impl Client {
                 Some(Heard { name: String::new(), id: Some(id.to_string()), text: text(&args), number: None })
             }
             Packet::Connect { .. } | Packet::Disconnect { .. } => None,
+            Packet::Unreadable { fault, .. } => panic!("a client cannot read what it got: {fault}"),
         }
     }
 }

@@ -8,6 +8,7 @@ mod cursors;
 mod envelope;
 mod http;
 mod inside;
+mod json_text;
 mod key_sets;
 mod names;
 mod origin;
@@ -36,7 +37,7 @@ const fn target(name: &'static str, check: fn(&[u8]), mutations: usize) -> Targe
 }
 
 /// All of them.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     target("engine_decode", socketio::engine_decode, 10_000),
     target("engine_polling_body", socketio::engine_polling_body, 10_000),
     target("socket_decode", socketio::socket_decode, 10_000),
@@ -45,6 +46,7 @@ pub const TARGETS: [Target; 16] = [
     target("http_body", http::http_body, 4_000),
     target("raw_assembler", assembler::raw_assembler, 4_000),
     target("raw_envelope", envelope::raw_envelope, 10_000),
+    target("json_text", json_text::json_text, 10_000),
     target("names", names::names, 10_000),
     target("claims", claims::claims, 4_000),
     target("client_address", address::client_address, 10_000),

@@ -9,6 +9,10 @@ use hubbub_actors::ids::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+/// Some of the characters that show nothing or turn the direction of what follows.
+const HIDDEN: [char; 8] =
+    ['\u{ad}', '\u{61c}', '\u{200b}', '\u{200f}', '\u{202e}', '\u{2060}', '\u{feff}', '\u{e0041}'];
+
 /// A text that is to name something.
 pub(crate) fn names(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
@@ -16,6 +20,10 @@ pub(crate) fn names(bytes: &[u8]) {
     let room = judged(text, NAME_MAX, RoomName::parse(text, "name"), RoomName::as_str);
     let user = judged(text, NAME_MAX - "user:".len(), UserId::parse(text, "name"), UserId::as_str);
     let chat = judged(text, NAME_MAX - "chat:".len(), ChatId::parse(text, "name"), ChatId::as_str);
+    for shown in [room.as_ref().map(RoomName::as_str), user.as_ref().map(UserId::as_str)].into_iter().flatten() {
+        assert!(!shown.trim().is_empty() && !shown.contains(HIDDEN), "{shown:?} does not show");
+    }
+    assert_eq!(user, chat.as_ref().map(|chat| UserId::parse(chat.as_str(), "name").expect("one rule for both")));
     judged(text, NAME_MAX, ChatMessageId::parse(text, "name"), ChatMessageId::as_str);
     judged(text, NAME_MAX, NotificationId::parse(text, "name"), NotificationId::as_str);
     if EVENT_NAMES_RESERVED.contains(&text) {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use hubbub_actors::application::Answered;
-use hubbub_actors::events::json::{self, Json};
+use hubbub_actors::events::json::Json;
+use hubbub_actors::events::text;
 
 use crate::outside::{Answer, Failure};
 
@@ -127,10 +128,9 @@ pub(super) fn read(answer: Result<Answer, Failure>) -> Result<Answered, Trouble>
     if outcome != Outcome::Answered {
         return Err(Trouble::new(outcome, format!("status {status}")));
     }
-    if !json::is_shallow(&body) {
-        return Err(unusable("JSON that is nested too deep"));
-    }
+    let body = text::resolve(body.into());
     let whole: Json = serde_json::from_slice(&body).map_err(|_| unusable("an answer that is no JSON"))?;
+    text::check_members(&body, "answer").map_err(|fault| unusable(&fault.message))?;
     let mut members = members(&whole);
     let data = members.remove("data");
     let message_id = data.as_ref().map(self::members).unwrap_or_default().remove(MESSAGE_ID);
@@ -183,6 +183,8 @@ mod tests {
             assert_eq!(answered(201, body), Ok((data.into(), None)), "{body}");
         }
         assert_eq!(answered(204, ""), Ok(("null".into(), None)));
+        let escaped = r#"{"data":"\u00e9\ud800","messageId":"\u006d\ud800"}"#;
+        assert_eq!(answered(200, escaped), Ok(("\"é\u{fffd}\"".into(), Some("m\u{fffd}".into()))));
     }
 
     #[test]
@@ -217,7 +219,7 @@ mod tests {
             assert_eq!(answered(status, "{}"), Err(outcome), "{status}");
         }
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-        for body in ["", "<html>", "{", "{}{}", "\u{0}", deep.as_str()] {
+        for body in ["", "<html>", "{", "{}{}", "\u{0}", r#"{"data":{"n":1e400}}"#, deep.as_str()] {
             assert_eq!(answered(200, body), Err(Outcome::Unusable), "{body}");
         }
         for (failure, outcome) in [

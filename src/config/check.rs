@@ -332,6 +332,7 @@ impl Problems {
         }
         self.range("limits.outbox_bytes", limits.outbox_bytes, 1, 1 << 30);
         self.range("limits.outbox_frames", limits.outbox_frames, 1, 1 << 20);
+        self.range("limits.notification_bytes", limits.notification_bytes, 1, FRAME_MAX);
         self.range("limits.mailbox", limits.mailbox, 1, 1 << 20);
         self.traffic(config);
         self.range("limits.rooms", limits.rooms, 1, 1 << 30);

@@ -89,6 +89,7 @@ pub const KEYS: &[(&str, Effect)] = &[
     ("limits.history_bytes", AtOnce),
     ("limits.rooms_per_session", AtOnce),
     ("limits.topics_per_request", AtOnce),
+    ("limits.notification_bytes", AtOnce),
     ("limits.mailbox", Restart),
     ("limits.frames_per_second", AtOnce),
     ("limits.bytes_per_second", AtOnce),

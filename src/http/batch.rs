@@ -34,11 +34,12 @@ struct Batch<'a> {
 pub(super) async fn batch(call: Call, state: web::Data<State>, Posted(body): Posted) -> Answer {
     let batch: Batch<'_> = json::parse(&body)?;
     check_count(batch.commands.len())?;
+    let most = push::notification_bytes(&state);
     let mut results = Vec::with_capacity(batch.commands.len());
     for together in batch.commands.chunks(TOGETHER_MAX) {
         let mut carried_out = Vec::with_capacity(together.len());
         for (command, item) in together.iter().zip(results.len()..) {
-            carried_out.push(match read(command, &body) {
+            carried_out.push(match read(command, &body, most) {
                 Ok(order) => order.carry_out(&state, &call, Some(item)).await,
                 Err(fault) => Err(fault),
             });
@@ -68,7 +69,7 @@ fn check_count(count: usize) -> Result<(), Fault> {
     Err(Fault::field("commands", format!("`commands` has {count} commands, not 1 to {COMMANDS_MAX}")))
 }
 
-fn read(command: &RawValue, body: &Bytes) -> Result<Order, Fault> {
+fn read(command: &RawValue, body: &Bytes, most: usize) -> Result<Order, Fault> {
     let named: BTreeMap<Cow<'_, str>, &RawValue> = json::parse(command.get().as_bytes())?;
     let mut named = named.iter();
     let (Some((name, part)), None) = (named.next(), named.next()) else {
@@ -76,9 +77,9 @@ fn read(command: &RawValue, body: &Bytes) -> Result<Order, Fault> {
     };
     let part = part.get().as_bytes();
     match name.as_ref() {
-        "push" => push::read_push(part, body),
-        "broadcast" => push::read_broadcast(part, body),
-        "room" => push::read_room(part, body),
+        "push" => push::read_push(part, body, most),
+        "broadcast" => push::read_broadcast(part, body, most),
+        "room" => push::read_room(part, body, most),
         "disconnect" => push::read_disconnect(part),
         _ => Err(unknown()),
     }
@@ -98,7 +99,7 @@ mod tests {
     fn order(command: &str) -> Result<Order, Fault> {
         let body = Bytes::from(format!("{{\"commands\":[{command}]}}"));
         let batch: Batch<'_> = json::parse(&body).unwrap();
-        read(batch.commands[0], &body)
+        read(batch.commands[0], &body, 100)
     }
 
     #[test]
@@ -124,9 +125,9 @@ mod tests {
         ] {
             let alone = Bytes::from(body);
             let alone = match command {
-                "push" => push::read_push(&alone, &alone),
-                "broadcast" => push::read_broadcast(&alone, &alone),
-                "room" => push::read_room(&alone, &alone),
+                "push" => push::read_push(&alone, &alone, 100),
+                "broadcast" => push::read_broadcast(&alone, &alone, 100),
+                "room" => push::read_room(&alone, &alone, 100),
                 _ => push::read_disconnect(&alone),
             };
             assert_eq!(order(&format!("{{\"{command}\":{body}}}")), alone);

@@ -73,13 +73,13 @@ pub(super) async fn put(state: web::Data<State>, call: Call, id: web::Path<Strin
 
 /// `GET /api/chats/{chatId}`.
 pub(super) async fn get(state: web::Data<State>, id: web::Path<String>) -> Answer {
-    let chat = state.hub.store().chat(ChatId::parse(&id, "chatId")?).await?.ok_or_else(no_such_chat)?;
+    let chat = state.hub.store().chat(ChatId::parse_existing(&id, "chatId")?).await?.ok_or_else(no_such_chat)?;
     Ok(HttpResponse::Ok().json(shown(&chat, state.now_ms())))
 }
 
 /// `DELETE /api/chats/{chatId}`: with its messages.
 pub(super) async fn delete(state: web::Data<State>, call: Call, id: web::Path<String>) -> Answer {
-    match state.hub.delete_chat(ChatId::parse(&id, "chatId")?).await? {
+    match state.hub.delete_chat(ChatId::parse_existing(&id, "chatId")?).await? {
         true => {
             audit::log(Level::Info, &call, "chat deleted", &[("chat", id.as_str().into())]);
             Ok(HttpResponse::Ok().json(json!({"success": true, "timestamp": iso(state.now_ms())})))

@@ -11,6 +11,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
 use bytes::Bytes;
+use hubbub_actors::events::text;
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::{LimitKey, Readiness};
 use hubbub_actors::idempotency::{Claim, Digest, Key, Ticket, digest};
@@ -40,7 +41,8 @@ const NAME_MAX: usize = 255;
 /// Says of an answer that it was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// The body of a request that was let in. The gate reads it, for a signature may cover it; handlers take it from here.
+/// The body of a request that was let in, its escapes [resolved](text::resolve). The gate reads it, for a signature may
+/// cover it as it came; handlers take it from here.
 #[derive(Debug, Clone)]
 pub(super) struct Posted(pub(super) Bytes);
 
@@ -93,7 +95,7 @@ async fn let_in(state: &State, request: &mut ServiceRequest) -> Result<Option<(K
         let name = name.into();
         (Key { owner, name }, asked(request, &body))
     });
-    request.extensions_mut().insert(Posted(body));
+    request.extensions_mut().insert(Posted(text::resolve(body)));
     Ok(claim)
 }
 

@@ -1,17 +1,19 @@
 //! JSON from outside: what is wrong with it, said so that the sender finds it. Knows no endpoint.
 
-use hubbub_actors::events::json::{DEPTH_MAX, blame, is_shallow};
+use hubbub_actors::events::json::{blame, is_json, object};
+use hubbub_actors::events::text::check_members;
 use hubbub_actors::fault::{Code, Fault};
 use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-/// Parses a request's body, a JSON object.
+/// Parses a request's body, a JSON object; an empty array is an empty one, as PHP writes it.
 ///
 /// # Errors
 /// `INVALID_REQUEST` with the line and column where the text stops to be JSON, or with the field that is missing or
 /// has the wrong type.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
+    let body = object(body);
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     if first.is_some_and(|byte| *byte != b'{') {
@@ -22,7 +24,11 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> 
     let parsed =
         serde_path_to_error::deserialize(&mut deserializer).map_err(|error| match error.inner().classify() {
             Category::Data => blame(&error, "body"),
-            Category::Syntax | Category::Eof | Category::Io => not_json(error.inner()),
+            // A number beyond a double's range is JSON, and has no value.
+            Category::Syntax | Category::Eof | Category::Io => {
+                let unfit = check_members(body, "body").err().filter(|_| is_json(body));
+                unfit.unwrap_or_else(|| not_json(error.inner()))
+            }
         })?;
     deserializer.end().map_err(|error| not_json(&error))?;
     Ok(parsed)
@@ -30,17 +36,6 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> 
 
 fn not_json(error: &serde_json::Error) -> Fault {
     Fault::new(Code::InvalidRequest, format!("The body is not JSON: {error}"))
-}
-
-/// Checks that a value, which is known to be JSON, is nested no deeper than [`DEPTH_MAX`].
-///
-/// # Errors
-/// `INVALID_REQUEST` naming `field`.
-pub(super) fn shallow(value: &RawValue, field: &str) -> Result<(), Fault> {
-    if is_shallow(value.get().as_bytes()) {
-        return Ok(());
-    }
-    Err(Fault::field(field, format!("`{field}` is nested more than {DEPTH_MAX} levels deep")))
 }
 
 #[cfg(test)]
@@ -123,14 +118,18 @@ mod tests {
     }
 
     #[test]
-    fn data_may_be_nested_128_levels_deep_and_no_deeper() {
-        let nested = |depth| {
-            let text = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-            RawValue::from_string(text).unwrap()
-        };
-        assert!(shallow(&nested(128), "data").is_ok());
-        let fault = shallow(&nested(129), "data").unwrap_err();
-        assert_eq!(fault.field.as_deref(), Some("data"));
-        assert_eq!(fault.message, "`data` is nested more than 128 levels deep");
+    fn a_number_without_a_value_is_named() {
+        let (field, message) = fault(r#"{"name":"n","data":1,"inner":{"id":1e400}}"#);
+        assert_eq!(field.as_deref(), Some("inner.id"));
+        assert_eq!(message, "`inner.id`: a number beyond the range of a double");
+        for not_json in [r#"{"inner":{"id":1e400,}}"#, "hello -5e"] {
+            assert_eq!(fault(not_json).0, None, "{not_json}");
+        }
+    }
+
+    #[test]
+    fn an_empty_array_is_an_empty_object() {
+        assert_eq!(fault("[]"), (Some("name".into()), "`name` is missing".into()));
+        assert_eq!(fault("[0]"), (None, "The body is not a JSON object".to_owned()));
     }
 }

@@ -1,12 +1,12 @@
 //! `POST /api/push`, `/api/broadcast`, `/api/room`, `/api/disconnect`: what a backend tells the hub to do.
 //!
-//! Each body becomes an [`Order`], which [`super::batch`] carries out as well. `data` is never parsed into values and
-//! never written again: the bytes that came are the bytes that clients get. What is named `notification` and goes to one
+//! Each body becomes an [`Order`], which [`super::batch`] carries out as well. `data` is never parsed into values: but for
+//! [escapes that JSON does not need](text::resolve), the bytes that came are the bytes that clients get. What is named `notification` and goes to one
 //! user is kept until the user has read it: see [`hubbub_actors::notifications`].
 
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
-use hubbub_actors::events::{ServerEvent as _, community};
+use hubbub_actors::events::{ServerEvent as _, community, text};
 use hubbub_actors::fault::Fault;
 use hubbub_actors::hub::{Safe, Target};
 use hubbub_actors::ids::{EventName, IdText, RoomName, UserId};
@@ -127,24 +127,25 @@ struct Disconnect {
     user_id: IdText,
 }
 
-/// Reads the body of `POST /api/push`, which is the whole of `body` or a part of it.
-pub(super) fn read_push(part: &[u8], body: &Bytes) -> Result<Order, Fault> {
+/// Reads the body of `POST /api/push`, which is the whole of `body` or a part of it. A notification's data may have `most`
+/// bytes.
+pub(super) fn read_push(part: &[u8], body: &Bytes, most: usize) -> Result<Order, Fault> {
     let push: Push<'_> = json::parse(part)?;
     let user = UserId::parse(&push.user_id.0, "userId")?;
-    publish(Target::User(user), &push.event, push.data, body)
+    publish(Target::User(user), &push.event, push.data, body, most)
 }
 
 /// Reads the body of `POST /api/broadcast`.
-pub(super) fn read_broadcast(part: &[u8], body: &Bytes) -> Result<Order, Fault> {
+pub(super) fn read_broadcast(part: &[u8], body: &Bytes, most: usize) -> Result<Order, Fault> {
     let broadcast: Broadcast<'_> = json::parse(part)?;
     let target = broadcast.target()?;
-    publish(target, &broadcast.event, broadcast.data, body)
+    publish(target, &broadcast.event, broadcast.data, body, most)
 }
 
 /// Reads the body of `POST /api/room`.
-pub(super) fn read_room(part: &[u8], body: &Bytes) -> Result<Order, Fault> {
+pub(super) fn read_room(part: &[u8], body: &Bytes, most: usize) -> Result<Order, Fault> {
     let room: Room<'_> = json::parse(part)?;
-    publish(room_target(&room.room)?, &room.event, room.data, body)
+    publish(room_target(&room.room)?, &room.event, room.data, body, most)
 }
 
 /// Reads the body of `POST /api/disconnect`.
@@ -193,18 +194,23 @@ fn room_target(name: &str) -> Result<Target, Fault> {
     }
 }
 
-fn publish(target: Target, event: &str, data: &RawValue, body: &Bytes) -> Result<Order, Fault> {
+fn publish(target: Target, event: &str, data: &RawValue, body: &Bytes, most: usize) -> Result<Order, Fault> {
     let event = EventName::parse(event, "event")?;
-    json::shallow(data, "data")?;
+    text::check_value(data.get().as_bytes(), "data")?;
     // `data` is a part of the body, and stays one: no copy.
     let data = body.slice_ref(data.get().as_bytes());
     match target {
         // Only what is for one user can be read by that user.
         Target::User(user) if event.as_str() == community::Notification::NAME => {
-            Notification::parse(&data).map(|notification| Order::Notify(user, notification))
+            Notification::parse(&data, most).map(|notification| Order::Notify(user, notification))
         }
         target => Ok(Order::Publish(target, event, data)),
     }
+}
+
+/// Bytes that the data of a notification may have now.
+pub(super) fn notification_bytes(state: &State) -> usize {
+    state.policies().config.limits.notification_bytes
 }
 
 async fn answer(state: &State, call: &Call, order: Result<Order, Fault>) -> Answer {
@@ -213,17 +219,17 @@ async fn answer(state: &State, call: &Call, order: Result<Order, Fault>) -> Answ
 
 /// `POST /api/push`.
 pub(super) async fn push(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
-    answer(&state, &call, read_push(&body, &body)).await
+    answer(&state, &call, read_push(&body, &body, notification_bytes(&state))).await
 }
 
 /// `POST /api/broadcast`.
 pub(super) async fn broadcast(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
-    answer(&state, &call, read_broadcast(&body, &body)).await
+    answer(&state, &call, read_broadcast(&body, &body, notification_bytes(&state))).await
 }
 
 /// `POST /api/room`.
 pub(super) async fn room(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
-    answer(&state, &call, read_room(&body, &body)).await
+    answer(&state, &call, read_room(&body, &body, notification_bytes(&state))).await
 }
 
 /// `POST /api/disconnect`.
@@ -233,7 +239,14 @@ pub(super) async fn disconnect(state: web::Data<State>, call: Call, Posted(body)
 
 #[cfg(test)]
 mod tests {
+    use hubbub_actors::fault::Code;
+
     use super::*;
+
+    type Read = fn(&[u8], &Bytes, usize) -> Result<Order, Fault>;
+
+    /// Bytes of a notification's data here.
+    const MOST: usize = 100;
 
     fn user(id: &str) -> Target {
         Target::User(UserId::parse(id, "id").unwrap())
@@ -243,14 +256,14 @@ mod tests {
         Target::Room(RoomName::parse(name, "room").unwrap())
     }
 
-    fn ordered(read: fn(&[u8], &Bytes) -> Result<Order, Fault>, body: &str) -> Order {
+    fn ordered(read: Read, body: &str) -> Order {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        read(&body, &body).unwrap()
+        read(&body, &body, MOST).unwrap()
     }
 
-    fn blamed(read: fn(&[u8], &Bytes) -> Result<Order, Fault>, body: &str) -> String {
+    fn blamed(read: Read, body: &str) -> String {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        read(&body, &body).unwrap_err().field.unwrap()
+        read(&body, &body, MOST).unwrap_err().field.unwrap()
     }
 
     fn published(target: Target, event: &str, data: &'static str) -> Order {
@@ -268,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_notification_for_a_user_is_one_however_the_user_is_named() {
-        let notification = Notification::parse(br#"{"id": 7}"#).unwrap();
+        let notification = Notification::parse(br#"{"id": 7}"#, MOST).unwrap();
         let order = Order::Notify(UserId::parse("42", "id").unwrap(), notification);
         assert_eq!(ordered(read_push, r#"{"userId":42,"event":"notification","data":{"id": 7}}"#), order);
         let body = r#"{"event":"notification","to":"user","user_id":42,"data":{"id": 7}}"#;
@@ -276,6 +289,16 @@ mod tests {
         let body = r#"{"room":"user:42","event":"notification","data":{"id": 7}}"#;
         assert_eq!(ordered(read_room, body), order);
         assert_eq!(blamed(read_push, r#"{"userId":1,"event":"notification","data":5}"#), "data");
+        let long = "x".repeat(MOST);
+        for (read, body) in [
+            (read_push as Read, format!(r#"{{"userId":1,"event":"notification","data":{{"a":"{long}"}}}}"#)),
+            (read_broadcast, format!(r#"{{"event":"notification","to":"user","user_id":1,"data":{{"a":"{long}"}}}}"#)),
+            (read_room, format!(r#"{{"room":"user:1","event":"notification","data":{{"a":"{long}"}}}}"#)),
+        ] {
+            let body = Bytes::from(body);
+            let fault = read(&body, &body, MOST).unwrap_err();
+            assert_eq!((fault.code, fault.limit), (Code::PayloadTooLarge, Some("limits.notification_bytes")));
+        }
         let body = r#"{"event":"notification","data":5}"#;
         assert_eq!(ordered(read_broadcast, body), published(Target::Everybody, "notification", "5"));
         let body = r#"{"room":"lobby","event":"notification","data":5}"#;
@@ -286,6 +309,14 @@ mod tests {
     fn data_may_be_any_json_value_but_must_be_there() {
         assert_eq!(ordered(read_push, r#"{"userId":1,"event":"e","data":null}"#), published(user("1"), "e", "null"));
         assert_eq!(blamed(read_push, r#"{"userId":1,"event":"e"}"#), "data");
+    }
+
+    #[test]
+    fn data_that_receivers_cannot_hold_is_refused_by_its_path() {
+        let deep = format!("{}{}", "[".repeat(129), "]".repeat(129));
+        for (data, field) in [("1e400", "data"), (r#"{"n":[1,1e400]}"#, "data.n[1]"), (&deep, "data")] {
+            assert_eq!(blamed(read_room, &format!(r#"{{"room":"r","event":"e","data":{data}}}"#)), field, "{data}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! and out. No key is needed: a password, a refresh token or an access token stands for one.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use hubbub_actors::events::text;
 use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
 use hubbub_actors::identity::Identity;
@@ -47,7 +48,7 @@ pub(super) async fn sign_in(
     state.accounts.check_sign_in()?;
     let per_minute = policies_of(&state, &request).config.limits.login.attempts_per_minute;
     state.hub.admit(LimitKey::Login(address(&state, &request)), per_minute).await?;
-    let body = body::read(&request, payload, BODY_MAX).await?;
+    let body = text::resolve(body::read(&request, payload, BODY_MAX).await?);
     let asked: SignIn = json::parse(&body)?;
     let username = Username::parse(&asked.username, "username")?;
     let most = *PASSWORD_BYTES.end();
@@ -77,7 +78,7 @@ pub(super) async fn refresh(request: HttpRequest, state: web::Data<State>, paylo
     let_in(&state, &request)?;
     state.accounts.check_sign_in()?;
     count(&state, &request).await?;
-    let body = body::read(&request, payload, BODY_MAX).await?;
+    let body = text::resolve(body::read(&request, payload, BODY_MAX).await?);
     let asked: Refresh = json::parse(&body)?;
     let refreshed = state.accounts.refresh(&asked.refresh_token, state.now_ms()).await?;
     Ok(HttpResponse::Ok().json(json!({

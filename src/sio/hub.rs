@@ -26,9 +26,9 @@ use hubbub_actors::refusal_log::counts::RefusedAt;
 use hubbub_actors::seat::{Link, OWED_BYTES_MAX, Seat};
 use hubbub_actors::session::{Drawn, Inbound, Opening, Returning, Session, Standing};
 use hubbub_actors::worker::Worker;
-use serde::Deserialize;
 use serde_json::Value;
 
+use super::auth::{Auth, unauthorized};
 use super::connects::{Attempt, Connects, RULE as CONNECTS_RULE};
 use super::engine::{Dialogue, Engine};
 use super::front_door::FrontDoor;
@@ -140,7 +140,7 @@ impl Lobby for Host {
         let host = self.clone();
         Ok(Box::pin(async move {
             let user = OnceCell::new();
-            let session = match host.admit(wire, auth.as_deref(), &user).await {
+            let session = match host.admit(wire, auth, &user).await {
                 Ok(session) => session,
                 Err(fault) => {
                     host.note_refused(wire.surface().into(), &fault, user.get());
@@ -212,23 +212,15 @@ impl Host {
     async fn admit(
         &self,
         wire: &'static NamespaceWire,
-        auth: Option<&[u8]>,
+        auth: Option<Bytes>,
         user: &OnceCell<UserId>,
     ) -> Result<Session, Fault> {
-        #[derive(Default, Deserialize)]
-        struct Auth {
-            token: Option<String>,
-            pid: Option<Value>,
-            offset: Option<Value>,
-        }
-
         let surface = wire.surface();
         let policies = self.state.policies();
         if surface == Surface::Chat {
             self.count_attempt(&policies).await?;
         }
-        let auth: Option<Auth> = auth.map(serde_json::from_slice).transpose().map_err(|_| unauthorized())?;
-        let Auth { token, pid, offset } = auth.unwrap_or_default();
+        let Auth { token, pid, offset } = auth.map(Auth::read).transpose()?.unwrap_or_default();
         let returning = pid.as_ref().and_then(Value::as_str).map(|pid| Returning {
             pid: RecoveryToken::read(pid),
             // What is none was the last argument of an event without a number.
@@ -297,10 +289,6 @@ impl Host {
     }
 }
 
-fn unauthorized() -> Fault {
-    Fault::new(Code::InvalidToken, "Authentication token is missing").by("token")
-}
-
 /// What a client reads in `connect_error`: its message, and the code beside it in `data`.
 fn refused(fault: &Fault) -> Refused {
     let message = match fault.code {
@@ -365,7 +353,7 @@ impl Member for Connected {
 
     fn hear(&self, whole: Whole) {
         // The hub asks for no acknowledgement; one that comes all the same answers nothing.
-        if matches!(whole.packet, Packet::Event { .. }) {
+        if matches!(whole.packet, Packet::Event { .. } | Packet::Unreadable { .. }) {
             self.inbox.push(namespace::request(whole));
         }
     }

@@ -15,6 +15,7 @@
 //! The hub's part is behind [`house::Door`], [`house::Speaker`] and [`namespaces::Lobby`]: the same transports serve the
 //! endpoints that the protocols' conformance suites run against (`examples/protocol_fixture.rs`).
 
+mod auth;
 mod connects;
 pub mod dialect;
 pub mod engine;

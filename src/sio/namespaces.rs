@@ -200,13 +200,15 @@ impl Namespaces {
                 self.await_join(None);
                 Ok(())
             }
-            Packet::Event { namespace, .. } | Packet::Ack { namespace, .. } => match self.member(namespace)? {
-                Some(member) => {
-                    member.hear(whole);
-                    Ok(())
+            Packet::Event { namespace, .. } | Packet::Ack { namespace, .. } | Packet::Unreadable { namespace, .. } => {
+                match self.member(namespace)? {
+                    Some(member) => {
+                        member.hear(whole);
+                        Ok(())
+                    }
+                    None => Ok(()),
                 }
-                None => Ok(()),
-            },
+            }
         }
     }
 

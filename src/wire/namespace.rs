@@ -151,10 +151,16 @@ pub fn number(offset: &str) -> u64 {
 /// Reads an event as a request: its first argument is the data, `{}` where there is none; further ones are not looked at.
 /// What is wrong with it is part of the result: the connection stays.
 pub fn request(whole: Whole) -> Inbound {
-    let Packet::Event { args, ack, .. } = whole.packet else {
-        return Inbound::Malformed { fault: Fault::field("event", "The packet is no event"), correlation: None };
+    let named = |ack: Option<u64>| ack.map(|id| Bytes::from(id.to_string()));
+    let (args, correlation) = match whole.packet {
+        Packet::Event { args, ack, .. } => (args, named(ack)),
+        Packet::Unreadable { fault, ack, .. } => {
+            return Inbound::Malformed { fault: *fault, correlation: named(ack) };
+        }
+        Packet::Connect { .. } | Packet::Disconnect { .. } | Packet::Ack { .. } => {
+            return Inbound::Malformed { fault: Fault::field("event", "The packet is no event"), correlation: None };
+        }
     };
-    let correlation = ack.map(|id| Bytes::from(id.to_string()));
     match read(args, &whole.attachments) {
         Ok((event, data)) => Inbound::Request(Request { event, data, correlation }),
         Err(Malformed(why)) => {

@@ -1,7 +1,8 @@
 //! Socket.IO, revision 5 of the protocol: packets in Engine.IO messages, read strictly.
 //!
 //! What a packet carries stays JSON text, checked but never made into values: a packet's arguments are a slice of the
-//! message. Binary attachments come behind their packet; [`Assembler`] waits for them, and [`embed`] writes them into the
+//! message, or of its [resolved](resolve) text. A payload that is an array but cannot be read is told apart from what is no packet: its client
+//! is answered, and stays. Binary attachments come behind their packet; [`Assembler`] waits for them, and [`embed`] writes them into the
 //! text, because that is what the rest of the hub speaks. Knows nothing of sessions: who may do what is not asked here.
 
 use std::borrow::Cow;
@@ -10,9 +11,11 @@ use std::ops::Deref;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use hubbub_actors::events::json::is_shallow;
+use hubbub_actors::events::json;
+use hubbub_actors::events::text::resolve;
+use hubbub_actors::fault::Fault;
 use hubbub_actors::ids::EVENT_NAMES_RESERVED;
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 mod assembler;
@@ -44,7 +47,8 @@ pub enum Packet {
     Connect {
         /// Which.
         namespace: Namespace,
-        /// JSON text of an object: the client's `auth`.
+        /// The client's `auth`, if it sent any: an object's or an empty array's text by its first and last character, and
+        /// whether it is JSON is not checked yet.
         data: Option<Bytes>,
     },
     /// Leaves a namespace.
@@ -74,6 +78,17 @@ pub enum Packet {
         /// How many binary attachments follow.
         attachments: usize,
     },
+    /// An event or the answer to one that cannot be read.
+    Unreadable {
+        /// Where.
+        namespace: Namespace,
+        /// What is wrong with it.
+        fault: Box<Fault>,
+        /// What the client calls the answer that it waits for.
+        ack: Option<u64>,
+        /// How many binary attachments follow.
+        attachments: usize,
+    },
 }
 
 impl Packet {
@@ -81,7 +96,9 @@ impl Packet {
     pub fn attachments(&self) -> usize {
         match self {
             Self::Connect { .. } | Self::Disconnect { .. } => 0,
-            Self::Event { attachments, .. } | Self::Ack { attachments, .. } => *attachments,
+            Self::Event { attachments, .. } | Self::Ack { attachments, .. } | Self::Unreadable { attachments, .. } => {
+                *attachments
+            }
         }
     }
 
@@ -90,7 +107,8 @@ impl Packet {
         let (Self::Connect { namespace, .. }
         | Self::Disconnect { namespace }
         | Self::Event { namespace, .. }
-        | Self::Ack { namespace, .. }) = &mut self;
+        | Self::Ack { namespace, .. }
+        | Self::Unreadable { namespace, .. }) = &mut self;
         *namespace = namespace.detached();
         if let Self::Connect { data: Some(text), .. } | Self::Event { args: text, .. } | Self::Ack { args: text, .. } =
             &mut self
@@ -142,10 +160,11 @@ impl fmt::Display for Namespace {
     }
 }
 
-/// Reads a packet from the text of an Engine.IO message. The arguments are a slice of it.
+/// Reads a packet from the text of an Engine.IO message. The arguments are a slice of it unless escapes were resolved.
 ///
 /// # Errors
-/// When it is no packet that a client may send. The protocol has no answer to that but the end of the connection.
+/// When it is no packet that a client may send. The protocol has no answer to that but the end of the connection. An
+/// array that cannot be read is [`Packet::Unreadable`] and no error.
 pub fn decode(text: Bytes) -> Result<Packet, Malformed> {
     let text = ByteString::try_from(text).map_err(|_| Malformed("not UTF-8"))?;
     let mut rest = &text[..];
@@ -162,35 +181,35 @@ pub fn decode(text: Bytes) -> Result<Packet, Malformed> {
     let payload = || text.as_bytes().slice_ref(rest.as_bytes());
     match (kind, id) {
         ("0", None) if rest.is_empty() => Ok(Packet::Connect { namespace, data: None }),
-        ("0", None) => {
-            check::<IgnoredAny>(rest, '{', '}')?;
+        ("0", None) if encloses(rest, '{', '}') || json::object(rest.as_bytes()) == b"{}" => {
             Ok(Packet::Connect { namespace, data: Some(payload()) })
         }
         ("1", None) if rest.is_empty() => Ok(Packet::Disconnect { namespace }),
-        ("2" | "5", ack) => {
-            check::<EventArguments>(rest, '[', ']')?;
-            Ok(Packet::Event { namespace, args: payload(), ack, attachments })
-        }
-        ("3" | "6", Some(id)) => {
-            check::<IgnoredAny>(rest, '[', ']')?;
-            Ok(Packet::Ack { namespace, id, args: payload(), attachments })
-        }
+        ("2" | "5", ack) if rest.starts_with('[') => match arguments(payload())? {
+            Ok(args) => Ok(Packet::Event { namespace, args, ack, attachments }),
+            Err(fault) => Ok(Packet::Unreadable { namespace, fault, ack, attachments }),
+        },
+        ("3" | "6", Some(id)) if rest.starts_with('[') => match array(rest.as_bytes()) {
+            Ok(_) => Ok(Packet::Ack { namespace, id, args: payload(), attachments }),
+            Err(fault) => Ok(Packet::Unreadable { namespace, fault: fault.into(), ack: None, attachments }),
+        },
         ("3" | "6", None) => Err(Malformed("an acknowledgement without an id")),
-        ("0" | "1", _) => Err(ILLEGAL_PAYLOAD),
+        ("0" | "1" | "2" | "5" | "3" | "6", _) => Err(ILLEGAL_PAYLOAD),
         ("4", _) => Err(Malformed("a packet type of the server's")),
         _ => Err(Malformed("an unknown packet type")),
     }
 }
 
-/// The name of an event and the JSON text of each further argument: slices of `args`, which are an event's.
+/// The name of an event and the JSON text of each further argument: slices of `args`, which are an event's. A number is a
+/// name by its text, as the reference server has it.
 ///
 /// # Errors
 /// When they are not.
 pub fn event(args: &Bytes) -> Result<(Box<str>, Vec<Bytes>), Malformed> {
     let items: Vec<&RawValue> = serde_json::from_slice(args).map_err(|_| ILLEGAL_PAYLOAD)?;
     let (name, items) = items.split_first().ok_or(ILLEGAL_PAYLOAD)?;
-    let name = serde_json::from_str(name.get()).map_err(|_| ILLEGAL_PAYLOAD)?;
-    Ok((name, items.iter().map(|item| args.slice_ref(item.get().as_bytes())).collect()))
+    let name = name_of(name.get()).map_err(|_| ILLEGAL_PAYLOAD)?;
+    Ok((name.into(), items.iter().map(|item| args.slice_ref(item.get().as_bytes())).collect()))
 }
 
 /// Takes the first `length` bytes, if there are so many and a character ends there.
@@ -236,53 +255,81 @@ fn namespace(text: &ByteString, rest: &mut &str) -> Result<Namespace, Malformed>
     Ok(if name == "/" { Namespace::MAIN } else { Namespace(text.slice_ref(name)) })
 }
 
-/// Checks that `json` is a `T` between `first` and `last`, without space around it, and nested no deeper than is safe.
-fn check<'a, T: Deserialize<'a>>(json: &'a str, first: char, last: char) -> Result<(), Malformed> {
-    if !json.starts_with(first) || !json.ends_with(last) {
-        return Err(ILLEGAL_PAYLOAD);
-    }
-    if !is_shallow(json.as_bytes()) {
-        return Err(Malformed("nested too deeply"));
-    }
-    serde_json::from_str::<T>(json).map(drop).map_err(|_| ILLEGAL_PAYLOAD)
+/// Whether `text` begins with `first` and ends with `last`.
+fn encloses(text: &str, first: char, last: char) -> bool {
+    text.starts_with(first) && text.ends_with(last)
 }
 
-/// An array that begins with the name of an event.
-struct EventArguments;
-
-impl<'de> Deserialize<'de> for EventArguments {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(Self)
+/// The arguments of an event, its name the first of them, with their escapes resolved; or what is wrong with them.
+///
+/// # Errors
+/// When the event has a name that no client of the libraries sends.
+fn arguments(payload: Bytes) -> Result<Result<Bytes, Box<Fault>>, Malformed> {
+    let args = resolve(payload);
+    let named = array(&args).and_then(|Array { first, count }| {
+        if count > ARGUMENTS_MAX {
+            let words = format!("`data`: an event has at most {ARGUMENTS_MAX} arguments, its name among them");
+            return Err(Fault::field("data", words));
+        }
+        let first = first.ok_or_else(|| Fault::field("event", "`event` is missing"))?;
+        name_of(first.get())
+    });
+    match named {
+        Ok(name) if EVENT_NAMES_RESERVED.contains(&&*name) => Err(ILLEGAL_PAYLOAD),
+        Ok(_) => Ok(Ok(args)),
+        Err(fault) => Ok(Err(Box::new(fault))),
     }
 }
 
-impl<'de> Visitor<'de> for EventArguments {
-    type Value = Self;
+/// Reads the text of an array.
+fn array(text: &[u8]) -> Result<Array<'_>, Fault> {
+    serde_json::from_slice(text).map_err(|error| {
+        let words = format!("`data`: the arguments of the event are not JSON: {error}");
+        Fault::field("data", words)
+    })
+}
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an event's name and arguments")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
-        let name: EventName<'_> = items.next_element()?.ok_or_else(|| A::Error::custom("no name"))?;
-        // No client of the libraries sends one.
-        if EVENT_NAMES_RESERVED.contains(&&*name.0) {
-            return Err(A::Error::custom("a reserved name"));
-        }
-        let mut count = 1;
-        while items.next_element::<IgnoredAny>()?.is_some() {
-            count += 1;
-            if count > ARGUMENTS_MAX {
-                return Err(A::Error::custom("too many arguments"));
-            }
-        }
-        Ok(self)
+/// The name of an event that is written as `json`: a string, or a number by its text.
+fn name_of(json: &str) -> Result<Cow<'_, str>, Fault> {
+    match serde_json::from_str(json) {
+        Ok(Text(name)) => Ok(name),
+        Err(_) if json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => Ok(json.into()),
+        Err(_) => Err(Fault::field("event", "`event`: expected a string")),
     }
 }
 
 /// Borrowed unless it holds escapes, which a plain `Cow` would copy always.
 #[derive(serde::Deserialize)]
-struct EventName<'a>(#[serde(borrow)] Cow<'a, str>);
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The first item of an array, if it has any, and how many there are.
+struct Array<'a> {
+    first: Option<&'a RawValue>,
+    count: usize,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Array<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items;
+        impl<'de> Visitor<'de> for Items {
+            type Value = Array<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Array<'de>, A::Error> {
+                let first: Option<&RawValue> = items.next_element()?;
+                let mut count = usize::from(first.is_some());
+                while items.next_element::<IgnoredAny>()?.is_some() {
+                    count += 1;
+                }
+                Ok(Array { first, count })
+            }
+        }
+        deserializer.deserialize_seq(Items)
+    }
+}
 
 #[cfg(test)]
 mod tests;

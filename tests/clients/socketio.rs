@@ -18,11 +18,11 @@ const UNLIMITED: &str = "[limits.push]\nmessages_per_minute = 0\nconnections_per
 const CAME_BACK: [&str; 4] =
     ["system:reconnect_status", "system:state_recovered", "system:reconnect_status", "system:state_recovery_failed"];
 
-fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     super::fixture("socketio").join(name)
 }
 
-fn base(hub: &Hub) -> String {
+pub(crate) fn base(hub: &Hub) -> String {
     format!("http://{}", hub.address())
 }
 

@@ -281,7 +281,7 @@ async fn large_ones_come_as_many_as_fit_and_the_rest_when_those_are_read() {
     for id in 0..32 {
         assert_eq!(alice.next().await["data"]["id"], id);
     }
-    let data = json!({"text": text.repeat(2)});
+    let data = json!({"text": text.repeat(9)});
     let answer = post(&hub, "/api/push", &json!({"userId": 1, "event": "notification", "data": data}));
     assert_eq!((answer.status, &answer.json()["code"]), (413, &json!("PAYLOAD_TOO_LARGE")));
 }

@@ -161,7 +161,7 @@ async fn a_payload_is_any_json_and_arrives_as_it_was() {
         "12345678901234567890123",
         "1.10",
         r#"{"z":1,"a":{"b":[null,{"c":"d"}]}}"#,
-        r#""\u2603 \ud83d\ude00 \\ \" \n""#,
+        r#""☃ 😀 \\ \" \n\u0000""#,
     ];
     for payload in payloads {
         let text = format!(r#"{{"type":"Broadcast","data":{{"topic":"t","payload":{payload}}}}}"#);

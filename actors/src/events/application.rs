@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(blamed::<Entire<Action>>(r#"{"action":""}"#), empty("action"));
         assert_eq!(blamed::<Entire<Message>>(r#"{"content":7}"#).0.as_deref(), Some("content"));
         assert_eq!(blamed::<Entire<Message>>(r#"{"content":"a","type":7}"#).0.as_deref(), Some("type"));
-        assert_eq!(blamed::<Entire<Action>>("[]").0.as_deref(), Some("data"));
+        assert_eq!(blamed::<Entire<Action>>("[1]").0.as_deref(), Some("data"));
     }
 
     #[test]

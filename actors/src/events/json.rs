@@ -1,15 +1,16 @@
 //! JSON that passes through unread, and bad JSON turned into a fault that names the field.
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::fault::Fault;
-
-/// How deep arrays and objects may nest in what a caller sends. Members parse with recursive parsers; this keeps a
-/// stranger from overflowing their stacks.
-pub const DEPTH_MAX: usize = 128;
 
 /// Longest explanation given to a caller, in characters: a parser's sentence repeats the offending value.
 const EXPLANATION_MAX: usize = 300;
@@ -71,7 +72,7 @@ impl<'de> Deserialize<'de> for Number {
         let value = Box::<RawValue>::deserialize(deserializer)?;
         match value.get().as_bytes() {
             [b'-' | b'0'..=b'9', ..] if value.get().len() <= NUMBER_MAX => Ok(Self(value)),
-            _ => Err(serde::de::Error::custom("expected a number of at most 64 characters")),
+            _ => Err(D::Error::custom("expected a number of at most 64 characters")),
         }
     }
 }
@@ -127,11 +128,45 @@ impl<T: schemars::JsonSchema> schemars::JsonSchema for Entire<T> {
     }
 }
 
-/// Reads `data` as a `T`.
+/// The JSON text of an object: `{}` where `text` is an empty array, which is how PHP writes an empty object.
+pub fn object(text: &[u8]) -> &[u8] {
+    let inside = text.trim_ascii().strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]"));
+    if inside.is_some_and(|inside| inside.trim_ascii().is_empty()) { b"{}" } else { text }
+}
+
+/// Reads an object whose members are a map. An empty array is an empty object, as in [`object`].
+///
+/// # Errors
+/// It is neither, or a member is no `V`.
+pub fn map<'de, D: Deserializer<'de>, V: Deserialize<'de>>(deserializer: D) -> Result<BTreeMap<String, V>, D::Error> {
+    struct Members<V>(PhantomData<V>);
+    impl<'de, V: Deserialize<'de>> Visitor<'de> for Members<V> {
+        type Value = BTreeMap<String, V>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+            BTreeMap::deserialize(MapAccessDeserializer::new(members))
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+            match items.next_element::<IgnoredAny>()? {
+                None => Ok(BTreeMap::new()),
+                Some(_) => Err(A::Error::invalid_type(Unexpected::Seq, &self)),
+            }
+        }
+    }
+    deserializer.deserialize_any(Members(PhantomData))
+}
+
+/// Reads `data` as a `T`. An empty array is an empty object, as in [`object`].
 ///
 /// # Errors
 /// [`crate::fault::Code::InvalidRequest`] naming the offending field by its path in `data`.
 pub fn parse<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, Fault> {
+    let data = object(data);
     // serde would read an array's items as a struct's fields, in their order.
     if !data.trim_ascii_start().starts_with(b"{") {
         return Err(Fault::field("data", "`data`: expected an object"));
@@ -154,28 +189,7 @@ pub fn encode<T: Serialize>(value: &T) -> Bytes {
 
 /// Whether `text` is one JSON value in UTF-8.
 pub fn is_json(text: &[u8]) -> bool {
-    std::str::from_utf8(text).is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
-}
-
-/// Whether arrays and objects nest at most [`DEPTH_MAX`] deep in the JSON `text`.
-pub fn is_shallow(text: &[u8]) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for &byte in text {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => {
-                depth += 1;
-                if depth > DEPTH_MAX {
-                    return false;
-                }
-            }
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    true
+    std::str::from_utf8(text).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
 /// Says in the caller's words what is wrong with a value and where. `root` is what the whole of it is called.
@@ -229,6 +243,33 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_array_is_an_empty_object_where_an_object_is_meant() {
+        #[derive(Debug, Default, PartialEq, Deserialize)]
+        struct Optional {
+            a: Option<u32>,
+            #[serde(default, deserialize_with = "map")]
+            by_name: BTreeMap<String, u32>,
+        }
+        let read = |text: &str| parse::<Optional>(text.as_bytes()).map_err(|fault| fault.field.unwrap());
+        for text in ["[]", " [ ]\n", "{}", r#"{"by_name":[]}"#, r#"{"by_name":[ ]}"#] {
+            assert_eq!(read(text), Ok(Optional::default()), "{text}");
+        }
+        let by_name = BTreeMap::from([("x".to_owned(), 1)]);
+        assert_eq!(read(r#"{"by_name":{"x":1}}"#), Ok(Optional { a: None, by_name }));
+        for (text, field) in [
+            ("[1]", "data"),
+            ("[[]]", "data"),
+            ("[", "data"),
+            (r#"{"by_name":[1]}"#, "by_name"),
+            (r#"{"by_name":null}"#, "by_name"),
+            (r#"{"by_name":{"x":"y"}}"#, "by_name.x"),
+        ] {
+            assert_eq!(read(text), Err(field.to_owned()), "{text}");
+        }
+        assert_eq!(blamed("[]"), (Some("topics".into()), "`topics` is missing".into()));
+    }
+
+    #[test]
     fn a_number_goes_back_as_it_came() {
         for text in ["1", "-0.5", "1e3", "123456789012345678901234567890"] {
             let number: Number = serde_json::from_str(text).unwrap();
@@ -237,12 +278,5 @@ mod tests {
         for text in ["\"1\"", "null", "[1]", "true"] {
             assert!(serde_json::from_str::<Number>(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn depth_counts_brackets_outside_strings_only() {
-        assert!(is_shallow(format!("{}{}", "[".repeat(128), "]".repeat(128)).as_bytes()));
-        assert!(!is_shallow("[".repeat(129).as_bytes()));
-        assert!(is_shallow(format!("\"{}\\\"{}\"", "[".repeat(200), "{".repeat(200)).as_bytes()));
     }
 }

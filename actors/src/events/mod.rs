@@ -17,6 +17,7 @@ pub mod naming;
 pub mod push;
 pub mod raw;
 pub mod recovery;
+pub mod text;
 
 use bytes::Bytes;
 use schemars::JsonSchema;

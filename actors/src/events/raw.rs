@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::json::{Json, Number};
+use super::json::{self, Json, Number};
 use super::naming::ClientId;
 use crate::fault::Code;
 use crate::identity::Identity;
@@ -31,7 +31,7 @@ pub struct Subscribe {
     /// Where the client's copy of a topic ends. Where `recovered` says so, all that was published there after that follows
     /// the answer, before anything new: what this client published itself too, for it is numbered with the rest. Of a
     /// topic that the session is in already nothing is sent again; `recovered` says whether nothing was missed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::map")]
     pub since: BTreeMap<String, Position>,
 }
 
@@ -57,7 +57,7 @@ pub struct Unsubscribe {
 pub struct Broadcast {
     /// The topic.
     pub topic: String,
-    /// Any JSON value; members get the same text.
+    /// Any JSON value; members get it as it is written, with no escape that JSON does not need.
     pub payload: Json,
     /// What the client calls this publish, 1 to 64 characters: sent again under this name within 5 minutes, by whichever
     /// session of the user, it gets the first answer again and is not delivered again.
@@ -70,7 +70,7 @@ pub struct Broadcast {
 pub struct DirectMessage {
     /// The user, by a number or a string.
     pub target_user: UserId,
-    /// Any JSON value; the user gets the same text.
+    /// Any JSON value, as with `Broadcast`.
     pub payload: Json,
     /// What the client calls this message, as with `Broadcast`.
     #[serde(default, deserialize_with = "ClientId::given")]

@@ -10,7 +10,7 @@ use super::{Request, Session};
 use crate::client_event_table;
 use crate::events::json::Entire;
 use crate::events::{
-    Access, ClientEvent, ServerEvent, Surface, Writes, application, chat, community, debug, push, raw,
+    Access, ClientEvent, ServerEvent, Surface, Writes, application, chat, community, debug, push, raw, text,
 };
 use crate::fault::{Code, Fault};
 use crate::ids::RoomName;
@@ -99,7 +99,7 @@ where
     }
 }
 
-/// Checks access, parses, checks what the token lets its holder write, handles and answers.
+/// Checks access and what receivers can hold, parses, checks what the token lets its holder write, handles and answers.
 fn serve<E: ClientEvent>(session: &mut Session, data: &[u8], asked: Asked, ctx: &mut Context<Session>)
 where
     Session: Handle<E>,
@@ -108,6 +108,7 @@ where
         .hub
         .accepting()
         .and_then(|()| permitted(session, E::NEEDS))
+        .and_then(|()| text::check_members(data, "data"))
         .and_then(|()| E::read(data))
         .and_then(|event| may_write(session, &event).and_then(|()| session.handle(event)));
     let weight = data.len();

@@ -235,7 +235,7 @@ fn participants(conn: &Connection, id: &ChatId) -> Result<Vec<UserId>, Setback> 
 }
 
 pub(super) fn stored_chat(id: &str) -> Result<ChatId, Setback> {
-    ChatId::parse(id, "id").map_err(|fault| {
+    ChatId::parse_existing(id, "id").map_err(|fault| {
         log::error!("the store holds {id:?} as a chat's id: {fault}");
         Fault::internal().into()
     })

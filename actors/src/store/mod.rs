@@ -374,7 +374,7 @@ async fn written<T>(answer: oneshot::Receiver<Result<T, Fault>>) -> Result<T, Fa
 
 /// A user id as the store holds it; it was checked when it came in.
 fn stored_id(text: &str) -> Result<UserId, Setback> {
-    let parsed = UserId::parse(text, "id");
+    let parsed = UserId::of_store(text);
     parsed.map_err(|fault| {
         log::error!("the store holds {text:?} as a user id: {fault}");
         Fault::internal().into()

@@ -1,5 +1,7 @@
 //! What the application's answer about a token comes to. Pure.
 
+use bytes::Bytes;
+use hubbub_actors::events::text;
 use hubbub_actors::fault::Fault;
 use hubbub_actors::identity::Identity;
 use serde_json::{Map, Value};
@@ -38,7 +40,9 @@ pub(super) fn read(status: u16, body: &[u8], leeway_ms: i64) -> Verdict {
 
 /// The user of `{"user": {…}}` or of a bare user object.
 fn holder(body: &[u8], leeway_ms: i64) -> Result<Identity, String> {
-    let body: Value = serde_json::from_slice(body).map_err(|_| "an answer that is no JSON")?;
+    // A display name may be cut within an emoji.
+    let body = text::resolve(Bytes::copy_from_slice(body));
+    let body: Value = serde_json::from_slice(&body).map_err(|_| "an answer that is no JSON")?;
     let body = body.as_object().ok_or("an answer that is no object")?;
     let user = match body.get("user") {
         Some(user) => user.as_object().ok_or("an answer whose `user` is no object")?,
@@ -96,6 +100,9 @@ mod tests {
         assert_eq!((bare.roles.join(" "), bare.permissions.join(" ")), ("admin editor".into(), "read".into()));
         assert_eq!((bare.subscribe.as_ref(), bare.sign_in.as_ref()), (None, None));
         assert_eq!(read_ok(json!({"user": user})), Verdict::Holder(bare));
+        let cut = br#"{"id": 42, "name": "Ann \ud83d"}"#;
+        let Verdict::Holder(cut) = read(200, cut, 0) else { panic!("a user") };
+        assert_eq!(cut.name.as_deref(), Some("Ann \u{fffd}"));
         for (user, id) in [
             (json!({"sub": "a", "userId": "b"}), "a"),
             (json!({"userId": "b", "user_id": "c"}), "b"),

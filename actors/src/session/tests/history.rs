@@ -301,7 +301,7 @@ fn a_place_that_cannot_be_is_blamed_by_its_path() {
         let fault = parse::<Subscribe>(request.to_string().as_bytes()).unwrap_err();
         assert_eq!(fault.field.as_deref(), Some(field), "{request}: {}", fault.message);
     }
-    for since in [json!([]), json!("news"), json!(null)] {
+    for since in [json!([1]), json!("news"), json!(null)] {
         let fault = parse::<Subscribe>(json!({"topics": [], "since": since}).to_string().as_bytes()).unwrap_err();
         assert_eq!(fault.field.as_deref(), Some("since"), "{since}");
     }

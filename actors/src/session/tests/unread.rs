@@ -8,7 +8,7 @@ use crate::store::Notice;
 impl Bench {
     /// Sends a notification and sees it kept; how many sessions it reached.
     async fn notify(&self, user: &str, data: &'static str) -> usize {
-        let notification = Notification::parse(data.as_bytes()).unwrap();
+        let notification = Notification::parse(data.as_bytes(), 65_536).unwrap();
         let notified = self.hub.notify(UserId::parse(user, "user").unwrap(), notification).await;
         let (published, safe) = notified.unwrap();
         safe.await.unwrap();
