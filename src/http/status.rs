@@ -41,7 +41,7 @@ pub(super) async fn community(state: web::Data<State>) -> Answer {
             "active_connections": stats.sessions.get(),
             "total_connections": stats.sessions_opened.get(),
             "rooms": stats.rooms.get(),
-            "events_per_minute": state.published_per_minute(),
+            "events_per_minute": stats.minute.events(stats.handled(), state.hub.clock().elapsed_ms()),
         },
     })))
 }
