@@ -119,6 +119,9 @@ section! {
         /// Seconds that the body of a request may take. Default 30.
         body_secs: u32 = 30,
     }
+        /// Where the hub runs, as `/`, `/status` and `system:welcome` say: 1 to 64 printable characters. Default
+        /// `production`.
+        environment: String = "production".into(),
 }
 
 impl Server {

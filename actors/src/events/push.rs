@@ -125,14 +125,14 @@ pub struct Draining {
 pub struct ServerInfo {
     /// Its version.
     pub version: &'static str,
-    /// Where it runs.
-    pub environment: &'static str,
+    /// Where it runs: `server.environment`.
+    pub environment: String,
 }
 
 impl Welcome {
-    /// The greeting of the session `socket_id`.
-    pub fn new(socket_id: SessionId, now: i64) -> Self {
-        let server_info = ServerInfo { version: env!("CARGO_PKG_VERSION"), environment: "production" };
+    /// The greeting of the session `socket_id` by a hub that runs in this `environment`.
+    pub fn new(socket_id: SessionId, environment: &str, now: i64) -> Self {
+        let server_info = ServerInfo { version: env!("CARGO_PKG_VERSION"), environment: environment.to_owned() };
         Self { message: "Welcome to the Socket.IO server", socket_id, timestamp: Iso(now), server_info }
     }
 }
