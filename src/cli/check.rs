@@ -1,4 +1,4 @@
-//! `hubbub check`: whether the configuration is sound, what of it a running hub does not have yet, and what of it does not
+//! `hubbub check`: whether the configuration is sound, which topic rules it has, what of it a running hub does not have yet, and what of it does not
 //! work here and now.
 
 use std::fmt::Write as _;
@@ -11,6 +11,7 @@ use log::Level;
 use super::settings::Settings;
 use super::{Failure, live, print, say};
 use crate::config::diff::Values;
+use crate::config::topic_rules::in_force;
 use crate::config::warnings::warnings;
 use crate::config::{Config, Sources, secrets};
 use crate::{logging, reload, state};
@@ -36,6 +37,7 @@ pub(super) fn run(before: Settings, Check { settings, diff, live: is_live }: Che
     for warning in warnings(&config) {
         logging::print(Level::Warn, &format!("warning: {warning}"));
     }
+    say(in_force(&config.topics));
     if is_live {
         return try_live(&config);
     }

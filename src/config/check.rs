@@ -295,6 +295,10 @@ impl Problems {
                     self.add(format!("{at}.{key}"), "is empty; \"server\" is for backends alone");
                 }
             }
+            if rule.presence {
+                let text = "not supported yet: nobody is told who comes to a topic and who goes; remove the key";
+                self.add(format!("{at}.presence"), text);
+            }
             self.range(&format!("{at}.history"), rule.history, 0, 1_000_000);
             if rule.history == 0 && rule.history_secs > 0 {
                 self.add(format!("{at}.history_secs"), "does nothing while history, the count, is 0");
