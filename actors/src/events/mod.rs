@@ -328,6 +328,7 @@ macro_rules! client_event_table {
     };
 }
 
+            "system:notification",  push::SystemNotification,       [Raw, Root, Chat];
 /// Hands the table of server events to the macro named first. Columns: wire name, type, surfaces.
 #[macro_export]
 macro_rules! server_event_table {

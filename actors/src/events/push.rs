@@ -111,6 +111,13 @@ pub struct Welcome {
 }
 
 /// Says that the hub goes away: it takes no requests any more, and ends the connection soon. Whoever comes back should
+/// A message of a backend to a user or to everybody, `{title, message, type, timestamp}` by the push document. The hub
+/// passes on what the backend sends under this name, by `POST /api/push`, `/api/broadcast` or `/api/room`, unchanged;
+/// nothing of it is kept.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct SystemNotification(pub Json);
+
 /// wait `reconnect_after_ms` before, once it has ended.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Draining {
