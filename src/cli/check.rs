@@ -37,11 +37,12 @@ pub(super) fn run(before: Settings, Check { settings, diff, live: is_live }: Che
     for warning in warnings(&config) {
         logging::print(Level::Warn, &format!("warning: {warning}"));
     }
-    say(in_force(&config.topics));
     if is_live {
+        say(in_force(&config.topics));
         return try_live(&config);
     }
     state::tokens(&config.auth).map_err(Failure::of)?;
+    say(in_force(&config.topics));
     match diff {
         None => Ok("the configuration is sound\n".into()),
         Some(other) => compare(config, &sources, other),

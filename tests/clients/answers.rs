@@ -185,3 +185,20 @@ async fn the_environment_is_the_configured_one() {
         assert_eq!(heard["welcome"]["serverInfo"]["environment"], "staging", "{version}");
     }
 }
+
+#[tokio::test]
+async fn a_limit_that_is_reached_is_named_on_chat() {
+    let requests =
+        json!([["room:join", {"room": "a"}], ["room:join", {"room": "b"}], ["join:chat", {"chatId": "general"}]]);
+    for version in VERSIONS {
+        let hub = Hub::with("[limits]\nrooms_per_session = 1");
+        let heard = told(&hub, version, "/chat", &json!({"token": token("alice")}), &requests);
+        assert_eq!(heard["answers"][0]["success"], true, "{version}: {heard}");
+        for index in [1, 2] {
+            let answer = &heard["answers"][index];
+            let told = (&answer["success"], &answer["code"], &answer["details"]["limit"]);
+            let limit = json!("limits.rooms_per_session");
+            assert_eq!(told, (&json!(false), &json!("LIMIT_REACHED"), &limit), "{version}: {heard}");
+        }
+    }
+}
