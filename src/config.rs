@@ -12,6 +12,7 @@ mod rules;
 mod secret;
 pub mod secrets;
 pub mod source;
+pub mod topic_rules;
 pub mod warnings;
 
 use std::path::PathBuf;
@@ -63,7 +64,7 @@ section! {
         /// `[recovery]`: what is kept for a client that was cut off.
         recovery: Recovery = Recovery::default(),
         /// `[[topics]]`: who may use which topic; the first rule whose pattern fits holds. A topic that no rule
-        /// fits is refused.
+        /// fits is refused. A list replaces the built-in rule, `*`.
         topics: Vec<TopicRule> = vec![TopicRule::any()],
         /// `[chat]`: the `/chat` surface.
         chat: Chat = Chat::default(),
@@ -118,6 +119,9 @@ section! {
         head_secs: u32 = 5,
         /// Seconds that the body of a request may take. Default 30.
         body_secs: u32 = 30,
+        /// Where the hub runs, as `/`, `/status` and `system:welcome` say: 1 to 64 printable characters. Default
+        /// `production`.
+        environment: String = "production".into(),
     }
 }
 

@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering;
 use actix_web::web::Data;
 
 use crate::config::diff::{self, Change, Effect, Values};
+use crate::config::topic_rules::in_force;
 use crate::config::warnings::warnings;
 use crate::config::{Config, Sources, check, secrets};
 use crate::policies::Policies;
@@ -144,6 +145,7 @@ impl Reloader {
         self.state.replace_policies(next);
         logging::set_level(&config.log.level);
         if rules_changed {
+            log::info!("{}", in_force(&config.topics));
             hub.review_sessions().await;
         }
         if let Some(source) = source.filter(|source| known.is_some_and(|known| Arc::ptr_eq(known, source))) {

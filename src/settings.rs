@@ -32,6 +32,7 @@ pub fn of(config: &Config) -> Settings {
     });
     Settings {
         workers: config.server.worker_count(),
+        environment: config.server.environment.clone(),
         max_connections: config.server.max_connections,
         mailbox: config.limits.mailbox,
         outbox: Bound { bytes: config.limits.outbox_bytes, frames: config.limits.outbox_frames },

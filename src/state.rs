@@ -6,7 +6,7 @@ pub mod idempotency;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -56,7 +56,6 @@ pub struct State {
     pub telemetry: Telemetry,
     /// When the hub started, ms since the epoch.
     pub started_at: i64,
-    published: Mutex<PerMinute>,
 }
 
 impl State {
@@ -79,7 +78,6 @@ impl State {
             notices: Notices::new(hub.clock().clone()),
             telemetry: Telemetry::default(),
             started_at,
-            published: Mutex::new(PerMinute::since(started_at)),
             hub,
             current,
         }
@@ -127,14 +125,6 @@ impl State {
     /// Whole seconds since the start.
     pub fn uptime_secs(&self) -> u64 {
         u64::try_from(self.now_ms().saturating_sub(self.started_at) / 1000).unwrap_or(0)
-    }
-
-    /// Messages published a minute, lately.
-    pub fn published_per_minute(&self) -> u64 {
-        self.published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .read(self.now_ms(), self.hub.stats().published.get())
     }
 
     /// What keeps the hub from being given work: itself, those without whom nobody can be let in, or the application.
@@ -266,46 +256,4 @@ fn read_key(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(MOST).read_to_string(&mut text)?;
     Ok(text)
-}
-
-const MINUTE_MS: i64 = 60_000;
-
-/// How much a count grew a minute, from two samples that are taken when somebody asks: no timer samples for an answer
-/// that nobody may want.
-#[derive(Debug, Clone, Copy)]
-struct PerMinute {
-    older: (i64, u64),
-    newer: (i64, u64),
-}
-
-impl PerMinute {
-    fn since(start_ms: i64) -> Self {
-        Self { older: (start_ms, 0), newer: (start_ms, 0) }
-    }
-
-    /// The growth a minute since the last sample that is at least a minute old, or since the start.
-    fn read(&mut self, now_ms: i64, count: u64) -> u64 {
-        if now_ms.saturating_sub(self.newer.0) >= MINUTE_MS {
-            self.older = self.newer;
-            self.newer = (now_ms, count);
-        }
-        let (then_ms, before) = self.older;
-        let elapsed = now_ms.saturating_sub(then_ms).max(MINUTE_MS).unsigned_abs();
-        count.saturating_sub(before) * MINUTE_MS.unsigned_abs() / elapsed
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_is_the_growth_since_a_sample_at_least_a_minute_old() {
-        let mut rate = PerMinute::since(0);
-        assert_eq!(rate.read(10_000, 5), 5, "the first minute is not stretched");
-        assert_eq!(rate.read(60_000, 30), 30);
-        assert_eq!(rate.read(120_000, 40), 10);
-        assert_eq!(rate.read(150_000, 70), 26, "since the sample at 60 s");
-        assert_eq!(rate.read(420_000, 340), 60, "since the sample at 120 s");
-    }
 }

@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use crate::support::hub::configuration;
 use crate::support::run::{Ended, finish, hubbub, run};
-use crate::support::{Client, Hub};
+use crate::support::{Client, DEADLINE, Hub, wait_until};
 
 /// A directory with this `config.toml`.
 fn dir(config: &str) -> tempfile::TempDir {
@@ -74,6 +74,35 @@ fn a_wrong_variable_of_the_environment_stops_the_start_and_is_named() {
 }
 
 #[test]
+fn the_topic_rules_in_force_are_told_by_check_and_at_the_start() {
+    let rule = "\"news.*\" subscribe authenticated, publish server";
+    let closed = "topics that fit none of these are refused, for no rule has the pattern \"*\"";
+    for (config, told) in [
+        ("", vec!["\"*\" subscribe authenticated, publish authenticated"]),
+        ("[[topics]]\npattern = \"news.*\"\npublish = \"server\"", vec![rule, closed]),
+    ] {
+        let dir = dir(&configuration(config));
+        let checked = run(dir.path(), &["check", "--config", "config.toml"]);
+        assert_eq!((checked.status, checked.stdout.as_str()), (Some(0), "the configuration is sound\n"));
+        let hub = Hub::with(config);
+        for words in told {
+            assert!(checked.stderr.contains(words), "{words} is not in {}", checked.stderr);
+            eventually_said(&hub, words);
+        }
+    }
+}
+
+#[test]
+fn the_presence_of_topics_is_refused_until_it_is_supported() {
+    let dir = dir(&configuration("[[topics]]\npattern = \"*\"\npresence = true"));
+    assert_failed(&serve(dir.path()), &["topics[0].presence: not supported yet: nobody is told who comes to a topic"]);
+}
+
+fn eventually_said(hub: &Hub, words: &str) {
+    wait_until(DEADLINE, words, || hub.said().contains(words));
+}
+
+#[test]
 fn a_port_that_is_taken_stops_the_start() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
@@ -127,11 +156,13 @@ fn check_is_content_with_a_sound_configuration() {
     let dir = dir(&configuration(""));
     let ended = run(dir.path(), &["check"]);
     let folder = dir.path().canonicalize().unwrap();
-    let reading = format!("hubbub: reading {}/config.toml\n", folder.display());
+    let rules =
+        "hubbub: topic rules, the first that fits holds: \"*\" subscribe authenticated, publish authenticated\n";
+    let reading = format!("hubbub: reading {}/config.toml\n{rules}", folder.display());
     assert_eq!((ended.status, &ended.stderr), (Some(0), &reading), "{ended:?}");
     fs::remove_file(dir.path().join("config.toml")).unwrap();
     let ended = run(dir.path(), &["check"]);
-    let reading = format!("hubbub: no config.toml in {}: defaults\n", folder.display());
+    let reading = format!("hubbub: no config.toml in {}: defaults\n{rules}", folder.display());
     assert_eq!((ended.status, &ended.stderr), (Some(0), &reading), "{ended:?}");
 }
 

@@ -71,6 +71,42 @@ async fn the_status_has_the_documents_shape() {
 }
 
 #[tokio::test]
+async fn the_environment_is_the_configured_one_and_a_reload_changes_it() {
+    let hub = Hub::with("[server]\nenvironment = \"staging\"");
+    let told = |hub: &Hub| {
+        [hub.get("/").json()["environment"].clone(), hub.get("/status").json()["server"]["environment"].clone()]
+    };
+    assert_eq!(told(&hub), ["staging", "staging"]);
+    let said = hub.reload("[server]\nenvironment = \"test\"");
+    assert!(said.contains("server.environment"), "{said}");
+    assert_eq!(told(&hub), ["test", "test"]);
+    let mut client = crate::support::Sio::open(&hub, crate::support::Transport::WebSocket).await;
+    client.connect("/", &json!({"token": crate::support::token::token("alice")})).await.unwrap();
+    client.expect("connected").await;
+    assert_eq!(client.expect("system:welcome").await["serverInfo"]["environment"], "test");
+}
+
+#[tokio::test]
+async fn events_per_minute_are_those_of_clients_and_of_backends_in_the_last_minute() {
+    let hub = Hub::start();
+    let rate = || hub.get("/status").json()["websocket"]["events_per_minute"].clone();
+    assert_eq!(rate(), 0);
+    let mut alice = Client::of(&hub, "alice").await;
+    for _ in 0..10 {
+        alice.ask(json!({"type": "Ping", "data": {"timestamp": 1}}), "Pong").await;
+    }
+    for _ in 0..30 {
+        let event = json!({"room": "nowhere", "event": "e", "data": 1});
+        let answer = hub.http().request("POST", "/api/room").key().json(&event).send();
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    assert_eq!((rate(), rate()), (json!(40), json!(40)), "whoever asked when");
+    // One event of a client that is published is one event.
+    alice.broadcast("lobby", json!(1)).await;
+    assert_eq!(rate(), 41);
+}
+
+#[tokio::test]
 async fn health_is_the_union_of_three_documents() {
     let hub = Hub::start();
     let _alice = Client::of(&hub, "alice").await;

@@ -360,6 +360,28 @@ async fn a_key_that_requires_it_opens_for_signed_requests_only_and_once_each() {
 }
 
 #[tokio::test]
+async fn a_time_in_another_unit_than_milliseconds_is_told_so() {
+    let hub = Hub::start();
+    let (http, time) = (hub.http(), now_ms() / 1_000);
+    let request = http.request("GET", "/api/status");
+    let answer = signed(request, format!("GET/api/status{time}n"), "n", time, "v1").send();
+    let words = format!("X-Request-Timestamp is in milliseconds since 1970: got {time}, which looks like seconds");
+    let told = answer.json();
+    assert_eq!((answer.status, &told["code"], &told["error"]), (401, &json!("INVALID_SIGNATURE"), &json!(words)));
+
+    // A topic's position is no time.
+    let mut client = Client::of(&hub, "alice").await;
+    let since = json!({"type": "Subscribe", "data": {"topics": ["news"], "since": {"news": time}}});
+    let error = client.ask(since, "Error").await;
+    assert_eq!(error["data"]["details"]["field"], "since.news", "{error}");
+    let words = error["data"]["message"].as_str().unwrap();
+    assert!(words.ends_with("expected an object {epoch, offset}, as `positions` has it, not a time"), "{words}");
+    let answer = read(&hub, "/api/rooms/news/history?after=2026-01-01T00:00:00Z");
+    let words = "`after` is not a number: expected the `offset` of a message, not a time";
+    assert_eq!((answer.status, &answer.json()["error"]), (400, &json!(words)));
+}
+
+#[tokio::test]
 async fn no_answer_and_no_log_line_shows_a_secret() {
     let hub = Hub::start();
     let wrong = hub.http().request("GET", "/api/status").header("X-API-Key", "a-wrong-key-1234").send();

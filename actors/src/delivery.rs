@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
+use crate::events::wording::Audience;
 use crate::events::{Refused, Surface};
 use crate::fault::Fault;
 use crate::ids::{EventName, NotificationId, RoomName};
@@ -68,6 +69,8 @@ pub struct Refusal<'a> {
     pub event: Option<&'a str>,
     /// How `/` is told.
     pub refused: Refused,
+    /// Whose codes `/` uses.
+    pub audience: Audience,
     /// The name of the event that would have answered.
     pub reply: &'static str,
     /// The room that was asked for, where that is part of the refusal.
@@ -79,7 +82,15 @@ pub struct Refusal<'a> {
 impl<'a> Refusal<'a> {
     /// A refusal that answers no request that could be read.
     pub fn of(fault: &'a Fault, correlation: &'a Correlation) -> Self {
-        Self { fault, event: None, refused: Refused::Invalid, reply: "", room: None, correlation }
+        Self {
+            fault,
+            event: None,
+            refused: Refused::Invalid,
+            audience: Audience::Push,
+            reply: "",
+            room: None,
+            correlation,
+        }
     }
 }
 

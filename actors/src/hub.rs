@@ -202,6 +202,7 @@ impl Hub {
         let notified = self.rooms.notify(user, notification, event).inspect_err(|fault| self.count(fault))?;
         let (published, keeping) = notified.await.map_err(|_| Fault::outcome_unknown())??;
         let stats = self.stats.clone();
+        stats.commanded.add(1);
         // A task of its own: it is counted also when the caller hangs up.
         let kept = actix_rt::spawn(async move {
             let kept = keeping.await?;
@@ -226,6 +227,7 @@ impl Hub {
         };
         let event = Event { name: event, topic, data, timestamp: self.clock().now_ms(), offset: None };
         let published = self.rooms.publish(room, event, None).inspect_err(|fault| self.count(fault))?;
+        self.stats.commanded.add(1);
         published.await.map_err(|_| Fault::outcome_unknown())
     }
 

@@ -96,6 +96,7 @@ pub mod latency;
 pub mod limits;
 pub mod log_line;
 pub mod mailbox;
+pub mod minute;
 pub mod monitor;
 pub mod noted;
 pub mod notifications;

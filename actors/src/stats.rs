@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::events::{ClientEvent, NAMES, Transport};
 use crate::latency::Latency;
+use crate::minute::Minute;
 use crate::refusal_log::counts::{ByCode, RefusedConnections};
 
 /// One number that only grows, or goes up and down.
@@ -52,6 +53,11 @@ impl ByEvent {
 }
 
 impl Stats {
+    /// Events that the hub was given since its start: by clients, refused ones included, and by backends over HTTP.
+    pub fn handled(&self) -> u64 {
+        self.received.get() + self.commanded.get()
+    }
+
     /// The sessions that came like this.
     pub fn connected(&self, with_token: bool, transport: Transport) -> &Count {
         match (with_token, transport) {
@@ -71,6 +77,8 @@ macro_rules! stats {
             $($(#[$doc])* pub $field: Count,)*
             /// Events of the table that clients sent, refused ones included.
             pub events: ByEvent,
+            /// What is counted by [`Stats::handled`], second by second.
+            pub minute: Minute,
             /// From the acceptance of a publication to its writing, for a sample of the deliveries.
             pub delivery_latency: Latency,
             /// Refusals, by code: those that are logged, or would be.
@@ -108,6 +116,8 @@ stats! {
     rooms,
     /// Messages that came from clients, refused ones included.
     received,
+    /// Events that backends published over HTTP.
+    commanded,
     /// Frames put into outboxes: deliveries and answers.
     sent,
     /// Messages accepted for a room, a user or everybody.

@@ -43,6 +43,7 @@ pub(crate) fn settings() -> Settings {
         rules: Rules(vec![anyone]),
         auto_create_chats: false,
         chats_per_user: 100,
+        environment: "production".to_owned(),
         recovery: RecoverySettings { window_ms: 120_000, queue: 500, bytes: 67_108_864, wire: &ROOT_NUMBERED },
         clock: Clock::System,
     }

@@ -25,7 +25,7 @@ pub(crate) fn raw_envelope(bytes: &[u8]) {
             read_again(&request);
             answer(&request.correlation);
         }
-        Inbound::Malformed { fault, correlation } => {
+        Inbound::Malformed { fault, correlation, .. } => {
             assert_eq!(fault.code, Code::InvalidRequest);
             assert!(!fault.message.is_empty());
             let field = fault.field.as_deref().expect("the field that is wrong");

@@ -18,6 +18,9 @@ const USER_CLAIMS: [&str; 3] = ["sub", "userId", "user_id"];
 /// 9999-12-31T23:59:59Z. A later time is a mistake, most often milliseconds where seconds belong.
 pub(super) const LATEST_SECONDS: i64 = 253_402_300_799;
 
+/// Longest part of a time that is given back, in characters.
+const ECHO_MAX: usize = 40;
+
 /// What is asked of every token.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Terms {
@@ -133,8 +136,10 @@ pub(super) fn time(claims: &Map<String, Value>, claim: &str) -> Result<Option<i6
             Ok(Some((seconds.max(0.0) * 1_000.0).floor() as i64))
         }
         (_, Some(_)) => {
-            let message =
-                format!("The token's `{claim}` lies after the year 9999; it counts seconds, not milliseconds");
+            let got: String = value.to_string().chars().take(ECHO_MAX).collect();
+            let message = format!(
+                "The token's `{claim}` lies after the year 9999; it counts seconds, not milliseconds: got {got}"
+            );
             Err(of_claim(claim, message))
         }
         (_, None) => Err(of_claim(claim, format!("The token's `{claim}` is not a number"))),

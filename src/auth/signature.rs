@@ -26,6 +26,9 @@ pub const NONCE_MAX: usize = 128;
 /// refused rather than an old one forgotten, because a forgotten nonce could be used again.
 pub const REMEMBERED_MAX: usize = 400_000;
 
+/// Longest part of a timestamp that is given back, in characters.
+const ECHO_MAX: usize = 40;
+
 /// A SHA-256 in hex has this many digits.
 const HEX_DIGEST: usize = 64;
 
@@ -94,7 +97,7 @@ impl Signatures {
         let timestamp = parse_timestamp(signed.timestamp)?;
         let now_ms = clock.now_ms();
         if timestamp.abs_diff(now_ms) > WINDOW_MS.unsigned_abs() {
-            return Err(refused("X-Request-Timestamp is more than 5 minutes from the server's time"));
+            return Err(stale(timestamp, now_ms));
         }
         signed.verify(key_text, with_body)?;
         // Only now: a nonce is used up by whoever holds the key, not by whoever guesses it.
@@ -151,13 +154,30 @@ fn refused(message: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
     Fault::new(Code::InvalidSignature, message)
 }
 
+/// Refuses a time that is too far from ours, and says which unit it seems to be in where that is not milliseconds. The
+/// bounds are far from each other: 10^11 ms are in 1973, 10^14 ms in the year 5138, 10^17 ms in none that matters.
+fn stale(timestamp: i64, now_ms: i64) -> Fault {
+    let unit = match timestamp {
+        ..100_000_000_000 => "seconds",
+        100_000_000_000_000..100_000_000_000_000_000 => "microseconds",
+        100_000_000_000_000_000.. => "nanoseconds",
+        _ => {
+            let (off, way) = (timestamp.abs_diff(now_ms) / 1_000, if timestamp < now_ms { "behind" } else { "ahead" });
+            return refused(format!(
+                "X-Request-Timestamp is more than 5 minutes from the server's time: got {timestamp}, {off} s {way}"
+            ));
+        }
+    };
+    refused(format!("X-Request-Timestamp is in milliseconds since 1970: got {timestamp}, which looks like {unit}"))
+}
+
 /// Plain digits alone, so that one time has one text and nothing of it can pass for the path or the nonce.
 fn parse_timestamp(text: &str) -> Result<i64, Fault> {
     let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
-    text.parse()
-        .ok()
-        .filter(|_| canonical)
-        .ok_or_else(|| refused("X-Request-Timestamp is not a number of milliseconds"))
+    text.parse().ok().filter(|_| canonical).ok_or_else(|| {
+        let got: String = text.chars().take(ECHO_MAX).collect();
+        refused(format!("X-Request-Timestamp is not a whole number of milliseconds since 1970: got {got:?}"))
+    })
 }
 
 fn check_nonce(nonce: &str, with_body: bool) -> Result<(), Fault> {

@@ -1,4 +1,4 @@
-//! `hubbub check`: whether the configuration is sound, what of it a running hub does not have yet, and what of it does not
+//! `hubbub check`: whether the configuration is sound, which topic rules it has, what of it a running hub does not have yet, and what of it does not
 //! work here and now.
 
 use std::fmt::Write as _;
@@ -11,6 +11,7 @@ use log::Level;
 use super::settings::Settings;
 use super::{Failure, live, print, say};
 use crate::config::diff::Values;
+use crate::config::topic_rules::in_force;
 use crate::config::warnings::warnings;
 use crate::config::{Config, Sources, secrets};
 use crate::{logging, reload, state};
@@ -37,9 +38,11 @@ pub(super) fn run(before: Settings, Check { settings, diff, live: is_live }: Che
         logging::print(Level::Warn, &format!("warning: {warning}"));
     }
     if is_live {
+        say(in_force(&config.topics));
         return try_live(&config);
     }
     state::tokens(&config.auth).map_err(Failure::of)?;
+    say(in_force(&config.topics));
     match diff {
         None => Ok("the configuration is sound\n".into()),
         Some(other) => compare(config, &sources, other),

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::config::source::absolute;
+use crate::config::topic_rules::in_force;
 use crate::config::{Auth, Config, Sources};
 
 /// What clients can speak.
@@ -16,6 +17,7 @@ pub(super) struct StartLine {
     workers: usize,
     origins: String,
     authentication: String,
+    topics: String,
 }
 
 impl StartLine {
@@ -27,10 +29,11 @@ impl StartLine {
             workers: config.server.worker_count(),
             origins: if origins.is_empty() { "the same host".into() } else { origins.join(", ") },
             authentication: authentication(&config.auth),
+            topics: in_force(&config.topics),
         }
     }
 
-    /// Logs it, now that the hub takes connections at `address`.
+    /// Logs it and the topic rules, now that the hub takes connections at `address`.
     pub(super) fn log(&self, address: SocketAddr) {
         log::info!(
             target: "hubbub::server",
@@ -44,6 +47,7 @@ impl StartLine {
             authentication = self.authentication;
             "listening on http://{address}"
         );
+        log::info!(target: "hubbub::server", "{}", self.topics);
     }
 }
 
@@ -76,6 +80,7 @@ fn without_query(from: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::TopicRule;
 
     fn line(text: &str, file: Option<&str>) -> StartLine {
         let config = toml::from_str(text).unwrap();
@@ -91,6 +96,7 @@ mod tests {
             workers: 3,
             origins: "the same host".into(),
             authentication: "HS256 tokens by a shared secret, accounts".into(),
+            topics: in_force(&[TopicRule::any()]),
         };
         assert_eq!(line(config, Some("/etc/hubbub.toml")), expected);
     }

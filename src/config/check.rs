@@ -23,6 +23,8 @@ const SECRET_MIN: usize = 16;
 /// Most issuers and most audiences, and longest name of one, in characters.
 const NAMES_MAX: usize = 16;
 const NAME_MAX: usize = 1_024;
+/// Longest name of an environment, in characters.
+const ENVIRONMENT_MAX: usize = 64;
 /// Prefixes of rooms with rules of their own; no pattern of the configuration is asked about them.
 const RESERVED: [&str; 4] = ["user:", "chat:", "thread:", "$"];
 
@@ -136,6 +138,10 @@ impl Problems {
         self.range("server.max_body", server.max_body, 1, 256 << 20);
         self.range("server.head_secs", server.head_secs, 1, 3600);
         self.range("server.body_secs", server.body_secs, 1, 3600);
+        let environment = &server.environment;
+        if !(1..=ENVIRONMENT_MAX).contains(&environment.chars().count()) || environment.contains(char::is_control) {
+            self.add("server.environment", format!("expected 1 to {ENVIRONMENT_MAX} printable characters"));
+        }
     }
 
     fn auth(&mut self, config: &Config) {
@@ -288,6 +294,10 @@ impl Problems {
                 if who.is_empty() {
                     self.add(format!("{at}.{key}"), "is empty; \"server\" is for backends alone");
                 }
+            }
+            if rule.presence {
+                let text = "not supported yet: nobody is told who comes to a topic and who goes; remove the key";
+                self.add(format!("{at}.presence"), text);
             }
             self.range(&format!("{at}.history"), rule.history, 0, 1_000_000);
             if rule.history == 0 && rule.history_secs > 0 {

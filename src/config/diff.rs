@@ -51,6 +51,7 @@ pub const KEYS: &[(&str, Effect)] = &[
     ("server.max_body", AtOnce),
     ("server.head_secs", AtOnce),
     ("server.body_secs", AtOnce),
+    ("server.environment", AtOnce),
     ("auth.jwt_secret", AtOnce),
     ("auth.algorithm", AtOnce),
     ("auth.public_key_file", AtOnce),

@@ -29,7 +29,7 @@ pub struct TopicRule {
     /// Seconds a kept message lives; 0 for as long as there is room. Default 0.
     #[serde(default)]
     pub history_secs: u32,
-    /// Whether members learn who else comes and goes. Default false.
+    /// Whether members learn who else comes and goes. Not supported yet: `true` is refused. Default false.
     #[serde(default)]
     pub presence: bool,
 }

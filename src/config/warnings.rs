@@ -6,9 +6,6 @@ use super::Config;
 /// Everything that deserves a second look, a line each. Holds no secret.
 pub fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
-    for rule in config.topics.iter().filter(|rule| rule.presence) {
-        warnings.push(format!("topics `{}`: presence is not told yet", rule.pattern));
-    }
     let auth = &config.auth;
     if auth.jwks.is_some() && auth.issuer.is_empty() && auth.audience.is_empty() {
         warnings.push(
@@ -40,11 +37,5 @@ mod tests {
         assert!(found.len() == 1 && found[0].starts_with("auth.jwks: "), "{found:?}");
         assert_eq!(warned(&format!("{jwks}auth.issuer = 'https://id.example'")), [""; 0]);
         assert_eq!(warned(&format!("{jwks}auth.audience = ['chat', 'push']")), [""; 0]);
-    }
-
-    #[test]
-    fn presence_of_topics_is_warned_of() {
-        let found = warned("[[topics]]\npattern = 'news.*'\npresence = true\n[[topics]]\npattern = '*'");
-        assert_eq!(found, ["topics `news.*`: presence is not told yet"]);
     }
 }

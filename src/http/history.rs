@@ -41,7 +41,12 @@ impl Asked {
 }
 
 fn number<T: std::str::FromStr>(text: &str, field: &str) -> Result<T, Fault> {
-    text.parse().map_err(|_| Fault::field(field, format!("`{field}` is not a number")))
+    text.parse().map_err(|_| Fault::field(field, format!("`{field}` is not a number{}", unit(field))))
+}
+
+/// What `field` counts, where that may be taken for a time.
+fn unit(field: &str) -> &'static str {
+    if field == "limit" { "" } else { ": expected the `offset` of a message, not a time" }
 }
 
 #[derive(Serialize)]

@@ -14,16 +14,13 @@ use crate::state::State;
 /// The hub's version.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// There is one kind of hub; the documents' clients expect the word.
-pub(super) const ENVIRONMENT: &str = "production";
-
 /// `GET /`.
 pub(super) async fn root(request: HttpRequest, state: web::Data<State>) -> Answer {
     Ok(HttpResponse::Ok().json(json!({
         "service": "Hubbub",
         "message": "WebSocket server is running",
         "version": VERSION,
-        "environment": ENVIRONMENT,
+        "environment": state.policies().config.server.environment,
         "timestamp": iso(state.now_ms()),
         "endpoints": {
             "health": "/health",

@@ -8,7 +8,7 @@ use hubbub_actors::hub::Readiness;
 use hubbub_actors::store::Store;
 use serde_json::{Value, json};
 
-use super::info::{ENVIRONMENT, VERSION};
+use super::info::VERSION;
 use super::{Answer, iso};
 use crate::state::State;
 use crate::telemetry;
@@ -27,7 +27,7 @@ pub(super) async fn community(state: web::Data<State>) -> Answer {
         "timestamp": iso(state.now_ms()),
         "server": {
             "uptime": state.uptime_secs(),
-            "environment": ENVIRONMENT,
+            "environment": state.policies().config.server.environment,
             "version": VERSION,
             "memory_usage": {
                 "rss": rss,
@@ -41,7 +41,7 @@ pub(super) async fn community(state: web::Data<State>) -> Answer {
             "active_connections": stats.sessions.get(),
             "total_connections": stats.sessions_opened.get(),
             "rooms": stats.rooms.get(),
-            "events_per_minute": state.published_per_minute(),
+            "events_per_minute": stats.minute.events(stats.handled(), state.hub.clock().elapsed_ms()),
         },
     })))
 }

@@ -93,6 +93,7 @@ impl Bench {
             shortest_heartbeat_ms: 25_000,
             auto_create_chats: false,
             chats_per_user: 100,
+            environment: "production".to_owned(),
             recovery: hubbub_actors::hub::RecoverySettings {
                 window_ms: 120_000,
                 queue: 500,

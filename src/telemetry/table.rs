@@ -118,6 +118,9 @@ pub(super) const METRICS: &[Metric] = &[
     counter("hubbub_messages_published_total", "Messages accepted for a room, a user or all users.", |hub, _, to| {
         to.set(hub.published.get())
     }),
+    counter("hubbub_backend_events_total", "Events that backends published over HTTP.", |hub, _, to| {
+        to.set(hub.commanded.get())
+    }),
     histogram(
         "hubbub_delivery_latency_seconds",
         "Time from accepting a publication to writing it to a client, for a sample of deliveries, in seconds.",

@@ -71,8 +71,8 @@ impl NamespaceWire {
 
     /// The event that `/` is told a refusal by.
     fn refusal_event(&self, refusal: &Refusal<'_>, not_done: &[u8], timestamp: i64) -> Bytes {
-        let Refusal { fault, refused, .. } = refusal;
-        let (code, details) = (refused.code(fault), fault.details());
+        let Refusal { fault, refused, audience, .. } = refusal;
+        let (code, details) = (refused.code(fault, *audience), fault.details());
         match refused {
             Refused::Reply => self.emit(refusal.reply, not_done),
             Refused::Authentication => {
@@ -80,14 +80,16 @@ impl NamespaceWire {
                 self.emit(AuthenticationError::NAME, &json::encode(&error))
             }
             Refused::Invalid
+            | Refused::Unread
             | Refused::Validation
             | Refused::EventData
             | Refused::MessageData
             | Refused::ActionData => {
+                let message = refused.message(fault);
                 let error = Error {
                     event: refusal.event.map(str::to_owned),
-                    message: fault.message.clone(),
-                    error: fault.message.clone(),
+                    message: message.clone(),
+                    error: message,
                     code,
                     details,
                     timestamp: Iso(timestamp),
@@ -129,12 +131,13 @@ impl Wire for NamespaceWire {
     fn refusal(&self, refusal: &Refusal<'_>, timestamp: i64) -> Option<Bytes> {
         let acked = |data: &[u8]| refusal.correlation.as_ref().map(|id| self.ack(Some(data), id));
         if self.surface == Surface::Chat {
-            // What nobody asked for, such as the end of a token, is told by an event.
-            let unasked = refusal.event.is_none() && refusal.correlation.is_none();
+            // An event tells what nobody asked for, such as the end of a token, and what could not be read.
+            let is_told = refusal.event.is_none() || refusal.refused == Refused::Unread;
+            let unasked = is_told && refusal.correlation.is_none();
             let told = unasked.then(|| self.refusal_event(refusal, b"", timestamp));
             return told.or_else(|| acked(&json::encode(&Failed::new(refusal.fault))));
         }
-        let not_done = json::encode(&NotDone::new(refusal.fault, refusal.refused, refusal.room));
+        let not_done = json::encode(&NotDone::new(refusal.fault, refusal.refused, refusal.audience, refusal.room));
         let mut frames = BytesMut::from(self.refusal_event(refusal, &not_done, timestamp));
         frames.extend_from_slice(&acked(&not_done).unwrap_or_default());
         Some(frames.freeze())
@@ -154,18 +157,21 @@ pub fn request(whole: Whole) -> Inbound {
     let named = |ack: Option<u64>| ack.map(|id| Bytes::from(id.to_string()));
     let (args, correlation) = match whole.packet {
         Packet::Event { args, ack, .. } => (args, named(ack)),
-        Packet::Unreadable { fault, ack, .. } => {
-            return Inbound::Malformed { fault: *fault, correlation: named(ack) };
+        Packet::Unreadable { event, fault, ack, .. } => {
+            return Inbound::Malformed { event, fault: *fault, correlation: named(ack) };
         }
         Packet::Connect { .. } | Packet::Disconnect { .. } | Packet::Ack { .. } => {
-            return Inbound::Malformed { fault: Fault::field("event", "The packet is no event"), correlation: None };
+            let fault = Fault::field("event", "The packet is no event");
+            return Inbound::Malformed { event: None, fault, correlation: None };
         }
     };
+    // A copy of the reference, for an event that cannot be read.
+    let text = args.clone();
     match read(args, &whole.attachments) {
         Ok((event, data)) => Inbound::Request(Request { event, data, correlation }),
         Err(Malformed(why)) => {
             let fault = Fault::field("data", format!("The event cannot be read: {why}"));
-            Inbound::Malformed { fault, correlation }
+            Inbound::Malformed { event: socket::event_name(&text), fault, correlation }
         }
     }
 }
@@ -178,6 +184,7 @@ fn read(args: Bytes, attachments: &[Bytes]) -> Result<(Box<str>, Bytes), Malform
 
 #[cfg(test)]
 mod tests {
+    use hubbub_actors::events::wording::Audience;
     use hubbub_actors::ids::{EventName, RoomName};
 
     use super::super::frame;
@@ -246,7 +253,8 @@ mod tests {
 
     fn refused(wire: &NamespaceWire, refused: Refused, fault: &Fault, correlation: &Correlation) -> Vec<String> {
         let event = Some("asked");
-        let refusal = Refusal { fault, event, refused, reply: "asked:ack", room: Some("r"), correlation };
+        let audience = Audience::Push;
+        let refusal = Refusal { fault, event, refused, audience, reply: "asked:ack", room: Some("r"), correlation };
         wire.refusal(&refusal, 7).map(|bytes| frames(&bytes)).unwrap_or_default()
     }
 
@@ -261,8 +269,8 @@ mod tests {
                     .unwrap()
             ),
             [concat!(
-                r#"42["error",{"event":"client:message","message":"`content` is missing","#,
-                r#""error":"`content` is missing","code":"INVALID_MESSAGE_DATA","#,
+                r#"42["error",{"event":"client:message","message":"Invalid message data. Missing content.","#,
+                r#""error":"Invalid message data. Missing content.","code":"INVALID_MESSAGE_DATA","#,
                 r#""details":{"field":"content"},"timestamp":"1970-01-01T00:00:00.007Z"}]"#
             )]
         );
@@ -293,6 +301,35 @@ mod tests {
         ] {
             let frames = refused(&ROOT, Refused::Authentication, &Fault::new(code, "no"), &None);
             assert_eq!(frames, [format!(r#"42["authentication_error",{{"error":"no","code":"{told}"}}]"#)]);
+        }
+    }
+
+    #[test]
+    fn a_defect_goes_by_the_name_that_the_clients_document_gives_it() {
+        for (audience, code) in [(Audience::Community, "SERVER_ERROR"), (Audience::Push, "INTERNAL_SERVER_ERROR")] {
+            for kind in [Refused::Invalid, Refused::Validation, Refused::Reply, Refused::Authentication] {
+                let (fault, correlation) = (Fault::internal(), ack("0"));
+                let refusal =
+                    Refusal { refused: kind, audience, reply: "asked:ack", ..Refusal::of(&fault, &correlation) };
+                let told = frames(&ROOT.refusal(&refusal, 0).unwrap());
+                let code = format!("\"code\":\"{code}\"");
+                assert!(told.len() == 2 && told.iter().all(|frame| frame.contains(&code)), "{told:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_that_cannot_be_read_is_named_on_both_namespaces() {
+        let fault = Fault::field("data", "no");
+        let refusal = Refusal { event: Some("x"), refused: Refused::Unread, ..Refusal::of(&fault, &None) };
+        for (wire, prefix) in [(&ROOT, "42"), (&CHAT, "42/chat,")] {
+            let told = frames(&wire.refusal(&refusal, 0).unwrap());
+            assert!(told[0].starts_with(&format!(r#"{prefix}["error",{{"event":"x","#)), "{told:?}");
+        }
+        assert_eq!(socket::event_name(br#" [ "n\u0061me" ,{"broken"#).as_deref(), Some("name"));
+        assert_eq!(socket::event_name(b"[7,{\"broken\"").as_deref(), Some("7"));
+        for text in ["[]", "[{}]", "{}", "", "[\"x"] {
+            assert_eq!(socket::event_name(text.as_bytes()), None, "{text}");
         }
     }
 
@@ -361,8 +398,9 @@ mod tests {
         let Inbound::Request(request) = asked(text, &[b"\x01\x02"]) else { panic!("no request") };
         assert_eq!(&request.data[..], br#"{"of":{"$binary":"AQI="}}"#);
         let text = r#"51-3["x",{"of":{"_placeholder":true,"num":7}}]"#;
-        let Inbound::Malformed { fault, correlation } = asked(text, &[b"\x01\x02"]) else { panic!("a request") };
-        assert_eq!((fault.field.as_deref(), correlation), (Some("data"), ack("3")));
+        let Inbound::Malformed { event, fault, correlation } = asked(text, &[b"\x01\x02"]) else { panic!("a request") };
+        let blamed = (event.as_deref(), fault.field.as_deref(), correlation);
+        assert_eq!(blamed, (Some("x"), Some("data"), ack("3")));
         assert!(matches!(asked("31[]", &[]), Inbound::Malformed { correlation: None, .. }));
     }
 }

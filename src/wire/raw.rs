@@ -38,7 +38,7 @@ struct Envelope<'a> {
 pub fn decode(message: Bytes) -> Inbound {
     match read(&text::resolve(message)) {
         Ok(request) => Inbound::Request(request),
-        Err((fault, correlation)) => Inbound::Malformed { fault, correlation },
+        Err((fault, correlation)) => Inbound::Malformed { event: None, fault, correlation },
     }
 }
 
@@ -166,7 +166,7 @@ mod tests {
 
     fn blamed(message: &str) -> (String, Option<String>) {
         match decode(Bytes::copy_from_slice(message.as_bytes())) {
-            Inbound::Malformed { fault, correlation } => {
+            Inbound::Malformed { fault, correlation, .. } => {
                 (fault.field.unwrap_or_default(), correlation.map(|id| String::from_utf8_lossy(&id).into_owned()))
             }
             other => panic!("{other:?}"),

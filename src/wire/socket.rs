@@ -82,6 +82,8 @@ pub enum Packet {
     Unreadable {
         /// Where.
         namespace: Namespace,
+        /// The event's name, where that could be read.
+        event: Option<Box<str>>,
         /// What is wrong with it.
         fault: Box<Fault>,
         /// What the client calls the answer that it waits for.
@@ -187,11 +189,15 @@ pub fn decode(text: Bytes) -> Result<Packet, Malformed> {
         ("1", None) if rest.is_empty() => Ok(Packet::Disconnect { namespace }),
         ("2" | "5", ack) if rest.starts_with('[') => match arguments(payload())? {
             Ok(args) => Ok(Packet::Event { namespace, args, ack, attachments }),
-            Err(fault) => Ok(Packet::Unreadable { namespace, fault, ack, attachments }),
+            Err(fault) => {
+                Ok(Packet::Unreadable { namespace, event: event_name(rest.as_bytes()), fault, ack, attachments })
+            }
         },
         ("3" | "6", Some(id)) if rest.starts_with('[') => match array(rest.as_bytes()) {
             Ok(_) => Ok(Packet::Ack { namespace, id, args: payload(), attachments }),
-            Err(fault) => Ok(Packet::Unreadable { namespace, fault: fault.into(), ack: None, attachments }),
+            Err(fault) => {
+                Ok(Packet::Unreadable { namespace, event: None, fault: fault.into(), ack: None, attachments })
+            }
         },
         ("3" | "6", None) => Err(Malformed("an acknowledgement without an id")),
         ("0" | "1" | "2" | "5" | "3" | "6", _) => Err(ILLEGAL_PAYLOAD),
@@ -210,6 +216,14 @@ pub fn event(args: &Bytes) -> Result<(Box<str>, Vec<Bytes>), Malformed> {
     let (name, items) = items.split_first().ok_or(ILLEGAL_PAYLOAD)?;
     let name = name_of(name.get()).map_err(|_| ILLEGAL_PAYLOAD)?;
     Ok((name.into(), items.iter().map(|item| args.slice_ref(item.get().as_bytes())).collect()))
+}
+
+/// The name of an event, the first of its arguments, as far as it can be read.
+pub fn event_name(args: &[u8]) -> Option<Box<str>> {
+    let first = args.trim_ascii_start().strip_prefix(b"[")?;
+    // What follows the name is not looked at.
+    let name = <&RawValue>::deserialize(&mut serde_json::Deserializer::from_slice(first)).ok()?;
+    name_of(name.get()).ok().map(Into::into)
 }
 
 /// Takes the first `length` bytes, if there are so many and a character ends there.

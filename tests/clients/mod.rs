@@ -19,6 +19,9 @@ mod polling;
 // The push document's and the community document's code blocks, in Node.
 mod documents;
 
+// What they are answered: `success`, the documents' words, limits.
+mod answers;
+
 // The chat document's class in Node, and python-socketio on `/chat`.
 mod chat;
 

@@ -40,6 +40,8 @@ async fn members_leave_a_topic_that_is_closed_and_are_told_and_the_others_stay()
 
     let said = hub.reload(CLOSED);
     assert!(said.contains("reloaded changed=") && said.contains("topics.subscribe"), "{said}");
+    let rules = "topic rules, the first that fits holds: \"secret*\" subscribe role:editor, publish anyone; \"*\"";
+    assert!(said.contains(rules), "{said}");
     let told = raw.expect("Status").await;
     let details = json!({"topics": ["secret"], "code": "FORBIDDEN"});
     assert_eq!((&told["data"]["status"], &told["data"]["details"]), (&json!("unsubscribed"), &details));

@@ -21,6 +21,28 @@ async fn an_unknown_namespace_is_refused_in_the_protocols_words() {
 }
 
 #[tokio::test]
+async fn an_event_that_cannot_be_read_is_named_in_its_error() {
+    let hub = Hub::start();
+    for transport in Transport::BOTH {
+        for namespace in ["/", "/chat"] {
+            let mut client = Sio::open(&hub, transport).await;
+            client.connect(namespace, &json!({"token": token("alice")})).await.unwrap();
+            let prefix = if namespace == "/" { "" } else { "/chat," };
+            let packet = format!("451-{prefix}[\"client:event\",{{\"_placeholder\":true,\"num\":7}}]");
+            client.say_with(&packet, &[b"x"]).await;
+            let error = loop {
+                let said = client.hear().await;
+                if said.event() == Some("error") {
+                    break said.data[1].clone();
+                }
+            };
+            let told = (&error["event"], &error["code"], &error["details"]["field"]);
+            assert_eq!(told, (&json!("client:event"), &json!("INVALID_REQUEST"), &json!("data")), "{namespace}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_connection_is_in_several_namespaces_each_with_an_id_of_its_own() {
     let hub = Hub::start();
     for transport in Transport::BOTH {

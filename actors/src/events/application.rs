@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::json::Json;
+use super::json::{EMPTY, Json};
 use crate::application::Kind;
 use crate::ids::RequestId;
 
@@ -49,7 +49,7 @@ pub struct Action {
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.is_empty() {
-        return Err(serde::de::Error::custom("expected a text that is not empty"));
+        return Err(serde::de::Error::custom(EMPTY));
     }
     Ok(text)
 }
@@ -164,7 +164,7 @@ mod tests {
     fn what_is_missing_empty_or_mistyped_is_named() {
         let missing = (Some("type".into()), "`type` is missing".into());
         assert_eq!(blamed::<Entire<Event>>("{}"), missing);
-        let empty = |field: &str| (Some(field.into()), format!("`{field}`: expected a text that is not empty"));
+        let empty = |field: &str| (Some(field.into()), format!("`{field}` is missing"));
         assert_eq!(blamed::<Entire<Event>>(r#"{"type":""}"#), empty("type"));
         assert_eq!(blamed::<Entire<Message>>(r#"{"content":""}"#), empty("content"));
         assert_eq!(blamed::<Entire<Action>>(r#"{"action":""}"#), empty("action"));

@@ -63,7 +63,7 @@ pub struct EventMetrics {
     pub events_sent: u64,
     /// Events accepted for a room, a user or everybody.
     pub events_published: u64,
-    /// How many of these a minute, since the figures before.
+    /// Events of the last minute, by clients and by backends.
     pub events_per_minute: u64,
     /// Answers that were a refusal.
     pub errors: u64,

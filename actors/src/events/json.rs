@@ -192,21 +192,30 @@ pub fn is_json(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
+/// What a reader says of a text that may not be empty: such a text counts as missing.
+pub const EMPTY: &str = "an empty text counts as missing";
+
+/// The sentence about a field that is missing.
+pub fn missing(field: &str) -> String {
+    format!("`{field}` is missing")
+}
+
 /// Says in the caller's words what is wrong with a value and where. `root` is what the whole of it is called.
 pub fn blame(error: &serde_path_to_error::Error<serde_json::Error>, root: &str) -> Fault {
     let full = error.inner().to_string();
     let sentence = full.split(" at line ").next().unwrap_or(&full);
-    let missing = sentence.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let absent = sentence.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
     // For the whole value the path is a single dot.
     let path = Some(error.path().to_string()).filter(|path| path != ".");
-    let field = match (path, missing) {
+    let field = match (path, absent) {
         (Some(path), Some(name)) => format!("{path}.{name}"),
         (None, Some(name)) => name.to_owned(),
         (Some(path), None) => path,
         (None, None) => root.to_owned(),
     };
-    let message = match missing {
-        Some(_) => format!("`{field}` is missing"),
+    let message = match absent {
+        Some(_) => missing(&field),
+        None if sentence == EMPTY => missing(&field),
         None => {
             let sentence: String = sentence.chars().take(EXPLANATION_MAX).collect();
             format!("`{field}`: {sentence}")

@@ -18,13 +18,14 @@ pub mod push;
 pub mod raw;
 pub mod recovery;
 pub mod text;
+pub mod wording;
 
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::json::{Entire, Readable};
-use crate::fault::{Code, Fault};
+use crate::fault::Fault;
 use crate::ids::RoomName;
 
 /// What a session speaks.
@@ -96,6 +97,8 @@ impl Access {
 pub enum Bucket {
     /// The surface's messages a minute.
     Messages,
+    /// Attempts to authenticate: as many a minute as messages, counted apart from them.
+    Authentications,
     /// `limits.community.notifications_per_minute`, on every surface.
     Notifications,
     /// `limits.community.typing_per_minute`, on every surface.
@@ -111,6 +114,7 @@ impl Bucket {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Messages => "messages",
+            Self::Authentications => "authentications",
             Self::Notifications => "notifications",
             Self::Typing => "typing",
             Self::ChatMessages => "chat messages",
@@ -136,32 +140,8 @@ pub enum Refused {
     Reply,
     /// By `authentication_error`.
     Authentication,
-}
-
-impl Refused {
-    /// The code that blames the event's data.
-    pub const fn bad_data(self) -> &'static str {
-        match self {
-            Self::Invalid | Self::Reply => Code::InvalidRequest.as_str(),
-            Self::Validation | Self::Authentication => "VALIDATION_ERROR",
-            Self::EventData => "INVALID_EVENT_DATA",
-            Self::MessageData => "INVALID_MESSAGE_DATA",
-            Self::ActionData => "INVALID_ACTION_DATA",
-        }
-    }
-
-    /// The code of `fault` as `/` says it.
-    pub const fn code(self, fault: &Fault) -> &'static str {
-        match (self, fault.code) {
-            (_, Code::InvalidRequest) => self.bad_data(),
-            (Self::Authentication, Code::InvalidToken) => Code::AuthUnavailable.as_str(),
-            (Self::Authentication, Code::TokenExpired) => Code::TokenRevoked.as_str(),
-            (Self::Authentication | Self::Validation, Code::Forbidden | Code::OriginNotAllowed) => {
-                Code::Unauthenticated.as_str()
-            }
-            (_, code) => code.as_str(),
-        }
-    }
+    /// By `error`, on `/chat` too where no acknowledgement was asked for: the event could not be read.
+    Unread,
 }
 
 /// What an event writes to others. A token's claim `topics.publish` is matched against it before the event is handled.
@@ -287,12 +267,12 @@ macro_rules! client_event_table {
             "Unsubscribe",     raw::Unsubscribe,         raw::Status,              [Raw],             User,   Messages, Invalid, Nothing;
             "Broadcast",       raw::Broadcast,           raw::Ack,                 [Raw, Root, Chat], User,   Messages, Invalid, Topic;
             "DirectMessage",   raw::DirectMessage,       raw::Ack,                 [Raw, Root, Chat], User,   Messages, Invalid, User;
-            "Authenticate",    raw::Authenticate,        raw::Status,              [Raw],             User,   Messages, Invalid, Nothing;
+            "Authenticate",    raw::Authenticate,        raw::Status,              [Raw],             User,   Authentications, Invalid, Nothing;
             "register",        push::Register,           push::Registered,         [Raw, Root],       Anyone, Messages, Reply, Nothing;
             "room:join",       push::JoinRoom,           push::JoinedRoom,         [Raw, Root, Chat], User,   Messages, Reply, Nothing;
             "room:leave",      push::LeaveRoom,          push::LeftRoom,           [Raw, Root, Chat], User,   Messages, Reply, Nothing;
             "ping",            push::Ping,               Done,                     [Raw, Root],       Anyone, Messages, Invalid, Nothing;
-            "authenticate",    community::Authenticate,  community::Authenticated, [Raw, Root, Chat], Anyone, Messages, Authentication, Nothing;
+            "authenticate",    community::Authenticate,  community::Authenticated, [Raw, Root, Chat], Anyone, Authentications, Authentication, Nothing;
             "typing_start",    community::TypingStart,   Done,                     [Raw, Root],       User,   Typing,   Validation, Thread;
             "typing_stop",     community::TypingStop,    Done,                     [Raw, Root],       User,   Typing,   Validation, Thread;
             "debug_mode",      debug::DebugMode,         Done,                     [Raw, Root],       User,   Messages, Validation, Nothing;
@@ -349,6 +329,7 @@ macro_rules! server_event_table {
             "authenticated",        community::Authenticated,       [Root];
             "authentication_error", community::AuthenticationError, [Root];
             "notification",         community::Notification,        [Raw, Root, Chat];
+            "system:notification",  push::SystemNotification,       [Raw, Root, Chat];
             "notification_updated", community::NotificationUpdated, [Raw, Root, Chat];
             "user_online",          community::UserOnline,          [Raw, Root];
             "user_offline",         community::UserOffline,         [Raw, Root];

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Refused;
 use super::json::Json;
 use super::moment::Iso;
+use super::wording::Audience;
 use crate::fault::{Code, Fault};
 use crate::ids::{SessionId, UserId};
 
@@ -110,6 +111,13 @@ pub struct Welcome {
     pub server_info: ServerInfo,
 }
 
+/// A message of a backend to a user or to everybody, `{title, message, type, timestamp}` by the push document. The hub
+/// passes on what the backend sends under this name, by `POST /api/push`, `/api/broadcast` or `/api/room`, unchanged;
+/// nothing of it is kept.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct SystemNotification(pub Json);
+
 /// Says that the hub goes away: it takes no requests any more, and ends the connection soon. Whoever comes back should
 /// wait `reconnect_after_ms` before, once it has ended.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -125,14 +133,14 @@ pub struct Draining {
 pub struct ServerInfo {
     /// Its version.
     pub version: &'static str,
-    /// Where it runs.
-    pub environment: &'static str,
+    /// Where it runs: `server.environment`.
+    pub environment: String,
 }
 
 impl Welcome {
-    /// The greeting of the session `socket_id`.
-    pub fn new(socket_id: SessionId, now: i64) -> Self {
-        let server_info = ServerInfo { version: env!("CARGO_PKG_VERSION"), environment: "production" };
+    /// The greeting of the session `socket_id` by a hub that runs in this `environment`.
+    pub fn new(socket_id: SessionId, environment: &str, now: i64) -> Self {
+        let server_info = ServerInfo { version: env!("CARGO_PKG_VERSION"), environment: environment.to_owned() };
         Self { message: "Welcome to the Socket.IO server", socket_id, timestamp: Iso(now), server_info }
     }
 }
@@ -140,7 +148,7 @@ impl Welcome {
 /// Says that a request was refused, or that the session is about to end.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Error {
-    /// The event that was refused; `null` when it is about none.
+    /// The event that was refused; `null` when the error is about no event, or its name could not be read.
     pub event: Option<String>,
     /// A sentence.
     pub message: Cow<'static, str>,
@@ -161,15 +169,16 @@ pub struct NotDone<'a> {
     success: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     room: Option<&'a str>,
-    error: &'a str,
+    error: Cow<'static, str>,
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<serde_json::Value>,
 }
 
 impl<'a> NotDone<'a> {
-    /// What `fault` says of a request that is refused as `refused`, about `room`.
-    pub fn new(fault: &'a Fault, refused: Refused, room: Option<&'a str>) -> Self {
-        Self { success: false, room, error: &fault.message, code: refused.code(fault), details: fault.details() }
+    /// What `fault` says of a request that is refused as `refused`, about `room`, to a client of this `audience`.
+    pub fn new(fault: &Fault, refused: Refused, audience: Audience, room: Option<&'a str>) -> Self {
+        let (error, code) = (refused.message(fault), refused.code(fault, audience));
+        Self { success: false, room, error, code, details: fault.details() }
     }
 }

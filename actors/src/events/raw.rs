@@ -37,7 +37,7 @@ pub struct Subscribe {
 
 /// A place in a topic's history.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object {epoch, offset}, as `positions` has it, not a time")]
 pub struct Position {
     /// Changes when the numbering restarts.
     pub epoch: String,

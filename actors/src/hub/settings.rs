@@ -15,6 +15,8 @@ pub type CurrentSettings = arc_swap::Guard<std::sync::Arc<Settings>>;
 pub struct Settings {
     /// Worker threads, each with a share of the rooms.
     pub workers: usize,
+    /// Where the hub runs, as clients are told: `production`.
+    pub environment: String,
     /// Connections at once.
     pub max_connections: usize,
     /// Messages that may wait before a central actor.

@@ -29,6 +29,7 @@ use crate::events::moment::Iso;
 use crate::fault::Code;
 use crate::ids::{SessionId, UserId};
 use crate::mailbox::{Receive, receives_posts};
+use crate::minute::SECOND_MS;
 use crate::peer::Peer;
 use crate::refusal_log::RefusalLog;
 use crate::stats::Stats;
@@ -234,6 +235,9 @@ impl Actor for Monitor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(Duration::from_millis(SECOND_MS.unsigned_abs()), |actor, _| {
+            actor.stats.minute.sample(actor.stats.handled(), actor.clock.elapsed_ms());
+        });
         let period = Duration::from_millis(PERIOD_MS.unsigned_abs());
         ctx.run_interval(period, |actor, _| {
             actor.take_sample();

@@ -6,6 +6,8 @@
 //! | any other answer | as `Reply` with the request's `id`; none without an `id` | as the acknowledgement, where one was asked for |
 //! | the [heralds](ServerEvent::heralds) of an answer | before it, by their names | before it, by their names |
 //! | a refusal | as `Error` | by the event that [`Refused`] says (on `/`), and as the acknowledgement where one was asked for |
+//!
+//! On `/chat` every acknowledgement has `success`: see [`successful`].
 
 use std::borrow::Cow;
 
@@ -15,11 +17,20 @@ use serde_json::value::RawValue;
 
 use super::Session;
 use crate::delivery::{Correlation, Refusal};
+use crate::events::chat::answer::successful;
 use crate::events::chat::rooms::JoinChat;
 use crate::events::push::JoinRoom;
 use crate::events::{ClientEvent, Refused, ServerEvent, Surface, json};
 use crate::fault::Fault;
 use crate::ids::RoomName;
+
+/// Longest part of a client's name of an event that is given back, in characters.
+const ECHO_MAX: usize = 64;
+
+/// The name of an event as it is given back.
+pub(super) fn echoed(name: &str) -> String {
+    name.chars().take(ECHO_MAX).collect()
+}
 
 /// What is kept of a request until it is answered.
 #[derive(Debug)]
@@ -43,9 +54,16 @@ impl Asked {
         Self { event, refused: E::REFUSED, reply, data, correlation }
     }
 
-    /// One that is not in the table, or could not be read.
-    pub(super) fn unknown(event: Option<String>, correlation: Correlation) -> Self {
-        Self { event: event.map(Cow::Owned), refused: Refused::Invalid, reply: "", data: None, correlation }
+    /// One that is not in the table.
+    pub(super) fn unknown(event: &str, correlation: Correlation) -> Self {
+        let event = Some(echoed(event).into());
+        Self { event, refused: Refused::Invalid, reply: "", data: None, correlation }
+    }
+
+    /// One that could not be read, with as much of its name as could.
+    pub(super) fn unread(event: Option<&str>, correlation: Correlation) -> Self {
+        let event = event.map(|event| echoed(event).into());
+        Self { event, refused: Refused::Unread, reply: "", data: None, correlation }
     }
 
     pub(super) fn event(&self) -> Option<&str> {
@@ -90,7 +108,11 @@ impl Session {
         // On the raw surface the event bears the request's `id` itself.
         let is_answered = by_name.is_some() && self.surface == Surface::Raw;
         let asked_for = correlation.as_ref().filter(|_| !is_answered);
-        let acknowledged = asked_for.map(|id| wire.acknowledgement(R::HAS_DATA.then_some(&data[..]), id, now));
+        let argument = R::HAS_DATA.then_some(&data[..]);
+        let acknowledged = asked_for.map(|id| match self.surface {
+            Surface::Chat => wire.acknowledgement(Some(&*successful(argument)), id, now),
+            Surface::Raw | Surface::Root => wire.acknowledgement(argument, id, now),
+        });
         let heralds = reply.heralds().into_iter().map(|herald| wire.answer(herald.name, &herald.data, &None, now));
         let mut frames = heralds.chain([by_name, acknowledged].into_iter().flatten());
         let first = frames.next()?;
@@ -126,6 +148,7 @@ impl Session {
             fault,
             event: asked.event.as_deref(),
             refused: asked.refused,
+            audience: self.audience(),
             reply: asked.reply,
             room: room.as_deref(),
             correlation: &asked.correlation,

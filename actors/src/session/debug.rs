@@ -21,9 +21,6 @@ pub(super) struct Debugging {
     hub: Arc<Hub>,
     /// Set once it runs.
     timer: Option<SpawnHandle>,
-    /// What was published when the last figures were taken, and when that was, ms by
-    /// [`crate::clock::Clock::elapsed_ms`].
-    published: (u64, i64),
 }
 
 impl Debugging {
@@ -31,8 +28,7 @@ impl Debugging {
         let debugging = &hub.stats().debugging;
         debugging.add(1);
         // From here on `Drop` takes it back.
-        let published = (hub.stats().published.get(), hub.clock().elapsed_ms());
-        let this = Self { hub: hub.clone(), timer: None, published };
+        let this = Self { hub: hub.clone(), timer: None };
         if debugging.get() > DEBUGGING_MAX {
             let message = format!("{DEBUGGING_MAX} sessions are in debug mode; try again when one has left it").into();
             return Err(Fault { message, ..Fault::limit_reached("debug.sessions") });
@@ -81,14 +77,13 @@ impl Session {
         }
     }
 
-    fn say_figures(&mut self) {
+    fn say_figures(&self) {
         let (now, elapsed) = (self.now(), self.hub.clock().elapsed_ms());
         let hub = self.hub.clone();
         let (stats, settings) = (hub.stats(), hub.settings());
-        let published = stats.published.get();
-        let Some(debugging) = &mut self.debugging else { return };
-        let (before, at) = std::mem::replace(&mut debugging.published, (published, elapsed));
-        let passed = u64::try_from(elapsed - at).unwrap_or(0).max(1);
+        if self.debugging.is_none() {
+            return;
+        }
         let connections = ConnectionStats {
             active_connections: stats.sessions.get(),
             total_connections: stats.sessions_opened.get(),
@@ -100,8 +95,8 @@ impl Session {
         let events = EventMetrics {
             events_received: stats.received.get(),
             events_sent: stats.sent.get(),
-            events_published: published,
-            events_per_minute: published.saturating_sub(before).saturating_mul(60_000) / passed,
+            events_published: stats.published.get(),
+            events_per_minute: stats.minute.events(stats.handled(), elapsed),
             errors: stats.errors.get(),
             rate_limited: stats.rate_limited.get(),
             timestamp: Iso(now),

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use actix::fut::{ActorFuture, ActorFutureExt, WrapFuture};
 use actix::{AsyncContext, Context};
 
-use super::answers::Asked;
+use super::answers::{Asked, echoed};
 use super::{Request, Session};
 use crate::client_event_table;
 use crate::events::json::Entire;
@@ -16,9 +16,6 @@ use crate::fault::{Code, Fault};
 use crate::ids::RoomName;
 use crate::rooms::rules;
 use crate::seat::Owed;
-
-/// Longest part of an unknown event's name that is given back, in characters.
-const ECHO_MAX: usize = 64;
 
 /// An answer that comes.
 pub type Answer<R> = Pin<Box<dyn ActorFuture<Session, Output = Result<R, Fault>>>>;
@@ -183,13 +180,12 @@ fn may_write<E: ClientEvent>(session: &Session, event: &E) -> Result<(), Fault> 
 }
 
 fn unknown(session: &mut Session, request: Request) {
-    let name: String = request.event.chars().take(ECHO_MAX).collect();
     let field = match session.surface {
         Surface::Raw => "type",
         Surface::Root | Surface::Chat => "event",
     };
-    let fault = Fault::field(field, format!("`{field}`: there is no event \"{name}\""));
-    let asked = Asked::unknown(Some(name), request.correlation);
+    let fault = Fault::field(field, format!("`{field}`: there is no event \"{}\"", echoed(&request.event)));
+    let asked = Asked::unknown(&request.event, request.correlation);
     if session.draw_message(&asked) {
         // One without a user learns no more than that it needs one.
         let fault = permitted(session, Access::User).err().unwrap_or(fault);

@@ -64,6 +64,8 @@ pub enum Inbound {
     Request(Request),
     /// Something that is no request, and what is wrong with it.
     Malformed {
+        /// The event's name, where that could be read.
+        event: Option<Box<str>>,
         /// What is wrong.
         fault: Fault,
         /// What it was named by, as far as that could be read.
@@ -127,6 +129,7 @@ enum Draws {
     Messages,
     /// Those of a session that came without a token, which has another limit.
     GuestMessages,
+    Authentications,
     Notifications,
     Typing,
 }
@@ -374,6 +377,7 @@ impl Session {
         let (draws, limit) = match bucket {
             // The user's, and there is none.
             Bucket::ChatMessages | Bucket::ChatTyping if self.identity.is_some() => return Verdict::Within,
+            Bucket::Authentications => (Draws::Authentications, self.message_limit()),
             Bucket::Notifications => (Draws::Notifications, settings.notifications_per_minute),
             Bucket::Typing => (Draws::Typing, settings.typing_per_minute),
             _ if self.came_as_guest => (Draws::GuestMessages, self.message_limit()),
@@ -388,7 +392,7 @@ impl Session {
         let limits = &self.hub.settings().chat_per_minute;
         let user = || Some(self.identity.as_ref()?.user.clone());
         let (key, most) = match bucket {
-            Bucket::Messages | Bucket::Notifications | Bucket::Typing => return None,
+            Bucket::Messages | Bucket::Authentications | Bucket::Notifications | Bucket::Typing => return None,
             Bucket::ChatMessages => (LimitKey::ChatMessages(user()?), limits.messages),
             Bucket::ChatTyping => (LimitKey::ChatTyping(user()?), limits.typing),
         };
@@ -458,9 +462,9 @@ impl StreamHandler<Inbound> for Session {
                 self.heard_at = self.now();
                 dispatch::dispatch(self, request, ctx);
             }
-            Inbound::Malformed { fault, correlation } => {
+            Inbound::Malformed { event, fault, correlation } => {
                 self.hub.stats().received.add(1);
-                let asked = Asked::unknown(None, correlation);
+                let asked = Asked::unread(event.as_deref(), correlation);
                 if self.draw_message(&asked) {
                     self.refuse(&asked, &fault, self.now());
                 }

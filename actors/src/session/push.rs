@@ -14,7 +14,7 @@ impl Session {
     pub(super) fn greet_root(&self, now: i64) {
         let socket_id = self.seat.session();
         self.say(&Connected { socket_id, timestamp: Iso(now) }, now);
-        self.say(&Welcome::new(socket_id, now), now);
+        self.say(&Welcome::new(socket_id, &self.hub.settings().environment, now), now);
     }
 
     pub(super) fn tell_left_root(&self, room: &RoomName) {

@@ -6,6 +6,7 @@ use crate::close::Close;
 use crate::events::Bucket;
 use crate::events::Surface;
 use crate::events::chat::monitoring::Kind;
+use crate::events::wording::Audience;
 use crate::fault::{Code, Fault};
 use crate::ids::RequestId;
 use crate::monitor::{RequestRefused, kind_of_join, kind_of_request};
@@ -24,7 +25,7 @@ impl Session {
     pub(super) fn note_refused(&self, asked: &Asked, fault: &Fault) {
         let room = asked.joined_room();
         let code = match self.surface {
-            Surface::Root => asked.refused().code(fault),
+            Surface::Root => asked.refused().code(fault, self.audience()),
             Surface::Raw | Surface::Chat => fault.code.as_str(),
         };
         let (event, room) = (asked.event(), room.as_deref());
@@ -53,6 +54,11 @@ impl Session {
         if let Some(fault) = of_close(close, self.surface.into(), self.seat.closed_by()) {
             self.log_refusal(|of_session| Refusal { close: Some(close.code()), ..of_session }, &fault);
         }
+    }
+
+    /// The document that the client was written by, on `/`.
+    pub(super) fn audience(&self) -> Audience {
+        if self.came_as_guest { Audience::Community } else { Audience::Push }
     }
 
     fn log_refusal<'a>(&self, with: impl FnOnce(Refusal<'a>) -> Refusal<'a>, fault: &'a Fault) {

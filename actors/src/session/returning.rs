@@ -238,7 +238,7 @@ impl Session {
             }
         }
         self.write(frames, &Connected { socket_id, timestamp: Iso(now) }, now);
-        self.write(frames, &Welcome::new(socket_id, now), now);
+        self.write(frames, &Welcome::new(socket_id, &self.hub.settings().environment, now), now);
     }
 
     fn write<E: ServerEvent>(&self, frames: &mut BytesMut, event: &E, now: i64) {

@@ -158,6 +158,7 @@ impl Bench {
             shortest_heartbeat_ms: 30_000,
             auto_create_chats: false,
             chats_per_user: 100,
+            environment: "production".to_owned(),
             recovery: crate::hub::RecoverySettings { window_ms: 120_000, queue: 500, bytes: 1_000_000, wire: &Lines },
             rules: Rules(vec![anyone]),
             clock: clock.clone(),

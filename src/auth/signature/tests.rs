@@ -128,7 +128,22 @@ fn what_is_missing_or_misshapen_is_named() {
         " 1767225600000",
     ] {
         let message = refusal(Signed { timestamp, ..good });
-        assert_eq!(message, "X-Request-Timestamp is not a number of milliseconds", "{timestamp}");
+        let got: String = timestamp.chars().take(40).collect();
+        let told = format!("X-Request-Timestamp is not a whole number of milliseconds since 1970: got {got:?}");
+        assert_eq!(message, told);
+    }
+}
+
+#[test]
+fn a_timestamp_in_another_unit_is_told_so_and_what_came() {
+    for (timestamp, told) in [
+        ("1767225600", "is in milliseconds since 1970: got 1767225600, which looks like seconds"),
+        ("1767225600000000", "is in milliseconds since 1970: got 1767225600000000, which looks like microseconds"),
+        ("1767225600000000000", "is in milliseconds since 1970: got 1767225600000000000, which looks like nanoseconds"),
+        ("1767225000000", "is more than 5 minutes from the server's time: got 1767225000000, 600 s behind"),
+        ("1767226000000", "is more than 5 minutes from the server's time: got 1767226000000, 400 s ahead"),
+    ] {
+        assert_eq!(refusal(Signed { timestamp, signature: "x", ..GOOD }), format!("X-Request-Timestamp {told}"));
     }
 }
 

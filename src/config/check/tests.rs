@@ -23,6 +23,13 @@ fn impossible_values_are_named() {
         ("server.shutdown_secs = 0", "server.shutdown_secs"),
         ("server.shutdown_secs = 3601", "server.shutdown_secs"),
         ("server.max_body = 0", "server.max_body"),
+        ("server.environment = ''", "server.environment"),
+        ("server.environment = \"a\\tb\"", "server.environment"),
+        (
+            "server.environment = '12345678901234567890123456789012345678901234567890123456789012345'",
+            "server.environment",
+        ),
+        ("[[topics]]\npattern = '*'\npresence = true", "topics[0].presence"),
         ("auth.jwt_secret = '123456789012345'", "auth.jwt_secret"),
         ("auth.algorithm = 'RS256'", "auth.algorithm"),
         ("auth.algorithm = 'EdDSA'", "auth.algorithm"),

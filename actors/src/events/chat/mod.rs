@@ -1,7 +1,9 @@
 //! The events of the chat system, a file a part of its document: rooms, messages, presence, recovery, monitoring.
 //!
-//! Every one of them is answered by its acknowledgement, `{success: true, …}`; a refusal is [`Failed`].
+//! Every one of them is answered by its acknowledgement, `{success: true, …}`; a refusal is [`Failed`]. [`answer`] gives
+//! the answers of other events the same shape.
 
+pub mod answer;
 pub mod connection;
 pub mod messages;
 pub mod monitoring;

@@ -54,7 +54,7 @@ async fn an_admin_gets_figures_again_and_again_until_they_are_not_wanted() {
             format!("memory_usage {{{memory},{time}}}"),
         ]
     );
-    let events = r#"event_metrics {"events_received":1,"events_sent":3,"events_published":0,"events_per_minute":0,"errors":0,"rate_limited":0,"#;
+    let events = r#"event_metrics {"events_received":1,"events_sent":3,"events_published":0,"events_per_minute":1,"errors":0,"rate_limited":0,"#;
     assert_eq!(first[3], format!("{events}{time}}}"));
     client.ask("debug_mode", r#"{"enabled":true}"#, None).await;
     for line in figures(&client).await {

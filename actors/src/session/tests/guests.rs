@@ -165,9 +165,12 @@ async fn a_guest_with_a_token_is_its_users_and_hears_what_is_sent_to_the_user_be
     lines.retain(|line| line != "hello 1");
     assert_eq!(lines[2..], [r#"room:join:ack {"success":true,"room":"lobby"}"#]);
     assert_eq!((bench.sessions_of("42"), bench.publish(Target::Everybody, "news").await), (1, 1));
+    // Joining was its first message; to authenticate is none.
     guest.ask("ping", "{}", Some("2")).await;
-    let lines: [String; 2] = guest.hears().await;
-    assert!(lines.contains(&"refused ping: RATE_LIMITED #2".to_owned()), "a community client's third: {lines:?}");
+    guest.ask("ping", "{}", Some("3")).await;
+    let lines: [String; 3] = guest.hears().await;
+    assert!(lines.contains(&"#2: done".to_owned()), "a community client's second: {lines:?}");
+    assert!(lines.contains(&"refused ping: RATE_LIMITED #3".to_owned()), "a community client's third: {lines:?}");
 }
 
 #[actix::test]
@@ -274,4 +277,51 @@ async fn a_drain_finds_guests_too() {
     bench.hub.drain(AT_ONCE).await;
     assert_eq!(guest.closed().await, Close::GoingAway);
     assert_eq!(bench.open(Surface::Root, Standing::Guest).await.err().map(|it| it.code), Some(Code::ShuttingDown));
+}
+
+/// Says of a refusal which document's codes it is told by.
+#[derive(Debug)]
+struct Audiences;
+
+impl Wire for Audiences {
+    fn slot(&self) -> usize {
+        0
+    }
+
+    fn speaks(&self) -> Option<Surface> {
+        None
+    }
+
+    fn event(&self, event: &Event, number: u64) -> Bytes {
+        Lines.event(event, number)
+    }
+
+    fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, now: i64) -> Bytes {
+        Lines.answer(name, data, correlation, now)
+    }
+
+    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, now: i64) -> Bytes {
+        Lines.acknowledgement(data, correlation, now)
+    }
+
+    fn refusal(&self, refusal: &Refusal<'_>, _: i64) -> Option<Bytes> {
+        Some(format!("refused for {:?}\n", refusal.audience).into())
+    }
+}
+
+#[actix::test]
+async fn a_client_that_came_without_a_token_is_told_the_community_documents_codes() {
+    let bench = Bench::start(LONG);
+    for (standing, told) in
+        [(Standing::Guest, "refused for Community"), (Standing::Known(Arc::new(identity("alice"))), "refused for Push")]
+    {
+        let opening = Opening { wire: &Audiences, ..opening(Surface::Root, standing, None) };
+        let session = Session::open(&bench.worker, opening).await.unwrap();
+        let (requests, inbound) = mpsc::channel(64);
+        let client = Client { requests, seat: session.seat().clone(), read: RefCell::default() };
+        client.greeted(Surface::Root).await;
+        session.run(Requests(inbound));
+        client.ask("nonsense", "{}", None).await;
+        assert_eq!(client.hears().await, [told]);
+    }
 }

@@ -62,6 +62,11 @@ const GOOD: &str = r#"{"words":"x"}"#;
 const SAID: &str = "#1: done";
 const LIMITED: &str = "refused say: RATE_LIMITED #1";
 
+/// An answer without the `success` that `/chat` has besides.
+fn done(answer: String) -> String {
+    answer.replace(r#"{"success":true}"#, "done")
+}
+
 impl Asked {
     async fn of(bench: &Bench, surface: Surface, user: &str) -> Self {
         let transport = Transport::WebSocket;
@@ -97,7 +102,7 @@ impl Asked {
     async fn say(&self, data: &'static str) -> String {
         self.ask("say", data, "1");
         let [answer] = self.client.hears().await;
-        answer
+        done(answer)
     }
 }
 
@@ -176,7 +181,7 @@ async fn what_cannot_be_counted_is_refused() {
     }
     let mut answers = Vec::new();
     for asked in &all {
-        answers.extend(asked.client.hears::<1>().await);
+        answers.extend(asked.client.hears::<1>().await.map(done));
     }
     answers.sort_unstable();
     assert_eq!(answers, [SAID, SAID, SAID, SAID, "refused say: OVERLOADED #1"]);
@@ -191,5 +196,43 @@ async fn without_a_limit_nobody_is_asked() {
     let chat = Asked::of(&bench, Surface::Chat, "alice").await;
     for _ in 0..30 {
         assert_eq!(chat.say(GOOD).await, SAID);
+    }
+}
+
+#[actix::test]
+async fn to_authenticate_is_no_message_on_any_surface_and_has_a_limit_as_large() {
+    let bench = Bench::with(LONG, None, |settings| settings.messages_per_minute.raw = 3);
+    let token = r#"{"token":"alice"}"#;
+    // A guest has two messages a minute, others on `/` four, and three each on `/ws` and `/chat`.
+    let (guest, guests_limit) = (bench.guest().await, 2);
+    let known = [
+        (bench.client(Surface::Raw, "alice").await, "Authenticate", 3),
+        (bench.client(Surface::Raw, "alice").await, "authenticate", 3),
+        (bench.client(Surface::Root, "alice").await, "authenticate", 4),
+        (bench.client(Surface::Chat, "alice").await, "authenticate", 3),
+    ];
+    let all = known.into_iter().chain([(guest, "authenticate", guests_limit)]);
+    for (client, event, limit) in all {
+        // One that every surface knows.
+        let message = || client.ask("DirectMessage", r#"{"target_user":"nobody","payload":1}"#, Some("m"));
+        for _ in 0..limit {
+            client.ask(event, token, None).await;
+            message().await;
+        }
+        client.ask(event, token, Some("a")).await;
+        message().await;
+        let mut lines = Vec::new();
+        let answered = async {
+            while !lines.iter().any(|line| line == "refused DirectMessage: RATE_LIMITED #m") {
+                lines.extend(client.take());
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(DEADLINE, answered).await.unwrap();
+        let count = |words: &str| lines.iter().filter(|line| *line == words).count();
+        assert_eq!(count("refused DirectMessage: NOT_FOUND #m"), limit, "{event}: {lines:?}");
+        assert_eq!(count("refused DirectMessage: RATE_LIMITED #m"), 1, "{event}: {lines:?}");
+        assert_eq!(count(&format!("refused {event}: RATE_LIMITED #a")), 1, "{event}: {lines:?}");
+        assert!(!lines.contains(&format!("refused {event}: RATE_LIMITED")), "{event}: {lines:?}");
     }
 }

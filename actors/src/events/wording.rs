@@ -1,0 +1,93 @@
+//! The words and codes of a refusal on `/`, as the push and community documents print them.
+
+use std::borrow::Cow;
+
+use super::Refused;
+use super::json::missing;
+use crate::fault::{Code, Fault};
+
+/// Which document's client a refusal goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// A client of the push document: it showed a token as it connected.
+    Push,
+    /// A client of the community document: it connected without a token.
+    Community,
+}
+
+impl Audience {
+    /// The code of a defect of the hub, as this document calls it.
+    pub const fn defect(self) -> &'static str {
+        match self {
+            Self::Push => "INTERNAL_SERVER_ERROR",
+            Self::Community => "SERVER_ERROR",
+        }
+    }
+}
+
+impl Refused {
+    /// The code that blames the event's data.
+    pub const fn bad_data(self) -> &'static str {
+        match self {
+            Self::Invalid | Self::Unread | Self::Reply => Code::InvalidRequest.as_str(),
+            Self::Validation | Self::Authentication => "VALIDATION_ERROR",
+            Self::EventData => "INVALID_EVENT_DATA",
+            Self::MessageData => "INVALID_MESSAGE_DATA",
+            Self::ActionData => "INVALID_ACTION_DATA",
+        }
+    }
+
+    /// The code of `fault` as `/` says it to a client of this document.
+    pub const fn code(self, fault: &Fault, audience: Audience) -> &'static str {
+        match (self, fault.code) {
+            (_, Code::Internal) => audience.defect(),
+            (_, Code::InvalidRequest) => self.bad_data(),
+            (Self::Authentication, Code::InvalidToken) => Code::AuthUnavailable.as_str(),
+            (Self::Authentication, Code::TokenExpired) => Code::TokenRevoked.as_str(),
+            (Self::Authentication | Self::Validation, Code::Forbidden | Code::OriginNotAllowed) => {
+                Code::Unauthenticated.as_str()
+            }
+            (_, code) => code.as_str(),
+        }
+    }
+
+    /// The sentence of `fault` as `/` says it: `Invalid message data. Missing content.`
+    pub fn message(self, fault: &Fault) -> Cow<'static, str> {
+        let words = match self {
+            Self::EventData => "Invalid event data.",
+            Self::MessageData => "Invalid message data.",
+            Self::ActionData => "Invalid action data.",
+            Self::Invalid | Self::Validation | Self::Reply | Self::Authentication | Self::Unread => "",
+        };
+        if words.is_empty() || fault.code != Code::InvalidRequest {
+            return fault.message.clone();
+        }
+        match &fault.field {
+            Some(field) if *fault.message == missing(field) => format!("{words} Missing {field}.").into(),
+            _ => format!("{words} {}", fault.message).into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_data_is_refused_in_the_push_documents_words() {
+        for (refused, fault, message) in [
+            (
+                Refused::MessageData,
+                Fault::field("content", missing("content")),
+                "Invalid message data. Missing content.",
+            ),
+            (Refused::EventData, Fault::field("type", missing("type")), "Invalid event data. Missing type."),
+            (Refused::ActionData, Fault::field("action", missing("action")), "Invalid action data. Missing action."),
+            (Refused::MessageData, Fault::field("type", "`type`: no text"), "Invalid message data. `type`: no text"),
+            (Refused::MessageData, Fault::rate_limited(1), "Rate limit exceeded"),
+            (Refused::Invalid, Fault::field("content", missing("content")), "`content` is missing"),
+        ] {
+            assert_eq!(refused.message(&fault), message);
+        }
+    }
+}
