@@ -139,7 +139,7 @@ section! {
         /// The one algorithm that tokens may be signed with. All but HS* need [`Self::public_key_file`] or [`Self::jwks`].
         /// Default `HS256`.
         algorithm: Algorithm = Algorithm::Hs256,
-        /// A PEM file with the public key of RS*, PS*, ES* or EdDSA, read at the start and at a reload, relative to the
+        /// A PEM file with the public key of RS*, PS*, ES* or Ed25519, read at the start and at a reload, relative to the
         /// working directory. Default none.
         public_key_file: Option<PathBuf> = None,
         /// A file or an `http(s)` URL with a JWKS: the file is read again when it changes, the URL asked again every

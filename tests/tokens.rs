@@ -16,6 +16,7 @@ use crate::support::run::run;
 use crate::support::token::{now, token};
 use crate::support::{Client, DEADLINE, Hub, Outside, Reply, Wire, eventually};
 
+mod algorithms;
 mod application;
 
 macro_rules! pem {
@@ -156,7 +157,11 @@ async fn a_public_key_lets_in_whom_its_owner_signed_and_nobody_else() {
         let hub = Hub::in_dir(dir);
         Client::connect(&hub, &signed("alice", &key(algorithm), algorithm, Some("whatever"))).await;
         // The shared secret counts for nothing here, nor does the public key when it is taken for one.
-        let message = format!("The token is not signed with {algorithm:?}");
+        let expected = match algorithm {
+            Algorithm::EdDSA => "Ed25519 (EdDSA)".to_owned(),
+            _ => format!("{algorithm:?}"),
+        };
+        let message = format!("The token is not signed with {expected}, but with HS256");
         assert_refused(&knock(&hub, &token("alice")).await, 401, "INVALID_TOKEN", &message);
         let secret = EncodingKey::from_secret(file.as_bytes());
         let confused = signed("alice", &secret, Algorithm::HS256, None);
@@ -258,7 +263,7 @@ async fn an_issuer_that_is_down_at_the_start_lets_nobody_in_until_it_is_back() {
     assert_eq!((ready.status, &ready.json()["reason"]), (503, &json!("The keys of auth.jwks are not there yet")));
     assert_eq!(hub.get("/health/live").status, 200);
     // What cannot hold whatever the keys are is told so.
-    let message = "The token is not signed with ES256";
+    let message = "The token is not signed with ES256, but with HS256";
     assert_refused(&knock(&hub, &crate::support::token::token("alice")).await, 401, "INVALID_TOKEN", message);
 
     issuer.comes_back();
