@@ -36,3 +36,10 @@ fn unavailable(wait: Duration) -> Fault {
         ..Fault::new(Code::AuthUnavailable, "The token cannot be verified at the moment; try again")
     }
 }
+
+/// The refusal of a token about which the application gave an answer that means nothing to the hub. Another attempt gets
+/// the same answer, so none is invited.
+fn not_understood() -> Fault {
+    Fault::new(Code::AuthUnavailable, "The token cannot be verified: the answer about it was not understood")
+        .by("auth.backend.url")
+}

@@ -107,7 +107,7 @@ impl Trouble {
 /// Reads an answer.
 pub(super) fn read(answer: Result<Answer, Failure>) -> Result<Answered, Trouble> {
     let unusable = |why: &str| Trouble::new(Outcome::Unusable, why);
-    let Answer { status, body } = answer.map_err(|failure| {
+    let answer = answer.map_err(|failure| {
         let outcome = match failure {
             Failure::Slow(_) => Outcome::Timeout,
             Failure::TooLong(_) => Outcome::Unusable,
@@ -115,6 +115,7 @@ pub(super) fn read(answer: Result<Answer, Failure>) -> Result<Answered, Trouble>
         };
         Trouble::new(outcome, failure.to_string())
     })?;
+    let status = answer.status;
     let outcome = match status {
         // There is nothing to say but that it was done.
         204 => return Ok(Answered { data: Json::null(), message_id: None }),
@@ -127,10 +128,11 @@ pub(super) fn read(answer: Result<Answer, Failure>) -> Result<Answered, Trouble>
     if outcome != Outcome::Answered {
         return Err(Trouble::new(outcome, format!("status {status}")));
     }
-    if !json::is_shallow(&body) {
+    let body = answer.body().map_err(|why| unusable(&why))?;
+    if !json::is_shallow(body) {
         return Err(unusable("JSON that is nested too deep"));
     }
-    let whole: Json = serde_json::from_slice(&body).map_err(|_| unusable("an answer that is no JSON"))?;
+    let whole: Json = serde_json::from_slice(body).map_err(|_| unusable("an answer that is no JSON"))?;
     let mut members = members(&whole);
     let data = members.remove("data");
     let message_id = data.as_ref().map(self::members).unwrap_or_default().remove(MESSAGE_ID);
@@ -162,8 +164,7 @@ mod tests {
     use super::*;
 
     fn answered(status: u16, body: &str) -> Result<(String, Option<String>), Outcome> {
-        let answer = Answer { status, body: body.as_bytes().to_vec() };
-        read(Ok(answer))
+        read(Ok(Answer::plain(status, body.as_bytes())))
             .map(|answered| (answered.data.as_str().to_owned(), answered.message_id))
             .map_err(|trouble| trouble.outcome)
     }
