@@ -19,6 +19,7 @@ use crate::support::{Client, DEADLINE, Hub, Outside, Reply, Wire, eventually};
 mod algorithms;
 mod answers;
 mod application;
+mod empty;
 
 macro_rules! pem {
     ($name:literal) => {
