@@ -165,6 +165,10 @@ section! {
         access_ttl_secs: u32 = 3_600,
         /// Seconds a refresh token lives, at least 1. Default 2592000 (30 days).
         refresh_ttl_secs: u32 = 2_592_000,
+        /// KiB of memory that the hash of a password takes, 19456 to 262144. Default 19456.
+        password_memory_kib: u32 = 19_456,
+        /// Passes over that memory, 2 to 16. Default 2.
+        password_passes: u32 = 2,
         /// `[auth.backend]`: who verifies tokens that are no JWT.
         backend: AuthBackend = AuthBackend::default(),
     }
