@@ -93,8 +93,12 @@ fn user_of(body: &Map<String, Value>) -> Result<User<'_>, String> {
         return Ok(User { user, place: "`user`", around: body });
     }
     let bare = User { user: body, place: "it", around: body };
-    let Some(data) = body.get("data").and_then(Value::as_object) else {
-        return Ok(bare);
+    let data = match body.get("data") {
+        None | Some(Value::Null) => return Ok(bare),
+        Some(Value::Object(data)) => data,
+        Some(_) if names_a_user(body) => return Ok(bare),
+        // What Laravel answers for a collection, too.
+        Some(_) => return Err("an answer whose `data` is no object".into()),
     };
     let wrapped = match data.get("user") {
         Some(user) => {
@@ -234,6 +238,8 @@ mod tests {
             (json!({"data": {"data": {"id": 1}}}), format!("an answer that names no user: `data` {members}")),
             (json!({"user": "s3cret"}), "an answer whose `user` is no object".into()),
             (json!({"data": {"user": ["s3cret"]}}), "an answer whose `data.user` is no object".into()),
+            (json!({"data": [{"id": 1}], "meta": {}}), "an answer whose `data` is no object".into()),
+            (json!({"data": []}), "an answer whose `data` is no object".into()),
             (
                 json!({"id": 5, "data": {"id": 42}}),
                 "an answer that names a user in `data` and another beside it".into(),
@@ -247,7 +253,7 @@ mod tests {
                 "an answer whose user in `data` has no usable id: `id` is no string and no integer".into(),
             ),
             (json!({"id": ""}), "an answer whose user in it has no usable id: `id` is empty".into()),
-            (json!({"id": 1, "data": {"exp": "s3cret"}}), "an answer whose `exp` is no time".into()),
+            (json!({"data": {"id": 1, "exp": "s3cret"}}), "an answer whose `exp` is no time".into()),
         ] {
             assert_eq!(read_ok(body.clone()), Verdict::Unclear(Trouble::NotUnderstood, why), "{body}");
         }
