@@ -30,7 +30,11 @@ pub(super) async fn add(state: web::Data<State>, call: Call, Posted(body): Poste
     let (roles, permissions) = (roles.unwrap_or_default(), permissions.unwrap_or_default());
     let new = NewUser { username, password, roles, permissions, name, email };
     let account = state.accounts.add(new, state.now_ms()).await?;
-    let fields = [("user", account.id.as_str().into()), ("username", account.username.as_str().into())];
+    let (roles, permissions) = (account.roles.join(","), account.permissions.join(","));
+    let mut fields = vec![("user", account.id.as_str().into()), ("username", account.username.as_str().into())];
+    // A key can make accounts of every right: the log says which ones.
+    let granted = [("roles", roles.as_str()), ("permissions", permissions.as_str())];
+    fields.extend(granted.iter().filter(|(_, names)| !names.is_empty()).map(|(name, names)| (*name, (*names).into())));
     audit::log(Level::Info, &call, "account made", &fields);
     Ok(HttpResponse::Created().json(json!({
         "success": true,

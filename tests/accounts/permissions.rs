@@ -1,7 +1,7 @@
 //! The permissions of accounts: given at the command line and over HTTP, in the tokens of a sign-in, and taken away again.
 //! And the hashes of passwords, whose cost may change.
 
-use crate::support::{Sio, Transport};
+use crate::support::{Sio, Transport, eventually};
 
 use super::*;
 
@@ -35,6 +35,8 @@ async fn an_account_with_the_required_permissions_connects_on_every_surface() {
     assert_eq!(answer.status, 201, "{answer:?}");
     assert_eq!(answer.json()["user"]["permissions"], json!(["realtime", "connect"]));
     Client::connect(&hub, &sign_in(&hub, "bob").access).await;
+    let is_logged = |line: &str| line.contains("account made") && line.contains("permissions=realtime,connect");
+    eventually(SOON, "the change is logged", || hub.said().lines().any(is_logged)).await;
 
     for (permissions, field) in [(json!(["a\n"]), "permissions[0]"), (json!("connect"), "permissions")] {
         let new = json!({"username": "eve", "password": PASSWORD, "permissions": permissions});
