@@ -16,7 +16,7 @@ use crate::support::run::run;
 use crate::support::token::{now, token};
 use crate::support::{Client, DEADLINE, Hub, Outside, Reply, Wire, eventually};
 
-mod algorithms;
+pub(crate) mod algorithms;
 mod answers;
 mod application;
 mod empty;

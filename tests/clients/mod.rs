@@ -13,6 +13,9 @@ mod raw;
 // Socket.IO's own clients: Node, a browser, Python.
 pub(crate) mod socketio;
 
+// Tokens of every origin, in Node.
+mod tokens;
+
 // The push document's and the community document's code blocks, in Node.
 mod documents;
 

@@ -8,7 +8,7 @@ use crate::support::{Sio, Transport, wait_until};
 use super::*;
 
 /// A token of `user` for an hour whose header says `alg`, signed by `algorithm`.
-fn named(user: &str, alg: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
+pub(crate) fn named(user: &str, alg: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let header = part(json!({"alg": alg, "kid": "k"}));
     let message = format!("{header}.{}", part(json!({"sub": user, "exp": now() + 3600})));
