@@ -1,8 +1,10 @@
 //! Users who sign in with a password: what may be a name and a password, which tokens a sign-in gets, and what a refusal
 //! may tell. Where they are kept is the store's matter, and HTTP is not known here.
 
+mod description;
 mod name;
 pub mod passwords;
+mod terms;
 
 use std::io;
 use std::sync::Arc;
@@ -10,30 +12,21 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use hubbub_actors::clock::Clock;
 use hubbub_actors::fault::{Code, Fault};
-use hubbub_actors::ids::{UserId, printable};
+use hubbub_actors::ids::UserId;
 use hubbub_actors::revoked::Revoked;
-use hubbub_actors::store::{Account, Credentials, Revocation, SignIn, Store};
-use serde_json::{Value, json};
+use hubbub_actors::store::{Account, Credentials, Grants, Revocation, SignIn, Store};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use self::description::{Description, check_description};
 pub use self::name::Username;
-use self::passwords::Passwords;
-use crate::auth::jwt::{self, Hmac};
-use crate::config::{self, Secret};
+use self::passwords::{Cost, Passwords};
+use self::terms::{Signing, Terms, claims, written_iat};
+use crate::auth::jwt;
+use crate::config;
 
 /// Fewest and most bytes of a password. More than fits a hash's block costs nothing but its hashing.
 pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1_024;
-
-/// Most roles of a user, and longest role in characters: all of them go into every token.
-const ROLES_MAX: usize = 32;
-const ROLE_MAX: usize = 100;
-/// Longest name to show and longest mail address, in characters.
-const NAME_MAX: usize = 200;
-const EMAIL_MAX: usize = 320;
-
-/// The largest `auth.leeway_secs` there may ever be: for so much longer than it says a token may be believed.
-const LEEWAY_MAX_SECS: i64 = 3_600;
 
 /// Longest refresh token that is looked at, in bytes.
 const REFRESH_MAX: usize = 256;
@@ -48,56 +41,6 @@ pub struct Accounts {
     revoked: Option<Revoked>,
 }
 
-/// How tokens are made.
-#[derive(Debug)]
-struct Terms {
-    signing: Option<Signing>,
-    access_ttl_secs: i64,
-    refresh_ttl_secs: i64,
-    leeway_ms: i64,
-}
-
-impl Terms {
-    fn of(auth: &config::Auth) -> Self {
-        let algorithm = match auth.algorithm {
-            config::Algorithm::Hs256 => Some(Hmac::Hs256),
-            config::Algorithm::Hs384 => Some(Hmac::Hs384),
-            config::Algorithm::Hs512 => Some(Hmac::Hs512),
-            _ => None,
-        };
-        let signing = algorithm.zip(auth.jwt_secret.clone());
-        Self {
-            signing: signing.map(|(algorithm, secret)| Signing {
-                secret,
-                algorithm,
-                own_claims: auth.own_claims().map(|(claim, text)| (claim, text.to_owned())).collect(),
-            }),
-            access_ttl_secs: auth.access_ttl_secs.into(),
-            refresh_ttl_secs: auth.refresh_ttl_secs.into(),
-            leeway_ms: auth.leeway_ms(),
-        }
-    }
-
-    fn signing(&self) -> Result<&Signing, Fault> {
-        self.signing.as_ref().ok_or_else(|| {
-            let message = "Sign-in is off: auth.algorithm is not one that the hub signs tokens with";
-            Fault::new(Code::NotFound, message).by("auth.algorithm")
-        })
-    }
-
-    fn tokens_until(&self, now_ms: i64) -> i64 {
-        now_ms.saturating_add((self.access_ttl_secs + LEEWAY_MAX_SECS + 1) * 1_000)
-    }
-}
-
-#[derive(Debug)]
-struct Signing {
-    secret: Secret,
-    algorithm: Hmac,
-    /// What every token says of who made it and for whom.
-    own_claims: Vec<(&'static str, String)>,
-}
-
 /// What a new account is to be.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct NewUser {
@@ -107,6 +50,8 @@ pub struct NewUser {
     pub password: String,
     /// The roles.
     pub roles: Vec<String>,
+    /// The permissions.
+    pub permissions: Vec<String>,
     /// The name to show.
     pub name: Option<String>,
     /// Where mail goes.
@@ -180,11 +125,23 @@ impl Accounts {
     /// [`Code::Overloaded`] and [`Code::StoreUnavailable`].
     pub async fn sign_in(&self, username: &Username, password: String, clock: &Clock) -> Result<SignedIn, Fault> {
         self.check_sign_in()?;
-        let refused = || Fault::new(Code::InvalidCredentials, "Invalid user name or password");
+        // Twice, because another sign-in of the user may renew the hash while this one verifies it.
+        for _ in 0..2 {
+            if let Some(signed_in) = self.try_sign_in(username, &password, clock).await? {
+                return Ok(signed_in);
+            }
+        }
+        Err(wrong_credentials())
+    }
+
+    /// Signs a user in; `None` when the account changed while its password was verified.
+    async fn try_sign_in(&self, username: &Username, password: &str, clock: &Clock) -> Result<Option<SignedIn>, Fault> {
         let found = self.store.account(username.key().to_owned()).await?;
         let hash = found.as_ref().map(|found| found.password.clone());
-        let holds = self.passwords.verify(password, hash).await?;
-        let credentials = found.filter(|found| holds && !found.account.disabled).ok_or_else(refused)?;
+        let cost = self.terms.load().cost;
+        let verified = self.passwords.verify(password.to_owned(), hash, cost).await?;
+        let credentials = found.filter(|found| verified.holds && !found.account.disabled);
+        let credentials = credentials.ok_or_else(wrong_credentials)?;
 
         // Now, not before the hashing: a revocation meanwhile must find what is made here newer than itself, or not at all.
         let (now_ms, terms) = (clock.now_ms(), self.terms.load_full());
@@ -197,12 +154,30 @@ impl Accounts {
             tokens_until: terms.tokens_until(now_ms),
         };
         let session_id = sign_in.id.clone();
-        let account = credentials.account.clone();
         let expires_in = terms.access_ttl_secs;
-        let access_token = self.access_token(&terms, &account, &session_id, now_ms)?;
-        match self.store.begin_sign_in(credentials, sign_in).await? {
-            true => Ok(SignedIn { session_id, access_token, refresh_token, expires_in, account }),
-            false => Err(refused()),
+        let access_token = self.access_token(&terms, &credentials.account, &session_id, now_ms)?;
+        if !self.store.begin_sign_in(credentials.clone(), sign_in).await? {
+            return Ok(None);
+        }
+        let Credentials { account, password: hash, .. } = credentials;
+        if verified.is_outdated {
+            self.renew_hash(&account, password.to_owned(), hash, terms.cost).await;
+        }
+        Ok(Some(SignedIn { session_id, access_token, refresh_token, expires_in, account }))
+    }
+
+    /// Hashes a password that was verified at the cost that is configured now. Should that fail, the next sign-in tries it.
+    async fn renew_hash(&self, account: &Account, password: String, old: String, cost: Cost) {
+        let renewed = match self.passwords.hash(password, cost).await {
+            Ok(new) => self.store.renew_password(account.id.clone(), old, new).await,
+            Err(fault) => Err(fault),
+        };
+        match renewed {
+            Ok(true) => log::debug!(user = account.id.as_str(); "the hash of a password was renewed"),
+            Ok(false) => {}
+            Err(fault) => {
+                log::info!(user = account.id.as_str(); "the hash of a password was not renewed: {}", fault.message)
+            }
         }
     }
 
@@ -245,11 +220,13 @@ impl Accounts {
     pub async fn add(&self, new: NewUser, now_ms: i64) -> Result<Account, Fault> {
         let username = Username::parse(&new.username, "username")?;
         check_password(&new.password)?;
-        let (roles, name, email) = described(new.roles, new.name, new.email)?;
+        let NewUser { roles, permissions, name, email, .. } = new;
+        let Description { roles, permissions, name, email } =
+            Description { roles, permissions, name, email }.checked(username.as_typed())?;
         if self.store.account(username.key().to_owned()).await?.is_some() {
             return Err(Fault::new(Code::Conflict, "The user name is taken"));
         }
-        let password = self.passwords.hash(new.password).await?;
+        let password = self.passwords.hash(new.password, self.terms.load().cost).await?;
         let id = format!("user_{}", Uuid::new_v4().simple());
         let account = Account {
             id: UserId::parse(&id, "id")?,
@@ -257,6 +234,7 @@ impl Accounts {
             name,
             email,
             roles,
+            permissions,
             disabled: false,
             created_at: now_ms,
         };
@@ -271,8 +249,18 @@ impl Accounts {
     /// As [`Accounts::add`]; [`Code::NotFound`] when there is no such account.
     pub async fn change_password(&self, username: &Username, password: String, now_ms: i64) -> Result<Account, Fault> {
         check_password(&password)?;
-        let password = self.passwords.hash(password).await?;
+        let password = self.passwords.hash(password, self.terms.load().cost).await?;
         self.store.set_password(username.key().to_owned(), password, now_ms).await?.ok_or_else(no_such_user)
+    }
+
+    /// Gives an account roles and permissions, and takes others away. What it gets is in its next access token; where it lost
+    /// something, every sign-in of it ends.
+    ///
+    /// # Errors
+    /// As [`Accounts::add`]; [`Code::NotFound`] when there is no such account.
+    pub async fn change_grants(&self, username: &Username, grants: Grants, now_ms: i64) -> Result<Account, Fault> {
+        let changed = self.store.change_grants(username.key().to_owned(), grants, check_description, now_ms);
+        changed.await?.ok_or_else(no_such_user)
     }
 
     /// Disables an account and every token of its user, or enables it again.
@@ -306,29 +294,6 @@ impl Accounts {
     }
 }
 
-/// A moment in ms as an `iat` in seconds, with a fraction that is read as the same moment again.
-fn written_iat(ms: i64) -> Value {
-    (ms as f64 / 1_000.0 + 0.000_5).into()
-}
-
-fn claims(account: &Account, session_id: &str, now: i64, ttl: i64) -> Value {
-    let mut claims = json!({
-        "sub": account.id,
-        "username": account.username,
-        "roles": account.roles,
-        "sid": session_id,
-        "jti": Uuid::new_v4().to_string(),
-        "iat": now,
-        "exp": now.saturating_add(ttl),
-    });
-    for (claim, value) in [("name", &account.name), ("email", &account.email)] {
-        if let Some(value) = value {
-            claims[claim] = value.as_str().into();
-        }
-    }
-    claims
-}
-
 /// Checks a new password.
 ///
 /// # Errors
@@ -341,25 +306,8 @@ pub fn check_password(password: &str) -> Result<(), Fault> {
     Err(Fault::field("password", format!("`password` has not {least} to {most} bytes")))
 }
 
-type Described = (Vec<String>, Option<String>, Option<String>);
-
-fn described(roles: Vec<String>, name: Option<String>, email: Option<String>) -> Result<Described, Fault> {
-    if roles.len() > ROLES_MAX {
-        return Err(Fault::field("roles", format!("`roles` has more than {ROLES_MAX} roles")));
-    }
-    let mut distinct: Vec<String> = Vec::new();
-    for (index, role) in roles.into_iter().enumerate() {
-        printable(&role, &format!("roles[{index}]"), ROLE_MAX)?;
-        if !distinct.contains(&role) {
-            distinct.push(role);
-        }
-    }
-    for (field, value, most) in [("name", &name, NAME_MAX), ("email", &email, EMAIL_MAX)] {
-        if let Some(value) = value {
-            printable(value, field, most)?;
-        }
-    }
-    Ok((distinct, name, email))
+fn wrong_credentials() -> Fault {
+    Fault::new(Code::InvalidCredentials, "Invalid user name or password")
 }
 
 fn no_such_user() -> Fault {

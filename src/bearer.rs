@@ -2,10 +2,14 @@
 
 use actix_http::header::{self, HeaderMap};
 
-/// The token, if there is one; the scheme's case does not matter.
+/// The token, if there is one; the scheme's case does not matter. An empty one counts as absent, so that it hides none that
+/// comes in another header or another way.
 pub fn token(headers: &HeaderMap) -> Option<String> {
-    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    headers.get_all(header::AUTHORIZATION).find_map(|value| {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        let token = token.trim();
+        (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned())
+    })
 }
 
 #[cfg(test)]
@@ -24,5 +28,19 @@ mod tests {
         assert_eq!(of("Basic abc"), None);
         assert_eq!(of("Bearerabc"), None);
         assert_eq!(token(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn an_empty_token_or_another_scheme_hides_no_token() {
+        let of = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, value.parse().unwrap());
+            }
+            token(&headers)
+        };
+        assert_eq!(of(&["Bearer "]), None);
+        assert_eq!(of(&["Bearer   ", "Bearer abc"]).as_deref(), Some("abc"));
+        assert_eq!(of(&["Basic dTpw", "Bearer abc", "Bearer def"]).as_deref(), Some("abc"));
     }
 }

@@ -143,7 +143,7 @@ section! {
         /// The one algorithm that tokens may be signed with. All but HS* need [`Self::public_key_file`] or [`Self::jwks`].
         /// Default `HS256`.
         algorithm: Algorithm = Algorithm::Hs256,
-        /// A PEM file with the public key of RS*, PS*, ES* or EdDSA, read at the start and at a reload, relative to the
+        /// A PEM file with the public key of RS*, PS*, ES* or Ed25519, read at the start and at a reload, relative to the
         /// working directory. Default none.
         public_key_file: Option<PathBuf> = None,
         /// A file or an `http(s)` URL with a JWKS: the file is read again when it changes, the URL asked again every
@@ -169,6 +169,10 @@ section! {
         access_ttl_secs: u32 = 3_600,
         /// Seconds a refresh token lives, at least 1. Default 2592000 (30 days).
         refresh_ttl_secs: u32 = 2_592_000,
+        /// KiB of memory that the hash of a password takes, 19456 to 262144. Default 19456.
+        password_memory_kib: u32 = 19_456,
+        /// Passes over that memory, 2 to 16. Default 2.
+        password_passes: u32 = 2,
         /// `[auth.backend]`: who verifies tokens that are no JWT.
         backend: AuthBackend = AuthBackend::default(),
     }

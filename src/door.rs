@@ -13,7 +13,6 @@ use hubbub_actors::ids::UserId;
 use hubbub_actors::peer::Peer;
 use hubbub_actors::refusal_log::Refusal;
 use hubbub_actors::refusal_log::counts::RefusedAt;
-use serde::Deserialize;
 
 use crate::peer::{ClientAddress, limit_key};
 use crate::policies::Policies;
@@ -133,12 +132,8 @@ pub async fn count(
     }
 }
 
-/// The `token` of a request's query.
+/// The `token` of a request's query: the first that is not empty.
 pub fn token_in_query(head: &RequestHead) -> Option<String> {
-    #[derive(Deserialize)]
-    struct WithToken {
-        token: Option<String>,
-    }
-
-    Query::<WithToken>::from_query(head.uri.query().unwrap_or_default()).ok()?.into_inner().token
+    let pairs = Query::<Vec<(String, String)>>::from_query(head.uri.query().unwrap_or_default()).ok()?.into_inner();
+    pairs.into_iter().find(|(name, token)| name == "token" && !token.is_empty()).map(|(_, token)| token)
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Url};
 use tokio::time::timeout;
@@ -37,7 +37,52 @@ pub struct Answer {
     /// The status.
     pub status: u16,
     /// The body, whole.
-    pub body: Vec<u8>,
+    body: Vec<u8>,
+    /// The `Content-Encoding` that it has in spite of what was asked for.
+    encoding: Option<String>,
+}
+
+impl Answer {
+    /// An answer whose body is in no content encoding.
+    #[cfg(test)]
+    pub fn plain(status: u16, body: &[u8]) -> Self {
+        Self { status, body: body.to_vec(), encoding: None }
+    }
+
+    /// How many bytes the body has.
+    pub fn size(&self) -> usize {
+        self.body.len()
+    }
+
+    /// The body.
+    ///
+    /// # Errors
+    /// That it is compressed, by the header or by what it begins with: none was asked for, and nothing here unpacks one.
+    pub fn body(&self) -> Result<&[u8], String> {
+        let encoding = match &self.encoding {
+            Some(encoding) => encoding,
+            None if self.body.starts_with(&GZIP) => "gzip",
+            None => return Ok(&self.body),
+        };
+        Err(format!(
+            "an answer in the content encoding {encoding}, although the request said `Accept-Encoding: identity`"
+        ))
+    }
+}
+
+/// What a file in gzip begins with (RFC 1952, section 2.3.1). No JSON text does.
+const GZIP: [u8; 2] = [0x1F, 0x8B];
+
+/// Longest content encoding that is repeated in the log, in bytes.
+const ENCODING_MAX: usize = 20;
+
+/// The content encoding that an answer names, other than none.
+fn encoding(headers: &HeaderMap) -> Option<String> {
+    let values = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.to_str().unwrap_or("?"));
+    let mut names = values.flat_map(|value| value.split(',')).map(str::trim);
+    let name = names.find(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity"))?;
+    let is_plain = name.len() <= ENCODING_MAX && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    Some(if is_plain { name.to_ascii_lowercase() } else { "of an unknown name".to_owned() })
 }
 
 /// Why there is no answer.
@@ -123,7 +168,9 @@ async fn answer(request: RequestBuilder, within: Duration, most: usize) -> Resul
 
 async fn read(request: RequestBuilder, most: usize) -> Result<Answer, Failure> {
     let broken = |error: reqwest::Error| Failure::Broken(innermost(&error));
-    let mut answer = request.header("Accept", "application/json").send().await.map_err(broken)?;
+    // Without the second header, a proxy may compress as it likes (RFC 9110, section 12.5.3).
+    let request = request.header(ACCEPT, "application/json").header(ACCEPT_ENCODING, "identity");
+    let mut answer = request.send().await.map_err(broken)?;
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(broken)? {
         if body.len() + chunk.len() > most {
@@ -131,7 +178,7 @@ async fn read(request: RequestBuilder, most: usize) -> Result<Answer, Failure> {
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status: answer.status().as_u16(), body })
+    Ok(Answer { status: answer.status().as_u16(), body, encoding: encoding(answer.headers()) })
 }
 
 fn policy(redirects: Redirects) -> Policy {
@@ -151,4 +198,35 @@ fn innermost(error: &reqwest::Error) -> String {
         cause = Some(deeper);
     }
     cause.map_or_else(|| "the request failed".into(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compressed_answer_is_told_by_its_header_or_its_first_bytes() {
+        let of = |values: &[&'static str], body: &[u8]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(CONTENT_ENCODING, HeaderValue::from_static(value));
+            }
+            let answer = Answer { encoding: encoding(&headers), ..Answer::plain(200, body) };
+            answer.body().map(<[u8]>::to_vec)
+        };
+        for plain in [&[][..], &[""], &["identity"], &["Identity , "]] {
+            assert_eq!(of(plain, b"{}"), Ok(b"{}".to_vec()), "{plain:?}");
+        }
+        for (values, name) in [
+            (&["gzip"][..], "gzip"),
+            (&["identity", "BR"], "br"),
+            (&["identity, zstd"], "zstd"),
+            (&["a\tb"], "of an unknown name"),
+            (&["aaaaaaaaaaaaaaaaaaaaa"], "of an unknown name"),
+        ] {
+            let why = of(values, b"{}").unwrap_err();
+            assert!(why.contains(&format!("content encoding {name}, ")), "{values:?}: {why}");
+        }
+        assert!(of(&[], b"\x1f\x8b\x08").unwrap_err().contains("content encoding gzip, "));
+    }
 }

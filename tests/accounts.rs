@@ -15,6 +15,8 @@ use crate::support::token::token_with;
 use crate::support::wait::within;
 use crate::support::{Client, Hub, Wire};
 
+mod permissions;
+
 /// What `hubbub user` does to a running hub shows within this: a second, and what a busy machine adds.
 const SOON: Duration = Duration::from_secs(3);
 
@@ -297,6 +299,9 @@ fn what_hubbub_user_cannot_do_is_one_line() {
         (&["add", "bob"], &longer, "8 to 1024 bytes"),
         (&["add", ""], PASSWORD, "username"),
         (&["add", "bob", "--role", ""], PASSWORD, "roles[0]"),
+        (&["add", "bob", "--permission", ""], PASSWORD, "permissions[0]"),
+        (&["change", "alice", "--add-permission", "a\nb"], "", "permissions[0]"),
+        (&["change", "nobody", "--add-role", "admin"], "", "no such user"),
         (&["passwd", "nobody"], PASSWORD, "no such user"),
         (&["disable", "nobody"], "", "no such user"),
     ] {

@@ -339,3 +339,16 @@ async fn what_was_accepted_is_answered_before_the_hub_goes_away() {
     assert_eq!(code, Some(1001));
     assert_eq!(hub.exit_status(DEADLINE), Some(0));
 }
+
+#[tokio::test]
+async fn an_answer_that_is_compressed_although_none_asked_for_it_is_told_so_in_the_log() {
+    let backend = Outside::that_says(Reply::Headed("Content-Encoding: deflate", json!({"data": 1})));
+    let hub = hub_of(&backend, 5_000);
+    let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
+    let answer = socket.ask_for("server:response", "client:event", something("client:event")).await;
+    assert_eq!(answer["success"], false, "{answer}");
+    assert_eq!(answer["error"], "The application gave no answer that can be passed on");
+    assert_eq!(backend.asked()[0].header("accept-encoding"), Some("identity"));
+    let told = "unusable: an answer in the content encoding deflate, although the request said";
+    eventually(DEADLINE, "the log tells it", || hub.said().contains(told)).await;
+}

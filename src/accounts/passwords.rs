@@ -20,14 +20,35 @@ pub const WAITING_MAX: usize = 128;
 /// Threads that hash, at most; half the cores where those are fewer, so that the other half delivers.
 const THREADS_MAX: usize = 4;
 
-/// The cost: 19 MiB, two passes, one lane, which OWASP's cheat sheet on password storage gives as the least.
-const MEMORY_KIB: u32 = 19_456;
-const PASSES: u32 = 2;
+/// Lanes of a hash.
 const LANES: u32 = 1;
 
-/// A hash of no password, as dear to compare with as any other: who has no account waits as long as who has.
-const NOBODY: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5LW5vYm9keS1ubw$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+/// The salt of a hash of no password: who has no account waits as long as who has.
+const NOBODY: &[u8; 16] = b"nobody-nobody-no";
+
+/// What a hash costs. Hashes of other costs hold too, and are outdated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// Memory, in KiB.
+    pub memory_kib: u32,
+    /// Passes over that memory.
+    pub passes: u32,
+}
+
+impl Cost {
+    fn params(self) -> Result<Params, argon2::Error> {
+        Params::new(self.memory_kib, self.passes, LANES, None)
+    }
+}
+
+/// What came of verifying a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verified {
+    /// The password is the hash's.
+    pub holds: bool,
+    /// The hash is of another cost than asked for, or was made by another program.
+    pub is_outdated: bool,
+}
 
 type Job = Box<dyn FnOnce(&mut Hasher) + Send>;
 
@@ -36,55 +57,65 @@ const IDLE_TIME: Duration = Duration::from_secs(10);
 
 /// What a thread hashes with. Its memory is allocated when it is first needed and kept while passwords come: given back
 /// after every hash, 19 MiB at a time, it would be taken from elsewhere each time.
+#[derive(Default)]
 struct Hasher {
-    argon2: Argon2<'static>,
     memory: Vec<Block>,
 }
 
 impl Hasher {
-    fn new() -> Result<Self, argon2::Error> {
-        let params = Params::new(MEMORY_KIB, PASSES, LANES, None)?;
-        Ok(Self { argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params), memory: Vec::new() })
-    }
-
-    /// Gives back the 19 MiB, until the next password comes.
+    /// Gives the memory back, until the next password comes.
     fn release_memory(&mut self) {
         self.memory = Vec::new();
     }
 
-    fn output(&mut self, password: &str, salt: &[u8]) -> Result<[u8; Params::DEFAULT_OUTPUT_LEN], argon2::Error> {
-        self.memory.resize(self.argon2.params().block_count(), Block::default());
+    fn output(
+        &mut self,
+        password: &str,
+        salt: &[u8],
+        params: Params,
+    ) -> Result<[u8; Params::DEFAULT_OUTPUT_LEN], argon2::Error> {
+        self.memory.resize(params.block_count(), Block::default());
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
-        self.argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut output, &mut self.memory)?;
+        argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut output, &mut self.memory)?;
         Ok(output)
     }
 
-    fn hash(&mut self, password: &str) -> Result<String, Box<dyn Error>> {
+    fn hash(&mut self, password: &str, cost: Cost) -> Result<String, Box<dyn Error>> {
         let mut salt = [0; 16];
         getrandom::fill(&mut salt)?;
-        let output = self.output(password, &salt)?;
+        let params = cost.params()?;
+        let output = self.output(password, &salt, params.clone())?;
         let hash = PasswordHash {
             algorithm: Algorithm::Argon2id.ident(),
             version: Some(Version::V0x13.into()),
-            params: ParamsString::try_from(self.argon2.params())?,
+            params: ParamsString::try_from(&params)?,
             salt: Some(Salt::new(&salt)?),
             hash: Some(Output::new(&output)?),
         };
         Ok(hash.to_string())
     }
 
-    fn verify(&mut self, password: &str, hash: &str) -> Result<bool, Box<dyn Error>> {
+    /// Verifies a password at the cost of its hash; without a hash it does not hold, and that costs `cost`.
+    fn verify(&mut self, password: &str, hash: Option<&str>, cost: Cost) -> Result<Verified, Box<dyn Error>> {
+        let ours = cost.params()?;
+        let Some(hash) = hash else {
+            self.output(password, NOBODY, ours)?;
+            return Ok(Verified { holds: false, is_outdated: false });
+        };
         let known = PasswordHash::new(hash)?;
-        let ours = self.argon2.params();
         let theirs = Params::try_from(&known)?;
-        let is_ours = known.algorithm == Algorithm::Argon2id.ident()
+        let is_usual = known.algorithm == Algorithm::Argon2id.ident()
             && known.version == Some(Version::V0x13.into())
-            && (theirs.m_cost(), theirs.t_cost(), theirs.p_cost()) == (ours.m_cost(), ours.t_cost(), ours.p_cost());
-        match (known.salt, known.hash) {
-            (Some(salt), Some(hash)) if is_ours => Ok(self.output(password, &salt)?.ct_eq(hash.as_bytes()).into()),
-            // Made at another cost, by another version of the hub.
-            _ => Ok(self.argon2.verify_password(password.as_bytes(), &known).is_ok()),
-        }
+            && known.hash.is_some_and(|hash| hash.len() == Params::DEFAULT_OUTPUT_LEN);
+        let of = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
+        let is_outdated = !is_usual || of(&theirs) != of(&ours);
+        let holds = match (known.salt, known.hash) {
+            (Some(salt), Some(hash)) if is_usual => self.output(password, &salt, theirs)?.ct_eq(hash.as_bytes()).into(),
+            // Another variant of Argon2, by another program.
+            _ => Argon2::default().verify_password(password.as_bytes(), &known).is_ok(),
+        };
+        Ok(Verified { holds, is_outdated })
     }
 }
 
@@ -110,7 +141,7 @@ impl Passwords {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         for number in 0..(cores / 2).clamp(1, THREADS_MAX) {
             let queue = passwords.queue.clone();
-            let mut hasher = Hasher::new().map_err(|error| io::Error::other(error.to_string()))?;
+            let mut hasher = Hasher::default();
             std::thread::Builder::new().name(format!("passwords-{number}")).spawn(move || {
                 loop {
                     match queue.take_all(1, IDLE_TIME) {
@@ -131,20 +162,17 @@ impl Passwords {
     ///
     /// # Errors
     /// [`OVERLOADED`](hubbub_actors::fault::Code::Overloaded).
-    pub async fn hash(&self, password: String) -> Result<String, Fault> {
-        self.ask(move |hasher| hasher.hash(&password)).await
+    pub async fn hash(&self, password: String, cost: Cost) -> Result<String, Fault> {
+        self.ask(move |hasher| hasher.hash(&password, cost)).await
     }
 
-    /// Whether the password is that of `hash`. Without a hash it is not, and finding that out takes as long.
+    /// Whether the password is that of `hash`. Without a hash it is not, and finding that out takes as long as a hash of this
+    /// cost does.
     ///
     /// # Errors
     /// [`OVERLOADED`](hubbub_actors::fault::Code::Overloaded).
-    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Fault> {
-        self.ask(move |hasher| {
-            let holds = hasher.verify(&password, hash.as_deref().unwrap_or(NOBODY))?;
-            Ok(holds && hash.is_some())
-        })
-        .await
+    pub async fn verify(&self, password: String, hash: Option<String>, cost: Cost) -> Result<Verified, Fault> {
+        self.ask(move |hasher| hasher.verify(&password, hash.as_deref(), cost)).await
     }
 
     /// Passwords that wait.
@@ -177,47 +205,62 @@ fn defect(error: &dyn Error) -> Fault {
 mod tests {
     use super::*;
 
+    const COST: Cost = Cost { memory_kib: 19_456, passes: 2 };
+    const GOOD: Verified = Verified { holds: true, is_outdated: false };
+    const BAD: Verified = Verified { holds: false, is_outdated: false };
+
     #[tokio::test]
     async fn a_password_holds_for_its_own_hash_alone() {
         let passwords = Passwords::start().unwrap();
-        let hash = passwords.hash("correct horse".into()).await.unwrap();
+        let hash = passwords.hash("correct horse".into(), COST).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert_ne!(passwords.hash("correct horse".into()).await.unwrap(), hash, "salted");
-        let verify = |password: &str, hash: Option<&String>| passwords.verify(password.into(), hash.cloned());
-        assert_eq!(verify("correct horse", Some(&hash)).await, Ok(true));
-        assert_eq!(verify("correct horsf", Some(&hash)).await, Ok(false));
-        assert_eq!(verify("correct horse", None).await, Ok(false));
+        assert_ne!(passwords.hash("correct horse".into(), COST).await.unwrap(), hash, "salted");
+        let verify = |password: &str, hash: Option<&String>| passwords.verify(password.into(), hash.cloned(), COST);
+        assert_eq!(verify("correct horse", Some(&hash)).await, Ok(GOOD));
+        assert_eq!(verify("correct horsf", Some(&hash)).await, Ok(BAD));
+        assert_eq!(verify("correct horse", None).await, Ok(BAD));
     }
 
     #[test]
-    fn a_hash_of_another_cost_or_another_program_holds_too() {
-        let mut hasher = Hasher::new().unwrap();
+    fn a_hash_of_another_cost_or_another_program_holds_too_and_is_outdated() {
+        let mut hasher = Hasher::default();
         // Of the password "password" and the salt "somesalt", from the tests of the reference implementation.
-        let theirs = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
-        assert!(hasher.verify("password", theirs).unwrap());
-        assert!(!hasher.verify("passwore", theirs).unwrap());
-        assert!(hasher.verify("password", "no hash").is_err());
+        let theirs = [
+            "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8",
+        ];
+        for hash in theirs {
+            let verify = |hasher: &mut Hasher, password| hasher.verify(password, Some(hash), COST).unwrap();
+            assert_eq!(verify(&mut hasher, "password"), Verified { is_outdated: true, ..GOOD }, "{hash}");
+            assert_eq!(verify(&mut hasher, "passwore"), Verified { is_outdated: true, ..BAD }, "{hash}");
+        }
+        assert!(hasher.verify("password", Some("no hash"), COST).is_err());
+        let ours = hasher.hash("password", COST).unwrap();
+        for other in [Cost { passes: 3, ..COST }, Cost { memory_kib: 19_457, ..COST }] {
+            let verified = hasher.verify("password", Some(&ours), other).unwrap();
+            assert_eq!(verified, Verified { is_outdated: true, ..GOOD });
+        }
         // And theirs of ours.
-        let ours = hasher.hash("password").unwrap();
         assert!(Argon2::default().verify_password(b"password", &PasswordHash::new(&ours).unwrap()).is_ok());
     }
 
     #[test]
-    fn nobody_is_as_dear_as_anybody() {
-        let nobody = PasswordHash::new(NOBODY).unwrap();
-        let params = Params::try_from(&nobody).unwrap();
-        assert_eq!((params.m_cost(), params.t_cost(), params.p_cost()), (MEMORY_KIB, PASSES, LANES));
-        assert_eq!(nobody.hash.unwrap().len(), Params::DEFAULT_OUTPUT_LEN);
-        assert_eq!(nobody.algorithm, Algorithm::Argon2id.ident());
+    fn nobody_costs_as_much_as_anybody() {
+        let mut hasher = Hasher::default();
+        for memory_kib in [19_456, 32_768] {
+            let cost = Cost { memory_kib, passes: 2 };
+            assert_eq!(hasher.verify("password", None, cost).unwrap(), BAD);
+            assert_eq!(hasher.memory.len(), cost.params().unwrap().block_count());
+        }
     }
 
     #[tokio::test]
     async fn more_than_may_wait_are_refused() {
         let passwords = Passwords { queue: Arc::new(Queue::new(1)) };
-        let mut first = Box::pin(passwords.hash("first".into()));
+        let mut first = Box::pin(passwords.hash("first".into(), COST));
         let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(first.as_mut().poll(cx))).await;
         assert!(polled.is_pending());
         assert_eq!(passwords.depth(), 1);
-        assert_eq!(passwords.hash("second".into()).await, Err(Fault::overloaded()));
+        assert_eq!(passwords.hash("second".into(), COST).await, Err(Fault::overloaded()));
     }
 }

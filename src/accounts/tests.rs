@@ -4,8 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hubbub_actors::clock::Clock;
 use hubbub_actors::store::Role;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::config::Secret;
 
 fn account() -> Account {
     Account {
@@ -14,6 +16,7 @@ fn account() -> Account {
         name: Some("Alice A.".into()),
         email: None,
         roles: vec!["admin".into()],
+        permissions: vec!["connect".into()],
         disabled: false,
         created_at: 0,
     }
@@ -28,6 +31,7 @@ fn a_token_says_who_it_is_for_which_sign_in_and_until_when() {
         "username": "Alice",
         "name": "Alice A.",
         "roles": ["admin"],
+        "permissions": ["connect"],
         "sid": "session_1",
         "jti": null,
         "iat": 1_000,
@@ -96,17 +100,7 @@ fn tokens_are_made_as_the_configuration_says_now() {
 }
 
 #[test]
-fn what_an_account_may_not_hold_is_named() {
-    let field = |roles: &[&str], name: Option<&str>, email: Option<&str>| {
-        let roles = roles.iter().map(ToString::to_string).collect();
-        described(roles, name.map(Into::into), email.map(Into::into)).unwrap_err().field.unwrap()
-    };
-    assert_eq!(field(&["a", ""], None, None), "roles[1]");
-    assert_eq!(field(&["a"; 33], None, None), "roles");
-    assert_eq!(field(&[], Some(""), None), "name");
-    assert_eq!(field(&[], None, Some("a\nb")), "email");
-    let (roles, ..) = described(vec!["a".into(), "b".into(), "a".into()], None, None).unwrap();
-    assert_eq!(roles, ["a", "b"]);
+fn a_password_has_8_to_1024_bytes() {
     for bad in ["1234567", &"x".repeat(1_025)] {
         assert_eq!(check_password(bad).unwrap_err().field.as_deref(), Some("password"));
     }
@@ -125,4 +119,80 @@ async fn without_a_shared_secret_nobody_signs_in_and_accounts_can_still_be_made(
     let refused = accounts.sign_in(&alice, "password".into(), &Clock::manual(0)).await.err().unwrap();
     assert_eq!(refused.code, Code::NotFound);
     assert_eq!(accounts.refresh("any", 0).await.err().unwrap().code, Code::NotFound);
+}
+
+/// Accounts with one user, `alice`.
+async fn with_alice(auth: &config::Auth) -> (tempfile::TempDir, Accounts, Username) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+    let accounts = Accounts::new(store, auth).unwrap();
+    let new = NewUser { username: "alice".into(), password: "password".into(), ..NewUser::default() };
+    accounts.add(new, 0).await.unwrap();
+    (directory, accounts, Username::parse("alice", "username").unwrap())
+}
+
+fn with_secret() -> config::Auth {
+    config::Auth { jwt_secret: Some(Secret::new("0123456789abcdef")), ..config::Auth::default() }
+}
+
+#[tokio::test]
+async fn the_hash_of_a_password_is_renewed_at_the_sign_in_after_its_cost_changed() {
+    let auth = with_secret();
+    let (_directory, accounts, alice) = with_alice(&auth).await;
+    let hash = async || accounts.store.account("alice".into()).await.unwrap().unwrap().password;
+    let sign_in = |password: &str| accounts.sign_in(&alice, password.to_owned(), &Clock::System);
+    let first = hash().await;
+    assert!(first.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{first}");
+    let earlier = sign_in("password").await.unwrap();
+    assert_eq!(hash().await, first, "nothing changed");
+
+    accounts.follow(&config::Auth { password_passes: 3, password_memory_kib: 20_000, ..auth.clone() });
+    assert!(sign_in("wrong password").await.is_err());
+    assert_eq!(hash().await, first, "only who knows the password can renew its hash");
+    sign_in("password").await.unwrap();
+    let second = hash().await;
+    assert!(second.starts_with("$argon2id$v=19$m=20000,t=3,p=1$"), "{second}");
+    sign_in("password").await.unwrap();
+    assert_eq!(hash().await, second);
+    assert!(sign_in("wrong password").await.is_err());
+    assert!(accounts.refresh(&earlier.refresh_token, Clock::System.now_ms()).await.is_ok(), "no sign-in ended");
+
+    accounts.follow(&auth);
+    sign_in("password").await.unwrap();
+    assert!(hash().await.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "a cost may be lowered, too");
+}
+
+#[tokio::test]
+async fn sign_ins_at_once_all_succeed_while_the_hash_is_renewed() {
+    let auth = with_secret();
+    let (_directory, accounts, alice) = with_alice(&auth).await;
+    accounts.follow(&config::Auth { password_passes: 3, ..auth });
+    let sign_in = || accounts.sign_in(&alice, "password".into(), &Clock::System);
+    let (one, two, three, four) = tokio::join!(sign_in(), sign_in(), sign_in(), sign_in());
+    for signed_in in [one, two, three, four] {
+        signed_in.map(drop).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_an_account_is_given_is_in_its_next_token_and_stays_within_the_bounds() {
+    let (_directory, accounts, alice) = with_alice(&with_secret()).await;
+    let signed_in = accounts.sign_in(&alice, "password".into(), &Clock::System).await.unwrap();
+    let permissions = |token: &str| {
+        let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+        serde_json::from_slice::<Value>(&claims).unwrap()["permissions"].clone()
+    };
+    assert_eq!(permissions(&signed_in.access_token), json!([]));
+    let change = |grants| accounts.change_grants(&alice, grants, 1);
+    change(Grants { add_permissions: vec!["connect".into()], ..Grants::default() }).await.unwrap();
+    let refreshed = accounts.refresh(&signed_in.refresh_token, Clock::System.now_ms()).await.unwrap();
+    assert_eq!(permissions(&refreshed.access_token), json!(["connect"]));
+
+    let odd = Grants { add_permissions: vec!["a\nb".into()], ..Grants::default() };
+    assert_eq!(change(odd).await.unwrap_err().field.as_deref(), Some("permissions[1]"));
+    let many = Grants { add_permissions: (0..32).map(|n| n.to_string()).collect(), ..Grants::default() };
+    assert_eq!(change(many).await.unwrap_err().field.as_deref(), Some("permissions"));
+    let nobody = Username::parse("bob", "username").unwrap();
+    let fault = accounts.change_grants(&nobody, Grants::default(), 1).await.unwrap_err();
+    assert_eq!(fault.code, Code::NotFound);
 }

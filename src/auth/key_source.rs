@@ -289,7 +289,7 @@ impl KeySource {
                 if answer.status != 200 {
                     return Err(format!("answered {}", answer.status));
                 }
-                (answer.body, None)
+                (answer.body()?.to_vec(), None)
             }
         };
         let (keys, left_out) = KeySet::parse(&bytes, self.algorithm)?;

@@ -170,7 +170,7 @@ pub fn from_jwk(jwk: &serde_json::Value, algorithm: Algorithm) -> Result<(Option
         return Err("its `key_ops` lack `verify`");
     }
     let alg = jwk.alg.as_deref();
-    if alg.is_some_and(|alg| alg.parse() != Ok(algorithm)) {
+    if alg.is_some_and(|alg| super::algorithm::named(alg) != Some(algorithm)) {
         return Err("its `alg` is another one");
     }
     let curve = jwk.crv.as_deref().unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use hubbub_actors::application::Answered;
 use hubbub_actors::events::json::Json;
 use hubbub_actors::events::text;
@@ -108,7 +109,7 @@ impl Trouble {
 /// Reads an answer.
 pub(super) fn read(answer: Result<Answer, Failure>) -> Result<Answered, Trouble> {
     let unusable = |why: &str| Trouble::new(Outcome::Unusable, why);
-    let Answer { status, body } = answer.map_err(|failure| {
+    let answer = answer.map_err(|failure| {
         let outcome = match failure {
             Failure::Slow(_) => Outcome::Timeout,
             Failure::TooLong(_) => Outcome::Unusable,
@@ -116,6 +117,7 @@ pub(super) fn read(answer: Result<Answer, Failure>) -> Result<Answered, Trouble>
         };
         Trouble::new(outcome, failure.to_string())
     })?;
+    let status = answer.status;
     let outcome = match status {
         // There is nothing to say but that it was done.
         204 => return Ok(Answered { data: Json::null(), message_id: None }),
@@ -128,7 +130,8 @@ pub(super) fn read(answer: Result<Answer, Failure>) -> Result<Answered, Trouble>
     if outcome != Outcome::Answered {
         return Err(Trouble::new(outcome, format!("status {status}")));
     }
-    let body = text::resolve(body.into());
+    let body = answer.body().map_err(|why| unusable(&why))?;
+    let body = text::resolve(Bytes::copy_from_slice(body));
     let whole: Json = serde_json::from_slice(&body).map_err(|_| unusable("an answer that is no JSON"))?;
     text::check_members(&body, "answer").map_err(|fault| unusable(&fault.message))?;
     let mut members = members(&whole);
@@ -162,8 +165,7 @@ mod tests {
     use super::*;
 
     fn answered(status: u16, body: &str) -> Result<(String, Option<String>), Outcome> {
-        let answer = Answer { status, body: body.as_bytes().to_vec() };
-        read(Ok(answer))
+        read(Ok(Answer::plain(status, body.as_bytes())))
             .map(|answered| (answered.data.as_str().to_owned(), answered.message_id))
             .map_err(|trouble| trouble.outcome)
     }

@@ -4,7 +4,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
 use clap::{Args, Subcommand};
 use hubbub_actors::clock::Clock;
-use hubbub_actors::store::{Account, Role, Store};
+use hubbub_actors::store::{Account, Grants, Role, Store};
 
 use super::settings::Place;
 use super::{Failure, configured};
@@ -28,6 +28,9 @@ pub(super) enum User {
         /// A role; may be given several times
         #[arg(long = "role", value_name = "ROLE")]
         roles: Vec<String>,
+        /// A permission; may be given several times
+        #[arg(long = "permission", value_name = "PERMISSION")]
+        permissions: Vec<String>,
         /// The name to show
         #[arg(long = "name", value_name = "NAME", id = "shown")]
         shown: Option<String>,
@@ -40,8 +43,28 @@ pub(super) enum User {
         /// The name to sign in with
         name: String,
     },
-    /// Print the accounts: name, id, roles, active or disabled, with tabs between
+    /// Print the accounts: name, id, roles, active or disabled, and permissions where there are any, with tabs between
     List,
+    /// Give an account roles and permissions, or take some away, and print it
+    ///
+    /// What it gets is in its next access token. Where it loses something, all that it was signed in to ends.
+    #[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
+    Change {
+        /// The name to sign in with
+        name: String,
+        /// A role to give; may be given several times, as the others
+        #[arg(long, value_name = "ROLE", group = "change")]
+        add_role: Vec<String>,
+        /// A role to take away
+        #[arg(long, value_name = "ROLE", group = "change")]
+        remove_role: Vec<String>,
+        /// A permission to give
+        #[arg(long, value_name = "PERMISSION", group = "change")]
+        add_permission: Vec<String>,
+        /// A permission to take away
+        #[arg(long, value_name = "PERMISSION", group = "change")]
+        remove_permission: Vec<String>,
+    },
     /// Let an account sign in no more, and close its connections
     Disable {
         /// The name to sign in with
@@ -65,7 +88,9 @@ pub(super) fn run(sources: &Sources, user: User) -> Result<String, Failure> {
             parse(name)?;
             read_password()?
         }
-        User::Disable { name } | User::Enable { name } => parse(name).map(|_| String::new())?,
+        User::Disable { name } | User::Enable { name } | User::Change { name, .. } => {
+            parse(name).map(|_| String::new())?
+        }
         User::List => String::new(),
     };
     let store = Store::open(&config.server.data_dir, Role::Command, clock.clone()).map_err(Failure::of)?;
@@ -83,9 +108,18 @@ async fn answer(accounts: &Accounts, user: User, password: String, now: i64) -> 
             let all = accounts.all().await.map_err(refused)?;
             return Ok(all.iter().map(row).collect());
         }
-        User::Add { name, roles, shown, email } => {
-            let new = NewUser { username: name, password, roles, name: shown, email };
+        User::Add { name, roles, permissions, shown, email } => {
+            let new = NewUser { username: name, password, roles, permissions, name: shown, email };
             accounts.add(new, now).await.map(|account| row(&account))
+        }
+        User::Change { name, add_role, remove_role, add_permission, remove_permission } => {
+            let grants = Grants {
+                add_roles: add_role,
+                remove_roles: remove_role,
+                add_permissions: add_permission,
+                remove_permissions: remove_permission,
+            };
+            accounts.change_grants(&parse(&name)?, grants, now).await.map(|account| row(&account))
         }
         User::Passwd { name } => accounts.change_password(&parse(&name)?, password, now).await.map(|_| String::new()),
         User::Disable { name } => accounts.set_disabled(&parse(&name)?, true, now).await.map(|_| String::new()),
@@ -96,7 +130,11 @@ async fn answer(accounts: &Accounts, user: User, password: String, now: i64) -> 
 
 fn row(account: &Account) -> String {
     let state = if account.disabled { "disabled" } else { "active" };
-    format!("{}\t{}\t{}\t{state}\n", account.username, account.id, account.roles.join(","))
+    let permissions = match account.permissions.join(",") {
+        none if none.is_empty() => none,
+        some => format!("\t{some}"),
+    };
+    format!("{}\t{}\t{}\t{state}{permissions}\n", account.username, account.id, account.roles.join(","))
 }
 
 fn parse(name: &str) -> Result<Username, Failure> {

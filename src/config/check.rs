@@ -172,6 +172,9 @@ impl Problems {
         }
         self.range("auth.access_ttl_secs", auth.access_ttl_secs, 1, u64::from(u32::MAX));
         self.range("auth.refresh_ttl_secs", auth.refresh_ttl_secs, 1, u64::from(u32::MAX));
+        // OWASP's cheat sheet on password storage gives the defaults as the least.
+        self.range("auth.password_memory_kib", auth.password_memory_kib, 19_456, 262_144);
+        self.range("auth.password_passes", auth.password_passes, 2, 16);
         if let Some(url) = &auth.backend.url {
             self.url("auth.backend.url", url);
         }

@@ -64,6 +64,8 @@ pub const KEYS: &[(&str, Effect)] = &[
     ("auth.required_permissions", AtOnce),
     ("auth.access_ttl_secs", AtOnce),
     ("auth.refresh_ttl_secs", AtOnce),
+    ("auth.password_memory_kib", AtOnce),
+    ("auth.password_passes", AtOnce),
     ("auth.backend", AtOnce),
     ("api.keys", AtOnce),
     ("backend", AtOnce),

@@ -109,8 +109,8 @@ pub enum Algorithm {
     Es256,
     /// ECDSA on P-384 with SHA-384.
     Es384,
-    /// Ed25519.
-    #[serde(rename = "EdDSA")]
+    /// Ed25519; RFC 9864 calls it so, and `EdDSA` the older name.
+    #[serde(rename = "EdDSA", alias = "Ed25519")]
     EdDsa,
 }
 
@@ -232,5 +232,7 @@ mod tests {
             let read: Algorithm = serde_json::from_str(&json).unwrap();
             assert_eq!(serde_json::to_string(&read).unwrap(), json);
         }
+        assert_eq!(serde_json::from_str::<Algorithm>("\"Ed25519\"").unwrap(), Algorithm::EdDsa);
+        assert!(serde_json::from_str::<Algorithm>("\"Ed448\"").is_err());
     }
 }

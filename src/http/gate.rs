@@ -110,7 +110,9 @@ fn check_ready(readiness: &Readiness) -> Result<(), Fault> {
 /// Finds the caller's key and counts the request under it; or under the address, so that keys cannot be guessed fast.
 async fn admit(state: &State, policies: &Policies, request: &ServiceRequest) -> Result<(ApiKey, String), Fault> {
     let general = policies.config.limits.http.requests_per_minute;
-    let shown = KEY_HEADERS.iter().find_map(|name| request.headers().get(*name)).filter(|value| !value.is_empty());
+    // An empty header hides no key that comes in another.
+    let mut shown = KEY_HEADERS.iter().flat_map(|name| request.headers().get_all(*name));
+    let shown = shown.find(|value| !value.is_empty());
     let text = shown.and_then(|value| value.to_str().ok()).unwrap_or("");
     if let Some(key) = policies.keys.find(text) {
         if let Some(call) = request.extensions().get::<Call>() {

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::call::Call;
 use super::cors::{self, Page};
 use super::gate::{client_address, policies_of};
-use super::{Answer, audit, body, json};
+use super::{Answer, audit, body, json, users};
 use crate::accounts::{PASSWORD_BYTES, Username};
 use crate::bearer;
 use crate::peer::limit_key;
@@ -65,11 +65,7 @@ pub(super) async fn sign_in(
         "expires_in": signed_in.expires_in,
         "token_type": TOKEN_TYPE,
         "session_id": signed_in.session_id,
-        "user": {
-            "id": signed_in.account.id,
-            "username": signed_in.account.username,
-            "roles": signed_in.account.roles,
-        },
+        "user": users::shown(&signed_in.account),
     })))
 }
 

@@ -231,12 +231,31 @@ async fn a_request_without_a_key_or_with_a_wrong_one_is_refused() {
         (bare().insert_header(("x-api-key", "")), "An API key is needed in X-API-Key", "UNAUTHORIZED"),
         (bare().insert_header(("x-api-key", "guess")), "Invalid API key", "INVALID_API_KEY"),
         (bare().insert_header(("x-websocket-api-key", "guess")), "Invalid API key", "INVALID_API_KEY"),
+        (
+            bare().insert_header(("x-api-key", "guess")).insert_header(("x-websocket-api-key", KEY)),
+            "Invalid API key",
+            "INVALID_API_KEY",
+        ),
     ] {
         let answer = bench.answer(request).await;
         assert_eq!((answer.status, answer.json()), (401, refused(error, code)));
     }
     let answer = bench.answer(bare().insert_header(("x-websocket-api-key", KEY))).await;
     assert_eq!(answer.status, 200);
+}
+
+#[actix_web::test]
+async fn an_empty_key_header_hides_no_good_key() {
+    let bench = Bench::start(|_| {});
+    let bare = || TestRequest::post().uri("/api/push").set_payload(PUSH);
+    for request in [
+        bare().insert_header(("x-api-key", "")).insert_header(("x-websocket-api-key", KEY)),
+        bare().insert_header(("x-api-key", KEY)).insert_header(("x-websocket-api-key", "")),
+        bare().append_header(("x-api-key", "")).append_header(("x-api-key", KEY)),
+    ] {
+        let answer = bench.answer(request).await;
+        assert_eq!(answer.status, 200, "{}", answer.json());
+    }
 }
 
 #[actix_web::test]

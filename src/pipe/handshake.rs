@@ -50,11 +50,11 @@ fn only_value(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
     values.next().filter(|_| values.next().is_none())
 }
 
-/// The subprotocol that is answered with: the first that brings a token. A browser that offered some and is answered
-/// with none closes the connection.
+/// The subprotocol that is answered with: the first that brings a token, which is not empty. A browser that offered some
+/// and is answered with none closes the connection.
 pub fn token_protocol(headers: &HeaderMap) -> Option<&str> {
     let offers = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).filter_map(|value| value.to_str().ok());
-    offers.flat_map(|value| value.split(',')).map(str::trim).find(|offer| offer.starts_with(TOKEN_PROTOCOL))
+    offers.flat_map(|value| value.split(',')).map(str::trim).find(|offer| !token_in(offer).is_empty())
 }
 
 /// The token of a subprotocol that [`token_protocol`] found.

@@ -15,6 +15,8 @@ pub(crate) mod socketio;
 
 // The same by polling, when much waits.
 mod polling;
+// Tokens of every origin, in Node.
+mod tokens;
 
 // The push document's and the community document's code blocks, in Node.
 mod documents;

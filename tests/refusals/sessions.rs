@@ -26,7 +26,7 @@ fn upgrades() -> Vec<Upgrade> {
             "INVALID_TOKEN",
             "token signature",
         ),
-        ("unsigned", with(unsigned(json!({"sub": "a"}))), vec![], 401, "INVALID_TOKEN", "token"),
+        ("unsigned", with(unsigned(json!({"sub": "a"}))), vec![], 401, "INVALID_TOKEN", "auth.algorithm"),
         (
             "algorithm",
             with(signed(Algorithm::HS512, crate::support::JWT_SECRET, &json!({"sub": "a", "exp": now() + 9}))),

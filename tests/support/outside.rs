@@ -14,6 +14,8 @@ use super::wait::wait_until;
 pub(crate) enum Reply {
     Json(u16, Value),
     Text(u16, String),
+    /// 200 with this line among the headers.
+    Headed(&'static str, Value),
     /// An answer that points elsewhere.
     Redirect(String),
     /// Another answer, after a while.
@@ -156,6 +158,7 @@ fn say(stream: &mut TcpStream, reply: Reply) -> std::io::Result<()> {
     match reply {
         Reply::Json(status, body) => write_answer(stream, status, "", &body.to_string()),
         Reply::Text(status, body) => write_answer(stream, status, "", &body),
+        Reply::Headed(line, body) => write_answer(stream, 200, &format!("{line}\r\n"), &body.to_string()),
         Reply::Redirect(to) => write_answer(stream, 302, &format!("Location: {to}\r\n"), ""),
         Reply::Late(time, reply) => {
             thread::sleep(time);

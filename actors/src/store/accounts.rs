@@ -24,6 +24,8 @@ pub struct Account {
     pub email: Option<String>,
     /// What the user may be.
     pub roles: Vec<String>,
+    /// What the user may do, as the configuration's rules name it.
+    pub permissions: Vec<String>,
     /// Signs in no more, and no token of the user holds.
     pub disabled: bool,
     /// When it was made, ms since the epoch.
@@ -65,8 +67,8 @@ pub struct Refreshed {
     pub account: Account,
 }
 
-const ACCOUNT: &str =
-    "users.id, users.username, users.name, users.email, users.roles, users.disabled, users.created_at";
+/// What an account consists of, in the order of [`Columns`].
+const ACCOUNT: &str = "users.id, users.username, users.name, users.email, users.roles, users.permissions, users.disabled, users.created_at";
 
 impl Store {
     /// Makes an account.
@@ -78,8 +80,9 @@ impl Store {
             let account = &new.account;
             let added = conn
                 .prepare_cached(
-                    "INSERT INTO users (id, username, name_key, password, name, email, roles, created_at, changed_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8) ON CONFLICT (name_key) DO NOTHING",
+                    "INSERT INTO users
+                     (id, username, name_key, password, name, email, roles, permissions, created_at, changed_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9) ON CONFLICT (name_key) DO NOTHING",
                 )?
                 .execute(params![
                     account.id.as_str(),
@@ -88,7 +91,8 @@ impl Store {
                     new.password,
                     account.name,
                     account.email,
-                    serde_json::json!(account.roles).to_string(),
+                    written(&account.roles),
+                    written(&account.permissions),
                     account.created_at,
                 ])?;
             match added {
@@ -151,6 +155,22 @@ impl Store {
         .await
     }
 
+    /// Puts another hash of the same password in the place of `old`; `false` when the account has another hash by now. Its
+    /// sign-ins go on.
+    ///
+    /// # Errors
+    /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
+    pub async fn renew_password(&self, user: UserId, old: String, new: String) -> Result<bool, Fault> {
+        self.write(move |conn| {
+            let renewed = conn.execute(
+                "UPDATE users SET password = ?3 WHERE id = ?1 AND password = ?2",
+                params![user.as_str(), old, new],
+            )?;
+            Ok(renewed > 0)
+        })
+        .await
+    }
+
     /// Disables the account of that name, with all tokens of its user, or enables it again; `None` when there is no such
     /// account. Tokens of sign-ins that were ended stay ended.
     ///
@@ -175,8 +195,8 @@ impl Store {
         .await
     }
 
-    /// Begins a sign-in of who was found as `credentials`; `false` when the account was disabled or got another password
-    /// since.
+    /// Begins a sign-in of who was found as `credentials`; `false` when the account was disabled or got another password,
+    /// other roles or other permissions since.
     ///
     /// # Errors
     /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
@@ -188,7 +208,8 @@ impl Store {
             let begun = conn
                 .prepare_cached(
                     "INSERT INTO sign_ins (id, user_id, refresh, created_at, refresh_until, tokens_until)
-                     SELECT ?1, id, ?2, ?3, ?4, ?5 FROM users WHERE id = ?6 AND password = ?7 AND disabled = 0",
+                     SELECT ?1, id, ?2, ?3, ?4, ?5 FROM users
+                     WHERE id = ?6 AND password = ?7 AND roles = ?8 AND permissions = ?9 AND disabled = 0",
                 )?
                 .execute(params![
                     sign_in.id,
@@ -198,6 +219,8 @@ impl Store {
                     sign_in.tokens_until,
                     user,
                     credentials.password,
+                    written(&credentials.account.roles),
+                    written(&credentials.account.permissions),
                 ])?;
             // Not deleted: their access tokens hold on, and whoever ends them must find them.
             conn.prepare_cached(
@@ -260,7 +283,7 @@ impl Store {
     }
 }
 
-fn end_sign_ins(conn: &Connection, user: &UserId, now: i64) -> Result<(), Setback> {
+pub(super) fn end_sign_ins(conn: &Connection, user: &UserId, now: i64) -> Result<(), Setback> {
     let mut statement = conn.prepare("DELETE FROM sign_ins WHERE user_id = ?1 RETURNING id, tokens_until")?;
     let ended = statement.query_map([user.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let ended = ended.collect::<Result<Vec<(String, i64)>, _>>()?;
@@ -270,10 +293,10 @@ fn end_sign_ins(conn: &Connection, user: &UserId, now: i64) -> Result<(), Setbac
     Ok(())
 }
 
-fn find(conn: &Connection, name_key: &str) -> Result<Option<Credentials>, Setback> {
+pub(super) fn find(conn: &Connection, name_key: &str) -> Result<Option<Credentials>, Setback> {
     let sql = format!("SELECT {ACCOUNT}, users.password FROM users WHERE name_key = ?1");
     let found =
-        conn.prepare_cached(&sql)?.query_row([name_key], |found| Ok((row(found)?, found.get(7)?))).optional()?;
+        conn.prepare_cached(&sql)?.query_row([name_key], |found| Ok((row(found)?, found.get(COLUMNS)?))).optional()?;
     let Some((columns, password)) = found else { return Ok(None) };
     Ok(Some(Credentials { account: account_of(columns)?, name_key: name_key.to_owned(), password }))
 }
@@ -285,7 +308,7 @@ fn refreshable(conn: &Connection, refresh: &[u8; 32], now: i64) -> Result<Refres
     );
     let found = conn
         .prepare_cached(&sql)?
-        .query_row([refresh], |found| Ok((row(found)?, found.get(7)?, found.get::<_, i64>(8)?)))
+        .query_row([refresh], |found| Ok((row(found)?, found.get(COLUMNS)?, found.get::<_, i64>(COLUMNS + 1)?)))
         .optional()?;
     match found {
         None => Err(Fault::new(Code::InvalidToken, "The refresh token does not hold").by("refresh_token").into()),
@@ -296,27 +319,42 @@ fn refreshable(conn: &Connection, refresh: &[u8; 32], now: i64) -> Result<Refres
     }
 }
 
-type Columns = (String, String, Option<String>, Option<String>, String, bool, i64);
+/// How many columns [`ACCOUNT`] names.
+const COLUMNS: usize = 8;
+
+type Columns = (String, String, Option<String>, Option<String>, String, String, bool, i64);
 
 fn row(row: &Row<'_>) -> Result<Columns, rusqlite::Error> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+    let (id, username, name, email) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+    Ok((id, username, name, email, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?))
 }
 
-fn account_of((id, username, name, email, roles, disabled, created_at): Columns) -> Result<Account, Setback> {
-    let roles = serde_json::from_str(&roles).map_err(|error| {
-        log::error!("the store holds roles of {id} that are no list: {error}");
-        Fault::internal()
-    })?;
-    Ok(Account { id: stored_id(&id)?, username, name, email, roles, disabled, created_at })
+fn account_of(
+    (id, username, name, email, roles, permissions, disabled, created_at): Columns,
+) -> Result<Account, Setback> {
+    let roles = read_list(&roles, "roles", &id)?;
+    let permissions = read_list(&permissions, "permissions", &id)?;
+    Ok(Account { id: stored_id(&id)?, username, name, email, roles, permissions, disabled, created_at })
+}
+
+pub(super) fn written(list: &[String]) -> String {
+    serde_json::json!(list).to_string()
+}
+
+fn read_list(list: &str, what: &str, id: &str) -> Result<Vec<String>, Setback> {
+    serde_json::from_str(list).map_err(|error| {
+        log::error!("the store holds {what} of {id} that are no list: {error}");
+        Setback::from(Fault::internal())
+    })
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::{Role, Store};
     use super::*;
     use crate::clock::Clock;
 
-    fn credentials(name: &str) -> Credentials {
+    pub(in super::super) fn credentials(name: &str) -> Credentials {
         Credentials {
             account: Account {
                 id: UserId::parse(&format!("user_{name}"), "id").unwrap(),
@@ -324,6 +362,7 @@ mod tests {
                 name: Some("Name".into()),
                 email: None,
                 roles: vec!["a".into(), "b".into()],
+                permissions: vec!["p".into()],
                 disabled: false,
                 created_at: 5,
             },
@@ -332,13 +371,13 @@ mod tests {
         }
     }
 
-    fn sign_in(id: &str, at: i64) -> SignIn {
+    pub(in super::super) fn sign_in(id: &str, at: i64) -> SignIn {
         let mut refresh = [0; 32];
         refresh[..id.len()].copy_from_slice(id.as_bytes());
         SignIn { id: id.into(), refresh, created_at: at, refresh_until: at + 100, tokens_until: at + 10 }
     }
 
-    async fn with_store<T>(test: impl AsyncFnOnce(Store) -> T) -> T {
+    pub(in super::super) async fn with_store<T>(test: impl AsyncFnOnce(Store) -> T) -> T {
         let directory = tempfile::tempdir().unwrap();
         test(Store::open(directory.path(), Role::Hub, Clock::System).unwrap()).await
     }
@@ -379,6 +418,22 @@ mod tests {
             assert_eq!(store.revocations(109).await.unwrap(), []);
             assert_eq!(refresh("s1", 99).await.unwrap_err().code, Code::InvalidToken);
             assert_eq!(store.end_sign_in("s1".into(), 99).await.unwrap(), None);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_hash_is_renewed_where_it_is_still_the_one_that_was_verified() {
+        with_store(async |store| {
+            let alice = credentials("alice");
+            store.add_account(alice.clone()).await.unwrap();
+            store.begin_sign_in(alice.clone(), sign_in("s1", 0)).await.unwrap();
+            let renew = |old: &str, new: &str| store.renew_password(alice.account.id.clone(), old.into(), new.into());
+            assert!(renew("phc", "new").await.unwrap());
+            assert!(!renew("phc", "third").await.unwrap(), "somebody else was first");
+            assert_eq!(store.account("alice".into()).await.unwrap().unwrap().password, "new");
+            assert_eq!(store.revocations(0).await.unwrap(), [], "the sign-ins go on");
+            assert!(store.refresh(sign_in("s1", 0).refresh, 1, 2).await.is_ok());
         })
         .await;
     }

@@ -199,6 +199,9 @@ const MIGRATIONS: &[&str] = &["
 ", "
     -- The user who made it by joining it; NULL for one that was configured or made over HTTP.
     ALTER TABLE chats ADD COLUMN made_by TEXT;
+", "
+    -- permissions is a JSON list, as roles.
+    ALTER TABLE users ADD COLUMN permissions TEXT NOT NULL DEFAULT '[]';
 "];
 
 /// Why a file cannot be used.
@@ -285,6 +288,20 @@ mod tests {
         conn.execute("INSERT INTO probe VALUES (1, 0)", ()).unwrap();
         migrate(&mut conn).unwrap();
         assert_eq!(version(&conn).unwrap(), VERSION);
+    }
+
+    #[test]
+    fn an_account_of_before_there_were_permissions_has_none() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        make(&conn, 7);
+        let user = "INSERT INTO users (id, username, name_key, password, roles, created_at, changed_at)
+                    VALUES ('u', 'Alice', 'alice', 'phc', '[\"admin\"]', 0, 0)";
+        conn.execute(user, ()).unwrap();
+        migrate(&mut conn).unwrap();
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let (roles, permissions): (String, String) =
+            conn.query_row("SELECT roles, permissions FROM users", (), read).unwrap();
+        assert_eq!((roles.as_str(), permissions.as_str()), ("[\"admin\"]", "[]"));
     }
 
     #[test]

@@ -153,7 +153,10 @@ async fn a_full_disk_is_said_refused_and_got_over() {
     };
     store.write(limit(1)).await.unwrap();
     let fill = |conn: &Connection| -> Result<(), Setback> {
-        conn.execute("INSERT INTO users VALUES ('u', 'u', 'u', hex(zeroblob(100000)), '', '', '', 0, 0, 0)", ())?;
+        conn.execute(
+            "INSERT INTO users VALUES ('u', 'u', 'u', hex(zeroblob(100000)), '', '', '[]', 0, 0, 0, '[]')",
+            (),
+        )?;
         Ok(())
     };
     let beside = store.clone();

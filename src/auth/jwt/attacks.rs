@@ -120,8 +120,28 @@ fn no_attack_on_a_token_succeeds() {
             ("five parts, as if encrypted", format!("{good}.a.b")),
             ("huge", format!("{head}.{}.{signature}", "A".repeat(TOKEN_MAX))),
         ];
-        for alg in ["none", "None", "NONE", "nOnE", "", "HS256", "HS384", "HS512", "ES512", "RS1", "ES256K", "Ed25519"]
-        {
+        for alg in [
+            "none",
+            "None",
+            "NONE",
+            "nOnE",
+            "",
+            "HS256",
+            "HS384",
+            "HS512",
+            "ES512",
+            "RS1",
+            "ES256K",
+            "Ed25519",
+            "ed25519",
+            "Ed448",
+            "EDDSA",
+            "ML-DSA-44",
+            "dir",
+            "RSA-OAEP",
+            "HS256\0",
+            "\u{ff28}S256",
+        ] {
             let message = message(&json!({ "alg": alg }));
             attacks.push(("unsigned under another name", format!("{message}.")));
             attacks.push(("another name over a good signature", format!("{message}.{signature}")));
@@ -243,5 +263,43 @@ fn a_token_that_names_its_key_is_judged_by_that_key_and_no_other() {
     });
     let mac = EncodingKey::from_secret(b"a secret of 32 bytes, no key here");
     let token = signed(&json!({"alg": "HS256", "kid": "oct"}), &mac, Algorithm::HS256);
-    assert_eq!(at_once(&verifier, &token).unwrap_err(), invalid("The token is not signed with ES256"));
+    let message = "The token is not signed with ES256, but with HS256";
+    assert_eq!(at_once(&verifier, &token).unwrap_err(), invalid(message));
+}
+
+/// RFC 9864: both names are one algorithm, and the second name opens nothing else.
+#[test]
+fn ed25519_is_eddsa_under_its_new_name_and_no_way_around_the_configured_algorithm() {
+    let cases = cases();
+    let ed = cases.iter().find(|case| case.algorithm == Algorithm::EdDSA).unwrap();
+    let own = verifier(ed);
+    for alg in ["EdDSA", "Ed25519"] {
+        at_once(&own, &signed(&json!({ "alg": alg, "typ": "JWT" }), &ed.private, ed.algorithm)).unwrap();
+    }
+    // A name belongs to what is signed: it cannot be exchanged for its other form.
+    let token = signed(&json!({"alg": "EdDSA"}), &ed.private, ed.algorithm);
+    let signature = token.rsplit_once('.').unwrap().1;
+    let renamed = format!("{}.{signature}", message(&json!({"alg": "Ed25519"})));
+    assert_eq!(at_once(&own, &renamed).unwrap_err(), invalid("The token's signature does not hold"));
+    for alg in ["ed25519", "ED25519", "Ed448", "Ed25519ph", "Ed25519 ", "none"] {
+        let fault = at_once(&own, &signed(&json!({ "alg": alg }), &ed.private, ed.algorithm)).unwrap_err();
+        assert_eq!((fault.code, fault.rule()), (Code::InvalidToken, Some("auth.algorithm")), "{alg}");
+    }
+    let crit = json!({"alg": "Ed25519", "crit": ["b64"], "b64": false});
+    let message = "The token's `crit` asks for an unknown extension";
+    assert_eq!(at_once(&own, &signed(&crit, &ed.private, ed.algorithm)).unwrap_err(), invalid(message));
+    // Its public key as a secret, under the new name.
+    for secret in [ed.public.as_bytes(), &pem_bytes(ed.public)] {
+        let key = EncodingKey::from_secret(secret);
+        let token = signed(&json!({"alg": "Ed25519"}), &key, Algorithm::HS256);
+        assert_eq!(at_once(&own, &token).unwrap_err().code, Code::InvalidToken);
+    }
+    // No other algorithm takes it, whoever signed it.
+    for case in cases.iter().filter(|case| case.algorithm != Algorithm::EdDSA) {
+        for (key, algorithm) in [(&ed.private, Algorithm::EdDSA), (&case.private, case.algorithm)] {
+            let fault = at_once(&verifier(case), &signed(&json!({"alg": "Ed25519"}), key, algorithm)).unwrap_err();
+            let message = format!("The token is not signed with {:?}, but with Ed25519", case.algorithm);
+            assert_eq!(fault, invalid(message));
+        }
+    }
 }

@@ -116,6 +116,10 @@ fn a_forged_or_misshapen_token_is_refused_with_the_same_code() {
         r#"{"alg":"none","alg":"HS256"}"#,
         r#"{"alg":"HS256","crit":["b64"],"b64":false}"#,
         r#"{"alg":"HS256","crit":[]}"#,
+        r#"{"alg":"HS256","crit":null}"#,
+        r#"{"alg":"HS256","kid":"a","kid":"a"}"#,
+        r#"{"alg":"HS256"}{"alg":"HS256"}"#,
+        r#"{"ALG":"HS256"}"#,
         "[]",
         "not JSON",
     ] {
@@ -160,7 +164,7 @@ fn each_algorithm_takes_its_own_tokens_alone() {
 fn refusals_say_what_is_wrong_and_nothing_secret() {
     for (token, message) in [
         ("nonsense".to_owned(), "The token is malformed"),
-        (sign(&claims(json!({})), SECRET, Hmac::Hs512).unwrap(), "The token is not signed with HS256"),
+        (sign(&claims(json!({})), SECRET, Hmac::Hs512).unwrap(), "The token is not signed with HS256, but with HS512"),
         (sign(&claims(json!({})), b"guessed", Hmac::Hs256).unwrap(), "The token's signature does not hold"),
         ("x".repeat(TOKEN_MAX + 1), "The token is longer than 8192 bytes"),
         (token(&claims(json!({"sub": ""}))), "The token's `sub` is empty"),
@@ -197,19 +201,53 @@ fn an_empty_secret_signs_and_verifies_nothing() {
     assert_eq!(sign(&json!("alice"), SECRET, Hmac::Hs256).unwrap_err().code, Code::Internal);
     let verifier = Verifier::new(Keys::Secret(Vec::new()), Settings::default());
     let key = EncodingKey::from_secret(b"");
-    let token = jsonwebtoken::encode(&Header::default(), &claims(json!({})), &key).unwrap();
+    let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims(json!({})), &key).unwrap();
     let fault = at_once(&verifier, &token).unwrap_err();
     assert_eq!(fault.code, Code::InvalidToken);
 }
 
 #[test]
-fn an_expiry_out_of_all_range_or_said_twice_is_no_expiry() {
+fn an_expiry_out_of_all_range_and_a_claim_that_is_there_twice_are_refused() {
     for payload in [
         r#"{"sub":"alice","exp":1e999}"#,
         r#"{"sub":"alice","exp":NaN}"#,
         r#"{"sub":"alice","exp":1,"exp":1767225660}"#,
+        r#"{"sub":"alice","exp":1767225660,"role":"user","role":"admin"}"#,
+        r#"{"sub":"alice","exp":1767225660,"\u0073ub":"admin"}"#,
     ] {
         let fault = verify(&forged(r#"{"alg":"HS256"}"#, payload)).unwrap_err();
         assert_eq!(fault.code, Code::InvalidToken, "{payload}");
+    }
+}
+
+/// jjwt chooses HS384 or HS512 by the length of the secret; other libraries know algorithms that the hub does not.
+#[test]
+fn a_token_of_another_algorithm_is_told_which_one_is_expected() {
+    for (alg, but) in [
+        ("HS384", ", but with HS384"),
+        ("ES256K", ", but with ES256K"),
+        ("Ed25519", ", but with Ed25519"),
+        ("A192GCMKW", ", but with A192GCMKW"),
+        ("<script>", ""),
+        ("", ""),
+    ] {
+        let token = forged(&json!({ "alg": alg }).to_string(), &good_payload());
+        assert_eq!(verify(&token).unwrap_err(), invalid(format!("The token is not signed with HS256{but}")), "{alg}");
+        assert_eq!(verify(&token).unwrap_err().rule(), Some("auth.algorithm"));
+    }
+    let unsigned = format!("{}.{}.", base64url(br#"{"alg":"none"}"#), base64url(good_payload().as_bytes()));
+    let message = "The token is not signed; expected a signature with HS256";
+    assert_eq!(verify(&unsigned).unwrap_err(), invalid(message));
+}
+
+/// Libraries write a header as they like: what was signed are its bytes.
+#[test]
+fn a_header_is_verified_as_it_was_written() {
+    for header in [
+        " {\"kid\" : null,\t\"alg\":\"HS256\" }\n",
+        r#"{"\u0061lg":"HS\u0032\u0035\u0036","typ":"at+jwt"}"#,
+        r#"{"alg":"HS256","typ":7,"cty":null,"x5c":"none","jwk":{"kty":"new"},"zip":"DEF","b64":true}"#,
+    ] {
+        verify(&forged(header, &good_payload())).unwrap_or_else(|fault| panic!("{header}: {fault:?}"));
     }
 }

@@ -7,50 +7,120 @@ use hubbub_actors::identity::Identity;
 use serde_json::{Map, Value};
 
 use crate::auth::claims::{self, LATEST_SECONDS, invalid};
+use crate::outside::Answer;
 
 /// The members of a user object that may name the user, in the order they are sought.
 const USER_MEMBERS: [&str; 4] = ["id", "sub", "userId", "user_id"];
 
-/// An answer, understood.
+/// What an answer, or none, says of a token.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The token is this user's.
     Holder(Box<Identity>),
     /// The token is nobody's.
     Refused(Fault),
-    /// The answer says nothing of the token, and this of the application. `broken` when it, or who answers for it, says
-    /// that it cannot. A plain 500 does not say so: an odd token may be enough for one, and whoever can make one up
-    /// would keep all others out.
-    Unclear { why: String, broken: bool },
+    /// Nothing, for this reason, which is for the log.
+    Unclear(Trouble, String),
+}
+
+/// Why an answer says nothing of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The application, or who answers for it, says that it cannot, or nobody answers. Counts for the circuit breaker.
+    Down,
+    /// The application failed at this question. An odd token may be enough for that, and whoever can make one up would
+    /// keep all others out: the breaker stays closed.
+    Failed,
+    /// It answered, and the answer is none that the hub understands. Asking again is of no use.
+    NotUnderstood,
 }
 
 /// Reads an answer. A session of the token may last `leeway_ms` longer than the answer says.
-pub(super) fn read(status: u16, body: &[u8], leeway_ms: i64) -> Verdict {
-    match status {
-        200 => match holder(body, leeway_ms) {
-            Ok(identity) => Verdict::Holder(Box::new(identity)),
-            Err(why) => Verdict::Unclear { why, broken: false },
-        },
-        401 | 403 | 404 => {
-            Verdict::Refused(invalid("The token is not known to the application").by("auth.backend.url"))
+pub(super) fn read(answer: &Answer, leeway_ms: i64) -> Verdict {
+    let trouble = match answer.status {
+        200 => {
+            return answer
+                .body()
+                .and_then(|body| holder(body, leeway_ms))
+                .unwrap_or_else(|why| Verdict::Unclear(Trouble::NotUnderstood, why));
         }
-        _ => Verdict::Unclear { why: format!("status {status}"), broken: matches!(status, 429 | 502..=504) },
-    }
+        401 | 403 | 404 => return refused(),
+        429 | 502..=504 => Trouble::Down,
+        500..=599 => Trouble::Failed,
+        _ => Trouble::NotUnderstood,
+    };
+    Verdict::Unclear(trouble, format!("status {}", answer.status))
 }
 
-/// The user of `{"user": {…}}` or of a bare user object.
-fn holder(body: &[u8], leeway_ms: i64) -> Result<Identity, String> {
+fn refused() -> Verdict {
+    Verdict::Refused(invalid("The token is not known to the application").by("auth.backend.url"))
+}
+
+/// The verdict of an answer with status 200.
+fn holder(body: &[u8], leeway_ms: i64) -> Result<Verdict, String> {
     // A display name may be cut within an emoji.
     let body = text::resolve(Bytes::copy_from_slice(body));
     let body: Value = serde_json::from_slice(&body).map_err(|_| "an answer that is no JSON")?;
-    let body = body.as_object().ok_or("an answer that is no object")?;
-    let user = match body.get("user") {
-        Some(user) => user.as_object().ok_or("an answer whose `user` is no object")?,
-        None => body,
+    let body = body.as_object().ok_or("an answer that is no JSON object")?;
+    // An answer in the way of RFC 7662, section 2.2: whatever else it says, the token does not hold.
+    if body.get("active") == Some(&Value::Bool(false)) {
+        return Ok(refused());
+    }
+    let User { user, place, around } = user_of(body)?;
+    let id = claims::user(user, &USER_MEMBERS).map_err(|fault| match names_a_user(user) {
+        // Its words are the token's: "The token's `id` is too long".
+        true => {
+            format!("an answer whose user in {place} has no usable id: {}", fault.message.replace("The token's ", ""))
+        }
+        false => format!("an answer that names no user: {place} has none of `id`, `sub`, `userId`, `user_id`"),
+    })?;
+    let ends = [expiry(user)?, expiry(around)?, expiry(body)?].into_iter().flatten().min();
+    let expires_at = ends.map(|end| end.saturating_add(leeway_ms));
+    Ok(Verdict::Holder(Box::new(Identity { expires_at, ..claims::described(id, user) })))
+}
+
+/// Where an answer has its user.
+struct User<'a> {
+    user: &'a Map<String, Value>,
+    /// What the log calls the place.
+    place: &'static str,
+    /// The object around the user, or the user itself.
+    around: &'a Map<String, Value>,
+}
+
+/// The user of an answer: `user`; else `data`, in which Laravel's resources wrap what they answer, or `data.user`; else the
+/// answer itself. Nothing deeper is looked at. An answer that names a user both in `data` and beside it is refused, because
+/// either may be meant.
+fn user_of(body: &Map<String, Value>) -> Result<User<'_>, String> {
+    if let Some(user) = body.get("user") {
+        let user = user.as_object().ok_or("an answer whose `user` is no object")?;
+        return Ok(User { user, place: "`user`", around: body });
+    }
+    let bare = User { user: body, place: "it", around: body };
+    let data = match body.get("data") {
+        None | Some(Value::Null) => return Ok(bare),
+        Some(Value::Object(data)) => data,
+        Some(_) if names_a_user(body) => return Ok(bare),
+        // What Laravel answers for a collection, too.
+        Some(_) => return Err("an answer whose `data` is no object".into()),
     };
-    let id = claims::user(user, &USER_MEMBERS).map_err(|_| "an answer that names no user")?;
-    let ends = [expiry(user)?, expiry(body)?].into_iter().flatten().min();
-    Ok(Identity { expires_at: ends.map(|end| end.saturating_add(leeway_ms)), ..claims::described(id, user) })
+    let wrapped = match data.get("user") {
+        Some(user) => {
+            let user = user.as_object().ok_or("an answer whose `data.user` is no object")?;
+            User { user, place: "`data.user`", around: data }
+        }
+        None => User { user: data, place: "`data`", around: data },
+    };
+    match (names_a_user(wrapped.user), names_a_user(body)) {
+        (true, true) => Err(format!("an answer that names a user in {} and another beside it", wrapped.place)),
+        (false, true) => Ok(bare),
+        (_, false) => Ok(wrapped),
+    }
+}
+
+/// Whether an object has a member that names a user.
+fn names_a_user(object: &Map<String, Value>) -> bool {
+    USER_MEMBERS.iter().any(|member| object.get(*member).is_some_and(|id| !id.is_null()))
 }
 
 /// When the token expires, in ms: `exp` as a token has it, or `expires_at` as a time of RFC 3339, in seconds, or in ms
@@ -86,7 +156,7 @@ mod tests {
     use super::*;
 
     fn read_ok(body: Value) -> Verdict {
-        read(200, body.to_string().as_bytes(), 5_000)
+        read(&Answer::plain(200, body.to_string().as_bytes()), 5_000)
     }
 
     #[test]
@@ -101,7 +171,7 @@ mod tests {
         assert_eq!((bare.subscribe.as_ref(), bare.sign_in.as_ref()), (None, None));
         assert_eq!(read_ok(json!({"user": user})), Verdict::Holder(bare));
         let cut = br#"{"id": 42, "name": "Ann \ud83d"}"#;
-        let Verdict::Holder(cut) = read(200, cut, 0) else { panic!("a user") };
+        let Verdict::Holder(cut) = read(&Answer::plain(200, cut), 0) else { panic!("a user") };
         assert_eq!(cut.name.as_deref(), Some("Ann \u{fffd}"));
         for (user, id) in [
             (json!({"sub": "a", "userId": "b"}), "a"),
@@ -126,31 +196,108 @@ mod tests {
             (json!({"id": 1, "expires_at": "2026-01-01 00:00:00"}), now * 1_000),
             (json!({"user": {"id": 1}, "expires_at": now}), now * 1_000),
             (json!({"user": {"id": 1, "exp": now + 9}, "exp": now}), now * 1_000),
+            (json!({"data": {"id": 1, "exp": now}}), now * 1_000),
+            (json!({"data": {"user": {"id": 1, "exp": now + 9}, "exp": now}}), now * 1_000),
+            (json!({"data": {"id": 1, "exp": now + 9}, "exp": now}), now * 1_000),
+            (json!({"id": 1, "exp": now, "data": {"exp": "another thing"}}), now * 1_000),
         ] {
             let Verdict::Holder(identity) = read_ok(body.clone()) else { panic!("{body}") };
             assert_eq!(identity.expires_at, Some(end + 5_000), "{body}");
         }
         for odd in [json!("soon"), json!(true), json!([]), json!("2026-01-01T00:00:00+02:00")] {
             let read = read_ok(json!({"id": 1, "expires_at": odd}));
-            assert!(matches!(read, Verdict::Unclear { .. }), "{odd}");
+            assert!(matches!(read, Verdict::Unclear(Trouble::NotUnderstood, _)), "{odd}");
+        }
+    }
+
+    /// Laravel's resources wrap what they answer in `data`.
+    #[test]
+    fn a_user_may_be_wrapped_in_data_and_in_nothing_deeper() {
+        for (body, id) in [
+            (json!({"data": {"id": 42}}), "42"),
+            (json!({"data": {"id": 42, "user": null}, "user": {"id": 7}}), "7"),
+            (json!({"data": {"user": {"id": 42}}, "success": true}), "42"),
+            // The id beside `user` is the token's.
+            (json!({"data": {"id": 9, "user": {"id": 42}}}), "42"),
+            // A user who has a member `data`.
+            (json!({"id": 42, "data": {"theme": "dark"}}), "42"),
+            (json!({"id": 42, "data": []}), "42"),
+            (json!({"id": 42, "data": {"id": null}}), "42"),
+        ] {
+            let Verdict::Holder(identity) = read_ok(body.clone()) else { panic!("{body}") };
+            assert_eq!(identity.user.as_str(), id, "{body}");
+        }
+        let Verdict::Holder(identity) = read_ok(json!({"data": {"id": 1, "role": "user"}, "role": "admin"})) else {
+            panic!("a user")
+        };
+        assert_eq!(identity.roles, ["user"], "what stands beside the user says nothing of it");
+    }
+
+    #[test]
+    fn what_an_answer_lacks_is_said_and_not_what_it_holds() {
+        let members = "has none of `id`, `sub`, `userId`, `user_id`";
+        for (body, why) in [
+            (json!("s3cret"), "an answer that is no JSON object".to_owned()),
+            (json!({"s3cret": 1}), format!("an answer that names no user: it {members}")),
+            (json!({"user": {"name": "s3cret"}}), format!("an answer that names no user: `user` {members}")),
+            (json!({"data": {"name": "s3cret"}}), format!("an answer that names no user: `data` {members}")),
+            (json!({"data": {"user": {"a": 1}}}), format!("an answer that names no user: `data.user` {members}")),
+            (json!({"data": {"data": {"id": 1}}}), format!("an answer that names no user: `data` {members}")),
+            (json!({"user": "s3cret"}), "an answer whose `user` is no object".into()),
+            (json!({"data": {"user": ["s3cret"]}}), "an answer whose `data.user` is no object".into()),
+            (json!({"data": [{"id": 1}], "meta": {}}), "an answer whose `data` is no object".into()),
+            (json!({"data": []}), "an answer whose `data` is no object".into()),
+            (
+                json!({"id": 5, "data": {"id": 42}}),
+                "an answer that names a user in `data` and another beside it".into(),
+            ),
+            (
+                json!({"sub": "a", "data": {"user": {"id": "a"}}}),
+                "an answer that names a user in `data.user` and another beside it".into(),
+            ),
+            (
+                json!({"data": {"id": ["s3cret"]}}),
+                "an answer whose user in `data` has no usable id: `id` is no string and no integer".into(),
+            ),
+            (json!({"id": ""}), "an answer whose user in it has no usable id: `id` is empty".into()),
+            (json!({"data": {"id": 1, "exp": "s3cret"}}), "an answer whose `exp` is no time".into()),
+        ] {
+            assert_eq!(read_ok(body.clone()), Verdict::Unclear(Trouble::NotUnderstood, why), "{body}");
         }
     }
 
     #[test]
     fn only_a_clear_no_is_a_no_and_all_else_lets_nobody_in() {
         for status in [401, 403, 404] {
-            assert!(matches!(read(status, b"{\"id\": 1}", 0), Verdict::Refused(_)), "{status}");
+            assert!(matches!(read(&Answer::plain(status, b"{\"id\": 1}"), 0), Verdict::Refused(_)), "{status}");
         }
-        for (status, broken) in
-            [(201, false), (204, false), (302, false), (400, false), (429, true), (500, false), (503, true)]
-        {
-            let Verdict::Unclear { broken: found, .. } = read(status, b"{\"id\": 1}", 0) else { panic!("{status}") };
-            assert_eq!(found, broken, "{status}");
+        for body in [json!({"active": false}), json!({"active": false, "sub": "1"})] {
+            assert!(matches!(read_ok(body.clone()), Verdict::Refused(_)), "{body}");
+        }
+        assert!(matches!(read_ok(json!({"active": true, "sub": "1"})), Verdict::Holder(_)));
+        use Trouble::{Down, Failed, NotUnderstood};
+        for (status, expected) in [
+            (201, NotUnderstood),
+            (204, NotUnderstood),
+            (302, NotUnderstood),
+            (400, NotUnderstood),
+            (429, Down),
+            (500, Failed),
+            (501, Failed),
+            (502, Down),
+            (503, Down),
+            (504, Down),
+        ] {
+            let verdict = read(&Answer::plain(status, b"{\"id\": 1}"), 0);
+            assert_eq!(verdict, Verdict::Unclear(expected, format!("status {status}")));
         }
         for body in
-            ["", "null", "[]", "<html>", "{}", "{\"user\": null}", "{\"user\": 1}", "{\"id\": \"\"}", "{\"id\": {}}"]
+            ["", "null", "[]", "<html>", "{}", "{\"user\": null}", "{\"user\": 1}", "{\"id\": {}}", "\u{1f}\u{8b}"]
         {
-            assert!(matches!(read(200, body.as_bytes(), 0), Verdict::Unclear { broken: false, .. }), "{body}");
+            let verdict = read(&Answer::plain(200, body.as_bytes()), 0);
+            assert!(matches!(verdict, Verdict::Unclear(NotUnderstood, _)), "{body}");
         }
+        let verdict = read(&Answer::plain(200, b"\x1f\x8b\x08\0"), 0);
+        assert!(matches!(&verdict, Verdict::Unclear(NotUnderstood, why) if why.contains("gzip")), "{verdict:?}");
     }
 }

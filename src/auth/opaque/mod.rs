@@ -18,13 +18,13 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
-use self::answer::Verdict;
+use self::answer::{Trouble, Verdict};
 use self::memory::{Digest, Memory};
 use super::claims::invalid;
-use super::unavailable;
+use super::{not_understood, unavailable};
 use crate::breaker::{Breaker, REST_MS, Turn};
 use crate::logging::periodic::{Periodic, Summary};
-use crate::outside::{Answer, Failure, Outside, Redirects, TIMEOUT};
+use crate::outside::{Failure, Outside, Redirects, TIMEOUT};
 
 /// Questions on their way at once; one more waits for as long as an answer may take.
 const CALLS: usize = 64;
@@ -65,8 +65,10 @@ struct Inner {
     answered: AtomicU64,
     failed: AtomicU64,
     shed: AtomicU64,
-    /// Questions without a clear answer: strangers can cause them at will.
+    /// Questions that failed: strangers can cause them at will.
     unclear: Periodic,
+    /// Answers that were not understood, apart from those, so that their reason is told however many questions fail.
+    not_understood: Periodic,
 }
 
 struct Known {
@@ -115,6 +117,7 @@ impl Backend {
             failed: AtomicU64::new(0),
             shed: AtomicU64::new(0),
             unclear: Periodic::default(),
+            not_understood: Periodic::default(),
         })))
     }
 
@@ -122,7 +125,7 @@ impl Backend {
     ///
     /// # Errors
     /// `InvalidToken` when the application does not know it, `TokenExpired` when it was good once, `AuthUnavailable` when
-    /// there is no telling.
+    /// there is no telling: without `retry_after` where the answer was not understood.
     pub async fn verify(&self, token: &str, now_ms: i64) -> Result<Identity, Fault> {
         // What could not stand in a header is nobody's token, and would be another header.
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -204,18 +207,23 @@ impl Inner {
         let answer = self.outside.get(Some(token), ANSWER_MAX).await;
         let now_ms = later(asked_ms, asked);
         let (verdict, weight) = match answer {
-            Ok(Answer { status, body }) => (answer::read(status, &body, self.leeway_ms), body.len()),
+            Ok(answer) => (answer::read(&answer, self.leeway_ms), answer.size()),
             // It answers, if too much: it is not down.
-            Err(failure @ Failure::TooLong(_)) => (Verdict::Unclear { why: failure.to_string(), broken: false }, 0),
-            Err(failure) => (Verdict::Unclear { why: failure.to_string(), broken: true }, 0),
+            Err(failure @ Failure::TooLong(_)) => (Verdict::Unclear(Trouble::NotUnderstood, failure.to_string()), 0),
+            Err(failure) => (Verdict::Unclear(Trouble::Down, failure.to_string()), 0),
         };
-        let broken = matches!(verdict, Verdict::Unclear { broken: true, .. });
+        let broken = matches!(verdict, Verdict::Unclear(Trouble::Down, _));
         let turn = self.lock().breaker.ended(!broken, now_ms);
         match (&verdict, turn) {
-            (Verdict::Unclear { why, .. }, Some(Turn::Opened)) => {
+            (Verdict::Unclear(_, why), Some(Turn::Opened)) => {
                 log::warn!("auth.backend.url does not answer, and is left alone for {} s: {why}", REST_MS / 1_000);
             }
-            (Verdict::Unclear { why, .. }, _) => {
+            (Verdict::Unclear(Trouble::NotUnderstood, why), _) => {
+                if let Some(Summary { count, .. }) = self.not_understood.count(None, now_ms) {
+                    log::warn!(count; "auth.backend.url did not tell whose a token is: {why}");
+                }
+            }
+            (Verdict::Unclear(_, why), _) => {
                 if let Some(Summary { count, .. }) = self.unclear.count(None, now_ms) {
                     log::info!(count; "auth.backend.url did not tell whose a token is: {why}");
                 }
@@ -254,7 +262,7 @@ impl Flight {
         }
         let (verdict, weight) = backend.ask(token, now_ms).await;
         let count = match &verdict {
-            Verdict::Unclear { .. } => &backend.failed,
+            Verdict::Unclear(..) => &backend.failed,
             _ => &backend.answered,
         };
         count.fetch_add(1, Ordering::Relaxed);
@@ -268,7 +276,8 @@ impl Flight {
                 backend.lock().refused.keep(self.digest, fault.clone(), 0, now_ms, REFUSED_MS);
                 Err(fault)
             }
-            Verdict::Unclear { .. } => Err(unavailable(Duration::from_secs(1))),
+            Verdict::Unclear(Trouble::NotUnderstood, _) => Err(not_understood()),
+            Verdict::Unclear(..) => Err(unavailable(Duration::from_secs(1))),
         }
     }
 }

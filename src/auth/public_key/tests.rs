@@ -110,6 +110,7 @@ fn a_jwk_serves_only_where_all_it_says_fits() {
     for (jwk, algorithm) in [
         (rsa(), Algorithm::RS256),
         (no_alg(rsa()), Algorithm::PS512),
+        (with(ed(), json!({"alg": "Ed25519"})), Algorithm::EdDSA),
         (
             with(rsa(), json!({"use": "sig", "key_ops": ["verify"], "kid": "a", "x5c": ["?"], "odd": {}})),
             Algorithm::RS256,
@@ -136,6 +137,9 @@ fn a_jwk_serves_only_where_all_it_says_fits() {
         (with(no_alg(p256()), json!({"crv": "p-256"})), Algorithm::ES256),
         (with(no_alg(ed()), json!({"crv": "Ed448"})), Algorithm::EdDSA),
         (with(no_alg(ed()), json!({"crv": "X25519"})), Algorithm::EdDSA),
+        (with(ed(), json!({"alg": "Ed448"})), Algorithm::EdDSA),
+        (with(ed(), json!({"alg": "ed25519"})), Algorithm::EdDSA),
+        (with(p256(), json!({"alg": "Ed25519"})), Algorithm::ES256),
         (with(rsa(), json!({"alg": "HS256"})), Algorithm::RS256),
         (with(rsa(), json!({"alg": "none"})), Algorithm::RS256),
         (with(rsa(), json!({"alg": "RSA-OAEP"})), Algorithm::RS256),

@@ -1,0 +1,115 @@
+//! What an account may be and do: its roles and permissions, as they change.
+
+use rusqlite::params;
+
+use super::accounts::{end_sign_ins, find, written};
+use super::{Account, Store};
+use crate::fault::Fault;
+
+/// A change of what an account may be and do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Roles to give.
+    pub add_roles: Vec<String>,
+    /// Roles to take away.
+    pub remove_roles: Vec<String>,
+    /// Permissions to give.
+    pub add_permissions: Vec<String>,
+    /// Permissions to take away.
+    pub remove_permissions: Vec<String>,
+}
+
+impl Store {
+    /// Changes what the account of that name may be and do, where `fits` allows the result; the account, or `None` when there
+    /// is none. Its sign-ins end where it lost something: their tokens say what it no longer may.
+    ///
+    /// # Errors
+    /// What `fits` says; [`Code::StoreUnavailable`], [`Code::Overloaded`].
+    pub async fn change_grants(
+        &self,
+        name_key: String,
+        grants: Grants,
+        fits: impl Fn(&Account) -> Result<(), Fault> + Send + 'static,
+        now: i64,
+    ) -> Result<Option<Account>, Fault> {
+        self.write(move |conn| {
+            let Some(found) = find(conn, &name_key)? else { return Ok(None) };
+            let mut account = found.account;
+            let lost_role = change(&mut account.roles, &grants.add_roles, &grants.remove_roles);
+            let lost_permission = change(&mut account.permissions, &grants.add_permissions, &grants.remove_permissions);
+            fits(&account)?;
+            conn.execute(
+                "UPDATE users SET roles = ?2, permissions = ?3, changed_at = ?4 WHERE id = ?1",
+                params![account.id.as_str(), written(&account.roles), written(&account.permissions), now],
+            )?;
+            if lost_role || lost_permission {
+                end_sign_ins(conn, &account.id, now)?;
+            }
+            Ok(Some(account))
+        })
+        .await
+    }
+}
+
+/// Adds to a list what it lacks, then removes; whether it lost something that it had before.
+fn change(list: &mut Vec<String>, add: &[String], remove: &[String]) -> bool {
+    let before = list.len();
+    list.retain(|held| !remove.contains(held));
+    let lost = list.len() < before;
+    for name in add {
+        if !list.contains(name) && !remove.contains(name) {
+            list.push(name.clone());
+        }
+    }
+    lost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Revocation;
+    use super::super::accounts::tests::{credentials, sign_in, with_store};
+    use super::*;
+
+    #[tokio::test]
+    async fn what_an_account_may_changes_and_its_sign_ins_end_only_where_it_lost_something() {
+        with_store(async |store| {
+            let mut alice = credentials("alice");
+            store.add_account(alice.clone()).await.unwrap();
+            store.begin_sign_in(alice.clone(), sign_in("s1", 0)).await.unwrap();
+            let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let change = |grants: Grants, at| store.change_grants("alice".into(), grants, |_| Ok(()), at);
+            let given = Grants {
+                add_roles: names(&["c", "a"]),
+                add_permissions: names(&["q", "q"]),
+                remove_permissions: names(&["unknown"]),
+                ..Grants::default()
+            };
+            alice.account.roles = names(&["a", "b", "c"]);
+            alice.account.permissions = names(&["p", "q"]);
+            assert_eq!(change(given, 1).await.unwrap(), Some(alice.account.clone()));
+            assert_eq!(store.account("alice".into()).await.unwrap(), Some(alice.clone()));
+            assert_eq!(store.revocations(1).await.unwrap(), [], "it lost nothing");
+
+            let refused = Grants { remove_roles: names(&["a"]), ..Grants::default() };
+            let fits = |_: &Account| Err(Fault::field("roles", "too few"));
+            let fault = store.change_grants("alice".into(), refused, fits, 2).await.unwrap_err();
+            assert_eq!(fault, Fault::field("roles", "too few"));
+            assert_eq!(store.account("alice".into()).await.unwrap(), Some(alice.clone()), "nothing was changed");
+
+            // A sign-in under way made its token before the change.
+            let before = store.account("alice".into()).await.unwrap().unwrap();
+            let taken = Grants { remove_permissions: names(&["p"]), ..Grants::default() };
+            alice.account.permissions = names(&["q"]);
+            assert_eq!(change(taken, 3).await.unwrap(), Some(alice.account.clone()));
+            assert_eq!(
+                store.revocations(3).await.unwrap(),
+                [Revocation::of_sign_in("s1", alice.account.id.clone(), 10, 3)]
+            );
+            assert!(!store.begin_sign_in(before, sign_in("s2", 3)).await.unwrap());
+            assert!(store.begin_sign_in(alice, sign_in("s3", 3)).await.unwrap());
+            let nobody = store.change_grants("bob".into(), Grants::default(), |_| Ok(()), 4).await;
+            assert_eq!(nobody.unwrap(), None);
+        })
+        .await;
+    }
+}

@@ -1,0 +1,53 @@
+//! An empty token in one place hides no good one in another: frameworks send the header or the field whether or not they have a
+//! token.
+
+use crate::support::socketio::Polling;
+use crate::support::{Sio, Transport};
+
+use super::*;
+
+#[tokio::test]
+async fn on_ws_an_empty_token_hides_none_that_comes_another_way() {
+    let hub = Hub::start();
+    let good = token("alice");
+    let (bearer, protocol) = (format!("Bearer {good}"), format!("access_token.{good}"));
+    let offer = format!("access_token., {protocol}");
+    let query = format!("/ws?token={good}");
+    let (authorization, subprotocol) = ("Authorization", "Sec-WebSocket-Protocol");
+    for (path, headers, chosen) in [
+        (query.clone(), vec![(authorization, "Bearer ")], None),
+        (query.clone(), vec![(authorization, "Bearer")], None),
+        (format!("/ws?token=&token={good}"), vec![], None),
+        ("/ws?token=".to_owned(), vec![(authorization, "Bearer "), (subprotocol, &protocol)], Some(&protocol)),
+        ("/ws".to_owned(), vec![(subprotocol, &offer)], Some(&protocol)),
+        ("/ws".to_owned(), vec![(authorization, "Basic dTpw"), (authorization, &bearer)], None),
+    ] {
+        let (answer, mut wire) = Wire::upgrade(&hub, &path, &headers).await;
+        assert_eq!(answer.status, 101, "{path} {headers:?}: {answer:?}");
+        assert_eq!(answer.header(subprotocol), chosen.map(String::as_str), "{path} {headers:?}");
+        assert_eq!(wire.message().await["data"]["details"]["user"]["id"], "alice");
+    }
+    let (answer, _) =
+        Wire::upgrade(&hub, "/ws?token=", &[(authorization, "Bearer "), (subprotocol, "access_token.")]).await;
+    assert_refused(&answer, 401, "INVALID_TOKEN", "Authentication token is missing");
+}
+
+#[tokio::test]
+async fn on_socketio_an_empty_token_hides_none_that_comes_another_way() {
+    let hub = Hub::start();
+    let good = token("alice");
+    let bearer = format!("Bearer {good}");
+    for auth in [json!({"token": ""}), json!({"token": null}), json!({})] {
+        let mut socket = Sio::open_with(&hub, &[("Authorization", &bearer)]).await;
+        socket.connect("/chat", &auth).await.unwrap_or_else(|error| panic!("{auth}: {error}"));
+    }
+    let path = format!("/socket.io/?EIO=4&transport=polling&token=&token={good}");
+    let mut polling = Polling::open_at(hub.address(), &path).await;
+    polling.say("40/chat,{\"token\":\"\"}").await;
+    let body = polling.body().await;
+    assert!(body.starts_with("40/chat,{\"sid\":"), "{body}");
+
+    let mut socket = Sio::open(&hub, Transport::WebSocket).await;
+    let error = socket.connect("/chat", &json!({"token": ""})).await.unwrap_err();
+    assert_eq!(error["message"], "Unauthorized");
+}
