@@ -2,8 +2,6 @@
 //! disconnects. It knows no namespace of its own: who may connect where, and what is done there, is its [`Lobby`]'s.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -14,6 +12,8 @@ use hubbub_actors::registry::PendingPlace;
 
 use super::connects;
 use super::engine::{Dialogue, Engine, Heard};
+use super::line::Line;
+use super::lobby::{Joined, Lobby, Member, Refused};
 use super::timer::Timer;
 use crate::wire::socket::{self, Assembler, Malformed, Namespace, Packet, Whole};
 
@@ -23,78 +23,7 @@ pub const NAMESPACES_MAX: usize = 16;
 /// What the log calls the limit of those that joined nothing, where one gives way to a newer one.
 const NEWCOMERS_RULE: &str = "a quarter of server.max_connections for those that joined nothing";
 
-/// What is done in a namespace for one client.
-pub trait Member {
-    /// The client was told that it is connected: what it is to be told next may go.
-    fn start(self: Rc<Self>, line: Line);
-
-    /// The client sent an event, or answered one.
-    fn hear(&self, whole: Whole);
-
-    /// Whether the client should say nothing more for now.
-    fn is_busy(&self) -> bool;
-
-    /// The connection has room again for answers: requests that waited for that can be taken.
-    fn drained(&self) {}
-
-    /// The connection ends, and with it this namespace, once what is owed to the client was said.
-    fn go(&self, close: Close);
-
-    /// The client has all that it was sent before it last said so.
-    fn confirm(&self) {}
-
-    /// The client left the namespace; [`Member::end`] follows.
-    fn leave(&self) {}
-
-    /// The client left, or its connection ended, for this reason where one is known. Nothing more is heard or sent.
-    fn end(&self, why: Option<Close>);
-}
-
-/// A member that was let in, and the id it goes by there.
-pub struct Joined {
-    /// The `sid` of the namespace.
-    pub sid: String,
-    /// The private id by which its client may come back to it, where it may.
-    pub pid: Option<String>,
-    /// What is done there.
-    pub member: Rc<dyn Member>,
-}
-
-/// Why a client is not let in.
-#[derive(Debug)]
-pub enum Refused {
-    /// What it is told: JSON text, `{"message": …}`.
-    Told(Bytes),
-    /// It is not told.
-    Unanswered,
-    /// It is not told; its connection ends.
-    Closed(Close),
-}
-
-impl Refused {
-    /// There is no such namespace.
-    pub fn invalid_namespace() -> Self {
-        Self::Told(Bytes::from_static(br#"{"message":"Invalid namespace"}"#))
-    }
-}
-
-/// A judgement that comes.
-pub type Judgement = Pin<Box<dyn Future<Output = Result<Joined, Refused>>>>;
-
-/// Lets a connection's client into namespaces.
-pub trait Lobby {
-    /// Judges a client that asks to be let into `namespace`; `auth` is JSON text of an object, if it sent one.
-    ///
-    /// # Errors
-    /// Why it is refused, where that is known at once.
-    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<Judgement, Refused>;
-
-    /// The connection ended for this reason while its client was in no namespace; `rule` is what decided, where that is
-    /// not the reason's usual one.
-    fn closed(&self, _close: Close, _rule: Option<&'static str>) {}
-}
-
-enum Standing {
+pub(super) enum Standing {
     /// Being judged; nothing is heard meanwhile.
     Asking,
     /// In it.
@@ -104,7 +33,7 @@ enum Standing {
 }
 
 impl Standing {
-    fn member(&self) -> Option<Rc<dyn Member>> {
+    pub(super) fn member(&self) -> Option<Rc<dyn Member>> {
         match self {
             Self::In(member) => Some(member.clone()),
             Self::Asking | Self::Out => None,
@@ -118,7 +47,7 @@ pub struct Namespaces {
     engine: Rc<Engine>,
     lobby: Box<dyn Lobby>,
     assembler: RefCell<Assembler>,
-    standings: RefCell<Vec<(Namespace, Standing)>>,
+    pub(super) standings: RefCell<Vec<(Namespace, Standing)>>,
     /// How long a client may be in no namespace.
     patience: Duration,
     /// Ends a connection whose client is in none.
@@ -160,7 +89,7 @@ impl Namespaces {
     }
 
     /// Ends the connection unless its client is in a namespace in time, or when it loses its place before.
-    fn await_join(&self, pending: Option<PendingPlace>) {
+    pub(super) fn await_join(&self, pending: Option<PendingPlace>) {
         if self.ended.get() || !self.is_idle() || self.waiting.borrow().is_some() {
             return;
         }
@@ -262,7 +191,7 @@ impl Namespaces {
                 self.await_no_longer();
                 self.engine.send(socket::connect(&namespace, &sid, pid.as_deref()));
                 self.set(namespace.clone(), Standing::In(member.clone()));
-                member.start(Line { namespaces: Rc::downgrade(&self), engine: self.engine.clone(), namespace });
+                member.start(Line::new(&self, self.engine.clone(), namespace));
             }
             Err(refused) => self.refuse(&namespace, refused),
         }
@@ -288,14 +217,14 @@ impl Namespaces {
         }
     }
 
-    fn set(&self, namespace: Namespace, standing: Standing) {
+    pub(super) fn set(&self, namespace: Namespace, standing: Standing) {
         let mut standings = self.standings.borrow_mut();
         // Most clients are in one, and a vector that grows by itself begins with room for four.
         standings.reserve_exact(1);
         standings.push((namespace, standing));
     }
 
-    fn remove(&self, namespace: &Namespace) -> Option<Standing> {
+    pub(super) fn remove(&self, namespace: &Namespace) -> Option<Standing> {
         let mut standings = self.standings.borrow_mut();
         let place = standings.iter().position(|(name, _)| name == namespace)?;
         Some(standings.swap_remove(place).1)
@@ -361,62 +290,6 @@ impl Dialogue for Namespaces {
             if let Standing::In(member) = standing {
                 member.end(self.engine.seat().ended());
             }
-        }
-    }
-}
-
-/// A member's way to its client.
-#[derive(Clone)]
-pub struct Line {
-    namespaces: Weak<Namespaces>,
-    engine: Rc<Engine>,
-    namespace: Namespace,
-}
-
-impl Line {
-    /// The namespace's name.
-    pub fn namespace(&self) -> &str {
-        &self.namespace
-    }
-
-    /// The connection.
-    pub fn engine(&self) -> &Rc<Engine> {
-        &self.engine
-    }
-
-    /// Puts the client out of the namespace, and ends a connection that is in no other.
-    pub fn disconnect(&self, close: Close) {
-        self.engine.send(socket::disconnect(&self.namespace));
-        self.leave(close);
-    }
-
-    /// Ends the connection with all that its client is in, each once what is owed there was said. A client that was told
-    /// nothing of this namespace would else speak to nobody there for as long as another one lasts.
-    pub fn leave_for_good(&self, close: Close) {
-        self.leave(close);
-        let Some(namespaces) = self.namespaces.upgrade() else { return };
-        let others: Vec<_> =
-            namespaces.standings.borrow().iter().filter_map(|(_, standing)| standing.member()).collect();
-        for member in others {
-            member.go(close);
-        }
-    }
-
-    /// Ends the connection, once its client is in no other namespace. The client is told nothing of this one.
-    pub fn leave(&self, close: Close) {
-        let Some(namespaces) = self.namespaces.upgrade() else { return };
-        namespaces.remove(&self.namespace);
-        namespaces.set(self.namespace.clone(), Standing::Out);
-        let is_out = |(_, standing): &(_, Standing)| matches!(standing, Standing::Out);
-        let in_no_other = namespaces.standings.borrow().iter().all(is_out);
-        if in_no_other {
-            // The member that is put out notes why.
-            self.engine.seat().mark_close_told();
-            self.engine.seat().close(close);
-        } else {
-            namespaces.await_join(None);
-            // Those who are left may have waited for this one alone.
-            self.engine.relieve();
         }
     }
 }
