@@ -44,7 +44,7 @@ use hubbub::sio::engine::{Dialogue, Engine, Heard};
 use hubbub::sio::ground::{OutboxBound, Settings};
 use hubbub::sio::house::{self, Caller, Door, House, Speaker, Switchboard};
 use hubbub::sio::line::Line;
-use hubbub::sio::lobby::{Joined, Judgement, Lobby, Member, Refused};
+use hubbub::sio::lobby::{Judgement, Lobby, Member, Refused};
 use hubbub::sio::namespaces::Namespaces;
 use hubbub::sio::{polling, websocket};
 use hubbub::wire::engine::{self as eio, ENGINE};
@@ -275,21 +275,23 @@ impl Lobby for EchoLobby {
         if !matches!(namespace.as_str(), "/" | "/custom") {
             return Err(Refused::invalid_namespace());
         }
-        let joined = Joined {
-            pid: None,
-            sid: SessionId::random().to_string(),
-            member: Rc::new(EchoMember { auth, line: Default::default() }),
-        };
-        Ok(Box::pin(std::future::ready(Ok(joined))))
+        let sid = SessionId::random().to_string();
+        let member: Rc<dyn Member> = Rc::new(EchoMember { sid, auth, line: Default::default() });
+        Ok(Box::pin(std::future::ready(Ok(member))))
     }
 }
 
 struct EchoMember {
+    sid: String,
     auth: Option<Bytes>,
     line: std::cell::OnceCell<Line>,
 }
 
 impl Member for EchoMember {
+    fn sid(&self) -> String {
+        self.sid.clone()
+    }
+
     fn start(self: Rc<Self>, line: Line) {
         let auth = self.auth.as_deref().unwrap_or(b"{}");
         let frame = socket::emit_parts(line.namespace(), &[b"[\"auth\",", auth, b"]"], None, &[]);

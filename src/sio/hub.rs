@@ -28,7 +28,7 @@ use super::engine::{Dialogue, Engine};
 use super::front_door::FrontDoor;
 use super::ground::{OutboxBound, Settings};
 use super::house::{Caller, House, Speaker, Switchboard};
-use super::lobby::{Joined, Judgement, Lobby, Refused};
+use super::lobby::{Judgement, Lobby, Member, Refused};
 use super::namespace_session::NamespaceSession;
 use super::namespaces::Namespaces;
 use crate::door;
@@ -118,14 +118,12 @@ struct Host {
 }
 
 impl Lobby for Host {
+    fn count(&self, namespace: &Namespace) -> Result<(), Refused> {
+        self.count_connect(self.wire(namespace))
+    }
+
     fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<Judgement, Refused> {
-        let wire = match namespace.as_str() {
-            "/" => Some(self.root),
-            "/chat" => Some(&CHAT),
-            _ => None,
-        };
-        self.count(wire)?;
-        let wire = wire.ok_or_else(|| {
+        let wire = self.wire(namespace).ok_or_else(|| {
             self.note_refused(RefusedAt::SocketIo, &Fault::new(Code::NotFound, "Invalid namespace"), None);
             Refused::invalid_namespace()
         })?;
@@ -143,10 +141,7 @@ impl Lobby for Host {
                     });
                 }
             };
-            let sid = session.seat().session().to_string();
-            let pid = session.pid().map(|pid| pid.as_str().to_owned());
-            let member = NamespaceSession::run(session, wire, host.state);
-            Ok(Joined { sid, pid, member })
+            Ok(NamespaceSession::run(session, wire, host.state) as Rc<dyn Member>)
         }))
     }
 
@@ -160,8 +155,17 @@ impl Lobby for Host {
 }
 
 impl Host {
+    /// The wire of a namespace, where there is one.
+    fn wire(&self, namespace: &Namespace) -> Option<&'static NamespaceWire> {
+        match namespace.as_str() {
+            "/" => Some(self.root),
+            "/chat" => Some(&CHAT),
+            _ => None,
+        }
+    }
+
     /// Counts a CONNECT, whatever namespace it names.
-    fn count(&self, wire: Option<&NamespaceWire>) -> Result<(), Refused> {
+    fn count_connect(&self, wire: Option<&NamespaceWire>) -> Result<(), Refused> {
         let attempt = self.connects.borrow_mut().count(self.state.hub.clock().elapsed_ms());
         let at = wire.map_or(RefusedAt::SocketIo, |wire| wire.surface().into());
         let too_many = |seconds| {

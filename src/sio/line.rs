@@ -5,7 +5,7 @@ use std::rc::{Rc, Weak};
 use hubbub_actors::close::Close;
 
 use super::engine::Engine;
-use super::namespaces::{Namespaces, Standing};
+use super::namespaces::Namespaces;
 use crate::wire::socket::{self, Namespace};
 
 /// A member's way to its client.
@@ -42,9 +42,7 @@ impl Line {
     pub fn leave_for_good(&self, close: Close) {
         self.leave(close);
         let Some(namespaces) = self.namespaces.upgrade() else { return };
-        let others: Vec<_> =
-            namespaces.standings.borrow().iter().filter_map(|(_, standing)| standing.member()).collect();
-        for member in others {
+        for member in namespaces.members() {
             member.go(close);
         }
     }
@@ -52,11 +50,7 @@ impl Line {
     /// Ends the connection, once its client is in no other namespace. The client is told nothing of this one.
     pub fn leave(&self, close: Close) {
         let Some(namespaces) = self.namespaces.upgrade() else { return };
-        namespaces.remove(&self.namespace);
-        namespaces.set(self.namespace.clone(), Standing::Out);
-        let is_out = |(_, standing): &(_, Standing)| matches!(standing, Standing::Out);
-        let in_no_other = namespaces.standings.borrow().iter().all(is_out);
-        if in_no_other {
+        if namespaces.put_out(self.namespace.clone()) {
             // The member that is put out notes why.
             self.engine.seat().mark_close_told();
             self.engine.seat().close(close);

@@ -13,6 +13,14 @@ use crate::wire::socket::{Namespace, Whole};
 
 /// What is done in a namespace for one client.
 pub trait Member {
+    /// The `sid` that the client is told.
+    fn sid(&self) -> String;
+
+    /// The private id by which the client may come back, where it may.
+    fn pid(&self) -> Option<&str> {
+        None
+    }
+
     /// The client was told that it is connected: what it is to be told next may go.
     fn start(self: Rc<Self>, line: Line);
 
@@ -38,18 +46,8 @@ pub trait Member {
     fn end(&self, why: Option<Close>);
 }
 
-/// A member that was let in, and the id it goes by there.
-pub struct Joined {
-    /// The `sid` of the namespace.
-    pub sid: String,
-    /// The private id by which its client may come back to it, where it may.
-    pub pid: Option<String>,
-    /// What is done there.
-    pub member: Rc<dyn Member>,
-}
-
 /// Why a client is not let in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Refused {
     /// What it is told: JSON text, `{"message": …}`.
     Told(Bytes),
@@ -67,10 +65,18 @@ impl Refused {
 }
 
 /// A judgement that comes.
-pub type Judgement = Pin<Box<dyn Future<Output = Result<Joined, Refused>>>>;
+pub type Judgement = Pin<Box<dyn Future<Output = Result<Rc<dyn Member>, Refused>>>>;
 
 /// Lets a connection's client into namespaces.
 pub trait Lobby {
+    /// Counts a CONNECT of the connection, whatever becomes of it.
+    ///
+    /// # Errors
+    /// What a client is told that has sent too many.
+    fn count(&self, _namespace: &Namespace) -> Result<(), Refused> {
+        Ok(())
+    }
+
     /// Judges a client that asks to be let into `namespace`; `auth` is JSON text of an object, if it sent one.
     ///
     /// # Errors

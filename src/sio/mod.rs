@@ -25,6 +25,7 @@ mod inbox;
 pub mod line;
 pub mod lobby;
 mod namespace_session;
+mod namespace_table;
 pub mod namespaces;
 pub mod polling;
 mod posting;

@@ -24,6 +24,8 @@ use crate::wire::socket::{Packet, Whole};
 pub(super) struct NamespaceSession {
     /// Its client knows, or may know, that there is such a session.
     is_known: Cell<bool>,
+    /// The private id that its client may come back by.
+    pid: Option<Box<str>>,
     wire: &'static NamespaceWire,
     seat: Rc<Seat>,
     state: Data<State>,
@@ -39,6 +41,7 @@ impl NamespaceSession {
     pub(super) fn run(session: Session, wire: &'static NamespaceWire, state: Data<State>) -> Rc<Self> {
         let connected = Rc::new(Self {
             is_known: Cell::new(session.goes_on()),
+            pid: session.pid().map(|pid| pid.as_str().into()),
             wire,
             seat: session.seat().clone(),
             state,
@@ -78,6 +81,14 @@ impl NamespaceSession {
 }
 
 impl Member for NamespaceSession {
+    fn sid(&self) -> String {
+        self.seat.session().to_string()
+    }
+
+    fn pid(&self) -> Option<&str> {
+        self.pid.as_deref()
+    }
+
     fn start(self: Rc<Self>, line: Line) {
         *self.line.borrow_mut() = Some(line);
         self.is_known.set(true);

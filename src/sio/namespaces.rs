@@ -13,33 +13,13 @@ use hubbub_actors::registry::PendingPlace;
 use super::connects;
 use super::engine::{Dialogue, Engine, Heard};
 use super::line::Line;
-use super::lobby::{Joined, Lobby, Member, Refused};
+use super::lobby::{Lobby, Member, Refused};
+use super::namespace_table::{NamespaceTable, Next, State, Step};
 use super::timer::Timer;
 use crate::wire::socket::{self, Assembler, Malformed, Namespace, Packet, Whole};
 
-/// Namespaces that one connection may be in at once.
-pub const NAMESPACES_MAX: usize = 16;
-
 /// What the log calls the limit of those that joined nothing, where one gives way to a newer one.
 const NEWCOMERS_RULE: &str = "a quarter of server.max_connections for those that joined nothing";
-
-pub(super) enum Standing {
-    /// Being judged; nothing is heard meanwhile.
-    Asking,
-    /// In it.
-    In(Rc<dyn Member>),
-    /// The hub put the client out; what it sent before it knew is not held against it.
-    Out,
-}
-
-impl Standing {
-    pub(super) fn member(&self) -> Option<Rc<dyn Member>> {
-        match self {
-            Self::In(member) => Some(member.clone()),
-            Self::Asking | Self::Out => None,
-        }
-    }
-}
 
 /// What is spoken over one connection.
 pub struct Namespaces {
@@ -47,7 +27,9 @@ pub struct Namespaces {
     engine: Rc<Engine>,
     lobby: Box<dyn Lobby>,
     assembler: RefCell<Assembler>,
-    pub(super) standings: RefCell<Vec<(Namespace, Standing)>>,
+    table: RefCell<NamespaceTable<Rc<dyn Member>>>,
+    /// What waits until no CONNECT is being authorized. Nothing more is read meanwhile.
+    held: RefCell<Option<Held>>,
     /// How long a client may be in no namespace.
     patience: Duration,
     /// Ends a connection whose client is in none.
@@ -55,6 +37,14 @@ pub struct Namespaces {
     /// The client was let into a namespace, whether it is there still or not.
     has_joined: Cell<bool>,
     ended: Cell<bool>,
+}
+
+/// What waits for the outcome of a CONNECT.
+enum Held {
+    /// A message.
+    Message(Heard),
+    /// The refusal of another CONNECT for the namespace, of which there were too many.
+    Refusal(Namespace, Refused),
 }
 
 /// Whether a client may send this before it was let into a namespace: it may ask to be, and take that back. All else is for
@@ -78,7 +68,8 @@ impl Namespaces {
             engine: engine.clone(),
             lobby,
             assembler: RefCell::new(Assembler::new(max_payload)),
-            standings: RefCell::default(),
+            table: RefCell::default(),
+            held: RefCell::default(),
             patience,
             waiting: RefCell::default(),
             has_joined: Cell::new(false),
@@ -122,7 +113,8 @@ impl Namespaces {
         match &whole.packet {
             Packet::Connect { namespace, data } => self.connect(namespace, data.clone()),
             Packet::Disconnect { namespace } => {
-                if let Some(Standing::In(member)) = self.remove(namespace) {
+                let left = self.table.borrow_mut().disconnect(namespace);
+                if let Some(member) = left {
                     member.leave();
                     member.end(Some(Close::Left));
                 }
@@ -141,62 +133,120 @@ impl Namespaces {
 
     /// The member in `namespace`; `None` for one that was put out.
     fn member(&self, namespace: &Namespace) -> Result<Option<Rc<dyn Member>>, Malformed> {
-        let standings = self.standings.borrow();
-        match standings.iter().find(|(name, _)| name == namespace) {
-            Some((_, Standing::In(member))) => Ok(Some(member.clone())),
-            Some((_, Standing::Out)) => Ok(None),
-            Some((_, Standing::Asking)) | None => Err(Malformed("a packet for a namespace that was not joined")),
+        match self.table.borrow().get(namespace) {
+            Some(State::Connected(member)) => Ok(Some(member.clone())),
+            Some(State::PutOut) => Ok(None),
+            Some(State::Connecting(..)) | None => Err(Malformed("a packet for a namespace that was not joined")),
         }
     }
 
     fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<(), Malformed> {
         let namespace = namespace.detached();
-        match self.remove(&namespace) {
-            None | Some(Standing::Out) => {}
-            Some(standing) => {
-                self.set(namespace, standing);
-                return Err(Malformed("a namespace that was joined already"));
+        if let Err(refused) = self.lobby.count(&namespace) {
+            self.refuse_one_too_many(namespace, refused);
+            self.await_join(None);
+            return Ok(());
+        }
+        let step = self.table.borrow_mut().connect(&namespace, &auth);
+        match step {
+            Step::Authorize => self.authorize(namespace, auth),
+            Step::Wait => {}
+            Step::Connected(member) => self.answer_connect(&namespace, &*member),
+            Step::Full => return Err(Malformed("too many namespaces")),
+        }
+        Ok(())
+    }
+
+    /// Refuses a CONNECT that is one too many. It changes nothing for a client that is in.
+    fn refuse_one_too_many(&self, namespace: Namespace, refused: Refused) {
+        let is_closed = matches!(refused, Refused::Closed(_));
+        let table = self.table.borrow();
+        match table.get(&namespace) {
+            Some(State::Connected(_)) if !is_closed => {}
+            Some(State::Connecting(_, Next::Join(_) | Next::Reconnect(_))) if !is_closed => {
+                *self.held.borrow_mut() = Some(Held::Refusal(namespace, refused));
+            }
+            _ => {
+                drop(table);
+                self.refuse(&namespace, refused);
             }
         }
-        if self.standings.borrow().len() >= NAMESPACES_MAX {
-            return Err(Malformed("too many namespaces"));
-        }
-        let judgement = match self.lobby.connect(&namespace, auth) {
+    }
+
+    fn answer_connect(&self, namespace: &Namespace, member: &dyn Member) {
+        self.engine.send(socket::connect(namespace, &member.sid(), member.pid()));
+    }
+
+    /// Begins to authorize a CONNECT.
+    fn authorize(&self, namespace: Namespace, auth: Option<Bytes>) {
+        let judgement = match self.lobby.connect(&namespace, auth.clone()) {
             Ok(judgement) => judgement,
             Err(refused) => {
                 self.refuse(&namespace, refused);
-                self.await_join(None);
-                return Ok(());
+                return self.await_join(None);
             }
         };
-        self.set(namespace.clone(), Standing::Asking);
+        self.table.borrow_mut().begin(namespace.clone(), auth);
         let this = self.this.clone();
         actix_rt::spawn(async move {
             let judged = judgement.await;
             match (this.upgrade(), judged) {
-                (Some(this), judged) => this.judged(namespace, judged),
-                (None, Ok(joined)) => joined.member.end(None),
+                (Some(this), judged) => this.authorized(&namespace, judged),
+                (None, Ok(member)) => member.end(None),
                 (None, Err(_)) => {}
             }
         });
-        Ok(())
     }
 
-    fn judged(self: Rc<Self>, namespace: Namespace, judged: Result<Joined, Refused>) {
-        self.remove(&namespace);
+    /// A CONNECT was authorized or refused. Its client may have changed its mind meanwhile: then it is told nothing of that.
+    fn authorized(self: Rc<Self>, namespace: &Namespace, judged: Result<Rc<dyn Member>, Refused>) {
+        let next = self.table.borrow_mut().finish(namespace);
         match judged {
-            Ok(joined) if self.ended.get() => joined.member.end(self.engine.seat().ended()),
-            Ok(Joined { sid, pid, member }) => {
-                self.has_joined.set(true);
-                self.await_no_longer();
-                self.engine.send(socket::connect(&namespace, &sid, pid.as_deref()));
-                self.set(namespace.clone(), Standing::In(member.clone()));
-                member.start(Line::new(&self, self.engine.clone(), namespace));
+            Ok(member) if next == Some(Next::Leave) => {
+                member.leave();
+                member.end(Some(Close::Left));
             }
-            Err(refused) => self.refuse(&namespace, refused),
+            Ok(member) => match next {
+                Some(Next::Join(count)) if !self.ended.get() => self.join(namespace.clone(), member, count),
+                _ => member.end(self.engine.seat().ended()),
+            },
+            Err(refused) => match next {
+                Some(Next::Join(count)) => (0..count).for_each(|_| self.refuse(namespace, refused.clone())),
+                _ if matches!(refused, Refused::Closed(_)) => self.refuse(namespace, refused),
+                _ => {}
+            },
+        }
+        if let Some(Next::Reconnect(auth)) = next {
+            self.authorize(namespace.clone(), auth);
         }
         self.await_join(None);
+        self.hear_held();
         self.engine.relieve();
+    }
+
+    /// The client is in; `count` CONNECTs are answered.
+    fn join(self: &Rc<Self>, namespace: Namespace, member: Rc<dyn Member>, count: u32) {
+        self.has_joined.set(true);
+        self.await_no_longer();
+        self.answer_connect(&namespace, &*member);
+        self.table.borrow_mut().join(namespace.clone(), member.clone());
+        member.clone().start(Line::new(self, self.engine.clone(), namespace.clone()));
+        for _ in 1..count {
+            self.answer_connect(&namespace, &*member);
+        }
+    }
+
+    /// Goes on with what waited for CONNECTs.
+    fn hear_held(&self) {
+        if self.table.borrow().is_connecting() {
+            return;
+        }
+        let held = self.held.borrow_mut().take();
+        match held.filter(|_| self.engine.seat().closed().is_none()) {
+            Some(Held::Message(heard)) => self.hear(heard),
+            Some(Held::Refusal(namespace, refused)) => self.refuse_one_too_many(namespace, refused),
+            None => {}
+        }
     }
 
     fn refuse(&self, namespace: &Namespace, refused: Refused) {
@@ -209,30 +259,30 @@ impl Namespaces {
     }
 
     fn for_each(&self, act: impl Fn(&dyn Member)) {
-        let standings = self.standings.borrow();
-        for (_, standing) in &*standings {
-            if let Standing::In(member) = standing {
-                act(&**member);
-            }
+        for member in self.members() {
+            act(&*member);
         }
     }
 
-    pub(super) fn set(&self, namespace: Namespace, standing: Standing) {
-        let mut standings = self.standings.borrow_mut();
-        // Most clients are in one, and a vector that grows by itself begins with room for four.
-        standings.reserve_exact(1);
-        standings.push((namespace, standing));
+    /// What the client is in.
+    pub(super) fn members(&self) -> Vec<Rc<dyn Member>> {
+        self.table.borrow().members().cloned().collect()
     }
 
-    pub(super) fn remove(&self, namespace: &Namespace) -> Option<Standing> {
-        let mut standings = self.standings.borrow_mut();
-        let place = standings.iter().position(|(name, _)| name == namespace)?;
-        Some(standings.swap_remove(place).1)
+    /// The hub ended the client's session in `namespace`; whether the client is in no other one.
+    pub(super) fn put_out(&self, namespace: Namespace) -> bool {
+        let mut table = self.table.borrow_mut();
+        table.put_out(namespace);
+        table.is_out()
     }
 }
 
 impl Dialogue for Namespaces {
     fn hear(&self, heard: Heard) {
+        if !may_come_first(&heard) && self.table.borrow().is_connecting() && self.held.borrow().is_none() {
+            *self.held.borrow_mut() = Some(Held::Message(heard));
+            return;
+        }
         if !self.has_joined.get() && !may_come_first(&heard) {
             return self.engine.seat().close(Close::Malformed);
         }
@@ -251,11 +301,8 @@ impl Dialogue for Namespaces {
     }
 
     fn is_busy(&self) -> bool {
-        self.standings.borrow().iter().any(|(_, standing)| match standing {
-            Standing::Asking => true,
-            Standing::In(member) => member.is_busy(),
-            Standing::Out => false,
-        })
+        let table = self.table.borrow();
+        self.held.borrow().is_some() || table.has_waiting() || table.members().any(|member| member.is_busy())
     }
 
     fn drained(&self) {
@@ -266,30 +313,33 @@ impl Dialogue for Namespaces {
         self.for_each(|member| member.confirm());
     }
 
+    fn is_connecting(&self) -> bool {
+        self.table.borrow().is_connecting()
+    }
+
     fn has_joined(&self) -> bool {
         self.has_joined.get()
     }
 
     fn is_idle(&self) -> bool {
-        !self.standings.borrow().iter().any(|(_, standing)| matches!(standing, Standing::In(_)))
+        self.table.borrow().members().next().is_none()
     }
 
     fn end(&self) {
         self.ended.set(true);
         self.await_no_longer();
-        let standings = std::mem::take(&mut *self.standings.borrow_mut());
+        self.held.borrow_mut().take();
+        let table = std::mem::take(&mut *self.table.borrow_mut());
         let seat = self.engine.seat();
         // Those who are in a namespace, or about to be, note it themselves.
-        if standings.iter().all(|(_, standing)| matches!(standing, Standing::Out))
+        if table.is_out()
             && !seat.is_close_told()
             && let Some(close) = seat.ended()
         {
             self.lobby.closed(close, seat.closed_by());
         }
-        for (_, standing) in standings {
-            if let Standing::In(member) = standing {
-                member.end(self.engine.seat().ended());
-            }
+        for member in table.members() {
+            member.end(seat.ended());
         }
     }
 }

@@ -13,6 +13,9 @@ mod raw;
 // Socket.IO's own clients: Node, a browser, Python.
 pub(crate) mod socketio;
 
+// Namespaces that are entered and left faster than the hub answers.
+mod namespaces;
+
 // The push document's and the community document's code blocks, in Node.
 mod documents;
 

@@ -174,6 +174,7 @@ impl Engine {
                 break;
             }
         }
+        self.rest_while(|engine| engine.is_busy() || engine.is_connecting()).await;
         match self.seat.closed() {
             Some(Close::Malformed) => {
                 self.seat.mark_close_told();
