@@ -23,6 +23,7 @@ use hubbub_actors::worker::Worker;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::connect_error;
 use super::connects::{Attempt, Connects, RULE as CONNECTS_RULE};
 use super::engine::{Dialogue, Engine};
 use super::front_door::FrontDoor;
@@ -137,7 +138,7 @@ impl Lobby for Host {
                     // A client that is refused does not come back by itself; one whose connection ends does.
                     return Err(match fault.code {
                         Code::ShuttingDown => Refused::Closed(Close::GoingAway),
-                        _ => refused(&fault),
+                        _ => connect_error::of(&fault),
                     });
                 }
             };
@@ -175,7 +176,7 @@ impl Host {
         };
         let refused = match attempt {
             Attempt::Judged => return Ok(()),
-            Attempt::Refused(seconds) => refused(&too_many(seconds)),
+            Attempt::Refused(seconds) => connect_error::of(&too_many(seconds)),
             Attempt::Unanswered(seconds) => {
                 too_many(seconds);
                 Refused::Unanswered
@@ -285,17 +286,4 @@ impl Host {
 
 fn unauthorized() -> Fault {
     Fault::new(Code::InvalidToken, "Authentication token is missing").by("token")
-}
-
-/// What a client reads in `connect_error`: its message, and the code beside it in `data`.
-fn refused(fault: &Fault) -> Refused {
-    let message = match fault.code {
-        Code::InvalidToken | Code::TokenExpired | Code::TokenRevoked => "Unauthorized",
-        _ => &fault.message,
-    };
-    let mut data = serde_json::json!({ "code": fault.code });
-    if let Some(details) = fault.details() {
-        data["details"] = details;
-    }
-    Refused::Told(Bytes::from(serde_json::json!({ "message": message, "data": data }).to_string()))
 }

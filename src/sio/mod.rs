@@ -14,6 +14,7 @@
 //! The hub's part is behind [`house::Door`], [`house::Speaker`] and [`lobby::Lobby`]: the same transports serve the
 //! endpoints that the protocols' conformance suites run against (`examples/protocol_fixture.rs`).
 
+mod connect_error;
 mod connects;
 pub mod dialect;
 pub mod engine;

@@ -13,6 +13,9 @@ mod raw;
 // Socket.IO's own clients: Node, a browser, Python.
 pub(crate) mod socketio;
 
+// Limits, after which a client comes back.
+mod retry;
+
 // Namespaces that are entered and left faster than the hub answers.
 mod namespaces;
 
