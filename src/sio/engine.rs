@@ -4,6 +4,7 @@
 //! has nothing to convert, and what one transport took the other does not see. It knows no Socket.IO: what is said over
 //! it is its [`Dialogue`]'s.
 
+mod late;
 mod requests;
 
 use std::cell::{Cell, RefCell};

@@ -167,6 +167,16 @@ impl Link for NamespaceSession {
         }
     }
 
+    fn supersede(self: Rc<Self>) -> bool {
+        // A token of `/chat` holds, however its session ends.
+        let Some(line) = self.line().filter(|_| self.seat.has_tail()) else { return false };
+        actix_rt::spawn(async move {
+            line.engine().hear_out().await;
+            self.seat.close(Close::Recovered);
+        });
+        true
+    }
+
     fn has_half_for(&self, frames: usize, bytes: usize) -> bool {
         self.line().is_none_or(|line| line.engine().seat().has_half_for(frames, bytes))
     }

@@ -130,6 +130,7 @@ impl Engine {
         if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
             polling.posting = false;
         }
+        self.rested.notify_waiters();
         heard
     }
 

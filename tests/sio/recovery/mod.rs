@@ -16,6 +16,9 @@ mod rooms;
 // Sessions that came without a token.
 mod guests;
 
+// A goodbye that comes later than its client's next connection.
+mod goodbye;
+
 // Notifications that are not read.
 mod notified;
 
