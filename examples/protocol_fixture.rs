@@ -116,7 +116,7 @@ struct Endpoints {
 struct OpenDoor;
 
 impl Door for OpenDoor {
-    fn admit(&self, _: &RequestHead) -> house::Judgement {
+    fn admit(&self, _: &RequestHead, _: bool) -> house::Judgement {
         Box::pin(std::future::ready(Ok(Caller::default())))
     }
 }
@@ -143,7 +143,7 @@ impl Worker {
 
     async fn upgrade(&self, request: &Request, socket: TcpStream, early: BytesMut) {
         let id = RequestId::of(request.head().headers());
-        let handshake = Handshake { id: &id, head: request.head() };
+        let handshake = Handshake { id: &id, head: request.head(), is_host_last: false };
         match request.path() {
             "/engine.io/" => websocket::open(&self.engine, &handshake, socket, early).await,
             "/socket.io/" => websocket::open(&self.socket, &handshake, socket, early).await,

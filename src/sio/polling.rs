@@ -54,7 +54,7 @@ async fn handle(request: &HttpRequest, payload: Payload, switchboard: &Switchboa
     }
     match (request.method(), ask.sid()?) {
         (&Method::GET, None) => {
-            let caller = switchboard.admit(request.head()).await?;
+            let caller = switchboard.admit(request.head(), false).await?;
             switchboard.open(caller).await
         }
         (&Method::GET, Some(sid)) => switchboard.poll(sid).await.inspect(|_| mark_known(request)),

@@ -13,6 +13,9 @@ mod raw;
 // Socket.IO's own clients: Node, a browser, Python.
 pub(crate) mod socketio;
 
+// Which clients can go on after a cut.
+mod offered;
+
 // Limits, after which a client comes back.
 mod retry;
 
