@@ -26,8 +26,13 @@ pub(super) enum Next {
     Join(u32),
     /// To leave.
     Leave,
-    /// To connect with another `auth` instead.
-    Reconnect(Option<Bytes>),
+    /// To connect with another `auth` instead; or anew, where a DISCONNECT came between the two.
+    Reconnect {
+        /// The new `auth`.
+        auth: Option<Bytes>,
+        /// A DISCONNECT came.
+        has_left: bool,
+    },
 }
 
 /// What a CONNECT does.
@@ -70,7 +75,10 @@ impl<M: Clone> NamespaceTable<M> {
                 match next {
                     Next::Join(count) if first == auth => *count += 1,
                     // After a DISCONNECT it is another session, even by the same `auth`.
-                    _ => *next = Next::Reconnect(auth.clone()),
+                    _ => {
+                        let has_left = matches!(next, Next::Leave | Next::Reconnect { has_left: true, .. });
+                        *next = Next::Reconnect { auth: auth.clone(), has_left };
+                    }
                 }
                 Step::Wait
             }
@@ -122,7 +130,7 @@ impl<M: Clone> NamespaceTable<M> {
 
     /// Whether a CONNECT waits for another one of its namespace.
     pub(super) fn has_waiting(&self) -> bool {
-        self.0.iter().any(|(_, state)| matches!(state, State::Connecting(_, Next::Reconnect(_))))
+        self.0.iter().any(|(_, state)| matches!(state, State::Connecting(_, Next::Reconnect { .. })))
     }
 
     /// Whether the client is in no namespace, and asks for none.

@@ -163,7 +163,7 @@ impl Namespaces {
         let table = self.table.borrow();
         match table.get(&namespace) {
             Some(State::Connected(_)) if !is_closed => {}
-            Some(State::Connecting(_, Next::Join(_) | Next::Reconnect(_))) if !is_closed => {
+            Some(State::Connecting(_, Next::Join(_) | Next::Reconnect { .. })) if !is_closed => {
                 *self.held.borrow_mut() = Some(Held::Refusal(namespace, refused));
             }
             _ => {
@@ -202,7 +202,7 @@ impl Namespaces {
     fn authorized(self: Rc<Self>, namespace: &Namespace, judged: Result<Rc<dyn Member>, Refused>) {
         let next = self.table.borrow_mut().finish(namespace);
         match judged {
-            Ok(member) if next == Some(Next::Leave) => {
+            Ok(member) if matches!(next, Some(Next::Leave | Next::Reconnect { has_left: true, .. })) => {
                 member.leave();
                 member.end(Some(Close::Left));
             }
@@ -216,7 +216,7 @@ impl Namespaces {
                 _ => {}
             },
         }
-        if let Some(Next::Reconnect(auth)) = next {
+        if let Some(Next::Reconnect { auth, .. }) = next {
             self.authorize(namespace.clone(), auth);
         }
         self.await_join(None);

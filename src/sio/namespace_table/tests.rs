@@ -12,6 +12,14 @@ fn auth(text: &'static str) -> Option<Bytes> {
     Some(Bytes::from_static(text.as_bytes()))
 }
 
+fn again(text: &'static str) -> Next {
+    Next::Reconnect { auth: auth(text), has_left: false }
+}
+
+fn anew(text: &'static str) -> Next {
+    Next::Reconnect { auth: auth(text), has_left: true }
+}
+
 /// A table in which a CONNECT with `a` is being authorized.
 fn connecting() -> NamespaceTable<u8> {
     let mut table = NamespaceTable::default();
@@ -27,15 +35,15 @@ fn the_last_packet_before_the_outcome_decides() {
         ("", Next::Join(1)),
         ("a", Next::Join(2)),
         ("aaa", Next::Join(4)),
-        ("b", Next::Reconnect(auth("b"))),
+        ("b", again("b")),
         ("-", Next::Leave),
         ("a-", Next::Leave),
         ("b-", Next::Leave),
-        ("-a", Next::Reconnect(auth("a"))),
+        ("-a", anew("a")),
         ("-a-", Next::Leave),
-        ("-a-a", Next::Reconnect(auth("a"))),
-        ("b-a", Next::Reconnect(auth("a"))),
-        ("ba", Next::Reconnect(auth("a"))),
+        ("-a-a", anew("a")),
+        ("b-a", anew("a")),
+        ("ba", again("a")),
     ] {
         let mut table = connecting();
         for packet in packets.chars() {
@@ -45,7 +53,7 @@ fn the_last_packet_before_the_outcome_decides() {
                 _ => assert_eq!(table.connect(&Namespace::MAIN, &auth("b")), Step::Wait, "{packets}"),
             }
         }
-        assert_eq!(table.has_waiting(), matches!(next, Next::Reconnect(_)), "{packets}");
+        assert_eq!(table.has_waiting(), matches!(next, Next::Reconnect { .. }), "{packets}");
         assert_eq!(table.finish(&Namespace::MAIN), Some(next), "{packets}");
         assert!(table.is_out() && !table.is_connecting(), "{packets}");
     }
