@@ -3,8 +3,10 @@
 //! In layers, each of which knows only those below:
 //!
 //! * [`hub`]: the namespaces of this hub, where each connected client is a session actor like any other;
+//!   [`namespace_session`] and [`inbox`]: what connects the two; [`connect_error`]: what a client reads that is not let in;
 //! * [`polling`] and [`websocket`]: the two transports, and the step from one to the other;
-//! * [`namespaces`]: Socket.IO over an Engine.IO session; [`lobby`]: what it needs from the hub, [`line`]: what it gives it;
+//! * [`namespaces`]: Socket.IO over an Engine.IO session; [`lobby`]: what it needs from the hub, [`mod@line`]: what it gives it;
+//!   [`namespace_table`]: what each CONNECT and DISCONNECT does;
 //! * [`house`]: the Engine.IO sessions of one worker, and the way to them from the others;
 //! * [`engine`]: one of those, whatever transport reaches it; [`ground`]: what they all stand on;
 //! * [`connects`]: how often a client may ask to be let in;
