@@ -43,7 +43,9 @@ use hubbub::request_id::RequestId;
 use hubbub::sio::engine::{Dialogue, Engine, Heard};
 use hubbub::sio::ground::{OutboxBound, Settings};
 use hubbub::sio::house::{self, Caller, Door, House, Speaker, Switchboard};
-use hubbub::sio::namespaces::{Joined, Judgement, Line, Lobby, Member, Namespaces, Refused};
+use hubbub::sio::line::Line;
+use hubbub::sio::lobby::{Judgement, Lobby, Member, Refused};
+use hubbub::sio::namespaces::Namespaces;
 use hubbub::sio::{polling, websocket};
 use hubbub::wire::engine::{self as eio, ENGINE};
 use hubbub::wire::frame::{self, Opcode};
@@ -114,7 +116,7 @@ struct Endpoints {
 struct OpenDoor;
 
 impl Door for OpenDoor {
-    fn admit(&self, _: &RequestHead) -> house::Judgement {
+    fn admit(&self, _: &RequestHead, _: bool) -> house::Judgement {
         Box::pin(std::future::ready(Ok(Caller::default())))
     }
 }
@@ -141,7 +143,7 @@ impl Worker {
 
     async fn upgrade(&self, request: &Request, socket: TcpStream, early: BytesMut) {
         let id = RequestId::of(request.head().headers());
-        let handshake = Handshake { id: &id, head: request.head() };
+        let handshake = Handshake { id: &id, head: request.head(), is_host_last: false };
         match request.path() {
             "/engine.io/" => websocket::open(&self.engine, &handshake, socket, early).await,
             "/socket.io/" => websocket::open(&self.socket, &handshake, socket, early).await,
@@ -273,21 +275,23 @@ impl Lobby for EchoLobby {
         if !matches!(namespace.as_str(), "/" | "/custom") {
             return Err(Refused::invalid_namespace());
         }
-        let joined = Joined {
-            pid: None,
-            sid: SessionId::random().to_string(),
-            member: Rc::new(EchoMember { auth, line: Default::default() }),
-        };
-        Ok(Box::pin(std::future::ready(Ok(joined))))
+        let sid = SessionId::random().to_string();
+        let member: Rc<dyn Member> = Rc::new(EchoMember { sid, auth, line: Default::default() });
+        Ok(Box::pin(std::future::ready(Ok(member))))
     }
 }
 
 struct EchoMember {
+    sid: String,
     auth: Option<Bytes>,
     line: std::cell::OnceCell<Line>,
 }
 
 impl Member for EchoMember {
+    fn sid(&self) -> String {
+        self.sid.clone()
+    }
+
     fn start(self: Rc<Self>, line: Line) {
         let auth = self.auth.as_deref().unwrap_or(b"{}");
         let frame = socket::emit_parts(line.namespace(), &[b"[\"auth\",", auth, b"]"], None, &[]);

@@ -78,6 +78,8 @@ pub struct Handshake<'a> {
     pub id: &'a RequestId,
     /// Its head.
     pub head: &'a RequestHead,
+    /// `Host` was the last header line of it.
+    pub is_host_last: bool,
 }
 
 impl Handshake<'_> {

@@ -43,6 +43,7 @@ pub(crate) use self::listening::{descriptors_needed, listen};
 use crate::accounts::Accounts;
 use crate::config::{Config, Sources};
 use crate::door::{self, Handshake, Visitor};
+use crate::http_stream::Exchange;
 use crate::http_stream::{self, HttpStream, Listener};
 use crate::peer::limit_key;
 use crate::pipe::{self, Flusher};
@@ -423,7 +424,8 @@ fn upgrades(
             let peer = request.head().peer_addr.map(|peer| peer.ip());
             state.notices.forwarding(&state.policies().proxies, peer, request.head().headers());
             let id = RequestId::of(request.head().headers());
-            let handshake = Handshake { id: &id, head: request.head() };
+            let is_host_last = request.conn_data::<Rc<Exchange>>().is_some_and(|exchange| exchange.is_host_last());
+            let handshake = Handshake { id: &id, head: request.head(), is_host_last };
             let result = upgrade(&state, place.as_deref(), &handshake, &mut socket, early).await;
             if let (Err(fault), Some(socket)) = (result, socket) {
                 state.telemetry.answered("GET", error::status(fault.code).as_u16());

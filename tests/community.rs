@@ -224,6 +224,7 @@ async fn an_address_has_so_many_connections_without_a_token_at_once() {
             "message": "Too many connections from this address",
             "data": {
                 "code": "LIMIT_REACHED",
+                "retryAfter": 10,
                 "details": {"limit": "limits.community.connections_per_address"},
             },
         }))

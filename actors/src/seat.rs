@@ -62,6 +62,12 @@ pub trait Link {
     /// The session owes no answer any more, or not too many or too large ones any more: it can be asked again.
     fn resume(self: Rc<Self>);
 
+    /// The client comes back on another connection. Whether the transport closes the seat by itself, once it has heard what
+    /// its client may have sent before: a goodbye among it counts.
+    fn supersede(self: Rc<Self>) -> bool {
+        false
+    }
+
     /// Whether so many frames more, of `bytes` together, leave half of the room free that it has for what it takes.
     fn has_half_for(&self, _frames: usize, _bytes: usize) -> bool {
         true
@@ -320,6 +326,14 @@ impl Seat {
             self.keep();
             self.with_outbox(|outbox| outbox.close());
             self.wake();
+        }
+    }
+
+    /// Ends the session because its client goes on with it on another connection; unless it left on this one before.
+    pub fn supersede(&self) {
+        let link = self.link.borrow().clone();
+        if !link.is_some_and(Link::supersede) {
+            self.close(Close::Recovered);
         }
     }
 

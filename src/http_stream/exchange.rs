@@ -65,6 +65,8 @@ pub struct Exchange {
     body_is_late: Cell<bool>,
     /// Whoever sent the last request was found to be known.
     is_known: Cell<bool>,
+    /// See [`Exchange::is_host_last`].
+    is_host_last: Cell<bool>,
     /// The client sends nothing more.
     client_has_ended: Cell<bool>,
     /// Why the request in work, which stands for one that was refused, is answered with an error.
@@ -107,6 +109,11 @@ impl Exchange {
     /// Whether the body did not come in time.
     pub fn is_body_late(&self) -> bool {
         self.body_is_late.get()
+    }
+
+    /// Whether the request in work is an upgrade whose last header line is `Host`.
+    pub fn is_host_last(&self) -> bool {
+        self.is_host_last.get()
     }
 
     /// Whether the request in work has a body.
@@ -153,6 +160,7 @@ impl Exchange {
             body_is_done: Cell::new(true),
             body_is_late: Cell::new(false),
             is_known: Cell::new(false),
+            is_host_last: Cell::new(false),
             client_has_ended: Cell::new(false),
             refusal: RefCell::new(None),
             is_not_http: Cell::new(false),
@@ -161,6 +169,10 @@ impl Exchange {
             follower: RefCell::new(None),
             watch: RefCell::new(None),
         })
+    }
+
+    pub(super) fn note_order(&self, is_host_last: bool) {
+        self.is_host_last.set(is_host_last);
     }
 
     pub(super) fn phase(&self) -> Phase {

@@ -94,6 +94,12 @@ pub fn parse(input: &[u8]) -> Result<Option<Head>, Fault> {
     }))
 }
 
+/// Whether `Host` is the last header line of a whole head: so Node.js sends the upgrades of its programs.
+pub fn is_host_last(head: &[u8]) -> bool {
+    let mut lines = head.trim_ascii_end().rsplit(|byte| *byte == b'\n');
+    lines.next().and_then(|line| line.get(..5)).is_some_and(|name| name.eq_ignore_ascii_case(b"Host:"))
+}
+
 /// Whether `input` holds the end of a head: an empty line. Bytes before `scanned` are not looked at again; it is moved on.
 ///
 /// # Errors

@@ -223,6 +223,7 @@ impl HttpStream {
         }
         let Some(head) = head::parse(&self.buffer)? else { return Ok(false) };
         let original = self.buffer.split_to(head.length);
+        self.exchange.note_order(head.upgrades && head::is_host_last(&original));
         self.given = head.rewritten.map_or(original, |head| BytesMut::from(&head[..]));
         // What is left must not keep the memory of the head.
         self.buffer = BytesMut::from(&self.buffer[..]);

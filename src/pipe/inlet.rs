@@ -17,7 +17,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Sleep, sleep};
 
 use super::Pipe;
-use super::assembler::{Assembler, Incoming};
+use super::assembler::{Assembler, Incoming, Violation};
 
 /// Bytes read at once.
 const READ_SIZE: usize = 16_384;
@@ -93,6 +93,8 @@ pub struct Inlet {
     /// It joined nothing: it rests after each turn.
     is_pending: bool,
     rest: Option<Pin<Box<Sleep>>>,
+    /// Its bound of messages is about to be raised: see [`Inlet::set_awaiting_bound`].
+    awaits_bound: bool,
     stage: Stage,
 }
 
@@ -118,6 +120,7 @@ impl Inlet {
             turn: 0,
             is_pending: false,
             rest: None,
+            awaits_bound: false,
             stage: Stage::Open,
         }
     }
@@ -148,6 +151,12 @@ impl Inlet {
     pub fn set_pending(&mut self, is_pending: bool) {
         self.budget.reset();
         self.is_pending = is_pending;
+    }
+
+    /// Sets whether the bound of messages may soon be raised. While it may, a message over it is left unread, and nothing
+    /// behind it is read, until [`Seat::pause`](hubbub_actors::seat::Seat::pause) is taken back.
+    pub fn set_awaiting_bound(&mut self, awaits_bound: bool) {
+        self.awaits_bound = awaits_bound;
     }
 
     fn is_within_budget(&mut self, now: i64, frames: u32, bytes: usize) -> bool {
@@ -209,6 +218,10 @@ impl Inlet {
                     if !ready!(self.poll_read(cx)) {
                         self.leaving = Some(1000);
                     }
+                }
+                Err(Violation::TooBig) if self.awaits_bound => {
+                    seat.pause(true);
+                    return Poll::Pending;
                 }
                 Err(violation) => {
                     let (code, reason) = violation.close();

@@ -5,6 +5,7 @@
 //! it is its [`Dialogue`]'s.
 
 mod answers;
+mod late;
 mod requests;
 
 use std::cell::{Cell, RefCell};
@@ -54,6 +55,11 @@ pub trait Dialogue {
 
     /// Whether the client should say nothing more for now; [`Engine::relieve`] tells that it may again.
     fn is_busy(&self) -> bool;
+
+    /// Whether it is being decided whether the client may join. Until then, a request by polling has no answer.
+    fn is_connecting(&self) -> bool {
+        false
+    }
 
     /// Whether the client has joined what it came for. Until then a message of its may have [`PENDING_PAYLOAD_MAX`] bytes.
     fn has_joined(&self) -> bool {
@@ -174,6 +180,11 @@ impl Engine {
         dialogue.is_some_and(|dialogue| dialogue.is_busy())
     }
 
+    fn is_connecting(&self) -> bool {
+        let dialogue = self.dialogue.borrow().clone();
+        dialogue.is_some_and(|dialogue| dialogue.is_connecting())
+    }
+
     fn has_joined(&self) -> bool {
         let dialogue = self.dialogue.borrow().clone();
         dialogue.is_some_and(|dialogue| dialogue.has_joined())
@@ -187,9 +198,13 @@ impl Engine {
 
     /// Resolves when the client may say more, or will not.
     async fn rest(&self) {
+        self.rest_while(Self::is_busy).await;
+    }
+
+    async fn rest_while(&self, is_busy: impl Fn(&Self) -> bool) {
         loop {
             let rested = self.rested.notified();
-            if self.seat.closed().is_some() || !self.is_busy() {
+            if self.seat.closed().is_some() || !is_busy(self) {
                 self.seat.leave_unread(false, || self.ground.clock.begin_ms());
                 return;
             }
@@ -270,6 +285,7 @@ impl Engine {
                 if !has_joined {
                     has_joined = engine.has_joined();
                     inlet.set_max_size(engine.payload_max());
+                    inlet.set_awaiting_bound(!has_joined && engine.is_connecting());
                     if has_joined {
                         inlet.set_pending(false);
                     }

@@ -19,7 +19,7 @@ use crate::{bearer, door};
 pub(super) struct FrontDoor(pub(super) Data<State>);
 
 impl Door for FrontDoor {
-    fn admit(&self, head: &RequestHead) -> Judgement {
+    fn admit(&self, head: &RequestHead, is_host_last: bool) -> Judgement {
         let Self(state) = self;
         let state = state.clone();
         let policies = state.policies();
@@ -27,7 +27,7 @@ impl Door for FrontDoor {
         let knocked = door::knock(&state, &policies, head);
         let token = bearer::token(head.headers()).or_else(|| door::token_in_query(head));
         let is_recoverable = policies.config.recovery.window_secs > 0;
-        let is_numbered = is_recoverable && dialect::is_numbered(policies.config.socketio.offsets, head);
+        let is_numbered = is_recoverable && dialect::is_numbered(policies.config.socketio.offsets, head, is_host_last);
         Box::pin(async move {
             knocked?;
             // What a connection is for shows later; that there is one counts now, or none would ever count.

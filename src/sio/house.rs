@@ -56,11 +56,11 @@ pub type Judgement = Pin<Box<dyn Future<Output = Result<Caller, Fault>>>>;
 
 /// Judges who may open a session.
 pub trait Door: Send + Sync {
-    /// Judges a handshake.
+    /// Judges a handshake. `is_host_last` says that `Host` is the last header line of an upgrade.
     ///
     /// # Errors
     /// Why it is refused.
-    fn admit(&self, head: &RequestHead) -> Judgement;
+    fn admit(&self, head: &RequestHead, is_host_last: bool) -> Judgement;
 
     /// Who sent a request, for the log.
     fn visitor(&self, _head: &RequestHead) -> Visitor {
@@ -112,8 +112,8 @@ impl Switchboard {
     ///
     /// # Errors
     /// Why it is refused.
-    pub async fn admit(&self, head: &RequestHead) -> Result<Caller, Refusal> {
-        self.door.admit(head).await.map_err(|fault| Refusal::of(&fault))
+    pub async fn admit(&self, head: &RequestHead, is_host_last: bool) -> Result<Caller, Refusal> {
+        self.door.admit(head, is_host_last).await.map_err(|fault| Refusal::of(&fault))
     }
 
     /// Who sent a request, for the log.

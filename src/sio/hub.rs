@@ -1,17 +1,13 @@
 //! The namespaces of this hub: `/` for the push and community systems, `/chat` for the chat system. Each client that is
 //! connected to one is a session actor, as on `/ws`; this file is what stands between that and its connection.
 
-use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::VecDeque;
-use std::pin::Pin;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use actix_web::web::Data;
 use bytes::Bytes;
-use futures_core::Stream;
 use hubbub_actors::close::Close;
 use hubbub_actors::events::{Surface, Transport};
 use hubbub_actors::fault::{Code, Fault};
@@ -19,33 +15,30 @@ use hubbub_actors::hub::LimitKey;
 use hubbub_actors::ids::{RecoveryToken, UserId};
 use hubbub_actors::limits::held::{Hold, HoldKey};
 use hubbub_actors::limits::window::Rule;
-use hubbub_actors::outbox::{Frame, Outbox};
 use hubbub_actors::refusal_log::Refusal;
 use hubbub_actors::refusal_log::closes::of_close;
 use hubbub_actors::refusal_log::counts::RefusedAt;
-use hubbub_actors::seat::{Link, OWED_BYTES_MAX, Seat};
-use hubbub_actors::session::{Drawn, Inbound, Opening, Returning, Session, Standing};
+use hubbub_actors::session::{Drawn, Opening, Returning, Session, Standing};
 use hubbub_actors::worker::Worker;
 use serde_json::Value;
 
 use super::auth::{Auth, unauthorized};
+use super::connect_error;
 use super::connects::{Attempt, Connects, RULE as CONNECTS_RULE};
 use super::engine::{Dialogue, Engine};
 use super::front_door::FrontDoor;
 use super::ground::{OutboxBound, Settings};
 use super::house::{Caller, House, Speaker, Switchboard};
-use super::namespaces::{Joined, Judgement, Line, Lobby, Member, Namespaces, Refused};
+use super::lobby::{Judgement, Lobby, Member, Refused};
+use super::namespace_session::NamespaceSession;
+use super::namespaces::Namespaces;
 use crate::door;
 use crate::door::Visitor;
 use crate::pipe::Flusher;
 use crate::policies::Policies;
 use crate::state::State;
 use crate::wire::namespace::{self, CHAT, NamespaceWire, ROOT, ROOT_NUMBERED};
-use crate::wire::socket::{Namespace, Packet, Whole};
-
-/// Requests of one client that wait for its session, and their bytes.
-const INBOX_MAX: usize = 32;
-const INBOX_BYTES_MAX: usize = OWED_BYTES_MAX;
+use crate::wire::socket::Namespace;
 
 /// What an address reads that has come to `/chat` too often.
 const TOO_MANY_ATTEMPTS: &str = "Too many connection attempts. Please try again later.";
@@ -126,14 +119,12 @@ struct Host {
 }
 
 impl Lobby for Host {
+    fn count(&self, namespace: &Namespace) -> Result<(), Refused> {
+        self.count_connect(self.wire(namespace))
+    }
+
     fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<Judgement, Refused> {
-        let wire = match namespace.as_str() {
-            "/" => Some(self.root),
-            "/chat" => Some(&CHAT),
-            _ => None,
-        };
-        self.count(wire)?;
-        let wire = wire.ok_or_else(|| {
+        let wire = self.wire(namespace).ok_or_else(|| {
             self.note_refused(RefusedAt::SocketIo, &Fault::new(Code::NotFound, "Invalid namespace"), None);
             Refused::invalid_namespace()
         })?;
@@ -147,24 +138,11 @@ impl Lobby for Host {
                     // A client that is refused does not come back by itself; one whose connection ends does.
                     return Err(match fault.code {
                         Code::ShuttingDown => Refused::Closed(Close::GoingAway),
-                        _ => refused(&fault),
+                        _ => connect_error::of(&fault),
                     });
                 }
             };
-            let seat = session.seat().clone();
-            let sid = seat.session().to_string();
-            let pid = session.pid().map(|pid| pid.as_str().to_owned());
-            let connected = Rc::new(Connected {
-                is_known: Cell::new(session.goes_on()),
-                wire,
-                seat,
-                state: host.state,
-                inbox: Inbox::default(),
-                line: RefCell::new(None),
-                told: Cell::new(false),
-            });
-            session.run(Requests { connected: connected.clone() });
-            Ok(Joined { sid, pid, member: connected })
+            Ok(NamespaceSession::run(session, wire, host.state) as Rc<dyn Member>)
         }))
     }
 
@@ -178,8 +156,17 @@ impl Lobby for Host {
 }
 
 impl Host {
+    /// The wire of a namespace, where there is one.
+    fn wire(&self, namespace: &Namespace) -> Option<&'static NamespaceWire> {
+        match namespace.as_str() {
+            "/" => Some(self.root),
+            "/chat" => Some(&CHAT),
+            _ => None,
+        }
+    }
+
     /// Counts a CONNECT, whatever namespace it names.
-    fn count(&self, wire: Option<&NamespaceWire>) -> Result<(), Refused> {
+    fn count_connect(&self, wire: Option<&NamespaceWire>) -> Result<(), Refused> {
         let attempt = self.connects.borrow_mut().count(self.state.hub.clock().elapsed_ms());
         let at = wire.map_or(RefusedAt::SocketIo, |wire| wire.surface().into());
         let too_many = |seconds| {
@@ -189,7 +176,7 @@ impl Host {
         };
         let refused = match attempt {
             Attempt::Judged => return Ok(()),
-            Attempt::Refused(seconds) => refused(&too_many(seconds)),
+            Attempt::Refused(seconds) => connect_error::of(&too_many(seconds)),
             Attempt::Unanswered(seconds) => {
                 too_many(seconds);
                 Refused::Unanswered
@@ -286,248 +273,5 @@ impl Host {
         let hold = hold.inspect_err(|_| state.hub.stats().rate_limited.add(1))?;
         state.hub.admit(LimitKey::Guest(address), limits.connections_per_minute).await?;
         Ok(Some(hold))
-    }
-}
-
-/// What a client reads in `connect_error`: its message, and the code beside it in `data`.
-fn refused(fault: &Fault) -> Refused {
-    let message = match fault.code {
-        Code::InvalidToken | Code::TokenExpired | Code::TokenRevoked => "Unauthorized",
-        _ => &fault.message,
-    };
-    let mut data = serde_json::json!({ "code": fault.code });
-    if let Some(details) = fault.details() {
-        data["details"] = details;
-    }
-    Refused::Told(Bytes::from(serde_json::json!({ "message": message, "data": data }).to_string()))
-}
-
-/// A client in a namespace: between its session's seat and its connection.
-struct Connected {
-    /// Its client knows, or may know, that there is such a session.
-    is_known: Cell<bool>,
-    wire: &'static NamespaceWire,
-    seat: Rc<Seat>,
-    state: Data<State>,
-    inbox: Inbox,
-    /// The way to the client, from the answer to its CONNECT to its end.
-    line: RefCell<Option<Line>>,
-    /// The client was told that the session ended.
-    told: Cell<bool>,
-}
-
-impl Connected {
-    fn line(&self) -> Option<Line> {
-        self.line.borrow().clone()
-    }
-
-    /// Whether the session may take its next request: its answer goes into the connection's outbox.
-    fn takes_requests(&self) -> bool {
-        self.seat.takes_requests() && self.line.borrow().as_ref().is_none_or(|line| line.engine().has_room())
-    }
-
-    /// Tells the client why its session ends, and draws the consequence for its connection.
-    fn take_leave(&self, line: &Line, close: Close) {
-        if self.told.replace(true) {
-            return;
-        }
-        self.inbox.close();
-        if let Some(frame) = self.wire.farewell(close, self.state.now_ms()) {
-            line.engine().send(frame);
-        }
-        // A client that is put out of a namespace does not come back by itself; one whose connection ends does.
-        match close {
-            Close::GoingAway => line.leave_for_good(close),
-            _ if close.may_return() => line.engine().seat().close(close),
-            _ => line.disconnect(close),
-        }
-    }
-}
-
-impl Member for Connected {
-    fn start(self: Rc<Self>, line: Line) {
-        *self.line.borrow_mut() = Some(line);
-        self.is_known.set(true);
-        self.seat.attach(self.clone());
-    }
-
-    fn hear(&self, whole: Whole) {
-        // The hub asks for no acknowledgement; one that comes all the same answers nothing.
-        if matches!(whole.packet, Packet::Event { .. } | Packet::Unreadable { .. }) {
-            self.inbox.push(namespace::request(whole));
-        }
-    }
-
-    fn confirm(&self) {
-        self.seat.confirm();
-    }
-
-    fn leave(&self) {
-        // Who takes leave does not come back to what it left; a token that it asked for holds all the same.
-        if self.seat.has_tail() {
-            self.seat.forgo();
-        }
-    }
-
-    fn is_busy(&self) -> bool {
-        self.inbox.is_full() || self.seat.is_busy()
-    }
-
-    fn drained(&self) {
-        self.inbox.wake();
-    }
-
-    fn go(&self, close: Close) {
-        self.seat.close_when_settled(close);
-    }
-
-    fn end(&self, why: Option<Close>) {
-        if let Some(close) = why {
-            self.seat.note_end(close);
-        }
-        self.told.set(true);
-        // Where the hub ended the connection, it ended what it carries for the same reason.
-        if let Some(line) = self.line() {
-            self.seat.close_as(line.engine().seat());
-        }
-        if !self.is_known.get() {
-            // Nobody could come back to it.
-            self.seat.forgo();
-        }
-        self.inbox.close();
-        self.seat.cut();
-        self.line.borrow_mut().take();
-    }
-}
-
-/// The seat of a namespace empties into that of its connection.
-impl Link for Connected {
-    fn wake(self: Rc<Self>) {
-        let Some(line) = self.line() else { return };
-        let carrier = line.engine().seat();
-        // A connection that was closed takes no more, and what is not taken can be taken back.
-        while carrier.closed().is_none()
-            && let Some((frame, accepted_us)) = self.seat.with_outbox(Outbox::take)
-        {
-            carrier.carry(frame, accepted_us);
-        }
-        if let Some(close) = self.seat.closed() {
-            self.take_leave(&line, close);
-        }
-    }
-
-    fn resume(self: Rc<Self>) {
-        self.inbox.wake();
-        if let Some(line) = self.line() {
-            line.engine().relieve();
-        }
-    }
-
-    fn has_half_for(&self, frames: usize, bytes: usize) -> bool {
-        self.line().is_none_or(|line| line.engine().seat().has_half_for(frames, bytes))
-    }
-
-    fn recall(&self, wants: &mut dyn FnMut(&Frame) -> bool) {
-        if let Some(line) = self.line() {
-            line.engine().seat().with_outbox(|outbox| outbox.recall(wants));
-        }
-    }
-}
-
-/// What a client sent and its session has not read.
-#[derive(Default)]
-struct Inbox {
-    waiting: RefCell<VecDeque<Inbound>>,
-    /// Bytes of the requests in `waiting`.
-    bytes: Cell<usize>,
-    closed: Cell<bool>,
-    reader: Cell<Option<Waker>>,
-}
-
-impl Inbox {
-    fn push(&self, inbound: Inbound) {
-        if !self.closed.get() {
-            self.bytes.set(self.bytes.get() + weight(&inbound));
-            self.waiting.borrow_mut().push_back(inbound);
-            self.wake();
-        }
-    }
-
-    fn pop(&self) -> Option<Inbound> {
-        let inbound = self.waiting.borrow_mut().pop_front()?;
-        self.bytes.set(self.bytes.get() - weight(&inbound));
-        Some(inbound)
-    }
-
-    /// Nothing more comes; what came before is still read.
-    fn close(&self) {
-        if !self.closed.replace(true) {
-            self.waiting.borrow_mut().push_back(Inbound::Closing);
-            self.wake();
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.waiting.borrow().len() >= INBOX_MAX || self.bytes.get() >= INBOX_BYTES_MAX
-    }
-
-    fn wake(&self) {
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-    }
-}
-
-fn weight(inbound: &Inbound) -> usize {
-    match inbound {
-        Inbound::Request(request) => request.data.len(),
-        Inbound::Malformed { .. } | Inbound::Closing => 0,
-    }
-}
-
-/// An inbox as its session reads it.
-struct Requests {
-    connected: Rc<Connected>,
-}
-
-impl Stream for Requests {
-    type Item = Inbound;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Inbound>> {
-        let connected = &self.connected;
-        let inbox = &connected.inbox;
-        // What the session owes too much for waits, so that its answers are bounded; its end does not.
-        if !connected.takes_requests() && !inbox.closed.get() {
-            inbox.reader.set(Some(cx.waker().clone()));
-            return Poll::Pending;
-        }
-        let was_full = inbox.is_full();
-        match inbox.pop() {
-            Some(inbound) => {
-                if was_full && !inbox.is_full() {
-                    connected.clone().resume();
-                }
-                Poll::Ready(Some(inbound))
-            }
-            None if inbox.closed.get() => Poll::Ready(None),
-            None => {
-                *inbox.waiting.borrow_mut() = VecDeque::new();
-                inbox.reader.set(Some(cx.waker().clone()));
-                Poll::Pending
-            }
-        }
-    }
-}
-
-/// A session that panicked takes its inbox with it: the client is put out, for nothing listens to it any more.
-impl Drop for Requests {
-    fn drop(&mut self) {
-        let connected = &self.connected;
-        if !connected.inbox.closed.replace(true)
-            && !connected.told.replace(true)
-            && let Some(line) = connected.line()
-        {
-            line.disconnect(Close::Failed);
-        }
     }
 }

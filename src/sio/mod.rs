@@ -3,8 +3,10 @@
 //! In layers, each of which knows only those below:
 //!
 //! * [`hub`]: the namespaces of this hub, where each connected client is a session actor like any other;
+//!   [`namespace_session`] and [`inbox`]: what connects the two; [`connect_error`]: what a client reads that is not let in;
 //! * [`polling`] and [`websocket`]: the two transports, and the step from one to the other;
-//! * [`namespaces`]: Socket.IO over an Engine.IO session;
+//! * [`namespaces`]: Socket.IO over an Engine.IO session; [`lobby`]: what it needs from the hub, [`mod@line`]: what it gives it;
+//!   [`namespace_table`]: what each CONNECT and DISCONNECT does;
 //! * [`house`]: the Engine.IO sessions of one worker, and the way to them from the others;
 //! * [`engine`]: one of those, whatever transport reaches it; [`ground`]: what they all stand on;
 //! * [`connects`]: how often a client may ask to be let in;
@@ -12,10 +14,11 @@
 //! * [`posting`]: a request whose body is read once its session was found;
 //! * [`sid`], [`query`] and [`refusal`]: what a request shows, asks for and is refused with; [`timer`]: what is done later.
 //!
-//! The hub's part is behind [`house::Door`], [`house::Speaker`] and [`namespaces::Lobby`]: the same transports serve the
+//! The hub's part is behind [`house::Door`], [`house::Speaker`] and [`lobby::Lobby`]: the same transports serve the
 //! endpoints that the protocols' conformance suites run against (`examples/protocol_fixture.rs`).
 
 mod auth;
+mod connect_error;
 mod connects;
 pub mod dialect;
 pub mod engine;
@@ -23,6 +26,11 @@ mod front_door;
 pub mod ground;
 pub mod house;
 pub mod hub;
+mod inbox;
+pub mod line;
+pub mod lobby;
+mod namespace_session;
+mod namespace_table;
 pub mod namespaces;
 pub mod polling;
 mod polls;

@@ -2,8 +2,6 @@
 //! disconnects. It knows no namespace of its own: who may connect where, and what is done there, is its [`Lobby`]'s.
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -14,103 +12,14 @@ use hubbub_actors::registry::PendingPlace;
 
 use super::connects;
 use super::engine::{Dialogue, Engine, Heard};
+use super::line::Line;
+use super::lobby::{Lobby, Member, Refused};
+use super::namespace_table::{NamespaceTable, Next, State, Step};
 use super::timer::Timer;
 use crate::wire::socket::{self, Assembler, Malformed, Namespace, Packet, Whole};
 
-/// Namespaces that one connection may be in at once.
-pub const NAMESPACES_MAX: usize = 16;
-
 /// What the log calls the limit of those that joined nothing, where one gives way to a newer one.
 const NEWCOMERS_RULE: &str = "a quarter of server.max_connections for those that joined nothing";
-
-/// What is done in a namespace for one client.
-pub trait Member {
-    /// The client was told that it is connected: what it is to be told next may go.
-    fn start(self: Rc<Self>, line: Line);
-
-    /// The client sent an event, or answered one.
-    fn hear(&self, whole: Whole);
-
-    /// Whether the client should say nothing more for now.
-    fn is_busy(&self) -> bool;
-
-    /// The connection has room again for answers: requests that waited for that can be taken.
-    fn drained(&self) {}
-
-    /// The connection ends, and with it this namespace, once what is owed to the client was said.
-    fn go(&self, close: Close);
-
-    /// The client has all that it was sent before it last said so.
-    fn confirm(&self) {}
-
-    /// The client left the namespace; [`Member::end`] follows.
-    fn leave(&self) {}
-
-    /// The client left, or its connection ended, for this reason where one is known. Nothing more is heard or sent.
-    fn end(&self, why: Option<Close>);
-}
-
-/// A member that was let in, and the id it goes by there.
-pub struct Joined {
-    /// The `sid` of the namespace.
-    pub sid: String,
-    /// The private id by which its client may come back to it, where it may.
-    pub pid: Option<String>,
-    /// What is done there.
-    pub member: Rc<dyn Member>,
-}
-
-/// Why a client is not let in.
-#[derive(Debug)]
-pub enum Refused {
-    /// What it is told: JSON text, `{"message": …}`.
-    Told(Bytes),
-    /// It is not told.
-    Unanswered,
-    /// It is not told; its connection ends.
-    Closed(Close),
-}
-
-impl Refused {
-    /// There is no such namespace.
-    pub fn invalid_namespace() -> Self {
-        Self::Told(Bytes::from_static(br#"{"message":"Invalid namespace"}"#))
-    }
-}
-
-/// A judgement that comes.
-pub type Judgement = Pin<Box<dyn Future<Output = Result<Joined, Refused>>>>;
-
-/// Lets a connection's client into namespaces.
-pub trait Lobby {
-    /// Judges a client that asks to be let into `namespace`; `auth` is JSON text of an object, if it sent one.
-    ///
-    /// # Errors
-    /// Why it is refused, where that is known at once.
-    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<Judgement, Refused>;
-
-    /// The connection ended for this reason while its client was in no namespace; `rule` is what decided, where that is
-    /// not the reason's usual one.
-    fn closed(&self, _close: Close, _rule: Option<&'static str>) {}
-}
-
-enum Standing {
-    /// Being judged; nothing is heard meanwhile.
-    Asking,
-    /// In it.
-    In(Rc<dyn Member>),
-    /// The hub put the client out; what it sent before it knew is not held against it.
-    Out,
-}
-
-impl Standing {
-    fn member(&self) -> Option<Rc<dyn Member>> {
-        match self {
-            Self::In(member) => Some(member.clone()),
-            Self::Asking | Self::Out => None,
-        }
-    }
-}
 
 /// What is spoken over one connection.
 pub struct Namespaces {
@@ -118,7 +27,9 @@ pub struct Namespaces {
     engine: Rc<Engine>,
     lobby: Box<dyn Lobby>,
     assembler: RefCell<Assembler>,
-    standings: RefCell<Vec<(Namespace, Standing)>>,
+    table: RefCell<NamespaceTable<Rc<dyn Member>>>,
+    /// What waits until no CONNECT is being authorized. Nothing more is read meanwhile.
+    held: RefCell<Option<Held>>,
     /// How long a client may be in no namespace.
     patience: Duration,
     /// Ends a connection whose client is in none.
@@ -126,6 +37,14 @@ pub struct Namespaces {
     /// The client was let into a namespace, whether it is there still or not.
     has_joined: Cell<bool>,
     ended: Cell<bool>,
+}
+
+/// What waits for the outcome of a CONNECT.
+enum Held {
+    /// A message.
+    Message(Heard),
+    /// The refusal of another CONNECT for the namespace, of which there were too many.
+    Refusal(Namespace, Refused),
 }
 
 /// Whether a client may send this before it was let into a namespace: it may ask to be, and take that back. All else is for
@@ -149,7 +68,8 @@ impl Namespaces {
             engine: engine.clone(),
             lobby,
             assembler: RefCell::new(Assembler::new(max_payload)),
-            standings: RefCell::default(),
+            table: RefCell::default(),
+            held: RefCell::default(),
             patience,
             waiting: RefCell::default(),
             has_joined: Cell::new(false),
@@ -160,7 +80,7 @@ impl Namespaces {
     }
 
     /// Ends the connection unless its client is in a namespace in time, or when it loses its place before.
-    fn await_join(&self, pending: Option<PendingPlace>) {
+    pub(super) fn await_join(&self, pending: Option<PendingPlace>) {
         if self.ended.get() || !self.is_idle() || self.waiting.borrow().is_some() {
             return;
         }
@@ -193,7 +113,8 @@ impl Namespaces {
         match &whole.packet {
             Packet::Connect { namespace, data } => self.connect(namespace, data.clone()),
             Packet::Disconnect { namespace } => {
-                if let Some(Standing::In(member)) = self.remove(namespace) {
+                let left = self.table.borrow_mut().disconnect(namespace);
+                if let Some(member) = left {
                     member.leave();
                     member.end(Some(Close::Left));
                 }
@@ -214,62 +135,120 @@ impl Namespaces {
 
     /// The member in `namespace`; `None` for one that was put out.
     fn member(&self, namespace: &Namespace) -> Result<Option<Rc<dyn Member>>, Malformed> {
-        let standings = self.standings.borrow();
-        match standings.iter().find(|(name, _)| name == namespace) {
-            Some((_, Standing::In(member))) => Ok(Some(member.clone())),
-            Some((_, Standing::Out)) => Ok(None),
-            Some((_, Standing::Asking)) | None => Err(Malformed("a packet for a namespace that was not joined")),
+        match self.table.borrow().get(namespace) {
+            Some(State::Connected(member)) => Ok(Some(member.clone())),
+            Some(State::PutOut) => Ok(None),
+            Some(State::Connecting(..)) | None => Err(Malformed("a packet for a namespace that was not joined")),
         }
     }
 
     fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<(), Malformed> {
         let namespace = namespace.detached();
-        match self.remove(&namespace) {
-            None | Some(Standing::Out) => {}
-            Some(standing) => {
-                self.set(namespace, standing);
-                return Err(Malformed("a namespace that was joined already"));
+        if let Err(refused) = self.lobby.count(&namespace) {
+            self.refuse_one_too_many(namespace, refused);
+            self.await_join(None);
+            return Ok(());
+        }
+        let step = self.table.borrow_mut().connect(&namespace, &auth);
+        match step {
+            Step::Authorize => self.authorize(namespace, auth),
+            Step::Wait => {}
+            Step::Connected(member) => self.answer_connect(&namespace, &*member),
+            Step::Full => return Err(Malformed("too many namespaces")),
+        }
+        Ok(())
+    }
+
+    /// Refuses a CONNECT that is one too many. It changes nothing for a client that is in.
+    fn refuse_one_too_many(&self, namespace: Namespace, refused: Refused) {
+        let is_closed = matches!(refused, Refused::Closed(_));
+        let table = self.table.borrow();
+        match table.get(&namespace) {
+            Some(State::Connected(_)) if !is_closed => {}
+            Some(State::Connecting(_, Next::Join(_) | Next::Reconnect { .. })) if !is_closed => {
+                *self.held.borrow_mut() = Some(Held::Refusal(namespace, refused));
+            }
+            _ => {
+                drop(table);
+                self.refuse(&namespace, refused);
             }
         }
-        if self.standings.borrow().len() >= NAMESPACES_MAX {
-            return Err(Malformed("too many namespaces"));
-        }
-        let judgement = match self.lobby.connect(&namespace, auth) {
+    }
+
+    fn answer_connect(&self, namespace: &Namespace, member: &dyn Member) {
+        self.engine.send(socket::connect(namespace, &member.sid(), member.pid()));
+    }
+
+    /// Begins to authorize a CONNECT.
+    fn authorize(&self, namespace: Namespace, auth: Option<Bytes>) {
+        let judgement = match self.lobby.connect(&namespace, auth.clone()) {
             Ok(judgement) => judgement,
             Err(refused) => {
                 self.refuse(&namespace, refused);
-                self.await_join(None);
-                return Ok(());
+                return self.await_join(None);
             }
         };
-        self.set(namespace.clone(), Standing::Asking);
+        self.table.borrow_mut().begin(namespace.clone(), auth);
         let this = self.this.clone();
         actix_rt::spawn(async move {
             let judged = judgement.await;
             match (this.upgrade(), judged) {
-                (Some(this), judged) => this.judged(namespace, judged),
-                (None, Ok(joined)) => joined.member.end(None),
+                (Some(this), judged) => this.authorized(&namespace, judged),
+                (None, Ok(member)) => member.end(None),
                 (None, Err(_)) => {}
             }
         });
-        Ok(())
     }
 
-    fn judged(self: Rc<Self>, namespace: Namespace, judged: Result<Joined, Refused>) {
-        self.remove(&namespace);
+    /// A CONNECT was authorized or refused. Its client may have changed its mind meanwhile: then it is told nothing of that.
+    fn authorized(self: Rc<Self>, namespace: &Namespace, judged: Result<Rc<dyn Member>, Refused>) {
+        let next = self.table.borrow_mut().finish(namespace);
         match judged {
-            Ok(joined) if self.ended.get() => joined.member.end(self.engine.seat().ended()),
-            Ok(Joined { sid, pid, member }) => {
-                self.has_joined.set(true);
-                self.await_no_longer();
-                self.engine.send(socket::connect(&namespace, &sid, pid.as_deref()));
-                self.set(namespace.clone(), Standing::In(member.clone()));
-                member.start(Line { namespaces: Rc::downgrade(&self), engine: self.engine.clone(), namespace });
+            Ok(member) if matches!(next, Some(Next::Leave | Next::Reconnect { has_left: true, .. })) => {
+                member.leave();
+                member.end(Some(Close::Left));
             }
-            Err(refused) => self.refuse(&namespace, refused),
+            Ok(member) => match next {
+                Some(Next::Join(count)) if !self.ended.get() => self.join(namespace.clone(), member, count),
+                _ => member.end(self.engine.seat().ended()),
+            },
+            Err(refused) => match next {
+                Some(Next::Join(count)) => (0..count).for_each(|_| self.refuse(namespace, refused.clone())),
+                _ if matches!(refused, Refused::Closed(_)) => self.refuse(namespace, refused),
+                _ => {}
+            },
+        }
+        if let Some(Next::Reconnect { auth, .. }) = next {
+            self.authorize(namespace.clone(), auth);
         }
         self.await_join(None);
+        self.hear_held();
         self.engine.relieve();
+    }
+
+    /// The client is in; `count` CONNECTs are answered.
+    fn join(self: &Rc<Self>, namespace: Namespace, member: Rc<dyn Member>, count: u32) {
+        self.has_joined.set(true);
+        self.await_no_longer();
+        self.answer_connect(&namespace, &*member);
+        self.table.borrow_mut().join(namespace.clone(), member.clone());
+        member.clone().start(Line::new(self, self.engine.clone(), namespace.clone()));
+        for _ in 1..count {
+            self.answer_connect(&namespace, &*member);
+        }
+    }
+
+    /// Goes on with what waited for CONNECTs.
+    fn hear_held(&self) {
+        if self.table.borrow().is_connecting() {
+            return;
+        }
+        let held = self.held.borrow_mut().take();
+        match held.filter(|_| self.engine.seat().closed().is_none()) {
+            Some(Held::Message(heard)) => self.hear(heard),
+            Some(Held::Refusal(namespace, refused)) => self.refuse_one_too_many(namespace, refused),
+            None => {}
+        }
     }
 
     fn refuse(&self, namespace: &Namespace, refused: Refused) {
@@ -282,30 +261,30 @@ impl Namespaces {
     }
 
     fn for_each(&self, act: impl Fn(&dyn Member)) {
-        let standings = self.standings.borrow();
-        for (_, standing) in &*standings {
-            if let Standing::In(member) = standing {
-                act(&**member);
-            }
+        for member in self.members() {
+            act(&*member);
         }
     }
 
-    fn set(&self, namespace: Namespace, standing: Standing) {
-        let mut standings = self.standings.borrow_mut();
-        // Most clients are in one, and a vector that grows by itself begins with room for four.
-        standings.reserve_exact(1);
-        standings.push((namespace, standing));
+    /// What the client is in.
+    pub(super) fn members(&self) -> Vec<Rc<dyn Member>> {
+        self.table.borrow().members().cloned().collect()
     }
 
-    fn remove(&self, namespace: &Namespace) -> Option<Standing> {
-        let mut standings = self.standings.borrow_mut();
-        let place = standings.iter().position(|(name, _)| name == namespace)?;
-        Some(standings.swap_remove(place).1)
+    /// The hub ended the client's session in `namespace`; whether the client is in no other one.
+    pub(super) fn put_out(&self, namespace: Namespace) -> bool {
+        let mut table = self.table.borrow_mut();
+        table.put_out(namespace);
+        table.is_out()
     }
 }
 
 impl Dialogue for Namespaces {
     fn hear(&self, heard: Heard) {
+        if !may_come_first(&heard) && self.table.borrow().is_connecting() && self.held.borrow().is_none() {
+            *self.held.borrow_mut() = Some(Held::Message(heard));
+            return;
+        }
         if !self.has_joined.get() && !may_come_first(&heard) {
             return self.engine.seat().close(Close::Malformed);
         }
@@ -324,11 +303,8 @@ impl Dialogue for Namespaces {
     }
 
     fn is_busy(&self) -> bool {
-        self.standings.borrow().iter().any(|(_, standing)| match standing {
-            Standing::Asking => true,
-            Standing::In(member) => member.is_busy(),
-            Standing::Out => false,
-        })
+        let table = self.table.borrow();
+        self.held.borrow().is_some() || table.has_waiting() || table.members().any(|member| member.is_busy())
     }
 
     fn drained(&self) {
@@ -339,86 +315,33 @@ impl Dialogue for Namespaces {
         self.for_each(|member| member.confirm());
     }
 
+    fn is_connecting(&self) -> bool {
+        self.table.borrow().is_connecting()
+    }
+
     fn has_joined(&self) -> bool {
         self.has_joined.get()
     }
 
     fn is_idle(&self) -> bool {
-        !self.standings.borrow().iter().any(|(_, standing)| matches!(standing, Standing::In(_)))
+        self.table.borrow().members().next().is_none()
     }
 
     fn end(&self) {
         self.ended.set(true);
         self.await_no_longer();
-        let standings = std::mem::take(&mut *self.standings.borrow_mut());
+        self.held.borrow_mut().take();
+        let table = std::mem::take(&mut *self.table.borrow_mut());
         let seat = self.engine.seat();
         // Those who are in a namespace, or about to be, note it themselves.
-        if standings.iter().all(|(_, standing)| matches!(standing, Standing::Out))
+        if table.is_out()
             && !seat.is_close_told()
             && let Some(close) = seat.ended()
         {
             self.lobby.closed(close, seat.closed_by());
         }
-        for (_, standing) in standings {
-            if let Standing::In(member) = standing {
-                member.end(self.engine.seat().ended());
-            }
-        }
-    }
-}
-
-/// A member's way to its client.
-#[derive(Clone)]
-pub struct Line {
-    namespaces: Weak<Namespaces>,
-    engine: Rc<Engine>,
-    namespace: Namespace,
-}
-
-impl Line {
-    /// The namespace's name.
-    pub fn namespace(&self) -> &str {
-        &self.namespace
-    }
-
-    /// The connection.
-    pub fn engine(&self) -> &Rc<Engine> {
-        &self.engine
-    }
-
-    /// Puts the client out of the namespace, and ends a connection that is in no other.
-    pub fn disconnect(&self, close: Close) {
-        self.engine.send(socket::disconnect(&self.namespace));
-        self.leave(close);
-    }
-
-    /// Ends the connection with all that its client is in, each once what is owed there was said. A client that was told
-    /// nothing of this namespace would else speak to nobody there for as long as another one lasts.
-    pub fn leave_for_good(&self, close: Close) {
-        self.leave(close);
-        let Some(namespaces) = self.namespaces.upgrade() else { return };
-        let others: Vec<_> =
-            namespaces.standings.borrow().iter().filter_map(|(_, standing)| standing.member()).collect();
-        for member in others {
-            member.go(close);
-        }
-    }
-
-    /// Ends the connection, once its client is in no other namespace. The client is told nothing of this one.
-    pub fn leave(&self, close: Close) {
-        let Some(namespaces) = self.namespaces.upgrade() else { return };
-        namespaces.remove(&self.namespace);
-        namespaces.set(self.namespace.clone(), Standing::Out);
-        let is_out = |(_, standing): &(_, Standing)| matches!(standing, Standing::Out);
-        let in_no_other = namespaces.standings.borrow().iter().all(is_out);
-        if in_no_other {
-            // The member that is put out notes why.
-            self.engine.seat().mark_close_told();
-            self.engine.seat().close(close);
-        } else {
-            namespaces.await_join(None);
-            // Those who are left may have waited for this one alone.
-            self.engine.relieve();
+        for member in table.members() {
+            member.end(seat.ended());
         }
     }
 }

@@ -65,7 +65,7 @@ async fn handle(request: &HttpRequest, payload: Payload, switchboard: &Switchboa
     }
     match (request.method(), ask.sid()?) {
         (&Method::GET, None) => {
-            let caller = switchboard.admit(request.head()).await?;
+            let caller = switchboard.admit(request.head(), false).await?;
             switchboard.open(caller).await
         }
         (&Method::GET, Some(sid)) => {

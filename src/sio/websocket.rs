@@ -75,7 +75,7 @@ impl Opening<'_> {
         if let Some(sid) = ask.sid()? {
             return self.hand_over(sid, socket, acceptance, early);
         }
-        let caller = house.switchboard().admit(head).await?;
+        let caller = house.switchboard().admit(head, self.request.is_host_last).await?;
         let (engine, words) = house.welcome(caller, &[])?;
         let Some(mut socket) = socket.take() else { return Ok(()) };
         engine.send(frame::encode(Opcode::Text, &[&words]));

@@ -15,6 +15,16 @@ pub(crate) mod socketio;
 
 // The same by polling, when much waits.
 mod polling;
+
+// Which clients can go on after a cut.
+mod offered;
+
+// Limits, after which a client comes back.
+mod retry;
+
+// Namespaces that are entered and left faster than the hub answers.
+mod namespaces;
+
 // Tokens of every origin, in Node.
 mod tokens;
 

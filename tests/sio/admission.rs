@@ -171,7 +171,7 @@ async fn connections_without_a_token_have_a_limit_of_their_own() {
     let mut error = third.connect("/", &Value::Null).await.unwrap_err();
     let wait = error["data"]["details"]["retryAfter"].take();
     assert!(wait.as_u64().is_some_and(|seconds| (1..=60).contains(&seconds)), "{error}");
-    let data = json!({"code": "RATE_LIMITED", "details": {"retryAfter": null}});
+    let data = json!({"code": "RATE_LIMITED", "retryAfter": wait, "details": {"retryAfter": null}});
     assert_eq!(error, json!({"message": "Rate limit exceeded", "data": data}));
     // With a token, it is another matter.
     third.connect("/", &json!({"token": token("alice")})).await.unwrap();
@@ -196,7 +196,7 @@ async fn an_address_that_comes_to_chat_too_often_is_kept_out_of_it_whatever_it_s
             let wait = error["data"]["details"]["retryAfter"].take();
             assert!(wait.as_u64().is_some_and(|seconds| (880..=900).contains(&seconds)), "{error}");
             let message = "Too many connection attempts. Please try again later.";
-            let data = json!({"code": "RATE_LIMITED", "details": {"retryAfter": null}});
+            let data = json!({"code": "RATE_LIMITED", "retryAfter": wait, "details": {"retryAfter": null}});
             assert_eq!(error, json!({ "message": message, "data": data }));
         }
         // Elsewhere it is welcome, and who is in stays.
@@ -232,6 +232,8 @@ async fn one_who_asks_again_and_again_to_be_let_in_is_not() {
             let said = client.hear().await;
             assert_eq!(said.kind, Said::CONNECT_ERROR, "attempt {n}: {said:?}");
             assert_eq!(said.data["data"]["code"], "RATE_LIMITED", "attempt {n}: {said:?}");
+            let wait = said.data["data"]["retryAfter"].as_u64();
+            assert!(wait.is_some_and(|seconds| (1..=60).contains(&seconds)), "attempt {n}: {said:?}");
         }
     }
 }

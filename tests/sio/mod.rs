@@ -28,6 +28,9 @@ mod bare_upgrade;
 // Packets of Socket.IO, namespaces, and what is none.
 mod packets;
 
+// CONNECTs and DISCONNECTs for one namespace, in any order.
+mod namespaces;
+
 // Who is let into the hub's namespaces, and as whom.
 mod admission;
 

@@ -126,6 +126,13 @@ impl Polling {
         wire.response().await
     }
 
+    /// Sends a body, and does not wait for the answer.
+    pub(crate) async fn begin_post(&self, body: impl AsRef<[u8]>) -> tokio::task::JoinHandle<Response> {
+        let mut wire = Wire::to(self.address).await;
+        wire.request("POST", &self.path(), &[], body.as_ref()).await;
+        tokio::spawn(async move { wire.response().await })
+    }
+
     /// Sends a body that is taken.
     pub(crate) async fn say(&self, body: impl AsRef<[u8]>) {
         let answer = self.post(body).await;

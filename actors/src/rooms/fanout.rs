@@ -337,7 +337,10 @@ impl Receive<Barrier> for Fanout {
 impl Receive<CloseSeat> for Fanout {
     fn receive(&mut self, message: CloseSeat, _: &mut Self::Context) {
         if let Some(seat) = self.seats.get(message.seat) {
-            seat.close(message.close);
+            match message.close {
+                Close::Recovered => seat.supersede(),
+                close => seat.close(close),
+            }
         }
     }
 }

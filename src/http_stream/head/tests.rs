@@ -213,3 +213,17 @@ fn what_names_no_version_of_http_in_its_first_line_is_no_http() {
         assert_eq!(is_http(text), is, "{}", text.escape_ascii());
     }
 }
+
+#[test]
+fn the_last_header_line_may_be_that_of_the_host() {
+    for (head, is_last) in [
+        ("GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nHost: hub:80\r\n\r\n", true),
+        ("GET /ws HTTP/1.1\r\nhost:hub\r\n\r\n", true),
+        ("GET /ws HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\n\r\n", false),
+        ("GET /ws HTTP/1.1\r\nX-Host: hub\r\n\r\n", false),
+        ("GET /ws HTTP/1.0\r\n\r\n", false),
+        ("", false),
+    ] {
+        assert_eq!(is_host_last(head.as_bytes()), is_last, "{head}");
+    }
+}

@@ -140,6 +140,7 @@ impl Engine {
         if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
             polling.posting = false;
         }
+        self.rested.notify_waiters();
         heard
     }
 
@@ -184,6 +185,7 @@ impl Engine {
                 break;
             }
         }
+        self.rest_while(|engine| engine.is_busy() || engine.is_connecting()).await;
         match self.seat.closed() {
             Some(Close::Malformed) => {
                 self.seat.mark_close_told();

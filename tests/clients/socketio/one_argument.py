@@ -5,20 +5,10 @@ import json
 import sys
 import threading
 
-import socketio
+from let_in import Client
 
 PATIENCE = 20
 MODES = {"polling": ["polling"], "websocket": ["websocket"]}
-
-
-class Client(socketio.Client):
-    """Remembers how it was let in."""
-
-    let_in = None
-
-    def _handle_connect(self, namespace, data):
-        self.let_in = data
-        super()._handle_connect(namespace, data)
 
 
 def run(url, mode, token):

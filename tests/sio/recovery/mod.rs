@@ -16,6 +16,12 @@ mod rooms;
 // Sessions that came without a token.
 mod guests;
 
+// A goodbye that comes later than its client's next connection.
+mod goodbye;
+
+// CONNECT and DISCONNECT before the answer.
+mod orders;
+
 // Notifications that are not read.
 mod notified;
 

@@ -1,0 +1,61 @@
+//! A client that was refused at a limit comes back with the lines that the documents give it.
+
+use serde_json::{Value, json};
+use std::fs;
+
+use super::socketio::{VERSIONS, node_with};
+use crate::support::token::token;
+use crate::support::tools::Program;
+use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
+
+/// The block of the README that comes back, as it is printed.
+fn printed_lines() -> String {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let blocks = readme.split("```js\n").skip(1).filter_map(|block| block.split("```").next());
+    let mut lines: Vec<_> = blocks.filter(|block| block.contains("retryAfter")).collect();
+    let lines = lines.pop().filter(|_| lines.is_empty()).expect("one block of README.md has retryAfter");
+    assert_eq!(lines.trim().lines().count(), 3, "{lines}");
+    lines.to_owned()
+}
+
+fn drive(hub: &Hub, version: &str, namespace: &str, token: &str) -> Program {
+    let url = format!("http://{}", hub.address());
+    Program::start(node_with(version, "retry.js").args([&url, namespace, token, &printed_lines()]))
+}
+
+#[track_caller]
+fn assert_came_back(told: &Value, code: &str, most: u64) {
+    let refusals = told["refusals"].as_array().unwrap();
+    assert!(!refusals.is_empty(), "it was never refused");
+    for refusal in refusals {
+        assert_eq!(refusal["code"], code, "{told}");
+        assert!(refusal["after"].as_u64().is_some_and(|seconds| (1..=most).contains(&seconds)), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn every_version_comes_back_after_a_limit_with_the_lines_of_the_documents() {
+    for version in VERSIONS {
+        let hub = Hub::with(
+            "[limits]\nexempt_loopback = false\n\
+             [limits.chat]\nconnection_attempts = 1\nattempts_window_secs = 1\nblock_secs = 2",
+        );
+        let mut first = Sio::open(&hub, Transport::WebSocket).await;
+        first.connect("/chat", &json!({"token": token("alice")})).await.unwrap();
+        let told = drive(&hub, version, "/chat", &token("bob")).report();
+        assert_came_back(&told, "RATE_LIMITED", 2);
+    }
+}
+
+#[tokio::test]
+async fn a_guest_comes_back_once_its_address_has_a_place() {
+    let hub = Hub::with(
+        "[limits]\nexempt_loopback = false\n\
+         [limits.community]\nconnections_per_address = 1\nconnections_per_minute = 0",
+    );
+    let first = Sio::guest(&hub, Transport::WebSocket).await;
+    let driver = drive(&hub, VERSIONS[3], "", "");
+    eventually(DEADLINE, "it is refused", || hub.said().contains("LIMIT_REACHED")).await;
+    drop(first);
+    assert_came_back(&driver.report(), "LIMIT_REACHED", 10);
+}

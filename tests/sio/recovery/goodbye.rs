@@ -1,0 +1,63 @@
+//! A client by polling takes its leave and connects again at once. Its goodbye goes over a connection of its own, and may be
+//! heard later than its next CONNECT: what it left is not gone on with.
+
+use serde_json::json;
+
+use super::{Comer, failed, greeting, hub, nothing_left, status};
+use crate::support::socketio::Said;
+use crate::support::{Hub, Sio, Transport, Wire};
+
+/// A client that begins to say goodbye, and comes back before the hub has all of that.
+async fn come_back_before_goodbye(hub: &Hub, goodbye: &str) {
+    let mut alice = Comer::of(hub, Transport::Polling, "alice").await;
+    alice.sio.join("one").await;
+    let place = alice.place.clone();
+    let mut request = Wire::to(hub.address()).await;
+    let path = alice.sio.polling().path();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: hub\r\nContent-Length: {}\r\n\r\n", goodbye.len());
+    request.send(head.as_bytes()).await;
+
+    let mut sio = Sio::open(hub, Transport::WebSocket).await;
+    sio.say(&format!("40{}", place.auth())).await;
+    // It is under way by then: this was said behind it.
+    assert_eq!(sio.connect("/nowhere", &json!({})).await.unwrap_err()["message"], "Invalid namespace");
+    for _ in 0..5 {
+        assert_eq!(hub.get("/health").status, 200);
+    }
+    request.send(goodbye.as_bytes()).await;
+    let said = sio.hear().await;
+    assert_eq!(said.kind, Said::CONNECT, "{said:?}");
+    assert!(said.data["pid"] != place.pid.as_str() && said.data["sid"] != place.sid.as_str(), "{said:?}");
+    let mut comer = Comer { sio, place };
+    let told = comer.told(4).await;
+    assert_eq!(told, [vec![status(1), failed()], greeting(said.data["sid"].as_str().unwrap())].concat());
+    // It is in no room of before.
+    super::to_room(hub, "one", 1);
+    comer.sio.expect_silence().await;
+    comer.leave().await;
+    drop(alice);
+    nothing_left(hub).await;
+}
+
+#[tokio::test]
+async fn a_session_that_its_client_left_is_not_gone_on_with_though_the_goodbye_comes_late() {
+    let hub = hub("");
+    for goodbye in ["41", "41\u{1e}1"] {
+        come_back_before_goodbye(&hub, goodbye).await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_whose_connection_is_just_not_known_to_be_dead_is_gone_on_with() {
+    let hub = hub("");
+    for transport in Transport::BOTH {
+        let mut alice = Comer::of(&hub, transport, "alice").await;
+        alice.sio.join("one").await;
+        let missed = super::to_room(&hub, "one", 1);
+        let mut back = alice.place.back(&hub, transport).await;
+        back.expect_just(&[missed]).await;
+        back.leave().await;
+        drop(alice);
+        nothing_left(&hub).await;
+    }
+}
