@@ -101,9 +101,11 @@ section! {
         client_timeout_secs: u32 = 60,
         /// Where secrets and the store are kept, relative to the working directory. Default `data`.
         data_dir: PathBuf = "data".into(),
-        /// Origins that browsers may connect from: `scheme://host[:port]`, or `*` for all. Empty: the same host
-        /// only. Default empty.
+        /// Origins that browsers may connect from: `scheme://host[:port]`, `null`, `file://`, or `*` for all. Empty: the
+        /// same host only. Default empty.
         allowed_origins: Vec<String> = Vec::new(),
+        /// Whether pages of listed origins may send cookies (`withCredentials`), but for `null` and `file://`. Default false.
+        allow_credentials: bool = false,
         /// Addresses or CIDR blocks whose `X-Forwarded-For` counts. Default empty.
         #[serde(deserialize_with = "rules::blocks")]
         trusted_proxies: Vec<IpNet> = Vec::new(),

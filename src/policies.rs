@@ -35,7 +35,8 @@ impl Policies {
         Ok(Self {
             keys: ApiKeys::new(config.api.keys.iter().map(key_spec).collect()),
             proxies: TrustedProxies::new(config.server.trusted_proxies.iter().copied()),
-            origins: AllowedOrigins::parse(&config.server.allowed_origins)?,
+            origins: AllowedOrigins::parse(&config.server.allowed_origins)?
+                .with_credentials(config.server.allow_credentials),
             tokens,
             backend,
             config,

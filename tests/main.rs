@@ -71,6 +71,9 @@ mod raw;
 // Socket.IO: `/socket.io/`.
 mod sio;
 
+// `Origin` and `Host`, on every way in.
+mod origins;
+
 // The chat system, event by event: what tests/golden/*.md say, played.
 mod golden;
 

@@ -45,6 +45,7 @@ pub const KEYS: &[(&str, Effect)] = &[
     ("server.client_timeout_secs", Restart),
     ("server.data_dir", Restart),
     ("server.allowed_origins", AtOnce),
+    ("server.allow_credentials", AtOnce),
     ("server.trusted_proxies", AtOnce),
     ("server.shutdown_secs", AtOnce),
     ("server.drain_per_sec", AtOnce),

@@ -77,8 +77,12 @@ async fn pass(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if cors::is_preflight(request.method(), request.headers()) {
+        if passage.page == Page::Foreign {
+            // The browser does not send the request that it asks for, so nothing else tells of this page.
+            passage.call.log_refused(&passage.state, &Fault::origin_not_allowed());
+        }
         let mut response = HttpResponse::NoContent().finish();
-        for (name, value) in cors::preflight_headers(&passage.page) {
+        for (name, value) in cors::preflight_headers(&passage.page, request.headers()) {
             response.headers_mut().append(name, value);
         }
         passage.stamp(&mut response);

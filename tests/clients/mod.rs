@@ -13,6 +13,9 @@ mod raw;
 // Socket.IO's own clients: Node, a browser, Python.
 pub(crate) mod socketio;
 
+// What only a browser enforces of origins.
+mod origins;
+
 // The push document's and the community document's code blocks, in Node.
 mod documents;
 

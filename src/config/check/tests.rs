@@ -20,6 +20,7 @@ fn impossible_values_are_named() {
         ("server.client_timeout_secs = 30", "server.client_timeout_secs"),
         ("server.data_dir = ''", "server.data_dir"),
         ("server.allowed_origins = ['*', 'example.com']", "server.allowed_origins[1]"),
+        ("server.allowed_origins = ['null', 'file://', 'file://a']", "server.allowed_origins[2]"),
         ("server.shutdown_secs = 0", "server.shutdown_secs"),
         ("server.shutdown_secs = 3601", "server.shutdown_secs"),
         ("server.max_body = 0", "server.max_body"),
