@@ -111,6 +111,15 @@ async fn a_page_that_is_not_listed_opens_nothing() {
 }
 
 #[tokio::test]
+async fn the_first_offered_subprotocol_is_chosen() {
+    let hub = Hub::start();
+    for (offer, chosen) in [("mqtt", Some("mqtt")), ("one, access_token.a.b.c", Some("one")), ("", None)] {
+        let (answer, _) = Wire::upgrade(&hub, WEBSOCKET, &[("Sec-WebSocket-Protocol", offer)]).await;
+        assert_eq!((answer.status, answer.header("Sec-WebSocket-Protocol")), (101, chosen), "{offer}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_list_a_page_of_the_same_host_may_come_alone() {
     let hub = Hub::start();
     let own = format!("http://{}", hub.address());
