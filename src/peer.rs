@@ -5,11 +5,15 @@
 
 mod address;
 mod authority;
+mod base_path;
+mod hosts;
 mod origin;
 
 use std::fmt;
 
 pub use address::{ClientAddress, TrustedProxies};
+pub use base_path::BasePath;
+pub use hosts::AllowedHosts;
 pub use hubbub_actors::peer::limit_key;
 pub use origin::{Access, AllowedOrigins};
 

@@ -74,6 +74,9 @@ mod sio;
 // `Origin` and `Host`, on every way in.
 mod origins;
 
+// Paths, prefixes and addresses.
+mod paths;
+
 // The chat system, event by event: what tests/golden/*.md say, played.
 mod golden;
 

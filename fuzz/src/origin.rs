@@ -1,6 +1,6 @@
 //! `Origin` and `Host`: which pages may connect.
 
-use hubbub::peer::{Access, AllowedOrigins};
+use hubbub::peer::{Access, AllowedHosts, AllowedOrigins};
 
 use super::lines;
 
@@ -46,6 +46,13 @@ pub(crate) fn origins(bytes: &[u8]) {
         assert!(["app.example", "localhost", "desktop"].map(Some).contains(&authority.as_deref()), "{authority:?}");
     }
 
+    let named = AllowedHosts::parse(&["hub.example".to_owned()]).expect("a host");
+    if named.allows(Some(host)) {
+        assert_eq!(host_of(host.trim()).trim_end_matches('.'), "hub.example", "only the names that are listed");
+    }
+    let asked = host_of(host.trim());
+    assert!(!named.allows_health_check(Some(host)) || named.allows(Some(host)) || is_address(&asked), "{asked}");
+
     if let Ok(own) = AllowedOrigins::parse(&[origin.to_owned()]) {
         let listed = origin.trim();
         assert!(own.allows(Some(listed), None), "what is listed passes");
@@ -54,6 +61,10 @@ pub(crate) fn origins(bytes: &[u8]) {
         assert_eq!(judged, Access::Allowed { credentials }, "credentials are for listed servers alone");
         assert!(own.allows_any() == (origin.trim() == "*"));
     }
+}
+
+fn is_address(host: &str) -> bool {
+    host.parse::<std::net::IpAddr>().is_ok()
 }
 
 /// The host of an authority in lower case, an IPv6 address in its one spelling, without the port.
