@@ -153,7 +153,10 @@ impl Worker {
 
     async fn echo(&self, request: &Request, mut socket: TcpStream, early: BytesMut) {
         if handshake::judge(request.head()).is_err()
-            || socket.write_all(&handshake::acceptance(request.head())).await.is_err()
+            || socket
+                .write_all(&handshake::acceptance(request.head(), handshake::first_protocol(request.head().headers())))
+                .await
+                .is_err()
         {
             return;
         }

@@ -240,7 +240,7 @@ fn serve(sources: Sources, started: impl FnOnce(Serving)) -> Result<ExitCode, Fa
     }
     let (line, warnings) = (StartLine::of(&config, &sources), warnings(&config));
     let started = |serving: Serving| {
-        line.log(serving.address);
+        line.log(&serving.addresses);
         warnings.iter().for_each(|warning| log::warn!("{warning}"));
         started(serving);
     };

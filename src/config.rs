@@ -102,9 +102,16 @@ section! {
         client_timeout_secs: u32 = 60,
         /// Where secrets and the store are kept, relative to the working directory. Default `data`.
         data_dir: PathBuf = "data".into(),
-        /// Origins that browsers may connect from: `scheme://host[:port]`, or `*` for all. Empty: the same host
-        /// only. Default empty.
+        /// Origins that browsers may connect from: `scheme://host[:port]`, `null`, `file://`, or `*` for all. Empty: the
+        /// same host only. Default empty.
         allowed_origins: Vec<String> = Vec::new(),
+        /// Whether pages of listed origins may send cookies (`withCredentials`), but for `null` and `file://`. Default false.
+        allow_credentials: bool = false,
+        /// Names and addresses that `Host` may bear, without a port, up to 256. Health checks may name any address. Default
+        /// empty: any.
+        hosts: Vec<String> = Vec::new(),
+        /// The path that all routes are under, like `/hub`, up to 256 bytes. Default empty.
+        base_path: String = String::new(),
         /// Addresses or CIDR blocks whose `X-Forwarded-For` counts. Default empty.
         #[serde(deserialize_with = "rules::blocks")]
         trusted_proxies: Vec<IpNet> = Vec::new(),
@@ -126,6 +133,12 @@ section! {
 }
 
 impl Server {
+    /// [`Self::host`] and [`Self::port`] as in a URL: an IPv6 address stands in brackets.
+    pub fn authority(&self) -> String {
+        let (host, port) = (&self.host, self.port);
+        if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+
     /// The number of worker threads: the configured one, or one a core.
     pub fn worker_count(&self) -> usize {
         match self.workers {

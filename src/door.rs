@@ -7,14 +7,14 @@ use std::net::IpAddr;
 use actix_http::RequestHead;
 use actix_http::header;
 use actix_web::web::Query;
-use hubbub_actors::fault::Fault;
+use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
 use hubbub_actors::ids::UserId;
 use hubbub_actors::peer::Peer;
 use hubbub_actors::refusal_log::Refusal;
 use hubbub_actors::refusal_log::counts::RefusedAt;
 
-use crate::peer::{ClientAddress, limit_key};
+use crate::peer::{BasePath, ClientAddress, limit_key};
 use crate::policies::Policies;
 use crate::request_id::RequestId;
 use crate::state::State;
@@ -109,6 +109,29 @@ pub fn knock(state: &State, policies: &Policies, head: &RequestHead) -> Result<(
         return Ok(());
     }
     Err(Fault::origin_not_allowed())
+}
+
+/// The routes that are asked by the hub's address: by load balancers, orchestrators and collectors of metrics.
+const ASKED_BY_ADDRESS: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"];
+
+/// Checks the name by which a request for `route` asks for this hub: that of `Host`, and that of its target, where it has one.
+///
+/// # Errors
+/// [`Code::HostNotAllowed`].
+pub fn check_host(policies: &Policies, head: &RequestHead, route: Option<&str>) -> Result<(), Fault> {
+    let by_address = route.is_some_and(|route| ASKED_BY_ADDRESS.contains(&route));
+    let allows = |host: Option<&str>| match by_address {
+        true => policies.hosts.allows_health_check(host),
+        false => policies.hosts.allows(host),
+    };
+    let host = head.headers.get(header::HOST).map(|value| value.to_str().unwrap_or_default());
+    let target = head.uri.authority().is_none_or(|authority| allows(Some(authority.as_str())));
+    if target && allows(host) { Ok(()) } else { Err(Fault::host_not_allowed()) }
+}
+
+/// What a request is told whose path is not under the base path.
+pub fn not_under(base: &BasePath) -> Fault {
+    Fault::new(Code::NotFound, format!("There is nothing here: this hub is at {base}/")).by("server.base_path")
 }
 
 /// What a client's connections are counted by, unless they are exempt.

@@ -46,7 +46,7 @@ pub const fn status(code: Code) -> StatusCode {
         | Code::InvalidApiKey
         | Code::InvalidSignature => StatusCode::UNAUTHORIZED,
         // Not 429: to wait does not help, the caller has to give something up.
-        Code::Forbidden | Code::OriginNotAllowed | Code::LimitReached => StatusCode::FORBIDDEN,
+        Code::Forbidden | Code::OriginNotAllowed | Code::HostNotAllowed | Code::LimitReached => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,

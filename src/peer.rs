@@ -4,13 +4,18 @@
 //! socket: it is told the peer's address and the headers.
 
 mod address;
+mod authority;
+mod base_path;
+mod hosts;
 mod origin;
 
 use std::fmt;
 
 pub use address::{ClientAddress, TrustedProxies};
+pub use base_path::BasePath;
+pub use hosts::AllowedHosts;
 pub use hubbub_actors::peer::limit_key;
-pub use origin::AllowedOrigins;
+pub use origin::{Access, AllowedOrigins};
 
 /// An entry of a configured list that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +35,11 @@ impl fmt::Display for BadEntry {
 }
 
 impl std::error::Error for BadEntry {}
+
+/// Whether `text` is a token (RFC 9110 section 5.6.2), as the names of headers and of subprotocols are.
+pub fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
 
 /// Reads every entry of a configured list, or names the first that cannot be read.
 fn parse_all<T>(entries: &[String], parse: impl Fn(&str) -> Result<T, &'static str>) -> Result<Vec<T>, BadEntry> {

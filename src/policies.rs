@@ -7,7 +7,7 @@ use crate::auth::api_key::{ApiKeys, KeySpec};
 use crate::auth::tokens::Tokens;
 use crate::backend::Backend;
 use crate::config::{self, Config};
-use crate::peer::{AllowedOrigins, BadEntry, TrustedProxies};
+use crate::peer::{AllowedHosts, AllowedOrigins, BadEntry, BasePath, TrustedProxies};
 
 /// What stands between the hub and a caller.
 #[derive(Debug)]
@@ -20,6 +20,10 @@ pub struct Policies {
     pub proxies: TrustedProxies,
     /// The pages that are let in.
     pub origins: AllowedOrigins,
+    /// The names that the hub is asked by.
+    pub hosts: AllowedHosts,
+    /// The path that all routes are under.
+    pub base: BasePath,
     /// Judges tokens.
     pub tokens: Arc<Tokens>,
     /// The application behind the hub, where there is one.
@@ -30,12 +34,17 @@ impl Policies {
     /// The policies that `config` describes, with the judge of tokens and the application that belong to it.
     ///
     /// # Errors
-    /// The entry of `server.allowed_origins` that cannot be read. A configuration that was checked has none.
+    /// The entry of `server.allowed_origins`, `server.hosts` or `server.base_path` that cannot be read. A configuration that was checked has none.
     pub fn new(config: Arc<Config>, tokens: Arc<Tokens>, backend: Option<Arc<Backend>>) -> Result<Self, BadEntry> {
+        let base = BasePath::parse(&config.server.base_path);
+        let base = base.map_err(|reason| BadEntry { index: 0, entry: config.server.base_path.clone(), reason })?;
         Ok(Self {
+            hosts: AllowedHosts::parse(&config.server.hosts)?,
+            base,
             keys: ApiKeys::new(config.api.keys.iter().map(key_spec).collect()),
             proxies: TrustedProxies::new(config.server.trusted_proxies.iter().copied()),
-            origins: AllowedOrigins::parse(&config.server.allowed_origins)?,
+            origins: AllowedOrigins::parse(&config.server.allowed_origins)?
+                .with_credentials(config.server.allow_credentials),
             tokens,
             backend,
             config,

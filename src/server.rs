@@ -6,9 +6,10 @@
 //! way, and fail.
 
 mod listening;
+mod upgrade;
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,31 +30,30 @@ use bytes::BytesMut;
 use hubbub_actors::application::Application;
 use hubbub_actors::clock::Clock;
 use hubbub_actors::drain::Pace;
-use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::fault::Fault;
 use hubbub_actors::hub::{Authenticator, Hub};
 use hubbub_actors::identity::Identity;
-use hubbub_actors::refusal_log::counts::RefusedAt;
 use hubbub_actors::revoked::Revoked;
 use hubbub_actors::store::{OpenError, Store};
-use hubbub_actors::worker::Worker;
 use tokio::io::AsyncWriteExt;
 
 use self::listening::{BACKLOG, advice, share_descriptors};
 pub(crate) use self::listening::{descriptors_needed, listen};
+use self::upgrade::Place;
 use crate::accounts::Accounts;
 use crate::config::{Config, Sources};
-use crate::door::{self, Handshake, Visitor};
+use crate::door::{self, Handshake};
 use crate::http_stream::Exchange;
 use crate::http_stream::{self, HttpStream, Listener};
 use crate::peer::limit_key;
-use crate::pipe::{self, Flusher};
+use crate::pipe;
 use crate::policies::Policies;
 use crate::reload::{self, Reloader};
 use crate::request_id::{REQUEST_ID, RequestId};
 use crate::signals::{Signals, Stop, Stops};
-use crate::sio::house::{House, Switchboard};
+use crate::sio::house::Switchboard;
 use crate::state::{self, State};
-use crate::{error, http, settings, sio, ws};
+use crate::{error, http, settings, sio};
 
 /// How many more connections a worker accepts than there may be plain ones, so that it can refuse them itself: actix-server
 /// would stop accepting, and with it the sessions.
@@ -115,8 +115,8 @@ impl From<io::Error> for ServeError {
 /// A hub that serves.
 #[derive(Debug)]
 pub struct Serving {
-    /// Where.
-    pub address: SocketAddr,
+    /// Where: at least one address, and both of `localhost`.
+    pub addresses: Vec<SocketAddr>,
     /// The hub.
     pub hub: Arc<Hub>,
 }
@@ -179,8 +179,8 @@ async fn serve(
     let workers = config.server.worker_count();
     let http_connections = share_descriptors(config.server.max_connections);
     let store = Store::open_or_wait(&config.server.data_dir, Clock::System).map_err(ServeError::Store)?;
-    let listener = listen(&config.server.host, config.server.port)?;
-    let address = listener.local_addr()?;
+    let listeners = listen(&config.server)?;
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
     let state = Data::new(assemble(&config, &store).await?);
     let (hub, kept) = (state.hub.clone(), state.clone());
     state.connections.bound(http_connections);
@@ -188,14 +188,17 @@ async fn serve(
     let socketio = switchboard.clone();
     let reloader = Reloader::new(sources, state.clone());
 
-    let server = Server::build()
+    let mut server = Server::build()
         .workers(workers)
         .max_concurrent_connections(state.connections.most() + ACCEPTED_BEYOND)
         .backlog(u32::try_from(BACKLOG).unwrap_or(1024))
         .shutdown_timeout(HTTP_TIME.as_secs())
-        .disable_signals()
-        .listen("hubbub", listener, move || service(state.clone(), switchboard.clone()))?
-        .run();
+        .disable_signals();
+    for listener in listeners {
+        let (state, switchboard) = (state.clone(), switchboard.clone());
+        server = server.listen("hubbub", listener, move || service(state.clone(), switchboard.clone()))?;
+    }
+    let server = server.run();
     let handle = server.handle();
     let mut ended = actix_rt::spawn(server);
     let mut stops = Stops::new()?;
@@ -203,7 +206,7 @@ async fn serve(
     actix_rt::spawn(kept.notices.clone().keep());
     reloader.note_start().await;
     actix_rt::spawn(signals.follow(reloader));
-    started(Serving { address, hub: hub.clone() });
+    started(Serving { addresses, hub: hub.clone() });
     let died = tokio::select! {
         _ = stops.next() => None,
         died = watch(&hub) => Some(died),
@@ -350,7 +353,8 @@ fn service(
     InitError = (),
 > {
     let patience = Duration::from_secs(state.policies().config.server.client_timeout_secs.into());
-    let listener = Listener::new(state.connections.clone(), state.notices.clone());
+    let base = state.policies().base.clone();
+    let listener = Listener::new(state.connections.clone(), state.notices.clone(), base);
     let app = http::app(state.clone())
         .configure(sio::polling::routes("/socket.io", switchboard.clone()))
         .into_factory()
@@ -404,14 +408,7 @@ fn upgrades(
     Error = std::convert::Infallible,
     InitError = (),
 > + use<> {
-    // A worker whose thread was replaced finds its place taken: its rooms are lost and the hub is about to end.
-    let worker = Worker::start(&state.hub);
-    let hub = state.hub.clone();
-    let flusher = Flusher::start(move || hub.report_dead("flusher"));
-    let place = worker.map(|worker| {
-        let house = sio::hub::open_house(switchboard, &state, &worker, &flusher);
-        Rc::new(Place { worker, flusher, house })
-    });
+    let place = Place::of_thread(&state, switchboard);
     fn_service(move |(request, framed): Upgrade| {
         let (state, place) = (state.clone(), place.clone());
         // Boxed, so that the connection's task does not keep its size once the session lives on its own.
@@ -426,7 +423,7 @@ fn upgrades(
             let id = RequestId::of(request.head().headers());
             let is_host_last = request.conn_data::<Rc<Exchange>>().is_some_and(|exchange| exchange.is_host_last());
             let handshake = Handshake { id: &id, head: request.head(), is_host_last };
-            let result = upgrade(&state, place.as_deref(), &handshake, &mut socket, early).await;
+            let result = upgrade::hand_over(&state, place.as_deref(), &handshake, &mut socket, early).await;
             if let (Err(fault), Some(socket)) = (result, socket) {
                 state.telemetry.answered("GET", error::status(fault.code).as_u16());
                 let (status, mut headers, body) = error::refusal(&fault);
@@ -446,37 +443,6 @@ async fn unwrap(framed: Framed<HttpStream, h1::Codec>) -> io::Result<(TcpStream,
     early.unsplit(behind);
     socket.write_all(&parts.write_buf).await?;
     Ok((socket, early))
-}
-
-/// What the surfaces of one worker share.
-struct Place {
-    worker: Worker,
-    flusher: Rc<Flusher>,
-    house: Rc<House>,
-}
-
-async fn upgrade(
-    state: &State,
-    place: Option<&Place>,
-    request: &Handshake<'_>,
-    socket: &mut Option<TcpStream>,
-    early: BytesMut,
-) -> Result<(), Fault> {
-    let refused = |fault: Fault| {
-        Visitor::of(state, &state.policies(), request.head).refuse_upgrade(state, RefusedAt::Http, request, &fault);
-        fault
-    };
-    let Place { worker, flusher, house } = place.ok_or_else(|| refused(Fault::internal()))?;
-    match request.head.uri.path() {
-        "/ws" => ws::open(state, worker, flusher, request, socket, early).await,
-        "/socket.io/" | "/socket.io" => {
-            if let Some(socket) = socket.take() {
-                sio::websocket::open(house, request, socket, early).await;
-            }
-            Ok(())
-        }
-        _ => Err(refused(Fault::new(Code::NotFound, "No WebSocket is spoken here"))),
-    }
 }
 
 /// Judges the tokens that sessions show while connected as the edge judges those they come with.

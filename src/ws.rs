@@ -47,7 +47,9 @@ pub async fn open(
         admitted.inspect_err(|fault| visitor.refuse_upgrade(state, RefusedAt::Raw, request, fault))?;
     let seat = session.seat().clone();
     let Some(mut socket) = socket.take() else { return Ok(()) };
-    if socket.write_all(&handshake::acceptance(head)).await.is_err() {
+    let headers = head.headers();
+    let protocol = handshake::token_protocol(headers).or_else(|| handshake::first_protocol(headers));
+    if socket.write_all(&handshake::acceptance(head, protocol)).await.is_err() {
         return Ok(());
     }
     let (reading, writing) = socket.into_split();

@@ -26,13 +26,24 @@ fn the_root_says_what_this_is_and_where_to_go() {
             "environment": "production",
             "endpoints": {
                 "health": "/health",
+                "live": "/health/live",
+                "ready": "/health/ready",
                 "status": "/status",
                 "metrics": "/metrics",
                 "info": "/info",
+                "sessions": "/sessions",
+                "push": "/api/push",
+                "broadcast": "/api/broadcast",
+                "room": "/api/room",
+                "batch": "/api/batch",
+                "events": "/api/events",
             },
             "websocket": {
                 "url": format!("ws://{}", hub.address()),
                 "transports": ["websocket", "polling"],
+                "path": "/socket.io/",
+                "namespaces": ["/", "/chat"],
+                "raw": format!("ws://{}/ws", hub.address()),
             },
         })
     );

@@ -74,6 +74,12 @@ mod text;
 // Socket.IO: `/socket.io/`.
 mod sio;
 
+// `Origin` and `Host`, on every way in.
+mod origins;
+
+// Paths, prefixes and addresses.
+mod paths;
+
 // The chat system, event by event: what tests/golden/*.md say, played.
 mod golden;
 

@@ -204,12 +204,14 @@ async fn a_body_over_a_mebibyte_is_refused_however_it_comes() {
 
 #[test]
 fn a_page_reads_answers_by_the_list_of_origins() {
-    let hub = Hub::with("[server]\nallowed_origins = [\"https://app.example\"]");
+    let hub = Hub::with("[server]\nallowed_origins = [\"https://app.example\"]\nallow_credentials = true");
     let http = hub.http();
     let ask = |method: &str, origin: &str| {
         let request = http.request(method, "/api/push").header("Origin", origin);
         match method {
-            "OPTIONS" => request.header("Access-Control-Request-Method", "POST"),
+            "OPTIONS" => request
+                .header("Access-Control-Request-Method", "POST")
+                .header("Access-Control-Request-Headers", "content-type,x-api-key,x-anything"),
             _ => request.key(),
         }
         .body("{\"userId\":1,\"event\":\"e\",\"data\":1}")
@@ -221,6 +223,7 @@ fn a_page_reads_answers_by_the_list_of_origins() {
         ("Access-Control-Allow-Origin", "https://app.example"),
         ("Access-Control-Allow-Credentials", "true"),
         ("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE"),
+        ("Access-Control-Allow-Headers", "content-type, x-api-key, x-anything"),
     ] {
         assert_eq!(preflight.header(name), Some(value), "{name}");
     }

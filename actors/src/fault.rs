@@ -52,6 +52,8 @@ codes! {
     Forbidden = "FORBIDDEN",
     /// The page that the request comes from is not among those that may.
     OriginNotAllowed = "FORBIDDEN",
+    /// `Host` bears a name that is not among the hub's.
+    HostNotAllowed = "FORBIDDEN",
     /// There is no such thing.
     NotFound = "NOT_FOUND",
     /// The path exists, the method does not.
@@ -148,6 +150,12 @@ impl Fault {
     /// The origin of a request is not in `server.allowed_origins`.
     pub fn origin_not_allowed() -> Self {
         Self::new(Code::OriginNotAllowed, "This origin is not allowed").by("server.allowed_origins")
+    }
+
+    /// The `Host` of a request is not in `server.hosts`.
+    pub fn host_not_allowed() -> Self {
+        let fault = Self::new(Code::HostNotAllowed, "The name in `Host` is none of this hub's");
+        Self { field: Some("Host".into()), ..fault.by("server.hosts") }
     }
 
     /// Bad input, and the field that is to blame.

@@ -6,6 +6,7 @@ use actix_http::h1::{Codec, Message, MessageType};
 use bytes::BytesMut;
 use hubbub::http_stream::body::Rest;
 use hubbub::http_stream::head::{self, Framing};
+use hubbub::peer::BasePath;
 
 thread_local! {
     /// A codec's configuration, which shares a clock that needs a runtime.
@@ -18,7 +19,7 @@ fn codec() -> Codec {
 
 /// A head that is let through is a whole head to actix-http, with the same framing; a stand-in for a refused one is good.
 pub(crate) fn http_head(bytes: &[u8]) {
-    let stand_in = head::stand_in(bytes);
+    let stand_in = head::stand_in(&BasePath::default(), bytes);
     let stood_in = head::parse(&stand_in).expect("a stand-in is a good head").expect("a whole one");
     assert_eq!((stood_in.length, stood_in.framing, stood_in.is_last), (stand_in.len(), Framing::None, true));
     assert_eq!(decoded(&stand_in), Framing::None);

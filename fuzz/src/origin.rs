@@ -1,6 +1,6 @@
 //! `Origin` and `Host`: which pages may connect.
 
-use hubbub::peer::AllowedOrigins;
+use hubbub::peer::{Access, AllowedHosts, AllowedOrigins};
 
 use super::lines;
 
@@ -16,6 +16,10 @@ pub(crate) fn origins(bytes: &[u8]) {
     let (none, some) = (allowed(&[]), allowed(&["https://app.example", "http://localhost:3000", "app://desktop"]));
     let any = allowed(&["*"]);
     let passes = none.allows(Some(origin), Some(host));
+    for list in [&none, &any] {
+        let judged = list.clone().with_credentials(true).judge(Some(origin), Some(host));
+        assert_ne!(judged, Access::Allowed { credentials: true }, "credentials without a listed origin");
+    }
 
     assert!(none.allows(None, Some(host)), "without an origin no browser sent it");
     assert!(any.allows(Some(origin), Some(host)) && any.allows_any() && !some.allows_any());
@@ -23,8 +27,8 @@ pub(crate) fn origins(bytes: &[u8]) {
         assert!(some.allows(Some(origin), Some(host)), "a list takes nothing away");
         let (scheme, rest) = origin.split_once("://").expect("an origin");
         assert!(["http", "https", "ws", "wss"].contains(&scheme.to_ascii_lowercase().as_str()));
-        assert!(!rest.contains('@'), "user information is no host");
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        assert!(!authority.contains('@'), "user information is no host");
         assert_eq!(host_of(authority), host_of(host.trim()), "only pages of the same host");
         assert!(!none.allows(Some(origin), Some(&format!("other.{host}"))));
         assert!(!none.allows(Some(&format!("{scheme}://evil.example.{rest}")), Some(host)) || rest.starts_with('['));
@@ -42,12 +46,25 @@ pub(crate) fn origins(bytes: &[u8]) {
         assert!(["app.example", "localhost", "desktop"].map(Some).contains(&authority.as_deref()), "{authority:?}");
     }
 
+    let named = AllowedHosts::parse(&["hub.example".to_owned()]).expect("a host");
+    if named.allows(Some(host)) {
+        assert_eq!(host_of(host.trim()).trim_end_matches('.'), "hub.example", "only the names that are listed");
+    }
+    let asked = host_of(host.trim());
+    assert!(!named.allows_health_check(Some(host)) || named.allows(Some(host)) || is_address(&asked), "{asked}");
+
     if let Ok(own) = AllowedOrigins::parse(&[origin.to_owned()]) {
         let listed = origin.trim();
-        let listed = listed.strip_suffix('/').unwrap_or(listed);
         assert!(own.allows(Some(listed), None), "what is listed passes");
+        let judged = own.clone().with_credentials(true).judge(Some(listed), Some(host));
+        let credentials = !["*", "null"].contains(&listed) && !listed.to_ascii_lowercase().starts_with("file:");
+        assert_eq!(judged, Access::Allowed { credentials }, "credentials are for listed servers alone");
         assert!(own.allows_any() == (origin.trim() == "*"));
     }
+}
+
+fn is_address(host: &str) -> bool {
+    host.parse::<std::net::IpAddr>().is_ok()
 }
 
 /// The host of an authority in lower case, an IPv6 address in its one spelling, without the port.

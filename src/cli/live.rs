@@ -13,7 +13,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use crate::auth::key_source::KeySource;
-use crate::config::{Auth, Config};
+use crate::config::{Auth, Config, Server};
 use crate::{server, state};
 
 /// How long a connection may take.
@@ -70,7 +70,7 @@ pub(super) fn all(config: &Config) -> Vec<Trial> {
         }
     };
     vec![
-        Trial("server.port", port(&config.server.host, config.server.port)),
+        Trial("server.port", port(&config.server)),
         Trial("server.data_dir", folder(data_dir)),
         Trial("store", store(data_dir)),
         Trial(if config.auth.jwks.is_some() { "auth.jwks" } else { "auth.public_key_file" }, keys),
@@ -80,10 +80,12 @@ pub(super) fn all(config: &Config) -> Vec<Trial> {
     ]
 }
 
-fn port(host: &str, port: u16) -> Outcome {
-    match server::listen(host, port) {
-        Ok(_) if port == 0 => Fine(format!("the hub can listen on {host}; the system chooses the port")),
-        Ok(_) => Fine(format!("the hub can listen on {host}:{port}")),
+fn port(server: &Server) -> Outcome {
+    match server::listen(server) {
+        Ok(_) if server.port == 0 => {
+            Fine(format!("the hub can listen on {}; the system chooses the port", server.host))
+        }
+        Ok(_) => Fine(format!("the hub can listen on {}", server.authority())),
         Err(error) => Failed(error.to_string()),
     }
 }
@@ -207,10 +209,11 @@ mod tests {
     fn a_taken_port_and_a_free_one_are_told_apart() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let number = taken.local_addr().unwrap().port();
-        let Failed(why) = port("127.0.0.1", number) else { panic!("it is taken") };
+        let server = |port| Server { port, ..Server::default() };
+        let Failed(why) = port(&server(number)) else { panic!("it is taken") };
         assert!(why.contains(&number.to_string()) && why.contains("--port"), "{why}");
         drop(taken);
-        assert!(matches!(port("127.0.0.1", 0), Fine(_)));
+        assert!(matches!(port(&server(0)), Fine(_)));
     }
 
     #[test]

@@ -6,15 +6,13 @@ use crate::config::source::absolute;
 use crate::config::topic_rules::in_force;
 use crate::config::{Auth, Config, Sources};
 
-/// What clients can speak.
-const SURFACES: &str = "/ws, /socket.io/ (/ and /chat), HTTP";
-
 /// The line, but for the address, which the system may choose.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct StartLine {
     configuration: String,
     data: String,
     workers: usize,
+    surfaces: String,
     origins: String,
     authentication: String,
     topics: String,
@@ -27,28 +25,41 @@ impl StartLine {
             configuration: sources.found().map_or_else(|| "defaults".to_owned(), |file| file.display().to_string()),
             data: absolute(&config.server.data_dir).display().to_string(),
             workers: config.server.worker_count(),
+            surfaces: surfaces(&config.server.base_path),
             origins: if origins.is_empty() { "the same host".into() } else { origins.join(", ") },
             authentication: authentication(&config.auth),
             topics: in_force(&config.topics),
         }
     }
 
-    /// Logs it and the topic rules, now that the hub takes connections at `address`.
-    pub(super) fn log(&self, address: SocketAddr) {
+    /// Logs it and the topic rules, now that the hub takes connections at `addresses`.
+    pub(super) fn log(&self, addresses: &[SocketAddr]) {
+        let joined = |before: &str, between: &str| {
+            let addresses: Vec<_> = addresses.iter().map(|address| format!("{before}{address}")).collect();
+            addresses.join(between)
+        };
+        let (address, urls) = (joined("", ", "), joined("http://", " and "));
         log::info!(
             target: "hubbub::server",
             version = env!("CARGO_PKG_VERSION"),
             configuration = self.configuration,
             data = self.data,
-            address:% = address,
+            address = address.as_str(),
             workers = self.workers,
-            surfaces = SURFACES,
+            surfaces = self.surfaces,
             origins = self.origins,
             authentication = self.authentication;
-            "listening on http://{address}"
+            "listening on {urls}"
         );
         log::info!(target: "hubbub::server", "{}", self.topics);
     }
+}
+
+/// What clients can speak, and where.
+fn surfaces(base_path: &str) -> String {
+    let base = base_path.trim_end_matches('/');
+    let http = if base.is_empty() { "HTTP".to_owned() } else { format!("HTTP under {base}") };
+    format!("{base}/ws, {base}/socket.io/ (/ and /chat), {http}")
 }
 
 /// The ways to show who one is.
@@ -94,6 +105,7 @@ mod tests {
             configuration: "/etc/hubbub.toml".into(),
             data: "/var/hubbub".into(),
             workers: 3,
+            surfaces: "/ws, /socket.io/ (/ and /chat), HTTP".into(),
             origins: "the same host".into(),
             authentication: "HS256 tokens by a shared secret, accounts".into(),
             topics: in_force(&[TopicRule::any()]),

@@ -1,7 +1,8 @@
 //! What a configuration may not say: impossible values, contradictions, and keys that would silently do nothing.
 
+mod addresses;
+
 use std::collections::HashMap;
-use std::net::Ipv6Addr;
 
 use hubbub_actors::ids::RoomName;
 use hubbub_actors::limits::traffic::{TrafficRule, WINDOW_SECS};
@@ -10,7 +11,6 @@ use sha2::{Digest, Sha256};
 
 use super::{ApiKey, Auth, Config, TopicRule};
 use crate::auth::api_key::KEY_MAX;
-use crate::peer::AllowedOrigins;
 
 /// Bytes of a WebSocket control frame's payload: a message bound below it could not carry a ping.
 const FRAME_MIN: u64 = 125;
@@ -103,14 +103,6 @@ impl Problems {
 
     fn server(&mut self, config: &Config) {
         let server = &config.server;
-        if server.host.is_empty() || server.host.contains(|c: char| c.is_whitespace() || c == '/') {
-            self.add("server.host", format!("expected an address or a host name, got {:?}", server.host));
-        }
-        let bare = server.host.split('%').next().unwrap_or_default();
-        if server.host.contains([':', '[']) && bare.parse::<Ipv6Addr>().is_err() {
-            let text = format!("expected an address or a host name without a port and brackets, got {:?}", server.host);
-            self.add("server.host", text);
-        }
         self.range("server.workers", server.workers, 0, 1_024);
         self.range("server.max_connections", server.max_connections, 1, 100_000_000);
         self.range("server.max_frame_size", server.max_frame_size, FRAME_MIN, FRAME_MAX);
@@ -129,10 +121,7 @@ impl Problems {
         if server.data_dir.as_os_str().is_empty() {
             self.add("server.data_dir", "expected a directory, got \"\"");
         }
-        if let Err(bad) = AllowedOrigins::parse(&server.allowed_origins) {
-            let key = format!("server.allowed_origins[{}]", bad.index);
-            self.add(key, bad.to_string());
-        }
+        self.addresses(server);
         self.range("server.shutdown_secs", server.shutdown_secs, 1, 3_600);
         self.range("server.drain_per_sec", server.drain_per_sec, 0, 1_000_000);
         self.range("server.max_body", server.max_body, 1, 256 << 20);

@@ -45,6 +45,9 @@ pub const KEYS: &[(&str, Effect)] = &[
     ("server.client_timeout_secs", Restart),
     ("server.data_dir", Restart),
     ("server.allowed_origins", AtOnce),
+    ("server.allow_credentials", AtOnce),
+    ("server.hosts", AtOnce),
+    ("server.base_path", Restart),
     ("server.trusted_proxies", AtOnce),
     ("server.shutdown_secs", AtOnce),
     ("server.drain_per_sec", AtOnce),
@@ -249,6 +252,7 @@ pub fn keep_until_restart(running: &Config, new: &mut Config) {
     new.server.heartbeat_interval_secs = server.heartbeat_interval_secs;
     new.server.client_timeout_secs = server.client_timeout_secs;
     new.server.data_dir.clone_from(&server.data_dir);
+    new.server.base_path.clone_from(&server.base_path);
     new.socketio.ping_interval_ms = running.socketio.ping_interval_ms;
     new.socketio.ping_timeout_ms = running.socketio.ping_timeout_ms;
     new.socketio.max_payload = running.socketio.max_payload;

@@ -2,6 +2,7 @@
 //! `hubbub check` prints it.
 
 use super::Config;
+use crate::peer::AllowedOrigins;
 
 /// Everything that deserves a second look, a line each. Holds no secret.
 pub fn warnings(config: &Config) -> Vec<String> {
@@ -14,7 +15,27 @@ pub fn warnings(config: &Config) -> Vec<String> {
                 .into(),
         );
     }
+    origins(config, &mut warnings);
     warnings
+}
+
+/// What the list of origins lets in, or does not.
+fn origins(config: &Config, warnings: &mut Vec<String>) {
+    // One that cannot be read stops the start.
+    let Ok(origins) = AllowedOrigins::parse(&config.server.allowed_origins) else { return };
+    if origins.lists_null() {
+        warnings.push(
+            "server.allowed_origins: `null` means any page: every page can have that origin by a sandboxed frame"
+                .into(),
+        );
+    }
+    if config.server.allow_credentials && !origins.lists_server() {
+        warnings.push(
+            "server.allow_credentials: does nothing, because server.allowed_origins lists no origin that may have \
+             credentials; `*`, `null`, `file://` and the same host never do"
+                .into(),
+        );
+    }
 }
 
 #[cfg(test)]
@@ -37,5 +58,28 @@ mod tests {
         assert!(found.len() == 1 && found[0].starts_with("auth.jwks: "), "{found:?}");
         assert_eq!(warned(&format!("{jwks}auth.issuer = 'https://id.example'")), [""; 0]);
         assert_eq!(warned(&format!("{jwks}auth.audience = ['chat', 'push']")), [""; 0]);
+    }
+
+    #[test]
+    fn origins_that_mean_more_or_less_than_they_say_are_warned_of() {
+        for (text, key) in [
+            ("server.allowed_origins = ['https://a.example', 'null']", "server.allowed_origins: `null` means any page"),
+            ("server.allow_credentials = true", "server.allow_credentials: does nothing"),
+            (
+                "server.allow_credentials = true\nserver.allowed_origins = ['*']",
+                "server.allow_credentials: does nothing",
+            ),
+            ("server.allow_credentials = true\nserver.allowed_origins = ['file://']", "server.allow_credentials: does"),
+        ] {
+            let found = warned(text);
+            assert!(found.len() == 1 && found[0].starts_with(key), "{text}: {found:?}");
+        }
+        for text in [
+            "server.allowed_origins = ['*']",
+            "server.allowed_origins = ['file://', 'capacitor://localhost']",
+            "server.allow_credentials = true\nserver.allowed_origins = ['https://a.example']",
+        ] {
+            assert_eq!(warned(text), [""; 0], "{text}");
+        }
     }
 }

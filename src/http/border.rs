@@ -22,6 +22,7 @@ use hubbub_actors::fault::Fault;
 use super::call::Call;
 use super::cors::{self, Page};
 use super::gate::policies_of;
+use super::routing;
 use crate::error::{self, Refusal, Shape};
 use crate::http_stream::Exchange;
 use crate::request_id::{REQUEST_ID, RequestId};
@@ -39,7 +40,7 @@ struct Passage {
 /// The middleware.
 pub(super) async fn border(
     state: web::Data<State>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let policies = policies_of(&state, request.request());
@@ -49,7 +50,7 @@ pub(super) async fn border(
     let unread = exchange.as_ref().and_then(|exchange| exchange.take_refusal());
     let passage = Passage {
         call: Call::of(&policies, request.request(), unread.is_none()),
-        shape: Shape::of_path(request.path()),
+        shape: Shape::of_path(policies.base.route(request.path()).unwrap_or_default()),
         page: cors::judge(request.headers(), &policies.origins),
         method: method_name(request.method()),
         state,
@@ -62,7 +63,10 @@ pub(super) async fn border(
             Err(passage.answer_failed(&fault))
         }
         Some(fault) => Err(passage.failed(&fault)),
-        None => pass(passage, request, next).await,
+        None => match routing::enter(&policies, &mut request) {
+            Ok(()) => pass(passage, request, next).await,
+            Err(fault) => Ok(passage.refuse(request, &fault)),
+        },
     };
     match exchange {
         Some(exchange) => finish(answered, &exchange).await,
@@ -77,8 +81,12 @@ async fn pass(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if cors::is_preflight(request.method(), request.headers()) {
+        if passage.page == Page::Foreign {
+            // The browser does not send the request that it asks for, so nothing else tells of this page.
+            passage.call.log_refused(&passage.state, &Fault::origin_not_allowed());
+        }
         let mut response = HttpResponse::NoContent().finish();
-        for (name, value) in cors::preflight_headers(&passage.page) {
+        for (name, value) in cors::preflight_headers(&passage.page, request.headers()) {
             response.headers_mut().append(name, value);
         }
         passage.stamp(&mut response);
@@ -143,6 +151,14 @@ impl Passage {
         }
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         self.state.telemetry.answered(self.method, status);
+    }
+
+    /// Answers a request that no handler sees.
+    fn refuse(&self, request: ServiceRequest, fault: &Fault) -> ServiceResponse<BoxBody> {
+        self.call.log_refused(&self.state, fault);
+        let mut response = error::response(fault, self.shape, self.call.id().as_str());
+        self.stamp(&mut response);
+        request.into_response(response)
     }
 
     fn failed(&self, fault: &Fault) -> Error {

@@ -29,6 +29,7 @@ struct Facts {
     address: Option<IpAddr>,
     /// `None` for a request that could not be read: what stands for it has a method and a path of the hub's own.
     target: Option<(Method, Uri)>,
+    is_socket_io: bool,
     key: OnceCell<Arc<str>>,
     user: OnceCell<String>,
 }
@@ -40,6 +41,7 @@ impl Call {
         Self(Rc::new(Facts {
             id: RequestId::of(request.headers()),
             address,
+            is_socket_io: is_whole && policies.base.route(request.path()) == Some("/socket.io"),
             target: is_whole.then(|| (request.method().clone(), request.uri().clone())),
             key: OnceCell::new(),
             user: OnceCell::new(),
@@ -54,6 +56,11 @@ impl Call {
     /// The client's address, behind the proxies that are trusted.
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.0.address
+    }
+
+    /// The path as the caller sent it.
+    pub(super) fn path(&self) -> Option<&str> {
+        self.0.target.as_ref().map(|(_, uri)| uri.path())
     }
 
     /// The name of its API key, where it has one.
@@ -89,9 +96,8 @@ impl Call {
     fn refused<'a>(&'a self, fault: &'a Fault) -> Refused<'a> {
         let facts = &*self.0;
         let uri = facts.target.as_ref().map(|(_, uri)| uri);
-        let is_socket_io = uri.is_some_and(|uri| matches!(uri.path(), "/socket.io" | "/socket.io/"));
-        let surface = if is_socket_io { RefusedAt::SocketIo } else { RefusedAt::Http };
-        let sid = uri.filter(|_| is_socket_io).and_then(|uri| sid::short_of_query(uri.query()?));
+        let surface = if facts.is_socket_io { RefusedAt::SocketIo } else { RefusedAt::Http };
+        let sid = uri.filter(|_| facts.is_socket_io).and_then(|uri| sid::short_of_query(uri.query()?));
         Refused {
             request: Some(facts.id.as_str()),
             connection: sid,

@@ -6,14 +6,16 @@
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::peer::AllowedOrigins;
+use crate::peer::{Access, AllowedOrigins, is_token};
 
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
-const HEADERS: &str = "Authorization, Content-Type, Idempotency-Key, X-API-Key, X-WebSocket-API-Key, X-Request-Id, \
-    X-Request-Timestamp, X-Request-Nonce, X-Signature-Version, X-Signature";
 const EXPOSED: &str = "X-Request-Id, Retry-After";
 /// Seconds for which a browser need not ask again.
 const MAX_AGE: &str = "600";
+/// Most names of headers that a preflight is answered with.
+const NAMES_MAX: usize = 64;
+/// Most bytes of them.
+const NAMES_BYTES_MAX: usize = 4_096;
 
 /// What a request's `Origin` means for its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub(super) enum Page {
     Allowed {
         /// The `Origin`, as it came.
         origin: HeaderValue,
-        /// Whether the browser may send cookies and let the page read what they bring: never where every page may come.
+        /// Whether the browser may send cookies and let the page read what they bring.
         credentials: bool,
     },
     /// A page that may not.
@@ -37,11 +39,9 @@ pub(super) fn judge(headers: &HeaderMap, origins: &AllowedOrigins) -> Page {
         return Page::None;
     };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    match origin.to_str() {
-        Ok(text) if origins.allows(Some(text), host) => {
-            Page::Allowed { origin: origin.clone(), credentials: !origins.allows_any() }
-        }
-        _ => Page::Foreign,
+    match origins.judge(Some(origin.to_str().unwrap_or_default()), host) {
+        Access::Allowed { credentials } => Page::Allowed { origin: origin.clone(), credentials },
+        Access::NoPage | Access::Foreign => Page::Foreign,
     }
 }
 
@@ -65,18 +65,37 @@ pub(super) fn headers(page: &Page) -> Vec<(HeaderName, HeaderValue)> {
     headers
 }
 
-/// The headers that answer a preflight, beside those of every answer.
-pub(super) fn preflight_headers(page: &Page) -> Vec<(HeaderName, HeaderValue)> {
+/// The headers that answer a preflight with these headers, beside those of every answer.
+pub(super) fn preflight_headers(page: &Page, asked: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers =
         vec![(header::VARY, HeaderValue::from_static("Access-Control-Request-Method, Access-Control-Request-Headers"))];
     if matches!(page, Page::Allowed { .. }) {
         headers.extend([
             (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS)),
-            (header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(HEADERS)),
             (header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE)),
         ]);
+        let names = HeaderValue::from_str(&asked_names(asked)).ok().filter(|names| !names.is_empty());
+        headers.extend(names.map(|names| (header::ACCESS_CONTROL_ALLOW_HEADERS, names)));
     }
     headers
+}
+
+/// The header names that a preflight asks for: a page that may ask at all may send any header. What is no name is left
+/// out, and so is what exceeds [`NAMES_MAX`] and [`NAMES_BYTES_MAX`].
+fn asked_names(headers: &HeaderMap) -> String {
+    let lists = headers.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS).filter_map(|value| value.to_str().ok());
+    let names = lists.flat_map(|list| list.split(',')).map(str::trim);
+    let mut allowed = String::new();
+    for name in names.filter(|name| is_token(name)).take(NAMES_MAX) {
+        if allowed.len() + name.len() + 2 > NAMES_BYTES_MAX {
+            break;
+        }
+        if !allowed.is_empty() {
+            allowed.push_str(", ");
+        }
+        allowed.push_str(name);
+    }
+    allowed
 }
 
 #[cfg(test)]
@@ -94,7 +113,7 @@ mod tests {
 
     fn answer(origin: Option<&str>, list: &[&str]) -> Vec<String> {
         let list: Vec<String> = list.iter().map(|&entry| entry.into()).collect();
-        let origins = AllowedOrigins::parse(&list).unwrap();
+        let origins = AllowedOrigins::parse(&list).unwrap().with_credentials(true);
         headers(&judge(&request(origin), &origins))
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
@@ -102,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_page_gets_its_own_origin_back_with_credentials() {
+    fn a_listed_page_gets_its_own_origin_back_with_the_credentials_that_it_may_have() {
         assert_eq!(
             answer(Some("https://app.example"), &["https://app.example"]),
             [
@@ -140,5 +159,40 @@ mod tests {
         headers.insert(header::ACCESS_CONTROL_REQUEST_METHOD, HeaderValue::from_static("POST"));
         assert!(is_preflight(&Method::OPTIONS, &headers));
         assert!(!is_preflight(&Method::POST, &headers));
+    }
+
+    fn asked(lists: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for list in lists {
+            headers.append(header::ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_str(list).unwrap());
+        }
+        asked_names(&headers)
+    }
+
+    #[test]
+    fn a_preflight_is_answered_with_the_headers_that_it_asks_for() {
+        assert_eq!(asked(&["x-clientid,traceparent , Sentry-Trace"]), "x-clientid, traceparent, Sentry-Trace");
+        assert_eq!(asked(&["a", "b,c"]), "a, b, c");
+        assert_eq!(asked(&[]), "");
+        assert_eq!(asked(&["", ",", "a b, x: y, (z), good, \"q\""]), "good");
+        let page = Page::Allowed { origin: HeaderValue::from_static("https://app.example"), credentials: false };
+        for page in [Page::None, Page::Foreign, page] {
+            let is_allowed = matches!(page, Page::Allowed { .. });
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static("x-a"));
+            let answered = preflight_headers(&page, &headers);
+            let names = answered.iter().find(|(name, _)| *name == header::ACCESS_CONTROL_ALLOW_HEADERS);
+            assert_eq!(names.map(|(_, names)| names == "x-a"), is_allowed.then_some(true), "{page:?}");
+        }
+    }
+
+    #[test]
+    fn the_answer_to_a_preflight_is_bounded() {
+        let many: Vec<_> = (0..1_000).map(|number| format!("x-{number}")).collect();
+        assert_eq!(asked(&[&many.join(",")]).split(", ").count(), NAMES_MAX);
+        let long: Vec<_> = (0..20).map(|number| format!("x-{number}-{}", "a".repeat(500))).collect();
+        let answered = asked(&[&long.join(",")]);
+        assert!(answered.len() <= NAMES_BYTES_MAX && answered.len() > NAMES_BYTES_MAX - 600, "{}", answered.len());
+        assert!(answered.split(", ").all(|name| long.iter().any(|asked| asked == name)));
     }
 }

@@ -167,9 +167,11 @@ fn check_signature(
         true => text("x-signature-version"),
         false => "v1",
     };
+    let call = request.extensions().get::<Call>().cloned();
     let signed = Signed {
         method: request.method().as_str(),
-        path: request.uri().path(),
+        // As it was sent: what routes it is another one behind a prefix.
+        path: call.as_ref().and_then(Call::path).unwrap_or_else(|| request.uri().path()),
         timestamp: text("x-request-timestamp"),
         nonce: text("x-request-nonce"),
         version,

@@ -7,51 +7,72 @@ use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::stats::Stats;
 use serde_json::{Value, json};
 
-use super::gate::{client_address, policies_of};
+use super::gate::policies_of;
 use super::{Answer, iso};
+use crate::peer::BasePath;
+use crate::policies::Policies;
 use crate::state::State;
 
 /// The hub's version.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// What `GET /` names, and the routes.
+const ENDPOINTS: [(&str, &str); 12] = [
+    ("health", "/health"),
+    ("live", "/health/live"),
+    ("ready", "/health/ready"),
+    ("status", "/status"),
+    ("metrics", "/metrics"),
+    ("info", "/info"),
+    ("sessions", "/sessions"),
+    ("push", "/api/push"),
+    ("broadcast", "/api/broadcast"),
+    ("room", "/api/room"),
+    ("batch", "/api/batch"),
+    ("events", "/api/events"),
+];
+
 /// `GET /`.
 pub(super) async fn root(request: HttpRequest, state: web::Data<State>) -> Answer {
+    let policies = policies_of(&state, &request);
+    let (base, url) = (&policies.base, websocket_url(&request, &policies));
     Ok(HttpResponse::Ok().json(json!({
         "service": "Hubbub",
         "message": "WebSocket server is running",
         "version": VERSION,
-        "environment": state.policies().config.server.environment,
+        "environment": policies.config.server.environment,
         "timestamp": iso(state.now_ms()),
-        "endpoints": {
-            "health": "/health",
-            "status": "/status",
-            "metrics": "/metrics",
-            "info": "/info",
-        },
+        "endpoints": endpoints(base),
         "websocket": {
-            "url": websocket_url(&request, &state),
+            "url": url,
             "transports": ["websocket", "polling"],
+            "path": format!("{base}/socket.io/"),
+            "namespaces": ["/", "/chat"],
+            "raw": format!("{url}{base}/ws"),
         },
     })))
 }
 
-/// The address by which the caller reached us, as a WebSocket's: `wss` where a trusted proxy says that it was `https`.
-fn websocket_url(request: &HttpRequest, state: &State) -> String {
+/// The ways in over plain HTTP, by what they are for.
+fn endpoints(base: &BasePath) -> Value {
+    let endpoints = ENDPOINTS.iter().map(|(name, route)| ((*name).to_owned(), format!("{base}{route}").into()));
+    Value::Object(endpoints.collect())
+}
+
+/// The address by which the caller reached the hub, as a WebSocket's: `wss` where a trusted proxy says in `X-Forwarded-Proto`
+/// that it was `https` or `wss`. Of several values the first is the client's.
+fn websocket_url(request: &HttpRequest, policies: &Policies) -> String {
     let text = |name| {
         let value: Option<&header::HeaderValue> = request.headers().get(name);
         value.and_then(|value| value.to_str().ok())
     };
-    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
-    let behind_proxy = peer.is_some_and(|peer| client_address(state, request).ip != peer);
-    let https = text("x-forwarded-proto").is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
-    let scheme = if behind_proxy && https { "wss" } else { "ws" };
+    let is_trusted = request.peer_addr().is_some_and(|peer| policies.proxies.trusts(peer.ip().to_canonical()));
+    let proto = text("x-forwarded-proto").filter(|_| is_trusted).and_then(|protos| protos.split(',').next());
+    let is_secure = proto.is_some_and(|proto| ["https", "wss"].iter().any(|it| proto.trim().eq_ignore_ascii_case(it)));
+    let scheme = if is_secure { "wss" } else { "ws" };
     match text("host") {
         Some(host) => format!("{scheme}://{host}"),
-        None => {
-            let policies = policies_of(state, request);
-            let server = &policies.config.server;
-            format!("{scheme}://{}:{}", server.host, server.port)
-        }
+        None => format!("{scheme}://{}", policies.config.server.authority()),
     }
 }
 

@@ -25,6 +25,7 @@ mod presence;
 mod push;
 mod revoke;
 mod rooms;
+mod routing;
 mod sessions;
 mod status;
 mod users;

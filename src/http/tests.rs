@@ -548,4 +548,11 @@ async fn only_a_trusted_proxy_makes_the_websocket_secure() {
     let answers = bench.answers([from("10.0.0.1"), from("203.0.113.9")]).await;
     assert_eq!(answers[0].json()["websocket"]["url"], "wss://hub.example");
     assert_eq!(answers[1].json()["websocket"]["url"], "ws://hub.example");
+    // A proxy need not say for whom it asks, and may be one of several.
+    for (proto, scheme) in [("https", "wss"), ("https, http", "wss"), ("WSS", "wss"), ("http, https", "ws"), ("", "ws")]
+    {
+        let from = get("/").peer_addr("10.0.0.1:4711".parse().unwrap()).insert_header(("host", "hub.example:8443"));
+        let answer = bench.answer(from.insert_header(("x-forwarded-proto", proto))).await;
+        assert_eq!(answer.json()["websocket"]["raw"], format!("{scheme}://hub.example:8443/ws"), "{proto}");
+    }
 }

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use actix_http::{Method, Uri};
 use hubbub_actors::fault::{Code, Fault};
 
+use crate::peer::BasePath;
+
 /// Longest request head, in bytes; a longer one is answered with 431.
 pub const HEAD_MAX: usize = 32_768;
 
@@ -21,8 +23,8 @@ pub const HEADERS_MAX: usize = 96;
 /// Most options of `Connection` that are looked at. There are four in use.
 const OPTIONS_MAX: usize = 16;
 
-/// The paths at which an offer of a WebSocket counts.
-const WEBSOCKET_PATHS: [&str; 4] = ["/ws", "/ws/", "/socket.io", "/socket.io/"];
+/// The routes at which an offer of a WebSocket counts.
+const WEBSOCKET_ROUTES: [&str; 2] = ["/ws", "/socket.io"];
 
 /// What follows a head on the connection (RFC 9112 section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +54,19 @@ pub struct Head {
     pub is_last: bool,
 }
 
-/// Reads the head at the start of `input`; `None` when its end has not come.
+/// As [`parse_under`], for routes that are under no base path.
+///
+/// # Errors
+/// As [`parse_under`].
+pub fn parse(input: &[u8]) -> Result<Option<Head>, Fault> {
+    parse_under(&BasePath::default(), input)
+}
+
+/// Reads the head at the start of `input`; `None` when its end has not come. The routes are under `base`.
 ///
 /// # Errors
 /// The fault to answer with. Nothing that follows on the connection can be trusted then.
-pub fn parse(input: &[u8]) -> Result<Option<Head>, Fault> {
+pub fn parse_under(base: &BasePath, input: &[u8]) -> Result<Option<Head>, Fault> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
     let length = match request.parse(input) {
@@ -82,7 +92,7 @@ pub fn parse(input: &[u8]) -> Result<Option<Head>, Fault> {
     head.check_host()?;
     let tokens = head.connection_tokens();
     let has = |name: &str| tokens.iter().any(|token| token.eq_ignore_ascii_case(name));
-    let upgrades = head.offers_websocket(framing) && has("upgrade");
+    let upgrades = head.offers_websocket(base, framing) && has("upgrade");
     let expects_continue = head.is_1_1 && framing != Framing::None && head.expects_continue();
     Ok(Some(Head {
         length,
@@ -149,13 +159,13 @@ fn first_line(input: &[u8]) -> &[u8] {
 }
 
 /// A head that stands for a request that was refused: the application answers it with the fault. It keeps what shapes the
-/// answer: whether it is HEAD, whether the path is under `/api`, the request's id and its origin.
-pub fn stand_in(input: &[u8]) -> Vec<u8> {
+/// answer: whether it is HEAD, whether the path is under `/api` of `base`, the request's id and its origin.
+pub fn stand_in(base: &BasePath, input: &[u8]) -> Vec<u8> {
     let mut words = first_line(input).split(|byte| *byte == b' ');
     let method = if words.next() == Some(b"HEAD") { "HEAD" } else { "GET" };
-    let is_api = words.next().is_some_and(|target| target.starts_with(b"/api/"));
-    let target = if is_api { "/api/" } else { "/" };
-    let mut head = format!("{method} {target} HTTP/1.1\r\nHost: -\r\nConnection: close\r\n").into_bytes();
+    let target = words.next().and_then(|target| target.strip_prefix(base.as_str().as_bytes()));
+    let route = if target.is_some_and(|route| route.starts_with(b"/api/")) { "/api/" } else { "/" };
+    let mut head = format!("{method} {base}{route} HTTP/1.1\r\nHost: -\r\nConnection: close\r\n").into_bytes();
     for name in ["x-request-id", "origin"] {
         if let Some(value) = find_header(input, name) {
             head.extend_from_slice(name.as_bytes());
@@ -292,9 +302,10 @@ impl<'a> Parsed<'a> {
         known
     }
 
-    fn offers_websocket(&self, framing: Framing) -> bool {
+    fn offers_websocket(&self, base: &BasePath, framing: Framing) -> bool {
         // The target may have the absolute form (RFC 9112 section 3.2.2).
-        let at_websocket = Uri::try_from(self.target).is_ok_and(|uri| WEBSOCKET_PATHS.contains(&uri.path()));
+        let is_websocket = |uri: Uri| base.route(uri.path()).is_some_and(|route| WEBSOCKET_ROUTES.contains(&route));
+        let at_websocket = Uri::try_from(self.target).is_ok_and(is_websocket);
         let may = self.is_1_1 && self.method == Method::GET.as_str() && framing == Framing::None && at_websocket;
         let offers = self.values("Upgrade").filter_map(|value| std::str::from_utf8(value).ok());
         may && offers.flat_map(|value| value.split(',')).any(|offer| offer.trim().eq_ignore_ascii_case("websocket"))

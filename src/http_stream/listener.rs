@@ -17,6 +17,7 @@ use super::pacer::Pacer;
 use super::stream::HttpStream;
 use crate::error::{self, Shape};
 use crate::notices::Notices;
+use crate::peer::BasePath;
 use crate::request_id::RequestId;
 
 /// How long a client may take.
@@ -34,12 +35,13 @@ pub struct Listener {
     pub(super) connections: Arc<Connections>,
     pub(super) pacer: Rc<Pacer>,
     pub(super) notices: Arc<Notices>,
+    pub(super) base: BasePath,
 }
 
 impl Listener {
-    /// A worker's listener. How long its clients may take is set on `connections`.
-    pub fn new(connections: Arc<Connections>, notices: Arc<Notices>) -> Rc<Self> {
-        Rc::new(Self { connections, pacer: Pacer::new(Instant::now()), notices })
+    /// A worker's listener, for routes that are under `base`. How long its clients may take is set on `connections`.
+    pub fn new(connections: Arc<Connections>, notices: Arc<Notices>, base: BasePath) -> Rc<Self> {
+        Rc::new(Self { connections, pacer: Pacer::new(Instant::now()), notices, base })
     }
 
     /// Takes a connection. `counted` is the address whose limit it counts in, if any.

@@ -221,7 +221,7 @@ impl HttpStream {
             head::check_partial(&self.buffer)?;
             return Ok(false);
         }
-        let Some(head) = head::parse(&self.buffer)? else { return Ok(false) };
+        let Some(head) = head::parse_under(&self.listener.base, &self.buffer)? else { return Ok(false) };
         let original = self.buffer.split_to(head.length);
         self.exchange.note_order(head.upgrades && head::is_host_last(&original));
         self.given = head.rewritten.map_or(original, |head| BytesMut::from(&head[..]));
@@ -277,7 +277,7 @@ impl HttpStream {
         if !is_http {
             self.listener.notices.not_http(self.socket.peer_addr().ok().map(|peer| peer.ip()));
         }
-        self.given = BytesMut::from(&head::stand_in(&self.buffer)[..]);
+        self.given = BytesMut::from(&head::stand_in(&self.listener.base, &self.buffer)[..]);
         self.buffer = BytesMut::new();
         self.rest = Rest::Done;
         self.is_last = true;

@@ -1,35 +1,68 @@
 //! Which pages may speak to the hub through a browser: the `Origin` header against a list (RFC 6454, section 7).
+//!
+//! Clients that are no browser send the header too: their own `ws://` address (Starscream, IXWebSocket), a whole URL
+//! (`golang.org/x/net/websocket`), `file://` (arduinoWebSockets). So the host and the port decide, and a path is ignored.
 
-use std::net::Ipv6Addr;
+use super::authority::split_authority;
 
 /// The origins that may connect, beside the hub's own host.
 #[derive(Debug, Clone, Default)]
 pub struct AllowedOrigins {
     any: bool,
     listed: Vec<Origin>,
+    credentials: bool,
 }
 
-/// `scheme://host:port`, in lower case; the port is `None` only where the scheme has no usual one and none was given.
+/// What the `Origin` of a request means for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// There is no `Origin`: no browser sent the request.
+    NoPage,
+    /// A page that may read the answer.
+    Allowed {
+        /// Whether the browser may send cookies, and the page read an answer to them.
+        credentials: bool,
+    },
+    /// A page that may not.
+    Foreign,
+}
+
+/// An origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Origin {
-    scheme: String,
-    host: String,
-    port: Option<u16>,
+enum Origin {
+    /// `null`: a sandboxed frame, a `data:` URL, a local file and others.
+    Null,
+    /// `file://`.
+    File,
+    /// `scheme://host:port`, in lower case, `ws` as `http` and `wss` as `https`. The port is `None` where the scheme has
+    /// no default port and none was given.
+    Server { scheme: String, host: String, port: Option<u16> },
 }
 
 impl AllowedOrigins {
-    /// Reads origins like `https://example.com` or `http://localhost:3000`, or `*` for all. A slash at the end is passed over.
+    /// Reads `*` for all, `null`, `file://`, and origins like `https://example.com`, `http://localhost:3000` or
+    /// `capacitor://localhost`. A slash at the end is ignored.
     ///
     /// # Errors
-    /// The first entry that is neither.
+    /// The first entry that is none of these.
     pub fn parse(entries: &[String]) -> Result<Self, super::BadEntry> {
-        let parsed = super::parse_all(entries, |entry| match entry {
+        let parsed = super::parse_all(entries, |entry| {
+            match entry {
             "*" => Ok(None),
-            _ => Origin::parse(entry.strip_suffix('/').unwrap_or(entry))
-                .map(Some)
-                .ok_or("is neither `*` nor an origin like https://example.com or http://localhost:3000"),
+            _ => Origin::split(entry).filter(|(_, path)| matches!(*path, "" | "/")).map(|(origin, _)| Some(origin)).ok_or(
+                "is none of `*`, `null`, `file://` and an origin like https://example.com, http://localhost:3000 or \
+                 capacitor://localhost",
+            ),
+        }
         })?;
-        Ok(Self { any: parsed.iter().any(Option::is_none), listed: parsed.into_iter().flatten().collect() })
+        let any = parsed.iter().any(Option::is_none);
+        Ok(Self { any, listed: parsed.into_iter().flatten().collect(), credentials: false })
+    }
+
+    /// Lets the pages of listed origins send credentials, but for those of `null` and `file://`.
+    #[must_use]
+    pub fn with_credentials(self, credentials: bool) -> Self {
+        Self { credentials, ..self }
     }
 
     /// Whether every page may connect.
@@ -37,82 +70,90 @@ impl AllowedOrigins {
         self.any
     }
 
-    /// Whether a request with these headers may go on.
+    /// Whether `null` is listed, which any page can have as its origin.
+    pub fn lists_null(&self) -> bool {
+        self.listed.contains(&Origin::Null)
+    }
+
+    /// Whether an origin is listed that may be given credentials.
+    pub fn lists_server(&self) -> bool {
+        self.listed.iter().any(Origin::is_server)
+    }
+
+    /// What a request with these headers is allowed.
     ///
-    /// Without `Origin` no browser sent it, and it passes. Otherwise the origin must be on the list, or be the host and
-    /// port of `Host`, where a port that is not written is the usual one of the origin's scheme. What is no origin, `null`
-    /// above all, passes only with `*`.
-    pub fn allows(&self, origin: Option<&str>, host: Option<&str>) -> bool {
-        let Some(origin) = origin else {
-            return true;
+    /// Without `Origin` no browser sent it, and it passes. Otherwise the origin must be on the list, or name the host and
+    /// port of `Host`, whatever of `http`, `https`, `ws` and `wss` is its scheme. A port that is not written is the
+    /// default one of the origin's scheme, on either side.
+    pub fn judge(&self, origin: Option<&str>, host: Option<&str>) -> Access {
+        let Some(text) = origin else {
+            return Access::NoPage;
         };
-        if self.any {
-            return true;
+        let origin = Origin::split(text).map(|(origin, _)| origin);
+        let is_listed = origin.as_ref().is_some_and(|origin| self.listed.contains(origin));
+        let is_same_host = || origin.as_ref().zip(host).is_some_and(|(origin, host)| origin.is_same_host(host));
+        if is_listed || self.any || is_same_host() {
+            let credentials = self.credentials && is_listed && origin.as_ref().is_some_and(Origin::is_server);
+            Access::Allowed { credentials }
+        } else {
+            Access::Foreign
         }
-        let Some(origin) = Origin::parse(origin) else {
-            return false;
-        };
-        self.listed.contains(&origin) || host.is_some_and(|host| origin.is_same_host(host))
+    }
+
+    /// Whether a request with these headers may go on.
+    pub fn allows(&self, origin: Option<&str>, host: Option<&str>) -> bool {
+        self.judge(origin, host) != Access::Foreign
     }
 }
 
 impl Origin {
-    fn parse(text: &str) -> Option<Self> {
-        let (scheme, authority) = text.split_once("://")?;
-        let named = scheme.starts_with(|first: char| first.is_ascii_alphabetic());
-        let rest = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
-        if !named || !scheme.chars().all(rest) {
+    /// Reads an origin, and gives back what follows its authority.
+    fn split(text: &str) -> Option<(Self, &str)> {
+        if text == "null" {
+            return Some((Self::Null, ""));
+        }
+        let (scheme, rest) = text.split_once("://")?;
+        let is_named = scheme.starts_with(|first: char| first.is_ascii_alphabetic());
+        let may_follow = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        if !is_named || !scheme.chars().all(may_follow) {
             return None;
         }
-        let scheme = scheme.to_ascii_lowercase();
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "ws" => "http".to_owned(),
+            "wss" => "https".to_owned(),
+            other => other.to_owned(),
+        };
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if scheme == "file" {
+            return authority.is_empty().then_some((Self::File, path));
+        }
         let (host, port) = split_authority(authority)?;
-        Some(Self { port: port.or_else(|| usual_port(&scheme)), scheme, host })
+        let port = port.or_else(|| default_port(&scheme));
+        Some((Self::Server { scheme, host, port }, path))
     }
 
-    /// A page of another kind than http (an extension, an app) has no host in our sense, whatever it calls itself.
+    fn is_server(&self) -> bool {
+        matches!(self, Self::Server { .. })
+    }
+
+    /// A page of another kind than http (an extension, an app) has no host in this sense.
     fn is_same_host(&self, host: &str) -> bool {
-        let web = matches!(self.scheme.as_str(), "http" | "https");
-        let Some((host, port)) = split_authority(host.trim()) else {
+        let Self::Server { scheme, host: name, port } = self else {
             return false;
         };
-        web && self.host == host && self.port == port.or_else(|| usual_port(&self.scheme))
+        let Some(default) = default_port(scheme) else {
+            return false;
+        };
+        split_authority(host.trim()).is_some_and(|host| (&host.0, host.1.or(Some(default))) == (name, *port))
     }
 }
 
-fn usual_port(scheme: &str) -> Option<u16> {
+fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
-        "http" | "ws" => Some(80),
-        "https" | "wss" => Some(443),
+        "http" => Some(80),
+        "https" => Some(443),
         _ => None,
     }
-}
-
-/// `host`, `host:port`, `[v6]` or `[v6]:port`, the host in lower case and an IPv6 address in its one spelling.
-fn split_authority(text: &str) -> Option<(String, Option<u16>)> {
-    if let Some(inner) = text.strip_prefix('[') {
-        let (address, rest) = inner.split_once(']')?;
-        let address: Ipv6Addr = address.parse().ok()?;
-        let port = match rest {
-            "" => None,
-            _ => Some(parse_port(rest.strip_prefix(':')?)?),
-        };
-        return Some((format!("[{address}]"), port));
-    }
-    let (host, port) = match text.split_once(':') {
-        Some((host, port)) => (host, Some(parse_port(port)?)),
-        None => (text, None),
-    };
-    let named = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
-    if host.is_empty() || !host.chars().all(named) {
-        return None;
-    }
-    Some((host.to_ascii_lowercase(), port))
-}
-
-/// Digits alone: `str::parse` would take a sign.
-fn parse_port(text: &str) -> Option<u16> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|_| digits)
 }
 
 #[cfg(test)]
@@ -147,7 +188,27 @@ mod tests {
             (Some("null"), Some("null"), false),
             (Some(""), Some(""), false),
             (Some("app://localhost"), Some("localhost"), false),
-            (Some("http://hub.example/path"), Some("hub.example"), false),
+            (Some("ws://hub.example"), Some("hub.example"), true),
+            (Some("WSS://hub.example"), Some("hub.example"), true),
+            (Some("ws://hub.example:8081"), Some("hub.example:8081"), true),
+            (Some("wss://hub.example:8081"), Some("hub.example:8081"), true),
+            (Some("wss://hub.example"), Some("hub.example:443"), true),
+            (Some("wss://hub.example:443"), Some("hub.example"), true),
+            (Some("ws://hub.example:80"), Some("hub.example"), true),
+            (Some("http://hub.example/"), Some("hub.example"), true),
+            (Some("http://hub.example/path?a=b#c"), Some("hub.example"), true),
+            (Some("http://hub.example:8081/@evil.example"), Some("hub.example:8081"), true),
+            (Some("https://hub.example:80"), Some("hub.example"), false),
+            (Some("wss://hub.example"), Some("hub.example:80"), false),
+            (Some("ftp://hub.example"), Some("hub.example"), false),
+            (Some("http://evil.example/hub.example"), Some("hub.example"), false),
+            (Some("http://evil.example#hub.example"), Some("hub.example"), false),
+            (Some("http://evil.example\\hub.example"), Some("hub.example"), false),
+            (Some("http://user@hub.example"), Some("hub.example"), false),
+            (Some("http://user:pass@hub.example/"), Some("hub.example"), false),
+            (Some("http://hub.example:80@evil.example"), Some("hub.example"), false),
+            (Some("file://"), Some("hub.example"), false),
+            (Some("file://hub.example"), Some("hub.example"), false),
             (Some("http://hub.example:+80"), Some("hub.example"), false),
             (Some("http://hub.example:99999"), Some("hub.example"), false),
             (Some("http://hub.example:"), Some("hub.example"), false),
@@ -181,6 +242,64 @@ mod tests {
     }
 
     #[test]
+    fn a_websocket_scheme_is_the_scheme_it_begins_with() {
+        for (listed, origin) in [
+            ("https://app.example", "wss://app.example"),
+            ("wss://app.example", "https://app.example:443"),
+            ("http://app.example:3000", "ws://app.example:3000/path"),
+            ("ws://app.example", "http://app.example"),
+        ] {
+            assert!(allowed(&[listed]).allows(Some(origin), None), "{origin} by {listed}");
+        }
+        assert!(!allowed(&["https://app.example"]).allows(Some("ws://app.example"), None));
+        assert!(!allowed(&["http://app.example"]).allows(Some("wss://app.example"), None));
+    }
+
+    #[test]
+    fn files_apps_and_null_can_be_listed() {
+        for (listed, origin, passes) in [
+            ("null", "null", true),
+            ("null", "NULL", false),
+            ("null", "file://", false),
+            ("file://", "file://", true),
+            ("file:///", "file:///android_asset/www/index.html", true),
+            ("file://", "null", false),
+            ("file://", "file://share", false),
+            ("capacitor://localhost", "capacitor://localhost", true),
+            ("ionic://localhost", "ionic://localhost", true),
+            ("tauri://localhost", "tauri://localhost/", true),
+            ("capacitor://localhost", "ionic://localhost", false),
+            ("capacitor://localhost", "http://localhost", false),
+        ] {
+            assert_eq!(allowed(&[listed]).allows(Some(origin), Some("hub.example")), passes, "{origin} by {listed}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_for_listed_servers_alone() {
+        let list = ["https://app.example", "capacitor://localhost", "null", "file://"];
+        let judge = |list: &[&str], credentials, origin| {
+            allowed(list).with_credentials(credentials).judge(Some(origin), Some("hub.example"))
+        };
+        for (origin, credentials) in [
+            ("https://app.example", true),
+            ("wss://app.example", true),
+            ("capacitor://localhost", true),
+            ("null", false),
+            ("file://", false),
+            ("http://hub.example", false),
+        ] {
+            assert_eq!(judge(&list, true, origin), Access::Allowed { credentials }, "{origin}");
+            assert_eq!(judge(&list, false, origin), Access::Allowed { credentials: false }, "{origin}");
+        }
+        assert_eq!(judge(&list, true, "https://other.example"), Access::Foreign);
+        assert_eq!(judge(&["*"], true, "https://app.example"), Access::Allowed { credentials: false });
+        let both = judge(&["*", "https://app.example"], true, "https://app.example");
+        assert_eq!(both, Access::Allowed { credentials: true }, "an origin that is listed beside `*`");
+        assert_eq!(AllowedOrigins::default().judge(None, None), Access::NoPage);
+    }
+
+    #[test]
     fn a_star_lets_every_page_in() {
         let all = allowed(&["https://app.example", "*"]);
         for origin in ["https://evil.example", "null", "no origin at all"] {
@@ -199,7 +318,10 @@ mod tests {
             "https://user@app.example",
             "https://app.example:port",
             "https://bücher.example",
-            "null",
+            "https://app.example/?",
+            "file://share",
+            "file:///path",
+            "NULL",
             "",
         ] {
             let entries = ["*".to_owned(), bad.to_owned()];

@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hubbub_actors::fault::{Code, Fault};
 
+use crate::peer::is_token;
+
 /// The subprotocol by which a browser brings its token: `access_token.<jwt>`.
 const TOKEN_PROTOCOL: &str = "access_token.";
 
@@ -50,11 +52,19 @@ fn only_value(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
     values.next().filter(|_| values.next().is_none())
 }
 
-/// The subprotocol that is answered with: the first that brings a token, which is not empty. A browser that offered some
-/// and is answered with none closes the connection.
+/// The first of the offered subprotocols that brings a token, which is not empty.
 pub fn token_protocol(headers: &HeaderMap) -> Option<&str> {
+    offered_protocols(headers).find(|offer| !token_in(offer).is_empty())
+}
+
+/// The first of the offered subprotocols. A client that offers some and is answered with none closes the connection.
+pub fn first_protocol(headers: &HeaderMap) -> Option<&str> {
+    offered_protocols(headers).find(|offer| is_token(offer))
+}
+
+fn offered_protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let offers = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).filter_map(|value| value.to_str().ok());
-    offers.flat_map(|value| value.split(',')).map(str::trim).find(|offer| !token_in(offer).is_empty())
+    offers.flat_map(|value| value.split(',')).map(str::trim)
 }
 
 /// The token of a subprotocol that [`token_protocol`] found.
@@ -62,14 +72,14 @@ pub fn token_in(protocol: &str) -> &str {
     protocol.strip_prefix(TOKEN_PROTOCOL).unwrap_or_default()
 }
 
-/// The answer that lets a request in that was judged good.
-pub fn acceptance(head: &RequestHead) -> Vec<u8> {
+/// The answer that lets a request in that was judged good, with the subprotocol that was chosen.
+pub fn acceptance(head: &RequestHead, protocol: Option<&str>) -> Vec<u8> {
     let key = head.headers().get(header::SEC_WEBSOCKET_KEY).map_or(&b""[..], HeaderValue::as_bytes);
     let accept = hash_key(key);
     let mut answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n".to_vec();
     answer.extend_from_slice(b"Sec-WebSocket-Accept: ");
     answer.extend_from_slice(&accept);
-    if let Some(protocol) = token_protocol(head.headers()) {
+    if let Some(protocol) = protocol {
         answer.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         answer.extend_from_slice(protocol.as_bytes());
     }
@@ -97,10 +107,32 @@ mod tests {
     fn the_accept_key_is_the_one_of_the_rfc_and_the_token_protocol_is_echoed() {
         let request = opening().insert_header(("sec-websocket-protocol", "chat, access_token.a.b.c")).take().finish();
         assert_eq!(judge(request.head()), Ok(()));
-        let answer = String::from_utf8(acceptance(request.head())).unwrap();
+        let protocol = token_protocol(request.head().headers());
+        let answer = String::from_utf8(acceptance(request.head(), protocol)).unwrap();
         assert!(answer.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{answer}");
         assert!(answer.ends_with("Sec-WebSocket-Protocol: access_token.a.b.c\r\n\r\n"), "{answer}");
         assert_eq!(token_in(token_protocol(request.head().headers()).unwrap()), "a.b.c");
+    }
+
+    #[test]
+    fn the_first_offered_protocol_is_chosen_where_none_brings_a_token() {
+        for (offers, first, token) in [
+            (&["chat, other"][..], Some("chat"), None),
+            (&["chat", "access_token.a.b.c"], Some("chat"), Some("access_token.a.b.c")),
+            (&[" , a b, (x), v1.chat"], Some("v1.chat"), None),
+            (&["", " "], None, None),
+            (&[], None, None),
+        ] {
+            let mut request = opening();
+            for offer in offers {
+                request.append_header(("sec-websocket-protocol", *offer));
+            }
+            let request = request.take().finish();
+            let headers = request.head().headers();
+            assert_eq!((first_protocol(headers), token_protocol(headers)), (first, token), "{offers:?}");
+        }
+        let answer = String::from_utf8(acceptance(opening().take().finish().head(), None)).unwrap();
+        assert!(!answer.contains("Sec-WebSocket-Protocol"), "{answer}");
     }
 
     #[test]

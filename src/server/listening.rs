@@ -1,11 +1,12 @@
 //! The listening socket, and how many connections there are file descriptors for.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::ServeError;
+use crate::config::Server;
 
 /// Connections that wait to be accepted.
 pub(super) const BACKLOG: i32 = 4_096;
@@ -16,20 +17,53 @@ const HTTP_CONNECTIONS_MIN: usize = 256;
 /// Descriptors that are kept back for files, listeners and the like.
 const DESCRIPTORS_KEPT: u64 = 256;
 
-/// Listens on the first of the host's addresses that can be.
+/// How often another port is tried where the system chooses one and it is free in one family alone.
+const CHOICES: usize = 8;
+
+/// Listens on the first of the host's addresses that can be; on `localhost` by IPv4 and IPv6, whichever of them there are.
 ///
 /// # Errors
 /// [`ServeError::Listen`].
-pub(crate) fn listen(host: &str, port: u16) -> Result<TcpListener, ServeError> {
-    let failed = |error| ServeError::Listen(format!("{host}:{port}"), error);
+pub(crate) fn listen(server: &Server) -> Result<Vec<TcpListener>, ServeError> {
+    let failed = |error| ServeError::Listen(server.authority(), error);
+    if server.host.eq_ignore_ascii_case("localhost") {
+        return listen_on_loopback(server.port).map_err(failed);
+    }
+    let host = server.host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&server.host);
     let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the host has no address");
-    for address in (host, port).to_socket_addrs().map_err(failed)? {
+    for address in (host, server.port).to_socket_addrs().map_err(failed)? {
         match listen_on(address) {
-            Ok(listener) => return Ok(listener),
+            Ok(listener) => return Ok(vec![listener]),
             Err(error) => last = error,
         }
     }
     Err(failed(last))
+}
+
+/// Listens on one port of both loopback addresses, or of the one that this machine has.
+fn listen_on_loopback(port: u16) -> io::Result<Vec<TcpListener>> {
+    let [v4, v6] = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let first = match listen_on((v4, port).into()) {
+            Ok(first) => first,
+            Err(error) if is_refused(&error) => return Err(error),
+            Err(_) => return Ok(vec![listen_on((v6, port).into())?]),
+        };
+        match listen_on((v6, first.local_addr()?.port()).into()) {
+            Ok(second) => return Ok(vec![first, second]),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && port == 0 && tries < CHOICES => {}
+            // Half of the clients would reach another program.
+            Err(error) if is_refused(&error) => return Err(error),
+            Err(_) => return Ok(vec![first]),
+        }
+    }
+}
+
+/// Whether the address is there and may not be listened on. Otherwise the machine lacks its family.
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied)
 }
 
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
@@ -98,5 +132,39 @@ mod tests {
             assert!(told.starts_with("cannot listen on example:80: "), "{told}");
             assert!(told.contains(key) && told.contains(flag), "{told}");
         }
+    }
+
+    fn server(host: &str, port: u16) -> Server {
+        Server { host: host.into(), port, ..Server::default() }
+    }
+
+    fn addresses(host: &str) -> Vec<SocketAddr> {
+        listen(&server(host, 0)).unwrap().iter().map(|listener| listener.local_addr().unwrap()).collect()
+    }
+
+    #[test]
+    fn localhost_is_both_loopback_addresses_on_one_port() {
+        let found = addresses("localhost");
+        let [v4, v6] = found[..] else { panic!("{found:?}") };
+        assert_eq!((v4.ip(), v6.ip()), (Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()));
+        assert_eq!(v4.port(), v6.port());
+        assert_eq!(addresses("LocalHost").len(), 2);
+    }
+
+    #[test]
+    fn an_ipv6_address_may_stand_in_brackets() {
+        for host in ["::1", "[::1]"] {
+            assert_eq!(addresses(host).iter().map(SocketAddr::ip).collect::<Vec<_>>(), [Ipv6Addr::LOCALHOST], "{host}");
+            assert_eq!(server(host, 8081).authority(), "[::1]:8081");
+        }
+        assert_eq!(server("hub.example", 8081).authority(), "hub.example:8081");
+    }
+
+    #[test]
+    fn localhost_is_not_shared_with_a_program_on_one_of_its_addresses() {
+        let other = TcpListener::bind("[::1]:0").unwrap();
+        let port = other.local_addr().unwrap().port();
+        let error = listen(&server("localhost", port)).unwrap_err().to_string();
+        assert!(error.contains("another program listens there"), "{error}");
     }
 }

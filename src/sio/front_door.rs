@@ -51,7 +51,8 @@ impl Door for FrontDoor {
     }
 
     fn log_refused(&self, visitor: &Visitor, request: &RequestId, fault: &Fault) {
-        let target = Some(("GET", "/socket.io/"));
+        let path = format!("{}/socket.io/", self.0.policies().base);
+        let target = Some(("GET", path.as_str()));
         let with = |refusal| Refusal { request: Some(request.as_str()), target, ..refusal };
         visitor.log_refused(&self.0, RefusedAt::SocketIo, fault, with);
     }

@@ -55,7 +55,8 @@ impl Refusal {
 
     /// What another part of the hub refused.
     pub fn of(fault: &Fault) -> Self {
-        let code = if matches!(fault.code, Code::Forbidden | Code::OriginNotAllowed) { 4 } else { 3 };
+        let code =
+            if matches!(fault.code, Code::Forbidden | Code::OriginNotAllowed | Code::HostNotAllowed) { 4 } else { 3 };
         Self { code, ..Self::with_own_status(fault.clone()) }
     }
 

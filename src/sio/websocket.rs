@@ -70,7 +70,7 @@ impl Opening<'_> {
             return Err(Refusal::bad_request("the transport polling knows no upgrade"));
         }
         handshake::judge(head).map_err(|fault| Refusal::of(&fault))?;
-        let acceptance = handshake::acceptance(head);
+        let acceptance = handshake::acceptance(head, handshake::first_protocol(head.headers()));
         self.opens = ask.is_new();
         if let Some(sid) = ask.sid()? {
             return self.hand_over(sid, socket, acceptance, early);

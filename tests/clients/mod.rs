@@ -28,6 +28,9 @@ mod namespaces;
 // Tokens of every origin, in Node.
 mod tokens;
 
+// What only a browser enforces of origins.
+mod origins;
+
 // The push document's and the community document's code blocks, in Node.
 mod documents;
 

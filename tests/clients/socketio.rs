@@ -154,6 +154,16 @@ async fn every_version_connects_and_joins_a_room() {
 }
 
 #[tokio::test]
+async fn every_version_connects_with_subprotocols_and_under_a_base_path() {
+    for version in VERSIONS {
+        let hub = Hub::unready("[server]\nbase_path = \"/hub\"");
+        let driver = Program::start(node_with(version, "protocols.js").args([&base(&hub), &token("alice")]));
+        let told = json!({"alone": "websocket", "both": "websocket", "elsewhere": "not connected"});
+        assert_eq!(driver.report(), told, "{version}");
+    }
+}
+
+#[tokio::test]
 async fn node_talks_both_ways_by_polling() {
     drive_node("polling").await;
 }

@@ -60,6 +60,18 @@ async fn the_token_may_come_as_a_subprotocol_which_is_echoed() {
 }
 
 #[tokio::test]
+async fn the_first_subprotocol_is_chosen_when_none_brings_a_token() {
+    let hub = Hub::start();
+    let path = format!("/ws?token={}", token("alice"));
+    for (offer, chosen) in
+        [("my-protocol", Some("my-protocol")), ("v2.chat, v1.chat", Some("v2.chat")), ("not a token", None)]
+    {
+        let (answer, _) = Wire::upgrade(&hub, &path, &[("Sec-WebSocket-Protocol", offer)]).await;
+        assert_eq!((answer.status, answer.header("Sec-WebSocket-Protocol")), (101, chosen), "{offer}");
+    }
+}
+
+#[tokio::test]
 async fn no_subprotocol_is_chosen_when_none_was_offered() {
     let hub = Hub::start();
     let path = format!("/ws?token={}", token("alice"));

@@ -59,9 +59,9 @@ async fn each_refused_upgrade_is_one_line_by_its_request_id() {
         let line = Expected::request(id, "raw", code, rule).with("address", address).with("path", "/ws");
         expected.push(line.with("method", "GET"));
     }
-    let (answer, _) = Wire::upgrade(&hub, "/ws/", &[("X-Request-Id", "elsewhere")]).await;
-    assert_eq!(answer.status, 404, "{answer:?}");
-    expected.push(Expected::request("elsewhere", "http", "NOT_FOUND", ""));
+    let (answer, _) = Wire::upgrade(&hub, "/ws/", &[("X-Request-Id", "with-a-slash")]).await;
+    assert_eq!(answer.status, 401, "{answer:?}");
+    expected.push(Expected::request("with-a-slash", "raw", "INVALID_TOKEN", "token").with("path", "/ws/"));
     for n in 0..4 {
         let (id, path) = (format!("often-{n}"), format!("/ws?token={}", token("alice")));
         let (answer, _) =
@@ -75,12 +75,11 @@ async fn each_refused_upgrade_is_one_line_by_its_request_id() {
     let refused = |surface: &str, reason: &str| {
         hub.metric(&format!("hubbub_connections_refused_total{{surface=\"{surface}\",reason=\"{reason}\"}}"))
     };
-    let counts =
-        [("raw", "token"), ("raw", "origin"), ("raw", "malformed"), ("raw", "rate_limit"), ("http", "not_found")];
-    assert_eq!(counts.map(|(surface, reason)| refused(surface, reason)), [11.0, 1.0, 2.0, 1.0, 1.0]);
+    let counts = [("raw", "token"), ("raw", "origin"), ("raw", "malformed"), ("raw", "rate_limit")];
+    assert_eq!(counts.map(|(surface, reason)| refused(surface, reason)), [12.0, 1.0, 2.0, 1.0]);
     assert_eq!(hub.metric("hubbub_connections_refused_total"), expected.len() as f64);
     assert_eq!(hub.metric("hubbub_refusals_total"), expected.len() as f64);
-    assert_eq!(hub.metric("hubbub_refusals_total{code=\"INVALID_TOKEN\"}"), 10.0);
+    assert_eq!(hub.metric("hubbub_refusals_total{code=\"INVALID_TOKEN\"}"), 11.0);
 }
 
 #[tokio::test]

@@ -4,10 +4,11 @@ use serde_json::json;
 
 use crate::support::http::Response;
 use crate::support::socketio::{POLLING, Polling, WEBSOCKET};
-use crate::support::{Hub, Wire};
+use crate::support::{DEADLINE, Hub, Wire, eventually};
 
 const APP: &str = "https://app.example.com";
 const LISTED: &str = "[server]\nallowed_origins = [\"https://app.example.com\"]";
+const WITH_CREDENTIALS: &str = "[server]\nallowed_origins = [\"https://app.example.com\"]\nallow_credentials = true";
 
 fn get(hub: &Hub, path: &str, origin: &str) -> Response {
     hub.http().request("GET", path).header("Origin", origin).send()
@@ -15,7 +16,7 @@ fn get(hub: &Hub, path: &str, origin: &str) -> Response {
 
 #[tokio::test]
 async fn a_page_that_is_listed_may_read_every_answer() {
-    let hub = Hub::with(LISTED);
+    let hub = Hub::with(WITH_CREDENTIALS);
     let mut polling = Polling::open(&hub).await;
     let answers = [
         (200, get(&hub, POLLING, APP)),
@@ -36,26 +37,62 @@ async fn a_page_that_is_listed_may_read_every_answer() {
 }
 
 #[tokio::test]
-async fn a_preflight_of_a_page_that_is_listed_allows_what_clients_send() {
+async fn a_preflight_of_a_page_that_is_listed_allows_what_it_asks_for() {
     let hub = Hub::with(LISTED);
     let http = hub.http();
     let preflight = |origin: &str| {
         let request = http.request("OPTIONS", POLLING).header("Origin", origin);
-        let request = request.header("Access-Control-Request-Method", "POST");
-        request.header("Access-Control-Request-Headers", "content-type,authorization").send()
+        let request = request.header("Access-Control-Request-Method", "POST").header("X-Request-Id", "asks");
+        request.header("Access-Control-Request-Headers", "authorization,sentry-trace,traceparent,x-clientid").send()
     };
     let answer = preflight(APP);
     assert_eq!(answer.status, 204, "{answer:?}");
     assert_eq!(answer.header("access-control-allow-origin"), Some(APP), "{answer:?}");
     let methods = answer.header("access-control-allow-methods").unwrap();
     assert!(methods.contains("GET") && methods.contains("POST"), "{methods}");
-    let headers = answer.header("access-control-allow-headers").unwrap().to_lowercase();
-    assert!(headers.contains("content-type") && headers.contains("authorization"), "{headers}");
+    let headers = answer.header("access-control-allow-headers");
+    assert_eq!(headers, Some("authorization, sentry-trace, traceparent, x-clientid"));
+    assert_eq!(answer.header("access-control-allow-credentials"), None, "they are off");
+    let vary: Vec<_> = answer.headers.get_all("vary").iter().map(|vary| vary.to_str().unwrap()).collect();
+    assert_eq!(vary, ["Access-Control-Request-Method, Access-Control-Request-Headers", "Origin"]);
+    assert!(!hub.said().contains("requestId=asks"), "{}", hub.said());
 
     let answer = preflight("https://evil.example.com");
     for header in ["access-control-allow-origin", "access-control-allow-methods", "access-control-allow-headers"] {
         assert_eq!(answer.header(header), None, "{answer:?}");
     }
+    eventually(DEADLINE, "the log says which page may not", || {
+        let said = hub.said();
+        let line = said.lines().find(|line| line.contains("requestId=asks"));
+        line.is_some_and(|line| line.contains("rule=server.allowed_origins") && line.contains("method=OPTIONS"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn credentials_are_for_listed_pages_where_the_configuration_says_so() {
+    let config = |credentials: bool| {
+        let list = r#"["https://app.example.com", "capacitor://localhost", "null", "file://"]"#;
+        format!("[server]\nallowed_origins = {list}\nallow_credentials = {credentials}")
+    };
+    let hub = Hub::with(&config(false));
+    let own = format!("http://{}", hub.address());
+    let allowed = |origin: &str| {
+        let answer = get(&hub, POLLING, origin);
+        assert_eq!(answer.header("access-control-allow-origin"), Some(origin), "{answer:?}");
+        answer.header("access-control-allow-credentials").map(str::to_owned)
+    };
+    for origin in [APP, "capacitor://localhost", "null", "file://", &own] {
+        assert_eq!(allowed(origin), None, "{origin}");
+    }
+    hub.reload(&config(true));
+    for (origin, credentials) in
+        [(APP, Some("true")), ("capacitor://localhost", Some("true")), ("null", None), ("file://", None), (&own, None)]
+    {
+        assert_eq!(allowed(origin).as_deref(), credentials, "{origin}");
+    }
+    hub.reload("[server]\nallowed_origins = [\"*\"]\nallow_credentials = true");
+    assert_eq!(allowed(APP), None, "where every page may come");
 }
 
 #[tokio::test]
@@ -71,6 +108,15 @@ async fn a_page_that_is_not_listed_opens_nothing() {
     }
     let (answer, _) = Wire::upgrade(&hub, WEBSOCKET, &[("Origin", APP)]).await;
     assert_eq!(answer.status, 101, "{answer:?}");
+}
+
+#[tokio::test]
+async fn the_first_offered_subprotocol_is_chosen() {
+    let hub = Hub::start();
+    for (offer, chosen) in [("mqtt", Some("mqtt")), ("one, access_token.a.b.c", Some("one")), ("", None)] {
+        let (answer, _) = Wire::upgrade(&hub, WEBSOCKET, &[("Sec-WebSocket-Protocol", offer)]).await;
+        assert_eq!((answer.status, answer.header("Sec-WebSocket-Protocol")), (101, chosen), "{offer}");
+    }
 }
 
 #[tokio::test]

@@ -44,9 +44,10 @@ impl Refused {
             (_, Code::InvalidRequest) => self.bad_data(),
             (Self::Authentication, Code::InvalidToken) => Code::AuthUnavailable.as_str(),
             (Self::Authentication, Code::TokenExpired) => Code::TokenRevoked.as_str(),
-            (Self::Authentication | Self::Validation, Code::Forbidden | Code::OriginNotAllowed) => {
-                Code::Unauthenticated.as_str()
-            }
+            (
+                Self::Authentication | Self::Validation,
+                Code::Forbidden | Code::OriginNotAllowed | Code::HostNotAllowed,
+            ) => Code::Unauthenticated.as_str(),
             (_, code) => code.as_str(),
         }
     }

@@ -47,6 +47,7 @@ const JOIN_DENIED: &str = "join denied";
 const fn reason_of(code: Code) -> Option<&'static str> {
     match code {
         Code::OriginNotAllowed => Some("origin not allowed"),
+        Code::HostNotAllowed => Some("host not allowed"),
         _ => None,
     }
 }
@@ -142,9 +143,11 @@ pub struct TellRequests(pub oneshot::Sender<Counted>);
 pub const fn kind_of_connection(code: Code) -> Option<Kind> {
     match code {
         // What a token does not allow is the token's fault, too: nothing else is asked of a connection.
-        Code::Unauthenticated | Code::Forbidden | Code::OriginNotAllowed | Code::AuthUnavailable => {
-            Some(Kind::AuthFailure)
-        }
+        Code::Unauthenticated
+        | Code::Forbidden
+        | Code::OriginNotAllowed
+        | Code::HostNotAllowed
+        | Code::AuthUnavailable => Some(Kind::AuthFailure),
         _ => kind_of_request(code),
     }
 }

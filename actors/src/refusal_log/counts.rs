@@ -71,6 +71,8 @@ macro_rules! reasons {
 reasons! {
     /// The page may not connect.
     Origin = "origin",
+    /// `Host` bears a name that is not among the hub's.
+    Host = "host",
     /// The token is missing or does not hold.
     Token = "token",
     /// The API key or the signature does not hold.
@@ -102,6 +104,7 @@ impl Reason {
     pub const fn of(code: Code) -> Self {
         match code {
             Code::OriginNotAllowed => Self::Origin,
+            Code::HostNotAllowed => Self::Host,
             Code::InvalidToken
             | Code::TokenExpired
             | Code::TokenRevoked
@@ -211,7 +214,7 @@ mod tests {
         assert_eq!(all.len(), RefusedAt::ALL.len() * Reason::ALL.len());
         let twice: Vec<_> = all.into_iter().filter(|&(_, _, count)| count == 2).collect();
         assert_eq!(twice, [(RefusedAt::Chat, Reason::Token, 2)]);
-        assert_eq!(refused.get(), 66);
+        assert_eq!(refused.get(), 71);
     }
 
     #[test]

@@ -12,6 +12,14 @@ fn wrong(text: &str) -> Vec<String> {
 fn impossible_values_are_named() {
     for (text, key) in [
         ("server.host = ''", "server.host"),
+        ("server.host = '[::1]:8081'", "server.host"),
+        ("server.host = '[::1'", "server.host"),
+        ("server.host = '[hub]'", "server.host"),
+        ("server.host = 'localhost:8081'", "server.host"),
+        ("server.hosts = ['hub.example', 'https://hub.example']", "server.hosts[1]"),
+        ("server.hosts = ['hub.example:8081']", "server.hosts[0]"),
+        ("server.base_path = 'hub'", "server.base_path"),
+        ("server.base_path = '/a/../b'", "server.base_path"),
         ("server.workers = 1025", "server.workers"),
         ("server.max_connections = 0", "server.max_connections"),
         ("server.max_frame_size = 0", "server.max_frame_size"),
@@ -20,6 +28,7 @@ fn impossible_values_are_named() {
         ("server.client_timeout_secs = 30", "server.client_timeout_secs"),
         ("server.data_dir = ''", "server.data_dir"),
         ("server.allowed_origins = ['*', 'example.com']", "server.allowed_origins[1]"),
+        ("server.allowed_origins = ['null', 'file://', 'file://a']", "server.allowed_origins[2]"),
         ("server.shutdown_secs = 0", "server.shutdown_secs"),
         ("server.shutdown_secs = 3601", "server.shutdown_secs"),
         ("server.max_body = 0", "server.max_body"),

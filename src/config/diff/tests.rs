@@ -35,6 +35,7 @@ fn elsewhere() -> Config {
     (server.max_connections, server.max_frame_size) = (2, 3_000);
     (server.heartbeat_interval_secs, server.client_timeout_secs) = (4, 5);
     server.data_dir = "elsewhere".into();
+    server.base_path = "/elsewhere".into();
     let socketio = &mut config.socketio;
     (socketio.ping_interval_ms, socketio.ping_timeout_ms, socketio.max_payload) = (6, 7, 8_000);
     (config.recovery.window_secs, config.recovery.bytes) = (9, 10);

@@ -156,7 +156,7 @@ fn a_stand_in_is_a_good_head_and_keeps_what_shapes_the_answer() {
         ("\u{16}\u{3}", "GET / HTTP/1.1", ""),
         ("", "GET / HTTP/1.1", ""),
     ] {
-        let made = String::from_utf8(stand_in(refused.as_bytes())).unwrap();
+        let made = String::from_utf8(stand_in(&BasePath::default(), refused.as_bytes())).unwrap();
         assert_eq!(made, format!("{line}\r\nHost: -\r\nConnection: close\r\n{kept}\r\n"));
         assert!(head(&made).is_last);
     }
@@ -225,5 +225,27 @@ fn the_last_header_line_may_be_that_of_the_host() {
         ("", false),
     ] {
         assert_eq!(is_host_last(head.as_bytes()), is_last, "{head}");
+    }
+}
+
+#[test]
+fn a_websocket_is_opened_under_the_base_path_alone() {
+    let base = BasePath::parse("/hub").unwrap();
+    for (path, upgrades) in [
+        ("/hub/ws", true),
+        ("/hub/ws/", true),
+        ("/hub/socket.io/?EIO=4", true),
+        ("http://h/hub/socket.io", true),
+        ("/ws", false),
+        ("/socket.io/", false),
+        ("/hubs/ws", false),
+        ("/hub/ws//", false),
+    ] {
+        let text = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+        assert_eq!(parse_under(&base, text.as_bytes()).unwrap().unwrap().upgrades, upgrades, "{path}");
+    }
+    for (target, path) in [("/hub/api/push", "/hub/api/"), ("/hub/ws", "/hub/"), ("/api/push", "/hub/")] {
+        let made = stand_in(&base, format!("GET {target} HTTP/1.1\r\n").as_bytes());
+        assert!(made.starts_with(format!("GET {path} HTTP/1.1\r\n").as_bytes()), "{target}");
     }
 }

@@ -1,0 +1,74 @@
+//! What only a browser enforces: preflights for headers of one's own, credentials, and the origin `null` of a sandboxed frame.
+
+use serde_json::{Value, json};
+use std::fs;
+
+use crate::support::page::{Page, Pages, Served};
+use crate::support::token::token;
+use crate::support::tools::{Browser, node_modules};
+use crate::support::{DEADLINE, Hub, eventually};
+
+/// A page that tries each of `tries` (a name and the options of `io`), by itself and in a sandboxed frame, and reports by name
+/// how it is connected or why not.
+fn page(page: Page, hub: &Hub, is_framed: bool, tries: &Value) -> Pages {
+    let told = json!({"url": format!("http://{}", hub.address()), "token": token("alice"), "tries": tries});
+    let html = format!(
+        r#"<!doctype html><title>origins</title>
+        <script id="hub" type="application/json">{told}</script>
+        <script src="/socket.io.min.js"></script>
+        <script src="/origins_browser.js"></script>"#
+    );
+    let frame =
+        r#"<!doctype html><title>frame</title><iframe sandbox="allow-scripts" src="/page"></iframe>"#.to_owned();
+    let fixtures = super::fixture("socketio");
+    let build = node_modules(&fixtures).join("socket.io-client/dist/socket.io.min.js");
+    let first = if is_framed { frame } else { html.clone() };
+    page.serve(vec![
+        Served::html("/", first),
+        Served::html("/page", html),
+        Served::script("/socket.io.min.js", fs::read_to_string(build).unwrap()),
+        Served::script("/origins_browser.js", fs::read_to_string(fixtures.join("origins_browser.js")).unwrap()),
+    ])
+}
+
+#[tokio::test]
+async fn a_listed_page_sends_headers_of_its_own_and_credentials_where_they_are_allowed() {
+    let tries = json!({
+        "headers": {"transports": ["polling"], "extraHeaders": {"X-ClientId": "abc", "traceparent": "00-1-2-01"}},
+        "upgraded": {"extraHeaders": {"sentry-trace": "1-2"}},
+        "credentials": {"transports": ["polling"], "withCredentials": true},
+    });
+    for (credentials, allowed) in [(false, "xhr poll error"), (true, "polling")] {
+        let (browser, bound) = (Browser::ready(), Page::bind());
+        let list = format!("[server]\nallowed_origins = [{:?}]\nallow_credentials = {credentials}", bound.origin());
+        let hub = Hub::with(&list);
+        let mut page = page(bound, &hub, false, &tries);
+        let browser = browser.show(&page.origin());
+        let told = json!({"headers": "polling", "upgraded": "websocket", "credentials": allowed});
+        assert_eq!(page.report(&browser), told, "allow_credentials = {credentials}");
+    }
+}
+
+#[tokio::test]
+async fn a_sandboxed_frame_connects_where_null_is_listed_and_never_with_credentials() {
+    let tries = json!({
+        "polling": {"transports": ["polling"], "extraHeaders": {"x-clientid": "abc"}},
+        "websocket": {"transports": ["websocket"]},
+        "credentials": {"transports": ["polling"], "withCredentials": true},
+    });
+    for (origins, told) in [
+        ("[\"null\"]", json!({"polling": "polling", "websocket": "websocket", "credentials": "xhr poll error"})),
+        ("[\"*\"]", json!({"polling": "polling", "websocket": "websocket", "credentials": "xhr poll error"})),
+        ("[]", json!({"polling": "xhr poll error", "websocket": "websocket error", "credentials": "xhr poll error"})),
+    ] {
+        let (browser, bound) = (Browser::ready(), Page::bind());
+        let hub = Hub::with(&format!("[server]\nallowed_origins = {origins}\nallow_credentials = true"));
+        let mut page = page(bound, &hub, true, &tries);
+        let browser = browser.show(&page.origin());
+        assert_eq!(page.report(&browser), told, "{origins}");
+        if origins == "[]" {
+            let refused = || hub.said().contains("method=OPTIONS") && hub.said().contains("server.allowed_origins");
+            eventually(DEADLINE, "the log says that a preflight was refused", refused).await;
+        }
+    }
+}

@@ -1,0 +1,26 @@
+// node protocols.js URL TOKEN: connects with subprotocols to a hub under /hub, by WebSocket alone and by the default
+// transports; and where there is no hub. Tells the transport that it ends with.
+
+const { io } = require('./client.js');
+
+const connect = (url, options) =>
+  new Promise((resolve) => {
+    const socket = io(url, { protocols: ['my-protocol', 'other'], reconnection: false, forceNew: true, ...options });
+    const done = (what) => {
+      resolve(what);
+      socket.disconnect();
+    };
+    socket.on('connect_error', () => done('not connected'));
+    socket.on('connect', () => {
+      const { engine } = socket.io;
+      if (engine.transport.name === 'websocket') return done('websocket');
+      engine.on('upgrade', (transport) => done(transport.name));
+      engine.on('upgradeError', () => done(engine.transport.name));
+    });
+  });
+
+require('./report.js')(async (url, token) => ({
+  alone: await connect(url, { path: '/hub/socket.io/', transports: ['websocket'], auth: { token } }),
+  both: await connect(url, { path: '/hub/socket.io', auth: { token } }),
+  elsewhere: await connect(url, { auth: { token } }),
+}));
