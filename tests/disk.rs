@@ -140,8 +140,8 @@ async fn no_token_is_let_in_while_nobody_can_know_which_were_revoked() {
     // What an earlier version wrote cannot be read before it is migrated, and that needs room.
     let database = Connection::open(dir.path().join("data/hubbub.db")).unwrap();
     let version: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-    assert_eq!(version, 7, "undo here what the newest migration does");
-    database.execute_batch("ALTER TABLE chats DROP COLUMN made_by; PRAGMA user_version = 6").unwrap();
+    assert_eq!(version, 8, "undo here what the newest migration does");
+    database.execute_batch("ALTER TABLE users DROP COLUMN permissions; PRAGMA user_version = 7").unwrap();
     database.close().unwrap();
 
     let hub = Hub::without_room(dir);

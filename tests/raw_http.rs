@@ -155,7 +155,9 @@ fn a_body_that_is_wrong_is_refused_with_the_place() {
     for (body, field, message) in [
         ("{\"userId\":\n 1,}", None, "The body is not JSON: trailing comma at line 2 column 4"),
         ("", None, "The body is not JSON: EOF while parsing a value at line 1 column 0"),
-        ("[]", None, "The body is not a JSON object"),
+        ("[1]", None, "The body is not a JSON object"),
+        // An empty object, as PHP writes it.
+        ("[]", Some("userId"), "`userId` is missing"),
         ("{\"userId\":1,\"event\":\"e\"}", Some("data"), "`data` is missing"),
         ("{\"userId\":1,\"event\":\"\",\"data\":1}", Some("event"), "`event` is empty"),
         (

@@ -184,11 +184,13 @@ async fn a_publish_that_its_client_named_is_delivered_once_over_sessions_surface
 
     let mut other = Client::of(&hub, "alice").await;
     assert_eq!(publish(&mut other, hello()).await, first);
+    let mut on_chat = first.clone();
+    on_chat["success"] = json!(true);
     for transport in Transport::BOTH {
         let mut root = Sio::of(&hub, transport, "alice").await;
         assert_eq!(root.ask("Broadcast", hello()).await, json!([first]));
         let mut chat = Sio::of_chat(&hub, transport, "alice").await;
-        assert_eq!(chat.ask_on("/chat", "Broadcast", hello()).await, json!([first]));
+        assert_eq!(chat.ask_on("/chat", "Broadcast", hello()).await, json!([on_chat]));
     }
     let changed = json!({"topic": "orders", "payload": {"text": "bye"}, "client_id": "c-1"});
     let refused = other.ask(json!({"type": "Broadcast", "data": changed, "id": 2}), "Error").await;
