@@ -131,6 +131,10 @@ pub fn check_host(policies: &Policies, head: &RequestHead, route: Option<&str>) 
 
 /// What a request is told whose path is not under the base path.
 pub fn not_under(base: &BasePath) -> Fault {
+    if base.as_str().is_empty() {
+        // `OPTIONS *`: what is asked for is no path.
+        return Fault::new(Code::NotFound, "There is nothing here");
+    }
     Fault::new(Code::NotFound, format!("There is nothing here: this hub is at {base}/")).by("server.base_path")
 }
 

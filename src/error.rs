@@ -1,8 +1,8 @@
 //! A [`Fault`] as HTTP: its status, its headers and its body. The only place with status codes for refusals.
 //!
-//! There are two shapes of error body, because two documents settled on one each: everything under `/api` answers
-//! `{success, error, code, requestId}`, everything else `{error: {code, message, details}}`. Handlers return a
-//! [`Refusal`] and know neither; the border of the HTTP app renders it with the request's shape and id.
+//! There are three shapes of error body, because two documents and a protocol settled on one each: everything under `/api`
+//! answers `{success, error, code, requestId}`, the transport of Socket.IO `{code, message}`, everything else
+//! `{error: {code, message, details}}`. Handlers return a [`Refusal`] and know none; the border of the HTTP app renders it with the request's shape and id.
 
 use std::fmt;
 
@@ -14,19 +14,24 @@ use bytes::Bytes;
 use hubbub_actors::fault::{Code, Fault};
 use serde_json::{Value, json};
 
-/// Which of the two error bodies a path answers with.
+use crate::sio;
+
+/// Which of the error bodies a path answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// `{success: false, error, code, requestId}`: everything under `/api`.
     Api,
+    /// `{code, message}` with a number as code: the transport of Socket.IO.
+    EngineIo,
     /// `{error: {code, message, details}}`: everything else.
     Raw,
 }
 
 impl Shape {
-    /// The shape that governs `path`.
+    /// The shape that governs the route `path`.
     pub fn of_path(path: &str) -> Self {
         match path.strip_prefix("/api") {
+            _ if path == "/socket.io" => Self::EngineIo,
             Some(rest) if rest.is_empty() || rest.starts_with('/') => Self::Api,
             _ => Self::Raw,
         }
@@ -78,6 +83,7 @@ fn code_name(code: Code, shape: Shape) -> &'static str {
 pub fn body(fault: &Fault, shape: Shape, request_id: &str) -> Value {
     let code = code_name(fault.code, shape);
     match shape {
+        Shape::EngineIo => sio::refusal::Refusal::of(fault).json(),
         Shape::Raw => {
             let details = fault.details().unwrap_or_else(|| json!({}));
             json!({"error": {"code": code, "message": fault.message, "details": details}})
@@ -136,11 +142,11 @@ pub fn response(fault: &Fault, shape: Shape, request_id: &str) -> HttpResponse {
     response.json(body(fault, shape, request_id))
 }
 
-/// A fault as the parts of a response in the raw shape, for a socket that no HTTP app owns any more: a refused upgrade.
-pub fn refusal(fault: &Fault) -> (StatusCode, Vec<(HeaderName, HeaderValue)>, Bytes) {
+/// A fault as the parts of a response, for a socket that no HTTP app owns any more: a refused upgrade.
+pub fn refusal(fault: &Fault, shape: Shape) -> (StatusCode, Vec<(HeaderName, HeaderValue)>, Bytes) {
     let mut headers = headers(fault);
     headers.push((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
-    (status(fault.code), headers, Bytes::from(body(fault, Shape::Raw, "").to_string()))
+    (status(fault.code), headers, Bytes::from(body(fault, shape, "").to_string()))
 }
 
 /// What a handler returns instead of an answer. It becomes a response where the request's shape and id are known.
@@ -200,12 +206,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_under_api_has_the_api_shape_and_nothing_else() {
+    fn a_path_has_one_shape() {
         for (path, shape) in [
             ("/api", Shape::Api),
             ("/api/", Shape::Api),
             ("/api/push", Shape::Api),
             ("/apiary", Shape::Raw),
+            ("/socket.io", Shape::EngineIo),
+            ("/socket.io/socket.io.js", Shape::Raw),
             ("/", Shape::Raw),
             ("/ws", Shape::Raw),
             ("/health/api", Shape::Raw),
@@ -304,7 +312,7 @@ mod tests {
     #[test]
     fn a_refused_upgrade_is_told_the_version_spoken_here() {
         let fault = Fault::new(Code::UpgradeRequired, "Speak WebSocket here");
-        let (status, headers, body) = refusal(&fault);
+        let (status, headers, body) = refusal(&fault, Shape::Raw);
         assert_eq!(status, 426);
         assert_eq!(
             headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect::<Vec<_>>(),

@@ -426,7 +426,7 @@ fn upgrades(
             let result = upgrade::hand_over(&state, place.as_deref(), &handshake, &mut socket, early).await;
             if let (Err(fault), Some(socket)) = (result, socket) {
                 state.telemetry.answered("GET", error::status(fault.code).as_u16());
-                let (status, mut headers, body) = error::refusal(&fault);
+                let (status, mut headers, body) = error::refusal(&fault, upgrade::shape(&state, request.head()));
                 headers.extend(id.as_str().parse().map(|id| (REQUEST_ID, id)));
                 pipe::refuse(socket, &state.connections.lingering, status, headers, &body).await;
             }

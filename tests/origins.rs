@@ -91,13 +91,19 @@ async fn a_host_that_is_not_listed_is_refused_on_every_way_in() {
     ] {
         let answer = asked(&hub, method, path, rebound).await;
         assert_eq!(answer.status, 403, "{method} {path}: {answer:?}");
+        assert_eq!(answer.header("vary"), Some("Origin"), "{answer:?}");
         let body = answer.json();
-        let (code, details) = match path.starts_with("/api/") {
-            true => (&body["code"], &body["details"]),
-            false => (&body["error"]["code"], &body["error"]["details"]),
+        let (code, details) = match path {
+            // As Engine.IO clients read it.
+            POLLING => {
+                let message = "The name in `Host` is none of this hub's";
+                assert_eq!(body, json!({"code": 4, "message": message}));
+                continue;
+            }
+            _ if path.starts_with("/api/") => (&body["code"], &body["details"]),
+            _ => (&body["error"]["code"], &body["error"]["details"]),
         };
         assert_eq!((code, details), (&json!("FORBIDDEN"), &json!({"field": "Host"})), "{method} {path}");
-        assert_eq!(answer.header("vary"), Some("Origin"), "{answer:?}");
     }
     let page = "http://evil.example:8081";
     assert_eq!(statuses(&hub, &[("Host", rebound), ("Origin", page)]).await, [403, 403], "a page of the same host");
@@ -107,7 +113,11 @@ async fn a_host_that_is_not_listed_is_refused_on_every_way_in() {
         let line = said.lines().find(|line| line.contains("requestId=asked") && line.contains("path=/api/push"));
         line.is_some_and(|line| line.contains("rule=server.hosts") && line.contains("code=FORBIDDEN"))
     });
-    for (surface, count) in [("raw", 1.0), ("socket.io", 1.0)] {
+    let (answer, _) = Wire::upgrade(&hub, WEBSOCKET, &[("Host", rebound)]).await;
+    assert_eq!(answer.json()["code"], 4, "{answer:?}");
+    // A request of a session is no connection.
+    assert_eq!(asked(&hub, "GET", &format!("{POLLING}&sid=abc"), rebound).await.status, 403);
+    for (surface, count) in [("raw", 1.0), ("socket.io", 3.0)] {
         let refused = format!("hubbub_connections_refused_total{{surface=\"{surface}\",reason=\"host\"}}");
         assert_eq!(hub.metric(&refused), count, "{surface}");
     }

@@ -32,6 +32,15 @@ async fn a_slash_at_the_end_of_a_path_changes_nothing() {
     for path in ["/health//", "//health", "//", "/nowhere/"] {
         assert_eq!(hub.get(path).status, 404, "{path}");
     }
+    // What is no path is not under a prefix that nobody set.
+    let mut wire = Wire::silent(&hub).await;
+    wire.send(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let answer = wire.response().await;
+    assert_eq!(
+        (answer.status, &answer.json()["error"]["message"]),
+        (404, &json!("There is nothing here")),
+        "{answer:?}"
+    );
     let presence = hub.http().request("GET", "/api/presence/alice/").key().send();
     assert_eq!((presence.status, &presence.json()["userId"]), (200, &json!("alice")));
     drop(alice);

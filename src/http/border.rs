@@ -18,14 +18,18 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
 use hubbub_actors::fault::Fault;
+use hubbub_actors::refusal_log::counts::RefusedAt;
 
 use super::call::Call;
 use super::cors::{self, Page};
 use super::gate::policies_of;
 use super::routing;
+use crate::door::Visitor;
 use crate::error::{self, Refusal, Shape};
 use crate::http_stream::Exchange;
+use crate::policies::Policies;
 use crate::request_id::{REQUEST_ID, RequestId};
+use crate::sio::query::names_session;
 use crate::state::State;
 
 /// What is known of a request and needed for its answer.
@@ -65,7 +69,10 @@ pub(super) async fn border(
         Some(fault) => Err(passage.failed(&fault)),
         None => match routing::enter(&policies, &mut request) {
             Ok(()) => pass(passage, request, next).await,
-            Err(fault) => Ok(passage.refuse(request, &fault)),
+            Err(fault) => {
+                passage.note_refused(&policies, &request, &fault);
+                Ok(passage.refuse(request, &fault))
+            }
         },
     };
     match exchange {
@@ -151,6 +158,14 @@ impl Passage {
         }
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         self.state.telemetry.answered(self.method, status);
+    }
+
+    /// Counts a handshake of Socket.IO by polling that no handler sees as a refused connection.
+    fn note_refused(&self, policies: &Policies, request: &ServiceRequest, fault: &Fault) {
+        if self.shape == Shape::EngineIo && !names_session(request.query_string()) {
+            let visitor = Visitor::of(&self.state, policies, request.head());
+            visitor.note_refused(&self.state, RefusedAt::SocketIo, fault);
+        }
     }
 
     /// Answers a request that no handler sees.

@@ -70,7 +70,7 @@ fn websocket_url(request: &HttpRequest, policies: &Policies) -> String {
     let proto = text("x-forwarded-proto").filter(|_| is_trusted).and_then(|protos| protos.split(',').next());
     let is_secure = proto.is_some_and(|proto| ["https", "wss"].iter().any(|it| proto.trim().eq_ignore_ascii_case(it)));
     let scheme = if is_secure { "wss" } else { "ws" };
-    match text("host") {
+    match text("host").filter(|host| !host.is_empty()) {
         Some(host) => format!("{scheme}://{host}"),
         None => format!("{scheme}://{}", policies.config.server.authority()),
     }

@@ -555,4 +555,7 @@ async fn only_a_trusted_proxy_makes_the_websocket_secure() {
         let answer = bench.answer(from.insert_header(("x-forwarded-proto", proto))).await;
         assert_eq!(answer.json()["websocket"]["raw"], format!("{scheme}://hub.example:8443/ws"), "{proto}");
     }
+    // `Host` may be empty, and is no address then.
+    let answer = bench.answer(get("/").insert_header(("host", ""))).await;
+    assert_ne!(answer.json()["websocket"]["url"], "ws://");
 }

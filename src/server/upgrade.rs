@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use actix_http::RequestHead;
 use actix_rt::net::TcpStream;
 use actix_web::web::Data;
 use bytes::BytesMut;
@@ -12,6 +13,7 @@ use hubbub_actors::refusal_log::counts::RefusedAt;
 use hubbub_actors::worker::Worker;
 
 use crate::door::{self, Handshake, Visitor};
+use crate::error::Shape;
 use crate::pipe::Flusher;
 use crate::sio::house::{House, Switchboard};
 use crate::state::State;
@@ -45,6 +47,11 @@ impl Place {
         PLACE.set(Rc::downgrade(&place));
         Some(place)
     }
+}
+
+/// The shape of the refusal of an upgrade request.
+pub(super) fn shape(state: &State, head: &RequestHead) -> Shape {
+    Shape::of_path(state.policies().base.route(head.uri.path()).unwrap_or_default())
 }
 
 /// Hands an upgrade request to its surface, by its path.

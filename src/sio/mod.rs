@@ -35,7 +35,7 @@ pub mod namespaces;
 pub mod polling;
 mod polls;
 mod posting;
-mod query;
+pub(crate) mod query;
 pub mod refusal;
 pub mod sid;
 mod timer;

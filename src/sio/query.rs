@@ -62,7 +62,7 @@ impl Ask {
 }
 
 /// Whether a query names a session, as far as its text tells: it may be malformed elsewhere.
-pub(super) fn names_session(query: &str) -> bool {
+pub(crate) fn names_session(query: &str) -> bool {
     query.split('&').any(|pair| pair.strip_prefix("sid=").is_some_and(|sid| !sid.is_empty()))
 }
 

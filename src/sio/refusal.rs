@@ -3,6 +3,7 @@
 use actix_http::StatusCode;
 use actix_http::header::{self, HeaderName, HeaderValue};
 use hubbub_actors::fault::{Code, Fault};
+use serde_json::{Value, json};
 
 /// A refusal. The codes are those of the protocol's reference server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +78,11 @@ impl Refusal {
 
     /// The body of the answer.
     pub fn body(&self) -> String {
-        serde_json::json!({ "code": self.code, "message": self.fault.message }).to_string()
+        self.json().to_string()
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        json!({ "code": self.code, "message": self.fault.message })
     }
 }
