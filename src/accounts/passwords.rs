@@ -6,7 +6,7 @@ use std::error::Error;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, PasswordVerifier as _, Version};
@@ -17,6 +17,10 @@ use tokio::sync::oneshot;
 
 /// Passwords that may wait to be hashed; one more is answered with 503. A thread needs seconds for as many by default.
 pub const WAITING_MAX: usize = 128;
+
+/// How long a password waits at most; then it is answered with 503 and not hashed. At a high cost, as many as may wait
+/// would take minutes, and a client that gave up cannot always be told from one that has only closed its own direction.
+const WAITING_TIME: Duration = Duration::from_secs(30);
 
 /// Threads that hash, at most; half the cores where those are fewer, so that the other half delivers.
 const THREADS_MAX: usize = 4;
@@ -140,6 +144,7 @@ impl Hasher {
 #[derive(Debug)]
 pub struct Passwords {
     queue: Arc<Queue<Job>>,
+    waiting_time: Duration,
 }
 
 impl Drop for Passwords {
@@ -154,7 +159,11 @@ impl Passwords {
     /// # Errors
     /// The system has none to give.
     pub fn start() -> io::Result<Self> {
-        let passwords = Self { queue: Arc::new(Queue::new(WAITING_MAX)) };
+        Self::with(WAITING_TIME)
+    }
+
+    fn with(waiting_time: Duration) -> io::Result<Self> {
+        let passwords = Self { queue: Arc::new(Queue::new(WAITING_MAX)), waiting_time };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         for number in 0..(cores / 2).clamp(1, THREADS_MAX) {
             let queue = passwords.queue.clone();
@@ -202,11 +211,16 @@ impl Passwords {
         work: impl FnOnce(&mut Hasher) -> Result<T, Box<dyn Error>> + Send + 'static,
     ) -> Result<T, Fault> {
         let (reply, answer) = oneshot::channel();
+        let (asked, waiting_time) = (Instant::now(), self.waiting_time);
         let job: Job = Box::new(move |hasher| {
-            // Who hung up no longer costs anything.
-            if !reply.is_closed() {
-                let _ = reply.send(work(hasher).map_err(|error| defect(&*error)));
+            if reply.is_closed() {
+                return;
             }
+            let _ = reply.send(if asked.elapsed() < waiting_time {
+                work(hasher).map_err(|error| defect(&*error))
+            } else {
+                Err(Fault::overloaded())
+            });
         });
         self.queue.push(job).map_err(|Refused(_)| Fault::overloaded())?;
         answer.await.map_err(|_| Fault::internal())?
@@ -289,11 +303,20 @@ mod tests {
 
     #[tokio::test]
     async fn more_than_may_wait_are_refused() {
-        let passwords = Passwords { queue: Arc::new(Queue::new(1)) };
+        let passwords = Passwords { queue: Arc::new(Queue::new(1)), waiting_time: WAITING_TIME };
         let mut first = Box::pin(passwords.hash("first".into(), COST));
         let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(first.as_mut().poll(cx))).await;
         assert!(polled.is_pending());
         assert_eq!(passwords.depth(), 1);
         assert_eq!(passwords.hash("second".into(), COST).await, Err(Fault::overloaded()));
+    }
+
+    #[tokio::test]
+    async fn a_password_that_waited_too_long_is_not_hashed() {
+        let passwords = Passwords::with(Duration::ZERO).unwrap();
+        assert_eq!(passwords.hash("password".into(), COST).await, Err(Fault::overloaded()));
+        // Its cost is one that no hash can have: to verify it would be a defect.
+        let none = Cost { memory_kib: 0, passes: 0 };
+        assert_eq!(passwords.verify("password".into(), None, none).await, Err(Fault::overloaded()));
     }
 }
