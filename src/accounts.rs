@@ -290,7 +290,11 @@ impl Accounts {
         if now_ms / 1_000 * 1_000 < earliest {
             claims["iat"] = written_iat(earliest.min(now_ms.saturating_add(terms.leeway_ms)));
         }
-        jwt::sign(&claims, secret.expose().as_bytes(), *algorithm)
+        let token = jwt::sign(&claims, secret.expose().as_bytes(), *algorithm)?;
+        if token.len() > jwt::TOKEN_MAX {
+            return Err(useless(account, token.len()));
+        }
+        Ok(token)
     }
 }
 
@@ -308,6 +312,18 @@ pub fn check_password(password: &str) -> Result<(), Fault> {
 
 fn wrong_credentials() -> Fault {
     Fault::new(Code::InvalidCredentials, "Invalid user name or password")
+}
+
+/// The refusal of a sign-in that would get a token which no surface reads: its account is of a version that had no bound
+/// for it, or the configured issuer and audience are long.
+fn useless(account: &Account, bytes: usize) -> Fault {
+    let most = jwt::TOKEN_MAX;
+    log::error!(
+        user = account.id.as_str();
+        "an access token would have {bytes} bytes, and at most {most} are read: take roles or permissions away by \
+         `hubbub user change`, or shorten auth.issuer and auth.audience"
+    );
+    Fault::internal()
 }
 
 fn no_such_user() -> Fault {

@@ -1,11 +1,12 @@
-//! The hashing of passwords: argon2id, on threads of its own. One hash takes a core for some hundredths of a second and
-//! 19 MiB, so only so many run at once and only so many wait; no worker of the hub ever does.
+//! The hashing of passwords: argon2id, on threads of its own. By default, one hash takes a core for some hundredths of a
+//! second and 19 MiB; at the highest cost there may be, some seconds and 256 MiB. So only so many run at once and only so
+//! many wait; no worker of the hub ever does.
 
 use std::error::Error;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, PasswordVerifier as _, Version};
@@ -14,8 +15,12 @@ use hubbub_actors::queue::{Queue, Refused, Taken};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::oneshot;
 
-/// Passwords that may wait to be hashed; one more is answered with 503. A thread needs seconds for as many.
+/// Passwords that may wait to be hashed; one more is answered with 503. A thread needs seconds for as many by default.
 pub const WAITING_MAX: usize = 128;
+
+/// How long a password waits at most; then it is answered with 503 and not hashed. At a high cost, as many as may wait
+/// would take minutes, and a client that gave up cannot always be told from one that has only closed its own direction.
+const WAITING_TIME: Duration = Duration::from_secs(30);
 
 /// Threads that hash, at most; half the cores where those are fewer, so that the other half delivers.
 const THREADS_MAX: usize = 4;
@@ -56,7 +61,8 @@ type Job = Box<dyn FnOnce(&mut Hasher) + Send>;
 const IDLE_TIME: Duration = Duration::from_secs(10);
 
 /// What a thread hashes with. Its memory is allocated when it is first needed and kept while passwords come: given back
-/// after every hash, 19 MiB at a time, it would be taken from elsewhere each time.
+/// after every hash, 19 MiB at a time, it would be taken from elsewhere each time. More than the configured cost takes is
+/// kept for no hash that needs less.
 #[derive(Default)]
 struct Hasher {
     memory: Vec<Block>,
@@ -68,13 +74,26 @@ impl Hasher {
         self.memory = Vec::new();
     }
 
+    /// Makes the memory `blocks` long. Of memory that is there already, up to `kept` blocks
+    /// are kept.
+    fn take_memory(&mut self, blocks: usize, kept: usize) {
+        if !(blocks..=kept.max(blocks)).contains(&self.memory.capacity()) {
+            // First, so that never both are there.
+            self.release_memory();
+            self.memory.reserve_exact(blocks);
+        }
+        self.memory.resize(blocks, Block::default());
+    }
+
+    /// What `params` make of a password, where hashes usually cost `usual`.
     fn output(
         &mut self,
         password: &str,
         salt: &[u8],
         params: Params,
+        usual: &Params,
     ) -> Result<[u8; Params::DEFAULT_OUTPUT_LEN], argon2::Error> {
-        self.memory.resize(params.block_count(), Block::default());
+        self.take_memory(params.block_count(), usual.block_count());
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
         argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut output, &mut self.memory)?;
@@ -85,7 +104,7 @@ impl Hasher {
         let mut salt = [0; 16];
         getrandom::fill(&mut salt)?;
         let params = cost.params()?;
-        let output = self.output(password, &salt, params.clone())?;
+        let output = self.output(password, &salt, params.clone(), &params)?;
         let hash = PasswordHash {
             algorithm: Algorithm::Argon2id.ident(),
             version: Some(Version::V0x13.into()),
@@ -100,7 +119,7 @@ impl Hasher {
     fn verify(&mut self, password: &str, hash: Option<&str>, cost: Cost) -> Result<Verified, Box<dyn Error>> {
         let ours = cost.params()?;
         let Some(hash) = hash else {
-            self.output(password, NOBODY, ours)?;
+            self.output(password, NOBODY, ours.clone(), &ours)?;
             return Ok(Verified { holds: false, is_outdated: false });
         };
         let known = PasswordHash::new(hash)?;
@@ -111,7 +130,9 @@ impl Hasher {
         let of = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
         let is_outdated = !is_usual || of(&theirs) != of(&ours);
         let holds = match (known.salt, known.hash) {
-            (Some(salt), Some(hash)) if is_usual => self.output(password, &salt, theirs)?.ct_eq(hash.as_bytes()).into(),
+            (Some(salt), Some(hash)) if is_usual => {
+                self.output(password, &salt, theirs, &ours)?.ct_eq(hash.as_bytes()).into()
+            }
             // Another variant of Argon2, by another program.
             _ => Argon2::default().verify_password(password.as_bytes(), &known).is_ok(),
         };
@@ -123,6 +144,7 @@ impl Hasher {
 #[derive(Debug)]
 pub struct Passwords {
     queue: Arc<Queue<Job>>,
+    waiting_time: Duration,
 }
 
 impl Drop for Passwords {
@@ -137,7 +159,11 @@ impl Passwords {
     /// # Errors
     /// The system has none to give.
     pub fn start() -> io::Result<Self> {
-        let passwords = Self { queue: Arc::new(Queue::new(WAITING_MAX)) };
+        Self::with(WAITING_TIME)
+    }
+
+    fn with(waiting_time: Duration) -> io::Result<Self> {
+        let passwords = Self { queue: Arc::new(Queue::new(WAITING_MAX)), waiting_time };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         for number in 0..(cores / 2).clamp(1, THREADS_MAX) {
             let queue = passwords.queue.clone();
@@ -185,11 +211,16 @@ impl Passwords {
         work: impl FnOnce(&mut Hasher) -> Result<T, Box<dyn Error>> + Send + 'static,
     ) -> Result<T, Fault> {
         let (reply, answer) = oneshot::channel();
+        let (asked, waiting_time) = (Instant::now(), self.waiting_time);
         let job: Job = Box::new(move |hasher| {
-            // Who hung up no longer costs anything.
-            if !reply.is_closed() {
-                let _ = reply.send(work(hasher).map_err(|error| defect(&*error)));
+            if reply.is_closed() {
+                return;
             }
+            let _ = reply.send(if asked.elapsed() < waiting_time {
+                work(hasher).map_err(|error| defect(&*error))
+            } else {
+                Err(Fault::overloaded())
+            });
         });
         self.queue.push(job).map_err(|Refused(_)| Fault::overloaded())?;
         answer.await.map_err(|_| Fault::internal())?
@@ -254,13 +285,38 @@ mod tests {
         }
     }
 
+    #[test]
+    fn no_more_memory_is_kept_than_the_cost_takes_that_is_configured() {
+        let mut hasher = Hasher::default();
+        let costs = [19_456, 20_000].map(|memory_kib| Cost { memory_kib, passes: 2 });
+        let [small, large] = costs.map(|cost| cost.params().unwrap().block_count());
+        let old = hasher.hash("password", costs[0]).unwrap();
+        assert_eq!(hasher.memory.capacity(), small);
+        let new = hasher.hash("password", costs[1]).unwrap();
+        assert_eq!(hasher.memory.capacity(), large, "no more than is needed");
+        hasher.verify("password", Some(&old), costs[1]).unwrap();
+        assert_eq!(hasher.memory.capacity(), large, "the next hash needs it again");
+        hasher.verify("password", Some(&new), costs[0]).unwrap();
+        hasher.verify("password", Some(&old), costs[0]).unwrap();
+        assert_eq!(hasher.memory.capacity(), small, "the cost was lowered");
+    }
+
     #[tokio::test]
     async fn more_than_may_wait_are_refused() {
-        let passwords = Passwords { queue: Arc::new(Queue::new(1)) };
+        let passwords = Passwords { queue: Arc::new(Queue::new(1)), waiting_time: WAITING_TIME };
         let mut first = Box::pin(passwords.hash("first".into(), COST));
         let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(first.as_mut().poll(cx))).await;
         assert!(polled.is_pending());
         assert_eq!(passwords.depth(), 1);
         assert_eq!(passwords.hash("second".into(), COST).await, Err(Fault::overloaded()));
+    }
+
+    #[tokio::test]
+    async fn a_password_that_waited_too_long_is_not_hashed() {
+        let passwords = Passwords::with(Duration::ZERO).unwrap();
+        assert_eq!(passwords.hash("password".into(), COST).await, Err(Fault::overloaded()));
+        // Its cost is one that no hash can have: to verify it would be a defect.
+        let none = Cost { memory_kib: 0, passes: 0 };
+        assert_eq!(passwords.verify("password".into(), None, none).await, Err(Fault::overloaded()));
     }
 }

@@ -175,6 +175,24 @@ async fn sign_ins_at_once_all_succeed_while_the_hash_is_renewed() {
 }
 
 #[tokio::test]
+async fn no_token_is_made_that_is_too_long_to_be_read() {
+    let issuer = |length: usize| config::Auth {
+        issuer: vec!["é".repeat(length)],
+        audience: vec!["é".repeat(length)],
+        ..with_secret()
+    };
+    let (_directory, accounts, alice) = with_alice(&issuer(1_024)).await;
+    let permissions = (0..32).map(|n| format!("{n:0100}")).collect();
+    accounts.change_grants(&alice, Grants { add_permissions: permissions, ..Grants::default() }, 1).await.unwrap();
+    let sign_in = || accounts.sign_in(&alice, "password".into(), &Clock::System);
+    assert_eq!(sign_in().await.map(drop).unwrap_err(), Fault::internal());
+    accounts.follow(&issuer(100));
+    let refresh_token = sign_in().await.unwrap().refresh_token;
+    accounts.follow(&issuer(1_024));
+    assert!(accounts.refresh(&refresh_token, Clock::System.now_ms()).await.is_err());
+}
+
+#[tokio::test]
 async fn what_an_account_is_given_is_in_its_next_token_and_stays_within_the_bounds() {
     let (_directory, accounts, alice) = with_alice(&with_secret()).await;
     let signed_in = accounts.sign_in(&alice, "password".into(), &Clock::System).await.unwrap();

@@ -47,7 +47,7 @@ pub(super) enum User {
     List,
     /// Give an account roles and permissions, or take some away, and print it
     ///
-    /// What it gets is in its next access token. Where it loses something, all that it was signed in to ends.
+    /// What it gets is in its next access token. Where it loses something, its sessions end.
     #[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
     Change {
         /// The name to sign in with

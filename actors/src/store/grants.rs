@@ -20,8 +20,9 @@ pub struct Grants {
 }
 
 impl Store {
-    /// Changes what the account of that name may be and do, where `fits` allows the result; the account, or `None` when there
-    /// is none. Its sign-ins end where it lost something: their tokens say what it no longer may.
+    /// Changes what the account of that name may be and do; the account, or `None` when there is none. Where it gets
+    /// something, `fits` must allow the result; something can always be taken away. Its sign-ins end where it lost
+    /// something: their tokens say what it no longer may.
     ///
     /// # Errors
     /// What `fits` says; [`Code::StoreUnavailable`], [`Code::Overloaded`].
@@ -35,14 +36,16 @@ impl Store {
         self.write(move |conn| {
             let Some(found) = find(conn, &name_key)? else { return Ok(None) };
             let mut account = found.account;
-            let lost_role = change(&mut account.roles, &grants.add_roles, &grants.remove_roles);
-            let lost_permission = change(&mut account.permissions, &grants.add_permissions, &grants.remove_permissions);
-            fits(&account)?;
+            let roles = change(&mut account.roles, &grants.add_roles, &grants.remove_roles);
+            let permissions = change(&mut account.permissions, &grants.add_permissions, &grants.remove_permissions);
+            if roles.got || permissions.got {
+                fits(&account)?;
+            }
             conn.execute(
                 "UPDATE users SET roles = ?2, permissions = ?3, changed_at = ?4 WHERE id = ?1",
                 params![account.id.as_str(), written(&account.roles), written(&account.permissions), now],
             )?;
-            if lost_role || lost_permission {
+            if roles.lost || permissions.lost {
                 end_sign_ins(conn, &account.id, now)?;
             }
             Ok(Some(account))
@@ -51,17 +54,25 @@ impl Store {
     }
 }
 
-/// Adds to a list what it lacks, then removes; whether it lost something that it had before.
-fn change(list: &mut Vec<String>, add: &[String], remove: &[String]) -> bool {
+/// What became of a list.
+struct Changed {
+    /// It has something that it did not have before.
+    got: bool,
+    /// It lost something that it had before.
+    lost: bool,
+}
+
+/// Adds to a list what it lacks, and takes away what is to be removed.
+fn change(list: &mut Vec<String>, add: &[String], remove: &[String]) -> Changed {
     let before = list.len();
     list.retain(|held| !remove.contains(held));
-    let lost = list.len() < before;
+    let kept = list.len();
     for name in add {
         if !list.contains(name) && !remove.contains(name) {
             list.push(name.clone());
         }
     }
-    lost
+    Changed { got: list.len() > kept, lost: kept < before }
 }
 
 #[cfg(test)]
@@ -90,17 +101,19 @@ mod tests {
             assert_eq!(store.account("alice".into()).await.unwrap(), Some(alice.clone()));
             assert_eq!(store.revocations(1).await.unwrap(), [], "it lost nothing");
 
-            let refused = Grants { remove_roles: names(&["a"]), ..Grants::default() };
-            let fits = |_: &Account| Err(Fault::field("roles", "too few"));
+            let refused = Grants { add_roles: names(&["d"]), remove_roles: names(&["a"]), ..Grants::default() };
+            let fits = |_: &Account| Err(Fault::field("roles", "too many"));
             let fault = store.change_grants("alice".into(), refused, fits, 2).await.unwrap_err();
-            assert_eq!(fault, Fault::field("roles", "too few"));
+            assert_eq!(fault, Fault::field("roles", "too many"));
             assert_eq!(store.account("alice".into()).await.unwrap(), Some(alice.clone()), "nothing was changed");
 
             // A sign-in under way made its token before the change.
             let before = store.account("alice".into()).await.unwrap().unwrap();
             let taken = Grants { remove_permissions: names(&["p"]), ..Grants::default() };
             alice.account.permissions = names(&["q"]);
-            assert_eq!(change(taken, 3).await.unwrap(), Some(alice.account.clone()));
+            // Also from an account that is beyond a bound which an earlier version did not have.
+            let taken = store.change_grants("alice".into(), taken, fits, 3).await;
+            assert_eq!(taken.unwrap(), Some(alice.account.clone()));
             assert_eq!(
                 store.revocations(3).await.unwrap(),
                 [Revocation::of_sign_in("s1", alice.account.id.clone(), 10, 3)]

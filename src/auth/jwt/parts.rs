@@ -7,25 +7,21 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use hubbub_actors::events::text;
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// The members of a header that decide. Those that offer a key or a way to one (`jwk`, `jku`, `x5c`, `x5u`) are never
-/// read. A member that is there twice makes the header malformed.
-#[derive(Debug, Deserialize)]
+/// read.
+#[derive(Debug)]
 pub(super) struct Header {
     /// The name of the algorithm, as it came.
     pub(super) alg: String,
     /// Which key it is signed with.
     pub(super) kid: Option<String>,
     /// Whether there is a `crit`, whatever it holds.
-    #[serde(default, rename = "crit", deserialize_with = "present")]
     pub(super) has_crit: bool,
-}
-
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 /// The parts of a token, each as it came.
@@ -47,16 +43,25 @@ impl<'a> Parts<'a> {
         (!claims.contains('.')).then_some(Self { header, claims, message, signature })
     }
 
-    /// The header; `None` where it is malformed.
+    /// The header; `None` where it is malformed: no object, one with a member twice, or one with an `alg` or `kid` that is
+    /// no string.
     pub(super) fn header(&self) -> Option<Header> {
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(self.header).ok()?).ok()
+        let Unique(mut members) = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(self.header).ok()?).ok()?;
+        let Some(Value::String(alg)) = members.remove("alg") else { return None };
+        let kid = match members.remove("kid") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(kid)) => Some(kid),
+            Some(_) => return None,
+        };
+        Some(Header { alg, kid, has_crit: members.contains_key("crit") })
     }
 
     /// The claims, to be read once the signature holds; `None` where they are no object, or one has a claim twice (RFC
-    /// 7519, section 4).
+    /// 7519, section 4). Half of a surrogate pair, as in a name that was cut within an emoji, is U+FFFD.
     pub(super) fn claims(&self) -> Option<Map<String, Value>> {
-        let claims: Unique = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(self.claims).ok()?).ok()?;
-        Some(claims.0)
+        let claims = text::resolve(URL_SAFE_NO_PAD.decode(self.claims).ok()?.into());
+        let Unique(claims) = serde_json::from_slice(&claims).ok()?;
+        Some(claims)
     }
 }
 

@@ -220,6 +220,32 @@ fn an_expiry_out_of_all_range_and_a_claim_that_is_there_twice_are_refused() {
     }
 }
 
+#[test]
+fn a_header_that_is_no_object_or_has_a_member_twice_is_malformed() {
+    verify(&forged(r#"{"alg":"HS256","kid":null}"#, &good_payload())).unwrap();
+    for header in [
+        r#"["HS256",null]"#,
+        r#"["HS256",null,false]"#,
+        r#""HS256""#,
+        r#"{"alg":"none","alg":"HS256"}"#,
+        r#"{"alg":"HS256","\u0061lg":"none"}"#,
+        r#"{"alg":"HS256","typ":"JWT","typ":"JWE"}"#,
+        r#"{"alg":["HS256"]}"#,
+        r#"{"alg":"HS256","kid":1}"#,
+        r#"{"typ":"JWT"}"#,
+        r#"{"alg":"HS256"} {}"#,
+    ] {
+        assert_eq!(verify(&forged(header, &good_payload())).unwrap_err(), malformed(), "{header}");
+    }
+}
+
+#[test]
+fn a_name_that_was_cut_within_an_emoji_lets_its_holder_in() {
+    let payload = r#"{"sub":"alice","exp":1767225660,"name":"Ann \ud83d","email":"\u00e9"}"#;
+    let identity = verify(&forged(r#"{"alg":"HS256"}"#, payload)).unwrap();
+    assert_eq!((identity.name.as_deref(), identity.email.as_deref()), (Some("Ann \u{fffd}"), Some("é")));
+}
+
 /// jjwt chooses HS384 or HS512 by the length of the secret; other libraries know algorithms that the hub does not.
 #[test]
 fn a_token_of_another_algorithm_is_told_which_one_is_expected() {

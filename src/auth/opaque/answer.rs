@@ -62,11 +62,13 @@ fn holder(body: &[u8], leeway_ms: i64) -> Result<Verdict, String> {
     let body = text::resolve(Bytes::copy_from_slice(body));
     let body: Value = serde_json::from_slice(&body).map_err(|_| "an answer that is no JSON")?;
     let body = body.as_object().ok_or("an answer that is no JSON object")?;
-    // An answer in the way of RFC 7662, section 2.2: whatever else it says, the token does not hold.
-    if body.get("active") == Some(&Value::Bool(false)) {
+    if is_inactive(body) {
         return Ok(refused());
     }
     let User { user, place, around } = user_of(body)?;
+    if is_inactive(around) || is_inactive(user) {
+        return Ok(refused());
+    }
     let id = claims::user(user, &USER_MEMBERS).map_err(|fault| match names_a_user(user) {
         // Its words are the token's: "The token's `id` is too long".
         true => {
@@ -77,6 +79,12 @@ fn holder(body: &[u8], leeway_ms: i64) -> Result<Verdict, String> {
     let ends = [expiry(user)?, expiry(around)?, expiry(body)?].into_iter().flatten().min();
     let expires_at = ends.map(|end| end.saturating_add(leeway_ms));
     Ok(Verdict::Holder(Box::new(Identity { expires_at, ..claims::described(id, user) })))
+}
+
+/// Whether an object says in the way of RFC 7662, section 2.2, that the token does not hold, whatever else it says. PHP
+/// writes 0 for `false` where a column of a database is not cast.
+fn is_inactive(object: &Map<String, Value>) -> bool {
+    object.get("active").is_some_and(|active| *active == Value::Bool(false) || active.as_f64() == Some(0.0))
 }
 
 /// Where an answer has its user.
@@ -271,10 +279,23 @@ mod tests {
         for status in [401, 403, 404] {
             assert!(matches!(read(&Answer::plain(status, b"{\"id\": 1}"), 0), Verdict::Refused(_)), "{status}");
         }
-        for body in [json!({"active": false}), json!({"active": false, "sub": "1"})] {
-            assert!(matches!(read_ok(body.clone()), Verdict::Refused(_)), "{body}");
+        for active in [json!(false), json!(0)] {
+            for body in [
+                json!({"active": active}),
+                json!({"active": active, "sub": "1"}),
+                json!({"data": {"active": active}}),
+                json!({"data": {"active": active, "sub": "1"}}),
+                json!({"data": {"active": active, "user": {"id": 1}}}),
+                json!({"user": {"active": active, "id": 1}}),
+                json!({"active": active, "data": {"user": {"id": 1}}}),
+            ] {
+                assert!(matches!(read_ok(body.clone()), Verdict::Refused(_)), "{body}");
+            }
         }
-        assert!(matches!(read_ok(json!({"active": true, "sub": "1"})), Verdict::Holder(_)));
+        for active in [json!(true), json!(1), json!(null)] {
+            let body = json!({"data": {"active": active, "sub": "1"}});
+            assert!(matches!(read_ok(body.clone()), Verdict::Holder(_)), "{body}");
+        }
         use Trouble::{Down, Failed, NotUnderstood};
         for (status, expected) in [
             (201, NotUnderstood),
