@@ -7,6 +7,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hubbub_actors::events::text;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -53,9 +54,10 @@ impl<'a> Parts<'a> {
     }
 
     /// The claims, to be read once the signature holds; `None` where they are no object, or one has a claim twice (RFC
-    /// 7519, section 4).
+    /// 7519, section 4). Their escapes are [resolved](text::resolve): a name that was cut within an emoji shuts nobody out.
     pub(super) fn claims(&self) -> Option<Map<String, Value>> {
-        let claims: Unique = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(self.claims).ok()?).ok()?;
+        let claims = text::resolve(URL_SAFE_NO_PAD.decode(self.claims).ok()?.into());
+        let claims: Unique = serde_json::from_slice(&claims).ok()?;
         Some(claims.0)
     }
 }

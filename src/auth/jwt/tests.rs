@@ -220,6 +220,14 @@ fn an_expiry_out_of_all_range_and_a_claim_that_is_there_twice_are_refused() {
     }
 }
 
+/// Node signs a name that was cut within an emoji as `\ud83d`.
+#[test]
+fn half_a_surrogate_pair_in_a_claim_is_replaced_and_shuts_nobody_out() {
+    let payload = r#"{"sub":"alice","exp":1767225660,"name":"Al\u0069ce \ud83d","theme":["\udc00"],"\ud800":1}"#;
+    let identity = verify(&forged(r#"{"alg":"HS256"}"#, payload)).unwrap();
+    assert_eq!(identity.name.as_deref(), Some("Alice \u{fffd}"));
+}
+
 /// jjwt chooses HS384 or HS512 by the length of the secret; other libraries know algorithms that the hub does not.
 #[test]
 fn a_token_of_another_algorithm_is_told_which_one_is_expected() {
