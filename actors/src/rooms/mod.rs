@@ -194,7 +194,7 @@ impl Rooms {
                 }
             }
             Ok(None) => {}
-            Err(fault) => log::error!("what was stored of a topic's history cannot be: {fault}"),
+            Err(fault) => log::error!("a topic's stored history is left out: {fault}"),
         }
     }
 

@@ -6,6 +6,7 @@ use rusqlite::{Connection, Row, Statement, params};
 use super::Store;
 use super::condition::{Setback, unless_damaged};
 use super::handover::Handover;
+use crate::events::text;
 use crate::fault::Fault;
 
 /// One room's history.
@@ -95,8 +96,9 @@ fn read(conn: &Connection) -> Result<Vec<StoredHistory>, Setback> {
 
 fn history_of(row: &Row<'_>, messages: &mut Statement<'_>) -> rusqlite::Result<StoredHistory> {
     let messages = messages.query_map([row.get::<_, i64>(0)?], |row| {
-        let data: Vec<u8> = row.get(2)?;
-        Ok(StoredEvent { name: row.get(0)?, tells_topic: row.get(1)?, data: data.into(), timestamp: row.get(3)? })
+        // An earlier version kept escapes as they came.
+        let data = text::resolve(row.get::<_, Vec<u8>>(2)?.into());
+        Ok(StoredEvent { name: row.get(0)?, tells_topic: row.get(1)?, data, timestamp: row.get(3)? })
     })?;
     let messages = messages.collect::<Result<_, _>>()?;
     Ok(StoredHistory { room: row.get(1)?, epoch: row.get(2)?, last: row.get::<_, i64>(3)?.cast_unsigned(), messages })
@@ -132,6 +134,17 @@ mod tests {
         let store = open();
         assert_eq!(store.take_histories().await.unwrap(), kept);
         assert_eq!(store.take_histories().await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_message_that_an_earlier_version_kept_with_half_a_surrogate_pair_can_be_read_by_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+        let mut old = history("a", 1, 1);
+        old.messages[0].data = r#"["caf\u00e9 \ud83d"]"#.into();
+        store.keep_histories(vec![old]).await.unwrap();
+        let taken = store.take_histories().await.unwrap();
+        assert_eq!(taken[0].messages[0].data, "[\"café \u{fffd}\"]");
     }
 
     #[tokio::test]

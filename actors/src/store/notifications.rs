@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::Store;
 use super::condition::{Setback, unless_damaged};
-use crate::events::json;
+use crate::events::{json, text};
 use crate::fault::Fault;
 use crate::ids::{NotificationId, UserId};
 
@@ -197,7 +197,8 @@ fn notice_of(row: &Row<'_>) -> rusqlite::Result<Option<Notice>> {
         log::error!("the store holds a notification {id:?} that is no JSON");
         return Ok(None);
     }
-    Ok(Some(Notice { number, id, data: data.into(), sent_at: row.get(3)? }))
+    // An earlier version kept escapes as they came.
+    Ok(Some(Notice { number, id, data: text::resolve(data.into()), sent_at: row.get(3)? }))
 }
 
 fn is_read(conn: &Connection, user: &UserId, id: &NotificationId, now: i64) -> Result<bool, Setback> {
@@ -286,6 +287,16 @@ mod tests {
         file.execute("UPDATE notifications SET data = CAST(x'22ff22' AS TEXT) WHERE id = 'utf8'", ()).unwrap();
         file.execute("UPDATE notifications SET data = '{' WHERE id = 'json'", ()).unwrap();
         assert_eq!(shelf.unread("a", ALL, vec![], 6).await, seen(&[(4, "good")]));
+    }
+
+    #[tokio::test]
+    async fn a_notification_that_an_earlier_version_kept_with_half_a_surrogate_pair_can_be_read_by_all() {
+        let shelf = Shelf::new();
+        shelf.keep(notice(1, "old", 5)).await;
+        let file = Connection::open(shelf.store.path()).unwrap();
+        file.execute(r#"UPDATE notifications SET data = '{"id":"old","a":"caf\u00e9 \ud83d"}'"#, ()).unwrap();
+        let unread = shelf.store.unread_notifications(user("a"), ALL, vec![], 1_000_000, 6).await.unwrap();
+        assert_eq!(unread[0].data, "{\"id\":\"old\",\"a\":\"café \u{fffd}\"}");
     }
 
     #[tokio::test]
