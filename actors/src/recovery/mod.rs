@@ -158,25 +158,33 @@ impl Recovery {
                     self.abandon(parked.holder.place, parked.holder.session, parked.rooms, ctx);
                 }
             }
-            // It is ended first; how that goes shows in what it says then.
-            Redeemed::Live(place, session) if Some(session) != redeem.by && !self.waiting.contains_key(&session) => {
-                self.rooms.close(place, Close::Recovered);
-                self.waited += 1;
-                let number = self.waited;
-                self.waiting.insert(session, (number, redeem));
-                ctx.run_later(END_TIME, move |actor, _| {
-                    // A session may be waited for again: it has its id for as long as it goes on.
-                    if actor.waiting.get(&session).is_some_and(|&(waits, _)| waits == number) {
-                        actor.refuse_waiting(session, Fault::overloaded());
-                    }
-                });
-            }
-            // The token holds, and somebody waits for its session.
-            Redeemed::Live(_, session) if Some(session) != redeem.by => {
-                drop(redeem.reply.send(Err(Fault::too_many_under_way())));
+            Redeemed::Live(place, session) if Some(session) != redeem.by => {
+                let has_waiting = self.waiting.contains_key(&session);
+                match redeem.claim {
+                    // It is ended first; how that goes shows in what it says then.
+                    _ if !has_waiting => self.rooms.close(place, Close::Recovered),
+                    // The token holds, and somebody waits for its session.
+                    Claim::Token(_) => return drop(redeem.reply.send(Err(Fault::too_many_under_way()))),
+                    // One client alone knows a private id: it was cut off in its last attempt, and makes another.
+                    Claim::Pid(_) => self.refuse_waiting(session, Fault::too_many_under_way()),
+                }
+                self.await_end(session, redeem, ctx);
             }
             Redeemed::Live(..) | Redeemed::Nothing => drop(redeem.reply.send(Err(no_such_token()))),
         }
+    }
+
+    /// Has `redeem` wait for the end of its session.
+    fn await_end(&mut self, session: SessionId, redeem: Redeem, ctx: &mut Context<Self>) {
+        self.waited += 1;
+        let number = self.waited;
+        self.waiting.insert(session, (number, redeem));
+        ctx.run_later(END_TIME, move |actor, _| {
+            // A session may be waited for again: it has its id for as long as it goes on.
+            if actor.waiting.get(&session).is_some_and(|&(waits, _)| waits == number) {
+                actor.refuse_waiting(session, Fault::overloaded());
+            }
+        });
     }
 
     /// Refuses who waits for the end of a session.

@@ -3,20 +3,21 @@
 
 use serde_json::json;
 
-use super::{Comer, failed, greeting, hub, nothing_left, status};
+use super::{Comer, Place, failed, greeting, hub, nothing_left, status};
 use crate::support::socketio::Said;
 use crate::support::{Hub, Sio, Transport, Wire};
 
-/// A client that begins to say goodbye, and comes back before the hub has all of that.
-async fn come_back_before_goodbye(hub: &Hub, goodbye: &str) {
-    let mut alice = Comer::of(hub, Transport::Polling, "alice").await;
-    alice.sio.join("one").await;
-    let place = alice.place.clone();
+/// The head of a request by which a polling client begins to say `packets`.
+async fn begin_to_say(hub: &Hub, comer: &mut Comer, packets: &str) -> Wire {
     let mut request = Wire::to(hub.address()).await;
-    let path = alice.sio.polling().path();
-    let head = format!("POST {path} HTTP/1.1\r\nHost: hub\r\nContent-Length: {}\r\n\r\n", goodbye.len());
+    let path = comer.sio.polling().path();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: hub\r\nContent-Length: {}\r\n\r\n", packets.len());
     request.send(head.as_bytes()).await;
+    request
+}
 
+/// An attempt to go on with a session that does not end yet.
+async fn attempt(hub: &Hub, place: &Place) -> Sio {
     let mut sio = Sio::open(hub, Transport::WebSocket).await;
     sio.say(&format!("40{}", place.auth())).await;
     // It is under way by then: this was said behind it.
@@ -24,6 +25,16 @@ async fn come_back_before_goodbye(hub: &Hub, goodbye: &str) {
     for _ in 0..5 {
         assert_eq!(hub.get("/health").status, 200);
     }
+    sio
+}
+
+/// A client that begins to say goodbye, and comes back before the hub has all of that.
+async fn come_back_before_goodbye(hub: &Hub, goodbye: &str) {
+    let mut alice = Comer::of(hub, Transport::Polling, "alice").await;
+    alice.sio.join("one").await;
+    let place = alice.place.clone();
+    let mut request = begin_to_say(hub, &mut alice, goodbye).await;
+    let mut sio = attempt(hub, &place).await;
     request.send(goodbye.as_bytes()).await;
     let said = sio.hear().await;
     assert_eq!(said.kind, Said::CONNECT, "{said:?}");
@@ -57,6 +68,41 @@ async fn a_session_whose_connection_is_just_not_known_to_be_dead_is_gone_on_with
         let mut back = alice.place.back(&hub, transport).await;
         back.expect_just(&[missed]).await;
         back.leave().await;
+        drop(alice);
+        nothing_left(&hub).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_cut_off_while_it_waits_for_its_session_goes_on_with_it_at_its_next_attempt() {
+    let hub = hub("");
+    for is_known in [true, false] {
+        let mut alice = Comer::of(&hub, Transport::Polling, "alice").await;
+        alice.sio.join("one").await;
+        let missed = super::to_room(&hub, "one", 1);
+        let place = alice.place.clone();
+        let mut request = begin_to_say(&hub, &mut alice, "6").await;
+        let first = attempt(&hub, &place).await;
+        let first = if is_known {
+            first.into_wire().reset();
+            None
+        } else {
+            Some(first)
+        };
+        let mut sio = attempt(&hub, &place).await;
+        request.send(b"6").await;
+        let said = sio.hear().await;
+        assert_eq!((said.kind, &said.data), (Said::CONNECT, &json!({"sid": place.sid, "pid": place.pid})));
+        let mut comer = Comer { sio, place: place.clone() };
+        let recovered = json!(["system:state_recovered", {"userId": "alice"}]);
+        assert_eq!(comer.told(4).await, [vec![status(1), recovered], greeting(&place.sid)].concat(), "{is_known}");
+        comer.expect_just(&[missed]).await;
+        if let Some(mut first) = first {
+            let said = first.hear().await;
+            assert!(said.kind == Said::CONNECT && said.data["pid"] != place.pid.as_str(), "{said:?}");
+            first.say("41").await;
+        }
+        comer.leave().await;
         drop(alice);
         nothing_left(&hub).await;
     }
