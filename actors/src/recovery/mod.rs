@@ -44,6 +44,15 @@ const END_TIME: Duration = Duration::from_secs(10);
 /// How long a session stays parked at least that was so before the start, ms: longer than until it is seated.
 const RESTORED_MIN_MS: i64 = 5_000;
 
+/// A session that an attempt of its client goes on with; its private id is not known again yet.
+#[derive(Debug)]
+struct GoingOn {
+    number: u64,
+    holder: Holder,
+    /// Its client's next attempt.
+    next: Option<Redeem>,
+}
+
 /// Makes a token for a live session.
 #[derive(Debug)]
 pub(crate) struct Issue {
@@ -87,6 +96,10 @@ pub(crate) struct Redeem {
 #[derive(Debug)]
 pub(crate) struct NoteAttempt(pub(crate) RecoveryToken);
 
+/// The session of a token, which was [asked for](Redeem), does not go on.
+#[derive(Debug)]
+pub(crate) struct GiveUp(pub(crate) RecoveryToken);
+
 /// Sessions that were cut off before the start, each with its seat.
 #[derive(Debug)]
 pub(crate) struct Restore(pub(crate) Vec<(TokenHash, Parked, i64)>);
@@ -110,6 +123,8 @@ pub struct Recovery {
     tickets: Tickets,
     /// Who waits for the end of which session, numbered.
     waiting: AHashMap<SessionId, (u64, Redeem)>,
+    /// Sessions that were handed over by their private id, until that is known again.
+    going_on: AHashMap<TokenHash, GoingOn>,
     waited: u64,
     rooms: Rooms,
     clock: Clock,
@@ -121,7 +136,8 @@ impl Recovery {
     /// An actor that knows no token; a session stays parked for `window_ms`.
     pub(crate) fn new(window_ms: i64, rooms: Rooms, clock: Clock, stats: Arc<Stats>) -> Self {
         let tickets = Tickets::new(window_ms, PARKED_MAX);
-        Self { tickets, waiting: AHashMap::new(), waited: 0, rooms, clock, stats, waking: None }
+        let (waiting, going_on) = (AHashMap::new(), AHashMap::new());
+        Self { tickets, waiting, going_on, waited: 0, rooms, clock, stats, waking: None }
     }
 
     /// Gives up a parked seat.
@@ -151,11 +167,15 @@ impl Recovery {
     }
 
     fn redeem(&mut self, redeem: Redeem, ctx: &mut Context<Self>) {
+        let Some(redeem) = self.await_known(redeem) else { return };
         match self.tickets.redeem(&redeem.token, &redeem.claim) {
             Redeemed::Parked(parked) => {
                 self.stats.parked.sub(1);
-                if let Err(Ok(parked)) = redeem.reply.send(Ok(parked)) {
-                    self.abandon(parked.holder.place, parked.holder.session, parked.rooms, ctx);
+                let holder = parked.holder.clone();
+                match redeem.reply.send(Ok(parked)) {
+                    Ok(()) if matches!(redeem.claim, Claim::Pid(_)) => self.note_going_on(&redeem.token, holder, ctx),
+                    Err(Ok(parked)) => self.abandon(parked.holder.place, parked.holder.session, parked.rooms, ctx),
+                    Ok(()) | Err(Err(_)) => {}
                 }
             }
             Redeemed::Live(place, session) if Some(session) != redeem.by => {
@@ -171,6 +191,43 @@ impl Recovery {
                 self.await_end(session, redeem, ctx);
             }
             Redeemed::Live(..) | Redeemed::Nothing => drop(redeem.reply.send(Err(no_such_token()))),
+        }
+    }
+
+    /// Has `redeem` wait where an earlier attempt of its client goes on with the session, until its private id is known
+    /// again; gives it back where none does.
+    fn await_known(&mut self, redeem: Redeem) -> Option<Redeem> {
+        if self.going_on.is_empty() {
+            return Some(redeem);
+        }
+        match self.going_on.get_mut(&TokenHash::of(&redeem.token)) {
+            Some(going_on) if redeem.claim.suits(&going_on.holder) => {
+                if let Some(before) = going_on.next.replace(redeem) {
+                    let _ = before.reply.send(Err(Fault::too_many_under_way()));
+                }
+                None
+            }
+            _ => Some(redeem),
+        }
+    }
+
+    /// The session of `token` was handed to an attempt of its client.
+    fn note_going_on(&mut self, token: &RecoveryToken, holder: Holder, ctx: &mut Context<Self>) {
+        let token = TokenHash::of(token);
+        self.waited += 1;
+        let number = self.waited;
+        self.going_on.insert(token, GoingOn { number, holder, next: None });
+        ctx.run_later(END_TIME, move |actor, ctx| {
+            if actor.going_on.get(&token).is_some_and(|going_on| going_on.number == number) {
+                actor.note_known(&token, ctx);
+            }
+        });
+    }
+
+    /// What becomes of the session of `token` is known: its client's next attempt asks again.
+    fn note_known(&mut self, token: &TokenHash, ctx: &mut Context<Self>) {
+        if let Some(GoingOn { next: Some(redeem), .. }) = self.going_on.remove(token) {
+            self.redeem(redeem, ctx);
         }
     }
 
@@ -207,8 +264,17 @@ impl Actor for Recovery {
 receives_posts!(Recovery);
 
 impl Receive<Issue> for Recovery {
-    fn receive(&mut self, Issue { holder, token }: Issue, _: &mut Self::Context) {
+    fn receive(&mut self, Issue { holder, token }: Issue, ctx: &mut Self::Context) {
         self.tickets.issue(holder, &token);
+        if !self.going_on.is_empty() {
+            self.note_known(&TokenHash::of(&token), ctx);
+        }
+    }
+}
+
+impl Receive<GiveUp> for Recovery {
+    fn receive(&mut self, GiveUp(token): GiveUp, ctx: &mut Self::Context) {
+        self.note_known(&TokenHash::of(&token), ctx);
     }
 }
 
@@ -270,6 +336,7 @@ impl Receive<Restore> for Recovery {
         for (token, parked, left) in sessions {
             self.stats.parked.add(1);
             self.tickets.keep(token, parked, elapsed + left.max(RESTORED_MIN_MS));
+            self.note_known(&token, ctx);
         }
         self.sweep(ctx);
     }

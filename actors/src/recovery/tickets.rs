@@ -63,7 +63,7 @@ pub enum Claim {
 
 impl Claim {
     /// Whether it is good for the session of `holder`.
-    fn suits(&self, holder: &Holder) -> bool {
+    pub(super) fn suits(&self, holder: &Holder) -> bool {
         match (self, holder.by) {
             (Self::Token(user), By::Token) | (Self::Pid(Some(user)), By::Pid { .. }) => *user == holder.identity.user,
             (Self::Pid(None), By::Pid { came_as_guest }) => came_as_guest,

@@ -19,7 +19,7 @@ use crate::identity::Identity;
 use crate::ids::{RecoveryToken, RoomName, SessionId};
 use crate::mailbox::Full;
 use crate::recovery::tickets::{By, Claim, Parked, TokenHash};
-use crate::recovery::{Issue, Redeem, Restore};
+use crate::recovery::{GiveUp, Issue, Redeem, Restore};
 use crate::retained::Brought;
 use crate::seat::{Place, Remains};
 use crate::tail::{self, Tail};
@@ -68,6 +68,7 @@ impl Returned {
             if !is_over && hub.revoked().check(&identity).is_ok() {
                 parked = Some((redeemed, identity));
             } else {
+                hub.recovery().post_departure(GiveUp(returning.pid.clone()));
                 abandon(hub, redeemed.holder.place, redeemed.holder.session, redeemed.rooms).await;
             }
         }

@@ -62,33 +62,68 @@ impl Wire for Numbered {
     }
 }
 
-#[actix::test]
-async fn a_guest_that_comes_back_after_the_wall_clock_was_set_back_keeps_its_tokens_end() {
-    let bench = Bench::start(LONG);
-    let open = async |pid: Option<RecoveryToken>| {
-        let returning = pid.map(|pid| Returning { pid, last: None });
-        let opening = Opening { wire: &Numbered, returning, ..opening(Surface::Root, Standing::Guest, None) };
-        let session = Session::open(&bench.worker, opening).await.unwrap();
-        let (pid, is_back) = (session.pid().cloned().unwrap(), session.goes_on());
-        let (requests, inbound) = mpsc::channel(64);
-        let seat = session.seat().clone();
-        session.run(Requests(inbound));
-        (Client { requests, seat, read: RefCell::default() }, pid, is_back)
-    };
-    let (guest, pid, _) = open(None).await;
-    guest.ask("authenticate", r#"{"token":"brief"}"#, Some("1")).await;
+/// A client that came without a token, its private id, and whether it goes on with the session of `pid`.
+async fn open(worker: &Worker, pid: Option<RecoveryToken>) -> (Client, RecoveryToken, bool) {
+    let returning = pid.map(|pid| Returning { pid, last: None });
+    let opening = Opening { wire: &Numbered, returning, ..opening(Surface::Root, Standing::Guest, None) };
+    let session = Session::open(worker, opening).await.unwrap();
+    let (pid, is_back) = (session.pid().cloned().unwrap(), session.goes_on());
+    let (requests, inbound) = mpsc::channel(64);
+    let seat = session.seat().clone();
+    session.run(Requests(inbound));
+    (Client { requests, seat, read: RefCell::default() }, pid, is_back)
+}
+
+/// Has a client show its token; when that ends.
+async fn authenticated(bench: &Bench, client: &Client) -> Expiry {
+    client.ask("authenticate", r#"{"token":"brief"}"#, Some("1")).await;
     let ends = bench.hub.clock().expiry(Some(1_060_000));
     let authenticated = async {
-        while guest.seat.expiry() != ends {
+        while client.seat.expiry() != ends {
             sleep(Duration::from_millis(1)).await;
         }
     };
     timeout(DEADLINE, authenticated).await.unwrap();
+    ends
+}
+
+#[actix::test]
+async fn the_last_of_several_attempts_at_once_goes_on_with_a_session_that_was_cut_off() {
+    let bench = Bench::start(LONG);
+    let (guest, pid, _) = open(&bench.worker, None).await;
+    authenticated(&bench, &guest).await;
+    // A session that goes on began earlier than its connection.
+    bench.hub.clock().advance(1_000);
+    drop(guest);
+    while bench.hub.stats().parked.get() == 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    let attempt = || {
+        let (worker, pid) = (bench.worker.clone(), pid.clone());
+        actix::spawn(async move { open(&worker, Some(pid)).await })
+    };
+    // All of them ask before the first is answered. The connections of the first two were cut off.
+    let earlier = [attempt(), attempt()];
+    let last = attempt();
+    for (attempt, is_back) in earlier.into_iter().zip([true, false]) {
+        let (client, _, is_recovered) = timeout(DEADLINE, attempt).await.unwrap().unwrap();
+        assert_eq!(is_recovered, is_back);
+        drop(client);
+    }
+    let (_client, same, is_back) = timeout(DEADLINE, last).await.unwrap().unwrap();
+    assert!(is_back && same == pid);
+}
+
+#[actix::test]
+async fn a_guest_that_comes_back_after_the_wall_clock_was_set_back_keeps_its_tokens_end() {
+    let bench = Bench::start(LONG);
+    let (guest, pid, _) = open(&bench.worker, None).await;
+    let ends = authenticated(&bench, &guest).await;
     // It is cut off, and the hub's clock is set back meanwhile.
     bench.hub.clock().advance(10_000);
     drop(guest);
     bench.hub.clock().step(-HOUR);
-    let (back, _, is_back) = open(Some(pid)).await;
+    let (back, _, is_back) = open(&bench.worker, Some(pid)).await;
     assert!(is_back);
     assert_eq!(back.seat.expiry(), ends);
     bench.hub.clock().advance(50_000);
