@@ -100,8 +100,8 @@ pub fn note_not_taken(state: &State, address: Option<IpAddr>, id: &RequestId, fa
 /// Lets in who comes while the hub takes clients, from a page that may.
 ///
 /// # Errors
-/// [`Code::ShuttingDown`](hubbub_actors::fault::Code::ShuttingDown) and
-/// [`Code::OriginNotAllowed`](hubbub_actors::fault::Code::OriginNotAllowed).
+/// [`Code::ShuttingDown`] and
+/// [`Code::OriginNotAllowed`].
 pub fn knock(state: &State, policies: &Policies, head: &RequestHead) -> Result<(), Fault> {
     state.hub.accepting()?;
     let text = |name| head.headers.get(name).map(|value| value.to_str().unwrap_or_default());
@@ -147,7 +147,7 @@ pub fn counted(policies: &Policies, address: Option<&ClientAddress>) -> Option<I
 /// Counts a connection of an address, unless that is exempt: at most `most` a minute.
 ///
 /// # Errors
-/// [`Code::RateLimited`](hubbub_actors::fault::Code::RateLimited).
+/// [`Code::RateLimited`].
 pub async fn count(
     state: &State,
     policies: &Policies,

@@ -25,7 +25,7 @@ impl Store {
     /// something: their tokens say what it no longer may.
     ///
     /// # Errors
-    /// What `fits` says; [`Code::StoreUnavailable`], [`Code::Overloaded`].
+    /// What `fits` says; [`Code::StoreUnavailable`](crate::fault::Code::StoreUnavailable), [`Code::Overloaded`](crate::fault::Code::Overloaded).
     pub async fn change_grants(
         &self,
         name_key: String,
