@@ -69,7 +69,7 @@ pub struct Refusal<'a> {
     pub event: Option<&'a str>,
     /// How `/` is told.
     pub refused: Refused,
-    /// Whose codes `/` uses.
+    /// The document that has the codes for `/`.
     pub audience: Audience,
     /// The name of the event that would have answered.
     pub reply: &'static str,

@@ -129,7 +129,7 @@ impl RoomName {
     /// What the name of a chat's room begins with.
     pub const CHAT: &'static str = "chat:";
 
-    /// What the names of rooms begin with whose rest names something else.
+    /// The prefixes of rooms that belong to a user, a chat or a thread. The rest of such a name is its id.
     const PREFIXES: [&'static str; 3] = ["user:", Self::CHAT, "thread:"];
 
     /// The room of all sessions of one user.

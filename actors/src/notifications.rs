@@ -55,9 +55,9 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 }
 
 impl Notification {
-    /// Reads the notification whose data came in as `data`, of at most `most` bytes (`limits.notification_bytes`); one
-    /// without an id gets one. An empty array is an empty object, as PHP writes it. Nothing else of the memory that `data`
-    /// is a part of is held for it. Of one user the store holds twice [`crate::store::KEPT_MAX`] notifications at most.
+    /// Reads a notification from its `data`, at most `most` bytes (`limits.notification_bytes`). A notification without an
+    /// id gets one. An empty array counts as an empty object, as PHP writes it. The result is a copy: it does not hold the
+    /// buffer that `data` is a slice of. The store keeps at most twice [`crate::store::KEPT_MAX`] notifications of a user.
     ///
     /// # Errors
     /// [`Code::InvalidRequest`] naming the field when it is no object or has an id that is none;

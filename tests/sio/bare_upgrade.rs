@@ -54,11 +54,7 @@ async fn what_waited_for_a_poll_comes_by_the_socket_and_nothing_twice() {
 async fn the_socket_says_nothing_before_the_answer_to_the_poll_is_written() {
     let hub = Hub::with("[limits]\noutbox_bytes = 33554432");
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
-    let push = json!({"userId": "alice", "event": "large", "data": "x".repeat(900_000)});
-    for _ in 0..17 {
-        let answer = hub.http().request("POST", "/api/push").key().json(&push).send();
-        assert_eq!(answer.json()["recipients"], 1, "{answer:?}");
-    }
+    super::push_large(&hub, "alice", 17);
     let mut poll = Wire::narrow_silent(&hub);
     poll.request("GET", &client.polling().path(), &[], b"").await;
     while poll.quiet_for(Duration::from_millis(10)).await {}

@@ -42,11 +42,7 @@ async fn the_end_of_a_waiting_polls_connection_is_the_end_of_its_session() {
 async fn a_session_ends_when_an_answer_is_lost_on_its_way() {
     let hub = Hub::with(&format!("{PATIENT}\n[limits]\noutbox_bytes = 33554432"));
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
-    let push = json!({"userId": "alice", "event": "large", "data": "x".repeat(900_000)});
-    for _ in 0..16 {
-        let answer = hub.http().request("POST", "/api/push").key().json(&push).send();
-        assert_eq!(answer.json()["recipients"], 1, "{answer:?}");
-    }
+    super::push_large(&hub, "alice", 16);
     let mut wire = Wire::narrow_silent(&hub);
     wire.request("GET", &client.polling().path(), &[], b"").await;
     while wire.quiet_for(Duration::from_millis(10)).await {}

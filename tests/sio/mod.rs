@@ -54,3 +54,17 @@ mod unread;
 
 // Sessions that were cut off and go on.
 mod recovery;
+
+use serde_json::json;
+
+use crate::support::Hub;
+
+/// Pushes `count` events to a user with one session, each of 900,000 bytes: more than the buffers of a socket hold.
+#[track_caller]
+fn push_large(hub: &Hub, user: &str, count: usize) {
+    let push = json!({"userId": user, "event": "large", "data": "x".repeat(900_000)});
+    for _ in 0..count {
+        let answer = hub.http().request("POST", "/api/push").key().json(&push).send();
+        assert_eq!(answer.json()["recipients"], 1, "{answer:?}");
+    }
+}

@@ -134,7 +134,7 @@ pub fn object(text: &[u8]) -> &[u8] {
     if inside.is_some_and(|inside| inside.trim_ascii().is_empty()) { b"{}" } else { text }
 }
 
-/// Reads an object whose members are a map. An empty array is an empty object, as in [`object`].
+/// Reads an object into a map from member to value. An empty array counts as an empty object, as in [`object`].
 ///
 /// # Errors
 /// It is neither, or a member is no `V`.

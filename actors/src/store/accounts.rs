@@ -195,8 +195,8 @@ impl Store {
         .await
     }
 
-    /// Begins a sign-in of who was found as `credentials`; `false` when the account was disabled or got another password,
-    /// other roles or other permissions since.
+    /// Begins a sign-in of the account in `credentials`. `false`: since `credentials` were read, the account was disabled, or
+    /// its password, roles or permissions changed.
     ///
     /// # Errors
     /// [`Code::StoreUnavailable`], [`Code::Overloaded`].

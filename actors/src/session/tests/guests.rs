@@ -28,11 +28,19 @@ async fn a_session_ends_at_its_tokens_expiry_though_the_wall_clock_is_set_back()
     assert_eq!(session.seat.closed(), Some(Close::TokenExpired));
 }
 
-/// As [`Lines`], for clients that say what they got last.
+/// As [`Lines`], with what else a wire of Socket.IO does.
 #[derive(Debug)]
-struct Numbered;
+struct Variant {
+    /// Events have numbers, which a client gives back.
+    is_numbered: bool,
+    /// A refusal tells by which document's codes it is told, and nothing else.
+    tells_audience: bool,
+}
 
-impl Wire for Numbered {
+static NUMBERED: Variant = Variant { is_numbered: true, tells_audience: false };
+static AUDIENCES: Variant = Variant { is_numbered: false, tells_audience: true };
+
+impl Wire for Variant {
     fn slot(&self) -> usize {
         0
     }
@@ -42,7 +50,7 @@ impl Wire for Numbered {
     }
 
     fn is_numbered(&self) -> bool {
-        true
+        self.is_numbered
     }
 
     fn event(&self, event: &Event, number: u64) -> Bytes {
@@ -58,6 +66,9 @@ impl Wire for Numbered {
     }
 
     fn refusal(&self, refusal: &Refusal<'_>, now: i64) -> Option<Bytes> {
+        if self.tells_audience {
+            return Some(format!("refused for {:?}\n", refusal.audience).into());
+        }
         Lines.refusal(refusal, now)
     }
 }
@@ -65,7 +76,7 @@ impl Wire for Numbered {
 /// A client that came without a token, its private id, and whether it goes on with the session of `pid`.
 async fn open(worker: &Worker, pid: Option<RecoveryToken>) -> (Client, RecoveryToken, bool) {
     let returning = pid.map(|pid| Returning { pid, last: None });
-    let opening = Opening { wire: &Numbered, returning, ..opening(Surface::Root, Standing::Guest, None) };
+    let opening = Opening { wire: &NUMBERED, returning, ..opening(Surface::Root, Standing::Guest, None) };
     let session = Session::open(worker, opening).await.unwrap();
     let (pid, is_back) = (session.pid().cloned().unwrap(), session.goes_on());
     let (requests, inbound) = mpsc::channel(64);
@@ -314,43 +325,13 @@ async fn a_drain_finds_guests_too() {
     assert_eq!(bench.open(Surface::Root, Standing::Guest).await.err().map(|it| it.code), Some(Code::ShuttingDown));
 }
 
-/// Says of a refusal which document's codes it is told by.
-#[derive(Debug)]
-struct Audiences;
-
-impl Wire for Audiences {
-    fn slot(&self) -> usize {
-        0
-    }
-
-    fn speaks(&self) -> Option<Surface> {
-        None
-    }
-
-    fn event(&self, event: &Event, number: u64) -> Bytes {
-        Lines.event(event, number)
-    }
-
-    fn answer(&self, name: &str, data: &[u8], correlation: &Correlation, now: i64) -> Bytes {
-        Lines.answer(name, data, correlation, now)
-    }
-
-    fn acknowledgement(&self, data: Option<&[u8]>, correlation: &Bytes, now: i64) -> Bytes {
-        Lines.acknowledgement(data, correlation, now)
-    }
-
-    fn refusal(&self, refusal: &Refusal<'_>, _: i64) -> Option<Bytes> {
-        Some(format!("refused for {:?}\n", refusal.audience).into())
-    }
-}
-
 #[actix::test]
 async fn a_client_that_came_without_a_token_is_told_the_community_documents_codes() {
     let bench = Bench::start(LONG);
     for (standing, told) in
         [(Standing::Guest, "refused for Community"), (Standing::Known(Arc::new(identity("alice"))), "refused for Push")]
     {
-        let opening = Opening { wire: &Audiences, ..opening(Surface::Root, standing, None) };
+        let opening = Opening { wire: &AUDIENCES, ..opening(Surface::Root, standing, None) };
         let session = Session::open(&bench.worker, opening).await.unwrap();
         let (requests, inbound) = mpsc::channel(64);
         let client = Client { requests, seat: session.seat().clone(), read: RefCell::default() };
