@@ -111,7 +111,8 @@ impl Assembler {
     /// Takes the next message or control frame from the front of `buffer`; `None` when that does not hold one yet.
     ///
     /// # Errors
-    /// What the client did against the protocol. Nothing can be read after that.
+    /// What the client did against the protocol. Nothing can be read after that, except after a [`Violation::TooBig`]: the
+    /// frame is still in `buffer`, and can be read under a larger bound.
     pub fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Incoming>, Violation> {
         loop {
             self.check_header(buffer)?;

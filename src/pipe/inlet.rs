@@ -220,8 +220,8 @@ impl Inlet {
                     }
                 }
                 Err(Violation::TooBig) if self.awaits_bound => {
+                    // The next round notes that a pong behind the message is unread, too.
                     seat.pause(true);
-                    return Poll::Pending;
                 }
                 Err(violation) => {
                     let (code, reason) = violation.close();

@@ -159,10 +159,7 @@ impl Engine {
     fn note_written(&self) {
         if self.awaited.get() && self.seat.is_under_half() {
             self.awaited.set(false);
-            let dialogue = self.dialogue.borrow().clone();
-            if let Some(dialogue) = dialogue {
-                dialogue.drained();
-            }
+            self.ask(|dialogue| dialogue.drained());
         }
     }
 
@@ -175,19 +172,27 @@ impl Engine {
         }
     }
 
+    /// The answer of the dialogue, while there is one. The dialogue may end the session meanwhile.
+    fn ask<T>(&self, question: impl FnOnce(&dyn Dialogue) -> T) -> Option<T> {
+        let dialogue = self.dialogue.borrow().clone()?;
+        Some(question(&*dialogue))
+    }
+
     fn is_busy(&self) -> bool {
-        let dialogue = self.dialogue.borrow().clone();
-        dialogue.is_some_and(|dialogue| dialogue.is_busy())
+        self.ask(|dialogue| dialogue.is_busy()).unwrap_or(false)
     }
 
     fn is_connecting(&self) -> bool {
-        let dialogue = self.dialogue.borrow().clone();
-        dialogue.is_some_and(|dialogue| dialogue.is_connecting())
+        self.ask(|dialogue| dialogue.is_connecting()).unwrap_or(false)
     }
 
     fn has_joined(&self) -> bool {
-        let dialogue = self.dialogue.borrow().clone();
-        dialogue.is_some_and(|dialogue| dialogue.has_joined())
+        self.ask(|dialogue| dialogue.has_joined()).unwrap_or(false)
+    }
+
+    /// Whether the session hears nothing more of its client: it is closed, or it ended without a close.
+    fn is_over(&self) -> bool {
+        self.seat.closed().is_some() || matches!(*self.stage.borrow(), Stage::Ended)
     }
 
     /// Bytes of one message or polling body that the client may send now.
@@ -219,10 +224,8 @@ impl Engine {
             Ok(Packet::Message(text)) => self.tell(Heard::Text(text)),
             Ok(Packet::Binary(bytes)) => self.tell(Heard::Binary(bytes)),
             Ok(Packet::Pong(_)) => {
-                let is_last = self.seat.answered(self.ground.clock.begin_ms());
-                let dialogue = self.dialogue.borrow().clone();
-                if let Some(dialogue) = dialogue.filter(|_| is_last) {
-                    dialogue.confirm();
+                if self.seat.answered(self.ground.clock.begin_ms()) {
+                    self.ask(|dialogue| dialogue.confirm());
                 }
             }
             Ok(Packet::Close) => self.seat.close(Close::Left),
@@ -233,10 +236,7 @@ impl Engine {
     }
 
     fn tell(&self, heard: Heard) {
-        let dialogue = self.dialogue.borrow().clone();
-        if let Some(dialogue) = dialogue {
-            dialogue.hear(heard);
-        }
+        self.ask(|dialogue| dialogue.hear(heard));
     }
 
     /// Begins to try out a socket; `false` when the session is not to be upgraded now.
@@ -258,20 +258,16 @@ impl Engine {
         }
     }
 
-    /// Goes over to a socket; `false` when the session is not reached by polling any more, or a request is still heard. The caller attaches the pipe
-    /// and has its inlet [driven](Engine::drive).
+    /// Goes over to a socket. `false` when the session is not reached by polling any more, or a request is under way (see
+    /// [`Engine::finish_requests`]). The caller attaches the pipe and has its inlet [driven](Engine::drive).
     pub(super) fn take_socket(&self) -> bool {
         let mut stage = self.stage.borrow_mut();
-        let may_go = matches!(&*stage, Stage::Polling(polling) if !polling.posting);
-        if self.seat.closed().is_some() || !may_go {
-            return false;
+        let is_free = matches!(&*stage, Stage::Polling(polling) if !polling.has_request());
+        let may_go = is_free && self.seat.closed().is_none();
+        if may_go {
+            *stage = Stage::Socket;
         }
-        if let Stage::Polling(polling) = std::mem::replace(&mut *stage, Stage::Socket)
-            && let Some(waiting) = polling.waiting
-        {
-            waiting.answer(NOTHING.to_vec());
-        }
-        true
+        may_go
     }
 
     /// Hears what comes over the socket until it ends, and the session with it.
@@ -305,8 +301,7 @@ impl Engine {
 
     /// Ends the session if nobody is in it: the hub goes away, and those who are in one end theirs.
     pub(super) fn close_idle(&self) {
-        let dialogue = self.dialogue.borrow().clone();
-        if dialogue.is_none_or(|dialogue| dialogue.is_idle()) {
+        if self.ask(|dialogue| dialogue.is_idle()).unwrap_or(true) {
             self.seat.close(Close::GoingAway);
         }
     }

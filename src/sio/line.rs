@@ -37,8 +37,8 @@ impl Line {
         self.leave(close);
     }
 
-    /// Ends the connection with all that its client is in, each once what is owed there was said. A client that was told
-    /// nothing of this namespace would else speak to nobody there for as long as another one lasts.
+    /// Ends the connection and all of its client's namespaces, each after its last answers. If another namespace kept the
+    /// connection open, the client would go on sending to this one, which nobody reads.
     pub fn leave_for_good(&self, close: Close) {
         self.leave(close);
         let Some(namespaces) = self.namespaces.upgrade() else { return };

@@ -218,7 +218,9 @@ impl Namespaces {
                 _ => {}
             },
         }
-        if let Some(Next::Reconnect { auth, .. }) = next {
+        if let Some(Next::Reconnect { auth, .. }) = next
+            && self.engine.seat().closed().is_none()
+        {
             self.authorize(namespace.clone(), auth);
         }
         self.await_join(None);

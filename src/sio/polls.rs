@@ -128,7 +128,7 @@ impl PollRequest {
         self.state.is_written.store(true, Ordering::Release);
     }
 
-    /// Each poll tells each change once, so that these are bounded by the polls.
+    /// A poll tells each of the three changes at most once. It had a place in the mailbox itself, so these are bounded, too.
     fn tell(&self, change: PollChange) {
         self.porter.post_departure(ChangePoll { sid: self.sid, state: self.state.clone(), change });
     }

@@ -1,9 +1,10 @@
 //! Socket.IO, revision 5 of the protocol: packets in Engine.IO messages, read strictly.
 //!
 //! What a packet carries stays JSON text, checked but never made into values: a packet's arguments are a slice of the
-//! message, or of its [resolved](resolve) text. A payload that is an array but cannot be read is told apart from what is no packet: its client
-//! is answered, and stays. Binary attachments come behind their packet; [`Assembler`] waits for them, and [`embed`] writes them into the
-//! text, because that is what the rest of the hub speaks. Knows nothing of sessions: who may do what is not asked here.
+//! message, or of its [resolved](resolve) text. A payload that is an array but cannot be read is not malformed: the client
+//! gets an answer, and its connection stays open. Binary attachments come behind their packet; [`Assembler`] waits for
+//! them, and [`embed`] writes them into the text, because that is what the rest of the hub speaks. Knows nothing of
+//! sessions: who may do what is not asked here.
 
 use std::borrow::Cow;
 use std::fmt;

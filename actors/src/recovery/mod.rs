@@ -44,7 +44,7 @@ const END_TIME: Duration = Duration::from_secs(10);
 /// How long a session stays parked at least that was so before the start, ms: longer than until it is seated.
 const RESTORED_MIN_MS: i64 = 5_000;
 
-/// A session that an attempt of its client goes on with; its private id is not known again yet.
+/// A parked session was handed to an attempt of its client. Its private id holds again when the new session issues it.
 #[derive(Debug)]
 struct GoingOn {
     number: u64,
@@ -123,7 +123,7 @@ pub struct Recovery {
     tickets: Tickets,
     /// Who waits for the end of which session, numbered.
     waiting: AHashMap<SessionId, (u64, Redeem)>,
-    /// Sessions that were handed over by their private id, until that is known again.
+    /// Sessions that were handed over by their private id, which does not hold again yet.
     going_on: AHashMap<TokenHash, GoingOn>,
     waited: u64,
     rooms: Rooms,
@@ -194,8 +194,8 @@ impl Recovery {
         }
     }
 
-    /// Has `redeem` wait where an earlier attempt of its client goes on with the session, until its private id is known
-    /// again; gives it back where none does.
+    /// While an earlier attempt takes the session over, `redeem` waits until the private id holds again. Otherwise it is
+    /// returned.
     fn await_known(&mut self, redeem: Redeem) -> Option<Redeem> {
         if self.going_on.is_empty() {
             return Some(redeem);

@@ -29,9 +29,8 @@ impl Engine {
             return self.end();
         }
         let is_due = self.seat.closed().is_some() || !self.seat.with_outbox(|outbox| outbox.is_empty());
-        let waiting = polling.waiting.take_if(|_| is_due);
+        let waiting = if is_due { polling.take_waiting() } else { None };
         let Some(close) = self.seat.closed() else {
-            polling.answered = waiting.as_ref().map(|poll| poll.state.clone()).or_else(|| polling.answered.take());
             drop(stage);
             if let Some(waiting) = waiting {
                 waiting.answer(self.take());
@@ -104,9 +103,8 @@ impl Engine {
     /// Answers the request that waits with nothing, so that the client can go over to its socket.
     pub(in crate::sio) fn release_poll(&self) {
         if let Stage::Polling(polling) = &mut *self.stage.borrow_mut()
-            && let Some(waiting) = polling.waiting.take()
+            && let Some(waiting) = polling.take_waiting()
         {
-            polling.answered = Some(waiting.state.clone());
             waiting.answer(NOTHING.to_vec());
         }
     }
@@ -115,6 +113,7 @@ impl Engine {
     /// meanwhile are released too.
     pub(in crate::sio) async fn finish_requests(&self) {
         loop {
+            let heard = self.rested.notified();
             self.release_poll();
             let has_request = match &*self.stage.borrow() {
                 Stage::Polling(polling) => self.seat.closed().is_none() && polling.has_request(),
@@ -123,7 +122,11 @@ impl Engine {
             if !has_request {
                 return;
             }
-            sleep(REQUESTS_WATCH).await;
+            // The end of a POST is told; that an answer is written is seen on the next look.
+            tokio::select! {
+                () = heard => {}
+                () = sleep(REQUESTS_WATCH) => {}
+            }
         }
     }
 
@@ -135,12 +138,10 @@ impl Engine {
         }
         let mut stage = self.stage.borrow_mut();
         let Stage::Polling(polling) = &mut *stage else { return };
-        let waiting = polling.waiting.take_if(|poll| Arc::ptr_eq(&poll.state, state));
+        let is_waiting = polling.waiting.as_ref().is_some_and(|poll| Arc::ptr_eq(&poll.state, state));
+        let waiting = if is_waiting { polling.take_waiting() } else { None };
         match (change, waiting) {
-            (PollChange::Followed, Some(waiting)) => {
-                polling.answered = Some(waiting.state.clone());
-                waiting.answer(NOTHING.to_vec());
-            }
+            (PollChange::Followed, Some(waiting)) => waiting.answer(NOTHING.to_vec()),
             (PollChange::Ended, Some(waiting)) => {
                 drop(stage);
                 waiting.answer(CLOSED.to_vec());

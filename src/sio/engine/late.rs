@@ -6,8 +6,8 @@ use actix_rt::time::{Instant, sleep, sleep_until};
 
 use super::{Engine, Stage};
 
-/// How long a request of a client that polls may take longer than those on its next connection: each goes over a connection
-/// of its own, and waits for the answer to the one before.
+/// A polling client sends each request on its own TCP connection. A request before the new handshake may come this much later
+/// than the handshake.
 const LATE_REQUEST_TIME: Duration = Duration::from_secs(1);
 
 /// How long the body of such a request is waited for.

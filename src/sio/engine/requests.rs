@@ -47,6 +47,13 @@ impl Polling {
         Self { waiting: None, answered: None, posting: false, probing: false, unused: None, budget }
     }
 
+    /// Takes the poll that waits; it counts as the last one that was answered.
+    pub(super) fn take_waiting(&mut self) -> Option<WaitingPoll> {
+        let poll = self.waiting.take()?;
+        self.answered = Some(poll.state.clone());
+        Some(poll)
+    }
+
     /// Whether a POST is being heard, a poll waits, or the answer to the last poll is not written yet.
     pub(super) fn has_request(&self) -> bool {
         self.posting || self.waiting.is_some() || self.answered.as_ref().is_some_and(|poll| !poll.is_written())
@@ -148,7 +155,7 @@ impl Engine {
     async fn closing(&self) {
         loop {
             let rested = self.rested.notified();
-            if self.seat.closed().is_some() || matches!(*self.stage.borrow(), Stage::Ended) {
+            if self.is_over() {
                 return;
             }
             rested.await;
@@ -171,17 +178,17 @@ impl Engine {
 
     async fn hear_all(self: &Rc<Self>, body: Bytes) -> Result<(), Refusal> {
         self.judge();
-        if self.seat.closed().is_some() {
+        if self.is_over() {
             return Err(self.gone());
         }
         self.spend(0, body.len(), true);
         for packet in engine::payload(body) {
             self.spend(1, 0, true);
-            if self.seat.closed().is_none() {
+            if !self.is_over() {
                 self.hear(packet);
             }
             self.rest().await;
-            if self.seat.closed().is_some() {
+            if self.is_over() {
                 break;
             }
         }
@@ -192,6 +199,8 @@ impl Engine {
                 Err(Refusal::bad_request("a packet that is none"))
             }
             Some(Close::Limit) => Err(self.gone()),
+            // The connection of its poll ended, and the session with it.
+            None if self.is_over() => Err(self.gone()),
             _ => Ok(()),
         }
     }
