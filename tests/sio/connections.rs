@@ -90,6 +90,21 @@ async fn the_end_of_a_posts_connection_costs_the_session_nothing() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_not_heard_to_its_end_is_not_answered_with_ok() {
+    let judge = Outside::that_says(Reply::Silence);
+    let hub = Hub::with(&format!("{PATIENT}\n[auth.backend]\nurl = {:?}", judge.url("/user")));
+    let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
+    let poll = waiting(&hub, client.polling()).await;
+    let mut wire = Wire::silent(&hub).await;
+    let body = b"40/chat,{\"token\":\"1|opaque\"}\x1e42[\"client:action\",{\"action\":\"a\"}]";
+    wire.request("POST", &client.polling().path(), &[], body).await;
+    eventually(DEADLINE, "the token is being judged", || judge.count() == 1).await;
+    drop(poll);
+    let answer = wire.response().await;
+    assert_eq!((answer.status, &answer.json()["code"]), (400, &json!(1)), "{answer:?}");
+}
+
+#[tokio::test]
 async fn a_request_behind_a_waiting_poll_ends_it_with_a_noop() {
     let hub = Hub::with(PATIENT);
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
