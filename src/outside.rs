@@ -37,7 +37,7 @@ pub struct Answer {
     /// The status.
     pub status: u16,
     /// The body, whole.
-    body: Vec<u8>,
+    body: Bytes,
     /// The `Content-Encoding` that it has in spite of what was asked for.
     encoding: Option<String>,
 }
@@ -46,7 +46,7 @@ impl Answer {
     /// An answer whose body is in no content encoding.
     #[cfg(test)]
     pub fn plain(status: u16, body: &[u8]) -> Self {
-        Self { status, body: body.to_vec(), encoding: None }
+        Self { status, body: Bytes::copy_from_slice(body), encoding: None }
     }
 
     /// How many bytes the body has.
@@ -58,7 +58,7 @@ impl Answer {
     ///
     /// # Errors
     /// That it is compressed, by the header or by what it begins with: none was asked for, and nothing here unpacks one.
-    pub fn body(&self) -> Result<&[u8], String> {
+    pub fn body(&self) -> Result<&Bytes, String> {
         let encoding = match &self.encoding {
             Some(encoding) => encoding,
             None if self.body.starts_with(&GZIP) => "gzip",
@@ -178,7 +178,7 @@ async fn read(request: RequestBuilder, most: usize) -> Result<Answer, Failure> {
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status: answer.status().as_u16(), body, encoding: encoding(answer.headers()) })
+    Ok(Answer { status: answer.status().as_u16(), body: body.into(), encoding: encoding(answer.headers()) })
 }
 
 fn policy(redirects: Redirects) -> Policy {
@@ -212,7 +212,7 @@ mod tests {
                 headers.append(CONTENT_ENCODING, HeaderValue::from_static(value));
             }
             let answer = Answer { encoding: encoding(&headers), ..Answer::plain(200, body) };
-            answer.body().map(<[u8]>::to_vec)
+            answer.body().map(|body| body.to_vec())
         };
         for plain in [&[][..], &[""], &["identity"], &["Identity , "]] {
             assert_eq!(of(plain, b"{}"), Ok(b"{}".to_vec()), "{plain:?}");

@@ -12,7 +12,7 @@ use crate::support::http::Response;
 use crate::support::socketio::Said;
 use crate::support::token::{now_ms, token};
 use crate::support::tools::{Program, python};
-use crate::support::{Client, Hub, Sio, Transport};
+use crate::support::{Client, Hub, Sio, Transport, Wire};
 
 /// Arrays within arrays.
 fn nested(depth: usize) -> String {
@@ -335,8 +335,8 @@ async fn names_that_do_not_show_are_refused_on_every_surface() {
         let mut sio = Sio::open(&hub, Transport::WebSocket).await;
         let refused = sio.connect("/chat", &json!({"token": token(name)})).await.unwrap_err();
         assert_eq!(refused["message"], "Unauthorized", "{refused}");
-        let answer = hub.http().get(&format!("/ws?token={}", token(name)));
-        assert_ne!(answer.status, 101);
+        let (answer, _) = Wire::upgrade(&hub, &format!("/ws?token={}", token(name)), &[]).await;
+        assert_eq!(answer.status, 401, "{name:?}: {answer:?}");
     }
     let answer = hub.http().request("PUT", "/api/chats/a%E2%80%8Bb").key().json(&json!({})).send();
     assert_eq!((answer.status, &answer.json()["details"]["field"]), (400, &json!("chatId")), "{answer:?}");

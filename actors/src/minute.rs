@@ -12,18 +12,25 @@ pub const SECOND_MS: i64 = 1_000;
 /// What is looked back on, ms.
 const SPAN_MS: i64 = 60_000;
 
-/// Most samples: one a second of the span, and the one before.
-const SAMPLES_MAX: usize = (SPAN_MS / SECOND_MS) as usize + 2;
+/// Shortest time between two samples, ms. After a pause of the process, the timer fires for all the seconds of the pause at
+/// once; samples without a time between them would push out those of the last minute.
+const APART_MS: i64 = SECOND_MS / 2;
+
+/// Most samples: as many as the span has at the shortest distance, and the one before.
+const SAMPLES_MAX: usize = (SPAN_MS / APART_MS) as usize + 2;
 
 /// The samples of the last minute. Before the first one the total was 0.
 #[derive(Debug, Default)]
 pub struct Minute(Mutex<VecDeque<(i64, u64)>>);
 
 impl Minute {
-    /// Notes the `total` at `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`]. To be called every [`SECOND_MS`]; more
-    /// samples than a minute needs push out the oldest.
+    /// Notes the `total` at `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`]. To be called every [`SECOND_MS`]; a sample
+    /// that follows another within half of that is left out.
     pub fn sample(&self, total: u64, elapsed: i64) {
         let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if samples.back().is_some_and(|(at, _)| elapsed - at < APART_MS) {
+            return;
+        }
         while samples.get(1).is_some_and(|(at, _)| elapsed - at >= SPAN_MS) || samples.len() >= SAMPLES_MAX {
             samples.pop_front();
         }
@@ -87,6 +94,10 @@ mod tests {
         for n in 0..1_000 {
             minute.sample(60 + n, 9_000_001);
         }
-        assert_eq!(minute.0.lock().unwrap().len(), SAMPLES_MAX);
+        assert_eq!(minute.events(1_059, 9_000_001), 1_009, "the sample before the silence is still there");
+        for n in 0..1_000 {
+            minute.sample(60 + n, 9_000_000 + i64::try_from(n).unwrap() * APART_MS);
+        }
+        assert_eq!(minute.0.lock().unwrap().len(), SAMPLES_MAX - 1);
     }
 }

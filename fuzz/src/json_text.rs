@@ -35,7 +35,14 @@ fn has_spare_escapes(json: &[u8]) -> bool {
         let escape = &rest[at..];
         spare |= match escape.get(1) {
             Some(b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't') => false,
-            Some(b'u') => !(escape.starts_with(b"\\u000") || escape.starts_with(b"\\u001")),
+            // Others of these have a short form.
+            Some(b'u') => !matches!(
+                escape.get(2..6),
+                Some(
+                    [b'0', b'0', b'0', b'0'..=b'7' | b'b' | b'e' | b'f']
+                    | [b'0', b'0', b'1', b'0'..=b'9' | b'a'..=b'f'],
+                )
+            ),
             _ => true,
         };
         rest = escape.get(2..).unwrap_or_default();

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use hubbub_actors::application::Answered;
 use hubbub_actors::events::json::Json;
 use hubbub_actors::events::text;
@@ -131,7 +130,7 @@ pub(super) fn read(answer: Result<Answer, Failure>) -> Result<Answered, Trouble>
         return Err(Trouble::new(outcome, format!("status {status}")));
     }
     let body = answer.body().map_err(|why| unusable(&why))?;
-    let body = text::resolve(Bytes::copy_from_slice(body));
+    let body = text::resolve(body.clone());
     let whole: Json = serde_json::from_slice(&body).map_err(|_| unusable("an answer that is no JSON"))?;
     text::check_members(&body, "answer").map_err(|fault| unusable(&fault.message))?;
     let mut members = members(&whole);

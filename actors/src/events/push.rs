@@ -111,9 +111,9 @@ pub struct Welcome {
     pub server_info: ServerInfo,
 }
 
-/// A message of a backend to a user or to everybody, `{title, message, type, timestamp}` by the push document. The hub
-/// passes on what the backend sends under this name, by `POST /api/push`, `/api/broadcast` or `/api/room`, unchanged;
-/// nothing of it is kept.
+/// A message of a backend, `{title, message, type, timestamp}` by the push document. A backend sends it with `POST
+/// /api/push`, `/api/broadcast` or `/api/room`. The hub treats it as any other event: it does not look at the data, and does
+/// not keep it as a notification.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct SystemNotification(pub Json);

@@ -1,10 +1,10 @@
 //! JSON text from outside, brought into one form before it is counted, kept or sent on.
 //!
-//! A receiver may read JSON with any library. So each way in does two things with the text of a caller:
+//! A receiver may read JSON with any library. So the text of a caller is treated in two ways:
 //!
-//! * [`resolve`] writes the text with no more escapes than JSON needs. `\u00e9` becomes `é`, so a limit means the same for
+//! * [`resolve`], at every way in, writes the text with no more escapes than JSON needs. `\u00e9` becomes `é`, so a limit means the same for
 //!   every language. Half of a surrogate pair becomes U+FFFD, because many readers refuse the whole message for it.
-//! * [`check_members`] and [`check_value`] refuse values that many readers cannot hold: arrays and objects nested more
+//! * [`check_members`] and [`check_value`], for what may be sent on, refuse values that many readers cannot hold: arrays and objects nested more
 //!   than [`DEPTH_MAX`] levels deep, and numbers beyond the range of a double.
 //!
 //! Text without a backslash stays the same bytes: no copy. Nothing here builds values or knows an event.
@@ -31,20 +31,21 @@ const SAFE_DIGITS: usize = 308;
 /// surrogate pair becomes U+FFFD. The result is never longer, and resolving it again changes nothing. Text that is not
 /// JSON stays as it is.
 pub fn resolve(text: Bytes) -> Bytes {
-    if memchr(b'\\', &text).is_none() || !is_json(&text) {
-        return text;
+    match resolved(&text) {
+        // Only what is rewritten is read here: whoever takes the text reads it anyway.
+        Some(resolved) if is_json(&text) => resolved.into(),
+        _ => text,
     }
-    resolved(&text).map_or(text, Bytes::from)
 }
 
-/// The JSON text `json` with fewer escapes; `None` where it has none to spare.
+/// The text `json` with fewer escapes; `None` where it has none to spare. Text that is not JSON makes no sense afterwards.
 fn resolved(json: &[u8]) -> Option<Vec<u8>> {
     let (mut written, mut copied, mut at) = (Vec::new(), 0, 0);
     // In JSON, a backslash begins an escape wherever it stands.
     while let Some(found) = json.get(at..).and_then(|rest| memchr(b'\\', rest)) {
         let start = at + found;
         let (char, length) = unescape(&json[start..]);
-        at = start + length;
+        at = (start + length).min(json.len());
         let mut buffer = [0; 6];
         let needed = escape(char, &mut buffer);
         if json.get(start..at) == Some(needed) {
@@ -245,14 +246,24 @@ fn path_to(text: &[u8], target: usize) -> String {
         }
         at += length;
     }
-    around.iter().fold(String::new(), |path, step| match step {
-        Around::Array(index) => format!("{path}[{index}]"),
-        Around::Object(key, _) => {
-            let key = serde_json::from_slice(key).map_or_else(|_| String::from_utf8_lossy(key), Cow::<str>::Owned);
-            let dot = if path.is_empty() { "" } else { "." };
-            format!("{path}{dot}{key}")
+    let mut path = String::new();
+    for step in around {
+        match step {
+            Around::Array(index) => path.push_str(&format!("[{index}]")),
+            Around::Object(key, _) => {
+                let key = serde_json::from_slice(key).map_or_else(|_| String::from_utf8_lossy(key), Cow::<str>::Owned);
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(&key);
+            }
         }
-    })
+        // The caller is told so much of it at most; keys may be long.
+        if path.chars().nth(PATH_MAX).is_some() {
+            break;
+        }
+    }
+    path
 }
 
 #[cfg(test)]

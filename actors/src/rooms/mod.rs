@@ -187,6 +187,7 @@ impl Rooms {
 
     /// Puts what a room kept before the start where its shard will find it, unless the rules keep nothing of it any more.
     pub(crate) fn restore(&self, rules: &Rules, history: StoredHistory) {
+        let topic = history.room.clone();
         match Restored::of(rules, history) {
             Ok(Some(restored)) => {
                 if let Some(lane) = self.lane(&restored.room) {
@@ -194,7 +195,7 @@ impl Rooms {
                 }
             }
             Ok(None) => {}
-            Err(fault) => log::error!("a topic's stored history is left out: {fault}"),
+            Err(fault) => log::error!("the stored history of the topic {topic:?} is left out: {fault}"),
         }
     }
 

@@ -115,7 +115,7 @@ impl Store {
         now: i64,
     ) -> Result<Vec<Notice>, Fault> {
         self.read(move |conn| {
-            let mut notices = unread(conn, &user, last, now)?;
+            let mut notices = unread(conn, &user, last, bytes, now)?;
             for notice in pending {
                 if !is_read(conn, &user, &notice.id, now)? {
                     notices.push(notice);
@@ -173,15 +173,20 @@ fn prune(conn: &Connection, user: &UserId, state: &'static str) -> Result<usize,
     Ok(conn.prepare_cached(&sql)?.execute(params![user.as_str(), KEPT_MAX as i64])?)
 }
 
-fn unread(conn: &Connection, user: &UserId, last: i64, now: i64) -> Result<Vec<Notice>, Setback> {
+/// What a user has not read, newest first: no more than [`KEPT_MAX`], and than has `bytes` of data and one more.
+fn unread(conn: &Connection, user: &UserId, last: i64, bytes: usize, now: i64) -> Result<Vec<Notice>, Setback> {
     let mut statement = conn.prepare_cached(
         "SELECT seq, id, data, created_at FROM notifications
          WHERE user_id = ?1 AND read_at IS NULL AND seq <= ?2 AND created_at > ?3 ORDER BY seq DESC LIMIT ?4",
     )?;
     let mut rows = statement.query(params![user.as_str(), last, now - KEPT_MS, KEPT_MAX as i64])?;
-    let mut notices = Vec::new();
-    while let Some(row) = rows.next()? {
-        notices.extend(unless_damaged(notice_of(row), "a notification")?.flatten());
+    let (mut notices, mut total) = (Vec::new(), 0_usize);
+    while total <= bytes
+        && let Some(row) = rows.next()?
+    {
+        let notice = unless_damaged(notice_of(row), "a notification")?.flatten();
+        total += notice.as_ref().map_or(0, |notice| notice.data.len());
+        notices.extend(notice);
     }
     Ok(notices)
 }

@@ -57,9 +57,9 @@ fn refused() -> Verdict {
 }
 
 /// The verdict of an answer with status 200.
-fn holder(body: &[u8], leeway_ms: i64) -> Result<Verdict, String> {
+fn holder(body: &Bytes, leeway_ms: i64) -> Result<Verdict, String> {
     // A display name may be cut within an emoji.
-    let body = text::resolve(Bytes::copy_from_slice(body));
+    let body = text::resolve(body.clone());
     let body: Value = serde_json::from_slice(&body).map_err(|_| "an answer that is no JSON")?;
     let body = body.as_object().ok_or("an answer that is no JSON object")?;
     if is_inactive(body) {
