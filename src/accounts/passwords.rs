@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 pub const WAITING_MAX: usize = 128;
 
 /// How long a password waits at most; then it is answered with 503 and not hashed. At a high cost, as many as may wait
-/// would take minutes, and a client that gave up cannot always be told from one that has only closed its own direction.
+/// would take minutes. The hub cannot always tell a client that gave up from one that only closed its sending side.
 const WAITING_TIME: Duration = Duration::from_secs(30);
 
 /// Threads that hash, at most; half the cores where those are fewer, so that the other half delivers.
@@ -28,7 +28,7 @@ const THREADS_MAX: usize = 4;
 /// Lanes of a hash.
 const LANES: u32 = 1;
 
-/// The salt of a hash of no password: who has no account waits as long as who has.
+/// The salt of a hash of no password. A sign-in without an account takes as long as one with an account.
 const NOBODY: &[u8; 16] = b"nobody-nobody-no";
 
 /// What a hash costs. Hashes of other costs hold too, and are outdated.
@@ -74,8 +74,7 @@ impl Hasher {
         self.memory = Vec::new();
     }
 
-    /// Makes the memory `blocks` long. Of memory that is there already, up to `kept` blocks
-    /// are kept.
+    /// Makes the memory `blocks` long. Of memory that is there already, up to `kept` blocks are kept.
     fn take_memory(&mut self, blocks: usize, kept: usize) {
         if !(blocks..=kept.max(blocks)).contains(&self.memory.capacity()) {
             // First, so that never both are there.

@@ -46,14 +46,12 @@ impl AllowedOrigins {
     /// # Errors
     /// The first entry that is none of these.
     pub fn parse(entries: &[String]) -> Result<Self, super::BadEntry> {
-        let parsed = super::parse_all(entries, |entry| {
-            match entry {
-            "*" => Ok(None),
-            _ => Origin::split(entry).filter(|(_, path)| matches!(*path, "" | "/")).map(|(origin, _)| Some(origin)).ok_or(
-                "is none of `*`, `null`, `file://` and an origin like https://example.com, http://localhost:3000 or \
-                 capacitor://localhost",
-            ),
-        }
+        const EXPECTED: &str = "is none of `*`, `null`, `file://` and an origin like https://example.com, \
+                                http://localhost:3000 or capacitor://localhost";
+        let parsed = super::parse_all(entries, |entry| match Origin::split(entry) {
+            _ if entry == "*" => Ok(None),
+            Some((origin, "" | "/")) => Ok(Some(origin)),
+            _ => Err(EXPECTED),
         })?;
         let any = parsed.iter().any(Option::is_none);
         Ok(Self { any, listed: parsed.into_iter().flatten().collect(), credentials: false })
@@ -83,8 +81,8 @@ impl AllowedOrigins {
     /// What a request with these headers is allowed.
     ///
     /// Without `Origin` no browser sent it, and it passes. Otherwise the origin must be on the list, or name the host and
-    /// port of `Host`, whatever of `http`, `https`, `ws` and `wss` is its scheme. A port that is not written is the
-    /// default one of the origin's scheme, on either side.
+    /// port of `Host`; its scheme may be `http`, `https`, `ws` or `wss`. On either side, a port that is not written is
+    /// the default one of the origin's scheme.
     pub fn judge(&self, origin: Option<&str>, host: Option<&str>) -> Access {
         let Some(text) = origin else {
             return Access::NoPage;
