@@ -6,11 +6,11 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hubbub::wire::namespace::{self, ROOT};
-use hubbub::wire::raw::{self, RAW};
-use hubbub::wire::socket::{self, Whole};
-use hubbub_actors::delivery::{Event, Wire};
-use hubbub_actors::ids::{EventName, RoomName};
+use hubbub::codec::namespace::{self, ROOT};
+use hubbub::codec::raw::{self, RAW};
+use hubbub::codec::socketio::{self, Whole};
+use hubbub_actors::model::ids::{EventName, RoomName};
+use hubbub_actors::publication::{Encoder, Event};
 use hubbub_actors::session::Inbound;
 
 /// A message that a client publishes, on either wire.
@@ -21,7 +21,7 @@ fn broadcast(payload: usize) -> (Bytes, Bytes) {
 }
 
 fn socket_io(text: Bytes) -> Inbound {
-    match socket::decode(text) {
+    match socketio::decode(text) {
         Ok(packet) => namespace::request(Whole { packet, attachments: Vec::new() }),
         Err(_) => Inbound::Closing,
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hubbub_actors::outbox::{Bound, Frame, Outbox};
+use hubbub_actors::connection::outbox::{Bound, Frame, Outbox};
 
 /// Members of a room.
 const MEMBERS: usize = 1_000;

@@ -35,28 +35,28 @@ use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::{App, HttpResponse};
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
-use hubbub::door::Handshake;
+use hubbub::admission::Handshake;
+use hubbub::codec::engineio::{self as eio, ENGINE};
+use hubbub::codec::frame::{self, Opcode};
+use hubbub::codec::socketio::{self, Namespace, Packet, Whole};
 use hubbub::http_stream::linger::Lingering;
-use hubbub::pipe::assembler::Assembler;
-use hubbub::pipe::{self, Flusher, Inlet, Message, Pipe, handshake};
 use hubbub::request_id::RequestId;
-use hubbub::sio::engine::{Dialogue, Engine, Heard};
-use hubbub::sio::ground::{OutboxBound, Settings};
-use hubbub::sio::house::{self, Caller, Door, House, Speaker, Switchboard};
-use hubbub::sio::line::Line;
-use hubbub::sio::lobby::{Judgement, Lobby, Member, Refused};
-use hubbub::sio::namespaces::Namespaces;
-use hubbub::sio::{polling, websocket};
-use hubbub::wire::engine::{self as eio, ENGINE};
-use hubbub::wire::frame::{self, Opcode};
-use hubbub::wire::socket::{self, Namespace, Packet, Whole};
-use hubbub_actors::clock::{Clock, Expiry};
-use hubbub_actors::close::Close;
-use hubbub_actors::ids::SessionId;
+use hubbub::socketio::context::{OutboxBound, Settings};
+use hubbub::socketio::engine::{Engine, Heard, PacketHandler};
+use hubbub::socketio::line::NamespaceSender;
+use hubbub::socketio::namespace_auth::{Judgement, MemberEntry, NamespaceAuth, Refused};
+use hubbub::socketio::namespaces::Namespaces;
+use hubbub::socketio::router::{self, Caller, EngineRouter, EngineWorker, HandshakeAuth, Speaker};
+use hubbub::socketio::{polling, websocket};
+use hubbub::websocket::assembler::Assembler;
+use hubbub::websocket::{Flusher, Message, SocketReader, SocketWriter, handshake};
+use hubbub_actors::connection::outbox::Bound;
+use hubbub_actors::connection::sweeper::HeartbeatSweeper;
+use hubbub_actors::connection::{SessionSpec, SessionTable};
 use hubbub_actors::limits::traffic::TrafficLimit;
-use hubbub_actors::outbox::Bound;
-use hubbub_actors::pulse::Pulse;
-use hubbub_actors::seat::{Seating, Seats};
+use hubbub_actors::model::close::Close;
+use hubbub_actors::model::ids::SessionId;
+use hubbub_actors::runtime::clock::{Clock, Expiry};
 use tokio::io::AsyncWriteExt;
 
 /// The suites race requests on several connections and expect that the first is heard first; one thread hears them so.
@@ -99,8 +99,8 @@ async fn serve(port: u16) -> io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;
     println!("listening on {}", listener.local_addr()?);
     let endpoints = Endpoints {
-        engine: Switchboard::new(settings(), Box::new(OpenDoor), WORKERS),
-        socket: Switchboard::new(settings(), Box::new(OpenDoor), WORKERS),
+        engine: EngineRouter::new(settings(), Box::new(OpenDoor), WORKERS),
+        socket: EngineRouter::new(settings(), Box::new(OpenDoor), WORKERS),
         workers: Arc::default(),
     };
     Server::build().workers(WORKERS).listen("fixture", listener, move || service(endpoints.clone()))?.run().await
@@ -108,37 +108,37 @@ async fn serve(port: u16) -> io::Result<()> {
 
 #[derive(Clone)]
 struct Endpoints {
-    engine: Arc<Switchboard>,
-    socket: Arc<Switchboard>,
+    engine: Arc<EngineRouter>,
+    socket: Arc<EngineRouter>,
     workers: Arc<AtomicUsize>,
 }
 
 struct OpenDoor;
 
-impl Door for OpenDoor {
-    fn admit(&self, _: &RequestHead, _: bool) -> house::Judgement {
+impl HandshakeAuth for OpenDoor {
+    fn admit(&self, _: &RequestHead, _: bool) -> router::Judgement {
         Box::pin(std::future::ready(Ok(Caller::default())))
     }
 }
 
 /// What one worker has of its own.
 struct Worker {
-    seats: Rc<Seats>,
+    session_table: Rc<SessionTable>,
     flusher: Rc<Flusher>,
-    engine: Rc<House>,
-    socket: Rc<House>,
+    engine: Rc<EngineWorker>,
+    socket: Rc<EngineWorker>,
 }
 
 impl Worker {
     fn start(endpoints: &Endpoints) -> Self {
         let number = endpoints.workers.fetch_add(1, Ordering::Relaxed);
-        let seats = Rc::new(Seats::new(number, 0, Arc::default(), Clock::System));
-        Pulse::new(seats.clone(), Clock::System, PING_INTERVAL_MS.into()).start();
+        let session_table = Rc::new(SessionTable::new(number, 0, Arc::default(), Clock::System));
+        HeartbeatSweeper::new(session_table.clone(), Clock::System, PING_INTERVAL_MS.into()).start();
         let flusher = Flusher::start(|| eprintln!("the flusher died"));
-        let shared = || (seats.clone(), flusher.clone(), Clock::System, Lingering::default());
-        let engine = House::open(&endpoints.engine, number, shared(), Box::new(Echoes));
-        let socket = House::open(&endpoints.socket, number, shared(), Box::new(Lobbies));
-        Self { seats, flusher, engine, socket }
+        let shared = || (session_table.clone(), flusher.clone(), Clock::System, Lingering::default());
+        let engine = EngineWorker::open(&endpoints.engine, number, shared(), Box::new(Echoes));
+        let socket = EngineWorker::open(&endpoints.socket, number, shared(), Box::new(Lobbies));
+        Self { session_table, flusher, engine, socket }
     }
 
     async fn upgrade(&self, request: &Request, socket: TcpStream, early: BytesMut) {
@@ -160,29 +160,29 @@ impl Worker {
         {
             return;
         }
-        let seat = self.seats.seat(Seating {
+        let handle = self.session_table.insert(SessionSpec {
             session: SessionId::random(),
-            wire: &ENGINE,
+            encoder: &ENGINE,
             bound: OUTBOX,
             heartbeat: None,
-            carrier: false,
+            multiplexed: false,
             expiry: Expiry::NEVER,
             elapsed: Clock::System.elapsed_ms(),
         });
         let (reading, writing) = socket.into_split();
-        let pipe = Pipe::new(writing, seat.clone(), self.flusher.clone());
-        let mut inlet =
-            Inlet::new(reading, pipe, Clock::System, Assembler::new(ECHO_MAX), early, TrafficLimit::default());
-        let seats = self.seats.clone();
+        let writer = SocketWriter::new(writing, handle.clone(), self.flusher.clone());
+        let mut reader =
+            SocketReader::new(reading, writer, Clock::System, Assembler::new(ECHO_MAX), early, TrafficLimit::default());
+        let session_table = self.session_table.clone();
         actix_rt::spawn(async move {
-            while let Some(message) = poll_fn(|cx| Pin::new(&mut inlet).poll_next(cx)).await {
+            while let Some(message) = poll_fn(|cx| Pin::new(&mut reader).poll_next(cx)).await {
                 match message {
-                    Message::Text(text) => seat.interject(Rc::new(frame::encode(Opcode::Text, &[&text]))),
-                    Message::Binary(bytes) => seat.interject(Rc::new(frame::encode(Opcode::Binary, &[&bytes]))),
+                    Message::Text(text) => handle.send_ahead(Rc::new(frame::encode(Opcode::Text, &[&text]))),
+                    Message::Binary(bytes) => handle.send_ahead(Rc::new(frame::encode(Opcode::Binary, &[&bytes]))),
                     Message::Closing => {}
                 }
             }
-            seats.vacate(seat.place().seat);
+            session_table.release(handle.addr().slot);
         });
     }
 }
@@ -210,7 +210,7 @@ fn service(
         .into_factory()
         .map_err(|error: actix_web::Error| error.error_response());
     HttpService::build()
-        .on_connect_ext(|socket: &TcpStream, _| drop(pipe::prepare(socket, Duration::from_secs(60))))
+        .on_connect_ext(|socket: &TcpStream, _| drop(hubbub::websocket::prepare(socket, Duration::from_secs(60))))
         .upgrade(upgrades(&endpoints))
         .h1(map_config(app, |()| AppConfig::default()))
         .tcp()
@@ -238,12 +238,12 @@ struct Echoes;
 struct Echo(Rc<Engine>);
 
 impl Speaker for Echoes {
-    fn begin(&self, engine: &Rc<Engine>, _: Caller) -> Rc<dyn Dialogue> {
+    fn begin(&self, engine: &Rc<Engine>, _: Caller) -> Rc<dyn PacketHandler> {
         Rc::new(Echo(engine.clone()))
     }
 }
 
-impl Dialogue for Echo {
+impl PacketHandler for Echo {
     fn hear(&self, heard: Heard) {
         self.0.send(match heard {
             Heard::Text(text) => eio::message_frame(&[&text]),
@@ -266,20 +266,20 @@ impl Dialogue for Echo {
 struct Lobbies;
 
 impl Speaker for Lobbies {
-    fn begin(&self, engine: &Rc<Engine>, _: Caller) -> Rc<dyn Dialogue> {
+    fn begin(&self, engine: &Rc<Engine>, _: Caller) -> Rc<dyn PacketHandler> {
         Namespaces::new(engine, Box::new(EchoLobby), CONNECT_TIME, MAX_PAYLOAD, None)
     }
 }
 
 struct EchoLobby;
 
-impl Lobby for EchoLobby {
+impl NamespaceAuth for EchoLobby {
     fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<Judgement, Refused> {
         if !matches!(namespace.as_str(), "/" | "/custom") {
             return Err(Refused::invalid_namespace());
         }
         let sid = SessionId::random().to_string();
-        let member: Rc<dyn Member> = Rc::new(EchoMember { sid, auth, line: Default::default() });
+        let member: Rc<dyn MemberEntry> = Rc::new(EchoMember { sid, auth, line: Default::default() });
         Ok(Box::pin(std::future::ready(Ok(member))))
     }
 }
@@ -287,17 +287,17 @@ impl Lobby for EchoLobby {
 struct EchoMember {
     sid: String,
     auth: Option<Bytes>,
-    line: std::cell::OnceCell<Line>,
+    line: std::cell::OnceCell<NamespaceSender>,
 }
 
-impl Member for EchoMember {
+impl MemberEntry for EchoMember {
     fn sid(&self) -> String {
         self.sid.clone()
     }
 
-    fn start(self: Rc<Self>, line: Line) {
+    fn start(self: Rc<Self>, line: NamespaceSender) {
         let auth = self.auth.as_deref().unwrap_or(b"{}");
-        let frame = socket::emit_parts(line.namespace(), &[b"[\"auth\",", auth, b"]"], None, &[]);
+        let frame = socketio::emit_parts(line.namespace(), &[b"[\"auth\",", auth, b"]"], None, &[]);
         let engine = line.engine().clone();
         // The suites listen for one message at a time, and lose one that comes in the same read as another.
         actix_rt::spawn(async move {
@@ -310,7 +310,7 @@ impl Member for EchoMember {
     fn hear(&self, whole: Whole) {
         let Some(line) = self.line.get().filter(|line| line.namespace() == "/") else { return };
         let Packet::Event { namespace, args, ack, .. } = whole.packet else { return };
-        let Ok((event, arguments)) = socket::event(&args) else { return };
+        let Ok((event, arguments)) = socketio::event(&args) else { return };
         let mut answer = Vec::from(b"[");
         if &*event == "message" {
             answer.extend(b"\"message-back\"");
@@ -323,9 +323,9 @@ impl Member for EchoMember {
         }
         answer.push(b']');
         match (&*event, ack) {
-            ("message", _) => line.engine().send(socket::emit(&namespace, &answer, None, &whole.attachments)),
+            ("message", _) => line.engine().send(socketio::emit(&namespace, &answer, None, &whole.attachments)),
             ("message-with-ack", Some(id)) => {
-                line.engine().send(socket::ack(&namespace, id, &answer, &whole.attachments));
+                line.engine().send(socketio::ack(&namespace, id, &answer, &whole.attachments));
             }
             _ => {}
         }

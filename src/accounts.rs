@@ -10,10 +10,10 @@ use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use hubbub_actors::clock::Clock;
-use hubbub_actors::fault::{Code, Fault};
-use hubbub_actors::ids::UserId;
-use hubbub_actors::revoked::Revoked;
+use hubbub_actors::model::fault::{Code, Fault};
+use hubbub_actors::model::ids::UserId;
+use hubbub_actors::revocations::Revoked;
+use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::store::{Account, Credentials, Grants, Revocation, SignIn, Store};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;

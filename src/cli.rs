@@ -16,9 +16,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
-use hubbub_actors::clock::Clock;
 use hubbub_actors::events::catalogue;
-use hubbub_actors::ids::UserId;
+use hubbub_actors::model::ids::UserId;
+use hubbub_actors::runtime::clock::Clock;
 use log::Level;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -30,7 +30,7 @@ use crate::auth::jwt::{self, Hmac};
 use crate::config::warnings::warnings;
 use crate::config::{Config, ConfigError, Sources, secrets};
 use crate::logging;
-use crate::server::{Ended, Prepared, Serving};
+use crate::serve::{Ended, Prepared, Serving};
 
 /// A realtime hub: raw WebSocket and Socket.IO clients, HTTP push.
 #[derive(Debug, Parser)]

@@ -17,9 +17,9 @@ pub mod warnings;
 
 use std::path::PathBuf;
 
-use hubbub_actors::fault::Fault;
-use hubbub_actors::ids::{ChatId, UserId};
 use hubbub_actors::limits::traffic::TrafficRule;
+use hubbub_actors::model::fault::Fault;
+use hubbub_actors::model::ids::{ChatId, UserId};
 use hubbub_actors::store;
 
 use ipnet::IpNet;

@@ -2,7 +2,7 @@
 //!
 //! There are three shapes of error body, because two documents and a protocol settled on one each: everything under `/api`
 //! answers `{success, error, code, requestId}`, the transport of Socket.IO `{code, message}`, everything else
-//! `{error: {code, message, details}}`. Handlers return a [`Refusal`] and know none; the border of the HTTP app renders it with the request's shape and id.
+//! `{error: {code, message, details}}`. Handlers return a [`HttpError`] and know none; the border of the HTTP app renders it with the request's shape and id.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use bytes::Bytes;
-use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::model::fault::{Code, Fault};
 use serde_json::{Value, json};
 
-use crate::sio;
+use crate::socketio;
 
 /// Which of the error bodies a path answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +83,7 @@ fn code_name(code: Code, shape: Shape) -> &'static str {
 pub fn body(fault: &Fault, shape: Shape, request_id: &str) -> Value {
     let code = code_name(fault.code, shape);
     match shape {
-        Shape::EngineIo => sio::refusal::Refusal::of(fault).json(),
+        Shape::EngineIo => socketio::refusal::EngineError::of(fault).json(),
         Shape::Raw => {
             let details = fault.details().unwrap_or_else(|| json!({}));
             json!({"error": {"code": code, "message": fault.message, "details": details}})
@@ -151,14 +151,14 @@ pub fn refusal(fault: &Fault, shape: Shape) -> (StatusCode, Vec<(HeaderName, Hea
 
 /// What a handler returns instead of an answer. It becomes a response where the request's shape and id are known.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct HttpError {
     /// Why.
     pub fault: Fault,
     /// Headers of this refusal alone, as `Allow` with a wrong method.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-impl Refusal {
+impl HttpError {
     /// The refusal that an error of actix-web stands for, such as a body that is too long.
     pub fn from_error(error: &actix_web::Error) -> Self {
         if let Some(refusal) = error.as_error::<Self>() {
@@ -179,19 +179,19 @@ impl Refusal {
     }
 }
 
-impl From<Fault> for Refusal {
+impl From<Fault> for HttpError {
     fn from(fault: Fault) -> Self {
         Self { fault, headers: Vec::new() }
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for HttpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.fault.fmt(f)
     }
 }
 
-impl ResponseError for Refusal {
+impl ResponseError for HttpError {
     fn status_code(&self) -> StatusCode {
         status(self.fault.code)
     }

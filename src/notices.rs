@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::header::HeaderMap;
-use hubbub_actors::clock::Clock;
+use hubbub_actors::runtime::clock::Clock;
 use log::kv::Value;
 
 use crate::logging::periodic::{Periodic, Summary};

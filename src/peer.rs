@@ -14,7 +14,7 @@ use std::fmt;
 pub use address::{ClientAddress, TrustedProxies};
 pub use base_path::BasePath;
 pub use hosts::AllowedHosts;
-pub use hubbub_actors::peer::limit_key;
+pub use hubbub_actors::model::client::limit_key;
 pub use origin::{Access, AllowedOrigins};
 
 /// An entry of a configured list that cannot be read.

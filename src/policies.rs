@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use crate::auth::api_key::{ApiKeys, KeySpec};
 use crate::auth::tokens::Tokens;
-use crate::backend::Backend;
 use crate::config::{self, Config};
 use crate::peer::{AllowedHosts, AllowedOrigins, BadEntry, BasePath, TrustedProxies};
+use crate::upstream::application::Upstream;
 
 /// What stands between the hub and a caller.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Policies {
     /// Judges tokens.
     pub tokens: Arc<Tokens>,
     /// The application behind the hub, where there is one.
-    pub backend: Option<Arc<Backend>>,
+    pub backend: Option<Arc<Upstream>>,
 }
 
 impl Policies {
@@ -35,7 +35,7 @@ impl Policies {
     ///
     /// # Errors
     /// The entry of `server.allowed_origins`, `server.hosts` or `server.base_path` that cannot be read. A configuration that was checked has none.
-    pub fn new(config: Arc<Config>, tokens: Arc<Tokens>, backend: Option<Arc<Backend>>) -> Result<Self, BadEntry> {
+    pub fn new(config: Arc<Config>, tokens: Arc<Tokens>, backend: Option<Arc<Upstream>>) -> Result<Self, BadEntry> {
         let base = BasePath::parse(&config.server.base_path);
         let base = base.map_err(|reason| BadEntry { index: 0, entry: config.server.base_path.clone(), reason })?;
         Ok(Self {

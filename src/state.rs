@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hubbub_actors::fault::Fault;
 use hubbub_actors::hub::{Hub, Readiness};
 use hubbub_actors::idempotency::Idempotency;
 use hubbub_actors::limits::traffic::TrafficLimit;
+use hubbub_actors::model::fault::Fault;
 
 use crate::accounts::Accounts;
 use crate::auth::jwt::{self, Keys, Verifier};
@@ -22,12 +22,12 @@ use crate::auth::opaque;
 use crate::auth::public_key;
 use crate::auth::signature::Signatures;
 use crate::auth::tokens::Tokens;
-use crate::backend::{self, Backend};
 use crate::config;
 use crate::http_stream::{Connections, Times};
 use crate::notices::Notices;
 use crate::policies::{Policies, Reloads};
 use crate::telemetry::{Readings, Telemetry};
+use crate::upstream::application::{self, Upstream};
 
 /// How many plain HTTP connections there may be beside those that wait for polling sessions, one each.
 const CONNECTIONS_BEYOND: usize = 1_024;
@@ -131,9 +131,9 @@ impl State {
     pub fn not_ready(&self) -> Option<String> {
         let policies = self.policies();
         let complaint = || {
-            let silent = policies.backend.as_ref().is_some_and(|backend| backend.standing().open);
+            let silent = policies.backend.as_ref().is_some_and(|backend| backend.auth_state().open);
             let silent = silent.then_some("backend.url does not answer");
-            policies.tokens.standing(self.now_ms()).complaint().or(silent).map(str::to_owned)
+            policies.tokens.auth_state(self.now_ms()).complaint().or(silent).map(str::to_owned)
         };
         not_ready(&self.hub.readiness()).or_else(complaint)
     }
@@ -143,8 +143,8 @@ impl State {
         let mut mailboxes = self.hub.mailbox_depths();
         mailboxes.push(("passwords".into(), self.accounts.passwords().depth()));
         let policies = self.policies();
-        let backend = policies.backend.as_ref().map(|backend| (backend.standing(), backend.tally()));
-        mailboxes.extend(backend.map(|(standing, _)| ("backend".into(), standing.waiting)));
+        let backend = policies.backend.as_ref().map(|backend| (backend.auth_state(), backend.tally()));
+        mailboxes.extend(backend.map(|(auth_state, _)| ("backend".into(), auth_state.waiting)));
         self.telemetry.render(
             self.hub.stats(),
             &Readings {
@@ -153,7 +153,7 @@ impl State {
                 idempotency: self.idempotency.fill(),
                 client_ids: self.hub.client_ids().fill(),
                 store: self.hub.store().counts(),
-                tokens: policies.tokens.standing(self.now_ms()),
+                tokens: policies.tokens.auth_state(self.now_ms()),
                 reloads: Some(&self.reloads),
                 backend,
                 connections: Some(&self.connections),
@@ -242,11 +242,11 @@ pub fn tokens_after(auth: &config::Auth, before: Option<(&config::Auth, &Tokens)
 ///
 /// # Errors
 /// One line that names the key that cannot be used.
-pub fn backend(config: &config::Backend) -> Result<Option<Arc<Backend>>, String> {
+pub fn backend(config: &config::Backend) -> Result<Option<Arc<Upstream>>, String> {
     let Some(url) = config.url.clone() else { return Ok(None) };
     let timeout = Duration::from_millis(config.timeout_ms.into());
-    let settings = backend::Settings { url, api_key: config.api_key.clone(), timeout };
-    Backend::new(&settings).map(|backend| Some(Arc::new(backend))).map_err(|why| format!("backend.url: {why}"))
+    let settings = application::Settings { url, api_key: config.api_key.clone(), timeout };
+    Upstream::new(&settings).map(|backend| Some(Arc::new(backend))).map_err(|why| format!("backend.url: {why}"))
 }
 
 /// The text of a key's file, which is never long.

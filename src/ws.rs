@@ -9,22 +9,22 @@ use actix_rt::net::TcpStream;
 use bytes::BytesMut;
 use futures_core::Stream;
 use hubbub_actors::events::{Surface, Transport};
-use hubbub_actors::fault::{Code, Fault};
 use hubbub_actors::hub::LimitKey;
-use hubbub_actors::identity::Identity;
+use hubbub_actors::model::fault::{Code, Fault};
+use hubbub_actors::model::identity::Identity;
 use hubbub_actors::refusal_log::counts::RefusedAt;
 use hubbub_actors::registry::Admission;
-use hubbub_actors::session::{Drawn, Inbound, Opening, Session, Standing};
+use hubbub_actors::session::{AuthState, Inbound, RateUsage, Session, SessionStart};
 use hubbub_actors::worker::Worker;
 use tokio::io::AsyncWriteExt;
 
-use crate::door::{Handshake, Visitor};
-use crate::pipe::assembler::Assembler;
-use crate::pipe::{Flusher, Inlet, Message, Pipe, handshake};
+use crate::admission::{ClientInfo, Handshake};
+use crate::codec::raw::{self, RAW};
 use crate::policies::Policies;
 use crate::state::State;
-use crate::wire::raw::{self, RAW};
-use crate::{bearer, door};
+use crate::websocket::assembler::Assembler;
+use crate::websocket::{Flusher, Message, SocketReader, SocketWriter, handshake};
+use crate::{admission, bearer};
 
 /// Answers an upgrade request on a socket that is ours now. A fault comes back for the caller to answer with; it is
 /// logged.
@@ -41,11 +41,11 @@ pub async fn open(
 ) -> Result<(), Fault> {
     let head = request.head;
     let policies = state.policies();
-    let visitor = Visitor::of(state, &policies, head);
-    let admitted = admit(state, &policies, worker, head, &visitor).await;
+    let client = ClientInfo::of(state, &policies, head);
+    let admitted = admit(state, &policies, worker, head, &client).await;
     let (admission, session) =
-        admitted.inspect_err(|fault| visitor.refuse_upgrade(state, RefusedAt::Raw, request, fault))?;
-    let seat = session.seat().clone();
+        admitted.inspect_err(|fault| client.refuse_upgrade(state, RefusedAt::Raw, request, fault))?;
+    let handle = session.handle().clone();
     let Some(mut socket) = socket.take() else { return Ok(()) };
     let headers = head.headers();
     let protocol = handshake::token_protocol(headers).or_else(|| handshake::first_protocol(headers));
@@ -53,10 +53,10 @@ pub async fn open(
         return Ok(());
     }
     let (reading, writing) = socket.into_split();
-    let pipe = Pipe::new(writing, seat, flusher.clone());
+    let writer = SocketWriter::new(writing, handle, flusher.clone());
     let assembler = Assembler::of_text(policies.config.server.max_frame_size);
-    let inlet = Inlet::new(reading, pipe, state.hub.clock().clone(), assembler, early, state.traffic.clone());
-    session.run(Requests { inlet, _admission: admission });
+    let reader = SocketReader::new(reading, writer, state.hub.clock().clone(), assembler, early, state.traffic.clone());
+    session.run(Requests { reader, _admission: admission });
     Ok(())
 }
 
@@ -66,27 +66,27 @@ async fn admit(
     policies: &Policies,
     worker: &Worker,
     head: &RequestHead,
-    visitor: &Visitor,
+    client: &ClientInfo,
 ) -> Result<(Admission, Session), Fault> {
     handshake::judge(head)?;
-    door::knock(state, policies, head)?;
+    admission::check_origin(state, policies, head)?;
     let most = policies.config.limits.raw.connections_per_minute;
-    door::count(state, policies, visitor.address.as_ref(), |ip| LimitKey::Connect(Surface::Raw, ip), most).await?;
+    admission::count(state, policies, client.address.as_ref(), |ip| LimitKey::Connect(Surface::Raw, ip), most).await?;
     let identity = identify(state, policies, head).await?;
-    let _ = visitor.user.set(identity.user.clone());
+    let _ = client.user.set(identity.user.clone());
     identity.require(&policies.config.auth.required_permissions)?;
     let admission = state.hub.registry().admit()?;
     let heartbeat = Some(state.hub.settings().heartbeat);
-    let opening = Opening {
+    let opening = SessionStart {
         surface: Surface::Raw,
-        wire: &RAW,
-        standing: Standing::Known(Arc::new(identity)),
+        encoder: &RAW,
+        auth: AuthState::Known(Arc::new(identity)),
         transport: Transport::WebSocket,
-        peer: visitor.peer.clone(),
-        held: None,
+        peer: client.peer.clone(),
+        slot: None,
         heartbeat,
-        drawn: Drawn::default(),
-        returning: None,
+        rate_usage: RateUsage::default(),
+        recovery: None,
     };
     Ok((admission, Session::open(worker, opening).await?))
 }
@@ -96,7 +96,7 @@ async fn identify(state: &State, policies: &Policies, head: &RequestHead) -> Res
     let headers = head.headers();
     let token = bearer::token(headers)
         .or_else(|| handshake::token_protocol(headers).map(|protocol| handshake::token_in(protocol).to_owned()))
-        .or_else(|| door::token_in_query(head))
+        .or_else(|| admission::token_in_query(head))
         .filter(|token| !token.is_empty())
         .ok_or_else(|| Fault::new(Code::InvalidToken, "Authentication token is missing").by("token"))?;
     policies.tokens.verify(&token, state.now_ms()).await
@@ -104,7 +104,7 @@ async fn identify(state: &State, policies: &Policies, head: &RequestHead) -> Res
 
 /// The messages of an inlet as requests to the session. Lives as long as the connection.
 struct Requests {
-    inlet: Inlet,
+    reader: SocketReader,
     _admission: Admission,
 }
 
@@ -115,7 +115,7 @@ impl Stream for Requests {
         mut self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Inbound>> {
-        std::pin::Pin::new(&mut self.inlet).poll_next(cx).map(|message| {
+        std::pin::Pin::new(&mut self.reader).poll_next(cx).map(|message| {
             message.map(|message| match message {
                 Message::Text(bytes) | Message::Binary(bytes) => raw::decode(bytes),
                 Message::Closing => Inbound::Closing,

@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use hubbub::auth::jwt::{self, Hmac};
-use hubbub_actors::ids::RoomName;
+use hubbub_actors::model::ids::RoomName;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message};
 

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use hubbub_actors::close::Close;
 use hubbub_actors::events::catalogue;
+use hubbub_actors::model::close::Close;
 
 use crate::support::run::hubbub;
 

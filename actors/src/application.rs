@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::events::json::Json;
 use crate::events::moment::Iso;
-use crate::ids::{RequestId, SessionId, UserId};
+use crate::model::ids::{RequestId, SessionId, UserId};
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use actix::Actor;
 
-use crate::clock::Expiry;
-use crate::close::Close;
+use crate::connection::sweeper::HeartbeatSweeper;
+use crate::connection::{SessionHandle, SessionSpec, SessionTable};
 use crate::events::ServerEvent as _;
 use crate::events::chat::messages::MessageNew;
 use crate::hub::Hub;
-use crate::ids::RoomName;
-use crate::mailbox::Mailbox;
-use crate::pulse::Pulse;
+use crate::model::close::Close;
+use crate::model::ids::RoomName;
 use crate::rooms::ParkedSeat;
 use crate::rooms::fanout::Fanout;
 use crate::rooms::shard::RoomShard;
-use crate::seat::{Seat, Seating, Seats};
+use crate::runtime::clock::Expiry;
+use crate::runtime::mailbox::Mailbox;
 
 /// A worker's own part of the hub. Lives on its thread.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub struct Worker(Rc<Part>);
 #[derive(Debug)]
 struct Part {
     hub: Arc<Hub>,
-    seats: Rc<Seats>,
+    session_table: Rc<SessionTable>,
 }
 
 impl Worker {
@@ -33,45 +33,55 @@ impl Worker {
     /// when a worker died and its thread is replaced: its rooms are lost, and the hub is about to end.
     pub fn start(hub: &Arc<Hub>) -> Option<Self> {
         let number = hub.next_worker()?;
-        let seats =
-            Rc::new(Seats::new(number, hub.settings().retained_bytes_max(), hub.stats_shared(), hub.clock().clone()));
+        let session_table = Rc::new(SessionTable::new(
+            number,
+            hub.settings().retained_bytes_max(),
+            hub.stats_shared(),
+            hub.clock().clone(),
+        ));
         let bound = hub.settings().mailbox;
-        let mut fanout = Fanout::new(seats.clone());
-        for parked in hub.rooms().lanes().take_parked(number) {
-            let (seat, rooms) = Self::seat_parked(hub, &seats, parked);
-            fanout.enrol_parked(&seat, rooms);
+        let mut fanout = Fanout::new(session_table.clone());
+        for suspended in hub.rooms().workers().take_parked(number) {
+            let (handle, rooms) = Self::seat_parked(hub, &session_table, suspended);
+            fanout.enrol_parked(&handle, rooms);
         }
         let fanout = fanout.start();
         let shard = RoomShard::new(hub, number).start();
-        let pulse = Pulse::new(seats.clone(), hub.clock().clone(), hub.settings().shortest_heartbeat_ms).start();
-        let opened = hub.rooms().lanes().open(
+        let pulse =
+            HeartbeatSweeper::new(session_table.clone(), hub.clock().clone(), hub.settings().shortest_heartbeat_ms)
+                .start();
+        let opened = hub.rooms().workers().open(
             number,
             Mailbox::new(format!("room-shard-{number}"), shard, bound),
             Mailbox::new(format!("fanout-{number}"), fanout, bound),
         );
-        hub.watch_pulse(number, pulse);
-        opened.then(|| Self(Rc::new(Part { hub: hub.clone(), seats })))
+        hub.watch_sweeper(number, pulse);
+        opened.then(|| Self(Rc::new(Part { hub: hub.clone(), session_table })))
     }
 
     /// Seats a session that was cut off before the start.
-    fn seat_parked(hub: &Hub, seats: &Seats, parked: ParkedSeat) -> (Rc<Seat>, Vec<RoomName>) {
-        let ParkedSeat { session, place, rooms, remains, .. } = parked;
+    fn seat_parked(
+        hub: &Hub,
+        session_table: &SessionTable,
+        suspended: ParkedSeat,
+    ) -> (Rc<SessionHandle>, Vec<RoomName>) {
+        let ParkedSeat { session, place, rooms, remains, .. } = suspended;
         let (settings, elapsed) = (hub.settings(), hub.clock().elapsed_ms());
-        let seat = seats.seat(Seating {
+        let handle = session_table.insert(SessionSpec {
             session,
-            wire: settings.recovery.wire,
+            encoder: settings.recovery.wire,
             bound: settings.outbox,
             heartbeat: None,
-            carrier: false,
+            multiplexed: false,
             expiry: Expiry::NEVER,
             elapsed,
         });
-        debug_assert_eq!(seat.place(), place, "seats are taken in the order that was planned");
-        seat.restore(remains, MessageNew::NAME, settings.kept_max(), seats.ledger());
-        seat.close(Close::Left);
-        seat.with_outbox(|outbox| outbox.abandon());
-        seats.note_parked(place.seat);
-        (seat, rooms)
+        debug_assert_eq!(handle.addr(), place, "seats are taken in the order that was planned");
+        handle.restore(remains, MessageNew::NAME, settings.kept_max(), session_table.ledger());
+        handle.close(Close::Left);
+        handle.with_outbox(|outbox| outbox.abandon());
+        session_table.note_parked(place.slot);
+        (handle, rooms)
     }
 
     /// The hub.
@@ -81,11 +91,11 @@ impl Worker {
 
     /// Which worker it is.
     pub fn number(&self) -> usize {
-        self.0.seats.worker()
+        self.0.session_table.worker()
     }
 
     /// The worker's seats.
-    pub fn seats(&self) -> &Rc<Seats> {
-        &self.0.seats
+    pub fn session_table(&self) -> &Rc<SessionTable> {
+        &self.0.session_table
     }
 }

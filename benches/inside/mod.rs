@@ -10,20 +10,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hubbub::wire::namespace::{self, ROOT_NUMBERED};
-use hubbub::wire::raw::{self, RAW};
-use hubbub::wire::socket::{self, Whole};
-use hubbub_actors::clock::Clock;
-use hubbub_actors::delivery::Wire;
+use hubbub::codec::namespace::{self, ROOT_NUMBERED};
+use hubbub::codec::raw::{self, RAW};
+use hubbub::codec::socketio::{self, Whole};
+use hubbub_actors::connection::{OutboxSink, SessionHandle};
 use hubbub_actors::events::{Surface, Transport};
-use hubbub_actors::fault::Fault;
 use hubbub_actors::hub::{Authenticator, Hub};
-use hubbub_actors::identity::Identity;
-use hubbub_actors::ids::UserId;
-use hubbub_actors::peer::Peer;
-use hubbub_actors::revoked::Revoked;
-use hubbub_actors::seat::{Link, Seat};
-use hubbub_actors::session::{Drawn, Inbound, Opening, Session, Standing};
+use hubbub_actors::model::client::Peer;
+use hubbub_actors::model::fault::Fault;
+use hubbub_actors::model::identity::Identity;
+use hubbub_actors::model::ids::UserId;
+use hubbub_actors::publication::Encoder;
+use hubbub_actors::revocations::Revoked;
+use hubbub_actors::runtime::clock::Clock;
+use hubbub_actors::session::{AuthState, Inbound, RateUsage, Session, SessionStart};
 use hubbub_actors::store::{Role, Store};
 use hubbub_actors::worker::Worker;
 use tokio::sync::{Notify, mpsc};
@@ -39,7 +39,7 @@ pub(crate) enum Speaks {
 }
 
 impl Speaks {
-    fn wire(self) -> &'static dyn Wire {
+    fn wire(self) -> &'static dyn Encoder {
         match self {
             Self::Raw => &RAW,
             Self::SocketIo => &ROOT_NUMBERED,
@@ -57,7 +57,7 @@ impl Speaks {
     pub(crate) fn read(self, text: Bytes) -> Inbound {
         match self {
             Self::Raw => raw::decode(text),
-            Self::SocketIo => match socket::decode(text) {
+            Self::SocketIo => match socketio::decode(text) {
                 Ok(packet) => namespace::request(Whole { packet, attachments: Vec::new() }),
                 Err(_) => Inbound::Closing,
             },
@@ -92,24 +92,24 @@ impl Inside {
     /// A session of user number `number`.
     pub(crate) async fn client(&self, speaks: Speaks, number: usize) -> Client {
         let user = UserId::parse(&format!("user-{number}"), "user").unwrap();
-        let opening = Opening {
+        let opening = SessionStart {
             surface: speaks.surface(),
-            wire: speaks.wire(),
-            standing: Standing::Known(Arc::new(Identity::of(user))),
+            encoder: speaks.wire(),
+            auth: AuthState::Known(Arc::new(Identity::of(user))),
             transport: Transport::WebSocket,
             peer: Peer::default(),
-            held: None,
+            slot: None,
             heartbeat: None,
-            drawn: Drawn::default(),
-            returning: None,
+            rate_usage: RateUsage::default(),
+            recovery: None,
         };
         let session = Session::open(&self.worker, opening).await.unwrap();
         let (requests, inbound) = mpsc::channel(64);
-        let seat = session.seat().clone();
+        let handle = session.handle().clone();
         session.run(Requests(inbound));
         let woken = Rc::new(Woken::default());
-        seat.attach(woken.clone());
-        Client { speaks, requests, seat, woken }
+        handle.attach(woken.clone());
+        Client { speaks, requests, handle, woken }
     }
 
     /// A session that is a member of the room `lobby`.
@@ -131,7 +131,7 @@ impl Inside {
 #[derive(Default)]
 struct Woken(Notify);
 
-impl Link for Woken {
+impl OutboxSink for Woken {
     fn wake(self: Rc<Self>) {
         self.0.notify_one();
     }
@@ -153,7 +153,7 @@ impl futures_util::Stream for Requests {
 pub(crate) struct Client {
     speaks: Speaks,
     requests: mpsc::Sender<Inbound>,
-    seat: Rc<Seat>,
+    handle: Rc<SessionHandle>,
     woken: Rc<Woken>,
 }
 
@@ -167,7 +167,7 @@ impl Client {
     /// Waits until something is in the outbox.
     pub(crate) async fn answered(&self) {
         for _ in 0..TURNS_MAX {
-            if !self.seat.with_outbox(|outbox| outbox.is_empty()) {
+            if !self.handle.with_outbox(|outbox| outbox.is_empty()) {
                 return;
             }
             self.woken.0.notified().await;
@@ -177,12 +177,12 @@ impl Client {
 
     /// What is in the outbox.
     pub(crate) fn waiting(&self) -> String {
-        self.seat.with_outbox(|outbox| outbox.slices().map(String::from_utf8_lossy).collect())
+        self.handle.with_outbox(|outbox| outbox.slices().map(String::from_utf8_lossy).collect())
     }
 
     /// Empties the outbox as a pipe does; how many bytes there were.
     pub(crate) fn take(&self) -> usize {
-        self.seat.with_outbox(|outbox| {
+        self.handle.with_outbox(|outbox| {
             let bytes = outbox.slices().map(<[u8]>::len).sum();
             outbox.advance(bytes);
             bytes

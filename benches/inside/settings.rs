@@ -1,13 +1,13 @@
 //! What a hub without sockets is told: one worker, every topic open, no limit a minute. Also what the fuzz targets start from.
 
-use hubbub::wire::namespace::ROOT_NUMBERED;
-use hubbub_actors::clock::Clock;
+use hubbub::codec::namespace::ROOT_NUMBERED;
+use hubbub_actors::connection::Heartbeat;
+use hubbub_actors::connection::outbox::Bound;
 use hubbub_actors::hub::{ChatPerMinute, DebugMode, MessagesPerMinute, RecoverySettings, Settings};
-use hubbub_actors::outbox::Bound;
-use hubbub_actors::pattern::Pattern;
+use hubbub_actors::model::topic_pattern::Pattern;
 use hubbub_actors::presence;
 use hubbub_actors::rooms::rules::{Rules, TopicRule, Who};
-use hubbub_actors::seat::Heartbeat;
+use hubbub_actors::runtime::clock::Clock;
 
 /// Settings that refuse nothing to a client that reads.
 pub(crate) fn settings() -> Settings {
@@ -38,7 +38,7 @@ pub(crate) fn settings() -> Settings {
         debug: DebugMode { open: false, interval_ms: 5_000, memory: || 0 },
         memory_max: || None,
         grace_ms: 10_000,
-        heartbeat: Heartbeat { interval_ms: 25_000, timeout_ms: 60_000, question: b"" },
+        heartbeat: Heartbeat { interval_ms: 25_000, timeout_ms: 60_000, ping_frame: b"" },
         shortest_heartbeat_ms: 25_000,
         rules: Rules(vec![anyone]),
         auto_create_chats: false,

@@ -2,7 +2,7 @@
 //! allowed.
 
 use bytes::{Bytes, BytesMut};
-use hubbub::pipe::assembler::{Assembler, FRAGMENTS_MAX, Incoming, Violation};
+use hubbub::websocket::assembler::{Assembler, FRAGMENTS_MAX, Incoming, Violation};
 
 /// The sizes that a message may have here.
 const SIZES: [usize; 8] = [0, 1, 10, 125, 126, 1_000, 65_536, 1 << 20];

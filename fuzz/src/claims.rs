@@ -1,9 +1,9 @@
 //! The claims of a token: what they say of its holder, and that no claim which narrows is passed over.
 
 use hubbub::auth::jwt::{Hmac, Keys, Settings, TOKEN_MAX, Verifier, sign};
-use hubbub_actors::fault::{Code, Fault};
-use hubbub_actors::identity::Identity;
-use hubbub_actors::ids::UserId;
+use hubbub_actors::model::fault::{Code, Fault};
+use hubbub_actors::model::identity::Identity;
+use hubbub_actors::model::ids::UserId;
 use hubbub_actors::store::MARK_MAX;
 use serde_json::{Map, Value, json};
 

@@ -1,11 +1,11 @@
 //! The raw envelope: what is read of a message is what the message says, and an answer bears its `id`.
 
 use bytes::Bytes;
-use hubbub::wire::frame;
-use hubbub::wire::raw::{self, ID_MAX, RAW};
-use hubbub_actors::delivery::{Correlation, Wire as _};
+use hubbub::codec::frame;
+use hubbub::codec::raw::{self, ID_MAX, RAW};
 use hubbub_actors::events::text;
-use hubbub_actors::fault::Code;
+use hubbub_actors::model::fault::Code;
+use hubbub_actors::publication::{Correlation, Encoder as _};
 use hubbub_actors::session::{Inbound, Request};
 use serde_json::Value;
 

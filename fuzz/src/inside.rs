@@ -7,18 +7,18 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hubbub::wire::frame::{self, Opcode};
-use hubbub::wire::namespace::{self, CHAT, ROOT_NUMBERED};
-use hubbub::wire::raw::{self, RAW};
-use hubbub::wire::socket::{self, Packet, Whole};
-use hubbub_actors::delivery::Wire;
+use hubbub::codec::frame::{self, Opcode};
+use hubbub::codec::namespace::{self, CHAT, ROOT_NUMBERED};
+use hubbub::codec::raw::{self, RAW};
+use hubbub::codec::socketio::{self, Packet, Whole};
+use hubbub_actors::connection::SessionHandle;
 use hubbub_actors::events::{Surface, Transport};
-use hubbub_actors::fault::Fault;
 use hubbub_actors::hub::Authenticator;
-use hubbub_actors::identity::Identity;
-use hubbub_actors::peer::Peer;
-use hubbub_actors::seat::Seat;
-use hubbub_actors::session::{Drawn, Inbound, Opening, Request, Returning, Session, Standing};
+use hubbub_actors::model::client::Peer;
+use hubbub_actors::model::fault::Fault;
+use hubbub_actors::model::identity::Identity;
+use hubbub_actors::publication::Encoder;
+use hubbub_actors::session::{AuthState, Inbound, RateUsage, RecoveryRequest, Request, Session, SessionStart};
 use hubbub_actors::worker::Worker;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -37,7 +37,7 @@ const TURNS: usize = 8;
 const REQUESTS_MAX: usize = 256;
 
 /// The wire of a surface.
-pub(crate) fn wire(surface: Surface) -> &'static dyn Wire {
+pub(crate) fn wire(surface: Surface) -> &'static dyn Encoder {
     match surface {
         Surface::Raw => &RAW,
         Surface::Root => &ROOT_NUMBERED,
@@ -61,10 +61,10 @@ pub(crate) struct Heard {
 /// A session, and its client's end of it.
 pub(crate) struct Client {
     pub(crate) surface: Surface,
-    pub(crate) seat: Rc<Seat>,
+    pub(crate) handle: Rc<SessionHandle>,
     pub(crate) pid: Option<String>,
     requests: mpsc::Sender<Inbound>,
-    packets: socket::Assembler,
+    packets: socketio::Assembler,
 }
 
 impl Client {
@@ -72,25 +72,25 @@ impl Client {
     pub(crate) async fn open(
         worker: &Worker,
         surface: Surface,
-        standing: Standing,
-        returning: Option<Returning>,
+        auth_state: AuthState,
+        returning: Option<RecoveryRequest>,
     ) -> Result<Self, Fault> {
-        let opening = Opening {
+        let opening = SessionStart {
             surface,
-            wire: wire(surface),
-            standing,
+            encoder: wire(surface),
+            auth: auth_state,
             transport: Transport::WebSocket,
             peer: Peer::default(),
-            held: None,
+            slot: None,
             heartbeat: None,
-            drawn: Drawn::default(),
-            returning,
+            rate_usage: RateUsage::default(),
+            recovery: returning,
         };
         let session = Session::open(worker, opening).await?;
         let (requests, inbound) = mpsc::channel(REQUESTS_MAX);
-        let (seat, pid) = (session.seat().clone(), session.pid().map(|pid| pid.as_str().to_owned()));
+        let (handle, pid) = (session.handle().clone(), session.pid().map(|pid| pid.as_str().to_owned()));
         session.run(Requests(inbound));
-        Ok(Self { surface, seat, pid, requests, packets: socket::Assembler::new(SIZE_MAX) })
+        Ok(Self { surface, handle, pid, requests, packets: socketio::Assembler::new(SIZE_MAX) })
     }
 
     /// Hands on what the client sent.
@@ -122,7 +122,7 @@ impl Client {
 
     /// What came since the last time.
     pub(crate) fn take(&mut self) -> Vec<Heard> {
-        let written = self.seat.with_outbox(|outbox| {
+        let written = self.handle.with_outbox(|outbox| {
             let written: Vec<u8> = outbox.slices().collect::<Vec<_>>().concat();
             outbox.advance(written.len());
             written
@@ -148,7 +148,7 @@ impl Client {
         };
         match packet.expect("a packet that a client can read")?.packet {
             Packet::Event { args, .. } => {
-                let (name, arguments) = socket::event(&args).expect("an event");
+                let (name, arguments) = socketio::event(&args).expect("an event");
                 let last = arguments.get(1).and_then(|last| serde_json::from_slice::<String>(last).ok());
                 let number = last.map(|last| namespace::number(&last));
                 Some(Heard { name: name.into(), id: None, text: text(&args), number })
@@ -188,7 +188,7 @@ pub(crate) fn read(surface: Surface, message: &[u8]) -> Option<Inbound> {
     match surface {
         Surface::Raw => Some(raw::decode(message)),
         Surface::Root | Surface::Chat => {
-            let packet = socket::decode(message).ok()?;
+            let packet = socketio::decode(message).ok()?;
             matches!(packet, Packet::Event { attachments: 0, .. })
                 .then(|| namespace::request(Whole { packet, attachments: Vec::new() }))
         }

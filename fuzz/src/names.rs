@@ -1,8 +1,8 @@
 //! The names of rooms, users, chats, events and notifications: which ones are let in, and what is made of them.
 
 use hubbub_actors::events::community::Id;
-use hubbub_actors::fault::{Code, Fault};
-use hubbub_actors::ids::{
+use hubbub_actors::model::fault::{Code, Fault};
+use hubbub_actors::model::ids::{
     ChatId, ChatMessageId, EVENT_NAME_MAX, EVENT_NAMES_RESERVED, EventName, IdText, NAME_MAX, NotificationId, RoomName,
     UserId,
 };

@@ -1,8 +1,8 @@
 //! The codecs of `/socket.io/`: what is written is read as the same, and what is read is written as it came.
 
 use bytes::Bytes;
-use hubbub::wire::frame::{self, Opcode};
-use hubbub::wire::{engine, socket};
+use hubbub::codec::frame::{self, Opcode};
+use hubbub::codec::{engineio, socketio};
 use hubbub_actors::events::text;
 use serde_json::{Map, Value, json};
 
@@ -13,12 +13,12 @@ const SIZE_MAX: usize = 1 << 20;
 pub(crate) fn engine_decode(bytes: &[u8]) {
     let _ = frame::split(bytes);
     let input = Bytes::copy_from_slice(bytes);
-    if let Ok(packet) = engine::decode(input.clone()) {
+    if let Ok(packet) = engineio::decode(input.clone()) {
         check_spelling(&packet, bytes);
     }
-    let packets: Vec<_> = engine::payload(input).collect();
+    let packets: Vec<_> = engineio::payload(input).collect();
     let (last, others) = packets.split_last().expect("a body without packets is an error");
-    assert!(packets.len() <= engine::PACKETS_MAX + 1);
+    assert!(packets.len() <= engineio::PACKETS_MAX + 1);
     assert!(others.iter().all(Result::is_ok), "the first error is the last item");
     if last.is_ok() {
         let items: Vec<_> = bytes.split(|&byte| byte == 0x1E).collect();
@@ -28,10 +28,10 @@ pub(crate) fn engine_decode(bytes: &[u8]) {
 }
 
 /// A packet that was read from `item` is written as that. Bytes are written in the one form that is read as the same.
-fn check_spelling(packet: &engine::Packet, item: &[u8]) {
+fn check_spelling(packet: &engineio::Packet, item: &[u8]) {
     let Some(written) = spelled(packet) else { return };
-    if matches!(packet, engine::Packet::Binary(_)) {
-        assert_eq!(engine::decode(written.into()).as_ref(), Ok(packet));
+    if matches!(packet, engineio::Packet::Binary(_)) {
+        assert_eq!(engineio::decode(written.into()).as_ref(), Ok(packet));
     } else {
         assert_eq!(written, item);
     }
@@ -53,13 +53,13 @@ pub(crate) fn engine_polling_body(bytes: &[u8]) {
         }
         let text: String = String::from_utf8_lossy(&payload).chars().filter(|&letter| letter != '\u{1E}').collect();
         let (frame, packet) = match kind % 8 {
-            0 => (engine::binary_frame(&payload), Some(engine::Packet::Binary(payload.into()))),
-            1 => (Bytes::from_static(engine::PING), Some(engine::Packet::Ping(Bytes::new()))),
-            2 => (Bytes::from_static(engine::NOOP), Some(engine::Packet::Noop)),
-            3 => (engine::pong_frame(text.as_bytes()), Some(engine::Packet::Pong(text.into()))),
+            0 => (engineio::binary_frame(&payload), Some(engineio::Packet::Binary(payload.into()))),
+            1 => (Bytes::from_static(engineio::PING), Some(engineio::Packet::Ping(Bytes::new()))),
+            2 => (Bytes::from_static(engineio::NOOP), Some(engineio::Packet::Noop)),
+            3 => (engineio::pong_frame(text.as_bytes()), Some(engineio::Packet::Pong(text.into()))),
             4 => (frame::encode(Opcode::Ping, &[&payload[..payload.len().min(125)]]), None),
             5 => (frame::close(1000, &text), None),
-            _ => (engine::message_frame(&[text.as_bytes()]), Some(engine::Packet::Message(text.into()))),
+            _ => (engineio::message_frame(&[text.as_bytes()]), Some(engineio::Packet::Message(text.into()))),
         };
         if kind & 0x80 != 0 {
             items.push(Vec::new());
@@ -67,19 +67,19 @@ pub(crate) fn engine_polling_body(bytes: &[u8]) {
         items.last_mut().expect("there is always one").extend_from_slice(&frame);
         sent.extend(packet);
     }
-    let body = engine::polling_body(items.iter().map(Vec::as_slice));
+    let body = engineio::polling_body(items.iter().map(Vec::as_slice));
     if sent.is_empty() {
         assert!(body.is_empty());
         return;
     }
-    let read: Result<Vec<_>, _> = engine::payload(body.into()).collect();
+    let read: Result<Vec<_>, _> = engineio::payload(body.into()).collect();
     assert_eq!(read.as_deref(), Ok(&sent[..]));
 }
 
 /// The messages of a connection, cut at `0xFE`; those that begin with `0xFF` are binary. What is put together is written
 /// and read again as the same.
 pub(crate) fn socket_decode(bytes: &[u8]) {
-    let mut assembler = socket::Assembler::new(SIZE_MAX);
+    let mut assembler = socketio::Assembler::new(SIZE_MAX);
     for message in bytes.split(|&byte| byte == 0xFE) {
         let was_waiting = assembler.is_waiting();
         let taken = match message.split_first() {
@@ -107,26 +107,26 @@ pub(crate) fn socket_binary(bytes: &[u8]) {
     let attachments: Vec<Bytes> = (0..count % 12).map(|number| vec![number; usize::from(number)].into()).collect();
     let input = Bytes::copy_from_slice(text);
     let is_json = std::str::from_utf8(text).is_ok() && serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
-    let (extracted, taken) = socket::extract(text);
-    let embedded = socket::embed(input.clone(), &attachments);
+    let (extracted, taken) = socketio::extract(text);
+    let embedded = socketio::embed(input.clone(), &attachments);
     if !is_json {
         return;
     }
 
-    assert!(taken.len() <= socket::ATTACHMENTS_MAX);
+    assert!(taken.len() <= socketio::ATTACHMENTS_MAX);
     if let Ok(value) = serde_json::from_slice::<Value>(text)
         && !has_placeholders(&value)
         && !text.windows(2).any(|piece| piece == b"\\u")
         && text.windows(8).filter(|piece| piece == b"$binary\"").count() == count_bytes(&value)
     {
-        assert_eq!(taken.len(), count_bytes(&value).min(socket::ATTACHMENTS_MAX), "all are taken");
+        assert_eq!(taken.len(), count_bytes(&value).min(socketio::ATTACHMENTS_MAX), "all are taken");
     }
     if taken.is_empty() {
         assert_eq!(extracted, text);
     } else {
         let back =
-            socket::embed(extracted.clone().into_owned().into(), &taken).expect("what was extracted is embedded");
-        let (again, taken_again) = socket::extract(&back);
+            socketio::embed(extracted.clone().into_owned().into(), &taken).expect("what was extracted is embedded");
+        let (again, taken_again) = socketio::extract(&back);
         assert_eq!((&again, &taken_again), (&extracted, &taken));
         // Values do not hold all that is JSON: half a surrogate pair, a number out of range.
         if let Ok(value) = serde_json::from_slice::<Value>(text) {
@@ -150,62 +150,62 @@ pub(crate) fn socket_binary(bytes: &[u8]) {
 }
 
 /// A packet as a polling body has it. A packet that is not kept as it came is not.
-fn spelled(packet: &engine::Packet) -> Option<Vec<u8>> {
+fn spelled(packet: &engineio::Packet) -> Option<Vec<u8>> {
     let frame = match packet {
-        engine::Packet::Open => return None,
-        engine::Packet::Close => Bytes::from_static(engine::CLOSE),
-        engine::Packet::Ping(payload) => frame::encode(Opcode::Text, &[b"2", payload]),
-        engine::Packet::Pong(payload) => engine::pong_frame(payload),
-        engine::Packet::Message(text) => engine::message_frame(&[text]),
-        engine::Packet::Binary(bytes) => engine::binary_frame(bytes),
-        engine::Packet::Upgrade => frame::encode(Opcode::Text, &[b"5"]),
-        engine::Packet::Noop => Bytes::from_static(engine::NOOP),
+        engineio::Packet::Open => return None,
+        engineio::Packet::Close => Bytes::from_static(engineio::CLOSE),
+        engineio::Packet::Ping(payload) => frame::encode(Opcode::Text, &[b"2", payload]),
+        engineio::Packet::Pong(payload) => engineio::pong_frame(payload),
+        engineio::Packet::Message(text) => engineio::message_frame(&[text]),
+        engineio::Packet::Binary(bytes) => engineio::binary_frame(bytes),
+        engineio::Packet::Upgrade => frame::encode(Opcode::Text, &[b"5"]),
+        engineio::Packet::Noop => Bytes::from_static(engineio::NOOP),
     };
-    Some(engine::polling_body(std::iter::once(&frame[..])))
+    Some(engineio::polling_body(std::iter::once(&frame[..])))
 }
 
 /// What holds of a packet that was let through.
-fn check(whole: &socket::Whole) {
+fn check(whole: &socketio::Whole) {
     let attachments = &whole.attachments;
     assert_eq!(whole.packet.attachments(), attachments.len());
-    assert!(attachments.len() <= socket::ATTACHMENTS_MAX);
+    assert!(attachments.len() <= socketio::ATTACHMENTS_MAX);
     let frames = match &whole.packet {
-        socket::Packet::Connect { namespace, data: None } => {
-            assert_eq!(socket::decode(format!("0{namespace},").into()).as_ref(), Ok(&whole.packet));
+        socketio::Packet::Connect { namespace, data: None } => {
+            assert_eq!(socketio::decode(format!("0{namespace},").into()).as_ref(), Ok(&whole.packet));
             return;
         }
         // With its data, it is spelled as a refusal is.
-        socket::Packet::Connect { namespace, data: Some(data) } => {
+        socketio::Packet::Connect { namespace, data: Some(data) } => {
             assert!(data.starts_with(b"{") || data.starts_with(b"["));
-            let frames = socket::connect_error(namespace, data);
+            let frames = socketio::connect_error(namespace, data);
             let (_, text, _) = frame::split(&frames).expect("a frame");
             let again = [b"0", &text[2..]].concat();
-            assert_eq!(socket::decode(again.into()).as_ref(), Ok(&whole.packet));
+            assert_eq!(socketio::decode(again.into()).as_ref(), Ok(&whole.packet));
             return;
         }
         // Its client is answered; there is nothing to write again.
-        socket::Packet::Unreadable { fault, .. } => {
+        socketio::Packet::Unreadable { fault, .. } => {
             assert!(matches!(fault.field.as_deref(), Some("data" | "event")), "{fault:?}");
             return;
         }
-        socket::Packet::Disconnect { namespace } => socket::disconnect(namespace),
-        socket::Packet::Event { namespace, args, ack, .. } => {
-            let (name, rest) = socket::event(args).expect("an event's arguments");
+        socketio::Packet::Disconnect { namespace } => socketio::disconnect(namespace),
+        socketio::Packet::Event { namespace, args, ack, .. } => {
+            let (name, rest) = socketio::event(args).expect("an event's arguments");
             assert_eq!(text::resolve(args.clone()), args, "escapes that JSON does not need");
             let quoted = serde_json::to_string(&name).expect("a string");
             let mut again = vec![quoted.as_bytes()];
             again.extend(rest.iter().map(|argument| &argument[..]));
             let again = [b"[", &again.join(&b',')[..], b"]"].concat();
-            assert_eq!(socket::event(&again.into()), Ok((name, rest)));
-            let _ = socket::embed(args.clone(), attachments);
-            socket::emit(namespace, args, *ack, attachments)
+            assert_eq!(socketio::event(&again.into()), Ok((name, rest)));
+            let _ = socketio::embed(args.clone(), attachments);
+            socketio::emit(namespace, args, *ack, attachments)
         }
-        socket::Packet::Ack { namespace, id, args, .. } => {
-            let _ = socket::embed(args.clone(), attachments);
-            socket::ack(namespace, *id, args, attachments)
+        socketio::Packet::Ack { namespace, id, args, .. } => {
+            let _ = socketio::embed(args.clone(), attachments);
+            socketio::ack(namespace, *id, args, attachments)
         }
     };
-    let mut assembler = socket::Assembler::new(SIZE_MAX * 2);
+    let mut assembler = socketio::Assembler::new(SIZE_MAX * 2);
     let mut rest = &frames[..];
     let mut again = None;
     while !rest.is_empty() {
@@ -254,7 +254,7 @@ fn count_bytes(value: &Value) -> usize {
         Value::Object(members) => match members.get("$binary") {
             Some(Value::String(text)) if members.len() == 1 => {
                 let packet = format!("b{text}");
-                let read = engine::decode(packet.clone().into()).ok();
+                let read = engineio::decode(packet.clone().into()).ok();
                 usize::from(read.and_then(|read| spelled(&read)).is_some_and(|written| written == packet.as_bytes()))
             }
             _ => members.values().map(count_bytes).sum(),
@@ -266,6 +266,6 @@ fn count_bytes(value: &Value) -> usize {
 
 /// Bytes as they are inside the hub.
 fn bytes(bytes: &Bytes) -> Value {
-    let body = engine::polling_body(std::iter::once(&engine::binary_frame(bytes)[..]));
+    let body = engineio::polling_body(std::iter::once(&engineio::binary_frame(bytes)[..]));
     json!({ "$binary": String::from_utf8_lossy(&body[1..]) })
 }

@@ -5,16 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hubbub::wire::frame::{self, Opcode};
-use hubbub_actors::clock::Clock;
+use hubbub::codec::frame::{self, Opcode};
 use hubbub_actors::events::Surface;
 use hubbub_actors::hub::{Hub, Part, Settings, Target};
-use hubbub_actors::identity::Identity;
-use hubbub_actors::ids::{EventName, RecoveryToken, RoomName, UserId};
-use hubbub_actors::pattern::Pattern;
-use hubbub_actors::revoked::Revoked;
+use hubbub_actors::model::identity::Identity;
+use hubbub_actors::model::ids::{EventName, RecoveryToken, RoomName, UserId};
+use hubbub_actors::model::topic_pattern::Pattern;
+use hubbub_actors::revocations::Revoked;
 use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule, Who};
-use hubbub_actors::session::{Returning, Standing};
+use hubbub_actors::runtime::clock::Clock;
+use hubbub_actors::session::{AuthState, RecoveryRequest};
 use hubbub_actors::store::{FILE, Role, Store};
 use hubbub_actors::worker::Worker;
 use rusqlite::Connection;
@@ -136,7 +136,7 @@ fn settings() -> Settings {
 }
 
 async fn start(store: &Store, rows: &[&[u8]]) {
-    let names = Names(|_| Err(hubbub_actors::fault::Fault::unauthenticated()));
+    let names = Names(|_| Err(hubbub_actors::model::fault::Fault::unauthenticated()));
     let hub = Hub::start(settings(), Arc::new(names), None, store.clone(), Revoked::new(0));
     // Who may not connect and who may join what is never guessed: a hub that cannot read it does not start.
     if hub.catch_up().await.is_err() || hub.open_chats(Vec::new()).await.is_err() {
@@ -182,17 +182,18 @@ async fn histories(hub: &Arc<Hub>, room: &[u8]) {
     assert!(offset.is_some_and(|offset| offsets.last().is_none_or(|last| offset == last + 1)));
 }
 
-fn known(user: &[u8]) -> Option<Standing> {
+fn known(user: &[u8]) -> Option<AuthState> {
     let user = UserId::parse(&String::from_utf8_lossy(user), "user").ok()?;
-    Some(Standing::Known(Arc::new(Identity { issued_at: Some(NOW), ..Identity::of(user) })))
+    Some(AuthState::Known(Arc::new(Identity { issued_at: Some(NOW), ..Identity::of(user) })))
 }
 
 /// A session that was stored goes on, or its client is told that it does not.
 async fn come_back(worker: &Worker, token: &[u8]) {
     for last in [None, Some(1), Some(u64::MAX)] {
         let pid = RecoveryToken::read(&String::from_utf8_lossy(token));
-        let standing = known(b"u1").expect("a user");
-        let Ok(mut client) = Client::open(worker, Surface::Root, standing, Some(Returning { pid, last })).await else {
+        let auth_state = known(b"u1").expect("a user");
+        let Ok(mut client) = Client::open(worker, Surface::Root, auth_state, Some(RecoveryRequest { pid, last })).await
+        else {
             continue;
         };
         let heard = client.take();
@@ -203,16 +204,16 @@ async fn come_back(worker: &Worker, token: &[u8]) {
 
 /// A user gets notifications that were not read, each one JSON; reading checks that.
 async fn notified(worker: &Worker, user: &[u8]) {
-    let Some(standing) = known(user) else { return };
-    let Ok(mut client) = Client::open(worker, Surface::Raw, standing, None).await else { return };
+    let Some(auth_state) = known(user) else { return };
+    let Ok(mut client) = Client::open(worker, Surface::Raw, auth_state, None).await else { return };
     client.ask("Ping", r#"{"timestamp":1}"#);
     client.until_answered().await;
 }
 
 /// What was said in a chat can be asked for.
 async fn chats(worker: &Worker, chat: &[u8], user: &[u8]) {
-    let Some(standing) = known(user) else { return };
-    let Ok(mut client) = Client::open(worker, Surface::Raw, standing, None).await else { return };
+    let Some(auth_state) = known(user) else { return };
+    let Ok(mut client) = Client::open(worker, Surface::Raw, auth_state, None).await else { return };
     let chat = serde_json::to_string(&String::from_utf8_lossy(chat)).expect("a text");
     for event in ["join:chat", "message:history", "room:info", "room:list", "message:stats"] {
         client.ask(event, &format!("{{\"chatId\":{chat}}}"));

@@ -1,7 +1,7 @@
 //! What an account says of its user: all of it goes into every access token, so it is bounded as a whole.
 
-use hubbub_actors::fault::Fault;
-use hubbub_actors::ids::printable;
+use hubbub_actors::model::fault::Fault;
+use hubbub_actors::model::ids::printable;
 use hubbub_actors::store::Account;
 use serde_json::json;
 
@@ -30,7 +30,7 @@ impl Description {
     /// The same without repeats, for the user of that name, when it is within all bounds.
     ///
     /// # Errors
-    /// [`hubbub_actors::fault::Code::InvalidRequest`] with the field.
+    /// [`hubbub_actors::model::fault::Code::InvalidRequest`] with the field.
     pub(super) fn checked(self, username: &str) -> Result<Self, Fault> {
         let roles = distinct(self.roles, "roles")?;
         let permissions = distinct(self.permissions, "permissions")?;
@@ -114,7 +114,7 @@ mod tests {
         let username = "u".repeat(200);
         let long = Description { roles: of(7, 100).permissions, ..of(32, 88) };
         let account = Account {
-            id: hubbub_actors::ids::UserId::parse(&format!("user_{}", "a".repeat(32)), "id").unwrap(),
+            id: hubbub_actors::model::ids::UserId::parse(&format!("user_{}", "a".repeat(32)), "id").unwrap(),
             username: username.clone(),
             name: long.name.clone(),
             email: None,

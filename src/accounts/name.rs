@@ -1,7 +1,7 @@
 //! The name a user signs in with: how it was typed, and how it is compared.
 
-use hubbub_actors::fault::Fault;
-use hubbub_actors::ids::printable;
+use hubbub_actors::model::fault::Fault;
+use hubbub_actors::model::ids::printable;
 use sha2::{Digest as _, Sha256};
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -19,7 +19,7 @@ impl Username {
     /// Parses a name that came in as `field`.
     ///
     /// # Errors
-    /// [`hubbub_actors::fault::Code::InvalidRequest`] with the field.
+    /// [`hubbub_actors::model::fault::Code::InvalidRequest`] with the field.
     pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
         printable(text, field, USERNAME_MAX)?;
         if text.trim() != text || text.chars().any(is_invisible) {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, PasswordVerifier as _, Version};
-use hubbub_actors::fault::Fault;
-use hubbub_actors::queue::{Queue, Refused, Taken};
+use hubbub_actors::model::fault::Fault;
+use hubbub_actors::runtime::work_queue::{Queue, Refused, Taken};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::oneshot;
 
@@ -186,7 +186,7 @@ impl Passwords {
     /// The hash of a new password, a PHC string.
     ///
     /// # Errors
-    /// [`OVERLOADED`](hubbub_actors::fault::Code::Overloaded).
+    /// [`OVERLOADED`](hubbub_actors::model::fault::Code::Overloaded).
     pub async fn hash(&self, password: String, cost: Cost) -> Result<String, Fault> {
         self.ask(move |hasher| hasher.hash(&password, cost)).await
     }
@@ -195,7 +195,7 @@ impl Passwords {
     /// cost does.
     ///
     /// # Errors
-    /// [`OVERLOADED`](hubbub_actors::fault::Code::Overloaded).
+    /// [`OVERLOADED`](hubbub_actors::model::fault::Code::Overloaded).
     pub async fn verify(&self, password: String, hash: Option<String>, cost: Cost) -> Result<Verified, Fault> {
         self.ask(move |hasher| hasher.verify(&password, hash.as_deref(), cost)).await
     }

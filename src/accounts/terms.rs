@@ -1,6 +1,6 @@
 //! How the tokens of a sign-in are made: by which secret, for how long, with which claims.
 
-use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::model::fault::{Code, Fault};
 use hubbub_actors::store::Account;
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hubbub_actors::clock::Clock;
+use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::store::Role;
 use serde_json::{Value, json};
 

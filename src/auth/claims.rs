@@ -5,10 +5,10 @@
 //! a token can be revoked by (`sid`, `jti`, `iat`), refuses the token, `null` included: it must never widen what the
 //! token allows.
 
-use hubbub_actors::fault::{Code, Fault};
-use hubbub_actors::identity::Identity;
-use hubbub_actors::ids::UserId;
-use hubbub_actors::pattern::Pattern;
+use hubbub_actors::model::fault::{Code, Fault};
+use hubbub_actors::model::identity::Identity;
+use hubbub_actors::model::ids::UserId;
+use hubbub_actors::model::topic_pattern::Pattern;
 use hubbub_actors::store::MARK_MAX;
 use serde_json::{Map, Value};
 

@@ -6,8 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use hubbub_actors::fault::Fault;
-use hubbub_actors::identity::Identity;
+use hubbub_actors::model::fault::Fault;
+use hubbub_actors::model::identity::Identity;
 pub use jsonwebtoken::Algorithm;
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use serde_json::Value;

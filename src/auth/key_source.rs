@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
-use hubbub_actors::fault::Fault;
+use hubbub_actors::model::fault::Fault;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::claims::invalid;
 use super::key_set::{KeySet, Missing};
 use super::unavailable;
-use crate::outside::{Outside, Redirects, TIMEOUT};
+use crate::upstream::http_client::{HttpClient, Redirects, TIMEOUT};
 
 /// Most bytes of a key set.
 const BYTES_MAX: usize = 256 * 1024;
@@ -32,7 +32,7 @@ const PATIENCE: Duration = TIMEOUT.saturating_add(Duration::from_millis(500));
 
 enum Origin {
     File(PathBuf),
-    Url(Outside),
+    Url(HttpClient),
 }
 
 impl Origin {
@@ -106,9 +106,9 @@ impl KeySource {
     /// The key set at a URL, which is asked once [`keep`](Self::keep) runs.
     ///
     /// # Errors
-    /// See [`Outside::new`].
+    /// See [`HttpClient::new`].
     pub fn url(url: &str, algorithm: Algorithm) -> Result<Self, String> {
-        let source = Self::new(Origin::Url(Outside::new(url, Redirects::SameScheme)?), algorithm);
+        let source = Self::new(Origin::Url(HttpClient::new(url, Redirects::SameScheme)?), algorithm);
         // Tokens that come before the first load wait for it.
         source.lock().loading = true;
         Ok(source)
@@ -271,7 +271,7 @@ impl KeySource {
     /// Why there is no key set.
     pub async fn try_load(&self) -> Result<usize, String> {
         self.load().await?;
-        Ok(self.standing().0.unwrap_or(0))
+        Ok(self.auth_state().0.unwrap_or(0))
     }
 
     async fn load(&self) -> Result<(), String> {
@@ -328,7 +328,7 @@ impl KeySource {
     }
 
     /// How many keys there are, `None` before the first load; how many loads gave a set, and how many failed.
-    pub fn standing(&self) -> (Option<usize>, u64, u64) {
+    pub fn auth_state(&self) -> (Option<usize>, u64, u64) {
         let keys = self.lock().keys.as_ref().map(|keys| keys.len());
         (keys, self.counts.0.load(Ordering::Relaxed), self.counts.1.load(Ordering::Relaxed))
     }

@@ -2,7 +2,7 @@
 //!
 //! | what came | who judges it | what it becomes |
 //! |---|---|---|
-//! | a token | [`tokens::Tokens`] | an [`Identity`](hubbub_actors::identity::Identity) |
+//! | a token | [`tokens::Tokens`] | an [`Identity`](hubbub_actors::model::identity::Identity) |
 //! | an API key | [`api_key::ApiKeys`] | an [`api_key::ApiKey`] |
 //! | a signed request | [`signature::Signatures`] | leave to go on |
 //!
@@ -26,7 +26,7 @@ pub mod tokens;
 
 use std::time::Duration;
 
-use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::model::fault::{Code, Fault};
 
 /// The refusal of a token that nobody can judge now; `wait` is when it may be tried again.
 fn unavailable(wait: Duration) -> Fault {

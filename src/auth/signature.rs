@@ -9,8 +9,8 @@ mod nonces;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hmac::{Hmac, KeyInit, Mac};
-use hubbub_actors::clock::Clock;
-use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::model::fault::{Code, Fault};
+use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::store::StoredNonces;
 use sha2::{Digest, Sha256};
 

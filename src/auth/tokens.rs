@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use hubbub_actors::fault::Fault;
-use hubbub_actors::identity::Identity;
+use hubbub_actors::model::fault::Fault;
+use hubbub_actors::model::identity::Identity;
 
 use super::claims::invalid;
 use super::jwt::{self, TOKEN_MAX, Verifier};
@@ -82,9 +82,9 @@ impl Tokens {
     /// Says who holds `token`, which must be good at `now_ms`.
     ///
     /// # Errors
-    /// [`TokenExpired`](hubbub_actors::fault::Code::TokenExpired) for a token that was good once,
-    /// [`AuthUnavailable`](hubbub_actors::fault::Code::AuthUnavailable) when nobody can tell now,
-    /// [`InvalidToken`](hubbub_actors::fault::Code::InvalidToken) for whatever else is wrong with it, and what the check
+    /// [`TokenExpired`](hubbub_actors::model::fault::Code::TokenExpired) for a token that was good once,
+    /// [`AuthUnavailable`](hubbub_actors::model::fault::Code::AuthUnavailable) when nobody can tell now,
+    /// [`InvalidToken`](hubbub_actors::model::fault::Code::InvalidToken) for whatever else is wrong with it, and what the check
     /// says.
     pub async fn verify(&self, token: &str, now_ms: i64) -> Result<Identity, Fault> {
         if token.len() > TOKEN_MAX {
@@ -112,10 +112,10 @@ impl Tokens {
     }
 
     /// How it is with those who are asked.
-    pub fn standing(&self, now_ms: i64) -> Standing {
+    pub fn auth_state(&self, now_ms: i64) -> Standing {
         Standing {
-            keys: self.jwt.key_source().map(|source| source.standing()),
-            backend: self.backend.as_ref().map(|backend| backend.standing(now_ms)),
+            keys: self.jwt.key_source().map(|source| source.auth_state()),
+            backend: self.backend.as_ref().map(|backend| backend.auth_state(now_ms)),
         }
     }
 }
@@ -133,7 +133,7 @@ mod tests {
     use std::net::TcpListener;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use hubbub_actors::fault::Code;
+    use hubbub_actors::model::fault::Code;
     use serde_json::json;
 
     use super::*;

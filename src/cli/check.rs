@@ -14,7 +14,8 @@ use crate::config::diff::Values;
 use crate::config::topic_rules::in_force;
 use crate::config::warnings::warnings;
 use crate::config::{Config, Sources, secrets};
-use crate::{logging, reload, state};
+use crate::serve::reload;
+use crate::{logging, state};
 
 /// What to check.
 #[derive(Debug, Args)]

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::auth::key_source::KeySource;
 use crate::config::{Auth, Config, Server};
-use crate::{server, state};
+use crate::{serve, state};
 
 /// How long a connection may take.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
@@ -81,7 +81,7 @@ pub(super) fn all(config: &Config) -> Vec<Trial> {
 }
 
 fn port(server: &Server) -> Outcome {
-    match server::listen(server) {
+    match serve::listen(server) {
         Ok(_) if server.port == 0 => {
             Fine(format!("the hub can listen on {}; the system chooses the port", server.host))
         }
@@ -151,7 +151,7 @@ async fn token_keys(auth: &Auth) -> Outcome {
             Ok(source) => source.try_load().await,
             Err(why) => Err(why),
         },
-        false => KeySource::file(jwks.as_ref(), algorithm).map(|source| source.standing().0.unwrap_or(0)),
+        false => KeySource::file(jwks.as_ref(), algorithm).map(|source| source.auth_state().0.unwrap_or(0)),
     };
     match loaded {
         Ok(0) => Failed(format!("no key is for {algorithm:?}")),
@@ -189,7 +189,7 @@ async fn reach(url: Option<&str>) -> Outcome {
 
 /// Whether the system gives the hub as many open files as its connections need.
 fn open_files(connections: usize) -> Outcome {
-    let needed = server::descriptors_needed(connections);
+    let needed = serve::descriptors_needed(connections);
     match rlimit::getrlimit(Resource::NOFILE) {
         Ok((_, hard)) if hard < needed => Failed(format!(
             "the system allows {hard} open files; {connections} connections need {needed} (ulimit -n, LimitNOFILE=)"

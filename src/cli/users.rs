@@ -3,7 +3,7 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
 use clap::{Args, Subcommand};
-use hubbub_actors::clock::Clock;
+use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::store::{Account, Grants, Role, Store};
 
 use super::settings::Place;
@@ -141,7 +141,7 @@ fn parse(name: &str) -> Result<Username, Failure> {
     Username::parse(name, "username").map_err(refused)
 }
 
-fn refused(fault: hubbub_actors::fault::Fault) -> Failure {
+fn refused(fault: hubbub_actors::model::fault::Fault) -> Failure {
     Failure::of(fault.message)
 }
 

@@ -4,8 +4,8 @@ mod addresses;
 
 use std::collections::HashMap;
 
-use hubbub_actors::ids::RoomName;
 use hubbub_actors::limits::traffic::{TrafficRule, WINDOW_SECS};
+use hubbub_actors::model::ids::RoomName;
 use reqwest::Url;
 use sha2::{Digest, Sha256};
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hubbub_actors::limits::held::{Hold, HoldKey, Holds};
+use hubbub_actors::limits::concurrency::{ConcurrencyKey, ConcurrencyLimits, ConcurrencySlot};
 use tokio::sync::oneshot;
 
 use super::linger::Lingering;
@@ -26,7 +26,7 @@ pub struct Connections {
     head_ms: AtomicU64,
     body_ms: AtomicU64,
     now: AtomicUsize,
-    of_address: Arc<Holds>,
+    of_address: Arc<ConcurrencyLimits>,
     evictable: Mutex<Evictable>,
     /// How many were closed because others came.
     pub evicted: AtomicU64,
@@ -128,7 +128,9 @@ impl Connections {
     /// Why there is none.
     pub(super) fn register(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Registration, Refused> {
         let held = address
-            .map(|ip| self.of_address.take(HoldKey::Address(ip), self.most_of_an_address.load(Ordering::Relaxed)))
+            .map(|ip| {
+                self.of_address.take(ConcurrencyKey::Address(ip), self.most_of_an_address.load(Ordering::Relaxed))
+            })
             .transpose();
         let held = held.map_err(|_| {
             self.refused_address.fetch_add(1, Ordering::Relaxed);
@@ -168,7 +170,7 @@ impl Connections {
 #[derive(Debug)]
 pub(super) struct Registration {
     connections: Arc<Connections>,
-    _held: Option<Hold>,
+    _held: Option<ConcurrencySlot>,
     /// Its number while it can give way, and what tells it to.
     eviction: Option<((Reason, u64), oneshot::Receiver<()>)>,
 }

@@ -7,7 +7,7 @@ use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::model::fault::{Code, Fault};
 
 /// Where a connection is between a request and its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use actix_http::{Method, Uri};
-use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::model::fault::{Code, Fault};
 
 use crate::peer::BasePath;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_http::StatusCode;
 use actix_rt::net::TcpStream;
-use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::model::fault::{Code, Fault};
 use socket2::SockRef;
 use tokio::time::Instant;
 

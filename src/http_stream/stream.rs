@@ -20,7 +20,7 @@ use super::head;
 use super::linger::Linger;
 use super::listener::Listener;
 use super::pacer::Turn;
-use hubbub_actors::fault::{Code, Fault};
+use hubbub_actors::model::fault::{Code, Fault};
 
 /// How long a connection may be without a request.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);

@@ -4,8 +4,8 @@
 //! Each API key has a share of its own, so no key's requests push out another key's answers.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use hubbub_actors::clock::Clock;
 use hubbub_actors::idempotency::{Bound, Bounds, Idempotency};
+use hubbub_actors::runtime::clock::Clock;
 
 /// Answers that the keys share, requests under way included.
 pub const KEPT_ANSWERS: usize = 10_000;

@@ -1,7 +1,7 @@
 //! What a row of the [table](super::table) is: a metric's name, kind, labels, help, and where its value is read.
 
-use hubbub_actors::histogram::Snapshot;
-use hubbub_actors::stats::Stats;
+use hubbub_actors::runtime::counters::Stats;
+use hubbub_actors::runtime::histogram::Snapshot;
 use metrics::{Label, counter, gauge};
 
 use super::Readings;

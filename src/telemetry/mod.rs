@@ -15,7 +15,7 @@ mod tests;
 mod text;
 
 use hubbub_actors::idempotency::Fill;
-use hubbub_actors::stats::Stats;
+use hubbub_actors::runtime::counters::Stats;
 use hubbub_actors::store::Counts;
 use metrics::{counter, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -24,10 +24,10 @@ pub use self::memory::{available, resident};
 use self::metric::Samples;
 use self::table::{HTTP_REQUESTS, METRICS};
 use crate::auth::tokens::Standing;
-use crate::backend;
-use crate::backend::tally::Tally;
 use crate::http_stream::Connections;
 use crate::policies::Reloads;
+use crate::upstream::application;
+use crate::upstream::application::tally::Tally;
 
 /// What is read at scrape time and is not among the hub's counters.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ pub struct Readings<'a> {
     /// Those who are asked about tokens.
     pub tokens: Standing,
     /// The application behind the hub, where there is one.
-    pub backend: Option<(backend::Standing, &'a Tally)>,
+    pub backend: Option<(application::Standing, &'a Tally)>,
     /// The plain HTTP connections.
     pub connections: Option<&'a Connections>,
     /// How reloads went.

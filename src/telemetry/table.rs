@@ -207,7 +207,7 @@ pub(super) const METRICS: &[Metric] = &[
     ),
     // Recovery.
     gauge("hubbub_parked_sessions", "Sessions that lost their connection and can be recovered.", |hub, _, to| {
-        to.set(hub.parked.get());
+        to.set(hub.suspended.get());
     }),
     gauge("hubbub_parked_messages", "Messages buffered for sessions that lost their connection.", |hub, _, to| {
         to.set(hub.parked_messages.get());
@@ -311,10 +311,10 @@ pub(super) const METRICS: &[Metric] = &[
         to.set_if(now.backend.map(|(_, tally)| tally.opened()));
     }),
     gauge("hubbub_backend_open", "1 while the circuit breaker of backend.url is open, else 0.", |_, now, to| {
-        to.set_if(now.backend.map(|(standing, _)| standing.open.into()));
+        to.set_if(now.backend.map(|(auth_state, _)| auth_state.open.into()));
     }),
     gauge("hubbub_backend_in_flight", "Requests to backend.url that are under way.", |_, now, to| {
-        to.set_if(now.backend.map(|(standing, _)| standing.in_flight as u64));
+        to.set_if(now.backend.map(|(auth_state, _)| auth_state.in_flight as u64));
     }),
     histogram(
         "hubbub_backend_seconds",

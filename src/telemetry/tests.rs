@@ -10,7 +10,7 @@ fn full<'a>(tally: &'a Tally, connections: &'a Connections) -> Readings<'a> {
     Readings {
         mailboxes: vec![("shard-1".into(), 4), ("shard-0".into(), 3)],
         tokens: Standing { keys: Some((Some(2), 3, 4)), backend: Some(backend) },
-        backend: Some((backend::Standing { in_flight: 1, waiting: 2, open: true }, tally)),
+        backend: Some((application::Standing { in_flight: 1, waiting: 2, open: true }, tally)),
         connections: Some(connections),
         started_at: 1_752_921_000_250,
         ..Readings::default()

@@ -1,16 +1,16 @@
 //! Who may join which chat, in memory: a table that follows the store, so that nobody reads the store to join. Written by
-//! [`keeper`] alone.
+//! [`writer`] alone.
 
-pub mod keeper;
-pub mod roster;
+pub mod members;
+pub mod writer;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ahash::{AHashSet, RandomState};
 use dashmap::{DashMap, Entry};
 
-use crate::fault::{Code, Fault};
-use crate::ids::{ChatId, UserId};
+use crate::model::fault::{Code, Fault};
+use crate::model::ids::{ChatId, UserId};
 use crate::store::{Access, Chat};
 
 /// Chats that there may be.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::json::{EMPTY, Json};
 use crate::application::Kind;
-use crate::ids::RequestId;
+use crate::model::ids::RequestId;
 
 /// Tells the application something. Without one, the hub answers with the event's own `data`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -145,7 +145,7 @@ pub struct Time {
 mod tests {
     use super::super::json::{Entire, Readable};
     use super::*;
-    use crate::fault::Fault;
+    use crate::model::fault::Fault;
 
     fn blamed<T: Readable>(text: &str) -> (Option<String>, String) {
         let Err(Fault { field, message, .. }) = T::read(text.as_bytes()) else { panic!("{text} was read") };

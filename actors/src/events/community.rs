@@ -9,9 +9,9 @@ use serde_json::value::RawValue;
 use super::json::Json;
 use super::moment::Iso;
 use super::{ServerEvent, Surface};
-use crate::close::Close;
-use crate::identity::Identity;
-use crate::ids::{IdText, NotificationId, SessionId, UserId};
+use crate::model::close::Close;
+use crate::model::identity::Identity;
+use crate::model::ids::{IdText, NotificationId, SessionId, UserId};
 
 /// The largest whole number that every number of a JavaScript client holds exactly.
 const EXACT_MAX: u64 = (1 << 53) - 1;

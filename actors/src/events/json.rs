@@ -10,7 +10,7 @@ use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, SeqAccess, 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::fault::Fault;
+use crate::model::fault::Fault;
 
 /// Longest explanation given to a caller, in characters: a parser's sentence repeats the offending value.
 const EXPLANATION_MAX: usize = 300;
@@ -164,7 +164,7 @@ pub fn map<'de, D: Deserializer<'de>, V: Deserialize<'de>>(deserializer: D) -> R
 /// Reads `data` as a `T`. An empty array is an empty object, as in [`object`].
 ///
 /// # Errors
-/// [`crate::fault::Code::InvalidRequest`] naming the offending field by its path in `data`.
+/// [`crate::model::fault::Code::InvalidRequest`] naming the offending field by its path in `data`.
 pub fn parse<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Result<T, Fault> {
     let data = object(data);
     // serde would read an array's items as a struct's fields, in their order.

@@ -25,8 +25,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::json::{Entire, Readable};
-use crate::fault::Fault;
-use crate::ids::RoomName;
+use crate::model::fault::Fault;
+use crate::model::ids::RoomName;
 
 /// What a session speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -211,21 +211,21 @@ pub trait ServerEvent: Serialize + JsonSchema + 'static {
     const HAS_DATA: bool = true;
 
     /// Where it answers a request: events for the same session that go right before it.
-    fn heralds(&self) -> Vec<Herald> {
+    fn preceding_events(&self) -> Vec<PrecedingEvent> {
         Vec::new()
     }
 }
 
 /// An event that goes before an answer.
 #[derive(Debug)]
-pub struct Herald {
+pub struct PrecedingEvent {
     /// Its name on the wire.
     pub name: &'static str,
     /// Its data, JSON text.
     pub data: Bytes,
 }
 
-impl Herald {
+impl PrecedingEvent {
     /// The event as a herald.
     pub fn of<E: ServerEvent>(event: &E) -> Self {
         Self { name: E::NAME, data: json::encode(event) }

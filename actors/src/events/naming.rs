@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::ServerEvent;
 use super::json::Json;
 use super::raw::Ack;
-use crate::ids::MessageId;
+use crate::model::ids::MessageId;
 
 /// Longest name of a publish, in characters.
 pub const CLIENT_ID_MAX: usize = 64;
@@ -100,7 +100,7 @@ mod tests {
     use crate::events::json;
     use crate::events::raw::Broadcast;
 
-    fn named(client_id: &str) -> Result<Option<ClientId>, crate::fault::Fault> {
+    fn named(client_id: &str) -> Result<Option<ClientId>, crate::model::fault::Fault> {
         let data = format!(r#"{{"topic":"t","payload":1{client_id}}}"#);
         json::parse::<Broadcast>(data.as_bytes()).map(|broadcast| broadcast.client_id)
     }

@@ -9,8 +9,8 @@ use super::Refused;
 use super::json::Json;
 use super::moment::Iso;
 use super::wording::Audience;
-use crate::fault::{Code, Fault};
-use crate::ids::{SessionId, UserId};
+use crate::model::fault::{Code, Fault};
+use crate::model::ids::{SessionId, UserId};
 
 /// Says which user's messages the client wants; they come without it too. Only the token's own user can be registered.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::json::{self, Json, Number};
 use super::naming::ClientId;
-use crate::fault::Code;
-use crate::identity::Identity;
-use crate::ids::{MessageId, RoomName, SessionId, UserId};
+use crate::model::fault::Code;
+use crate::model::identity::Identity;
+use crate::model::ids::{MessageId, RoomName, SessionId, UserId};
 
 /// The version of the envelope, told at connect.
 pub const PROTOCOL_VERSION: &str = "1.0";

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::moment::Iso;
-use crate::ids::UserId;
+use crate::model::ids::UserId;
 
 /// What it is advised to wait before its first attempt but one, ms; before each that follows, half as long again.
 const DELAY_MS: f64 = 1_000.0;

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use memchr::{memchr, memchr2};
 
 use super::json::is_json;
-use crate::fault::Fault;
+use crate::model::fault::Fault;
 
 /// How deep arrays and objects may nest in what a caller sends. Clients parse with recursive parsers; this keeps a caller
 /// from overflowing their stacks.
@@ -118,7 +118,7 @@ fn escape(char: char, buffer: &mut [u8; 6]) -> &[u8] {
 /// `topics[3]`; the whole of it is called `whole`.
 ///
 /// # Errors
-/// [`crate::fault::Code::InvalidRequest`] naming the field: nested more than [`DEPTH_MAX`] levels deep, or a number
+/// [`crate::model::fault::Code::InvalidRequest`] naming the field: nested more than [`DEPTH_MAX`] levels deep, or a number
 /// beyond the range of a double.
 pub fn check_members(text: &[u8], whole: &str) -> Result<(), Fault> {
     scan(text).map_err(|unfit| unfit.fault(text, whole, false))

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::Refused;
 use super::json::missing;
-use crate::fault::{Code, Fault};
+use crate::model::fault::{Code, Fault};
 
 /// Which document's client a refusal goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

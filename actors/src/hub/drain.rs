@@ -7,11 +7,11 @@ use actix_rt::time::{sleep, timeout};
 use tokio::sync::oneshot;
 
 use super::Hub;
-use crate::close::Close;
-use crate::drain::{Pace, Plan};
-use crate::recovery::TakeParked;
-use crate::recovery::stored::{Saved, Storing};
-use crate::recovery::tickets::Parked;
+use crate::model::close::Close;
+use crate::recovery::TakeSuspended;
+use crate::recovery::persisted::{Saved, Storing};
+use crate::recovery::tokens::SuspendedSession;
+use crate::shutdown::schedule::{DrainRate, DrainSchedule};
 
 /// Sessions that are made ready to be stored at once: what each keeps is in memory twice for a moment.
 const STORED_AT_ONCE: usize = 256;
@@ -24,13 +24,13 @@ impl Hub {
     /// back, and they end with 1001, behind what they were sent, at this pace; meanwhile what rooms keep is put into
     /// the store for the next start: that is all there will be, for nothing is published any more. Resolves when the
     /// last session was closed, though not all have read to the end.
-    pub async fn drain(&self, pace: Pace) {
+    pub async fn drain(&self, pace: DrainRate) {
         let began = self.clock().elapsed_ms();
         self.draining.store(true, Ordering::Release);
         self.rooms.flush().await;
         let passed = u64::try_from(self.clock().elapsed_ms() - began).unwrap_or(0);
         let sessions = self.stats.sessions.get();
-        let plan = Plan::of(sessions, pace.after(Duration::from_millis(passed)));
+        let plan = DrainSchedule::of(sessions, pace.after(Duration::from_millis(passed)));
         report(sessions, pace, &plan);
         let gone = self.rooms.send_away(plan, self.clock());
         self.store_histories().await;
@@ -49,7 +49,7 @@ impl Hub {
 
 impl Hub {
     /// Ends the sessions that are left, whatever they owe: they may come back.
-    pub async fn end_the_rest(&self) {
+    pub async fn close_remaining(&self) {
         if self.stats.sessions.get() == 0 {
             return;
         }
@@ -67,7 +67,7 @@ impl Hub {
     /// [`Hub::drain`] too.
     pub async fn store_sessions(&self) {
         let (reply, taken) = oneshot::channel();
-        self.recovery.post_departure(TakeParked(reply));
+        self.recovery.post_departure(TakeSuspended(reply));
         let taken = taken.await.unwrap_or_default();
         let (mut taken, now) = (taken.into_iter(), self.clock().now_ms());
         let mut storing = Storing::default();
@@ -77,11 +77,11 @@ impl Hub {
                 break;
             }
             let places: Vec<_> =
-                some.iter().map(|(_, Parked { holder, .. }, _)| (holder.place, holder.session)).collect();
+                some.iter().map(|(_, SuspendedSession { holder, .. }, _)| (holder.place, holder.session)).collect();
             let remains = self.rooms.vacate_all(&places).await;
-            for ((token, parked, left), remains) in some.into_iter().zip(remains) {
+            for ((token, suspended, left), remains) in some.into_iter().zip(remains) {
                 if let Some(remains) = remains {
-                    storing.add(Saved { token, parked, until: now + left, remains });
+                    storing.add(Saved { token, suspended, until: now + left, remains });
                 }
             }
         }
@@ -96,7 +96,7 @@ impl Hub {
     }
 }
 
-fn report(sessions: u64, pace: Pace, plan: &Plan) {
+fn report(sessions: u64, pace: DrainRate, plan: &DrainSchedule) {
     let (closing, away) = (plan.closing().as_secs_f64(), plan.away().as_secs_f64());
     log::info!("{sessions} sessions are closed within {closing:.1} s and told to come back within {away:.1} s of that");
     if plan.is_hurried() {

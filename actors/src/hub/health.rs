@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use actix::Addr;
 
 use super::Hub;
-use crate::fault::Fault;
-use crate::mailbox::Watched;
+use crate::connection::sweeper::HeartbeatSweeper;
+use crate::model::fault::Fault;
 use crate::monitor::health::Vitals;
 use crate::monitor::samples::Counted;
-use crate::pulse::Pulse;
+use crate::runtime::mailbox::Watched;
 use crate::store::{READS_MAX, WRITES_MAX};
 
 /// Why a hub is not ready for a moment after its store was opened late.
@@ -31,7 +31,7 @@ pub enum Readiness {
 
 impl Hub {
     /// What the hub's health is judged by.
-    pub(crate) fn vitals(&self, requests: Counted) -> Vitals {
+    pub(crate) fn health_figures(&self, requests: Counted) -> Vitals {
         let queues = self.mailboxes().map(|mailbox| (mailbox.name(), mailbox.depth(), mailbox.bound()));
         let store = self.store.depths().into_iter().zip([WRITES_MAX, READS_MAX]);
         let queues = queues.chain(store.map(|((name, depth), bound)| (name, depth, bound)));
@@ -51,7 +51,7 @@ impl Hub {
     /// Whether new work is taken.
     ///
     /// # Errors
-    /// [`crate::fault::Code::ShuttingDown`] while draining.
+    /// [`crate::model::fault::Code::ShuttingDown`] while draining.
     pub fn accepting(&self) -> Result<(), Fault> {
         if self.draining.load(Ordering::Acquire) {
             return Err(Fault::shutting_down());
@@ -65,7 +65,7 @@ impl Hub {
             return Some(dead);
         }
         let dead = self.mailboxes().find(|mailbox| !mailbox.is_alive()).map(|mailbox| mailbox.name().to_owned());
-        let pulse = self.pulses.iter().position(|pulse| pulse.get().is_some_and(|pulse| !pulse.connected()));
+        let pulse = self.sweepers.iter().position(|pulse| pulse.get().is_some_and(|pulse| !pulse.connected()));
         let dead = dead.or_else(|| pulse.map(|number| format!("pulse-{number}")))?;
         Some(self.broken.get_or_init(|| dead))
     }
@@ -96,7 +96,7 @@ impl Hub {
 
     fn mailboxes<'a>(&'a self) -> impl Iterator<Item = &'a dyn Watched> {
         let own: [&'a dyn Watched; 5] =
-            [&self.presence, &self.recovery, &self.limits, &self.chat_keeper, &self.monitor];
+            [&self.presence, &self.recovery, &self.limits, &self.chat_writer, &self.monitor];
         let edges = self.edges.iter().filter_map(OnceLock::get).map(|edge| -> &'a dyn Watched { &**edge });
         own.into_iter().chain(self.rooms.mailboxes()).chain(edges)
     }
@@ -108,8 +108,8 @@ impl Hub {
         }
     }
 
-    pub(crate) fn watch_pulse(&self, number: usize, pulse: Addr<Pulse>) {
-        if let Some(slot) = self.pulses.get(number) {
+    pub(crate) fn watch_sweeper(&self, number: usize, pulse: Addr<HeartbeatSweeper>) {
+        if let Some(slot) = self.sweepers.get(number) {
             let _ = slot.set(pulse);
         }
     }

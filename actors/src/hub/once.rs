@@ -2,9 +2,9 @@
 //! signed requests.
 
 use super::Hub;
-use crate::clock::Clock;
-use crate::fault::Fault;
 use crate::idempotency::{Bound, Bounds, End, Idempotency, Key, Remembered};
+use crate::model::fault::Fault;
+use crate::runtime::clock::Clock;
 use crate::store::{StoredAnswer, StoredNonces};
 
 /// How much is remembered of publishes with a `client_id`, of one user and in all.
@@ -55,7 +55,7 @@ impl Hub {
     pub async fn open_once(&self, requests: &Idempotency) -> Result<Option<StoredNonces>, Fault> {
         match self.take_once(requests).await {
             Ok(nonces) => Ok(nonces),
-            Err(fault) => self.go_on_without(&fault).map(|()| None),
+            Err(fault) => self.continue_without_store(&fault).map(|()| None),
         }
     }
 

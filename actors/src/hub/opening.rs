@@ -4,13 +4,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Hub;
-use crate::chats::keeper::{ChatKeeper, OpenChats};
-use crate::fault::{Code, Fault};
+use crate::chats::writer::{ChatWriter, OpenChats};
+use crate::connection::SessionTable;
+use crate::model::fault::{Code, Fault};
 use crate::recovery::Restore;
-use crate::recovery::stored::{self, Saved};
-use crate::recovery::tickets::Holder;
+use crate::recovery::persisted::{self, Saved};
+use crate::recovery::tokens::Holder;
 use crate::rooms::ParkedSeat;
-use crate::seat::Seats;
 use crate::store::Chat;
 
 /// How long to wait before the store is asked again.
@@ -29,7 +29,7 @@ impl Hub {
     pub async fn open(&self, configured: Vec<Chat>) -> Result<(), Fault> {
         self.is_loaded.store(!self.store.is_waiting(), Ordering::Release);
         if let Err(fault) = self.catch_up().await {
-            self.go_on_without(&fault)?;
+            self.continue_without_store(&fault)?;
             log::error!("revoked tokens cannot be read; no token is let in until they can be: {fault}");
             self.revoked.set_unknown(true);
             // Nobody could be in a room.
@@ -42,7 +42,7 @@ impl Hub {
         };
         match rest.await {
             Ok(()) => Ok(()),
-            Err(fault) => self.go_on_without(&fault),
+            Err(fault) => self.continue_without_store(&fault),
         }
     }
 
@@ -50,7 +50,7 @@ impl Hub {
     ///
     /// # Errors
     /// The fault, where it is not the disk's.
-    pub(super) fn go_on_without(&self, fault: &Fault) -> Result<(), Fault> {
+    pub(super) fn continue_without_store(&self, fault: &Fault) -> Result<(), Fault> {
         if fault.code != Code::StoreUnavailable {
             return Err(fault.clone());
         }
@@ -83,7 +83,7 @@ impl Hub {
         self.catch_up().await?;
         self.store.drop_handover().await?;
         let configured = configured.to_vec();
-        self.ask_keeper(|reply| OpenChats { configured, reply }).await
+        self.ask_chat_writer(|reply| OpenChats { configured, reply }).await
     }
 
     /// Takes over what the store says of revoked tokens.
@@ -116,7 +116,7 @@ impl Hub {
     /// # Errors
     /// As [`crate::store::Store::put_chat`].
     pub async fn open_chats(&self, configured: Vec<Chat>) -> Result<(), Fault> {
-        ChatKeeper::open(&self.store, &self.chats, configured).await
+        ChatWriter::open(&self.store, &self.chats, configured).await
     }
 
     /// Takes over what rooms kept when the last hub went away, as far as their rules still keep something. Before the workers
@@ -142,15 +142,15 @@ impl Hub {
         if window_ms == 0 {
             return Ok(());
         }
-        let places = Seats::first_places(self.settings().workers);
-        let restored = stored::restored(taken, self.clock(), places);
+        let places = SessionTable::first_addrs(self.settings().workers);
+        let restored = persisted::restored(taken, self.clock(), places);
         let mut sessions = Vec::with_capacity(restored.len());
-        for Saved { token, parked, until, remains } in restored {
-            let (Holder { session, place, identity, .. }, rooms) = (parked.holder.clone(), parked.rooms.clone());
+        for Saved { token, suspended, until, remains } in restored {
+            let (Holder { session, place, identity, .. }, rooms) = (suspended.holder.clone(), suspended.rooms.clone());
             let user = identity.user.clone();
             self.rooms.restore_seat(ParkedSeat { session, user, place, rooms, remains });
             // No longer than the configuration says now, and the clock may have been set back.
-            sessions.push((token, parked, (until - now).min(window_ms)));
+            sessions.push((token, suspended, (until - now).min(window_ms)));
         }
         self.recovery.post_departure(Restore(sessions));
         Ok(())

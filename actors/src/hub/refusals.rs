@@ -2,13 +2,13 @@
 
 use super::Hub;
 use crate::events::chat::monitoring::{AskEvents, ConnectionEvent};
-use crate::fault::{Code, Fault};
-use crate::mailbox::Full;
-use crate::monitor::journal::Viewer;
+use crate::model::client::Peer;
+use crate::model::fault::{Code, Fault};
+use crate::monitor::event_log::Viewer;
 use crate::monitor::{ConnectionRefused, TellEvents, kind_of_connection};
-use crate::peer::Peer;
 use crate::refusal_log::counts::{Reason, RefusedAt};
 use crate::refusal_log::{Refusal, RefusalLog};
+use crate::runtime::mailbox::Full;
 use tokio::sync::oneshot;
 
 impl Hub {

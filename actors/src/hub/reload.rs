@@ -13,7 +13,7 @@ use super::{Hub, Settings};
 use crate::application::Application;
 use crate::presence;
 use crate::registry::AccessChanged;
-use crate::rooms::shard::past::FollowSettings;
+use crate::rooms::shard::replay::FollowSettings;
 
 /// Sessions that look at their rooms at once: a worker has other work between any two of them, and waits for no more than
 /// its share of these.
@@ -33,7 +33,7 @@ impl Hub {
         self.chats.set_made_max(settings.chats_per_user);
         let followed = presence::FollowSettings { settings: settings.presence, outbox: settings.outbox.bytes };
         self.presence.post_departure(followed);
-        for shard in self.rooms.lanes().shards() {
+        for shard in self.rooms.workers().shards() {
             shard.post_departure(FollowSettings(settings.clone()));
         }
     }

@@ -1,11 +1,11 @@
 //! What the hub is told when it starts, and when its configuration is loaded again. Knows no configuration file: the numbers are checked where they are read.
 
-use crate::clock::Clock;
-use crate::delivery::Wire;
-use crate::outbox::Bound;
+use crate::connection::Heartbeat;
+use crate::connection::outbox::Bound;
 use crate::presence;
+use crate::publication::Encoder;
 use crate::rooms::rules::Rules;
-use crate::seat::Heartbeat;
+use crate::runtime::clock::Clock;
 
 /// The settings of a moment.
 pub type CurrentSettings = arc_swap::Guard<std::sync::Arc<Settings>>;
@@ -98,7 +98,7 @@ pub struct RecoverySettings {
     /// Bytes of messages kept for all of them, and of those sent last to sessions that say what they got.
     pub bytes: usize,
     /// The wire of those.
-    pub wire: &'static dyn Wire,
+    pub wire: &'static dyn Encoder,
 }
 
 /// Debug mode: figures of the hub on a connection.

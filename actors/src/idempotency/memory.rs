@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::{Digest, Key};
-use crate::fault::Fault;
+use crate::model::fault::Fault;
 
 /// How long an answer is remembered, ms.
 pub const KEPT_MS: i64 = 5 * 60 * 1000;
@@ -114,7 +114,7 @@ pub(super) struct Memory {
     bounds: Bounds,
     owners: HashMap<Arc<str>, Owner>,
     /// Those that ended, by their numbers: oldest first. With the time at which each is forgotten, by
-    /// [`crate::clock::Clock::elapsed_ms`], which grows with the number.
+    /// [`crate::runtime::clock::Clock::elapsed_ms`], which grows with the number.
     ended: BTreeMap<u64, (i64, Key)>,
     next: u64,
     entries: usize,
@@ -155,7 +155,7 @@ impl Memory {
     /// Notes that a request is under way, of which nothing was known.
     ///
     /// # Errors
-    /// [`crate::fault::Code::Overloaded`] when all that could give way is under way.
+    /// [`crate::model::fault::Code::Overloaded`] when all that could give way is under way.
     pub(super) fn begin(&mut self, key: &Key, digest: Digest, wait: watch::Receiver<()>) -> Result<(), Fault> {
         let of_owner = |memory: &Self| memory.owners.get(&key.owner).map_or(0, |owner| owner.entries.len());
         while of_owner(self) >= self.bounds.owner.entries {

@@ -16,8 +16,8 @@ use tokio::sync::watch;
 
 pub use self::memory::{Bound, Bounds, End, Fill, KEPT_MS, Remembered};
 use self::memory::{Known, Memory};
-use crate::clock::Clock;
-use crate::fault::{Code, Fault};
+use crate::model::fault::{Code, Fault};
+use crate::runtime::clock::Clock;
 
 /// What a request is known by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

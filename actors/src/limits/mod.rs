@@ -1,12 +1,12 @@
 //! Limits that connections share: by address, by API key, by user and by user name. A limit of one connection alone lives
 //! in its session.
 //!
-//! [`window`] is the pure counting, [`RateLimit`] the actor that keeps one window a key. [`held`] are limits of what there
+//! [`fixed_window`] is the pure counting, [`RateLimit`] the actor that keeps one window a key. [`concurrency`] are limits of what there
 //! may be at once, which need no actor. [`traffic`] is the pure counting of what one connection sends.
 
-pub mod held;
+pub mod concurrency;
+pub mod fixed_window;
 pub mod traffic;
-pub mod window;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -17,11 +17,11 @@ use actix::{Actor, AsyncContext, Context};
 use ahash::AHashMap;
 use tokio::sync::oneshot;
 
-use self::window::{Rule, Verdict, WINDOW_MS, Window};
-use crate::clock::Clock;
+use self::fixed_window::{Decision, Rule, WINDOW_MS, Window};
 use crate::events::Surface;
-use crate::ids::UserId;
-use crate::mailbox::{Receive, receives_posts};
+use crate::model::ids::UserId;
+use crate::runtime::clock::Clock;
+use crate::runtime::mailbox::{Receive, receives_posts};
 
 /// Windows of one kind kept at once. A stranger with many addresses can fill this; then the windows that have ended go,
 /// and if none has, new keys are refused until one does: who is counted already is not set free.
@@ -78,7 +78,7 @@ pub struct Admit {
     /// How many there may be.
     pub rule: Rule,
     /// The verdict.
-    pub reply: oneshot::Sender<Verdict>,
+    pub reply: oneshot::Sender<Decision>,
 }
 
 /// Windows of keys of one kind.
@@ -95,14 +95,14 @@ impl Table {
         Self { windows: AHashMap::new(), most, swept_at: 0 }
     }
 
-    fn admit(&mut self, key: LimitKey, rule: Rule, now: i64) -> Verdict {
+    fn admit(&mut self, key: LimitKey, rule: Rule, now: i64) -> Decision {
         if self.windows.len() >= self.most && !self.windows.contains_key(&key) {
             // A sweep looks at every window, so it is not for every stranger.
             if now.abs_diff(self.swept_at) >= SWEEP_MS {
                 self.sweep(now);
             }
             if self.windows.len() >= self.most {
-                return Verdict::Over(u32::try_from(WINDOW_MS / 1000).unwrap_or(60));
+                return Decision::Over(u32::try_from(WINDOW_MS / 1000).unwrap_or(60));
             }
         }
         self.windows.entry(key).or_default().count(now, rule)
@@ -142,7 +142,7 @@ impl RateLimit {
         }
     }
 
-    fn admit(&mut self, key: LimitKey, rule: Rule) -> Verdict {
+    fn admit(&mut self, key: LimitKey, rule: Rule) -> Decision {
         let table = match key {
             LimitKey::Connect(..) | LimitKey::Guest(_) | LimitKey::Address(_) | LimitKey::Login(_) => {
                 &mut self.addresses
@@ -176,8 +176,8 @@ receives_posts!(RateLimit);
 
 impl Receive<Admit> for RateLimit {
     fn receive(&mut self, admit: Admit, _: &mut Self::Context) {
-        let verdict = if admit.rule.most == 0 { Verdict::Within } else { self.admit(admit.key, admit.rule) };
-        let _ = admit.reply.send(verdict);
+        let decision = if admit.rule.most == 0 { Decision::Within } else { self.admit(admit.key, admit.rule) };
+        let _ = admit.reply.send(decision);
     }
 }
 
@@ -192,24 +192,24 @@ mod tests {
         let clock = Clock::manual(1_000);
         let mut limits = RateLimit::new(clock.clone());
         let (one, other) = (LimitKey::ApiKey("one".into()), LimitKey::ApiKey("other".into()));
-        assert_eq!(limits.admit(one.clone(), ONE), Verdict::Within);
-        assert_eq!(limits.admit(one.clone(), ONE), Verdict::Over(60));
-        assert_eq!(limits.admit(other, ONE), Verdict::Within);
+        assert_eq!(limits.admit(one.clone(), ONE), Decision::Within);
+        assert_eq!(limits.admit(one.clone(), ONE), Decision::Over(60));
+        assert_eq!(limits.admit(other, ONE), Decision::Within);
         clock.advance(WINDOW_MS);
         limits.sweep();
         assert!(limits.api_keys.windows.is_empty());
-        assert_eq!(limits.admit(one, ONE), Verdict::Within);
+        assert_eq!(limits.admit(one, ONE), Decision::Within);
     }
 
     #[test]
     fn a_full_table_refuses_new_keys_and_sets_nobody_free() {
         let key = |name: &str| LimitKey::ApiKey(name.into());
         let mut table = Table::new(2);
-        assert_eq!(table.admit(key("a"), ONE, 0), Verdict::Within);
-        assert_eq!(table.admit(key("b"), ONE, 0), Verdict::Within);
-        assert_eq!(table.admit(key("c"), ONE, 0), Verdict::Over(60));
-        assert_eq!(table.admit(key("a"), ONE, 0), Verdict::Over(60), "counted still");
-        assert_eq!(table.admit(key("c"), ONE, WINDOW_MS), Verdict::Within, "the others have ended");
+        assert_eq!(table.admit(key("a"), ONE, 0), Decision::Within);
+        assert_eq!(table.admit(key("b"), ONE, 0), Decision::Within);
+        assert_eq!(table.admit(key("c"), ONE, 0), Decision::Over(60));
+        assert_eq!(table.admit(key("a"), ONE, 0), Decision::Over(60), "counted still");
+        assert_eq!(table.admit(key("c"), ONE, WINDOW_MS), Decision::Within, "the others have ended");
     }
 
     #[test]
@@ -217,14 +217,14 @@ mod tests {
         let clock = Clock::manual(10 * WINDOW_MS);
         let mut limits = RateLimit::new(clock.clone());
         let key = LimitKey::ApiKey("one".into());
-        assert_eq!(limits.admit(key.clone(), ONE), Verdict::Within);
+        assert_eq!(limits.admit(key.clone(), ONE), Decision::Within);
         for step in [-5 * WINDOW_MS, 8 * WINDOW_MS, -3 * WINDOW_MS] {
             clock.step(step);
-            assert_eq!(limits.admit(key.clone(), ONE), Verdict::Over(60), "after {step} ms");
+            assert_eq!(limits.admit(key.clone(), ONE), Decision::Over(60), "after {step} ms");
         }
         clock.step(-5 * WINDOW_MS);
         clock.advance(WINDOW_MS);
-        assert_eq!(limits.admit(key, ONE), Verdict::Within);
+        assert_eq!(limits.admit(key, ONE), Decision::Within);
     }
 
     #[test]
@@ -233,10 +233,10 @@ mod tests {
         let mut limits = RateLimit::new(clock.clone());
         let (alice, address) = (UserId::parse("alice", "user").unwrap(), IpAddr::from([10, 0, 0, 1]));
         let attempts = Rule { most: 1, window_ms: 300_000, block_ms: 900_000 };
-        assert_eq!(limits.admit(LimitKey::ChatMessages(alice.clone()), ONE), Verdict::Within);
-        assert_eq!(limits.admit(LimitKey::ChatTyping(alice), ONE), Verdict::Within, "each has its own");
-        assert_eq!(limits.admit(LimitKey::ChatAttempt(address), attempts), Verdict::Within);
-        assert_eq!(limits.admit(LimitKey::ChatAttempt(address), attempts), Verdict::Over(900));
+        assert_eq!(limits.admit(LimitKey::ChatMessages(alice.clone()), ONE), Decision::Within);
+        assert_eq!(limits.admit(LimitKey::ChatTyping(alice), ONE), Decision::Within, "each has its own");
+        assert_eq!(limits.admit(LimitKey::ChatAttempt(address), attempts), Decision::Within);
+        assert_eq!(limits.admit(LimitKey::ChatAttempt(address), attempts), Decision::Over(900));
         let kept = |limits: &RateLimit| [&limits.users, &limits.attempts].map(|table| table.windows.len());
         assert_eq!((kept(&limits), limits.addresses.windows.len()), ([2, 1], 0));
         clock.advance(899_999);

@@ -67,7 +67,7 @@ impl TrafficRule {
 #[derive(Debug, Clone)]
 pub struct TrafficBudget {
     limit: TrafficLimit,
-    /// Nanoseconds on the clock of [`crate::clock::Clock::elapsed_ms`].
+    /// Nanoseconds on the clock of [`crate::runtime::clock::Clock::elapsed_ms`].
     frames_paid_at: i64,
     bytes_paid_at: i64,
 }
@@ -83,7 +83,7 @@ impl TrafficBudget {
         (self.frames_paid_at, self.bytes_paid_at) = (i64::MIN, i64::MIN);
     }
 
-    /// Counts `frames` of `bytes` together that came at `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`]; whether
+    /// Counts `frames` of `bytes` together that came at `elapsed`, ms by [`crate::runtime::clock::Clock::elapsed_ms`]; whether
     /// they are within the limits.
     #[must_use]
     pub fn spend(&mut self, elapsed: i64, frames: u32, bytes: usize) -> bool {
@@ -118,7 +118,7 @@ fn spend(paid_at: &mut i64, now: i64, amount: u64, per_second: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
+    use crate::runtime::clock::Clock;
 
     const RULE: TrafficRule = TrafficRule { frames_per_second: 10, bytes_per_second: 1_000 };
 

@@ -1,15 +1,15 @@
 //! What happens to the hub's connections, and how the hub is: for those who watch it from a connection of their own.
 //!
-//! [`journal`] is what happened lately and who may see what of it, [`refusals`] what of a flood is remembered, [`figures`]
+//! [`event_log`] is what happened lately and who may see what of it, [`sampling`] what of a flood is remembered, [`metrics`]
 //! and [`samples`] are the numbers, [`health`] is what follows from them, all pure; [`Monitor`] is the actor that keeps
 //! them. It is told once when a session begins and once when it ends. Nobody waits for it: what finds its mailbox full is
 //! not remembered, and counted. What is exact all the same comes from the hub's own counters.
 
-pub mod figures;
+pub mod event_log;
 pub mod health;
-pub mod journal;
-pub mod refusals;
+pub mod metrics;
 pub mod samples;
+pub mod sampling;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,22 +17,22 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context};
 use tokio::sync::oneshot;
 
-use self::figures::{Figures, Totals};
-use self::journal::{Journal, Viewer};
-use self::refusals::Refusals;
+use self::event_log::{EventLog, Viewer};
+use self::metrics::{Figures, Totals};
 use self::samples::{Counted, PERIOD_MS, Samples};
-use crate::clock::Clock;
-use crate::close::Close;
+use self::sampling::Refusals;
 use crate::events::Surface;
 use crate::events::chat::monitoring::{self, AskEvents, ConnectionEvent, Details, Kind, Metrics};
 use crate::events::moment::Iso;
-use crate::fault::Code;
-use crate::ids::{SessionId, UserId};
-use crate::mailbox::{Receive, receives_posts};
-use crate::minute::SECOND_MS;
-use crate::peer::Peer;
+use crate::model::client::Peer;
+use crate::model::close::Close;
+use crate::model::fault::Code;
+use crate::model::ids::{SessionId, UserId};
 use crate::refusal_log::RefusalLog;
-use crate::stats::Stats;
+use crate::runtime::clock::Clock;
+use crate::runtime::counters::Stats;
+use crate::runtime::mailbox::{Receive, receives_posts};
+use crate::runtime::minute::SECOND_MS;
 
 /// Where a handshake of Socket.IO is refused, before anybody knows for which namespace it was.
 pub const SOCKET_IO: &str = "socket.io";
@@ -178,7 +178,7 @@ const fn is_fault(close: Close) -> bool {
 /// The actor.
 #[derive(Debug)]
 pub struct Monitor {
-    journal: Journal,
+    journal: EventLog,
     refusals: Refusals,
     figures: Figures,
     samples: Samples,
@@ -191,7 +191,7 @@ impl Monitor {
     /// An actor that has seen nothing yet.
     pub fn new(clock: Clock, stats: Arc<Stats>, refusal_log: Arc<RefusalLog>) -> Self {
         Self {
-            journal: Journal::default(),
+            journal: EventLog::default(),
             refusals: Refusals::default(),
             figures: Figures::new(clock.now_ms()),
             samples: Samples::new(clock.elapsed_ms()),

@@ -34,7 +34,7 @@ impl Counted {
 pub struct Samples(VecDeque<(i64, Counted)>);
 
 impl Samples {
-    /// Nothing was counted before `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`].
+    /// Nothing was counted before `elapsed`, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
     pub fn new(elapsed: i64) -> Self {
         Self(VecDeque::from([(elapsed, Counted::default())]))
     }

@@ -1,17 +1,17 @@
 //! Who is online and how, and who learns of it. A user is online from the first session to the end of the last, all
 //! surfaces counted together.
 //!
-//! [`roll`] is the pure counting, [`bulletin`] what is still to be told, [`allowance`] how much may be told in a while;
+//! [`counts`] is the pure counting, [`pending`] what is still to be told, [`token_bucket`] how much may be told in a while;
 //! [`Presence`] is the actor that keeps them and hands what is told to every worker's fan-out, in the words of every
-//! surface. It has one batch of [`allowance::BATCH_MAX`] notices under way at most, so a slow worker keeps notices waiting
+//! surface. It has one batch of [`token_bucket::BATCH_MAX`] notices under way at most, so a slow worker keeps notices waiting
 //! and nobody else.
 //!
 //! How a user is there, the [registry](crate::registry) holds; this actor reads it there when it is told of a change, so
 //! that of two changes on two workers the same one is the last for both.
 
-pub mod allowance;
-pub mod bulletin;
-pub mod roll;
+pub mod counts;
+pub mod pending;
+pub mod token_bucket;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,21 +20,21 @@ use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, AsyncContext, Context, SpawnHandle};
 use tokio::sync::oneshot;
 
-use self::allowance::Allowance;
-use self::bulletin::{Bulletin, Change, Notice};
-use self::roll::{Edge, Gone, Roll};
-use crate::clock::Clock;
-use crate::delivery::{Delivery, Event};
+use self::counts::{Edge, Gone, OnlineCounts};
+use self::pending::{Change, Notice, PendingChanges};
+use self::token_bucket::TokenBucket;
 use crate::events::chat::presence::{self as chat, Availability, Seen, UserStatusChanged, UsersOnline};
 use crate::events::community::{UserOffline, UserOnline};
 use crate::events::{ServerEvent, json};
-use crate::identity::Identity;
-use crate::ids::{EventName, RoomName, UserId};
-use crate::mailbox::{Receive, receives_posts};
+use crate::model::identity::Identity;
+use crate::model::ids::{EventName, RoomName, UserId};
+use crate::publication::{Event, Publication};
 use crate::registry::Registry;
 use crate::rooms::Rooms;
 use crate::rooms::fanout::{Announcement, Reach};
-use crate::stats::Stats;
+use crate::runtime::clock::Clock;
+use crate::runtime::counters::Stats;
+use crate::runtime::mailbox::{Receive, receives_posts};
 
 /// Looks at members of rooms that cost as much as one delivery: who shares a thousand rooms with the same people is one to
 /// look at a thousand times and to tell once.
@@ -127,9 +127,9 @@ pub(crate) struct CountGone(pub(crate) oneshot::Sender<usize>);
 /// The actor that keeps the roll and tells of it.
 #[derive(Debug)]
 pub struct Presence {
-    roll: Roll,
-    bulletin: Bulletin,
-    allowance: Allowance,
+    roll: OnlineCounts,
+    bulletin: PendingChanges,
+    allowance: TokenBucket,
     /// When all are to be told who is online, ms; `None` when nothing changed.
     list_due: Option<i64>,
     /// Bytes that a list may have.
@@ -155,9 +155,9 @@ impl Presence {
         stats: Arc<Stats>,
     ) -> Self {
         Self {
-            roll: Roll::default(),
-            bulletin: Bulletin::new(settings),
-            allowance: Allowance::new(settings.deliveries_per_second, clock.elapsed_ms()),
+            roll: OnlineCounts::default(),
+            bulletin: PendingChanges::new(settings),
+            allowance: TokenBucket::new(settings.deliveries_per_second, clock.elapsed_ms()),
             list_due: None,
             list_bytes: outbox / LIST_SHARE,
             registry,
@@ -248,9 +248,9 @@ fn announcement(notice: Notice) -> Announcement {
     Announcement { except, plain: Some(plain), chat, rooms, known_in }
 }
 
-fn delivery<E: ServerEvent>(event: &E, at: i64) -> Delivery {
+fn delivery<E: ServerEvent>(event: &E, at: i64) -> Publication {
     let (name, data) = (EventName::of_hub(E::NAME), json::encode(event));
-    Delivery::new(Event { name, topic: None, data, timestamp: at, offset: None })
+    Publication::new(Event { name, topic: None, data, timestamp: at, offset: None })
 }
 
 impl Actor for Presence {

@@ -1,7 +1,7 @@
 //! Sessions that were cut off and may come back. The seat of one stays on its worker, where it gathers the messages of its
 //! chats; this actor knows by which token it is found, and for how long.
 //!
-//! [`tickets`] is the pure table, [`Recovery`] the actor that keeps it and sees that what nobody comes for goes.
+//! [`tokens`] is the pure table, [`Recovery`] the actor that keeps it and sees that what nobody comes for goes.
 //!
 //! # What is guaranteed
 //!
@@ -13,8 +13,8 @@
 //! One that is recovered by its private id gets every delivery of all its rooms behind the last that its client says it
 //! got, each once and in order, or is told that it is not recovered.
 
-pub(crate) mod stored;
-pub mod tickets;
+pub(crate) mod persisted;
+pub mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,15 +24,15 @@ use actix::{Actor, AsyncContext, Context, SpawnHandle};
 use ahash::AHashMap;
 use tokio::sync::oneshot;
 
-use self::tickets::{Claim, Holder, Parked, Parking, Redeemed, Tickets, TokenHash};
-use crate::clock::Clock;
-use crate::close::Close;
-use crate::fault::{Code, Fault};
-use crate::ids::{RecoveryToken, RoomName, SessionId, UserId};
-use crate::mailbox::{Receive, receives_posts};
+use self::tokens::{Claim, Holder, Parking, Redeemed, SuspendedSession, TokenHash, TokenTable};
+use crate::connection::SessionAddr;
+use crate::model::close::Close;
+use crate::model::fault::{Code, Fault};
+use crate::model::ids::{RecoveryToken, RoomName, SessionId, UserId};
 use crate::rooms::Rooms;
-use crate::seat::Place;
-use crate::stats::Stats;
+use crate::runtime::clock::Clock;
+use crate::runtime::counters::Stats;
+use crate::runtime::mailbox::{Receive, receives_posts};
 use crate::store::Revocation;
 
 /// Sessions that may be parked at once.
@@ -62,9 +62,9 @@ pub(crate) struct Issue {
 
 /// A session with a token was cut off, and its seat parked.
 #[derive(Debug)]
-pub(crate) struct Park {
+pub(crate) struct Suspend {
     pub(crate) session: SessionId,
-    pub(crate) place: Place,
+    pub(crate) place: SessionAddr,
     pub(crate) rooms: Vec<RoomName>,
     pub(crate) last_activity: i64,
 }
@@ -75,7 +75,7 @@ pub(crate) struct Discard(pub(crate) SessionId);
 
 /// Sessions were ended for good: none of them goes on, nor one that was cut off before.
 #[derive(Debug)]
-pub(crate) enum Forget {
+pub(crate) enum DropRecords {
     /// Those of a user.
     User(UserId),
     /// Those that go by a token which was revoked.
@@ -89,7 +89,7 @@ pub(crate) struct Redeem {
     pub(crate) claim: Claim,
     /// The session that asks, where there is one: it cannot go on with itself.
     pub(crate) by: Option<SessionId>,
-    pub(crate) reply: oneshot::Sender<Result<Parked, Fault>>,
+    pub(crate) reply: oneshot::Sender<Result<SuspendedSession, Fault>>,
 }
 
 /// Somebody who was not let in wanted to come back to the session of a token.
@@ -102,12 +102,12 @@ pub(crate) struct GiveUp(pub(crate) RecoveryToken);
 
 /// Sessions that were cut off before the start, each with its seat.
 #[derive(Debug)]
-pub(crate) struct Restore(pub(crate) Vec<(TokenHash, Parked, i64)>);
+pub(crate) struct Restore(pub(crate) Vec<(TokenHash, SuspendedSession, i64)>);
 
 /// Asks for all parked sessions, for they are to be stored: they are not known here any more. Until when each may be
 /// recovered is told in ms from now.
 #[derive(Debug)]
-pub(crate) struct TakeParked(pub(crate) oneshot::Sender<Vec<(TokenHash, Parked, i64)>>);
+pub(crate) struct TakeSuspended(pub(crate) oneshot::Sender<Vec<(TokenHash, SuspendedSession, i64)>>);
 
 /// Asks how many tokens hold.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ fn no_such_token() -> Fault {
 /// The actor.
 #[derive(Debug)]
 pub struct Recovery {
-    tickets: Tickets,
+    tickets: TokenTable,
     /// Who waits for the end of which session, numbered.
     waiting: AHashMap<SessionId, (u64, Redeem)>,
     /// Sessions that were handed over by their private id, which does not hold again yet.
@@ -135,13 +135,13 @@ pub struct Recovery {
 impl Recovery {
     /// An actor that knows no token; a session stays parked for `window_ms`.
     pub(crate) fn new(window_ms: i64, rooms: Rooms, clock: Clock, stats: Arc<Stats>) -> Self {
-        let tickets = Tickets::new(window_ms, PARKED_MAX);
+        let tickets = TokenTable::new(window_ms, PARKED_MAX);
         let (waiting, going_on) = (AHashMap::new(), AHashMap::new());
         Self { tickets, waiting, going_on, waited: 0, rooms, clock, stats, waking: None }
     }
 
     /// Gives up a parked seat.
-    fn abandon(&self, place: Place, session: SessionId, rooms: Vec<RoomName>, ctx: &mut Context<Self>) {
+    fn abandon(&self, place: SessionAddr, session: SessionId, rooms: Vec<RoomName>, ctx: &mut Context<Self>) {
         let way = self.rooms.clone();
         let abandoned = async move {
             for room in rooms {
@@ -155,9 +155,9 @@ impl Recovery {
     /// Gives up what nobody came for, and sees that the rest is, later.
     fn sweep(&mut self, ctx: &mut Context<Self>) {
         let elapsed = self.clock.elapsed_ms();
-        while let Some(parked) = self.tickets.expire(elapsed) {
-            self.stats.parked.sub(1);
-            self.abandon(parked.holder.place, parked.holder.session, parked.rooms, ctx);
+        while let Some(suspended) = self.tickets.expire(elapsed) {
+            self.stats.suspended.sub(1);
+            self.abandon(suspended.holder.place, suspended.holder.session, suspended.rooms, ctx);
         }
         if let Some(waking) = self.waking.take() {
             ctx.cancel_future(waking);
@@ -169,12 +169,14 @@ impl Recovery {
     fn redeem(&mut self, redeem: Redeem, ctx: &mut Context<Self>) {
         let Some(redeem) = self.await_known(redeem) else { return };
         match self.tickets.redeem(&redeem.token, &redeem.claim) {
-            Redeemed::Parked(parked) => {
-                self.stats.parked.sub(1);
-                let holder = parked.holder.clone();
-                match redeem.reply.send(Ok(parked)) {
+            Redeemed::Parked(suspended) => {
+                self.stats.suspended.sub(1);
+                let holder = suspended.holder.clone();
+                match redeem.reply.send(Ok(suspended)) {
                     Ok(()) if matches!(redeem.claim, Claim::Pid(_)) => self.note_going_on(&redeem.token, holder, ctx),
-                    Err(Ok(parked)) => self.abandon(parked.holder.place, parked.holder.session, parked.rooms, ctx),
+                    Err(Ok(suspended)) => {
+                        self.abandon(suspended.holder.place, suspended.holder.session, suspended.rooms, ctx)
+                    }
                     Ok(()) | Err(Err(_)) => {}
                 }
             }
@@ -278,12 +280,12 @@ impl Receive<GiveUp> for Recovery {
     }
 }
 
-impl Receive<Park> for Recovery {
-    fn receive(&mut self, park: Park, ctx: &mut Self::Context) {
-        let Park { session, place, rooms, last_activity } = park;
+impl Receive<Suspend> for Recovery {
+    fn receive(&mut self, park: Suspend, ctx: &mut Self::Context) {
+        let Suspend { session, place, rooms, last_activity } = park;
         match self.tickets.park(session, rooms.clone(), last_activity, self.clock.elapsed_ms()) {
             Parking::Unknown => self.abandon(place, session, rooms, ctx),
-            Parking::Parked(None) => self.stats.parked.add(1),
+            Parking::Parked(None) => self.stats.suspended.add(1),
             Parking::Parked(Some(evicted)) => {
                 self.stats.parked_evicted.add(1);
                 self.abandon(evicted.holder.place, evicted.holder.session, evicted.rooms, ctx);
@@ -305,15 +307,15 @@ impl Receive<Discard> for Recovery {
     }
 }
 
-impl Receive<Forget> for Recovery {
-    fn receive(&mut self, forget: Forget, ctx: &mut Self::Context) {
+impl Receive<DropRecords> for Recovery {
+    fn receive(&mut self, forget: DropRecords, ctx: &mut Self::Context) {
         let forgotten = match forget {
-            Forget::User(user) => self.tickets.forget(|identity| identity.user == user),
-            Forget::Revoked(revocation) => self.tickets.forget(|identity| revocation.hits(identity)),
+            DropRecords::User(user) => self.tickets.forget(|identity| identity.user == user),
+            DropRecords::Revoked(revocation) => self.tickets.forget(|identity| revocation.hits(identity)),
         };
-        for parked in forgotten {
-            self.stats.parked.sub(1);
-            self.abandon(parked.holder.place, parked.holder.session, parked.rooms, ctx);
+        for suspended in forgotten {
+            self.stats.suspended.sub(1);
+            self.abandon(suspended.holder.place, suspended.holder.session, suspended.rooms, ctx);
         }
     }
 }
@@ -333,21 +335,21 @@ impl Receive<NoteAttempt> for Recovery {
 impl Receive<Restore> for Recovery {
     fn receive(&mut self, Restore(sessions): Restore, ctx: &mut Self::Context) {
         let elapsed = self.clock.elapsed_ms();
-        for (token, parked, left) in sessions {
-            self.stats.parked.add(1);
-            self.tickets.keep(token, parked, elapsed + left.max(RESTORED_MIN_MS));
+        for (token, suspended, left) in sessions {
+            self.stats.suspended.add(1);
+            self.tickets.keep(token, suspended, elapsed + left.max(RESTORED_MIN_MS));
             self.note_known(&token, ctx);
         }
         self.sweep(ctx);
     }
 }
 
-impl Receive<TakeParked> for Recovery {
-    fn receive(&mut self, TakeParked(reply): TakeParked, _: &mut Self::Context) {
+impl Receive<TakeSuspended> for Recovery {
+    fn receive(&mut self, TakeSuspended(reply): TakeSuspended, _: &mut Self::Context) {
         let elapsed = self.clock.elapsed_ms();
         let all = self.tickets.take_all().into_iter();
-        let all: Vec<_> = all.map(|(token, parked, at)| (token, parked, at - elapsed)).collect();
-        self.stats.parked.sub(all.len() as u64);
+        let all: Vec<_> = all.map(|(token, suspended, at)| (token, suspended, at - elapsed)).collect();
+        self.stats.suspended.sub(all.len() as u64);
         let _ = reply.send(all);
     }
 }

@@ -1,8 +1,8 @@
 //! Connections that the hub closes, as refusals: which of the reasons are one, and which rule decided.
 
 use super::counts::RefusedAt;
-use crate::close::Close;
-use crate::fault::{Code, Fault};
+use crate::model::close::Close;
+use crate::model::fault::{Code, Fault};
 
 /// The refusal that a close by `close` at `at` is; `None` for an end that refuses nothing. `rule` is what decided, where
 /// whoever closed said so.

@@ -2,8 +2,8 @@
 //! makes labels.
 
 use crate::events::Surface;
-use crate::fault::Code;
-use crate::stats::Count;
+use crate::model::fault::Code;
+use crate::runtime::counters::Count;
 
 /// Where a connection was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,11 +18,11 @@ use log::kv::Value;
 
 use self::hidden::{without_query, without_tokens, without_values};
 use self::rate::{Omitted, Rate, Source};
-use crate::clock::Clock;
-use crate::fault::{Code, Fault};
-use crate::log_line::{self, Field};
-use crate::peer::limit_key;
-use crate::stats::Stats;
+use crate::model::client::limit_key;
+use crate::model::fault::{Code, Fault};
+use crate::runtime::clock::Clock;
+use crate::runtime::counters::Stats;
+use crate::runtime::log_line::{self, Field};
 
 /// The target of the lines.
 pub const TARGET: &str = "hubbub::refused";

@@ -1,5 +1,5 @@
 //! How many refusals of one source are logged, and how many are left out. Pure: the time is an argument, ms by
-//! [`crate::clock::Clock::elapsed_ms`].
+//! [`crate::runtime::clock::Clock::elapsed_ms`].
 
 use std::fmt;
 use std::net::IpAddr;

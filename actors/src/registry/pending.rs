@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::fault::{Code, Fault};
-use crate::stats::Stats;
+use crate::model::fault::{Code, Fault};
+use crate::runtime::counters::Stats;
 
 /// The part of all places that they may hold: one of so many.
 const SHARE: usize = 4;
@@ -32,7 +32,7 @@ struct Queue {
 
 #[derive(Debug)]
 struct Waiting {
-    /// Since when, ms by [`crate::clock::Clock::elapsed_ms`].
+    /// Since when, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
     since: i64,
     /// Tells it that it gives way.
     give_way: oneshot::Sender<()>,
@@ -44,7 +44,7 @@ impl Pending {
         Self { most: (capacity / SHARE).max(1), queue: Mutex::default(), stats }
     }
 
-    /// Takes a place at `elapsed`, ms by [`crate::clock::Clock::elapsed_ms`]; the oldest may lose its own.
+    /// Takes a place at `elapsed`, ms by [`crate::runtime::clock::Clock::elapsed_ms`]; the oldest may lose its own.
     ///
     /// # Errors
     /// [`Code::ServerFull`].

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ahash::RandomState;
 use dashmap::DashMap;
 
-use crate::fault::Fault;
-use crate::ids::UserId;
+use crate::model::fault::Fault;
+use crate::model::ids::UserId;
 
 /// The rooms that exist because a client joined them. Rooms that the hub keeps for itself are not among them.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl RoomCounts {
     /// Counts one more room, which `user` makes.
     ///
     /// # Errors
-    /// [`crate::fault::Code::LimitReached`]: nothing was counted.
+    /// [`crate::model::fault::Code::LimitReached`]: nothing was counted.
     pub(crate) fn take(self: &Arc<Self>, user: &UserId) -> Result<CountedRoom, Fault> {
         let mut of_user = self.of_users.entry(user.clone()).or_insert(0);
         let rooms_per_user = self.rooms_per_user.load(Ordering::Relaxed);

@@ -1,9 +1,9 @@
 //! A worker's own members of every room. Appends each delivery to their outboxes: no mailbox message, no wake-up and no
 //! encoding a member.
 
-mod drain;
 mod members;
 mod sampling;
+mod shutdown;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,30 +12,30 @@ use actix::{Actor, Context};
 use ahash::{AHashMap, AHashSet};
 use tokio::sync::oneshot;
 
-pub(crate) use self::drain::Drain;
 use self::members::Members;
 use self::sampling::Sampling;
+pub(crate) use self::shutdown::Drain;
 use super::Membership;
-use crate::close::Close;
-use crate::copies::Copies;
-use crate::delivery::{Delivery, WIRES};
+use crate::connection::copies::Copies;
+use crate::connection::outbox::Frame;
+use crate::connection::{Remains, ReplySlot, SessionHandle, SessionTable, SlotId};
 use crate::events::Surface;
-use crate::fault::Fault;
-use crate::ids::{RoomName, SessionId, UserId};
-use crate::mailbox::{Receive, receives_posts};
-use crate::outbox::Frame;
-use crate::seat::{Owed, Remains, Seat, SeatKey, Seats};
+use crate::model::close::Close;
+use crate::model::fault::Fault;
+use crate::model::ids::{RoomName, SessionId, UserId};
+use crate::publication::{Publication, WIRES};
+use crate::runtime::mailbox::{Receive, receives_posts};
 
 /// A seat of this worker is a member from here on.
 #[derive(Debug)]
-pub(crate) struct Enrol {
+pub(crate) struct AddMember {
     pub(crate) room: RoomName,
-    pub(crate) seat: SeatKey,
+    pub(crate) handle: SlotId,
     pub(crate) membership: Membership,
     /// What it missed, in order: for it alone, and before all else.
-    pub(crate) missed: Vec<Arc<Delivery>>,
+    pub(crate) missed: Vec<Arc<Publication>>,
     /// The answer that tells of it, where what comes from here on is to wait for that.
-    pub(crate) behind: Option<Owed>,
+    pub(crate) behind: Option<ReplySlot>,
     pub(crate) done: oneshot::Sender<Result<Membership, Fault>>,
 }
 
@@ -43,18 +43,18 @@ pub(crate) struct Enrol {
 #[derive(Debug)]
 pub(crate) struct Situate {
     pub(crate) room: RoomName,
-    pub(crate) seat: SeatKey,
+    pub(crate) handle: SlotId,
     pub(crate) membership: Membership,
     /// The answer that tells of it: what comes from here on waits for that.
-    pub(crate) behind: Owed,
+    pub(crate) behind: ReplySlot,
     pub(crate) done: oneshot::Sender<Result<Membership, Fault>>,
 }
 
 /// A seat of this worker is no member any more.
 #[derive(Debug)]
-pub(crate) struct Withdraw {
+pub(crate) struct RemoveMember {
     pub(crate) room: RoomName,
-    pub(crate) seat: SeatKey,
+    pub(crate) handle: SlotId,
     /// Users in the room without it.
     pub(crate) users: usize,
     pub(crate) done: Option<oneshot::Sender<usize>>,
@@ -62,8 +62,8 @@ pub(crate) struct Withdraw {
 
 /// A parked seat of this worker is given up.
 #[derive(Debug)]
-pub(crate) struct Vacate {
-    pub(crate) seat: SeatKey,
+pub(crate) struct ReleaseSlot {
+    pub(crate) handle: SlotId,
     /// Whose it has to be: what was kept for one is not handed to another.
     pub(crate) session: SessionId,
     /// Answered with what came for it.
@@ -74,8 +74,8 @@ pub(crate) struct Vacate {
 #[derive(Debug)]
 pub(crate) struct Deliver {
     pub(crate) room: RoomName,
-    pub(crate) delivery: Arc<Delivery>,
-    pub(crate) except: Option<SeatKey>,
+    pub(crate) delivery: Arc<Publication>,
+    pub(crate) except: Option<SlotId>,
 }
 
 /// An event about users, for the sessions on this worker that hear of users.
@@ -84,9 +84,9 @@ pub(crate) struct Announcement {
     /// Whose sessions do not hear it, for it is about this user.
     pub(crate) except: Option<UserId>,
     /// As it is said on `/ws` and `/`, where it is.
-    pub(crate) plain: Option<Delivery>,
+    pub(crate) plain: Option<Publication>,
     /// As it is said on `/chat`.
-    pub(crate) chat: Delivery,
+    pub(crate) chat: Publication,
     /// The rooms whose members hear it, each session once; none where all do.
     pub(crate) rooms: Vec<RoomName>,
     /// Rooms whose members do not.
@@ -124,7 +124,7 @@ pub(crate) struct Barrier(pub(crate) oneshot::Sender<()>);
 /// Ends the session on one seat of this worker.
 #[derive(Debug)]
 pub(crate) struct CloseSeat {
-    pub(crate) seat: SeatKey,
+    pub(crate) handle: SlotId,
     pub(crate) close: Close,
 }
 
@@ -144,8 +144,8 @@ pub(crate) struct EndAll(pub(crate) Close);
 struct Frames([Option<Frame>; WIRES]);
 
 impl Frames {
-    fn of(&mut self, delivery: &Delivery, seat: &Seat) -> Option<Frame> {
-        let wire = seat.wire();
+    fn of(&mut self, delivery: &Publication, handle: &SessionHandle) -> Option<Frame> {
+        let wire = handle.encoder();
         let slot = self.0.get_mut(wire.slot())?;
         Some(slot.get_or_insert_with(|| Rc::new(delivery.frame(wire))).clone())
     }
@@ -154,7 +154,7 @@ impl Frames {
 /// The actor that hands deliveries to a worker's members.
 #[derive(Debug)]
 pub struct Fanout {
-    seats: Rc<Seats>,
+    session_table: Rc<SessionTable>,
     rooms: AHashMap<RoomName, Members>,
     everybody: RoomName,
     sampling: Sampling,
@@ -162,25 +162,25 @@ pub struct Fanout {
 
 impl Fanout {
     /// A fan-out for the seats of its worker.
-    pub fn new(seats: Rc<Seats>) -> Self {
-        Self { seats, rooms: AHashMap::new(), everybody: RoomName::everybody(), sampling: Sampling::default() }
+    pub fn new(session_table: Rc<SessionTable>) -> Self {
+        Self { session_table, rooms: AHashMap::new(), everybody: RoomName::everybody(), sampling: Sampling::default() }
     }
 
     /// Has a seat that was parked before the start get what is published to `rooms`.
-    pub(crate) fn enrol_parked(&mut self, seat: &Rc<Seat>, rooms: Vec<RoomName>) {
+    pub(crate) fn enrol_parked(&mut self, handle: &Rc<SessionHandle>, rooms: Vec<RoomName>) {
         for room in rooms {
-            self.rooms.entry(room).or_default().insert(seat.place().seat, seat.clone());
+            self.rooms.entry(room).or_default().insert(handle.addr().slot, handle.clone());
         }
     }
 
     /// Gives a seat what it missed of a room, all of it or nothing; whether it did.
-    fn bring(&self, seat: &Seat, room: &RoomName, missed: &[Arc<Delivery>]) -> bool {
-        let frames: Vec<Frame> = missed.iter().map(|delivery| Rc::new(delivery.frame(seat.wire()))).collect();
+    fn bring(&self, handle: &SessionHandle, room: &RoomName, missed: &[Arc<Publication>]) -> bool {
+        let frames: Vec<Frame> = missed.iter().map(|delivery| Rc::new(delivery.frame(handle.encoder()))).collect();
         let bytes = frames.iter().map(|frame| frame.len()).sum();
-        let fits = frames.is_empty() || seat.with_outbox(|outbox| outbox.has_half_for(frames.len(), bytes));
+        let fits = frames.is_empty() || handle.with_outbox(|outbox| outbox.has_half_for(frames.len(), bytes));
         if fits {
-            let sent = frames.into_iter().map(|frame| u64::from(seat.deliver(room, frame))).sum();
-            self.seats.stats().sent.add(sent);
+            let sent = frames.into_iter().map(|frame| u64::from(handle.deliver(room, frame))).sum();
+            self.session_table.stats().sent.add(sent);
         }
         fits
     }
@@ -188,18 +188,18 @@ impl Fanout {
     /// Hands a message to the members on this worker. Measures the latency of a sample of the deliveries.
     fn deliver(&mut self, deliver: &Deliver) {
         let Some(members) = self.rooms.get(&deliver.room) else { return };
-        let mut copies = Copies::new(&deliver.delivery, &deliver.room, self.seats.ledger());
+        let mut copies = Copies::new(&deliver.delivery, &deliver.room, self.session_table.ledger());
         let mut sent = 0;
         let deliveries = members.len().saturating_sub(usize::from(deliver.except.is_some()));
         let mut sample = self.sampling.of(deliveries, deliver.delivery.accepted_us());
-        members.for_each(|key, seat| {
+        members.for_each(|key, handle| {
             if deliver.except != Some(key) {
-                let relieve = |weight| self.seats.relieve(weight);
+                let relieve = |weight| self.session_table.relieve(weight);
                 let delivery = &*deliver.delivery;
-                sent += u64::from(seat.hand_over(&deliver.room, delivery, &mut copies, sample.next(), relieve));
+                sent += u64::from(handle.hand_over(&deliver.room, delivery, &mut copies, sample.next(), relieve));
             }
         });
-        self.seats.stats().sent.add(sent);
+        self.session_table.stats().sent.add(sent);
     }
 
     fn announce(&self, announcement: &Announcement) -> Reach {
@@ -209,33 +209,33 @@ impl Fanout {
         let known_in: Vec<_> = known_in.iter().filter_map(members_of).collect();
         let (mut plain_frames, mut chat_frames) = (Frames::default(), Frames::default());
         let (mut reached, mut reach, mut sent) = (AHashSet::new(), Reach::default(), 0);
-        let hearers = self.seats.hearers();
+        let presence_listeners = self.session_table.presence_listeners();
         for room in rooms {
             let Some(members) = members_of(room) else { continue };
-            reach.looked_at += hearers.len().min(members.len()) as u64;
-            let mut tell = |key: SeatKey, seat: &Seat| {
-                let (delivery, frames) = match seat.hears(except.as_ref()) {
+            reach.looked_at += presence_listeners.len().min(members.len()) as u64;
+            let mut tell = |key: SlotId, handle: &SessionHandle| {
+                let (delivery, frames) = match handle.presence_surface(except.as_ref()) {
                     Some(Surface::Raw | Surface::Root) => (plain.as_ref(), &mut plain_frames),
                     Some(Surface::Chat) => (Some(chat), &mut chat_frames),
                     None => return,
                 };
                 let is_told = !known_in.iter().any(|members| members.get(key).is_some())
                     && (rooms.len() == 1 || reached.insert(key));
-                if is_told && let Some(frame) = delivery.and_then(|delivery| frames.of(delivery, seat)) {
-                    sent += u64::from(seat.deliver(room, frame));
+                if is_told && let Some(frame) = delivery.and_then(|delivery| frames.of(delivery, handle)) {
+                    sent += u64::from(handle.deliver(room, frame));
                     reach.heard += 1;
                 }
             };
             // On `/ws` few hear of users, and everybody's room has all there are.
-            if hearers.len() < members.len() {
-                for &key in hearers.iter() {
-                    members.get(key).into_iter().for_each(|seat| tell(key, seat));
+            if presence_listeners.len() < members.len() {
+                for &key in presence_listeners.iter() {
+                    members.get(key).into_iter().for_each(|handle| tell(key, handle));
                 }
             } else {
-                members.for_each(|key, seat| tell(key, seat));
+                members.for_each(|key, handle| tell(key, handle));
             }
         }
-        self.seats.stats().sent.add(sent);
+        self.session_table.stats().sent.add(sent);
         reach
     }
 }
@@ -251,42 +251,42 @@ impl Actor for Fanout {
 
 receives_posts!(Fanout);
 
-impl Receive<Enrol> for Fanout {
-    fn receive(&mut self, enrol: Enrol, _: &mut Self::Context) {
-        let Enrol { room, seat: key, mut membership, missed, behind, done } = enrol;
+impl Receive<AddMember> for Fanout {
+    fn receive(&mut self, enrol: AddMember, _: &mut Self::Context) {
+        let AddMember { room, handle: key, mut membership, missed, behind, done } = enrol;
         // A session that ended meanwhile has sent its withdrawal already.
-        if let Some(seat) = self.seats.get(key) {
-            if let Some(owed) = behind {
-                seat.hold_from_now(&room, owed);
+        if let Some(handle) = self.session_table.get(key) {
+            if let Some(reply_slot) = behind {
+                handle.defer_from_now(&room, reply_slot);
             }
-            if !self.bring(&seat, &room, &missed)
+            if !self.bring(&handle, &room, &missed)
                 && let Some(past) = &mut membership.past
             {
                 past.recovered = Some(false);
             }
             if membership.chat.is_some() {
-                seat.enter(room.clone(), membership.number);
+                handle.enter(room.clone(), membership.number);
             }
-            self.rooms.entry(room).or_default().insert(key, seat);
+            self.rooms.entry(room).or_default().insert(key, handle);
         }
         let _ = done.send(Ok(membership));
     }
 }
 
 impl Receive<Situate> for Fanout {
-    fn receive(&mut self, Situate { room, seat, membership, behind, done }: Situate, _: &mut Self::Context) {
-        if let Some(seat) = self.seats.get(seat) {
-            seat.hold_from_now(&room, behind);
+    fn receive(&mut self, Situate { room, handle, membership, behind, done }: Situate, _: &mut Self::Context) {
+        if let Some(handle) = self.session_table.get(handle) {
+            handle.defer_from_now(&room, behind);
         }
         let _ = done.send(Ok(membership));
     }
 }
 
-impl Receive<Withdraw> for Fanout {
-    fn receive(&mut self, withdraw: Withdraw, _: &mut Self::Context) {
+impl Receive<RemoveMember> for Fanout {
+    fn receive(&mut self, withdraw: RemoveMember, _: &mut Self::Context) {
         if let Some(members) = self.rooms.get_mut(&withdraw.room) {
-            if let Some(seat) = members.remove(withdraw.seat) {
-                seat.leave(&withdraw.room);
+            if let Some(handle) = members.remove(withdraw.handle) {
+                handle.leave(&withdraw.room);
             }
             if members.is_empty() {
                 self.rooms.remove(&withdraw.room);
@@ -299,12 +299,12 @@ impl Receive<Withdraw> for Fanout {
     }
 }
 
-impl Receive<Vacate> for Fanout {
-    fn receive(&mut self, Vacate { seat, session, done }: Vacate, _: &mut Self::Context) {
-        let parked = self.seats.get(seat).filter(|parked| parked.session() == session);
-        let remains = parked.as_ref().and_then(|parked| parked.remains());
-        if parked.is_some() {
-            self.seats.vacate(seat);
+impl Receive<ReleaseSlot> for Fanout {
+    fn receive(&mut self, ReleaseSlot { handle, session, done }: ReleaseSlot, _: &mut Self::Context) {
+        let suspended = self.session_table.get(handle).filter(|suspended| suspended.session() == session);
+        let remains = suspended.as_ref().and_then(|suspended| suspended.remains());
+        if suspended.is_some() {
+            self.session_table.release(handle);
         }
         if let Some(done) = done {
             let _ = done.send(remains);
@@ -336,10 +336,10 @@ impl Receive<Barrier> for Fanout {
 
 impl Receive<CloseSeat> for Fanout {
     fn receive(&mut self, message: CloseSeat, _: &mut Self::Context) {
-        if let Some(seat) = self.seats.get(message.seat) {
+        if let Some(handle) = self.session_table.get(message.handle) {
             match message.close {
-                Close::Recovered => seat.supersede(),
-                close => seat.close(close),
+                Close::Recovered => handle.supersede(),
+                close => handle.close(close),
             }
         }
     }
@@ -348,37 +348,37 @@ impl Receive<CloseSeat> for Fanout {
 impl Receive<CloseRoom> for Fanout {
     fn receive(&mut self, message: CloseRoom, _: &mut Self::Context) {
         if let Some(members) = self.rooms.get(&message.room) {
-            members.for_each(|_, seat| seat.close(message.close));
+            members.for_each(|_, handle| handle.close(message.close));
         }
     }
 }
 
 impl Receive<EndAll> for Fanout {
     fn receive(&mut self, EndAll(close): EndAll, _: &mut Self::Context) {
-        self.seats.for_each(|seat| seat.close(close));
+        self.session_table.for_each(|handle| handle.close(close));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Clock, Expiry};
-    use crate::delivery::{Correlation, Event, Refusal, Wire};
-    use crate::ids::EventName;
-    use crate::outbox::Bound;
-    use crate::seat::Seating;
-    use crate::stats::Stats;
+    use crate::connection::SessionSpec;
+    use crate::connection::outbox::Bound;
+    use crate::model::ids::EventName;
+    use crate::publication::{Correlation, Encoder, Event, EventError};
+    use crate::runtime::clock::{Clock, Expiry};
+    use crate::runtime::counters::Stats;
 
     /// Says the name of what it is given.
     #[derive(Debug)]
     pub(super) struct Name;
 
-    impl Wire for Name {
+    impl Encoder for Name {
         fn slot(&self) -> usize {
             0
         }
 
-        fn speaks(&self) -> Option<Surface> {
+        fn surface(&self) -> Option<Surface> {
             None
         }
 
@@ -394,7 +394,7 @@ mod tests {
             bytes::Bytes::new()
         }
 
-        fn refusal(&self, _: &Refusal<'_>, _: i64) -> Option<bytes::Bytes> {
+        fn refusal(&self, _: &EventError<'_>, _: i64) -> Option<bytes::Bytes> {
             None
         }
     }
@@ -408,47 +408,47 @@ mod tests {
     }
 
     fn fanout() -> Fanout {
-        Fanout::new(Rc::new(Seats::new(0, 1_000_000, Arc::new(Stats::default()), Clock::manual(0))))
+        Fanout::new(Rc::new(SessionTable::new(0, 1_000_000, Arc::new(Stats::default()), Clock::manual(0))))
     }
 
-    fn seat(fanout: &mut Fanout, names: &[&str], hears_as: Option<(&str, Surface)>) -> Rc<Seat> {
-        let seat = fanout.seats.seat(Seating {
+    fn handle(fanout: &mut Fanout, names: &[&str], hears_as: Option<(&str, Surface)>) -> Rc<SessionHandle> {
+        let handle = fanout.session_table.insert(SessionSpec {
             session: SessionId::random(),
-            wire: &Name,
+            encoder: &Name,
             bound: Bound { bytes: 100, frames: 10 },
             heartbeat: None,
-            carrier: false,
+            multiplexed: false,
             expiry: Expiry::NEVER,
             elapsed: 0,
         });
-        seat.hear_as(hears_as.map(|(own, surface)| (user(own), surface)));
+        handle.set_presence_listener(hears_as.map(|(own, surface)| (user(own), surface)));
         for room in rooms(names) {
-            fanout.rooms.entry(room).or_default().insert(seat.place().seat, seat.clone());
+            fanout.rooms.entry(room).or_default().insert(handle.addr().slot, handle.clone());
         }
-        seat
+        handle
     }
 
-    fn heard(seat: &Seat) -> String {
-        seat.with_outbox(|outbox| {
+    fn heard(handle: &SessionHandle) -> String {
+        handle.with_outbox(|outbox| {
             let written = outbox.slices().collect::<Vec<_>>().concat();
             outbox.advance(written.len());
             String::from_utf8(written).unwrap()
         })
     }
 
-    fn saying(name: &'static str) -> Delivery {
+    fn saying(name: &'static str) -> Publication {
         let name = EventName::of_hub(name);
-        Delivery::new(Event { name, topic: None, data: bytes::Bytes::new(), timestamp: 0, offset: None })
+        Publication::new(Event { name, topic: None, data: bytes::Bytes::new(), timestamp: 0, offset: None })
     }
 
     #[test]
     fn an_announcement_is_heard_once_by_those_whom_it_concerns_in_the_words_of_their_surface() {
         let mut fanout = fanout();
-        let chat = seat(&mut fanout, &["a", "b", "c"], Some(("x", Surface::Chat)));
-        let root = seat(&mut fanout, &["a", "b"], Some(("y", Surface::Root)));
-        let own = seat(&mut fanout, &["a"], Some(("z", Surface::Chat)));
-        let knows = seat(&mut fanout, &["b", "d"], Some(("w", Surface::Raw)));
-        let deaf = seat(&mut fanout, &["c"], None);
+        let chat = handle(&mut fanout, &["a", "b", "c"], Some(("x", Surface::Chat)));
+        let root = handle(&mut fanout, &["a", "b"], Some(("y", Surface::Root)));
+        let own = handle(&mut fanout, &["a"], Some(("z", Surface::Chat)));
+        let knows = handle(&mut fanout, &["b", "d"], Some(("w", Surface::Raw)));
+        let deaf = handle(&mut fanout, &["c"], None);
         let announcement = |except: Option<&str>, plain: Option<&'static str>| Announcement {
             except: except.map(user),
             plain: plain.map(saying),
@@ -456,26 +456,30 @@ mod tests {
             rooms: rooms(&["a", "b", "c"]),
             known_in: rooms(&["d"]),
         };
-        let all = |seats: [&Rc<Seat>; 5]| seats.map(|seat| heard(seat));
-        let seats = [&chat, &root, &own, &knows, &deaf];
+        let all = |session_table: [&Rc<SessionHandle>; 5]| session_table.map(|handle| heard(handle));
+        let session_table = [&chat, &root, &own, &knows, &deaf];
 
         let Reach { heard, looked_at } = fanout.announce(&announcement(Some("z"), Some("plain")));
-        assert_eq!((heard, looked_at, all(seats)), (2, 8, ["chat", "plain", "", "", ""].map(String::from)));
+        assert_eq!((heard, looked_at, all(session_table)), (2, 8, ["chat", "plain", "", "", ""].map(String::from)));
         let Reach { heard, looked_at } = fanout.announce(&announcement(None, None));
-        assert_eq!((heard, looked_at, all(seats)), (2, 8, ["chat", "", "chat", "", ""].map(String::from)));
+        assert_eq!((heard, looked_at, all(session_table)), (2, 8, ["chat", "", "chat", "", ""].map(String::from)));
     }
 
     #[test]
     fn a_sample_of_live_deliveries_is_marked_and_no_replayed_one() {
         let mut fanout = fanout();
-        let seats: Vec<_> = (0..64).map(|_| seat(&mut fanout, &["a"], None)).collect();
-        let marked =
-            || seats.iter().filter_map(|seat| seat.with_outbox(|outbox| outbox.advance(100))).collect::<Vec<_>>();
+        let session_table: Vec<_> = (0..64).map(|_| handle(&mut fanout, &["a"], None)).collect();
+        let marked = || {
+            session_table
+                .iter()
+                .filter_map(|handle| handle.with_outbox(|outbox| outbox.advance(100)))
+                .collect::<Vec<_>>()
+        };
         let delivery = Arc::new(saying("said").accepted(7));
         let room = RoomName::parse("a", "room").unwrap();
         fanout.deliver(&Deliver { room: room.clone(), delivery: delivery.clone(), except: None });
         assert_eq!(marked(), [7; 64 / 16]);
-        assert!(seats.iter().all(|seat| fanout.bring(seat, &room, std::slice::from_ref(&delivery))));
+        assert!(session_table.iter().all(|handle| fanout.bring(handle, &room, std::slice::from_ref(&delivery))));
         assert!(marked().is_empty());
         fanout.deliver(&Deliver { room, delivery: Arc::new(saying("said")), except: None });
         assert!(marked().is_empty(), "without an acceptance time");
@@ -484,13 +488,13 @@ mod tests {
     #[test]
     fn where_few_hear_of_users_nobody_else_is_looked_at() {
         let mut fanout = fanout();
-        let hears = seat(&mut fanout, &["$all"], Some(("x", Surface::Raw)));
-        let elsewhere = seat(&mut fanout, &["a"], Some(("y", Surface::Raw)));
-        let gone = seat(&mut fanout, &["$all"], Some(("z", Surface::Raw)));
-        let deaf: Vec<_> = (0..9).map(|_| seat(&mut fanout, &["$all"], None)).collect();
-        fanout.seats.vacate(gone.place().seat);
-        deaf[0].hear_as(Some((user("d"), Surface::Raw)));
-        deaf[0].hear_as(None);
+        let hears = handle(&mut fanout, &["$all"], Some(("x", Surface::Raw)));
+        let elsewhere = handle(&mut fanout, &["a"], Some(("y", Surface::Raw)));
+        let gone = handle(&mut fanout, &["$all"], Some(("z", Surface::Raw)));
+        let deaf: Vec<_> = (0..9).map(|_| handle(&mut fanout, &["$all"], None)).collect();
+        fanout.session_table.release(gone.addr().slot);
+        deaf[0].set_presence_listener(Some((user("d"), Surface::Raw)));
+        deaf[0].set_presence_listener(None);
 
         let announcement = Announcement {
             except: None,

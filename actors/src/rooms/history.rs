@@ -1,15 +1,15 @@
 //! What is kept of one room's messages for those who missed them, pure: a ring whose messages are numbered from 1 on
 //! without a gap, bounded in number, in age and in bytes. Knows no members; whose history goes when all of them are too
-//! large is [`super::archive`]'s to say.
+//! large is [`super::histories`]'s to say.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::rules::HistoryRule;
-use crate::delivery::Delivery;
+use crate::connection::outbox::Bound;
 use crate::events::raw::Position;
-use crate::ids::Epoch;
-use crate::outbox::Bound;
+use crate::model::ids::Epoch;
+use crate::publication::Publication;
 
 /// What a kept message is counted as beside its text, in bytes: its places in memory.
 const MESSAGE_BYTES: usize = 512;
@@ -37,7 +37,7 @@ pub struct HistoryPage {
     /// Which numbering their offsets belong to.
     pub epoch: Epoch,
     /// The messages, oldest first.
-    pub messages: Vec<Arc<Delivery>>,
+    pub messages: Vec<Arc<Publication>>,
     /// Whether there are more: older ones, or for [`Part::After`] newer ones.
     pub has_more: bool,
 }
@@ -49,7 +49,7 @@ pub(crate) struct Saved {
     /// The offset of the last message.
     pub(crate) last: u64,
     /// The last ones, oldest first, numbered up to `last`.
-    pub(crate) messages: Vec<Arc<Delivery>>,
+    pub(crate) messages: Vec<Arc<Publication>>,
 }
 
 /// One room's kept messages.
@@ -59,8 +59,8 @@ pub(crate) struct History {
     epoch: Epoch,
     /// The offset of the last message there was, kept or not; 0 before the first.
     last: u64,
-    /// The last ones, each with when it came, ms by [`crate::clock::Clock::elapsed_ms`].
-    kept: VecDeque<(i64, Arc<Delivery>)>,
+    /// The last ones, each with when it came, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
+    kept: VecDeque<(i64, Arc<Publication>)>,
     /// What the messages in `kept` are counted as.
     bytes: usize,
 }
@@ -72,7 +72,7 @@ impl History {
     }
 
     /// What was saved, as far as `rule` and `most` bytes let it stay. `now` is in ms since the epoch, `elapsed` ms by
-    /// [`crate::clock::Clock::elapsed_ms`].
+    /// [`crate::runtime::clock::Clock::elapsed_ms`].
     pub(crate) fn restored(rule: HistoryRule, saved: Saved, most: usize, now: i64, elapsed: i64) -> Self {
         let mut history = Self::new(rule, saved.epoch);
         history.last = saved.last.saturating_sub(saved.messages.len() as u64);
@@ -96,7 +96,7 @@ impl History {
     }
 
     /// Keeps by another rule from now on; what that does not keep goes. `elapsed` is ms by
-    /// [`crate::clock::Clock::elapsed_ms`].
+    /// [`crate::runtime::clock::Clock::elapsed_ms`].
     pub(crate) fn set_rule(&mut self, rule: HistoryRule, elapsed: i64) {
         self.rule = rule;
         while self.kept.len() > rule.messages {
@@ -111,7 +111,7 @@ impl History {
     }
 
     /// Keeps the next message, which came at `elapsed`, in at most `most` bytes: the oldest go where there is no room.
-    pub(crate) fn keep(&mut self, delivery: Arc<Delivery>, elapsed: i64, most: usize) {
+    pub(crate) fn keep(&mut self, delivery: Arc<Publication>, elapsed: i64, most: usize) {
         self.last += 1;
         self.bytes += weight(&delivery);
         self.kept.push_back((elapsed, delivery));
@@ -137,7 +137,7 @@ impl History {
         }
     }
 
-    /// When the oldest message will be too old, ms by [`crate::clock::Clock::elapsed_ms`].
+    /// When the oldest message will be too old, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
     pub(crate) fn due(&self) -> Option<i64> {
         let (came, _) = self.kept.front()?;
         Some(came.saturating_add(self.rule.age_ms?))
@@ -166,7 +166,7 @@ impl History {
     }
 
     /// All messages after `since`, in order; `None` where that is not known to be all, or is more than `most`.
-    pub(crate) fn after(&self, since: &Position, most: Bound) -> Option<Vec<Arc<Delivery>>> {
+    pub(crate) fn after(&self, since: &Position, most: Bound) -> Option<Vec<Arc<Publication>>> {
         let count = self.last.checked_sub(since.offset).and_then(|count| usize::try_from(count).ok())?;
         if since.epoch != self.epoch.as_str() || count > most.frames {
             return None;
@@ -200,9 +200,9 @@ impl History {
     }
 }
 
-fn as_many_as_fit(candidates: impl Iterator<Item = Arc<Delivery>>, limit: usize) -> Vec<Arc<Delivery>> {
+fn as_many_as_fit(candidates: impl Iterator<Item = Arc<Publication>>, limit: usize) -> Vec<Arc<Publication>> {
     let mut bytes = 0_usize;
-    let fits = |delivery: &Arc<Delivery>| {
+    let fits = |delivery: &Arc<Publication>| {
         let is_first = bytes == 0;
         bytes += delivery.data().len();
         is_first || bytes <= PAGE_BYTES
@@ -210,7 +210,7 @@ fn as_many_as_fit(candidates: impl Iterator<Item = Arc<Delivery>>, limit: usize)
     candidates.take(limit).take_while(fits).collect()
 }
 
-fn weight(delivery: &Delivery) -> usize {
+fn weight(delivery: &Publication) -> usize {
     let topic = delivery.topic().map_or(0, |topic| topic.as_str().len());
     MESSAGE_BYTES + 2 * (delivery.data().len() + delivery.name().as_str().len() + topic)
 }
@@ -218,15 +218,15 @@ fn weight(delivery: &Delivery) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::Event;
-    use crate::ids::EventName;
+    use crate::model::ids::EventName;
+    use crate::publication::Event;
 
     const ANY: usize = usize::MAX;
     const ALL: Bound = Bound { bytes: ANY, frames: ANY };
 
-    fn delivery(bytes: usize, offset: u64, timestamp: i64) -> Arc<Delivery> {
+    fn delivery(bytes: usize, offset: u64, timestamp: i64) -> Arc<Publication> {
         let (name, data) = (EventName::of_hub("x"), vec![b'1'; bytes].into());
-        Arc::new(Delivery::new(Event { name, topic: None, data, timestamp, offset: Some(offset) }))
+        Arc::new(Publication::new(Event { name, topic: None, data, timestamp, offset: Some(offset) }))
     }
 
     fn rule(messages: usize, age_ms: Option<i64>) -> HistoryRule {
@@ -243,7 +243,7 @@ mod tests {
         history
     }
 
-    fn offsets(messages: &[Arc<Delivery>]) -> Vec<u64> {
+    fn offsets(messages: &[Arc<Publication>]) -> Vec<u64> {
         messages.iter().filter_map(|delivery| delivery.offset()).collect()
     }
 

@@ -4,16 +4,16 @@
 //! the [`fanout`] of each worker that has members. What of it is kept for those who missed it is a [`history`]. [`rules`]
 //! say who may. [`Rooms`] is the way in for all others.
 
-mod agenda;
-mod archive;
 pub(crate) mod counts;
 mod ending;
 pub mod fanout;
+mod histories;
 pub mod history;
-mod lanes;
+mod persisted;
 pub mod rules;
 pub mod shard;
-mod stored;
+mod timers;
+mod workers;
 
 use std::fmt;
 use std::pin::Pin;
@@ -23,29 +23,30 @@ use ahash::{AHashMap, RandomState};
 use tokio::sync::oneshot;
 
 use self::counts::RoomCounts;
-use self::fanout::{Announce, Announcement, Barrier, Reach, Vacate};
+use self::fanout::{Announce, Announcement, Barrier, Reach, ReleaseSlot};
 use self::history::{HistoryPage, Part, Saved};
-use self::lanes::{InhabitedRoom, Lane};
-pub(crate) use self::lanes::{Lanes, ParkedSeat};
+use self::persisted::Restored;
 use self::rules::Rules;
 use self::shard::RoomShard;
 use self::shard::chat::Chats;
-use self::shard::past::{Locate, ReadHistory, Save};
-use self::shard::requests::{
-    Abandon, Inspect, Join, Leave, List, Members, Notify, Panic, Park, Publish, Say, TellReceipt, Type, UsersIn,
+use self::shard::messages::{
+    DiscardSuspended, Inspect, Join, Leave, List, Members, Notify, Panic, PostMessage, Publish, SuspendSession,
+    TellReceipt, Type, UsersIn,
 };
-use self::stored::Restored;
-use crate::chats::roster::Roster;
-use crate::delivery::Event;
+use self::shard::replay::{Locate, ReadHistory, Save};
+use self::workers::{InhabitedRoom, WorkerMailboxes};
+pub(crate) use self::workers::{ParkedSeat, Workers};
+use crate::chats::members::ChatMembers;
+use crate::connection::{Remains, ReplySlot, SessionAddr};
 use crate::events::chat::messages::Message;
 use crate::events::chat::rooms::RoomInfo;
 use crate::events::raw::Position;
-use crate::fault::Fault;
-use crate::identity::Identity;
-use crate::ids::{NotificationId, RoomName, SessionId, UserId};
-use crate::mailbox::{Full, Mailbox, Watched};
+use crate::model::fault::Fault;
+use crate::model::identity::Identity;
+use crate::model::ids::{NotificationId, RoomName, SessionId, UserId};
 use crate::notifications::{Keeping, Moment, Notification};
-use crate::seat::{Owed, Place, Remains};
+use crate::publication::Event;
+use crate::runtime::mailbox::{Full, Mailbox, Watched};
 use crate::store::StoredHistory;
 
 /// What became of a published message.
@@ -60,7 +61,7 @@ pub struct Published {
 pub(crate) struct Membership {
     /// Which notification was the last before.
     pub(crate) moment: Moment,
-    /// Which message was the last before, as [`Delivery::number`](crate::delivery::Delivery::number) counts.
+    /// Which message was the last before, as [`Publication::number`](crate::publication::Publication::number) counts.
     pub(crate) number: u64,
     /// The chat with the session in it, where the room is a chat's.
     pub(crate) chat: Option<Box<RoomInfo>>,
@@ -83,7 +84,7 @@ pub(crate) struct Return {
     /// The last that its client has, where it says so.
     pub(crate) since: Option<Position>,
     /// The answer that tells of it: what comes after the join waits for that.
-    pub(crate) behind: Owed,
+    pub(crate) behind: ReplySlot,
 }
 
 /// Resolves when a join took effect, or with why it did not.
@@ -155,14 +156,14 @@ fn shrink<V>(rooms: &mut AHashMap<RoomName, V>) {
 /// The way to every room.
 #[derive(Debug, Clone)]
 pub struct Rooms {
-    lanes: Arc<Lanes>,
+    workers: Arc<Workers>,
     counts: Arc<RoomCounts>,
     hasher: RandomState,
 }
 
 impl Rooms {
-    pub(crate) fn new(lanes: Arc<Lanes>, counts: RoomCounts) -> Self {
-        Self { lanes, counts: Arc::new(counts), hasher: RandomState::new() }
+    pub(crate) fn new(workers: Arc<Workers>, counts: RoomCounts) -> Self {
+        Self { workers, counts: Arc::new(counts), hasher: RandomState::new() }
     }
 
     /// How many rooms clients made.
@@ -170,19 +171,19 @@ impl Rooms {
         &self.counts
     }
 
-    pub(crate) fn lanes(&self) -> &Arc<Lanes> {
-        &self.lanes
+    pub(crate) fn workers(&self) -> &Arc<Workers> {
+        &self.workers
     }
 
-    fn lane(&self, room: &RoomName) -> Option<&Lane> {
-        let workers = self.lanes.len().max(1);
+    fn owner(&self, room: &RoomName) -> Option<&WorkerMailboxes> {
+        let workers = self.workers.len().max(1);
         let index = usize::try_from(self.hasher.hash_one(room) % workers as u64).unwrap_or(0);
-        self.lanes.get(index)
+        self.workers.get(index)
     }
 
     /// The shard that owns `room`.
     fn shard(&self, room: &RoomName) -> Result<&Mailbox<RoomShard>, Fault> {
-        self.lane(room).and_then(|lane| lane.shard()).ok_or_else(Fault::internal)
+        self.owner(room).and_then(|mailboxes| mailboxes.shard()).ok_or_else(Fault::internal)
     }
 
     /// Puts what a room kept before the start where its shard will find it, unless the rules keep nothing of it any more.
@@ -190,8 +191,8 @@ impl Rooms {
         let topic = history.room.clone();
         match Restored::of(rules, history) {
             Ok(Some(restored)) => {
-                if let Some(lane) = self.lane(&restored.room) {
-                    lane.restore(restored);
+                if let Some(mailboxes) = self.owner(&restored.room) {
+                    mailboxes.restore(restored);
                 }
             }
             Ok(None) => {}
@@ -200,22 +201,22 @@ impl Rooms {
     }
 
     /// Puts a seat that was parked before the start where its worker will find it, and the shards of its rooms.
-    pub(crate) fn restore_seat(&self, seat: ParkedSeat) {
-        let worker = seat.place.worker;
-        for room in &seat.rooms {
-            if let Some(lane) = self.lane(room) {
-                lane.inhabit(InhabitedRoom { room: room.clone(), worker, user: seat.user.clone() });
+    pub(crate) fn restore_seat(&self, handle: ParkedSeat) {
+        let worker = handle.place.worker;
+        for room in &handle.rooms {
+            if let Some(mailboxes) = self.owner(room) {
+                mailboxes.inhabit(InhabitedRoom { room: room.clone(), worker, user: handle.user.clone() });
             }
         }
-        if let Some(lane) = self.lanes.get(worker) {
-            lane.park(seat);
+        if let Some(mailboxes) = self.workers.get(worker) {
+            mailboxes.park(handle);
         }
     }
 
     /// What all rooms keep, to be stored: those first that were said something in first.
     pub(crate) async fn histories(&self) -> Vec<StoredHistory> {
         let mut histories = Vec::new();
-        for shard in self.lanes.shards() {
+        for shard in self.workers.shards() {
             let (reply, answer) = oneshot::channel();
             shard.post_departure(Save(reply));
             // A shard that is gone has lost them.
@@ -223,7 +224,7 @@ impl Rooms {
         }
         histories
             .sort_by_cached_key(|(_, saved): &(RoomName, Saved)| saved.messages.last().map(|last| last.timestamp()));
-        histories.into_iter().map(stored::stored).collect()
+        histories.into_iter().map(persisted::stored).collect()
     }
 
     /// Makes the session at `place`, which connected at `connected_at`, a member. The receiver resolves when it gets all
@@ -231,14 +232,14 @@ impl Rooms {
     /// room ends there; such a join is not refused for a full mailbox.
     ///
     /// # Errors
-    /// [`crate::fault::Code::Overloaded`]: nothing was done.
+    /// [`crate::model::fault::Code::Overloaded`]: nothing was done.
     pub(crate) fn join(
         &self,
         room: RoomName,
         identity: Arc<Identity>,
         connected_at: i64,
-        place: Place,
-        instead_of: Option<Place>,
+        place: SessionAddr,
+        instead_of: Option<SessionAddr>,
     ) -> Result<Joined, Fault> {
         self.enter(|done| Join { room, identity, connected_at, place, instead_of, returns: None, done })
     }
@@ -252,7 +253,7 @@ impl Rooms {
         room: RoomName,
         identity: Arc<Identity>,
         connected_at: i64,
-        place: Place,
+        place: SessionAddr,
         returns: Return,
     ) -> Result<Joined, Fault> {
         let returns = Some(returns);
@@ -277,7 +278,7 @@ impl Rooms {
     ///
     /// # Errors
     /// As [`Rooms::join`].
-    pub(crate) fn locate(&self, room: RoomName, place: Place, returns: Return) -> Result<Joined, Fault> {
+    pub(crate) fn locate(&self, room: RoomName, place: SessionAddr, returns: Return) -> Result<Joined, Fault> {
         let (done, located) = oneshot::channel();
         let locate = Locate { room, place, returns, done };
         self.shard(&locate.room)?.post(locate).map_err(|Full(_)| Fault::overloaded())?;
@@ -296,7 +297,7 @@ impl Rooms {
     }
 
     /// Ends the membership of the session at `place`. The receiver resolves when it gets nothing any more.
-    pub(crate) fn leave(&self, room: RoomName, user: UserId, place: Place) -> Left {
+    pub(crate) fn leave(&self, room: RoomName, user: UserId, place: SessionAddr) -> Left {
         let (done, left) = oneshot::channel();
         if let Ok(shard) = self.shard(&room) {
             shard.post_departure(Leave { room, user, place, done: Some(done) });
@@ -305,17 +306,17 @@ impl Rooms {
     }
 
     /// The session at `place` was cut off: it is no member any more, and its seat still gets what is published.
-    pub(crate) fn park(&self, room: RoomName, user: UserId, place: Place) {
+    pub(crate) fn park(&self, room: RoomName, user: UserId, place: SessionAddr) {
         if let Ok(shard) = self.shard(&room) {
-            shard.post_departure(Park { room, user, place });
+            shard.post_departure(SuspendSession { room, user, place });
         }
     }
 
     /// The parked seat at `place` gets nothing of the room any more, once the receiver resolves.
-    pub(crate) fn abandon(&self, room: RoomName, place: Place) -> Left {
+    pub(crate) fn abandon(&self, room: RoomName, place: SessionAddr) -> Left {
         let (done, left) = oneshot::channel();
         if let Ok(shard) = self.shard(&room) {
-            shard.post_departure(Abandon { room, place, done: Some(done) });
+            shard.post_departure(DiscardSuspended { room, place, done: Some(done) });
         }
         left
     }
@@ -323,26 +324,30 @@ impl Rooms {
     /// Resolves when all that shards handed to the fan-out of this worker before has reached its seats.
     pub(crate) async fn caught_up(&self, worker: usize) {
         let (done, reached) = oneshot::channel();
-        if let Some(fanout) = self.lanes.fanout(worker) {
+        if let Some(fanout) = self.workers.fanout(worker) {
             fanout.post_departure(Barrier(done));
             let _ = reached.await;
         }
     }
 
     /// Gives up the parked seat of `session` at `place`, which is in no room any more; what came for it.
-    pub(crate) async fn vacate(&self, place: Place, session: SessionId) -> Option<Remains> {
+    pub(crate) async fn vacate(&self, place: SessionAddr, session: SessionId) -> Option<Remains> {
         let (done, kept) = oneshot::channel();
-        self.lanes.fanout(place.worker)?.post_departure(Vacate { seat: place.seat, session, done: Some(done) });
+        self.workers.fanout(place.worker)?.post_departure(ReleaseSlot {
+            handle: place.slot,
+            session,
+            done: Some(done),
+        });
         kept.await.ok().flatten()
     }
 
     /// Gives up parked seats with their sessions, all at once; what came for each, in their order.
-    pub(crate) async fn vacate_all(&self, places: &[(Place, SessionId)]) -> Vec<Option<Remains>> {
+    pub(crate) async fn vacate_all(&self, places: &[(SessionAddr, SessionId)]) -> Vec<Option<Remains>> {
         let mut waits = Vec::with_capacity(places.len());
         for &(place, session) in places {
             let (done, remains) = oneshot::channel();
-            if let Some(fanout) = self.lanes.fanout(place.worker) {
-                fanout.post_departure(Vacate { seat: place.seat, session, done: Some(done) });
+            if let Some(fanout) = self.workers.fanout(place.worker) {
+                fanout.post_departure(ReleaseSlot { handle: place.slot, session, done: Some(done) });
             }
             waits.push(remains);
         }
@@ -364,7 +369,7 @@ impl Rooms {
         event: Event,
     ) -> Result<oneshot::Receiver<Result<Stored, Fault>>, Fault> {
         let (done, said) = oneshot::channel();
-        self.shard(&room)?.post(Say { room, message, event, done }).map_err(|Full(_)| Fault::overloaded())?;
+        self.shard(&room)?.post(PostMessage { room, message, event, done }).map_err(|Full(_)| Fault::overloaded())?;
         Ok(said)
     }
 
@@ -376,7 +381,7 @@ impl Rooms {
         &self,
         room: RoomName,
         user: UserId,
-        place: Place,
+        place: SessionAddr,
         typing: bool,
     ) -> Result<oneshot::Receiver<()>, Fault> {
         let (done, noted) = oneshot::channel();
@@ -399,11 +404,11 @@ impl Rooms {
     pub(crate) async fn inspect<T: Send + 'static>(
         &self,
         room: RoomName,
-        look: impl FnOnce(Option<&Roster>) -> T + Send + 'static,
+        look: impl FnOnce(Option<&ChatMembers>) -> T + Send + 'static,
     ) -> Result<T, Fault> {
         let (reply, answer) = oneshot::channel();
         let shard = self.shard(&room)?;
-        let look = Inspect(Box::new(move |chats| drop(reply.send(look(chats.roster(&room))))));
+        let look = Inspect(Box::new(move |chats| drop(reply.send(look(chats.chat_members(&room))))));
         shard.post(look).map_err(|Full(_)| Fault::overloaded())?;
         answer.await.map_err(|_| Fault::internal())
     }
@@ -414,12 +419,12 @@ impl Rooms {
     /// As [`Rooms::publish`].
     pub(crate) async fn infos(&self, rooms: Arc<[RoomName]>) -> Result<Vec<Option<RoomInfo>>, Fault> {
         let mut infos = vec![None; rooms.len()];
-        for shard in self.lanes.shards() {
+        for shard in self.workers.shards() {
             let (reply, answer) = oneshot::channel();
             let rooms = rooms.clone();
             let look = move |chats: &Chats<'_>| {
                 let seen = rooms.iter().enumerate();
-                let seen = seen.filter_map(|(index, room)| Some((index, chats.roster(room)?.info())));
+                let seen = seen.filter_map(|(index, room)| Some((index, chats.chat_members(room)?.info())));
                 let _ = reply.send(seen.collect::<Vec<_>>());
             };
             shard.post(Inspect(Box::new(look))).map_err(|Full(_)| Fault::overloaded())?;
@@ -436,12 +441,12 @@ impl Rooms {
     /// before this returns; the receiver resolves when it has its place in the room's order.
     ///
     /// # Errors
-    /// [`crate::fault::Code::Overloaded`]: nothing was accepted.
+    /// [`crate::model::fault::Code::Overloaded`]: nothing was accepted.
     pub(crate) fn publish(
         &self,
         room: RoomName,
         event: Event,
-        except: Option<Place>,
+        except: Option<SessionAddr>,
     ) -> Result<oneshot::Receiver<Published>, Fault> {
         self.publish_about(room, event, except, None)
     }
@@ -463,7 +468,7 @@ impl Rooms {
         &self,
         room: RoomName,
         event: Event,
-        except: Option<Place>,
+        except: Option<SessionAddr>,
         about: Option<NotificationId>,
     ) -> Result<oneshot::Receiver<Published>, Fault> {
         let (done, published) = oneshot::channel();
@@ -492,7 +497,7 @@ impl Rooms {
 
     /// As [`Rooms::publish`], for what ends something that was published: there is at most one of these for each of those,
     /// so it is not refused.
-    pub(crate) fn publish_end(&self, room: RoomName, event: Event, except: Place) {
+    pub(crate) fn publish_end(&self, room: RoomName, event: Event, except: SessionAddr) {
         let (done, _) = oneshot::channel();
         if let Ok(shard) = self.shard(&room) {
             shard.post_departure(Publish { room, event, except: Some(except), about: None, done });
@@ -502,8 +507,8 @@ impl Rooms {
     /// Hands announcements to every worker as soon as it takes them. Resolves when they are in the outboxes, with how far
     /// they reached.
     pub(crate) async fn announce(&self, announcements: Arc<[Announcement]>) -> Reach {
-        let mut waits = Vec::with_capacity(self.lanes.len());
-        for fanout in self.lanes.fanouts() {
+        let mut waits = Vec::with_capacity(self.workers.len());
+        for fanout in self.workers.fanouts() {
             let (done, wait) = oneshot::channel();
             fanout.post_when_free(Announce { announcements: announcements.clone(), done }).await;
             waits.push(wait);
@@ -519,7 +524,7 @@ impl Rooms {
     /// order that stays while none of them goes; those of the page by name.
     pub(crate) async fn list(&self, Page { mut offset, limit }: Page) -> Result<(Vec<RoomSummary>, usize), Fault> {
         let (mut rooms, mut total) = (Vec::new(), 0);
-        for shard in self.lanes.shards() {
+        for shard in self.workers.shards() {
             let (reply, answer) = oneshot::channel();
             let page = Page { offset, limit: limit - rooms.len() };
             shard.post(List { page, reply }).map_err(|Full(_)| Fault::overloaded())?;
@@ -554,8 +559,8 @@ impl Rooms {
 
     /// Name, depth and life of every mailbox here.
     pub(crate) fn mailboxes<'a>(&'a self) -> impl Iterator<Item = &'a dyn Watched> {
-        let shards = self.lanes.shards().map(|shard| -> &'a dyn Watched { shard });
-        shards.chain(self.lanes.fanouts().map(|fanout| -> &'a dyn Watched { fanout }))
+        let shards = self.workers.shards().map(|shard| -> &'a dyn Watched { shard });
+        shards.chain(self.workers.fanouts().map(|fanout| -> &'a dyn Watched { fanout }))
     }
 
     /// Makes the shard of `room` panic.

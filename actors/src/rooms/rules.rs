@@ -7,10 +7,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::fault::{Code, Fault};
-use crate::identity::Identity;
-use crate::ids::RoomName;
-use crate::pattern::Pattern;
+use crate::model::fault::{Code, Fault};
+use crate::model::identity::Identity;
+use crate::model::ids::RoomName;
+use crate::model::topic_pattern::Pattern;
 
 /// The claim that narrows what its holder may subscribe to, as the log names it.
 const TOKEN_SUBSCRIBE: &str = "token topics.subscribe";
@@ -146,7 +146,7 @@ impl Rules {
             Some(reserved) => reserved.rule().into(),
             None => self.name(room, "subscribe"),
         };
-        verdict(allowed, room, "subscribe to", decided_by)
+        decision(allowed, room, "subscribe to", decided_by)
     }
 
     /// Whether the rules let `identity` publish to `room`. What its token says of that is [`narrowed`].
@@ -158,7 +158,7 @@ impl Rules {
         // Users are written to by `DirectMessage`, threads and chats by their own events, the hub's rooms by nobody.
         let allowed = reserved.is_none() && self.any(room, |rule| &rule.publish, identity, is_member);
         let decided_by = || reserved.map_or_else(|| self.name(room, "publish"), |reserved| reserved.rule().into());
-        verdict(allowed, room, "publish to", decided_by)
+        decision(allowed, room, "publish to", decided_by)
     }
 
     /// The rule that decides who may `act` in `room`, as the log names it.
@@ -225,14 +225,14 @@ impl<'a> Reserved<'a> {
 /// # Errors
 /// [`Code::Forbidden`].
 pub fn narrowed(allowed: &[Pattern], room: &RoomName) -> Result<(), Fault> {
-    verdict(fits(allowed, room), room, "publish to", || TOKEN_PUBLISH.into())
+    decision(fits(allowed, room), room, "publish to", || TOKEN_PUBLISH.into())
 }
 
 fn fits(allowed: &[Pattern], room: &RoomName) -> bool {
     allowed.iter().any(|pattern| pattern.matches(room.as_str()))
 }
 
-fn verdict(
+fn decision(
     allowed: bool,
     room: &RoomName,
     act: &str,
@@ -247,7 +247,7 @@ fn verdict(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::UserId;
+    use crate::model::ids::UserId;
 
     fn rules(rows: &[(&str, &str, &str)]) -> Rules {
         let parse = |text: &str| text.split(' ').map(|who| who.parse().unwrap()).collect();

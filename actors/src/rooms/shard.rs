@@ -1,5 +1,5 @@
 //! The actor that owns the truth of its share of the rooms: who is in, in which order messages go. What it does with
-//! messages that are kept is in [`past`], what there is more to a chat in [`chat`].
+//! messages that are kept is in [`replay`], what there is more to a chat in [`chat`].
 //!
 //! A publish takes its place in the room's order here and is handed once to each worker that has members. When a
 //! worker's fan-out is full the shard waits for it; its own mailbox then fills and publishers are refused. Nothing that
@@ -7,10 +7,10 @@
 
 mod backlog;
 pub(crate) mod chat;
-mod crowd;
 mod lists;
-pub(crate) mod past;
-pub(crate) mod requests;
+mod member_counts;
+pub(crate) mod messages;
+pub(crate) mod replay;
 mod room;
 
 use std::collections::hash_map::Entry;
@@ -21,43 +21,43 @@ use actix::{Actor, AsyncContext, Context, SpawnHandle};
 use ahash::{AHashMap, AHashSet};
 
 use self::backlog::Backlog;
-use self::crowd::{Spread, Users};
 use self::lists::Listed;
-use self::requests::{Abandon, CloseMembers, Flush, Join, Leave, Notify, Panic, Park, Publish};
+use self::member_counts::{UserCounts, WorkerCounts};
+use self::messages::{CloseMembers, DiscardSuspended, Flush, Join, Leave, Notify, Panic, Publish, SuspendSession};
 use self::room::Room;
-use super::agenda::Agenda;
-use super::archive::Archive;
 use super::counts::{CountedRoom, RoomCounts};
-use super::fanout::{Barrier, CloseRoom, Deliver, Enrol, Fanout, Withdraw};
-use super::lanes::InhabitedRoom;
+use super::fanout::{AddMember, Barrier, CloseRoom, Deliver, Fanout, RemoveMember};
+use super::histories::Archive;
 use super::rules::Rules;
-use super::{Lanes, Membership, Published};
-use crate::chats::roster::Roster;
-use crate::clock::Clock;
-use crate::delivery::Delivery;
-use crate::fault::Fault;
+use super::timers::Timers;
+use super::workers::InhabitedRoom;
+use super::{Membership, Published, Workers};
+use crate::chats::members::ChatMembers;
+use crate::connection::SessionAddr;
+use crate::connection::outbox::Bound;
 use crate::hub::Hub;
-use crate::ids::RoomName;
-use crate::mailbox::{Full, Posted, Receive, receives_posts};
+use crate::model::fault::Fault;
+use crate::model::ids::RoomName;
 use crate::notifications::Notifications;
-use crate::outbox::Bound;
+use crate::publication::Publication;
 use crate::registry::Registry;
-use crate::seat::Place;
-use crate::stats::Stats;
+use crate::runtime::clock::Clock;
+use crate::runtime::counters::Stats;
+use crate::runtime::mailbox::{Full, Posted, Receive, receives_posts};
 use crate::store::Store;
 
 /// The actor.
 #[derive(Debug)]
 pub struct RoomShard {
     worker: usize,
-    lanes: Arc<Lanes>,
+    workers: Arc<Workers>,
     rooms: AHashMap<RoomName, Room>,
     /// Those with members, without the hub's own.
     listed: Listed,
     /// How many rooms clients made, on all shards.
     counts: Arc<RoomCounts>,
     /// Joins that were refused and whose sessions may not know yet: the leave that follows each of them ends nothing.
-    refused: AHashSet<(RoomName, Place)>,
+    refused: AHashSet<(RoomName, SessionAddr)>,
     /// The number of the last message that it published.
     published: u64,
     notifications: Notifications,
@@ -66,7 +66,7 @@ pub struct RoomShard {
     clock: Clock,
     stats: Arc<Stats>,
     /// What it comes back to, and the timer that is due first, with its time.
-    agenda: Agenda,
+    timers: Timers,
     waking: Option<(i64, SpawnHandle)>,
     rules: Rules,
     /// How often the rules changed since the start.
@@ -94,7 +94,7 @@ impl RoomShard {
         let settings = hub.settings();
         Self {
             worker,
-            lanes: hub.rooms().lanes().clone(),
+            workers: hub.rooms().workers().clone(),
             rooms: AHashMap::new(),
             listed: Listed::default(),
             counts: hub.rooms().counts().clone(),
@@ -105,7 +105,7 @@ impl RoomShard {
             registry: hub.registry().clone(),
             clock: hub.clock().clone(),
             stats: hub.stats_shared(),
-            agenda: Agenda::default(),
+            timers: Timers::default(),
             waking: None,
             rules: settings.rules.clone(),
             revision: 0,
@@ -121,18 +121,18 @@ impl RoomShard {
     fn publish(
         &mut self,
         name: &RoomName,
-        delivery: Delivery,
-        except: Option<Place>,
+        delivery: Publication,
+        except: Option<SessionAddr>,
         ctx: &mut Context<Self>,
     ) -> Published {
         self.stats.published.add(1);
-        self.published += self.lanes.len() as u64;
+        self.published += self.workers.len() as u64;
         let delivery = self.keep(name, delivery, ctx);
         let Some(room) = self.rooms.get(name) else { return Published { recipients: 0 } };
         let recipients = room.sessions.saturating_sub(usize::from(except.is_some()));
         let delivery = Arc::new(delivery.numbered(self.published).accepted(self.clock.elapsed_us()));
-        for worker in room.seats.inhabited() {
-            let except = except.filter(|place| place.worker == worker).map(|place| place.seat);
+        for worker in room.session_table.inhabited() {
+            let except = except.filter(|place| place.worker == worker).map(|place| place.slot);
             self.hand(worker, Deliver { room: name.clone(), delivery: delivery.clone(), except }, ctx);
         }
         Published { recipients }
@@ -152,11 +152,11 @@ impl RoomShard {
                 let counted = if name.is_internal() { None } else { Some(Box::new(count(&self.counts)?)) };
                 self.stats.rooms.add(u64::from(counted.is_some()));
                 Ok(vacant.insert(Room {
-                    users: Users::default(),
+                    users: UserCounts::default(),
                     sessions: 0,
-                    seats: Spread::default(),
-                    roster: name.chat().map(|chat| Box::new(Roster::new(chat, now, elapsed))),
-                    has_history: past::open(&self.rules, &mut self.archive, name),
+                    session_table: WorkerCounts::default(),
+                    chat_members: name.chat().map(|chat| Box::new(ChatMembers::new(chat, now, elapsed))),
+                    has_history: replay::open(&self.rules, &mut self.archive, name),
                     revision: self.revision,
                     counted,
                 }))
@@ -165,12 +165,12 @@ impl RoomShard {
     }
 
     /// Whether the session at `place` was refused in this room and not heard of since.
-    fn was_refused(&self, name: &RoomName, place: Place) -> bool {
+    fn was_refused(&self, name: &RoomName, place: SessionAddr) -> bool {
         !self.refused.is_empty() && self.refused.contains(&(name.clone(), place))
     }
 
     /// As [`Self::was_refused`], and forgets it.
-    fn take_refused(&mut self, name: &RoomName, place: Place) -> bool {
+    fn take_refused(&mut self, name: &RoomName, place: SessionAddr) -> bool {
         let refused = !self.refused.is_empty() && self.refused.remove(&(name.clone(), place));
         if self.refused.is_empty() {
             self.refused = AHashSet::new();
@@ -180,7 +180,7 @@ impl RoomShard {
 
     /// Forgets a room without seats.
     fn close_if_empty(&mut self, name: &RoomName) {
-        if self.rooms.get(name).is_some_and(|room| room.seats.inhabited().next().is_none()) {
+        if self.rooms.get(name).is_some_and(|room| room.session_table.inhabited().next().is_none()) {
             if let Some(room) = self.rooms.remove(name) {
                 if room.has_history {
                     self.archive.desert(name);
@@ -197,7 +197,7 @@ impl RoomShard {
         Fanout: Receive<M> + actix::Handler<Posted<M>>,
         M: Send + 'static,
     {
-        let Some(fanout) = self.lanes.fanout(worker) else { return };
+        let Some(fanout) = self.workers.fanout(worker) else { return };
         let waits = !self.backlog.is_empty();
         let message = if waits {
             message
@@ -221,11 +221,11 @@ impl Actor for RoomShard {
     fn started(&mut self, ctx: &mut Self::Context) {
         // Its `Mailbox` keeps the bound.
         ctx.set_mailbox_capacity(0);
-        let restored = self.lanes.take_restored(self.worker);
+        let restored = self.workers.take_restored(self.worker);
         self.restore(restored, ctx);
-        for InhabitedRoom { room, worker, user } in self.lanes.take_inhabited(self.worker) {
+        for InhabitedRoom { room, worker, user } in self.workers.take_inhabited(self.worker) {
             if let Ok(room) = self.open(&room, |counts| Ok(counts.take_restored(user))) {
-                room.seats.add(worker);
+                room.session_table.add(worker);
             }
         }
     }
@@ -237,7 +237,7 @@ impl Receive<Join> for RoomShard {
     fn receive(&mut self, join: Join, ctx: &mut Self::Context) {
         let Join { room: name, identity, connected_at, place, instead_of, returns, done } = join;
         let now = self.clock.now_ms();
-        let parked_is_in = instead_of.is_some_and(|parked| !self.was_refused(&name, parked));
+        let parked_is_in = instead_of.is_some_and(|suspended| !self.was_refused(&name, suspended));
         let room = match self.open(&name, |counts| counts.take(&identity.user)) {
             Ok(room) => room,
             Err(fault) => {
@@ -247,15 +247,15 @@ impl Receive<Join> for RoomShard {
             }
         };
         let is_first = room.enter(&identity.user);
-        room.seats.add(place.worker);
-        if let Some(parked) = instead_of.filter(|_| parked_is_in) {
-            room.seats.remove(parked.worker);
+        room.session_table.add(place.worker);
+        if let Some(suspended) = instead_of.filter(|_| parked_is_in) {
+            room.session_table.remove(suspended.worker);
         }
-        let roster = room.roster.as_deref_mut();
-        let (chat, joined) = match roster {
-            Some(roster) => {
-                let joined = is_first.then(|| roster.came(&identity, connected_at, now));
-                (Some(Box::new(roster.info())), joined)
+        let chat_members = room.chat_members.as_deref_mut();
+        let (chat, joined) = match chat_members {
+            Some(chat_members) => {
+                let joined = is_first.then(|| chat_members.came(&identity, connected_at, now));
+                (Some(Box::new(chat_members.info())), joined)
             }
             None => (None, None),
         };
@@ -266,11 +266,15 @@ impl Receive<Join> for RoomShard {
         let behind = returns.as_ref().map(|returns| returns.behind);
         let (past, missed) = if has_history { self.look_back(&name, returns, ctx) } else { Default::default() };
         let membership = Membership { moment: self.notifications.moment(), number: self.published, chat, past };
-        let enrol = Enrol { room: name.clone(), seat: place.seat, membership, missed, behind, done };
+        let enrol = AddMember { room: name.clone(), handle: place.slot, membership, missed, behind, done };
         self.hand(place.worker, enrol, ctx);
-        if let Some(parked) = instead_of {
-            self.hand(parked.worker, Withdraw { room: name.clone(), seat: parked.seat, users, done: None }, ctx);
-            self.take_refused(&name, parked);
+        if let Some(suspended) = instead_of {
+            self.hand(
+                suspended.worker,
+                RemoveMember { room: name.clone(), handle: suspended.slot, users, done: None },
+                ctx,
+            );
+            self.take_refused(&name, suspended);
         }
         if let Some(joined) = joined {
             self.tell_coming(&name, &joined, place, ctx);
@@ -283,44 +287,44 @@ impl Receive<Leave> for RoomShard {
         let Leave { room: name, user, place, done } = leave;
         let mut users = 0;
         if self.take_refused(&name, place) {
-            return self.hand(place.worker, Withdraw { room: name, seat: place.seat, users, done }, ctx);
+            return self.hand(place.worker, RemoveMember { room: name, handle: place.slot, users, done }, ctx);
         }
         if let Some(room) = self.rooms.get_mut(&name) {
-            room.seats.remove(place.worker);
+            room.session_table.remove(place.worker);
             users = room.users.len() - usize::from(room.users.sessions(&user) == 1);
         }
-        self.hand(place.worker, Withdraw { room: name.clone(), seat: place.seat, users, done }, ctx);
+        self.hand(place.worker, RemoveMember { room: name.clone(), handle: place.slot, users, done }, ctx);
         self.exit(&name, &user, place, ctx);
         self.close_if_empty(&name);
     }
 }
 
-impl Receive<Park> for RoomShard {
-    fn receive(&mut self, Park { room, user, place }: Park, ctx: &mut Self::Context) {
+impl Receive<SuspendSession> for RoomShard {
+    fn receive(&mut self, SuspendSession { room, user, place }: SuspendSession, ctx: &mut Self::Context) {
         if !self.was_refused(&room, place) {
             self.exit(&room, &user, place, ctx);
         }
     }
 }
 
-impl Receive<Abandon> for RoomShard {
-    fn receive(&mut self, Abandon { room: name, place, done }: Abandon, ctx: &mut Self::Context) {
+impl Receive<DiscardSuspended> for RoomShard {
+    fn receive(&mut self, DiscardSuspended { room: name, place, done }: DiscardSuspended, ctx: &mut Self::Context) {
         let mut users = 0;
         if self.take_refused(&name, place) {
-            return self.hand(place.worker, Withdraw { room: name, seat: place.seat, users, done }, ctx);
+            return self.hand(place.worker, RemoveMember { room: name, handle: place.slot, users, done }, ctx);
         }
         if let Some(room) = self.rooms.get_mut(&name) {
-            room.seats.remove(place.worker);
+            room.session_table.remove(place.worker);
             users = room.users.len();
         }
-        self.hand(place.worker, Withdraw { room: name.clone(), seat: place.seat, users, done }, ctx);
+        self.hand(place.worker, RemoveMember { room: name.clone(), handle: place.slot, users, done }, ctx);
         self.close_if_empty(&name);
     }
 }
 
 impl Receive<Publish> for RoomShard {
     fn receive(&mut self, publish: Publish, ctx: &mut Self::Context) {
-        let delivery = Delivery::about(publish.event, publish.about);
+        let delivery = Publication::for_notification(publish.event, publish.about);
         let published = self.publish(&publish.room, delivery, publish.except, ctx);
         let _ = publish.done.send(published);
     }
@@ -330,7 +334,7 @@ impl Receive<Notify> for RoomShard {
     fn receive(&mut self, notify: Notify, ctx: &mut Self::Context) {
         let Notify { user, notification, event, done } = notify;
         let room = RoomName::of_user(&user);
-        let delivery = Delivery::about(event, Some(notification.id.clone()));
+        let delivery = Publication::for_notification(event, Some(notification.id.clone()));
         // Kept first: what cannot be is not delivered either.
         let kept = self.notifications.keep(user, notification, delivery.timestamp());
         let _ = done.send(kept.map(|keeping| (self.publish(&room, delivery, None, ctx), keeping)));
@@ -341,7 +345,7 @@ impl Receive<CloseMembers> for RoomShard {
     fn receive(&mut self, message: CloseMembers, ctx: &mut Self::Context) {
         let room = self.rooms.get(&message.room);
         let recipients = room.map_or(0, |room| room.sessions);
-        for worker in room.into_iter().flat_map(|room| room.seats.inhabited()) {
+        for worker in room.into_iter().flat_map(|room| room.session_table.inhabited()) {
             self.hand(worker, CloseRoom { room: message.room.clone(), close: message.close }, ctx);
         }
         let _ = message.done.send(Published { recipients });

@@ -10,8 +10,8 @@ use crate::events::application::{Action, ActionResult, Event, Failure, Message, 
 use crate::events::json::{Entire, Json};
 use crate::events::moment::Iso;
 use crate::events::{ClientEvent, ServerEvent};
-use crate::fault::{Code, Fault};
-use crate::ids::{MessageId, RequestId};
+use crate::model::fault::{Code, Fault};
+use crate::model::ids::{MessageId, RequestId};
 
 impl Session {
     /// Asks the application, where there is one, and makes of what comes back the answer to the client.
@@ -27,13 +27,13 @@ impl Session {
         R: ServerEvent,
     {
         let Some(application) = self.hub.application() else { return Ok(None) };
-        if !self.seat.may_owe_aside() {
+        if !self.handle.may_reserve_unordered() {
             return Err(Fault::too_many_under_way());
         }
         let kind = sent.kind();
         let question = Question {
             user_id: self.identity()?.user.clone(),
-            socket_id: self.seat.session(),
+            socket_id: self.handle.session(),
             event: E::NAME,
             sent,
             request_id,
@@ -49,7 +49,7 @@ impl Session {
                 }
             })
         });
-        Ok(Some(Outcome::Whenever(Box::pin(answer))))
+        Ok(Some(Outcome::Unordered(Box::pin(answer))))
     }
 
     /// What the hub does by itself; `None` for what it does not know.
@@ -64,7 +64,7 @@ impl Session {
                 "name": identity.display_name(),
                 "roles": identity.roles,
                 "permissions": identity.permissions,
-                "socketId": self.seat.session(),
+                "socketId": self.handle.session(),
             })),
             "rooms" => {
                 let mut rooms: Vec<_> = self.rooms.iter().filter(|room| !room.is_internal()).collect();
@@ -83,7 +83,7 @@ impl Handle<Entire<Event>> for Session {
         let asked =
             self.ask_application::<Entire<Event>, _>(Sent::Event(event.text), request_id, done, Response::failed)?;
         let own = event.read.data;
-        Ok(asked.unwrap_or_else(|| Outcome::Now(Response::done(request_id, own.unwrap_or_else(Json::null)))))
+        Ok(asked.unwrap_or_else(|| Outcome::Reply(Response::done(request_id, own.unwrap_or_else(Json::null)))))
     }
 }
 
@@ -95,7 +95,7 @@ impl Handle<Entire<Message>> for Session {
         };
         let sent = Sent::Message(message.text);
         let asked = self.ask_application::<Entire<Message>, _>(sent, request_id, done, MessageAck::failed)?;
-        Ok(asked.unwrap_or_else(|| Outcome::Now(MessageAck::done(request_id, MessageId::random().to_string()))))
+        Ok(asked.unwrap_or_else(|| Outcome::Reply(MessageAck::done(request_id, MessageId::random().to_string()))))
     }
 }
 
@@ -107,7 +107,7 @@ impl Handle<Entire<Action>> for Session {
         if let Some(asked) = self.ask_application::<Entire<Action>, _>(sent, request_id, done, ActionResult::failed)? {
             return Ok(asked);
         }
-        Ok(Outcome::Now(match self.act(&action.read)? {
+        Ok(Outcome::Reply(match self.act(&action.read)? {
             Some(result) => ActionResult::done(request_id, result),
             None => {
                 let fault = Fault::new(Code::NotFound, "There is no such action");

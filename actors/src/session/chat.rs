@@ -6,16 +6,16 @@ use std::sync::Arc;
 use actix::fut::{ActorFutureExt, WrapFuture, ready, wrap_future};
 
 use super::{Answer, Handle, Outcome, Session};
-use crate::chats::roster::ONLINE_MAX;
+use crate::chats::members::ONLINE_MAX;
 use crate::chats::{no_such_chat, not_in_chat};
 use crate::events::chat::rooms::{
     AskInfo, AskOnline, FullRoomInfo, Info, JoinChat, JoinedChat, LeaveChat, LeftChat, ListRooms, Listed, Online,
     RoomInfo, RoomLeft, Rooms,
 };
 use crate::events::moment::Iso;
-use crate::fault::{Code, Fault};
 use crate::hub::Hub;
-use crate::ids::{ChatId, RoomName};
+use crate::model::fault::{Code, Fault};
+use crate::model::ids::{ChatId, RoomName};
 use crate::store::Chat;
 
 /// Chats that `room:list` names.
@@ -48,9 +48,9 @@ impl Session {
             return Err(Fault::new(Code::Conflict, "User already in this room"));
         };
         Ok(Box::pin(joining.answer().into_actor(self).map(move |answer, session, _| {
-            let (verdict, membership) = answer?;
+            let (decision, membership) = answer?;
             let info = membership.and_then(|membership| membership.chat);
-            let joined = session.review(room.as_str(), verdict);
+            let joined = session.review(room.as_str(), decision);
             joined.map_err(|fault| match fault.code {
                 Code::Forbidden => Fault { decided_by: fault.decided_by, ..no_such_chat() },
                 _ => fault,
@@ -61,13 +61,16 @@ impl Session {
 
     /// Says that the session had to leave a chat.
     pub(super) fn tell_left_chat(&self, chat: ChatId, users: usize) {
-        self.say(&RoomLeft::shut_out(chat, users), self.now());
+        self.send_event(&RoomLeft::shut_out(chat, users), self.now());
     }
 }
 
 /// What there is to know of a chat; what those in it see goes before what is on the disk.
 pub(crate) async fn describe(hub: &Hub, chat: Chat) -> Result<FullRoomInfo, Fault> {
-    let seen = hub.rooms().inspect(RoomName::of_chat(&chat.id), |roster| roster.map(|roster| roster.info())).await?;
+    let seen = hub
+        .rooms()
+        .inspect(RoomName::of_chat(&chat.id), |chat_members| chat_members.map(|chat_members| chat_members.info()))
+        .await?;
     let info = match seen {
         Some(info) => info,
         None => {
@@ -92,7 +95,7 @@ impl Handle<JoinChat> for Session {
         }
         if !self.hub.settings().auto_create_chats || self.hub.chats().exists(chat.as_str()) {
             let answer = self.join_chat(&chat)?;
-            return Ok(Outcome::Joining(vec![room], answer));
+            return Ok(Outcome::Join(vec![room], answer));
         }
         // Who could not join it makes none either.
         self.hub.settings().rules.subscribe(self.identity()?, &room, |_| true).map_err(|_| no_such_chat())?;
@@ -102,9 +105,9 @@ impl Handle<JoinChat> for Session {
             hub.make_chat(made).await?;
             Ok(chat)
         };
-        Ok(Outcome::Alone(Box::new(move |owed| {
+        Ok(Outcome::Exclusive(Box::new(move |reply_slot| {
             let joined = wrap_future::<_, Self>(made).then(move |made: Result<ChatId, Fault>, session, _| {
-                session.seat.hold([room], owed);
+                session.handle.defer([room], reply_slot);
                 made.and_then(|chat| session.join_chat(&chat)).unwrap_or_else(|fault| Box::pin(ready(Err(fault))))
             });
             Box::pin(joined)
@@ -119,7 +122,7 @@ impl Handle<LeaveChat> for Session {
             return Err(self.open_chat(&chat).map_or_else(|fault| fault, |_| not_in_chat()));
         };
         let answer = async move { Ok(LeftChat::new(chat, left.await.map_err(|_| Fault::outcome_unknown())?)) };
-        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+        Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }
 }
 
@@ -131,7 +134,7 @@ impl Handle<AskInfo> for Session {
             let chat = hub.store().chat(request.chat_id).await?.ok_or_else(no_such_chat)?;
             describe(&hub, chat).await.map(Info::new)
         };
-        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+        Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }
 }
 
@@ -152,7 +155,7 @@ impl Handle<ListRooms> for Session {
             });
             Ok(Rooms::new(rooms.collect()))
         });
-        Ok(Outcome::Large(Box::pin(answer)))
+        Ok(Outcome::AsyncLarge(Box::pin(answer)))
     }
 }
 
@@ -161,13 +164,16 @@ impl Handle<AskOnline> for Session {
         let room = self.open_chat(&request.chat_id)?;
         let (hub, registry, now) = (self.hub.clone(), self.hub.registry().clone(), self.now());
         let answer = async move {
-            let online = hub.rooms().inspect(room, move |roster| {
-                let roster = roster?;
-                Some((roster.online(ONLINE_MAX, now, |user| registry.availability_of(user)), roster.users()))
+            let online = hub.rooms().inspect(room, move |chat_members| {
+                let chat_members = chat_members?;
+                Some((
+                    chat_members.online(ONLINE_MAX, now, |user| registry.availability_of(user)),
+                    chat_members.users(),
+                ))
             });
             let (users, count) = online.await?.unwrap_or_default();
             Ok(Online::new(users, count))
         };
-        Ok(Outcome::Large(Box::pin(answer.into_actor(self))))
+        Ok(Outcome::AsyncLarge(Box::pin(answer.into_actor(self))))
     }
 }

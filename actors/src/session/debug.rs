@@ -9,8 +9,8 @@ use super::{Handle, Outcome, Session};
 use crate::events::Done;
 use crate::events::debug::{ConnectionStats, DebugMode, EventMetrics, MemoryUsage};
 use crate::events::moment::Iso;
-use crate::fault::{Code, Fault};
 use crate::hub::Hub;
+use crate::model::fault::{Code, Fault};
 
 /// Sessions that may be in debug mode at once.
 pub(crate) const DEBUGGING_MAX: u64 = 100;
@@ -101,9 +101,9 @@ impl Session {
             rate_limited: stats.rate_limited.get(),
             timestamp: Iso(now),
         };
-        self.say(&connections, now);
-        self.say(&MemoryUsage::new((settings.debug.memory)(), now), now);
-        self.say(&events, now);
+        self.send_event(&connections, now);
+        self.send_event(&MemoryUsage::new((settings.debug.memory)(), now), now);
+        self.send_event(&events, now);
     }
 }
 
@@ -111,12 +111,12 @@ impl Handle<DebugMode> for Session {
     fn handle(&mut self, request: DebugMode) -> Result<Outcome<Done>, Fault> {
         self.may_debug()?;
         if !request.enabled {
-            return Ok(Outcome::After(Done {}, Box::new(Self::stop_debugging)));
+            return Ok(Outcome::ReplyThen(Done {}, Box::new(Self::stop_debugging)));
         }
         if self.debugging.is_some() {
-            return Ok(Outcome::Now(Done {}));
+            return Ok(Outcome::Reply(Done {}));
         }
         self.debugging = Some(Box::new(Debugging::begin(&self.hub)?));
-        Ok(Outcome::After(Done {}, Box::new(Self::debug)))
+        Ok(Outcome::ReplyThen(Done {}, Box::new(Self::debug)))
     }
 }

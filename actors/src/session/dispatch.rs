@@ -5,17 +5,17 @@ use std::pin::Pin;
 use actix::fut::{ActorFuture, ActorFutureExt, WrapFuture};
 use actix::{AsyncContext, Context};
 
-use super::answers::{Asked, echoed};
+use super::replies::{RequestContext, echoed};
 use super::{Request, Session};
 use crate::client_event_table;
+use crate::connection::ReplySlot;
 use crate::events::json::Entire;
 use crate::events::{
     Access, ClientEvent, ServerEvent, Surface, Writes, application, chat, community, debug, push, raw, text,
 };
-use crate::fault::{Code, Fault};
-use crate::ids::RoomName;
+use crate::model::fault::{Code, Fault};
+use crate::model::ids::RoomName;
 use crate::rooms::rules;
-use crate::seat::Owed;
 
 /// An answer that comes.
 pub type Answer<R> = Pin<Box<dyn ActorFuture<Session, Output = Result<R, Fault>>>>;
@@ -26,21 +26,21 @@ pub type Then = Box<dyn FnOnce(&mut Session, &mut Context<Session>)>;
 /// What a handler made of an event.
 pub enum Outcome<R> {
     /// The answer.
-    Now(R),
+    Reply(R),
     /// The answer, and what is done once it went.
-    After(R, Then),
+    ReplyThen(R, Then),
     /// The answer comes; requests that come later are answered after it.
-    Later(Answer<R>),
-    /// As [`Outcome::Later`], for an answer that may be large: no request is taken until it is there, so that it finds room.
-    Large(Answer<R>),
+    Async(Answer<R>),
+    /// As [`Outcome::Async`], for an answer that may be large: no request is taken until it is there, so that it finds room.
+    AsyncLarge(Answer<R>),
     /// The answer comes and is sent then: somebody outside may take long for it, and nothing waits. That the session
-    /// [may owe](crate::seat::Seat::may_owe_aside) one more such answer is the handler's to see to, before it asks anybody.
-    Whenever(Answer<R>),
-    /// As [`Outcome::Later`], and the messages of these rooms come after it: it tells of their joins.
-    Joining(Vec<RoomName>, Answer<R>),
-    /// As [`Outcome::Later`], and no request is handled until then: it changes what the session may do. It is told which
+    /// [may owe](crate::connection::SessionHandle::may_reserve_unordered) one more such answer is the handler's to see to, before it asks anybody.
+    Unordered(Answer<R>),
+    /// As [`Outcome::Async`], and the messages of these rooms come after it: it tells of their joins.
+    Join(Vec<RoomName>, Answer<R>),
+    /// As [`Outcome::Async`], and no request is handled until then: it changes what the session may do. It is told which
     /// promise the answer keeps, so that it can hold back what has to come after it.
-    Alone(Box<dyn FnOnce(Owed) -> Answer<R>>),
+    Exclusive(Box<dyn FnOnce(ReplySlot) -> Answer<R>>),
 }
 
 /// What a session does with an event. Under 50 lines, no I/O.
@@ -77,16 +77,16 @@ where
     }
     session.hub.stats().events.count::<E>();
     let Request { data, correlation, .. } = request;
-    let asked = Asked::of::<E>(&data, correlation);
+    let asked = RequestContext::of::<E>(&data, correlation);
     let Some((key, rule)) = session.shared_limit(E::COSTS) else {
-        if session.draw(E::COSTS, &asked) {
+        if session.count_request(E::COSTS, &asked) {
             serve::<E>(session, &data, asked, ctx);
         }
         return;
     };
-    match session.hub.judge(key, rule) {
-        Ok(verdict) => ctx.wait(verdict.into_actor(session).map(move |verdict, session, ctx| match verdict {
-            Ok(verdict) if session.abide(verdict, E::COSTS, &asked, session.now()) => {
+    match session.hub.check_limit(key, rule) {
+        Ok(decision) => ctx.wait(decision.into_actor(session).map(move |decision, session, ctx| match decision {
+            Ok(decision) if session.apply_decision(decision, E::COSTS, &asked, session.now()) => {
                 serve::<E>(session, &data, asked, ctx)
             }
             Ok(_) => {}
@@ -97,7 +97,7 @@ where
 }
 
 /// Checks access and what receivers can hold, parses, checks what the token lets its holder write, handles and answers.
-fn serve<E: ClientEvent>(session: &mut Session, data: &[u8], asked: Asked, ctx: &mut Context<Session>)
+fn serve<E: ClientEvent>(session: &mut Session, data: &[u8], asked: RequestContext, ctx: &mut Context<Session>)
 where
     Session: Handle<E>,
 {
@@ -110,34 +110,34 @@ where
         .and_then(|event| may_write(session, &event).and_then(|()| session.handle(event)));
     let weight = data.len();
     match outcome {
-        Ok(Outcome::Now(reply)) => session.reply(&reply, &asked.correlation, session.now()),
-        Ok(Outcome::After(reply, then)) => {
+        Ok(Outcome::Reply(reply)) => session.reply(&reply, &asked.correlation, session.now()),
+        Ok(Outcome::ReplyThen(reply, then)) => {
             session.reply(&reply, &asked.correlation, session.now());
             then(session, ctx);
         }
-        Ok(Outcome::Later(answer)) => {
-            let owed = session.seat.owe(weight);
-            ctx.spawn(settled(answer, owed, asked));
+        Ok(Outcome::Async(answer)) => {
+            let reply_slot = session.handle.reserve(weight);
+            ctx.spawn(settled(answer, reply_slot, asked));
         }
-        Ok(Outcome::Large(answer)) => {
-            let owed = session.seat.owe_large(weight);
-            ctx.spawn(settled(answer, owed, asked));
+        Ok(Outcome::AsyncLarge(answer)) => {
+            let reply_slot = session.handle.reserve_large(weight);
+            ctx.spawn(settled(answer, reply_slot, asked));
         }
-        Ok(Outcome::Whenever(answer)) => {
-            let owed = session.seat.owe_aside(weight);
+        Ok(Outcome::Unordered(answer)) => {
+            let reply_slot = session.handle.reserve_unordered(weight);
             ctx.spawn(answer.map(move |result, session, _| {
                 let frame = session.result_frame(result, &asked);
-                session.seat.settle_aside(owed, frame);
+                session.handle.fulfil_unordered(reply_slot, frame);
             }));
         }
-        Ok(Outcome::Joining(rooms, answer)) => {
-            let owed = session.seat.owe(weight);
-            session.seat.hold(rooms, owed);
-            ctx.spawn(settled(answer, owed, asked));
+        Ok(Outcome::Join(rooms, answer)) => {
+            let reply_slot = session.handle.reserve(weight);
+            session.handle.defer(rooms, reply_slot);
+            ctx.spawn(settled(answer, reply_slot, asked));
         }
-        Ok(Outcome::Alone(answer)) => {
-            let owed = session.seat.owe(weight);
-            ctx.wait(settled(answer(owed), owed, asked));
+        Ok(Outcome::Exclusive(answer)) => {
+            let reply_slot = session.handle.reserve(weight);
+            ctx.wait(settled(answer(reply_slot), reply_slot, asked));
         }
         Err(fault) => session.refuse(&asked, &fault, session.now()),
     }
@@ -146,12 +146,12 @@ where
 /// Keeps the promise `owed` once the answer is there.
 fn settled<R: ServerEvent>(
     answer: Answer<R>,
-    owed: Owed,
-    asked: Asked,
+    reply_slot: ReplySlot,
+    asked: RequestContext,
 ) -> impl ActorFuture<Session, Output = ()> + 'static {
     answer.map(move |result, session, _| {
         let frame = session.result_frame(result, &asked);
-        session.seat.settle(owed, frame);
+        session.handle.fulfil(reply_slot, frame);
     })
 }
 
@@ -185,8 +185,8 @@ fn unknown(session: &mut Session, request: Request) {
         Surface::Root | Surface::Chat => "event",
     };
     let fault = Fault::field(field, format!("`{field}`: there is no event \"{}\"", echoed(&request.event)));
-    let asked = Asked::unknown(&request.event, request.correlation);
-    if session.draw_message(&asked) {
+    let asked = RequestContext::unknown(&request.event, request.correlation);
+    if session.count_message(&asked) {
         // One without a user learns no more than that it needs one.
         let fault = permitted(session, Access::User).err().unwrap_or(fault);
         session.refuse(&asked, &fault, session.now());

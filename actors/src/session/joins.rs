@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use crate::fault::Fault;
-use crate::ids::RoomName;
+use crate::model::fault::Fault;
+use crate::model::ids::RoomName;
 use crate::rooms::{Joined, Membership};
-use crate::seed::Seed;
+use crate::runtime::hash::Seed;
 
 /// The joins that are not answered, by their rooms. A room that is left meanwhile is not among them.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ impl Joining {
     /// Resolves when its room has answered.
     ///
     /// # Errors
-    /// [`crate::fault::Code::OutcomeUnknown`] where it does not answer any more.
+    /// [`crate::model::fault::Code::OutcomeUnknown`] where it does not answer any more.
     pub(super) async fn answer(self) -> Result<(Verdict, Option<Membership>), Fault> {
         let answer = self.joined.await.map_err(|_| Fault::outcome_unknown())?;
         Ok(match answer {

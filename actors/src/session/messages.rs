@@ -7,7 +7,6 @@ use actix::fut::{ActorFutureExt, WrapFuture};
 
 use super::{Handle, Outcome, Session};
 use crate::chats::no_such_message;
-use crate::delivery::Event;
 use crate::events::chat::messages::{
     AskHistory, AskStats, AskStatus, AskTyping, ConfirmDelivered, ConfirmRead, Confirmed, DeliveryConfirmed, Figures,
     History, Message, MessageDelivered, MessageNew, MessageRead, ReadConfirmed, Receipt, SendMessage, Sent, Stats,
@@ -15,10 +14,11 @@ use crate::events::chat::messages::{
 };
 use crate::events::moment::Iso;
 use crate::events::{ClientEvent, ServerEvent, json};
-use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::idempotency::digest;
-use crate::ids::{ChatId, ChatMessageId, EventName, RoomName, UserId};
+use crate::model::fault::Fault;
+use crate::model::ids::{ChatId, ChatMessageId, EventName, RoomName, UserId};
+use crate::publication::Event;
 
 /// Which part of an outbox a page of history may fill.
 const PAGE_SHARE: usize = 4;
@@ -47,9 +47,9 @@ impl Handle<Type> for Session {
     fn handle(&mut self, request: Type) -> Result<Outcome<Typed>, Fault> {
         let room = self.joined_chat(&request.chat_id)?;
         let user = self.identity()?.user.clone();
-        let noted = self.hub.rooms().type_in(room, user, self.seat.place(), request.is_typing)?;
+        let noted = self.hub.rooms().type_in(room, user, self.handle.addr(), request.is_typing)?;
         let answer = async move { noted.await.map(|()| Typed::DONE).map_err(|_| Fault::outcome_unknown()) };
-        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+        Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }
 }
 
@@ -57,10 +57,13 @@ impl Handle<AskTyping> for Session {
     fn handle(&mut self, request: AskTyping) -> Result<Outcome<TypingUsers>, Fault> {
         let (room, hub) = (self.joined_chat(&request.chat_id)?, self.hub.clone());
         let answer = async move {
-            let users = hub.rooms().inspect(room, |roster| roster.map(|roster| roster.typing_users())).await?;
+            let users = hub
+                .rooms()
+                .inspect(room, |chat_members| chat_members.map(|chat_members| chat_members.typing_users()))
+                .await?;
             Ok(TypingUsers::new(users.unwrap_or_default()))
         };
-        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+        Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }
 }
 
@@ -118,7 +121,7 @@ impl Handle<ConfirmDelivered> for Session {
     fn handle(&mut self, request: ConfirmDelivered) -> Result<Outcome<DeliveryConfirmed>, Fault> {
         let confirmed = self.confirm(request.chat_id, request.message_id, Receipt::Delivered)?;
         let answer = async move { confirmed.await.map(|()| DeliveryConfirmed::DONE) };
-        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+        Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }
 }
 
@@ -126,7 +129,7 @@ impl Handle<ConfirmRead> for Session {
     fn handle(&mut self, request: ConfirmRead) -> Result<Outcome<ReadConfirmed>, Fault> {
         let confirmed = self.confirm(request.chat_id, request.message_id, Receipt::Read)?;
         let answer = async move { confirmed.await.map(|()| ReadConfirmed::DONE) };
-        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+        Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }
 }
 
@@ -140,7 +143,7 @@ impl Handle<AskStatus> for Session {
             session.joined_chat(&chat)?;
             Ok(Status::new(status))
         });
-        Ok(Outcome::Large(Box::pin(answer)))
+        Ok(Outcome::AsyncLarge(Box::pin(answer)))
     }
 }
 
@@ -156,7 +159,7 @@ impl Handle<AskStats> for Session {
                 total_read: read,
             }))
         };
-        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+        Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }
 }
 
@@ -170,6 +173,6 @@ impl Handle<AskHistory> for Session {
             let (messages, has_more) = hub.store().history(chat_id, before, limit, bytes).await?;
             Ok(History::new(messages, has_more))
         };
-        Ok(Outcome::Large(Box::pin(answer.into_actor(self))))
+        Ok(Outcome::AsyncLarge(Box::pin(answer.into_actor(self))))
     }
 }

@@ -1,13 +1,13 @@
 //! A session: the actor of one client's connection, or of one namespace of it. It reads what the transport hands it, asks
-//! the central actors, and answers into its [`Seat`]. It holds what is its alone: who the client is, the rooms it joined,
+//! the central actors, and answers into its [`SessionHandle`]. It holds what is its alone: who the client is, the rooms it joined,
 //! its own limits.
 //!
 //! [`dispatch`] finds the handler of a request, `answers` knows how what it says reaches the client, `standing` whose
 //! session it is, `rooms` where it is in, `once` what it did by a name of its client's; `raw`, `push`, `application`, `notifications`, `chat`, `messages`, `presence`,
 //! `recovery`, `monitoring`, `typing` and `debug` are the handlers, a file an event family.
 
-mod answers;
 mod application;
+mod authentication;
 mod chat;
 mod debug;
 mod dispatch;
@@ -19,11 +19,11 @@ mod once;
 mod presence;
 mod push;
 mod raw;
-mod recovery;
 mod refusals;
-mod returning;
+mod replies;
 mod rooms;
-mod standing;
+mod state_recovery;
+mod token_recovery;
 mod typing;
 
 use std::cell::RefCell;
@@ -35,26 +35,26 @@ use actix::fut::{ActorFutureExt, WrapFuture, ready};
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseActFuture, StreamHandler};
 use bytes::Bytes;
 
-use self::answers::Asked;
 pub use self::dispatch::{Answer, Handle, Outcome, Then};
-use self::returning::Returned;
-pub use self::returning::Returning;
-use crate::clock::Expiry;
-use crate::close::Close;
-use crate::delivery::{Correlation, Wire};
+use self::replies::RequestContext;
+use self::state_recovery::RecoveryAttempt;
+pub use self::state_recovery::RecoveryRequest;
+use crate::connection::{Heartbeat, SessionHandle, SessionSpec};
 use crate::events::{Bucket, Surface, Transport};
-use crate::fault::Fault;
 use crate::hub::Hub;
-use crate::identity::Identity;
-use crate::ids::{RecoveryToken, RoomName, SessionId};
 use crate::limits::LimitKey;
-use crate::limits::held::Hold;
-use crate::limits::window::{Rule, Verdict, Window};
+use crate::limits::concurrency::ConcurrencySlot;
+use crate::limits::fixed_window::{Decision, Rule, Window};
+use crate::model::client::Peer;
+use crate::model::close::Close;
+use crate::model::fault::Fault;
+use crate::model::identity::Identity;
+use crate::model::ids::{RecoveryToken, RoomName, SessionId};
 use crate::notifications::Moment;
-use crate::peer::Peer;
+use crate::publication::{Correlation, Encoder};
 use crate::registry::{AccessChanged, Entry};
-use crate::seat::{Heartbeat, Seat, Seating};
-use crate::seed::Seed;
+use crate::runtime::clock::Expiry;
+use crate::runtime::hash::Seed;
 use crate::worker::Worker;
 
 /// What a transport hands to its session.
@@ -88,7 +88,7 @@ pub struct Request {
 
 /// Whose a session is when it starts.
 #[derive(Debug)]
-pub enum Standing {
+pub enum AuthState {
     /// A user's.
     Known(Arc<Identity>),
     /// Nobody's yet, on `/` alone: it may do little, is in no room, and ends unless it shows a token in time.
@@ -97,35 +97,35 @@ pub enum Standing {
 
 /// What a session starts from.
 #[derive(Debug)]
-pub struct Opening {
+pub struct SessionStart {
     /// What it speaks.
     pub surface: Surface,
     /// The wire its client reads.
-    pub wire: &'static dyn Wire,
+    pub encoder: &'static dyn Encoder,
     /// Whose it is.
-    pub standing: Standing,
+    pub auth: AuthState,
     /// How its client came.
     pub transport: Transport,
     /// Its client, as far as the handshake tells.
     pub peer: Peer,
     /// The place it holds among the connections of its address, where a guest's are counted; then its user's are too.
-    pub held: Option<Hold>,
+    pub slot: Option<ConcurrencySlot>,
     /// Its heartbeat; `None` where its connection has one for all that it carries.
     pub heartbeat: Option<Heartbeat>,
     /// What its client drew from the limits before.
-    pub drawn: Drawn,
+    pub rate_usage: RateUsage,
     /// The session that its client wants to go on with, where it does.
-    pub returning: Option<Returning>,
+    pub recovery: Option<RecoveryRequest>,
 }
 
 /// What a client drew from its limits this minute. The sessions that it has one after the other on a connection share it:
 /// who leaves a namespace and comes back has no limit anew.
 #[derive(Debug, Clone, Default)]
-pub struct Drawn(Rc<RefCell<Vec<(Draws, Window)>>>);
+pub struct RateUsage(Rc<RefCell<Vec<(RateKind, Window)>>>);
 
 /// What is drawn from a limit of a session's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Draws {
+enum RateKind {
     Messages,
     /// Those of a session that came without a token, which has another limit.
     GuestMessages,
@@ -134,11 +134,11 @@ enum Draws {
     Typing,
 }
 
-impl Drawn {
-    /// Counts one at `now`, ms by [`crate::clock::Clock::elapsed_ms`].
-    fn count(&self, draws: Draws, now: i64, most: u32) -> Verdict {
+impl RateUsage {
+    /// Counts one at `now`, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
+    fn count(&self, draws: RateKind, now: i64, most: u32) -> Decision {
         if most == 0 {
-            return Verdict::Within;
+            return Decision::Within;
         }
         let rule = Rule::a_minute(most);
         let mut windows = self.0.borrow_mut();
@@ -148,9 +148,9 @@ impl Drawn {
                 // Most draw from one alone.
                 windows.reserve_exact(1);
                 let mut window = Window::default();
-                let verdict = window.count(now, rule);
+                let decision = window.count(now, rule);
                 windows.push((draws, window));
-                verdict
+                decision
             }
         }
     }
@@ -161,7 +161,7 @@ impl Drawn {
 pub struct Session {
     hub: Arc<Hub>,
     worker: Worker,
-    seat: Rc<Seat>,
+    handle: Rc<SessionHandle>,
     surface: Surface,
     connected_at: i64,
     peer: Peer,
@@ -170,27 +170,27 @@ pub struct Session {
     /// Who the client is; `None` while nobody knows.
     identity: Option<Arc<Identity>>,
     /// It had no user when it started.
-    came_as_guest: bool,
+    started_as_guest: bool,
     /// The place it holds among the connections of its address, and then of its user; where they are counted.
-    held: Option<Box<Hold>>,
-    held_as_user: Option<Box<Hold>>,
+    address_slot: Option<Box<ConcurrencySlot>>,
+    user_slot: Option<Box<ConcurrencySlot>>,
     /// The rooms it is in, those that nobody joins or leaves by request too: everybody's and its user's own.
     rooms: HashSet<RoomName, Seed>,
     /// Of those, the ones whose joins are not answered yet.
-    joining: joins::PendingJoins,
-    drawn: Drawn,
+    pending_joins: joins::PendingJoins,
+    rate_usage: RateUsage,
     /// When it joined its user's room, until what the user missed is on its way.
     joined: Option<Moment>,
     typing: typing::Typing,
     debugging: Option<Box<debug::Debugging>>,
     /// When its client last asked something, ms since the epoch.
-    heard_at: i64,
+    last_request_at: i64,
     /// By which it can be recovered: a token that its client asked for, or its private id.
     recovery_token: Option<RecoveryToken>,
     /// Recovery may know of that.
     has_token: bool,
     /// Its seat stays when it ends.
-    is_parked: bool,
+    is_suspended: bool,
     told: monitoring::Told,
     /// Set once it is known that the session ends.
     end: Option<monitoring::End>,
@@ -205,60 +205,60 @@ impl Session {
     /// answered. The greeting is the first that will be.
     ///
     /// # Errors
-    /// [`crate::fault::Code::Overloaded`] when a central actor's queue is full, [`crate::fault::Code::TokenRevoked`] when
-    /// the token was revoked, [`crate::fault::Code::Unauthenticated`] for a guest where there are none, and while draining
-    /// [`crate::fault::Code::ShuttingDown`].
-    pub async fn open(worker: &Worker, opening: Opening) -> Result<Self, Fault> {
+    /// [`crate::model::fault::Code::Overloaded`] when a central actor's queue is full, [`crate::model::fault::Code::TokenRevoked`] when
+    /// the token was revoked, [`crate::model::fault::Code::Unauthenticated`] for a guest where there are none, and while draining
+    /// [`crate::model::fault::Code::ShuttingDown`].
+    pub async fn open(worker: &Worker, opening: SessionStart) -> Result<Self, Fault> {
         let hub = worker.hub().clone();
         hub.accepting()?;
-        if matches!(opening.standing, Standing::Guest) && opening.surface != Surface::Root {
+        if matches!(opening.auth, AuthState::Guest) && opening.surface != Surface::Root {
             return Err(Fault::unauthenticated());
         }
-        let is_recoverable = opening.wire.is_numbered() && hub.settings().recovery.window_ms > 0;
-        let mut returned = match opening.returning {
-            Some(returning) if is_recoverable => Some(Returned::ask(&hub, returning, &opening.standing).await),
-            other => other.map(Returned::in_vain),
+        let is_recoverable = opening.encoder.is_numbered() && hub.settings().recovery.window_ms > 0;
+        let mut returned = match opening.recovery {
+            Some(returning) if is_recoverable => Some(RecoveryAttempt::ask(&hub, returning, &opening.auth).await),
+            other => other.map(RecoveryAttempt::without_session),
         };
-        let parked = returned.as_mut().and_then(|returned| returned.parked.take());
+        let suspended = returned.as_mut().and_then(|returned| returned.suspended.take());
         let last = returned.as_ref().and_then(|returned| returned.returning.last);
-        let pid = match (&parked, &returned) {
+        let pid = match (&suspended, &returned) {
             (Some(_), Some(returned)) => Some(returned.returning.pid.clone()),
             _ if is_recoverable => Some(RecoveryToken::random()?),
             _ => None,
         };
         let now = hub.clock().now_ms();
-        let seat = worker.seats().seat(Seating {
-            session: parked.as_ref().map_or_else(SessionId::random, |(parked, _)| parked.holder.session),
-            wire: opening.wire,
+        let handle = worker.session_table().insert(SessionSpec {
+            session: suspended.as_ref().map_or_else(SessionId::random, |(suspended, _)| suspended.holder.session),
+            encoder: opening.encoder,
             bound: hub.settings().outbox,
             heartbeat: opening.heartbeat,
-            carrier: false,
+            multiplexed: false,
             expiry: Expiry::NEVER,
             elapsed: hub.clock().begin_ms(),
         });
-        hub.stats().connected(matches!(opening.standing, Standing::Known(_)), opening.transport).add(1);
+        hub.stats().connected(matches!(opening.auth, AuthState::Known(_)), opening.transport).add(1);
         // From here on `Drop` undoes whatever was done.
         let mut session = Self {
             worker: worker.clone(),
-            seat,
+            handle,
             surface: opening.surface,
             connected_at: now,
             peer: opening.peer,
             began_at: now,
             identity: None,
-            came_as_guest: matches!(opening.standing, Standing::Guest),
-            held: opening.held.map(Box::new),
-            held_as_user: None,
+            started_as_guest: matches!(opening.auth, AuthState::Guest),
+            address_slot: opening.slot.map(Box::new),
+            user_slot: None,
             rooms: HashSet::default(),
-            joining: joins::PendingJoins::default(),
-            drawn: opening.drawn,
+            pending_joins: joins::PendingJoins::default(),
+            rate_usage: opening.rate_usage,
             joined: None,
             typing: typing::Typing::default(),
             debugging: None,
-            heard_at: now,
+            last_request_at: now,
             recovery_token: None,
             has_token: false,
-            is_parked: false,
+            is_suspended: false,
             told: monitoring::Told::nothing(opening.transport),
             end: None,
             is_present: false,
@@ -268,23 +268,23 @@ impl Session {
         if let Some(pid) = pid {
             session.be_recoverable_by(pid, last);
         }
-        let began = match (opening.standing, returned, parked) {
-            (_, Some(returned), Some((parked, identity))) => session.go_on(returned, parked, identity).await,
-            (standing, returned, _) => session.begin(standing, returned.as_ref(), now).await,
+        let began = match (opening.auth, returned, suspended) {
+            (_, Some(returned), Some((suspended, identity))) => session.recover(returned, suspended, identity).await,
+            (auth_state, returned, _) => session.begin(auth_state, returned.as_ref(), now).await,
         };
         // One that could not begin is nothing to come back to.
-        began.inspect_err(|_| session.seat.forgo())?;
+        began.inspect_err(|_| session.handle.forgo())?;
         if session.hub.accepting().is_err() {
             // Those who go with the hub were told before this one had a seat.
-            session.seat.close_when_settled(Close::GoingAway);
+            session.handle.close_after_replies(Close::GoingAway);
         }
         session.tell_opened();
         Ok(session)
     }
 
     /// The session's place, for its transport.
-    pub fn seat(&self) -> &Rc<Seat> {
-        &self.seat
+    pub fn handle(&self) -> &Rc<SessionHandle> {
+        &self.handle
     }
 
     /// Starts the actor; `inbound` is all it reads, and its end the session's.
@@ -302,25 +302,30 @@ impl Session {
         self.hub.clock().now_ms()
     }
 
-    async fn begin(&mut self, standing: Standing, returned: Option<&Returned>, now: i64) -> Result<(), Fault> {
-        let Standing::Known(identity) = standing else {
-            self.welcome(returned, None, now);
+    async fn begin(
+        &mut self,
+        auth_state: AuthState,
+        returned: Option<&RecoveryAttempt>,
+        now: i64,
+    ) -> Result<(), Fault> {
+        let AuthState::Known(identity) = auth_state else {
+            self.greet_or_resume(returned, None, now);
             return Ok(());
         };
-        self.welcome(returned, Some(&identity), now);
+        self.greet_or_resume(returned, Some(&identity), now);
         let promised = self.promise_users(&identity);
-        let joins = self.belong_to_own_rooms(identity)?;
-        self.joined = standing::all_of(joins).await?;
-        if let Some(owed) = promised {
-            self.tell_users(owed);
+        let joins = self.join_own_rooms(identity)?;
+        self.joined = authentication::all_of(joins).await?;
+        if let Some(reply_slot) = promised {
+            self.tell_users(reply_slot);
         }
         Ok(())
     }
 
     /// Greets a client that comes for the first time, or in vain for a session of before.
-    fn welcome(&self, returned: Option<&Returned>, identity: Option<&Identity>, now: i64) {
+    fn greet_or_resume(&self, returned: Option<&RecoveryAttempt>, identity: Option<&Identity>, now: i64) {
         match returned {
-            Some(returned) => self.tell_not_recovered(returned, now),
+            Some(returned) => self.send_not_recovered(returned, now),
             None => self.greet(identity, now),
         }
     }
@@ -339,51 +344,51 @@ impl Session {
         let limits = &self.hub.settings().messages_per_minute;
         match self.surface {
             Surface::Raw => limits.raw,
-            Surface::Root if self.came_as_guest => limits.community,
+            Surface::Root if self.started_as_guest => limits.community,
             Surface::Root => limits.push,
             Surface::Chat => limits.chat,
         }
     }
 
     /// Draws a message from the session's limit; `false` when there is nothing left, and the client was told.
-    fn draw_message(&mut self, asked: &Asked) -> bool {
-        self.draw(Bucket::Messages, asked)
+    fn count_message(&mut self, asked: &RequestContext) -> bool {
+        self.count_request(Bucket::Messages, asked)
     }
 
     /// Draws from one of the session's limits; `false` when there is nothing left, and the client was told.
-    fn draw(&mut self, bucket: Bucket, asked: &Asked) -> bool {
-        let verdict = self.count_one(bucket);
-        self.abide(verdict, bucket, asked, self.now())
+    fn count_request(&mut self, bucket: Bucket, asked: &RequestContext) -> bool {
+        let decision = self.count_one(bucket);
+        self.apply_decision(decision, bucket, asked, self.now())
     }
 
     /// Draws one more message for a part of a request that costs others as much as a request of its own.
     ///
     /// # Errors
-    /// [`crate::fault::Code::RateLimited`].
-    pub(super) fn draw_for_part(&mut self) -> Result<(), Fault> {
+    /// [`crate::model::fault::Code::RateLimited`].
+    pub(super) fn count_batch_part(&mut self) -> Result<(), Fault> {
         match self.count_one(Bucket::Messages) {
-            Verdict::Within => Ok(()),
-            Verdict::Over(seconds) => Err(Fault::rate_limited(seconds).by(self.limit_rule(Bucket::Messages))),
-            Verdict::Flood(seconds) => {
+            Decision::Within => Ok(()),
+            Decision::Over(seconds) => Err(Fault::rate_limited(seconds).by(self.limit_rule(Bucket::Messages))),
+            Decision::Flood(seconds) => {
                 let rule = self.limit_rule(Bucket::Messages);
-                self.seat.close_by(Close::Limit, rule);
+                self.handle.close_by(Close::Limit, rule);
                 Err(Fault::rate_limited(seconds).by(rule))
             }
         }
     }
 
-    fn count_one(&self, bucket: Bucket) -> Verdict {
+    fn count_one(&self, bucket: Bucket) -> Decision {
         let settings = self.hub.settings();
         let (draws, limit) = match bucket {
             // The user's, and there is none.
-            Bucket::ChatMessages | Bucket::ChatTyping if self.identity.is_some() => return Verdict::Within,
-            Bucket::Authentications => (Draws::Authentications, self.message_limit()),
-            Bucket::Notifications => (Draws::Notifications, settings.notifications_per_minute),
-            Bucket::Typing => (Draws::Typing, settings.typing_per_minute),
-            _ if self.came_as_guest => (Draws::GuestMessages, self.message_limit()),
-            _ => (Draws::Messages, self.message_limit()),
+            Bucket::ChatMessages | Bucket::ChatTyping if self.identity.is_some() => return Decision::Within,
+            Bucket::Authentications => (RateKind::Authentications, self.message_limit()),
+            Bucket::Notifications => (RateKind::Notifications, settings.notifications_per_minute),
+            Bucket::Typing => (RateKind::Typing, settings.typing_per_minute),
+            _ if self.started_as_guest => (RateKind::GuestMessages, self.message_limit()),
+            _ => (RateKind::Messages, self.message_limit()),
         };
-        self.drawn.count(draws, self.hub.clock().elapsed_ms(), limit)
+        self.rate_usage.count(draws, self.hub.clock().elapsed_ms(), limit)
     }
 
     /// What an event that draws from `bucket` is counted by where that is no limit of the session's own: its user's, over
@@ -400,15 +405,15 @@ impl Session {
     }
 
     /// Draws the consequence of a verdict on a request that draws from `bucket`; `true` where it is within its limit.
-    fn abide(&self, verdict: Verdict, bucket: Bucket, asked: &Asked, now: i64) -> bool {
-        match verdict {
-            Verdict::Within => true,
-            Verdict::Over(seconds) => {
+    fn apply_decision(&self, decision: Decision, bucket: Bucket, asked: &RequestContext, now: i64) -> bool {
+        match decision {
+            Decision::Within => true,
+            Decision::Over(seconds) => {
                 self.refuse(asked, &Fault::rate_limited(seconds).by(self.limit_rule(bucket)), now);
                 false
             }
-            Verdict::Flood(_) => {
-                self.seat.close_by(Close::Limit, self.limit_rule(bucket));
+            Decision::Flood(_) => {
+                self.handle.close_by(Close::Limit, self.limit_rule(bucket));
                 false
             }
         }
@@ -459,13 +464,13 @@ impl StreamHandler<Inbound> for Session {
         match inbound {
             Inbound::Request(request) => {
                 self.hub.stats().received.add(1);
-                self.heard_at = self.now();
+                self.last_request_at = self.now();
                 dispatch::dispatch(self, request, ctx);
             }
             Inbound::Malformed { event, fault, correlation } => {
                 self.hub.stats().received.add(1);
-                let asked = Asked::unread(event.as_deref(), correlation);
-                if self.draw_message(&asked) {
+                let asked = RequestContext::unread(event.as_deref(), correlation);
+                if self.count_message(&asked) {
                     self.refuse(&asked, &fault, self.now());
                 }
             }
@@ -487,13 +492,13 @@ impl Drop for Session {
         self.note_end();
         self.depart();
         self.tell_ended();
-        if self.is_parked {
-            self.seat.with_outbox(|outbox| outbox.abandon());
-            self.seat.detach();
+        if self.is_suspended {
+            self.handle.with_outbox(|outbox| outbox.abandon());
+            self.handle.detach();
         } else {
-            self.seat.forgo();
-            self.seat.with_outbox(|outbox| outbox.close());
-            self.worker.seats().vacate(self.seat.place().seat);
+            self.handle.forgo();
+            self.handle.with_outbox(|outbox| outbox.close());
+            self.worker.session_table().release(self.handle.addr().slot);
         }
     }
 }

@@ -7,17 +7,17 @@ use log::kv::Value;
 use tokio::sync::oneshot;
 
 use super::{Answer, Handle, Outcome, Session};
-use crate::close::Close;
 use crate::events::chat::monitoring::{
     AskEvents, AskHealth, AskMetrics, AskStats, EventsTold, HealthTold, MetricsTold, StatsTold,
 };
 use crate::events::{ServerEvent, Transport};
-use crate::fault::Fault;
-use crate::mailbox::{Full, Receive};
-use crate::monitor::journal::Viewer;
+use crate::model::close::Close;
+use crate::model::fault::Fault;
+use crate::monitor::event_log::Viewer;
 use crate::monitor::{
     Ended, LOST, Monitor, Observed, Opened, TellEvents, TellFigures, TellMetrics, TellRequests, health,
 };
+use crate::runtime::mailbox::{Full, Receive};
 
 /// Long before any refusal.
 const NEVER: i64 = i64::MIN;
@@ -25,7 +25,7 @@ const NEVER: i64 = i64::MIN;
 /// What the monitor was told of a session.
 #[derive(Debug)]
 pub(super) struct Told {
-    /// When it began, ms by [`crate::clock::Clock::elapsed_ms`].
+    /// When it began, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
     opened_at: Option<i64>,
     /// What it came by.
     transport: Transport,
@@ -51,7 +51,7 @@ impl Session {
     pub(super) fn observed(&self) -> Observed {
         Observed {
             surface: self.surface,
-            session: self.seat.session(),
+            session: self.handle.session(),
             user: self.identity.as_ref().map(|identity| identity.user.clone()),
             peer: self.peer.clone(),
         }
@@ -66,7 +66,7 @@ impl Session {
 
     /// Notes why the session ends, before what it does then covers that up.
     pub(super) fn note_end(&mut self) {
-        self.end.get_or_insert(End(self.seat.ended()));
+        self.end.get_or_insert(End(self.handle.ended()));
     }
 
     /// Tells the monitor that the session has ended, if it was told of it, and notes an end that is a refusal.
@@ -85,7 +85,7 @@ impl Session {
     pub(super) fn log(&self, what: &str, end: Option<(&str, i64)>) {
         log::debug!(
             target: "hubbub::session",
-            connection:% = self.seat.session(),
+            connection:% = self.handle.session(),
             surface = self.surface.as_str(),
             transport = self.told.transport.as_str(),
             user = self.identity.as_ref().map(|identity| identity.user.as_str()),
@@ -116,7 +116,7 @@ impl Session {
         self.hub.monitor().post(ask(reply)).map_err(|Full(_)| Fault::overloaded())?;
         let answered = async move { told.await.map(answer).map_err(|_| Fault::internal()) };
         let answered: Answer<R> = Box::pin(answered.into_actor(self));
-        Ok(Outcome::Large(answered))
+        Ok(Outcome::AsyncLarge(answered))
     }
 }
 
@@ -143,6 +143,6 @@ impl Handle<AskStats> for Session {
 impl Handle<AskHealth> for Session {
     fn handle(&mut self, _: AskHealth) -> Result<Outcome<HealthTold>, Fault> {
         let hub = self.hub.clone();
-        self.ask_monitor(TellRequests, move |requests| HealthTold::new(health::judge(&hub.vitals(requests))))
+        self.ask_monitor(TellRequests, move |requests| HealthTold::new(health::judge(&hub.health_figures(requests))))
     }
 }

@@ -8,12 +8,12 @@ use actix::{AsyncContext, Context};
 use bytes::BytesMut;
 
 use super::{Handle, Outcome, Session};
-use crate::delivery::Event;
 use crate::events::community::{Marked, Notification, NotificationRead, NotificationUpdated};
 use crate::events::{ServerEvent, Surface, json};
-use crate::fault::{Code, Fault};
-use crate::ids::EventName;
+use crate::model::fault::{Code, Fault};
+use crate::model::ids::EventName;
 use crate::notifications::{Moment, written_id};
+use crate::publication::Event;
 use crate::store::Notice;
 
 /// How long to wait before the store is asked again, at first and at most.
@@ -51,7 +51,7 @@ impl Session {
 
     pub(super) fn deliver_unread(&self, unread: Vec<Notice>) {
         // What came meanwhile is newer. Where that was too much to remember, they come behind the next connect.
-        let Some(noted) = self.seat.noted().end() else { return };
+        let Some(noted) = self.handle.noted().end() else { return };
         let (mut frames, mut count) = (BytesMut::new(), 0);
         for notice in unread {
             if noted.contains(&notice.id) {
@@ -59,13 +59,13 @@ impl Session {
             }
             let name = EventName::of_hub(Notification::NAME);
             let event = Event { name, topic: None, data: notice.data, timestamp: notice.sent_at, offset: None };
-            frames.extend_from_slice(&self.seat.wire().event(&event, 0));
+            frames.extend_from_slice(&self.handle.encoder().event(&event, 0));
             count += 1;
         }
         if count > 0 {
             self.hub.stats().notifications_redelivered.add(count);
             // One frame, behind the answers that are promised: an outbox with little in it takes it.
-            self.seat.answer(frames.freeze());
+            self.handle.answer(frames.freeze());
         }
     }
 }
@@ -88,6 +88,6 @@ impl Handle<NotificationRead> for Session {
             Ok(Marked(updated))
         });
         let answer = async move { answer.await.unwrap_or_else(|_| Err(Fault::outcome_unknown())) };
-        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+        Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }
 }

@@ -6,8 +6,8 @@ use actix::fut::{ActorFutureExt, WrapFuture, ready};
 
 use super::{Answer, Outcome, Session};
 use crate::events::naming::{ClientId, Replay};
-use crate::fault::{Code, Fault};
 use crate::idempotency::{Digest, Found, Key, Ticket};
+use crate::model::fault::{Code, Fault};
 
 /// What is to be done once: the name that the client gave it, and what tells it from other work of that name.
 pub(super) struct Named {
@@ -37,23 +37,23 @@ impl Session {
     {
         let Some(Named { key, digest }) = named else {
             let done = work(self)?;
-            return Ok(Outcome::Later(Box::pin(done.into_actor(self))));
+            return Ok(Outcome::Async(Box::pin(done.into_actor(self))));
         };
         match self.hub.client_ids().look(&key, digest)? {
-            Found::First(ticket) => Ok(Outcome::Later(self.begin_named(ticket, work)?)),
-            Found::Again(answer) => R::of_bytes(&answer).map(Outcome::Now).ok_or_else(Fault::outcome_unknown),
+            Found::First(ticket) => Ok(Outcome::Async(self.begin_named(ticket, work)?)),
+            Found::Again(answer) => R::of_bytes(&answer).map(Outcome::Reply).ok_or_else(Fault::outcome_unknown),
             Found::UnderWay(wait) => {
                 let again = wait.ended().into_actor(self).then(move |(), session, _| {
                     let outcome = session.hub.accepting();
                     let outcome = outcome.and_then(|()| session.once(Some(Named { key, digest }), work));
                     match outcome {
-                        Ok(Outcome::Later(answer)) => answer,
-                        Ok(Outcome::Now(reply)) => Box::pin(ready(Ok(reply))),
+                        Ok(Outcome::Async(answer)) => answer,
+                        Ok(Outcome::Reply(reply)) => Box::pin(ready(Ok(reply))),
                         Ok(_) => Box::pin(ready(Err(Fault::internal()))),
                         Err(fault) => Box::pin(ready(Err(fault))) as Answer<R>,
                     }
                 });
-                Ok(Outcome::Later(Box::pin(again)))
+                Ok(Outcome::Async(Box::pin(again)))
             }
         }
     }

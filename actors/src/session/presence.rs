@@ -6,20 +6,20 @@ use actix::fut::WrapFuture;
 use tokio::sync::oneshot;
 
 use super::{Handle, Outcome, Session};
+use crate::connection::ReplySlot;
 use crate::events::chat::presence::{
     AskOnlineUsers, AskPresenceStats, AskUserStatus, Availability, Counts, OnlineUsers, PresenceStats, StatusUpdated,
     UpdateStatus, UserPresence, UserStatus, UsersOnline, Written,
 };
 use crate::events::moment::Iso;
 use crate::events::{ServerEvent, Surface, json};
-use crate::fault::{Code, Fault};
 use crate::hub::Hub;
-use crate::identity::Identity;
-use crate::ids::{RoomName, UserId};
-use crate::mailbox::{Full, Receive};
+use crate::model::fault::{Code, Fault};
+use crate::model::identity::Identity;
+use crate::model::ids::{RoomName, UserId};
 use crate::presence::{Audience, CountGone, LIST_SHARE, Presence, Recall, StatusChanged};
 use crate::registry::LiveSession;
-use crate::seat::Owed;
+use crate::runtime::mailbox::{Full, Receive};
 
 /// Users that `presence:online-users` names, at most.
 const NAMED_MAX: usize = 1_000;
@@ -27,16 +27,16 @@ const NAMED_MAX: usize = 1_000;
 impl Session {
     /// Promises a client of `/chat` that the first it hears is who is online; what is sent to everybody and to its user
     /// comes behind.
-    pub(super) fn promise_users(&self, identity: &Identity) -> Option<Owed> {
+    pub(super) fn promise_users(&self, identity: &Identity) -> Option<ReplySlot> {
         let told = self.surface == Surface::Chat && self.hub.settings().presence.audience != Audience::Off;
-        let owed = told.then(|| self.seat.owe(0))?;
-        self.seat.hold([RoomName::everybody(), RoomName::of_user(&identity.user)], owed);
-        Some(owed)
+        let reply_slot = told.then(|| self.handle.reserve(0))?;
+        self.handle.defer([RoomName::everybody(), RoomName::of_user(&identity.user)], reply_slot);
+        Some(reply_slot)
     }
 
     /// Says who is online. Now that the session hears of whoever comes, the list lacks nobody of whom it does not. Where
     /// those who share a room hear of each other, it names the session's own user alone, for it is in no room yet.
-    pub(super) fn tell_users(&self, owed: Owed) {
+    pub(super) fn tell_users(&self, reply_slot: ReplySlot) {
         let (registry, now) = (self.hub.registry(), self.now());
         let eldest = match self.hub.settings().presence.audience {
             Audience::All => registry.eldest(now, self.list_bytes()),
@@ -44,8 +44,8 @@ impl Session {
         };
         let own = self.identity.as_ref().and_then(|identity| registry.online_user(&identity.user, now));
         let users = own.map_or_else(|| UsersOnline::all(&eldest), |own| UsersOnline::with(&eldest, &own));
-        let frame = self.seat.wire().answer(UsersOnline::NAME, &json::encode(&users), &None, now);
-        self.seat.settle(owed, Some(frame));
+        let frame = self.handle.encoder().answer(UsersOnline::NAME, &json::encode(&users), &None, now);
+        self.handle.fulfil(reply_slot, Some(frame));
     }
 
     /// Bytes that a list of users may have.
@@ -61,7 +61,7 @@ impl Handle<UpdateStatus> for Session {
         if changed && let Err(Full(_)) = self.hub.presence_mailbox().post(StatusChanged(identity)) {
             self.hub.stats().presence_suppressed.add(1);
         }
-        Ok(Outcome::Now(StatusUpdated::DONE))
+        Ok(Outcome::Reply(StatusUpdated::DONE))
     }
 }
 
@@ -69,7 +69,7 @@ impl Handle<AskOnlineUsers> for Session {
     fn handle(&mut self, _: AskOnlineUsers) -> Result<Outcome<OnlineUsers>, Fault> {
         let registry = self.hub.registry();
         let users = Written::all(registry.online(NAMED_MAX, self.now()), self.list_bytes());
-        Ok(Outcome::Now(OnlineUsers::new(users, registry.tally().users())))
+        Ok(Outcome::Reply(OnlineUsers::new(users, registry.tally().users())))
     }
 }
 
@@ -80,11 +80,11 @@ impl Handle<AskUserStatus> for Session {
         let sees_all = asker.user == user || asker.has_role("admin");
         let answer = move |presence: UserPresence| UserStatus::new(if sees_all { presence } else { presence.masked() });
         if let Some(presence) = live(&self.hub, &user, now) {
-            return Ok(Outcome::Now(answer(presence)));
+            return Ok(Outcome::Reply(answer(presence)));
         }
         let hub = self.hub.clone();
         let found = async move { absent(&hub, user, now).await.map(answer) };
-        Ok(Outcome::Later(Box::pin(found.into_actor(self))))
+        Ok(Outcome::Async(Box::pin(found.into_actor(self))))
     }
 }
 
@@ -102,7 +102,7 @@ impl Handle<AskPresenceStats> for Session {
                 offline_users: gone,
             }))
         };
-        Ok(Outcome::Later(Box::pin(counted.into_actor(self))))
+        Ok(Outcome::Async(Box::pin(counted.into_actor(self))))
     }
 }
 

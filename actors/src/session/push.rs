@@ -7,23 +7,23 @@ use crate::events::Done;
 use crate::events::community::Connected;
 use crate::events::moment::Iso;
 use crate::events::push::{JoinRoom, JoinedRoom, LeaveRoom, LeftRoom, Ping, Register, Registered, Welcome};
-use crate::fault::{Code, Fault};
-use crate::ids::RoomName;
+use crate::model::fault::{Code, Fault};
+use crate::model::ids::RoomName;
 
 impl Session {
     pub(super) fn greet_root(&self, now: i64) {
-        let socket_id = self.seat.session();
-        self.say(&Connected { socket_id, timestamp: Iso(now) }, now);
-        self.say(&Welcome::new(socket_id, &self.hub.settings().environment, now), now);
+        let socket_id = self.handle.session();
+        self.send_event(&Connected { socket_id, timestamp: Iso(now) }, now);
+        self.send_event(&Welcome::new(socket_id, &self.hub.settings().environment, now), now);
     }
 
     pub(super) fn tell_left_root(&self, room: &RoomName) {
-        self.say(&LeftRoom::new(room.to_string()), self.now());
+        self.send_event(&LeftRoom::new(room.to_string()), self.now());
     }
 
     /// Says that the rules closed a room to the session.
     pub(super) fn tell_closed_root(&self, room: &RoomName) {
-        self.say(&LeftRoom::forbidden(room.to_string()), self.now());
+        self.send_event(&LeftRoom::forbidden(room.to_string()), self.now());
     }
 }
 
@@ -32,7 +32,7 @@ impl Handle<Register> for Session {
         if self.identity()?.user != request.user_id {
             return Err(Fault::new(Code::Forbidden, "The token is another user's").by("token sub"));
         }
-        Ok(Outcome::Now(Registered::new(request.user_id)))
+        Ok(Outcome::Reply(Registered::new(request.user_id)))
     }
 }
 
@@ -43,7 +43,7 @@ impl Handle<JoinRoom> for Session {
             let (room, joined) = joins?.pop().ok_or_else(Fault::internal)?;
             joined.map(|_| JoinedRoom::new(room))
         });
-        Ok(Outcome::Joining(rooms, Box::pin(answer)))
+        Ok(Outcome::Join(rooms, Box::pin(answer)))
     }
 }
 
@@ -52,12 +52,12 @@ impl Handle<LeaveRoom> for Session {
         RoomName::parse(&request.room, "room")?;
         let left = self.ask_to_leave(std::slice::from_ref(&request.room));
         let answer = async move { left.await.map(|()| LeftRoom::new(request.room)) };
-        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+        Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }
 }
 
 impl Handle<Ping> for Session {
     fn handle(&mut self, _: Ping) -> Result<Outcome<Done>, Fault> {
-        Ok(Outcome::Now(Done {}))
+        Ok(Outcome::Reply(Done {}))
     }
 }

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use actix::fut::{ActorFutureExt, WrapFuture};
 
 use super::{Handle, Outcome, Session};
-use crate::delivery::Event;
 use crate::events::json::{self, Json};
 use crate::events::naming::compact;
 use crate::events::raw::{
@@ -13,10 +12,11 @@ use crate::events::raw::{
     Unsubscribe, User,
 };
 use crate::events::{ClientEvent, ServerEvent};
-use crate::fault::{Code, Fault};
 use crate::idempotency::{Digest, digest};
-use crate::identity::Identity;
-use crate::ids::{EventName, MessageId, RoomName};
+use crate::model::fault::{Code, Fault};
+use crate::model::identity::Identity;
+use crate::model::ids::{EventName, MessageId, RoomName};
+use crate::publication::Event;
 use crate::rooms::Published;
 
 /// Whom a message is to reach.
@@ -39,23 +39,23 @@ fn digest_of<E: ClientEvent>(target: &str, payload: &Json) -> Digest {
 impl Session {
     pub(super) fn greet_raw(&self, identity: &Identity, now: i64) {
         let welcome = Status::Connected {
-            connection_id: self.seat.session(),
+            connection_id: self.handle.session(),
             server_time: now,
             protocol_version: PROTOCOL_VERSION,
             user: User::of(identity),
         };
-        self.say(&welcome, now);
+        self.send_event(&welcome, now);
     }
 
     pub(super) fn tell_left_raw(&self, room: &RoomName) {
-        self.say(&Status::Unsubscribed { topics: vec![room.to_string()], code: None }, self.now());
+        self.send_event(&Status::Unsubscribed { topics: vec![room.to_string()], code: None }, self.now());
     }
 
     /// Says which topics the rules closed to the session, some in each message.
     pub(super) fn tell_closed_raw(&self, rooms: &[RoomName]) {
         for rooms in rooms.chunks(CLOSED_AT_ONCE) {
             let topics = rooms.iter().map(RoomName::to_string).collect();
-            self.say(&Status::Unsubscribed { topics, code: Some(Code::Forbidden) }, self.now());
+            self.send_event(&Status::Unsubscribed { topics, code: Some(Code::Forbidden) }, self.now());
         }
     }
 
@@ -87,7 +87,7 @@ impl Session {
         message_id: MessageId,
         reach: Reach,
     ) -> Result<impl Future<Output = Result<Ack, Fault>> + use<E>, Fault> {
-        let except = (reach == Reach::Others && self.rooms.contains(&room)).then(|| self.seat.place());
+        let except = (reach == Reach::Others && self.rooms.contains(&room)).then(|| self.handle.addr());
         let (name, data) = (EventName::of_hub(E::NAME), json::encode(event));
         let event = Event { name, topic: None, data, timestamp: self.now(), offset: None };
         let published = self.hub.rooms().publish(room, event, except)?;
@@ -105,7 +105,7 @@ impl Session {
 
 impl Handle<Ping> for Session {
     fn handle(&mut self, ping: Ping) -> Result<Outcome<Pong>, Fault> {
-        Ok(Outcome::Now(Pong { timestamp: ping.timestamp }))
+        Ok(Outcome::Reply(Pong { timestamp: ping.timestamp }))
     }
 }
 
@@ -135,7 +135,7 @@ impl Handle<Subscribe> for Session {
             }
             Ok(Status::Subscribed { topics, denied, positions, recovered })
         });
-        Ok(Outcome::Later(Box::pin(answer)))
+        Ok(Outcome::Async(Box::pin(answer)))
     }
 }
 
@@ -144,7 +144,7 @@ impl Handle<Unsubscribe> for Session {
         self.check_count(&request.topics)?;
         let left = self.ask_to_leave(&request.topics);
         let answer = async move { left.await.map(|()| Status::Unsubscribed { topics: request.topics, code: None }) };
-        Ok(Outcome::Later(Box::pin(answer.into_actor(self))))
+        Ok(Outcome::Async(Box::pin(answer.into_actor(self))))
     }
 }
 

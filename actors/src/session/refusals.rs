@@ -1,14 +1,14 @@
 //! Records what a session refuses its client: a line in the log, and an event for `monitoring:events`.
 
 use super::Session;
-use super::answers::Asked;
-use crate::close::Close;
+use super::replies::RequestContext;
 use crate::events::Bucket;
 use crate::events::Surface;
 use crate::events::chat::monitoring::Kind;
 use crate::events::wording::Audience;
-use crate::fault::{Code, Fault};
-use crate::ids::RequestId;
+use crate::model::close::Close;
+use crate::model::fault::{Code, Fault};
+use crate::model::ids::RequestId;
 use crate::monitor::{RequestRefused, kind_of_join, kind_of_request};
 use crate::refusal_log::Refusal;
 use crate::refusal_log::closes::of_close;
@@ -22,7 +22,7 @@ const REFUSAL_MS: i64 = 60_000;
 
 impl Session {
     /// Notes that a request is refused.
-    pub(super) fn note_refused(&self, asked: &Asked, fault: &Fault) {
+    pub(super) fn note_refused(&self, asked: &RequestContext, fault: &Fault) {
         let room = asked.joined_room();
         let code = match self.surface {
             Surface::Root => asked.refused().code(fault, self.audience()),
@@ -48,21 +48,22 @@ impl Session {
 
     /// Notes that the session was ended, where that refuses its client something and was not noted yet.
     pub(super) fn note_closed(&self, close: Close) {
-        if self.seat.is_close_told() {
+        if self.handle.is_close_logged() {
             return;
         }
-        if let Some(fault) = of_close(close, self.surface.into(), self.seat.closed_by()) {
+        if let Some(fault) = of_close(close, self.surface.into(), self.handle.closed_by()) {
             self.log_refusal(|of_session| Refusal { close: Some(close.code()), ..of_session }, &fault);
         }
     }
 
     /// The document that the client was written by, on `/`.
     pub(super) fn audience(&self) -> Audience {
-        if self.came_as_guest { Audience::Community } else { Audience::Push }
+        if self.started_as_guest { Audience::Community } else { Audience::Push }
     }
 
     fn log_refusal<'a>(&self, with: impl FnOnce(Refusal<'a>) -> Refusal<'a>, fault: &'a Fault) {
-        let (connection, user) = (self.seat.session().to_string(), self.identity.as_ref().map(|own| own.user.clone()));
+        let (connection, user) =
+            (self.handle.session().to_string(), self.identity.as_ref().map(|own| own.user.clone()));
         let refusal = with(Refusal::new(self.surface.as_str(), fault));
         self.hub.log_refusal(&Refusal {
             connection: Some(&connection),
@@ -99,7 +100,7 @@ impl Session {
             (Bucket::ChatMessages, _) if self.identity.is_some() => "limits.chat.messages_per_minute",
             (Bucket::ChatTyping, _) if self.identity.is_some() => "limits.chat.typing_per_minute",
             (_, Surface::Raw) => "limits.raw.messages_per_minute",
-            (_, Surface::Root) if self.came_as_guest => "limits.community.messages_per_minute",
+            (_, Surface::Root) if self.started_as_guest => "limits.community.messages_per_minute",
             (_, Surface::Root) => "limits.push.messages_per_minute",
             (_, Surface::Chat) => "limits.chat.requests_per_minute",
         }

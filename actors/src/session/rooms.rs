@@ -11,15 +11,15 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::joins::{Joining, Verdict};
 use super::{Answer, Session};
+use crate::connection::SessionAddr;
 use crate::events::Surface;
 use crate::events::raw::Position;
-use crate::fault::Fault;
-use crate::identity::Identity;
-use crate::ids::RoomName;
-use crate::mailbox::Full;
+use crate::model::fault::Fault;
+use crate::model::identity::Identity;
+use crate::model::ids::RoomName;
 use crate::presence::{Audience, Departed, Entered, LeftRoom};
 use crate::rooms::{Joined, Left, Past, Return};
-use crate::seat::Place;
+use crate::runtime::mailbox::Full;
 
 /// Rooms that every session of a user is in from the start: everybody's and its user's own.
 const OWN_ROOMS: usize = 2;
@@ -52,7 +52,7 @@ impl Session {
         field: &str,
         mut since: BTreeMap<String, Position>,
     ) -> Answer<Joins> {
-        let behind = self.seat.next_owed();
+        let behind = self.handle.next_reply_slot();
         let asked = self.ask_each(names, |session, name| {
             let returns = Return { since: since.remove(name), behind };
             session.ask_to_return_one(name, field, returns)
@@ -70,7 +70,7 @@ impl Session {
         for name in names {
             if seen.insert(name.clone()) {
                 chats += usize::from(name.starts_with(RoomName::CHAT));
-                let drawn = if chats > 1 { self.draw_for_part() } else { Ok(()) };
+                let drawn = if chats > 1 { self.count_batch_part() } else { Ok(()) };
                 let joining = drawn.and_then(|()| ask(self, &name));
                 asked.push((name, joining));
             }
@@ -82,21 +82,21 @@ impl Session {
         let settled = async move {
             let mut joins = Vec::with_capacity(asked.len());
             for (name, joining) in asked {
-                let (verdict, past) = match joining {
+                let (decision, past) = match joining {
                     Ok(Some(joining)) => {
-                        let (verdict, membership) = joining.answer().await?;
-                        (verdict, membership.and_then(|membership| membership.past))
+                        let (decision, membership) = joining.answer().await?;
+                        (decision, membership.and_then(|membership| membership.past))
                     }
                     Ok(None) => (Verdict::In(None), None),
                     Err(fault) => (Verdict::Refused(fault), None),
                 };
-                joins.push((name, verdict, past));
+                joins.push((name, decision, past));
             }
             Ok(joins)
         };
         let answer = settled.into_actor(self).map(|joins: Result<Vec<_>, Fault>, session, _| {
-            let review = |(name, verdict, past): (String, Verdict, Option<Box<Past>>)| {
-                let joined = session.review(&name, verdict).map(|()| past);
+            let review = |(name, decision, past): (String, Verdict, Option<Box<Past>>)| {
+                let joined = session.review(&name, decision).map(|()| past);
                 (name, joined)
             };
             Ok(joins?.into_iter().map(review).collect())
@@ -110,7 +110,7 @@ impl Session {
         if self.rooms.contains(&room) {
             let has_history = self.hub.settings().rules.history(&room).is_some();
             // A shard that has no time to say where it stands does not undo that the session is in.
-            let located = has_history.then(|| self.hub.rooms().locate(room.clone(), self.seat.place(), returns).ok());
+            let located = has_history.then(|| self.hub.rooms().locate(room.clone(), self.handle.addr(), returns).ok());
             return Ok(located.flatten().map(|located| Joining::of_member(room, located)));
         }
         self.check_room_count()?;
@@ -133,10 +133,10 @@ impl Session {
         &mut self,
         room: RoomName,
         returns: Option<Return>,
-        instead_of: Option<Place>,
+        instead_of: Option<SessionAddr>,
     ) -> Result<Joining, Fault> {
         let joined = self.enter(room.clone(), returns, instead_of)?;
-        Ok(Joining::new(self.joining.add(room), joined))
+        Ok(Joining::new(self.pending_joins.add(room), joined))
     }
 
     fn check_room_count(&self) -> Result<(), Fault> {
@@ -155,24 +155,24 @@ impl Session {
 
     /// Makes what became of a join true: the session is in no room that turned it away, nor in one that it may not be in
     /// any more. Who changed that meanwhile may not have found the session there, or had it leave already.
-    pub(super) fn review(&mut self, name: &str, verdict: Verdict) -> Result<(), Fault> {
-        self.settle_join(verdict)?;
+    pub(super) fn review(&mut self, name: &str, decision: Verdict) -> Result<(), Fault> {
+        self.settle_join(decision)?;
         let room = RoomName::parse(name, "room")?;
         self.may_subscribe(&room).inspect_err(|_| drop(self.leave(name)))
     }
 
     /// The session is in no room that turned it away.
-    pub(super) fn settle_join(&mut self, verdict: Verdict) -> Result<(), Fault> {
-        match verdict {
+    pub(super) fn settle_join(&mut self, decision: Verdict) -> Result<(), Fault> {
+        match decision {
             Verdict::In(ticket) => {
                 if let Some(ticket) = ticket {
-                    self.joining.take(&ticket);
+                    self.pending_joins.take(&ticket);
                 }
                 Ok(())
             }
             Verdict::TurnedAway(ticket, fault) => {
                 // Who left meanwhile has told the room so, and may be in it by a later join.
-                if self.joining.take(&ticket) {
+                if self.pending_joins.take(&ticket) {
                     drop(self.leave(ticket.room.as_str()));
                 }
                 Err(fault)
@@ -281,9 +281,9 @@ impl Session {
         &mut self,
         room: RoomName,
         returns: Option<Return>,
-        instead_of: Option<Place>,
+        instead_of: Option<SessionAddr>,
     ) -> Result<Joined, Fault> {
-        let (identity, at, place) = (self.identity()?.clone(), self.connected_at, self.seat.place());
+        let (identity, at, place) = (self.identity()?.clone(), self.connected_at, self.handle.addr());
         let joined = match returns {
             Some(returns) => self.hub.rooms().return_to(room.clone(), identity, at, place, returns)?,
             None => self.hub.rooms().join(room.clone(), identity, at, place, instead_of)?,
@@ -297,17 +297,17 @@ impl Session {
     pub(super) fn leave(&mut self, room: &str) -> Option<Left> {
         let user = self.identity.as_ref()?.user.clone();
         let room = self.rooms.take(room)?;
-        self.joining.remove(&room);
+        self.pending_joins.remove(&room);
         self.stop_typing_in(&room);
         self.note_left(room.clone());
-        Some(self.hub.rooms().leave(room, user, self.seat.place()))
+        Some(self.hub.rooms().leave(room, user, self.handle.addr()))
     }
 
     /// Tells presence of a room that the session entered, where that matters.
     pub(super) fn note_entered(&self, room: RoomName) {
         let Some(identity) = &self.identity else { return };
         if room.as_str() == RoomName::PRESENCE {
-            self.seat.hear_as(Some((identity.user.clone(), self.surface)));
+            self.handle.set_presence_listener(Some((identity.user.clone(), self.surface)));
         } else if self.shares_presence(&room)
             && let Err(Full(_)) = self.hub.presence_mailbox().post(Entered(identity.clone(), room))
         {
@@ -319,7 +319,7 @@ impl Session {
     fn note_left(&self, room: RoomName) {
         if room.as_str() == RoomName::PRESENCE {
             if self.surface == Surface::Raw {
-                self.seat.hear_as(None);
+                self.handle.set_presence_listener(None);
             }
         } else if self.shares_presence(&room)
             && let Ok(identity) = self.identity()
@@ -339,13 +339,13 @@ impl Session {
         if !is_draining {
             self.stop_typing();
         }
-        self.park(is_draining);
+        self.suspend(is_draining);
         if is_draining {
             return;
         }
         let Some(identity) = &self.identity else { return };
-        let place = self.seat.place();
-        self.joining = super::joins::PendingJoins::default();
+        let place = self.handle.addr();
+        self.pending_joins = super::joins::PendingJoins::default();
         for room in std::mem::take(&mut self.rooms) {
             drop(self.hub.rooms().leave(room, identity.user.clone(), place));
         }

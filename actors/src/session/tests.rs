@@ -28,17 +28,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 use crate::application::Application;
-use crate::clock::Clock;
-use crate::delivery::{Event, Refusal};
-use crate::drain::Pace;
-use crate::fault::Code;
+use crate::connection::outbox::Bound;
 use crate::hub::{Authenticator, ChatPerMinute, DebugMode, MessagesPerMinute, Settings, Target};
-use crate::ids::{ChatId, EventName, UserId};
-use crate::outbox::Bound;
-use crate::pattern::Pattern;
+use crate::model::fault::Code;
+use crate::model::ids::{ChatId, EventName, UserId};
+use crate::model::topic_pattern::Pattern;
 use crate::presence;
-use crate::revoked::Revoked;
+use crate::publication::{Event, EventError};
+use crate::revocations::Revoked;
 use crate::rooms::rules::{Rules, TopicRule, Who};
+use crate::runtime::clock::Clock;
+use crate::shutdown::schedule::DrainRate;
 use crate::store::{Chat, Revocation, Role, Store};
 
 /// Longest wait for what must come.
@@ -56,12 +56,12 @@ fn asked(correlation: &Correlation) -> String {
     correlation.as_ref().map(|id| format!(" #{}", text(id))).unwrap_or_default()
 }
 
-impl Wire for Lines {
+impl Encoder for Lines {
     fn slot(&self) -> usize {
         0
     }
 
-    fn speaks(&self) -> Option<Surface> {
+    fn surface(&self) -> Option<Surface> {
         None
     }
 
@@ -78,7 +78,7 @@ impl Wire for Lines {
         format!("#{}: {}\n", text(correlation), text(data.unwrap_or(b"done"))).into()
     }
 
-    fn refusal(&self, refusal: &Refusal<'_>, _: i64) -> Option<Bytes> {
+    fn refusal(&self, refusal: &EventError<'_>, _: i64) -> Option<Bytes> {
         let about = refusal.room.or(refusal.event).unwrap_or("nothing");
         Some(format!("refused {about}: {}{}\n", refusal.fault.code, asked(refusal.correlation)).into())
     }
@@ -154,7 +154,7 @@ impl Bench {
             memory_max: || Some(4 << 20),
             presence: presence::Settings { audience: presence::Audience::Off, ..Default::default() },
             grace_ms,
-            heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, question: b"?" },
+            heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, ping_frame: b"?" },
             shortest_heartbeat_ms: 30_000,
             auto_create_chats: false,
             chats_per_user: 100,
@@ -172,49 +172,54 @@ impl Bench {
         Self { hub, worker, names, _directory: directory }
     }
 
-    async fn open(&self, surface: Surface, standing: Standing) -> Result<Client, Fault> {
-        self.open_held(surface, standing, None).await
+    async fn open(&self, surface: Surface, auth_state: AuthState) -> Result<Client, Fault> {
+        self.open_held(surface, auth_state, None).await
     }
 
-    async fn open_held(&self, surface: Surface, standing: Standing, held: Option<Hold>) -> Result<Client, Fault> {
-        Self::open_at(&self.worker, surface, standing, held).await
+    async fn open_held(
+        &self,
+        surface: Surface,
+        auth_state: AuthState,
+        held: Option<ConcurrencySlot>,
+    ) -> Result<Client, Fault> {
+        Self::open_at(&self.worker, surface, auth_state, held).await
     }
 
     /// A session of a user on another worker, whatever it was told first.
     async fn open_on(worker: &Worker, surface: Surface, user: &str) -> Client {
-        Self::open_at(worker, surface, Standing::Known(Arc::new(identity(user))), None).await.unwrap()
+        Self::open_at(worker, surface, AuthState::Known(Arc::new(identity(user))), None).await.unwrap()
     }
 
     async fn open_at(
         worker: &Worker,
         surface: Surface,
-        standing: Standing,
-        held: Option<Hold>,
+        auth_state: AuthState,
+        held: Option<ConcurrencySlot>,
     ) -> Result<Client, Fault> {
-        let session = Session::open(worker, opening(surface, standing, held)).await?;
+        let session = Session::open(worker, opening(surface, auth_state, held)).await?;
         let (requests, inbound) = mpsc::channel(64);
-        let seat = session.seat().clone();
+        let handle = session.handle().clone();
         session.run(Requests(inbound));
-        Ok(Client { requests, seat, read: RefCell::default() })
+        Ok(Client { requests, handle, read: RefCell::default() })
     }
 
     /// A session of a user, greeted.
     async fn client(&self, surface: Surface, user: &str) -> Client {
-        let client = self.open(surface, Standing::Known(Arc::new(identity(user)))).await.unwrap();
+        let client = self.open(surface, AuthState::Known(Arc::new(identity(user)))).await.unwrap();
         client.greeted(surface).await;
         client
     }
 
     /// A session of a user, whatever it was told first.
     async fn client_unheard(&self, surface: Surface, user: &str) -> Client {
-        let client = self.open(surface, Standing::Known(Arc::new(identity(user)))).await.unwrap();
+        let client = self.open(surface, AuthState::Known(Arc::new(identity(user)))).await.unwrap();
         client.take();
         client
     }
 
     /// A session of nobody, greeted.
     async fn guest(&self) -> Client {
-        let guest = self.open(Surface::Root, Standing::Guest).await.unwrap();
+        let guest = self.open(Surface::Root, AuthState::Guest).await.unwrap();
         guest.greeted(Surface::Root).await;
         guest
     }
@@ -244,17 +249,17 @@ impl Bench {
     }
 }
 
-fn opening(surface: Surface, standing: Standing, held: Option<Hold>) -> Opening {
-    Opening {
+fn opening(surface: Surface, auth_state: AuthState, held: Option<ConcurrencySlot>) -> SessionStart {
+    SessionStart {
         surface,
-        wire: &Lines,
-        standing,
+        encoder: &Lines,
+        auth: auth_state,
         transport: Transport::WebSocket,
         peer: Peer::default(),
-        held,
+        slot: held,
         heartbeat: None,
-        drawn: Drawn::default(),
-        returning: None,
+        rate_usage: RateUsage::default(),
+        recovery: None,
     }
 }
 
@@ -270,7 +275,7 @@ impl futures_core::Stream for Requests {
 
 struct Client {
     requests: mpsc::Sender<Inbound>,
-    seat: Rc<Seat>,
+    handle: Rc<SessionHandle>,
     read: RefCell<Vec<String>>,
 }
 
@@ -284,7 +289,7 @@ impl Client {
     /// Lines that were written since the last look.
     fn take(&self) -> Vec<String> {
         let mut read = self.read.borrow_mut();
-        self.seat.with_outbox(|outbox| {
+        self.handle.with_outbox(|outbox| {
             let written: Vec<u8> = outbox.slices().collect::<Vec<_>>().concat();
             outbox.advance(written.len());
             read.extend(text(&written).lines().map(str::to_owned));
@@ -310,7 +315,7 @@ impl Client {
             Surface::Raw => assert!(self.hears::<1>().await[0].starts_with("Status ")),
             Surface::Root => {
                 let [connected, welcome] = self.hears().await;
-                let id = self.seat.session();
+                let id = self.handle.session();
                 let at = "1970-01-01T00:16:40.000Z";
                 assert_eq!(connected, format!(r#"connected {{"socketId":"{id}","timestamp":"{at}"}}"#));
                 let version = env!("CARGO_PKG_VERSION");
@@ -327,7 +332,7 @@ impl Client {
     async fn closed(&self) -> Close {
         let closed = async {
             loop {
-                match self.seat.closed() {
+                match self.handle.closed() {
                     Some(close) => return close,
                     None => sleep(Duration::from_millis(1)).await,
                 }
@@ -339,4 +344,4 @@ impl Client {
 
 const LONG: i64 = 60_000;
 
-const AT_ONCE: Pace = Pace { per_sec: 0, within: DEADLINE };
+const AT_ONCE: DrainRate = DrainRate { per_sec: 0, within: DEADLINE };

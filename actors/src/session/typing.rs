@@ -10,11 +10,11 @@ use actix::{AsyncContext, Context};
 
 use super::joins::Verdict;
 use super::{Answer, Handle, Outcome, Session};
-use crate::delivery::Event;
 use crate::events::community::{ThreadId, TypingStart, TypingStop, UserTyping};
 use crate::events::{Done, ServerEvent, json};
-use crate::fault::Fault;
-use crate::ids::{EventName, RoomName};
+use crate::model::fault::Fault;
+use crate::model::ids::{EventName, RoomName};
+use crate::publication::Event;
 
 /// Threads that a session can type in at once; one more, and it stops in the one that it has been silent in for longest.
 pub(super) const THREADS_MAX: usize = 16;
@@ -24,7 +24,7 @@ pub(super) const THREADS_MAX: usize = 16;
 struct Typed {
     room: RoomName,
     thread: ThreadId,
-    /// When the session last said so, ms by [`crate::clock::Clock::elapsed_ms`].
+    /// When the session last said so, ms by [`crate::runtime::clock::Clock::elapsed_ms`].
     said_at: i64,
     /// When the others were last told, likewise.
     told_at: i64,
@@ -58,7 +58,7 @@ impl Session {
             Some(told_at) => told_at,
             None => {
                 let event = self.typing_event(&room, &thread, true)?;
-                if let Err(fault) = self.hub.rooms().publish(room.clone(), event, Some(self.seat.place())) {
+                if let Err(fault) = self.hub.rooms().publish(room.clone(), event, Some(self.handle.addr())) {
                     // It goes on where the others know of it, and stops where they do.
                     self.typing.threads.extend(known);
                     return Err(fault);
@@ -78,7 +78,7 @@ impl Session {
 
     fn tell_stopped(&self, typed: &Typed) {
         if let Ok(event) = self.typing_event(&typed.room, &typed.thread, false) {
-            self.hub.rooms().publish_end(typed.room.clone(), event, self.seat.place());
+            self.hub.rooms().publish_end(typed.room.clone(), event, self.handle.addr());
         }
     }
 
@@ -125,11 +125,11 @@ impl Handle<TypingStart> for Session {
         let joined = async move {
             match joining {
                 None => Ok(Verdict::In(None)),
-                Some(joining) => joining.answer().await.map(|(verdict, _)| verdict),
+                Some(joining) => joining.answer().await.map(|(decision, _)| decision),
             }
         };
-        let answer = joined.into_actor(self).map(move |verdict: Result<_, Fault>, session, ctx| {
-            let joined = verdict.and_then(|verdict| session.review(room.as_str(), verdict));
+        let answer = joined.into_actor(self).map(move |decision: Result<_, Fault>, session, ctx| {
+            let joined = decision.and_then(|decision| session.review(room.as_str(), decision));
             if joined.is_err() {
                 session.stop_typing_in(&room);
             }
@@ -137,7 +137,7 @@ impl Handle<TypingStart> for Session {
             joined.and(typed).map(|()| Done {})
         });
         let answer: Answer<Done> = Box::pin(answer);
-        Ok(Outcome::Joining(rooms, answer))
+        Ok(Outcome::Join(rooms, answer))
     }
 }
 
@@ -145,6 +145,6 @@ impl Handle<TypingStop> for Session {
     fn handle(&mut self, request: TypingStop) -> Result<Outcome<Done>, Fault> {
         let room = RoomName::of_thread(request.thread_id.as_str(), "thread_id")?;
         self.stop_typing_in(&room);
-        Ok(Outcome::Now(Done {}))
+        Ok(Outcome::Reply(Done {}))
     }
 }

@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::condition::Setback;
+use super::health::StoreError;
 use super::revocations::{Revocation, record, restore_account};
 use super::{Store, stored_id};
-use crate::fault::{Code, Fault};
-use crate::ids::UserId;
+use crate::model::fault::{Code, Fault};
+use crate::model::ids::UserId;
 
 /// Sign-ins of one user that can be refreshed; the oldest make room.
 pub const SIGN_INS_MAX: i64 = 1_000;
@@ -283,7 +283,7 @@ impl Store {
     }
 }
 
-pub(super) fn end_sign_ins(conn: &Connection, user: &UserId, now: i64) -> Result<(), Setback> {
+pub(super) fn end_sign_ins(conn: &Connection, user: &UserId, now: i64) -> Result<(), StoreError> {
     let mut statement = conn.prepare("DELETE FROM sign_ins WHERE user_id = ?1 RETURNING id, tokens_until")?;
     let ended = statement.query_map([user.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let ended = ended.collect::<Result<Vec<(String, i64)>, _>>()?;
@@ -293,7 +293,7 @@ pub(super) fn end_sign_ins(conn: &Connection, user: &UserId, now: i64) -> Result
     Ok(())
 }
 
-pub(super) fn find(conn: &Connection, name_key: &str) -> Result<Option<Credentials>, Setback> {
+pub(super) fn find(conn: &Connection, name_key: &str) -> Result<Option<Credentials>, StoreError> {
     let sql = format!("SELECT {ACCOUNT}, users.password FROM users WHERE name_key = ?1");
     let found =
         conn.prepare_cached(&sql)?.query_row([name_key], |found| Ok((row(found)?, found.get(COLUMNS)?))).optional()?;
@@ -301,7 +301,7 @@ pub(super) fn find(conn: &Connection, name_key: &str) -> Result<Option<Credentia
     Ok(Some(Credentials { account: account_of(columns)?, name_key: name_key.to_owned(), password }))
 }
 
-fn refreshable(conn: &Connection, refresh: &[u8; 32], now: i64) -> Result<Refreshed, Setback> {
+fn refreshable(conn: &Connection, refresh: &[u8; 32], now: i64) -> Result<Refreshed, StoreError> {
     let sql = format!(
         "SELECT {ACCOUNT}, sign_ins.id, sign_ins.refresh_until
          FROM sign_ins JOIN users ON users.id = sign_ins.user_id WHERE refresh = ?1"
@@ -331,7 +331,7 @@ fn row(row: &Row<'_>) -> Result<Columns, rusqlite::Error> {
 
 fn account_of(
     (id, username, name, email, roles, permissions, disabled, created_at): Columns,
-) -> Result<Account, Setback> {
+) -> Result<Account, StoreError> {
     let roles = read_list(&roles, "roles", &id)?;
     let permissions = read_list(&permissions, "permissions", &id)?;
     Ok(Account { id: stored_id(&id)?, username, name, email, roles, permissions, disabled, created_at })
@@ -341,10 +341,10 @@ pub(super) fn written(list: &[String]) -> String {
     serde_json::json!(list).to_string()
 }
 
-fn read_list(list: &str, what: &str, id: &str) -> Result<Vec<String>, Setback> {
+fn read_list(list: &str, what: &str, id: &str) -> Result<Vec<String>, StoreError> {
     serde_json::from_str(list).map_err(|error| {
         log::error!("the store holds {what} of {id} that are no list: {error}");
-        Setback::from(Fault::internal())
+        StoreError::from(Fault::internal())
     })
 }
 
@@ -352,7 +352,7 @@ fn read_list(list: &str, what: &str, id: &str) -> Result<Vec<String>, Setback> {
 pub(super) mod tests {
     use super::super::{Role, Store};
     use super::*;
-    use crate::clock::Clock;
+    use crate::runtime::clock::Clock;
 
     pub(in super::super) fn credentials(name: &str) -> Credentials {
         Credentials {

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Store;
-use super::condition::{Setback, unless_damaged};
 use super::handover::Handover;
-use crate::fault::Fault;
+use super::health::{StoreError, unless_damaged};
+use crate::model::fault::Fault;
 
 /// What became of a request that its sender named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Store {
 impl Handover for Vec<StoredAnswer> {
     const CLEAR: &'static str = "DELETE FROM answers";
 
-    fn write(&self, conn: &Connection) -> Result<(), Setback> {
+    fn write(&self, conn: &Connection) -> Result<(), StoreError> {
         let mut add = conn.prepare_cached(
             "INSERT INTO answers (kind, owner, name, digest, until, answer) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?;
@@ -92,7 +92,7 @@ impl Handover for Vec<StoredAnswer> {
         Ok(())
     }
 
-    fn read(conn: &Connection) -> Result<Self, Setback> {
+    fn read(conn: &Connection) -> Result<Self, StoreError> {
         let mut answers = conn.prepare("SELECT kind, owner, name, digest, until, answer FROM answers ORDER BY seq")?;
         let answers = answers.query_map((), |row| {
             let answer: Option<Vec<u8>> = row.get(5)?;
@@ -116,7 +116,7 @@ const NONCE_BYTES: usize = 24;
 impl Handover for Option<StoredNonces> {
     const CLEAR: &'static str = "DELETE FROM planned_end";
 
-    fn write(&self, conn: &Connection) -> Result<(), Setback> {
+    fn write(&self, conn: &Connection) -> Result<(), StoreError> {
         let Some(nonces) = self else { return Ok(()) };
         // One row of bytes: a row for each would take seconds at the end.
         let mut bytes = Vec::with_capacity(nonces.used.len() * NONCE_BYTES);
@@ -129,7 +129,7 @@ impl Handover for Option<StoredNonces> {
         Ok(())
     }
 
-    fn read(conn: &Connection) -> Result<Self, Setback> {
+    fn read(conn: &Connection) -> Result<Self, StoreError> {
         let nonces = conn.query_row("SELECT not_before, nonces FROM planned_end", (), |row| {
             let bytes: Vec<u8> = row.get(1)?;
             let (used, _) = bytes.as_chunks::<NONCE_BYTES>();
@@ -150,7 +150,7 @@ fn stored_nonce(bytes: &[u8; NONCE_BYTES]) -> StoredNonce {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
+    use crate::runtime::clock::Clock;
     use crate::store::Role;
 
     #[tokio::test]

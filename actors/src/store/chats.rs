@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::condition::Setback;
+use super::health::StoreError;
 use super::{Store, stored_id};
-use crate::fault::Fault;
-use crate::ids::{ChatId, UserId, printable};
+use crate::model::fault::Fault;
+use crate::model::ids::{ChatId, UserId, printable};
 
 /// Longest name of a chat, in characters.
 pub(super) const NAME_MAX: usize = 200;
@@ -37,7 +37,7 @@ impl Chat {
     /// A chat made now, with what came in as `name`, `description` and `participants`. Without a name it goes by its id.
     ///
     /// # Errors
-    /// [`crate::fault::Code::InvalidRequest`] naming the field that is too long or not printable.
+    /// [`crate::model::fault::Code::InvalidRequest`] naming the field that is too long or not printable.
     pub fn new(id: ChatId, name: String, description: String, now: i64) -> Result<Self, Fault> {
         let name = if name.is_empty() { id.as_str().to_owned() } else { name };
         printable(&name, "name", NAME_MAX)?;
@@ -54,7 +54,7 @@ impl Chat {
     /// The same chat for these participants.
     ///
     /// # Errors
-    /// [`crate::fault::Code::InvalidRequest`] when there are more than [`PARTICIPANTS_MAX`].
+    /// [`crate::model::fault::Code::InvalidRequest`] when there are more than [`PARTICIPANTS_MAX`].
     pub fn with_participants(self, mut participants: Vec<UserId>) -> Result<Self, Fault> {
         participants.sort_unstable();
         participants.dedup();
@@ -95,7 +95,7 @@ impl Store {
     /// its messages.
     ///
     /// # Errors
-    /// [`crate::fault::Code::StoreUnavailable`], [`crate::fault::Code::Overloaded`].
+    /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
     pub async fn put_chat(&self, chat: Chat) -> Result<(Chat, bool), Fault> {
         self.write(move |conn| {
             let made_at = made_at(conn, &chat.id)?;
@@ -197,12 +197,12 @@ impl Store {
     }
 }
 
-fn made_at(conn: &Connection, id: &ChatId) -> Result<Option<i64>, Setback> {
+fn made_at(conn: &Connection, id: &ChatId) -> Result<Option<i64>, StoreError> {
     let mut statement = conn.prepare_cached("SELECT created_at FROM chats WHERE id = ?1 AND NOT is_deleted")?;
     Ok(statement.query_row([id.as_str()], |row| row.get(0)).optional()?)
 }
 
-fn put(conn: &Connection, chat: &Chat) -> Result<(), Setback> {
+fn put(conn: &Connection, chat: &Chat) -> Result<(), StoreError> {
     let id = chat.id.as_str();
     conn.prepare_cached(
         "INSERT INTO chats (id, name, description, is_public, created_at, changed_at, made_by)
@@ -227,14 +227,14 @@ fn put(conn: &Connection, chat: &Chat) -> Result<(), Setback> {
     Ok(())
 }
 
-fn participants(conn: &Connection, id: &ChatId) -> Result<Vec<UserId>, Setback> {
+fn participants(conn: &Connection, id: &ChatId) -> Result<Vec<UserId>, StoreError> {
     let mut statement =
         conn.prepare_cached("SELECT user_id FROM chat_participants WHERE chat_id = ?1 ORDER BY user_id")?;
     let users = statement.query_map([id.as_str()], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
     users.iter().map(|user| stored_id(user)).collect()
 }
 
-pub(super) fn stored_chat(id: &str) -> Result<ChatId, Setback> {
+pub(super) fn stored_chat(id: &str) -> Result<ChatId, StoreError> {
     ChatId::parse_existing(id, "id").map_err(|fault| {
         log::error!("the store holds {id:?} as a chat's id: {fault}");
         Fault::internal().into()
@@ -244,7 +244,7 @@ pub(super) fn stored_chat(id: &str) -> Result<ChatId, Setback> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
+    use crate::runtime::clock::Clock;
     use crate::store::Role;
 
     fn id(text: &str) -> ChatId {

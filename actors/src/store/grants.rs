@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use super::accounts::{end_sign_ins, find, written};
 use super::{Account, Store};
-use crate::fault::Fault;
+use crate::model::fault::Fault;
 
 /// A change of what an account may be and do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Store {
     /// something: their tokens say what it no longer may.
     ///
     /// # Errors
-    /// What `fits` says; [`Code::StoreUnavailable`](crate::fault::Code::StoreUnavailable), [`Code::Overloaded`](crate::fault::Code::Overloaded).
+    /// What `fits` says; [`Code::StoreUnavailable`](crate::model::fault::Code::StoreUnavailable), [`Code::Overloaded`](crate::model::fault::Code::Overloaded).
     pub async fn change_grants(
         &self,
         name_key: String,

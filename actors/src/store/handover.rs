@@ -12,10 +12,10 @@ use std::time::SystemTime;
 
 use rusqlite::Connection;
 
-use super::condition::Setback;
+use super::health::StoreError;
 use super::schema;
 use super::{LOCK_FILE, Store, StoredAnswer, StoredHistory, StoredNonces, StoredSessions};
-use crate::fault::Fault;
+use crate::model::fault::Fault;
 
 /// Something that is handed over to the next start.
 pub(super) trait Handover: Sized + Send + 'static {
@@ -23,10 +23,10 @@ pub(super) trait Handover: Sized + Send + 'static {
     const CLEAR: &'static str;
 
     /// Writes all of it into its empty tables.
-    fn write(&self, conn: &Connection) -> Result<(), Setback>;
+    fn write(&self, conn: &Connection) -> Result<(), StoreError>;
 
     /// Reads all that its tables hold.
-    fn read(conn: &Connection) -> Result<Self, Setback>;
+    fn read(conn: &Connection) -> Result<Self, StoreError>;
 }
 
 impl Store {
@@ -130,7 +130,7 @@ fn unmark(lock: &File) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
+    use crate::runtime::clock::Clock;
     use crate::store::{Role, StoredEvent};
 
     #[tokio::test]

@@ -4,10 +4,10 @@ use bytes::Bytes;
 use rusqlite::{Connection, Row, Statement, params};
 
 use super::Store;
-use super::condition::{Setback, unless_damaged};
 use super::handover::Handover;
+use super::health::{StoreError, unless_damaged};
 use crate::events::text;
-use crate::fault::Fault;
+use crate::model::fault::Fault;
 
 /// One room's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Store {
     /// Keeps these histories until they are taken, instead of any there are.
     ///
     /// # Errors
-    /// [`crate::fault::Code::StoreUnavailable`], [`crate::fault::Code::Overloaded`].
+    /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
     pub async fn keep_histories(&self, histories: Vec<StoredHistory>) -> Result<(), Fault> {
         self.hand_over(histories).await
     }
@@ -56,16 +56,16 @@ impl Store {
 impl Handover for Vec<StoredHistory> {
     const CLEAR: &'static str = "DELETE FROM history_messages; DELETE FROM histories";
 
-    fn write(&self, conn: &Connection) -> Result<(), Setback> {
+    fn write(&self, conn: &Connection) -> Result<(), StoreError> {
         self.iter().try_for_each(|history| keep(conn, history))
     }
 
-    fn read(conn: &Connection) -> Result<Self, Setback> {
+    fn read(conn: &Connection) -> Result<Self, StoreError> {
         read(conn)
     }
 }
 
-fn keep(conn: &Connection, history: &StoredHistory) -> Result<(), Setback> {
+fn keep(conn: &Connection, history: &StoredHistory) -> Result<(), StoreError> {
     conn.prepare_cached("INSERT INTO histories (room, epoch, last) VALUES (?1, ?2, ?3)")?.execute(params![
         history.room,
         history.epoch,
@@ -82,7 +82,7 @@ fn keep(conn: &Connection, history: &StoredHistory) -> Result<(), Setback> {
 }
 
 /// The histories that can be read: without one that cannot, the hub starts all the same.
-fn read(conn: &Connection) -> Result<Vec<StoredHistory>, Setback> {
+fn read(conn: &Connection) -> Result<Vec<StoredHistory>, StoreError> {
     let mut histories = conn.prepare("SELECT seq, room, epoch, last FROM histories ORDER BY seq")?;
     let mut rows = histories.query(())?;
     let mut messages = conn
@@ -107,7 +107,7 @@ fn history_of(row: &Row<'_>, messages: &mut Statement<'_>) -> rusqlite::Result<S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
+    use crate::runtime::clock::Clock;
     use crate::store::Role;
 
     fn history(room: &str, last: u64, messages: usize) -> StoredHistory {

@@ -8,12 +8,12 @@ use std::future::Future;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::chats::stored_chat;
-use super::condition::Setback;
+use super::health::StoreError;
 use super::{Store, stored_id};
 use crate::events::chat::messages::{Author, Content, DeliveryStatus, Kind, Message, Receipt};
 use crate::events::moment::Iso;
-use crate::fault::{Code, Fault};
-use crate::ids::{ChatId, ChatMessageId, UserId};
+use crate::model::fault::{Code, Fault};
+use crate::model::ids::{ChatId, ChatMessageId, UserId};
 
 /// Messages of one chat that are kept, the newest.
 pub const MESSAGES_KEPT_MAX: u32 = 10_000;
@@ -165,7 +165,7 @@ fn no_message() -> Fault {
     Fault::new(Code::NotFound, "Message not found")
 }
 
-fn keep(conn: &Connection, message: &Message) -> Result<(), Setback> {
+fn keep(conn: &Connection, message: &Message) -> Result<(), StoreError> {
     let kept = conn
         .prepare_cached(
             "INSERT INTO messages (id, chat_id, user_id, username, kind, content, created_at)
@@ -187,7 +187,7 @@ fn keep(conn: &Connection, message: &Message) -> Result<(), Setback> {
 }
 
 /// Forgets the oldest messages of a chat beyond [`MESSAGES_KEPT_MAX`].
-fn prune(conn: &Connection, chat: &ChatId) -> Result<(), Setback> {
+fn prune(conn: &Connection, chat: &ChatId) -> Result<(), StoreError> {
     conn.prepare_cached(
         "DELETE FROM messages WHERE seq IN (SELECT seq FROM messages WHERE chat_id = ?1
          AND seq > (SELECT cleared_until FROM chats WHERE id = ?1) ORDER BY seq
@@ -197,7 +197,7 @@ fn prune(conn: &Connection, chat: &ChatId) -> Result<(), Setback> {
     Ok(())
 }
 
-fn status(conn: &Connection, message: ChatMessageId) -> Result<Option<(ChatId, DeliveryStatus)>, Setback> {
+fn status(conn: &Connection, message: ChatMessageId) -> Result<Option<(ChatId, DeliveryStatus)>, StoreError> {
     let found: Option<(i64, String, i64)> = conn
         .prepare_cached(
             "SELECT seq, chat_id, messages.created_at FROM messages JOIN chats ON chats.id = chat_id
@@ -210,7 +210,7 @@ fn status(conn: &Connection, message: ChatMessageId) -> Result<Option<(ChatId, D
         let mut statement = conn.prepare_cached(sql)?;
         let users = statement.query_map(params![seq, RECEIPTS_NAMED_MAX as i64], |row| row.get(0))?;
         let users = users.collect::<Result<Vec<String>, _>>()?;
-        users.iter().map(|user| stored_id(user)).collect::<Result<Vec<_>, Setback>>()
+        users.iter().map(|user| stored_id(user)).collect::<Result<Vec<_>, StoreError>>()
     };
     let delivered_to =
         users("SELECT user_id FROM receipts WHERE message = ?1 ORDER BY delivered_at, user_id LIMIT ?2")?;
@@ -244,7 +244,7 @@ fn page(
     before: Option<&ChatMessageId>,
     limit: u32,
     bytes: usize,
-) -> Result<(Vec<Message>, bool), Setback> {
+) -> Result<(Vec<Message>, bool), StoreError> {
     let end = match before {
         None => i64::MAX,
         Some(before) => conn
@@ -275,7 +275,7 @@ fn page(
     Ok((messages, has_more))
 }
 
-fn message(row: &Row<'_>, chat: &ChatId, content: String) -> Result<Message, Setback> {
+fn message(row: &Row<'_>, chat: &ChatId, content: String) -> Result<Message, StoreError> {
     let id: String = row.get(0)?;
     let id = ChatMessageId::parse(&id, "id").map_err(|fault| {
         log::error!("the store holds {id:?} as a message's id: {fault}");

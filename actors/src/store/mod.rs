@@ -34,19 +34,19 @@
 mod accounts;
 mod answers;
 mod chats;
-mod condition;
 mod grants;
 mod handover;
+mod health;
 mod histories;
 mod identity;
 mod messages;
 mod notifications;
 mod opening;
-mod parked;
 mod purge;
 mod reader;
 mod revocations;
 mod schema;
+mod suspended;
 mod waiting;
 mod writer;
 
@@ -62,22 +62,22 @@ use tokio::time::timeout;
 pub use self::accounts::{Account, Credentials, Refreshed, SIGN_INS_MAX, SignIn};
 pub use self::answers::{StoredAnswer, StoredNonce, StoredNonces};
 pub use self::chats::{Access, Chat, ListedChat, PARTICIPANTS_MAX};
-use self::condition::{Ailment, Condition, Setback};
 pub use self::grants::Grants;
+use self::health::{Condition, StoreError, StoreHealth};
 pub use self::histories::{StoredEvent, StoredHistory};
 pub use self::messages::{Confirmation, MESSAGES_KEPT_MAX, RECEIPTS_NAMED_MAX};
 pub use self::notifications::{KEPT_DAYS, KEPT_MAX, Kept, Notice, Read};
 pub use self::opening::{OpenError, may_pass};
 use self::opening::{Opened, READERS};
-pub use self::parked::{StoredDelivery, StoredSession, StoredSessions};
 use self::reader::Query;
 pub(crate) use self::revocations::is_older;
 pub use self::revocations::{Forgotten, MARK_MAX, Mark, Revocation};
+pub use self::suspended::{StoredDelivery, StoredSession, StoredSessions};
 use self::writer::{Job, Write, Writer};
-use crate::clock::Clock;
-use crate::fault::{Code, Fault};
-use crate::ids::UserId;
-use crate::queue::{Queue, Refused};
+use crate::model::fault::{Code, Fault};
+use crate::model::ids::UserId;
+use crate::runtime::clock::Clock;
+use crate::runtime::work_queue::{Queue, Refused};
 
 /// The file.
 pub const FILE: &str = "hubbub.db";
@@ -236,7 +236,7 @@ impl Store {
     /// Writes, and answers when it is on the disk. What `work` did is undone when it fails.
     async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, Setback> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Fault> {
         self.begin_write(work)?.await
     }
@@ -248,7 +248,7 @@ impl Store {
         work: W,
     ) -> Result<impl Future<Output = Result<T, Fault>> + Send + use<T, W>, Fault>
     where
-        W: FnOnce(&Connection) -> Result<T, Setback> + Send + 'static,
+        W: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         if self.failing().is_some() {
             return Err(Fault::store_unavailable());
@@ -262,7 +262,7 @@ impl Store {
     /// Reads, all of it as of one moment.
     async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, Setback> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Fault> {
         let (reply, answer) = oneshot::channel();
         self.0.reads.push(reader::query(work, reply)).map_err(|Refused(_)| self.overloaded())?;
@@ -375,7 +375,7 @@ async fn written<T>(answer: oneshot::Receiver<Result<T, Fault>>) -> Result<T, Fa
 }
 
 /// A user id as the store holds it; it was checked when it came in.
-fn stored_id(text: &str) -> Result<UserId, Setback> {
+fn stored_id(text: &str) -> Result<UserId, StoreError> {
     let parsed = UserId::of_store(text);
     parsed.map_err(|fault| {
         log::error!("the store holds {text:?} as a user id: {fault}");
@@ -398,7 +398,7 @@ fn spawn<T: Send + 'static>(
     impl<T> Drop for Abandon<T> {
         fn drop(&mut self) {
             if std::thread::panicking() {
-                self.condition.fall_ill(Ailment { reason: "a thread of it died".into(), is_damage: false });
+                self.condition.fall_ill(StoreHealth { reason: "a thread of it died".into(), is_damage: false });
             }
             self.queue.abandon();
         }

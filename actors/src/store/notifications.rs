@@ -11,10 +11,10 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::Store;
-use super::condition::{Setback, unless_damaged};
+use super::health::{StoreError, unless_damaged};
 use crate::events::{json, text};
-use crate::fault::Fault;
-use crate::ids::{NotificationId, UserId};
+use crate::model::fault::Fault;
+use crate::model::ids::{NotificationId, UserId};
 
 /// Unread notifications of one user that are kept, the newest; and read ones.
 pub const KEPT_MAX: usize = 100;
@@ -64,7 +64,7 @@ impl Store {
     /// whether the notification is safe. The write has its place among all others when this returns.
     ///
     /// # Errors
-    /// [`crate::fault::Code::StoreUnavailable`], [`crate::fault::Code::Overloaded`]: nothing was done.
+    /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`]: nothing was done.
     pub(crate) fn keep_notification<T: Send + 'static>(
         &self,
         user: UserId,
@@ -77,7 +77,7 @@ impl Store {
     /// Notes that `user` has read the notification `id`. `None` when there is no such notification.
     ///
     /// # Errors
-    /// [`crate::fault::Code::StoreUnavailable`], [`crate::fault::Code::Overloaded`].
+    /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
     pub(crate) async fn read_notification(
         &self,
         user: UserId,
@@ -137,7 +137,7 @@ pub(super) fn last(conn: &Connection) -> Result<i64, rusqlite::Error> {
     conn.query_row("SELECT coalesce(max(seq), 0) FROM notifications", (), |row| row.get(0))
 }
 
-fn keep(conn: &Connection, user: &UserId, notice: &Notice) -> Result<Kept, Setback> {
+fn keep(conn: &Connection, user: &UserId, notice: &Notice) -> Result<Kept, StoreError> {
     let aged = conn
         .prepare_cached(
             "DELETE FROM notifications WHERE seq IN
@@ -165,7 +165,7 @@ fn keep(conn: &Connection, user: &UserId, notice: &Notice) -> Result<Kept, Setba
 }
 
 /// Forgets a user's oldest of those of which `state` holds, beyond [`KEPT_MAX`].
-fn prune(conn: &Connection, user: &UserId, state: &'static str) -> Result<usize, Setback> {
+fn prune(conn: &Connection, user: &UserId, state: &'static str) -> Result<usize, StoreError> {
     let sql = format!(
         "DELETE FROM notifications WHERE user_id = ?1 AND {state} AND seq <=
          (SELECT seq FROM notifications WHERE user_id = ?1 AND {state} ORDER BY seq DESC LIMIT 1 OFFSET ?2)"
@@ -174,7 +174,7 @@ fn prune(conn: &Connection, user: &UserId, state: &'static str) -> Result<usize,
 }
 
 /// What a user has not read, newest first: no more than [`KEPT_MAX`], and than has `bytes` of data and one more.
-fn unread(conn: &Connection, user: &UserId, last: i64, bytes: usize, now: i64) -> Result<Vec<Notice>, Setback> {
+fn unread(conn: &Connection, user: &UserId, last: i64, bytes: usize, now: i64) -> Result<Vec<Notice>, StoreError> {
     let mut statement = conn.prepare_cached(
         "SELECT seq, id, data, created_at FROM notifications
          WHERE user_id = ?1 AND read_at IS NULL AND seq <= ?2 AND created_at > ?3 ORDER BY seq DESC LIMIT ?4",
@@ -206,7 +206,7 @@ fn notice_of(row: &Row<'_>) -> rusqlite::Result<Option<Notice>> {
     Ok(Some(Notice { number, id, data: text::resolve(data.into()), sent_at: row.get(3)? }))
 }
 
-fn is_read(conn: &Connection, user: &UserId, id: &NotificationId, now: i64) -> Result<bool, Setback> {
+fn is_read(conn: &Connection, user: &UserId, id: &NotificationId, now: i64) -> Result<bool, StoreError> {
     let mut statement = conn.prepare_cached(
         "SELECT 1 FROM notifications WHERE user_id = ?1 AND id = ?2 AND read_at IS NOT NULL AND created_at > ?3",
     )?;
@@ -235,7 +235,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::clock::Clock;
+    use crate::runtime::clock::Clock;
     use crate::store::Role;
 
     const ALL: i64 = i64::MAX;

@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::identity::Identity;
 use super::schema::Unfit;
-use super::{FILE, LOCK_FILE, Role, Store, condition, handover, notifications, schema, writer};
+use super::{FILE, LOCK_FILE, Role, Store, handover, health, notifications, schema, writer};
 
 /// How long a write waits for another program's.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -278,7 +278,7 @@ pub(super) fn explain(unfit: &Unfit) -> String {
         ),
         Unfit::Older { version } => format!("has the schema {version} of an earlier version and is not migrated yet"),
         Unfit::NoLog => "cannot have a write-ahead log; is it on a network file system?".into(),
-        Unfit::Sqlite(error) => match condition::ailment_of(error) {
+        Unfit::Sqlite(error) => match health::ailment_of(error) {
             Some(ailment) => ailment.reason,
             None => format!("cannot be opened: {error}"),
         },
@@ -288,7 +288,7 @@ pub(super) fn explain(unfit: &Unfit) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
+    use crate::runtime::clock::Clock;
     use crate::store::Revocation;
 
     fn names(directory: &Path) -> Vec<String> {

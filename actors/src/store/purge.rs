@@ -5,9 +5,9 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Store;
-use super::condition::Setback;
-use crate::fault::Fault;
-use crate::ids::ChatId;
+use super::health::StoreError;
+use crate::model::fault::Fault;
+use crate::model::ids::ChatId;
 
 /// Rows of one slice, messages and receipts together: bounds how long it keeps another write waiting.
 pub(super) const SLICE_ROWS: usize = 1_000;
@@ -48,7 +48,7 @@ impl Store {
 }
 
 /// Marks a chat as deleted; `false` when there is none.
-fn mark(conn: &Connection, id: &ChatId) -> Result<bool, Setback> {
+fn mark(conn: &Connection, id: &ChatId) -> Result<bool, StoreError> {
     let marked = conn
         .prepare_cached(
             "UPDATE chats SET is_deleted = 1, is_purging = 1, is_public = 0, messages = 0, cleared_until =

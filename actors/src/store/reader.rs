@@ -5,17 +5,17 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::condition::{Condition, Setback};
+use super::health::{Condition, StoreError};
 use super::writer::guarded;
-use crate::fault::Fault;
-use crate::queue::Queue;
+use crate::model::fault::Fault;
+use crate::runtime::work_queue::Queue;
 
 /// Something to read, and somebody who waits for it.
 pub(super) type Query = Box<dyn FnOnce(&Connection, &Condition) + Send>;
 
 /// A query out of a closure.
 pub(super) fn query<T: Send + 'static>(
-    work: impl FnOnce(&Connection) -> Result<T, Setback> + Send + 'static,
+    work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     reply: oneshot::Sender<Result<T, Fault>>,
 ) -> Query {
     Box::new(move |conn, condition| {
@@ -35,7 +35,7 @@ pub(super) fn query<T: Send + 'static>(
 
 /// A query that may change what it reads; what fails is undone.
 pub(super) fn change<T: Send + 'static>(
-    work: impl FnOnce(&Connection) -> Result<T, Setback> + Send + 'static,
+    work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     reply: oneshot::Sender<Result<T, Fault>>,
 ) -> Query {
     Box::new(move |conn, condition| {

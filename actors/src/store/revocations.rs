@@ -1,14 +1,14 @@
-//! Which tokens no longer hold. What the hub goes by while it runs is [`crate::revoked`].
+//! Which tokens no longer hold. What the hub goes by while it runs is [`crate::revocations`].
 
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use super::condition::Setback;
+use super::health::StoreError;
 use super::{Store, stored_id};
-use crate::fault::Fault;
-use crate::identity::Identity;
-use crate::ids::UserId;
+use crate::model::fault::Fault;
+use crate::model::identity::Identity;
+use crate::model::ids::UserId;
 
 /// Longest `sid` or `jti` that can be revoked from outside, in characters.
 pub const MARK_MAX: usize = 255;
@@ -87,7 +87,7 @@ impl Revocation {
     /// All tokens with this `sid`, whoever made them; it came in as `field`.
     ///
     /// # Errors
-    /// [`crate::fault::Code::InvalidRequest`] naming the field when it is empty or longer than [`MARK_MAX`].
+    /// [`crate::model::fault::Code::InvalidRequest`] naming the field when it is empty or longer than [`MARK_MAX`].
     pub fn parse_sid(sid: &str, field: &str, now: i64) -> Result<Self, Fault> {
         check(sid, field).map(|()| Self::outright(Mark::SignIn, sid, now))
     }
@@ -137,7 +137,7 @@ impl Store {
     /// Keeps a revocation, ends the sign-ins that it hits, and drops the one that made room for it.
     ///
     /// # Errors
-    /// [`crate::fault::Code::StoreUnavailable`], [`crate::fault::Code::Overloaded`].
+    /// [`crate::model::fault::Code::StoreUnavailable`], [`crate::model::fault::Code::Overloaded`].
     pub async fn revoke(&self, revocation: Revocation, forgotten: Option<Forgotten>) -> Result<(), Fault> {
         self.write(move |conn| {
             if let Some(Forgotten { made_at, mark, subject }) = forgotten {
@@ -181,7 +181,7 @@ impl Store {
     }
 }
 
-fn stored_mark(name: &str) -> Result<Mark, Setback> {
+fn stored_mark(name: &str) -> Result<Mark, StoreError> {
     Mark::ALL.into_iter().find(|mark| mark.as_str() == name).ok_or_else(|| {
         log::error!("the store holds a revocation by {name:?}");
         Fault::internal().into()
@@ -189,7 +189,7 @@ fn stored_mark(name: &str) -> Result<Mark, Setback> {
 }
 
 /// Ends the sign-ins that a revocation hits: a refresh token is a token too.
-fn end_sign_ins(conn: &Connection, revocation: &Revocation) -> Result<(), Setback> {
+fn end_sign_ins(conn: &Connection, revocation: &Revocation) -> Result<(), StoreError> {
     let subject = &*revocation.subject;
     match revocation.mark {
         Mark::Account => conn.execute("DELETE FROM sign_ins WHERE user_id = ?1", [subject])?,
@@ -208,7 +208,7 @@ fn end_sign_ins(conn: &Connection, revocation: &Revocation) -> Result<(), Setbac
 
 /// Keeps a revocation, and forgets those that matter no more when it is made. One is never moved back: what it
 /// refused once it goes on to refuse.
-pub(super) fn record(conn: &Connection, revocation: &Revocation) -> Result<(), Setback> {
+pub(super) fn record(conn: &Connection, revocation: &Revocation) -> Result<(), StoreError> {
     conn.prepare_cached("DELETE FROM revocations WHERE until <= ?1")?.execute([revocation.made_at])?;
     conn.prepare_cached(
         "INSERT INTO revocations (mark, subject, user_id, before, until, made_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -230,7 +230,7 @@ pub(super) fn record(conn: &Connection, revocation: &Revocation) -> Result<(), S
 }
 
 /// Lets the tokens of a user hold again that an account's disabling refused.
-pub(super) fn restore_account(conn: &Connection, user: &UserId) -> Result<(), Setback> {
+pub(super) fn restore_account(conn: &Connection, user: &UserId) -> Result<(), StoreError> {
     conn.prepare_cached("DELETE FROM revocations WHERE mark = ?1 AND subject = ?2")?
         .execute(params![Mark::Account.as_str(), user.as_str()])?;
     Ok(())
@@ -239,7 +239,7 @@ pub(super) fn restore_account(conn: &Connection, user: &UserId) -> Result<(), Se
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
+    use crate::runtime::clock::Clock;
     use crate::store::Role;
 
     #[tokio::test]

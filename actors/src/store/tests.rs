@@ -3,13 +3,13 @@
 use std::sync::mpsc;
 
 use super::*;
-use crate::fault::Code;
+use crate::model::fault::Code;
 
 fn open(directory: &Path) -> Store {
     Store::open(directory, Role::Hub, Clock::System).unwrap()
 }
 
-fn add(number: i64) -> impl FnOnce(&Connection) -> Result<(), Setback> + Send + 'static {
+fn add(number: i64) -> impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static {
     move |conn| {
         conn.execute("INSERT INTO revocations VALUES ('user', ?1, NULL, 0, NULL, 0)", [number.to_string()])?;
         Ok(())
@@ -90,15 +90,15 @@ async fn a_write_that_fails_or_panics_undoes_itself_and_nothing_of_the_others() 
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let (release, first) = occupy(&store).await;
-    let fails = |conn: &Connection| -> Result<(), Setback> {
+    let fails = |conn: &Connection| -> Result<(), StoreError> {
         add(7)(conn)?;
         Err(Fault::new(Code::Conflict, "no").into())
     };
-    let breaks = |conn: &Connection| -> Result<(), Setback> {
+    let breaks = |conn: &Connection| -> Result<(), StoreError> {
         add(8)(conn)?;
         panic!("on purpose");
     };
-    let twice = |conn: &Connection| -> Result<(), Setback> {
+    let twice = |conn: &Connection| -> Result<(), StoreError> {
         add(9)(conn)?;
         add(9)(conn)
     };
@@ -146,13 +146,13 @@ async fn a_full_disk_is_said_refused_and_got_over() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     let limit = |pages: i64| {
-        move |conn: &Connection| -> Result<(), Setback> {
+        move |conn: &Connection| -> Result<(), StoreError> {
             conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
             Ok(())
         }
     };
     store.write(limit(1)).await.unwrap();
-    let fill = |conn: &Connection| -> Result<(), Setback> {
+    let fill = |conn: &Connection| -> Result<(), StoreError> {
         conn.execute(
             "INSERT INTO users VALUES ('u', 'u', 'u', hex(zeroblob(100000)), '', '', '[]', 0, 0, 0, '[]')",
             (),

@@ -12,14 +12,14 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::condition::{Ailment, Setback};
+use super::health::{StoreError, StoreHealth};
 use super::opening::{self, OpenError, Opened};
 use super::reader::{self, Query};
 use super::schema::{self, Unfit};
 use super::{ANSWER_TIME, FILE, Role, Shared, Store, Threads, handover, notifications};
-use crate::clock::Clock;
-use crate::fault::Fault;
-use crate::queue::{Refused, Taken};
+use crate::model::fault::Fault;
+use crate::runtime::clock::Clock;
+use crate::runtime::work_queue::{Refused, Taken};
 
 /// The first and the longest pause between two attempts; each is twice the one before.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
@@ -51,7 +51,7 @@ impl Store {
     /// Changes what is read while the store is not open, where that is in memory; a file is left alone.
     pub(super) async fn change_meanwhile(
         &self,
-        work: impl FnOnce(&Connection) -> Result<(), Setback> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<(), Fault> {
         let (reply, answer) = oneshot::channel();
         let change = reader::change(
@@ -82,7 +82,7 @@ impl Waiting {
     fn new(directory: PathBuf, shared: Arc<Shared>, lock: Option<File>, error: &OpenError) -> Result<Self, OpenError> {
         let unusable = |unfit| OpenError::unfit(&shared.path, unfit);
         let empty = schema::empty().map_err(|error| unusable(error.into()))?;
-        shared.condition.fall_ill(Ailment { reason: error.reason(), is_damage: false });
+        shared.condition.fall_ill(StoreHealth { reason: error.reason(), is_damage: false });
         match opening::open_without_writing(&shared.path) {
             Ok(Some(conn)) => {
                 if let Ok(last) = notifications::last(&conn) {
@@ -125,7 +125,7 @@ impl Waiting {
             }
             match Opened::at(&self.directory, Role::Hub, &mut self.lock) {
                 Ok(opened) => return Some(opened),
-                Err(error) => self.shared.condition.fall_ill(Ailment { reason: error.reason(), is_damage: false }),
+                Err(error) => self.shared.condition.fall_ill(StoreHealth { reason: error.reason(), is_damage: false }),
             }
             pause = (pause * 2).min(RETRY.1);
             next = Instant::now() + pause;

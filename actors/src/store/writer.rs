@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{Notify, oneshot};
 
-use super::condition::{Ailment, Condition, Setback};
+use super::health::{Condition, StoreError, StoreHealth};
 use super::identity::Identity;
 use super::purge;
-use crate::clock::Clock;
-use crate::fault::Fault;
-use crate::queue::{Queue, Taken};
+use crate::model::fault::Fault;
+use crate::runtime::clock::Clock;
+use crate::runtime::work_queue::{Queue, Taken};
 
 /// Jobs in one transaction, at most: bounds how long the first of them waits.
 const TOGETHER_MAX: usize = 256;
@@ -53,7 +53,7 @@ impl<T, F> Write<T, F> {
 impl<T, F> Job for Write<T, F>
 where
     T: Send,
-    F: FnOnce(&Connection) -> Result<T, Setback> + Send,
+    F: FnOnce(&Connection) -> Result<T, StoreError> + Send,
 {
     fn run(&mut self, conn: &Connection, condition: &Condition) -> bool {
         self.result = self.work.take().map(|work| guarded(|| work(conn), condition));
@@ -72,7 +72,7 @@ where
 }
 
 /// Runs a closure of the store: its setbacks judged, its panics a fault.
-pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Setback>, condition: &Condition) -> Result<T, Fault> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, StoreError>, condition: &Condition) -> Result<T, Fault> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(|setback| condition.judge(setback)),
         Err(_) => Err(Fault::internal()),
@@ -159,7 +159,7 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
-                self.condition.judge(Setback::Sqlite(error));
+                self.condition.judge(StoreError::Sqlite(error));
                 if !self.conn.is_autocommit() {
                     let _ = self.conn.execute_batch("ROLLBACK");
                 }
@@ -176,7 +176,7 @@ impl Writer {
         self.looked_at = Instant::now();
         match self.identity.misplaced() {
             Some(reason) => {
-                self.condition.fall_ill(Ailment { reason, is_damage: false });
+                self.condition.fall_ill(StoreHealth { reason, is_damage: false });
                 true
             }
             None => false,
@@ -215,7 +215,7 @@ impl Writer {
                 if !self.conn.is_autocommit() {
                     let _ = self.conn.execute_batch("ROLLBACK");
                 }
-                self.condition.judge(Setback::Sqlite(error));
+                self.condition.judge(StoreError::Sqlite(error));
                 if self.condition.ailment().is_none() {
                     // It would fail again; the next start tries once more.
                     self.condition.end_purge();
@@ -253,7 +253,7 @@ impl Writer {
             });
         match written {
             Ok(()) => self.condition.recovered(),
-            Err(error) => drop(self.condition.judge(Setback::Sqlite(error))),
+            Err(error) => drop(self.condition.judge(StoreError::Sqlite(error))),
         }
     }
 }
@@ -268,12 +268,12 @@ pub(super) fn data_version(conn: &Connection) -> Result<i64, rusqlite::Error> {
 /// # Errors
 /// What is wrong with it.
 pub(super) fn sound(conn: &Connection) -> Result<(), rusqlite::Error> {
-    let verdict: String = conn.pragma_query_value(None, "quick_check", |row| row.get(0))?;
-    match verdict.as_str() {
+    let decision: String = conn.pragma_query_value(None, "quick_check", |row| row.get(0))?;
+    match decision.as_str() {
         "ok" => Ok(()),
         _ => Err(rusqlite::Error::SqliteFailure(
             rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
-            Some(verdict.lines().take(2).collect::<Vec<_>>().join("; ")),
+            Some(decision.lines().take(2).collect::<Vec<_>>().join("; ")),
         )),
     }
 }

@@ -7,11 +7,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hubbub_actors::close::Close;
 use hubbub_actors::events::Surface;
-use hubbub_actors::identity::Identity;
-use hubbub_actors::ids::RecoveryToken;
-use hubbub_actors::session::{Inbound, Request, Returning, Standing};
+use hubbub_actors::model::close::Close;
+use hubbub_actors::model::identity::Identity;
+use hubbub_actors::model::ids::RecoveryToken;
+use hubbub_actors::session::{AuthState, Inbound, RecoveryRequest, Request};
 use hubbub_actors::worker::Worker;
 
 use super::super::inside::Client;
@@ -56,7 +56,7 @@ pub(super) struct Slot {
     sure: BTreeSet<String>,
     /// Rooms that a session on `/chat` was in that could be recovered.
     parked_chats: BTreeSet<String>,
-    parked: Option<Parked>,
+    suspended: Option<Parked>,
     /// What it wants to go on with, until it is told whether it does.
     returning: Option<Parked>,
     last: Option<u64>,
@@ -101,7 +101,7 @@ impl Slot {
             left: BTreeSet::new(),
             sure: BTreeSet::new(),
             parked_chats: BTreeSet::new(),
-            parked: None,
+            suspended: None,
             returning: None,
             last: None,
             telling: 0,
@@ -143,8 +143,8 @@ impl Slot {
             self.is_put_out |= self.has_user;
             self.may_be_put_out = true;
         }
-        if let Some(parked) = &mut self.parked {
-            parked.is_over = true;
+        if let Some(suspended) = &mut self.suspended {
+            suspended.is_over = true;
         }
         self.known.recovery_token = None;
         self.parked_chats.clear();
@@ -232,21 +232,21 @@ impl Slot {
         if how & 1 == 1 {
             client.send(Inbound::Closing);
         } else if how & 2 == 2 {
-            client.seat.note_end(Close::Left);
+            client.handle.note_end(Close::Left);
         }
-        client.seat.detach();
+        client.handle.detach();
         let (rooms, tokens) = (std::mem::take(&mut self.rooms), std::mem::take(&mut self.tokens));
         if !self.may_be_put_out {
             self.parked_chats.extend(rooms.iter().filter(|room| room.starts_with("chat:")).cloned());
         }
         // Of one that was perhaps put out nothing is known.
         let is_known = self.is_put_out || !self.may_be_put_out;
-        self.parked = client.pid.clone().filter(|_| is_known && !tokens.is_empty()).map(|pid| {
+        self.suspended = client.pid.clone().filter(|_| is_known && !tokens.is_empty()).map(|pid| {
             let (last, connection, is_over) = (self.last, self.connection, self.is_put_out);
             Parked { pid, last, rooms, tokens, connection, is_over }
         });
-        match &self.parked {
-            Some(parked) if !parked.is_over && self.is_answered() => ledger.is_away(self.connection),
+        match &self.suspended {
+            Some(suspended) if !suspended.is_over && self.is_answered() => ledger.is_away(self.connection),
             _ => self.is_unsure(ledger),
         }
         self.asked.clear();
@@ -262,24 +262,25 @@ impl Slot {
         let surface = [Surface::Raw, Surface::Root, Surface::Chat][usize::from(how) % 3];
         let token = if how & 0x10 == 0 { self.user } else { few(self.user) };
         let is_guest = how & 0x20 != 0 && surface == Surface::Root;
-        let returning = self.parked.take().filter(|_| surface == Surface::Root && how & 0x40 != 0);
+        let returning = self.suspended.take().filter(|_| surface == Surface::Root && how & 0x40 != 0);
         let issued_at = worker.hub().clock().now_ms();
-        let standing = if is_guest {
-            Standing::Guest
+        let auth_state = if is_guest {
+            AuthState::Guest
         } else {
             let holder = rights::holder(token).expect("a token that holds");
-            Standing::Known(Arc::new(Identity { issued_at: Some(issued_at), ..holder }))
+            AuthState::Known(Arc::new(Identity { issued_at: Some(issued_at), ..holder }))
         };
-        let asked =
-            returning.as_ref().map(|parked| Returning { pid: RecoveryToken::read(&parked.pid), last: parked.last });
+        let asked = returning
+            .as_ref()
+            .map(|suspended| RecoveryRequest { pid: RecoveryToken::read(&suspended.pid), last: suspended.last });
         if returning.is_none() {
             self.is_unsure(ledger);
             self.connection = ledger.next_connection();
-        } else if !is_guest && returning.as_ref().is_some_and(|parked| parked.tokens.last() != Some(&token)) {
+        } else if !is_guest && returning.as_ref().is_some_and(|suspended| suspended.tokens.last() != Some(&token)) {
             // By another token it may hear of other rooms.
             self.is_unsure(ledger);
         }
-        let opened = Client::open(worker, surface, standing, asked).await;
+        let opened = Client::open(worker, surface, auth_state, asked).await;
         let is_refused = !is_guest && issued_at < self.revoked_before;
         assert_eq!(opened.is_err(), is_refused, "{:?}", opened.err());
         let Ok(client) = opened else {
@@ -289,20 +290,20 @@ impl Slot {
         self.client = Some(client);
         self.tokens = if is_guest { Vec::new() } else { vec![token] };
         self.has_user = !is_guest;
-        self.last = returning.as_ref().and_then(|parked| parked.last);
+        self.last = returning.as_ref().and_then(|suspended| suspended.last);
         self.returning = returning;
     }
 
     /// It is told whether it goes on with the session of before.
     fn is_told(&mut self, goes_on: bool, ledger: &mut Ledger) {
-        let parked = self.returning.take().expect("it came back");
+        let suspended = self.returning.take().expect("it came back");
         if goes_on {
-            assert!(!parked.is_over, "{} goes on with a session that was put out", self.user);
-            self.rooms = parked.rooms;
-            self.connection = parked.connection;
+            assert!(!suspended.is_over, "{} goes on with a session that was put out", self.user);
+            self.rooms = suspended.rooms;
+            self.connection = suspended.connection;
             ledger.is_back(self.connection);
             if self.tokens.is_empty() {
-                self.tokens = parked.tokens;
+                self.tokens = suspended.tokens;
             }
         } else {
             self.is_unsure(ledger);
@@ -315,7 +316,7 @@ impl Slot {
     pub(super) fn listen(&mut self, chats: &[&Chats], ledger: &mut Ledger) {
         let Some(client) = &mut self.client else { return };
         let came = client.take();
-        let (is_gone, closed) = (client.is_gone(), client.seat.closed());
+        let (is_gone, closed) = (client.is_gone(), client.handle.closed());
         for heard in came {
             self.hear(&heard, chats, ledger);
         }

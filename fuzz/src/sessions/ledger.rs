@@ -18,7 +18,7 @@ pub(super) struct Publication {
     /// The user that said it, and the connection; none for a backend.
     pub(super) by: Option<(&'static str, u64)>,
     /// The connections that have to hear it, should it be accepted.
-    owed: Vec<u64>,
+    reply_slot: Vec<u64>,
     is_accepted: bool,
 }
 
@@ -53,13 +53,13 @@ impl Ledger {
     }
 
     pub(super) fn publish(&mut self, mark: &str, audience: Audience, by: Option<(&'static str, u64)>) {
-        self.said.insert(mark.to_owned(), Publication { audience, by, owed: Vec::new(), is_accepted: false });
+        self.said.insert(mark.to_owned(), Publication { audience, by, reply_slot: Vec::new(), is_accepted: false });
     }
 
     /// These connections are surely in the room.
     pub(super) fn owe(&mut self, mark: &str, connections: Vec<u64>) {
         if let Some(publication) = self.said.get_mut(mark) {
-            publication.owed = connections;
+            publication.reply_slot = connections;
         }
     }
 
@@ -73,7 +73,7 @@ impl Ledger {
     pub(super) fn forgive_all(&mut self, connection: u64) {
         self.away.remove(&connection);
         for publication in self.said.values_mut() {
-            publication.owed.retain(|&owed| owed != connection);
+            publication.reply_slot.retain(|&reply_slot| reply_slot != connection);
         }
     }
 
@@ -90,7 +90,7 @@ impl Ledger {
     pub(super) fn forgive_room(&mut self, connection: u64, room: &str) {
         for publication in self.said.values_mut() {
             if publication.audience == Audience::Room(room.to_owned()) {
-                publication.owed.retain(|&owed| owed != connection);
+                publication.reply_slot.retain(|&reply_slot| reply_slot != connection);
             }
         }
     }
@@ -115,9 +115,9 @@ impl Ledger {
         let Self { said, heard, away, .. } = self;
         for (mark, publication) in said.iter_mut() {
             let Audience::Room(room) = &publication.audience else { continue };
-            let all = std::mem::take(&mut publication.owed);
+            let all = std::mem::take(&mut publication.reply_slot);
             let (later, now): (Vec<_>, Vec<_>) = all.into_iter().partition(|connection| away.contains(connection));
-            publication.owed = later;
+            publication.reply_slot = later;
             for connection in now {
                 let mut tellings = heard.range((connection, room.clone(), 0)..=(connection, room.clone(), u32::MAX));
                 let came = tellings.any(|(_, marks)| marks.contains(mark));

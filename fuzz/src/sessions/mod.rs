@@ -20,14 +20,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hubbub_actors::clock::Clock;
+use hubbub_actors::connection::outbox::Bound;
 use hubbub_actors::events::{NAMES, Surface};
 use hubbub_actors::hub::{Hub, Settings, Target};
-use hubbub_actors::ids::{ChatId, EventName, NotificationId, RoomName, UserId};
+use hubbub_actors::model::ids::{ChatId, EventName, NotificationId, RoomName, UserId};
 use hubbub_actors::notifications::Notification;
-use hubbub_actors::outbox::Bound;
 use hubbub_actors::presence;
-use hubbub_actors::revoked::Revoked;
+use hubbub_actors::revocations::Revoked;
+use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::session::Inbound;
 use hubbub_actors::store::{Chat, Revocation, Role, Store};
 use hubbub_actors::worker::Worker;
@@ -149,8 +149,8 @@ impl World {
         slot.ask(event, &data, means, is_named, &mut self.ledger);
         let members =
             self.slots.iter().enumerate().filter(|(other, slot)| *other != number && slot.is_surely_in(&room));
-        let owed = members.map(|(_, slot)| slot.connection()).collect();
-        self.ledger.owe(&mark, owed);
+        let reply_slot = members.map(|(_, slot)| slot.connection()).collect();
+        self.ledger.owe(&mark, reply_slot);
     }
 
     /// Bytes that are no request by the name of an event that changes anything.
@@ -216,8 +216,8 @@ impl World {
                     None => Audience::Room(room.into()),
                 };
                 self.ledger.publish(&mark, audience, None);
-                let owed = self.slots.iter().filter(|slot| slot.is_surely_in(room)).map(Slot::connection);
-                self.ledger.owe(&mark, owed.collect());
+                let reply_slot = self.slots.iter().filter(|slot| slot.is_surely_in(room)).map(Slot::connection);
+                self.ledger.owe(&mark, reply_slot.collect());
                 self.ledger.accepted(&mark);
                 self.send(Target::Room(RoomName::parse(room, "room").expect("a room")), data).await;
             }

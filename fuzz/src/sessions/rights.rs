@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use hubbub_actors::fault::{Code, Fault};
-use hubbub_actors::identity::Identity;
-use hubbub_actors::ids::UserId;
-use hubbub_actors::pattern::Pattern;
+use hubbub_actors::model::fault::{Code, Fault};
+use hubbub_actors::model::identity::Identity;
+use hubbub_actors::model::ids::UserId;
+use hubbub_actors::model::topic_pattern::Pattern;
 use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule, Who};
 
 /// The users, one for each client.

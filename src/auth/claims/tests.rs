@@ -27,8 +27,8 @@ fn with(more: Value) -> Result<Identity, Fault> {
     with_at(&more, NOW * 1_000)
 }
 
-fn pattern(text: String) -> hubbub_actors::pattern::Pattern {
-    hubbub_actors::pattern::Pattern::new(text)
+fn pattern(text: String) -> hubbub_actors::model::topic_pattern::Pattern {
+    hubbub_actors::model::topic_pattern::Pattern::new(text)
 }
 
 #[test]
@@ -44,9 +44,9 @@ fn a_token_holds_until_its_expiry_and_the_leeway_have_passed() {
         (end_ms + 1, Some(Code::TokenExpired)),
         (i64::MAX, Some(Code::TokenExpired)),
     ] {
-        let verdict = with_at(&claims, now_ms);
-        assert_eq!(verdict.as_ref().err().map(|fault| fault.code), code, "{now_ms}");
-        assert!(verdict.is_err() || verdict.unwrap().expires_at == Some(end_ms));
+        let decision = with_at(&claims, now_ms);
+        assert_eq!(decision.as_ref().err().map(|fault| fault.code), code, "{now_ms}");
+        assert!(decision.is_err() || decision.unwrap().expires_at == Some(end_ms));
     }
 }
 
@@ -81,9 +81,9 @@ fn times_are_numbers_of_seconds_however_absurd() {
         (json!(null), invalid),
         (json!("<absent>"), invalid),
     ] {
-        let verdict = with(json!({"exp": exp}));
-        let verdict = verdict.map(|identity| identity.expires_at.unwrap());
-        assert_eq!(verdict.map_err(|fault| fault.code), end_ms, "{exp}");
+        let decision = with(json!({"exp": exp}));
+        let decision = decision.map(|identity| identity.expires_at.unwrap());
+        assert_eq!(decision.map_err(|fault| fault.code), end_ms, "{exp}");
     }
     for (nbf, holds) in [
         (json!(NOW), true),
@@ -156,7 +156,7 @@ fn where_issuers_and_audiences_are_named_a_token_is_of_one_of_them() {
 #[test]
 fn without_require_exp_a_token_may_last_for_ever_but_not_lie() {
     let terms = Terms { require_exp: false, ..TERMS };
-    for (exp, verdict) in [
+    for (exp, decision) in [
         (json!("<absent>"), Ok(None)),
         (json!(NOW + 60), Ok(Some((NOW + 65) * 1_000))),
         (json!(NOW - 60), Err(Code::TokenExpired)),
@@ -165,7 +165,7 @@ fn without_require_exp_a_token_may_last_for_ever_but_not_lie() {
     ] {
         let found = identity(&claims(&json!({"exp": exp})), &terms, NOW * 1_000);
         let found = found.map(|identity| identity.expires_at);
-        assert_eq!(found.map_err(|fault| fault.code), verdict, "{exp}");
+        assert_eq!(found.map_err(|fault| fault.code), decision, "{exp}");
     }
 }
 

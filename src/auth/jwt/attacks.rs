@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hubbub_actors::fault::Code;
+use hubbub_actors::model::fault::Code;
 use jsonwebtoken::jwk::Jwk;
 use serde_json::{Value, json};
 
@@ -79,8 +79,8 @@ fn each_algorithm_takes_what_its_private_key_signed_and_that_alone() {
         for case in &cases {
             // One key serves all RSA algorithms: only the pinned one counts.
             let header = json!({ "alg": case.algorithm });
-            let verdict = at_once(&verifier, &signed(&header, &case.private, case.algorithm));
-            assert_eq!(verdict.is_ok(), pinned.algorithm == case.algorithm, "{:?}: {verdict:?}", case.algorithm);
+            let decision = at_once(&verifier, &signed(&header, &case.private, case.algorithm));
+            assert_eq!(decision.is_ok(), pinned.algorithm == case.algorithm, "{:?}: {decision:?}", case.algorithm);
         }
     }
 }

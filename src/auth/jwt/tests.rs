@@ -4,7 +4,7 @@ use std::future::Future as _;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use hubbub_actors::fault::Code;
+use hubbub_actors::model::fault::Code;
 use serde_json::json;
 
 use super::*;
@@ -23,7 +23,7 @@ fn verifier(algorithm: Hmac, require_exp: bool) -> Verifier {
 pub(super) fn at_once(verifier: &Verifier, token: &str) -> Result<Identity, Fault> {
     let mut context = Context::from_waker(Waker::noop());
     match pin!(verifier.verify(token, NOW * 1_000)).poll(&mut context) {
-        Poll::Ready(verdict) => verdict,
+        Poll::Ready(decision) => decision,
         Poll::Pending => panic!("waits"),
     }
 }

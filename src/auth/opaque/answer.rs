@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use hubbub_actors::events::text;
-use hubbub_actors::fault::Fault;
-use hubbub_actors::identity::Identity;
+use hubbub_actors::model::fault::Fault;
+use hubbub_actors::model::identity::Identity;
 use serde_json::{Map, Value};
 
 use crate::auth::claims::{self, LATEST_SECONDS, invalid};
-use crate::outside::Answer;
+use crate::upstream::http_client::Answer;
 
 /// The members of a user object that may name the user, in the order they are sought.
 const USER_MEMBERS: [&str; 4] = ["id", "sub", "userId", "user_id"];
@@ -309,16 +309,16 @@ mod tests {
             (503, Down),
             (504, Down),
         ] {
-            let verdict = read(&Answer::plain(status, b"{\"id\": 1}"), 0);
-            assert_eq!(verdict, Verdict::Unclear(expected, format!("status {status}")));
+            let decision = read(&Answer::plain(status, b"{\"id\": 1}"), 0);
+            assert_eq!(decision, Verdict::Unclear(expected, format!("status {status}")));
         }
         for body in
             ["", "null", "[]", "<html>", "{}", "{\"user\": null}", "{\"user\": 1}", "{\"id\": {}}", "\u{1f}\u{8b}"]
         {
-            let verdict = read(&Answer::plain(200, body.as_bytes()), 0);
-            assert!(matches!(verdict, Verdict::Unclear(NotUnderstood, _)), "{body}");
+            let decision = read(&Answer::plain(200, body.as_bytes()), 0);
+            assert!(matches!(decision, Verdict::Unclear(NotUnderstood, _)), "{body}");
         }
-        let verdict = read(&Answer::plain(200, b"\x1f\x8b\x08\0"), 0);
-        assert!(matches!(&verdict, Verdict::Unclear(NotUnderstood, why) if why.contains("gzip")), "{verdict:?}");
+        let decision = read(&Answer::plain(200, b"\x1f\x8b\x08\0"), 0);
+        assert!(matches!(&decision, Verdict::Unclear(NotUnderstood, why) if why.contains("gzip")), "{decision:?}");
     }
 }

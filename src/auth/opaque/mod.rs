@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hubbub_actors::fault::{Code, Fault};
-use hubbub_actors::identity::Identity;
+use hubbub_actors::model::fault::{Code, Fault};
+use hubbub_actors::model::identity::Identity;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -22,9 +22,9 @@ use self::answer::{Trouble, Verdict};
 use self::memory::{Digest, Memory};
 use super::claims::invalid;
 use super::{not_understood, unavailable};
-use crate::breaker::{Breaker, REST_MS, Turn};
 use crate::logging::periodic::{Periodic, Summary};
-use crate::outside::{Failure, Outside, Redirects, TIMEOUT};
+use crate::upstream::circuit_breaker::{Breaker, REST_MS, Turn};
+use crate::upstream::http_client::{Failure, HttpClient, Redirects, TIMEOUT};
 
 /// Questions on their way at once; one more waits for as long as an answer may take.
 const CALLS: usize = 64;
@@ -57,7 +57,7 @@ pub struct Settings {
 pub struct Backend(Arc<Inner>);
 
 struct Inner {
-    outside: Outside,
+    outside: HttpClient,
     calls: Semaphore,
     known: Mutex<Known>,
     kept_ms: i64,
@@ -100,10 +100,10 @@ impl Backend {
     /// An application at a URL.
     ///
     /// # Errors
-    /// See [`Outside::new`].
+    /// See [`HttpClient::new`].
     pub fn new(settings: &Settings) -> Result<Self, String> {
         Ok(Self(Arc::new(Inner {
-            outside: Outside::new(&settings.url, Redirects::Refused)?,
+            outside: HttpClient::new(&settings.url, Redirects::Refused)?,
             calls: Semaphore::new(CALLS),
             known: Mutex::new(Known {
                 holders: Memory::new(ANSWERS, ANSWER_BYTES),
@@ -132,18 +132,18 @@ impl Backend {
             return Err(invalid("The token is malformed").by("token"));
         }
         let mut landing = match self.0.recall(token, now_ms) {
-            Recalled::Known(verdict) => return (*verdict).and_then(|identity| unexpired(identity, now_ms)),
+            Recalled::Known(decision) => return (*decision).and_then(|identity| unexpired(identity, now_ms)),
             Recalled::Flying(landing) => landing,
         };
-        let verdict = match landing.wait_for(Option::is_some).await {
-            Ok(verdict) => verdict.clone(),
+        let decision = match landing.wait_for(Option::is_some).await {
+            Ok(decision) => decision.clone(),
             Err(_) => None,
         };
-        verdict.unwrap_or_else(|| Err(unavailable(Duration::ZERO))).and_then(|identity| unexpired(identity, now_ms))
+        decision.unwrap_or_else(|| Err(unavailable(Duration::ZERO))).and_then(|identity| unexpired(identity, now_ms))
     }
 
     /// How it is with the application.
-    pub fn standing(&self, now_ms: i64) -> Standing {
+    pub fn auth_state(&self, now_ms: i64) -> Standing {
         let known = self.0.lock();
         Standing {
             answered: self.0.answered.load(Ordering::Relaxed),
@@ -206,15 +206,15 @@ impl Inner {
         let asked = Instant::now();
         let answer = self.outside.get(Some(token), ANSWER_MAX).await;
         let now_ms = later(asked_ms, asked);
-        let (verdict, weight) = match answer {
+        let (decision, weight) = match answer {
             Ok(answer) => (answer::read(&answer, self.leeway_ms), answer.size()),
             // It answers, if too much: it is not down.
             Err(failure @ Failure::TooLong(_)) => (Verdict::Unclear(Trouble::NotUnderstood, failure.to_string()), 0),
             Err(failure) => (Verdict::Unclear(Trouble::Down, failure.to_string()), 0),
         };
-        let broken = matches!(verdict, Verdict::Unclear(Trouble::Down, _));
+        let broken = matches!(decision, Verdict::Unclear(Trouble::Down, _));
         let turn = self.lock().breaker.ended(!broken, now_ms);
-        match (&verdict, turn) {
+        match (&decision, turn) {
             (Verdict::Unclear(_, why), Some(Turn::Opened)) => {
                 log::warn!("auth.backend.url does not answer, and is left alone for {} s: {why}", REST_MS / 1_000);
             }
@@ -231,7 +231,7 @@ impl Inner {
             (_, Some(_)) => log::info!("auth.backend.url answers again"),
             _ => {}
         }
-        (verdict, weight)
+        (decision, weight)
     }
 }
 
@@ -243,10 +243,10 @@ struct Flight {
 
 impl Flight {
     async fn fly(self, token: String, now_ms: i64, landed: watch::Sender<Option<Result<Identity, Fault>>>) {
-        let verdict = self.judge(&token, now_ms).await;
+        let decision = self.judge(&token, now_ms).await;
         // Only once it is remembered does nobody wait for it any more.
         drop(self);
-        landed.send_replace(Some(verdict));
+        landed.send_replace(Some(decision));
     }
 
     async fn judge(&self, token: &str, now_ms: i64) -> Result<Identity, Fault> {
@@ -260,13 +260,13 @@ impl Flight {
         if !backend.lock().breaker.admit(now_ms) {
             return Err(backend.shed());
         }
-        let (verdict, weight) = backend.ask(token, now_ms).await;
-        let count = match &verdict {
+        let (decision, weight) = backend.ask(token, now_ms).await;
+        let count = match &decision {
             Verdict::Unclear(..) => &backend.failed,
             _ => &backend.answered,
         };
         count.fetch_add(1, Ordering::Relaxed);
-        match verdict {
+        match decision {
             Verdict::Holder(identity) => {
                 // From when it was asked: what the application knew later is not in its answer.
                 backend.lock().holders.keep(self.digest, (*identity).clone(), weight, now_ms, backend.kept_ms);

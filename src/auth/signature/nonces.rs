@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use hubbub_actors::fault::Fault;
+use hubbub_actors::model::fault::Fault;
 use hubbub_actors::store::{StoredNonce, StoredNonces};
 
 use super::{WINDOW_MS, refused};

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::Success;
 use crate::events::json::Json;
 use crate::events::moment::Iso;
-use crate::events::{Herald, ServerEvent, Surface, acknowledgements};
-use crate::ids::{ChatId, RecoveryToken, SessionId, UserId};
+use crate::events::{PrecedingEvent, ServerEvent, Surface, acknowledgements};
+use crate::model::ids::{ChatId, RecoveryToken, SessionId, UserId};
 
 const RECOVERED: &str = "Connection recovered successfully";
 
@@ -54,8 +54,8 @@ impl ServerEvent for CreatedSession {
     const NAME: &'static str = "";
     const ON: &'static [Surface] = &[];
 
-    fn heralds(&self) -> Vec<Herald> {
-        vec![Herald::of(&TokenMade { token: self.recovery_token.clone(), expires_at: self.expires_at })]
+    fn preceding_events(&self) -> Vec<PrecedingEvent> {
+        vec![PrecedingEvent::of(&TokenMade { token: self.recovery_token.clone(), expires_at: self.expires_at })]
     }
 }
 
@@ -112,14 +112,14 @@ impl ServerEvent for RecoveredSession {
     const NAME: &'static str = "";
     const ON: &'static [Surface] = &[];
 
-    fn heralds(&self) -> Vec<Herald> {
+    fn preceding_events(&self) -> Vec<PrecedingEvent> {
         let rooms = self.session.rooms.clone();
         let recovered = Recovered { message: RECOVERED, rooms, queued_messages: self.queued.count };
-        let mut heralds = vec![Herald::of(&recovered)];
+        let mut preceding_events = vec![PrecedingEvent::of(&recovered)];
         if self.queued.count > 0 || self.queued.dropped > 0 {
-            heralds.push(Herald::of(&self.queued));
+            preceding_events.push(PrecedingEvent::of(&self.queued));
         }
-        heralds
+        preceding_events
     }
 }
 

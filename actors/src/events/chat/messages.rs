@@ -11,9 +11,9 @@ use super::Success;
 use crate::events::json::Json;
 use crate::events::moment::Iso;
 use crate::events::naming::ClientId;
-use crate::events::{Herald, ServerEvent, Surface, acknowledgements};
-use crate::identity::Identity;
-use crate::ids::{ChatId, ChatMessageId, UserId, printable};
+use crate::events::{PrecedingEvent, ServerEvent, Surface, acknowledgements};
+use crate::model::identity::Identity;
+use crate::model::ids::{ChatId, ChatMessageId, UserId, printable};
 
 /// Longest content of a message, in characters.
 pub const CONTENT_MAX: usize = 10_000;
@@ -240,8 +240,8 @@ impl ServerEvent for Sent {
     const NAME: &'static str = "";
     const ON: &'static [Surface] = &[];
 
-    fn heralds(&self) -> Vec<Herald> {
-        vec![Herald::of(&self.sent)]
+    fn preceding_events(&self) -> Vec<PrecedingEvent> {
+        vec![PrecedingEvent::of(&self.sent)]
     }
 }
 
@@ -472,7 +472,7 @@ mod tests {
     use crate::events::json;
 
     fn read(data: &str) -> Result<SendMessage, Option<String>> {
-        json::parse(data.as_bytes()).map_err(|fault: crate::fault::Fault| fault.field)
+        json::parse(data.as_bytes()).map_err(|fault: crate::model::fault::Fault| fault.field)
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::fault::{Code, Fault};
+use crate::model::fault::{Code, Fault};
 
 /// Who has not shown a token that holds.
 const UNAUTHENTICATED: &str = "User not authenticated";

@@ -9,8 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::Success;
 use crate::events::acknowledgements;
 use crate::events::moment::Iso;
-use crate::fault::Code;
-use crate::ids::{SessionId, UserId};
+use crate::model::fault::Code;
+use crate::model::ids::{SessionId, UserId};
 
 /// Events in one answer, at most.
 pub const EVENTS_ASKED_MAX: usize = 100;

@@ -10,8 +10,8 @@ use super::Success;
 use crate::events::acknowledgements;
 use crate::events::json::Json;
 use crate::events::moment::Iso;
-use crate::identity::Identity;
-use crate::ids::{SessionId, UserId};
+use crate::model::identity::Identity;
+use crate::model::ids::{SessionId, UserId};
 
 /// Users that [`UsersOnline`] names, at most.
 pub const ELDEST_MAX: usize = 100;

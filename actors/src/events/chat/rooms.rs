@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::Success;
 use super::presence::OnlineUser;
 use crate::events::moment::Iso;
-use crate::events::{Herald, ServerEvent, Surface, acknowledgements};
-use crate::ids::{ChatId, UserId};
+use crate::events::{PrecedingEvent, ServerEvent, Surface, acknowledgements};
+use crate::model::ids::{ChatId, UserId};
 
 /// Joins a chat. The answer comes before the first message of the chat.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -111,9 +111,9 @@ impl ServerEvent for JoinedChat {
     const NAME: &'static str = "";
     const ON: &'static [Surface] = &[];
 
-    fn heralds(&self) -> Vec<Herald> {
+    fn preceding_events(&self) -> Vec<PrecedingEvent> {
         let RoomInfo { chat_id, participant_count, .. } = &self.room_info;
-        vec![Herald::of(&RoomJoined {
+        vec![PrecedingEvent::of(&RoomJoined {
             chat_id: chat_id.clone(),
             room_info: self.room_info.clone(),
             message: "Joined chat successfully",
@@ -143,8 +143,8 @@ impl ServerEvent for LeftChat {
     const NAME: &'static str = "";
     const ON: &'static [Surface] = &[];
 
-    fn heralds(&self) -> Vec<Herald> {
-        vec![Herald::of(&self.left)]
+    fn preceding_events(&self) -> Vec<PrecedingEvent> {
+        vec![PrecedingEvent::of(&self.left)]
     }
 }
 

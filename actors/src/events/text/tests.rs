@@ -1,5 +1,5 @@
 use super::*;
-use crate::fault::Code;
+use crate::model::fault::Code;
 
 fn text(json: &str) -> String {
     let resolved = resolve(Bytes::copy_from_slice(json.as_bytes()));

@@ -7,51 +7,51 @@ use std::rc::Rc;
 use ahash::AHasher;
 use indexmap::IndexMap;
 
-use crate::seat::{Seat, SeatKey};
+use crate::connection::{SessionHandle, SlotId};
 
 /// The keys are ours: nobody outside can choose those that collide.
-type Table = IndexMap<SeatKey, Rc<Seat>, BuildHasherDefault<AHasher>>;
+type Table = IndexMap<SlotId, Rc<SessionHandle>, BuildHasherDefault<AHasher>>;
 
 /// The members.
 #[derive(Debug, Default)]
 pub(super) enum Members {
     #[default]
     None,
-    One(SeatKey, Rc<Seat>),
+    One(SlotId, Rc<SessionHandle>),
     Many(Box<Table>),
 }
 
 impl Members {
-    pub(super) fn insert(&mut self, key: SeatKey, seat: Rc<Seat>) {
+    pub(super) fn insert(&mut self, key: SlotId, handle: Rc<SessionHandle>) {
         match std::mem::take(self) {
             Self::One(other, first) if other != key => {
-                let table = Table::from_iter([(other, first), (key, seat)]);
+                let table = Table::from_iter([(other, first), (key, handle)]);
                 *self = Self::Many(Box::new(table));
             }
-            Self::None | Self::One(..) => *self = Self::One(key, seat),
+            Self::None | Self::One(..) => *self = Self::One(key, handle),
             Self::Many(mut table) => {
-                table.insert(key, seat);
+                table.insert(key, handle);
                 *self = Self::Many(table);
             }
         }
     }
 
-    pub(super) fn remove(&mut self, key: SeatKey) -> Option<Rc<Seat>> {
+    pub(super) fn remove(&mut self, key: SlotId) -> Option<Rc<SessionHandle>> {
         match self {
             Self::None => None,
             Self::One(one, _) if *one != key => None,
             Self::One(..) => match std::mem::take(self) {
-                Self::One(_, seat) => Some(seat),
+                Self::One(_, handle) => Some(handle),
                 Self::None | Self::Many(_) => None,
             },
             Self::Many(table) => table.swap_remove(&key),
         }
     }
 
-    pub(super) fn get(&self, key: SeatKey) -> Option<&Rc<Seat>> {
+    pub(super) fn get(&self, key: SlotId) -> Option<&Rc<SessionHandle>> {
         match self {
             Self::None => None,
-            Self::One(one, seat) => (*one == key).then_some(seat),
+            Self::One(one, handle) => (*one == key).then_some(handle),
             Self::Many(table) => table.get(&key),
         }
     }
@@ -69,11 +69,11 @@ impl Members {
     }
 
     /// Calls `visit` with every member.
-    pub(super) fn for_each(&self, mut visit: impl FnMut(SeatKey, &Rc<Seat>)) {
+    pub(super) fn for_each(&self, mut visit: impl FnMut(SlotId, &Rc<SessionHandle>)) {
         match self {
             Self::None => {}
-            Self::One(key, seat) => visit(*key, seat),
-            Self::Many(table) => table.iter().for_each(|(&key, seat)| visit(key, seat)),
+            Self::One(key, handle) => visit(*key, handle),
+            Self::Many(table) => table.iter().for_each(|(&key, handle)| visit(key, handle)),
         }
     }
 }
@@ -84,33 +84,33 @@ mod tests {
 
     use super::super::tests::Name;
     use super::*;
-    use crate::clock::{Clock, Expiry};
-    use crate::ids::SessionId;
-    use crate::outbox::Bound;
-    use crate::seat::{Seating, Seats};
-    use crate::stats::Stats;
+    use crate::connection::outbox::Bound;
+    use crate::connection::{SessionSpec, SessionTable};
+    use crate::model::ids::SessionId;
+    use crate::runtime::clock::{Clock, Expiry};
+    use crate::runtime::counters::Stats;
 
     #[test]
     fn members_come_and_go_one_by_one() {
-        let seats = Seats::new(0, 0, Arc::new(Stats::default()), Clock::manual(0));
-        let seat = || {
-            seats.seat(Seating {
+        let session_table = SessionTable::new(0, 0, Arc::new(Stats::default()), Clock::manual(0));
+        let handle = || {
+            session_table.insert(SessionSpec {
                 session: SessionId::random(),
-                wire: &Name,
+                encoder: &Name,
                 bound: Bound { bytes: 1, frames: 1 },
                 heartbeat: None,
-                carrier: false,
+                multiplexed: false,
                 expiry: Expiry::NEVER,
                 elapsed: 0,
             })
         };
-        let all: Vec<_> = (0..3).map(|_| seat()).collect();
-        let keys: Vec<_> = all.iter().map(|seat| seat.place().seat).collect();
+        let all: Vec<_> = (0..3).map(|_| handle()).collect();
+        let keys: Vec<_> = all.iter().map(|handle| handle.addr().slot).collect();
         let mut members = Members::default();
         let who = |members: &Members| {
             let mut who = Vec::new();
-            members.for_each(|key, seat| {
-                assert_eq!((seat.place().seat, members.get(key).map(|seat| seat.place().seat)), (key, Some(key)));
+            members.for_each(|key, handle| {
+                assert_eq!((handle.addr().slot, members.get(key).map(|handle| handle.addr().slot)), (key, Some(key)));
                 who.push(key);
             });
             assert_eq!((members.len(), members.is_empty()), (who.len(), who.is_empty()));

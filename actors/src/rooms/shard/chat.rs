@@ -6,16 +6,16 @@ use std::time::Duration;
 use actix::{AsyncContext, Context};
 use ahash::AHashMap;
 
-use super::requests::{Inspect, Say, TellReceipt, Type};
+use super::messages::{Inspect, PostMessage, TellReceipt, Type};
 use super::{Room, RoomShard};
-use crate::chats::roster::{Pace, Roster};
-use crate::delivery::{Delivery, Event};
+use crate::chats::members::{AnnouncementRate, ChatMembers};
+use crate::connection::SessionAddr;
 use crate::events::{ServerEvent, json};
-use crate::ids::{EventName, RoomName, UserId};
-use crate::mailbox::Receive;
+use crate::model::ids::{EventName, RoomName, UserId};
+use crate::publication::{Event, Publication};
 use crate::rooms::Stored;
-use crate::rooms::agenda::Matter;
-use crate::seat::Place;
+use crate::rooms::timers::TimerKind;
+use crate::runtime::mailbox::Receive;
 
 /// Chats that are come back to at once, at most.
 const AT_ONCE_MAX: usize = 64;
@@ -25,17 +25,23 @@ pub(crate) struct Chats<'a>(&'a AHashMap<RoomName, Room>);
 
 impl Chats<'_> {
     /// Who is in the chat of that room.
-    pub(crate) fn roster(&self, room: &RoomName) -> Option<&Roster> {
-        self.0.get(room).and_then(|room| room.roster.as_deref())
+    pub(crate) fn chat_members(&self, room: &RoomName) -> Option<&ChatMembers> {
+        self.0.get(room).and_then(|room| room.chat_members.as_deref())
     }
 }
 
 impl RoomShard {
     /// Publishes an event of the hub's own to a chat.
-    fn tell<E: ServerEvent>(&mut self, room: &RoomName, event: &E, except: Option<Place>, ctx: &mut Context<Self>) {
+    fn tell<E: ServerEvent>(
+        &mut self,
+        room: &RoomName,
+        event: &E,
+        except: Option<SessionAddr>,
+        ctx: &mut Context<Self>,
+    ) {
         let (name, data) = (EventName::of_hub(E::NAME), json::encode(event));
         let event = Event { name, topic: Some(room.clone()), data, timestamp: self.clock.now_ms(), offset: None };
-        self.publish(room, Delivery::new(event), except, ctx);
+        self.publish(room, Publication::new(event), except, ctx);
     }
 
     /// Tells the others in a chat that a user came or went, as far as that may be told one by one, and all who is there.
@@ -43,12 +49,12 @@ impl RoomShard {
         &mut self,
         room: &RoomName,
         event: &E,
-        place: Place,
+        place: SessionAddr,
         ctx: &mut Context<Self>,
     ) {
         let elapsed = self.clock.elapsed_ms();
         let deliveries = self.rooms.get(room).map_or(0, |room| room.sessions);
-        if self.roster(room).is_some_and(|roster| roster.may_tell_of_coming(deliveries, elapsed)) {
+        if self.chat_members(room).is_some_and(|chat_members| chat_members.may_tell_of_coming(deliveries, elapsed)) {
             self.tell(room, event, Some(place), ctx);
         } else {
             self.stats.comings_untold.add(1);
@@ -56,39 +62,41 @@ impl RoomShard {
         self.tell_online(room, ctx);
     }
 
-    fn roster(&mut self, room: &RoomName) -> Option<&mut Roster> {
-        self.rooms.get_mut(room)?.roster.as_deref_mut()
+    fn chat_members(&mut self, room: &RoomName) -> Option<&mut ChatMembers> {
+        self.rooms.get_mut(room)?.chat_members.as_deref_mut()
     }
 
     /// Tells all in a chat who is there, now or as soon as the chat's pace allows.
     fn tell_online(&mut self, room: &RoomName, ctx: &mut Context<Self>) {
         let elapsed = self.clock.elapsed_ms();
-        match self.roster(room).map(|roster| roster.pace(elapsed)) {
-            Some(Pace::Now) => self.tell_online_now(room, ctx),
-            Some(Pace::In(wait)) => self.come_back(elapsed + wait, room.clone(), Matter::Online, ctx),
-            Some(Pace::Waits) | None => {}
+        match self.chat_members(room).map(|chat_members| chat_members.pace(elapsed)) {
+            Some(AnnouncementRate::Now) => self.tell_online_now(room, ctx),
+            Some(AnnouncementRate::In(wait)) => self.come_back(elapsed + wait, room.clone(), TimerKind::Online, ctx),
+            Some(AnnouncementRate::Waits) | None => {}
         }
     }
 
     fn tell_online_now(&mut self, room: &RoomName, ctx: &mut Context<Self>) {
         let (now, elapsed, registry) = (self.clock.now_ms(), self.clock.elapsed_ms(), self.registry.clone());
-        let update = self.roster(room).map(|roster| roster.update(now, elapsed, |user| registry.availability_of(user)));
+        let update = self
+            .chat_members(room)
+            .map(|chat_members| chat_members.update(now, elapsed, |user| registry.availability_of(user)));
         if let Some(update) = update {
             self.tell(room, &update, None, ctx);
         }
     }
 
     /// A session went out of a room: of a chat, the others are told.
-    pub(super) fn exit(&mut self, name: &RoomName, user: &UserId, place: Place, ctx: &mut Context<Self>) {
+    pub(super) fn exit(&mut self, name: &RoomName, user: &UserId, place: SessionAddr, ctx: &mut Context<Self>) {
         let now = self.clock.now_ms();
         let Some(room) = self.rooms.get_mut(name) else { return };
         let was_last = room.exit(user);
         if room.sessions == 0 {
             self.listed.remove(name);
         }
-        let Some(roster) = room.roster.as_deref_mut() else { return };
-        let stopped = roster.stops(place, user, now);
-        let left = was_last.then(|| roster.went(user, now)).flatten();
+        let Some(chat_members) = room.chat_members.as_deref_mut() else { return };
+        let stopped = chat_members.stops(place, user, now);
+        let left = was_last.then(|| chat_members.went(user, now)).flatten();
         if let Some(stopped) = stopped {
             self.stats.typing.sub(1);
             self.tell(name, &stopped, Some(place), ctx);
@@ -101,14 +109,14 @@ impl RoomShard {
     /// Comes back to a chat when those who type there may have fallen silent.
     fn await_silence(&mut self, room: RoomName, ctx: &mut Context<Self>) {
         let elapsed = self.clock.elapsed_ms();
-        if let Some(wait) = self.roster(&room).and_then(|roster| roster.watch(elapsed)) {
-            self.come_back(elapsed + wait, room, Matter::Silence, ctx);
+        if let Some(wait) = self.chat_members(&room).and_then(|chat_members| chat_members.watch(elapsed)) {
+            self.come_back(elapsed + wait, room, TimerKind::Silence, ctx);
         }
     }
 
     fn fall_silent(&mut self, room: RoomName, ctx: &mut Context<Self>) {
         let (now, elapsed) = (self.clock.now_ms(), self.clock.elapsed_ms());
-        let silent = self.roster(&room).map(|roster| roster.fall_silent(now, elapsed));
+        let silent = self.chat_members(&room).map(|chat_members| chat_members.fall_silent(now, elapsed));
         for (stopped, place) in silent.into_iter().flatten() {
             self.stats.typing.sub(1);
             self.tell(&room, &stopped, Some(place), ctx);
@@ -117,14 +125,14 @@ impl RoomShard {
     }
 
     /// Comes back to a chat at `at`, ms by [`Clock::elapsed_ms`].
-    fn come_back(&mut self, at: i64, room: RoomName, matter: Matter, ctx: &mut Context<Self>) {
-        self.agenda.note(at, room, matter);
+    fn come_back(&mut self, at: i64, room: RoomName, matter: TimerKind, ctx: &mut Context<Self>) {
+        self.timers.note(at, room, matter);
         self.await_agenda(ctx);
     }
 
     /// Sees that the timer runs which is due first.
     fn await_agenda(&mut self, ctx: &mut Context<Self>) {
-        let Some(next) = self.agenda.next() else { return };
+        let Some(next) = self.timers.next() else { return };
         if self.waking.is_some_and(|(at, _)| at <= next) {
             return;
         }
@@ -139,9 +147,9 @@ impl RoomShard {
                 if !shard.backlog.is_empty() {
                     break;
                 }
-                match shard.agenda.take(shard.clock.elapsed_ms()) {
-                    Some((room, Matter::Online)) => shard.tell_online_now(&room, ctx),
-                    Some((room, Matter::Silence)) => shard.fall_silent(room, ctx),
+                match shard.timers.take(shard.clock.elapsed_ms()) {
+                    Some((room, TimerKind::Online)) => shard.tell_online_now(&room, ctx),
+                    Some((room, TimerKind::Silence)) => shard.fall_silent(room, ctx),
                     None => break,
                 }
             }
@@ -151,17 +159,17 @@ impl RoomShard {
     }
 }
 
-impl Receive<Say> for RoomShard {
-    fn receive(&mut self, say: Say, ctx: &mut Self::Context) {
-        let Say { room, message, event, done } = say;
+impl Receive<PostMessage> for RoomShard {
+    fn receive(&mut self, say: PostMessage, ctx: &mut Self::Context) {
+        let PostMessage { room, message, event, done } = say;
         let now = self.clock.now_ms();
         // Kept first: what cannot be is not delivered either.
         let kept = self.store.keep_message(message, ());
         let kept = kept.map(|kept| {
-            if let Some(roster) = self.roster(&room) {
-                roster.said(now);
+            if let Some(chat_members) = self.chat_members(&room) {
+                chat_members.said(now);
             }
-            self.publish(&room, Delivery::new(event), None, ctx);
+            self.publish(&room, Publication::new(event), None, ctx);
             Stored(Box::pin(kept))
         });
         let _ = done.send(kept);
@@ -171,8 +179,8 @@ impl Receive<Say> for RoomShard {
 impl Receive<Type> for RoomShard {
     fn receive(&mut self, Type { room, user, place, typing, done }: Type, ctx: &mut Self::Context) {
         let (now, elapsed) = (self.clock.now_ms(), self.clock.elapsed_ms());
-        if let Some(roster) = self.roster(&room) {
-            if let Some(told) = roster.types(place, &user, typing, now, elapsed) {
+        if let Some(chat_members) = self.chat_members(&room) {
+            if let Some(told) = chat_members.types(place, &user, typing, now, elapsed) {
                 if typing {
                     self.stats.typing.add(1)
                 } else {
@@ -190,9 +198,10 @@ impl Receive<TellReceipt> for RoomShard {
     fn receive(&mut self, TellReceipt { room, event, done }: TellReceipt, ctx: &mut Self::Context) {
         let elapsed = self.clock.elapsed_ms();
         let deliveries = self.rooms.get(&room).map_or(0, |room| room.sessions);
-        let may_tell = self.roster(&room).is_none_or(|roster| roster.may_tell_of_receipt(deliveries, elapsed));
+        let may_tell =
+            self.chat_members(&room).is_none_or(|chat_members| chat_members.may_tell_of_receipt(deliveries, elapsed));
         let untold = if may_tell {
-            self.publish(&room, Delivery::new(event), None, ctx);
+            self.publish(&room, Publication::new(event), None, ctx);
             None
         } else {
             self.stats.receipts_narrowed.add(1);

@@ -4,10 +4,10 @@ use ahash::RandomState;
 use indexmap::IndexSet;
 
 use super::RoomShard;
-use super::requests::{List, Members, UsersIn};
-use crate::ids::RoomName;
-use crate::mailbox::Receive;
+use super::messages::{List, Members, UsersIn};
+use crate::model::ids::RoomName;
 use crate::rooms::{MembersPage, Page, RoomMember, RoomSummary};
+use crate::runtime::mailbox::Receive;
 
 /// The rooms with members, without the hub's own. Each has a position, which it keeps until a room before it goes.
 #[derive(Debug, Default)]

@@ -1,21 +1,21 @@
 //! A room as its shard knows it.
 
-use super::crowd::{Spread, Users};
-use crate::chats::roster::Roster;
-use crate::ids::UserId;
+use super::member_counts::{UserCounts, WorkerCounts};
+use crate::chats::members::ChatMembers;
+use crate::model::ids::UserId;
 use crate::rooms::counts::CountedRoom;
 
 /// Who is in a room, and where.
 #[derive(Debug)]
 pub(super) struct Room {
     /// Those with a session here.
-    pub(super) users: Users,
+    pub(super) users: UserCounts,
     /// Sessions of them all.
     pub(super) sessions: usize,
     /// The seats that get what is published: those of the sessions, and parked ones.
-    pub(super) seats: Spread,
+    pub(super) session_table: WorkerCounts,
     /// What there is more to a chat.
-    pub(super) roster: Option<Box<Roster>>,
+    pub(super) chat_members: Option<Box<ChatMembers>>,
     /// What is published is kept.
     pub(super) has_history: bool,
     /// The revision of the rules by which that is so.

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::application::{Answered, Question, Unanswered};
+use crate::connection::UNORDERED_REPLIES_MAX;
 use crate::events::json::Json;
-use crate::seat::ASIDE_MAX;
 
 /// An application that answers when the test says so; dropped unsaid, it fails.
 struct OnDemand(mpsc::Sender<(Question, oneshot::Sender<Answered>)>);
@@ -19,7 +19,7 @@ impl Application for OnDemand {
 }
 
 fn with_application() -> (Bench, mpsc::Receiver<(Question, oneshot::Sender<Answered>)>) {
-    let (asked, questions) = mpsc::channel(2 * ASIDE_MAX);
+    let (asked, questions) = mpsc::channel(2 * UNORDERED_REPLIES_MAX);
     (Bench::of(LONG, Some(Arc::new(OnDemand(asked)))), questions)
 }
 
@@ -52,7 +52,7 @@ async fn without_an_application_the_hub_answers_by_itself() {
             "client:action",
             json!({"action": "whoami"}),
             "result",
-            json!({"userId": "42", "name": "42", "roles": [], "permissions": [], "socketId": client.seat.session()}),
+            json!({"userId": "42", "name": "42", "roles": [], "permissions": [], "socketId": client.handle.session()}),
         ),
         ("client:action", json!({"action": "rooms"}), "result", json!({"rooms": []})),
     ] {
@@ -93,7 +93,7 @@ async fn an_application_is_told_all_and_its_answer_is_the_clients() {
                 r#"{{"userId":"42","socketId":"{}","event":"client:message","message":{{"content":"hi", "more":1.0}},"#,
                 r#""requestId":"{}","timestamp":"1970-01-01T00:16:40.000Z"}}"#
             ),
-            client.seat.session(),
+            client.handle.session(),
             id
         )
     );
@@ -119,7 +119,7 @@ async fn a_slow_application_holds_nothing_up_and_is_asked_only_so_much_at_once()
     let (bench, mut questions) = with_application();
     let client = bench.client(Surface::Raw, "alice").await;
     let mut asked = Vec::new();
-    for _ in 0..ASIDE_MAX {
+    for _ in 0..UNORDERED_REPLIES_MAX {
         client.ask("client:action", r#"{"action":"wait"}"#, Some("1")).await;
         asked.push(questions.recv().await.unwrap());
     }
@@ -150,9 +150,9 @@ async fn a_hub_that_goes_away_waits_for_what_the_application_was_asked() {
     bench.hub.drain(AT_ONCE).await;
     client.ask("client:event", r#"{"type":"b"}"#, Some("2")).await;
     assert_eq!(client.hears().await, ["refused client:event: SHUTTING_DOWN #2"]);
-    assert_eq!(client.seat.closed(), None);
+    assert_eq!(client.handle.closed(), None);
     answer.send(Answered { data: Json::null(), message_id: None }).unwrap();
     let [line] = client.hears().await;
     assert_eq!(data(&line, "#1: ")["data"], Value::Null);
-    assert_eq!(client.seat.closed(), Some(Close::GoingAway));
+    assert_eq!(client.handle.closed(), Some(Close::GoingAway));
 }

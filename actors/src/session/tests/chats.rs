@@ -53,7 +53,7 @@ async fn each_chat_of_a_subscription_after_the_first_counts_as_a_message() {
 async fn who_could_not_join_a_chat_does_not_make_it() {
     let bench = Bench::with(LONG, None, |settings| settings.auto_create_chats = true);
     let narrowed = Identity { subscribe: Some(vec![Pattern::new("news.*")]), ..identity("mallory") };
-    let client = bench.open(Surface::Chat, Standing::Known(Arc::new(narrowed))).await.unwrap();
+    let client = bench.open(Surface::Chat, AuthState::Known(Arc::new(narrowed))).await.unwrap();
     client.ask("join:chat", r#"{"chatId":"made"}"#, Some("1")).await;
     heard(&client, "refused join:chat: NOT_FOUND #1").await;
     assert!(!bench.hub.chats().exists("made"));
@@ -113,7 +113,7 @@ async fn a_session_is_recovered_whole_though_it_was_in_more_chats_than_a_mailbox
     let lines = heard(&bob, "#2").await;
     let token = lines.iter().find_map(|line| line.split(r#""recoveryToken":""#).nth(1)).unwrap()[..64].to_owned();
     drop(bob);
-    until(|| bench.hub.stats().parked.get() == 1).await;
+    until(|| bench.hub.stats().suspended.get() == 1).await;
     for id in &ids {
         let message = serde_json::json!({ "chatId": id, "content": "x" }).to_string();
         alice.ask("message:send", &message, Some("3")).await;

@@ -3,8 +3,8 @@
 use super::*;
 use crate::session::debug::DEBUGGING_MAX;
 
-fn admin(name: &str) -> Standing {
-    Standing::Known(Arc::new(Identity { roles: vec!["admin".into()], ..identity(name) }))
+fn admin(name: &str) -> AuthState {
+    AuthState::Known(Arc::new(Identity { roles: vec!["admin".into()], ..identity(name) }))
 }
 
 fn bench(open: bool) -> Bench {

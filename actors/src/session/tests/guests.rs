@@ -8,7 +8,7 @@ impl Bench {
     /// Has the worker look at its sessions now.
     fn beat(&self) {
         let clock = self.hub.clock();
-        self.worker.seats().beat(clock.now_ms(), clock.elapsed_ms());
+        self.worker.session_table().beat(clock.now_ms(), clock.elapsed_ms());
     }
 }
 
@@ -16,16 +16,16 @@ impl Bench {
 async fn a_session_ends_at_its_tokens_expiry_though_the_wall_clock_is_set_back() {
     let bench = Bench::start(LONG);
     let expires_at = Some(bench.hub.clock().now_ms() + 60_000);
-    let known = Standing::Known(Arc::new(Identity { expires_at, ..identity("alice") }));
+    let known = AuthState::Known(Arc::new(Identity { expires_at, ..identity("alice") }));
     let session = bench.open(Surface::Raw, known).await.unwrap();
     session.greeted(Surface::Raw).await;
     bench.hub.clock().step(-HOUR);
     bench.hub.clock().advance(59_999);
     bench.beat();
-    assert_eq!(session.seat.closed(), None);
+    assert_eq!(session.handle.closed(), None);
     bench.hub.clock().advance(1);
     bench.beat();
-    assert_eq!(session.seat.closed(), Some(Close::TokenExpired));
+    assert_eq!(session.handle.closed(), Some(Close::TokenExpired));
 }
 
 /// As [`Lines`], with what else a wire of Socket.IO does.
@@ -40,12 +40,12 @@ struct Variant {
 static NUMBERED: Variant = Variant { is_numbered: true, tells_audience: false };
 static AUDIENCES: Variant = Variant { is_numbered: false, tells_audience: true };
 
-impl Wire for Variant {
+impl Encoder for Variant {
     fn slot(&self) -> usize {
         0
     }
 
-    fn speaks(&self) -> Option<Surface> {
+    fn surface(&self) -> Option<Surface> {
         None
     }
 
@@ -65,7 +65,7 @@ impl Wire for Variant {
         Lines.acknowledgement(data, correlation, now)
     }
 
-    fn refusal(&self, refusal: &Refusal<'_>, now: i64) -> Option<Bytes> {
+    fn refusal(&self, refusal: &EventError<'_>, now: i64) -> Option<Bytes> {
         if self.tells_audience {
             return Some(format!("refused for {:?}\n", refusal.audience).into());
         }
@@ -75,14 +75,15 @@ impl Wire for Variant {
 
 /// A client that came without a token, its private id, and whether it goes on with the session of `pid`.
 async fn open(worker: &Worker, pid: Option<RecoveryToken>) -> (Client, RecoveryToken, bool) {
-    let returning = pid.map(|pid| Returning { pid, last: None });
-    let opening = Opening { wire: &NUMBERED, returning, ..opening(Surface::Root, Standing::Guest, None) };
+    let returning = pid.map(|pid| RecoveryRequest { pid, last: None });
+    let opening =
+        SessionStart { encoder: &NUMBERED, recovery: returning, ..opening(Surface::Root, AuthState::Guest, None) };
     let session = Session::open(worker, opening).await.unwrap();
-    let (pid, is_back) = (session.pid().cloned().unwrap(), session.goes_on());
+    let (pid, is_back) = (session.pid().cloned().unwrap(), session.is_recovered());
     let (requests, inbound) = mpsc::channel(64);
-    let seat = session.seat().clone();
+    let handle = session.handle().clone();
     session.run(Requests(inbound));
-    (Client { requests, seat, read: RefCell::default() }, pid, is_back)
+    (Client { requests, handle, read: RefCell::default() }, pid, is_back)
 }
 
 /// Has a client show its token; when that ends.
@@ -90,7 +91,7 @@ async fn authenticated(bench: &Bench, client: &Client) -> Expiry {
     client.ask("authenticate", r#"{"token":"brief"}"#, Some("1")).await;
     let ends = bench.hub.clock().expiry(Some(1_060_000));
     let authenticated = async {
-        while client.seat.expiry() != ends {
+        while client.handle.expiry() != ends {
             sleep(Duration::from_millis(1)).await;
         }
     };
@@ -106,7 +107,7 @@ async fn the_last_of_several_attempts_at_once_goes_on_with_a_session_that_was_cu
     // A session that goes on began earlier than its connection.
     bench.hub.clock().advance(1_000);
     drop(guest);
-    while bench.hub.stats().parked.get() == 0 {
+    while bench.hub.stats().suspended.get() == 0 {
         sleep(Duration::from_millis(1)).await;
     }
     let attempt = || {
@@ -136,10 +137,10 @@ async fn a_guest_that_comes_back_after_the_wall_clock_was_set_back_keeps_its_tok
     bench.hub.clock().step(-HOUR);
     let (back, _, is_back) = open(&bench.worker, Some(pid)).await;
     assert!(is_back);
-    assert_eq!(back.seat.expiry(), ends);
+    assert_eq!(back.handle.expiry(), ends);
     bench.hub.clock().advance(50_000);
     bench.beat();
-    assert_eq!(back.seat.closed(), Some(Close::TokenExpired));
+    assert_eq!(back.handle.closed(), Some(Close::TokenExpired));
 }
 
 #[actix::test]
@@ -168,7 +169,7 @@ async fn a_guest_may_ping_and_fail_to_register_and_is_counted_and_in_no_room() {
 async fn there_are_no_guests_but_on_the_main_namespace() {
     let bench = Bench::start(LONG);
     for surface in [Surface::Raw, Surface::Chat] {
-        let refused = bench.open(surface, Standing::Guest).await.err();
+        let refused = bench.open(surface, AuthState::Guest).await.err();
         assert_eq!(refused.map(|fault| fault.code), Some(Code::Unauthenticated));
     }
 }
@@ -205,7 +206,7 @@ async fn a_guest_with_a_token_is_its_users_and_hears_what_is_sent_to_the_user_be
     lines.extend(guest.take());
     let data = format!(
         r#"{{"user":{{"id":42,"name":"42","email":null,"role":null}},"permissions":[],"socketId":"{}"}}"#,
-        guest.seat.session()
+        guest.handle.session()
     );
     assert_eq!(lines[..2], [format!("authenticated {data} #1"), format!("#1: {data}")]);
     lines.retain(|line| line != "hello 1");
@@ -242,14 +243,14 @@ async fn a_token_that_is_being_judged_at_the_end_of_the_grace_is_judged_first() 
     guest.ask("authenticate", r#"{"token":"alice"}"#, None).await;
     late.ask("authenticate", r#"{"token":"bad"}"#, None).await;
     sleep(Duration::from_millis(100)).await;
-    assert_eq!((guest.seat.closed(), late.seat.closed()), (None, None));
+    assert_eq!((guest.handle.closed(), late.handle.closed()), (None, None));
     judge.send(()).unwrap();
     judge_late.send(()).unwrap();
     assert!(guest.hears::<1>().await[0].starts_with("authenticated "));
     let [refused, told] = late.hears().await;
     assert_eq!(refused, "refused authenticate: INVALID_TOKEN");
     assert!(told.starts_with("authentication_error "));
-    assert_eq!((late.closed().await, guest.seat.closed()), (Close::NotAuthenticated, None));
+    assert_eq!((late.closed().await, guest.handle.closed()), (Close::NotAuthenticated, None));
 }
 
 #[actix::test]
@@ -283,10 +284,10 @@ async fn a_token_that_is_revoked_later_ends_a_session_that_came_as_a_guest() {
 #[actix::test]
 async fn a_user_may_come_as_a_guest_so_often_at_once_where_guests_are_counted() {
     let bench = Bench::start(LONG);
-    let address = || crate::limits::held::HoldKey::Address(std::net::IpAddr::from([10, 0, 0, 1]));
+    let address = || crate::limits::concurrency::ConcurrencyKey::Address(std::net::IpAddr::from([10, 0, 0, 1]));
     let counted = async || {
-        let held = bench.hub.hold(address(), 4).unwrap();
-        let guest = bench.open_held(Surface::Root, Standing::Guest, Some(held)).await.unwrap();
+        let held = bench.hub.take_slot(address(), 4).unwrap();
+        let guest = bench.open_held(Surface::Root, AuthState::Guest, Some(held)).await.unwrap();
         guest.greeted(Surface::Root).await;
         guest
     };
@@ -304,11 +305,11 @@ async fn a_user_may_come_as_a_guest_so_often_at_once_where_guests_are_counted() 
     let exempt = bench.guest().await;
     assert!(authenticated(&exempt).await.starts_with("authenticated "), "its address is not counted");
     let _known = bench.client(Surface::Root, "alice").await;
-    let _four = bench.hub.hold(address(), 4).unwrap();
-    assert!(bench.hub.hold(address(), 4).is_err());
+    let _four = bench.hub.take_slot(address(), 4).unwrap();
+    assert!(bench.hub.take_slot(address(), 4).is_err());
     drop(one);
     let gone = async {
-        while bench.hub.hold(address(), 4).is_err() {
+        while bench.hub.take_slot(address(), 4).is_err() {
             sleep(Duration::from_millis(1)).await;
         }
     };
@@ -322,19 +323,20 @@ async fn a_drain_finds_guests_too() {
     let guest = bench.guest().await;
     bench.hub.drain(AT_ONCE).await;
     assert_eq!(guest.closed().await, Close::GoingAway);
-    assert_eq!(bench.open(Surface::Root, Standing::Guest).await.err().map(|it| it.code), Some(Code::ShuttingDown));
+    assert_eq!(bench.open(Surface::Root, AuthState::Guest).await.err().map(|it| it.code), Some(Code::ShuttingDown));
 }
 
 #[actix::test]
 async fn a_client_that_came_without_a_token_is_told_the_community_documents_codes() {
     let bench = Bench::start(LONG);
-    for (standing, told) in
-        [(Standing::Guest, "refused for Community"), (Standing::Known(Arc::new(identity("alice"))), "refused for Push")]
-    {
-        let opening = Opening { wire: &AUDIENCES, ..opening(Surface::Root, standing, None) };
+    for (auth_state, told) in [
+        (AuthState::Guest, "refused for Community"),
+        (AuthState::Known(Arc::new(identity("alice"))), "refused for Push"),
+    ] {
+        let opening = SessionStart { encoder: &AUDIENCES, ..opening(Surface::Root, auth_state, None) };
         let session = Session::open(&bench.worker, opening).await.unwrap();
         let (requests, inbound) = mpsc::channel(64);
-        let client = Client { requests, seat: session.seat().clone(), read: RefCell::default() };
+        let client = Client { requests, handle: session.handle().clone(), read: RefCell::default() };
         client.greeted(Surface::Root).await;
         session.run(Requests(inbound));
         client.ask("nonsense", "{}", None).await;

@@ -6,7 +6,7 @@ use super::*;
 use crate::events::json::parse;
 use crate::events::raw::Subscribe;
 use crate::hub::Part;
-use crate::ids::RoomName;
+use crate::model::ids::RoomName;
 use crate::rooms::rules::HistoryRule;
 
 /// A hub whose topics keep so many messages each, but for those that begin with `plain`.
@@ -51,7 +51,7 @@ fn details(line: &str) -> Value {
 }
 
 /// What an answer says of a topic: the offset where it stood, and whether all that was missed follows.
-fn standing(line: &str, topic: &str) -> (Option<u64>, Option<bool>) {
+fn auth_state(line: &str, topic: &str) -> (Option<u64>, Option<bool>) {
     let details = details(line);
     (details["positions"][topic]["offset"].as_u64(), details["recovered"][topic].as_bool())
 }
@@ -101,7 +101,7 @@ async fn what_cannot_be_recovered_is_said_and_nothing_of_it_comes() {
             lines.extend(client.take());
             sleep(Duration::from_millis(1)).await;
         }
-        assert_eq!(standing(&lines[0], "news"), (Some(5), Some(follow.is_some())), "{epoch} {offset}");
+        assert_eq!(auth_state(&lines[0], "news"), (Some(5), Some(follow.is_some())), "{epoch} {offset}");
         let missed: Vec<_> = lines[1..].iter().filter(|line| line.contains(": x ")).cloned().collect();
         let expected: Vec<_> = (6 - follow.unwrap_or(0)..=5).map(|number| format!("{number}: x {number}")).collect();
         assert_eq!(missed, expected, "{epoch} {offset}");
@@ -115,7 +115,7 @@ async fn a_topic_without_history_has_no_position_and_recovers_nothing() {
     let alice = bench.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", &since("e", &[("plain", 1)]), None).await;
     let [status] = alice.hears().await;
-    assert_eq!((&details(&status)["positions"], standing(&status, "plain").1), (&json!({}), Some(false)));
+    assert_eq!((&details(&status)["positions"], auth_state(&status, "plain").1), (&json!({}), Some(false)));
     bench.tell("plain", [3]).await;
     assert_eq!(alice.hears().await, ["x 3"]);
     assert!(bench.hub.history(&room("plain"), Part::Newest, 1).await.unwrap().is_none());
@@ -139,8 +139,8 @@ async fn half_of_what_may_wait_for_a_client_is_for_what_it_missed_of_all_topics_
             lines.extend(client.take());
             sleep(Duration::from_millis(1)).await;
         }
-        assert_eq!(client.seat.closed(), None);
-        (standing(&lines[0], "a").1, standing(&lines[0], "b").1, lines.len() - 2)
+        assert_eq!(client.handle.closed(), None);
+        (auth_state(&lines[0], "a").1, auth_state(&lines[0], "b").1, lines.len() - 2)
     };
     assert_eq!(told(0).await, (Some(false), Some(true), 20));
     assert_eq!(told(1).await, (Some(true), Some(false), 50));
@@ -161,10 +161,10 @@ async fn half_of_the_bytes_that_may_wait_for_a_client_is_for_what_it_missed() {
         alice.ask("Subscribe", &since(&epoch, &[(&name, 0)]), None).await;
         if fits {
             let [status, missed] = alice.hears().await;
-            assert_eq!((standing(&status, &name).1, missed.len()), (Some(true), 32_768 - 1));
+            assert_eq!((auth_state(&status, &name).1, missed.len()), (Some(true), 32_768 - 1));
         } else {
             let [status] = alice.hears().await;
-            assert_eq!(standing(&status, &name).1, Some(false));
+            assert_eq!(auth_state(&status, &name).1, Some(false));
         }
     }
 }
@@ -175,18 +175,18 @@ async fn one_who_is_there_already_is_told_where_it_stands_and_whether_something_
     let alice = bench.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", r#"{"topics":["news"]}"#, None).await;
     let [status] = alice.hears().await;
-    assert_eq!(standing(&status, "news"), (Some(0), None));
+    assert_eq!(auth_state(&status, "news"), (Some(0), None));
     bench.tell("news", 1..=2).await;
     assert_eq!(alice.hears().await, ["1: x 1", "2: x 2"]);
     let epoch = bench.epoch("news").await;
     for (offset, recovered) in [(2, true), (1, false), (3, false)] {
         alice.ask("Subscribe", &since(&epoch, &[("news", offset)]), None).await;
         let [status] = alice.hears().await;
-        assert_eq!(standing(&status, "news"), (Some(2), Some(recovered)), "{offset}");
+        assert_eq!(auth_state(&status, "news"), (Some(2), Some(recovered)), "{offset}");
     }
     alice.ask("Subscribe", r#"{"topics":["news"]}"#, None).await;
     let [status] = alice.hears().await;
-    assert_eq!(standing(&status, "news"), (Some(2), None));
+    assert_eq!(auth_state(&status, "news"), (Some(2), None));
     bench.tell("news", [3]).await;
     assert_eq!(alice.hears().await, ["3: x 3"]);
 }
@@ -205,7 +205,7 @@ async fn what_one_published_oneself_is_numbered_and_missed_like_the_rest() {
     let again = bench.client(Surface::Raw, "alice").await;
     again.ask("Subscribe", &since(&epoch, &[("news", 0)]), None).await;
     let [status, own] = again.hears().await;
-    assert_eq!(standing(&status, "news"), (Some(1), Some(true)));
+    assert_eq!(auth_state(&status, "news"), (Some(1), Some(true)));
     assert!(own.starts_with("1: Broadcast {"), "{own}");
 }
 
@@ -223,7 +223,7 @@ async fn requests_that_come_at_once_each_get_their_own_behind_their_own_answer()
     let lines: [String; 6] = alice.hears().await;
     let ends: Vec<_> = lines.iter().map(|line| &line[line.len() - 2..]).collect();
     assert_eq!(ends, ["#1", " 2", "#2", "#3", " 2", "#4"], "{lines:?}");
-    let said = [0, 3, 5].map(|index| standing(&lines[index][..lines[index].len() - 3], "news").1);
+    let said = [0, 3, 5].map(|index| auth_state(&lines[index][..lines[index].len() - 3], "news").1);
     assert_eq!(said, [Some(true), Some(true), Some(false)]);
 }
 
@@ -238,13 +238,13 @@ async fn what_is_too_old_is_not_recovered_and_a_numbering_that_was_forgotten_has
     let alice = bench.client(Surface::Raw, "alice").await;
     alice.ask("Subscribe", &since(&epoch, &[("news", 0)]), None).await;
     let [status] = alice.hears().await;
-    assert_eq!(standing(&status, "news"), (Some(2), Some(false)));
+    assert_eq!(auth_state(&status, "news"), (Some(2), Some(false)));
     // While somebody is there the numbering stays, though nothing is kept.
     bench.hub.clock().advance(5_000);
     let bob = bench.client(Surface::Raw, "bob").await;
     bob.ask("Subscribe", &since(&epoch, &[("news", 2)]), None).await;
     let [status] = bob.hears().await;
-    assert_eq!(standing(&status, "news"), (Some(2), Some(true)));
+    assert_eq!(auth_state(&status, "news"), (Some(2), Some(true)));
     for client in [alice, bob] {
         client.ask("Unsubscribe", r#"{"topics":["news"]}"#, None).await;
         let [_] = client.hears().await;

@@ -32,11 +32,11 @@ impl ClientEvent for Say {
 
 impl Handle<Say> for Session {
     fn handle(&mut self, _: Say) -> Result<Outcome<Done>, Fault> {
-        Ok(Outcome::Now(Done {}))
+        Ok(Outcome::Reply(Done {}))
     }
 }
 
-/// A request: [`Say`], or one of the table.
+/// A request: [`PostMessage`], or one of the table.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
 struct Ask(Request);
@@ -70,21 +70,21 @@ fn done(answer: String) -> String {
 impl Asked {
     async fn of(bench: &Bench, surface: Surface, user: &str) -> Self {
         let transport = Transport::WebSocket;
-        let standing = Standing::Known(Arc::new(identity(user)));
-        let opening = Opening {
+        let auth_state = AuthState::Known(Arc::new(identity(user)));
+        let opening = SessionStart {
             surface,
-            wire: &Lines,
-            standing,
+            encoder: &Lines,
+            auth: auth_state,
             transport,
             peer: Peer::default(),
-            held: None,
+            slot: None,
             heartbeat: None,
-            drawn: Drawn::default(),
-            returning: None,
+            rate_usage: RateUsage::default(),
+            recovery: None,
         };
         let session = Session::open(&bench.worker, opening).await.unwrap();
         let (requests, inbound) = mpsc::channel(1);
-        let client = Client { requests, seat: session.seat().clone(), read: RefCell::default() };
+        let client = Client { requests, handle: session.handle().clone(), read: RefCell::default() };
         client.greeted(surface).await;
         let session = Session::create(|ctx| {
             ctx.add_stream(Requests(inbound));

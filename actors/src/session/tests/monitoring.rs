@@ -6,10 +6,10 @@ use super::*;
 use crate::application::{Answered, Question, Unanswered};
 use crate::events::chat::monitoring::{AskEvents, ConnectionEvent};
 use crate::events::json as parsing;
-use crate::identity::Identity;
-use crate::limits::window::WINDOW_MS;
+use crate::limits::fixed_window::WINDOW_MS;
+use crate::model::identity::Identity;
 use crate::monitor::TellEvents;
-use crate::monitor::journal::Viewer;
+use crate::monitor::event_log::Viewer;
 use crate::refusal_log::counts::RefusedAt;
 
 fn asked_for(ask: &str) -> (TellEvents, oneshot::Receiver<Vec<ConnectionEvent>>) {
@@ -55,10 +55,10 @@ async fn how_a_session_ends_is_remembered_and_a_fault_beside_it() {
         let client = bench.client(Surface::Raw, "alice").await;
         bench.hub.clock().advance(250);
         if let Some(noted) = noted {
-            client.seat.note_end(noted);
+            client.handle.note_end(noted);
         }
         if let Some(close) = close {
-            client.seat.close(close);
+            client.handle.close(close);
         }
         drop(client);
         disconnects.push(json!(["alice", {"surface": "raw", "reason": reason, "duration": 250}]));
@@ -82,7 +82,7 @@ async fn a_session_that_may_come_back_is_remembered_as_cut_off_all_the_same() {
     drop(client);
     let ended = json!(["alice", {"surface": "raw", "reason": "connection lost", "duration": 0}]);
     assert_eq!(comes_to_be_remembered(&bench, "disconnect", 1).await, [ended]);
-    assert_eq!(bench.hub.stats().parked.get(), 1);
+    assert_eq!(bench.hub.stats().suspended.get(), 1);
 }
 
 /// An application that a defect of the hub keeps from being asked.
@@ -170,7 +170,7 @@ async fn a_session_that_could_not_be_opened_neither_began_nor_ended() {
     let bench = Bench::start(LONG);
     let alice = identity("alice");
     bench.hub.revoke(&Revocation::of_user(&alice.user, 2_000, 2_000)).await;
-    let refused = bench.open(Surface::Raw, Standing::Known(Arc::new(alice))).await.err().unwrap();
+    let refused = bench.open(Surface::Raw, AuthState::Known(Arc::new(alice))).await.err().unwrap();
     assert_eq!(refused.code, Code::TokenRevoked);
     assert_eq!((remembered(&bench, "connect").await, remembered(&bench, "disconnect").await), (vec![], vec![]));
 }
@@ -189,7 +189,7 @@ async fn what_finds_the_monitor_busy_is_counted_and_holds_nobody_up() {
     bench.hub.note_refused(RefusedAt::Raw, &Peer::default(), Code::InvalidToken);
     let stats = bench.hub.stats();
     assert_eq!((stats.connections_refused.get(), stats.observations_dropped.get()), (1, 1));
-    let health = crate::monitor::health::judge(&bench.hub.vitals(Default::default()));
+    let health = crate::monitor::health::judge(&bench.hub.health_figures(Default::default()));
     assert_eq!(health.issues, ["The mailbox of monitor is 100% full"]);
     for told in busy {
         told.await.unwrap();

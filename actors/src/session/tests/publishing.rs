@@ -36,7 +36,7 @@ impl Bench {
     async fn answer(&self, surface: Surface, topics: &[&str], event: &str) -> String {
         let publish = Some(topics.iter().map(|topic| Pattern::new(*topic)).collect());
         let identity = Identity { publish, ..identity("alice") };
-        let client = self.open(surface, Standing::Known(Arc::new(identity))).await.unwrap();
+        let client = self.open(surface, AuthState::Known(Arc::new(identity))).await.unwrap();
         client.greeted(surface).await;
         client.ask(event, data(event), Some("1")).await;
         let answered = async {

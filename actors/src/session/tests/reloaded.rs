@@ -79,7 +79,7 @@ async fn a_session_in_very_many_topics_leaves_all_that_are_closed() {
     }
     left.sort_unstable();
     left.dedup();
-    assert_eq!((left.len(), alice.seat.closed()), (TOPICS, None));
+    assert_eq!((left.len(), alice.handle.closed()), (TOPICS, None));
     assert_eq!(bench.publish(Target::Room(room("open")), "x").await, 1);
 }
 
@@ -120,7 +120,7 @@ async fn limits_of_a_live_session_hold_at_once() {
     assert!(!ask("c").await.contains("RATE_LIMITED"));
     bench.reload(|settings| settings.messages_per_minute.push = 1).await;
     assert!(ask("c").await.contains("RATE_LIMITED"));
-    assert_eq!(alice.seat.closed(), None, "what it was let do before is no flood");
+    assert_eq!(alice.handle.closed(), None, "what it was let do before is no flood");
     bench.reload(|settings| settings.messages_per_minute.push = 0).await;
     assert!(!ask("c").await.contains("RATE_LIMITED"));
 }

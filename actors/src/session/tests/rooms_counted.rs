@@ -1,7 +1,7 @@
 //! Rooms that clients make are counted exactly, whatever clients do and however they end.
 
 use super::*;
-use crate::recovery::Forget;
+use crate::recovery::DropRecords;
 
 const ROOMS: usize = 10;
 const ROOMS_OF_USER: usize = 4;
@@ -88,8 +88,9 @@ impl Crowd {
 
     /// Waits until nothing is under way, and checks that all numbers agree.
     async fn check(&self) {
-        let is_idle =
-            |client: &Client| client.requests.capacity() == client.requests.max_capacity() && !client.seat.owes();
+        let is_idle = |client: &Client| {
+            client.requests.capacity() == client.requests.max_capacity() && !client.handle.has_pending_replies()
+        };
         let idle = async {
             while !self.clients.iter().all(is_idle) {
                 sleep(Duration::from_millis(1)).await;
@@ -124,7 +125,7 @@ impl Crowd {
                 sleep(Duration::from_millis(1)).await;
             }
             for number in 0..USERS {
-                hub.recovery().post_departure(Forget::User(user(number)));
+                hub.recovery().post_departure(DropRecords::User(user(number)));
             }
             while hub.rooms().counts().get() != (0, 0) {
                 sleep(Duration::from_millis(1)).await;
@@ -157,7 +158,7 @@ async fn a_leave_behind_a_refused_join_ends_nobody_elses_membership() {
     let bench = Bench::with(LONG, None, |settings| (settings.rooms, settings.rooms_per_session) = (1, 10));
     let (alice, bob) = (bench.client(Surface::Raw, "alice").await, bench.client(Surface::Raw, "bob").await);
     let room = |name| RoomName::parse(name, "room").unwrap();
-    let (rooms, place) = (bench.hub.rooms(), alice.seat.place());
+    let (rooms, place) = (bench.hub.rooms(), alice.handle.addr());
     let refused = async |name| {
         let joined = rooms.join(room(name), Arc::new(identity("alice")), 0, place, None).unwrap().await.unwrap();
         assert_eq!(joined.unwrap_err().limit, Some("limits.rooms"));

@@ -81,9 +81,9 @@ async fn members_of_all_surfaces_hear_each_other() {
     raw.ask("Subscribe", r#"{"topics":["lobby"]}"#, None).await;
     root.ask("room:join", r#"{"room":"lobby"}"#, None).await;
     let ([_], [_]) = (raw.hears().await, root.hears().await);
-    for (sender, hearers) in [(&raw, vec![&root]), (&root, vec![&raw]), (&chat, vec![&raw, &root])] {
+    for (sender, presence_listeners) in [(&raw, vec![&root]), (&root, vec![&raw]), (&chat, vec![&raw, &root])] {
         sender.ask("Broadcast", r#"{"topic":"lobby","payload":[1]}"#, Some("7")).await;
-        for hearer in hearers {
+        for hearer in presence_listeners {
             let [line] = hearer.hears().await;
             assert!(line.starts_with(r#"Broadcast {"topic":"lobby","payload":[1],"from_user":"#), "{line}");
         }

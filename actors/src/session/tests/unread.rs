@@ -1,7 +1,7 @@
 //! Notifications, as sessions bring and read them.
 
 use super::*;
-use crate::ids::NotificationId;
+use crate::model::ids::NotificationId;
 use crate::notifications::{Moment, Notification};
 use crate::store::Notice;
 
@@ -69,17 +69,17 @@ async fn reading_has_a_limit_of_its_own() {
 #[actix::test]
 async fn what_something_came_about_meanwhile_is_not_brought_after_it() {
     let bench = Bench::start(LONG);
-    let known = || Standing::Known(Arc::new(identity("alice")));
-    let opening = Opening {
+    let known = || AuthState::Known(Arc::new(identity("alice")));
+    let opening = SessionStart {
         surface: Surface::Raw,
-        wire: &Lines,
-        standing: known(),
+        encoder: &Lines,
+        auth: known(),
         transport: Transport::default(),
         peer: Peer::default(),
-        held: None,
+        slot: None,
         heartbeat: None,
-        drawn: Drawn::default(),
-        returning: None,
+        rate_usage: RateUsage::default(),
+        recovery: None,
     };
     let session = Session::open(&bench.worker, opening).await.unwrap();
     // It came while the store was read, which still had an older one of the same id.
@@ -90,7 +90,7 @@ async fn what_something_came_about_meanwhile_is_not_brought_after_it() {
         Notice { number, data: format!("{{\"id\":{id},\"n\":1}}").into(), id, sent_at: 1 }
     };
     session.deliver_unread(vec![notice(1, "6"), notice(2, "7")]);
-    let client = Client { requests: mpsc::channel(1).0, seat: session.seat().clone(), read: RefCell::default() };
+    let client = Client { requests: mpsc::channel(1).0, handle: session.handle().clone(), read: RefCell::default() };
     let [welcome, live, missed] = client.hears().await;
     assert!(welcome.starts_with("Status "));
     assert_eq!([live, missed], [r#"notification {"id":7,"n":2}"#, r#"notification {"id":6,"n":1}"#]);
@@ -101,17 +101,17 @@ async fn a_session_takes_what_was_before_it_from_the_store_and_the_rest_from_its
     let bench = Bench::start(LONG);
     let alice = UserId::parse("alice", "user").unwrap();
     bench.notify("alice", r#"{"id":1}"#).await;
-    let known = Standing::Known(Arc::new(identity("alice")));
-    let opening = Opening {
+    let known = AuthState::Known(Arc::new(identity("alice")));
+    let opening = SessionStart {
         surface: Surface::Raw,
-        wire: &Lines,
-        standing: known,
+        encoder: &Lines,
+        auth: known,
         transport: Transport::default(),
         peer: Peer::default(),
-        held: None,
+        slot: None,
         heartbeat: None,
-        drawn: Drawn::default(),
-        returning: None,
+        rate_usage: RateUsage::default(),
+        recovery: None,
     };
     let session = Session::open(&bench.worker, opening).await.unwrap();
     let moment = session.joined.unwrap();

@@ -1,7 +1,7 @@
 //! Messages and receipts as they are kept, forgotten and counted.
 
 use super::*;
-use crate::clock::Clock;
+use crate::runtime::clock::Clock;
 use crate::store::{Chat, FILE, Role, schema};
 
 fn chat(text: &str) -> ChatId {

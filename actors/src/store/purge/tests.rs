@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 
 use super::*;
-use crate::clock::Clock;
 use crate::events::chat::messages::{Author, Content, Kind, Message, Receipt};
 use crate::events::moment::Iso;
-use crate::fault::Code;
-use crate::ids::{ChatMessageId, UserId};
+use crate::model::fault::Code;
+use crate::model::ids::{ChatMessageId, UserId};
+use crate::runtime::clock::Clock;
 use crate::store::{Chat, Role};
 
 fn open(directory: &Path) -> Store {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::Sent;
 use crate::events::json;
 use crate::events::naming::Replay;
-use crate::ids::{ChatId, ChatMessageId};
+use crate::model::ids::{ChatId, ChatMessageId};
 
 /// [`Sent`] as it is remembered.
 #[derive(Serialize, Deserialize)]
@@ -43,7 +43,7 @@ mod tests {
         let sent = Sent::new(br#"{"id": 1}"#, id, chat, 7);
         let again = Sent::of_bytes(&sent.to_bytes()).unwrap();
         assert_eq!(json::encode(&again), json::encode(&sent));
-        assert_eq!(again.heralds()[0].data, sent.heralds()[0].data);
+        assert_eq!(again.preceding_events()[0].data, sent.preceding_events()[0].data);
         assert!(Sent::of_bytes(b"{}").is_none());
     }
 }

@@ -1,0 +1,124 @@
+//! What was handed to a connection of late, pure: the deliveries of one event whose frames may not be written yet. From a
+//! connection that turns out to be dead, they can be taken back as long as they are not.
+
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+
+use ahash::AHashMap;
+use bytes::Bytes;
+
+use crate::connection::outbox::Frame;
+use crate::connection::retained::Retained;
+
+/// The deliveries, in their order, each with its frame; of older ones than are kept, the frame alone.
+#[derive(Debug)]
+pub struct Handed {
+    most: usize,
+    deliveries: VecDeque<(Weak<Bytes>, Option<Rc<Retained>>)>,
+}
+
+/// What was not written.
+#[derive(Debug, Default)]
+pub struct TakenBack {
+    /// The newest of it.
+    pub deliveries: Vec<Rc<Retained>>,
+    /// How much more there was.
+    pub dropped: u64,
+}
+
+impl Handed {
+    /// Nothing was handed over yet; the newest `most` count.
+    pub fn new(most: usize) -> Self {
+        Self { most, deliveries: VecDeque::new() }
+    }
+
+    /// One more was handed over; without a delivery it cannot be taken back. Those before it whose frames nobody has any more were written.
+    pub fn add(&mut self, frame: &Frame, delivery: Option<Rc<Retained>>) {
+        while self.deliveries.front().is_some_and(|(frame, _)| frame.strong_count() == 0) {
+            self.deliveries.pop_front();
+        }
+        self.deliveries.push_back((Rc::downgrade(frame), delivery));
+        let too_old = self.deliveries.len().checked_sub(self.most + 1);
+        if let Some((_, delivery)) = too_old.and_then(|place| self.deliveries.get_mut(place)) {
+            *delivery = None;
+        }
+    }
+
+    /// None of it can be taken back any more, for want of room.
+    pub fn give_up(&mut self) {
+        self.deliveries.iter_mut().for_each(|(_, delivery)| *delivery = None);
+    }
+
+    /// Takes back what is not written. `recall` calls what it is given with every frame that it can still do without, and
+    /// gives up those for which that is true.
+    pub fn take_back(self, recall: impl FnOnce(&mut dyn FnMut(&Frame) -> bool)) -> TakenBack {
+        let places = self.deliveries.iter().enumerate().map(|(place, (frame, _))| (frame.as_ptr(), place));
+        let places: AHashMap<*const Bytes, usize> = places.collect();
+        let mut is_back = vec![false; self.deliveries.len()];
+        recall(&mut |frame| match places.get(&Rc::as_ptr(frame)).and_then(|&place| is_back.get_mut(place)) {
+            Some(is_back) => {
+                *is_back = true;
+                true
+            }
+            None => false,
+        });
+        let mut taken_back = TakenBack::default();
+        for ((_, delivery), _) in self.deliveries.into_iter().zip(is_back).filter(|(_, is_back)| *is_back) {
+            match delivery {
+                Some(delivery) => taken_back.deliveries.push(delivery),
+                None => taken_back.dropped += 1,
+            }
+        }
+        taken_back
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::connection::retained::Ledger;
+    use crate::connection::retained::tests::retained;
+    use crate::runtime::counters::Stats;
+
+    fn hand(handed: &mut Handed, text: &'static str) -> Frame {
+        let ledger = Ledger::new(1_000, Arc::new(Stats::default()));
+        let frame = Rc::new(Bytes::from_static(b"frame"));
+        handed.add(&frame, Some(retained(&ledger, 0, text)));
+        frame
+    }
+
+    fn taken_back(handed: Handed, unwritten: &[&Frame]) -> (Vec<String>, u64) {
+        let back = handed.take_back(|wants| {
+            for frame in unwritten {
+                wants(frame);
+            }
+        });
+        let text = |delivery: &Rc<Retained>| String::from_utf8_lossy(&delivery.bytes).into_owned();
+        (back.deliveries.iter().map(text).collect(), back.dropped)
+    }
+
+    fn texts(of: &[&str]) -> Vec<String> {
+        of.iter().map(|&text| text.to_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_not_written_is_taken_back_in_its_order() {
+        let mut handed = Handed::new(9);
+        let [one, two, three] = ["1", "2", "3"].map(|text| hand(&mut handed, text));
+        let other = Rc::new(Bytes::from_static(b"frame"));
+        assert_eq!(taken_back(handed, &[&three, &other, &two]), (texts(&["2", "3"]), 0));
+        drop(one);
+    }
+
+    #[test]
+    fn what_was_written_is_forgotten_and_what_is_too_much_is_counted() {
+        let mut handed = Handed::new(2);
+        drop(hand(&mut handed, "1"));
+        let two = hand(&mut handed, "2");
+        assert_eq!(handed.deliveries.len(), 1, "the first was written");
+        let (three, four) = (hand(&mut handed, "3"), hand(&mut handed, "4"));
+        assert_eq!(taken_back(handed, &[&two, &three, &four]), (texts(&["3", "4"]), 1));
+    }
+}

@@ -1,0 +1,167 @@
+//! What a worker keeps for sessions that may come back: each delivery once, shared by all who keep it, and all together
+//! within one bound. Who came for it last gives it back.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use bytes::Bytes;
+
+use crate::model::ids::{NotificationId, RoomName};
+use crate::runtime::counters::Stats;
+
+/// Bytes that a retained delivery is counted with beside its own.
+pub const OVERHEAD: usize = 128;
+
+/// A delivery that somebody keeps.
+#[derive(Debug)]
+pub struct Retained {
+    /// Its place among all that its shard published.
+    pub number: u64,
+    /// The room that it was published to.
+    pub room: RoomName,
+    /// What is kept of it: its data, or its frame.
+    pub bytes: Bytes,
+    /// The notification that it is about.
+    pub about: Option<NotificationId>,
+    ledger: Rc<Ledger>,
+}
+
+impl Retained {
+    /// Keeps a delivery until the last who shares it drops it.
+    pub fn new(ledger: &Rc<Ledger>, brought: Brought) -> Rc<Self> {
+        let Brought { number, room, bytes, about } = brought;
+        let retained = Self { number, room, bytes, about, ledger: ledger.clone() };
+        ledger.add(retained.weight());
+        Rc::new(retained)
+    }
+
+    /// What it is counted with, bytes.
+    pub fn weight(&self) -> usize {
+        self.bytes.len() + OVERHEAD
+    }
+}
+
+impl Drop for Retained {
+    fn drop(&mut self) {
+        self.ledger.sub(self.weight());
+    }
+}
+
+/// A delivery to be kept, or that was kept, on its way to whom it was kept for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brought {
+    /// Its place among all that its shard published.
+    pub number: u64,
+    /// The room that it was published to.
+    pub room: RoomName,
+    /// What is kept of it.
+    pub bytes: Bytes,
+    /// The notification that it is about.
+    pub about: Option<NotificationId>,
+}
+
+impl Brought {
+    /// What was kept.
+    pub fn of(retained: &Retained) -> Self {
+        let Retained { number, room, bytes, about, .. } = retained;
+        Self { number: *number, room: room.clone(), bytes: bytes.clone(), about: about.clone() }
+    }
+}
+
+/// How much a worker keeps, and may.
+#[derive(Debug)]
+pub struct Ledger {
+    bound: usize,
+    bytes: Cell<usize>,
+    /// What was brought here and is kept again, by its number.
+    brought: RefCell<AHashMap<u64, Weak<Retained>>>,
+    stats: Arc<Stats>,
+}
+
+/// How many deliveries that were brought are noted before those are sought that nobody keeps any more.
+const BROUGHT_MIN: usize = 1_024;
+
+impl Ledger {
+    /// Nothing is kept; `bound` bytes may be.
+    pub fn new(bound: usize, stats: Arc<Stats>) -> Rc<Self> {
+        Rc::new(Self { bound, bytes: Cell::new(0), brought: RefCell::default(), stats })
+    }
+
+    /// Whether so many bytes more may be kept; nothing more always may.
+    pub fn has_room(&self, weight: usize) -> bool {
+        weight == 0 || self.bytes.get() + weight <= self.bound
+    }
+
+    /// Keeps what was brought here, once for all whom it is brought to.
+    pub fn keep(self: &Rc<Self>, brought: Brought) -> Rc<Retained> {
+        let mut all = self.brought.borrow_mut();
+        let same = all.get(&brought.number).and_then(Weak::upgrade);
+        if let Some(same) = same.filter(|same| same.bytes == brought.bytes) {
+            return same;
+        }
+        if all.len() == all.capacity().max(BROUGHT_MIN) {
+            all.retain(|_, retained| retained.strong_count() > 0);
+        }
+        let number = brought.number;
+        let retained = Retained::new(self, brought);
+        all.insert(number, Rc::downgrade(&retained));
+        retained
+    }
+
+    fn add(&self, weight: usize) {
+        self.bytes.set(self.bytes.get() + weight);
+        self.stats.retained_bytes.add(weight as u64);
+    }
+
+    fn sub(&self, weight: usize) {
+        self.bytes.set(self.bytes.get() - weight);
+        self.stats.retained_bytes.sub(weight as u64);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Keeps `text` under `number`.
+    pub(crate) fn retained(ledger: &Rc<Ledger>, number: u64, text: &'static str) -> Rc<Retained> {
+        let (room, bytes) = (RoomName::everybody(), Bytes::from_static(text.as_bytes()));
+        Retained::new(ledger, Brought { number, room, bytes, about: None })
+    }
+
+    #[test]
+    fn what_is_shared_counts_once_and_until_the_last_lets_it_go() {
+        let stats = Arc::new(Stats::default());
+        let ledger = Ledger::new(OVERHEAD + 4, stats.clone());
+        let one = retained(&ledger, 1, "one");
+        let shared = one.clone();
+        assert!(ledger.has_room(1) && !ledger.has_room(2));
+        let two = retained(&ledger, 2, "two");
+        assert!(!ledger.has_room(1) && ledger.has_room(0));
+        drop(one);
+        assert_eq!(stats.retained_bytes.get(), 2 * (OVERHEAD as u64 + 3));
+        drop(shared);
+        assert!(ledger.has_room(1));
+        drop(two);
+        assert_eq!(stats.retained_bytes.get(), 0);
+    }
+
+    #[test]
+    fn what_is_brought_to_several_is_kept_once() {
+        let stats = Arc::new(Stats::default());
+        let ledger = Ledger::new(1_000, stats.clone());
+        let brought = |text: &'static str| Brought::of(&retained(&ledger, 1, text));
+        let (one, other) = (ledger.keep(brought("one")), ledger.keep(brought("one")));
+        assert!(Rc::ptr_eq(&one, &other));
+        let as_frame = ledger.keep(brought("frame"));
+        assert_eq!(&as_frame.bytes[..], b"frame");
+        drop((one, other, as_frame));
+        assert_eq!(stats.retained_bytes.get(), 0);
+        for number in 2..2_000 {
+            drop(ledger.keep(Brought { number, ..brought("one") }));
+        }
+        assert!(ledger.brought.borrow().len() <= 2 * BROUGHT_MIN);
+    }
+}

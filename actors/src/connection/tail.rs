@@ -1,0 +1,258 @@
+//! What was sent to a session last, pure: the deliveries that its client may not have. A client that comes back says which
+//! was the last it got; those behind it are brought.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use crate::connection::outbox::Bound;
+use crate::connection::retained::Retained;
+
+/// The last deliveries, in the order in which they were written.
+#[derive(Debug)]
+pub struct Tail {
+    bound: Bound,
+    entries: VecDeque<Rc<Retained>>,
+    /// Bytes in `entries`, each counted in full though others may share it.
+    bytes: usize,
+    /// Deliveries that wait for an answer to go first, with its number.
+    held: Vec<(u64, Rc<Retained>)>,
+    /// The last delivery that is not kept any more.
+    left: Option<u64>,
+    /// How many of the first were written before the client last answered a ping.
+    asked: usize,
+    /// The client has answered a ping, and one that was sent after that.
+    answered: bool,
+    is_confirmed: bool,
+}
+
+impl Tail {
+    /// Nothing was sent yet, to a client whose last delivery was `last`.
+    pub fn behind(last: Option<u64>, bound: Bound) -> Self {
+        Self {
+            bound,
+            entries: VecDeque::new(),
+            bytes: 0,
+            held: Vec::new(),
+            left: last,
+            asked: 0,
+            is_confirmed: false,
+            answered: false,
+        }
+    }
+
+    /// As [`Tail::behind`], of a client that is known to have what it was told first, or is not.
+    pub fn of(last: Option<u64>, is_confirmed: bool, bound: Bound) -> Self {
+        Self { is_confirmed, answered: is_confirmed, ..Self::behind(last, bound) }
+    }
+
+    /// These are sent first, before what was written since it began.
+    pub fn resume(&mut self, sent: impl IntoIterator<Item = Rc<Retained>>) {
+        let since = std::mem::take(&mut self.entries);
+        self.bytes = 0;
+        sent.into_iter().chain(since).for_each(|delivery| self.push(delivery));
+    }
+
+    /// A delivery is sent; with `behind`, once the answer of that number is [released](Tail::release).
+    pub fn add(&mut self, delivery: Rc<Retained>, behind: Option<u64>) {
+        match behind {
+            Some(answer) => self.held.push((answer, delivery)),
+            None => self.push(delivery),
+        }
+    }
+
+    /// A delivery is sent that cannot be kept, nor what was before it.
+    pub fn pass_over(&mut self, number: u64) {
+        self.give_up();
+        self.left = Some(number);
+    }
+
+    fn push(&mut self, delivery: Rc<Retained>) {
+        self.bytes += delivery.bytes.len();
+        self.entries.push_back(delivery);
+        while self.entries.len() > self.bound.frames || self.bytes > self.bound.bytes {
+            self.pop();
+        }
+    }
+
+    fn pop(&mut self) {
+        if let Some(oldest) = self.entries.pop_front() {
+            self.bytes -= oldest.bytes.len();
+            self.left = Some(oldest.number);
+            self.asked = self.asked.saturating_sub(1);
+        }
+    }
+
+    /// What waited for that answer goes.
+    pub fn release(&mut self, answer: u64) {
+        for (behind, delivery) in std::mem::take(&mut self.held) {
+            if behind == answer {
+                self.push(delivery);
+            } else {
+                self.held.push((behind, delivery));
+            }
+        }
+    }
+
+    /// What waits for any answer goes: none comes any more.
+    pub fn release_all(&mut self) {
+        std::mem::take(&mut self.held).into_iter().for_each(|(_, delivery)| self.push(delivery));
+    }
+
+    /// The client answered a ping. That was sent after the client had answered the one before, and the client reads in
+    /// order: it has all that was written until then.
+    pub fn confirm(&mut self) {
+        for _ in 0..self.asked {
+            self.pop();
+        }
+        self.asked = self.entries.len();
+        self.is_confirmed = std::mem::replace(&mut self.answered, true);
+        if self.entries.is_empty() {
+            self.entries = VecDeque::new();
+        }
+    }
+
+    /// Whether the client is known to have what it was told first.
+    pub fn is_confirmed(&self) -> bool {
+        self.is_confirmed
+    }
+
+    /// Nothing that was written is kept any more, for want of room.
+    pub fn give_up(&mut self) {
+        while !self.entries.is_empty() {
+            self.pop();
+        }
+        self.entries = VecDeque::new();
+    }
+
+    /// Nothing is kept from here on.
+    pub fn keep_nothing(&mut self) {
+        self.bound = Bound { bytes: 0, frames: 0 };
+    }
+
+    /// Whether something of it would be freed with it.
+    pub fn frees(&self) -> bool {
+        let held = self.held.iter().map(|(_, delivery)| delivery);
+        self.entries.iter().chain(held).any(|delivery| Rc::strong_count(delivery) == 1)
+    }
+
+    /// How many deliveries are kept.
+    pub fn len(&self) -> usize {
+        self.entries.len() + self.held.len()
+    }
+
+    /// Whether none is kept.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All that is kept, in order, and the last delivery before that is not.
+    pub fn into_parts(mut self) -> (Option<u64>, VecDeque<Rc<Retained>>) {
+        self.release_all();
+        (self.left, self.entries)
+    }
+}
+
+/// What a client lacks whose last delivery was `last`, of those that are kept, `left` being the last that is not; `None`
+/// when more than that may be lacking. `number` tells the number of one that is kept.
+pub fn lacking<T>(
+    last: Option<u64>,
+    left: Option<u64>,
+    mut kept: VecDeque<T>,
+    number: impl Fn(&T) -> u64,
+) -> Option<VecDeque<T>> {
+    if last == left {
+        return Some(kept);
+    }
+    let place = kept.iter().position(|delivery| Some(number(delivery)) == last)?;
+    Some(kept.split_off(place + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::connection::retained::Ledger;
+    use crate::connection::retained::tests::retained;
+    use crate::runtime::counters::Stats;
+
+    fn tail(frames: usize, numbers: std::ops::RangeInclusive<u64>) -> (Rc<Ledger>, Tail) {
+        let ledger = Ledger::new(1_000, Arc::new(Stats::default()));
+        let mut tail = Tail::behind(None, Bound { bytes: 20, frames });
+        numbers.for_each(|number| tail.add(retained(&ledger, number, "x"), None));
+        (ledger, tail)
+    }
+
+    fn lacks(tail: Tail, last: Option<u64>) -> Option<Vec<u64>> {
+        let (left, kept) = tail.into_parts();
+        let lacking = lacking(last, left, kept, |delivery| delivery.number);
+        lacking.map(|lacking| lacking.iter().map(|delivery| delivery.number).collect())
+    }
+
+    #[test]
+    fn a_client_lacks_what_came_behind_the_last_it_got() {
+        assert_eq!(lacks(tail(9, 1..=3).1, None), Some(vec![1, 2, 3]));
+        assert_eq!(lacks(tail(9, 1..=3).1, Some(1)), Some(vec![2, 3]));
+        assert_eq!(lacks(tail(9, 1..=3).1, Some(3)), Some(vec![]));
+        assert_eq!(lacks(tail(9, 1..=3).1, Some(7)), None, "that was never sent");
+    }
+
+    #[test]
+    fn what_was_too_much_is_not_silently_lacking() {
+        assert_eq!(lacks(tail(3, 1..=5).1, None), None);
+        assert_eq!(lacks(tail(3, 1..=5).1, Some(1)), None);
+        assert_eq!(
+            lacks(tail(3, 1..=5).1, Some(2)),
+            Some(vec![3, 4, 5]),
+            "the last that is not kept is the last it got"
+        );
+        assert_eq!(lacks(tail(3, 1..=5).1, Some(4)), Some(vec![5]));
+        let (ledger, mut tail) = tail(3, 1..=2);
+        tail.give_up();
+        tail.add(retained(&ledger, 3, "x"), None);
+        assert_eq!(lacks(tail, Some(1)), None);
+        let (ledger, mut tail) = self::tail(3, 1..=2);
+        tail.give_up();
+        tail.keep_nothing();
+        tail.add(retained(&ledger, 3, "x"), None);
+        assert_eq!((tail.len(), lacks(tail, Some(2))), (0, None));
+        let (_, mut tail) = self::tail(3, 1..=2);
+        tail.pass_over(3);
+        assert_eq!((tail.len(), lacks(tail, Some(2))), (0, None));
+        let (ledger, mut tail) = self::tail(9, 1..=2);
+        tail.add(retained(&ledger, 3, "nineteen bytes more"), None);
+        assert_eq!(lacks(tail, Some(2)), Some(vec![3]), "twenty bytes are kept");
+    }
+
+    #[test]
+    fn an_answer_to_a_ping_confirms_what_was_written_before_the_answer_before() {
+        let (ledger, mut tail) = tail(9, 1..=2);
+        tail.confirm();
+        assert_eq!((tail.len(), tail.is_confirmed()), (2, false), "the ping may have been written before them");
+        tail.add(retained(&ledger, 3, "x"), None);
+        tail.confirm();
+        assert_eq!((tail.len(), tail.is_confirmed()), (1, true));
+        assert_eq!(lacks(tail, Some(2)), Some(vec![3]));
+    }
+
+    #[test]
+    fn what_is_not_written_yet_is_not_given_up_with_what_is() {
+        let (ledger, mut tail) = tail(9, 1..=1);
+        tail.add(retained(&ledger, 2, "x"), Some(7));
+        tail.give_up();
+        tail.add(retained(&ledger, 3, "x"), None);
+        tail.release(7);
+        assert_eq!(lacks(tail, Some(2)), Some(vec![]), "it was written last");
+    }
+
+    #[test]
+    fn what_waits_for_an_answer_is_behind_what_is_written_meanwhile() {
+        let (ledger, mut tail) = tail(9, 1..=1);
+        tail.add(retained(&ledger, 2, "x"), Some(7));
+        tail.add(retained(&ledger, 3, "x"), Some(8));
+        tail.add(retained(&ledger, 4, "x"), None);
+        tail.release(7);
+        tail.add(retained(&ledger, 5, "x"), None);
+        assert_eq!(lacks(tail, Some(4)), Some(vec![2, 5, 3]));
+    }
+}

@@ -1,0 +1,245 @@
+//! A seat, with a wire whose frames are what was said.
+
+use super::*;
+use crate::publication::{Correlation, Event};
+
+#[derive(Debug)]
+struct Plain;
+
+impl Encoder for Plain {
+    fn slot(&self) -> usize {
+        0
+    }
+
+    fn surface(&self) -> Option<Surface> {
+        None
+    }
+
+    fn event(&self, event: &Event, _: u64) -> Bytes {
+        event.data.clone()
+    }
+
+    fn answer(&self, _: &str, data: &[u8], _: &Correlation, _: i64) -> Bytes {
+        Bytes::copy_from_slice(data)
+    }
+
+    fn acknowledgement(&self, _: Option<&[u8]>, correlation: &Bytes, _: i64) -> Bytes {
+        correlation.clone()
+    }
+
+    fn refusal(&self, refusal: &EventError<'_>, _: i64) -> Option<Bytes> {
+        Some(Bytes::from(refusal.fault.code.as_str()))
+    }
+}
+
+pub(super) fn seating() -> SessionSpec {
+    SessionSpec {
+        session: SessionId::random(),
+        encoder: &Plain,
+        bound: Bound { bytes: 100, frames: 100 },
+        heartbeat: Some(Heartbeat { interval_ms: 30, timeout_ms: 60, ping_frame: b"?" }),
+        multiplexed: false,
+        expiry: Expiry::new(Some(1_000), 0, 0),
+        elapsed: 0,
+    }
+}
+
+pub(super) fn handle(session_table: &SessionTable) -> Rc<SessionHandle> {
+    session_table.insert(seating())
+}
+
+pub(super) fn written(handle: &SessionHandle) -> String {
+    handle.with_outbox(|outbox| {
+        outbox.slices().map(|slice| String::from_utf8_lossy(slice).into_owned()).collect::<Vec<_>>().join("|")
+    })
+}
+
+pub(super) fn session_table() -> SessionTable {
+    SessionTable::new(0, 1_000_000, Arc::new(Stats::default()), Clock::manual(0))
+}
+
+#[test]
+fn answers_leave_in_the_order_of_the_requests() {
+    let session_table = session_table();
+    let handle = handle(&session_table);
+    let (first, second) = (handle.reserve(1), handle.reserve(1));
+    handle.answer(Bytes::from("3"));
+    handle.fulfil(second, Some(Bytes::from("2")));
+    assert_eq!(written(&handle), "");
+    handle.fulfil(first, Some(Bytes::from("1")));
+    assert_eq!(written(&handle), "1|2|3");
+}
+
+#[test]
+fn a_promise_is_kept_by_silence_too() {
+    let session_table = session_table();
+    let handle = handle(&session_table);
+    let (first, second) = (handle.reserve(1), handle.reserve(1));
+    handle.fulfil(second, Some(Bytes::from("2")));
+    handle.fulfil(first, None);
+    assert_eq!((written(&handle).as_str(), handle.has_pending_replies()), ("2", false));
+}
+
+#[test]
+fn a_session_without_a_heartbeat_may_be_silent_but_not_expired() {
+    let session_table = session_table();
+    let handle = session_table.insert(SessionSpec { heartbeat: None, ..seating() });
+    handle.judge(999, 999);
+    assert_eq!(handle.closed(), None);
+    handle.judge(1_000, 1_000);
+    assert_eq!(handle.closed(), Some(Close::TokenExpired));
+}
+
+#[test]
+fn messages_of_a_room_wait_for_the_answer_to_its_join_and_those_of_others_do_not() {
+    let session_table = session_table();
+    let handle = handle(&session_table);
+    let (old, new) = (RoomName::parse("old", "room").unwrap(), RoomName::parse("new", "room").unwrap());
+    let leave = handle.reserve(1);
+    let join = handle.reserve(1);
+    handle.defer([new.clone()], join);
+    handle.deliver(&new, Rc::new(Bytes::from("new")));
+    handle.deliver(&old, Rc::new(Bytes::from("old")));
+    handle.fulfil(join, Some(Bytes::from("joined")));
+    assert_eq!(written(&handle), "old");
+    handle.fulfil(leave, Some(Bytes::from("left")));
+    assert_eq!(written(&handle), "old|left|joined|new");
+    handle.deliver(&new, Rc::new(Bytes::from("newer")));
+    assert_eq!(written(&handle), "old|left|joined|new|newer");
+}
+
+#[test]
+fn a_session_that_owes_too_much_is_asked_nothing_more() {
+    let session_table = session_table();
+    let handle = handle(&session_table);
+    let large = handle.reserve(PENDING_REPLY_BYTES_MAX);
+    assert!(handle.is_busy());
+    handle.fulfil(large, Some(Bytes::from("x")));
+    assert!(!handle.is_busy());
+    for _ in 0..PENDING_REPLIES_MAX {
+        handle.reserve(1);
+    }
+    assert!(handle.is_busy());
+}
+
+#[test]
+fn an_answer_owed_aside_holds_nothing_back_but_the_close() {
+    let session_table = session_table();
+    let handle = handle(&session_table);
+    let slow = handle.reserve_unordered(1);
+    let quick = handle.reserve(1);
+    handle.answer(Bytes::from("2"));
+    handle.fulfil(quick, Some(Bytes::from("1")));
+    assert_eq!((written(&handle).as_str(), handle.has_pending_replies(), handle.is_busy()), ("1|2", false, false));
+    handle.close_after_replies(Close::GoingAway);
+    assert_eq!(handle.closed(), None);
+    handle.fulfil_unordered(slow, Some(Bytes::from("3")));
+    assert_eq!((written(&handle).as_str(), handle.closed()), ("1|2|3", Some(Close::GoingAway)));
+}
+
+#[test]
+fn only_so_many_answers_and_bytes_are_owed_aside() {
+    let session_table = session_table();
+    let handle = handle(&session_table);
+    let mut reply_slot: Vec<_> = (0..UNORDERED_REPLIES_MAX).map(|_| handle.reserve_unordered(1)).collect();
+    assert!(!handle.may_reserve_unordered());
+    assert!(!handle.is_busy(), "it can be asked other things");
+    handle.fulfil_unordered(reply_slot.pop().unwrap(), None);
+    assert!(handle.may_reserve_unordered());
+    let large = handle.reserve_unordered(PENDING_REPLY_BYTES_MAX);
+    handle.fulfil_unordered(reply_slot.pop().unwrap(), None);
+    assert!(!handle.may_reserve_unordered());
+    handle.fulfil_unordered(large, None);
+    assert!(handle.may_reserve_unordered());
+}
+
+#[test]
+fn a_close_that_waits_for_the_answers_comes_after_them() {
+    let session_table = session_table();
+    let handle = handle(&session_table);
+    let reply_slot = handle.reserve(1);
+    handle.close_after_replies(Close::GoingAway);
+    assert_eq!(handle.closed(), None);
+    handle.fulfil(reply_slot, Some(Bytes::from("ack")));
+    assert_eq!(handle.closed(), Some(Close::GoingAway));
+    assert_eq!(written(&handle), "ack");
+}
+
+#[test]
+fn silence_and_expiry_end_a_session_and_the_first_reason_stands() {
+    let session_table = session_table();
+    let silent = handle(&session_table);
+    assert_eq!(silent.judge(20, 20), 30);
+    assert_eq!(silent.judge(30, 30), 60);
+    assert_eq!(written(&silent), "?");
+    assert_eq!(silent.closed(), None);
+    silent.judge(60, 60);
+    assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
+    silent.close(Close::Kicked);
+    assert_eq!(silent.closed(), Some(Close::NoHeartbeat));
+
+    let expired = handle(&session_table);
+    let _ = expired.note_pong(999);
+    assert_eq!(expired.judge(999, 999), 1_000);
+    assert_eq!(expired.closed(), None);
+    expired.judge(1_000, 1_000);
+    assert_eq!(expired.closed(), Some(Close::TokenExpired));
+    assert_eq!(written(&expired), "TOKEN_EXPIRED");
+}
+
+#[test]
+fn a_freed_seat_is_not_mistaken_for_the_next_one() {
+    let session_table = session_table();
+    let first = handle(&session_table).addr().slot;
+    session_table.release(first);
+    let second = handle(&session_table).addr().slot;
+    assert!(session_table.get(first).is_none());
+    assert!(session_table.get(second).is_some());
+}
+
+#[test]
+fn what_waits_for_the_answer_to_a_join_is_not_written_when_the_session_ends_without_it() {
+    let session_table = session_table();
+    let handle = handle(&session_table);
+    let room = RoomName::parse("room", "room").unwrap();
+    let reply_slot = handle.reserve(1);
+    handle.defer([room.clone()], reply_slot);
+    handle.deliver(&room, Rc::new(Bytes::from_static(b"early")));
+    handle.answer(Bytes::from_static(b"notice"));
+    handle.close(Close::NoHeartbeat);
+    assert_eq!(written(&handle), "");
+    handle.fulfil(reply_slot, Some(Bytes::from_static(b"answer")));
+    assert_eq!(written(&handle), "");
+}
+
+#[test]
+fn behind_a_large_answer_and_a_full_outbox_no_request_is_taken() {
+    let session_table = session_table();
+    let handle = handle(&session_table);
+    let large = handle.reserve_large(1);
+    let small = handle.reserve(1);
+    assert!(!handle.takes_requests() && !handle.is_busy());
+    handle.fulfil(large, Some(Bytes::from("a".repeat(40))));
+    assert!(handle.takes_requests(), "40 of 100 bytes wait");
+    handle.answer(Bytes::from("b".repeat(20)));
+    assert!(!handle.takes_requests(), "20 more wait for the answer that was promised before");
+    handle.fulfil(small, None);
+    assert!(!handle.takes_requests(), "60 wait to be written");
+    handle.with_outbox(|outbox| outbox.advance(40));
+    assert!(handle.takes_requests());
+
+    // One that is less than half full takes the answer, however large.
+    let large = handle.reserve_large(1);
+    handle.fulfil(large, Some(Bytes::from("c".repeat(500))));
+    assert_eq!((handle.closed(), handle.takes_requests()), (None, false));
+}
+
+#[test]
+fn a_carrier_takes_what_its_sessions_are_to_look_at() {
+    let session_table = session_table();
+    let carrier = session_table.insert(SessionSpec { multiplexed: true, ..seating() });
+    carrier.send_ahead(Rc::new(Bytes::from("x".repeat(90))));
+    assert!(carrier.takes_requests() && !carrier.is_under_half());
+    carrier.pause(true);
+    assert!(!carrier.takes_requests());
+}

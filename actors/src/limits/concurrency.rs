@@ -1,0 +1,96 @@
+//! Limits of what there may be at once: connections of an address, of a user. Who takes a place holds it, and gives it
+//! back by ending, however that happens.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+
+use crate::model::fault::Fault;
+use crate::model::ids::UserId;
+
+/// What places are counted by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ConcurrencyKey {
+    /// Connections of an address whose client showed no token as it came.
+    Address(IpAddr),
+    /// Those of a user.
+    User(UserId),
+}
+
+/// The places that are held: never more than there are connections.
+#[derive(Debug, Default)]
+pub struct ConcurrencyLimits(DashMap<ConcurrencyKey, u32, ahash::RandomState>);
+
+impl ConcurrencyLimits {
+    /// Takes one of `most` places of `key`; 0 is any number.
+    ///
+    /// # Errors
+    /// [`crate::model::fault::Code::LimitReached`] when all are taken.
+    pub fn take(self: &Arc<Self>, key: ConcurrencyKey, most: u32) -> Result<ConcurrencySlot, Fault> {
+        let mut held = self.0.entry(key.clone()).or_insert(0);
+        if most > 0 && *held >= most {
+            let (words, limit) = match key {
+                ConcurrencyKey::Address(_) => {
+                    ("Too many connections from this address", "limits.community.connections_per_address")
+                }
+                ConcurrencyKey::User(_) => {
+                    ("Too many connections of this user", "limits.community.connections_per_user")
+                }
+            };
+            return Err(Fault { message: words.into(), ..Fault::limit_reached(limit) });
+        }
+        *held += 1;
+        drop(held);
+        Ok(ConcurrencySlot { holds: self.clone(), key })
+    }
+}
+
+/// A place, given back when dropped.
+#[derive(Debug)]
+pub struct ConcurrencySlot {
+    holds: Arc<ConcurrencyLimits>,
+    key: ConcurrencyKey,
+}
+
+impl Drop for ConcurrencySlot {
+    fn drop(&mut self) {
+        self.holds.0.remove_if_mut(&self.key, |_, held| {
+            *held = held.saturating_sub(1);
+            *held == 0
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fault::Code;
+
+    #[test]
+    fn a_place_is_held_until_it_is_dropped_and_nothing_of_it_stays() {
+        let holds = Arc::new(ConcurrencyLimits::default());
+        let key = |last| ConcurrencyKey::Address(IpAddr::from([10, 0, 0, last]));
+        let (one, two) = (holds.take(key(1), 2).unwrap(), holds.take(key(1), 2).unwrap());
+        let refused = holds.take(key(1), 2).unwrap_err();
+        assert_eq!(
+            (refused.code, refused.limit),
+            (Code::LimitReached, Some("limits.community.connections_per_address"))
+        );
+        let other = holds.take(key(2), 2).unwrap();
+        drop(one);
+        let again = holds.take(key(1), 2).unwrap();
+        drop((two, other, again));
+        assert!(holds.0.is_empty());
+    }
+
+    #[test]
+    fn zero_is_any_number_and_counts_all_the_same() {
+        let holds = Arc::new(ConcurrencyLimits::default());
+        let key = || ConcurrencyKey::User(UserId::parse("alice", "user").unwrap());
+        let all: Vec<_> = (0..100).map(|_| holds.take(key(), 0).unwrap()).collect();
+        assert!(holds.take(key(), 100).is_err());
+        drop(all);
+        assert!(holds.0.is_empty());
+    }
+}

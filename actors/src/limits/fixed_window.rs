@@ -1,0 +1,160 @@
+//! A limit in time, pure: a window that starts at the first counted event, so that a burst gets exactly the number.
+
+/// Length of a window of a limit a minute, ms.
+pub const WINDOW_MS: i64 = 60_000;
+
+/// How far over its limit a client may go in one window before it is closed.
+pub const FLOOD_FACTOR: u32 = 10;
+
+/// How many events there may be, and in which time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// Events in a window; 0 is no limit.
+    pub most: u32,
+    /// Length of a window, ms.
+    pub window_ms: i64,
+    /// From the first event on that is over the limit, nothing more is within it for at least so long, ms.
+    pub block_ms: i64,
+}
+
+impl Rule {
+    /// So many events a minute; 0 is no limit.
+    pub const fn a_minute(most: u32) -> Self {
+        Self { most, window_ms: WINDOW_MS, block_ms: 0 }
+    }
+}
+
+/// The events counted in one window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Window {
+    started: i64,
+    ends: i64,
+    count: u32,
+    /// Of those counted, the ones that were within the limit. What was refused uses up nothing of a limit that is raised.
+    admitted: u32,
+}
+
+/// Whether an event is within its limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// It is.
+    Within,
+    /// It is not; the next can be in so many seconds, rounded up.
+    Over(u32),
+    /// It is not, and neither were the [`FLOOD_FACTOR`] limits' worth before it; likewise.
+    Flood(u32),
+}
+
+impl Window {
+    /// Counts an event at `now`, ms by [`crate::runtime::clock::Clock::elapsed_ms`]: a step of the wall clock neither opens nor
+    /// prolongs a limit. Another `rule` than that of the events before holds at once, for what is left of the window.
+    pub fn count(&mut self, now: i64, rule: Rule) -> Decision {
+        if rule.most == 0 {
+            return Decision::Within;
+        }
+        if self.has_ended(now) {
+            *self = Self { started: now, ends: now + rule.window_ms, count: 0, admitted: 0 };
+        }
+        self.count = self.count.saturating_add(1);
+        if self.admitted < rule.most {
+            self.admitted += 1;
+            return Decision::Within;
+        }
+        let refused = self.count - self.admitted;
+        // Those that follow do not make it longer.
+        if refused == 1 {
+            self.ends = self.ends.max(now + rule.block_ms);
+        }
+        let seconds = u32::try_from((self.ends - now + 999) / 1000).unwrap_or(u32::MAX).max(1);
+        // Only what was refused floods: a limit that is lowered closes nobody for what it let through before.
+        if refused > rule.most.saturating_mul(FLOOD_FACTOR - 1) {
+            Decision::Flood(seconds)
+        } else {
+            Decision::Over(seconds)
+        }
+    }
+
+    /// Events counted since the window began.
+    pub fn counted(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether the window is over at `now`, or never began. A clock that was set back ends it too.
+    pub fn has_ended(&self, now: i64) -> bool {
+        self.count == 0 || now < self.started || now >= self.ends
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_gets_exactly_the_stated_number_and_the_window_starts_at_the_first() {
+        let (mut window, five) = (Window::default(), Rule::a_minute(5));
+        for _ in 0..5 {
+            assert_eq!(window.count(10_000, five), Decision::Within);
+        }
+        assert_eq!(window.count(10_000, five), Decision::Over(60));
+        assert_eq!(window.count(69_001, five), Decision::Over(1));
+        assert_eq!(window.count(70_000, five), Decision::Within);
+    }
+
+    #[test]
+    fn more_than_ten_times_the_limit_is_a_flood() {
+        let mut window = Window::default();
+        let decisions: Vec<_> = (0..21).map(|_| window.count(0, Rule::a_minute(2))).collect();
+        assert_eq!(decisions[1], Decision::Within);
+        assert_eq!(decisions[19], Decision::Over(60));
+        assert_eq!(decisions[20], Decision::Flood(60));
+    }
+
+    #[test]
+    fn another_limit_holds_in_the_current_window() {
+        let (mut window, [two, four]) = (Window::default(), [2, 4].map(Rule::a_minute));
+        let mut count = |rule| window.count(0, rule);
+        assert_eq!([two; 5].map(&mut count), [[Decision::Within; 2].as_slice(), &[Decision::Over(60); 3]].concat()[..]);
+        assert_eq!(
+            [four; 3].map(&mut count),
+            [Decision::Within, Decision::Within, Decision::Over(60)],
+            "two more pass"
+        );
+        assert_eq!(count(two), Decision::Over(60));
+    }
+
+    #[test]
+    fn a_lowered_limit_is_no_flood() {
+        let mut window = Window::default();
+        assert!((0..500).all(|_| window.count(0, Rule::a_minute(1_000)) == Decision::Within));
+        let decisions: Vec<_> = (0..19).map(|_| window.count(0, Rule::a_minute(2))).collect();
+        assert_eq!((decisions[17], decisions[18]), (Decision::Over(60), Decision::Flood(60)));
+    }
+
+    #[test]
+    fn who_goes_over_is_blocked_from_then_on_and_asking_on_does_not_prolong_it() {
+        let (mut window, rule) = (Window::default(), Rule { most: 2, window_ms: 300_000, block_ms: 900_000 });
+        assert_eq!([0, 299_000].map(|now| window.count(now, rule)), [Decision::Within; 2]);
+        assert_eq!(window.count(299_999, rule), Decision::Over(900));
+        assert_eq!(window.count(300_000, rule), Decision::Over(900), "the window's end does not end the block");
+        assert_eq!(window.count(1_199_998, rule), Decision::Over(1));
+        assert!(!window.has_ended(1_199_998));
+        assert_eq!([1_199_999; 2].map(|now| window.count(now, rule)), [Decision::Within; 2]);
+        assert_eq!(window.count(1_200_000, rule), Decision::Over(900), "counted anew from then on");
+    }
+
+    #[test]
+    fn a_block_that_is_shorter_than_what_is_left_of_the_window_lets_nobody_in_sooner() {
+        let (mut window, rule) = (Window::default(), Rule { most: 1, window_ms: 300_000, block_ms: 1_000 });
+        assert_eq!(window.count(0, rule), Decision::Within);
+        assert_eq!(window.count(100_000, rule), Decision::Over(200));
+        assert_eq!(window.count(300_000, rule), Decision::Within);
+    }
+
+    #[test]
+    fn zero_is_no_limit_and_a_clock_set_back_frees_the_window() {
+        let mut window = Window::default();
+        assert!((0..1000).all(|_| window.count(0, Rule::a_minute(0)) == Decision::Within));
+        assert_eq!(window.count(100_000, Rule::a_minute(1)), Decision::Within);
+        assert_eq!(window.count(50_000, Rule::a_minute(1)), Decision::Within);
+    }
+}

@@ -1,0 +1,8 @@
+//! The domain: ids, identities, clients, faults and close reasons. No wire format, no actor.
+
+pub mod client;
+pub mod close;
+pub mod fault;
+pub mod identity;
+pub mod ids;
+pub mod topic_pattern;

@@ -1,0 +1,253 @@
+//! What happened to connections lately, and how much of it who asks may see. Pure.
+
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ahash::AHashMap;
+
+use crate::events::chat::monitoring::{AskEvents, ConnectionEvent, Details, Kind, TopAddress, TopUserAgent};
+use crate::model::identity::Identity;
+use crate::model::ids::UserId;
+
+/// Events that are remembered; the oldest goes for a new one. Each has at most a user's id and a user agent of its own.
+pub const EVENTS_MAX: usize = 1_000;
+
+/// Events in the figures.
+pub const RECENT: usize = 10;
+
+/// Addresses and user agents in the figures.
+const TOP: usize = 10;
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Viewer {
+    /// Who has an API key.
+    Operator,
+    /// A user.
+    User {
+        /// Which.
+        user: UserId,
+        /// Whether all of all events is shown.
+        is_admin: bool,
+    },
+}
+
+impl Viewer {
+    /// Who has this identity.
+    pub fn new(identity: &Identity) -> Self {
+        Self::User { user: identity.user.clone(), is_admin: identity.has_role("admin") }
+    }
+
+    fn sees_all(&self) -> bool {
+        match self {
+            Self::Operator => true,
+            Self::User { is_admin, .. } => *is_admin,
+        }
+    }
+
+    /// Whether all of an event is shown.
+    fn sees_all_of(&self, event: &ConnectionEvent) -> bool {
+        self.sees_all() || matches!(self, Self::User { user, .. } if event.user_id.as_ref() == Some(user))
+    }
+
+    /// An event as it is shown.
+    fn view(&self, event: &ConnectionEvent) -> ConnectionEvent {
+        let event = event.clone();
+        if self.sees_all_of(&event) {
+            return event;
+        }
+        let details = Details { room: None, ..event.details };
+        ConnectionEvent { socket_id: None, ip_address: None, user_agent: None, details, ..event }
+    }
+}
+
+/// A ring of events.
+#[derive(Debug, Default)]
+pub struct EventLog(VecDeque<ConnectionEvent>);
+
+impl EventLog {
+    /// Remembers an event, and forgets the oldest where there are [`EVENTS_MAX`].
+    pub fn note(&mut self, event: ConnectionEvent) {
+        if self.0.len() >= EVENTS_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(event);
+    }
+
+    /// The events asked for, newest first, as `viewer` may see them. An address finds only what `viewer` may see it of:
+    /// else it could be guessed.
+    pub fn find(&self, ask: &AskEvents, viewer: &Viewer) -> Vec<ConnectionEvent> {
+        let ip = ask.ip.map(|ip| ip.to_canonical());
+        let fits = |event: &&ConnectionEvent| {
+            ask.kind.is_none_or(|kind| event.kind == kind)
+                && ask.user_id.as_ref().is_none_or(|user| event.user_id.as_ref() == Some(user))
+                && ip.is_none_or(|ip| event.ip_address == Some(ip) && viewer.sees_all_of(event))
+        };
+        self.0.iter().rev().filter(fits).take(ask.limit).map(|event| viewer.view(event)).collect()
+    }
+
+    /// The newest events, as `viewer` may see them.
+    pub fn recent(&self, viewer: &Viewer) -> Vec<ConnectionEvent> {
+        self.0.iter().rev().take(RECENT).map(|event| viewer.view(event)).collect()
+    }
+
+    /// From where most of the sessions came that are remembered; for admins alone.
+    pub fn top_addresses(&self, viewer: &Viewer) -> Vec<TopAddress> {
+        let addresses = self.connects(viewer).filter_map(|event| event.ip_address);
+        top(addresses).into_iter().map(|(ip, count): (IpAddr, _)| TopAddress { ip, count }).collect()
+    }
+
+    /// With what most of them came; for admins alone.
+    pub fn top_user_agents(&self, viewer: &Viewer) -> Vec<TopUserAgent> {
+        let agents = self.connects(viewer).filter_map(|event| event.user_agent.as_ref());
+        let told = |(agent, count): (&Arc<str>, _)| TopUserAgent { user_agent: agent.clone(), count };
+        top(agents).into_iter().map(told).collect()
+    }
+
+    fn connects(&self, viewer: &Viewer) -> impl Iterator<Item = &ConnectionEvent> {
+        let may_see = viewer.sees_all();
+        self.0.iter().filter(move |event| may_see && event.kind == Kind::Connect)
+    }
+}
+
+/// The most frequent of them, and how often each is there; of equals the least first.
+fn top<T: Ord + Hash>(all: impl Iterator<Item = T>) -> Vec<(T, usize)> {
+    let mut counts: AHashMap<T, usize> = AHashMap::new();
+    for one in all {
+        *counts.entry(one).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().map(|(one, count)| (Reverse(count), one)).collect();
+    counts.sort_unstable();
+    counts.into_iter().take(TOP).map(|(Reverse(count), one)| (one, count)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::chat::monitoring::Details;
+    use crate::events::json;
+    use crate::events::moment::Iso;
+    use crate::model::ids::SessionId;
+
+    fn user(name: &str) -> UserId {
+        UserId::parse(name, "user").unwrap()
+    }
+
+    fn viewer(name: &str) -> Viewer {
+        Viewer::new(&Identity::of(user(name)))
+    }
+
+    fn admin() -> Viewer {
+        Viewer::new(&Identity { roles: vec!["admin".into()], ..Identity::of(user("admin")) })
+    }
+
+    fn event(kind: Kind, name: Option<&str>, ip: &str, at: i64) -> ConnectionEvent {
+        ConnectionEvent {
+            kind,
+            socket_id: Some(SessionId::random()),
+            user_id: name.map(user),
+            ip_address: ip.parse().ok(),
+            user_agent: Some(format!("agent of {ip}").into()),
+            timestamp: Iso(at),
+            details: Details::default(),
+        }
+    }
+
+    fn journal() -> EventLog {
+        let mut journal = EventLog::default();
+        for (at, (kind, name, ip)) in [
+            (Kind::Connect, Some("alice"), "10.0.0.1"),
+            (Kind::Connect, Some("bob"), "10.0.0.2"),
+            (Kind::AuthFailure, None, "10.0.0.2"),
+            (Kind::Disconnect, Some("alice"), "10.0.0.1"),
+            (Kind::Connect, Some("bob"), "10.0.0.1"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            journal.note(event(kind, name, ip, at as i64));
+        }
+        journal
+    }
+
+    fn found(journal: &EventLog, ask: &str, viewer: &Viewer) -> Vec<i64> {
+        let ask = json::parse(ask.as_bytes()).unwrap();
+        journal.find(&ask, viewer).into_iter().map(|event| event.timestamp.0).collect()
+    }
+
+    #[test]
+    fn the_ring_keeps_the_newest() {
+        let mut journal = EventLog::default();
+        for at in 0..EVENTS_MAX as i64 + 7 {
+            journal.note(event(Kind::Connect, None, "10.0.0.1", at));
+        }
+        assert_eq!(journal.0.len(), EVENTS_MAX);
+        assert_eq!(found(&journal, r#"{"limit":2}"#, &admin()), [1_006, 1_005]);
+        assert_eq!(journal.0.front().map(|event| event.timestamp.0), Some(7));
+    }
+
+    #[test]
+    fn filters_narrow_what_is_found_newest_first() {
+        let journal = journal();
+        for (ask, expected) in [
+            ("{}", vec![4, 3, 2, 1, 0]),
+            (r#"{"limit":2}"#, vec![4, 3]),
+            (r#"{"type":"connect"}"#, vec![4, 1, 0]),
+            (r#"{"type":"error"}"#, vec![]),
+            (r#"{"userId":"alice"}"#, vec![3, 0]),
+            (r#"{"ip":"10.0.0.1"}"#, vec![4, 3, 0]),
+            (r#"{"ip":"::ffff:10.0.0.1"}"#, vec![4, 3, 0]),
+            (r#"{"ip":"10.0.0.1","userId":"alice","type":"connect","limit":9}"#, vec![0]),
+        ] {
+            assert_eq!(found(&journal, ask, &admin()), expected, "{ask}");
+        }
+    }
+
+    #[test]
+    fn who_is_no_admin_finds_others_by_no_address() {
+        let journal = journal();
+        for (ask, expected) in [
+            ("{}", vec![4, 3, 2, 1, 0]),
+            (r#"{"userId":"bob"}"#, vec![4, 1]),
+            (r#"{"ip":"10.0.0.1"}"#, vec![3, 0]),
+            (r#"{"ip":"10.0.0.2"}"#, vec![]),
+            (r#"{"ip":"10.0.0.1","userId":"bob"}"#, vec![]),
+            (r#"{"ip":"10.0.0.2","type":"auth_failure"}"#, vec![]),
+        ] {
+            assert_eq!(found(&journal, ask, &viewer("alice")), expected, "{ask}");
+        }
+    }
+
+    #[test]
+    fn who_is_no_admin_sees_of_others_neither_address_nor_agent_nor_socket() {
+        let journal = journal();
+        for (viewer, whole) in [(admin(), vec![4, 3, 2, 1, 0]), (viewer("alice"), vec![3, 0]), (viewer("x"), vec![])] {
+            for event in journal.recent(&viewer) {
+                let shown = [event.socket_id.is_some(), event.ip_address.is_some(), event.user_agent.is_some()];
+                assert_eq!(shown, [whole.contains(&event.timestamp.0); 3], "{viewer:?} {event:?}");
+            }
+            let ask = json::parse(b"{}").unwrap();
+            assert_eq!(journal.find(&ask, &viewer), journal.recent(&viewer));
+        }
+    }
+
+    #[test]
+    fn the_most_frequent_of_the_connects_come_first_and_only_admins_learn_them() {
+        let mut journal = journal();
+        for last in 10..30 {
+            journal.note(event(Kind::Connect, None, &format!("10.0.0.{last}"), 9));
+        }
+        let told: Vec<_> = journal.top_addresses(&admin()).into_iter().map(|top| (top.ip, top.count)).collect();
+        let expected = ["10.0.0.1", "10.0.0.2"].into_iter().map(str::to_owned);
+        let expected = expected.chain((10..18).map(|last| format!("10.0.0.{last}")));
+        let counts = [2].into_iter().chain(std::iter::repeat(1));
+        let expected: Vec<_> = expected.map(|ip| ip.parse::<IpAddr>().unwrap()).zip(counts).collect();
+        assert_eq!(told, expected);
+        let agents = journal.top_user_agents(&admin());
+        assert_eq!((agents.len(), &*agents[0].user_agent, agents[0].count), (10, "agent of 10.0.0.1", 2));
+        assert_eq!((journal.top_addresses(&viewer("bob")), journal.top_user_agents(&viewer("bob"))), (vec![], vec![]));
+    }
+}

@@ -1,0 +1,86 @@
+//! Which refused connections are remembered: strangers can have as many refused as they like, and are not to push
+//! everything else out of the journal. Pure.
+
+use std::net::IpAddr;
+
+use ahash::AHashMap;
+
+use crate::events::chat::monitoring::Kind;
+use crate::limits::fixed_window::{Decision, Rule, Window};
+use crate::model::client::limit_key;
+
+/// Refusals of one kind that are remembered of one address in a minute; of IPv6, of one /64.
+pub const PER_ADDRESS: u32 = 10;
+
+/// Refusals that are remembered in a minute: a quarter of the journal.
+pub const PER_MINUTE: u32 = 250;
+
+/// Addresses that are counted at once; with more, what comes from new ones is not remembered.
+const ADDRESSES_MAX: usize = 1_000;
+
+/// Least time between two looks for windows that have ended, ms.
+const SWEEP_MS: u64 = 1_000;
+
+/// The refusals of this minute.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    addresses: AHashMap<(Kind, Option<IpAddr>), Window>,
+    all: Window,
+    swept_at: i64,
+}
+
+impl Refusals {
+    /// Counts a refusal at `now`; whether it is to be remembered.
+    pub fn count(&mut self, kind: Kind, address: Option<IpAddr>, now: i64) -> bool {
+        let key = (kind, address.map(limit_key));
+        if self.addresses.len() >= ADDRESSES_MAX && !self.addresses.contains_key(&key) {
+            if now.abs_diff(self.swept_at) >= SWEEP_MS {
+                self.swept_at = now;
+                self.addresses.retain(|_, window| !window.has_ended(now));
+            }
+            if self.addresses.len() >= ADDRESSES_MAX {
+                return false;
+            }
+        }
+        self.addresses.entry(key).or_default().count(now, Rule::a_minute(PER_ADDRESS)) == Decision::Within
+            && self.all.count(now, Rule::a_minute(PER_MINUTE)) == Decision::Within
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::fixed_window::WINDOW_MS;
+
+    fn address(number: u32) -> Option<IpAddr> {
+        Some(IpAddr::from(number.to_be_bytes()))
+    }
+
+    #[test]
+    fn one_address_is_remembered_ten_times_a_minute_for_each_kind() {
+        let mut refusals = Refusals::default();
+        let mut kept = |kind, now| (0..50).filter(|_| refusals.count(kind, address(1), now)).count();
+        assert_eq!(kept(Kind::AuthFailure, 0), 10);
+        assert_eq!(kept(Kind::RateLimit, 1), 10);
+        assert_eq!(kept(Kind::AuthFailure, WINDOW_MS - 1), 0);
+        assert_eq!(kept(Kind::AuthFailure, WINDOW_MS), 10);
+    }
+
+    #[test]
+    fn one_ipv6_host_is_one_address() {
+        let mut refusals = Refusals::default();
+        let host = |number: u128| Some(IpAddr::from((0x2001_0db8_u128 << 96 | number).to_be_bytes()));
+        let kept = (0..50).filter(|&n| refusals.count(Kind::AuthFailure, host(n), 0)).count();
+        assert_eq!((kept, refusals.addresses.len()), (10, 1));
+        assert!(refusals.count(Kind::AuthFailure, host(1 << 64), 0), "another /64");
+    }
+
+    #[test]
+    fn many_addresses_together_are_remembered_250_times_a_minute_and_cost_a_bounded_table() {
+        let mut refusals = Refusals::default();
+        let mut kept = |now| (0..5_000).filter(|&n| refusals.count(Kind::AuthFailure, address(n), now)).count();
+        assert_eq!(kept(0), 250);
+        assert_eq!(kept(WINDOW_MS), 250);
+        assert_eq!(refusals.addresses.len(), ADDRESSES_MAX);
+    }
+}

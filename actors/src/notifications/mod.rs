@@ -1,0 +1,318 @@
+//! Notifications: what users are to learn even when they are away. How one is kept and delivered at once, and how a
+//! session that comes gets each that it missed and none twice.
+//!
+//! # What is guaranteed
+//!
+//! * **Kept.** When the hub has answered that a notification was accepted, it is on the disk.
+//! * **At once.** Live sessions do not wait for the disk: they may see one that a crash takes back, or that the store
+//!   could not keep. Nobody was told that those were accepted; who sends them again under the same id doubles nothing.
+//! * **Each once.** A session gets a notification when it is sent, or as unread behind its connect, and not both. It gets
+//!   it again when the backend sends that id again. Read ones never come behind a connect.
+//!
+//! # How
+//!
+//! The shard of a user's own room numbers the user's notifications in its order, hands each to the store's writer and to
+//! the members, and says to a session that joins which number was the last before. The session takes up to that number
+//! what is unread from the store, and from [`Notifications`] what may not be there yet: with a larger number they come by
+//! the room. What came by the room meanwhile says more than the store did before: [`crate::connection::noted`] remembers it.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::{Context, Poll};
+
+use ahash::RandomState;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use dashmap::DashMap;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::events::json;
+use crate::model::fault::{Code, Fault};
+use crate::model::ids::{IdText, NotificationId, UserId};
+use crate::store::{Kept, Notice, Read, Store};
+
+/// A notification that a backend sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// Its id.
+    pub id: NotificationId,
+    /// Its data, JSON text: an object with the id as `id`.
+    pub data: Bytes,
+}
+
+/// The `id` of an object, whatever it is.
+#[derive(Deserialize)]
+struct Identified<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+}
+
+/// `null` is a value too.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl Notification {
+    /// Reads a notification from its `data`, at most `most` bytes (`limits.notification_bytes`). A notification without an
+    /// id gets one. An empty array counts as an empty object, as PHP writes it. The result is a copy: it does not hold the
+    /// buffer that `data` is a slice of. The store keeps at most twice [`crate::store::KEPT_MAX`] notifications of a user.
+    ///
+    /// # Errors
+    /// [`Code::InvalidRequest`] naming the field when it is no object or has an id that is none;
+    /// [`Code::PayloadTooLarge`] beyond `most`, naming the limit.
+    pub fn parse(data: &[u8], most: usize) -> Result<Self, Fault> {
+        if data.len() > most {
+            return Err(too_large(data.len(), most));
+        }
+        let data = json::object(data);
+        let id = json::parse::<Identified<'_>>(data)?.id;
+        let (id, data) = match id.map(RawValue::get) {
+            None => {
+                let id = NotificationId::random();
+                let data = with_id(data, &id);
+                (id, data)
+            }
+            Some(null @ "null") => {
+                let id = NotificationId::random();
+                let at = null.as_ptr() as usize - data.as_ptr() as usize;
+                let data = [&data[..at], &json::encode(&id), &data[at + null.len()..]].concat();
+                (id, data.into())
+            }
+            Some(text) => {
+                let id = serde_json::from_str::<IdText>(text);
+                let id = id.map_err(|_| Fault::field("data.id", "`data.id`: expected a string or an integer"))?;
+                (NotificationId::parse(&id.0, "data.id")?, Bytes::copy_from_slice(data))
+            }
+        };
+        Ok(Self { id, data })
+    }
+
+    /// The id as it is written in its data: a number stays one.
+    pub fn written_id(&self) -> Box<RawValue> {
+        written_id(&self.data).unwrap_or_else(|| RawValue::NULL.to_owned())
+    }
+}
+
+/// The data of a notification have `bytes` bytes and may have `most`.
+fn too_large(bytes: usize, most: usize) -> Fault {
+    let words = format!("The `data` of a notification may have {most} bytes of JSON, and these have {bytes}");
+    let limit = Some("limits.notification_bytes");
+    Fault { field: Some("data".into()), limit, ..Fault::new(Code::PayloadTooLarge, words) }
+}
+
+/// The `id` of a notification's data, as it is written there.
+pub(crate) fn written_id(data: &[u8]) -> Option<Box<RawValue>> {
+    serde_json::from_slice::<Identified<'_>>(data).ok()?.id.map(ToOwned::to_owned)
+}
+
+/// The object `data`, which has no `id`, with one. Everything else is left as it was written.
+fn with_id(data: &[u8], id: &NotificationId) -> Bytes {
+    let inside = data.trim_ascii().get(1..).unwrap_or_default();
+    let is_empty = inside.trim_ascii_start().starts_with(b"}");
+    let mut with = BytesMut::with_capacity(data.len() + 64);
+    with.put_slice(b"{\"id\":");
+    with.put_slice(&json::encode(id));
+    with.put_slice(if is_empty { b"" } else { b"," });
+    with.put_slice(inside);
+    with.freeze()
+}
+
+/// What a session that joins its user's room is told: the number of the last notification before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Moment(i64);
+
+/// Resolves when a notification is on the disk, or cannot be kept.
+pub(crate) struct Keeping(Pin<Box<dyn Future<Output = Result<Kept, Fault>> + Send>>);
+
+impl fmt::Debug for Keeping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeping").finish_non_exhaustive()
+    }
+}
+
+impl Future for Keeping {
+    type Output = Result<Kept, Fault>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+/// The way to the notifications of all users.
+#[derive(Debug, Clone)]
+pub(crate) struct Notifications(Arc<Inside>);
+
+#[derive(Debug)]
+struct Inside {
+    store: Store,
+    last: Arc<AtomicI64>,
+    /// What is on its way to the disk; bounded by the queue of the store's writer.
+    pending: DashMap<UserId, Vec<Notice>, RandomState>,
+}
+
+/// Takes a notification out of those that are on their way, when it is known whether it is safe.
+struct OnItsWay {
+    inside: Arc<Inside>,
+    user: UserId,
+    number: i64,
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.inside.pending.remove_if_mut(&self.user, |_, notices| {
+            notices.retain(|notice| notice.number != self.number);
+            notices.is_empty()
+        });
+    }
+}
+
+impl Notifications {
+    pub(crate) fn new(store: Store) -> Self {
+        let last = store.last_notification();
+        Self(Arc::new(Inside { store, last, pending: DashMap::default() }))
+    }
+
+    /// The moment now. For the shard of the user's room alone: nobody else knows which notifications come later.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment(self.0.last.load(Ordering::Relaxed))
+    }
+
+    /// Numbers a notification and has it kept; what comes back resolves when it is. For the shard of the user's room alone.
+    ///
+    /// # Errors
+    /// [`Code::StoreUnavailable`], [`Code::Overloaded`]: nothing was done.
+    pub(crate) fn keep(&self, user: UserId, notification: Notification, now: i64) -> Result<Keeping, Fault> {
+        let number = self.0.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let notice = Notice { number, id: notification.id, data: notification.data, sent_at: now };
+        self.0.pending.entry(user.clone()).or_default().push(notice.clone());
+        let on_its_way = OnItsWay { inside: self.0.clone(), user: user.clone(), number };
+        let kept = self.0.store.keep_notification(user, notice, on_its_way)?;
+        Ok(Keeping(Box::pin(async move { kept.await.map(|(kept, _on_its_way)| kept) })))
+    }
+
+    /// What `user` had not read at `moment`: the newest, with `bytes` of data in all or one more than that; oldest first.
+    ///
+    /// # Errors
+    /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
+    pub(crate) async fn unread(
+        &self,
+        user: UserId,
+        moment: Moment,
+        bytes: usize,
+        now: i64,
+    ) -> Result<Vec<Notice>, Fault> {
+        // Before the store is looked at: what is gone from here by then is there.
+        let pending = self.0.pending.get(&user).map(|notices| notices.clone()).unwrap_or_default();
+        let pending = pending.into_iter().filter(|notice| notice.number <= moment.0).collect();
+        self.0.store.unread_notifications(user, moment.0, pending, bytes, now).await
+    }
+
+    /// Notes that `user` has read the notification `id`; one that was delivered is found, safe or not yet.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`]; [`Code::StoreUnavailable`], [`Code::Overloaded`].
+    pub(crate) async fn read(&self, user: UserId, id: NotificationId, now: i64) -> Result<Read, Fault> {
+        let read = self.0.store.read_notification(user, id, now).await?;
+        read.ok_or_else(|| Fault::new(Code::NotFound, "There is no such notification"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::clock::Clock;
+    use crate::store::Role;
+
+    /// Bytes of a notification's data here.
+    const MOST: usize = 1_000;
+
+    fn parse(data: &'static str) -> Result<Notification, Fault> {
+        Notification::parse(data.as_bytes(), MOST)
+    }
+
+    #[test]
+    fn an_id_stays_as_it_is_written_and_the_data_with_it() {
+        for (data, id, written) in [
+            (r#"{ "id": "notif_1", "a":1.0}"#, "notif_1", r#""notif_1""#),
+            (r#"{"a":{"id":1},"id":42}"#, "42", "42"),
+            (r#"{"id":"\u0034\u0032"}"#, "42", r#""\u0034\u0032""#),
+        ] {
+            let notification = parse(data).unwrap();
+            assert_eq!((notification.id.as_str(), notification.written_id().get()), (id, written));
+            assert_eq!(notification.data, data);
+        }
+    }
+
+    #[test]
+    fn one_without_an_id_gets_one_and_keeps_the_rest_as_it_is_written() {
+        for (data, rest) in [
+            ("{}", "}"),
+            ("[]", "}"),
+            (" { } ", " }"),
+            (r#"{"a": 1.0}"#, r#","a": 1.0}"#),
+            (r#"{"id":null,"a":1}"#, r#","a":1}"#),
+        ] {
+            let notification = parse(data).unwrap();
+            let id = &notification.id;
+            assert!(id.as_str().starts_with("notif_"), "{id}");
+            let data = std::str::from_utf8(json::object(data.as_bytes())).unwrap();
+            let mut expected: serde_json::Value = serde_json::from_str(data).unwrap();
+            expected["id"] = id.as_str().into();
+            assert_eq!(serde_json::from_slice::<serde_json::Value>(&notification.data).unwrap(), expected);
+            assert_eq!(notification.data, format!("{{\"id\":\"{id}\"{rest}"));
+            assert_eq!(Notification::parse(&notification.data, MOST).unwrap(), notification);
+        }
+        assert_ne!(parse("{}").unwrap().id, parse("{}").unwrap().id);
+    }
+
+    #[test]
+    fn what_is_no_notification_is_refused() {
+        for (data, field) in [
+            ("5", "data"),
+            ("[1]", "data"),
+            (r#"{"id":""}"#, "data.id"),
+            (r#"{"id":1.5}"#, "data.id"),
+            (r#"{"id":true}"#, "data.id"),
+            (r#"{"id":"a\nb"}"#, "data.id"),
+        ] {
+            let fault = parse(data).unwrap_err();
+            assert_eq!((fault.code, fault.field.as_deref()), (Code::InvalidRequest, Some(field)), "{data}");
+        }
+        let of = |size: usize| Notification::parse(format!("{{\"a\":\"{}\"}}", "x".repeat(size - 8)).as_bytes(), MOST);
+        assert!(of(MOST).is_ok());
+        let fault = of(MOST + 1).unwrap_err();
+        assert_eq!((fault.code, fault.limit), (Code::PayloadTooLarge, Some("limits.notification_bytes")));
+        assert_eq!(fault.message, "The `data` of a notification may have 1000 bytes of JSON, and these have 1001");
+    }
+
+    #[tokio::test]
+    async fn what_is_on_its_way_is_unread_already_and_only_up_to_the_moment() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
+        let notifications = Notifications::new(store);
+        let alice = UserId::parse("alice", "user").unwrap();
+        let unread = async |moment| {
+            let unread = notifications.unread(alice.clone(), moment, MOST, 2).await.unwrap();
+            unread.into_iter().map(|notice| notice.id.to_string()).collect::<Vec<_>>()
+        };
+        let before = notifications.moment();
+        let first = notifications.keep(alice.clone(), parse(r#"{"id":1}"#).unwrap(), 1).unwrap();
+        let between = notifications.moment();
+        let second = notifications.keep(alice.clone(), parse(r#"{"id":2}"#).unwrap(), 1).unwrap();
+        let after = notifications.moment();
+        assert_eq!(
+            (unread(before).await.len(), unread(between).await, unread(after).await.len()),
+            (0, vec!["1".into()], 2)
+        );
+        assert!(first.await.is_ok() && second.await.is_ok());
+        assert!(notifications.0.pending.is_empty());
+        assert_eq!((unread(between).await.len(), unread(after).await), (1, vec!["1".to_owned(), "2".to_owned()]));
+        let id = NotificationId::parse("1", "id").unwrap();
+        assert_eq!(notifications.read(alice.clone(), id.clone(), 3).await.unwrap().at, 3);
+        assert_eq!(unread(after).await, ["2"]);
+        let nobody = UserId::parse("bob", "user").unwrap();
+        assert_eq!(notifications.read(nobody, id, 3).await.unwrap_err().code, Code::NotFound);
+    }
+}

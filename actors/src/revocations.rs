@@ -1,0 +1,318 @@
+//! Which tokens no longer hold, as the hub asks at every verification: a table in memory, the same as the store's. Off the
+//! delivery path.
+//!
+//! Revocations whose tokens' end is known go with it; there are as many of them as sign-ins ended lately. Of those made
+//! from outside nobody knows how long their tokens live: at most [`REVOCATIONS_MAX`] are kept, and none is forgotten
+//! while there is room. Beyond it the oldest gives way, once it is older than any token of the hub's own can be; where
+//! none is, the new one is refused. A revocation that was answered is never given up for another one before that.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use ahash::{AHashMap, AHashSet};
+
+use crate::model::fault::{Code, Fault};
+use crate::model::identity::Identity;
+use crate::model::ids::UserId;
+use crate::store::{Forgotten, Mark, Revocation, is_older};
+
+/// Revocations of users, `sid`s and `jti`s that are kept, those under way left out.
+pub const REVOCATIONS_MAX: usize = 100_000;
+
+/// When a token may be tried again that cannot be judged, in seconds.
+const UNKNOWN_SECS: u32 = 5;
+
+/// The table; one behind all clones.
+#[derive(Debug, Clone)]
+pub struct Revoked {
+    table: Arc<RwLock<Table>>,
+    /// The store could not be read yet.
+    is_unknown: Arc<AtomicBool>,
+    max: usize,
+    token_life: Arc<AtomicI64>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    entries: [AHashMap<Arc<str>, Entry>; Mark::ALL.len()],
+    /// Those that end by themselves, by their end.
+    by_end: BTreeSet<(i64, Mark, Arc<str>)>,
+    /// Those that only give way, by their age.
+    by_age: BTreeSet<Forgotten>,
+    changes: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    before: i64,
+    until: Option<i64>,
+    made_at: i64,
+    /// The number of the change that brought it.
+    change: u64,
+}
+
+/// A moment in the table's life.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment(u64);
+
+impl Revoked {
+    /// An empty table of a hub whose own tokens live for at most `token_life` ms.
+    pub fn new(token_life: i64) -> Self {
+        let token_life = Arc::new(AtomicI64::new(token_life));
+        Self { table: Arc::default(), is_unknown: Arc::default(), max: REVOCATIONS_MAX, token_life }
+    }
+
+    /// Notes whether it is unknown which tokens hold.
+    pub(crate) fn set_unknown(&self, is_unknown: bool) {
+        self.is_unknown.store(is_unknown, Ordering::Release);
+    }
+
+    /// The hub's own tokens live for at most `token_life` ms from now on. Those that were made before may live longer: the
+    /// longest life there ever was counts.
+    pub fn expect_life(&self, token_life: i64) {
+        self.token_life.fetch_max(token_life, Ordering::Relaxed);
+    }
+
+    /// Refuses a token that no longer holds.
+    ///
+    /// # Errors
+    /// [`Code::TokenRevoked`]; [`Code::AuthUnavailable`] while it is unknown which tokens hold.
+    pub fn check(&self, identity: &Identity) -> Result<(), Fault> {
+        if self.is_unknown.load(Ordering::Acquire) {
+            let message = "It cannot be known at the moment which tokens were revoked; try again";
+            return Err(Fault { retry_after: Some(UNKNOWN_SECS), ..Fault::new(Code::AuthUnavailable, message) });
+        }
+        let table = self.read();
+        let revoked = Mark::ALL.into_iter().any(|mark| {
+            let entry = mark.of(identity).and_then(|subject| table.entries[mark as usize].get(subject));
+            entry.is_some_and(|entry| is_older(identity, entry.before))
+        });
+        if revoked { Err(Fault::new(Code::TokenRevoked, "The token was revoked").by("token revoked")) } else { Ok(()) }
+    }
+
+    /// The first time of issue with which a token of `user` holds, ms since the epoch; `i64::MIN` where any does.
+    pub fn earliest(&self, user: &UserId) -> i64 {
+        self.read().entries[Mark::User as usize].get(user.as_str()).map_or(i64::MIN, |entry| entry.before)
+    }
+
+    /// Sees to it that there is room for one more, and says which one was forgotten for it.
+    ///
+    /// # Errors
+    /// [`Code::Overloaded`] when it is full and none may be forgotten.
+    pub fn make_room(&self, revocation: &Revocation) -> Result<Option<Forgotten>, Fault> {
+        let mut table = self.write();
+        if table.by_age.len() < self.max || table.entry(revocation).is_some() {
+            return Ok(None);
+        }
+        let old_enough = revocation.made_at.saturating_sub(self.token_life.load(Ordering::Relaxed));
+        match table.by_age.first().cloned() {
+            Some(oldest) if oldest.made_at <= old_enough => {
+                table.remove(oldest.mark, &oldest.subject);
+                Ok(Some(oldest))
+            }
+            _ => {
+                let message = format!("{} revocations are kept, and none is old enough to be forgotten", self.max);
+                Err(Fault { message: message.into(), ..Fault::overloaded() })
+            }
+        }
+    }
+
+    /// Adds a revocation; `false` when it refuses no token that was not refused before.
+    pub fn add(&self, revocation: &Revocation) -> bool {
+        self.write().add(revocation)
+    }
+
+    /// Now.
+    pub fn moment(&self) -> Moment {
+        Moment(self.read().changes)
+    }
+
+    /// Makes the table what was read from the store after `moment`, but for what was added since; answers what is new.
+    pub fn replace(&self, moment: Moment, read: Vec<Revocation>) -> Vec<Revocation> {
+        let mut table = self.write();
+        let still: AHashSet<(Mark, Arc<str>)> = read.iter().map(|it| (it.mark, it.subject.clone())).collect();
+        for mark in Mark::ALL {
+            let entries = table.entries[mark as usize].iter();
+            let gone = entries
+                .filter(|(subject, entry)| entry.change <= moment.0 && !still.contains(&(mark, Arc::clone(subject))));
+            let gone: Vec<Arc<str>> = gone.map(|(subject, _)| subject.clone()).collect();
+            for subject in gone {
+                table.remove(mark, &subject);
+            }
+        }
+        read.into_iter().filter(|revocation| table.add(revocation)).collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn entry(&self, revocation: &Revocation) -> Option<Entry> {
+        self.entries[revocation.mark as usize].get(&revocation.subject).copied()
+    }
+
+    fn add(&mut self, revocation: &Revocation) -> bool {
+        while let Some((_, mark, subject)) =
+            self.by_end.first().filter(|(until, ..)| *until <= revocation.made_at).cloned()
+        {
+            self.remove(mark, &subject);
+        }
+        self.changes += 1;
+        let Revocation { mark, ref subject, before, until, made_at, .. } = *revocation;
+        let old = self.remove(mark, subject);
+        let entry = Entry {
+            before: old.map_or(before, |old| old.before.max(before)),
+            until: old.map_or(until, |old| Some(old.until?.max(until?))),
+            made_at: old.map_or(made_at, |old| old.made_at.max(made_at)),
+            change: self.changes,
+        };
+        self.entries[mark as usize].insert(subject.clone(), entry);
+        match entry.until {
+            Some(until) => _ = self.by_end.insert((until, mark, subject.clone())),
+            // The disabled give way to nobody; accounts bound them.
+            None if mark == Mark::Account => {}
+            None => _ = self.by_age.insert(Forgotten { made_at: entry.made_at, mark, subject: subject.clone() }),
+        }
+        old.is_none_or(|old| entry.before > old.before)
+    }
+
+    fn remove(&mut self, mark: Mark, subject: &Arc<str>) -> Option<Entry> {
+        let entry = self.entries[mark as usize].remove(subject)?;
+        match entry.until {
+            Some(until) => _ = self.by_end.remove(&(until, mark, subject.clone())),
+            None => _ = self.by_age.remove(&Forgotten { made_at: entry.made_at, mark, subject: subject.clone() }),
+        }
+        Some(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(id: &str) -> UserId {
+        UserId::parse(id, "id").unwrap()
+    }
+
+    fn token(of: &str, issued_at: Option<i64>) -> Identity {
+        Identity { issued_at, ..Identity::of(user(of)) }
+    }
+
+    fn marked(sign_in: Option<&str>, token_id: Option<&str>) -> Identity {
+        let identity = token("alice", Some(i64::MAX - 1));
+        Identity { sign_in: sign_in.map(Into::into), token_id: token_id.map(Into::into), ..identity }
+    }
+
+    fn holds(revoked: &Revoked, identity: &Identity) -> bool {
+        match revoked.check(identity) {
+            Ok(()) => true,
+            Err(fault) => {
+                assert_eq!((fault.code, &*fault.message), (Code::TokenRevoked, "The token was revoked"));
+                false
+            }
+        }
+    }
+
+    #[test]
+    fn a_users_older_tokens_are_refused_and_those_without_a_time_count_as_old() {
+        let revoked = Revoked::new(0);
+        let revocation = Revocation::of_user(&user("alice"), 1_000, 1_000);
+        assert!(revoked.add(&revocation));
+        for (identity, good) in [
+            (token("alice", Some(999)), false),
+            (token("alice", None), false),
+            (token("alice", Some(1_000)), true),
+            (token("bob", None), true),
+        ] {
+            assert_eq!(holds(&revoked, &identity), good, "{identity:?}");
+            assert_eq!(revocation.hits(&identity), !good, "{identity:?}");
+        }
+        assert_eq!((revoked.earliest(&user("alice")), revoked.earliest(&user("bob"))), (1_000, i64::MIN));
+    }
+
+    #[test]
+    fn while_it_is_unknown_which_tokens_hold_none_does() {
+        let revoked = Revoked::new(0);
+        revoked.clone().set_unknown(true);
+        let refused = revoked.check(&token("alice", Some(1))).unwrap_err();
+        assert_eq!((refused.code, refused.retry_after), (Code::AuthUnavailable, Some(UNKNOWN_SECS)));
+        revoked.set_unknown(false);
+        assert!(holds(&revoked, &token("alice", Some(1))));
+    }
+
+    #[test]
+    fn a_revocation_is_never_moved_back() {
+        let revoked = Revoked::new(0);
+        let of = |before, now| Revocation::of_user(&user("alice"), before, now);
+        assert!(revoked.add(&of(1_000, 1_000)));
+        assert!(!revoked.add(&of(500, 2_000)));
+        assert!(!holds(&revoked, &token("alice", Some(999))));
+        assert!(revoked.add(&of(1_500, 3_000)));
+        assert!(!holds(&revoked, &token("alice", Some(1_499))));
+    }
+
+    #[test]
+    fn a_sid_and_a_jti_are_refused_outright_and_not_taken_for_each_other() {
+        let revoked = Revoked::new(0);
+        revoked.add(&Revocation::parse_sid("s", "sid", 0).unwrap());
+        revoked.add(&Revocation::parse_jti("t", "jti", 0).unwrap());
+        assert!(!holds(&revoked, &marked(Some("s"), None)));
+        assert!(!holds(&revoked, &marked(None, Some("t"))));
+        assert!(holds(&revoked, &marked(Some("t"), Some("s"))));
+        assert!(holds(&revoked, &marked(None, None)));
+    }
+
+    #[test]
+    fn what_ends_by_itself_is_forgotten_at_its_end() {
+        let revoked = Revoked::new(0);
+        revoked.add(&Revocation::of_sign_in("s", user("alice"), 100, 0));
+        let other = |now| Revocation::of_user(&user("bob"), 0, now);
+        revoked.add(&other(99));
+        assert!(!holds(&revoked, &marked(Some("s"), None)));
+        revoked.add(&other(100));
+        assert!(holds(&revoked, &marked(Some("s"), None)));
+    }
+
+    #[test]
+    fn what_is_added_while_the_store_is_read_stays() {
+        let revoked = Revoked::new(0);
+        let of = |id| Revocation::of_account(&user(id), 0);
+        revoked.add(&of("old"));
+        let moment = revoked.moment();
+        revoked.add(&of("meanwhile"));
+        assert_eq!(revoked.replace(moment, vec![of("read")]), [of("read")]);
+        assert!(holds(&revoked, &token("old", None)));
+        assert!(!holds(&revoked, &token("meanwhile", None)) && !holds(&revoked, &token("read", Some(i64::MAX - 1))));
+    }
+
+    #[test]
+    fn the_oldest_gives_way_once_no_token_can_be_as_old_and_until_then_a_new_one_is_refused() {
+        let revoked = Revoked { max: 2, ..Revoked::new(100) };
+        let of = |id, now| Revocation::of_user(&user(id), i64::MAX, now);
+        revoked.add(&Revocation::of_account(&user("dave"), 0));
+        for (id, now) in [("alice", 10), ("bob", 15), ("alice", 20), ("bob", 30)] {
+            assert_eq!(revoked.make_room(&of(id, now)), Ok(None));
+            revoked.add(&of(id, now));
+        }
+        assert_eq!(revoked.make_room(&of("carol", 119)).unwrap_err().code, Code::Overloaded);
+        assert_eq!(revoked.make_room(&of("alice", 119)), Ok(None), "alice has room already");
+        let forgotten = revoked.make_room(&of("carol", 120)).unwrap().unwrap();
+        assert_eq!((&*forgotten.subject, forgotten.made_at), ("alice", 20));
+        revoked.add(&of("carol", 120));
+        assert!(holds(&revoked, &token("alice", None)));
+        assert!(!holds(&revoked, &token("bob", None)) && !holds(&revoked, &token("dave", None)));
+        // Tokens live longer from now on, and those that were made then still do when they live shorter again.
+        for life in [1_000, 50] {
+            revoked.expect_life(life);
+        }
+        assert_eq!(revoked.make_room(&of("eve", 1_029)).unwrap_err().code, Code::Overloaded);
+        assert!(revoked.make_room(&of("eve", 1_030)).unwrap().is_some());
+    }
+}

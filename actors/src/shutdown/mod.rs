@@ -1,0 +1,3 @@
+//! How the hub shuts down.
+
+pub mod schedule;

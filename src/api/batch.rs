@@ -1,0 +1,143 @@
+//! `POST /api/batch`: up to [`COMMANDS_MAX`] orders in one request, carried out in their order. One that fails does not
+//! stop the others; each is answered as its own endpoint would have answered it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use actix_web::{HttpResponse, web};
+use bytes::Bytes;
+use hubbub_actors::model::fault::{Code, Fault};
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::call::Call;
+use super::guard::Posted;
+use super::push::{self, PushCommand};
+use super::{Answer, iso, json};
+use crate::error::{self, Shape};
+use crate::state::State;
+
+/// Most commands in a batch.
+const COMMANDS_MAX: usize = 1_000;
+
+/// Orders that are carried out before the first of them has to be on the disk: the store writes what it has at once.
+const TOGETHER_MAX: usize = 100;
+
+#[derive(Debug, Deserialize)]
+struct Batch<'a> {
+    #[serde(borrow)]
+    commands: Vec<&'a RawValue>,
+}
+
+/// `POST /api/batch`.
+pub(super) async fn batch(call: Call, state: web::Data<State>, Posted(body): Posted) -> Answer {
+    let batch: Batch<'_> = json::parse(&body)?;
+    check_count(batch.commands.len())?;
+    let most = push::notification_bytes(&state);
+    let mut results = Vec::with_capacity(batch.commands.len());
+    for together in batch.commands.chunks(TOGETHER_MAX) {
+        let mut carried_out = Vec::with_capacity(together.len());
+        for (command, item) in together.iter().zip(results.len()..) {
+            carried_out.push(match read(command, &body, most) {
+                Ok(order) => order.carry_out(&state, &call, Some(item)).await,
+                Err(fault) => Err(fault),
+            });
+        }
+        for result in carried_out {
+            let result = match result {
+                Ok(carried_out) => carried_out.answer(&state).await,
+                Err(fault) => Err(fault),
+            };
+            results.push(result.unwrap_or_else(|fault| {
+                call.log_item_refused(&state, results.len(), &fault);
+                error::body(&fault, Shape::Api, call.id().as_str())
+            }));
+        }
+    }
+    Ok(HttpResponse::Ok().json(json!({
+        "success": true,
+        "results": results,
+        "timestamp": iso(state.now_ms()),
+    })))
+}
+
+fn check_count(count: usize) -> Result<(), Fault> {
+    if (1..=COMMANDS_MAX).contains(&count) {
+        return Ok(());
+    }
+    Err(Fault::field("commands", format!("`commands` has {count} commands, not 1 to {COMMANDS_MAX}")))
+}
+
+fn read(command: &RawValue, body: &Bytes, most: usize) -> Result<PushCommand, Fault> {
+    let named: BTreeMap<Cow<'_, str>, &RawValue> = json::parse(command.get().as_bytes())?;
+    let mut named = named.iter();
+    let (Some((name, part)), None) = (named.next(), named.next()) else {
+        return Err(unknown());
+    };
+    let part = part.get().as_bytes();
+    match name.as_ref() {
+        "push" => push::read_push(part, body, most),
+        "broadcast" => push::read_broadcast(part, body, most),
+        "room" => push::read_room(part, body, most),
+        "disconnect" => push::read_disconnect(part),
+        _ => Err(unknown()),
+    }
+}
+
+fn unknown() -> Fault {
+    Fault::new(
+        Code::InvalidRequest,
+        "A command is one of push, broadcast, room and disconnect, with the body of its endpoint",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(command: &str) -> Result<PushCommand, Fault> {
+        let body = Bytes::from(format!("{{\"commands\":[{command}]}}"));
+        let batch: Batch<'_> = json::parse(&body).unwrap();
+        read(batch.commands[0], &body, 100)
+    }
+
+    #[test]
+    fn a_batch_has_1_to_1000_commands() {
+        assert!(check_count(1).is_ok());
+        assert!(check_count(1_000).is_ok());
+        for count in [0, 1_001] {
+            let fault = check_count(count).unwrap_err();
+            assert_eq!(fault.field.as_deref(), Some("commands"));
+        }
+    }
+
+    #[test]
+    fn a_command_is_read_as_its_own_endpoint_reads_it() {
+        for (command, body) in [
+            ("push", r#"{"userId":1,"event":"e","data":[1, 2]}"#),
+            ("broadcast", r#"{"event":"e","data":1}"#),
+            ("room", r#"{"room":"lobby","event":"e","data":1}"#),
+            ("disconnect", r#"{"userId":1}"#),
+            ("push", r#"{"userId":1,"event":5,"data":1}"#),
+            ("room", r#"{"event":"e","data":1}"#),
+            ("disconnect", "[]"),
+        ] {
+            let alone = Bytes::from(body);
+            let alone = match command {
+                "push" => push::read_push(&alone, &alone, 100),
+                "broadcast" => push::read_broadcast(&alone, &alone, 100),
+                "room" => push::read_room(&alone, &alone, 100),
+                _ => push::read_disconnect(&alone),
+            };
+            assert_eq!(order(&format!("{{\"{command}\":{body}}}")), alone);
+        }
+    }
+
+    #[test]
+    fn a_command_that_is_none_is_refused() {
+        for command in ["{}", r#"{"shout":{}}"#, r#"{"push":{},"room":{}}"#, "5", "null"] {
+            assert_eq!(order(command).unwrap_err().code, Code::InvalidRequest);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Who asks over plain HTTP, and by which id that is found: what the log says of a request, whatever becomes of it.
+
+use std::cell::OnceCell;
+use std::future::{Ready, ready};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::http::{Method, Uri};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
+use hubbub_actors::model::fault::Fault;
+use hubbub_actors::refusal_log::Refusal as Refused;
+use hubbub_actors::refusal_log::counts::RefusedAt;
+
+use crate::error::HttpError;
+use crate::policies::Policies;
+use crate::request_id::RequestId;
+use crate::socketio::sid;
+use crate::state::State;
+
+/// A request as the log names it. The border makes it, the gate adds the key, and handlers take it as an argument.
+#[derive(Debug, Clone)]
+pub(super) struct Call(Rc<Facts>);
+
+#[derive(Debug)]
+struct Facts {
+    id: RequestId,
+    address: Option<IpAddr>,
+    /// `None` for a request that could not be read: what stands for it has a method and a path of the hub's own.
+    target: Option<(Method, Uri)>,
+    is_socket_io: bool,
+    key: OnceCell<Arc<str>>,
+    user: OnceCell<String>,
+}
+
+impl Call {
+    /// The call of `request`, which `is_whole` unless it only stands for one that could not be read.
+    pub(super) fn of(policies: &Policies, request: &HttpRequest, is_whole: bool) -> Self {
+        let address = request.peer_addr().map(|peer| policies.proxies.client_address(peer.ip(), request.headers()).ip);
+        Self(Rc::new(Facts {
+            id: RequestId::of(request.headers()),
+            address,
+            is_socket_io: is_whole && policies.base.route(request.path()) == Some("/socket.io"),
+            target: is_whole.then(|| (request.method().clone(), request.uri().clone())),
+            key: OnceCell::new(),
+            user: OnceCell::new(),
+        }))
+    }
+
+    /// Its id.
+    pub(super) fn id(&self) -> &RequestId {
+        &self.0.id
+    }
+
+    /// The client's address, behind the proxies that are trusted.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.0.address
+    }
+
+    /// The path as the caller sent it.
+    pub(super) fn path(&self) -> Option<&str> {
+        self.0.target.as_ref().map(|(_, uri)| uri.path())
+    }
+
+    /// The name of its API key, where it has one.
+    pub(super) fn key(&self) -> Option<&str> {
+        self.0.key.get().map(|key| &**key)
+    }
+
+    /// Whose it is, where a user's token came with it.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.0.user.get().map(String::as_str)
+    }
+
+    /// Notes which API key it came with.
+    pub(super) fn set_key(&self, name: &Arc<str>) {
+        let _ = self.0.key.set(name.clone());
+    }
+
+    /// Notes whose it is.
+    pub(super) fn set_user(&self, user: &str) {
+        let _ = self.0.user.set(user.to_owned());
+    }
+
+    /// Logs that it is refused.
+    pub(super) fn log_refused(&self, state: &State, fault: &Fault) {
+        state.hub.log_refusal(&self.refused(fault));
+    }
+
+    /// Logs that one command of it is refused, the `item`-th from 0.
+    pub(super) fn log_item_refused(&self, state: &State, item: usize, fault: &Fault) {
+        state.hub.log_refusal(&Refused { item: Some(item), ..self.refused(fault) });
+    }
+
+    fn refused<'a>(&'a self, fault: &'a Fault) -> Refused<'a> {
+        let facts = &*self.0;
+        let uri = facts.target.as_ref().map(|(_, uri)| uri);
+        let surface = if facts.is_socket_io { RefusedAt::SocketIo } else { RefusedAt::Http };
+        let sid = uri.filter(|_| facts.is_socket_io).and_then(|uri| sid::short_of_query(uri.query()?));
+        Refused {
+            request: Some(facts.id.as_str()),
+            connection: sid,
+            address: facts.address,
+            user: self.user(),
+            key: self.key(),
+            target: facts.target.as_ref().map(|(method, uri)| (method.as_str(), uri.path())),
+            ..Refused::new(surface.as_str(), fault)
+        }
+    }
+}
+
+impl FromRequest for Call {
+    type Error = HttpError;
+    type Future = Ready<Result<Self, HttpError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let call = request.extensions().get::<Self>().cloned();
+        ready(call.ok_or_else(|| Fault::internal().into()))
+    }
+}

@@ -1,0 +1,96 @@
+//! One line of the table of endpoints: a path, its methods, and the answer to any other method.
+
+use actix_web::dev::{AppService, HttpServiceFactory};
+use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::{FromRequest, Handler, Resource, Responder, Route, middleware, web};
+use hubbub_actors::model::fault::{Code, Fault};
+
+use super::guard::gate;
+use crate::error::HttpError;
+
+/// A path and what may be done there.
+pub(super) struct Endpoint {
+    resource: Resource,
+    gated: bool,
+    allow: Vec<&'static str>,
+}
+
+/// An endpoint that is open to everyone.
+pub(super) fn at(path: &str) -> Endpoint {
+    Endpoint { resource: web::resource(path), gated: false, allow: Vec::new() }
+}
+
+/// An endpoint behind the gate: no handler of it runs for a caller without a key.
+pub(super) fn api(path: &str) -> Endpoint {
+    Endpoint { gated: true, ..at(path) }
+}
+
+impl Endpoint {
+    /// Answers GET, and HEAD with it.
+    pub(super) fn get<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on("GET", web::get().to(handler.clone())).on("HEAD", web::head().to(handler))
+    }
+
+    /// Answers POST.
+    pub(super) fn post<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on("POST", web::post().to(handler))
+    }
+
+    /// Answers DELETE.
+    pub(super) fn delete<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on("DELETE", web::delete().to(handler))
+    }
+
+    /// Answers PUT.
+    pub(super) fn put<F, Args>(self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.on("PUT", web::put().to(handler))
+    }
+
+    fn on(mut self, method: &'static str, route: Route) -> Self {
+        self.allow.push(method);
+        let route = if self.gated { route.wrap(middleware::from_fn(gate)) } else { route };
+        self.resource = self.resource.route(route);
+        self
+    }
+}
+
+impl HttpServiceFactory for Endpoint {
+    fn register(self, config: &mut AppService) {
+        let allow = self.allow.join(", ");
+        self.resource
+            .default_service(web::to(move || {
+                let refusal = wrong_method(&allow);
+                async move { Err::<actix_web::HttpResponse, _>(refusal) }
+            }))
+            .register(config);
+    }
+}
+
+fn wrong_method(allow: &str) -> HttpError {
+    let fault = Fault::new(Code::MethodNotAllowed, format!("This path answers {allow} only"));
+    let mut refusal = HttpError::from(fault);
+    if let Ok(allow) = HeaderValue::from_str(allow) {
+        refusal.headers.push((ALLOW, allow));
+    }
+    refusal
+}

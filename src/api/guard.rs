@@ -1,0 +1,297 @@
+//! What stands before every endpoint of `/api`, in this order: no foreign page, a hub that can work, a key within its
+//! limit, a signature where one is due, and one execution for one `Idempotency-Key`.
+//!
+//! A middleware and not an extractor, so that a new endpoint is behind it by where it stands in the table, whatever its
+//! handler takes.
+
+use actix_web::body::{BoxBody, to_bytes};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use hubbub_actors::events::text;
+use hubbub_actors::hub::{LimitKey, Readiness};
+use hubbub_actors::idempotency::{Claim, Digest, Key, Ticket, digest};
+use hubbub_actors::model::fault::{Code, Fault};
+use std::future::{Ready, ready};
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::call::Call;
+use super::cors::{self, Page};
+use super::middleware::settled;
+use crate::auth::api_key::ApiKey;
+use crate::auth::signature::Signed;
+use crate::error::{HttpError, Shape};
+use crate::http_stream::Exchange;
+use crate::peer::{ClientAddress, limit_key};
+use crate::policies::Policies;
+use crate::state::State;
+use crate::state::idempotency::Answer;
+
+/// The headers an API key comes in: the push document's, the Laravel document's.
+const KEY_HEADERS: [&str; 2] = ["x-api-key", "x-websocket-api-key"];
+
+/// Longest `Idempotency-Key`, in characters.
+const NAME_MAX: usize = 255;
+
+/// Says of an answer that it was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// The body of a request that was let in, its escapes [resolved](text::resolve). The gate reads it, for a signature may
+/// cover it as it came; handlers take it from here.
+#[derive(Debug, Clone)]
+pub(super) struct Posted(pub(super) Bytes);
+
+impl FromRequest for Posted {
+    type Error = HttpError;
+    type Future = Ready<Result<Self, HttpError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let posted = request.extensions().get::<Self>().cloned();
+        ready(posted.ok_or_else(|| Fault::internal().into()))
+    }
+}
+
+/// The middleware.
+pub(super) async fn gate(
+    state: web::Data<State>,
+    mut request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    match let_in(&state, &mut request).await {
+        Ok(None) => next.call(request).await,
+        Ok(Some((key, asked))) => answer_once(state, key, asked, request, next).await,
+        Err(refusal) => Ok(request.error_response(refusal)),
+    }
+}
+
+/// Lets a request in or refuses it, and says what it is known by when it named itself.
+async fn let_in(state: &State, request: &mut ServiceRequest) -> Result<Option<(Key, Digest)>, HttpError> {
+    let policies = policies_of(state, request.request());
+    let asks_only = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !asks_only {
+        if cors::judge(request.headers(), &policies.origins) == Page::Foreign {
+            return Err(Fault::origin_not_allowed().into());
+        }
+        check_ready(&state.hub.readiness())?;
+    }
+    let (key, key_text) = admit(state, &policies, request).await?;
+    if let Some(exchange) = request.conn_data::<Rc<Exchange>>() {
+        exchange.mark_known();
+    }
+    let payload = request.extract::<web::Payload>().await.map_err(|error| HttpError::from_error(&error))?;
+    let body = super::body::read(request.request(), payload, policies.config.server.max_body).await?;
+    check_signature(state, request, &key, &key_text, &body)?;
+    let name = match *request.method() {
+        Method::POST => request_name(request.headers())?,
+        _ => None,
+    };
+    let claim = name.map(|name| {
+        let owner = key.name;
+        let name = name.into();
+        (Key { owner, name }, asked(request, &body))
+    });
+    request.extensions_mut().insert(Posted(text::resolve(body)));
+    Ok(claim)
+}
+
+fn check_ready(readiness: &Readiness) -> Result<(), Fault> {
+    match readiness {
+        // Messages need no store; who does is told by it.
+        Readiness::Ready | Readiness::WithoutStore(_) => Ok(()),
+        Readiness::Draining | Readiness::Broken(_) => Err(Fault::shutting_down()),
+    }
+}
+
+/// Finds the caller's key and counts the request under it; or under the address, so that keys cannot be guessed fast.
+async fn admit(state: &State, policies: &Policies, request: &ServiceRequest) -> Result<(ApiKey, String), Fault> {
+    let general = policies.config.limits.http.requests_per_minute;
+    // An empty header hides no key that comes in another.
+    let mut shown = KEY_HEADERS.iter().flat_map(|name| request.headers().get_all(*name));
+    let shown = shown.find(|value| !value.is_empty());
+    let text = shown.and_then(|value| value.to_str().ok()).unwrap_or("");
+    if let Some(key) = policies.keys.find(text) {
+        if let Some(call) = request.extensions().get::<Call>() {
+            call.set_key(&key.name);
+        }
+        let limit = key.per_minute.unwrap_or(general);
+        let counted = state.hub.admit(LimitKey::ApiKey(key.name.clone()), limit).await;
+        counted.map_err(|fault| match fault.code {
+            Code::RateLimited if key.per_minute.is_none() => fault.by("limits.http.requests_per_minute"),
+            _ => fault,
+        })?;
+        return Ok((key.clone(), text.to_owned()));
+    }
+    let address = limit_key(client_address(state, request.request()).ip);
+    state.hub.admit(LimitKey::Address(address), general).await?;
+    Err(match shown {
+        None => Fault::new(Code::Unauthorized, "An API key is needed in X-API-Key").by("api.keys"),
+        Some(_) => Fault::new(Code::InvalidApiKey, "Invalid API key").by("api.keys"),
+    })
+}
+
+/// The policies that the request is judged by: the same ones, however often they are asked for.
+pub(super) fn policies_of(state: &State, request: &HttpRequest) -> Arc<Policies> {
+    if let Some(policies) = request.extensions().get::<Arc<Policies>>() {
+        return policies.clone();
+    }
+    let policies = state.policies();
+    request.extensions_mut().insert(policies.clone());
+    policies
+}
+
+/// Whom the request is from. A socket that has lost its peer counts as the unspecified address.
+pub(super) fn client_address(state: &State, request: &HttpRequest) -> ClientAddress {
+    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    policies_of(state, request).proxies.client_address(peer, request.headers())
+}
+
+fn check_signature(
+    state: &State,
+    request: &ServiceRequest,
+    key: &ApiKey,
+    key_text: &str,
+    body: &[u8],
+) -> Result<(), Fault> {
+    let headers = request.headers();
+    if !key.require_signature && !headers.contains_key("x-signature") {
+        return Ok(());
+    }
+    // A header that is no text is as good as none: it cannot be what was signed.
+    let text = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap_or(""));
+    let version = match headers.contains_key("x-signature-version") {
+        true => text("x-signature-version"),
+        false => "v1",
+    };
+    let call = request.extensions().get::<Call>().cloned();
+    let signed = Signed {
+        method: request.method().as_str(),
+        // As it was sent: what routes it is another one behind a prefix.
+        path: call.as_ref().and_then(Call::path).unwrap_or_else(|| request.uri().path()),
+        timestamp: text("x-request-timestamp"),
+        nonce: text("x-request-nonce"),
+        version,
+        signature: text("x-signature"),
+        body,
+    };
+    let checked = state.signatures.check(&signed, key_text, &key.name, state.hub.clock());
+    checked.map_err(|fault| match fault.code {
+        Code::InvalidSignature => fault.by(format!("api key \"{}\" signature", key.name)),
+        _ => fault,
+    })
+}
+
+fn request_name(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    let Some(name) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    match name.to_str() {
+        Ok(name) if (1..=NAME_MAX).contains(&name.len()) => Ok(Some(name.to_owned())),
+        _ => Err(Fault::field(
+            "Idempotency-Key",
+            format!("`Idempotency-Key` is not 1 to {NAME_MAX} printable ASCII characters"),
+        )),
+    }
+}
+
+/// What tells a request from another of its name.
+fn asked(request: &ServiceRequest, body: &[u8]) -> Digest {
+    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+    digest(&[request.method().as_str().as_bytes(), target.as_bytes(), body])
+}
+
+/// Answers a request that named itself: by its handler if it is the first of that name, else with the first's answer.
+async fn answer_once(
+    state: web::Data<State>,
+    key: Key,
+    asked: Digest,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    match state.idempotency.claim(&key, asked).await {
+        Err(fault) => Ok(request.error_response(HttpError::from(fault))),
+        Ok(Claim::Again(answer)) => {
+            let answer = Answer::of_bytes(answer)
+                .and_then(|answer| Some((StatusCode::from_u16(answer.status).ok()?, answer.body)));
+            let Some((status, body)) = answer else {
+                return Ok(request.error_response(HttpError::from(Fault::outcome_unknown())));
+            };
+            let response = HttpResponse::build(status)
+                .insert_header((REPLAYED, HeaderValue::from_static("true")))
+                .content_type("application/json")
+                .body(body);
+            Ok(request.into_response(response))
+        }
+        // In a task of its own: a caller that hangs up midway would else leave its work half done and its name free.
+        Ok(Claim::First(ticket)) => {
+            let first = actix_rt::spawn(answer_first(ticket, request, next)).await;
+            first.unwrap_or_else(|_| Err(HttpError::from(Fault::outcome_unknown()).into()))
+        }
+    }
+}
+
+async fn answer_first(
+    ticket: Ticket,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let unknown = || HttpError::from(Fault::outcome_unknown());
+    let answer = settled(next.call(request).await.map_err(|_| unknown())?, Shape::Api);
+    let (request, response) = answer.into_parts();
+    let (head, body) = response.into_parts();
+    let body = to_bytes(body).await.map_err(|_| unknown())?;
+    let status = head.status();
+    match is_done(status) {
+        Some(true) => ticket.keep(Answer { status: status.as_u16(), body: body.clone() }.to_bytes()),
+        Some(false) => ticket.free(),
+        None => drop(ticket),
+    }
+    Ok(ServiceResponse::new(request, head.set_body(body).map_into_boxed_body()))
+}
+
+/// Whether the work was done that was answered with `status`; `None` where that is not known. A refused request did
+/// nothing, and another attempt may mend what it lacked.
+fn is_done(status: StatusCode) -> Option<bool> {
+    match status {
+        StatusCode::GATEWAY_TIMEOUT => None,
+        _ => Some(!status.is_client_error() && !status.is_server_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(HeaderName::from_static("idempotency-key"), HeaderValue::from_bytes(name.as_bytes()).unwrap());
+        headers
+    }
+
+    #[test]
+    fn a_request_may_name_itself_with_1_to_255_characters() {
+        assert_eq!(request_name(&HeaderMap::new()).unwrap(), None);
+        for name in ["a", &"x".repeat(255)] {
+            assert_eq!(request_name(&named(name)).unwrap().as_deref(), Some(name));
+        }
+        for name in ["", "é", &"x".repeat(256)] {
+            let fault = request_name(&named(name)).unwrap_err();
+            assert_eq!(fault.field.as_deref(), Some("Idempotency-Key"));
+        }
+    }
+
+    #[test]
+    fn a_hub_that_goes_away_takes_no_work() {
+        for readiness in [Readiness::Ready, Readiness::WithoutStore("the disk is full".into())] {
+            assert_eq!(check_ready(&readiness), Ok(()));
+        }
+        for readiness in [Readiness::Draining, Readiness::Broken("rooms".into())] {
+            let fault = check_ready(&readiness).unwrap_err();
+            assert_eq!(fault.code, Code::ShuttingDown);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What the hub is: `GET /` for whoever comes by, `GET /info` for clients of the raw surface, and the answer to those
+//! who come to `/ws` without a WebSocket.
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use hubbub_actors::model::fault::{Code, Fault};
+use hubbub_actors::runtime::counters::Stats;
+use serde_json::{Value, json};
+
+use super::guard::policies_of;
+use super::{Answer, iso};
+use crate::peer::BasePath;
+use crate::policies::Policies;
+use crate::state::State;
+
+/// The hub's version.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What `GET /` names, and the routes.
+const ENDPOINTS: [(&str, &str); 12] = [
+    ("health", "/health"),
+    ("live", "/health/live"),
+    ("ready", "/health/ready"),
+    ("status", "/status"),
+    ("metrics", "/metrics"),
+    ("info", "/info"),
+    ("sessions", "/sessions"),
+    ("push", "/api/push"),
+    ("broadcast", "/api/broadcast"),
+    ("room", "/api/room"),
+    ("batch", "/api/batch"),
+    ("events", "/api/events"),
+];
+
+/// `GET /`.
+pub(super) async fn root(request: HttpRequest, state: web::Data<State>) -> Answer {
+    let policies = policies_of(&state, &request);
+    let (base, url) = (&policies.base, websocket_url(&request, &policies));
+    Ok(HttpResponse::Ok().json(json!({
+        "service": "Hubbub",
+        "message": "WebSocket server is running",
+        "version": VERSION,
+        "environment": policies.config.server.environment,
+        "timestamp": iso(state.now_ms()),
+        "endpoints": endpoints(base),
+        "websocket": {
+            "url": url,
+            "transports": ["websocket", "polling"],
+            "path": format!("{base}/socket.io/"),
+            "namespaces": ["/", "/chat"],
+            "raw": format!("{url}{base}/ws"),
+        },
+    })))
+}
+
+/// The ways in over plain HTTP, by what they are for.
+fn endpoints(base: &BasePath) -> Value {
+    let endpoints = ENDPOINTS.iter().map(|(name, route)| ((*name).to_owned(), format!("{base}{route}").into()));
+    Value::Object(endpoints.collect())
+}
+
+/// The address by which the caller reached the hub, as a WebSocket's: `wss` where a trusted proxy says in `X-Forwarded-Proto`
+/// that it was `https` or `wss`. Of several values the first is the client's.
+fn websocket_url(request: &HttpRequest, policies: &Policies) -> String {
+    let text = |name| {
+        let value: Option<&header::HeaderValue> = request.headers().get(name);
+        value.and_then(|value| value.to_str().ok())
+    };
+    let is_trusted = request.peer_addr().is_some_and(|peer| policies.proxies.trusts(peer.ip().to_canonical()));
+    let proto = text("x-forwarded-proto").filter(|_| is_trusted).and_then(|protos| protos.split(',').next());
+    let is_secure = proto.is_some_and(|proto| ["https", "wss"].iter().any(|it| proto.trim().eq_ignore_ascii_case(it)));
+    let scheme = if is_secure { "wss" } else { "ws" };
+    match text("host").filter(|host| !host.is_empty()) {
+        Some(host) => format!("{scheme}://{host}"),
+        None => format!("{scheme}://{}", policies.config.server.authority()),
+    }
+}
+
+/// `GET /info`: no secret, by naming each key that is shown.
+pub(super) async fn info(state: web::Data<State>) -> Answer {
+    let policies = state.policies();
+    let server = &policies.config.server;
+    Ok(HttpResponse::Ok().json(json!({
+        "server": {
+            "name": "Hubbub",
+            "version": VERSION,
+            "config": {
+                "host": server.host,
+                "port": server.port,
+                "max_connections": server.max_connections,
+                "heartbeat_interval_secs": server.heartbeat_interval_secs,
+                "client_timeout_secs": server.client_timeout_secs,
+                "max_frame_size": server.max_frame_size,
+            },
+        },
+        "stats": figures(state.hub.stats()),
+        "features": [
+            "websocket",
+            "heartbeat",
+            "topic_subscription",
+            "broadcast_messaging",
+            "direct_messaging",
+            "connection_management",
+            "metrics",
+        ],
+    })))
+}
+
+/// The figures as the raw document has them, here and in `/metrics`.
+pub(super) fn figures(stats: &Stats) -> Value {
+    json!({
+        "active_connections": stats.sessions.get(),
+        "total_connections": stats.sessions_opened.get(),
+        "messages_sent": stats.sent.get(),
+        "messages_received": stats.received.get(),
+        "errors": stats.errors.get(),
+    })
+}
+
+/// `GET /ws` without an upgrade.
+pub(super) async fn not_an_upgrade() -> Answer {
+    let fault = Fault::new(Code::UpgradeRequired, "This path speaks WebSocket only");
+    Err(fault.into())
+}

@@ -1,0 +1,34 @@
+//! `GET /api/presence/{userId}`: whether a user is there, and with which sessions.
+
+use actix_web::{HttpResponse, web};
+use hubbub_actors::model::ids::UserId;
+use serde_json::{Value, json};
+
+use super::{Answer, iso};
+use crate::state::State;
+
+/// `GET /api/presence/{userId}`. A user nobody has heard of is offline, for the hub keeps no list of users.
+pub(super) async fn presence(state: web::Data<State>, user: web::Path<String>) -> Answer {
+    let user = UserId::parse(&user, "userId")?;
+    let presence = state.hub.presence(&user).await?;
+    let sessions: Vec<Value> = presence
+        .sessions
+        .iter()
+        .map(|session| {
+            json!({
+                "sessionId": session.id,
+                "surface": session.surface.as_str(),
+                "connectedAt": iso(session.connected_at),
+            })
+        })
+        .collect();
+    Ok(HttpResponse::Ok().json(json!({
+        "success": true,
+        "userId": user,
+        "online": !sessions.is_empty(),
+        "status": presence.status,
+        "lastSeen": presence.last_seen.map(iso),
+        "sessions": sessions,
+        "timestamp": iso(state.now_ms()),
+    })))
+}

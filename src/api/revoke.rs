@@ -1,0 +1,127 @@
+//! `POST /api/revoke`: tokens that no longer hold, by user, by sign-in or by their own id.
+
+use actix_web::{HttpResponse, web};
+use hubbub_actors::model::fault::{Code, Fault};
+use hubbub_actors::model::ids::{IdText, UserId};
+use hubbub_actors::store::Revocation;
+use log::Level;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::call::Call;
+use super::guard::Posted;
+use super::timestamps::Moment;
+use super::{Answer, audit, iso, json};
+use crate::state::State;
+
+/// How far the caller's clock may be ahead of ours, ms. A moment beyond it is a mistake that would lock a user out.
+const AHEAD_MAX: i64 = 5 * 60 * 1000;
+
+/// Exactly one of the three; `issuedBefore` with `userId` alone. Nothing else is taken: a misspelt `issuedBefore` would
+/// revoke more than was meant.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RevokeCommand {
+    #[serde(rename = "userId")]
+    user_id: Option<IdText>,
+    sid: Option<IdText>,
+    jti: Option<IdText>,
+    #[serde(rename = "issuedBefore")]
+    issued_before: Option<Moment>,
+}
+
+impl RevokeCommand {
+    /// What is revoked at `now`, where an issuer's clock may be `leeway` ms ahead of ours.
+    fn revocation(&self, now: i64, leeway: i64) -> Result<Revocation, Fault> {
+        let revocation = match (&self.user_id, &self.sid, &self.jti) {
+            (Some(id), None, None) => {
+                let user = UserId::parse(&id.0, "userId")?;
+                return self.before(now, leeway).map(|before| Revocation::of_user(&user, before, now));
+            }
+            (None, Some(sid), None) => Revocation::parse_sid(&sid.0, "sid", now),
+            (None, None, Some(jti)) => Revocation::parse_jti(&jti.0, "jti", now),
+            _ => Err(Fault::new(Code::InvalidRequest, "Exactly one of userId, sid and jti is needed")),
+        }?;
+        match self.issued_before {
+            None => Ok(revocation),
+            Some(_) => Err(Fault::field(
+                "issuedBefore",
+                "`issuedBefore` goes with `userId`: a sid and a jti are revoked whenever their tokens were issued",
+            )),
+        }
+    }
+
+    /// The first `iat` that holds. Without a moment from the caller, every `iat` that a token of before now may have is
+    /// refused: an issuer whose clock is ahead must not save its tokens. A moment of the caller's is by that clock.
+    fn before(&self, now: i64, leeway: i64) -> Result<i64, Fault> {
+        let Some(moment) = &self.issued_before else { return Ok(now + leeway + 1) };
+        match moment.ms("issuedBefore")? {
+            before if before > now + AHEAD_MAX => {
+                Err(Fault::field("issuedBefore", "`issuedBefore` lies more than 5 minutes in the future"))
+            }
+            before => Ok(before),
+        }
+    }
+}
+
+/// `POST /api/revoke`.
+pub(super) async fn revoke(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
+    let order: RevokeCommand = json::parse(&body)?;
+    let revocation = order.revocation(state.now_ms(), state.policies().config.auth.leeway_ms())?;
+    let closed = state.hub.keep_and_revoke(revocation).await?;
+    let subjects = [("user", &order.user_id), ("session", &order.sid), ("tokenId", &order.jti)];
+    let mut fields: Vec<_> =
+        subjects.iter().filter_map(|(name, id)| Some((*name, id.as_ref()?.0.as_str().into()))).collect();
+    fields.push(("closed", (closed as u64).into()));
+    audit::log(Level::Info, &call, "tokens revoked", &fields);
+    Ok(HttpResponse::Ok().json(json!({"success": true, "closed": closed, "timestamp": iso(state.now_ms())})))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_752_921_000_000;
+
+    fn read(body: &str) -> Result<Revocation, Fault> {
+        json::parse::<RevokeCommand>(body.as_bytes())?.revocation(NOW, 5_000)
+    }
+
+    #[test]
+    fn one_of_the_three_is_revoked_and_numbers_are_ids_too() {
+        let user = UserId::parse("42", "userId").unwrap();
+        for (body, before) in [
+            (r#"{"userId":42}"#, NOW + 5_001),
+            (r#"{"userId":"42","issuedBefore":null,"sid":null}"#, NOW + 5_001),
+            (r#"{"userId":42,"issuedBefore":1752920000}"#, NOW - 1_000_000),
+            (r#"{"userId":42,"issuedBefore":"2025-07-19T10:31:00Z"}"#, NOW + 60_000),
+        ] {
+            assert_eq!(read(body), Ok(Revocation::of_user(&user, before, NOW)), "{body}");
+        }
+        assert_eq!(read(r#"{"sid":"s"}"#), Revocation::parse_sid("s", "sid", NOW));
+        assert_eq!(read(r#"{"jti":7}"#), Revocation::parse_jti("7", "jti", NOW));
+    }
+
+    #[test]
+    fn whatever_else_is_refused_with_its_field() {
+        for (body, field) in [
+            ("{}", None),
+            (r#"{"userId":null}"#, None),
+            (r#"{"userId":1,"sid":"s"}"#, None),
+            (r#"{"userId":1,"sid":"s","jti":"j"}"#, None),
+            (r#"{"issuedBefore":1}"#, None),
+            (r#"{"userId":""}"#, Some("userId")),
+            (r#"{"userId":true}"#, Some("userId")),
+            (r#"{"sid":""}"#, Some("sid")),
+            (r#"{"jti":["j"]}"#, Some("jti")),
+            (r#"{"userId":1,"issuedBefore":"soon"}"#, Some("issuedBefore")),
+            (r#"{"userId":1,"issuedBefore":{}}"#, Some("issuedBefore")),
+            (r#"{"userId":1,"issuedBefore":1752922000}"#, Some("issuedBefore")),
+            (r#"{"sid":"s","issuedBefore":1}"#, Some("issuedBefore")),
+            (r#"{"userId":1,"issuedbefore":1}"#, Some("issuedbefore")),
+        ] {
+            let fault = read(body).unwrap_err();
+            assert_eq!((fault.code, fault.field.as_deref()), (Code::InvalidRequest, field), "{body}");
+        }
+    }
+}

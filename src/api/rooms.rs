@@ -1,0 +1,94 @@
+//! `GET /api/rooms` and `GET /api/rooms/{room}`: which rooms have members, and who they are.
+
+use actix_web::{HttpResponse, web};
+use hubbub_actors::hub::Page;
+use hubbub_actors::model::fault::{Code, Fault};
+use hubbub_actors::model::ids::RoomName;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Answer, iso};
+use crate::state::State;
+
+/// Rooms in a listing when the caller does not say.
+const LIMIT: usize = 100;
+/// Most rooms in a listing, and most members of one; so many members are listed when the caller does not say.
+const LIMIT_MAX: usize = 1_000;
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Asked {
+    limit: Option<String>,
+    offset: Option<String>,
+}
+
+impl Asked {
+    /// From which on, and how many: `default` where it is not said.
+    fn page(&self, default: usize) -> Result<Page, Fault> {
+        let limit = number(self.limit.as_deref(), "limit", default)?;
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            return Err(Fault::field("limit", format!("`limit` is not 1 to {LIMIT_MAX}")));
+        }
+        Ok(Page { offset: number(self.offset.as_deref(), "offset", 0)?, limit })
+    }
+}
+
+fn number(text: Option<&str>, field: &str, default: usize) -> Result<usize, Fault> {
+    text.map_or(Ok(default), str::parse).map_err(|_| Fault::field(field, format!("`{field}` is not a number")))
+}
+
+/// `GET /api/rooms`: a page at a time, which costs no more than that, however many rooms there are.
+pub(super) async fn list(state: web::Data<State>, asked: web::Query<Asked>) -> Answer {
+    let (rooms, total) = state.hub.list_rooms(asked.page(LIMIT)?).await?;
+    let page: Vec<Value> =
+        rooms.iter().map(|room| json!({"room": room.room, "sessions": room.sessions, "users": room.users})).collect();
+    Ok(HttpResponse::Ok().json(json!({
+        "success": true,
+        "rooms": page,
+        "total": total,
+        "timestamp": iso(state.now_ms()),
+    })))
+}
+
+/// `GET /api/rooms/{room}`: how many are in it, and a page of them.
+pub(super) async fn one(state: web::Data<State>, name: web::Path<String>, asked: web::Query<Asked>) -> Answer {
+    let room = RoomName::parse(&name, "room")?;
+    let page = asked.page(LIMIT_MAX)?;
+    let found = if room.is_internal() { None } else { state.hub.members(&room, page).await? };
+    let found = found.ok_or_else(|| Fault::new(Code::NotFound, "No such room"))?;
+    let listed: Vec<Value> =
+        found.members.iter().map(|member| json!({"userId": member.user, "sessions": member.sessions})).collect();
+    Ok(HttpResponse::Ok().json(json!({
+        "success": true,
+        "room": room,
+        "sessions": found.sessions,
+        "users": found.users,
+        "members": listed,
+        "timestamp": iso(state.now_ms()),
+    })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(limit: Option<&str>, offset: Option<&str>) -> Result<(usize, usize), Option<String>> {
+        let asked = Asked { limit: limit.map(Into::into), offset: offset.map(Into::into) };
+        asked.page(LIMIT).map(|page| (page.offset, page.limit)).map_err(|fault| fault.field)
+    }
+
+    #[test]
+    fn a_page_has_100_rooms_unless_asked_otherwise() {
+        assert_eq!(page(None, None), Ok((0, 100)));
+        assert_eq!(page(Some("1000"), Some("5")), Ok((5, 1_000)));
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_is_refused_by_its_field() {
+        for limit in ["0", "1001", "-1", "ten", ""] {
+            assert_eq!(page(Some(limit), None), Err(Some("limit".into())));
+        }
+        for offset in ["-1", "ten", "1.5"] {
+            assert_eq!(page(None, Some(offset)), Err(Some("offset".into())));
+        }
+    }
+}

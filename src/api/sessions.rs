@@ -1,0 +1,136 @@
+//! `POST /sessions`, `POST /sessions/refresh`, `DELETE /sessions/{session_id}`: signing in with a password, staying in,
+//! and out. No key is needed: a password, a refresh token or an access token stands for one.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use hubbub_actors::events::text;
+use hubbub_actors::hub::LimitKey;
+use hubbub_actors::model::fault::{Code, Fault};
+use hubbub_actors::model::identity::Identity;
+use hubbub_actors::model::ids::UserId;
+use log::Level;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::call::Call;
+use super::cors::{self, Page};
+use super::guard::{client_address, policies_of};
+use super::{Answer, audit, body, json, users};
+use crate::accounts::{PASSWORD_BYTES, Username};
+use crate::bearer;
+use crate::peer::limit_key;
+use crate::state::State;
+
+/// Longest body of a sign-in or a refresh, in bytes: nobody is known yet who could be asked for more.
+const BODY_MAX: usize = 8_192;
+
+/// What the tokens are used as, by RFC 6750.
+const TOKEN_TYPE: &str = "Bearer";
+
+#[derive(Deserialize)]
+struct SignIn {
+    username: String,
+    password: String,
+}
+
+#[derive(Deserialize)]
+struct Refresh {
+    refresh_token: String,
+}
+
+/// `POST /sessions`.
+pub(super) async fn sign_in(
+    request: HttpRequest,
+    call: Call,
+    state: web::Data<State>,
+    payload: web::Payload,
+) -> Answer {
+    let_in(&state, &request)?;
+    state.accounts.check_sign_in()?;
+    let per_minute = policies_of(&state, &request).config.limits.login.attempts_per_minute;
+    state.hub.admit(LimitKey::Login(address(&state, &request)), per_minute).await?;
+    let body = text::resolve(body::read(&request, payload, BODY_MAX).await?);
+    let asked: SignIn = json::parse(&body)?;
+    let username = Username::parse(&asked.username, "username")?;
+    let most = *PASSWORD_BYTES.end();
+    if asked.password.len() > most {
+        return Err(Fault::field("password", format!("`password` is longer than {most} bytes")).into());
+    }
+    state.hub.admit(LimitKey::LoginName(username.digest()), per_minute).await?;
+    let signed_in = state.accounts.sign_in(&username, asked.password, state.hub.clock()).await?;
+    let fields = [("user", signed_in.account.id.as_str().into()), ("session", signed_in.session_id.as_str().into())];
+    audit::log(Level::Debug, &call, "signed in", &fields);
+    Ok(HttpResponse::Ok().json(json!({
+        "access_token": signed_in.access_token,
+        "refresh_token": signed_in.refresh_token,
+        "expires_in": signed_in.expires_in,
+        "token_type": TOKEN_TYPE,
+        "session_id": signed_in.session_id,
+        "user": users::shown(&signed_in.account),
+    })))
+}
+
+/// `POST /sessions/refresh`. The refresh token stays the same.
+pub(super) async fn refresh(request: HttpRequest, state: web::Data<State>, payload: web::Payload) -> Answer {
+    let_in(&state, &request)?;
+    state.accounts.check_sign_in()?;
+    count(&state, &request).await?;
+    let body = text::resolve(body::read(&request, payload, BODY_MAX).await?);
+    let asked: Refresh = json::parse(&body)?;
+    let refreshed = state.accounts.refresh(&asked.refresh_token, state.now_ms()).await?;
+    Ok(HttpResponse::Ok().json(json!({
+        "access_token": refreshed.access_token,
+        "expires_in": refreshed.expires_in,
+        "token_type": TOKEN_TYPE,
+    })))
+}
+
+/// `DELETE /sessions/{session_id}`: by the user whose session it is, or an admin.
+pub(super) async fn end(request: HttpRequest, call: Call, state: web::Data<State>, id: web::Path<String>) -> Answer {
+    let_in(&state, &request)?;
+    count(&state, &request).await?;
+    let caller = identify(&state, &request).await?;
+    call.set_user(caller.user.as_str());
+    let holder = state.accounts.holder(&id).await?;
+    // Whether there is another's session of that id is nobody's business.
+    let may_end = |holder: &UserId| *holder == caller.user || caller.has_role("admin");
+    let holder = holder.filter(may_end).ok_or_else(no_such_session)?;
+    // In a task of its own: a caller that hangs up midway would else leave connections that nobody closes.
+    let ended = actix_rt::spawn(async move {
+        let revocation = state.accounts.end(&id, state.now_ms()).await?.ok_or_else(no_such_session)?;
+        let closed = state.hub.revoke(&revocation).await as u64;
+        let fields = [("session", id.as_str().into()), ("user", holder.as_str().into()), ("closed", closed.into())];
+        audit::log(Level::Info, &call, "session ended", &fields);
+        Ok::<_, Fault>(())
+    });
+    ended.await.map_err(|_| Fault::outcome_unknown())??;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+fn no_such_session() -> Fault {
+    Fault::new(Code::NotFound, "There is no such session")
+}
+
+/// What holds for every one of these: a hub that takes work, and no page of a foreign origin.
+fn let_in(state: &State, request: &HttpRequest) -> Result<(), Fault> {
+    if cors::judge(request.headers(), &policies_of(state, request).origins) == Page::Foreign {
+        return Err(Fault::origin_not_allowed());
+    }
+    state.hub.accepting()
+}
+
+fn address(state: &State, request: &HttpRequest) -> std::net::IpAddr {
+    limit_key(client_address(state, request).ip)
+}
+
+/// Counts a request that needs no password, as any that comes without a key.
+async fn count(state: &State, request: &HttpRequest) -> Result<(), Fault> {
+    let per_minute = policies_of(state, request).config.limits.http.requests_per_minute;
+    state.hub.admit(LimitKey::Address(address(state, request)), per_minute).await
+}
+
+/// Whose the access token is that came with the request.
+async fn identify(state: &State, request: &HttpRequest) -> Result<Identity, Fault> {
+    let token = bearer::token(request.headers()).filter(|token| !token.is_empty());
+    let token = token.ok_or_else(|| Fault::new(Code::InvalidToken, "Authentication token is missing").by("token"))?;
+    policies_of(state, request).tokens.verify(&token, state.now_ms()).await
+}

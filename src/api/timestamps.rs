@@ -1,0 +1,122 @@
+//! Moments as callers write them and as the hub does. Knows no endpoint.
+//!
+//! humantime reads and writes them because it is here already, for durations in the configuration; nothing else about
+//! calendars is needed.
+
+use std::time::UNIX_EPOCH;
+
+use hubbub_actors::events::moment::{Iso, LATEST_MS};
+use hubbub_actors::model::fault::Fault;
+use serde::Deserialize;
+
+/// Numbers from here on are milliseconds, below it seconds: 1973 in the one, the year 5138 in the other.
+const MILLISECONDS_FROM: f64 = 1e11;
+
+/// A moment as the documents write it: ISO 8601 in UTC with milliseconds.
+pub(super) fn iso(ms: i64) -> String {
+    Iso(ms).to_string()
+}
+
+/// A moment as callers write it: an ISO date, or seconds or milliseconds since the epoch.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Moment {
+    Number(f64),
+    Text(String),
+}
+
+impl Moment {
+    /// The moment in ms since the epoch; it came in as `field`.
+    ///
+    /// # Errors
+    /// `INVALID_REQUEST` naming the field.
+    pub(super) fn ms(&self, field: &str) -> Result<i64, Fault> {
+        let ms = match self {
+            Self::Number(number) if *number < 0.0 => None,
+            // Truncation is what is wanted: a moment has whole milliseconds.
+            Self::Number(ms) if *ms >= MILLISECONDS_FROM => Some(*ms as u64),
+            Self::Number(seconds) => Some((seconds * 1000.0) as u64),
+            Self::Text(text) => parse(text),
+        };
+        ms.filter(|ms| *ms <= LATEST_MS).and_then(|ms| i64::try_from(ms).ok()).ok_or_else(|| {
+            let expected = "expected an ISO date, or seconds or milliseconds since 1970";
+            Fault::field(field, format!("`{field}`: {expected}"))
+        })
+    }
+}
+
+/// `2026-11-21T00:20:31.5Z`, the same with `+01:00` for `Z`, or `2026-11-21`.
+fn parse(text: &str) -> Option<u64> {
+    if text.len() == "2026-11-21".len() {
+        return parse(&format!("{text}T00:00:00Z"));
+    }
+    let (local, east_ms) = match text.len().checked_sub("+01:00".len()).and_then(|at| text.split_at_checked(at)) {
+        Some((local, offset)) if offset.starts_with(['+', '-']) => (format!("{local}Z"), offset_ms(offset)?),
+        _ => (text.to_owned(), 0),
+    };
+    let moment = humantime::parse_rfc3339(&local).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(moment.as_millis()).ok()?.checked_add_signed(-east_ms)
+}
+
+/// `+01:30` in ms.
+fn offset_ms(offset: &str) -> Option<i64> {
+    let (hours, minutes) = offset.get(1..)?.split_once(':')?;
+    let two_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<i64>().ok())?;
+    let (hours, minutes) = (two_digits(hours)?, two_digits(minutes)?);
+    let ms = (hours * 60 + minutes) * 60_000;
+    (hours < 24 && minutes < 60).then_some(if offset.starts_with('-') { -ms } else { ms })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Option<i64> {
+        serde_json::from_str::<Moment>(json).unwrap().ms("at").ok()
+    }
+
+    #[test]
+    fn a_moment_is_an_iso_date_or_a_number() {
+        for (json, ms) in [
+            ("1752921000", 1_752_921_000_000),
+            ("1752921000.25", 1_752_921_000_250),
+            ("1752921000123", 1_752_921_000_123),
+            ("0", 0),
+            ("\"2025-07-19T10:30:00Z\"", 1_752_921_000_000),
+            ("\"2025-07-19T10:30:00.250000Z\"", 1_752_921_000_250),
+            ("\"2025-07-19T12:30:00+02:00\"", 1_752_921_000_000),
+            ("\"2025-07-19T05:00:00.250-05:30\"", 1_752_921_000_250),
+            ("\"2025-07-19\"", 1_752_883_200_000),
+        ] {
+            assert_eq!(read(json), Some(ms), "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_moment_is_refused_by_its_name() {
+        for json in [
+            "-1",
+            "1e300",
+            "\"\"",
+            "\"yesterday\"",
+            "\"2025-13-01\"",
+            "\"2025-07-19T10:30:00+2:00\"",
+            "\"2025-07-19T10:30:00+24:00\"",
+            "\"2025-07-19T10:30:00+0é:0\"",
+            "\"1969-12-31T23:59:59Z\"",
+            "\"1970-01-01T00:00:00+01:00\"",
+        ] {
+            assert_eq!(read(json), None, "{json}");
+        }
+        let fault = Moment::Text("soon".into()).ms("issuedBefore").unwrap_err();
+        assert_eq!(fault.field.as_deref(), Some("issuedBefore"));
+    }
+
+    #[test]
+    fn a_moment_is_written_in_utc_with_milliseconds_up_to_the_year_9999() {
+        assert_eq!(iso(1_752_921_000_000), "2025-07-19T10:30:00.000Z");
+        assert_eq!(iso(1), "1970-01-01T00:00:00.001Z");
+        assert_eq!(iso(i64::MAX), "9999-12-31T23:59:59.999Z");
+        assert_eq!(iso(-1), "1970-01-01T00:00:00.000Z");
+    }
+}

@@ -1,0 +1,53 @@
+//! `POST /api/users`: accounts that can sign in.
+
+use actix_web::{HttpResponse, web};
+use hubbub_actors::store::Account;
+use log::Level;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::call::Call;
+use super::guard::Posted;
+use super::{Answer, audit, iso, json};
+use crate::accounts::NewUser;
+use crate::state::State;
+
+#[derive(Deserialize)]
+struct Asked {
+    username: String,
+    password: String,
+    #[serde(default)]
+    roles: Option<Vec<String>>,
+    #[serde(default)]
+    permissions: Option<Vec<String>>,
+    name: Option<String>,
+    email: Option<String>,
+}
+
+/// `POST /api/users`.
+pub(super) async fn add(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
+    let Asked { username, password, roles, permissions, name, email } = json::parse(&body)?;
+    let (roles, permissions) = (roles.unwrap_or_default(), permissions.unwrap_or_default());
+    let new = NewUser { username, password, roles, permissions, name, email };
+    let account = state.accounts.add(new, state.now_ms()).await?;
+    let (roles, permissions) = (account.roles.join(","), account.permissions.join(","));
+    let mut fields = vec![("user", account.id.as_str().into()), ("username", account.username.as_str().into())];
+    // A key can make accounts of every right: the log says which ones.
+    let granted = [("roles", roles.as_str()), ("permissions", permissions.as_str())];
+    fields.extend(granted.iter().filter(|(_, names)| !names.is_empty()).map(|(name, names)| (*name, (*names).into())));
+    audit::log(Level::Info, &call, "account made", &fields);
+    Ok(HttpResponse::Created().json(json!({
+        "success": true,
+        "user": shown(&account),
+        "timestamp": iso(state.now_ms()),
+    })))
+}
+
+/// An account in an answer. `permissions` are there where it has any.
+pub(super) fn shown(account: &Account) -> Value {
+    let mut user = json!({"id": account.id, "username": account.username, "roles": account.roles});
+    if !account.permissions.is_empty() {
+        user["permissions"] = json!(account.permissions);
+    }
+    user
+}

@@ -1,0 +1,12 @@
+//! Wire formats: pure codecs between bytes and typed messages. No I/O, no actor.
+
+pub mod engineio;
+pub mod frame;
+pub mod namespace;
+pub mod raw;
+pub mod socketio;
+
+/// A text as JSON.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

@@ -1,0 +1,289 @@
+//! SIGHUP: the configuration is read again from where it came, and all of it that needs no restart holds from then on.
+//!
+//! A reload is all or nothing: what is wrong with the file, a key file or a new chat leaves everything as it was, and the log
+//! says what it is. Which keys need a restart is [`diff`]'s to say. What the hub runs with is written into
+//! [`RUNNING`] in the data directory, with digests in place of secrets, for `hubbub check --diff`.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::Display;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use actix_web::web::Data;
+
+use crate::config::diff::{self, Change, Effect, Values};
+use crate::config::topic_rules::in_force;
+use crate::config::warnings::warnings;
+use crate::config::{Config, Sources, check, secrets};
+use crate::policies::Policies;
+use crate::serve::settings;
+use crate::state::{self, State};
+use crate::{logging, telemetry};
+
+/// The file in the data directory that holds what a running hub runs with.
+pub const RUNNING: &str = "running.toml";
+
+/// The most names of keys in a line of the log.
+const NAMED_MAX: usize = 50;
+
+/// Why nothing was reloaded: one line.
+struct Refused(String);
+
+impl Refused {
+    fn of(key: &str, why: &dyn Display) -> Self {
+        Self(format!("{key}: {why}"))
+    }
+}
+
+/// Reloads the configuration of a hub, one reload at a time.
+pub struct Reloader {
+    sources: Sources,
+    state: Data<State>,
+}
+
+/// What was read, checked and made, and has no effect yet.
+struct Next {
+    policies: Policies,
+    changes: Vec<Change>,
+}
+
+impl Reloader {
+    /// A reloader that reads `sources`, from which the configuration of `state` came.
+    pub fn new(sources: Sources, state: Data<State>) -> Self {
+        Self { sources, state }
+    }
+
+    /// Writes down what the hub runs with, as it starts.
+    pub async fn note_start(&self) {
+        self.note_running().await;
+    }
+
+    /// Reloads, and says in the log what came of it.
+    pub async fn reload(&mut self) {
+        if self.state.hub.accepting().is_err() {
+            log::warn!("SIGHUP is ignored: the hub goes away");
+            return;
+        }
+        let state = self.state.clone();
+        let reloads = &state.reloads;
+        match self.try_reload().await {
+            Ok(changes) => {
+                reloads.ok.fetch_add(1, Ordering::Relaxed);
+                reloads.last_at.store(state.now_ms(), Ordering::Relaxed);
+                let applied = named(&changes, |effect| effect != Effect::Restart);
+                log::info!(changed = applied.as_str(); "reloaded");
+                let waiting = named(&changes, |effect| effect == Effect::Restart);
+                if !waiting.is_empty() {
+                    log::warn!(keys = waiting.as_str(); "a restart is needed for changes that a reload does not apply");
+                }
+            }
+            Err(Refused(why)) => {
+                reloads.failed.fetch_add(1, Ordering::Relaxed);
+                log::error!(reason = why.as_str(); "the configuration was not reloaded");
+            }
+        }
+    }
+
+    async fn try_reload(&mut self) -> Result<Vec<Change>, Refused> {
+        let (sources, running) = (self.sources.clone().pinned(), self.state.policies());
+        let (before, revoked) = (running.clone(), self.state.hub.revoked().clone());
+        let next = tokio::task::spawn_blocking(move || {
+            let check = move |identity: &_| revoked.check(identity);
+            Ok((read(&sources, &before, Arc::new(check))?, sources))
+        });
+        let (Next { policies, changes }, sources) = next.await.map_err(|error| Refused(error.to_string()))??;
+        self.prepare_keys(&policies, &running).await?;
+        self.make_chats(&policies.config, &running.config).await?;
+        self.apply(policies, &running).await;
+        self.sources = sources;
+        Ok(changes)
+    }
+
+    /// Loads a key set that is another one than before: without it nobody could be let in.
+    async fn prepare_keys(&self, next: &Policies, running: &Policies) -> Result<(), Refused> {
+        let Some(source) = next.tokens.key_source() else { return Ok(()) };
+        if running.tokens.key_source().is_some_and(|known| Arc::ptr_eq(known, source)) {
+            return Ok(());
+        }
+        let hub = self.state.hub.clone();
+        next.tokens.start(move || hub.report_dead("token-keys"));
+        source.loaded().await.map_err(Refused)
+    }
+
+    /// Makes the chats that the file names and did not name before.
+    async fn make_chats(&self, next: &Config, running: &Config) -> Result<(), Refused> {
+        let known: HashSet<_> = running.chats.iter().map(|chat| chat.id.as_str()).collect();
+        for (index, chat) in next.chats.iter().enumerate().filter(|(_, chat)| !known.contains(chat.id.as_str())) {
+            let wrong = |fault: hubbub_actors::model::fault::Fault| Refused::of(&format!("chats[{index}]"), &fault);
+            let chat = chat.made(self.state.now_ms()).map_err(wrong)?;
+            self.state.hub.make_chat(chat).await.map_err(wrong)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing can fail from here on.
+    async fn apply(&self, next: Policies, running: &Policies) {
+        let (hub, config) = (&self.state.hub, next.config.clone());
+        let mut settings = settings::of(&config);
+        settings.workers = hub.settings().workers;
+        let rules_changed = settings.rules != hub.settings().rules;
+        hub.reconfigure(settings);
+        if config.backend != running.config.backend {
+            hub.set_application(
+                next.backend.clone().map(|backend| -> Arc<dyn hubbub_actors::application::Application> { backend }),
+            );
+        }
+        let known_warnings = warnings(&running.config);
+        for warning in warnings(&config).iter().filter(|warning| !known_warnings.contains(warning)) {
+            log::warn!("{warning}");
+        }
+        let source = next.tokens.key_source().cloned();
+        let known = running.tokens.key_source();
+        self.state.replace_policies(next);
+        logging::set_level(&config.log.level);
+        if rules_changed {
+            log::info!("{}", in_force(&config.topics));
+            hub.review_sessions().await;
+        }
+        if let Some(source) = source.filter(|source| known.is_some_and(|known| Arc::ptr_eq(known, source))) {
+            // What came of it, its source has said: the keys that it had stay where it came to nothing.
+            let _ = source.refresh().await;
+        }
+        self.note_running().await;
+    }
+
+    async fn note_running(&self) {
+        let config = self.state.policies().config.clone();
+        let written = tokio::task::spawn_blocking(move || write_running(&config)).await;
+        if let Ok(Err(error)) = written {
+            log::warn!("{RUNNING} cannot be written, so `hubbub check --diff` knows no running hub: {error}");
+        }
+    }
+
+    /// What it reloads the configuration of.
+    pub fn state(&self) -> Data<State> {
+        self.state.clone()
+    }
+}
+
+/// Writes the hub's figures into the log.
+pub fn log_figures(state: &State) {
+    let hub = &state.hub;
+    let stats = hub.stats();
+    let waiting: Vec<_> = hub.mailbox_depths().into_iter().filter(|(_, depth)| *depth > 0).collect();
+    let waiting = waiting.iter().map(|(name, depth)| format!("{name}={depth}")).collect::<Vec<_>>().join(" ");
+    log::info!(
+        uptimeSecs = state.uptime_secs(),
+        ready = state.not_ready().is_none(),
+        connections = hub.registry().connections(),
+        httpConnections = state.connections.now(),
+        sessions = stats.sessions.get(),
+        users = stats.users.get(),
+        rooms = stats.rooms.get(),
+        received = stats.received.get(),
+        published = stats.published.get(),
+        sent = stats.sent.get(),
+        errors = stats.errors.get(),
+        suspended = stats.suspended.get(),
+        historyBytes = stats.history_bytes.get(),
+        memoryBytes = telemetry::resident(),
+        mailboxes = waiting.as_str();
+        "figures"
+    );
+}
+
+/// That the configuration file can be read again. A pipe would be waited for; a file that is empty is most likely being
+/// written, and the defaults in place of its rules would let everybody in.
+fn check_file(sources: &Sources) -> Result<(), Refused> {
+    let Some(file) = &sources.file else { return Ok(()) };
+    match std::fs::metadata(file) {
+        Ok(found) if !found.is_file() && !found.is_dir() => {
+            Err(Refused::of(&file.display().to_string(), &"is no regular file and cannot be read again"))
+        }
+        Ok(found) if found.len() == 0 => Err(Refused::of(
+            &file.display().to_string(),
+            &"is empty; if all defaults are meant, write a comment into it",
+        )),
+        // Reading it says what is wrong.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Reads the configuration again and makes the policies of it. Reads files: not for a thread that serves.
+fn read(sources: &Sources, running: &Policies, check: crate::auth::tokens::Check) -> Result<Next, Refused> {
+    check_file(sources)?;
+    let mut wanted = Config::load(sources).map_err(|error| Refused(error.lines().join("; ")))?;
+    let mut config = wanted.clone();
+    diff::keep_until_restart(&running.config, &mut config);
+    secrets::check_kept(&running.config, &config)
+        .and_then(|()| secrets::ensure(&mut config))
+        .map_err(|error| Refused(error.to_string()))?;
+    wanted.auth.jwt_secret.clone_from(&config.auth.jwt_secret);
+    wanted.api.keys.clone_from(&config.api.keys);
+    // The file is sound by itself; it has to be with what stays until a restart, too.
+    if let Some(problem) = check::problems(&config).first() {
+        let until = "with the keys that stay as they are until a restart";
+        return Err(Refused::of(&problem.key, &format!("{} ({until})", problem.text)));
+    }
+    let changes = Values::of(&running.config).changes(&Values::of(&wanted));
+    let tokens = state::tokens_after(&config.auth, Some((&running.config.auth, &running.tokens))).map_err(Refused)?;
+    let backend = match config.backend == running.config.backend {
+        true => running.backend.clone(),
+        false => state::backend(&config.backend).map_err(Refused)?,
+    };
+    let tokens = Arc::new(tokens.with_check(check));
+    let policies = Policies::new(Arc::new(config), tokens, backend).map_err(|error| Refused(error.to_string()))?;
+    Ok(Next { policies, changes })
+}
+
+/// The names of the changed keys that hold as `wanted` says, each once; none is an empty text.
+fn named(changes: &[Change], wanted: impl Fn(Effect) -> bool) -> String {
+    let names: BTreeSet<_> = changes.iter().filter(|it| wanted(it.effect)).map(Change::name).collect();
+    let more = names.len().saturating_sub(NAMED_MAX);
+    let mut line = names.into_iter().take(NAMED_MAX).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        line += &format!(" and {more} more");
+    }
+    line
+}
+
+/// The file that says what the hub of `config` runs with.
+pub fn running_file(config: &Config) -> PathBuf {
+    config.server.data_dir.join(RUNNING)
+}
+
+/// Writes it, whole or not at all, for its owner alone.
+fn write_running(config: &Config) -> io::Result<()> {
+    let path = running_file(config);
+    let draft = path.with_extension("toml.new");
+    let text = format!(
+        "# What the running hub was configured with, for `hubbub check --diff`; it is not read at a start.\n{}",
+        Values::of(config).to_toml()
+    );
+    let written = write_draft(&draft, &text).and_then(|()| std::fs::rename(&draft, &path));
+    if written.is_err() {
+        // What is there tells of an earlier configuration, or of a hub that crashed.
+        for outdated in [draft, path] {
+            let _ = std::fs::remove_file(outdated);
+        }
+    }
+    written
+}
+
+fn write_draft(draft: &Path, text: &str) -> io::Result<()> {
+    // One that a crash left behind may be another's to read.
+    match std::fs::remove_file(draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?.write_all(text.as_bytes())
+}
+
+/// Removes it: the hub ends.
+pub fn forget_running(config: &Config) {
+    let _ = std::fs::remove_file(running_file(config));
+}

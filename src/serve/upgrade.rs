@@ -1,0 +1,91 @@
+//! Upgrades: which surface an upgrade request is for, and what the surfaces of one worker share.
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use actix_http::RequestHead;
+use actix_rt::net::TcpStream;
+use actix_web::web::Data;
+use bytes::BytesMut;
+use hubbub_actors::model::fault::{Code, Fault};
+use hubbub_actors::refusal_log::counts::RefusedAt;
+use hubbub_actors::worker::Worker;
+
+use crate::admission::{self, ClientInfo, Handshake};
+use crate::error::Shape;
+use crate::socketio::router::{EngineRouter, EngineWorker};
+use crate::state::State;
+use crate::websocket::Flusher;
+use crate::{socketio, ws};
+
+/// What the surfaces of one worker share.
+pub(super) struct Place {
+    worker: Worker,
+    flusher: Rc<Flusher>,
+    house: Rc<EngineWorker>,
+}
+
+thread_local! {
+    /// The place of this thread's worker, which has a service for each listening socket.
+    static PLACE: RefCell<Weak<Place>> = const { RefCell::new(Weak::new()) };
+}
+
+impl Place {
+    /// The place of this thread's worker, made by the first service that asks. `None` when the thread replaces that of a worker
+    /// which died: its rooms are lost and the hub is about to end.
+    pub(super) fn of_thread(state: &Data<State>, router: &Arc<EngineRouter>) -> Option<Rc<Self>> {
+        let known = PLACE.with_borrow(Weak::upgrade).filter(|place| Arc::ptr_eq(place.worker.hub(), &state.hub));
+        if known.is_some() {
+            return known;
+        }
+        let worker = Worker::start(&state.hub)?;
+        let hub = state.hub.clone();
+        let flusher = Flusher::start(move || hub.report_dead("flusher"));
+        let house = socketio::namespace_sessions::open_house(router, state, &worker, &flusher);
+        let place = Rc::new(Self { worker, flusher, house });
+        PLACE.set(Rc::downgrade(&place));
+        Some(place)
+    }
+}
+
+/// The shape of the refusal of an upgrade request.
+pub(super) fn shape(state: &State, head: &RequestHead) -> Shape {
+    Shape::of_path(state.policies().base.route(head.uri.path()).unwrap_or_default())
+}
+
+/// Hands an upgrade request to its surface, by its path.
+///
+/// # Errors
+/// Why it is refused; that is logged.
+pub(super) async fn hand_over(
+    state: &State,
+    place: Option<&Place>,
+    request: &Handshake<'_>,
+    socket: &mut Option<TcpStream>,
+    early: BytesMut,
+) -> Result<(), Fault> {
+    let policies = state.policies();
+    let route = policies.base.route(request.head.uri.path());
+    let at = match route {
+        Some("/ws") => RefusedAt::Raw,
+        Some("/socket.io") => RefusedAt::SocketIo,
+        _ => RefusedAt::Http,
+    };
+    let refused = |at, fault: Fault| {
+        ClientInfo::of(state, &policies, request.head).refuse_upgrade(state, at, request, &fault);
+        fault
+    };
+    let Place { worker, flusher, house } = place.ok_or_else(|| refused(RefusedAt::Http, Fault::internal()))?;
+    admission::check_host(&policies, request.head, route).map_err(|fault| refused(at, fault))?;
+    match at {
+        RefusedAt::Raw => ws::open(state, worker, flusher, request, socket, early).await,
+        RefusedAt::SocketIo => {
+            if let Some(socket) = socket.take() {
+                socketio::websocket::open(house, request, socket, early).await;
+            }
+            Ok(())
+        }
+        _ => Err(refused(at, Fault::new(Code::NotFound, "No WebSocket endpoint at this path"))),
+    }
+}

@@ -1,0 +1,98 @@
+//! Engine.IO over plain HTTP: a GET opens a session or waits for what it says, a POST says something to it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix_web::http::Method;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use actix_web::web::{self, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use hubbub_actors::model::fault::{Code, Fault};
+
+use super::query::{self, Ask, Transport};
+use super::refusal::EngineError;
+use super::router::EngineRouter;
+use crate::api;
+use crate::http_stream::Exchange;
+
+/// What is answered where the reference server has the client library.
+const NO_CLIENT_LIBRARY: &str = "The hub does not serve the client library: run `npm install socket.io-client`, or load it \
+    from a CDN, for example https://cdn.socket.io/4.8.1/socket.io.min.js";
+
+/// The endpoint `path`, with and without a slash behind it.
+pub fn routes(path: &str, router: Arc<EngineRouter>) -> impl FnOnce(&mut web::ServiceConfig) {
+    let paths = [format!("{path}/"), path.to_owned()];
+    // Its builds and their source maps: `socket.io.js`, `socket.io.esm.min.js.map` and the like.
+    let library = format!("{path}/{{build:socket\\.io(\\.[a-z]+)*\\.js(\\.map)?}}");
+    move |cfg| {
+        let router = web::Data::from(router);
+        cfg.service(web::resource(paths.to_vec()).app_data(router).default_service(web::to(answer)));
+        cfg.service(web::resource(library).default_service(web::to(no_client_library)));
+    }
+}
+
+async fn no_client_library() -> Result<HttpResponse, crate::error::HttpError> {
+    Err(Fault::new(Code::NotFound, NO_CLIENT_LIBRARY).into())
+}
+
+async fn answer(request: HttpRequest, payload: Payload, router: web::Data<EngineRouter>) -> HttpResponse {
+    match handle(&request, payload, &router).await {
+        Ok(body) => HttpResponse::Ok()
+            .insert_header((CONTENT_TYPE, "text/plain; charset=UTF-8"))
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .body(body),
+        Err(refusal) => {
+            if !query::names_session(request.query_string()) {
+                let client = router.client(request.head());
+                router.note_refused(&client, &refusal.fault);
+            }
+            let mut answer = HttpResponse::build(refusal.status);
+            for header in refusal.headers() {
+                answer.insert_header(header);
+            }
+            let mut answer = answer.body(refusal.body());
+            answer.extensions_mut().insert(api::RefusedFor(refusal.fault));
+            answer
+        }
+    }
+}
+
+async fn handle(request: &HttpRequest, payload: Payload, router: &EngineRouter) -> Result<Vec<u8>, EngineError> {
+    let ask = Ask::parse(request.query_string())?;
+    if ask.transport == Transport::WebSocket {
+        return Err(EngineError::bad_request("the transport websocket needs an upgrade"));
+    }
+    match (request.method(), ask.sid()?) {
+        (&Method::GET, None) => {
+            let caller = router.admit(request.head(), false).await?;
+            router.open(caller).await
+        }
+        (&Method::GET, Some(sid)) => {
+            let exchange = request.conn_data::<Rc<Exchange>>();
+            router.poll(sid, exchange.map(|exchange| &**exchange)).await.inspect(|_| mark_known(request))
+        }
+        (&Method::POST, Some(sid)) => {
+            let posting = router.begin_post(sid).await?;
+            mark_known(request);
+            let heard = posting.finish(|most| body(request, payload, most)).await;
+            heard.map(|()| b"ok".to_vec())
+        }
+        _ => Err(EngineError::bad_method()),
+    }
+}
+
+/// The sender has a session, whose budget bounds its requests: the next one waits for no turn.
+fn mark_known(request: &HttpRequest) {
+    if let Some(exchange) = request.conn_data::<Rc<Exchange>>() {
+        exchange.mark_known();
+    }
+}
+
+async fn body(request: &HttpRequest, payload: Payload, most: usize) -> Result<Bytes, EngineError> {
+    api::body::read(request, payload, most).await.map_err(|fault| match fault.code {
+        Code::PayloadTooLarge => EngineError::too_large(most),
+        Code::RequestTimeout => EngineError::too_slow(),
+        _ => EngineError::of(&fault),
+    })
+}

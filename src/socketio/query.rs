@@ -1,0 +1,96 @@
+//! What a request's query asks for: `EIO`, `transport`, `sid` (Engine.IO v4, "HTTP long-polling" and "WebSocket").
+
+use actix_web::web::Query;
+
+use super::refusal::EngineError;
+use super::sid::Sid;
+
+/// How a session is to be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transport {
+    /// By requests.
+    Polling,
+    /// By a socket.
+    WebSocket,
+}
+
+/// A query.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Ask {
+    pub(super) transport: Transport,
+    sid: Option<String>,
+}
+
+impl Ask {
+    /// Reads a query.
+    ///
+    /// # Errors
+    /// What of it is missing or wrong.
+    pub(super) fn parse(query: &str) -> Result<Self, EngineError> {
+        let pairs = Query::<Vec<(String, String)>>::from_query(query);
+        let pairs = pairs.map_err(|error| EngineError::bad_request(&error.to_string()))?.into_inner();
+        let values = |name: &'static str| pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| &**value);
+        let transport = match values("transport").next() {
+            Some("polling") => Transport::Polling,
+            Some("websocket") => Transport::WebSocket,
+            _ => return Err(EngineError::unknown_transport()),
+        };
+        // Some clients write it twice, once for themselves and once for their user.
+        if !values("EIO").any(|version| version == "4") {
+            return Err(EngineError::bad_version());
+        }
+        // An empty one is none.
+        let sid = values("sid").find(|sid| !sid.is_empty()).map(str::to_owned);
+        Ok(Self { transport, sid })
+    }
+
+    /// Whether a new session is asked for.
+    pub(super) fn is_new(&self) -> bool {
+        self.sid.is_none()
+    }
+
+    /// The session that is asked for; `None` for a new one.
+    ///
+    /// # Errors
+    /// When it can be nobody's.
+    pub(super) fn sid(&self) -> Result<Option<Sid>, EngineError> {
+        match &self.sid {
+            None => Ok(None),
+            Some(text) => Sid::parse(text).map(Some).ok_or_else(EngineError::unknown_sid),
+        }
+    }
+}
+
+/// Whether a query names a session, as far as its text tells: it may be malformed elsewhere.
+pub(crate) fn names_session(query: &str) -> bool {
+    query.split('&').any(|pair| pair.strip_prefix("sid=").is_some_and(|sid| !sid.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_judged_by_transport_version_and_sid() {
+        for (query, refusal) in [
+            ("EIO=4", EngineError::unknown_transport()),
+            ("EIO=4&transport=flashsocket", EngineError::unknown_transport()),
+            ("transport=polling", EngineError::bad_version()),
+            ("EIO=3&transport=polling", EngineError::bad_version()),
+            ("EIO=abc&transport=websocket", EngineError::bad_version()),
+        ] {
+            assert_eq!(Ask::parse(query), Err(refusal), "{query}");
+        }
+        let ask = Ask::parse("EIO=4&transport=polling&t=abc&b64=1").unwrap();
+        assert_eq!((ask.transport, ask.sid()), (Transport::Polling, Ok(None)));
+        for query in ["EIO=4&transport=polling&sid=", "EIO=4&EIO=4&transport=polling&transport=polling&sid=&sid="] {
+            let ask = Ask::parse(query).unwrap();
+            assert_eq!((ask.transport, ask.sid(), ask.is_new()), (Transport::Polling, Ok(None), true), "{query}");
+        }
+        for (query, names) in [("sid=", false), ("transport=x&sid=a", true), ("asid=a", false), ("sid=&sid=a", true)] {
+            assert_eq!(names_session(query), names, "{query}");
+        }
+        let ask = Ask::parse("EIO=3&EIO=4&transport=websocket&sid=abc").unwrap();
+        assert_eq!((ask.transport, ask.sid()), (Transport::WebSocket, Err(EngineError::unknown_sid())));
+    }
+}

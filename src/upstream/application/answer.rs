@@ -1,0 +1,234 @@
+//! What the application's answer comes to. Pure.
+
+use std::collections::BTreeMap;
+
+use hubbub_actors::application::Answered;
+use hubbub_actors::events::json::Json;
+use hubbub_actors::events::text;
+
+use crate::upstream::http_client::{Answer, Failure};
+
+/// Longest message id that is taken over, in bytes; a longer one is none.
+const MESSAGE_ID_MAX: usize = 256;
+
+/// What became of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was answered.
+    Answered,
+    /// The application will not (4xx).
+    Refused,
+    /// The application failed (5xx).
+    Failed,
+    /// What it answered is no answer.
+    Unusable,
+    /// It cannot be reached, hung up, or says that it cannot now.
+    Unavailable,
+    /// It did not answer in time.
+    Timeout,
+    /// It was not asked: it is known not to answer.
+    LeftAlone,
+    /// It was not asked: too many questions were under way.
+    Overloaded,
+}
+
+impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Answered,
+        Self::Refused,
+        Self::Failed,
+        Self::Unusable,
+        Self::Unavailable,
+        Self::Timeout,
+        Self::LeftAlone,
+        Self::Overloaded,
+    ];
+
+    /// The word in labels and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Unusable => "unusable",
+            Self::Unavailable => "unavailable",
+            Self::Timeout => "timeout",
+            Self::LeftAlone => "left_alone",
+            Self::Overloaded => "overloaded",
+        }
+    }
+
+    /// The sentence for the client.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Answered => "The application answered",
+            Self::Refused => "The application refused the request",
+            Self::Failed => "The application failed",
+            Self::Unusable => "The application gave no answer that can be passed on",
+            Self::Unavailable | Self::LeftAlone => "The application cannot be reached at the moment; try again",
+            Self::Timeout => "The application did not answer in time",
+            Self::Overloaded => "Too many requests to the application are under way; try again",
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) outcome: Outcome,
+    /// For the log.
+    pub(super) why: String,
+}
+
+impl Trouble {
+    fn new(outcome: Outcome, why: impl Into<String>) -> Self {
+        Self { outcome, why: why.into() }
+    }
+
+    pub(super) fn left_alone() -> Self {
+        Self::new(Outcome::LeftAlone, "it is left alone for a while")
+    }
+
+    pub(super) fn overloaded() -> Self {
+        Self::new(Outcome::Overloaded, "too many questions are under way")
+    }
+
+    /// Whether the next attempt may well succeed.
+    pub(super) fn is_passing(&self) -> bool {
+        self.outcome == Outcome::Unavailable
+    }
+
+    /// Whether it shows the application to be down, rather than to dislike one question.
+    pub(super) fn is_breakdown(&self) -> bool {
+        matches!(self.outcome, Outcome::Unavailable | Outcome::Timeout)
+    }
+}
+
+/// Reads an answer.
+pub(super) fn read(answer: Result<Answer, Failure>) -> Result<Answered, Trouble> {
+    let unusable = |why: &str| Trouble::new(Outcome::Unusable, why);
+    let answer = answer.map_err(|failure| {
+        let outcome = match failure {
+            Failure::Slow(_) => Outcome::Timeout,
+            Failure::TooLong(_) => Outcome::Unusable,
+            Failure::Broken(_) => Outcome::Unavailable,
+        };
+        Trouble::new(outcome, failure.to_string())
+    })?;
+    let status = answer.status;
+    let outcome = match status {
+        // There is nothing to say but that it was done.
+        204 => return Ok(Answered { data: Json::null(), message_id: None }),
+        200..=299 => Outcome::Answered,
+        400..=499 => Outcome::Refused,
+        502..=504 => Outcome::Unavailable,
+        500..=599 => Outcome::Failed,
+        _ => Outcome::Unusable,
+    };
+    if outcome != Outcome::Answered {
+        return Err(Trouble::new(outcome, format!("status {status}")));
+    }
+    let body = answer.body().map_err(|why| unusable(&why))?;
+    let body = text::resolve(body.clone());
+    let whole: Json = serde_json::from_slice(&body).map_err(|_| unusable("an answer that is no JSON"))?;
+    text::check_members(&body, "answer").map_err(|fault| unusable(&fault.message))?;
+    let mut members = members(&whole);
+    let data = members.remove("data");
+    let message_id = data.as_ref().map(self::members).unwrap_or_default().remove(MESSAGE_ID);
+    let message_id = members.remove(MESSAGE_ID).and_then(id).or_else(|| message_id.and_then(id));
+    Ok(Answered { data: data.unwrap_or(whole), message_id })
+}
+
+const MESSAGE_ID: &str = "messageId";
+
+/// The members of an object; none of anything else.
+fn members(value: &Json) -> BTreeMap<String, Json> {
+    serde_json::from_str(value.as_str()).unwrap_or_default()
+}
+
+/// An id: a string, or a number as its text.
+fn id(value: Json) -> Option<String> {
+    let id = match serde_json::from_str(value.as_str()).ok()? {
+        serde_json::Value::String(id) => id,
+        serde_json::Value::Number(_) => value.as_str().to_owned(),
+        _ => return None,
+    };
+    (1..=MESSAGE_ID_MAX).contains(&id.len()).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn answered(status: u16, body: &str) -> Result<(String, Option<String>), Outcome> {
+        read(Ok(Answer::plain(status, body.as_bytes())))
+            .map(|answered| (answered.data.as_str().to_owned(), answered.message_id))
+            .map_err(|trouble| trouble.outcome)
+    }
+
+    #[test]
+    fn the_data_of_an_answer_is_its_data_or_all_of_it() {
+        for (body, data) in [
+            (r#"{"data": {"n": 1.50}, "more": 1}"#, r#"{"n": 1.50}"#),
+            (r#"{"data":null}"#, "null"),
+            (r#"{"n":1}"#, r#"{"n":1}"#),
+            (r#"[{"data":1}]"#, r#"[{"data":1}]"#),
+            (r#" "text" "#, r#""text""#),
+            ("null", "null"),
+            (r#"{"data":{"$binary":"AQI="}}"#, r#"{"$binary":"AQI="}"#),
+        ] {
+            assert_eq!(answered(200, body), Ok((data.into(), None)), "{body}");
+            assert_eq!(answered(201, body), Ok((data.into(), None)), "{body}");
+        }
+        assert_eq!(answered(204, ""), Ok(("null".into(), None)));
+        let escaped = r#"{"data":"\u00e9\ud800","messageId":"\u006d\ud800"}"#;
+        assert_eq!(answered(200, escaped), Ok(("\"é\u{fffd}\"".into(), Some("m\u{fffd}".into()))));
+    }
+
+    #[test]
+    fn a_message_id_is_sought_outside_and_inside_of_data() {
+        for (body, id) in [
+            (r#"{"messageId":"m1"}"#, Some("m1")),
+            (r#"{"data":{"messageId":"m2"}}"#, Some("m2")),
+            (r#"{"messageId":7,"data":{"messageId":"m2"}}"#, Some("7")),
+            (r#"{"messageId":null,"data":{"messageId":12345678901234567890}}"#, Some("12345678901234567890")),
+            (r#"{"messageId":{},"data":[]}"#, None),
+            (r#"{"messageId":""}"#, None),
+        ] {
+            assert_eq!(answered(200, body).unwrap().1.as_deref(), id, "{body}");
+        }
+        assert_eq!(answered(200, &format!(r#"{{"messageId":"{}"}}"#, "m".repeat(257))).unwrap().1, None);
+    }
+
+    #[test]
+    fn whatever_is_no_answer_is_told_apart() {
+        for (status, outcome) in [
+            (302, Outcome::Unusable),
+            (400, Outcome::Refused),
+            (404, Outcome::Refused),
+            (429, Outcome::Refused),
+            (500, Outcome::Failed),
+            (502, Outcome::Unavailable),
+            (503, Outcome::Unavailable),
+            (504, Outcome::Unavailable),
+            (505, Outcome::Failed),
+            (600, Outcome::Unusable),
+        ] {
+            assert_eq!(answered(status, "{}"), Err(outcome), "{status}");
+        }
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for body in ["", "<html>", "{", "{}{}", "\u{0}", r#"{"data":{"n":1e400}}"#, deep.as_str()] {
+            assert_eq!(answered(200, body), Err(Outcome::Unusable), "{body}");
+        }
+        for (failure, outcome) in [
+            (Failure::Slow(Duration::ZERO), Outcome::Timeout),
+            (Failure::TooLong(9), Outcome::Unusable),
+            (Failure::Broken("refused".into()), Outcome::Unavailable),
+        ] {
+            assert_eq!(read(Err(failure)).unwrap_err().outcome, outcome);
+        }
+    }
+}

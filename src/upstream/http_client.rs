@@ -1,0 +1,232 @@
+//! One request to somebody outside, bounded in time and in bytes. Knows no token and no key, and shows no address in what it
+//! says: one may hold a password.
+
+use std::error::Error as _;
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder, Url};
+use tokio::time::timeout;
+
+/// How long an answer to a GET may take, from the connection to its last byte.
+pub const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections that are kept for the next request.
+const IDLE: usize = 8;
+
+/// What becomes of an answer that points elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redirects {
+    /// It is the answer: a token is shown to nobody but whom it was meant for.
+    Refused,
+    /// Up to three are followed, none to another scheme.
+    SameScheme,
+}
+
+/// Somebody outside.
+pub struct HttpClient {
+    client: Client,
+    url: Url,
+}
+
+/// What was answered.
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body, whole.
+    body: Bytes,
+    /// The `Content-Encoding` that it has in spite of what was asked for.
+    encoding: Option<String>,
+}
+
+impl Answer {
+    /// An answer whose body is in no content encoding.
+    #[cfg(test)]
+    pub fn plain(status: u16, body: &[u8]) -> Self {
+        Self { status, body: Bytes::copy_from_slice(body), encoding: None }
+    }
+
+    /// How many bytes the body has.
+    pub fn size(&self) -> usize {
+        self.body.len()
+    }
+
+    /// The body.
+    ///
+    /// # Errors
+    /// That it is compressed, by the header or by what it begins with: none was asked for, and nothing here unpacks one.
+    pub fn body(&self) -> Result<&Bytes, String> {
+        let encoding = match &self.encoding {
+            Some(encoding) => encoding,
+            None if self.body.starts_with(&GZIP) => "gzip",
+            None => return Ok(&self.body),
+        };
+        Err(format!(
+            "an answer in the content encoding {encoding}, although the request said `Accept-Encoding: identity`"
+        ))
+    }
+}
+
+/// What a file in gzip begins with (RFC 1952, section 2.3.1). No JSON text does.
+const GZIP: [u8; 2] = [0x1F, 0x8B];
+
+/// Longest content encoding that is repeated in the log, in bytes.
+const ENCODING_MAX: usize = 20;
+
+/// The content encoding that an answer names, other than none.
+fn encoding(headers: &HeaderMap) -> Option<String> {
+    let values = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.to_str().unwrap_or("?"));
+    let mut names = values.flat_map(|value| value.split(',')).map(str::trim);
+    let name = names.find(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity"))?;
+    let is_plain = name.len() <= ENCODING_MAX && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    Some(if is_plain { name.to_ascii_lowercase() } else { "of an unknown name".to_owned() })
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// It took longer than this.
+    Slow(Duration),
+    /// It is longer than this.
+    TooLong(usize),
+    /// The connection was not made, or broke.
+    Broken(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Slow(within) => write!(f, "no whole answer within {} ms", within.as_millis()),
+            Self::TooLong(most) => write!(f, "an answer of more than {most} bytes"),
+            Self::Broken(why) => f.write_str(why),
+        }
+    }
+}
+
+impl HttpClient {
+    /// Somebody at `url`, which is `http` or `https`. Proxies of the environment are not used: a hub's way to its issuer
+    /// is configured and not inherited.
+    ///
+    /// # Errors
+    /// When the address is none, or the system has no certificates to judge an `https` one by.
+    pub fn new(url: &str, redirects: Redirects) -> Result<Self, String> {
+        let url = Url::parse(url).map_err(|error| error.to_string())?;
+        // One provider for the process; when there is one already, that one serves.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut client = Client::builder()
+            .user_agent(concat!("hubbub/", env!("CARGO_PKG_VERSION")))
+            .no_proxy()
+            .referer(false)
+            .pool_max_idle_per_host(IDLE)
+            .redirect(policy(redirects));
+        if url.scheme() == "http" {
+            // It never meets a certificate, and a container may have none.
+            client = client.tls_certs_only([]);
+        }
+        let client = client.build().map_err(|error| innermost(&error))?;
+        Ok(Self { client, url })
+    }
+
+    /// Asks, showing `bearer` where there is one; an answer of more than `most` bytes is none.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn get(&self, bearer: Option<&str>, most: usize) -> Result<Answer, Failure> {
+        let mut request = self.client.get(self.url.clone());
+        if let Some(token) = bearer {
+            request = request.bearer_auth(token);
+        }
+        answer(request, TIMEOUT, most).await
+    }
+
+    /// Posts JSON to a `path` below the URL, and waits for the answer for as long as `within`.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn post(
+        &self,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        within: Duration,
+        most: usize,
+    ) -> Result<Answer, Failure> {
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}/{path}", self.url.path().trim_end_matches('/')));
+        let json = HeaderValue::from_static("application/json");
+        let request = self.client.post(url).headers(headers).header(CONTENT_TYPE, json).body(body);
+        answer(request, within, most).await
+    }
+}
+
+async fn answer(request: RequestBuilder, within: Duration, most: usize) -> Result<Answer, Failure> {
+    timeout(within, read(request, most)).await.unwrap_or(Err(Failure::Slow(within)))
+}
+
+async fn read(request: RequestBuilder, most: usize) -> Result<Answer, Failure> {
+    let broken = |error: reqwest::Error| Failure::Broken(innermost(&error));
+    // Without the second header, a proxy may compress as it likes (RFC 9110, section 12.5.3).
+    let request = request.header(ACCEPT, "application/json").header(ACCEPT_ENCODING, "identity");
+    let mut answer = request.send().await.map_err(broken)?;
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(broken)? {
+        if body.len() + chunk.len() > most {
+            return Err(Failure::TooLong(most));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status: answer.status().as_u16(), body: body.into(), encoding: encoding(answer.headers()) })
+}
+
+fn policy(redirects: Redirects) -> Policy {
+    match redirects {
+        Redirects::Refused => Policy::none(),
+        Redirects::SameScheme => Policy::custom(|attempt| {
+            let same = attempt.previous().last().is_some_and(|from| from.scheme() == attempt.url().scheme());
+            if same && attempt.previous().len() <= 3 { attempt.follow() } else { attempt.stop() }
+        }),
+    }
+}
+
+/// What an error comes from at last: `connection refused` and not `error sending request`.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause = error.source();
+    while let Some(deeper) = cause.and_then(std::error::Error::source) {
+        cause = Some(deeper);
+    }
+    cause.map_or_else(|| "the request failed".into(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compressed_answer_is_told_by_its_header_or_its_first_bytes() {
+        let of = |values: &[&'static str], body: &[u8]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(CONTENT_ENCODING, HeaderValue::from_static(value));
+            }
+            let answer = Answer { encoding: encoding(&headers), ..Answer::plain(200, body) };
+            answer.body().map(|body| body.to_vec())
+        };
+        for plain in [&[][..], &[""], &["identity"], &["Identity , "]] {
+            assert_eq!(of(plain, b"{}"), Ok(b"{}".to_vec()), "{plain:?}");
+        }
+        for (values, name) in [
+            (&["gzip"][..], "gzip"),
+            (&["identity", "BR"], "br"),
+            (&["identity, zstd"], "zstd"),
+            (&["a\tb"], "of an unknown name"),
+            (&["aaaaaaaaaaaaaaaaaaaaa"], "of an unknown name"),
+        ] {
+            let why = of(values, b"{}").unwrap_err();
+            assert!(why.contains(&format!("content encoding {name}, ")), "{values:?}: {why}");
+        }
+        assert!(of(&[], b"\x1f\x8b\x08").unwrap_err().contains("content encoding gzip, "));
+    }
+}

@@ -1,0 +1,98 @@
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use hubbub_actors::connection::outbox::Bound;
+use hubbub_actors::connection::{SessionSpec, SessionTable};
+use hubbub_actors::model::ids::SessionId;
+use hubbub_actors::runtime::clock::{Clock, Expiry};
+use hubbub_actors::runtime::counters::Stats;
+use tokio::io::AsyncReadExt;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::codec::raw::RAW;
+
+/// A frame that is larger than what the kernel holds for a client that does not read.
+const LARGE: usize = 16 << 20;
+
+/// What the hub reads of a new connection, what writes to it, and its client.
+pub(super) async fn connection(session_table: &SessionTable) -> (OwnedReadHalf, Rc<SocketWriter>, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (reading, writing) = listener.accept().await.unwrap().0.into_split();
+    let handle = session_table.insert(SessionSpec {
+        session: SessionId::random(),
+        encoder: &RAW,
+        bound: Bound { bytes: 1_000, frames: 100 },
+        heartbeat: None,
+        multiplexed: false,
+        expiry: Expiry::NEVER,
+        elapsed: 0,
+    });
+    (reading, SocketWriter::new(writing, handle, Rc::new(Flusher::default())), client)
+}
+
+/// A worker's clock, its counters and its seats.
+fn worker() -> (Clock, Arc<Stats>, SessionTable) {
+    let (clock, stats) = (Clock::manual(5_000), Arc::new(Stats::default()));
+    (clock.clone(), stats.clone(), SessionTable::new(0, 1_000_000, stats, clock))
+}
+
+/// How many deliveries were measured, and the µs that they took together.
+fn measured(stats: &Stats) -> (u64, u64) {
+    let snapshot = stats.delivery_latency.snapshot();
+    (snapshot.count(), snapshot.sum)
+}
+
+fn frame(bytes: usize) -> Rc<Bytes> {
+    Rc::new(vec![b'x'; bytes].into())
+}
+
+#[tokio::test]
+async fn a_delivery_is_measured_once_when_it_is_written() {
+    let (clock, stats, session_table) = worker();
+    let (_reading, writer, _client) = connection(&session_table).await;
+    writer.handle.carry(frame(9), Some(clock.elapsed_us()));
+    clock.advance(3);
+    assert_eq!(measured(&stats), (0, 0), "it is in the outbox");
+    writer.write();
+    assert_eq!(measured(&stats), (1, 3_000));
+    writer.handle.send_ahead(frame(9));
+    writer.write();
+    assert_eq!(measured(&stats), (1, 3_000));
+}
+
+#[tokio::test]
+async fn the_latency_of_a_slow_reader_lasts_until_it_reads() {
+    let (clock, stats, session_table) = worker();
+    let (_reading, writer, mut client) = connection(&session_table).await;
+    writer.handle.carry(frame(LARGE), Some(clock.elapsed_us()));
+    writer.write();
+    clock.advance(7_000);
+    assert_eq!(measured(&stats), (0, 0), "the kernel has a part of it");
+    let reader = tokio::spawn(async move { client.read_exact(&mut vec![0; LARGE]).await.map(|_| client) });
+    poll_fn(|cx| {
+        writer.poll_unblocked(cx);
+        if writer.handle.with_outbox(|outbox| outbox.is_empty()) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    reader.await.unwrap().unwrap();
+    assert_eq!(measured(&stats), (1, 7_000_000));
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_drops_its_measurement() {
+    let (clock, stats, session_table) = worker();
+    let (_reading, writer, client) = connection(&session_table).await;
+    writer.handle.carry(frame(LARGE), Some(clock.elapsed_us()));
+    writer.write();
+    drop(client);
+    poll_fn(|cx| {
+        writer.poll_unblocked(cx);
+        if writer.broken.get() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    writer.write();
+    assert_eq!(measured(&stats), (0, 0));
+}
