@@ -69,7 +69,7 @@ async fn ten_sessions_that_come_and_go_at_once_are_one_online_and_one_offline() 
     assert_eq!(untimed(observer.expect("user_offline").await, "last_seen"), json!({"user_id": 2}));
     let mut heard = Vec::new();
     while heard.len() < 2 {
-        let message = asked.next_of_all().await;
+        let message = asked.next_with_presence().await;
         heard.push((message["type"].clone(), message["data"]["user_id"].clone(), message.get("topic").cloned()));
     }
     assert_eq!(heard, [(json!("user_online"), json!(2), None), (json!("user_offline"), json!(2), None)]);

@@ -33,7 +33,7 @@ async fn who_says_nothing_at_all_is_cut_with_4408() {
     assert!(pings >= 1, "was cut without having been asked");
     assert!(silence >= Duration::from_millis(1_900), "was cut after {silence:?}");
     assert!(silence < Duration::from_secs(10), "was cut after {silence:?}");
-    wire.gone().await;
+    wire.wait_closed().await;
 }
 
 #[tokio::test]

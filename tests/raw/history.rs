@@ -289,7 +289,7 @@ async fn over_a_planned_restart_under_load_nothing_is_missed() {
     }
     drop(client);
     eventually(DEADLINE, "more is published", || hub.metric("hubbub_messages_published_total") > 600.0).await;
-    let hub = tokio::task::spawn_blocking(|| hub.come_again()).await.unwrap();
+    let hub = tokio::task::spawn_blocking(|| hub.restart_gracefully()).await.unwrap();
     let accepted = publishers.stop().await;
 
     let (mut client, recovered, position) = back(&hub, "feed", &copy.since(&epoch)).await;
@@ -333,7 +333,7 @@ async fn a_topic_that_keeps_nothing_any_more_is_not_brought_back() {
     let config = hub.dir().join("config.toml");
     let told = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, told.replace("pattern = \"*\"", "pattern = \"stays\"")).unwrap();
-    let hub = tokio::task::spawn_blocking(|| hub.come_again()).await.unwrap();
+    let hub = tokio::task::spawn_blocking(|| hub.restart_gracefully()).await.unwrap();
     let (mut client, recovered, position) = back(&hub, "stays", &before(&stays, 1)).await;
     assert_eq!((recovered, position), (true, stays));
     let message = crate::support::client::without_time(client.next().await);
@@ -421,7 +421,7 @@ async fn a_large_history_is_ready_when_the_hub_has_ended_and_comes_back_whole() 
     }
     drop(publisher);
     let held = hub.metric("hubbub_history_bytes");
-    let hub = tokio::task::spawn_blocking(|| hub.come_again()).await.unwrap();
+    let hub = tokio::task::spawn_blocking(|| hub.restart_gracefully()).await.unwrap();
     assert_eq!(hub.metric("hubbub_history_bytes"), held);
-    assert!(!hub.said().contains("could not be stored"), "{}", hub.said());
+    assert!(!hub.output().contains("could not be stored"), "{}", hub.output());
 }

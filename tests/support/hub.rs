@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use toml::{Table, Value as Toml};
 
 use super::http::{Http, Response};
-use super::run::{NO_ROOM, hubbub, hubbub_under};
+use super::run::{FULL_DISK, hubbub, hubbub_after};
 use super::wait::{DEADLINE, wait_until};
 
 /// The secret of every test hub's tokens.
@@ -72,7 +72,7 @@ impl Hub {
     pub(crate) fn with_descriptors(most: usize, config: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("config.toml"), configuration(config)).unwrap();
-        let limited = hubbub_under(dir.path(), &format!("ulimit -n {most}"));
+        let limited = hubbub_after(dir.path(), &format!("ulimit -n {most}"));
         let hub = Self::run_in(dir, limited);
         hub.wait_ready();
         hub
@@ -104,27 +104,27 @@ impl Hub {
 
     /// A hub in a directory, for which no file can grow: as on a full disk. Not waited for until it is ready.
     #[track_caller]
-    pub(crate) fn without_room(dir: TempDir) -> Self {
-        let limited = hubbub_under(dir.path(), NO_ROOM);
+    pub(crate) fn on_full_disk(dir: TempDir) -> Self {
+        let limited = hubbub_after(dir.path(), FULL_DISK);
         Self::run_in(dir, limited)
     }
 
     /// Lets files grow again.
-    pub(crate) fn give_room(&self) {
+    pub(crate) fn lift_file_limit(&self) {
         let pid = i32::try_from(self.pid()).unwrap();
         rlimit::prlimit(pid, rlimit::Resource::FSIZE, Some((rlimit::INFINITY, rlimit::INFINITY)), None).unwrap();
     }
 
     /// Ends this hub in order, and gives back its directory.
     #[track_caller]
-    pub(crate) fn end(mut self) -> TempDir {
-        self.end_and_read();
-        self.leave()
+    pub(crate) fn shut_down(mut self) -> TempDir {
+        self.shut_down_and_read();
+        self.into_dir()
     }
 
     /// The directory of a hub that has ended.
     #[track_caller]
-    pub(crate) fn leave(mut self) -> TempDir {
+    pub(crate) fn into_dir(mut self) -> TempDir {
         std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
     }
 
@@ -136,7 +136,7 @@ impl Hub {
 
     /// A hub that is told of no file, in a directory with `config.toml` as given, or without one when `config` is empty.
     #[track_caller]
-    pub(crate) fn without_file_named(dir: TempDir, config: &str) -> Self {
+    pub(crate) fn without_config_flag(dir: TempDir, config: &str) -> Self {
         if !config.is_empty() {
             fs::write(dir.path().join("config.toml"), config).unwrap();
         }
@@ -178,8 +178,8 @@ impl Hub {
 
     /// Tells this hub to end, and starts another at the same address once it has.
     #[track_caller]
-    pub(crate) fn come_again(mut self) -> Self {
-        self.end_and_read();
+    pub(crate) fn restart_gracefully(mut self) -> Self {
+        self.shut_down_and_read();
         let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
         let config = dir.path().join("config.toml");
         let told = fs::read_to_string(&config).unwrap();
@@ -221,19 +221,19 @@ impl Hub {
     }
 
     /// Everything it has printed so far.
-    pub(crate) fn said(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         self.said.lock().unwrap().clone()
     }
 
     /// Tells it to end, and waits until it has; everything it has printed.
     #[track_caller]
-    pub(crate) fn end_and_read(&mut self) -> String {
+    pub(crate) fn shut_down_and_read(&mut self) -> String {
         self.signal("TERM");
-        assert_eq!(self.exit_status(DEADLINE * 2), Some(0), "{}", self.said());
+        assert_eq!(self.exit_status(DEADLINE * 2), Some(0), "{}", self.output());
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }
-        self.said()
+        self.output()
     }
 
     #[track_caller]
@@ -256,17 +256,17 @@ impl Hub {
     #[track_caller]
     pub(crate) fn reload(&self, config: &str) -> String {
         fs::write(self.dir().join("config.toml"), configuration(config)).unwrap();
-        self.hang_up()
+        self.sighup()
     }
 
     /// Has the hub reload what is there; what it logged of that.
     #[track_caller]
-    pub(crate) fn hang_up(&self) -> String {
-        let before = self.said().len();
+    pub(crate) fn sighup(&self) -> String {
+        let before = self.output().len();
         self.signal("HUP");
         let mut said = String::new();
         wait_until(DEADLINE, "the hub says what came of a reload", || {
-            said = self.said()[before..].to_owned();
+            said = self.output()[before..].to_owned();
             said.contains("reloaded")
         });
         said
