@@ -245,10 +245,15 @@ async fn a_place_that_cannot_be_is_refused_by_its_path_and_nothing_is_joined() {
 }
 
 #[tokio::test]
-async fn a_message_is_forgotten_when_its_time_has_come_and_a_topic_with_it() {
-    let hub = Hub::with("[[topics]]\npattern = \"*\"\nhistory = 10\nhistory_secs = 1");
+async fn a_message_is_deleted_at_its_age_and_an_empty_topic_with_it() {
+    let hub = Hub::with_manual_clock("[[topics]]\npattern = \"*\"\nhistory = 10\nhistory_secs = 60");
     push(&hub, "brief", &json!(1));
+    hub.advance(59_999);
+    push(&hub, "other", &json!(1));
     assert!(hub.metric("hubbub_history_bytes") > 0.0);
+    assert_eq!(hub.http().request("GET", "/api/rooms/brief/history").key().send().json()["messages"][0]["offset"], 1);
+    // Beyond the age of both.
+    hub.advance(120_000);
     eventually(DEADLINE, "nothing is kept", || hub.metric("hubbub_history_bytes") == 0.0).await;
     let path = "/api/rooms/brief/history";
     assert_eq!(hub.http().request("GET", path).key().send().status, 404);
