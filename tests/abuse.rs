@@ -47,11 +47,11 @@ impl Wrong {
     async fn commit(self, mut wire: Wire) {
         let code = match self {
             Self::NoHttp => {
-                wire.offer(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 nonsense\r\n\r\n").await;
+                wire.try_send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 nonsense\r\n\r\n").await;
                 return assert_turned_away(wire, "400").await;
             }
             Self::HalfRequest => {
-                wire.offer(b"GET /ws HTTP/1.1\r\nHost: hub").await;
+                wire.try_send(b"GET /ws HTTP/1.1\r\nHost: hub").await;
                 return assert_turned_away(wire, "408").await;
             }
             Self::Nothing => return assert_turned_away(wire, "408").await,
@@ -60,34 +60,34 @@ impl Wrong {
             Self::HalfFrame => {
                 let mut bytes = Frame::text("x".repeat(200)).encode();
                 bytes.truncate(100);
-                wire.offer(&bytes).await;
+                wire.try_send(&bytes).await;
                 4408
             }
             Self::HugeFrame => {
-                wire.offer(&Frame::text("x".repeat(70_000)).encode()).await;
+                wire.try_send(&Frame::text("x".repeat(70_000)).encode()).await;
                 1009
             }
             Self::BadUtf8 => {
-                wire.offer(&Frame::text(*b"\xFF\xFE").encode()).await;
+                wire.try_send(&Frame::text(*b"\xFF\xFE").encode()).await;
                 1007
             }
             Self::ReservedBits => {
-                wire.offer(&Frame::text("{}").reserved(7).encode()).await;
+                wire.try_send(&Frame::text("{}").reserved(7).encode()).await;
                 1002
             }
             Self::Nonsense => {
-                wire.offer(&Frame::text("}{").encode()).await;
+                wire.try_send(&Frame::text("}{").encode()).await;
                 loop {
                     if wire.message().await["type"] == "Error" {
                         break;
                     }
                 }
-                wire.offer(&Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes()).encode()).await;
+                wire.try_send(&Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes()).encode()).await;
                 1000
             }
         };
         assert_eq!(wire.close_code().await, Some(code), "{self:?}");
-        wire.gone().await;
+        wire.wait_closed().await;
     }
 
     /// Whether it is done on a connection that was never upgraded.
@@ -97,7 +97,7 @@ impl Wrong {
 
     async fn connect(self, hub: &Hub, n: usize) -> Wire {
         if self.before_upgrade() {
-            return Wire::silent(hub).await;
+            return Wire::connect(hub).await;
         }
         let mut wire = Wire::of(hub, &format!("user-{}", n % 50)).await;
         let subscribe = json!({"type": "Subscribe", "data": {"topics": [format!("t{}", n % 20)]}});
@@ -108,7 +108,7 @@ impl Wrong {
 
 /// That the hub answers with this status or says nothing, and hangs up.
 async fn assert_turned_away(mut wire: Wire, status: &str) {
-    let said = wire.until_hung_up().await;
+    let said = wire.read_to_end().await;
     let right = said.is_empty() || said.starts_with(&format!("HTTP/1.1 {status}"));
     assert!(right, "expected {status} or nothing, got {said:?}");
 }
@@ -211,7 +211,7 @@ async fn whatever_the_bytes_the_hub_goes_on_without_a_panic() {
     for _ in 0..400 {
         let mut wire = Wire::of(&hub, "user").await;
         for _ in 0..1 + dice.roll(20) {
-            wire.offer(&dice.frame()).await;
+            wire.try_send(&dice.frame()).await;
         }
     }
     witness.expect_silence().await;

@@ -1,6 +1,6 @@
 //! The community document over Socket.IO: who is online, who types, debug mode, and what its clients are limited to.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -49,30 +49,35 @@ impl Any {
 }
 
 #[tokio::test]
-async fn ten_sessions_that_come_and_go_at_once_are_one_online_and_one_offline() {
-    let hub = Hub::with("[presence]\nlinger_ms = 4000");
+async fn ten_sessions_of_a_user_that_open_and_close_together_are_one_online_and_one_offline() {
+    let hub = Hub::with_manual_clock("[presence]\nlinger_ms = 4000");
     let mut observer = Sio::of(&hub, Transport::WebSocket, "observer").await;
-    let mut asked = Client::of(&hub, "asked").await;
+    let mut subscriber = Client::of(&hub, "subscriber").await;
     observer.expect("user_online").await;
-    asked.subscribe(&["$presence"]).await;
+    subscriber.subscribe(&["$presence"]).await;
     let jane = token_with(json!({"sub": 2, "name": "Jane Smith", "avatar": "/images/users/avatars/jane.jpg"}));
-    let come = futures_util::future::join_all((0..10).map(|number| Any::open(&hub, number, &jane)));
-    let mut sessions = come.await;
+    let mut sessions = futures_util::future::join_all((0..10).map(|number| Any::open(&hub, number, &jane))).await;
     let online = json!({"user_id": 2, "name": "Jane Smith", "avatar": "/images/users/avatars/jane.jpg"});
     assert_eq!(untimed(observer.expect("user_online").await, "last_seen"), online);
-    // Two stay behind the others, and one comes back before anybody could miss the user.
+    // Two stay longer than the others, and one opens again before the user counts as offline.
     let last = sessions.split_off(8);
     futures_util::future::join_all(sessions.into_iter().map(Any::end)).await;
     observer.expect_silence().await;
     futures_util::future::join_all(last.into_iter().map(Any::end)).await;
+    eventually(DEADLINE, "all of them are closed", || hub.connections() == 2).await;
+    hub.advance(3_999);
     Any::open(&hub, 0, &jane).await.end().await;
+    eventually(DEADLINE, "it is closed", || hub.connections() == 2).await;
+    hub.advance(3_999);
+    observer.expect_silence().await;
+    hub.advance(1);
     assert_eq!(untimed(observer.expect("user_offline").await, "last_seen"), json!({"user_id": 2}));
-    let mut heard = Vec::new();
-    while heard.len() < 2 {
-        let message = asked.next_of_all().await;
-        heard.push((message["type"].clone(), message["data"]["user_id"].clone(), message.get("topic").cloned()));
+    let mut received = Vec::new();
+    while received.len() < 2 {
+        let message = subscriber.next_with_presence().await;
+        received.push((message["type"].clone(), message["data"]["user_id"].clone(), message.get("topic").cloned()));
     }
-    assert_eq!(heard, [(json!("user_online"), json!(2), None), (json!("user_offline"), json!(2), None)]);
+    assert_eq!(received, [(json!("user_online"), json!(2), None), (json!("user_offline"), json!(2), None)]);
     assert_eq!(hub.metric("hubbub_presence_changes_total{outcome=\"suppressed\"}"), 0.0);
 }
 
@@ -119,8 +124,8 @@ async fn a_crowd_that_connects_costs_what_the_configuration_allows() {
 }
 
 #[tokio::test]
-async fn the_others_in_a_thread_hear_who_types_until_the_typist_falls_silent() {
-    let hub = Hub::start();
+async fn typing_in_a_thread_is_sent_to_the_others_until_five_seconds_without_it() {
+    let hub = Hub::with_manual_clock("");
     let john = token_with(json!({"sub": 1, "name": "John Doe"}));
     let mut john = Sio::with_token(&hub, Transport::WebSocket, &john).await;
     let mut jane = Sio::of(&hub, Transport::Polling, "2").await;
@@ -130,20 +135,20 @@ async fn the_others_in_a_thread_hear_who_types_until_the_typist_falls_silent() {
     let typing = |typing: bool| json!({"user_id": 1, "name": "John Doe", "thread_id": 456, "typing": typing});
     assert_eq!(john.ask("typing_start", json!({"thread_id": 456})).await, json!([]));
     assert_eq!(john.ask("typing_start", json!({"thread_id": 456})).await, json!([]));
-    let started = Instant::now();
     assert_eq!(jane.expect("user_typing").await, typing(true));
     let pushed = raw.expect("user_typing").await;
     assert_eq!((&pushed["data"], &pushed["topic"]), (&typing(true), &json!("thread:456")));
+    hub.advance(4_999);
+    jane.expect_silence().await;
+    hub.advance(1);
     assert_eq!(jane.expect("user_typing").await, typing(false));
-    let silent = started.elapsed();
-    assert!((Duration::from_millis(4_500)..DEADLINE).contains(&silent), "{silent:?}");
     assert_eq!(raw.expect("user_typing").await["data"], typing(false));
 
     raw.ask(json!({"type": "typing_start", "data": {"thread_id": "456"}, "id": 1}), "Reply").await;
     let by_raw = json!({"user_id": "raw", "name": "raw", "thread_id": "456", "typing": true});
-    assert_eq!(john.expect("user_typing").await, by_raw, "who typed takes part");
+    assert_eq!(john.expect("user_typing").await, by_raw, "a typist takes part in the thread");
     raw.close().await;
-    assert_eq!(john.expect("user_typing").await["typing"], false, "who goes types no more");
+    assert_eq!(john.expect("user_typing").await["typing"], false, "a session that ends stops typing");
     john.expect_silence().await;
 }
 
@@ -173,8 +178,8 @@ async fn typing_has_a_limit_of_its_own_and_names_a_thread() {
 }
 
 #[tokio::test]
-async fn an_admin_in_debug_mode_is_sent_figures_of_the_hub() {
-    let hub = Hub::start();
+async fn an_admin_in_debug_mode_gets_figures_of_the_hub_every_five_seconds() {
+    let hub = Hub::with_manual_clock("");
     let mut admin = Sio::with_token(&hub, Transport::WebSocket, &token_with(json!({"sub": 1, "role": "admin"}))).await;
     assert_eq!(admin.ask("debug_mode", json!({"enabled": true})).await, json!([]));
     let connections = json!({
@@ -193,6 +198,12 @@ async fn an_admin_in_debug_mode_is_sent_figures_of_the_hub() {
             names,
             ["errors", "events_per_minute", "events_published", "events_received", "events_sent", "rate_limited"]
         );
+        hub.advance(4_999);
+        admin.expect_silence().await;
+        hub.advance(1);
+    }
+    for event in ["connection_stats", "memory_usage", "event_metrics"] {
+        admin.expect(event).await;
     }
     assert_eq!(admin.ask("debug_mode", json!({"enabled": false})).await, json!([]));
     assert_eq!(hub.metric("hubbub_debugging_sessions"), 0.0);

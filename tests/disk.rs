@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::support::account::{PASSWORD, UNLIMITED, add_user, sign_in, user, user_command};
 use crate::support::hub::configuration;
 use crate::support::member::{Member, Way};
-use crate::support::run::{NO_ROOM, hubbub_under};
+use crate::support::run::{FULL_DISK, hubbub_after};
 use crate::support::token::token;
 use crate::support::{Client, DEADLINE, Hub, Wire, eventually, wait_until};
 
@@ -32,7 +32,7 @@ async fn upgrade(hub: &Hub, token: &str) -> u16 {
 
 /// How often the log says that the store cannot write.
 fn complaints(hub: &Hub) -> usize {
-    hub.said().lines().filter(|line| line.contains("ERROR") && line.contains("the store cannot write")).count()
+    hub.output().lines().filter(|line| line.contains("ERROR") && line.contains("the store cannot write")).count()
 }
 
 #[track_caller]
@@ -43,7 +43,7 @@ fn assert_no_store(hub: &Hub) {
 
 #[tokio::test]
 async fn a_hub_on_a_full_disk_does_what_needs_no_store_and_opens_it_when_there_is_room() {
-    let hub = Hub::without_room(dir(UNLIMITED));
+    let hub = Hub::on_full_disk(dir(UNLIMITED));
     let why = reason(&hub).unwrap();
     assert!(why.starts_with("Store: hubbub.db: the disk is full"), "{why}");
     let health = hub.get("/health");
@@ -63,9 +63,9 @@ async fn a_hub_on_a_full_disk_does_what_needs_no_store_and_opens_it_when_there_i
     assert_no_store(&hub);
     let signing_in = json!({"username": "carol", "password": PASSWORD});
     assert!(hub.http().request("POST", "/sessions").json(&signing_in).send().status >= 400);
-    assert_eq!(complaints(&hub), 1, "{}", hub.said());
+    assert_eq!(complaints(&hub), 1, "{}", hub.output());
 
-    hub.give_room();
+    hub.lift_file_limit();
     eventually(DEADLINE, "the store is opened", || reason(&hub).is_none()).await;
     user(&hub, "carol");
     sign_in(&hub, "carol");
@@ -73,7 +73,7 @@ async fn a_hub_on_a_full_disk_does_what_needs_no_store_and_opens_it_when_there_i
     assert_eq!((chat.status, &chat.json()["chat"]["name"]), (200, &json!("General")), "{chat:?}");
     bob.broadcast("lobby", json!("and now")).await;
     assert_eq!(alice.expect("Broadcast").await["data"]["payload"], "and now");
-    hub.end();
+    hub.shut_down();
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn what_the_store_holds_is_known_on_a_full_disk_too() {
         let page = hub.http().request("GET", "/api/rooms/lobby/history").key().send();
         if page.status == 200 { page.json()["messages"].as_array().map_or(0, Vec::len) } else { 0 }
     };
-    let hub = Hub::without_room(hub.end());
+    let hub = Hub::on_full_disk(hub.shut_down());
     assert!(reason(&hub).unwrap().contains("the disk is full"));
     assert_eq!(upgrade(&hub, &mallory).await, 401, "the token was revoked before the start");
     assert_eq!(upgrade(&hub, &signed_in.access).await, 101);
@@ -104,7 +104,7 @@ async fn what_the_store_holds_is_known_on_a_full_disk_too() {
     assert_eq!(ended.status, Some(0), "reading needs no room: {ended:?}");
 
     // It could not be taken out of the store, and is not taken over a second time: who knows what came behind it.
-    let hub = Hub::in_dir(hub.end());
+    let hub = Hub::in_dir(hub.shut_down());
     assert_eq!(history(&hub), 0);
     assert_eq!(upgrade(&hub, &mallory).await, 401);
     sign_in(&hub, "carol");
@@ -118,7 +118,7 @@ async fn a_store_that_can_be_opened_and_not_written_does_not_stop_the_start() {
     // After a crash SQLite's files are all there, and are large enough for opening.
     hub.signal("KILL");
     hub.exit_status(DEADLINE);
-    let hub = Hub::without_room(hub.leave());
+    let hub = Hub::on_full_disk(hub.into_dir());
     assert!(reason(&hub).unwrap().starts_with("Store: "));
     assert_eq!(upgrade(&hub, &token("mallory")).await, 401);
     let mut dave = Member::of(&hub, Way::Raw, "dave").await;
@@ -126,17 +126,17 @@ async fn a_store_that_can_be_opened_and_not_written_does_not_stop_the_start() {
     let mut alice = Client::of(&hub, "alice").await;
     alice.subscribe(&["lobby"]).await;
     assert_no_store(&hub);
-    assert_eq!(complaints(&hub), 1, "{}", hub.said());
-    hub.give_room();
+    assert_eq!(complaints(&hub), 1, "{}", hub.output());
+    hub.lift_file_limit();
     eventually(DEADLINE, "the store is written", || reason(&hub).is_none()).await;
     user(&hub, "carol");
     alice.close().await;
-    hub.end();
+    hub.shut_down();
 }
 
 #[tokio::test]
 async fn no_token_is_let_in_while_nobody_can_know_which_were_revoked() {
-    let dir = Hub::with(UNLIMITED).end();
+    let dir = Hub::with(UNLIMITED).shut_down();
     // What an earlier version wrote cannot be read before it is migrated, and that needs room.
     let database = Connection::open(dir.path().join("data/hubbub.db")).unwrap();
     let version: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
@@ -144,11 +144,11 @@ async fn no_token_is_let_in_while_nobody_can_know_which_were_revoked() {
     database.execute_batch("ALTER TABLE users DROP COLUMN permissions; PRAGMA user_version = 7").unwrap();
     database.close().unwrap();
 
-    let hub = Hub::without_room(dir);
+    let hub = Hub::on_full_disk(dir);
     assert_eq!(upgrade(&hub, &token("alice")).await, 503);
     let pushed = json!({"room": "lobby", "event": "news", "data": 1});
     assert_eq!(hub.http().request("POST", "/api/room").key().json(&pushed).send().status, 200);
-    hub.give_room();
+    hub.lift_file_limit();
     eventually(DEADLINE, "the store is migrated", || reason(&hub).is_none()).await;
     Client::of(&hub, "alice").await;
 }
@@ -161,14 +161,14 @@ fn a_secret_that_cannot_be_made_stops_the_start_and_says_what_to_set() {
     ] {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("config.toml"), config).unwrap();
-        let ended = hubbub_under(dir.path(), NO_ROOM).output().unwrap();
+        let ended = hubbub_after(dir.path(), FULL_DISK).output().unwrap();
         let stderr = String::from_utf8(ended.stderr).unwrap();
         assert_eq!(ended.status.code(), Some(1), "{stderr}");
         let last = stderr.lines().last().unwrap();
         assert!(last.starts_with("hubbub: data/") && last.contains(&format!("set {key} instead")), "{stderr}");
         // A log on the same disk: nothing can be said, and that is no reason to crash.
         let log = fs::File::create(dir.path().join("log")).unwrap();
-        let status = hubbub_under(dir.path(), NO_ROOM).stderr(log).status().unwrap();
+        let status = hubbub_after(dir.path(), FULL_DISK).stderr(log).status().unwrap();
         assert_eq!(status.code(), Some(1));
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::client::{narrow, without_time};
+use crate::support::client::{small_buffer_stream, without_time};
 use crate::support::socketio::{POLLING, WEBSOCKET};
 use crate::support::token::{now, token, token_with};
 use crate::support::wire::{Frame, opcode};
@@ -337,7 +337,7 @@ async fn how_a_session_ends_is_remembered_and_a_fault_beside_it() {
     let kick = json!({"userId": "kicked"});
     assert_eq!(hub.http().request("POST", "/api/disconnect").key().json(&kick).send().status, 200);
     kicked.until_ended().await;
-    let mut slow = Client::over(narrow(&hub), &hub, &token("slow")).await;
+    let mut slow = Client::over(small_buffer_stream(&hub), &hub, &token("slow")).await;
     slow.subscribe(&["room"]).await;
     let mut sender = Client::of(&hub, "sender").await;
     while hub.metric(r#"hubbub_sessions_closed_total{reason="slow_consumer"}"#) < 1.0 {

@@ -64,7 +64,7 @@ async fn apps_files_and_null_connect_where_they_are_listed() {
 
 /// The answer to a plain request by this `Host`.
 async fn asked(hub: &Hub, method: &str, path: &str, host: &str) -> Response {
-    let mut wire = Wire::silent(hub).await;
+    let mut wire = Wire::connect(hub).await;
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nX-API-Key: {API_KEY}\r\nX-Request-Id: asked\r\nContent-Length: 0\r\n\r\n"
     );
@@ -109,7 +109,7 @@ async fn a_host_that_is_not_listed_is_refused_on_every_way_in() {
     assert_eq!(statuses(&hub, &[("Host", rebound), ("Origin", page)]).await, [403, 403], "a page of the same host");
     assert_eq!(asked(&hub, "GET", "http://evil.example/info", "hub.example").await.status, 403);
     wait_until(DEADLINE, "the log says what was wrong", || {
-        let said = hub.said();
+        let said = hub.output();
         let line = said.lines().find(|line| line.contains("requestId=asked") && line.contains("path=/api/push"));
         line.is_some_and(|line| line.contains("rule=server.hosts") && line.contains("code=FORBIDDEN"))
     });
@@ -140,7 +140,7 @@ async fn what_watches_the_hub_may_ask_by_its_address() {
     }
     // As load balancers ask: without a host.
     for (path, status) in [("/health", 200), ("/info", 403)] {
-        let mut wire = Wire::silent(&hub).await;
+        let mut wire = Wire::connect(&hub).await;
         wire.send(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await;
         assert_eq!(wire.response().await.status, status, "{path}");
     }

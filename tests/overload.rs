@@ -18,12 +18,12 @@ async fn who_was_let_in_is_reached_whoever_else_was_refused() {
     while members.len() < 40 || refused == 0 {
         let mut wires = Vec::new();
         for _ in 0..100 {
-            wires.push(Wire::silent(&hub).await);
+            wires.push(Wire::connect(&hub).await);
         }
         let mut connecting = JoinSet::new();
         for mut wire in wires {
             let (address, path) = (hub.address(), path.clone());
-            connecting.spawn(async move { (wire.ask_to_upgrade(address, &path, &[]).await, wire) });
+            connecting.spawn(async move { (wire.request_upgrade(address, &path, &[]).await, wire) });
         }
         while let Some(connected) = connecting.join_next().await {
             match connected.unwrap() {

@@ -33,7 +33,7 @@ async fn a_slash_at_the_end_of_a_path_changes_nothing() {
         assert_eq!(hub.get(path).status, 404, "{path}");
     }
     // What is no path is not under a prefix that nobody set.
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     wire.send(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let answer = wire.response().await;
     assert_eq!(
@@ -78,17 +78,17 @@ async fn all_routes_are_under_the_base_path() {
     // A refusal keeps the shape of its path, that of a request which cannot be read, too.
     let unknown = hub.get("/realtime/hub/api/nowhere").json();
     assert_eq!((&unknown["success"], &unknown["code"]), (&json!(false), &json!("NOT_FOUND")), "{unknown}");
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     wire.send(b"GET /realtime/hub/api/rooms HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").await;
     assert_eq!(wire.response().await.json()["success"], json!(false));
     let (answer, _) = Wire::upgrade(&hub, "/realtime/hub/ws", &[("X-Request-Id", "no-token")]).await;
     assert_eq!(answer.status, 401, "{answer:?}");
     wait_until(DEADLINE, "the log names the whole path", || {
-        let said = hub.said();
+        let said = hub.output();
         let line = said.lines().find(|line| line.contains("requestId=no-token"));
         line.is_some_and(|line| line.contains("path=/realtime/hub/ws") && line.contains("surface=raw"))
     });
-    assert!(hub.said().contains("/realtime/hub/ws, /realtime/hub/socket.io/"), "{}", hub.said());
+    assert!(hub.output().contains("/realtime/hub/ws, /realtime/hub/socket.io/"), "{}", hub.output());
 }
 
 /// Connects by both wires and asks over plain HTTP at each of these addresses.
@@ -96,8 +96,8 @@ async fn is_served_at(hub: &Hub, addresses: &[SocketAddr]) {
     for &address in addresses {
         for path in [&format!("/ws?token={}", token("alice")), WEBSOCKET] {
             let mut wire = Wire::to(address).await;
-            let answer = wire.ask_to_upgrade(address, path, &[]).await;
-            assert_eq!(answer.status, 101, "{path} at {address}: {answer:?}; {}", hub.said());
+            let answer = wire.request_upgrade(address, path, &[]).await;
+            assert_eq!(answer.status, 101, "{path} at {address}: {answer:?}; {}", hub.output());
         }
         let mut wire = Wire::to(address).await;
         wire.request("GET", "/health", &[], b"").await;
@@ -112,7 +112,7 @@ async fn localhost_is_served_by_ipv4_and_ipv6_and_brackets_are_no_matter() {
     let (v4, v6) = (SocketAddr::from(([127, 0, 0, 1], port)), SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port)));
     // So often that each worker gets some.
     is_served_at(&hub, &[v4, v6, v4, v6]).await;
-    assert!(hub.said().contains(&format!("listening on http://{v4} and http://{v6}")), "{}", hub.said());
+    assert!(hub.output().contains(&format!("listening on http://{v4} and http://{v6}")), "{}", hub.output());
 
     for host in ["::1", "[::1]"] {
         let hub = Hub::with(&format!("[server]\nhost = {host:?}"));

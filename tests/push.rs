@@ -386,7 +386,7 @@ async fn no_answer_and_no_log_line_shows_a_secret() {
     let hub = Hub::start();
     let wrong = hub.http().request("GET", "/api/status").header("X-API-Key", "a-wrong-key-1234").send();
     let answers = ["/info", "/status", "/metrics", "/health", "/"].map(|path| hub.get(path).body);
-    let seen = format!("{} {} {} {:?}", hub.said(), wrong.body, read(&hub, "/api/status").body, answers);
+    let seen = format!("{} {} {} {:?}", hub.output(), wrong.body, read(&hub, "/api/status").body, answers);
     for secret in [API_KEY, JWT_SECRET, "a-wrong-key-1234"] {
         assert!(!seen.contains(secret), "{seen}");
     }

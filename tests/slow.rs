@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::support::client::narrow;
+use crate::support::client::small_buffer_stream;
 use crate::support::token::token;
 use crate::support::wire::{Frame, opcode};
 use crate::support::{Client, DEADLINE, Hub, Wire, eventually, wait_until};
@@ -37,7 +37,7 @@ fn open(hub: &Hub, client: SocketAddr) -> bool {
 #[tokio::test]
 async fn a_client_that_stops_reading_is_cut_and_costs_the_others_nothing() {
     let hub = Hub::with("[limits.raw]\nmessages_per_minute = 0");
-    let stream = narrow(&hub);
+    let stream = small_buffer_stream(&hub);
     let address = stream.local_addr().unwrap();
     let mut slow = Client::over(stream, &hub, &token("slow")).await;
     slow.subscribe(&["room"]).await;
@@ -123,7 +123,7 @@ async fn one_who_asks_and_asks_and_reads_no_answer_costs_no_memory() {
     let hub = Hub::with("[limits.raw]\nmessages_per_minute = 0");
     let mut other = Client::of(&hub, "other").await;
     for (what, question) in questions {
-        let mut slow = Wire::narrow(&hub, "slow").await;
+        let mut slow = Wire::with_small_buffer(&hub, "slow").await;
         let before = hub.rss_kib();
         let most = flood(&hub, &mut slow, &question).await;
         assert!(most < before + GROWTH_KIB, "{what}: the hub grew from {before} to {most} KiB");

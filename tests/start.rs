@@ -13,5 +13,5 @@ fn a_hub_starts_and_is_ready() {
 fn a_hub_told_to_end_exits_with_0() {
     let mut hub = Hub::start();
     hub.signal("TERM");
-    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
 }

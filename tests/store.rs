@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use crate::support::account::{PASSWORD, UNLIMITED, add_user, sign_in, user, user_command};
-use crate::support::run::{Ended, run};
+use crate::support::run::{CommandOutput, run};
 use crate::support::{Client, DEADLINE, Hub, eventually, wait_until};
 
 /// How often the hub is killed.
@@ -27,7 +27,7 @@ fn database(hub: &Hub) -> Connection {
 
 /// That a start failed, with one line that says this.
 #[track_caller]
-fn assert_refused(ended: &Ended, told: &[&str]) {
+fn assert_refused(ended: &CommandOutput, told: &[&str]) {
     assert_eq!(ended.status, Some(1), "{ended:?}");
     let last = ended.stderr.lines().last().unwrap_or_default();
     assert!(last.starts_with("hubbub: "), "{ended:?}");
@@ -38,7 +38,7 @@ fn assert_refused(ended: &Ended, told: &[&str]) {
 
 /// Kills the hub, changes its file, and starts it again, which has to fail.
 #[track_caller]
-fn start_on(mut hub: Hub, change: impl FnOnce(&std::path::Path)) -> Ended {
+fn start_on(mut hub: Hub, change: impl FnOnce(&std::path::Path)) -> CommandOutput {
     hub.signal("KILL");
     hub.exit_status(DEADLINE);
     change(&hub.data());
@@ -107,7 +107,7 @@ fn a_file_that_others_may_read_is_pointed_out() {
     hub.exit_status(DEADLINE);
     fs::set_permissions(hub.data().join("hubbub.db"), fs::Permissions::from_mode(0o644)).unwrap();
     let hub = hub.restart();
-    assert!(hub.said().contains("other users may read data/hubbub.db; chmod 600 it"), "{}", hub.said());
+    assert!(hub.output().contains("other users may read data/hubbub.db; chmod 600 it"), "{}", hub.output());
 }
 
 #[test]

@@ -352,7 +352,7 @@ fn a_chat_whose_name_does_not_show_can_be_read_and_deleted_where_an_earlier_vers
     let made = http.request("PUT", "/api/chats/old").key().json(&json!({"participants": ["old"]})).send();
     assert_eq!(made.status, 201, "{made:?}");
     let data = hub.data();
-    let dir = hub.end();
+    let dir = hub.shut_down();
     let store = rusqlite::Connection::open(data.join("hubbub.db")).unwrap();
     let renamed = "PRAGMA foreign_keys = OFF; UPDATE chats SET id = 'a\u{200b}b' WHERE id = 'old';
         UPDATE chat_participants SET chat_id = 'a\u{200b}b', user_id = 'u\u{200b}u';";

@@ -31,7 +31,7 @@ use actix_web::web::Data;
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
 use hubbub_actors::application::Application;
-use hubbub_actors::hub::{Authenticator, Hub};
+use hubbub_actors::hub::{Authenticator, Hub, Settings};
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::revocations::Revoked;
@@ -39,6 +39,7 @@ use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::shutdown::schedule::DrainRate;
 use hubbub_actors::store::{OpenError, Store};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
 
 use self::listen::{BACKLOG, advice, share_descriptors};
 pub(crate) use self::listen::{descriptors_needed, listen};
@@ -152,15 +153,59 @@ impl Prepared {
     /// See [`ServeError`].
     pub fn run(self, config: Config, sources: Sources, started: impl FnOnce(Serving)) -> Result<Ended, ServeError> {
         let Self { runtime, signals } = self;
-        let runtime = Arc::new(runtime);
-        let system = actix_rt::System::with_tokio_rt(|| runtime.clone());
-        let ended = system.block_on(serve(Arc::new(config), sources, signals, started));
-        drop(system);
-        // Dropped, it would wait for its threads, and one may hang: in a file, in a name that is looked up.
-        if let Some(runtime) = Arc::into_inner(runtime) {
-            runtime.shutdown_background();
+        run_on(runtime, serve(Arc::new(config), sources, Host::Process(signals), started))
+    }
+}
+
+/// Runs a hub inside a program of another purpose: by `clock`, and until the program sends a [`Stop`]. It catches no
+/// signal, reloads nothing and blocks this thread; `started` is called once connections are taken.
+///
+/// # Errors
+/// See [`ServeError`].
+pub fn run_embedded(
+    config: Config,
+    clock: Clock,
+    stops: mpsc::Receiver<Stop>,
+    started: impl FnOnce(Serving),
+) -> Result<Ended, ServeError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    run_on(runtime, serve(Arc::new(config), Sources::default(), Host::Program { clock, stops }, started))
+}
+
+fn run_on<T>(runtime: tokio::runtime::Runtime, hub: impl Future<Output = T>) -> T {
+    let runtime = Arc::new(runtime);
+    let system = actix_rt::System::with_tokio_rt(|| runtime.clone());
+    let ended = system.block_on(hub);
+    drop(system);
+    // Dropped, it would wait for its threads, and one may hang: in a file, in a name that is looked up.
+    if let Some(runtime) = Arc::into_inner(runtime) {
+        runtime.shutdown_background();
+    }
+    ended
+}
+
+/// What a hub runs in.
+enum Host {
+    /// A process of its own, with its signals.
+    Process(Signals),
+    /// A program that moves the clock and sends what signals would.
+    Program { clock: Clock, stops: mpsc::Receiver<Stop> },
+}
+
+impl Host {
+    fn clock(&self) -> Clock {
+        match self {
+            Self::Process(_) => Clock::System,
+            Self::Program { clock, .. } => clock.clone(),
         }
-        ended
+    }
+
+    /// What stops the hub, and the signals that do something else.
+    fn into_stops(self) -> io::Result<(Stops, Option<Signals>)> {
+        match self {
+            Self::Process(signals) => Ok((Stops::new()?, Some(signals))),
+            Self::Program { stops, .. } => Ok((Stops::Channel(stops), None)),
+        }
     }
 }
 
@@ -176,15 +221,16 @@ pub enum Ended {
 async fn serve(
     config: Arc<Config>,
     sources: Sources,
-    signals: Signals,
+    host: Host,
     started: impl FnOnce(Serving),
 ) -> Result<Ended, ServeError> {
+    let clock = host.clock();
     let workers = config.server.worker_count();
     let http_connections = share_descriptors(config.server.max_connections);
-    let store = Store::open_or_wait(&config.server.data_dir, Clock::System).map_err(ServeError::Store)?;
+    let store = Store::open_or_wait(&config.server.data_dir, clock.clone()).map_err(ServeError::Store)?;
     let listeners = listen(&config.server)?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
-    let state = Data::new(assemble(&config, &store).await?);
+    let state = Data::new(assemble(&config, &store, clock).await?);
     let (hub, kept) = (state.hub.clone(), state.clone());
     state.connections.bound(http_connections);
     let router = socketio::namespace_sessions::router(&state);
@@ -204,11 +250,13 @@ async fn serve(
     let server = server.run();
     let handle = server.handle();
     let mut ended = actix_rt::spawn(server);
-    let mut stops = Stops::new()?;
+    let (mut stops, signals) = host.into_stops()?;
 
     actix_rt::spawn(kept.notices.clone().keep());
     reloader.note_start().await;
-    actix_rt::spawn(signals.follow(reloader));
+    if let Some(signals) = signals {
+        actix_rt::spawn(signals.follow(reloader));
+    }
     started(Serving { addresses, hub: hub.clone() });
     let died = tokio::select! {
         _ = stops.next() => None,
@@ -253,13 +301,13 @@ async fn go_away(
 }
 
 /// Starts the hub on its store, and puts what judges and remembers around it.
-async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeError> {
+async fn assemble(config: &Arc<Config>, store: &Store, clock: Clock) -> Result<State, ServeError> {
     let wrong = |what: &dyn fmt::Display, fault: &dyn fmt::Display| ServeError::Config(format!("{what}: {fault}"));
     let revoked = Revoked::new(config.auth.token_life_ms());
     let judge = revoked.clone();
     let tokens = state::tokens(&config.auth).map_err(ServeError::Config)?;
     let tokens = Arc::new(tokens.with_check(Arc::new(move |identity| judge.check(identity))));
-    let settings = settings::of(config);
+    let settings = Settings { clock, ..settings::of(config) };
     let backend = state::backend(&config.backend).map_err(ServeError::Config)?;
     let application = backend.clone().map(|backend| -> Arc<dyn Application> { backend });
     let policies = Policies::new(config.clone(), tokens.clone(), backend);

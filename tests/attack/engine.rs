@@ -35,9 +35,9 @@ async fn frames_that_say_nothing_are_counted_and_close_the_connection_with_4429(
         let mut client = Sio::of(&hub, Transport::WebSocket, "alice").await;
         client.wire().send(&frame.encode().repeat(45)).await;
         client.expect_silence().await;
-        client.wire().offer(&frame.encode().repeat(1_000)).await;
+        client.wire().try_send(&frame.encode().repeat(1_000)).await;
         assert_eq!(client.until_ended().await.1, End::Closed(Some(4429)), "{what}");
-        client.wire().gone().await;
+        client.wire().wait_closed().await;
         assert_eq!(closed(&hub, "budget"), n as f64 + 1.0, "{what}");
     }
     eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
@@ -64,9 +64,9 @@ async fn a_raw_connection_has_the_same_budget_and_fragments_count() {
         wire.send(&few).await;
         wire.send_frame(&Frame::new(opcode::PING, "there?")).await;
         assert_eq!(wire.frame().await.unwrap().payload, b"there?", "{what}");
-        wire.offer(&many).await;
+        wire.try_send(&many).await;
         assert_eq!(wire.close_code().await, Some(4429), "{what}");
-        wire.gone().await;
+        wire.wait_closed().await;
     }
     assert_eq!(closed(&hub, "budget"), 2.0);
 }
@@ -77,7 +77,7 @@ async fn bytes_over_the_budget_close_the_connection_with_4429() {
     let mut wire = Wire::of(&hub, "alice").await;
     let large = Frame::text(format!("\"{}\"", "x".repeat(60_000))).encode();
     for _ in 0..20 {
-        wire.offer(&large).await;
+        wire.try_send(&large).await;
     }
     assert_eq!(wire.close_code().await, Some(4429));
     for transport in Transport::BOTH {
@@ -120,9 +120,9 @@ async fn each_polling_request_and_each_packet_in_it_is_a_frame() {
 
     // Polls that end one another on one connection.
     let mut polling = Polling::open(&hub).await;
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     let poll = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", polling.path());
-    wire.offer(poll.repeat(1_000).as_bytes()).await;
+    wire.try_send(poll.repeat(1_000).as_bytes()).await;
     let mut taken = 0;
     let last = loop {
         let answer = wire.response().await;
@@ -142,7 +142,7 @@ async fn a_socket_that_is_tried_out_has_the_same_budget_and_costs_the_session_no
     let hub = Hub::with(FEW_FRAMES);
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     let mut wire = client.polling().knock().await;
-    wire.offer(&Frame::new(opcode::PING, "").encode().repeat(1_000)).await;
+    wire.try_send(&Frame::new(opcode::PING, "").encode().repeat(1_000)).await;
     let mut pongs = 0;
     let code = loop {
         match wire.frame().await {
@@ -180,7 +180,7 @@ async fn a_burst_of_connects_is_answered_a_hundred_times_at_most_and_ends_the_co
         let mut client = Sio::open(&hub, Transport::WebSocket).await;
         // A client that is let in is in; a broken token is judged each time.
         let connect = Frame::text(format!("40{namespace}{}", json!({"token": "x"}))).encode();
-        client.wire().offer(&connect.repeat(2_000)).await;
+        client.wire().try_send(&connect.repeat(2_000)).await;
         let (said, end) = client.until_ended().await;
         assert_eq!(end, End::Closed(Some(4429)), "{namespace}");
         let limited = said.iter().filter(|said| said.data["data"]["code"] == "RATE_LIMITED").count();
@@ -230,7 +230,7 @@ async fn before_its_first_namespace_a_connection_sends_16_kib_at_most() {
         client.wire().send_frame(&Frame::new(opcode::PING, "there?")).await;
         assert_eq!(client.wire().frame().await.unwrap().payload, b"there?");
         let mut client = Sio::open(&hub, Transport::WebSocket).await;
-        client.wire().offer(&unfinished(opcode, size)).await;
+        client.wire().try_send(&unfinished(opcode, size)).await;
         assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(code))), "{size} bytes");
     }
 }
@@ -287,8 +287,8 @@ async fn an_anonymous_connection_costs_no_more_than_it_may_send() {
             (vec![], Frame::new(opcode::BINARY, vec![0; 990_000]).unfinished().encode()),
         ] {
             let mut client = Sio::open(&hub, Transport::WebSocket).await;
-            client.wire().offer(&first).await;
-            client.wire().offer(&then).await;
+            client.wire().try_send(&first).await;
+            client.wire().try_send(&then).await;
             held.push(client);
         }
     }
@@ -309,7 +309,7 @@ async fn no_body_is_read_for_a_session_that_there_is_not() {
     for (path, size, status, body) in
         [(&foreign, 1_000_000, 400, &unknown), (&foreign, 10, 400, &unknown), (&own, 16_385, 413, &too_large)]
     {
-        let mut wire = Wire::silent(&hub).await;
+        let mut wire = Wire::connect(&hub).await;
         wire.send(format!("POST {path} HTTP/1.1\r\nHost: hub\r\nContent-Length: {size}\r\n\r\n").as_bytes()).await;
         let answer = wire.response().await;
         assert_eq!((answer.status, &answer.json()), (status, body), "{path}");
@@ -324,10 +324,10 @@ async fn a_request_that_overlaps_another_is_refused_before_its_body_is_read() {
     let mut polling = Polling::open(&hub).await;
     let head = |size: u32| format!("POST {} HTTP/1.1\r\nHost: hub\r\nContent-Length: {size}\r\n\r\n", polling.path());
     let (first, second) = (head(2), head(1_000));
-    let mut waits = Wire::silent(&hub).await;
+    let mut waits = Wire::connect(&hub).await;
     waits.send(first.as_bytes()).await;
     // Both are on their way at once; whichever is second is told, and the session is over.
-    let mut overlaps = Wire::silent(&hub).await;
+    let mut overlaps = Wire::connect(&hub).await;
     overlaps.send(second.as_bytes()).await;
     let answers = [waits.response().await, overlaps.response().await];
     let refusal = json!({"code": 3, "message": "Bad request: two requests overlap"});
@@ -340,7 +340,7 @@ async fn a_request_that_overlaps_another_is_refused_before_its_body_is_read() {
 async fn a_session_that_ends_ends_the_request_whose_body_is_awaited() {
     let hub = Hub::with("[socketio]\nping_interval_ms = 300\nping_timeout_ms = 300");
     let polling = Polling::open(&hub).await;
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     let head = format!("POST {} HTTP/1.1\r\nHost: hub\r\nContent-Length: 10000\r\n\r\n", polling.path());
     wire.send(head.as_bytes()).await;
     let answer = wire.response().await;
@@ -351,7 +351,7 @@ async fn a_session_that_ends_ends_the_request_whose_body_is_awaited() {
 async fn a_request_that_hangs_up_in_its_body_leaves_the_session() {
     let hub = Hub::start();
     let mut polling = Polling::open(&hub).await;
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     let head = format!("POST {} HTTP/1.1\r\nHost: hub\r\nContent-Length: 10\r\n\r\n40", polling.path());
     wire.send(head.as_bytes()).await;
     drop(wire);

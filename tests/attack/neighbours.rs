@@ -102,9 +102,9 @@ const HASTY: &str =
     "[server]\nheartbeat_interval_secs = 1\nclient_timeout_secs = 2\n[limits.raw]\nmessages_per_minute = 0";
 
 async fn narrow_member(hub: &Hub) -> Wire {
-    let mut wire = Wire::narrow(hub, "slow").await;
+    let mut wire = Wire::with_small_buffer(hub, "slow").await;
     wire.message().await;
-    wire.say(&json!({"type": "Subscribe", "data": {"topics": ["room"]}}).to_string()).await;
+    wire.send_text(&json!({"type": "Subscribe", "data": {"topics": ["room"]}}).to_string()).await;
     while wire.message().await["type"] != "Status" {}
     wire
 }
@@ -114,7 +114,7 @@ async fn a_slow_reader_that_reads_is_not_cut_and_is_answered_when_it_has_room() 
     let hub = Hub::with(HASTY);
     let mut slow = narrow_member(&hub).await;
     let messages = publish_much(&hub).await;
-    slow.say(&json!({"type": "Ping", "data": {"timestamp": 7}}).to_string()).await;
+    slow.send_text(&json!({"type": "Ping", "data": {"timestamp": 7}}).to_string()).await;
     let (mut next, mut pongs) = (0, 0);
     while pongs == 0 {
         let Some(frame) = slow.frame().await else { panic!("it was cut behind {next} messages") };

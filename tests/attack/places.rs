@@ -29,7 +29,7 @@ async fn handshake(wire: &mut Wire) -> u16 {
 #[tokio::test]
 async fn strangers_hold_a_quarter_of_all_places_and_a_user_still_comes_in() {
     let hub = Hub::with("[server]\nworkers = 2\nmax_connections = 40");
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     let started = Instant::now();
     let mut statuses = Vec::new();
     for _ in 0..400 {

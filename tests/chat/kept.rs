@@ -69,7 +69,7 @@ async fn history_receipts_and_figures_are_after_a_restart_what_they_were() {
     assert_eq!(figures["stats"], expected);
     for end in ["killed", "told"] {
         drop((alice, bob));
-        hub = if end == "killed" { hub.restart() } else { hub.come_again() };
+        hub = if end == "killed" { hub.restart() } else { hub.restart_gracefully() };
         alice = Member::of(&hub, Way::Polling, "alice").await;
         bob = Member::of(&hub, Way::WebSocket, "bob").await;
         alice.join("team").await;

@@ -69,7 +69,7 @@ async fn drive_node(mode: &str) {
     assert_eq!(next(&mut bob, "user:joined").await["userId"], "alice");
     assert_eq!(next(&mut bob, "message:new").await, message("alice", "Hello, world!", "text"));
     assert_eq!(next(&mut bob, "user:typing").await, typing("alice", true));
-    eventually(DEADLINE * 4, "the client is ready", || driver.said().contains("typing\n")).await;
+    eventually(DEADLINE * 4, "the client is ready", || driver.output().contains("typing\n")).await;
     bob.send("chat-uuid", "Hello, alice!").await;
     assert_eq!(next(&mut bob, "message:new").await, message("bob", "Hello, alice!", "text"));
     bob.ask_well("message:typing", json!({"chatId": "chat-uuid", "isTyping": true})).await;

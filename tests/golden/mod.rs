@@ -215,7 +215,7 @@ impl Player {
                 }
             }
             Self::Raw(client) => {
-                let message = client.next_of_all().await;
+                let message = client.next_with_presence().await;
                 let data = message["data"].clone();
                 match message["type"].as_str().unwrap() {
                     "Reply" => Got::Answer(data),

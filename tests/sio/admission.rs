@@ -36,7 +36,7 @@ async fn who_shows_a_token_is_connected_and_welcomed_wherever_it_is_shown() {
     let (answer, mut wire) = Wire::upgrade(&hub, WEBSOCKET, &[("Authorization", &bearer)]).await;
     assert_eq!(answer.status, 101, "{answer:?}");
     assert!(wire.text().await.starts_with('0'));
-    wire.say("40/chat,").await;
+    wire.send_text("40/chat,").await;
     let connected = wire.text().await;
     assert!(connected.starts_with("40/chat,{\"sid\":"), "{connected}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::socketio::Polling;
 use crate::support::wire::Frame;
-use crate::support::{DEADLINE, Hub, Outside, Reply, Sio, Transport, Wire, eventually};
+use crate::support::{DEADLINE, Hub, Reply, Sio, Transport, Upstream, Wire, eventually};
 
 #[tokio::test]
 async fn an_upgrade_packet_alone_is_an_upgrade() {
@@ -27,9 +27,9 @@ async fn a_waiting_poll_ends_with_a_noop_and_what_comes_then_comes_by_the_socket
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     client.begin_poll().await;
     let mut wire = client.polling().knock().await;
-    wire.say("5").await;
+    wire.send_text("5").await;
     assert_eq!(client.polling().body().await, "6");
-    wire.say("427[\"ping\",{}]").await;
+    wire.send_text("427[\"ping\",{}]").await;
     assert_eq!(wire.text().await, "437[]");
 }
 
@@ -43,7 +43,7 @@ async fn what_waited_for_a_poll_comes_by_the_socket_and_nothing_twice() {
     let mut heard: Vec<_> = first.split('\u{1e}').map(str::to_owned).collect();
     assert_eq!(heard.len(), 16);
     let mut wire = client.polling().knock().await;
-    wire.say("5").await;
+    wire.send_text("5").await;
     while heard.len() < 40 {
         heard.push(wire.text().await);
     }
@@ -55,12 +55,12 @@ async fn the_socket_says_nothing_before_the_answer_to_the_poll_is_written() {
     let hub = Hub::with("[limits]\noutbox_bytes = 33554432");
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     super::push_large(&hub, "alice", 17);
-    let mut poll = Wire::narrow_silent(&hub);
+    let mut poll = Wire::connect_with_small_buffer(&hub);
     poll.request("GET", &client.polling().path(), &[], b"").await;
     while poll.quiet_for(Duration::from_millis(10)).await {}
     // 16 of them are on their way by polling.
     let mut wire = client.polling().knock().await;
-    wire.say("5").await;
+    wire.send_text("5").await;
     assert!(wire.quiet_for(Duration::from_millis(300)).await);
     assert_eq!(poll.response().await.body.split('\u{1e}').count(), 16);
     assert!(wire.text().await.starts_with("42[\"large\","));
@@ -71,7 +71,7 @@ async fn a_post_under_way_is_heard_before_what_comes_by_the_socket() {
     let hub = Hub::start();
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     let path = client.polling().path();
-    let mut post = Wire::silent(&hub).await;
+    let mut post = Wire::connect(&hub).await;
     let body = "421[\"ping\",{}]";
     let head =
         format!("POST {path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n", body.len());
@@ -87,14 +87,14 @@ async fn a_post_under_way_is_heard_before_what_comes_by_the_socket() {
 
 #[tokio::test]
 async fn a_post_that_asks_somebody_else_is_heard_to_its_end() {
-    let judge = Outside::that_says(Reply::Silence);
+    let judge = Upstream::replying(Reply::Silence);
     let hub = Hub::with(&format!("[auth.backend]\nurl = {:?}", judge.url("/user")));
     let polling = Polling::open(&hub).await;
-    let mut post = Wire::silent(&hub).await;
+    let mut post = Wire::connect(&hub).await;
     post.request("POST", &polling.path(), &[], b"40{\"token\":\"1|opaque\"}").await;
     eventually(DEADLINE, "the token is being judged", || judge.count() == 1).await;
     let mut wire = polling.knock().await;
-    wire.say("5").await;
+    wire.send_text("5").await;
     // Nobody answers for the token, so that the client is refused.
     assert_eq!(post.response().await.body, "ok");
     let refused = wire.text().await;

@@ -4,14 +4,14 @@ use serde_json::json;
 use std::time::Duration;
 
 use crate::support::socketio::Polling;
-use crate::support::{DEADLINE, Hub, Outside, Reply, Sio, Transport, Wire, eventually};
+use crate::support::{DEADLINE, Hub, Reply, Sio, Transport, Upstream, Wire, eventually};
 
 /// A hub that finds a silent client long after the test has ended.
 const PATIENT: &str = "[socketio]\nping_interval_ms = 120000\nping_timeout_ms = 120000";
 
 /// A poll of the session that waits, on a connection of its own.
 async fn waiting(hub: &Hub, polling: &Polling) -> Wire {
-    let mut wire = Wire::silent(hub).await;
+    let mut wire = Wire::connect(hub).await;
     wire.request("GET", &polling.path(), &[], b"").await;
     // A POST behind it: once that is answered, the poll has come, too.
     polling.say("6").await;
@@ -28,7 +28,7 @@ async fn the_end_of_a_waiting_polls_connection_is_the_end_of_its_session() {
             "closed" => drop(wire),
             "reset" => wire.reset(),
             _ => {
-                wire.shut().await;
+                wire.shut_down_write().await;
                 let answer = wire.response().await;
                 assert_eq!((answer.status, answer.body.as_str()), (200, "1"), "{answer:?}");
             }
@@ -43,7 +43,7 @@ async fn a_session_ends_when_an_answer_is_lost_on_its_way() {
     let hub = Hub::with(&format!("{PATIENT}\n[limits]\noutbox_bytes = 33554432"));
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     super::push_large(&hub, "alice", 16);
-    let mut wire = Wire::narrow_silent(&hub);
+    let mut wire = Wire::connect_with_small_buffer(&hub);
     wire.request("GET", &client.polling().path(), &[], b"").await;
     while wire.quiet_for(Duration::from_millis(10)).await {}
     // The client saw the beginning, and nobody will see the rest.
@@ -57,15 +57,15 @@ async fn a_client_that_shuts_its_side_gets_the_answers_to_what_it_asked() {
     let hub = Hub::with(PATIENT);
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     let path = client.polling().path();
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     wire.request("POST", &path, &[], b"427[\"ping\",{}]").await;
-    wire.shut().await;
+    wire.shut_down_write().await;
     let answer = wire.response().await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "ok"), "{answer:?}");
     // There is something to be said, so that this poll does not wait.
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     wire.request("GET", &path, &[], b"").await;
-    wire.shut().await;
+    wire.shut_down_write().await;
     let answer = wire.response().await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "437[]"), "{answer:?}");
     client.expect_silence().await;
@@ -74,10 +74,10 @@ async fn a_client_that_shuts_its_side_gets_the_answers_to_what_it_asked() {
 #[tokio::test]
 async fn the_end_of_a_posts_connection_costs_the_session_nothing() {
     // While somebody else is asked about a token, the request that brought it is not finished.
-    let judge = Outside::that_says(Reply::Silence);
+    let judge = Upstream::replying(Reply::Silence);
     let hub = Hub::with(&format!("{PATIENT}\n[auth.backend]\nurl = {:?}", judge.url("/user")));
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     wire.request("POST", &client.polling().path(), &[], b"40/chat,{\"token\":\"1|opaque\"}").await;
     eventually(DEADLINE, "the token is being judged", || judge.count() == 1).await;
     wire.reset();
@@ -91,11 +91,11 @@ async fn the_end_of_a_posts_connection_costs_the_session_nothing() {
 
 #[tokio::test]
 async fn a_request_that_is_not_heard_to_its_end_is_not_answered_with_ok() {
-    let judge = Outside::that_says(Reply::Silence);
+    let judge = Upstream::replying(Reply::Silence);
     let hub = Hub::with(&format!("{PATIENT}\n[auth.backend]\nurl = {:?}", judge.url("/user")));
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     let poll = waiting(&hub, client.polling()).await;
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     let body = b"40/chat,{\"token\":\"1|opaque\"}\x1e42[\"client:action\",{\"action\":\"a\"}]";
     wire.request("POST", &client.polling().path(), &[], body).await;
     eventually(DEADLINE, "the token is being judged", || judge.count() == 1).await;
@@ -117,11 +117,11 @@ async fn a_request_behind_a_waiting_poll_ends_it_with_a_noop() {
     wire.request("GET", &path, &[], b"").await;
     assert_eq!(wire.response().await.body, "437[]");
     // Two requests in one write, and the client's end behind them.
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     let get = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
     let post = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 14\r\n\r\n428[\"ping\",{{}}]");
     wire.send(format!("{get}{post}").as_bytes()).await;
-    wire.shut().await;
+    wire.shut_down_write().await;
     assert_eq!([wire.response().await.body, wire.response().await.body], ["6", "ok"]);
     assert_eq!(client.hear().await.id, Some(8));
     client.expect_silence().await;
@@ -132,12 +132,12 @@ async fn a_poll_with_a_body_that_is_not_read_is_answered_and_costs_the_session_n
     let hub = Hub::with(PATIENT);
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     client.polling().say("427[\"ping\",{}]").await;
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     let get = format!("GET {} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n", client.polling().path());
     wire.send(get.as_bytes()).await;
     let answer = wire.response().await;
     assert_eq!((answer.header("connection"), answer.body.as_str()), (Some("close"), "437[]"), "{answer:?}");
-    wire.gone().await;
+    wire.wait_closed().await;
     client.expect_silence().await;
 }
 
@@ -152,7 +152,7 @@ async fn empty_lines_behind_a_waiting_poll_are_no_request() {
     // The client's end is seen behind them, too.
     let mut wire = waiting(&hub, client.polling()).await;
     wire.send(b"\r\n").await;
-    wire.shut().await;
+    wire.shut_down_write().await;
     assert_eq!(wire.response().await.body, "1");
     eventually(DEADLINE, "the session ended", || hub.connections() == 0).await;
 }

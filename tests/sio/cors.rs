@@ -55,14 +55,14 @@ async fn a_preflight_of_a_page_that_is_listed_allows_what_it_asks_for() {
     assert_eq!(answer.header("access-control-allow-credentials"), None, "they are off");
     let vary: Vec<_> = answer.headers.get_all("vary").iter().map(|vary| vary.to_str().unwrap()).collect();
     assert_eq!(vary, ["Access-Control-Request-Method, Access-Control-Request-Headers", "Origin"]);
-    assert!(!hub.said().contains("requestId=asks"), "{}", hub.said());
+    assert!(!hub.output().contains("requestId=asks"), "{}", hub.output());
 
     let answer = preflight("https://evil.example.com");
     for header in ["access-control-allow-origin", "access-control-allow-methods", "access-control-allow-headers"] {
         assert_eq!(answer.header(header), None, "{answer:?}");
     }
     eventually(DEADLINE, "the log says which page may not", || {
-        let said = hub.said();
+        let said = hub.output();
         let line = said.lines().find(|line| line.contains("requestId=asks"));
         line.is_some_and(|line| line.contains("rule=server.allowed_origins") && line.contains("method=OPTIONS"))
     })

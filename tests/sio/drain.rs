@@ -78,7 +78,7 @@ async fn what_was_acknowledged_reaches_those_who_poll_before_the_end() {
         assert_eq!(missed, 0, "member {n} missed {missed} of {} that were acknowledged", acknowledged.len());
         assert_eq!(heard.last().unwrap()[0], "disconnected", "member {n}");
     }
-    assert_eq!(hub.exit_status(Duration::from_secs(12)), Some(0), "{}", hub.said());
+    assert_eq!(hub.exit_status(Duration::from_secs(12)), Some(0), "{}", hub.output());
 }
 
 #[tokio::test]
@@ -109,5 +109,5 @@ async fn one_who_polls_from_afar_is_waited_for_as_well() {
     let notes: Vec<_> = heard.iter().filter(|data| data[0] == "note").map(|data| data[1].as_u64().unwrap()).collect();
     assert_eq!(notes.len() as u64, published, "of {published} that were acknowledged");
     assert_eq!(heard.last().unwrap()[0], "disconnected");
-    assert_eq!(hub.exit_status(Duration::from_secs(12)), Some(0), "{}", hub.said());
+    assert_eq!(hub.exit_status(Duration::from_secs(12)), Some(0), "{}", hub.output());
 }

@@ -95,7 +95,7 @@ async fn who_answers_lives_and_is_pinged_again_an_interval_later() {
         let waited = answered.0.elapsed();
         assert!(n == 0 || waited >= INTERVAL, "pinged again after {waited:?}");
         answered.0 = Instant::now();
-        wire.say("3").await;
+        wire.send_text("3").await;
         assert_eq!(polling.body().await, "2");
         let waited = answered.1.elapsed();
         assert!(n == 0 || waited >= INTERVAL, "pinged again after {waited:?}");
@@ -113,7 +113,7 @@ async fn only_a_pong_is_an_answer() {
     let mut ended = None;
     while ended.is_none() {
         // Says something all the time, and hears its answers, but never says that.
-        client.wire().offer(&Frame::text("420[\"ping\"]").encode()).await;
+        client.wire().try_send(&Frame::text("420[\"ping\"]").encode()).await;
         ended = client.wire().frame().await.and_then(|frame| frame.close_code());
         assert!(opened.elapsed() < Duration::from_secs(5), "lives without an answer");
     }

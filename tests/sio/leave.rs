@@ -181,7 +181,7 @@ async fn all_are_told_that_the_hub_goes_away_and_none_is_put_out() {
         assert_eq!((events(&said), ended), (told, *end), "client {n}");
     }
     assert_eq!(sender.close_code().await, Some(1001));
-    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::support::socketio::{End, Packet, SEPARATOR, Said};
 use crate::support::token::token;
 use crate::support::wire::Frame;
-use crate::support::{DEADLINE, Hub, Outside, Reply, Sio, Transport, eventually};
+use crate::support::{DEADLINE, Hub, Reply, Sio, Transport, Upstream, eventually};
 
 /// A packet's text for `/` or `/chat`: `C` is a CONNECT, `D` a DISCONNECT.
 fn packet(kind: char, namespace: &str, auth: &Value) -> String {
@@ -178,10 +178,10 @@ async fn six_hundred_connects_in_a_minute_close_the_connection_whether_they_join
 }
 
 /// An application that answers for a token once the test says what: each answer is one for one question.
-fn application() -> (Outside, Sender<Reply>) {
+fn application() -> (Upstream, Sender<Reply>) {
     let (answer, answers) = mpsc::channel();
     let answers = Arc::new(Mutex::new(answers));
-    (Outside::new(move |_| answers.lock().unwrap().recv().unwrap()), answer)
+    (Upstream::new(move |_| answers.lock().unwrap().recv().unwrap()), answer)
 }
 
 fn is_alice() -> Reply {

@@ -113,7 +113,7 @@ async fn a_broken_packet_ends_the_connection() {
         let mut client = Sio::guest(&hub, Transport::WebSocket).await;
         client.say(broken).await;
         assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1002))), "{broken}");
-        client.wire().gone().await;
+        client.wire().wait_closed().await;
 
         let mut client = Sio::guest(&hub, Transport::Polling).await;
         let answer = client.polling().post(broken).await;
@@ -133,7 +133,7 @@ async fn nothing_may_be_said_before_a_namespace_is_joined() {
         let mut client = Sio::open(&hub, Transport::WebSocket).await;
         client.say(packet).await;
         if packet.starts_with("45") {
-            client.wire().offer(&Frame::new(opcode::BINARY, *b"x").encode()).await;
+            client.wire().try_send(&Frame::new(opcode::BINARY, *b"x").encode()).await;
         }
         assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1002))), "{packet}");
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::support::socketio::{End, Polling, SEPARATOR};
 use crate::support::token::token;
 use crate::support::wire::Frame;
-use crate::support::{Client, DEADLINE, Hub, Outside, Reply, Sio, Transport, eventually};
+use crate::support::{Client, DEADLINE, Hub, Reply, Sio, Transport, Upstream, eventually};
 
 #[tokio::test]
 async fn a_body_holds_several_packets_in_their_order_both_ways() {
@@ -128,7 +128,7 @@ async fn two_polls_at_once_end_the_session() {
 #[tokio::test]
 async fn two_posts_at_once_end_the_session() {
     // While somebody else is asked about a token, the request that brought it is not finished.
-    let judge = Outside::that_says(Reply::Silence);
+    let judge = Upstream::replying(Reply::Silence);
     let hub = Hub::with(&format!("[auth.backend]\nurl = {:?}", judge.url("/user")));
     let mut polling = Polling::open(&hub).await;
     let first = tokio::task::spawn_blocking({
@@ -183,8 +183,8 @@ async fn a_websocket_message_over_max_payload_closes_it_with_1009() {
     assert_eq!(client.hear().await.id, Some(0));
     // Neither in one frame nor in two.
     let (half, other_half) = ("4".repeat(2500), "4".repeat(2501));
-    client.wire().offer(&Frame::text(half).unfinished().encode()).await;
-    client.wire().offer(&Frame::new(0, other_half).encode()).await;
+    client.wire().try_send(&Frame::text(half).unfinished().encode()).await;
+    client.wire().try_send(&Frame::new(0, other_half).encode()).await;
     assert_eq!(client.until_ended().await.1, End::Closed(Some(1009)));
     eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
 }

@@ -14,13 +14,13 @@ async fn a_probe_is_answered_and_the_poll_that_waits_is_let_go() {
     let mut polling = Polling::open(&hub).await;
     polling.ask().await;
     let mut wire = polling.knock().await;
-    wire.say("2probe").await;
+    wire.send_text("2probe").await;
     assert_eq!(wire.text().await, "3probe");
     assert_eq!(polling.body().await, "6");
     // One that was on its way just then is let go as well.
     assert_eq!(polling.body().await, "6");
-    wire.say("5").await;
-    wire.say("40").await;
+    wire.send_text("5").await;
+    wire.send_text("40").await;
     let connected = wire.text().await;
     assert!(connected.starts_with("40{\"sid\":"), "{connected}");
 }
@@ -51,10 +51,10 @@ async fn after_an_upgrade_the_session_is_its_websockets_alone() {
     let second = format!("{}&sid={sid}", WEBSOCKET);
     let (answer, mut wire) = Wire::upgrade(&hub, &second, &[]).await;
     if answer.status == 101 {
-        wire.offer(&Frame::text("2probe").encode()).await;
+        wire.try_send(&Frame::text("2probe").encode()).await;
         let frame = wire.frame().await.expect("a close frame");
         assert_eq!((frame.opcode, frame.close_code()), (opcode::CLOSE, Some(1002)), "{frame:?}");
-        wire.gone().await;
+        wire.wait_closed().await;
     } else {
         assert_eq!(answer.status, 400, "{answer:?}");
     }
@@ -67,13 +67,13 @@ async fn a_second_websocket_does_not_disturb_the_one_that_is_tried_out() {
     let hub = Hub::start();
     let polling = Polling::open(&hub).await;
     let mut first = polling.knock().await;
-    first.say("2probe").await;
+    first.send_text("2probe").await;
     assert_eq!(first.text().await, "3probe");
     let mut second = polling.knock().await;
-    second.offer(&Frame::text("2probe").encode()).await;
+    second.try_send(&Frame::text("2probe").encode()).await;
     assert_eq!(second.close_code().await, Some(1002));
-    first.say("5").await;
-    first.say("40").await;
+    first.send_text("5").await;
+    first.send_text("40").await;
     assert!(first.text().await.starts_with("40{\"sid\":"));
 }
 
@@ -82,7 +82,7 @@ async fn probed(polling: &Polling) -> Wire {
     let started = Instant::now();
     loop {
         let mut wire = polling.knock().await;
-        wire.offer(&Frame::text("2probe").encode()).await;
+        wire.try_send(&Frame::text("2probe").encode()).await;
         let answer = wire.frame().await.expect("an answer, or a close frame");
         if answer.payload == b"3probe" {
             return wire;
@@ -102,17 +102,17 @@ async fn a_websocket_that_comes_to_nothing_leaves_the_polling_session_as_it_was(
     client.expect_silence().await;
     let mut wire = probed(client.polling()).await;
     wire.send_frame(&Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes())).await;
-    wire.gone().await;
+    wire.wait_closed().await;
     client.expect_silence().await;
     for wrong in ["2probe", "4hello", "3probe", "1", "6", "55", ""] {
         let mut wire = probed(client.polling()).await;
-        wire.say(wrong).await;
+        wire.send_text(wrong).await;
         assert_eq!(wire.close_code().await, Some(1002), "{wrong}");
         client.expect_silence().await;
     }
     for wrong in ["2", "55", "4hello", "3probe"] {
         let mut wire = client.polling().knock().await;
-        wire.say(wrong).await;
+        wire.send_text(wrong).await;
         assert_eq!(wire.close_code().await, Some(1002), "{wrong}");
         client.expect_silence().await;
     }
@@ -125,11 +125,11 @@ async fn a_session_that_is_gone_is_not_to_be_upgraded() {
     let hub = Hub::start();
     let mut polling = Polling::open(&hub).await;
     let mut wire = polling.knock().await;
-    wire.say("2probe").await;
+    wire.send_text("2probe").await;
     assert_eq!(wire.text().await, "3probe");
     polling.say("1").await;
     assert_eq!(polling.body().await, "6");
-    wire.offer(&Frame::text("5").encode()).await;
+    wire.try_send(&Frame::text("5").encode()).await;
     assert_eq!(wire.close_code().await, Some(1002));
     let path = format!("{}&sid={}", WEBSOCKET, polling.sid());
     let (answer, _) = Wire::upgrade(&hub, &path, &[]).await;

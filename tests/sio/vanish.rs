@@ -51,19 +51,19 @@ async fn vanish(address: SocketAddr, n: usize) {
             polling.say(format!("40{auth}\u{1e}42{join}")).await;
             polling.ask().await;
             let mut wire = polling.knock().await;
-            wire.say("2probe").await;
+            wire.send_text("2probe").await;
             assert_eq!(wire.text().await, "3probe");
         }
         // In the middle of a message, all the way there.
         _ => {
             polling.say(format!("40{auth}\u{1e}42{join}")).await;
             let mut wire = polling.knock().await;
-            wire.say("2probe").await;
-            wire.say("5").await;
+            wire.send_text("2probe").await;
+            wire.send_text("5").await;
             assert_eq!(wire.text().await, "3probe");
             let mut half = Frame::text("4".repeat(200)).encode();
             half.truncate(100);
-            wire.offer(&half).await;
+            wire.try_send(&half).await;
         }
     }
 }

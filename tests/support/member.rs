@@ -74,7 +74,7 @@ impl Member {
     /// As [`Member::of`], by a WebSocket that is full after a few KiB.
     pub(crate) async fn narrow(hub: &Hub, way: Way, user: &str) -> Self {
         match way {
-            Way::Raw => Self::over(Line::Raw(Wire::narrow(hub, user).await)).await,
+            Way::Raw => Self::over(Line::Raw(Wire::with_small_buffer(hub, user).await)).await,
             Way::WebSocket => {
                 let mut sio = Sio::open_narrow(hub).await;
                 sio.connect("/chat", &json!({"token": token(user)})).await.unwrap();
@@ -107,14 +107,14 @@ impl Member {
     /// What comes next; none at the end of the connection. Pings are answered, and what is said of users is kept apart.
     pub(crate) async fn next(&mut self) -> Option<Heard> {
         loop {
-            match self.next_of_all().await {
+            match self.next_with_presence().await {
                 Some(Heard::Event(event)) if is_presence(&event) => self.presence.push_back(event),
                 other => return other,
             }
         }
     }
 
-    async fn next_of_all(&mut self) -> Option<Heard> {
+    async fn next_with_presence(&mut self) -> Option<Heard> {
         match &mut self.line {
             Line::Sio(sio) => sio.try_hear_of_all().await.map(|said| match said {
                 Said { kind: Said::EVENT, mut data, .. } => {
@@ -139,7 +139,7 @@ impl Member {
                             None => Heard::Event(json!([message["type"], data])),
                         });
                     }
-                    opcode::PING => wire.offer(&Frame::new(opcode::PONG, frame.payload).encode()).await,
+                    opcode::PING => wire.try_send(&Frame::new(opcode::PONG, frame.payload).encode()).await,
                     opcode::CLOSE => return None,
                     _ => {}
                 }
@@ -228,7 +228,7 @@ impl Member {
                     return event;
                 }
             }
-            match self.next_of_all().await {
+            match self.next_with_presence().await {
                 Some(Heard::Event(event)) if is_presence(&event) => self.presence.push_back(event),
                 Some(Heard::Event(event)) => self.heard.push_back(event),
                 other => panic!("waited for a user to come or go, but there came {other:?}"),
@@ -282,7 +282,7 @@ impl Member {
 
     /// Sends no more, and hears what the hub still says: the events, in order, up to the end of the connection.
     pub(crate) async fn dry_up(mut self) -> Vec<Value> {
-        self.wire().shut().await;
+        self.wire().shut_down_write().await;
         self.until_ended().await.0
     }
 
@@ -300,5 +300,5 @@ fn is_presence(event: &Value) -> bool {
 }
 
 async fn offer(wire: &mut Wire, message: &Value) {
-    wire.offer(&Frame::text(message.to_string()).encode()).await;
+    wire.try_send(&Frame::text(message.to_string()).encode()).await;
 }

@@ -142,7 +142,7 @@ impl Polling {
     /// A WebSocket that asks to serve the session from now on.
     pub(crate) async fn knock(&self) -> Wire {
         let mut wire = Wire::to(self.address).await;
-        let answer = wire.ask_to_upgrade(self.address, &format!("{WEBSOCKET}&sid={}", self.sid), &[]).await;
+        let answer = wire.request_upgrade(self.address, &format!("{WEBSOCKET}&sid={}", self.sid), &[]).await;
         assert_eq!(answer.status, 101, "{answer:?}");
         wire
     }
@@ -169,7 +169,7 @@ pub(crate) async fn socket(address: SocketAddr) -> (Wire, Value) {
 /// As [`socket`], by a request with these headers besides.
 async fn socket_with(address: SocketAddr, headers: &[(&str, &str)]) -> (Wire, Value) {
     let mut wire = Wire::to(address).await;
-    let answer = wire.ask_to_upgrade(address, WEBSOCKET, headers).await;
+    let answer = wire.request_upgrade(address, WEBSOCKET, headers).await;
     assert_eq!(answer.status, 101, "{answer:?}");
     let handshake = opened(&wire.text().await);
     (wire, handshake)
@@ -290,7 +290,7 @@ impl Sio {
 
     /// As [`Sio::open`], on a WebSocket that is full after a few KiB.
     pub(crate) async fn open_narrow(hub: &Hub) -> Self {
-        let mut wire = Wire::narrow_on(hub, WEBSOCKET).await;
+        let mut wire = Wire::upgrade_with_small_buffer(hub, WEBSOCKET).await;
         opened(&wire.text().await);
         Self::over(Engine::Socket(wire))
     }
@@ -354,7 +354,7 @@ impl Sio {
         match &mut self.engine {
             Engine::Polling(polling) => polling.post(packet).await.status == 200,
             Engine::Socket(wire) => {
-                wire.offer(&Frame::text(packet).encode()).await;
+                wire.try_send(&Frame::text(packet).encode()).await;
                 true
             }
         }

@@ -66,8 +66,8 @@ async fn a_token_of_another_algorithm_is_told_which_one_is_expected_on_every_sur
         wait_until(DEADLINE, "the refusals are logged", || {
             let told =
                 |line: &&str| line.contains(&format!("reason=\"{message}\"")) && line.contains("rule=auth.algorithm");
-            hub.said().lines().filter(told).count() == 3
+            hub.output().lines().filter(told).count() == 3
         });
-        assert!(!hub.said().contains(&token));
+        assert!(!hub.output().contains(&token));
     }
 }

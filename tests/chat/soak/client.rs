@@ -8,8 +8,8 @@ use tokio::time::{sleep, timeout_at};
 
 use super::ledger::{Confirmed, Gap, How, Record, Sent, Stay};
 use super::{CHATS, END, WINDOW};
-use crate::support::chance::Chance;
 use crate::support::member::{Heard, Member, Way};
+use crate::support::rng::Rng;
 use crate::support::{DEADLINE, Hub};
 
 /// Chats that one client is in at once.
@@ -36,7 +36,7 @@ pub(super) struct Chatter {
     hub: Arc<Hub>,
     number: usize,
     way: Way,
-    chance: Chance,
+    rng: Rng,
     /// Always there but between two connections.
     member: Option<Member>,
     token: String,
@@ -58,10 +58,10 @@ fn chat_of(id: &Value) -> usize {
 
 impl Chatter {
     /// Connects.
-    pub(super) async fn enter(hub: Arc<Hub>, number: usize, user: String, way: Way, chance: Chance) -> Self {
+    pub(super) async fn enter(hub: Arc<Hub>, number: usize, user: String, way: Way, rng: Rng) -> Self {
         let record = Record { user, ..Record::default() };
         let (here, typed, token) = (BTreeMap::new(), BTreeSet::new(), String::new());
-        let mut chatter = Self { hub, number, way, chance, member: None, token, here, typed, record };
+        let mut chatter = Self { hub, number, way, rng, member: None, token, here, typed, record };
         chatter.connect().await;
         chatter.renew_token().await;
         chatter
@@ -92,7 +92,7 @@ impl Chatter {
             self.join().await;
         }
         while Instant::now() < end {
-            let pause = self.chance.time(200, 2_000);
+            let pause = self.rng.duration(200, 2_000);
             self.listen(pause).await;
             self.act().await;
         }
@@ -101,7 +101,7 @@ impl Chatter {
     }
 
     async fn act(&mut self) {
-        match self.chance.below(100) {
+        match self.rng.below(100) {
             0..=39 => self.say().await,
             40..=49 => self.type_somewhere().await,
             50..=69 => self.confirm().await,
@@ -172,7 +172,7 @@ impl Chatter {
 
     fn somewhere(&mut self) -> Option<usize> {
         let chats: Vec<_> = self.here.keys().copied().collect();
-        self.chance.pick(&chats)
+        self.rng.pick(&chats)
     }
 
     async fn renew_token(&mut self) {
@@ -181,7 +181,7 @@ impl Chatter {
     }
 
     async fn join(&mut self) {
-        let chat = self.chance.below(CHATS);
+        let chat = self.rng.below(CHATS);
         if self.here.contains_key(&chat) || self.here.len() >= CHATS_MAX {
             return;
         }
@@ -230,7 +230,7 @@ impl Chatter {
 
     async fn type_somewhere(&mut self) {
         let Some(chat) = self.somewhere() else { return };
-        let typing = self.chance.below(3) > 0;
+        let typing = self.rng.below(3) > 0;
         self.ask_well("message:typing", json!({"chatId": chat_id(chat), "isTyping": typing})).await;
         self.typed.insert(chat);
         self.count("typing events");
@@ -241,12 +241,12 @@ impl Chatter {
         let chat = self.somewhere()?;
         let stay = &self.here[&chat];
         let heard: Vec<_> = stay.stretches.iter().flat_map(|stretch| &stretch.ids).rev().take(20).cloned().collect();
-        Some((chat, self.chance.pick(&heard)?))
+        Some((chat, self.rng.pick(&heard)?))
     }
 
     async fn confirm(&mut self) {
         let Some((chat, message)) = self.some_message() else { return };
-        let read = self.chance.below(2) == 0;
+        let read = self.rng.below(2) == 0;
         let event = if read { "message:read" } else { "message:delivered" };
         self.ask_well(event, json!({"chatId": chat_id(chat), "messageId": message})).await;
         self.record.confirmed.push(Confirmed { message, read, answered: true });
@@ -303,7 +303,7 @@ impl Chatter {
 
     /// Is cut off one way or another, and goes on soon.
     async fn be_cut_off(&mut self) {
-        let cut = match (self.way, self.chance.below(8)) {
+        let cut = match (self.way, self.rng.below(8)) {
             (Way::Polling, 0..=3) => Cut::FellSilent,
             (Way::Polling, _) | (_, 0) => Cut::Polite,
             (_, 1..=3) => Cut::Reset,
@@ -315,12 +315,12 @@ impl Chatter {
         }
         let mut old = self.end(cut).await;
         let at = Instant::now();
-        sleep(self.chance.time(0, 1_500)).await;
+        sleep(self.rng.duration(0, 1_500)).await;
         self.connect().await;
         let gap = if matches!(cut, Cut::Reset | Cut::Polite) { Gap::Cut(at) } else { Gap::None };
         let known: Vec<_> = self.here.iter().map(|(chat, stay)| (*chat, stay.last().cloned())).collect();
         // Sometimes it joins one of them again before it goes on; not as long as it hears that one elsewhere.
-        let again = if old.is_none() && self.chance.below(4) == 0 { self.somewhere() } else { None };
+        let again = if old.is_none() && self.rng.below(4) == 0 { self.somewhere() } else { None };
         if let Some(chat) = again {
             let answer = self.member().ask("join:chat", json!({"chatId": chat_id(chat)})).await;
             if answer["success"] != true {
@@ -337,7 +337,7 @@ impl Chatter {
 
     /// Says or confirms something, and does not wait for the answer.
     async fn leave_something_unanswered(&mut self) {
-        match self.chance.below(4) {
+        match self.rng.below(4) {
             0 => {
                 let Some(chat) = self.somewhere() else { return };
                 let sent = self.words(chat);
@@ -456,7 +456,7 @@ impl Chatter {
         let cut = if self.way == Way::Polling { Cut::Polite } else { Cut::Reset };
         self.end(cut).await;
         let at = Instant::now();
-        sleep(WINDOW + self.chance.time(1_500, 1_000)).await;
+        sleep(WINDOW + self.rng.duration(1_500, 1_000)).await;
         self.connect().await;
         self.recover(Gap::Cut(at), None, at, None).await;
     }
@@ -490,7 +490,7 @@ impl Chatter {
     /// Goes, one way or another; what it wrote down.
     pub(super) async fn go(mut self) -> Record {
         let member = self.member.take().unwrap();
-        match self.chance.below(3) {
+        match self.rng.below(3) {
             0 if self.way != Way::Polling => member.vanish(),
             1 if self.way != Way::Polling => drop(member.dry_up().await),
             _ => member.disconnect().await,

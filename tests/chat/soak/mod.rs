@@ -21,8 +21,8 @@ use tokio::task::JoinSet;
 use self::client::{Chatter, chat_id};
 use self::ledger::{Audit, Kept, Receipts, Record};
 use super::{put, put_private, sessions, unlimited};
-use crate::support::chance::{Chance, from_env, seed};
 use crate::support::member::{Member, Way};
+use crate::support::rng::{Rng, from_env, seed};
 use crate::support::{DEADLINE, Hub, eventually};
 
 const CLIENTS: usize = 200;
@@ -177,7 +177,7 @@ async fn two_hundred_clients_account_for_every_message() {
 
     let numbers = (0..CLIENTS).collect();
     let chatters = together(numbers, |number| {
-        Chatter::enter(hub.clone(), number, user(number), way(number), Chance::of(seed, number))
+        Chatter::enter(hub.clone(), number, user(number), way(number), Rng::new(seed, number))
     })
     .await;
     let end = Instant::now() + Duration::from_secs(seconds);

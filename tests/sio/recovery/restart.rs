@@ -11,7 +11,7 @@ use crate::support::{Hub, Transport};
 
 /// Ends the hub in order, and starts it again on its data.
 async fn again(hub: Hub) -> Hub {
-    tokio::task::spawn_blocking(|| hub.come_again()).await.unwrap()
+    tokio::task::spawn_blocking(|| hub.restart_gracefully()).await.unwrap()
 }
 
 async fn crashed(hub: Hub) -> Hub {
@@ -203,7 +203,7 @@ async fn no_token_is_on_the_disk() {
     parked(&hub, 2.0).await;
     to_room(&hub, "one", 1);
     hub.signal("TERM");
-    assert_eq!(hub.exit_status(super::DEADLINE * 2), Some(0), "{}", hub.said());
+    assert_eq!(hub.exit_status(super::DEADLINE * 2), Some(0), "{}", hub.output());
     let secrets = [place.pid.clone(), recovery_token, place.token.clone().unwrap()];
     let mut rows = 0;
     for entry in fs::read_dir(hub.data()).unwrap() {

@@ -6,14 +6,14 @@ use super::token::now;
 
 /// Where numbers come from.
 #[derive(Debug, Clone)]
-pub(crate) struct Chance(u64);
+pub(crate) struct Rng(u64);
 
-impl Chance {
+impl Rng {
     /// The chance of the `number`th client under `seed`.
-    pub(crate) fn of(seed: u64, number: usize) -> Self {
-        let mut chance = Self(seed ^ (number as u64).wrapping_mul(0xD605_1D5D_3B5A_91C7));
-        chance.next();
-        chance
+    pub(crate) fn new(seed: u64, number: usize) -> Self {
+        let mut rng = Self(seed ^ (number as u64).wrapping_mul(0xD605_1D5D_3B5A_91C7));
+        rng.next();
+        rng
     }
 
     fn next(&mut self) -> u64 {
@@ -35,7 +35,7 @@ impl Chance {
     }
 
     /// So many milliseconds, or up to so many more.
-    pub(crate) fn time(&mut self, least: u64, more: u64) -> Duration {
+    pub(crate) fn duration(&mut self, least: u64, more: u64) -> Duration {
         Duration::from_millis(least + self.next() % (more + 1))
     }
 }

@@ -15,29 +15,29 @@ pub(crate) enum Reply {
     Json(u16, Value),
     Text(u16, String),
     /// 200 with this line among the headers.
-    Headed(&'static str, Value),
+    WithHeader(&'static str, Value),
     /// An answer that points elsewhere.
     Redirect(String),
     /// Another answer, after a while.
-    Late(Duration, Box<Reply>),
+    Delayed(Duration, Box<Reply>),
     /// Takes the request and says nothing; hangs up after a minute.
     Silence,
     /// The head of an answer, and never its body.
-    HalfAnAnswer,
+    PartialBody,
     /// Takes the request and hangs up.
     HangUp,
 }
 
 /// What it was asked.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct UpstreamRequest {
     pub(crate) path: String,
     /// The header lines, in small letters up to the colon.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
 }
 
-impl Asked {
+impl UpstreamRequest {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
@@ -53,27 +53,27 @@ impl Asked {
     }
 }
 
-type Answer = Box<dyn FnMut(&Asked) -> Reply + Send>;
+type Answer = Box<dyn FnMut(&UpstreamRequest) -> Reply + Send>;
 
 struct Inner {
     answer: Mutex<Answer>,
-    asked: Mutex<Vec<Asked>>,
+    asked: Mutex<Vec<UpstreamRequest>>,
     up: Mutex<bool>,
 }
 
 /// Somebody outside. Gone when dropped.
-pub(crate) struct Outside {
+pub(crate) struct Upstream {
     address: SocketAddr,
     inner: Arc<Inner>,
 }
 
-impl Outside {
+impl Upstream {
     /// One who always answers this.
-    pub(crate) fn that_says(reply: Reply) -> Self {
+    pub(crate) fn replying(reply: Reply) -> Self {
         Self::new(move |_| reply.clone())
     }
 
-    pub(crate) fn new(answer: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
+    pub(crate) fn new(answer: impl FnMut(&UpstreamRequest) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let inner =
@@ -83,7 +83,7 @@ impl Outside {
     }
 
     /// Answers this from now on.
-    pub(crate) fn says(&self, reply: Reply) {
+    pub(crate) fn set_reply(&self, reply: Reply) {
         *self.inner.answer.lock().unwrap() = Box::new(move |_| reply.clone());
     }
 
@@ -91,7 +91,7 @@ impl Outside {
         format!("http://{}{path}", self.address)
     }
 
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn requests(&self) -> Vec<UpstreamRequest> {
         self.inner.asked.lock().unwrap().clone()
     }
 
@@ -101,22 +101,22 @@ impl Outside {
     }
 
     /// From now on nobody listens.
-    pub(crate) fn goes_down(&self) {
+    pub(crate) fn go_down(&self) {
         *self.inner.up.lock().unwrap() = false;
         // The listener that waits is woken, and sees it.
         wait_until(super::DEADLINE, "the port is closed", || TcpStream::connect(self.address).is_err());
     }
 
     /// Listens again, on the same port.
-    pub(crate) fn comes_back(&self) {
+    pub(crate) fn come_back(&self) {
         *self.inner.up.lock().unwrap() = true;
         serve(TcpListener::bind(self.address).unwrap(), self.inner.clone());
     }
 }
 
-impl Drop for Outside {
+impl Drop for Upstream {
     fn drop(&mut self) {
-        self.goes_down();
+        self.go_down();
     }
 }
 
@@ -146,28 +146,28 @@ fn attend(mut stream: TcpStream, inner: &Inner) -> std::io::Result<()> {
         headers.push((name.to_lowercase(), value.trim().to_owned()));
     }
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut asked = Asked { path, headers, body: String::new() };
+    let mut asked = UpstreamRequest { path, headers, body: String::new() };
     let length = asked.header("content-length").map_or(0, |length| length.parse().unwrap());
     reader.take(length).read_to_string(&mut asked.body)?;
     inner.asked.lock().unwrap().push(asked.clone());
     let reply = (inner.answer.lock().unwrap())(&asked);
-    say(&mut stream, reply)
+    send_reply(&mut stream, reply)
 }
 
-fn say(stream: &mut TcpStream, reply: Reply) -> std::io::Result<()> {
+fn send_reply(stream: &mut TcpStream, reply: Reply) -> std::io::Result<()> {
     match reply {
         Reply::Json(status, body) => write_answer(stream, status, "", &body.to_string()),
         Reply::Text(status, body) => write_answer(stream, status, "", &body),
-        Reply::Headed(line, body) => write_answer(stream, 200, &format!("{line}\r\n"), &body.to_string()),
+        Reply::WithHeader(line, body) => write_answer(stream, 200, &format!("{line}\r\n"), &body.to_string()),
         Reply::Redirect(to) => write_answer(stream, 302, &format!("Location: {to}\r\n"), ""),
-        Reply::Late(time, reply) => {
+        Reply::Delayed(time, reply) => {
             thread::sleep(time);
-            say(stream, *reply)
+            send_reply(stream, *reply)
         }
-        Reply::Silence => until_hung_up(stream),
-        Reply::HalfAnAnswer => {
+        Reply::Silence => read_to_end(stream),
+        Reply::PartialBody => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"user\": ")?;
-            until_hung_up(stream)
+            read_to_end(stream)
         }
         Reply::HangUp => Ok(()),
     }
@@ -180,7 +180,7 @@ fn write_answer(stream: &mut TcpStream, status: u16, headers: &str, body: &str) 
     stream.write_all(body.as_bytes())
 }
 
-fn until_hung_up(stream: &mut TcpStream) -> std::io::Result<()> {
+fn read_to_end(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     stream.read(&mut [0]).map(|_| ())
 }
