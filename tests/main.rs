@@ -80,7 +80,7 @@ mod origins;
 // Paths, prefixes and addresses.
 mod paths;
 
-// The chat system, event by event: what tests/golden/*.md say, played.
+// Every client event on every surface: plays tests/golden/*.md.
 mod golden;
 
 // Tokens of every kind, and those the hub asks about them: slow, down, wrong, and back again.
