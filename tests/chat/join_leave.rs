@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{heard, online, online_update, room_info, room_joined, room_left, sessions, settled, timeless, unlimited};
+use super::{
+    online, online_update, received_by, room_info, room_joined, room_left, sessions, settled, timeless, unlimited,
+};
 use super::{user_joined, user_left};
 use crate::support::Hub;
 use crate::support::member::{Member, Way};
@@ -62,10 +64,10 @@ async fn a_user_is_in_a_chat_from_the_first_session_to_the_last_and_each_change_
 
     // Bob joins, then Carol.
     assert_eq!(bob.join(CHAT).await, 1);
-    assert_eq!(heard(&hub, CHAT, [&mut bob]).await, [[room_joined(CHAT, 1), online_update(CHAT, &["bob"])]]);
+    assert_eq!(received_by(&hub, CHAT, [&mut bob]).await, [[room_joined(CHAT, 1), online_update(CHAT, &["bob"])]]);
     assert_eq!(carol.join(CHAT).await, 2);
     let both = online_update(CHAT, &["bob", "carol"]);
-    let received = heard(&hub, CHAT, [&mut bob, &mut carol]).await;
+    let received = received_by(&hub, CHAT, [&mut bob, &mut carol]).await;
     assert_eq!(received, [[user_joined("carol", CHAT, 2), both.clone()], [room_joined(CHAT, 2), both.clone()]]);
     assert_members(&mut bob, &["bob", "carol"]).await;
     assert_eq!(timeless(bob.presence().await), seen("carol", "online"));
@@ -78,7 +80,7 @@ async fn a_user_is_in_a_chat_from_the_first_session_to_the_last_and_each_change_
     let chat = json!({"chatId": CHAT});
     assert_eq!(timeless(socket.ask("join:chat", chat.clone()).await), joined);
     let three = online_update(CHAT, &["bob", "carol", "alice"]);
-    let received = heard(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut polling, &mut raw]).await;
+    let received = received_by(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut polling, &mut raw]).await;
     let to_others = vec![user_joined("alice", CHAT, 3), three.clone()];
     let to_alice = vec![room_joined(CHAT, 3), three.clone()];
     assert_eq!(received, [to_others.clone(), to_others.clone(), to_alice, nothing(), nothing()]);
@@ -86,7 +88,7 @@ async fn a_user_is_in_a_chat_from_the_first_session_to_the_last_and_each_change_
     assert_eq!(timeless(polling.ask("join:chat", chat.clone()).await), joined);
     let subscribed = raw.ask("Subscribe", json!({"topics": ["chat:general"]})).await;
     assert_eq!(subscribed["details"]["topics"], json!(["chat:general"]), "{subscribed}");
-    let received = heard(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut polling, &mut raw]).await;
+    let received = received_by(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut polling, &mut raw]).await;
     assert_eq!(received, [nothing(), nothing(), nothing(), vec![room_joined(CHAT, 3)], nothing()]);
     assert_eq!(sessions(&hub, CHAT), json!({"alice": 3, "bob": 1, "carol": 1}));
     assert_members(&mut carol, &["bob", "carol", "alice"]).await;
@@ -102,7 +104,7 @@ async fn a_user_is_in_a_chat_from_the_first_session_to_the_last_and_each_change_
     assert_eq!(socket.ask("leave:chat", chat.clone()).await, json!({"success": true, "message": LEFT}));
     let unsubscribed = raw.ask("Unsubscribe", json!({"topics": ["chat:general"]})).await;
     assert_eq!(unsubscribed["status"], "unsubscribed", "{unsubscribed}");
-    let received = heard(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut polling, &mut raw]).await;
+    let received = received_by(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut polling, &mut raw]).await;
     assert_eq!(received, [nothing(), nothing(), vec![room_left(CHAT, LEFT, 3)], nothing(), nothing()]);
     let refused = json!({"success": false, "message": "User not in this room", "code": "FORBIDDEN"});
     assert_eq!(socket.ask("leave:chat", chat.clone()).await, refused);
@@ -111,22 +113,22 @@ async fn a_user_is_in_a_chat_from_the_first_session_to_the_last_and_each_change_
     // The last session leaves the namespace.
     polling.disconnect().await;
     settled(&hub, CHAT, json!({"bob": 1, "carol": 1})).await;
-    let received = heard(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut raw]).await;
+    let received = received_by(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut raw]).await;
     let gone = vec![user_left("alice", CHAT, 2), both.clone()];
     assert_eq!(received, [gone.clone(), gone.clone(), nothing(), nothing()]);
     assert_members(&mut socket, &["bob", "carol"]).await;
 
     // Alice joins again with two sessions. Both connections are cut, one after the other.
     assert_eq!((raw.join(CHAT).await, socket.join(CHAT).await), (3, 3));
-    let received = heard(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut raw]).await;
+    let received = received_by(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut raw]).await;
     let to_raw = vec![room_joined(CHAT, 3), three];
     assert_eq!(received, [to_others.clone(), to_others, vec![room_joined(CHAT, 3)], to_raw]);
     socket.vanish();
     settled(&hub, CHAT, json!({"alice": 1, "bob": 1, "carol": 1})).await;
-    assert_eq!(heard(&hub, CHAT, [&mut bob, &mut carol, &mut raw]).await, [nothing(), nothing(), nothing()]);
+    assert_eq!(received_by(&hub, CHAT, [&mut bob, &mut carol, &mut raw]).await, [nothing(), nothing(), nothing()]);
     raw.vanish();
     settled(&hub, CHAT, json!({"bob": 1, "carol": 1})).await;
-    assert_eq!(heard(&hub, CHAT, [&mut bob, &mut carol]).await, [gone.clone(), gone]);
+    assert_eq!(received_by(&hub, CHAT, [&mut bob, &mut carol]).await, [gone.clone(), gone]);
     assert_members(&mut bob, &["bob", "carol"]).await;
     // Her third session has ended, so the others receive `user:offline` now.
     assert_eq!(timeless(bob.presence().await), seen("alice", "offline"));
@@ -135,7 +137,7 @@ async fn a_user_is_in_a_chat_from_the_first_session_to_the_last_and_each_change_
     let mut alice = Member::of(&hub, Way::Polling, "alice").await;
     assert_eq!(alice.join(CHAT).await, 3);
     assert_eq!(bob.ask("leave:chat", chat.clone()).await["success"], true);
-    let _ = heard(&hub, CHAT, [&mut alice, &mut bob, &mut carol]).await;
+    let _ = received_by(&hub, CHAT, [&mut alice, &mut bob, &mut carol]).await;
     assert_members(&mut bob, &["carol", "alice"]).await;
     assert_eq!(timeless(bob.presence().await), seen("alice", "online"));
     assert_eq!(bob.join(CHAT).await, 3);
@@ -160,7 +162,7 @@ async fn joining_a_chat_and_joining_its_room_are_the_same() {
     bob.join(CHAT).await;
     let room = json!({"room": "chat:general"});
     assert_eq!(carol.ask("room:join", room.clone()).await["success"], true);
-    let received = heard(&hub, CHAT, [&mut bob, &mut carol]).await;
+    let received = received_by(&hub, CHAT, [&mut bob, &mut carol]).await;
     let both = online_update(CHAT, &["bob", "carol"]);
     let alone = online_update(CHAT, &["bob"]);
     let to_bob = vec![room_joined(CHAT, 1), alone.clone(), user_joined("carol", CHAT, 2), both.clone()];
@@ -169,7 +171,7 @@ async fn joining_a_chat_and_joining_its_room_are_the_same() {
     let chat = json!({"chatId": CHAT, "isTyping": true});
     assert_eq!(carol.ask("message:typing", chat).await["success"], true);
     carol.send(CHAT, "hello").await;
-    let [to_bob, to_carol] = heard(&hub, CHAT, [&mut bob, &mut carol]).await;
+    let [to_bob, to_carol] = received_by(&hub, CHAT, [&mut bob, &mut carol]).await;
     let typing = |typing: bool| {
         json!(["user:typing", {"userId": "carol", "username": "carol", "chatId": CHAT,
                                                        "isTyping": typing, "timestamp": "T"}])
@@ -178,6 +180,6 @@ async fn joining_a_chat_and_joining_its_room_are_the_same() {
     assert_eq!((&to_bob[1], &to_bob[1][0]), (&to_carol[0], &json!("message:new")));
     assert_eq!(to_carol[1][0], "message:sent", "{to_carol:?}");
     assert_eq!(carol.ask("room:leave", room).await["success"], true);
-    let received = heard(&hub, CHAT, [&mut bob, &mut carol]).await;
+    let received = received_by(&hub, CHAT, [&mut bob, &mut carol]).await;
     assert_eq!(received, [vec![typing(false), user_left("carol", CHAT, 1), alone], vec![]]);
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
-use super::{contents, heard};
+use super::{contents, received_by};
 use crate::support::Hub;
 use crate::support::member::{Member, Way};
 
@@ -55,14 +55,14 @@ async fn of_105_messages_in_a_minute_over_two_sessions_100_are_accepted_and_deli
         member.join(CHAT).await;
     }
     let [one, two] = &mut sockets;
-    heard(&hub, CHAT, [&mut bob, &mut carol, one, two]).await;
+    received_by(&hub, CHAT, [&mut bob, &mut carol, one, two]).await;
 
     let say = |n: usize| json!({"chatId": CHAT, "content": format!("message {n}")});
     let (accepted, refused) = ask_in_turn(&mut sockets, 105, "message:send", say).await;
     assert_refused(refused, 5);
     assert_eq!(accepted.len(), 100);
     let [one, two] = &mut sockets;
-    let received = heard(&hub, CHAT, [&mut bob, &mut carol, one, two]).await;
+    let received = received_by(&hub, CHAT, [&mut bob, &mut carol, one, two]).await;
     let contents_by_member = received.each_ref().map(|events| contents(events));
     assert_eq!(received[0].len(), 100, "the others receive nothing else");
     for order in &contents_by_member {
@@ -98,13 +98,13 @@ async fn of_12_typing_events_in_a_minute_over_two_sessions_10_are_accepted() {
     for member in std::iter::once(&mut bob).chain(&mut sockets) {
         member.join(CHAT).await;
     }
-    heard(&hub, CHAT, [&mut bob]).await;
+    received_by(&hub, CHAT, [&mut bob]).await;
     // Both sessions start, then both stop.
     let typing = |n: usize| json!({"chatId": CHAT, "isTyping": n % 4 < 2});
     let (accepted, refused) = ask_in_turn(&mut sockets, 12, "message:typing", typing).await;
     assert_refused(refused, 2);
     assert_eq!(accepted.len(), 10);
-    let [received] = heard(&hub, CHAT, [&mut bob]).await;
+    let [received] = received_by(&hub, CHAT, [&mut bob]).await;
     assert!(received.iter().all(|event| event[0] == "user:typing" && event[1]["userId"] == "alice"), "{received:?}");
     let changes: Vec<_> = received.iter().map(|event| event[1]["isTyping"].as_bool().unwrap()).collect();
     assert!(!changes.is_empty() && changes.iter().enumerate().all(|(n, on)| *on == (n % 2 == 0)), "{changes:?}");

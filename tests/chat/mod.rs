@@ -74,7 +74,7 @@ async fn settled(hub: &Hub, chat: &str, expected: Value) {
 
 /// Everything that these members have received in `chat` so far; nothing more is on its way. It sends an event to
 /// everybody, which arrives after all earlier events of the chat.
-async fn heard<const N: usize>(hub: &Hub, chat: &str, members: [&mut Member; N]) -> [Vec<Value>; N] {
+async fn received_by<const N: usize>(hub: &Hub, chat: &str, members: [&mut Member; N]) -> [Vec<Value>; N] {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     sessions(hub, chat);
     let number = json!({"number": NUMBER.fetch_add(1, Ordering::Relaxed)});

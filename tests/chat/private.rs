@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{contents, heard, http, online_update, put, put_private, room_left, sessions, timeless, unlimited};
+use super::{contents, http, online_update, put, put_private, received_by, room_left, sessions, timeless, unlimited};
 use super::{user_joined, user_left};
 use crate::support::Hub;
 use crate::support::member::{Member, Way};
@@ -71,7 +71,7 @@ async fn a_private_chat_looks_like_an_unknown_one_to_users_without_access() {
     }
     assert_eq!(bob.ask("message:delivery-status", json!({ "messageId": message })).await, outside);
     // The members receive nothing of this.
-    let [received] = heard(&hub, "team", [&mut alice]).await;
+    let [received] = received_by(&hub, "team", [&mut alice]).await;
     assert_eq!(received.iter().filter(|event| event[0] != "message:new").count(), 3, "{received:?}");
     assert_eq!(contents(&received), ["secret"]);
 }
@@ -89,7 +89,7 @@ async fn a_removed_participant_and_the_others_receive_events() {
     }
     let typing = json!({"chatId": "team", "isTyping": true});
     bob.ask_well("message:typing", typing.clone()).await;
-    heard(&hub, "team", [&mut alice, &mut carol, &mut bob, &mut phone]).await;
+    received_by(&hub, "team", [&mut alice, &mut carol, &mut bob, &mut phone]).await;
 
     // No participant is removed: all members receive `room:info`.
     let changed = |name: &str, users: usize| {
@@ -98,11 +98,11 @@ async fn a_removed_participant_and_the_others_receive_events() {
             "isActive": true, "lastActivity": "T"}}])
     };
     put(&hub, "team", &json!({"name": "Renamed", "participants": ["alice", "bob", "carol", "dave"]}));
-    let received = heard(&hub, "team", [&mut alice, &mut carol, &mut bob, &mut phone]).await;
+    let received = received_by(&hub, "team", [&mut alice, &mut carol, &mut bob, &mut phone]).await;
     assert_eq!(received, [const { Vec::new() }; 4].map(|_: Vec<Value>| vec![changed("Renamed", 3)]));
 
     put(&hub, "team", &json!({"name": "Smaller", "participants": ["alice", "carol"]}));
-    let received = heard(&hub, "team", [&mut alice, &mut carol, &mut bob, &mut phone]).await;
+    let received = received_by(&hub, "team", [&mut alice, &mut carol, &mut bob, &mut phone]).await;
     let [to_alice, to_carol, to_bob, to_phone] = received;
     let stopped = json!(["user:typing", {"userId": "bob", "username": "bob", "chatId": "team", "isTyping": false,
                                          "timestamp": "T"}]);
@@ -126,7 +126,7 @@ async fn a_removed_participant_and_the_others_receive_events() {
     // Bob is a participant again.
     put(&hub, "team", &json!({"name": "Smaller", "participants": ["alice", "bob", "carol"]}));
     assert_eq!(bob.join("team").await, 3);
-    let [to_alice] = heard(&hub, "team", [&mut alice]).await;
+    let [to_alice] = received_by(&hub, "team", [&mut alice]).await;
     assert_eq!(to_alice[..2], [changed("Smaller", 2), user_joined("bob", "team", 3)]);
 }
 
@@ -142,9 +142,9 @@ async fn all_members_leave_a_deleted_chat_and_a_new_one_has_none_of_its_messages
     }
     let [alice, bob, carol] = &mut members[..] else { panic!("three members") };
     let message = alice.send("team", "lost").await;
-    heard(&hub, "team", [alice, bob, carol]).await;
+    received_by(&hub, "team", [alice, bob, carol]).await;
     http(&hub, "DELETE", "/api/chats/team", &Value::Null);
-    let received = heard(&hub, "team", [alice, bob, carol]).await;
+    let received = received_by(&hub, "team", [alice, bob, carol]).await;
     let mut counts = Vec::new();
     for events in received {
         let (own, others): (Vec<_>, Vec<_>) = events.into_iter().partition(|event| event[0] == "room:left");
