@@ -1,4 +1,4 @@
-//! The community document over Socket.IO: who is online, who types, debug mode, and what its clients are limited to.
+//! The community document over Socket.IO: presence, typing, debug mode, and its limits.
 
 use std::time::Instant;
 
@@ -7,21 +7,22 @@ use serde_json::{Value, json};
 use crate::support::token::{token, token_with};
 use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
 
-/// Takes a moment out, which no test can foretell and which has to be there.
+/// The data without this ISO time, which must be there.
 #[track_caller]
 fn untimed(mut data: Value, field: &str) -> Value {
-    let moment = data.as_object_mut().unwrap().remove(field).unwrap_or_default();
-    assert!(moment.as_str().is_some_and(|text| text.len() == 24 && text.ends_with('Z')), "{field} is {moment}");
+    let time = data.as_object_mut().unwrap().remove(field).unwrap_or_default();
+    assert!(time.as_str().is_some_and(|text| text.len() == 24 && text.ends_with('Z')), "{field} is {time}");
     data
 }
 
-/// A session of `token`, on the surface that this number stands for; closed when dropped.
+/// A session on any surface. Closed when dropped.
 enum Any {
     Raw(Box<Client>),
     Sio(Box<Sio>),
 }
 
 impl Any {
+    /// A session with this token. The surface follows from `number`.
     async fn open(hub: &Hub, number: usize, token: &str) -> Self {
         match number % 4 {
             0 => Self::Raw(Box::new(Client::connect(hub, token).await)),
@@ -82,7 +83,7 @@ async fn ten_sessions_of_a_user_that_open_and_close_together_are_one_online_and_
 }
 
 #[tokio::test]
-async fn those_who_share_a_room_are_told_and_with_off_nobody() {
+async fn audience_shared_rooms_notifies_room_members_and_off_notifies_nobody() {
     let hub = Hub::with("[presence]\naudience = \"shared-rooms\"\nlinger_ms = 0");
     let mut near = Sio::of(&hub, Transport::WebSocket, "near").await;
     let mut far = Sio::of(&hub, Transport::WebSocket, "far").await;
@@ -104,7 +105,7 @@ async fn those_who_share_a_room_are_told_and_with_off_nobody() {
 }
 
 #[tokio::test]
-async fn a_crowd_that_connects_costs_what_the_configuration_allows() {
+async fn presence_deliveries_stay_within_the_configured_rate() {
     const USERS: usize = 120;
     let hub = Hub::with("[presence]\ndeliveries_per_second = 2000");
     let started = Instant::now();
@@ -115,7 +116,7 @@ async fn a_crowd_that_connects_costs_what_the_configuration_allows() {
     let delivered = hub.metric("hubbub_presence_deliveries_total");
     let most = 2_000.0 * (started.elapsed().as_secs_f64() + 1.0) + USERS as f64;
     assert!(delivered <= most, "{delivered} deliveries, not {most}");
-    // The first is told of all others in the end, each once, in whatever time that takes.
+    // The first session receives every other user once in the end.
     let mut known = std::collections::HashSet::new();
     while known.len() < USERS - 1 {
         let data = sessions[0].expect("user_online").await;
@@ -222,7 +223,7 @@ async fn an_admin_in_debug_mode_gets_figures_of_the_hub_every_five_seconds() {
 }
 
 #[tokio::test]
-async fn an_address_has_so_many_connections_without_a_token_at_once() {
+async fn connections_without_a_token_are_limited_per_address() {
     let hub = Hub::with(
         "[limits]\nexempt_loopback = false\n[limits.community]\nconnections_per_minute = 0\nconnections_per_address = 2",
     );
@@ -240,7 +241,10 @@ async fn an_address_has_so_many_connections_without_a_token_at_once() {
             },
         }))
     );
-    assert!(three.connect("/", &json!({"token": token("alice")})).await.is_ok(), "one with a token is none of them");
+    assert!(
+        three.connect("/", &json!({"token": token("alice")})).await.is_ok(),
+        "a connection with a token is not counted"
+    );
     one.say("41").await;
     let mut four = Sio::open(&hub, Transport::WebSocket).await;
     eventually(DEADLINE, "the first is gone", || hub.connections() == 2).await;
@@ -249,7 +253,7 @@ async fn an_address_has_so_many_connections_without_a_token_at_once() {
 }
 
 #[tokio::test]
-async fn a_user_has_so_many_connections_that_came_without_a_token() {
+async fn connections_that_authenticate_later_are_limited_per_user() {
     let hub = Hub::with(
         "[limits]\nexempt_loopback = false\n[limits.community]\nconnections_per_minute = 0\nconnections_per_user = 1",
     );
@@ -268,7 +272,7 @@ async fn a_user_has_so_many_connections_that_came_without_a_token() {
             "details": {"limit": "limits.community.connections_per_user"},
         })
     );
-    // It vanishes, without a word.
+    // The connection ends without a close.
     drop(one);
     eventually(DEADLINE, "the first is gone", || hub.connections() == 2).await;
     two.emit("authenticate", alice).await;
@@ -276,7 +280,7 @@ async fn a_user_has_so_many_connections_that_came_without_a_token() {
 }
 
 #[tokio::test]
-async fn the_metrics_tell_how_clients_came_and_what_they_sent() {
+async fn metrics_count_connections_by_transport_and_events_by_name() {
     let hub = Hub::start();
     let _raw = Client::of(&hub, "raw").await;
     let mut guest = Sio::guest(&hub, Transport::Polling).await;

@@ -1,4 +1,4 @@
-//! A disk that is full when the hub starts, and files that are removed or replaced while it runs.
+//! A start on a full disk, and files that are removed or replaced while the hub runs.
 
 use std::fs;
 use std::path::Path;
@@ -25,13 +25,13 @@ fn reason(hub: &Hub) -> Option<String> {
     (ready.status != 200).then(|| ready.json()["reason"].as_str().unwrap().to_owned())
 }
 
-/// The status that a connection with this token gets.
+/// The status of an upgrade with this token.
 async fn upgrade(hub: &Hub, token: &str) -> u16 {
     Wire::upgrade(hub, "/ws", &[("Authorization", &format!("Bearer {token}"))]).await.0.status
 }
 
-/// How often the log says that the store cannot write.
-fn complaints(hub: &Hub) -> usize {
+/// Log lines that report an unwritable store.
+fn store_errors(hub: &Hub) -> usize {
     hub.output().lines().filter(|line| line.contains("ERROR") && line.contains("the store cannot write")).count()
 }
 
@@ -42,7 +42,7 @@ fn assert_no_store(hub: &Hub) {
 }
 
 #[tokio::test]
-async fn a_hub_on_a_full_disk_does_what_needs_no_store_and_opens_it_when_there_is_room() {
+async fn a_hub_on_a_full_disk_delivers_events_and_opens_its_store_once_there_is_space() {
     let hub = Hub::on_full_disk(dir(UNLIMITED));
     let why = reason(&hub).unwrap();
     assert!(why.starts_with("Store: hubbub.db: the disk is full"), "{why}");
@@ -63,7 +63,7 @@ async fn a_hub_on_a_full_disk_does_what_needs_no_store_and_opens_it_when_there_i
     assert_no_store(&hub);
     let signing_in = json!({"username": "carol", "password": PASSWORD});
     assert!(hub.http().request("POST", "/sessions").json(&signing_in).send().status >= 400);
-    assert_eq!(complaints(&hub), 1, "{}", hub.output());
+    assert_eq!(store_errors(&hub), 1, "{}", hub.output());
 
     hub.lift_file_limit();
     eventually(DEADLINE, "the store is opened", || reason(&hub).is_none()).await;
@@ -77,7 +77,7 @@ async fn a_hub_on_a_full_disk_does_what_needs_no_store_and_opens_it_when_there_i
 }
 
 #[tokio::test]
-async fn what_the_store_holds_is_known_on_a_full_disk_too() {
+async fn a_full_disk_does_not_hide_the_content_of_the_store() {
     let kept = "[[topics]]\npattern = \"*\"\nsubscribe = \"anyone\"\npublish = \"authenticated\"\nhistory = 5\n";
     let config = format!("{UNLIMITED}\n{kept}");
     let hub = Hub::with(&config);
@@ -101,9 +101,9 @@ async fn what_the_store_holds_is_known_on_a_full_disk_too() {
     assert_eq!(history(&hub), 1);
     assert_no_store(&hub);
     let ended = user_command(&hub, &["list"], "");
-    assert_eq!(ended.status, Some(0), "reading needs no room: {ended:?}");
+    assert_eq!(ended.status, Some(0), "reading needs no space: {ended:?}");
 
-    // It could not be taken out of the store, and is not taken over a second time: who knows what came behind it.
+    // The history could not be removed from the store. It is not loaded again: newer messages may be missing in it.
     let hub = Hub::in_dir(hub.shut_down());
     assert_eq!(history(&hub), 0);
     assert_eq!(upgrade(&hub, &mallory).await, 401);
@@ -111,11 +111,11 @@ async fn what_the_store_holds_is_known_on_a_full_disk_too() {
 }
 
 #[tokio::test]
-async fn a_store_that_can_be_opened_and_not_written_does_not_stop_the_start() {
+async fn a_store_that_opens_but_cannot_be_written_does_not_stop_the_start() {
     let mut hub = Hub::with(UNLIMITED);
     let revoked = hub.http().request("POST", "/api/revoke").key().json(&json!({"userId": "mallory"})).send();
     assert_eq!(revoked.status, 200, "{revoked:?}");
-    // After a crash SQLite's files are all there, and are large enough for opening.
+    // After a crash all files of SQLite exist, and opening needs no more space.
     hub.signal("KILL");
     hub.exit_status(DEADLINE);
     let hub = Hub::on_full_disk(hub.into_dir());
@@ -126,7 +126,7 @@ async fn a_store_that_can_be_opened_and_not_written_does_not_stop_the_start() {
     let mut alice = Client::of(&hub, "alice").await;
     alice.subscribe(&["lobby"]).await;
     assert_no_store(&hub);
-    assert_eq!(complaints(&hub), 1, "{}", hub.output());
+    assert_eq!(store_errors(&hub), 1, "{}", hub.output());
     hub.lift_file_limit();
     eventually(DEADLINE, "the store is written", || reason(&hub).is_none()).await;
     user(&hub, "carol");
@@ -135,9 +135,9 @@ async fn a_store_that_can_be_opened_and_not_written_does_not_stop_the_start() {
 }
 
 #[tokio::test]
-async fn no_token_is_let_in_while_nobody_can_know_which_were_revoked() {
+async fn no_token_is_accepted_while_the_revocations_are_unknown() {
     let dir = Hub::with(UNLIMITED).shut_down();
-    // What an earlier version wrote cannot be read before it is migrated, and that needs room.
+    // A file of an earlier version must be migrated before it can be read. Migration needs space.
     let database = Connection::open(dir.path().join("data/hubbub.db")).unwrap();
     let version: i64 = database.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, 8, "undo here what the newest migration does");
@@ -154,7 +154,7 @@ async fn no_token_is_let_in_while_nobody_can_know_which_were_revoked() {
 }
 
 #[test]
-fn a_secret_that_cannot_be_made_stops_the_start_and_says_what_to_set() {
+fn a_secret_that_cannot_be_written_stops_the_start_and_names_the_key_to_set() {
     for (config, key) in [
         ("[server]\nport = 0\n[[api.keys]]\nname = \"a\"\nkey = \"b\"", "auth.jwt_secret"),
         ("[server]\nport = 0\n[auth]\njwt_secret = \"0123456789abcdef\"", "[[api.keys]]"),
@@ -166,51 +166,51 @@ fn a_secret_that_cannot_be_made_stops_the_start_and_says_what_to_set() {
         assert_eq!(ended.status.code(), Some(1), "{stderr}");
         let last = stderr.lines().last().unwrap();
         assert!(last.starts_with("hubbub: data/") && last.contains(&format!("set {key} instead")), "{stderr}");
-        // A log on the same disk: nothing can be said, and that is no reason to crash.
+        // The log is on the same disk: no line can be written, and the hub does not crash.
         let log = fs::File::create(dir.path().join("log")).unwrap();
         let status = hubbub_after(dir.path(), FULL_DISK).stderr(log).status().unwrap();
         assert_eq!(status.code(), Some(1));
     }
 }
 
-fn put_back(from: &Path, to: &Path) {
+fn move_to(from: &Path, to: &Path) {
     fs::rename(from, to).unwrap();
 }
 
 #[tokio::test]
-async fn a_database_that_is_removed_while_the_hub_runs_takes_no_writes_until_it_is_back() {
+async fn a_removed_database_refuses_writes_until_it_is_back() {
     let hub = Hub::with(UNLIMITED);
     user(&hub, "alice");
     let (mut alice, mut bob) = (Client::of(&hub, "alice").await, Client::of(&hub, "bob").await);
     alice.subscribe(&["lobby"]).await;
     let (file, aside) = (hub.data().join("hubbub.db"), hub.dir().join("aside"));
 
-    // The first write after it is refused, whether or not anybody has looked yet.
-    put_back(&file, &aside);
+    // The first write is refused, also before the next check of the file.
+    move_to(&file, &aside);
     assert_no_store(&hub);
     assert!(reason(&hub).unwrap().contains("hubbub.db was removed while the hub runs"));
     bob.broadcast("lobby", json!("still here")).await;
     assert_eq!(alice.expect("Broadcast").await["data"]["payload"], "still here");
-    assert_eq!(complaints(&hub), 1);
-    put_back(&aside, &file);
+    assert_eq!(store_errors(&hub), 1);
+    move_to(&aside, &file);
     eventually(DEADLINE, "the file is back", || reason(&hub).is_none()).await;
     user(&hub, "carol");
 
-    // Another file in its place, and nobody writes.
-    put_back(&file, &aside);
+    // Another file replaces it, without any write.
+    move_to(&file, &aside);
     fs::copy(&aside, &file).unwrap();
     eventually(DEADLINE, "the file is another one", || reason(&hub).is_some()).await;
     assert!(reason(&hub).unwrap().contains("hubbub.db was replaced while the hub runs; restart the hub"));
     assert_no_store(&hub);
-    put_back(&aside, &file);
+    move_to(&aside, &file);
     eventually(DEADLINE, "the file is back", || reason(&hub).is_none()).await;
 
-    // The whole folder.
+    // The whole folder is moved.
     let (folder, aside) = (hub.data(), hub.dir().join("elsewhere"));
-    put_back(&folder, &aside);
+    move_to(&folder, &aside);
     eventually(DEADLINE, "the folder is gone", || reason(&hub).is_some()).await;
     assert_no_store(&hub);
-    put_back(&aside, &folder);
+    move_to(&aside, &folder);
     wait_until(DEADLINE, "the folder is back", || reason(&hub).is_none());
     sign_in(&hub, "carol");
 }

@@ -1,4 +1,4 @@
-//! Who is online and how, on `/chat`: what its document says of presence beyond single events, which tests/golden plays.
+//! Presence on `/chat` beyond single events, which tests/golden plays.
 
 use serde_json::{Value, json};
 
@@ -6,37 +6,37 @@ use crate::support::token::{token, token_with};
 use crate::support::wait::within;
 use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
 
-/// A session of this token on `/chat`, and who is online as it was told first.
+/// A session on `/chat` with this token, and its first `users:online`.
 async fn chat(hub: &Hub, token: &str) -> (Sio, Value) {
     let mut client = Sio::open(hub, Transport::WebSocket).await;
     client.connect("/chat", &json!({ "token": token })).await.unwrap();
     let said = client.hear_of_all().await;
-    assert_eq!(said.event(), Some("users:online"), "the first it is told: {said:?}");
+    assert_eq!(said.event(), Some("users:online"), "the first event: {said:?}");
     (client, said.data[1].clone())
 }
 
-/// Takes the moments out, which no test can foretell and which have to be there.
+/// The data without its ISO times.
 #[track_caller]
 fn timeless(mut data: Value) -> Value {
     for field in ["lastSeen", "connectedAt"] {
-        if let Some(moment) = data.as_object_mut().unwrap().remove(field) {
-            assert!(moment.as_str().is_some_and(|text| text.len() == 24 && text.ends_with('Z')), "{field} is {moment}");
+        if let Some(time) = data.as_object_mut().unwrap().remove(field) {
+            assert!(time.as_str().is_some_and(|text| text.len() == 24 && text.ends_with('Z')), "{field} is {time}");
         }
     }
     data
 }
 
-/// The users of a list, each by name and status.
+/// The name and status of each listed user.
 #[track_caller]
 fn listed(data: &Value) -> Vec<(String, String)> {
     let text = |user: &Value, field: &str| user[field].as_str().unwrap().to_owned();
     let users = data["users"].as_array().unwrap();
-    let known = users.iter().map(|user| {
+    let names_and_statuses = users.iter().map(|user| {
         let keys: Vec<_> = user.as_object().unwrap().keys().cloned().collect();
         assert_eq!(keys, ["connectedAt", "lastSeen", "status", "userId", "username"], "{user}");
         (text(user, "username"), text(user, "status"))
     });
-    known.collect()
+    names_and_statuses.collect()
 }
 
 fn named(users: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -45,7 +45,7 @@ fn named(users: &[(&str, &str)]) -> Vec<(String, String)> {
 
 /// The data of the next event of this name.
 async fn next(client: &mut Sio, event: &str) -> Value {
-    let heard = async {
+    let event_data = async {
         loop {
             let mut said = client.hear_of_all().await;
             if said.event() == Some(event) {
@@ -53,7 +53,7 @@ async fn next(client: &mut Sio, event: &str) -> Value {
             }
         }
     };
-    within(DEADLINE, event, heard).await
+    within(DEADLINE, event, event_data).await
 }
 
 async fn ask(client: &mut Sio, event: &str, data: Value) -> Value {
@@ -65,7 +65,7 @@ fn seen(user: &str, status: &str) -> Value {
 }
 
 #[tokio::test]
-async fn two_sessions_of_a_user_are_one_who_is_there_in_one_way() {
+async fn two_sessions_of_a_user_share_one_status() {
     let hub = Hub::with("[presence]\nlinger_ms = 0");
     let (mut bob, alone) = chat(&hub, &token("bob")).await;
     assert_eq!(listed(&alone), named(&[("bob", "online")]));
@@ -86,17 +86,21 @@ async fn two_sessions_of_a_user_are_one_who_is_there_in_one_way() {
     two.say("1").await;
     eventually(DEADLINE, "the second is gone", || hub.connections() == 2).await;
     let still = ask(&mut bob, "presence:user-status", json!({"userId": "alice"})).await;
-    assert_eq!(still["presence"]["status"], "busy", "the first says it too");
+    assert_eq!(still["presence"]["status"], "busy", "the other session keeps the status");
     one.say("1").await;
     assert_eq!(timeless(next(&mut bob, "user:offline").await), seen("alice", "offline"));
     let stats = json!({"totalUsers": 2, "onlineUsers": 1, "awayUsers": 0, "busyUsers": 0, "offlineUsers": 1});
     assert_eq!(ask(&mut bob, "presence:stats", json!({})).await, json!({"success": true, "stats": stats}));
     let (_again, list) = chat(&hub, &token("alice")).await;
-    assert_eq!(listed(&list), named(&[("bob", "online"), ("alice", "online")]), "and it was forgotten");
+    assert_eq!(
+        listed(&list),
+        named(&[("bob", "online"), ("alice", "online")]),
+        "the status ended with the last session"
+    );
 }
 
 #[tokio::test]
-async fn other_peoples_particulars_are_shown_to_admins_alone() {
+async fn only_admins_see_private_fields_of_other_users() {
     let hub = Hub::with("[presence]\naudience = \"off\"");
     let alice = token_with(json!({"sub": "alice", "username": "al", "email": "alice@example.com"}));
     let agent = [("User-Agent", "Mozilla/5.0 (X11)")];
@@ -119,7 +123,7 @@ async fn other_peoples_particulars_are_shown_to_admins_alone() {
     });
     assert_eq!(of(ask(&mut admin, "presence:user-status", about.clone()).await), all);
     let own = json!({"type": "presence:user-status", "data": about, "id": 1});
-    assert_eq!(of(first.ask(own, "Reply").await["data"].take()), all, "on another session and surface of hers too");
+    assert_eq!(of(first.ask(own, "Reply").await["data"].take()), all, "her own fields on another session and surface");
     let masked = json!({
         "userId": "alice", "username": "al", "email": null, "status": "online", "socketId": null, "userAgent": null,
         "ipAddress": null,
@@ -143,7 +147,7 @@ async fn other_peoples_particulars_are_shown_to_admins_alone() {
 }
 
 #[tokio::test]
-async fn a_user_who_has_an_account_is_known_and_nobody_else() {
+async fn an_offline_user_is_known_only_with_an_account() {
     let hub = Hub::start();
     let (mut bob, _) = chat(&hub, &token("bob")).await;
     let account = json!({"username": "Carol", "password": "correct horse", "email": "carol@example.com"});
@@ -161,7 +165,7 @@ async fn a_user_who_has_an_account_is_known_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn who_connects_is_told_of_100_users_and_all_are_told_while_there_are_no_more() {
+async fn users_online_lists_100_users_and_changes_are_sent_up_to_that_number() {
     let hub = Hub::start();
     let mut crowd = Vec::new();
     for number in 0..99 {
@@ -172,7 +176,11 @@ async fn who_connects_is_told_of_100_users_and_all_are_told_while_there_are_no_m
     assert_eq!(listed(&next(&mut alice, "users:online").await).len(), 100);
     let (mut bob, list) = chat(&hub, &token("bob")).await;
     let list = listed(&list);
-    assert_eq!((list.len(), &list[98].0[..], &list[99].0[..]), (100, "u98", "bob"), "itself instead of the last");
+    assert_eq!(
+        (list.len(), &list[98].0[..], &list[99].0[..]),
+        (100, "u98", "bob"),
+        "its own user replaces the last one"
+    );
     let answer = ask(&mut bob, "presence:online-users", json!({})).await;
     assert_eq!((listed(&answer).len(), &answer["success"], answer.get("count")), (101, &json!(true), None));
     assert_eq!(timeless(next(&mut alice, "user:online").await), seen("bob", "online"));
@@ -184,7 +192,7 @@ async fn who_connects_is_told_of_100_users_and_all_are_told_while_there_are_no_m
 }
 
 #[tokio::test]
-async fn where_those_who_share_a_chat_hear_of_each_other_nobody_else_does() {
+async fn audience_shared_rooms_notifies_only_users_of_a_shared_chat() {
     let hub = Hub::with("[presence]\naudience = \"shared-rooms\"\nlinger_ms = 0");
     let (mut alice, list) = chat(&hub, &token("alice")).await;
     assert_eq!(listed(&list), named(&[("alice", "online")]));
@@ -204,12 +212,12 @@ async fn where_those_who_share_a_chat_hear_of_each_other_nobody_else_does() {
     assert_eq!(timeless(next(&mut alice, "user:offline").await), seen("bob", "offline"));
     let id = far.emit_for_ack("/chat", "presence:online-users", json!({})).await;
     let said = far.hear_of_all().await;
-    assert_eq!(said.id, Some(id), "the first it hears: {said:?}");
-    assert_eq!(listed(&said.data[0]), named(&[("alice", "online"), ("far", "online")]), "who asks is told");
+    assert_eq!(said.id, Some(id), "the first event: {said:?}");
+    assert_eq!(listed(&said.data[0]), named(&[("alice", "online"), ("far", "online")]), "the answer lists all users");
 }
 
 #[tokio::test]
-async fn a_flood_of_statuses_is_announced_once_a_second_and_ends_with_the_last_one() {
+async fn status_changes_are_sent_at_most_once_a_second_and_end_with_the_last() {
     let hub = Hub::with_manual_clock("");
     let (mut bob, _) = chat(&hub, &token("bob")).await;
     let mut flood = Client::of(&hub, "flood").await;

@@ -99,7 +99,7 @@ async fn assert_all_heard(ways: &[Way], cut: Cut) {
     for talker in talkers {
         said += talker.await.unwrap();
     }
-    stretches.last_mut().unwrap().extend(texts(&heard(&hub, CHAT, [&mut listener]).await[0]));
+    stretches.last_mut().unwrap().extend(texts(&received_by(&hub, CHAT, [&mut listener]).await[0]));
     let whole = history(&hub, CHAT).await;
     assert_eq!(whole.len(), said);
     let place = |content: &String| whole.iter().position(|other| other == content).unwrap();

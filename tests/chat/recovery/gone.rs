@@ -21,14 +21,14 @@ async fn who_joined_a_chat_again_before_it_recovers_misses_nothing_and_hears_not
         alice.join(CHAT).await;
         bob.send(CHAT, "live").await;
         bob.send("other", "missed there, too").await;
-        let [told] = heard(&hub, CHAT, [&mut alice]).await;
+        let [told] = received_by(&hub, CHAT, [&mut alice]).await;
         assert_eq!(contents(&told), ["live"]);
         let went_on = recover(&mut alice, &token).await;
         assert_eq!(went_on.contents(), ["missed", "missed elsewhere", "missed there, too"]);
         assert_eq!(went_on.session["rooms"], json!([CHAT, "other"]));
         bob.send(CHAT, "after").await;
         bob.send("other", "after").await;
-        assert_eq!(contents(&heard(&hub, CHAT, [&mut alice]).await[0]), ["after", "after"]);
+        assert_eq!(contents(&received_by(&hub, CHAT, [&mut alice]).await[0]), ["after", "after"]);
         alice.disconnect().await;
         // That one may come back, too; its time has not passed.
         parked(&hub, 1).await;
@@ -67,7 +67,7 @@ async fn who_joins_and_recovers_in_one_breath_misses_nothing_and_hears_nothing_t
         let live_before = alice.take_heard();
         let went_on = recovered(&mut alice, recovering).await;
         talker = talking.await.unwrap();
-        let [live] = heard(&hub, CHAT, [&mut alice]).await;
+        let [live] = received_by(&hub, CHAT, [&mut alice]).await;
         let mut all = went_on.contents();
         all.extend(contents(&live_before));
         all.extend(contents(&live));
@@ -109,9 +109,9 @@ async fn a_chat_that_was_closed_to_the_user_meanwhile_is_not_recovered() {
     assert_eq!(went_on.session["rooms"], json!([CHAT]));
     bob.send("team", "not for her").await;
     bob.send(CHAT, "for her").await;
-    let [told] = heard(&hub, CHAT, [&mut alice]).await;
+    let [told] = received_by(&hub, CHAT, [&mut alice]).await;
     assert_eq!(contents(&told), ["for her"]);
-    let [told] = heard(&hub, "team", [&mut bob]).await;
+    let [told] = received_by(&hub, "team", [&mut bob]).await;
     assert!(told.contains(&room_left("gone", "Chat not found or access denied", 0)), "{told:?}");
     alice.disconnect().await;
     drop(bob);
@@ -175,11 +175,11 @@ async fn typing_ends_with_the_connection_and_is_not_recovered() {
     let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
     bob.join(CHAT).await;
     let (mut alice, token) = in_chat(&hub, Way::WebSocket, "alice", CHAT).await;
-    heard(&hub, CHAT, [&mut bob]).await;
+    received_by(&hub, CHAT, [&mut bob]).await;
     alice.ask_well("message:typing", json!({"chatId": CHAT, "isTyping": true})).await;
     alice.vanish();
     parked(&hub, 1).await;
-    let [told] = heard(&hub, CHAT, [&mut bob]).await;
+    let [told] = received_by(&hub, CHAT, [&mut bob]).await;
     let typing = |typing: bool| {
         json!(["user:typing", {"userId": "alice", "username": "alice", "chatId": CHAT,
                                                        "isTyping": typing, "timestamp": "T"}])
@@ -217,6 +217,6 @@ async fn what_is_asked_behind_a_recovery_is_answered_behind_it() {
     let sending = alice.say("message:send", json!({"chatId": CHAT, "content": "behind it"})).await;
     recovered(&mut alice, recovering).await;
     assert_eq!(alice.answer(sending).await["success"], true);
-    assert_eq!(contents(&heard(&hub, CHAT, [&mut alice]).await[0]), ["behind it"]);
+    assert_eq!(contents(&received_by(&hub, CHAT, [&mut alice]).await[0]), ["behind it"]);
     drop(old);
 }

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::JoinHandle;
 
-use super::{contents, heard, http, is_time, online_update, put, put_private, room_left, settled, timeless, unlimited};
+use super::{
+    contents, http, is_time, online_update, put, put_private, received_by, room_left, settled, timeless, unlimited,
+};
 use super::{user_joined, user_left};
 use crate::support::member::{Member, Way};
 use crate::support::token::{now, token_with};
@@ -109,12 +111,12 @@ async fn a_session_goes_on_whichever_way_it_comes_back() {
     bob.join(CHAT).await;
     let (mut alice, mut token) = in_chat(&hub, Way::WebSocket, "alice", CHAT).await;
     let before = alice.ask("connection:session-info", json!({})).await["sessionInfo"].clone();
-    heard(&hub, CHAT, [&mut alice, &mut bob]).await;
+    received_by(&hub, CHAT, [&mut alice, &mut bob]).await;
     let mut said = 0;
     // On which of the two workers it comes back cannot be seen; it comes back often enough for both.
     for way in [Way::Raw, Way::WebSocket, Way::Raw, Way::Polling] {
         bob.send(CHAT, "live").await;
-        assert_eq!(contents(&heard(&hub, CHAT, [&mut alice]).await[0]), ["live"], "to {way:?}");
+        assert_eq!(contents(&received_by(&hub, CHAT, [&mut alice]).await[0]), ["live"], "to {way:?}");
         alice.vanish();
         settled(&hub, CHAT, json!({"bob": 1})).await;
         let missed: Vec<_> = (0..10).map(|n| format!("{}", said + n)).collect();
@@ -123,7 +125,7 @@ async fn a_session_goes_on_whichever_way_it_comes_back() {
             bob.send(CHAT, content).await;
         }
         assert_eq!(hub.metric("hubbub_parked_messages"), 10.0);
-        let [to_bob] = heard(&hub, CHAT, [&mut bob]).await;
+        let [to_bob] = received_by(&hub, CHAT, [&mut bob]).await;
         let gone = [user_left("alice", CHAT, 1), online_update(CHAT, &["bob"])];
         let at = to_bob.iter().position(|event| event[0] == "user:left").unwrap();
         assert_eq!(to_bob[at..at + 2], gone);
@@ -151,7 +153,7 @@ async fn a_session_goes_on_whichever_way_it_comes_back() {
         }
         assert!(is_time(session["lastActivity"].as_str().unwrap()), "{session}");
         assert_eq!(session.as_object().unwrap().len(), 7, "{session}");
-        let [to_bob, to_alice] = heard(&hub, CHAT, [&mut bob, &mut alice]).await;
+        let [to_bob, to_alice] = received_by(&hub, CHAT, [&mut bob, &mut alice]).await;
         let both = online_update(CHAT, &["bob", "alice"]);
         assert_eq!((to_bob, to_alice), (vec![user_joined("alice", CHAT, 2), both.clone()], vec![both]));
         token = went_on.token();
@@ -283,7 +285,7 @@ async fn of_large_messages_as_many_are_brought_as_half_an_outbox_holds() {
         assert!(brought >= 50, "{brought} of {count}");
         token = went_on.token();
         bob.send(CHAT, "after").await;
-        let [told] = heard(&hub, CHAT, [&mut alice]).await;
+        let [told] = received_by(&hub, CHAT, [&mut alice]).await;
         assert_eq!(contents(&told), ["after"], "{way:?}");
     }
     assert_eq!((hub.metric("hubbub_parked_messages"), hub.metric("hubbub_parked_sessions")), (0.0, 0.0));
@@ -360,7 +362,7 @@ async fn a_connection_that_still_looks_alive_ends_when_its_session_goes_on_elsew
         assert_eq!((contents(&told), put_out), (vec!["live"], way == Way::WebSocket));
         assert_eq!(went_on.contents(), Vec::<&str>::new());
         bob.send(CHAT, "after").await;
-        assert_eq!(contents(&heard(&hub, CHAT, [&mut alice]).await[0]), ["after"]);
+        assert_eq!(contents(&received_by(&hub, CHAT, [&mut alice]).await[0]), ["after"]);
         settled(&hub, CHAT, json!({"alice": 1, "bob": 1})).await;
         assert_eq!(hub.metric("hubbub_parked_sessions"), 0.0);
     }

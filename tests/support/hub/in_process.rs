@@ -38,8 +38,8 @@ impl InProcess {
         let (send_address, address) = mpsc::sync_channel(1);
         let hub_clock = clock.clone();
         let thread = thread::spawn(move || {
-            let started = |serving: server::Serving| send_address.send(serving.addresses[0]).unwrap();
-            server::run_embedded(config, hub_clock, receiver, started)
+            let started = |serving: serve::Serving| send_address.send(serving.addresses[0]).unwrap();
+            serve::run_embedded(config, hub_clock, receiver, started)
         });
         let Ok(address) = address.recv_timeout(DEADLINE) else {
             panic!("the hub did not start: {:?}", thread.is_finished().then(|| thread.join()));

@@ -1,4 +1,4 @@
-//! What is said in chats, and who got and read it, is there after an end of the hub: all that was acknowledged.
+//! Acknowledged messages and receipts are stored after a restart or a crash of the hub.
 
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -8,16 +8,16 @@ use super::{put, put_private, unlimited};
 use crate::support::member::{Heard, Member, Way};
 use crate::support::{DEADLINE, Hub, eventually};
 
-/// A chat's whole history, oldest first, read by pages of this many.
+/// The whole history of a chat, oldest first, read in pages of this size.
 async fn history(member: &mut Member, chat: &str, page: u32) -> Vec<Value> {
     let (mut all, mut before) = (Vec::new(), Value::Null);
     loop {
-        let asked = json!({"chatId": chat, "before": before, "limit": page});
-        let mut answer = member.ask_well("message:history", asked).await;
+        let request = json!({"chatId": chat, "before": before, "limit": page});
+        let mut answer = member.ask_well("message:history", request).await;
         let Value::Array(messages) = answer["messages"].take() else { panic!("{answer}") };
         assert!(messages.len() <= page as usize);
         let more = answer["hasMore"] == true;
-        assert!(!more || !messages.is_empty(), "there are more, and none came");
+        assert!(!more || !messages.is_empty(), "hasMore without messages");
         all.splice(0..0, messages);
         if !more {
             return all;
@@ -31,7 +31,7 @@ async fn status(member: &mut Member, message: &str) -> Value {
 }
 
 #[tokio::test]
-async fn history_receipts_and_figures_are_after_a_restart_what_they_were() {
+async fn a_restart_keeps_history_receipts_and_statistics() {
     let mut hub = Hub::with(&unlimited(""));
     put_private(&hub, "team", &["alice", "bob"]);
     let mut alice = Member::of(&hub, Way::WebSocket, "alice").await;
@@ -42,9 +42,9 @@ async fn history_receipts_and_figures_are_after_a_restart_what_they_were() {
     for n in 0..25 {
         let text = format!("{n}: <b>&amp; \u{1f600} \"quoted\"\n\ttab</b>");
         let kind = if n == 7 { "image" } else { "text" };
-        let said = json!({"chatId": "team", "content": text, "type": kind});
+        let message = json!({"chatId": "team", "content": text, "type": kind});
         let sender = if n % 3 == 0 { &mut bob } else { &mut alice };
-        ids.push(sender.ask_well("message:send", said).await["sentMessage"]["id"].as_str().unwrap().to_owned());
+        ids.push(sender.ask_well("message:send", message).await["sentMessage"]["id"].as_str().unwrap().to_owned());
     }
     let confirm = |id: &str| json!({"chatId": "team", "messageId": id});
     for (n, id) in ids.iter().enumerate() {
@@ -84,45 +84,45 @@ async fn history_receipts_and_figures_are_after_a_restart_what_they_were() {
     }
 }
 
-/// What was acknowledged to one client before the hub was gone.
+/// The acknowledgements that one client received before the hub was killed.
 #[derive(Default)]
 struct Acknowledged {
-    /// Messages as the answers had them, in their order.
+    /// Messages as in the answers, in order.
     sent: Vec<Value>,
-    /// Receipts: the message, and whether it was read.
+    /// Receipts: the message id, and whether it was a read receipt.
     confirmed: Vec<(String, bool)>,
 }
 
-/// Says things and confirms those of others, several at a time, until the hub is gone.
-async fn speak(mut member: Member, chat: &'static str, name: usize) -> (&'static str, Acknowledged) {
-    let (mut acknowledged, mut asked) = (Acknowledged::default(), HashMap::new());
-    let mut said = 0;
+/// Sends messages and confirms those of others, several at a time, until the hub is killed.
+async fn send_and_confirm(mut member: Member, chat: &'static str, name: usize) -> (&'static str, Acknowledged) {
+    let (mut acknowledged, mut pending) = (Acknowledged::default(), HashMap::new());
+    let mut sent = 0;
     for _ in 0..4 {
-        let content = format!("{name}-{said}");
-        asked.insert(member.say("message:send", json!({"chatId": chat, "content": content})).await, None);
-        said += 1;
+        let content = format!("{name}-{sent}");
+        pending.insert(member.say("message:send", json!({"chatId": chat, "content": content})).await, None);
+        sent += 1;
     }
-    while let Some(heard) = member.next().await {
-        match heard {
+    while let Some(received) = member.next().await {
+        match received {
             Heard::Answer(number, mut answer) => {
                 assert_eq!(answer["success"], true, "{answer}");
-                match asked.remove(&number).unwrap() {
+                match pending.remove(&number).unwrap() {
                     Some(receipt) => acknowledged.confirmed.push(receipt),
                     None => {
                         acknowledged.sent.push(answer["sentMessage"].take());
-                        let content = format!("{name}-{said}");
+                        let content = format!("{name}-{sent}");
                         let more = json!({"chatId": chat, "content": content});
-                        asked.insert(member.say("message:send", more).await, None);
-                        said += 1;
+                        pending.insert(member.say("message:send", more).await, None);
+                        sent += 1;
                     }
                 }
             }
             Heard::Event(event) if event[0] == "message:new" && event[1]["userId"] != format!("user-{name}") => {
                 let id = event[1]["id"].as_str().unwrap().to_owned();
-                let read = said % 2 == 0;
+                let read = sent % 2 == 0;
                 let confirm = if read { "message:read" } else { "message:delivered" };
                 let number = member.say(confirm, json!({"chatId": chat, "messageId": id})).await;
-                asked.insert(number, Some((id, read)));
+                pending.insert(number, Some((id, read)));
             }
             Heard::Event(_) => {}
             Heard::PutOut => panic!("was put out"),
@@ -132,7 +132,7 @@ async fn speak(mut member: Member, chat: &'static str, name: usize) -> (&'static
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_is_there_after_a_kill_in_the_order_of_the_chat() {
+async fn acknowledged_messages_survive_a_kill_in_the_order_of_the_chat() {
     const CHATS: [&str; 2] = ["one", "two"];
     let mut hub = Hub::with(&unlimited("[server]\nworkers = 2"));
     for chat in CHATS {
@@ -140,18 +140,18 @@ async fn what_was_acknowledged_is_there_after_a_kill_in_the_order_of_the_chat() 
     }
     for kill in 0..3 {
         let before = hub.metric("hubbub_store_writes_total");
-        let mut speakers = JoinSet::new();
+        let mut senders = JoinSet::new();
         for name in 0..6 {
             let way = if name % 3 == 2 { Way::Raw } else { Way::WebSocket };
             let mut member = Member::of(&hub, way, &format!("user-{name}")).await;
             let chat = CHATS[name % 2];
             member.join(chat).await;
-            speakers.spawn(speak(member, chat, name));
+            senders.spawn(send_and_confirm(member, chat, name));
         }
         eventually(DEADLINE, "there is some load", || hub.metric("hubbub_store_writes_total") > before + 400.0).await;
         hub.signal("KILL");
         let mut acknowledged = Vec::new();
-        while let Some(ended) = speakers.join_next().await {
+        while let Some(ended) = senders.join_next().await {
             acknowledged.push(ended.unwrap());
         }
         hub = hub.restart();
@@ -160,12 +160,12 @@ async fn what_was_acknowledged_is_there_after_a_kill_in_the_order_of_the_chat() 
         for chat in CHATS {
             reader.join(chat).await;
             let whole = history(&mut reader, chat, 100).await;
-            let places: HashMap<_, _> =
+            let positions: HashMap<_, _> =
                 whole.iter().enumerate().map(|(at, message)| (message["id"].clone(), at)).collect();
-            assert_eq!(places.len(), whole.len(), "something is there twice");
+            assert_eq!(positions.len(), whole.len(), "a message is stored twice");
             for (_, one) in acknowledged.iter().filter(|(of, _)| *of == chat) {
-                let at = |message: &Value| *places.get(&message["id"]).unwrap_or_else(|| panic!("lost: {message}"));
-                assert!(one.sent.iter().map(at).is_sorted(), "in another order than they were answered");
+                let at = |message: &Value| *positions.get(&message["id"]).unwrap_or_else(|| panic!("lost: {message}"));
+                assert!(one.sent.iter().map(at).is_sorted(), "stored in another order than acknowledged");
                 assert!(one.sent.iter().all(|message| whole[at(message)] == *message));
                 sent += one.sent.len();
             }
@@ -178,13 +178,13 @@ async fn what_was_acknowledged_is_there_after_a_kill_in_the_order_of_the_chat() 
                 }
             }
         }
-        assert!(sent > 50 && confirmed > 50, "{sent} messages and {confirmed} receipts are no load");
-        eprintln!("kill {kill}: {sent} messages and {confirmed} receipts had been acknowledged, and are there");
+        assert!(sent > 50 && confirmed > 50, "{sent} messages and {confirmed} receipts are too few");
+        eprintln!("kill {kill}: {sent} messages and {confirmed} receipts were acknowledged and stored");
     }
 }
 
-/// The receipts in a chat by who gave them: whoever said something there.
+/// The receipts in a chat, by user, for users with a message there.
 fn receipts<'a>(acknowledged: &'a [(&str, Acknowledged)], chat: &str) -> HashMap<&'a str, &'a [(String, bool)]> {
-    let in_it = acknowledged.iter().filter(|(of, one)| *of == chat && !one.sent.is_empty());
-    in_it.map(|(_, one)| (one.sent[0]["userId"].as_str().unwrap(), &one.confirmed[..])).collect()
+    let members = acknowledged.iter().filter(|(of, one)| *of == chat && !one.sent.is_empty());
+    members.map(|(_, one)| (one.sent[0]["userId"].as_str().unwrap(), &one.confirmed[..])).collect()
 }

@@ -1,26 +1,28 @@
-//! JSON text of every way in: what receivers could not read is refused by its field or written so that they can, and the
-//! connection stays.
-
-use std::process::Command;
+//! JSON text on every surface. The hub refuses values that receivers cannot read, and names the field; or it writes them
+//! in a form that they can read. The connection stays open.
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::clients::socketio::{VERSIONS, base, fixture, node_with};
 use crate::push::signed;
 use crate::support::http::Response;
 use crate::support::socketio::Said;
 use crate::support::token::{now_ms, token};
-use crate::support::tools::{Program, python};
-use crate::support::{Client, Hub, Sio, Transport, Wire};
+use crate::support::{Client, Hub, Sio, Transport};
 
-/// Arrays within arrays.
+// Names with invisible characters.
+mod names;
+
+// The libraries of Node and Python.
+mod libraries;
+
+/// Nested arrays.
 fn nested(depth: usize) -> String {
     format!("{}{}", "[".repeat(depth), "]".repeat(depth))
 }
 
-/// Values that are JSON and that some receivers could not hold, and the field that is to blame where it is a payload.
-fn unfit() -> [(String, &'static str); 4] {
+/// JSON values that some receivers cannot read, and the invalid field if the value is a payload.
+fn unreadable() -> [(String, &'static str); 4] {
     [
         ("1e400".into(), "payload"),
         (r#"{"n":[0,-1e999]}"#.into(), "payload.n[1]"),
@@ -29,7 +31,7 @@ fn unfit() -> [(String, &'static str); 4] {
     ]
 }
 
-/// What comes in with escapes, and what is sent on.
+/// JSON with escapes as it is sent, and as it is delivered.
 const RESOLVED: [(&str, &str); 5] = [
     (r#""cut \ud83d""#, "\"cut \u{fffd}\""),
     (r#""\udc00\ud800""#, "\"\u{fffd}\u{fffd}\""),
@@ -43,10 +45,10 @@ fn post(hub: &Hub, path: &str, body: &str) -> Response {
 }
 
 #[tokio::test]
-async fn on_ws_a_payload_that_receivers_cannot_hold_is_refused_by_its_field() {
+async fn ws_refuses_a_payload_that_receivers_cannot_read_and_names_the_field() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
-    for (payload, field) in unfit() {
+    for (payload, field) in unreadable() {
         for event in ["Broadcast\",\"data\":{\"topic\":\"t\"", "DirectMessage\",\"data\":{\"target_user\":\"alice\""] {
             client.text(&format!("{{\"type\":\"{event},\"payload\":{payload}}},\"id\":7}}")).await;
             let error = client.expect("Error").await;
@@ -62,7 +64,7 @@ async fn on_ws_a_payload_that_receivers_cannot_hold_is_refused_by_its_field() {
 }
 
 #[tokio::test]
-async fn a_payload_is_sent_on_with_the_escapes_that_json_needs_whichever_way_it_came() {
+async fn a_payload_from_any_surface_is_delivered_with_necessary_escapes_only() {
     let hub = Hub::start();
     let mut reader = Client::of(&hub, "reader").await;
     reader.subscribe(&["t"]).await;
@@ -95,7 +97,7 @@ async fn a_payload_is_sent_on_with_the_escapes_that_json_needs_whichever_way_it_
     }
 }
 
-/// Says an event with an acknowledgement on a namespace; the acknowledgement's data.
+/// Sends a packet with an acknowledgement id, and returns the data of the acknowledgement.
 async fn acknowledged(client: &mut Sio, packet: &str) -> Value {
     client.say(packet).await;
     loop {
@@ -108,12 +110,12 @@ async fn acknowledged(client: &mut Sio, packet: &str) -> Value {
 }
 
 #[tokio::test]
-async fn on_socket_io_what_cannot_be_read_is_answered_and_the_connection_stays() {
+async fn socket_io_answers_unreadable_events_and_keeps_the_connection() {
     let hub = Hub::start();
     for transport in Transport::BOTH {
         let mut root = Sio::of(&hub, transport, "alice").await;
         let mut chat = Sio::of_chat(&hub, transport, "alice").await;
-        let mut packets: Vec<(String, &str)> = unfit()
+        let mut packets: Vec<(String, &str)> = unreadable()
             .into_iter()
             .map(|(payload, field)| (format!(r#"["Broadcast",{{"topic":"t","payload":{payload}}}]"#), field))
             .collect();
@@ -135,7 +137,7 @@ async fn on_socket_io_what_cannot_be_read_is_answered_and_the_connection_stays()
                 assert_eq!(answer["details"]["field"], field, "{args}: {answer}");
             }
         }
-        // One whose attachments follow is answered behind them.
+        // A packet with attachments is answered after they arrived.
         root.say_with(r#"451-6["Broadcast",{"topic":"t","payload":{"_placeholder":true,"num":0}"#, &[b"x"]).await;
         assert_eq!(root.expect("error").await["details"]["field"], "data");
         assert_eq!(root.hear().await.id, Some(6));
@@ -144,23 +146,23 @@ async fn on_socket_io_what_cannot_be_read_is_answered_and_the_connection_stays()
 }
 
 #[tokio::test]
-async fn an_event_is_refused_for_its_data_in_its_own_words() {
+async fn each_event_refuses_bad_data_with_its_own_code() {
     let hub = Hub::start();
     let mut client = Sio::of(&hub, Transport::WebSocket, "alice").await;
-    for (event, told, code) in [
+    for (event, answer, code) in [
         (r#"["client:event",{"type":"a","data":1e400}]"#, "error", "INVALID_EVENT_DATA"),
         (r#"["client:message",{"content":"a","metadata":{"n":1e400}}]"#, "error", "INVALID_MESSAGE_DATA"),
         (r#"["room:join",{"room":"a","n":1e400}]"#, "room:join:ack", "INVALID_REQUEST"),
         (r#"["typing_start",{"thread_id":1e400}]"#, "error", "VALIDATION_ERROR"),
     ] {
         client.say(&format!("42{event}")).await;
-        let refused = client.expect(told).await;
+        let refused = client.expect(answer).await;
         assert_eq!(refused["code"], code, "{event}: {refused}");
     }
 }
 
 #[tokio::test]
-async fn a_connect_that_cannot_be_read_is_refused_by_its_field_and_another_one_is_heard() {
+async fn an_unreadable_connect_is_refused_and_the_next_one_succeeds() {
     let hub = Hub::start();
     for transport in Transport::BOTH {
         for namespace in ["/", "/chat"] {
@@ -176,7 +178,7 @@ async fn a_connect_that_cannot_be_read_is_refused_by_its_field_and_another_one_i
                 assert_eq!(said.kind, Said::CONNECT_ERROR, "{auth}: {said:?}");
                 assert_eq!(said.data["data"]["details"]["field"], field, "{auth}: {said:?}");
             }
-            // Half a surrogate pair is no part of any token.
+            // A token cannot contain half a surrogate pair.
             client.say(&format!("40{prefix}{{\"token\":\"\\ud800\"}}")).await;
             assert_eq!(client.hear().await.data["message"], "Unauthorized");
             client.connect(namespace, &json!({"token": token("alice")})).await.unwrap();
@@ -185,7 +187,7 @@ async fn a_connect_that_cannot_be_read_is_refused_by_its_field_and_another_one_i
 }
 
 #[tokio::test]
-async fn over_http_a_value_that_receivers_cannot_hold_is_refused_by_its_path() {
+async fn http_refuses_a_value_that_receivers_cannot_read_and_names_its_path() {
     let hub = Hub::start();
     let deep = nested(129);
     for (data, field) in [("1e400", "data"), (r#"{"n":[0,-1e999]}"#, "data.n[1]"), (&deep, "data")] {
@@ -200,7 +202,7 @@ async fn over_http_a_value_that_receivers_cannot_hold_is_refused_by_its_path() {
             assert_eq!((answer.status, details), (400, &json!(field)), "{body}: {answer:?}");
         }
     }
-    // In a batch, one command; the others are carried out.
+    // In a batch, only this command fails.
     let body =
         r#"{"commands":[{"room":{"room":"r","event":"e","data":1e400}},{"room":{"room":"r","event":"e","data":1}}]}"#;
     let answer = post(&hub, "/api/batch", body).json();
@@ -226,7 +228,7 @@ async fn a_signature_covers_the_body_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn an_empty_array_is_an_empty_object_where_an_object_is_meant() {
+async fn an_empty_array_counts_as_an_empty_object_if_an_object_is_expected() {
     let hub = Hub::start();
     let mut raw = Client::of(&hub, "alice").await;
     raw.text(r#"{"type":"room:list","data":[],"id":1}"#).await;
@@ -240,7 +242,7 @@ async fn an_empty_array_is_an_empty_object_where_an_object_is_meant() {
 
     let answer = hub.http().request("PUT", "/api/chats/php").key().json(&json!([])).send();
     assert_eq!((answer.status, &answer.json()["chat"]["name"]), (201, &json!("php")), "{answer:?}");
-    // The data of a push stay what they are; those of a notification are an object.
+    // The data of a push stay an array; the data of a notification become an object.
     for (event, data) in [("e", "[]"), ("notification", "[]")] {
         let answer = post(&hub, "/api/push", &format!(r#"{{"userId":"alice","event":"{event}","data":{data}}}"#));
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -252,7 +254,7 @@ async fn an_empty_array_is_an_empty_object_where_an_object_is_meant() {
 }
 
 #[tokio::test]
-async fn a_payload_is_counted_without_the_escapes_that_json_does_not_need() {
+async fn the_limit_of_a_payload_counts_bytes_without_unnecessary_escapes() {
     let hub = Hub::start();
     let mut reader = Client::of(&hub, "reader").await;
     reader.subscribe(&["t"]).await;
@@ -267,7 +269,7 @@ async fn a_payload_is_counted_without_the_escapes_that_json_does_not_need() {
             }
         }
     };
-    // 66,000 bytes as they come, 33,000 in UTF-8.
+    // 66,000 bytes as sent, 33,000 bytes in UTF-8.
     assert_eq!(publish(11_000).await["recipients"], 1);
     assert_eq!(reader.expect("Broadcast").await["data"]["payload"], "漢".repeat(11_000));
     assert_eq!(publish(21_844).await["recipients"], 1, "65,534 bytes with the quotes");
@@ -276,7 +278,7 @@ async fn a_payload_is_counted_without_the_escapes_that_json_does_not_need() {
 }
 
 #[tokio::test]
-async fn the_data_of_a_notification_have_a_limit_that_a_refusal_tells() {
+async fn the_data_of_a_notification_are_limited_and_a_refusal_names_the_limit() {
     let hub = Hub::with("[limits]\nnotification_bytes = 100");
     let body = |length: usize, text: &str| {
         let data = format!(r#"{{"id":1,"a":"{}"}}"#, text.repeat(length));
@@ -292,8 +294,8 @@ async fn the_data_of_a_notification_have_a_limit_that_a_refusal_tells() {
     }
     for (path, body) in body(86, "x") {
         let answer = post(&hub, path, &body);
-        let told = json!({"field": "data", "limit": "limits.notification_bytes"});
-        assert_eq!((answer.status, &answer.json()["details"]), (413, &told), "{answer:?}");
+        let details = json!({"field": "data", "limit": "limits.notification_bytes"});
+        assert_eq!((answer.status, &answer.json()["details"]), (413, &details), "{answer:?}");
         assert_eq!(
             answer.json()["error"],
             "The `data` of a notification may have 100 bytes of JSON, and these have 101"
@@ -302,122 +304,4 @@ async fn the_data_of_a_notification_have_a_limit_that_a_refusal_tells() {
     let [(_, push), ..] = body(86, "x");
     let answer = post(&hub, "/api/batch", &format!(r#"{{"commands":[{{"push":{push}}}]}}"#)).json();
     assert_eq!(answer["results"][0]["details"]["limit"], "limits.notification_bytes", "{answer}");
-}
-
-#[tokio::test]
-async fn names_that_do_not_show_are_refused_on_every_surface() {
-    let hub = Hub::start();
-    let hidden = ["a\u{200b}b", "a\u{202e}b", "a\u{e0041}b", "\u{feff}", "a\u{ad}", "a\u{2060}b", " ", "\u{3000}"];
-    let mut raw = Client::of(&hub, "alice").await;
-    let mut root = Sio::of(&hub, Transport::WebSocket, "alice").await;
-    let mut chat = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
-    for name in hidden {
-        let subscribe = json!({"type": "Subscribe", "data": {"topics": [name, "fine"]}});
-        let status = raw.ask(subscribe, "Status").await["data"]["details"].take();
-        assert_eq!((&status["topics"], &status["denied"][0]["topic"]), (&json!(["fine"]), &json!(name)), "{status}");
-        let direct = json!({"type": "DirectMessage", "data": {"target_user": name, "payload": 1}});
-        assert_eq!(raw.ask(direct, "Error").await["data"]["details"]["field"], "target_user");
-        root.emit("room:join", json!({"room": name})).await;
-        assert_eq!(root.expect("room:join:ack").await["details"]["field"], "room");
-        root.emit("typing_start", json!({"thread_id": name})).await;
-        assert_eq!(root.expect("error").await["details"]["field"], "thread_id");
-        assert_eq!(chat.ask_on("/chat", "join:chat", json!({"chatId": name})).await[0]["success"], false);
-
-        for (path, body, field) in [
-            ("/api/push", json!({"userId": name, "event": "e", "data": 1}), "userId"),
-            ("/api/room", json!({"room": name, "event": "e", "data": 1}), "room"),
-            ("/api/broadcast", json!({"to": "thread", "thread_id": name, "event": "e", "data": 1}), "thread_id"),
-            ("/api/disconnect", json!({"userId": name}), "userId"),
-        ] {
-            let answer = hub.http().request("POST", path).key().json(&body).send();
-            assert_eq!((answer.status, &answer.json()["details"]["field"]), (400, &json!(field)), "{answer:?}");
-        }
-        let mut sio = Sio::open(&hub, Transport::WebSocket).await;
-        let refused = sio.connect("/chat", &json!({"token": token(name)})).await.unwrap_err();
-        assert_eq!(refused["message"], "Unauthorized", "{refused}");
-        let (answer, _) = Wire::upgrade(&hub, &format!("/ws?token={}", token(name)), &[]).await;
-        assert_eq!(answer.status, 401, "{name:?}: {answer:?}");
-    }
-    let answer = hub.http().request("PUT", "/api/chats/a%E2%80%8Bb").key().json(&json!({})).send();
-    assert_eq!((answer.status, &answer.json()["details"]["field"]), (400, &json!("chatId")), "{answer:?}");
-    // What scripts and emoji need is let in.
-    raw.subscribe(&["👩\u{200d}💻", "می\u{200c}خواهم"]).await;
-    Client::of(&hub, "👩\u{200d}💻").await;
-}
-
-#[test]
-fn a_chat_whose_name_does_not_show_can_be_read_and_deleted_where_an_earlier_version_made_it() {
-    let hub = Hub::start();
-    let http = hub.http();
-    let made = http.request("PUT", "/api/chats/old").key().json(&json!({"participants": ["old"]})).send();
-    assert_eq!(made.status, 201, "{made:?}");
-    let data = hub.data();
-    let dir = hub.shut_down();
-    let store = rusqlite::Connection::open(data.join("hubbub.db")).unwrap();
-    let renamed = "PRAGMA foreign_keys = OFF; UPDATE chats SET id = 'a\u{200b}b' WHERE id = 'old';
-        UPDATE chat_participants SET chat_id = 'a\u{200b}b', user_id = 'u\u{200b}u';";
-    store.execute_batch(renamed).unwrap();
-    drop(store);
-
-    let hub = Hub::in_dir(dir);
-    let asked = |method: &str| hub.http().request(method, "/api/chats/a%E2%80%8Bb").key().send();
-    let chat = asked("GET");
-    let told = (&chat.json()["chat"]["chatId"], &chat.json()["chat"]["participants"]);
-    assert_eq!((chat.status, told), (200, (&json!("a\u{200b}b"), &json!(["u\u{200b}u"]))), "{chat:?}");
-    assert_eq!(asked("DELETE").status, 200);
-    assert_eq!(asked("GET").status, 404);
-}
-
-/// What a client of socket.io-client was told by odd_text.js.
-fn assert_told(told: &Value, what: &str) {
-    let refused = |field: &str| json!([field, false, field]);
-    let auth = json!({
-        "message": "`auth` is nested more than 128 levels deep",
-        "data": {"code": "INVALID_REQUEST", "details": {"field": "auth"}},
-    });
-    assert_eq!(told["errors"], json!([refused("event"), refused("data"), refused("topic")]), "{what}: {told}");
-    assert_eq!((&told["half"], &told["deepest"]), (&json!(1), &json!(1)), "{what}: {told}");
-    assert_eq!(told["auth"], auth, "{what}: {told}");
-    // The test connects the other one twice; since 4.4, the library closes a connection that is in no namespace.
-    assert_eq!(told["connections"], 1, "{what}: {told}");
-    assert!(told["attempts"].as_u64().is_some_and(|attempts| attempts <= 2), "{what}: {told}");
-}
-
-#[tokio::test]
-async fn every_version_of_socket_io_client_is_answered_and_stays() {
-    let hub = Hub::start();
-    for version in VERSIONS {
-        for transports in ["polling", "websocket"] {
-            let mut reader = Client::of(&hub, "reader").await;
-            reader.subscribe(&["first"]).await;
-            let mut node = node_with(version, "odd_text.js");
-            let driver = Program::start(node.args([&base(&hub), transports, &token("alice")]));
-            assert_told(&driver.report(), &format!("{version} {transports}"));
-            assert_eq!(reader.expect("Broadcast").await["data"]["payload"], "cut \u{fffd}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn python_is_answered_and_stays_whatever_its_json_module_writes() {
-    let requirements = python(&fixture("requirements.txt"));
-    let hub = Hub::start();
-    for mode in ["polling", "websocket"] {
-        let mut reader = Client::of(&hub, "reader").await;
-        reader.subscribe(&["first"]).await;
-        let mut python = Command::new(&requirements);
-        python.env("PYTHONDONTWRITEBYTECODE", "1").arg(fixture("odd_text.py"));
-        let told = Program::start(python.args([&base(&hub), mode, &token("alice")])).report();
-        let want = json!({
-            "infinity": {"field": "data"},
-            "chinese": 1,
-            "half": 1,
-            "too long": {"field": "payload"},
-            "integer": 1,
-            "connections": 1,
-        });
-        assert_eq!(told, want, "{mode}");
-        assert_eq!(reader.expect("Broadcast").await["data"]["payload"], "漢".repeat(11_000));
-        assert_eq!(reader.expect("Broadcast").await["data"]["payload"], "cut \u{fffd}");
-    }
 }

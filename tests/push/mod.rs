@@ -1,18 +1,20 @@
-//! The push document: `POST /api/push`, `/api/broadcast`, `/api/room`, `GET /api/status`, keys and signatures; and the
-//! verbs that Hubbub adds to it.
+//! The push document: `POST /api/push`, `/api/broadcast`, `/api/room` and `GET /api/status`; and the endpoints that
+//! Hubbub adds to it.
 
 use std::sync::Barrier;
 use std::thread;
 
-use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
-use crate::support::http::{Request, Response};
-use crate::support::token::now_ms;
-use crate::support::{API_KEY, Client, DEADLINE, Hub, JWT_SECRET, eventually};
+use crate::support::http::Response;
+use crate::support::{Client, DEADLINE, Hub, eventually};
 
-/// The answer's `timestamp` taken out, which has to be an ISO date with milliseconds.
+// API keys: their limits, signed requests, and secrets that stay out of responses and logs.
+mod keys;
+
+pub(crate) use keys::signed;
+
+/// The body without its `timestamp`, which must be an ISO date with milliseconds.
 #[track_caller]
 pub(crate) fn untimed(answer: &Response) -> Value {
     let mut body = answer.json();
@@ -23,7 +25,7 @@ pub(crate) fn untimed(answer: &Response) -> Value {
     body
 }
 
-/// What every answer to a delivery is.
+/// The response to a delivery.
 fn reached(recipients: usize) -> Value {
     json!({"success": true, "recipients": recipients, "delivered": recipients > 0})
 }
@@ -38,13 +40,13 @@ fn read(hub: &Hub, path: &str) -> Response {
     hub.http().request("GET", path).key().send()
 }
 
-/// A delivered message without its time.
+/// The next message without its timestamp.
 async fn next(client: &mut Client) -> Value {
     crate::support::client::without_time(client.next().await)
 }
 
 #[tokio::test]
-async fn a_push_reaches_every_session_of_the_user_and_nobody_else() {
+async fn a_push_reaches_every_session_of_the_user_and_no_other_user() {
     let hub = Hub::start();
     let mut phone = Client::of(&hub, "alice").await;
     let mut laptop = Client::of(&hub, "alice").await;
@@ -58,14 +60,14 @@ async fn a_push_reaches_every_session_of_the_user_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_push_to_a_user_who_is_away_is_a_success_that_reached_nobody() {
+async fn a_push_to_an_offline_user_succeeds_with_no_recipients() {
     let hub = Hub::start();
     let answer = post(&hub, "/api/push", json!({"userId": "nobody", "event": "greet", "data": {}}));
     assert_eq!((answer.status, untimed(&answer)), (200, reached(0)));
 }
 
 #[tokio::test]
-async fn data_arrives_as_the_text_that_was_sent() {
+async fn data_keeps_its_json_text() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "42").await;
     let data = r#"{"b": 1.0, "a":"\u0041", "big":12345678901234567890123}"#;
@@ -73,7 +75,7 @@ async fn data_arrives_as_the_text_that_was_sent() {
     let answer = hub.http().request("POST", "/api/push").key().body(body).send();
     assert_eq!((answer.status, untimed(&answer)), (200, reached(1)));
     let text = client.next_text().await;
-    // An escape that JSON does not need is resolved; all else is as it was.
+    // The hub resolves escapes that JSON does not need, and changes nothing else.
     let data = data.replace(r"\u0041", "A");
     assert!(text.contains(&format!("\"data\":{data}")), "{text}");
 }
@@ -105,7 +107,7 @@ async fn a_room_push_reaches_its_members_with_the_room_as_topic() {
 }
 
 #[tokio::test]
-async fn a_user_can_be_thrown_out() {
+async fn disconnect_closes_every_session_of_the_user() {
     let hub = Hub::start();
     let mut phone = Client::of(&hub, "alice").await;
     let mut laptop = Client::of(&hub, "alice").await;
@@ -118,7 +120,7 @@ async fn a_user_can_be_thrown_out() {
 }
 
 #[tokio::test]
-async fn a_batch_is_carried_out_in_order_and_goes_on_after_a_failure() {
+async fn a_batch_runs_in_order_and_continues_after_a_failed_command() {
     let hub = Hub::start();
     let mut alice = Client::of(&hub, "alice").await;
     alice.subscribe(&["lobby"]).await;
@@ -185,7 +187,7 @@ async fn rooms_and_their_members_are_listed() {
         paged.extend(page["rooms"].as_array().unwrap().iter().map(|room| room["room"].clone()));
     }
     paged.sort_by_key(Value::to_string);
-    assert_eq!(paged, ["a/b c", "lobby"], "each is on one page");
+    assert_eq!(paged, ["a/b c", "lobby"], "each room is on one page");
     assert_eq!(
         untimed(&read(&hub, "/api/rooms/lobby")),
         json!({
@@ -211,7 +213,7 @@ async fn rooms_and_their_members_are_listed() {
 }
 
 #[tokio::test]
-async fn presence_shows_a_users_sessions_and_when_the_last_one_went() {
+async fn presence_lists_the_sessions_and_the_time_of_the_last_one() {
     let hub = Hub::start();
     let alice = Client::of(&hub, "alice").await;
     let id = alice.welcome["data"]["details"]["connection_id"].clone();
@@ -270,7 +272,7 @@ async fn the_status_has_the_documents_shape() {
 }
 
 #[tokio::test]
-async fn the_same_named_request_sent_many_times_at_once_delivers_once() {
+async fn concurrent_requests_with_one_idempotency_key_deliver_once() {
     let hub = Hub::start();
     let mut alice = Client::of(&hub, "alice").await;
     let barrier = Barrier::new(8);
@@ -291,109 +293,7 @@ async fn the_same_named_request_sent_many_times_at_once_delivers_once() {
 }
 
 #[tokio::test]
-async fn a_limit_is_exact_and_says_when_to_come_back() {
-    let key = format!("[[api.keys]]\nname = \"slow\"\nkey = \"{API_KEY}\"\nper_minute = 3");
-    let hub = Hub::with(&key);
-    let push = || post(&hub, "/api/push", json!({"userId": 1, "event": "e", "data": 1})).status;
-    assert_eq!([push(), push(), push()], [200; 3]);
-    let answer = hub.http().request("GET", "/api/status").key().header("X-Request-Id", "r-1").send();
-    let body = answer.json();
-    let wait = body["retryAfter"].as_u64().unwrap();
-    assert!((1..=60).contains(&wait), "{body}");
-    assert_eq!(answer.header("Retry-After"), Some(wait.to_string().as_str()));
-    assert_eq!(
-        (answer.status, body),
-        (
-            429,
-            json!({
-                "success": false,
-                "error": "Rate limit exceeded",
-                "code": "RATE_LIMITED",
-                "retryAfter": wait,
-                "requestId": "r-1",
-            })
-        )
-    );
-}
-
-/// A request signed as the document says, in version 2 with its body.
-pub(crate) fn signed<'a>(
-    request: Request<'a>,
-    message: String,
-    nonce: &str,
-    timestamp: u64,
-    version: &str,
-) -> Request<'a> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(API_KEY.as_bytes()).unwrap();
-    mac.update(message.as_bytes());
-    request
-        .key()
-        .header("X-Request-Timestamp", &timestamp.to_string())
-        .header("X-Request-Nonce", nonce)
-        .header("X-Signature-Version", version)
-        .header("X-Signature", &hex::encode(mac.finalize().into_bytes()))
-}
-
-#[tokio::test]
-async fn a_key_that_requires_it_opens_for_signed_requests_only_and_once_each() {
-    let key = format!("[[api.keys]]\nname = \"careful\"\nkey = \"{API_KEY}\"\nrequire_signature = true");
-    let hub = Hub::with(&key);
-    let http = hub.http();
-    let time = now_ms();
-    let status = || {
-        let request = http.request("GET", "/api/status");
-        signed(request, format!("GET/api/status{time}n-1"), "n-1", time, "v1").send()
-    };
-    assert_eq!(status().status, 200);
-    let again = status();
-    assert_eq!((again.status, &again.json()["code"]), (401, &json!("INVALID_SIGNATURE")));
-
-    let body = json!({"userId": 1, "event": "e", "data": 1});
-    let digest = hex::encode(Sha256::digest(body.to_string()));
-    let push = |nonce: &str, body: &Value| {
-        let message = format!("POST/api/push{time}{nonce}{digest}");
-        signed(http.request("POST", "/api/push"), message, nonce, time, "v2").json(body).send().status
-    };
-    assert_eq!(push("n-2", &body), 200);
-    assert_eq!(push("n-3", &json!({"userId": 2, "event": "e", "data": 1})), 401);
-    assert_eq!(http.request("GET", "/api/status").key().send().status, 401);
-}
-
-#[tokio::test]
-async fn a_time_in_another_unit_than_milliseconds_is_told_so() {
-    let hub = Hub::start();
-    let (http, time) = (hub.http(), now_ms() / 1_000);
-    let request = http.request("GET", "/api/status");
-    let answer = signed(request, format!("GET/api/status{time}n"), "n", time, "v1").send();
-    let words = format!("X-Request-Timestamp is in milliseconds since 1970: got {time}, which looks like seconds");
-    let told = answer.json();
-    assert_eq!((answer.status, &told["code"], &told["error"]), (401, &json!("INVALID_SIGNATURE"), &json!(words)));
-
-    // A topic's position is no time.
-    let mut client = Client::of(&hub, "alice").await;
-    let since = json!({"type": "Subscribe", "data": {"topics": ["news"], "since": {"news": time}}});
-    let error = client.ask(since, "Error").await;
-    assert_eq!(error["data"]["details"]["field"], "since.news", "{error}");
-    let words = error["data"]["message"].as_str().unwrap();
-    assert!(words.ends_with("expected an object {epoch, offset}, as `positions` has it, not a time"), "{words}");
-    let answer = read(&hub, "/api/rooms/news/history?after=2026-01-01T00:00:00Z");
-    let words = "`after` is not a number: expected the `offset` of a message, not a time";
-    assert_eq!((answer.status, &answer.json()["error"]), (400, &json!(words)));
-}
-
-#[tokio::test]
-async fn no_answer_and_no_log_line_shows_a_secret() {
-    let hub = Hub::start();
-    let wrong = hub.http().request("GET", "/api/status").header("X-API-Key", "a-wrong-key-1234").send();
-    let answers = ["/info", "/status", "/metrics", "/health", "/"].map(|path| hub.get(path).body);
-    let seen = format!("{} {} {} {:?}", hub.output(), wrong.body, read(&hub, "/api/status").body, answers);
-    for secret in [API_KEY, JWT_SECRET, "a-wrong-key-1234"] {
-        assert!(!seen.contains(secret), "{seen}");
-    }
-}
-
-#[tokio::test]
-async fn what_was_pushed_before_a_disconnect_comes_before_the_close() {
+async fn pushes_before_a_disconnect_arrive_before_the_close() {
     let hub = Hub::start();
     let mut alice = Client::of(&hub, "alice").await;
     let pushes = (0..50).map(|number| json!({"push": {"userId": "alice", "event": "last words", "data": number}}));
@@ -401,7 +301,7 @@ async fn what_was_pushed_before_a_disconnect_comes_before_the_close() {
     let answer = post(&hub, "/api/batch", json!({ "commands": commands }));
     assert_eq!(answer.json()["results"][50]["recipients"], 1, "{}", answer.body);
     let (messages, code) = alice.until_closed().await;
-    let heard: Vec<&Value> = messages.iter().map(|message| &message["data"]).collect();
-    assert_eq!(heard, (0..50).map(Value::from).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+    let received: Vec<&Value> = messages.iter().map(|message| &message["data"]).collect();
+    assert_eq!(received, (0..50).map(Value::from).collect::<Vec<_>>().iter().collect::<Vec<_>>());
     assert_eq!(code, Some(4403));
 }

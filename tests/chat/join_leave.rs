@@ -1,8 +1,10 @@
-//! Who came, who left, and how many are there: a user with three sockets, each of another kind, and two others.
+//! Joins, leaves and member counts: a user with three sessions on different transports, and two other users.
 
 use serde_json::{Value, json};
 
-use super::{heard, online, online_update, room_info, room_joined, room_left, sessions, settled, timeless, unlimited};
+use super::{
+    online, online_update, received_by, room_info, room_joined, room_left, sessions, settled, timeless, unlimited,
+};
 use super::{user_joined, user_left};
 use crate::support::Hub;
 use crate::support::member::{Member, Way};
@@ -10,11 +12,11 @@ use crate::support::member::{Member, Way};
 const CHAT: &str = "general";
 const LEFT: &str = "Left chat successfully";
 
-/// What the chat says of itself to one who asks: these users, in the order they came.
-async fn assert_there(member: &mut Member, users: &[&str]) {
+/// Checks the answers about the chat: these users, in the order in which they joined.
+async fn assert_members(member: &mut Member, users: &[&str]) {
     let chat = json!({"chatId": CHAT});
     let info = timeless(member.ask("room:info", chat.clone()).await);
-    let RoomInfo { participant_count, is_active, last_activity } = RoomInfo::of(&room_info(CHAT, users.len()));
+    let ExpectedInfo { participant_count, is_active, last_activity } = ExpectedInfo::of(&room_info(CHAT, users.len()));
     let expected = json!({"success": true, "roomInfo": {
         "chatId": CHAT,
         "name": "General",
@@ -34,13 +36,13 @@ async fn assert_there(member: &mut Member, users: &[&str]) {
     assert_eq!(listed, json!({"success": true, "rooms": [expected]}));
 }
 
-struct RoomInfo {
+struct ExpectedInfo {
     participant_count: Value,
     is_active: Value,
     last_activity: Value,
 }
 
-impl RoomInfo {
+impl ExpectedInfo {
     fn of(info: &Value) -> Self {
         let field = |name: &str| info[name].clone();
         Self {
@@ -52,7 +54,7 @@ impl RoomInfo {
 }
 
 #[tokio::test]
-async fn a_user_is_in_a_chat_from_the_first_socket_to_the_last_and_each_change_is_told_once() {
+async fn a_user_is_in_a_chat_from_the_first_session_to_the_last_and_each_change_is_sent_once() {
     let hub = Hub::with(&unlimited("[server]\nworkers = 2\n[presence]\nlinger_ms = 10"));
     let (mut bob, mut carol) =
         (Member::of(&hub, Way::WebSocket, "bob").await, Member::of(&hub, Way::Raw, "carol").await);
@@ -60,17 +62,17 @@ async fn a_user_is_in_a_chat_from_the_first_socket_to_the_last_and_each_change_i
 
     let seen = |user: &str, status: &str| json!([format!("user:{status}"), {"userId": user, "username": user, "status": status, "lastSeen": "T"}]);
 
-    // Alone, and then two.
+    // Bob joins, then Carol.
     assert_eq!(bob.join(CHAT).await, 1);
-    assert_eq!(heard(&hub, CHAT, [&mut bob]).await, [[room_joined(CHAT, 1), online_update(CHAT, &["bob"])]]);
+    assert_eq!(received_by(&hub, CHAT, [&mut bob]).await, [[room_joined(CHAT, 1), online_update(CHAT, &["bob"])]]);
     assert_eq!(carol.join(CHAT).await, 2);
     let both = online_update(CHAT, &["bob", "carol"]);
-    let told = heard(&hub, CHAT, [&mut bob, &mut carol]).await;
-    assert_eq!(told, [[user_joined("carol", CHAT, 2), both.clone()], [room_joined(CHAT, 2), both.clone()]]);
-    assert_there(&mut bob, &["bob", "carol"]).await;
+    let received = received_by(&hub, CHAT, [&mut bob, &mut carol]).await;
+    assert_eq!(received, [[user_joined("carol", CHAT, 2), both.clone()], [room_joined(CHAT, 2), both.clone()]]);
+    assert_members(&mut bob, &["bob", "carol"]).await;
     assert_eq!(timeless(bob.presence().await), seen("carol", "online"));
 
-    // Alice comes with one socket after the other; the first counts.
+    // Alice joins with three sessions; the first one is announced.
     let mut socket = Member::of(&hub, Way::WebSocket, "alice").await;
     let mut polling = Member::of(&hub, Way::Polling, "alice").await;
     let mut raw = Member::of(&hub, Way::Raw, "alice").await;
@@ -78,98 +80,98 @@ async fn a_user_is_in_a_chat_from_the_first_socket_to_the_last_and_each_change_i
     let chat = json!({"chatId": CHAT});
     assert_eq!(timeless(socket.ask("join:chat", chat.clone()).await), joined);
     let three = online_update(CHAT, &["bob", "carol", "alice"]);
-    let told = heard(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut polling, &mut raw]).await;
+    let received = received_by(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut polling, &mut raw]).await;
     let to_others = vec![user_joined("alice", CHAT, 3), three.clone()];
-    let to_her = vec![room_joined(CHAT, 3), three.clone()];
-    assert_eq!(told, [to_others.clone(), to_others.clone(), to_her, nothing(), nothing()]);
+    let to_alice = vec![room_joined(CHAT, 3), three.clone()];
+    assert_eq!(received, [to_others.clone(), to_others.clone(), to_alice, nothing(), nothing()]);
 
     assert_eq!(timeless(polling.ask("join:chat", chat.clone()).await), joined);
     let subscribed = raw.ask("Subscribe", json!({"topics": ["chat:general"]})).await;
     assert_eq!(subscribed["details"]["topics"], json!(["chat:general"]), "{subscribed}");
-    let told = heard(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut polling, &mut raw]).await;
-    assert_eq!(told, [nothing(), nothing(), nothing(), vec![room_joined(CHAT, 3)], nothing()]);
+    let received = received_by(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut polling, &mut raw]).await;
+    assert_eq!(received, [nothing(), nothing(), nothing(), vec![room_joined(CHAT, 3)], nothing()]);
     assert_eq!(sessions(&hub, CHAT), json!({"alice": 3, "bob": 1, "carol": 1}));
-    assert_there(&mut carol, &["bob", "carol", "alice"]).await;
+    assert_members(&mut carol, &["bob", "carol", "alice"]).await;
     assert_eq!(timeless(bob.presence().await), seen("alice", "online"));
 
-    // Nobody joins twice, however the first time was asked for.
+    // A second join is refused, for every way of joining.
     let refused = json!({"success": false, "message": "User already in this room", "code": "CONFLICT"});
     assert_eq!(socket.ask("join:chat", chat.clone()).await, refused);
     assert_eq!(polling.ask("join:chat", chat.clone()).await, refused);
     assert_eq!(raw.ask("join:chat", chat.clone()).await["code"], "CONFLICT");
 
-    // Two of the three leave, each in its own way, and she is still there.
+    // Two of the three sessions leave in different ways, and Alice stays a member.
     assert_eq!(socket.ask("leave:chat", chat.clone()).await, json!({"success": true, "message": LEFT}));
     let unsubscribed = raw.ask("Unsubscribe", json!({"topics": ["chat:general"]})).await;
     assert_eq!(unsubscribed["status"], "unsubscribed", "{unsubscribed}");
-    let told = heard(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut polling, &mut raw]).await;
-    assert_eq!(told, [nothing(), nothing(), vec![room_left(CHAT, LEFT, 3)], nothing(), nothing()]);
+    let received = received_by(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut polling, &mut raw]).await;
+    assert_eq!(received, [nothing(), nothing(), vec![room_left(CHAT, LEFT, 3)], nothing(), nothing()]);
     let refused = json!({"success": false, "message": "User not in this room", "code": "FORBIDDEN"});
     assert_eq!(socket.ask("leave:chat", chat.clone()).await, refused);
-    assert_there(&mut socket, &["bob", "carol", "alice"]).await;
+    assert_members(&mut socket, &["bob", "carol", "alice"]).await;
 
-    // The last one leaves the namespace.
+    // The last session leaves the namespace.
     polling.disconnect().await;
     settled(&hub, CHAT, json!({"bob": 1, "carol": 1})).await;
-    let told = heard(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut raw]).await;
+    let received = received_by(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut raw]).await;
     let gone = vec![user_left("alice", CHAT, 2), both.clone()];
-    assert_eq!(told, [gone.clone(), gone.clone(), nothing(), nothing()]);
-    assert_there(&mut socket, &["bob", "carol"]).await;
+    assert_eq!(received, [gone.clone(), gone.clone(), nothing(), nothing()]);
+    assert_members(&mut socket, &["bob", "carol"]).await;
 
-    // She comes again, by two sockets that are cut one after the other.
+    // Alice joins again with two sessions. Both connections are cut, one after the other.
     assert_eq!((raw.join(CHAT).await, socket.join(CHAT).await), (3, 3));
-    let told = heard(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut raw]).await;
+    let received = received_by(&hub, CHAT, [&mut bob, &mut carol, &mut socket, &mut raw]).await;
     let to_raw = vec![room_joined(CHAT, 3), three];
-    assert_eq!(told, [to_others.clone(), to_others, vec![room_joined(CHAT, 3)], to_raw]);
+    assert_eq!(received, [to_others.clone(), to_others, vec![room_joined(CHAT, 3)], to_raw]);
     socket.vanish();
     settled(&hub, CHAT, json!({"alice": 1, "bob": 1, "carol": 1})).await;
-    assert_eq!(heard(&hub, CHAT, [&mut bob, &mut carol, &mut raw]).await, [nothing(), nothing(), nothing()]);
+    assert_eq!(received_by(&hub, CHAT, [&mut bob, &mut carol, &mut raw]).await, [nothing(), nothing(), nothing()]);
     raw.vanish();
     settled(&hub, CHAT, json!({"bob": 1, "carol": 1})).await;
-    assert_eq!(heard(&hub, CHAT, [&mut bob, &mut carol]).await, [gone.clone(), gone]);
-    assert_there(&mut bob, &["bob", "carol"]).await;
-    // That is the end of her third socket, and the first that others hear of who is online.
+    assert_eq!(received_by(&hub, CHAT, [&mut bob, &mut carol]).await, [gone.clone(), gone]);
+    assert_members(&mut bob, &["bob", "carol"]).await;
+    // Her third session has ended, so the others receive `user:offline` now.
     assert_eq!(timeless(bob.presence().await), seen("alice", "offline"));
 
-    // Who came first leaves, and the others stay in their order.
+    // Bob, the first member, leaves; the others keep their order.
     let mut alice = Member::of(&hub, Way::Polling, "alice").await;
     assert_eq!(alice.join(CHAT).await, 3);
     assert_eq!(bob.ask("leave:chat", chat.clone()).await["success"], true);
-    let _ = heard(&hub, CHAT, [&mut alice, &mut bob, &mut carol]).await;
-    assert_there(&mut bob, &["carol", "alice"]).await;
+    let _ = received_by(&hub, CHAT, [&mut alice, &mut bob, &mut carol]).await;
+    assert_members(&mut bob, &["carol", "alice"]).await;
     assert_eq!(timeless(bob.presence().await), seen("alice", "online"));
     assert_eq!(bob.join(CHAT).await, 3);
-    assert_there(&mut bob, &["carol", "alice", "bob"]).await;
+    assert_members(&mut bob, &["carol", "alice", "bob"]).await;
 
-    // At last nobody is there, and nothing of them is left.
+    // All members leave, and the hub keeps nothing of them.
     assert_eq!(carol.ask("leave:chat", chat.clone()).await["success"], true);
     assert_eq!(bob.take_presence(), nothing());
     bob.vanish();
     assert_eq!(timeless(alice.presence().await), seen("bob", "offline"));
     alice.disconnect().await;
     settled(&hub, CHAT, json!({})).await;
-    assert_there(&mut carol, &[]).await;
+    assert_members(&mut carol, &[]).await;
     assert_eq!((hub.metric("hubbub_rooms"), hub.metric("hubbub_parked_sessions")), (0.0, 0.0));
 }
 
 #[tokio::test]
-async fn a_chat_and_its_room_are_one_however_they_are_entered_and_left() {
+async fn joining_a_chat_and_joining_its_room_are_the_same() {
     let hub = Hub::with(&unlimited("[presence]\naudience = \"off\""));
     let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
     let mut carol = Member::of(&hub, Way::Polling, "carol").await;
     bob.join(CHAT).await;
     let room = json!({"room": "chat:general"});
     assert_eq!(carol.ask("room:join", room.clone()).await["success"], true);
-    let told = heard(&hub, CHAT, [&mut bob, &mut carol]).await;
+    let received = received_by(&hub, CHAT, [&mut bob, &mut carol]).await;
     let both = online_update(CHAT, &["bob", "carol"]);
     let alone = online_update(CHAT, &["bob"]);
     let to_bob = vec![room_joined(CHAT, 1), alone.clone(), user_joined("carol", CHAT, 2), both.clone()];
-    assert_eq!(told, [to_bob, vec![both]]);
-    // Her typing, and what she says, are a member's.
+    assert_eq!(received, [to_bob, vec![both]]);
+    // Carol types and sends messages as a member.
     let chat = json!({"chatId": CHAT, "isTyping": true});
     assert_eq!(carol.ask("message:typing", chat).await["success"], true);
     carol.send(CHAT, "hello").await;
-    let [to_bob, to_carol] = heard(&hub, CHAT, [&mut bob, &mut carol]).await;
+    let [to_bob, to_carol] = received_by(&hub, CHAT, [&mut bob, &mut carol]).await;
     let typing = |typing: bool| {
         json!(["user:typing", {"userId": "carol", "username": "carol", "chatId": CHAT,
                                                        "isTyping": typing, "timestamp": "T"}])
@@ -178,6 +180,6 @@ async fn a_chat_and_its_room_are_one_however_they_are_entered_and_left() {
     assert_eq!((&to_bob[1], &to_bob[1][0]), (&to_carol[0], &json!("message:new")));
     assert_eq!(to_carol[1][0], "message:sent", "{to_carol:?}");
     assert_eq!(carol.ask("room:leave", room).await["success"], true);
-    let told = heard(&hub, CHAT, [&mut bob, &mut carol]).await;
-    assert_eq!(told, [vec![typing(false), user_left("carol", CHAT, 1), alone], vec![]]);
+    let received = received_by(&hub, CHAT, [&mut bob, &mut carol]).await;
+    assert_eq!(received, [vec![typing(false), user_left("carol", CHAT, 1), alone], vec![]]);
 }
