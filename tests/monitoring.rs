@@ -130,7 +130,7 @@ async fn sessions_of_every_surface_are_counted() {
     let mut carol = Client::of(&hub, "carol").await;
     let asked = json!({"type": "monitoring:metrics", "data": {}, "id": 1});
     let reply = without_time(carol.ask(asked, "Reply").await);
-    let mut answer = alice.ask_on("/chat", "monitoring:metrics", json!({})).await[0].take();
+    let mut answer = alice.request_on("/chat", "monitoring:metrics", json!({})).await[0].take();
     assert_eq!(reply, json!({"type": "Reply", "id": 1, "data": answer}));
 
     let started = answer["metrics"]["lastReset"].take();
@@ -172,18 +172,18 @@ async fn what_happened_is_told_whole_to_whom_it_concerns_and_to_admins() {
     }
 
     // To others, an address says nothing.
-    let asked = alice.ask_on("/chat", "monitoring:events", json!({"userId": "bob"})).await;
+    let asked = alice.request_on("/chat", "monitoring:events", json!({"userId": "bob"})).await;
     let told = asked[0]["events"].as_array().unwrap().iter().cloned().map(untimed);
     let told: Vec<_> =
         told.map(|event| if event["type"] == "disconnect" { without_duration(event) } else { event }).collect();
     assert_eq!(told, of_bob.map(masked));
-    let asked = alice.ask_on("/chat", "monitoring:events", json!({"ip": "203.0.113.7"})).await;
+    let asked = alice.request_on("/chat", "monitoring:events", json!({"ip": "203.0.113.7"})).await;
     assert_eq!(untimed(asked[0]["events"][0].clone()), of_alice);
     let none = json!([{"success": true, "events": []}]);
     for filter in
         [json!({"ip": "198.51.100.9"}), json!({"ip": "203.0.113.7", "userId": "bob"}), json!({"type": "error"})]
     {
-        assert_eq!(alice.ask_on("/chat", "monitoring:events", filter).await, none);
+        assert_eq!(alice.request_on("/chat", "monitoring:events", filter).await, none);
     }
 }
 
@@ -207,14 +207,14 @@ async fn what_cannot_be_asked_is_refused_by_its_field() {
             "code": "INVALID_REQUEST",
             "details": {"field": field, "reason": reason},
         }]);
-        assert_eq!(chat.ask_on("/chat", "monitoring:events", data.clone()).await, refused, "{data}");
+        assert_eq!(chat.request_on("/chat", "monitoring:events", data.clone()).await, refused, "{data}");
         let asked = json!({"type": "monitoring:events", "data": data, "id": 1});
         let error = json!({"code": "INVALID_REQUEST", "message": reason, "details": {"field": field}});
         let refused = json!({"type": "Error", "id": 1, "data": error});
         assert_eq!(without_time(raw.ask(asked, "Error").await), refused);
     }
     for event in ["metrics", "events", "stats", "health"].map(|name| format!("monitoring:{name}")) {
-        let refused = chat.ask_on("/chat", &event, json!([1])).await[0].take();
+        let refused = chat.request_on("/chat", &event, json!([1])).await[0].take();
         let details = json!({"field": "data", "reason": "`data`: expected an object"});
         assert_eq!((&refused["success"], &refused["details"]), (&json!(false), &details), "{event}");
     }
@@ -326,17 +326,17 @@ async fn how_a_session_ends_is_remembered_and_a_fault_beside_it() {
     drop(Wire::of(&hub, "lost").await);
     for (transport, user) in [(Transport::WebSocket, "packet"), (Transport::Polling, "polled")] {
         let mut client = Sio::of_chat(&hub, transport, user).await;
-        client.try_say("4nonsense").await;
-        client.until_ended().await;
+        client.try_send("4nonsense").await;
+        client.read_to_end().await;
     }
     let mut out = Sio::of_chat(&hub, Transport::WebSocket, "out").await;
-    out.say("41/chat,").await;
+    out.send("41/chat,").await;
     let mut gone = Sio::of_chat(&hub, Transport::Polling, "gone").await;
-    gone.say("1").await;
+    gone.send("1").await;
     let mut kicked = Sio::of_chat(&hub, Transport::WebSocket, "kicked").await;
     let kick = json!({"userId": "kicked"});
     assert_eq!(hub.http().request("POST", "/api/disconnect").key().json(&kick).send().status, 200);
-    kicked.until_ended().await;
+    kicked.read_to_end().await;
     let mut slow = Client::over(narrow(&hub), &hub, &token("slow")).await;
     slow.subscribe(&["room"]).await;
     let mut sender = Client::of(&hub, "sender").await;
@@ -405,7 +405,7 @@ async fn all_figures_together_name_addresses_and_agents_to_admins_alone() {
     assert_eq!(recent.len(), 4);
 
     let mut chat = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
-    let mut told = chat.ask_on("/chat", "monitoring:stats", json!({})).await;
+    let mut told = chat.request_on("/chat", "monitoring:stats", json!({})).await;
     let recent = told[0]["stats"]["recentEvents"].take();
     told[0]["stats"]["metrics"].take();
     let stats = json!({
@@ -430,7 +430,7 @@ async fn health_follows_from_how_full_the_hub_is() {
     let mut alice = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
     let mut clients = vec![Client::of(&hub, "bob").await, Client::of(&hub, "carol").await];
     let healthy = json!({"status": "healthy", "issues": [], "recommendations": []});
-    let told = alice.ask_on("/chat", "monitoring:health", json!({})).await;
+    let told = alice.request_on("/chat", "monitoring:health", json!({})).await;
     assert_eq!(told, json!([{"success": true, "health": healthy}]));
     for (status, issue) in [
         ("warning", "80% of the connections that there may be are in use"),
@@ -442,7 +442,7 @@ async fn health_follows_from_how_full_the_hub_is() {
             "issues": [issue],
             "recommendations": ["Raise server.max_connections where memory allows it, or add another hub"],
         });
-        let told = alice.ask_on("/chat", "monitoring:health", json!({})).await;
+        let told = alice.request_on("/chat", "monitoring:health", json!({})).await;
         assert_eq!(told, json!([{"success": true, "health": health.clone()}]));
         let asked = json!({"type": "monitoring:health", "data": {}, "id": 1});
         let reply = without_time(clients[0].ask(asked, "Reply").await);
@@ -450,6 +450,6 @@ async fn health_follows_from_how_full_the_hub_is() {
     }
     let (full, _) = Wire::upgrade(&hub, &format!("/ws?token={}", token("erin")), &[]).await;
     assert_eq!((full.status, &full.json()["error"]["code"]), (503, &json!("SERVER_FULL")));
-    let told = alice.ask_on("/chat", "monitoring:metrics", json!({})).await;
+    let told = alice.request_on("/chat", "monitoring:metrics", json!({})).await;
     assert_eq!(told[0]["metrics"]["failedConnections"], 1);
 }

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::clients::socketio::{VERSIONS, base, fixture, node_with};
 use crate::push::signed;
 use crate::support::http::Response;
-use crate::support::socketio::Said;
+use crate::support::socketio::SocketPacket;
 use crate::support::token::{now_ms, token};
 use crate::support::tools::{Program, python};
 use crate::support::{Client, Hub, Sio, Transport, Wire};
@@ -76,7 +76,7 @@ async fn a_payload_is_sent_on_with_the_escapes_that_json_needs_whichever_way_it_
     for transport in Transport::BOTH {
         let mut sio = Sio::of(&hub, transport, "sio").await;
         for (payload, resolved) in RESOLVED {
-            sio.say(&format!(r#"42["Broadcast",{{"topic":"t","payload":{payload}}}]"#)).await;
+            sio.send(&format!(r#"42["Broadcast",{{"topic":"t","payload":{payload}}}]"#)).await;
             let got = reader.next_text().await;
             assert!(got.contains(&format!(r#""payload":{resolved},"#)), "{got}");
         }
@@ -97,10 +97,10 @@ async fn a_payload_is_sent_on_with_the_escapes_that_json_needs_whichever_way_it_
 
 /// Says an event with an acknowledgement on a namespace; the acknowledgement's data.
 async fn acknowledged(client: &mut Sio, packet: &str) -> Value {
-    client.say(packet).await;
+    client.send(packet).await;
     loop {
-        let said = client.hear().await;
-        if said.kind == Said::ACK {
+        let said = client.receive().await;
+        if said.kind == SocketPacket::ACK {
             return said.data[0].clone();
         }
         assert_eq!(said.event(), Some("error"), "{said:?}");
@@ -136,10 +136,14 @@ async fn on_socket_io_what_cannot_be_read_is_answered_and_the_connection_stays()
             }
         }
         // One whose attachments follow is answered behind them.
-        root.say_with(r#"451-6["Broadcast",{"topic":"t","payload":{"_placeholder":true,"num":0}"#, &[b"x"]).await;
+        root.send_with_attachments(
+            r#"451-6["Broadcast",{"topic":"t","payload":{"_placeholder":true,"num":0}"#,
+            &[b"x"],
+        )
+        .await;
         assert_eq!(root.expect("error").await["details"]["field"], "data");
-        assert_eq!(root.hear().await.id, Some(6));
-        assert_eq!(root.ask("ping", json!({})).await, json!([]));
+        assert_eq!(root.receive().await.id, Some(6));
+        assert_eq!(root.request("ping", json!({})).await, json!([]));
     }
 }
 
@@ -153,7 +157,7 @@ async fn an_event_is_refused_for_its_data_in_its_own_words() {
         (r#"["room:join",{"room":"a","n":1e400}]"#, "room:join:ack", "INVALID_REQUEST"),
         (r#"["typing_start",{"thread_id":1e400}]"#, "error", "VALIDATION_ERROR"),
     ] {
-        client.say(&format!("42{event}")).await;
+        client.send(&format!("42{event}")).await;
         let refused = client.expect(told).await;
         assert_eq!(refused["code"], code, "{event}: {refused}");
     }
@@ -171,14 +175,14 @@ async fn a_connect_that_cannot_be_read_is_refused_by_its_field_and_another_one_i
                 (format!(r#"{{"token":"a","n":{}}}"#, nested(200)), "auth"),
                 (r#"{"token":"a","n":NaN}"#.to_owned(), "auth"),
             ] {
-                client.say(&format!("40{prefix}{auth}")).await;
-                let said = client.hear().await;
-                assert_eq!(said.kind, Said::CONNECT_ERROR, "{auth}: {said:?}");
+                client.send(&format!("40{prefix}{auth}")).await;
+                let said = client.receive().await;
+                assert_eq!(said.kind, SocketPacket::CONNECT_ERROR, "{auth}: {said:?}");
                 assert_eq!(said.data["data"]["details"]["field"], field, "{auth}: {said:?}");
             }
             // Half a surrogate pair is no part of any token.
-            client.say(&format!("40{prefix}{{\"token\":\"\\ud800\"}}")).await;
-            assert_eq!(client.hear().await.data["message"], "Unauthorized");
+            client.send(&format!("40{prefix}{{\"token\":\"\\ud800\"}}")).await;
+            assert_eq!(client.receive().await.data["message"], "Unauthorized");
             client.connect(namespace, &json!({"token": token("alice")})).await.unwrap();
         }
     }
@@ -234,7 +238,7 @@ async fn an_empty_array_is_an_empty_object_where_an_object_is_meant() {
     raw.text(r#"{"type":"Subscribe","data":{"topics":["t"],"since":[]}}"#).await;
     assert_eq!(raw.expect("Status").await["data"]["details"]["topics"], json!(["t"]));
     let mut chat = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
-    assert_eq!(chat.ask_on("/chat", "presence:stats", json!([])).await[0]["success"], true);
+    assert_eq!(chat.request_on("/chat", "presence:stats", json!([])).await[0]["success"], true);
     let mut guest = Sio::open(&hub, Transport::WebSocket).await;
     guest.connect("/", &json!([])).await.unwrap();
 
@@ -259,10 +263,10 @@ async fn a_payload_is_counted_without_the_escapes_that_json_does_not_need() {
     let mut sio = Sio::of(&hub, Transport::WebSocket, "php").await;
     let mut publish = async |characters: usize| {
         let payload = r"\u6f22".repeat(characters);
-        sio.say(&format!(r#"421["Broadcast",{{"topic":"t","payload":"{payload}"}}]"#)).await;
+        sio.send(&format!(r#"421["Broadcast",{{"topic":"t","payload":"{payload}"}}]"#)).await;
         loop {
-            let said = sio.hear().await;
-            if said.kind == Said::ACK {
+            let said = sio.receive().await;
+            if said.kind == SocketPacket::ACK {
                 return said.data[0].clone();
             }
         }
@@ -321,7 +325,7 @@ async fn names_that_do_not_show_are_refused_on_every_surface() {
         assert_eq!(root.expect("room:join:ack").await["details"]["field"], "room");
         root.emit("typing_start", json!({"thread_id": name})).await;
         assert_eq!(root.expect("error").await["details"]["field"], "thread_id");
-        assert_eq!(chat.ask_on("/chat", "join:chat", json!({"chatId": name})).await[0]["success"], false);
+        assert_eq!(chat.request_on("/chat", "join:chat", json!({"chatId": name})).await[0]["success"], false);
 
         for (path, body, field) in [
             ("/api/push", json!({"userId": name, "event": "e", "data": 1}), "userId"),

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::support::member::Member;
+use crate::support::chat_client::ChatClient;
 use crate::support::{DEADLINE, Hub, eventually};
 
 // Who came, who left, and how many are there, with several sockets a user.
@@ -74,14 +74,14 @@ async fn settled(hub: &Hub, chat: &str, expected: Value) {
 
 /// All that these members heard up to now in `chat`, and nothing is on its way to them any more: an order for everybody
 /// goes behind whatever the chat said before.
-async fn heard<const N: usize>(hub: &Hub, chat: &str, members: [&mut Member; N]) -> [Vec<Value>; N] {
+async fn heard<const N: usize>(hub: &Hub, chat: &str, members: [&mut ChatClient; N]) -> [Vec<Value>; N] {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     sessions(hub, chat);
     let number = json!({"number": NUMBER.fetch_add(1, Ordering::Relaxed)});
     http(hub, "POST", "/api/broadcast", &json!({"event": "so far", "data": number}));
     let (last, mut all) = (json!(["so far", number]), [const { Vec::new() }; N]);
     for (heard, member) in all.iter_mut().zip(members) {
-        *heard = member.until(&last).await.into_iter().map(timeless).collect();
+        *heard = member.events_until(&last).await.into_iter().map(timeless).collect();
     }
     all
 }

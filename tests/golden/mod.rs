@@ -22,7 +22,7 @@ use std::collections::{HashMap, VecDeque};
 
 use serde_json::{Value, json};
 
-use crate::support::socketio::Said;
+use crate::support::socketio::SocketPacket;
 use crate::support::token::token_with;
 use crate::support::{Client, Hub, Sio, Transport};
 
@@ -207,10 +207,10 @@ impl Player {
     async fn next(&mut self) -> Got {
         match self {
             Self::Sio(client) => {
-                let said = client.hear_of_all().await;
+                let said = client.receive_any().await;
                 assert_eq!(said.namespace, "/chat", "{said:?}");
                 match said.kind {
-                    Said::ACK => Got::Answer(said.data[0].clone()),
+                    SocketPacket::ACK => Got::Answer(said.data[0].clone()),
                     _ => Got::Event(said.event().unwrap().to_owned(), said.data[1].clone()),
                 }
             }
@@ -235,8 +235,8 @@ impl Player {
             Self::Sio(client) => {
                 // What it is told next is the answer to this.
                 let id = client.emit_for_ack("/chat", "no:such:event", json!({})).await;
-                let said = client.hear_of_all().await;
-                assert_eq!((said.kind, said.id), (Said::ACK, Some(id)), "expected nothing: {said:?}");
+                let said = client.receive_any().await;
+                assert_eq!((said.kind, said.id), (SocketPacket::ACK, Some(id)), "expected nothing: {said:?}");
             }
             Self::Raw(client) => client.expect_silence().await,
         }

@@ -105,10 +105,10 @@ async fn one_that_is_read_in_passing_is_read_although_its_reader_has_left() {
             // The word and the leave come at once: in one body, or right behind each other.
             let (word, leave) = (format!("42{}", json!(["notification_read", {"notification_id": id}])), "41");
             match transport {
-                Transport::Polling => passing.polling().say(format!("{word}\u{1e}{leave}")).await,
+                Transport::Polling => passing.polling().send(format!("{word}\u{1e}{leave}")).await,
                 Transport::WebSocket => {
-                    passing.say(&word).await;
-                    passing.say(leave).await;
+                    passing.send(&word).await;
+                    passing.send(leave).await;
                 }
             }
             let updated = desk.expect("notification_updated").await["data"].take();

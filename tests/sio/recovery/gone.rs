@@ -21,7 +21,7 @@ async fn who_took_leave_does_not_come_back_to_it() {
         assert_ne!(alice.place.sid, place.sid);
         alice.sio.expect_silence().await;
         // On the same connection too.
-        alice.sio.say("41").await;
+        alice.sio.send("41").await;
         let answer = alice.sio.connect("/", &alice.place.auth()).await.unwrap();
         assert!(answer["pid"].is_string() && answer["pid"] != alice.place.pid.as_str(), "{answer}");
         assert_eq!(alice.told(4).await[1], super::failed());

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::{Comer, Place, failed, greeting, hub, nothing_left, status};
-use crate::support::socketio::Said;
+use crate::support::socketio::SocketPacket;
 use crate::support::{Hub, Sio, Transport, Wire};
 
 /// The head of a request by which a polling client begins to say `packets`.
@@ -19,7 +19,7 @@ async fn begin_to_say(hub: &Hub, comer: &mut Comer, packets: &str) -> Wire {
 /// An attempt to go on with a session that does not end yet.
 async fn attempt(hub: &Hub, place: &Place) -> Sio {
     let mut sio = Sio::open(hub, Transport::WebSocket).await;
-    sio.say(&format!("40{}", place.auth())).await;
+    sio.send(&format!("40{}", place.auth())).await;
     // It is under way by then: this was said behind it.
     assert_eq!(sio.connect("/nowhere", &json!({})).await.unwrap_err()["message"], "Invalid namespace");
     for _ in 0..5 {
@@ -36,8 +36,8 @@ async fn come_back_before_goodbye(hub: &Hub, goodbye: &str) {
     let mut request = begin_to_say(hub, &mut alice, goodbye).await;
     let mut sio = attempt(hub, &place).await;
     request.send(goodbye.as_bytes()).await;
-    let said = sio.hear().await;
-    assert_eq!(said.kind, Said::CONNECT, "{said:?}");
+    let said = sio.receive().await;
+    assert_eq!(said.kind, SocketPacket::CONNECT, "{said:?}");
     assert!(said.data["pid"] != place.pid.as_str() && said.data["sid"] != place.sid.as_str(), "{said:?}");
     let mut comer = Comer { sio, place };
     let told = comer.told(4).await;
@@ -91,16 +91,16 @@ async fn a_client_that_is_cut_off_while_it_waits_for_its_session_goes_on_with_it
         };
         let mut sio = attempt(&hub, &place).await;
         request.send(b"6").await;
-        let said = sio.hear().await;
-        assert_eq!((said.kind, &said.data), (Said::CONNECT, &json!({"sid": place.sid, "pid": place.pid})));
+        let said = sio.receive().await;
+        assert_eq!((said.kind, &said.data), (SocketPacket::CONNECT, &json!({"sid": place.sid, "pid": place.pid})));
         let mut comer = Comer { sio, place: place.clone() };
         let recovered = json!(["system:state_recovered", {"userId": "alice"}]);
         assert_eq!(comer.told(4).await, [vec![status(1), recovered], greeting(&place.sid)].concat(), "{is_known}");
         comer.expect_just(&[missed]).await;
         if let Some(mut first) = first {
-            let said = first.hear().await;
-            assert!(said.kind == Said::CONNECT && said.data["pid"] != place.pid.as_str(), "{said:?}");
-            first.say("41").await;
+            let said = first.receive().await;
+            assert!(said.kind == SocketPacket::CONNECT && said.data["pid"] != place.pid.as_str(), "{said:?}");
+            first.send("41").await;
         }
         comer.leave().await;
         drop(alice);

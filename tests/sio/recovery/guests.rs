@@ -16,7 +16,7 @@ async fn guest(hub: &Hub, transport: Transport) -> Comer {
 /// As [`guest`], who then showed this token.
 async fn authenticated(hub: &Hub, transport: Transport, token: &str) -> Comer {
     let mut guest = guest(hub, transport).await;
-    let answer = guest.sio.ask_for("authenticated", "authenticate", json!({ "token": token })).await;
+    let answer = guest.sio.emit_and_expect("authenticated", "authenticate", json!({ "token": token })).await;
     assert_eq!(answer["user"]["id"], "alice", "{answer}");
     guest
 }
@@ -37,7 +37,8 @@ async fn one_that_authenticated_goes_on_as_who_it_was() {
             alice.expect_just(&missed).await;
             // It is alice, and may do what she may.
             alice.sio.join("another").await;
-            let mut echo = alice.sio.ask_for("action:result", "client:action", json!({"action": "whoami"})).await;
+            let mut echo =
+                alice.sio.emit_and_expect("action:result", "client:action", json!({"action": "whoami"})).await;
             assert_eq!(echo["result"]["userId"].take(), "alice", "{echo}");
         }
         alice.leave().await;
@@ -55,7 +56,7 @@ async fn one_that_is_nobody_has_nothing_to_come_back_to() {
         assert_eq!(hub.metric("hubbub_parked_sessions"), 0.0);
         let mut guest = place.back_in_vain(&hub, transport).await;
         // By its new private id it can be recovered, once it is somebody.
-        guest.sio.ask_for("authenticated", "authenticate", json!({"token": token("alice")})).await;
+        guest.sio.emit_and_expect("authenticated", "authenticate", json!({"token": token("alice")})).await;
         let place = guest.cut_off(&hub, transport).await;
         let missed = to_user(&hub, "alice", 1);
         let mut alice = place.back(&hub, transport).await;

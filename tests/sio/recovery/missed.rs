@@ -7,7 +7,7 @@ use std::thread;
 
 use super::{Comer, Place, hub, many_to_room, nothing_left, parked, post, to_all, to_room, to_user};
 use crate::support::http::Http;
-use crate::support::socketio::{End, Said, events};
+use crate::support::socketio::{SessionEnd, SocketPacket, events};
 use crate::support::token::token;
 use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
 
@@ -56,8 +56,8 @@ async fn a_session_whose_poll_was_cut_goes_on() {
     let hub = hub("socketio.ping_interval_ms = 120000");
     let mut alice = Comer::of(&hub, Transport::Polling, "alice").await;
     alice.sio.join("one").await;
-    alice.sio.begin_poll().await;
-    alice.sio.polling().hang_up();
+    alice.sio.start_poll().await;
+    alice.sio.polling().abort_poll();
     parked(&hub, 1.0).await;
     let missed = [to_room(&hub, "one", 1), to_user(&hub, "alice", 2)];
     let mut back = alice.place.back(&hub, Transport::Polling).await;
@@ -76,12 +76,12 @@ async fn what_was_written_to_a_connection_that_was_dead_comes_again() {
         alice.expect_just(&heard).await;
         // Fetched by a poll whose answer nobody reads, or written to a socket that nobody reads.
         if from == Transport::Polling {
-            alice.sio.begin_poll().await;
+            alice.sio.start_poll().await;
         }
         let lost: Vec<_> = (0..3).map(|n| to_room(&hub, "one", n)).collect();
         if from == Transport::Polling {
             eventually(DEADLINE, "the poll is answered", || hub.metric("hubbub_recovery_bytes") > 0.0).await;
-            alice.sio.polling().hang_up();
+            alice.sio.polling().abort_poll();
         }
         let place = alice.cut_off(&hub, from).await;
         let missed = to_room(&hub, "one", 3);
@@ -105,7 +105,7 @@ async fn a_client_that_is_cut_off_again_before_it_heard_the_answer_loses_and_dou
         for n in 2..5 {
             let recovered = hub.metric("hubbub_sessions_recovered_total");
             let mut sio = Sio::open(&hub, transport).await;
-            sio.say(&format!("40{}", place.auth())).await;
+            sio.send(&format!("40{}", place.auth())).await;
             eventually(DEADLINE, "the hub goes on", || {
                 hub.metric("hubbub_sessions_recovered_total") == recovered + 1.0
             })
@@ -113,7 +113,7 @@ async fn a_client_that_is_cut_off_again_before_it_heard_the_answer_loses_and_dou
             missed.push(to_room(&hub, "one", 10 * n));
             match transport {
                 Transport::WebSocket => sio.into_wire().reset(),
-                Transport::Polling => sio.say("1").await,
+                Transport::Polling => sio.send("1").await,
             }
             parked(&hub, 1.0).await;
             missed.push(to_room(&hub, "one", 10 * n + 1));
@@ -138,11 +138,11 @@ async fn a_client_comes_back_while_its_old_connection_looks_alive() {
         alice.expect_just(std::slice::from_ref(&unheard)).await;
         let live = to_room(&hub, "one", 2);
         alice.expect_just(&[live]).await;
-        let (told, end) = old.sio.until_ended().await;
+        let (told, end) = old.sio.read_to_end().await;
         let mut told: Vec<_> = told.into_iter().filter(|said| said.data[0] != "to-room").collect();
-        assert_eq!(told.pop().map(|said| said.kind), Some(Said::DISCONNECT));
+        assert_eq!(told.pop().map(|said| said.kind), Some(SocketPacket::DISCONNECT));
         assert_eq!(events(&told), [json!(["disconnected", {"reason": "session_recovered"}])]);
-        assert_ne!(end, End::Unknown, "{transport:?}");
+        assert_ne!(end, SessionEnd::UnknownSession, "{transport:?}");
         alice.leave().await;
         nothing_left(&hub).await;
     }
@@ -174,14 +174,14 @@ async fn of_two_who_come_back_to_one_session_one_goes_on() {
         let missed = to_room(&hub, "one", 1);
         let mut rivals = [Sio::open(&hub, transport).await, Sio::open(&hub, Transport::WebSocket).await];
         for rival in &mut rivals {
-            rival.say(&format!("40{}", place.auth())).await;
+            rival.send(&format!("40{}", place.auth())).await;
         }
         let mut going_on = 0;
         for rival in &mut rivals {
             let mut heard = Vec::new();
-            while let Some(said) = rival.try_hear().await {
+            while let Some(said) = rival.try_receive().await {
                 // Who was first may have been put out for the other, who came to a session that lived.
-                if said.kind == Said::DISCONNECT {
+                if said.kind == SocketPacket::DISCONNECT {
                     break;
                 }
                 let name = said.event().map(str::to_owned);
@@ -191,7 +191,7 @@ async fn of_two_who_come_back_to_one_session_one_goes_on() {
                 }
             }
             if heard.contains(&"system:state_recovered".to_owned())
-                && rival.try_hear().await.and_then(|said| said.data.get(1).cloned()).as_ref() == Some(&missed[1])
+                && rival.try_receive().await.and_then(|said| said.data.get(1).cloned()).as_ref() == Some(&missed[1])
             {
                 going_on += 1;
             }
@@ -200,7 +200,7 @@ async fn of_two_who_come_back_to_one_session_one_goes_on() {
         let room = hub.http().request("GET", "/api/rooms/one").key().send().json();
         assert_eq!(room["sessions"], 1, "{room}");
         for rival in &mut rivals {
-            rival.try_say("41").await;
+            rival.try_send("41").await;
         }
         nothing_left(&hub).await;
     }
@@ -251,7 +251,7 @@ async fn more_than_may_wait_for_a_client_is_not_brought_and_less_is_whole() {
 
 /// Alice, in a room, on a socket that is full after a few KiB.
 async fn narrow(hub: &Hub) -> Comer {
-    let mut sio = Sio::open_narrow(hub).await;
+    let mut sio = Sio::open_with_small_buffers(hub).await;
     let token = token("alice");
     let answer = sio.connect("/", &json!({ "token": token })).await.unwrap();
     let text = |name: &str| answer[name].as_str().unwrap().to_owned();

@@ -33,7 +33,7 @@ mod restart;
 
 use serde_json::{Value, json};
 
-use crate::support::socketio::{Said, events};
+use crate::support::socketio::{SocketPacket, events};
 use crate::support::token::token;
 use crate::support::wait::within;
 use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
@@ -92,8 +92,8 @@ impl Comer {
     }
 
     /// The next packet that is said, other people's coming and going included; its number is taken out and remembered.
-    async fn said(&mut self) -> Said {
-        let mut said = within(DEADLINE, "something is said", self.sio.hear_of_all()).await;
+    async fn said(&mut self) -> SocketPacket {
+        let mut said = within(DEADLINE, "something is said", self.sio.receive_any()).await;
         if said.event().is_some() {
             let arguments = said.data.as_array_mut().unwrap();
             if arguments.len() == 3 {
@@ -110,7 +110,7 @@ impl Comer {
     /// The next event: `[name, data]`.
     async fn event(&mut self) -> Value {
         let said = self.said().await;
-        assert_eq!((said.kind, said.namespace.as_str()), (Said::EVENT, "/"), "{said:?}");
+        assert_eq!((said.kind, said.namespace.as_str()), (SocketPacket::EVENT, "/"), "{said:?}");
         said.data
     }
 
@@ -133,7 +133,7 @@ impl Comer {
     async fn told(&mut self, count: usize) -> Vec<Value> {
         let mut told = Vec::new();
         for _ in 0..count {
-            told.push(self.sio.hear().await);
+            told.push(self.sio.receive().await);
         }
         events(&told)
     }
@@ -143,7 +143,7 @@ impl Comer {
     async fn cut(mut self, transport: Transport) -> Place {
         match transport {
             Transport::WebSocket => self.sio.into_wire().reset(),
-            Transport::Polling => self.sio.say("1").await,
+            Transport::Polling => self.sio.send("1").await,
         }
         self.place
     }
@@ -158,7 +158,7 @@ impl Comer {
 
     /// Leaves the namespace, as `socket.disconnect()` does.
     async fn leave(mut self) -> Place {
-        self.sio.say("41").await;
+        self.sio.send("41").await;
         self.place
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Comer, Place, failed, greeting, hub, nothing_left, status, to_room};
-use crate::support::socketio::Said;
+use crate::support::socketio::SocketPacket;
 use crate::support::wire::Frame;
 use crate::support::{Hub, Sio, Transport};
 
@@ -30,15 +30,15 @@ async fn a_session_goes_on_once_however_often_its_client_asks_for_it() {
         }
         let packets = [format!("40{}", place.auth()), format!("40{other}")];
         let mut sio = back_with(&hub, &place, &packets).await;
-        let answer = sio.hear().await;
-        assert_eq!((answer.kind, &answer.data), (Said::CONNECT, &json!({"sid": place.sid, "pid": place.pid})));
+        let answer = sio.receive().await;
+        assert_eq!((answer.kind, &answer.data), (SocketPacket::CONNECT, &json!({"sid": place.sid, "pid": place.pid})));
         let mut comer = Comer { sio, place: place.clone() };
         let told = comer.told(4).await;
         let recovered = json!(["system:state_recovered", {"userId": "alice"}]);
         assert_eq!(told, [vec![status(1), recovered], greeting(&place.sid)].concat(), "{is_same}");
         comer.expect(&[missed]).await;
         if is_same {
-            assert_eq!(comer.sio.hear().await, answer, "each CONNECT is answered");
+            assert_eq!(comer.sio.receive().await, answer, "each CONNECT is answered");
         }
         let live = to_room(&hub, "one", 2);
         comer.expect_just(&[live]).await;
@@ -56,8 +56,8 @@ async fn a_session_that_its_client_leaves_before_it_is_back_does_not_go_on() {
     to_room(&hub, "one", 1);
     let connect = format!("40{}", place.auth());
     let mut sio = back_with(&hub, &place, &[connect.clone(), "41".to_owned(), connect]).await;
-    let answer = sio.hear().await;
-    assert!(answer.kind == Said::CONNECT && answer.data["pid"] != place.pid.as_str(), "{answer:?}");
+    let answer = sio.receive().await;
+    assert!(answer.kind == SocketPacket::CONNECT && answer.data["pid"] != place.pid.as_str(), "{answer:?}");
     let mut comer = Comer { sio, place };
     let told = comer.told(4).await;
     assert_eq!(told, [vec![status(1), failed()], greeting(answer.data["sid"].as_str().unwrap())].concat());

@@ -82,7 +82,7 @@ async fn one_whose_token_ran_out_goes_on_with_a_fresh_one() {
         let short = token_with(json!({"sub": "alice", "exp": now() + 2}));
         let mut alice = Comer::with_token(&hub, transport, "alice", &short).await;
         alice.sio.join("one").await;
-        let (told, _) = alice.sio.until_ended().await;
+        let (told, _) = alice.sio.read_to_end().await;
         let codes: Vec<_> = told.iter().filter_map(|said| said.data[1]["code"].as_str()).collect();
         assert_eq!(codes, ["TOKEN_EXPIRED"], "{told:?}");
         let missed = to_room(&hub, "one", 1);
@@ -116,7 +116,7 @@ async fn what_no_session_has_recovers_nothing() {
     let mut chat = Sio::open(&hub, Transport::WebSocket).await;
     let answer = chat.connect("/chat", &place.auth()).await.unwrap();
     assert!(answer["sid"] != place.sid.as_str() && answer.get("pid").is_none(), "{answer}");
-    chat.say("41/chat,").await;
+    chat.send("41/chat,").await;
 
     let mut alice = place.back(&hub, Transport::WebSocket).await;
     alice.expect_just(&[missed]).await;
@@ -187,7 +187,7 @@ async fn plain(hub: &Hub, auth: &Value) -> (Value, Vec<Value>, Vec<Value>) {
     let told = comer.told(if auth.get("pid").is_some() { 4 } else { 2 }).await;
     comer.sio.join("one").await;
     to_room(hub, "one", 1);
-    let heard = comer.sio.hear().await.data;
+    let heard = comer.sio.receive().await.data;
     (answer, told, heard.as_array().unwrap().clone())
 }
 

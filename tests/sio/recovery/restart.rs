@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::fs;
 
 use super::{Comer, Place, hub, many_to_room, nothing_left, parked, to_all, to_room, to_user};
-use crate::support::member::{Member, Way};
+use crate::support::chat_client::{ChatClient, ChatTransport};
 use crate::support::token::token;
 use crate::support::{Hub, Transport};
 
@@ -65,7 +65,7 @@ async fn those_who_are_connected_as_the_hub_ends_go_on_too() {
     }
     let ending = tokio::spawn(again(hub));
     for (comer, _) in &mut comers {
-        let (told, _) = comer.sio.until_ended().await;
+        let (told, _) = comer.sio.read_to_end().await;
         let names: Vec<_> = told.iter().filter_map(|said| said.event()).collect();
         assert_eq!(names, ["system:draining", "disconnected"], "{told:?}");
     }
@@ -85,7 +85,7 @@ async fn one_that_came_without_a_token_is_who_it_was_over_a_restart() {
     let hub = hub("");
     let mut alice = Place::of_none("alice", None).knock(&hub, Transport::WebSocket, &Value::Null).await;
     alice.told(2).await;
-    alice.sio.ask_for("authenticated", "authenticate", json!({"token": token("alice")})).await;
+    alice.sio.emit_and_expect("authenticated", "authenticate", json!({"token": token("alice")})).await;
     alice.sio.join("one").await;
     let place = alice.cut_off(&hub, Transport::WebSocket).await;
     let before = to_room(&hub, "one", 1);
@@ -125,35 +125,35 @@ async fn attempts_and_what_was_too_much_are_remembered_over_a_restart() {
 #[tokio::test]
 async fn a_session_of_a_chat_keeps_its_queue_over_a_restart() {
     let hub = hub("");
-    let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
+    let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
     bob.join("general").await;
     let mut tokens = Vec::new();
-    for (user, way) in [("alice", Way::WebSocket), ("carol", Way::Raw)] {
-        let mut member = Member::of(&hub, way, user).await;
+    for (user, way) in [("alice", ChatTransport::WebSocket), ("carol", ChatTransport::Raw)] {
+        let mut member = ChatClient::of(&hub, way, user).await;
         member.join("general").await;
-        tokens.push((user, way, member.token().await));
-        member.vanish();
+        tokens.push((user, way, member.recovery_token().await));
+        member.reset();
         parked(&hub, tokens.len() as f64).await;
     }
     for content in ["one", "two"] {
-        bob.send("general", content).await;
+        bob.send_message("general", content).await;
     }
     bob.disconnect().await;
     let hub = again(hub).await;
     assert_eq!(hub.metric("hubbub_parked_sessions"), 2.0);
-    let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
+    let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
     bob.join("general").await;
-    bob.send("general", "three").await;
+    bob.send_message("general", "three").await;
     for (user, way, token) in tokens {
-        let mut member = Member::of(&hub, way, user).await;
-        let answer = member.ask_well("connection:recover", json!({ "recoveryToken": token })).await;
+        let mut member = ChatClient::of(&hub, way, user).await;
+        let answer = member.request_ok("connection:recover", json!({ "recoveryToken": token })).await;
         assert_eq!(answer["session"]["rooms"], json!(["general"]), "{answer}");
-        let heard = member.take_heard();
+        let heard = member.take_events();
         let queued = heard.iter().find(|event| event[0] == "connection:queued-messages").unwrap();
         let messages = queued[1]["messages"].as_array().unwrap();
         let contents: Vec<_> = messages.iter().map(|message| message["content"].as_str().unwrap()).collect();
         assert_eq!(contents, ["one", "two", "three"], "{user}");
-        let again = member.ask("connection:recover", json!({ "recoveryToken": token })).await;
+        let again = member.request("connection:recover", json!({ "recoveryToken": token })).await;
         assert_eq!(again["message"], "Invalid recovery token");
     }
 }
@@ -196,10 +196,10 @@ async fn no_token_is_on_the_disk() {
     let mut alice = Comer::of(&hub, Transport::WebSocket, "alice").await;
     alice.sio.join("one").await;
     let place = alice.cut_off(&hub, Transport::WebSocket).await;
-    let mut carol = Member::of(&hub, Way::WebSocket, "carol").await;
+    let mut carol = ChatClient::of(&hub, ChatTransport::WebSocket, "carol").await;
     carol.join("general").await;
-    let recovery_token = carol.token().await;
-    carol.vanish();
+    let recovery_token = carol.recovery_token().await;
+    carol.reset();
     parked(&hub, 2.0).await;
     to_room(&hub, "one", 1);
     hub.signal("TERM");

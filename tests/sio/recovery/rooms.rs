@@ -87,7 +87,7 @@ async fn it_is_in_its_rooms_once_and_may_leave_them() {
             alice.expect_just(&[json!(["e", {}])]).await;
         }
         let left = json!({"success": true, "room": "one"});
-        assert_eq!(alice.sio.ask_for("room:leave:ack", "room:leave", json!({"room": "one"})).await, left);
+        assert_eq!(alice.sio.emit_and_expect("room:leave:ack", "room:leave", json!({"room": "one"})).await, left);
         let sent = to_room(&hub, "one", 2);
         alice.sio.expect_silence().await;
         bob.expect_just(&[sent]).await;
@@ -157,7 +157,7 @@ async fn others_see_a_user_go_who_stays_away_and_none_that_comes_back_at_once() 
     let mut bob = Sio::of(&hub, Transport::WebSocket, "bob").await;
     let mut told = async |user: &str| {
         loop {
-            let said = bob.hear_of_all().await;
+            let said = bob.receive_any().await;
             if said.data[1]["user_id"] == user {
                 return said.event().unwrap().to_owned();
             }
