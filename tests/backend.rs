@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::socketio::Said;
+use crate::support::socketio::SocketPacket;
 use crate::support::wire::{Frame, opcode};
 use crate::support::{Client, DEADLINE, Hub, Reply, Sio, Transport, Upstream, eventually};
 
@@ -43,7 +43,7 @@ fn take_id(answer: &mut Value) -> String {
 async fn assert_failures(socket: &mut Sio, words: &str, bound: Duration) {
     for (event, answer, code) in EVENTS {
         let asked = Instant::now();
-        let mut failed = socket.ask_for(answer, event, something(event)).await;
+        let mut failed = socket.emit_and_expect(answer, event, something(event)).await;
         take_id(&mut failed);
         assert_eq!(failed, json!({"success": false, "requestId": null, "error": words, "code": code}));
         assert!(asked.elapsed() < bound, "{event} took {:?}", asked.elapsed());
@@ -59,14 +59,14 @@ const SOON: Duration = Duration::from_secs(3);
 async fn without_a_backend_the_hub_answers_by_itself() {
     let hub = Hub::start();
     let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
-    let mut answer = socket.ask_for("server:response", "client:event", something("client:event")).await;
+    let mut answer = socket.emit_and_expect("server:response", "client:event", something("client:event")).await;
     take_id(&mut answer);
     assert_eq!(answer, json!({"success": true, "requestId": null, "data": {"n": 1}}));
 
     let asked = socket.emit_for_ack("/", "client:message", something("client:message")).await;
     let mut answer = socket.expect("message:ack").await;
-    let ack = socket.hear().await;
-    assert_eq!((ack.kind, ack.id, ack.data), (Said::ACK, Some(asked), json!([answer])));
+    let ack = socket.receive().await;
+    assert_eq!((ack.kind, ack.id, ack.data), (SocketPacket::ACK, Some(asked), json!([answer])));
     take_id(&mut answer);
     assert!(answer["messageId"].take().as_str().unwrap().starts_with("msg_"));
     assert_eq!(answer, json!({"success": true, "requestId": null, "messageId": null}));
@@ -82,18 +82,18 @@ async fn without_a_backend_the_hub_answers_by_itself() {
         ),
     ] {
         let action = json!({"action": action, "params": params});
-        let mut answer = socket.ask_for("action:result", "client:action", action).await;
+        let mut answer = socket.emit_and_expect("action:result", "client:action", action).await;
         take_id(&mut answer);
         assert_eq!(answer, json!({"success": true, "requestId": null, "result": result}));
     }
-    let mut unknown = socket.ask_for("action:result", "client:action", something("client:action")).await;
+    let mut unknown = socket.emit_and_expect("action:result", "client:action", something("client:action")).await;
     take_id(&mut unknown);
     let error = "There is no action \"ship\"";
     assert_eq!(unknown, json!({"success": false, "requestId": null, "error": error, "code": "UNKNOWN_ACTION"}));
 
     let data = json!({"type": "a", "data": {"_placeholder": true, "num": 0}});
-    socket.say_with(&format!("451-{}", json!(["client:event", data])), &[b"\x01\x02"]).await;
-    let answer = socket.hear().await;
+    socket.send_with_attachments(&format!("451-{}", json!(["client:event", data])), &[b"\x01\x02"]).await;
+    let answer = socket.receive().await;
     assert_eq!((answer.event(), &answer.data[1]["success"]), (Some("server:response"), &json!(true)), "{answer:?}");
     assert_eq!(answer.data[1]["data"], json!({"_placeholder": true, "num": 0}), "{answer:?}");
     assert_eq!(answer.attachments, [b"\x01\x02"]);
@@ -114,7 +114,7 @@ async fn what_cannot_be_read_is_an_error_with_the_code_of_its_event() {
         ("client:action", json!({}), "INVALID_ACTION_DATA", "action"),
         ("client:action", json!({"action": ""}), "INVALID_ACTION_DATA", "action"),
     ] {
-        let error = socket.ask_for("error", event, data.clone()).await;
+        let error = socket.emit_and_expect("error", event, data.clone()).await;
         assert_eq!((&error["event"], &error["code"]), (&json!(event), &json!(code)), "{error}");
         assert_eq!((&error["details"]["field"], &error["message"]), (&json!(field), &error["error"]), "{error}");
         let error = client.ask(json!({"type": event, "data": data, "id": 1}), "Error").await;
@@ -139,7 +139,7 @@ async fn a_backend_is_told_all_and_its_answer_is_the_clients() {
         ("client:message", "message:ack", "message", "messages", ("messageId", json!("17"))),
         ("client:action", "action:result", "action", "actions", ("result", json!({"shipped": true}))),
     ] {
-        let mut answered = socket.ask_for(answer, event, something(event)).await;
+        let mut answered = socket.emit_and_expect(answer, event, something(event)).await;
         let id = take_id(&mut answered);
         assert_eq!(answered, json!({"success": true, "requestId": null, found.0: found.1}));
         let asked = backend.requests().pop().unwrap();
@@ -159,7 +159,7 @@ async fn a_backend_is_told_all_and_its_answer_is_the_clients() {
         );
     }
     let data = json!({"type": "a", "of": {"_placeholder": true, "num": 0}});
-    socket.say_with(&format!("451-{}", json!(["client:event", data])), &[b"\x01\x02"]).await;
+    socket.send_with_attachments(&format!("451-{}", json!(["client:event", data])), &[b"\x01\x02"]).await;
     socket.expect("server:response").await;
     assert_eq!(backend.requests().pop().unwrap().json()["data"]["of"], json!({"$binary": "AQI="}));
 
@@ -202,7 +202,7 @@ async fn an_answer_that_is_none_fails_at_once_and_is_not_asked_for_again() {
     assert!((1..=EVENTS.len()).contains(&told), "at most one line a minute, and not {told} of {asked}");
     assert_eq!((hub.metric("hubbub_backend_opened_total"), hub.metric("hubbub_backend_retries_total")), (0.0, 0.0));
     backend.set_reply(Reply::Text(204, String::new()));
-    let answer = socket.ask_for("server:response", "client:event", something("client:event")).await;
+    let answer = socket.emit_and_expect("server:response", "client:event", something("client:event")).await;
     assert_eq!((&answer["success"], answer.get("data")), (&json!(true), Some(&Value::Null)));
 }
 
@@ -221,7 +221,7 @@ async fn a_backend_that_flaps_is_asked_again_by_the_same_name() {
     let hub = hub_of(&backend, 10_000);
     let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
     for round in 1..=5 {
-        let answer = socket.ask_for("message:ack", "client:message", something("client:message")).await;
+        let answer = socket.emit_and_expect("message:ack", "client:message", something("client:message")).await;
         assert_eq!((&answer["success"], &answer["messageId"]), (&json!(true), &json!("at last")), "{answer}");
         let asked = backend.requests();
         assert_eq!(asked.len(), 3 * round);
@@ -273,7 +273,7 @@ async fn a_backend_that_is_down_is_left_alone_and_taken_back() {
     backend.come_back();
     let opened = Instant::now();
     loop {
-        let answer = socket.ask_for("server:response", "client:event", something("client:event")).await;
+        let answer = socket.emit_and_expect("server:response", "client:event", something("client:event")).await;
         if answer["success"] == true {
             assert_eq!(answer["data"], "here");
             break;
@@ -345,7 +345,7 @@ async fn an_answer_that_is_compressed_although_none_asked_for_it_is_told_so_in_t
     let backend = Upstream::replying(Reply::WithHeader("Content-Encoding: deflate", json!({"data": 1})));
     let hub = hub_of(&backend, 5_000);
     let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
-    let answer = socket.ask_for("server:response", "client:event", something("client:event")).await;
+    let answer = socket.emit_and_expect("server:response", "client:event", something("client:event")).await;
     assert_eq!(answer["success"], false, "{answer}");
     assert_eq!(answer["error"], "The application gave no answer that can be passed on");
     assert_eq!(backend.requests()[0].header("accept-encoding"), Some("identity"));

@@ -44,7 +44,7 @@ impl Any {
     async fn end(self) {
         match self {
             Self::Raw(client) => client.close().await,
-            Self::Sio(mut client) => drop(client.try_say("1").await),
+            Self::Sio(mut client) => drop(client.try_send("1").await),
         }
     }
 }
@@ -95,13 +95,13 @@ async fn audience_shared_rooms_notifies_room_members_and_off_notifies_nobody() {
     bob.close().await;
     assert_eq!(untimed(near.expect("user_offline").await, "last_seen"), json!({"user_id": "bob"}));
     far.emit_for_ack("/", "ping", json!({})).await;
-    assert_eq!(far.hear_of_all().await.id, Some(0));
+    assert_eq!(far.receive_any().await.id, Some(0));
 
     let hub = Hub::with("[presence]\naudience = \"off\"");
     let mut observer = Sio::of(&hub, Transport::WebSocket, "observer").await;
     let _bob = Client::of(&hub, "bob").await;
     observer.emit_for_ack("/", "ping", json!({})).await;
-    assert_eq!(observer.hear_of_all().await.id, Some(0));
+    assert_eq!(observer.receive_any().await.id, Some(0));
 }
 
 #[tokio::test]
@@ -134,8 +134,8 @@ async fn typing_in_a_thread_is_sent_to_the_others_until_five_seconds_without_it(
     jane.join("thread:456").await;
     raw.subscribe(&["thread:456"]).await;
     let typing = |typing: bool| json!({"user_id": 1, "name": "John Doe", "thread_id": 456, "typing": typing});
-    assert_eq!(john.ask("typing_start", json!({"thread_id": 456})).await, json!([]));
-    assert_eq!(john.ask("typing_start", json!({"thread_id": 456})).await, json!([]));
+    assert_eq!(john.request("typing_start", json!({"thread_id": 456})).await, json!([]));
+    assert_eq!(john.request("typing_start", json!({"thread_id": 456})).await, json!([]));
     assert_eq!(jane.expect("user_typing").await, typing(true));
     let pushed = raw.expect("user_typing").await;
     assert_eq!((&pushed["data"], &pushed["topic"]), (&typing(true), &json!("thread:456")));
@@ -161,7 +161,7 @@ async fn typing_has_a_limit_of_its_own_and_names_a_thread() {
     let refused = untimed(alice.expect("error").await, "timestamp");
     assert_eq!((&refused["event"], &refused["code"]), (&json!("typing_start"), &json!("VALIDATION_ERROR")));
     assert_eq!(refused["details"], json!({"field": "thread_id"}));
-    alice.ask("typing_start", json!({"thread_id": 1})).await;
+    alice.request("typing_start", json!({"thread_id": 1})).await;
     alice.emit("typing_stop", json!({"thread_id": 1})).await;
     let mut refused = untimed(alice.expect("error").await, "timestamp");
     assert!(refused["details"]["retryAfter"].take().as_u64().is_some_and(|seconds| (1..=60).contains(&seconds)));
@@ -182,7 +182,7 @@ async fn typing_has_a_limit_of_its_own_and_names_a_thread() {
 async fn an_admin_in_debug_mode_gets_figures_of_the_hub_every_five_seconds() {
     let hub = Hub::with_manual_clock("");
     let mut admin = Sio::with_token(&hub, Transport::WebSocket, &token_with(json!({"sub": 1, "role": "admin"}))).await;
-    assert_eq!(admin.ask("debug_mode", json!({"enabled": true})).await, json!([]));
+    assert_eq!(admin.request("debug_mode", json!({"enabled": true})).await, json!([]));
     let connections = json!({
         "active_connections": 1, "total_connections": 1, "max_connections": 10_000, "users_online": 1, "rooms": 0,
     });
@@ -206,7 +206,7 @@ async fn an_admin_in_debug_mode_gets_figures_of_the_hub_every_five_seconds() {
     for event in ["connection_stats", "memory_usage", "event_metrics"] {
         admin.expect(event).await;
     }
-    assert_eq!(admin.ask("debug_mode", json!({"enabled": false})).await, json!([]));
+    assert_eq!(admin.request("debug_mode", json!({"enabled": false})).await, json!([]));
     assert_eq!(hub.metric("hubbub_debugging_sessions"), 0.0);
 
     let mut bob = Sio::of(&hub, Transport::WebSocket, "bob").await;
@@ -245,7 +245,7 @@ async fn connections_without_a_token_are_limited_per_address() {
         three.connect("/", &json!({"token": token("alice")})).await.is_ok(),
         "a connection with a token is not counted"
     );
-    one.say("41").await;
+    one.send("41").await;
     let mut four = Sio::open(&hub, Transport::WebSocket).await;
     eventually(DEADLINE, "the first is gone", || hub.connections() == 2).await;
     assert!(four.connect("/", &Value::Null).await.is_ok());
@@ -284,8 +284,8 @@ async fn metrics_count_connections_by_transport_and_events_by_name() {
     let hub = Hub::start();
     let _raw = Client::of(&hub, "raw").await;
     let mut guest = Sio::guest(&hub, Transport::Polling).await;
-    guest.ask("ping", json!({})).await;
-    guest.ask("ping", json!({})).await;
+    guest.request("ping", json!({})).await;
+    guest.request("ping", json!({})).await;
     let _push = Sio::of(&hub, Transport::Polling, "push").await;
     for (authenticated, transport, count) in
         [("true", "websocket", 1.0), ("true", "polling", 1.0), ("false", "websocket", 0.0), ("false", "polling", 1.0)]

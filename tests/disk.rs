@@ -7,8 +7,8 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use crate::support::account::{PASSWORD, UNLIMITED, add_user, sign_in, user, user_command};
+use crate::support::chat_client::{ChatClient, ChatTransport};
 use crate::support::hub::configuration;
-use crate::support::member::{Member, Way};
 use crate::support::run::{FULL_DISK, hubbub_after};
 use crate::support::token::token;
 use crate::support::{Client, DEADLINE, Hub, Wire, eventually, wait_until};
@@ -54,7 +54,7 @@ async fn a_hub_on_a_full_disk_delivers_events_and_opens_its_store_once_there_is_
     alice.subscribe(&["lobby"]).await;
     bob.broadcast("lobby", json!("still here")).await;
     assert_eq!(alice.expect("Broadcast").await["data"]["payload"], "still here");
-    let mut dave = Member::of(&hub, Way::Raw, "dave").await;
+    let mut dave = ChatClient::of(&hub, ChatTransport::Raw, "dave").await;
     dave.join("general").await;
     let pushed = json!({"room": "lobby", "event": "news", "data": 1});
     let pushed = hub.http().request("POST", "/api/room").key().json(&pushed).send();
@@ -121,7 +121,7 @@ async fn a_store_that_opens_but_cannot_be_written_does_not_stop_the_start() {
     let hub = Hub::on_full_disk(hub.into_dir());
     assert!(reason(&hub).unwrap().starts_with("Store: "));
     assert_eq!(upgrade(&hub, &token("mallory")).await, 401);
-    let mut dave = Member::of(&hub, Way::Raw, "dave").await;
+    let mut dave = ChatClient::of(&hub, ChatTransport::Raw, "dave").await;
     dave.join("general").await;
     let mut alice = Client::of(&hub, "alice").await;
     alice.subscribe(&["lobby"]).await;

@@ -144,7 +144,7 @@ async fn all_that_a_connection_carries_ends_together() {
         both.connect("/chat", &json!({"token": token("alice")})).await.unwrap();
         // Its session on `/` is the first, and that on `/chat` the last.
         hub.signal("TERM");
-        let (said, _) = both.until_ended().await;
+        let (said, _) = both.read_to_end().await;
         let events: Vec<_> = said.iter().map(|said| (said.namespace.as_str(), said.event().unwrap())).collect();
         assert_eq!(events, [("/", "system:draining"), ("/chat", "system:draining"), ("/", "disconnected")]);
         assert!(hub.connections() > 10, "{} are left", hub.connections());
@@ -156,12 +156,12 @@ async fn connections_without_a_session_do_not_wait_for_those_with_one() {
     let hub = Hub::with(SLOWLY);
     let _others = crowd(&hub, 20).await;
     let mut idle = [Sio::open(&hub, Transport::WebSocket).await, Sio::open(&hub, Transport::Polling).await];
-    idle[1].begin_poll().await;
+    idle[1].start_poll().await;
     // The poll came before this answer.
     assert_eq!(hub.connections(), 20);
     hub.signal("TERM");
     for client in &mut idle {
-        assert!(client.until_ended().await.0.is_empty());
+        assert!(client.read_to_end().await.0.is_empty());
     }
     assert!(hub.connections() > 10, "{} are left", hub.connections());
 }

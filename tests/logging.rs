@@ -79,7 +79,7 @@ async fn connections_are_logged_at_debug_with_reason_and_duration() {
 
     // A guest who authenticates later.
     let mut guest = Sio::guest(&hub, Transport::Polling).await;
-    guest.ask_for("authenticated", "authenticate", json!({"token": token("bob")})).await;
+    guest.emit_and_expect("authenticated", "authenticate", json!({"token": token("bob")})).await;
     eventually(DEADLINE, "the guest is logged as bob", || {
         let lines = lines_of(&hub.output(), "hubbub::session");
         lines

@@ -4,7 +4,7 @@ use serde_json::json;
 use std::net::SocketAddr;
 
 use crate::push::signed;
-use crate::support::socketio::{POLLING, Polling, WEBSOCKET};
+use crate::support::socketio::{POLLING, PollingSession, WEBSOCKET};
 use crate::support::token::{now_ms, token};
 use crate::support::{Client, DEADLINE, Hub, Wire, wait_until};
 
@@ -51,7 +51,7 @@ async fn all_routes_are_under_the_base_path() {
     let hub = Hub::unready("[server]\nbase_path = \"/realtime/hub/\"");
     wait_until(DEADLINE, "the hub is ready", || hub.get("/realtime/hub/health/ready").status == 200);
     let mut alice = Client::open(&hub, &format!("/realtime/hub/ws?token={}", token("alice")), &[]).await;
-    let polling = Polling::open_at(hub.address(), &format!("/realtime/hub{POLLING}")).await;
+    let polling = PollingSession::open_at(hub.address(), &format!("/realtime/hub{POLLING}")).await;
     let (answer, _) = Wire::upgrade(&hub, &format!("/realtime/hub{WEBSOCKET}"), &[]).await;
     assert_eq!(answer.status, 101, "{answer:?}");
     assert!(!polling.sid().is_empty());

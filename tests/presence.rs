@@ -10,7 +10,7 @@ use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
 async fn chat(hub: &Hub, token: &str) -> (Sio, Value) {
     let mut client = Sio::open(hub, Transport::WebSocket).await;
     client.connect("/chat", &json!({ "token": token })).await.unwrap();
-    let said = client.hear_of_all().await;
+    let said = client.receive_any().await;
     assert_eq!(said.event(), Some("users:online"), "the first event: {said:?}");
     (client, said.data[1].clone())
 }
@@ -47,7 +47,7 @@ fn named(users: &[(&str, &str)]) -> Vec<(String, String)> {
 async fn next(client: &mut Sio, event: &str) -> Value {
     let event_data = async {
         loop {
-            let mut said = client.hear_of_all().await;
+            let mut said = client.receive_any().await;
             if said.event() == Some(event) {
                 return said.data[1].take();
             }
@@ -57,7 +57,7 @@ async fn next(client: &mut Sio, event: &str) -> Value {
 }
 
 async fn ask(client: &mut Sio, event: &str, data: Value) -> Value {
-    client.ask_on("/chat", event, data).await[0].take()
+    client.request_on("/chat", event, data).await[0].take()
 }
 
 fn seen(user: &str, status: &str) -> Value {
@@ -83,11 +83,11 @@ async fn two_sessions_of_a_user_share_one_status() {
     let stats = json!({"totalUsers": 2, "onlineUsers": 1, "awayUsers": 0, "busyUsers": 1, "offlineUsers": 0});
     assert_eq!(ask(&mut bob, "presence:stats", json!({})).await, json!({"success": true, "stats": stats}));
 
-    two.say("1").await;
+    two.send("1").await;
     eventually(DEADLINE, "the second is gone", || hub.connections() == 2).await;
     let still = ask(&mut bob, "presence:user-status", json!({"userId": "alice"})).await;
     assert_eq!(still["presence"]["status"], "busy", "the other session keeps the status");
-    one.say("1").await;
+    one.send("1").await;
     assert_eq!(timeless(next(&mut bob, "user:offline").await), seen("alice", "offline"));
     let stats = json!({"totalUsers": 2, "onlineUsers": 1, "awayUsers": 0, "busyUsers": 0, "offlineUsers": 1});
     assert_eq!(ask(&mut bob, "presence:stats", json!({})).await, json!({"success": true, "stats": stats}));
@@ -184,7 +184,7 @@ async fn users_online_lists_100_users_and_changes_are_sent_up_to_that_number() {
     let answer = ask(&mut bob, "presence:online-users", json!({})).await;
     assert_eq!((listed(&answer).len(), &answer["success"], answer.get("count")), (101, &json!(true), None));
     assert_eq!(timeless(next(&mut alice, "user:online").await), seen("bob", "online"));
-    alice.say("1").await;
+    alice.send("1").await;
     assert_eq!(timeless(next(&mut bob, "user:offline").await), seen("alice", "offline"));
     let list = listed(&next(&mut bob, "users:online").await);
     assert_eq!((list.len(), list.iter().any(|(user, _)| user == "alice")), (100, false));
@@ -201,17 +201,17 @@ async fn audience_shared_rooms_notifies_only_users_of_a_shared_chat() {
     let (mut far, _) = chat(&hub, &token("far")).await;
     for client in [&mut alice, &mut bob] {
         let id = client.emit_for_ack("/chat", "join:chat", json!({"chatId": "general"})).await;
-        while client.hear().await.id != Some(id) {}
+        while client.receive().await.id != Some(id) {}
     }
     assert_eq!(timeless(next(&mut alice, "user:online").await), seen("bob", "online"));
     bob.emit_for_ack("/chat", "presence:update-status", json!({"status": "away"})).await;
     for client in [&mut alice, &mut bob] {
         assert_eq!(timeless(next(client, "user:status-changed").await), seen("bob", "away"));
     }
-    bob.say("1").await;
+    bob.send("1").await;
     assert_eq!(timeless(next(&mut alice, "user:offline").await), seen("bob", "offline"));
     let id = far.emit_for_ack("/chat", "presence:online-users", json!({})).await;
-    let said = far.hear_of_all().await;
+    let said = far.receive_any().await;
     assert_eq!(said.id, Some(id), "the first event: {said:?}");
     assert_eq!(listed(&said.data[0]), named(&[("alice", "online"), ("far", "online")]), "the answer lists all users");
 }

@@ -36,7 +36,7 @@ impl All {
             client.join(room).await;
         }
         let joined = json!([{"success": true, "room": room}]);
-        assert_eq!(self.chat.ask_on("/chat", "room:join", json!({ "room": room })).await, joined);
+        assert_eq!(self.chat.request_on("/chat", "room:join", json!({ "room": room })).await, joined);
     }
 
     /// The next event of every authenticated session is this one.
@@ -64,7 +64,7 @@ impl All {
     /// Fails if any session receives anything more.
     async fn expect_silence(&mut self) {
         let left = json!([{"success": true, "room": "nowhere"}]);
-        assert_eq!(self.chat.ask_on("/chat", "room:leave", json!({"room": "nowhere"})).await, left);
+        assert_eq!(self.chat.request_on("/chat", "room:leave", json!({"room": "nowhere"})).await, left);
         self.raw.expect_silence().await;
         for client in self.root.iter_mut().chain([&mut self.guest]) {
             client.expect_silence().await;
@@ -119,7 +119,7 @@ async fn a_publication_reaches_clients_of_all_surfaces() {
     alice.expect_broadcast(&published(1, "carol", &ack["message_id"])).await;
 
     let id = dave.emit_for_ack("/chat", "Broadcast", publish(2)).await;
-    let said = dave.hear().await;
+    let said = dave.receive().await;
     let ack = &said.data[0];
     assert_eq!((said.id, &ack["recipients"]), (Some(id), &json!(5)), "{said:?}");
     alice.expect_broadcast(&published(2, "dave", &ack["message_id"])).await;

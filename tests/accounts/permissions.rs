@@ -23,7 +23,7 @@ async fn an_account_with_the_required_permissions_connects_on_every_surface() {
     Client::connect(&hub, &signed_in.access).await;
     Sio::with_token(&hub, Transport::Polling, &signed_in.access).await;
     let mut guest = Sio::guest(&hub, Transport::WebSocket).await;
-    let known = guest.ask_for("authenticated", "authenticate", json!({"token": signed_in.access})).await;
+    let known = guest.emit_and_expect("authenticated", "authenticate", json!({"token": signed_in.access})).await;
     assert_eq!(known["permissions"], permissions);
     let mut chat = Sio::open(&hub, Transport::WebSocket).await;
     chat.connect("/chat", &json!({"token": signed_in.access})).await.unwrap();

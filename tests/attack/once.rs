@@ -188,9 +188,9 @@ async fn a_publish_that_its_client_named_is_delivered_once_over_sessions_surface
     on_chat["success"] = json!(true);
     for transport in Transport::BOTH {
         let mut root = Sio::of(&hub, transport, "alice").await;
-        assert_eq!(root.ask("Broadcast", hello()).await, json!([first]));
+        assert_eq!(root.request("Broadcast", hello()).await, json!([first]));
         let mut chat = Sio::of_chat(&hub, transport, "alice").await;
-        assert_eq!(chat.ask_on("/chat", "Broadcast", hello()).await, json!([on_chat]));
+        assert_eq!(chat.request_on("/chat", "Broadcast", hello()).await, json!([on_chat]));
     }
     let changed = json!({"topic": "orders", "payload": {"text": "bye"}, "client_id": "c-1"});
     let refused = other.ask(json!({"type": "Broadcast", "data": changed, "id": 2}), "Error").await;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::{contents, received_by};
 use crate::support::Hub;
-use crate::support::member::{Member, Way};
+use crate::support::chat_client::{ChatClient, ChatTransport};
 
 const CHAT: &str = "general";
 const MESSAGE: &str = "Message rate limit exceeded. Please slow down.";
@@ -15,18 +15,18 @@ const DEFAULTS: &str = "[limits.http]\nrequests_per_minute = 0\n[presence]\naudi
 
 /// Sends requests on two sessions in turn without waiting. Returns the accepted ones in order, and the refusals.
 async fn ask_in_turn(
-    sockets: &mut [Member; 2],
+    sockets: &mut [ChatClient; 2],
     count: usize,
     event: &str,
     data: impl Fn(usize) -> Value,
 ) -> (Vec<usize>, Vec<Value>) {
     let mut numbers = Vec::new();
     for n in 0..count {
-        numbers.push(sockets[n % 2].say(event, data(n)).await);
+        numbers.push(sockets[n % 2].send_request(event, data(n)).await);
     }
     let (mut accepted, mut refused) = (Vec::new(), Vec::new());
     for (n, number) in numbers.into_iter().enumerate() {
-        let answer = sockets[n % 2].answer(number).await;
+        let answer = sockets[n % 2].reply(number).await;
         if answer["success"] == true { accepted.push(n) } else { refused.push(answer) }
     }
     (accepted, refused)
@@ -47,10 +47,10 @@ fn assert_refused(answers: Vec<Value>, count: usize) {
 #[tokio::test]
 async fn of_105_messages_in_a_minute_over_two_sessions_100_are_accepted_and_delivered_in_order() {
     let hub = Hub::with(DEFAULTS);
-    let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
-    let mut carol = Member::of(&hub, Way::Raw, "carol").await;
-    let one = Member::of(&hub, Way::WebSocket, "alice").await;
-    let mut sockets = [one, Member::of(&hub, Way::Polling, "alice").await];
+    let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
+    let mut carol = ChatClient::of(&hub, ChatTransport::Raw, "carol").await;
+    let one = ChatClient::of(&hub, ChatTransport::WebSocket, "alice").await;
+    let mut sockets = [one, ChatClient::of(&hub, ChatTransport::Polling, "alice").await];
     for member in [&mut bob, &mut carol].into_iter().chain(&mut sockets) {
         member.join(CHAT).await;
     }
@@ -77,24 +77,24 @@ async fn of_105_messages_in_a_minute_over_two_sessions_100_are_accepted_and_deli
     for parity in 0..2 {
         assert!(numbers.iter().filter(|n| **n % 2 == parity).is_sorted(), "{numbers:?}");
     }
-    let history = bob.ask("message:history", json!({"chatId": CHAT, "limit": 100})).await;
+    let history = bob.request("message:history", json!({"chatId": CHAT, "limit": 100})).await;
     let stored: Vec<_> = history["messages"].as_array().unwrap().iter().map(|message| &message["content"]).collect();
     assert_eq!(stored, contents_by_member[0], "the stored messages are the delivered ones");
     assert_eq!(history["hasMore"], false);
 
     // The limit is per user: it also applies to a new session, but not to other users.
-    let mut third = Member::of(&hub, Way::Raw, "alice").await;
+    let mut third = ChatClient::of(&hub, ChatTransport::Raw, "alice").await;
     third.join(CHAT).await;
-    assert_eq!(third.ask("message:send", say(105)).await["code"], "RATE_LIMITED");
-    bob.send(CHAT, "still here").await;
+    assert_eq!(third.request("message:send", say(105)).await["code"], "RATE_LIMITED");
+    bob.send_message(CHAT, "still here").await;
 }
 
 #[tokio::test]
 async fn of_12_typing_events_in_a_minute_over_two_sessions_10_are_accepted() {
     let hub = Hub::with(DEFAULTS);
-    let mut bob = Member::of(&hub, Way::Polling, "bob").await;
-    let one = Member::of(&hub, Way::WebSocket, "alice").await;
-    let mut sockets = [one, Member::of(&hub, Way::WebSocket, "alice").await];
+    let mut bob = ChatClient::of(&hub, ChatTransport::Polling, "bob").await;
+    let one = ChatClient::of(&hub, ChatTransport::WebSocket, "alice").await;
+    let mut sockets = [one, ChatClient::of(&hub, ChatTransport::WebSocket, "alice").await];
     for member in std::iter::once(&mut bob).chain(&mut sockets) {
         member.join(CHAT).await;
     }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::support::member::Member;
+use crate::support::chat_client::ChatClient;
 use crate::support::{DEADLINE, Hub, eventually};
 
 // Joins, leaves and member counts, with several sessions per user.
@@ -74,14 +74,14 @@ async fn settled(hub: &Hub, chat: &str, expected: Value) {
 
 /// Everything that these members have received in `chat` so far; nothing more is on its way. It sends an event to
 /// everybody, which arrives after all earlier events of the chat.
-async fn received_by<const N: usize>(hub: &Hub, chat: &str, members: [&mut Member; N]) -> [Vec<Value>; N] {
+async fn received_by<const N: usize>(hub: &Hub, chat: &str, members: [&mut ChatClient; N]) -> [Vec<Value>; N] {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     sessions(hub, chat);
     let number = json!({"number": NUMBER.fetch_add(1, Ordering::Relaxed)});
     http(hub, "POST", "/api/broadcast", &json!({"event": "so far", "data": number}));
     let (last, mut all) = (json!(["so far", number]), [const { Vec::new() }; N]);
     for (events, member) in all.iter_mut().zip(members) {
-        *events = member.until(&last).await.into_iter().map(timeless).collect();
+        *events = member.events_until(&last).await.into_iter().map(timeless).collect();
     }
     all
 }

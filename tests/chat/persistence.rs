@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use tokio::task::JoinSet;
 
 use super::{put, put_private, unlimited};
-use crate::support::member::{Heard, Member, Way};
+use crate::support::chat_client::{ChatClient, ChatPacket, ChatTransport};
 use crate::support::{DEADLINE, Hub, eventually};
 
 /// The whole history of a chat, oldest first, read in pages of this size.
-async fn history(member: &mut Member, chat: &str, page: u32) -> Vec<Value> {
+async fn history(member: &mut ChatClient, chat: &str, page: u32) -> Vec<Value> {
     let (mut all, mut before) = (Vec::new(), Value::Null);
     loop {
         let request = json!({"chatId": chat, "before": before, "limit": page});
-        let mut answer = member.ask_well("message:history", request).await;
+        let mut answer = member.request_ok("message:history", request).await;
         let Value::Array(messages) = answer["messages"].take() else { panic!("{answer}") };
         assert!(messages.len() <= page as usize);
         let more = answer["hasMore"] == true;
@@ -26,16 +26,16 @@ async fn history(member: &mut Member, chat: &str, page: u32) -> Vec<Value> {
     }
 }
 
-async fn status(member: &mut Member, message: &str) -> Value {
-    member.ask_well("message:delivery-status", json!({ "messageId": message })).await["status"].take()
+async fn status(member: &mut ChatClient, message: &str) -> Value {
+    member.request_ok("message:delivery-status", json!({ "messageId": message })).await["status"].take()
 }
 
 #[tokio::test]
 async fn a_restart_keeps_history_receipts_and_statistics() {
     let mut hub = Hub::with(&unlimited(""));
     put_private(&hub, "team", &["alice", "bob"]);
-    let mut alice = Member::of(&hub, Way::WebSocket, "alice").await;
-    let mut bob = Member::of(&hub, Way::Raw, "bob").await;
+    let mut alice = ChatClient::of(&hub, ChatTransport::WebSocket, "alice").await;
+    let mut bob = ChatClient::of(&hub, ChatTransport::Raw, "bob").await;
     alice.join("team").await;
     bob.join("team").await;
     let mut ids = Vec::new();
@@ -44,18 +44,18 @@ async fn a_restart_keeps_history_receipts_and_statistics() {
         let kind = if n == 7 { "image" } else { "text" };
         let message = json!({"chatId": "team", "content": text, "type": kind});
         let sender = if n % 3 == 0 { &mut bob } else { &mut alice };
-        ids.push(sender.ask_well("message:send", message).await["sentMessage"]["id"].as_str().unwrap().to_owned());
+        ids.push(sender.request_ok("message:send", message).await["sentMessage"]["id"].as_str().unwrap().to_owned());
     }
     let confirm = |id: &str| json!({"chatId": "team", "messageId": id});
     for (n, id) in ids.iter().enumerate() {
         if n % 2 == 0 {
-            bob.ask_well("message:delivered", confirm(id)).await;
+            bob.request_ok("message:delivered", confirm(id)).await;
         }
         if n % 5 == 0 {
-            bob.ask_well("message:read", confirm(id)).await;
+            bob.request_ok("message:read", confirm(id)).await;
         }
         if n % 7 == 0 {
-            alice.ask_well("message:read", confirm(id)).await;
+            alice.request_ok("message:read", confirm(id)).await;
         }
     }
     let whole = history(&mut alice, "team", 100).await;
@@ -64,14 +64,14 @@ async fn a_restart_keeps_history_receipts_and_statistics() {
     for id in &ids {
         statuses.push(status(&mut bob, id).await);
     }
-    let figures = alice.ask("message:stats", json!({})).await;
+    let figures = alice.request("message:stats", json!({})).await;
     let expected = json!({"activeTypingUsers": 0, "trackedMessages": 25, "totalDelivered": 19, "totalRead": 9});
     assert_eq!(figures["stats"], expected);
     for end in ["killed", "told"] {
         drop((alice, bob));
         hub = if end == "killed" { hub.restart() } else { hub.restart_gracefully() };
-        alice = Member::of(&hub, Way::Polling, "alice").await;
-        bob = Member::of(&hub, Way::WebSocket, "bob").await;
+        alice = ChatClient::of(&hub, ChatTransport::Polling, "alice").await;
+        bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
         alice.join("team").await;
         bob.join("team").await;
         for page in [1, 7, 100] {
@@ -80,7 +80,7 @@ async fn a_restart_keeps_history_receipts_and_statistics() {
         for (id, expected) in ids.iter().zip(&statuses) {
             assert_eq!(status(&mut alice, id).await, *expected, "{end}");
         }
-        assert_eq!(bob.ask("message:stats", json!({})).await, figures, "{end}");
+        assert_eq!(bob.request("message:stats", json!({})).await, figures, "{end}");
     }
 }
 
@@ -94,17 +94,17 @@ struct Acknowledged {
 }
 
 /// Sends messages and confirms those of others, several at a time, until the hub is killed.
-async fn send_and_confirm(mut member: Member, chat: &'static str, name: usize) -> (&'static str, Acknowledged) {
+async fn send_and_confirm(mut member: ChatClient, chat: &'static str, name: usize) -> (&'static str, Acknowledged) {
     let (mut acknowledged, mut pending) = (Acknowledged::default(), HashMap::new());
     let mut sent = 0;
     for _ in 0..4 {
         let content = format!("{name}-{sent}");
-        pending.insert(member.say("message:send", json!({"chatId": chat, "content": content})).await, None);
+        pending.insert(member.send_request("message:send", json!({"chatId": chat, "content": content})).await, None);
         sent += 1;
     }
-    while let Some(received) = member.next().await {
+    while let Some(received) = member.receive().await {
         match received {
-            Heard::Answer(number, mut answer) => {
+            ChatPacket::Reply(number, mut answer) => {
                 assert_eq!(answer["success"], true, "{answer}");
                 match pending.remove(&number).unwrap() {
                     Some(receipt) => acknowledged.confirmed.push(receipt),
@@ -112,20 +112,20 @@ async fn send_and_confirm(mut member: Member, chat: &'static str, name: usize) -
                         acknowledged.sent.push(answer["sentMessage"].take());
                         let content = format!("{name}-{sent}");
                         let more = json!({"chatId": chat, "content": content});
-                        pending.insert(member.say("message:send", more).await, None);
+                        pending.insert(member.send_request("message:send", more).await, None);
                         sent += 1;
                     }
                 }
             }
-            Heard::Event(event) if event[0] == "message:new" && event[1]["userId"] != format!("user-{name}") => {
+            ChatPacket::Event(event) if event[0] == "message:new" && event[1]["userId"] != format!("user-{name}") => {
                 let id = event[1]["id"].as_str().unwrap().to_owned();
                 let read = sent % 2 == 0;
                 let confirm = if read { "message:read" } else { "message:delivered" };
-                let number = member.say(confirm, json!({"chatId": chat, "messageId": id})).await;
+                let number = member.send_request(confirm, json!({"chatId": chat, "messageId": id})).await;
                 pending.insert(number, Some((id, read)));
             }
-            Heard::Event(_) => {}
-            Heard::PutOut => panic!("was put out"),
+            ChatPacket::Event(_) => {}
+            ChatPacket::Disconnected => panic!("was put out"),
         }
     }
     (chat, acknowledged)
@@ -142,8 +142,8 @@ async fn acknowledged_messages_survive_a_kill_in_the_order_of_the_chat() {
         let before = hub.metric("hubbub_store_writes_total");
         let mut senders = JoinSet::new();
         for name in 0..6 {
-            let way = if name % 3 == 2 { Way::Raw } else { Way::WebSocket };
-            let mut member = Member::of(&hub, way, &format!("user-{name}")).await;
+            let way = if name % 3 == 2 { ChatTransport::Raw } else { ChatTransport::WebSocket };
+            let mut member = ChatClient::of(&hub, way, &format!("user-{name}")).await;
             let chat = CHATS[name % 2];
             member.join(chat).await;
             senders.spawn(send_and_confirm(member, chat, name));
@@ -155,7 +155,7 @@ async fn acknowledged_messages_survive_a_kill_in_the_order_of_the_chat() {
             acknowledged.push(ended.unwrap());
         }
         hub = hub.restart();
-        let mut reader = Member::of(&hub, Way::WebSocket, "reader").await;
+        let mut reader = ChatClient::of(&hub, ChatTransport::WebSocket, "reader").await;
         let (mut sent, mut confirmed) = (0, 0);
         for chat in CHATS {
             reader.join(chat).await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{contents, http, online_update, put, put_private, received_by, room_left, sessions, timeless, unlimited};
 use super::{user_joined, user_left};
 use crate::support::Hub;
-use crate::support::member::{Member, Way};
+use crate::support::chat_client::{ChatClient, ChatTransport};
 
 const DENIED: &str = "Chat not found or access denied";
 
@@ -37,39 +37,39 @@ fn requests(chat: &str, message: &str) -> Vec<(&'static str, Value)> {
 async fn a_private_chat_looks_like_an_unknown_one_to_users_without_access() {
     let hub = hub("");
     put_private(&hub, "team", &["alice", "bob"]);
-    let mut alice = Member::of(&hub, Way::WebSocket, "alice").await;
+    let mut alice = ChatClient::of(&hub, ChatTransport::WebSocket, "alice").await;
     alice.join("team").await;
-    let message = alice.send("team", "secret").await;
+    let message = alice.send_message("team", "secret").await;
     let refused = json!({"success": false, "message": DENIED, "code": "NOT_FOUND"});
-    for way in [Way::WebSocket, Way::Polling] {
-        let mut carol = Member::of(&hub, way, "carol").await;
+    for way in [ChatTransport::WebSocket, ChatTransport::Polling] {
+        let mut carol = ChatClient::of(&hub, way, "carol").await;
         for chat in ["team", "nowhere"] {
-            assert_eq!(carol.ask("join:chat", json!({ "chatId": chat })).await, refused, "{chat}");
+            assert_eq!(carol.request("join:chat", json!({ "chatId": chat })).await, refused, "{chat}");
             for (event, data) in requests(chat, &message) {
-                assert_eq!(carol.ask(event, data).await, refused, "{event} in {chat}");
+                assert_eq!(carol.request(event, data).await, refused, "{event} in {chat}");
             }
         }
         let unknown = json!({"success": false, "message": "Message not found", "code": "NOT_FOUND"});
         for id in [message.as_str(), "no-message"] {
-            assert_eq!(carol.ask("message:delivery-status", json!({ "messageId": id })).await, unknown, "{id}");
+            assert_eq!(carol.request("message:delivery-status", json!({ "messageId": id })).await, unknown, "{id}");
         }
-        let listed = carol.ask("room:list", json!({})).await;
+        let listed = carol.request("room:list", json!({})).await;
         let ids: Vec<_> = listed["rooms"].as_array().unwrap().iter().map(|room| &room["chatId"]).collect();
         assert_eq!(ids, ["general"]);
     }
 
     // A participant that has not joined may look, but not send.
-    let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
+    let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
     let outside = json!({"success": false, "message": "User not in this room", "code": "FORBIDDEN"});
     for (event, data) in requests("team", &message) {
-        let answer = bob.ask(event, data).await;
+        let answer = bob.request(event, data).await;
         if event.starts_with("room:") {
             assert_eq!(answer["success"], true, "{event}: {answer}");
         } else {
             assert_eq!(answer, outside, "{event}");
         }
     }
-    assert_eq!(bob.ask("message:delivery-status", json!({ "messageId": message })).await, outside);
+    assert_eq!(bob.request("message:delivery-status", json!({ "messageId": message })).await, outside);
     // The members receive nothing of this.
     let [received] = received_by(&hub, "team", [&mut alice]).await;
     assert_eq!(received.iter().filter(|event| event[0] != "message:new").count(), 3, "{received:?}");
@@ -80,15 +80,15 @@ async fn a_private_chat_looks_like_an_unknown_one_to_users_without_access() {
 async fn a_removed_participant_and_the_others_receive_events() {
     let hub = hub("");
     put_private(&hub, "team", &["alice", "bob", "carol"]);
-    let mut alice = Member::of(&hub, Way::WebSocket, "alice").await;
-    let mut carol = Member::of(&hub, Way::Polling, "carol").await;
-    let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
-    let mut phone = Member::of(&hub, Way::Raw, "bob").await;
+    let mut alice = ChatClient::of(&hub, ChatTransport::WebSocket, "alice").await;
+    let mut carol = ChatClient::of(&hub, ChatTransport::Polling, "carol").await;
+    let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
+    let mut phone = ChatClient::of(&hub, ChatTransport::Raw, "bob").await;
     for member in [&mut alice, &mut carol, &mut bob, &mut phone] {
         member.join("team").await;
     }
     let typing = json!({"chatId": "team", "isTyping": true});
-    bob.ask_well("message:typing", typing.clone()).await;
+    bob.request_ok("message:typing", typing.clone()).await;
     received_by(&hub, "team", [&mut alice, &mut carol, &mut bob, &mut phone]).await;
 
     // No participant is removed: all members receive `room:info`.
@@ -120,8 +120,8 @@ async fn a_removed_participant_and_the_others_receive_events() {
     assert_eq!(to_phone.iter().filter(own).collect::<Vec<_>>(), [&unsubscribed]);
     assert_eq!(sessions(&hub, "team"), json!({"alice": 1, "carol": 1}));
     let refused = json!({"success": false, "message": DENIED, "code": "NOT_FOUND"});
-    assert_eq!(bob.ask("message:typing", typing).await, refused);
-    assert_eq!(bob.ask("join:chat", json!({"chatId": "team"})).await, refused);
+    assert_eq!(bob.request("message:typing", typing).await, refused);
+    assert_eq!(bob.request("join:chat", json!({"chatId": "team"})).await, refused);
 
     // Bob is a participant again.
     put(&hub, "team", &json!({"name": "Smaller", "participants": ["alice", "bob", "carol"]}));
@@ -135,13 +135,15 @@ async fn all_members_leave_a_deleted_chat_and_a_new_one_has_none_of_its_messages
     let hub = hub("");
     put_private(&hub, "team", &["alice", "bob", "carol"]);
     let mut members = Vec::new();
-    for (way, user) in [(Way::WebSocket, "alice"), (Way::Polling, "bob"), (Way::WebSocket, "carol")] {
-        let mut member = Member::of(&hub, way, user).await;
+    for (way, user) in
+        [(ChatTransport::WebSocket, "alice"), (ChatTransport::Polling, "bob"), (ChatTransport::WebSocket, "carol")]
+    {
+        let mut member = ChatClient::of(&hub, way, user).await;
         member.join("team").await;
         members.push(member);
     }
     let [alice, bob, carol] = &mut members[..] else { panic!("three members") };
-    let message = alice.send("team", "lost").await;
+    let message = alice.send_message("team", "lost").await;
     received_by(&hub, "team", [alice, bob, carol]).await;
     http(&hub, "DELETE", "/api/chats/team", &Value::Null);
     let received = received_by(&hub, "team", [alice, bob, carol]).await;
@@ -160,26 +162,26 @@ async fn all_members_leave_a_deleted_chat_and_a_new_one_has_none_of_its_messages
 
     put_private(&hub, "team", &["alice"]);
     assert_eq!(alice.join("team").await, 1);
-    let history = alice.ask("message:history", json!({"chatId": "team"})).await;
+    let history = alice.request("message:history", json!({"chatId": "team"})).await;
     assert_eq!(history, json!({"success": true, "messages": [], "hasMore": false}));
     let gone = json!({"success": false, "message": "Message not found", "code": "NOT_FOUND"});
-    assert_eq!(alice.ask("message:delivery-status", json!({ "messageId": message })).await, gone);
+    assert_eq!(alice.request("message:delivery-status", json!({ "messageId": message })).await, gone);
     let confirm = json!({"chatId": "team", "messageId": message});
-    assert_eq!(alice.ask("message:read", confirm).await, gone);
+    assert_eq!(alice.request("message:read", confirm).await, gone);
 }
 
 #[tokio::test]
 async fn with_auto_create_a_first_join_creates_the_chat() {
     let hub = hub("[chat]\nauto_create = true\n");
     put_private(&hub, "team", &["bob"]);
-    let mut alice = Member::of(&hub, Way::WebSocket, "alice").await;
-    let mut bob = Member::of(&hub, Way::Polling, "bob").await;
+    let mut alice = ChatClient::of(&hub, ChatTransport::WebSocket, "alice").await;
+    let mut bob = ChatClient::of(&hub, ChatTransport::Polling, "bob").await;
     // Two clients join at once, and the chat is created once. A later request of the same client waits for the join.
-    let (first, second) = (alice.say("join:chat", json!({"chatId": "new"})).await, ("message:send", "hello"));
-    let sent = alice.say(second.0, json!({"chatId": "new", "content": second.1})).await;
-    assert_eq!(bob.ask("join:chat", json!({"chatId": "new"})).await["success"], true);
+    let (first, second) = (alice.send_request("join:chat", json!({"chatId": "new"})).await, ("message:send", "hello"));
+    let sent = alice.send_request(second.0, json!({"chatId": "new", "content": second.1})).await;
+    assert_eq!(bob.request("join:chat", json!({"chatId": "new"})).await["success"], true);
     for number in [first, sent] {
-        let answer = alice.answer(number).await;
+        let answer = alice.reply(number).await;
         assert_eq!(answer["success"], true, "{answer}");
     }
     let mut chat = http(&hub, "GET", "/api/chats/new", &Value::Null)["chat"].take();
@@ -187,14 +189,14 @@ async fn with_auto_create_a_first_join_creates_the_chat() {
     let expected = json!({"chatId": "new", "name": "new", "description": "", "public": true, "participants": [],
                           "createdAt": null});
     assert_eq!(chat, expected);
-    let listed = timeless(alice.ask("room:list", json!({})).await);
+    let listed = timeless(alice.request("room:list", json!({})).await);
     let room = |id: &str, name: &str, users: usize| json!({"chatId": id, "name": name, "participantCount": users, "lastActivity": "T"});
     assert_eq!(listed, json!({"success": true, "rooms": [room("general", "General", 0), room("new", "new", 2)]}));
     // A private chat stays private, and an invalid id creates no chat.
     let refused = json!({"success": false, "message": DENIED, "code": "NOT_FOUND"});
-    assert_eq!(alice.ask("join:chat", json!({"chatId": "team"})).await, refused);
+    assert_eq!(alice.request("join:chat", json!({"chatId": "team"})).await, refused);
     for id in ["", "a\nb", &"x".repeat(196)] {
-        let answer = alice.ask("join:chat", json!({ "chatId": id })).await;
+        let answer = alice.request("join:chat", json!({ "chatId": id })).await;
         assert_eq!(
             (&answer["message"], &answer["details"]["field"]),
             (&json!("Invalid request data"), &json!("chatId"))
@@ -202,11 +204,11 @@ async fn with_auto_create_a_first_join_creates_the_chat() {
     }
     // Other requests create no chat.
     for (event, data) in requests("nowhere", "no-message") {
-        assert_eq!(alice.ask(event, data).await, refused, "{event}");
+        assert_eq!(alice.request(event, data).await, refused, "{event}");
     }
     let hub = hub.restart();
-    let mut alice = Member::of(&hub, Way::Raw, "alice").await;
+    let mut alice = ChatClient::of(&hub, ChatTransport::Raw, "alice").await;
     assert_eq!(alice.join("new").await, 1);
-    let history = alice.ask("message:history", json!({"chatId": "new"})).await;
+    let history = alice.request("message:history", json!({"chatId": "new"})).await;
     assert_eq!(history["messages"][0]["content"], "hello", "{history}");
 }

@@ -135,8 +135,8 @@ async fn the_community_documents_client_authenticates_types_and_reads_its_notifi
     let pushed = json!({"userId": "1", "event": "notification", "data": notification});
     assert_eq!(push(&hub, "/api/push", &pushed), 1);
     assert_eq!(jane.expect("user_typing").await, typing(false));
-    assert_eq!(jane.ask("typing_start", json!({"thread_id": 456})).await, json!([]));
-    assert_eq!(jane.ask("typing_stop", json!({"thread_id": 456})).await, json!([]));
+    assert_eq!(jane.request("typing_start", json!({"thread_id": 456})).await, json!([]));
+    assert_eq!(jane.request("typing_stop", json!({"thread_id": 456})).await, json!([]));
 
     let mut heard = driver.report();
     take_text(&mut heard["connected"], "socketId");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::placeholders::Placeholders;
 use super::script::{ExpectedLine, Incoming, Outgoing, Script, ScriptStep, StepAction};
 use crate::support::client::without_time;
-use crate::support::socketio::Said;
+use crate::support::socketio::SocketPacket;
 use crate::support::token::token_with;
 use crate::support::{Client, Hub, Sio, Transport};
 
@@ -51,11 +51,11 @@ impl Connection {
     async fn next(&mut self) -> Incoming {
         match self {
             Self::Namespace { name, client } => {
-                let packet = client.hear_of_all().await;
+                let packet = client.receive_any().await;
                 assert_eq!(packet.namespace, *name, "{packet:?}");
                 match packet.data.as_array().unwrap().as_slice() {
-                    [] if packet.kind == Said::ACK => Incoming::Answer(Value::Null),
-                    [data] if packet.kind == Said::ACK => Incoming::Answer(data.clone()),
+                    [] if packet.kind == SocketPacket::ACK => Incoming::Answer(Value::Null),
+                    [data] if packet.kind == SocketPacket::ACK => Incoming::Answer(data.clone()),
                     [Value::String(event), data] => Incoming::Event(event.clone(), data.clone()),
                     _ => panic!("neither an event with one argument nor an acknowledgement: {packet:?}"),
                 }
@@ -86,8 +86,8 @@ impl Connection {
             Self::Namespace { name, client } => {
                 let probe = if *name == "/" { "ping" } else { "no:such:event" };
                 let id = client.emit_for_ack(name, probe, json!({})).await;
-                let packet = client.hear_of_all().await;
-                assert_eq!((packet.kind, packet.id), (Said::ACK, Some(id)), "expected nothing: {packet:?}");
+                let packet = client.receive_any().await;
+                assert_eq!((packet.kind, packet.id), (SocketPacket::ACK, Some(id)), "expected nothing: {packet:?}");
             }
             Self::Events(client) | Self::Frames { client, greeting: None } => client.expect_silence().await,
             Self::Frames { greeting: Some(greeting), .. } => panic!("expected nothing: {greeting}"),

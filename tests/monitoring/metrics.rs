@@ -22,7 +22,7 @@ async fn sessions_of_every_surface_are_counted() {
     let mut carol = Client::of(&hub, "carol").await;
     let asked = json!({"type": "monitoring:metrics", "data": {}, "id": 1});
     let reply = without_time(carol.ask(asked, "Reply").await);
-    let mut answer = alice.ask_on("/chat", "monitoring:metrics", json!({})).await[0].take();
+    let mut answer = alice.request_on("/chat", "monitoring:metrics", json!({})).await[0].take();
     assert_eq!(reply, json!({"type": "Reply", "id": 1, "data": answer}));
 
     let started = answer["metrics"]["lastReset"].take();
@@ -72,7 +72,7 @@ async fn stats_name_addresses_and_user_agents_to_admins_only() {
     assert_eq!(recent.len(), 4);
 
     let mut chat = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
-    let mut answer = chat.ask_on("/chat", "monitoring:stats", json!({})).await;
+    let mut answer = chat.request_on("/chat", "monitoring:stats", json!({})).await;
     let recent = answer[0]["stats"]["recentEvents"].take();
     answer[0]["stats"]["metrics"].take();
     let stats = json!({
@@ -97,7 +97,7 @@ async fn health_depends_on_the_connections_in_use() {
     let mut alice = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
     let mut clients = vec![Client::of(&hub, "bob").await, Client::of(&hub, "carol").await];
     let healthy = json!({"status": "healthy", "issues": [], "recommendations": []});
-    let answer = alice.ask_on("/chat", "monitoring:health", json!({})).await;
+    let answer = alice.request_on("/chat", "monitoring:health", json!({})).await;
     assert_eq!(answer, json!([{"success": true, "health": healthy}]));
     for (status, issue) in [
         ("warning", "80% of the connections that there may be are in use"),
@@ -109,7 +109,7 @@ async fn health_depends_on_the_connections_in_use() {
             "issues": [issue],
             "recommendations": ["Raise server.max_connections where memory allows it, or add another hub"],
         });
-        let answer = alice.ask_on("/chat", "monitoring:health", json!({})).await;
+        let answer = alice.request_on("/chat", "monitoring:health", json!({})).await;
         assert_eq!(answer, json!([{"success": true, "health": health.clone()}]));
         let asked = json!({"type": "monitoring:health", "data": {}, "id": 1});
         let reply = without_time(clients[0].ask(asked, "Reply").await);
@@ -117,6 +117,6 @@ async fn health_depends_on_the_connections_in_use() {
     }
     let (full, _) = Wire::upgrade(&hub, &format!("/ws?token={}", token("erin")), &[]).await;
     assert_eq!((full.status, &full.json()["error"]["code"]), (503, &json!("SERVER_FULL")));
-    let answer = alice.ask_on("/chat", "monitoring:metrics", json!({})).await;
+    let answer = alice.request_on("/chat", "monitoring:metrics", json!({})).await;
     assert_eq!(answer[0]["metrics"]["failedConnections"], 1);
 }

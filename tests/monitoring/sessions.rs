@@ -30,18 +30,18 @@ async fn events_show_addresses_to_their_own_user_and_to_admins() {
     }
 
     // Other users cannot select events by address.
-    let answer = alice.ask_on("/chat", "monitoring:events", json!({"userId": "bob"})).await;
+    let answer = alice.request_on("/chat", "monitoring:events", json!({"userId": "bob"})).await;
     let events = answer[0]["events"].as_array().unwrap().iter().cloned().map(untimed);
     let events: Vec<_> =
         events.map(|event| if event["type"] == "disconnect" { without_duration(event) } else { event }).collect();
     assert_eq!(events, of_bob.map(masked));
-    let answer = alice.ask_on("/chat", "monitoring:events", json!({"ip": "203.0.113.7"})).await;
+    let answer = alice.request_on("/chat", "monitoring:events", json!({"ip": "203.0.113.7"})).await;
     assert_eq!(untimed(answer[0]["events"][0].clone()), of_alice);
     let none = json!([{"success": true, "events": []}]);
     for filter in
         [json!({"ip": "198.51.100.9"}), json!({"ip": "203.0.113.7", "userId": "bob"}), json!({"type": "error"})]
     {
-        assert_eq!(alice.ask_on("/chat", "monitoring:events", filter).await, none);
+        assert_eq!(alice.request_on("/chat", "monitoring:events", filter).await, none);
     }
 }
 
@@ -65,14 +65,14 @@ async fn a_refusal_names_the_invalid_field() {
             "code": "INVALID_REQUEST",
             "details": {"field": field, "reason": reason},
         }]);
-        assert_eq!(chat.ask_on("/chat", "monitoring:events", data.clone()).await, refused, "{data}");
+        assert_eq!(chat.request_on("/chat", "monitoring:events", data.clone()).await, refused, "{data}");
         let asked = json!({"type": "monitoring:events", "data": data, "id": 1});
         let error = json!({"code": "INVALID_REQUEST", "message": reason, "details": {"field": field}});
         let refused = json!({"type": "Error", "id": 1, "data": error});
         assert_eq!(without_time(raw.ask(asked, "Error").await), refused);
     }
     for event in ["metrics", "events", "stats", "health"].map(|name| format!("monitoring:{name}")) {
-        let refused = chat.ask_on("/chat", &event, json!([1])).await[0].take();
+        let refused = chat.request_on("/chat", &event, json!([1])).await[0].take();
         let details = json!({"field": "data", "reason": "`data`: expected an object"});
         assert_eq!((&refused["success"], &refused["details"]), (&json!(false), &details), "{event}");
     }
@@ -92,17 +92,17 @@ async fn the_end_of_a_session_is_recorded_and_its_fault_too() {
     drop(Wire::of(&hub, "lost").await);
     for (transport, user) in [(Transport::WebSocket, "packet"), (Transport::Polling, "polled")] {
         let mut client = Sio::of_chat(&hub, transport, user).await;
-        client.try_say("4nonsense").await;
-        client.until_ended().await;
+        client.try_send("4nonsense").await;
+        client.read_to_end().await;
     }
     let mut out = Sio::of_chat(&hub, Transport::WebSocket, "out").await;
-    out.say("41/chat,").await;
+    out.send("41/chat,").await;
     let mut gone = Sio::of_chat(&hub, Transport::Polling, "gone").await;
-    gone.say("1").await;
+    gone.send("1").await;
     let mut kicked = Sio::of_chat(&hub, Transport::WebSocket, "kicked").await;
     let kick = json!({"userId": "kicked"});
     assert_eq!(hub.http().request("POST", "/api/disconnect").key().json(&kick).send().status, 200);
-    kicked.until_ended().await;
+    kicked.read_to_end().await;
     let mut slow = Client::over(small_buffer_stream(&hub), &hub, &token("slow")).await;
     slow.subscribe(&["room"]).await;
     let mut sender = Client::of(&hub, "sender").await;

@@ -105,10 +105,10 @@ async fn a_notification_read_right_before_a_disconnect_is_read() {
             // Both packets arrive together: in one body, or one after the other.
             let (read, leave) = (format!("42{}", json!(["notification_read", {"notification_id": id}])), "41");
             match transport {
-                Transport::Polling => passing.polling().say(format!("{read}\u{1e}{leave}")).await,
+                Transport::Polling => passing.polling().send(format!("{read}\u{1e}{leave}")).await,
                 Transport::WebSocket => {
-                    passing.say(&read).await;
-                    passing.say(leave).await;
+                    passing.send(&read).await;
+                    passing.send(leave).await;
                 }
             }
             let updated = desk.expect("notification_updated").await["data"].take();

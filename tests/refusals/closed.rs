@@ -118,7 +118,7 @@ async fn each_connection_that_is_closed_on_socket_io_is_one_line() {
 
     let mut grace = Sio::guest(&hub, Transport::WebSocket).await;
     let id = grace.id.clone();
-    grace.until_ended().await;
+    grace.read_to_end().await;
     expected.push(Expected::connection(&id, "/", "PERMISSION_DENIED", "auth.grace_secs").with("close", 4408));
 
     let mut large = Sio::of(&hub, Transport::WebSocket, "alice").await;
@@ -126,16 +126,16 @@ async fn each_connection_that_is_closed_on_socket_io_is_one_line() {
     expected.push(
         Expected::connection(&large.id.clone(), "/", "PAYLOAD_TOO_LARGE", "socketio.max_payload").with("close", 1009),
     );
-    large.until_ended().await;
+    large.read_to_end().await;
 
     let mut broken = Sio::of(&hub, Transport::WebSocket, "alice").await;
     broken.wire().send_text("9").await;
     expected.push(Expected::connection(&broken.id.clone(), "/", "INVALID_REQUEST", "").with("user", "alice"));
-    broken.until_ended().await;
+    broken.read_to_end().await;
 
     let mut kicked = Sio::of(&hub, Transport::WebSocket, "bob").await;
     hub.http().request("POST", "/api/disconnect").key().json(&json!({"userId": "bob"})).send();
-    kicked.until_ended().await;
+    kicked.read_to_end().await;
     expected
         .push(Expected::connection(&kicked.id.clone(), "/", "FORBIDDEN", "POST /api/disconnect").with("close", 4403));
 
@@ -143,7 +143,7 @@ async fn each_connection_that_is_closed_on_socket_io_is_one_line() {
     for (packet, code, rule) in
         [("42[\"hello\"]", "INVALID_REQUEST", ""), ("", "REQUEST_TIMEOUT", "socketio.connect_timeout_ms")]
     {
-        let (mut wire, handshake) = crate::support::socketio::socket(hub.address()).await;
+        let (mut wire, handshake) = crate::support::socketio::open_websocket(hub.address()).await;
         if !packet.is_empty() {
             wire.send_text(packet).await;
         }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{CONFIG, Expected, SECRET, assert_logged};
-use crate::support::socketio::{POLLING, Polling, WEBSOCKET};
+use crate::support::socketio::{POLLING, PollingSession, WEBSOCKET};
 use crate::support::token::{now, token, token_with};
 use crate::support::{Hub, Sio, Transport, Wire};
 
@@ -59,8 +59,8 @@ async fn each_refused_request_of_the_transport_is_one_line_by_its_request_id() {
 async fn a_request_that_ends_its_polling_session_is_one_line_with_both_ids() {
     let hub = Hub::with(CONFIG);
     let mut expected = Vec::new();
-    let polling = Polling::open(&hub).await;
-    polling.say(format!("40{}", json!({"token": token("alice")}))).await;
+    let polling = PollingSession::open(&hub).await;
+    polling.send(format!("40{}", json!({"token": token("alice")}))).await;
     for (id, body, status, code, rule) in [
         ("too-large", format!("42[\"{}\"]", "x".repeat(1_000_001)), 413, "PAYLOAD_TOO_LARGE", "socketio.max_payload"),
         ("malformed", format!("9{SECRET}"), 400, "INVALID_REQUEST", ""),
@@ -71,7 +71,7 @@ async fn a_request_that_ends_its_polling_session_is_one_line_with_both_ids() {
         expected.push(line.with("connection", polling.sid().get(..8)));
     }
     // An upgrade of a session that is not ready for it.
-    let polling = Polling::open(&hub).await;
+    let polling = PollingSession::open(&hub).await;
     let headers = [("X-Request-Id", "no-probe")];
     let (answer, mut wire) = Wire::upgrade(&hub, &format!("{WEBSOCKET}&sid={}", polling.sid()), &headers).await;
     assert_eq!(answer.status, 101);
@@ -157,12 +157,12 @@ async fn each_refused_request_on_a_namespace_is_one_line_by_its_session() {
         };
         // What it is told by name as well, other tests see.
         client.emit_for_ack(namespace, event, data).await;
-        client.hear().await;
+        client.receive().await;
         let line = Expected::connection(&id, namespace, code, rule);
         expected.push(line.with("event", event).with("user", "alice").with("address", "127.0.0.1"));
     }
     let mut guest = Sio::guest(&hub, Transport::WebSocket).await;
-    guest.ask_for("room:join:ack", "room:join", json!({"room": "lobby"})).await;
+    guest.emit_and_expect("room:join:ack", "room:join", json!({"room": "lobby"})).await;
     expected.push(Expected::connection(&guest.id, "/", "PERMISSION_DENIED", "token").with("user", Value::Null));
     assert_logged(&hub, &expected);
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-use crate::support::socketio::{End, POLLING, Said, WEBSOCKET, events};
+use crate::support::socketio::{POLLING, SessionEnd, SocketPacket, WEBSOCKET, events};
 use crate::support::token::{now, token, token_with};
 use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire, eventually};
 
@@ -14,7 +14,7 @@ async fn who_shows_a_token_is_connected_and_welcomed_wherever_it_is_shown() {
     for transport in Transport::BOTH {
         let mut client = Sio::open(&hub, transport).await;
         let connected = client.connect("/", &json!({ "token": token })).await.unwrap();
-        let greeting = [client.hear().await, client.hear().await];
+        let greeting = [client.receive().await, client.receive().await];
         let socket_id = &connected["sid"];
         let server = json!({"version": env!("CARGO_PKG_VERSION"), "environment": "production"});
         let welcome =
@@ -120,7 +120,7 @@ async fn a_guest_may_ping_and_authenticate_and_little_else() {
         let answer = hub.http().request("POST", "/api/push").key().json(&push).send();
         assert_eq!(answer.json()["recipients"], 1, "{answer:?}");
         assert_eq!(guest.expect("note").await, json!({"n": 1}));
-        guest.say("41").await;
+        guest.send("41").await;
         eventually(DEADLINE, "the guest has left", || hub.connections() == 1).await;
     }
     raw.expect_silence().await;
@@ -134,9 +134,11 @@ async fn a_guest_has_its_grace_and_no_more() {
     known.emit("authenticate", json!({"token": token("alice")})).await;
     known.expect("authenticated").await;
     let error = json!({"error": "Not authenticated in time", "code": "AUTH_FAILED"});
-    for (transport, end) in [(Transport::Polling, End::Told), (Transport::WebSocket, End::Closed(Some(4408)))] {
+    for (transport, end) in
+        [(Transport::Polling, SessionEnd::ClosePacket), (Transport::WebSocket, SessionEnd::Closed(Some(4408)))]
+    {
         let mut guest = Sio::guest(&hub, transport).await;
-        let (said, ended) = guest.until_ended().await;
+        let (said, ended) = guest.read_to_end().await;
         let told = [
             json!(["authentication_error", error]),
             json!(["disconnected", {"reason": "authentication_timeout"}]),
@@ -202,7 +204,7 @@ async fn an_address_that_comes_to_chat_too_often_is_kept_out_of_it_whatever_it_s
         // Elsewhere it is welcome, and who is in stays.
         other.connect("/", &good).await.unwrap();
     }
-    one.ask_on("/chat", "Broadcast", json!({"topic": "lobby", "payload": 1})).await;
+    one.request_on("/chat", "Broadcast", json!({"topic": "lobby", "payload": 1})).await;
 }
 
 #[tokio::test]
@@ -228,9 +230,9 @@ async fn one_who_asks_again_and_again_to_be_let_in_is_not() {
         }
         // Not even with a good one.
         for n in 60..90 {
-            client.say(&format!("40{good}")).await;
-            let said = client.hear().await;
-            assert_eq!(said.kind, Said::CONNECT_ERROR, "attempt {n}: {said:?}");
+            client.send(&format!("40{good}")).await;
+            let said = client.receive().await;
+            assert_eq!(said.kind, SocketPacket::CONNECT_ERROR, "attempt {n}: {said:?}");
             assert_eq!(said.data["data"]["code"], "RATE_LIMITED", "attempt {n}: {said:?}");
             let wait = said.data["data"]["retryAfter"].as_u64();
             assert!(wait.is_some_and(|seconds| (1..=60).contains(&seconds)), "attempt {n}: {said:?}");
@@ -251,14 +253,14 @@ async fn one_who_leaves_and_comes_back_has_no_limit_anew() {
             client.expect_silence().await;
         }
         // Without a token it has another limit, and is not judged by what it said with one.
-        client.say("41").await;
+        client.send("41").await;
         client.connect("/", &Value::Null).await.unwrap();
         client.expect("connected").await;
         client.expect("system:welcome").await;
         client.expect_silence().await;
         client.emit("ping", json!({})).await;
         assert_eq!(client.expect("error").await["code"], "RATE_LIMITED");
-        client.say("41").await;
+        client.send("41").await;
         client.connect("/", &auth).await.unwrap();
         client.expect("connected").await;
         client.expect("system:welcome").await;
@@ -267,6 +269,6 @@ async fn one_who_leaves_and_comes_back_has_no_limit_anew() {
         // Each namespace has its own.
         client.connect("/chat", &auth).await.unwrap();
         client.emit_for_ack("/chat", "Broadcast", json!({"topic": "lobby", "payload": 1})).await;
-        assert_eq!(client.hear().await.data[0]["recipients"], 0);
+        assert_eq!(client.receive().await.data[0]["recipients"], 0);
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use std::time::Duration;
 
-use crate::support::socketio::Polling;
+use crate::support::socketio::PollingSession;
 use crate::support::wire::Frame;
 use crate::support::{DEADLINE, Hub, Reply, Sio, Transport, Upstream, Wire, eventually};
 
@@ -12,7 +12,7 @@ async fn an_upgrade_packet_alone_is_an_upgrade() {
     let hub = Hub::start();
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     let path = client.polling().path();
-    let mut wire = client.polling().knock().await;
+    let mut wire = client.polling().start_upgrade().await;
     // What follows may come in the same write.
     wire.send(&["5", "427[\"ping\",{}]"].map(|text| Frame::text(text).encode()).concat()).await;
     assert_eq!(wire.text().await, "437[]");
@@ -25,10 +25,10 @@ async fn an_upgrade_packet_alone_is_an_upgrade() {
 async fn a_waiting_poll_ends_with_a_noop_and_what_comes_then_comes_by_the_socket() {
     let hub = Hub::start();
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
-    client.begin_poll().await;
-    let mut wire = client.polling().knock().await;
+    client.start_poll().await;
+    let mut wire = client.polling().start_upgrade().await;
     wire.send_text("5").await;
-    assert_eq!(client.polling().body().await, "6");
+    assert_eq!(client.polling().poll_body().await, "6");
     wire.send_text("427[\"ping\",{}]").await;
     assert_eq!(wire.text().await, "437[]");
 }
@@ -38,11 +38,11 @@ async fn what_waited_for_a_poll_comes_by_the_socket_and_nothing_twice() {
     let hub = Hub::start();
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     let pings: Vec<_> = (0..40).map(|n| format!("42{n}[\"ping\",{{}}]")).collect();
-    client.say(&pings.join("\u{1e}")).await;
-    let first = client.polling().body().await;
+    client.send(&pings.join("\u{1e}")).await;
+    let first = client.polling().poll_body().await;
     let mut heard: Vec<_> = first.split('\u{1e}').map(str::to_owned).collect();
     assert_eq!(heard.len(), 16);
-    let mut wire = client.polling().knock().await;
+    let mut wire = client.polling().start_upgrade().await;
     wire.send_text("5").await;
     while heard.len() < 40 {
         heard.push(wire.text().await);
@@ -59,7 +59,7 @@ async fn the_socket_says_nothing_before_the_answer_to_the_poll_is_written() {
     poll.request("GET", &client.polling().path(), &[], b"").await;
     while poll.quiet_for(Duration::from_millis(10)).await {}
     // 16 of them are on their way by polling.
-    let mut wire = client.polling().knock().await;
+    let mut wire = client.polling().start_upgrade().await;
     wire.send_text("5").await;
     assert!(wire.quiet_for(Duration::from_millis(300)).await);
     assert_eq!(poll.response().await.body.split('\u{1e}').count(), 16);
@@ -78,7 +78,7 @@ async fn a_post_under_way_is_heard_before_what_comes_by_the_socket() {
     post.send(head.as_bytes()).await;
     // The session waits for the body now.
     assert_eq!(post.response().await.status, 100);
-    let mut wire = client.polling().knock().await;
+    let mut wire = client.polling().start_upgrade().await;
     wire.send(&["5", "422[\"ping\",{}]"].map(|text| Frame::text(text).encode()).concat()).await;
     post.send(body.as_bytes()).await;
     assert_eq!(post.response().await.body, "ok");
@@ -89,11 +89,11 @@ async fn a_post_under_way_is_heard_before_what_comes_by_the_socket() {
 async fn a_post_that_asks_somebody_else_is_heard_to_its_end() {
     let judge = Upstream::replying(Reply::Silence);
     let hub = Hub::with(&format!("[auth.backend]\nurl = {:?}", judge.url("/user")));
-    let polling = Polling::open(&hub).await;
+    let polling = PollingSession::open(&hub).await;
     let mut post = Wire::connect(&hub).await;
     post.request("POST", &polling.path(), &[], b"40{\"token\":\"1|opaque\"}").await;
     eventually(DEADLINE, "the token is being judged", || judge.count() == 1).await;
-    let mut wire = polling.knock().await;
+    let mut wire = polling.start_upgrade().await;
     wire.send_text("5").await;
     // Nobody answers for the token, so that the client is refused.
     assert_eq!(post.response().await.body, "ok");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::socketio::{End, Packet, Said, unpacked};
+use crate::support::socketio::{EnginePacket, SessionEnd, SocketPacket, decode_payload};
 use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
 
 /// Sends a user `count` events called `burst`, numbered, in one request; each with so many attachments.
@@ -19,10 +19,10 @@ fn burst(hub: &Hub, user: &str, count: usize, attachments: usize) {
 
 /// The packets of the next answer: each event by its number, each attachment as `None`.
 async fn next(client: &mut Sio) -> Vec<Option<u64>> {
-    let body = client.polling().body().await;
-    let packets = unpacked(&body).map(|packet| match packet {
-        Packet::Text(text) => Some(Said::parse(&text[1..]).0.data[1]["n"].as_u64().unwrap()),
-        Packet::Binary(bytes) => {
+    let body = client.polling().poll_body().await;
+    let packets = decode_payload(&body).map(|packet| match packet {
+        EnginePacket::Text(text) => Some(SocketPacket::parse(&text[1..]).0.data[1]["n"].as_u64().unwrap()),
+        EnginePacket::Binary(bytes) => {
             assert_eq!(bytes, [0, 255, 1]);
             None
         }
@@ -63,7 +63,7 @@ async fn attachments_count_and_are_never_split_from_their_event() {
             assert_eq!(next(&mut client).await, want, "{attachments} attachments");
         }
         client.expect_silence().await;
-        client.say("1").await;
+        client.send("1").await;
         eventually(DEADLINE, "the client has left", || hub.connections() == 0).await;
     }
 }
@@ -77,7 +77,7 @@ async fn what_no_answer_carried_yet_comes_by_the_websocket_after_an_upgrade() {
     // The last poll before the upgrade brings 16 more.
     client.upgrade().await;
     for n in 8..50 {
-        let said = client.hear().await;
+        let said = client.receive().await;
         assert_eq!((said.data[1]["n"].as_u64(), said.attachments.len()), (Some(n), 1), "{said:?}");
     }
     client.expect_silence().await;
@@ -94,8 +94,8 @@ async fn what_no_answer_carried_yet_is_fetched_before_the_end() {
         assert_eq!(client.expect("burst").await["n"], n);
     }
     client.expect("disconnected").await;
-    let (said, end) = client.until_ended().await;
-    assert_eq!((said.len(), said[0].kind, end), (1, Said::DISCONNECT, End::Told), "{said:?}");
+    let (said, end) = client.read_to_end().await;
+    assert_eq!((said.len(), said[0].kind, end), (1, SocketPacket::DISCONNECT, SessionEnd::ClosePacket), "{said:?}");
     eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
 }
 
@@ -110,5 +110,5 @@ async fn what_no_answer_carried_yet_is_fetched_while_the_hub_drains() {
     }
     client.expect("system:draining").await;
     client.expect("disconnected").await;
-    assert_eq!(client.until_ended().await, (vec![], End::Told));
+    assert_eq!(client.read_to_end().await, (vec![], SessionEnd::ClosePacket));
 }

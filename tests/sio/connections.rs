@@ -3,18 +3,18 @@
 use serde_json::json;
 use std::time::Duration;
 
-use crate::support::socketio::Polling;
+use crate::support::socketio::PollingSession;
 use crate::support::{DEADLINE, Hub, Reply, Sio, Transport, Upstream, Wire, eventually};
 
 /// A hub that finds a silent client long after the test has ended.
 const PATIENT: &str = "[socketio]\nping_interval_ms = 120000\nping_timeout_ms = 120000";
 
 /// A poll of the session that waits, on a connection of its own.
-async fn waiting(hub: &Hub, polling: &Polling) -> Wire {
+async fn waiting(hub: &Hub, polling: &PollingSession) -> Wire {
     let mut wire = Wire::connect(hub).await;
     wire.request("GET", &polling.path(), &[], b"").await;
     // A POST behind it: once that is answered, the poll has come, too.
-    polling.say("6").await;
+    polling.send("6").await;
     wire
 }
 
@@ -82,11 +82,11 @@ async fn the_end_of_a_posts_connection_costs_the_session_nothing() {
     eventually(DEADLINE, "the token is being judged", || judge.count() == 1).await;
     wire.reset();
     // It is connected still, and waited for.
-    client.begin_poll().await;
+    client.start_poll().await;
     let push = json!({"userId": "alice", "event": "still", "data": 1});
     let answer = hub.http().request("POST", "/api/push").key().json(&push).send();
     assert_eq!(answer.json()["recipients"], 1, "{answer:?}");
-    assert_eq!(client.hear().await.event(), Some("still"));
+    assert_eq!(client.receive().await.event(), Some("still"));
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn a_request_behind_a_waiting_poll_ends_it_with_a_noop() {
     wire.send(format!("{get}{post}").as_bytes()).await;
     wire.shut_down_write().await;
     assert_eq!([wire.response().await.body, wire.response().await.body], ["6", "ok"]);
-    assert_eq!(client.hear().await.id, Some(8));
+    assert_eq!(client.receive().await.id, Some(8));
     client.expect_silence().await;
 }
 
@@ -131,7 +131,7 @@ async fn a_request_behind_a_waiting_poll_ends_it_with_a_noop() {
 async fn a_poll_with_a_body_that_is_not_read_is_answered_and_costs_the_session_nothing() {
     let hub = Hub::with(PATIENT);
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
-    client.polling().say("427[\"ping\",{}]").await;
+    client.polling().send("427[\"ping\",{}]").await;
     let mut wire = Wire::connect(&hub).await;
     let get = format!("GET {} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n", client.polling().path());
     wire.send(get.as_bytes()).await;
@@ -147,7 +147,7 @@ async fn empty_lines_behind_a_waiting_poll_are_no_request() {
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     let mut wire = waiting(&hub, client.polling()).await;
     wire.send(b"\r\n\r\n").await;
-    client.polling().say("427[\"ping\",{}]").await;
+    client.polling().send("427[\"ping\",{}]").await;
     assert_eq!(wire.response().await.body, "437[]");
     // The client's end is seen behind them, too.
     let mut wire = waiting(&hub, client.polling()).await;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::http::Response;
-use crate::support::socketio::{POLLING, Polling, WEBSOCKET};
+use crate::support::socketio::{POLLING, PollingSession, WEBSOCKET};
 use crate::support::{DEADLINE, Hub, Wire, eventually};
 
 const APP: &str = "https://app.example.com";
@@ -17,7 +17,7 @@ fn get(hub: &Hub, path: &str, origin: &str) -> Response {
 #[tokio::test]
 async fn a_page_that_is_listed_may_read_every_answer() {
     let hub = Hub::with(WITH_CREDENTIALS);
-    let mut polling = Polling::open(&hub).await;
+    let mut polling = PollingSession::open(&hub).await;
     let answers = [
         (200, get(&hub, POLLING, APP)),
         (200, hub.http().request("POST", &polling.path()).header("Origin", APP).body("40").send()),
@@ -31,9 +31,9 @@ async fn a_page_that_is_listed_may_read_every_answer() {
         assert_eq!(answer.header("access-control-allow-credentials"), Some("true"), "{answer:?}");
         assert!(answer.headers.get_all("vary").iter().any(|vary| vary == "Origin"), "{answer:?}");
     }
-    polling.say("41").await;
-    polling.say("1").await;
-    assert_eq!(polling.body().await, "6");
+    polling.send("41").await;
+    polling.send("1").await;
+    assert_eq!(polling.poll_body().await, "6");
 }
 
 #[tokio::test]

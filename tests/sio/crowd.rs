@@ -9,7 +9,7 @@ async fn polls_that_wait_keep_nobody_else_out() {
     let mut waiting = Vec::new();
     for n in 0..300 {
         let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
-        client.begin_poll().await;
+        client.start_poll().await;
         waiting.push(client);
         if n % 50 == 0 {
             assert_eq!(hub.get("/health").status, 200, "after {n} polls");

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::support::http::Http;
-use crate::support::socketio::{Packet, Said, unpacked};
+use crate::support::socketio::{EnginePacket, SocketPacket, decode_payload};
 use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
 
 /// Publishes without pause until the hub goes away; the ids of all that was acknowledged.
@@ -35,12 +35,12 @@ fn poll_to_the_end(http: &Http, path: &str, distance: Duration) -> Vec<Value> {
         if answer.status != 200 {
             break;
         }
-        for packet in unpacked(&answer.body) {
-            let Packet::Text(packet) = packet else { panic!("{packet:?}") };
+        for packet in decode_payload(&answer.body) {
+            let EnginePacket::Text(packet) = packet else { panic!("{packet:?}") };
             match packet.as_str() {
                 "1" => return heard,
                 "2" | "6" => {}
-                message => heard.push(Said::parse(&message[1..]).0.data),
+                message => heard.push(SocketPacket::parse(&message[1..]).0.data),
             }
         }
         std::thread::sleep(distance);

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use crate::support::http::Response;
-use crate::support::socketio::{End, POLLING, Polling, WEBSOCKET, socket, unknown_sid};
+use crate::support::socketio::{POLLING, PollingSession, SessionEnd, WEBSOCKET, open_websocket, unknown_sid};
 use crate::support::{DEADLINE, Hub, Sio, Transport, Wire, eventually};
 
 const SHORT: &str = "[socketio]\nping_interval_ms = 700\nping_timeout_ms = 600\nmax_payload = 5000";
@@ -21,9 +21,9 @@ fn assert_refused(answer: &Response, status: u16, body: &Value) {
 async fn a_handshake_tells_the_numbers_of_the_configuration_and_nothing_else() {
     let hub = Hub::with(SHORT);
     let told = |sid: &str, upgrades: &[&str]| json!({"sid": sid, "upgrades": upgrades, "pingInterval": 700, "pingTimeout": 600, "maxPayload": 5000});
-    let polling = Polling::open(&hub).await;
+    let polling = PollingSession::open(&hub).await;
     assert_eq!(polling.handshake, told(polling.sid(), &["websocket"]));
-    let (_wire, handshake) = socket(hub.address()).await;
+    let (_wire, handshake) = open_websocket(hub.address()).await;
     assert_eq!(handshake, told(handshake["sid"].as_str().unwrap(), &[]));
 
     let answer = hub.get(POLLING);
@@ -35,7 +35,7 @@ async fn a_handshake_tells_the_numbers_of_the_configuration_and_nothing_else() {
 async fn a_handshake_may_be_made_without_the_slash_and_with_what_clients_add() {
     let hub = Hub::start();
     for path in ["/socket.io?EIO=4&transport=polling", "/socket.io/?transport=polling&t=oxh8s&b64=1&EIO=4"] {
-        Polling::open_at(hub.address(), path).await;
+        PollingSession::open_at(hub.address(), path).await;
     }
 }
 
@@ -43,7 +43,7 @@ async fn a_handshake_may_be_made_without_the_slash_and_with_what_clients_add() {
 async fn an_empty_sid_is_none_and_a_repeated_version_is_one() {
     let hub = Hub::start();
     for more in ["&sid=", "&EIO=4", "&EIO=3", "&sid=&EIO=4&sid="] {
-        Polling::open_at(hub.address(), &format!("{POLLING}{more}")).await;
+        PollingSession::open_at(hub.address(), &format!("{POLLING}{more}")).await;
         let (answer, mut wire) = Wire::upgrade(&hub, &format!("{WEBSOCKET}{more}"), &[]).await;
         assert_eq!(answer.status, 101, "{answer:?}");
         assert!(wire.text().await.starts_with("0{\"sid\":"), "{more}");
@@ -73,9 +73,9 @@ async fn ids_of_sessions_are_many_characters_for_urls_and_never_the_same() {
     let mut seen = HashSet::new();
     for n in 0..60 {
         let sid = if n % 2 == 0 {
-            Polling::open(&hub).await.sid().to_owned()
+            PollingSession::open(&hub).await.sid().to_owned()
         } else {
-            socket(hub.address()).await.1["sid"].as_str().unwrap().to_owned()
+            open_websocket(hub.address()).await.1["sid"].as_str().unwrap().to_owned()
         };
         assert!(sid.len() >= 20, "{sid} is short");
         assert!(sid.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{sid}");
@@ -89,7 +89,7 @@ async fn requests_that_are_none_are_refused_with_a_code_and_words() {
     let hub = Hub::start();
     let (version, transport) = ("Unsupported protocol version", "Transport unknown");
     let unknown = "AAAAAAAAAAAAAAAAAAAAAAAA";
-    let mine = Polling::open(&hub).await;
+    let mine = PollingSession::open(&hub).await;
     let (mine, http) = (mine.sid(), hub.http());
     for (method, query, code, message) in [
         ("GET", "transport=polling".to_owned(), 5, version),
@@ -150,7 +150,7 @@ async fn a_full_hub_refuses_sessions_and_takes_them_when_one_has_gone() {
     let full = json!({"code": 3, "message": "At capacity"});
     assert_refused(&hub.get(POLLING), 503, &full);
     assert_refused(&Wire::upgrade(&hub, WEBSOCKET, &[]).await.0, 503, &full);
-    polling.say("1").await;
+    polling.send("1").await;
     // Until it was polled or its last words are stale, the one that left keeps its place.
     eventually(DEADLINE, "there is a place", || hub.get(POLLING).status == 200).await;
 }
@@ -167,11 +167,11 @@ async fn who_joins_nothing_in_time_is_closed_and_who_is_in_stays() {
     refused.connect("/nowhere", &Value::Null).await.unwrap_err();
     // Nor is having left.
     let mut left = Sio::guest(&hub, Transport::WebSocket).await;
-    left.say("41").await;
-    assert_eq!(left.until_ended().await, (vec![], End::Closed(Some(4408))));
-    assert_eq!(polling.until_ended().await, (vec![], End::Told));
-    assert_eq!(socket.until_ended().await, (vec![], End::Closed(Some(4408))));
-    assert_eq!(refused.until_ended().await, (vec![], End::Closed(Some(4408))));
+    left.send("41").await;
+    assert_eq!(left.read_to_end().await, (vec![], SessionEnd::Closed(Some(4408))));
+    assert_eq!(polling.read_to_end().await, (vec![], SessionEnd::ClosePacket));
+    assert_eq!(socket.read_to_end().await, (vec![], SessionEnd::Closed(Some(4408))));
+    assert_eq!(refused.read_to_end().await, (vec![], SessionEnd::Closed(Some(4408))));
     assert!(started.elapsed().as_millis() >= 1000, "closed after {:?}", started.elapsed());
     member.expect_silence().await;
 }

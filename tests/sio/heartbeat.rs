@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use crate::support::socketio::{End, Packet, Polling, socket};
+use crate::support::socketio::{EnginePacket, PollingSession, SessionEnd, open_websocket};
 use crate::support::wire::{Frame, opcode};
 use crate::support::{Hub, Sio, Transport};
 
@@ -31,7 +31,7 @@ async fn a_silent_websocket_is_pinged_and_closed_on_time() {
     let mut sessions = JoinSet::new();
     for _ in 0..SESSIONS {
         let before = Instant::now();
-        let (mut wire, _) = socket(hub.address()).await;
+        let (mut wire, _) = open_websocket(hub.address()).await;
         sessions.spawn(async move {
             let opened = Instant::now();
             assert_eq!(wire.text().await, "2");
@@ -60,10 +60,10 @@ async fn a_polling_session_that_does_not_answer_its_ping_is_gone_right_when_its_
     let mut sessions = JoinSet::new();
     for n in 0..6 {
         let before = Instant::now();
-        let mut polling = Polling::open(&hub).await;
+        let mut polling = PollingSession::open(&hub).await;
         let opened = Instant::now();
         sessions.spawn(async move {
-            assert_eq!(polling.body().await, "2");
+            assert_eq!(polling.poll_body().await, "2");
             let pinged = before.elapsed();
             assert!(pinged >= INTERVAL, "pinged after {pinged:?}");
             if n % 2 == 0 {
@@ -72,7 +72,7 @@ async fn a_polling_session_that_does_not_answer_its_ping_is_gone_right_when_its_
                 polling.assert_gone().await;
             } else {
                 // A poll that waits is told.
-                assert_eq!(polling.body().await, "1");
+                assert_eq!(polling.poll_body().await, "1");
                 let ended = before.elapsed();
                 assert!(ended >= INTERVAL + TIMEOUT, "ended after {ended:?}");
                 polling.assert_gone().await;
@@ -87,8 +87,8 @@ async fn a_polling_session_that_does_not_answer_its_ping_is_gone_right_when_its_
 #[tokio::test]
 async fn who_answers_lives_and_is_pinged_again_an_interval_later() {
     let hub = Hub::with("[socketio]\nping_interval_ms = 300\nping_timeout_ms = 5000");
-    let (mut wire, _) = socket(hub.address()).await;
-    let mut polling = Polling::open(&hub).await;
+    let (mut wire, _) = open_websocket(hub.address()).await;
+    let mut polling = PollingSession::open(&hub).await;
     let mut answered = (Instant::now(), Instant::now());
     for n in 0..4 {
         assert_eq!(wire.text().await, "2");
@@ -96,11 +96,11 @@ async fn who_answers_lives_and_is_pinged_again_an_interval_later() {
         assert!(n == 0 || waited >= INTERVAL, "pinged again after {waited:?}");
         answered.0 = Instant::now();
         wire.send_text("3").await;
-        assert_eq!(polling.body().await, "2");
+        assert_eq!(polling.poll_body().await, "2");
         let waited = answered.1.elapsed();
         assert!(n == 0 || waited >= INTERVAL, "pinged again after {waited:?}");
         answered.1 = Instant::now();
-        polling.say("3").await;
+        polling.send("3").await;
     }
 }
 
@@ -131,8 +131,8 @@ async fn a_ping_of_the_client_ends_the_session() {
                 client.polling().assert_gone().await;
             }
             Transport::WebSocket => {
-                client.say("2").await;
-                assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1002))));
+                client.send("2").await;
+                assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))));
             }
         }
     }
@@ -143,11 +143,11 @@ async fn a_pong_that_nobody_asked_for_does_no_harm() {
     let hub = Hub::start();
     for transport in Transport::BOTH {
         let mut client = Sio::of(&hub, transport, "alice").await;
-        client.say("3").await;
-        client.say("6").await;
+        client.send("3").await;
+        client.send("6").await;
         client.expect_silence().await;
-        client.say("42[\"ping\"]").await;
-        client.say("421[\"ping\"]").await;
-        assert_eq!(client.packet().await, Some(Packet::Text("431[]".to_owned())));
+        client.send("42[\"ping\"]").await;
+        client.send("421[\"ping\"]").await;
+        assert_eq!(client.packet().await, Some(EnginePacket::Text("431[]".to_owned())));
     }
 }

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 use crate::support::account::{sign_in, sign_out, user};
-use crate::support::socketio::{End, events};
+use crate::support::socketio::{SessionEnd, events};
 use crate::support::token::{now, token, token_with};
 use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
 
 /// How a session ends on each transport, when a WebSocket is closed with this code.
-fn ends(code: u16) -> [(Transport, End); 2] {
-    [(Transport::Polling, End::Told), (Transport::WebSocket, End::Closed(Some(code)))]
+fn ends(code: u16) -> [(Transport, SessionEnd); 2] {
+    [(Transport::Polling, SessionEnd::ClosePacket), (Transport::WebSocket, SessionEnd::Closed(Some(code)))]
 }
 
 fn disconnected(reason: &str) -> Value {
@@ -19,11 +19,11 @@ fn disconnected(reason: &str) -> Value {
 }
 
 /// That a client is put out of `/` for this reason, after it was told this much.
-async fn assert_put_out(client: &mut Sio, before: &[Value], reason: &str, end: End) {
-    let (said, ended) = client.until_ended().await;
+async fn assert_put_out(client: &mut Sio, before: &[Value], reason: &str, end: SessionEnd) {
+    let (said, ended) = client.read_to_end().await;
     let told = [before, &[disconnected(reason), json!("41/")]].concat();
     assert_eq!((events(&said), ended), (told, end));
-    if end == End::Told {
+    if end == SessionEnd::ClosePacket {
         client.polling().assert_gone().await;
     }
 }
@@ -36,7 +36,7 @@ async fn one_who_is_disconnected_by_the_application_is_put_out() {
             let mut client = Sio::of(&hub, transport, "alice").await;
             let mut other = Sio::of(&hub, transport, "bob").await;
             if waits {
-                client.begin_poll().await;
+                client.start_poll().await;
             }
             let kick = json!({"userId": "alice"});
             let answer = hub.http().request("POST", "/api/disconnect").key().json(&kick).send();
@@ -58,21 +58,21 @@ async fn one_who_is_put_out_of_a_namespace_stays_in_another() {
             assert_eq!(answer.status, 200, "{answer:?}");
         };
         kick("alice");
-        let said = [client.hear().await, client.hear().await];
+        let said = [client.receive().await, client.receive().await];
         assert_eq!(events(&said), [disconnected("server_disconnect"), json!("41/")]);
         // What it says there before it knows is not held against it.
-        client.say("42[\"ping\"]").await;
+        client.send("42[\"ping\"]").await;
         let id = client.emit_for_ack("/chat", "Broadcast", json!({"topic": "lobby", "payload": 1})).await;
-        assert_eq!(client.hear().await.id, Some(id));
+        assert_eq!(client.receive().await.id, Some(id));
         // It may come back by itself.
         client.connect("/", &json!({"token": token("alice")})).await.unwrap();
         client.expect("connected").await;
         client.expect("system:welcome").await;
         kick("alice");
-        let said = [client.hear().await, client.hear().await];
+        let said = [client.receive().await, client.receive().await];
         assert_eq!(events(&said), [disconnected("server_disconnect"), json!("41/")]);
         kick("bob");
-        let (said, ended) = client.until_ended().await;
+        let (said, ended) = client.read_to_end().await;
         assert_eq!((events(&said), ended), (vec![json!("41/chat")], end));
     }
 }
@@ -161,13 +161,13 @@ async fn all_are_told_that_the_hub_goes_away_and_none_is_put_out() {
     let mut sender = Client::of(&hub, "sender").await;
     assert_eq!(sender.broadcast("lobby", json!(1)).await["data"]["recipients"], 2);
     for (client, ..) in &mut members {
-        client.begin_poll().await;
+        client.start_poll().await;
     }
     // The polls came before this answer.
     assert_eq!(hub.get("/health").status, 200);
     hub.signal("TERM");
     for (n, (client, namespaces, end)) in members.iter_mut().enumerate() {
-        let (mut said, ended) = client.until_ended().await;
+        let (mut said, ended) = client.read_to_end().await;
         if n % 4 == 0 {
             assert_eq!(said.remove(0).event(), Some("Broadcast"), "what was accepted is delivered");
         }
@@ -187,14 +187,16 @@ async fn all_are_told_that_the_hub_goes_away_and_none_is_put_out() {
 #[tokio::test]
 async fn one_whose_connection_ends_is_not_told_anything_any_more() {
     let hub = Hub::with("[socketio]\nping_interval_ms = 300\nping_timeout_ms = 200");
-    for (transport, end) in [(Transport::Polling, End::Unknown), (Transport::WebSocket, End::Closed(Some(4408)))] {
+    for (transport, end) in
+        [(Transport::Polling, SessionEnd::UnknownSession), (Transport::WebSocket, SessionEnd::Closed(Some(4408)))]
+    {
         let mut client = Sio::of(&hub, transport, "alice").await;
         eventually(DEADLINE, "the silent client is gone", || hub.connections() == 0).await;
         if transport == Transport::WebSocket {
             // All that came is the ping that it did not answer.
             assert_eq!(client.wire().text().await, "2");
         }
-        let (said, ended) = client.until_ended().await;
+        let (said, ended) = client.read_to_end().await;
         assert!(said.iter().all(|said| said.event() == Some("disconnected")), "{said:?}");
         assert_eq!(ended, end);
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::socketio::{End, Packet, Said};
+use crate::support::socketio::{EnginePacket, SessionEnd, SocketPacket};
 use crate::support::token::token;
 use crate::support::wire::{Frame, opcode};
 use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
@@ -12,9 +12,9 @@ async fn an_unknown_namespace_is_refused_in_the_protocols_words() {
     let hub = Hub::start();
     for transport in Transport::BOTH {
         let mut client = Sio::open(&hub, transport).await;
-        client.say("40/nowhere,{\"token\":\"x\"}").await;
+        client.send("40/nowhere,{\"token\":\"x\"}").await;
         let refused = "44/nowhere,{\"message\":\"Invalid namespace\"}";
-        assert_eq!(client.packet().await, Some(Packet::Text(refused.to_owned())));
+        assert_eq!(client.packet().await, Some(EnginePacket::Text(refused.to_owned())));
         // The connection is there for another.
         client.connect("/", &Value::Null).await.unwrap();
     }
@@ -29,9 +29,9 @@ async fn an_event_that_cannot_be_read_is_named_in_its_error() {
             client.connect(namespace, &json!({"token": token("alice")})).await.unwrap();
             let prefix = if namespace == "/" { "" } else { "/chat," };
             let packet = format!("451-{prefix}[\"client:event\",{{\"_placeholder\":true,\"num\":7}}]");
-            client.say_with(&packet, &[b"x"]).await;
+            client.send_with_attachments(&packet, &[b"x"]).await;
             let error = loop {
-                let said = client.hear().await;
+                let said = client.receive().await;
                 if said.event() == Some("error") {
                     break said.data[1].clone();
                 }
@@ -64,15 +64,15 @@ async fn a_connection_is_in_several_namespaces_each_with_an_id_of_its_own() {
         // Each answers for itself, and one that is left does not take the other with it.
         let data = json!({"topic": "lobby", "payload": 1});
         let id = client.emit_for_ack("/chat", "Broadcast", data).await;
-        let said = client.hear().await;
-        assert_eq!((said.kind, said.namespace.as_str(), said.id), (Said::ACK, "/chat", Some(id)), "{said:?}");
-        client.say("41/chat,").await;
+        let said = client.receive().await;
+        assert_eq!((said.kind, said.namespace.as_str(), said.id), (SocketPacket::ACK, "/chat", Some(id)), "{said:?}");
+        client.send("41/chat,").await;
         client.expect_silence().await;
         eventually(DEADLINE, "one session is left", || hub.connections() == 1).await;
         // It can be joined again, as somebody else.
         let again = client.connect("/chat", &json!({"token": token("bob")})).await.unwrap();
         assert_ne!(again["sid"], chat["sid"]);
-        client.say("41").await;
+        client.send("41").await;
         eventually(DEADLINE, "the other is left", || hub.connections() == 1).await;
         drop(client);
         if transport == Transport::WebSocket {
@@ -111,8 +111,8 @@ async fn a_broken_packet_ends_the_connection() {
     let hub = Hub::start();
     for broken in BROKEN {
         let mut client = Sio::guest(&hub, Transport::WebSocket).await;
-        client.say(broken).await;
-        assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1002))), "{broken}");
+        client.send(broken).await;
+        assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))), "{broken}");
         client.wire().wait_closed().await;
 
         let mut client = Sio::guest(&hub, Transport::Polling).await;
@@ -131,11 +131,11 @@ async fn nothing_may_be_said_before_a_namespace_is_joined() {
     let hub = Hub::start();
     for packet in ["42[\"ping\"]", "430[]", "451-[\"ping\",{\"_placeholder\":true,\"num\":0}]"] {
         let mut client = Sio::open(&hub, Transport::WebSocket).await;
-        client.say(packet).await;
+        client.send(packet).await;
         if packet.starts_with("45") {
             client.wire().try_send(&Frame::new(opcode::BINARY, *b"x").encode()).await;
         }
-        assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1002))), "{packet}");
+        assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))), "{packet}");
     }
 }
 
@@ -145,12 +145,12 @@ async fn bytes_come_when_they_were_announced_and_then_nothing_else_does() {
     let announcement = "451-[\"ping\",{\"_placeholder\":true,\"num\":0}]";
     let mut unannounced = Sio::guest(&hub, Transport::WebSocket).await;
     unannounced.wire().send_frame(&Frame::new(opcode::BINARY, *b"x")).await;
-    assert_eq!(unannounced.until_ended().await, (vec![], End::Closed(Some(1002))));
+    assert_eq!(unannounced.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))));
 
     let mut interrupted = Sio::guest(&hub, Transport::WebSocket).await;
-    interrupted.say(announcement).await;
-    interrupted.say("42[\"ping\"]").await;
-    assert_eq!(interrupted.until_ended().await, (vec![], End::Closed(Some(1002))));
+    interrupted.send(announcement).await;
+    interrupted.send("42[\"ping\"]").await;
+    assert_eq!(interrupted.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))));
 
     let mut unannounced = Sio::guest(&hub, Transport::Polling).await;
     assert_eq!(unannounced.polling().post("bAQID").await.status, 400);
@@ -162,24 +162,24 @@ async fn bytes_come_when_they_were_announced_and_then_nothing_else_does() {
 
     // A ping of the transport between the two is no interruption.
     let mut pinged = Sio::guest(&hub, Transport::WebSocket).await;
-    pinged.say("451-7[\"ping\",{\"timestamp\":{\"_placeholder\":true,\"num\":0}}]").await;
+    pinged.send("451-7[\"ping\",{\"timestamp\":{\"_placeholder\":true,\"num\":0}}]").await;
     pinged.wire().send_frame(&Frame::new(opcode::PING, *b"")).await;
-    pinged.say("3").await;
+    pinged.send("3").await;
     pinged.wire().send_frame(&Frame::new(opcode::BINARY, *b"x")).await;
-    assert_eq!(pinged.hear().await.id, Some(7));
+    assert_eq!(pinged.receive().await.id, Some(7));
 }
 
 #[tokio::test]
 async fn a_name_in_a_packet_may_have_a_query_and_acknowledgements_nobody_asked_for_are_nothing() {
     let hub = Hub::start();
     let mut client = Sio::open(&hub, Transport::WebSocket).await;
-    client.say(&format!("40/chat?x=1,{}", json!({"token": token("alice")}))).await;
-    let said = client.hear().await;
-    assert_eq!((said.kind, said.namespace.as_str()), (Said::CONNECT, "/chat"), "{said:?}");
+    client.send(&format!("40/chat?x=1,{}", json!({"token": token("alice")}))).await;
+    let said = client.receive().await;
+    assert_eq!((said.kind, said.namespace.as_str()), (SocketPacket::CONNECT, "/chat"), "{said:?}");
     client.connect("/", &Value::Null).await.unwrap();
     client.expect("connected").await;
     client.expect("system:welcome").await;
-    client.say("4399[{}]").await;
+    client.send("4399[{}]").await;
     client.expect_silence().await;
 }
 

@@ -53,7 +53,7 @@ async fn take_part(mut client: Sio, member: usize) -> Heard {
     for n in 0..EACH {
         let id = client.emit_for_ack("/", "Broadcast", publication(member, n)).await;
         loop {
-            let said = client.hear().await;
+            let said = client.receive().await;
             if said.event() == Some("Broadcast") {
                 note(&mut heard, &said.data[1]);
             } else {
@@ -139,7 +139,7 @@ async fn a_room_is_left_and_entered_on_every_surface_alike() {
         let id = member.emit_for_ack("/", "room:leave", json!({"room": "room"})).await;
         let left = json!({"success": true, "room": "room"});
         assert_eq!(member.expect("room:leave:ack").await, left);
-        let said = member.hear().await;
+        let said = member.receive().await;
         assert_eq!((said.id, said.data), (Some(id), json!([left])));
         assert_eq!(room(3), 1);
         member.expect_silence().await;
@@ -162,10 +162,10 @@ async fn nobody_can_fill_what_another_has_unread_with_a_message_larger_than_a_ra
     for (event, field, whom) in [("Broadcast", "topic", "lobby"), ("DirectMessage", "target_user", "bob")] {
         let id = alice.emit_for_ack("/", event, json!({field: whom, "payload": "x".repeat(65_535)})).await;
         assert_eq!(alice.expect("error").await["details"]["field"], "payload");
-        let said = alice.hear().await;
+        let said = alice.receive().await;
         assert_eq!((said.id, said.data), (Some(id), refusal.clone()));
         let id = alice.emit_for_ack("/", event, json!({field: whom, "payload": "x".repeat(65_534)})).await;
-        let said = alice.hear().await;
+        let said = alice.receive().await;
         assert_eq!((said.id, &said.data[0]["recipients"]), (Some(id), &json!(1)));
         assert_eq!(bob.expect(event).await["payload"], "x".repeat(65_534));
     }

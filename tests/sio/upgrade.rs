@@ -4,21 +4,21 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-use crate::support::socketio::{End, Polling, WEBSOCKET, unknown_sid};
+use crate::support::socketio::{PollingSession, SessionEnd, WEBSOCKET, unknown_sid};
 use crate::support::wire::{Frame, opcode};
 use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire, eventually};
 
 #[tokio::test]
 async fn a_probe_is_answered_and_the_poll_that_waits_is_let_go() {
     let hub = Hub::start();
-    let mut polling = Polling::open(&hub).await;
-    polling.ask().await;
-    let mut wire = polling.knock().await;
+    let mut polling = PollingSession::open(&hub).await;
+    polling.start_poll().await;
+    let mut wire = polling.start_upgrade().await;
     wire.send_text("2probe").await;
     assert_eq!(wire.text().await, "3probe");
-    assert_eq!(polling.body().await, "6");
+    assert_eq!(polling.poll_body().await, "6");
     // One that was on its way just then is let go as well.
-    assert_eq!(polling.body().await, "6");
+    assert_eq!(polling.poll_body().await, "6");
     wire.send_text("5").await;
     wire.send_text("40").await;
     let connected = wire.text().await;
@@ -28,8 +28,8 @@ async fn a_probe_is_answered_and_the_poll_that_waits_is_let_go() {
 #[tokio::test]
 async fn a_probe_may_be_sent_with_the_request_and_the_upgrade_right_behind_it() {
     let hub = Hub::start();
-    let polling = Polling::open(&hub).await;
-    let mut wire = polling.knock().await;
+    let polling = PollingSession::open(&hub).await;
+    let mut wire = polling.start_upgrade().await;
     let at_once = ["2probe", "5", "40"].map(|text| Frame::text(text).encode()).concat();
     wire.send(&at_once).await;
     assert_eq!(wire.text().await, "3probe");
@@ -65,11 +65,11 @@ async fn after_an_upgrade_the_session_is_its_websockets_alone() {
 #[tokio::test]
 async fn a_second_websocket_does_not_disturb_the_one_that_is_tried_out() {
     let hub = Hub::start();
-    let polling = Polling::open(&hub).await;
-    let mut first = polling.knock().await;
+    let polling = PollingSession::open(&hub).await;
+    let mut first = polling.start_upgrade().await;
     first.send_text("2probe").await;
     assert_eq!(first.text().await, "3probe");
-    let mut second = polling.knock().await;
+    let mut second = polling.start_upgrade().await;
     second.try_send(&Frame::text("2probe").encode()).await;
     assert_eq!(second.close_code().await, Some(1002));
     first.send_text("5").await;
@@ -78,10 +78,10 @@ async fn a_second_websocket_does_not_disturb_the_one_that_is_tried_out() {
 }
 
 /// A socket whose probe was answered: the first one, once the hub has seen that the one before is gone.
-async fn probed(polling: &Polling) -> Wire {
+async fn probed(polling: &PollingSession) -> Wire {
     let started = Instant::now();
     loop {
-        let mut wire = polling.knock().await;
+        let mut wire = polling.start_upgrade().await;
         wire.try_send(&Frame::text("2probe").encode()).await;
         let answer = wire.frame().await.expect("an answer, or a close frame");
         if answer.payload == b"3probe" {
@@ -96,7 +96,7 @@ async fn probed(polling: &Polling) -> Wire {
 async fn a_websocket_that_comes_to_nothing_leaves_the_polling_session_as_it_was() {
     let hub = Hub::start();
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
-    drop(client.polling().knock().await);
+    drop(client.polling().start_upgrade().await);
     client.expect_silence().await;
     drop(probed(client.polling()).await);
     client.expect_silence().await;
@@ -111,7 +111,7 @@ async fn a_websocket_that_comes_to_nothing_leaves_the_polling_session_as_it_was(
         client.expect_silence().await;
     }
     for wrong in ["2", "55", "4hello", "3probe"] {
-        let mut wire = client.polling().knock().await;
+        let mut wire = client.polling().start_upgrade().await;
         wire.send_text(wrong).await;
         assert_eq!(wire.close_code().await, Some(1002), "{wrong}");
         client.expect_silence().await;
@@ -123,12 +123,12 @@ async fn a_websocket_that_comes_to_nothing_leaves_the_polling_session_as_it_was(
 #[tokio::test]
 async fn a_session_that_is_gone_is_not_to_be_upgraded() {
     let hub = Hub::start();
-    let mut polling = Polling::open(&hub).await;
-    let mut wire = polling.knock().await;
+    let mut polling = PollingSession::open(&hub).await;
+    let mut wire = polling.start_upgrade().await;
     wire.send_text("2probe").await;
     assert_eq!(wire.text().await, "3probe");
-    polling.say("1").await;
-    assert_eq!(polling.body().await, "6");
+    polling.send("1").await;
+    assert_eq!(polling.poll_body().await, "6");
     wire.try_send(&Frame::text("5").encode()).await;
     assert_eq!(wire.close_code().await, Some(1002));
     let path = format!("{}&sid={}", WEBSOCKET, polling.sid());
@@ -204,8 +204,8 @@ async fn a_session_that_went_over_ends_with_its_websocket() {
     let hub = Hub::start();
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     client.upgrade().await;
-    client.say("1").await;
-    assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1000))));
+    client.send("1").await;
+    assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1000))));
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     client.upgrade().await;
     drop(client);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-use crate::support::socketio::{POLLING, Polling};
+use crate::support::socketio::{POLLING, PollingSession};
 use crate::support::token::token;
 use crate::support::wire::Frame;
 use crate::support::{Client, Hub, Sio, Transport, Wire, eventually};
@@ -23,18 +23,18 @@ const IMPATIENT: &str = "[socketio]\nping_interval_ms = 500\nping_timeout_ms = 1
 
 /// Opens a session, joins `/` and a room, and vanishes one way or another.
 async fn vanish(address: SocketAddr, n: usize) {
-    let mut polling = Polling::open_at(address, POLLING).await;
+    let mut polling = PollingSession::open_at(address, POLLING).await;
     let auth = json!({"token": token(&format!("user-{}", n % 50))});
     let join = json!(["room:join", {"room": format!("room-{}", n % 20)}]);
     match n % 6 {
         // With a poll under way.
         0 | 1 => {
-            polling.say(format!("40{auth}\u{1e}42{join}")).await;
-            polling.ask().await;
+            polling.send(format!("40{auth}\u{1e}42{join}")).await;
+            polling.start_poll().await;
         }
         // In the middle of a request's body.
         2 => {
-            polling.say(format!("40{auth}\u{1e}42{join}")).await;
+            polling.send(format!("40{auth}\u{1e}42{join}")).await;
             let mut wire = Wire::to(address).await;
             let head = format!("POST {} HTTP/1.1\r\nHost: hub\r\nContent-Length: 1000\r\n\r\n", polling.path());
             wire.send(head.as_bytes()).await;
@@ -44,20 +44,20 @@ async fn vanish(address: SocketAddr, n: usize) {
         3 => {
             let mut wire = Wire::to(address).await;
             wire.request("POST", &polling.path(), &[], format!("40{auth}").as_bytes()).await;
-            polling.ask().await;
+            polling.start_poll().await;
         }
         // Half way to a WebSocket.
         4 => {
-            polling.say(format!("40{auth}\u{1e}42{join}")).await;
-            polling.ask().await;
-            let mut wire = polling.knock().await;
+            polling.send(format!("40{auth}\u{1e}42{join}")).await;
+            polling.start_poll().await;
+            let mut wire = polling.start_upgrade().await;
             wire.send_text("2probe").await;
             assert_eq!(wire.text().await, "3probe");
         }
         // In the middle of a message, all the way there.
         _ => {
-            polling.say(format!("40{auth}\u{1e}42{join}")).await;
-            let mut wire = polling.knock().await;
+            polling.send(format!("40{auth}\u{1e}42{join}")).await;
+            let mut wire = polling.start_upgrade().await;
             wire.send_text("2probe").await;
             wire.send_text("5").await;
             assert_eq!(wire.text().await, "3probe");
@@ -127,7 +127,7 @@ async fn those_who_vanished_give_back_their_places() {
         }
         assert_eq!(hub.get(POLLING).status, 503);
         for client in &mut clients {
-            client.begin_poll().await;
+            client.start_poll().await;
         }
         drop(clients);
         eventually(ALL_ENDED, "no session is left", || hub.connections() == 0).await;

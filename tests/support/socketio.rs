@@ -1,5 +1,5 @@
 //! A client of Engine.IO v4 and Socket.IO v5, written from the protocols: by polling, by WebSocket, and from the one to
-//! the other. [`Polling`] makes single requests, so that they can be made wrong; [`Sio`] speaks whole packets, answers
+//! the other. [`PollingSession`] makes single requests, so that they can be made wrong; [`Sio`] speaks whole packets, answers
 //! pings and does not care how they travel.
 
 use base64::Engine as _;
@@ -35,7 +35,7 @@ impl Transport {
 
 /// A packet of Engine.IO, with its type in front where it is text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Packet {
+pub(crate) enum EnginePacket {
     Text(String),
     Binary(Vec<u8>),
 }
@@ -48,15 +48,15 @@ fn opened(packet: &str) -> Value {
 }
 
 /// The packets of a polling body.
-pub(crate) fn unpacked(body: &str) -> impl Iterator<Item = Packet> {
+pub(crate) fn decode_payload(body: &str) -> impl Iterator<Item = EnginePacket> {
     body.split(SEPARATOR).map(|packet| match packet.strip_prefix('b') {
-        Some(text) => Packet::Binary(STANDARD.decode(text).unwrap()),
-        None => Packet::Text(packet.to_owned()),
+        Some(text) => EnginePacket::Binary(STANDARD.decode(text).unwrap()),
+        None => EnginePacket::Text(packet.to_owned()),
     })
 }
 
 /// A session that is reached by polling, a connection a request.
-pub(crate) struct Polling {
+pub(crate) struct PollingSession {
     address: SocketAddr,
     /// What the hub said of the session as it was opened.
     pub(crate) handshake: Value,
@@ -65,7 +65,7 @@ pub(crate) struct Polling {
     asked: Option<Wire>,
 }
 
-impl Polling {
+impl PollingSession {
     pub(crate) async fn open(hub: &Hub) -> Self {
         Self::open_at(hub.address(), POLLING).await
     }
@@ -91,7 +91,7 @@ impl Polling {
     }
 
     /// Asks what is said next, and does not wait for it.
-    pub(crate) async fn ask(&mut self) {
+    pub(crate) async fn start_poll(&mut self) {
         assert!(self.asked.is_none(), "a poll is under way");
         let mut wire = Wire::to(self.address).await;
         wire.request("GET", &self.path(), &[], b"").await;
@@ -99,21 +99,21 @@ impl Polling {
     }
 
     /// Ends the connection of the poll under way.
-    pub(crate) fn hang_up(&mut self) {
+    pub(crate) fn abort_poll(&mut self) {
         assert!(self.asked.take().is_some(), "no poll is under way");
     }
 
     /// The answer to the poll that is under way, or to one that is made now.
     pub(crate) async fn poll(&mut self) -> Response {
         if self.asked.is_none() {
-            self.ask().await;
+            self.start_poll().await;
         }
         let mut wire = self.asked.take().unwrap();
         wire.response().await
     }
 
     /// The body that a poll is answered with.
-    pub(crate) async fn body(&mut self) -> String {
+    pub(crate) async fn poll_body(&mut self) -> String {
         let answer = self.poll().await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.body
@@ -127,20 +127,20 @@ impl Polling {
     }
 
     /// Sends a body, and does not wait for the answer.
-    pub(crate) async fn begin_post(&self, body: impl AsRef<[u8]>) -> tokio::task::JoinHandle<Response> {
+    pub(crate) async fn start_post(&self, body: impl AsRef<[u8]>) -> tokio::task::JoinHandle<Response> {
         let mut wire = Wire::to(self.address).await;
         wire.request("POST", &self.path(), &[], body.as_ref()).await;
         tokio::spawn(async move { wire.response().await })
     }
 
     /// Sends a body that is taken.
-    pub(crate) async fn say(&self, body: impl AsRef<[u8]>) {
+    pub(crate) async fn send(&self, body: impl AsRef<[u8]>) {
         let answer = self.post(body).await;
         assert_eq!((answer.status, answer.body.as_str()), (200, "ok"), "{answer:?}");
     }
 
     /// A WebSocket that asks to serve the session from now on.
-    pub(crate) async fn knock(&self) -> Wire {
+    pub(crate) async fn start_upgrade(&self) -> Wire {
         let mut wire = Wire::to(self.address).await;
         let answer = wire.request_upgrade(self.address, &format!("{WEBSOCKET}&sid={}", self.sid), &[]).await;
         assert_eq!(answer.status, 101, "{answer:?}");
@@ -162,11 +162,11 @@ pub(crate) fn unknown_sid() -> Value {
 }
 
 /// A session that is opened on a WebSocket, and its handshake.
-pub(crate) async fn socket(address: SocketAddr) -> (Wire, Value) {
+pub(crate) async fn open_websocket(address: SocketAddr) -> (Wire, Value) {
     socket_with(address, &[]).await
 }
 
-/// As [`socket`], by a request with these headers besides.
+/// As [`open_websocket`], by a request with these headers besides.
 async fn socket_with(address: SocketAddr, headers: &[(&str, &str)]) -> (Wire, Value) {
     let mut wire = Wire::to(address).await;
     let answer = wire.request_upgrade(address, WEBSOCKET, headers).await;
@@ -176,13 +176,13 @@ async fn socket_with(address: SocketAddr, headers: &[(&str, &str)]) -> (Wire, Va
 }
 
 enum Engine {
-    Polling(Polling),
+    Polling(PollingSession),
     Socket(Wire),
 }
 
 /// What the hub says in a namespace.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Said {
+pub(crate) struct SocketPacket {
     /// The type of the packet, as its digit.
     pub(crate) kind: char,
     pub(crate) namespace: String,
@@ -193,7 +193,7 @@ pub(crate) struct Said {
     pub(crate) attachments: Vec<Vec<u8>>,
 }
 
-impl Said {
+impl SocketPacket {
     pub(crate) const CONNECT: char = '0';
     pub(crate) const DISCONNECT: char = '1';
     pub(crate) const EVENT: char = '2';
@@ -231,10 +231,10 @@ impl Said {
 
 /// Events on `/` without their timestamps, which no test can foretell and which have to be there.
 #[track_caller]
-pub(crate) fn events(said: &[Said]) -> Vec<Value> {
+pub(crate) fn events(said: &[SocketPacket]) -> Vec<Value> {
     said.iter()
         .map(|said| match said.kind {
-            Said::DISCONNECT => json!(format!("41{}", said.namespace)),
+            SocketPacket::DISCONNECT => json!(format!("41{}", said.namespace)),
             _ => {
                 let mut data = said.data.clone();
                 if let Some(fields) = data[1].as_object_mut() {
@@ -250,11 +250,11 @@ pub(crate) fn events(said: &[Said]) -> Vec<Value> {
 
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum SessionEnd {
     /// A poll was told so, by a close packet.
-    Told,
+    ClosePacket,
     /// There was nothing to poll any more.
-    Unknown,
+    UnknownSession,
     /// The WebSocket was closed with this code, or just ended.
     Closed(Option<u16>),
 }
@@ -264,8 +264,8 @@ pub(crate) struct Sio {
     /// The id that `connected` told on `/`.
     pub(crate) id: String,
     engine: Engine,
-    unheard: VecDeque<Packet>,
-    end: Option<End>,
+    unheard: VecDeque<EnginePacket>,
+    end: Option<SessionEnd>,
     asked: u64,
 }
 
@@ -277,8 +277,8 @@ impl Sio {
 
     pub(crate) async fn open_at(address: SocketAddr, transport: Transport) -> Self {
         let engine = match transport {
-            Transport::Polling => Engine::Polling(Polling::open_at(address, POLLING).await),
-            Transport::WebSocket => Engine::Socket(socket(address).await.0),
+            Transport::Polling => Engine::Polling(PollingSession::open_at(address, POLLING).await),
+            Transport::WebSocket => Engine::Socket(open_websocket(address).await.0),
         };
         Self::over(engine)
     }
@@ -289,7 +289,7 @@ impl Sio {
     }
 
     /// As [`Sio::open`], on a WebSocket that is full after a few KiB.
-    pub(crate) async fn open_narrow(hub: &Hub) -> Self {
+    pub(crate) async fn open_with_small_buffers(hub: &Hub) -> Self {
         let mut wire = Wire::upgrade_with_small_buffer(hub, WEBSOCKET).await;
         opened(&wire.text().await);
         Self::over(Engine::Socket(wire))
@@ -334,23 +334,23 @@ impl Sio {
     /// Asks to be let into a namespace; what it is told there, or why it is not let in.
     pub(crate) async fn connect(&mut self, namespace: &str, auth: &Value) -> Result<Value, Value> {
         let auth = if auth.is_null() { String::new() } else { auth.to_string() };
-        self.say(&format!("40{}{auth}", prefix(namespace))).await;
-        let said = self.hear().await;
+        self.send(&format!("40{}{auth}", prefix(namespace))).await;
+        let said = self.receive().await;
         assert_eq!(said.namespace, namespace, "{said:?}");
         match said.kind {
-            Said::CONNECT => Ok(said.data),
-            Said::CONNECT_ERROR => Err(said.data),
+            SocketPacket::CONNECT => Ok(said.data),
+            SocketPacket::CONNECT_ERROR => Err(said.data),
             _ => panic!("neither let in nor refused: {said:?}"),
         }
     }
 
     /// Sends a text packet of Engine.IO.
-    pub(crate) async fn say(&mut self, packet: &str) {
-        assert!(self.try_say(packet).await, "{packet} was refused");
+    pub(crate) async fn send(&mut self, packet: &str) {
+        assert!(self.try_send(packet).await, "{packet} was refused");
     }
 
-    /// As [`Sio::say`]; whether it was taken, as far as can be told.
-    pub(crate) async fn try_say(&mut self, packet: &str) -> bool {
+    /// As [`Sio::send`]; whether it was taken, as far as can be told.
+    pub(crate) async fn try_send(&mut self, packet: &str) -> bool {
         match &mut self.engine {
             Engine::Polling(polling) => polling.post(packet).await.status == 200,
             Engine::Socket(wire) => {
@@ -361,7 +361,7 @@ impl Sio {
     }
 
     /// Sends a packet and the bytes that belong to it.
-    pub(crate) async fn say_with(&mut self, packet: &str, attachments: &[&[u8]]) {
+    pub(crate) async fn send_with_attachments(&mut self, packet: &str, attachments: &[&[u8]]) {
         match &mut self.engine {
             Engine::Polling(polling) => {
                 let mut body = packet.to_owned();
@@ -370,7 +370,7 @@ impl Sio {
                     body.push('b');
                     body.push_str(&STANDARD.encode(bytes));
                 }
-                polling.say(body).await;
+                polling.send(body).await;
             }
             Engine::Socket(wire) => {
                 wire.send_frame(&Frame::text(packet)).await;
@@ -383,32 +383,32 @@ impl Sio {
 
     /// Emits an event on `/`.
     pub(crate) async fn emit(&mut self, event: &str, data: Value) {
-        self.say(&format!("42{}", json!([event, data]))).await;
+        self.send(&format!("42{}", json!([event, data]))).await;
     }
 
     /// Emits an event and wants it acknowledged; the id of that.
     pub(crate) async fn emit_for_ack(&mut self, namespace: &str, event: &str, data: Value) -> u64 {
         let id = self.asked;
         self.asked += 1;
-        self.say(&format!("42{}{id}{}", prefix(namespace), json!([event, data]))).await;
+        self.send(&format!("42{}{id}{}", prefix(namespace), json!([event, data]))).await;
         id
     }
 
     /// Emits an event on `/`; what acknowledges it, which has to be the next that is said.
-    pub(crate) async fn ask(&mut self, event: &str, data: Value) -> Value {
-        self.ask_on("/", event, data).await
+    pub(crate) async fn request(&mut self, event: &str, data: Value) -> Value {
+        self.request_on("/", event, data).await
     }
 
-    /// As [`Sio::ask`], on another namespace.
-    pub(crate) async fn ask_on(&mut self, namespace: &str, event: &str, data: Value) -> Value {
+    /// As [`Sio::request`], on another namespace.
+    pub(crate) async fn request_on(&mut self, namespace: &str, event: &str, data: Value) -> Value {
         let id = self.emit_for_ack(namespace, event, data).await;
-        let said = self.hear().await;
-        assert_eq!((said.kind, said.id), (Said::ACK, Some(id)), "waited for an acknowledgement: {said:?}");
+        let said = self.receive().await;
+        assert_eq!((said.kind, said.id), (SocketPacket::ACK, Some(id)), "waited for an acknowledgement: {said:?}");
         said.data
     }
 
     /// Emits an event on `/`; the data of the event that answers it, which has to be this one.
-    pub(crate) async fn ask_for(&mut self, answer: &str, event: &str, data: Value) -> Value {
+    pub(crate) async fn emit_and_expect(&mut self, answer: &str, event: &str, data: Value) -> Value {
         self.emit(event, data).await;
         self.expect(answer).await
     }
@@ -418,20 +418,20 @@ impl Sio {
         let id = self.emit_for_ack("/", "room:join", json!({ "room": room })).await;
         let joined = json!({"success": true, "room": room});
         assert_eq!(self.expect("room:join:ack").await, joined);
-        let said = self.hear().await;
+        let said = self.receive().await;
         assert_eq!((said.id, said.data), (Some(id), json!([joined])));
     }
 
     /// The next packet of Engine.IO; none at the end. Pings are answered, and packets that say nothing are left out.
-    pub(crate) async fn packet(&mut self) -> Option<Packet> {
+    pub(crate) async fn packet(&mut self) -> Option<EnginePacket> {
         loop {
             if let Some(packet) = self.unheard.pop_front() {
                 match packet {
-                    Packet::Text(text) if text == "2" => {
-                        self.try_say("3").await;
+                    EnginePacket::Text(text) if text == "2" => {
+                        self.try_send("3").await;
                     }
-                    Packet::Text(text) if text == "6" => {}
-                    Packet::Text(text) if text == "1" => self.end = Some(End::Told),
+                    EnginePacket::Text(text) if text == "6" => {}
+                    EnginePacket::Text(text) if text == "1" => self.end = Some(SessionEnd::ClosePacket),
                     packet => return Some(packet),
                 }
                 continue;
@@ -448,58 +448,58 @@ impl Sio {
             Engine::Polling(polling) => {
                 let answer = polling.poll().await;
                 if answer.status == 200 {
-                    self.unheard.extend(unpacked(&answer.body));
+                    self.unheard.extend(decode_payload(&answer.body));
                 } else {
                     assert_eq!((answer.status, answer.json()), (400, unknown_sid()));
-                    self.end = Some(End::Unknown);
+                    self.end = Some(SessionEnd::UnknownSession);
                 }
             }
             Engine::Socket(wire) => match wire.frame().await {
                 Some(frame) if frame.opcode == opcode::TEXT => {
-                    self.unheard.push_back(Packet::Text(String::from_utf8(frame.payload).unwrap()));
+                    self.unheard.push_back(EnginePacket::Text(String::from_utf8(frame.payload).unwrap()));
                 }
                 Some(frame) if frame.opcode == opcode::BINARY => {
-                    self.unheard.push_back(Packet::Binary(frame.payload));
+                    self.unheard.push_back(EnginePacket::Binary(frame.payload));
                 }
-                Some(frame) if frame.opcode == opcode::CLOSE => self.end = Some(End::Closed(frame.close_code())),
+                Some(frame) if frame.opcode == opcode::CLOSE => self.end = Some(SessionEnd::Closed(frame.close_code())),
                 Some(_) => {}
-                None => self.end = Some(End::Closed(None)),
+                None => self.end = Some(SessionEnd::Closed(None)),
             },
         }
     }
 
     /// The next that is said, whole, other people's coming and going left out; none at the end.
-    pub(crate) async fn try_hear(&mut self) -> Option<Said> {
+    pub(crate) async fn try_receive(&mut self) -> Option<SocketPacket> {
         loop {
-            let said = self.try_hear_of_all().await?;
+            let said = self.try_receive_any().await?;
             if !is_presence(&said) {
                 return Some(said);
             }
         }
     }
 
-    /// As [`Sio::try_hear`], other people's coming and going included.
-    pub(crate) async fn try_hear_of_all(&mut self) -> Option<Said> {
+    /// As [`Sio::try_receive`], other people's coming and going included.
+    pub(crate) async fn try_receive_any(&mut self) -> Option<SocketPacket> {
         let packet = self.packet().await?;
-        let Packet::Text(text) = &packet else { panic!("bytes that nobody announced: {packet:?}") };
+        let EnginePacket::Text(text) = &packet else { panic!("bytes that nobody announced: {packet:?}") };
         let text = text.strip_prefix('4').unwrap_or_else(|| panic!("no message: {text}"));
-        let (mut said, attachments) = Said::parse(text);
+        let (mut said, attachments) = SocketPacket::parse(text);
         for _ in 0..attachments {
             match self.packet().await {
-                Some(Packet::Binary(bytes)) => said.attachments.push(bytes),
+                Some(EnginePacket::Binary(bytes)) => said.attachments.push(bytes),
                 other => panic!("waited for bytes, but there came {other:?}"),
             }
         }
         Some(said)
     }
 
-    pub(crate) async fn hear(&mut self) -> Said {
-        self.try_hear().await.unwrap_or_else(|| panic!("the session ended: {:?}", self.end))
+    pub(crate) async fn receive(&mut self) -> SocketPacket {
+        self.try_receive().await.unwrap_or_else(|| panic!("the session ended: {:?}", self.end))
     }
 
     /// The next that is said, other people's coming and going included.
-    pub(crate) async fn hear_of_all(&mut self) -> Said {
-        self.try_hear_of_all().await.unwrap_or_else(|| panic!("the session ended: {:?}", self.end))
+    pub(crate) async fn receive_any(&mut self) -> SocketPacket {
+        self.try_receive_any().await.unwrap_or_else(|| panic!("the session ended: {:?}", self.end))
     }
 
     /// The data of the next that is said, which has to be this event on `/`.
@@ -509,7 +509,7 @@ impl Sio {
 
     /// As [`Sio::expect`], on another namespace.
     pub(crate) async fn expect_on(&mut self, namespace: &str, event: &str) -> Value {
-        let mut said = if PRESENCE.contains(&event) { self.hear_of_all().await } else { self.hear().await };
+        let mut said = if PRESENCE.contains(&event) { self.receive_any().await } else { self.receive().await };
         assert_eq!((said.event(), said.namespace.as_str()), (Some(event), namespace), "waited for {event}: {said:?}");
         assert_eq!(said.data.as_array().unwrap().len(), 2, "{said:?}");
         said.data[1].take()
@@ -517,22 +517,22 @@ impl Sio {
 
     /// That nothing is on its way to this client, which is on `/`.
     pub(crate) async fn expect_silence(&mut self) {
-        assert_eq!(self.ask("ping", json!({})).await, json!([]), "expected nothing");
+        assert_eq!(self.request("ping", json!({})).await, json!([]), "expected nothing");
     }
 
     /// Reads on to the end: what still came, and how it ended.
-    pub(crate) async fn until_ended(&mut self) -> (Vec<Said>, End) {
+    pub(crate) async fn read_to_end(&mut self) -> (Vec<SocketPacket>, SessionEnd) {
         let mut said = Vec::new();
-        while let Some(one) = self.try_hear().await {
+        while let Some(one) = self.try_receive().await {
             said.push(one);
         }
         (said, self.end.unwrap())
     }
 
     /// Makes a poll now whose answer is waited for later; on a WebSocket, nothing.
-    pub(crate) async fn begin_poll(&mut self) {
+    pub(crate) async fn start_poll(&mut self) {
         if let Engine::Polling(polling) = &mut self.engine {
-            polling.ask().await;
+            polling.start_poll().await;
         }
     }
 
@@ -540,19 +540,19 @@ impl Sio {
     pub(crate) async fn upgrade(&mut self) {
         let Engine::Polling(polling) = &mut self.engine else { panic!("is on a WebSocket already") };
         if polling.asked.is_none() {
-            polling.ask().await;
+            polling.start_poll().await;
         }
-        let mut wire = polling.knock().await;
+        let mut wire = polling.start_upgrade().await;
         wire.send_frame(&Frame::text("2probe")).await;
         assert_eq!(wire.text().await, "3probe");
-        let last = polling.body().await;
-        self.unheard.extend(unpacked(&last));
+        let last = polling.poll_body().await;
+        self.unheard.extend(decode_payload(&last));
         wire.send_frame(&Frame::text("5")).await;
         self.engine = Engine::Socket(wire);
     }
 
     /// The session's id.
-    pub(crate) fn polling(&mut self) -> &mut Polling {
+    pub(crate) fn polling(&mut self) -> &mut PollingSession {
         match &mut self.engine {
             Engine::Polling(polling) => polling,
             Engine::Socket(_) => panic!("is on a WebSocket"),
@@ -560,10 +560,10 @@ impl Sio {
     }
 
     /// What has come and was not heard yet.
-    pub(crate) fn take_unheard(&mut self) -> Vec<Said> {
+    pub(crate) fn take_unread(&mut self) -> Vec<SocketPacket> {
         let said = |packet| match packet {
-            Packet::Text(text) => text.strip_prefix('4').map(|text| Said::parse(text).0),
-            Packet::Binary(_) => None,
+            EnginePacket::Text(text) => text.strip_prefix('4').map(|text| SocketPacket::parse(text).0),
+            EnginePacket::Binary(_) => None,
         };
         self.unheard.drain(..).filter_map(said).collect()
     }
@@ -583,7 +583,7 @@ impl Sio {
     }
 }
 
-fn is_presence(said: &Said) -> bool {
+fn is_presence(said: &SocketPacket) -> bool {
     said.event().is_some_and(|event| PRESENCE.contains(&event))
 }
 

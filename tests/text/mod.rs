@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::push::signed;
 use crate::support::http::Response;
-use crate::support::socketio::Said;
+use crate::support::socketio::SocketPacket;
 use crate::support::token::{now_ms, token};
 use crate::support::{Client, Hub, Sio, Transport};
 
@@ -78,7 +78,7 @@ async fn a_payload_from_any_surface_is_delivered_with_necessary_escapes_only() {
     for transport in Transport::BOTH {
         let mut sio = Sio::of(&hub, transport, "sio").await;
         for (payload, resolved) in RESOLVED {
-            sio.say(&format!(r#"42["Broadcast",{{"topic":"t","payload":{payload}}}]"#)).await;
+            sio.send(&format!(r#"42["Broadcast",{{"topic":"t","payload":{payload}}}]"#)).await;
             let got = reader.next_text().await;
             assert!(got.contains(&format!(r#""payload":{resolved},"#)), "{got}");
         }
@@ -99,10 +99,10 @@ async fn a_payload_from_any_surface_is_delivered_with_necessary_escapes_only() {
 
 /// Sends a packet with an acknowledgement id, and returns the data of the acknowledgement.
 async fn acknowledged(client: &mut Sio, packet: &str) -> Value {
-    client.say(packet).await;
+    client.send(packet).await;
     loop {
-        let said = client.hear().await;
-        if said.kind == Said::ACK {
+        let said = client.receive().await;
+        if said.kind == SocketPacket::ACK {
             return said.data[0].clone();
         }
         assert_eq!(said.event(), Some("error"), "{said:?}");
@@ -138,10 +138,14 @@ async fn socket_io_answers_unreadable_events_and_keeps_the_connection() {
             }
         }
         // A packet with attachments is answered after they arrived.
-        root.say_with(r#"451-6["Broadcast",{"topic":"t","payload":{"_placeholder":true,"num":0}"#, &[b"x"]).await;
+        root.send_with_attachments(
+            r#"451-6["Broadcast",{"topic":"t","payload":{"_placeholder":true,"num":0}"#,
+            &[b"x"],
+        )
+        .await;
         assert_eq!(root.expect("error").await["details"]["field"], "data");
-        assert_eq!(root.hear().await.id, Some(6));
-        assert_eq!(root.ask("ping", json!({})).await, json!([]));
+        assert_eq!(root.receive().await.id, Some(6));
+        assert_eq!(root.request("ping", json!({})).await, json!([]));
     }
 }
 
@@ -155,7 +159,7 @@ async fn each_event_refuses_bad_data_with_its_own_code() {
         (r#"["room:join",{"room":"a","n":1e400}]"#, "room:join:ack", "INVALID_REQUEST"),
         (r#"["typing_start",{"thread_id":1e400}]"#, "error", "VALIDATION_ERROR"),
     ] {
-        client.say(&format!("42{event}")).await;
+        client.send(&format!("42{event}")).await;
         let refused = client.expect(answer).await;
         assert_eq!(refused["code"], code, "{event}: {refused}");
     }
@@ -173,14 +177,14 @@ async fn an_unreadable_connect_is_refused_and_the_next_one_succeeds() {
                 (format!(r#"{{"token":"a","n":{}}}"#, nested(200)), "auth"),
                 (r#"{"token":"a","n":NaN}"#.to_owned(), "auth"),
             ] {
-                client.say(&format!("40{prefix}{auth}")).await;
-                let said = client.hear().await;
-                assert_eq!(said.kind, Said::CONNECT_ERROR, "{auth}: {said:?}");
+                client.send(&format!("40{prefix}{auth}")).await;
+                let said = client.receive().await;
+                assert_eq!(said.kind, SocketPacket::CONNECT_ERROR, "{auth}: {said:?}");
                 assert_eq!(said.data["data"]["details"]["field"], field, "{auth}: {said:?}");
             }
             // A token cannot contain half a surrogate pair.
-            client.say(&format!("40{prefix}{{\"token\":\"\\ud800\"}}")).await;
-            assert_eq!(client.hear().await.data["message"], "Unauthorized");
+            client.send(&format!("40{prefix}{{\"token\":\"\\ud800\"}}")).await;
+            assert_eq!(client.receive().await.data["message"], "Unauthorized");
             client.connect(namespace, &json!({"token": token("alice")})).await.unwrap();
         }
     }
@@ -236,7 +240,7 @@ async fn an_empty_array_counts_as_an_empty_object_if_an_object_is_expected() {
     raw.text(r#"{"type":"Subscribe","data":{"topics":["t"],"since":[]}}"#).await;
     assert_eq!(raw.expect("Status").await["data"]["details"]["topics"], json!(["t"]));
     let mut chat = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
-    assert_eq!(chat.ask_on("/chat", "presence:stats", json!([])).await[0]["success"], true);
+    assert_eq!(chat.request_on("/chat", "presence:stats", json!([])).await[0]["success"], true);
     let mut guest = Sio::open(&hub, Transport::WebSocket).await;
     guest.connect("/", &json!([])).await.unwrap();
 
@@ -261,10 +265,10 @@ async fn the_limit_of_a_payload_counts_bytes_without_unnecessary_escapes() {
     let mut sio = Sio::of(&hub, Transport::WebSocket, "php").await;
     let mut publish = async |characters: usize| {
         let payload = r"\u6f22".repeat(characters);
-        sio.say(&format!(r#"421["Broadcast",{{"topic":"t","payload":"{payload}"}}]"#)).await;
+        sio.send(&format!(r#"421["Broadcast",{{"topic":"t","payload":"{payload}"}}]"#)).await;
         loop {
-            let said = sio.hear().await;
-            if said.kind == Said::ACK {
+            let said = sio.receive().await;
+            if said.kind == SocketPacket::ACK {
                 return said.data[0].clone();
             }
         }

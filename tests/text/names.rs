@@ -22,7 +22,7 @@ async fn names_with_invisible_characters_are_refused_on_every_surface() {
         assert_eq!(root.expect("room:join:ack").await["details"]["field"], "room");
         root.emit("typing_start", json!({"thread_id": name})).await;
         assert_eq!(root.expect("error").await["details"]["field"], "thread_id");
-        assert_eq!(chat.ask_on("/chat", "join:chat", json!({"chatId": name})).await[0]["success"], false);
+        assert_eq!(chat.request_on("/chat", "join:chat", json!({"chatId": name})).await[0]["success"], false);
 
         for (path, body, field) in [
             ("/api/push", json!({"userId": name, "event": "e", "data": 1}), "userId"),

@@ -20,7 +20,7 @@ async fn a_user_in_the_wrapper_of_laravels_resources_is_a_user() {
     let client = Client::connect(&hub, "12|abc").await;
     assert_eq!(client.welcome["data"]["details"]["user"], json!({"id": "42", "name": "Ann", "roles": []}));
     let mut guest = Sio::guest(&hub, Transport::WebSocket).await;
-    let answer = guest.ask_for("authenticated", "authenticate", json!({"token": "12|abc"})).await;
+    let answer = guest.emit_and_expect("authenticated", "authenticate", json!({"token": "12|abc"})).await;
     assert_eq!(answer["user"]["id"], 42);
 }
 
@@ -34,7 +34,8 @@ async fn an_answer_that_is_not_understood_invites_no_further_attempt_and_the_log
     assert_logged(&hub, &["refused", "code=AUTH_FAILED", "rule=auth.backend.url"]);
 
     let mut guest = Sio::guest(&hub, Transport::Polling).await;
-    let refused = guest.ask_for("authentication_error", "authenticate", json!({"token": "12|s3cret-token"})).await;
+    let refused =
+        guest.emit_and_expect("authentication_error", "authenticate", json!({"token": "12|s3cret-token"})).await;
     assert_eq!(refused, json!({"error": NOT_UNDERSTOOD, "code": "AUTH_FAILED"}));
     let mut client = Client::of(&hub, "alice").await;
     let late = client.ask(json!({"type": "Authenticate", "data": {"token": "12|s3cret-token"}}), "Error").await;

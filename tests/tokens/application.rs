@@ -37,7 +37,7 @@ async fn a_token_of_the_same_key_set_for_another_application_lets_nobody_in() {
     assert_eq!(renewed["data"]["status"], "authenticated");
     let mut guest = Sio::guest(&hub, Transport::Polling).await;
     let foreign = token(json!("https://id.example"), json!("mail"));
-    let refused = guest.ask_for("authentication_error", "authenticate", json!({"token": foreign})).await;
+    let refused = guest.emit_and_expect("authentication_error", "authenticate", json!({"token": foreign})).await;
     assert_eq!(refused["error"], "The token's `aud` is not one that is accepted here");
 }
 

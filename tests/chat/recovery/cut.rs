@@ -6,14 +6,14 @@ use super::*;
 const CUTS: usize = 25;
 
 /// Says things on a socket of its own, one after the other, until it is told to stop.
-fn talk(mut member: Member, name: &'static str, stop: &Arc<AtomicBool>) -> JoinHandle<usize> {
+fn talk(mut member: ChatClient, name: &'static str, stop: &Arc<AtomicBool>) -> JoinHandle<usize> {
     let stop = stop.clone();
     tokio::spawn(async move {
         member.join(CHAT).await;
         let mut said = 0;
         while !stop.load(Ordering::Relaxed) {
-            member.send(CHAT, &format!("{name}-{said}")).await;
-            member.take_heard();
+            member.send_message(CHAT, &format!("{name}-{said}")).await;
+            member.take_events();
             said += 1;
         }
         said
@@ -22,11 +22,11 @@ fn talk(mut member: Member, name: &'static str, stop: &Arc<AtomicBool>) -> JoinH
 
 /// The contents of all that is kept of a chat.
 async fn history(hub: &Hub, chat: &str) -> Vec<String> {
-    let mut reader = Member::of(hub, Way::WebSocket, "reader").await;
+    let mut reader = ChatClient::of(hub, ChatTransport::WebSocket, "reader").await;
     reader.join(chat).await;
     let (mut all, mut before) = (Vec::new(), Value::Null);
     loop {
-        let page = reader.ask_well("message:history", json!({"chatId": chat, "limit": 100, "before": before})).await;
+        let page = reader.request_ok("message:history", json!({"chatId": chat, "limit": 100, "before": before})).await;
         let messages = page["messages"].as_array().unwrap();
         all.splice(0..0, messages.iter().map(|message| message["content"].as_str().unwrap().to_owned()));
         if page["hasMore"] == false {
@@ -51,7 +51,7 @@ enum Cut {
 
 /// Listens while others talk, is cut off again and again, and recovers; the stretches of what it heard between two cuts.
 /// It goes on to listen.
-async fn listen_cut_by_cut(hub: &Hub, ways: &[Way], cut: Cut) -> (Vec<Vec<String>>, Member) {
+async fn listen_cut_by_cut(hub: &Hub, ways: &[ChatTransport], cut: Cut) -> (Vec<Vec<String>>, ChatClient) {
     let mut stretches = vec![Vec::new()];
     let (mut listener, mut token) = in_chat(hub, ways[0], "listener", CHAT).await;
     for number in 1..=CUTS {
@@ -61,16 +61,16 @@ async fn listen_cut_by_cut(hub: &Hub, ways: &[Way], cut: Cut) -> (Vec<Vec<String
         }
         let mut overtaken = None;
         match cut {
-            Cut::DriedUp => stretch.extend(texts(&listener.dry_up().await)),
-            Cut::Reset => listener.vanish(),
-            Cut::FellSilent => stretch.extend(texts(&listener.fall_silent())),
+            Cut::DriedUp => stretch.extend(texts(&listener.half_close().await)),
+            Cut::Reset => listener.reset(),
+            Cut::FellSilent => stretch.extend(texts(&listener.stop_polling())),
             Cut::Overtaken => overtaken = Some(listener),
         }
-        listener = Member::of(hub, ways[number % ways.len()], "listener").await;
+        listener = ChatClient::of(hub, ways[number % ways.len()], "listener").await;
         let went_on = recover(&mut listener, &token).await;
         token = went_on.token();
         if let Some(mut overtaken) = overtaken {
-            stretch.extend(texts(&overtaken.until_ended().await.0));
+            stretch.extend(texts(&overtaken.read_to_end().await.0));
         }
         stretches.extend([stretch, went_on.contents().into_iter().map(str::to_owned).collect()]);
     }
@@ -86,12 +86,12 @@ fn texts(events: &[Value]) -> Vec<String> {
 }
 
 /// Who listens while three talk hears all of it, but for what a reset took away on the way.
-async fn assert_all_heard(ways: &[Way], cut: Cut) {
+async fn assert_all_heard(ways: &[ChatTransport], cut: Cut) {
     let hub = hub(TWO_WORKERS);
     let stop = Arc::new(AtomicBool::new(false));
     let mut talkers = Vec::new();
-    for (name, way) in [("a", Way::WebSocket), ("b", Way::Raw), ("c", Way::WebSocket)] {
-        talkers.push(talk(Member::of(&hub, way, name).await, name, &stop));
+    for (name, way) in [("a", ChatTransport::WebSocket), ("b", ChatTransport::Raw), ("c", ChatTransport::WebSocket)] {
+        talkers.push(talk(ChatClient::of(&hub, way, name).await, name, &stop));
     }
     let (mut stretches, mut listener) = listen_cut_by_cut(&hub, ways, cut).await;
     stop.store(true, Ordering::Relaxed);
@@ -123,36 +123,40 @@ async fn assert_all_heard(ways: &[Way], cut: Cut) {
 
 #[tokio::test]
 async fn who_is_cut_off_while_others_talk_misses_nothing_on_socket_io() {
-    assert_all_heard(&[Way::WebSocket], Cut::DriedUp).await;
+    assert_all_heard(&[ChatTransport::WebSocket], Cut::DriedUp).await;
 }
 
 #[tokio::test]
 async fn who_is_cut_off_while_others_talk_misses_nothing_on_the_raw_wire() {
-    assert_all_heard(&[Way::Raw], Cut::DriedUp).await;
+    assert_all_heard(&[ChatTransport::Raw], Cut::DriedUp).await;
 }
 
 #[tokio::test]
 async fn who_goes_on_elsewhere_while_others_talk_misses_nothing() {
-    assert_all_heard(&[Way::WebSocket, Way::Raw, Way::Raw, Way::Polling], Cut::Overtaken).await;
+    assert_all_heard(
+        &[ChatTransport::WebSocket, ChatTransport::Raw, ChatTransport::Raw, ChatTransport::Polling],
+        Cut::Overtaken,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn what_no_poll_fetched_is_brought_when_the_heartbeat_is_missed() {
     let hub = hub("[server]\nworkers = 2\n[socketio]\nping_interval_ms = 300\nping_timeout_ms = 300\n");
-    let mut bob = Member::of(&hub, Way::Raw, "bob").await;
+    let mut bob = ChatClient::of(&hub, ChatTransport::Raw, "bob").await;
     bob.join(CHAT).await;
     for round in 0..3 {
-        let (alice, token) = in_chat(&hub, Way::Polling, "alice", CHAT).await;
-        alice.fall_silent();
+        let (alice, token) = in_chat(&hub, ChatTransport::Polling, "alice", CHAT).await;
+        alice.stop_polling();
         let mut said = Vec::new();
         while hub.metric("hubbub_parked_sessions") == 0.0 {
             for _ in 0..10 {
                 said.push(format!("{round}-{}", said.len()));
-                bob.send(CHAT, &said[said.len() - 1]).await;
+                bob.send_message(CHAT, &said[said.len() - 1]).await;
             }
         }
-        bob.take_heard();
-        let mut alice = Member::of(&hub, Way::Raw, "alice").await;
+        bob.take_events();
+        let mut alice = ChatClient::of(&hub, ChatTransport::Raw, "alice").await;
         let went_on = recover(&mut alice, &token).await;
         assert!(said.len() > 20, "{} messages are no load", said.len());
         let dropped = went_on.dropped.unwrap_or_default() as usize;
@@ -165,14 +169,14 @@ async fn what_no_poll_fetched_is_brought_when_the_heartbeat_is_missed() {
 #[tokio::test]
 async fn what_no_poll_fetched_is_brought_to_one_who_comes_back_at_once() {
     let hub = hub(TWO_WORKERS);
-    let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
+    let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
     bob.join(CHAT).await;
-    let (alice, token) = in_chat(&hub, Way::Polling, "alice", CHAT).await;
-    alice.fall_silent();
+    let (alice, token) = in_chat(&hub, ChatTransport::Polling, "alice", CHAT).await;
+    alice.stop_polling();
     for content in ["1", "2", "3"] {
-        bob.send(CHAT, content).await;
+        bob.send_message(CHAT, content).await;
     }
-    let mut alice = Member::of(&hub, Way::Polling, "alice").await;
+    let mut alice = ChatClient::of(&hub, ChatTransport::Polling, "alice").await;
     let went_on = recover(&mut alice, &token).await;
     assert_eq!((went_on.contents(), went_on.dropped), (vec!["1", "2", "3"], None));
     assert_eq!(hub.metric("hubbub_parked_messages"), 0.0);
@@ -181,24 +185,24 @@ async fn what_no_poll_fetched_is_brought_to_one_who_comes_back_at_once() {
 #[tokio::test]
 async fn of_what_no_poll_fetched_no_more_is_kept_than_of_what_came_later() {
     let hub = hub("[recovery]\nqueue = 3\n");
-    let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
+    let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
     bob.join(CHAT).await;
-    let (alice, token) = in_chat(&hub, Way::Polling, "alice", CHAT).await;
-    alice.fall_silent();
+    let (alice, token) = in_chat(&hub, ChatTransport::Polling, "alice", CHAT).await;
+    alice.stop_polling();
     for n in 0..5 {
-        bob.send(CHAT, &n.to_string()).await;
+        bob.send_message(CHAT, &n.to_string()).await;
     }
-    let mut alice = Member::of(&hub, Way::WebSocket, "alice").await;
+    let mut alice = ChatClient::of(&hub, ChatTransport::WebSocket, "alice").await;
     let went_on = recover(&mut alice, &token).await;
     assert_eq!((went_on.contents(), went_on.dropped), (vec!["2", "3", "4"], Some(2)));
 }
 
 #[tokio::test]
 async fn who_polls_no_more_while_others_talk_misses_nothing() {
-    assert_all_heard(&[Way::Polling], Cut::FellSilent).await;
+    assert_all_heard(&[ChatTransport::Polling], Cut::FellSilent).await;
 }
 
 #[tokio::test]
 async fn who_is_reset_while_others_talk_misses_only_what_was_on_its_way() {
-    assert_all_heard(&[Way::WebSocket, Way::Raw], Cut::Reset).await;
+    assert_all_heard(&[ChatTransport::WebSocket, ChatTransport::Raw], Cut::Reset).await;
 }

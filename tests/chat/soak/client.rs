@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout_at};
 
 use super::ledger::{Confirmed, Gap, How, Record, Sent, Stay};
 use super::{CHATS, END, WINDOW};
-use crate::support::member::{Heard, Member, Way};
+use crate::support::chat_client::{ChatClient, ChatPacket, ChatTransport};
 use crate::support::rng::Rng;
 use crate::support::{DEADLINE, Hub};
 
@@ -35,10 +35,10 @@ enum Cut {
 pub(super) struct Chatter {
     hub: Arc<Hub>,
     number: usize,
-    way: Way,
+    way: ChatTransport,
     rng: Rng,
     /// Always there but between two connections.
-    member: Option<Member>,
+    member: Option<ChatClient>,
     token: String,
     /// The chats it is in.
     here: BTreeMap<usize, Stay>,
@@ -58,7 +58,7 @@ fn chat_of(id: &Value) -> usize {
 
 impl Chatter {
     /// Connects.
-    pub(super) async fn enter(hub: Arc<Hub>, number: usize, user: String, way: Way, rng: Rng) -> Self {
+    pub(super) async fn enter(hub: Arc<Hub>, number: usize, user: String, way: ChatTransport, rng: Rng) -> Self {
         let record = Record { user, ..Record::default() };
         let (here, typed, token) = (BTreeMap::new(), BTreeSet::new(), String::new());
         let mut chatter = Self { hub, number, way, rng, member: None, token, here, typed, record };
@@ -68,13 +68,13 @@ impl Chatter {
     }
 
     async fn connect(&mut self) {
-        let member = Member::of(&self.hub, self.way, &self.record.user).await;
+        let member = ChatClient::of(&self.hub, self.way, &self.record.user).await;
         self.member = Some(member);
         self.typed.clear();
         self.count("connections");
     }
 
-    fn member(&mut self) -> &mut Member {
+    fn member(&mut self) -> &mut ChatClient {
         self.member.as_mut().unwrap()
     }
 
@@ -117,15 +117,15 @@ impl Chatter {
 
     /// Waits, and hears what comes meanwhile. One that polls asks for it: a poll that is given up would be lost.
     async fn listen(&mut self, time: Duration) {
-        if self.way == Way::Polling {
+        if self.way == ChatTransport::Polling {
             sleep(time).await;
             self.ask("connection:session-info", json!({})).await;
             return;
         }
         let until = tokio::time::Instant::now() + time;
-        while let Ok(heard) = timeout_at(until, self.member().next()).await {
+        while let Ok(heard) = timeout_at(until, self.member().receive()).await {
             match heard {
-                Some(Heard::Event(event)) => self.take(&event),
+                Some(ChatPacket::Event(event)) => self.take(&event),
                 other => panic!("{} was cut off by the hub, or answered twice: {other:?}", self.record.user),
             }
         }
@@ -133,8 +133,8 @@ impl Chatter {
 
     /// Asks, and takes what is heard until the answer.
     async fn ask(&mut self, event: &str, data: Value) -> Value {
-        let answer = self.member().ask(event, data).await;
-        for event in self.member().take_heard() {
+        let answer = self.member().request(event, data).await;
+        for event in self.member().take_events() {
             self.take(&event);
         }
         answer
@@ -186,12 +186,12 @@ impl Chatter {
             return;
         }
         let member = self.member();
-        let answer = member.ask("join:chat", json!({"chatId": chat_id(chat)})).await;
+        let answer = member.request("join:chat", json!({"chatId": chat_id(chat)})).await;
         if answer["success"] != true {
             return self.fault(format!("join:chat was refused: {answer}"));
         }
         // What was heard before the answer is of other chats: a message of this one is a fault.
-        for event in self.member().take_heard() {
+        for event in self.member().take_events() {
             self.take(&event);
         }
         self.here.insert(chat, Stay::new(chat, Instant::now()));
@@ -304,8 +304,8 @@ impl Chatter {
     /// Is cut off one way or another, and goes on soon.
     async fn be_cut_off(&mut self) {
         let cut = match (self.way, self.rng.below(8)) {
-            (Way::Polling, 0..=3) => Cut::FellSilent,
-            (Way::Polling, _) | (_, 0) => Cut::Polite,
+            (ChatTransport::Polling, 0..=3) => Cut::FellSilent,
+            (ChatTransport::Polling, _) | (_, 0) => Cut::Polite,
             (_, 1..=3) => Cut::Reset,
             (_, 4..=5) => Cut::DriedUp,
             _ => Cut::Overtaken,
@@ -322,7 +322,7 @@ impl Chatter {
         // Sometimes it joins one of them again before it goes on; not as long as it hears that one elsewhere.
         let again = if old.is_none() && self.rng.below(4) == 0 { self.somewhere() } else { None };
         if let Some(chat) = again {
-            let answer = self.member().ask("join:chat", json!({"chatId": chat_id(chat)})).await;
+            let answer = self.member().request("join:chat", json!({"chatId": chat_id(chat)})).await;
             if answer["success"] != true {
                 self.fault(format!("join:chat was refused: {answer}"));
             }
@@ -342,13 +342,13 @@ impl Chatter {
                 let Some(chat) = self.somewhere() else { return };
                 let sent = self.words(chat);
                 let data = json!({"chatId": chat_id(chat), "content": sent.content});
-                self.member().say("message:send", data).await;
+                self.member().send_request("message:send", data).await;
                 self.record.sent.push(sent);
             }
             1 => {
                 let Some((chat, message)) = self.some_message() else { return };
                 let data = json!({"chatId": chat_id(chat), "messageId": message});
-                self.member().say("message:read", data).await;
+                self.member().send_request("message:read", data).await;
                 self.record.confirmed.push(Confirmed { message, read: true, answered: false });
             }
             _ => {}
@@ -356,16 +356,16 @@ impl Chatter {
     }
 
     /// Ends the connection, or leaves it to be overtaken.
-    async fn end(&mut self, cut: Cut) -> Option<Member> {
+    async fn end(&mut self, cut: Cut) -> Option<ChatClient> {
         let member = self.member.take()?;
         match cut {
             Cut::Reset => {
                 self.count("cut off: reset");
-                member.vanish();
+                member.reset();
             }
             Cut::DriedUp => {
                 self.count("cut off: sent no more");
-                for event in member.dry_up().await {
+                for event in member.half_close().await {
                     self.take(&event);
                 }
             }
@@ -375,7 +375,7 @@ impl Chatter {
             }
             Cut::FellSilent => {
                 self.count("cut off: polled no more");
-                for event in member.fall_silent() {
+                for event in member.stop_polling() {
                     self.take(&event);
                 }
             }
@@ -388,12 +388,12 @@ impl Chatter {
     }
 
     /// Goes on with the session that was cut off at `at`. It has joined the chat `again` by itself.
-    async fn recover(&mut self, gap: Gap, again: Option<usize>, at: Instant, old: Option<&mut Member>) {
+    async fn recover(&mut self, gap: Gap, again: Option<usize>, at: Instant, old: Option<&mut ChatClient>) {
         let token = self.token.clone();
-        let answer = self.member().ask("connection:recover", json!({"recoveryToken": token})).await;
-        let events = self.member().take_heard();
+        let answer = self.member().request("connection:recover", json!({"recoveryToken": token})).await;
+        let events = self.member().take_events();
         if let Some(old) = old {
-            for event in old.until_ended().await.0 {
+            for event in old.read_to_end().await.0 {
                 self.take(&event);
             }
         }
@@ -453,7 +453,7 @@ impl Chatter {
 
     /// Is away for longer than its session is kept.
     async fn stay_away(&mut self) {
-        let cut = if self.way == Way::Polling { Cut::Polite } else { Cut::Reset };
+        let cut = if self.way == ChatTransport::Polling { Cut::Polite } else { Cut::Reset };
         self.end(cut).await;
         let at = Instant::now();
         sleep(WINDOW + self.rng.duration(1_500, 1_000)).await;
@@ -491,8 +491,8 @@ impl Chatter {
     pub(super) async fn go(mut self) -> Record {
         let member = self.member.take().unwrap();
         match self.rng.below(3) {
-            0 if self.way != Way::Polling => member.vanish(),
-            1 if self.way != Way::Polling => drop(member.dry_up().await),
+            0 if self.way != ChatTransport::Polling => member.reset(),
+            1 if self.way != ChatTransport::Polling => drop(member.half_close().await),
             _ => member.disconnect().await,
         }
         self.record

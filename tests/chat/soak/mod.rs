@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use self::client::{Chatter, chat_id};
 use self::ledger::{Audit, Kept, Receipts, Record};
 use super::{put, put_private, sessions, unlimited};
-use crate::support::member::{Member, Way};
+use crate::support::chat_client::{ChatClient, ChatTransport};
 use crate::support::rng::{Rng, from_env, seed};
 use crate::support::{DEADLINE, Hub, eventually};
 
@@ -46,11 +46,11 @@ fn user(number: usize) -> String {
 }
 
 /// Most speak Socket.IO by WebSocket, many the raw wire, and some poll.
-fn way(number: usize) -> Way {
+fn way(number: usize) -> ChatTransport {
     match number % 20 {
-        0 | 10 => Way::Polling,
-        1..=7 => Way::Raw,
-        _ => Way::WebSocket,
+        0 | 10 => ChatTransport::Polling,
+        1..=7 => ChatTransport::Raw,
+        _ => ChatTransport::WebSocket,
     }
 }
 
@@ -72,11 +72,11 @@ where
 }
 
 /// A chat's whole history, oldest first, as id and content.
-async fn history(reader: &mut Member, chat: &str) -> Vec<(String, String)> {
+async fn history(reader: &mut ChatClient, chat: &str) -> Vec<(String, String)> {
     let (mut all, mut before) = (Vec::new(), Value::Null);
     loop {
-        let page = reader.ask_well("message:history", json!({"chatId": chat, "before": before, "limit": 100})).await;
-        reader.take_heard();
+        let page = reader.request_ok("message:history", json!({"chatId": chat, "before": before, "limit": 100})).await;
+        reader.take_events();
         let text = |message: &Value, field: &str| message[field].as_str().unwrap().to_owned();
         let messages = page["messages"].as_array().unwrap().iter();
         all.splice(0..0, messages.map(|message| (text(message, "id"), text(message, "content"))));
@@ -88,7 +88,7 @@ async fn history(reader: &mut Member, chat: &str) -> Vec<(String, String)> {
 }
 
 /// All that the hub kept.
-async fn kept(reader: &mut Member) -> Kept {
+async fn kept(reader: &mut ChatClient) -> Kept {
     let mut kept = Kept::default();
     for chat in 0..CHATS {
         kept.chats.push(history(reader, &chat_id(chat)).await);
@@ -97,10 +97,10 @@ async fn kept(reader: &mut Member) -> Kept {
     for some in ids.chunks(32) {
         let mut asked = Vec::new();
         for id in some {
-            asked.push(reader.say("message:delivery-status", json!({ "messageId": id })).await);
+            asked.push(reader.send_request("message:delivery-status", json!({ "messageId": id })).await);
         }
         for (id, number) in some.iter().zip(asked) {
-            let answer = reader.answer(number).await;
+            let answer = reader.reply(number).await;
             let users = |list: &str| -> BTreeSet<String> {
                 let users = answer["status"][list].as_array().unwrap_or_else(|| panic!("{answer}"));
                 users.iter().map(|user| user.as_str().unwrap().to_owned()).collect()
@@ -113,7 +113,7 @@ async fn kept(reader: &mut Member) -> Kept {
 }
 
 /// That the hub says who is in which chat, and that nobody types.
-async fn assert_there(hub: &Hub, reader: &mut Member, chatters: &[(String, Vec<usize>)]) {
+async fn assert_there(hub: &Hub, reader: &mut ChatClient, chatters: &[(String, Vec<usize>)]) {
     for chat in 0..CHATS {
         let id = json!({"chatId": chat_id(chat)});
         let mut expected: BTreeMap<&str, u64> = BTreeMap::from([("reader", 1)]);
@@ -121,22 +121,22 @@ async fn assert_there(hub: &Hub, reader: &mut Member, chatters: &[(String, Vec<u
             *expected.entry(user).or_default() += 1;
         }
         assert_eq!(sessions(hub, &chat_id(chat)), json!(expected));
-        let online = reader.ask_well("room:online", id.clone()).await;
+        let online = reader.request_ok("room:online", id.clone()).await;
         let online: BTreeSet<_> =
             online["onlineUsers"].as_array().unwrap().iter().map(|user| user["userId"].as_str().unwrap()).collect();
         assert_eq!(online, expected.keys().copied().collect());
-        let info = reader.ask_well("room:info", id.clone()).await;
+        let info = reader.request_ok("room:info", id.clone()).await;
         let count = json!(expected.len());
         assert_eq!((&info["roomInfo"]["participantCount"], &info["roomInfo"]["onlineCount"]), (&count, &count));
-        let typing = reader.ask_well("message:typing-users", id).await;
+        let typing = reader.request_ok("message:typing-users", id).await;
         assert_eq!(typing["typingUsers"], json!([]), "{}", chat_id(chat));
     }
     assert_eq!(hub.metric("hubbub_chat_typists"), 0.0);
 }
 
 /// That the figures of all messages agree with them.
-async fn assert_figures(reader: &mut Member, kept: &Kept) {
-    let stats = reader.ask_well("message:stats", json!({})).await;
+async fn assert_figures(reader: &mut ChatClient, kept: &Kept) {
+    let stats = reader.request_ok("message:stats", json!({})).await;
     let sum = |of: fn(&Receipts) -> usize| kept.receipts.values().map(of).sum::<usize>();
     let messages: usize = kept.chats.iter().map(Vec::len).sum();
     let expected = json!({
@@ -184,7 +184,7 @@ async fn two_hundred_clients_account_for_every_message() {
     let chatters = together(chatters, |chatter| chatter.act_until(end)).await;
 
     // All are done: the hub has to agree with them on who is where.
-    let mut reader = Member::of(&hub, Way::WebSocket, "reader").await;
+    let mut reader = ChatClient::of(&hub, ChatTransport::WebSocket, "reader").await;
     for chat in 0..CHATS {
         reader.join(&chat_id(chat)).await;
     }
@@ -195,7 +195,7 @@ async fn two_hundred_clients_account_for_every_message() {
     let mut own = Record { user: "reader".into(), ..Record::default() };
     for chat in 0..CHATS {
         let at = Instant::now();
-        last.push(reader.send(&chat_id(chat), END).await);
+        last.push(reader.send_message(&chat_id(chat), END).await);
         let answered = Some((last[chat].clone(), Instant::now()));
         own.sent.push(ledger::Sent { chat, content: END.into(), at, answered });
     }

@@ -1,6 +1,6 @@
 //! What is kept for sessions that may come back is bounded: those that were cut off first give theirs up, and say so.
 
-use super::{Comer, Place, hub, many_to_room, nothing_left, parked, to_room};
+use super::{RecoveryClient, SavedSession, hub, many_to_room, to_room, wait_until_empty, wait_until_suspended};
 use crate::support::{DEADLINE, Hub, Transport};
 
 const BOUND: usize = 400_000;
@@ -21,14 +21,14 @@ fn metric(hub: &Hub, name: &str) -> usize {
 }
 
 /// Sessions that were cut off, one after the other, each in a room of its own.
-async fn cut_off(hub: &Hub, transport: Transport) -> Vec<Place> {
-    let mut places = Vec::new();
+async fn suspend(hub: &Hub, transport: Transport) -> Vec<SavedSession> {
+    let mut saved_sessions = Vec::new();
     for n in 0..SESSIONS {
-        let mut comer = Comer::of(hub, transport, &format!("user-{n}")).await;
-        comer.sio.join(&format!("room-{n}")).await;
-        places.push(comer.cut_off(hub, transport).await);
+        let mut client = RecoveryClient::of(hub, transport, &format!("user-{n}")).await;
+        client.sio.join(&format!("room-{n}")).await;
+        saved_sessions.push(client.suspend(hub, transport).await);
     }
-    places
+    saved_sessions
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn those_that_were_cut_off_first_give_up_what_is_kept_for_them() {
     let text = "x".repeat(TEXT);
     for workers in [1, 2] {
         let hub = hub(&format!("recovery.bytes = {BOUND}\nserver.workers = {workers}"));
-        let places = cut_off(&hub, Transport::WebSocket).await;
+        let saved_sessions = suspend(&hub, Transport::WebSocket).await;
         // Those that were cut off last miss something first.
         for n in (0..SESSIONS).rev() {
             many_to_room(&hub, &format!("room-{n}"), n..n + 1, &text);
@@ -46,24 +46,24 @@ async fn those_that_were_cut_off_first_give_up_what_is_kept_for_them() {
             many_to_room(&hub, &format!("room-{n}"), SESSIONS + n..SESSIONS + n + 1, &text);
             kept(&hub, workers);
         }
-        // All are parked still; some in vain.
-        parked(&hub, SESSIONS as f64).await;
+        // All are wait_until_suspended still; some in vain.
+        wait_until_suspended(&hub, SESSIONS as f64).await;
         let evicted = metric(&hub, "hubbub_sessions_evicted_total");
         let room_for = BOUND / (TEXT + 1_000);
         assert!(evicted > 0 && evicted < SESSIONS, "{evicted} of {SESSIONS}");
         assert!(metric(&hub, "hubbub_parked_messages") <= room_for + workers);
         let mut recovered = Vec::new();
-        for (n, place) in places.iter().enumerate() {
-            let mut comer = place.knock(&hub, Transport::WebSocket, &place.auth()).await;
-            let told = comer.told(4).await;
+        for (n, saved) in saved_sessions.iter().enumerate() {
+            let mut client = saved.connect(&hub, Transport::WebSocket, &saved.auth()).await;
+            let told = client.next_events(4).await;
             let is_recovered = told[1][0] == "system:state_recovered";
-            assert!(is_recovered || told[1] == super::failed(), "{told:?}");
+            assert!(is_recovered || told[1] == super::recovery_failed(), "{told:?}");
             if is_recovered {
-                let heard = [comer.event().await, comer.event().await].map(|event| event[1]["n"].clone());
-                assert_eq!(heard, [n, SESSIONS + n]);
+                let received = [client.event().await, client.event().await].map(|event| event[1]["n"].clone());
+                assert_eq!(received, [n, SESSIONS + n]);
             }
-            comer.sio.expect_silence().await;
-            comer.leave().await;
+            client.sio.expect_silence().await;
+            client.disconnect().await;
             recovered.push(is_recovered);
             kept(&hub, workers);
         }
@@ -75,7 +75,7 @@ async fn those_that_were_cut_off_first_give_up_what_is_kept_for_them() {
             let expected: Vec<_> = (0..SESSIONS).map(|n| n >= SESSIONS - count).collect();
             assert_eq!(recovered, expected);
         }
-        nothing_left(&hub).await;
+        wait_until_empty(&hub).await;
         assert_eq!(metric(&hub, "hubbub_sessions_evicted_total"), evicted);
     }
 }
@@ -85,110 +85,110 @@ async fn a_message_that_many_miss_is_kept_once() {
     let hub = hub("server.workers = 1");
     let text = "x".repeat(TEXT);
     let most = |times: usize| (times * 10 * (TEXT + 1_000)) as f64;
-    let mut places = Vec::new();
+    let mut saved_sessions = Vec::new();
     for n in 0..SESSIONS {
-        let mut comer = Comer::of(&hub, Transport::WebSocket, &format!("user-{n}")).await;
-        comer.sio.join("one").await;
-        places.push(comer.cut_off(&hub, Transport::WebSocket).await);
+        let mut client = RecoveryClient::of(&hub, Transport::WebSocket, &format!("user-{n}")).await;
+        client.sio.join("one").await;
+        saved_sessions.push(client.suspend(&hub, Transport::WebSocket).await);
     }
     let missed = many_to_room(&hub, "one", 0..10, &text);
     assert!(hub.metric("hubbub_recovery_bytes") < most(1));
-    let mut comers = Vec::new();
-    for place in &places {
-        let mut comer = place.back(&hub, Transport::WebSocket).await;
-        comer.expect_just(&missed).await;
+    let mut clients = Vec::new();
+    for saved in &saved_sessions {
+        let mut client = saved.resume(&hub, Transport::WebSocket).await;
+        client.expect_exactly(&missed).await;
         // What was brought is kept again, once for all.
         assert!(hub.metric("hubbub_recovery_bytes") < most(2));
-        comers.push(comer);
+        clients.push(client);
     }
     assert_eq!(metric(&hub, "hubbub_sessions_evicted_total"), 0);
-    for comer in comers {
-        comer.leave().await;
+    for client in clients {
+        client.disconnect().await;
     }
-    nothing_left(&hub).await;
+    wait_until_empty(&hub).await;
 }
 
 #[tokio::test]
 async fn what_was_sent_to_those_who_never_say_that_they_have_it_is_bounded_too() {
     let hub = hub(&format!("recovery.bytes = {BOUND}"));
     let text = "x".repeat(TEXT);
-    let mut comers = Vec::new();
+    let mut clients = Vec::new();
     for n in 0..4 {
         let transport = if n == 3 { Transport::Polling } else { Transport::WebSocket };
-        let mut comer = Comer::of(&hub, transport, &format!("user-{n}")).await;
-        comer.sio.join(&format!("room-{n}")).await;
-        comer.sio.join("all").await;
-        comers.push(comer);
+        let mut client = RecoveryClient::of(&hub, transport, &format!("user-{n}")).await;
+        client.sio.join(&format!("room-{n}")).await;
+        client.sio.join("all").await;
+        clients.push(client);
     }
     for round in 0..10 {
-        for (n, comer) in comers.iter_mut().enumerate() {
+        for (n, client) in clients.iter_mut().enumerate() {
             let sent = many_to_room(&hub, &format!("room-{n}"), round * 10..round * 10 + 3, &text);
             kept(&hub, 2);
-            comer.expect_just(&sent).await;
+            client.expect_exactly(&sent).await;
         }
         let sent = many_to_room(&hub, "all", round..round + 1, &text);
-        for comer in &mut comers {
-            comer.expect_just(&sent).await;
+        for client in &mut clients {
+            client.expect_exactly(&sent).await;
         }
         kept(&hub, 2);
     }
     assert!(kept(&hub, 2) > 0.0);
     // What they got does not have to be kept for those who say that they have it.
-    let mut places = Vec::new();
-    for (n, comer) in comers.into_iter().enumerate() {
+    let mut saved_sessions = Vec::new();
+    for (n, client) in clients.into_iter().enumerate() {
         let transport = if n == 3 { Transport::Polling } else { Transport::WebSocket };
-        places.push(comer.cut_off(&hub, transport).await);
+        saved_sessions.push(client.suspend(&hub, transport).await);
     }
-    for (n, place) in places.iter().enumerate() {
+    for (n, saved) in saved_sessions.iter().enumerate() {
         let missed = to_room(&hub, &format!("room-{n}"), n);
         kept(&hub, 2);
-        let mut comer = place.back(&hub, Transport::WebSocket).await;
-        comer.expect_just(&[missed]).await;
-        comer.leave().await;
+        let mut client = saved.resume(&hub, Transport::WebSocket).await;
+        client.expect_exactly(&[missed]).await;
+        client.disconnect().await;
     }
-    nothing_left(&hub).await;
+    wait_until_empty(&hub).await;
 }
 
 #[tokio::test]
 async fn a_last_message_of_each_of_many_is_within_the_bound() {
     let hub = hub(&format!("recovery.bytes = {BOUND}"));
     let text = "x".repeat(TEXT);
-    let mut comers = Vec::new();
+    let mut clients = Vec::new();
     for n in 0..SESSIONS {
-        let mut comer = Comer::of(&hub, Transport::WebSocket, &format!("user-{n}")).await;
-        comer.sio.join(&format!("room-{n}")).await;
-        comers.push(comer);
+        let mut client = RecoveryClient::of(&hub, Transport::WebSocket, &format!("user-{n}")).await;
+        client.sio.join(&format!("room-{n}")).await;
+        clients.push(client);
     }
-    for (n, comer) in comers.iter_mut().enumerate() {
+    for (n, client) in clients.iter_mut().enumerate() {
         let sent = many_to_room(&hub, &format!("room-{n}"), n..n + 1, &text);
         kept(&hub, 2);
-        comer.expect_just(&sent).await;
+        client.expect_exactly(&sent).await;
     }
-    for comer in comers {
-        comer.leave().await;
+    for client in clients {
+        client.disconnect().await;
     }
-    nothing_left(&hub).await;
+    wait_until_empty(&hub).await;
 }
 
 #[tokio::test]
 async fn those_who_say_that_they_have_it_cost_nothing() {
     let hub = hub("socketio.ping_interval_ms = 50\nsocketio.ping_timeout_ms = 15000");
     for transport in Transport::BOTH {
-        let mut alice = Comer::of(&hub, transport, "alice").await;
+        let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         alice.sio.join("one").await;
         let sent = many_to_room(&hub, "one", 0..50, "x");
-        alice.expect_just(&sent).await;
+        alice.expect_exactly(&sent).await;
         let began = std::time::Instant::now();
         while hub.metric("hubbub_recovery_bytes") > 0.0 {
             assert!(began.elapsed() < DEADLINE, "it is kept still");
             alice.sio.expect_silence().await;
         }
-        let place = alice.cut_off(&hub, transport).await;
+        let saved = alice.suspend(&hub, transport).await;
         let missed = to_room(&hub, "one", 1);
-        let mut alice = place.back(&hub, transport).await;
-        alice.expect_just(&[missed]).await;
-        alice.leave().await;
-        nothing_left(&hub).await;
+        let mut alice = saved.resume(&hub, transport).await;
+        alice.expect_exactly(&[missed]).await;
+        alice.disconnect().await;
+        wait_until_empty(&hub).await;
     }
 }
 
@@ -196,11 +196,11 @@ async fn those_who_say_that_they_have_it_cost_nothing() {
 async fn sessions_that_nobody_comes_for_leave_nothing() {
     let hub = hub("recovery.window_secs = 1");
     for n in 0..SESSIONS {
-        let mut comer = Comer::of(&hub, Transport::Polling, &format!("user-{n}")).await;
-        comer.sio.join("one").await;
-        comer.cut(Transport::Polling).await;
+        let mut client = RecoveryClient::of(&hub, Transport::Polling, &format!("user-{n}")).await;
+        client.sio.join("one").await;
+        client.cut(Transport::Polling).await;
         to_room(&hub, "one", n);
     }
-    nothing_left(&hub).await;
+    wait_until_empty(&hub).await;
     assert_eq!(hub.metric("hubbub_sessions_evicted_total"), 0.0);
 }

@@ -1,25 +1,25 @@
 //! A client by polling takes its leave and connects again at once. Its goodbye goes over a connection of its own, and may be
-//! heard later than its next CONNECT: what it left is not gone on with.
+//! received later than its next CONNECT: what it left is not gone on with.
 
 use serde_json::json;
 
-use super::{Comer, Place, failed, greeting, hub, nothing_left, status};
-use crate::support::socketio::Said;
+use super::{RecoveryClient, SavedSession, greeting, hub, reconnect_status, recovery_failed, wait_until_empty};
+use crate::support::socketio::SocketPacket;
 use crate::support::{Hub, Sio, Transport, Wire};
 
 /// The head of a request by which a polling client begins to say `packets`.
-async fn begin_to_say(hub: &Hub, comer: &mut Comer, packets: &str) -> Wire {
+async fn begin_to_say(hub: &Hub, client: &mut RecoveryClient, packets: &str) -> Wire {
     let mut request = Wire::to(hub.address()).await;
-    let path = comer.sio.polling().path();
+    let path = client.sio.polling().path();
     let head = format!("POST {path} HTTP/1.1\r\nHost: hub\r\nContent-Length: {}\r\n\r\n", packets.len());
     request.send(head.as_bytes()).await;
     request
 }
 
 /// An attempt to go on with a session that does not end yet.
-async fn attempt(hub: &Hub, place: &Place) -> Sio {
+async fn attempt(hub: &Hub, saved: &SavedSession) -> Sio {
     let mut sio = Sio::open(hub, Transport::WebSocket).await;
-    sio.say(&format!("40{}", place.auth())).await;
+    sio.send(&format!("40{}", saved.auth())).await;
     // It is under way by then: this was said behind it.
     assert_eq!(sio.connect("/nowhere", &json!({})).await.unwrap_err()["message"], "Invalid namespace");
     for _ in 0..5 {
@@ -30,24 +30,27 @@ async fn attempt(hub: &Hub, place: &Place) -> Sio {
 
 /// A client that begins to say goodbye, and comes back before the hub has all of that.
 async fn come_back_before_goodbye(hub: &Hub, goodbye: &str) {
-    let mut alice = Comer::of(hub, Transport::Polling, "alice").await;
+    let mut alice = RecoveryClient::of(hub, Transport::Polling, "alice").await;
     alice.sio.join("one").await;
-    let place = alice.place.clone();
+    let saved = alice.saved.clone();
     let mut request = begin_to_say(hub, &mut alice, goodbye).await;
-    let mut sio = attempt(hub, &place).await;
+    let mut sio = attempt(hub, &saved).await;
     request.send(goodbye.as_bytes()).await;
-    let said = sio.hear().await;
-    assert_eq!(said.kind, Said::CONNECT, "{said:?}");
-    assert!(said.data["pid"] != place.pid.as_str() && said.data["sid"] != place.sid.as_str(), "{said:?}");
-    let mut comer = Comer { sio, place };
-    let told = comer.told(4).await;
-    assert_eq!(told, [vec![status(1), failed()], greeting(said.data["sid"].as_str().unwrap())].concat());
+    let said = sio.receive().await;
+    assert_eq!(said.kind, SocketPacket::CONNECT, "{said:?}");
+    assert!(said.data["pid"] != saved.pid.as_str() && said.data["sid"] != saved.sid.as_str(), "{said:?}");
+    let mut client = RecoveryClient { sio, saved };
+    let told = client.next_events(4).await;
+    assert_eq!(
+        told,
+        [vec![reconnect_status(1), recovery_failed()], greeting(said.data["sid"].as_str().unwrap())].concat()
+    );
     // It is in no room of before.
     super::to_room(hub, "one", 1);
-    comer.sio.expect_silence().await;
-    comer.leave().await;
+    client.sio.expect_silence().await;
+    client.disconnect().await;
     drop(alice);
-    nothing_left(hub).await;
+    wait_until_empty(hub).await;
 }
 
 #[tokio::test]
@@ -62,14 +65,14 @@ async fn a_session_that_its_client_left_is_not_gone_on_with_though_the_goodbye_c
 async fn a_session_whose_connection_is_just_not_known_to_be_dead_is_gone_on_with() {
     let hub = hub("");
     for transport in Transport::BOTH {
-        let mut alice = Comer::of(&hub, transport, "alice").await;
+        let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         alice.sio.join("one").await;
         let missed = super::to_room(&hub, "one", 1);
-        let mut back = alice.place.back(&hub, transport).await;
-        back.expect_just(&[missed]).await;
-        back.leave().await;
+        let mut back = alice.saved.resume(&hub, transport).await;
+        back.expect_exactly(&[missed]).await;
+        back.disconnect().await;
         drop(alice);
-        nothing_left(&hub).await;
+        wait_until_empty(&hub).await;
     }
 }
 
@@ -77,33 +80,37 @@ async fn a_session_whose_connection_is_just_not_known_to_be_dead_is_gone_on_with
 async fn a_client_that_is_cut_off_while_it_waits_for_its_session_goes_on_with_it_at_its_next_attempt() {
     let hub = hub("");
     for is_known in [true, false] {
-        let mut alice = Comer::of(&hub, Transport::Polling, "alice").await;
+        let mut alice = RecoveryClient::of(&hub, Transport::Polling, "alice").await;
         alice.sio.join("one").await;
         let missed = super::to_room(&hub, "one", 1);
-        let place = alice.place.clone();
+        let saved = alice.saved.clone();
         let mut request = begin_to_say(&hub, &mut alice, "6").await;
-        let first = attempt(&hub, &place).await;
+        let first = attempt(&hub, &saved).await;
         let first = if is_known {
             first.into_wire().reset();
             None
         } else {
             Some(first)
         };
-        let mut sio = attempt(&hub, &place).await;
+        let mut sio = attempt(&hub, &saved).await;
         request.send(b"6").await;
-        let said = sio.hear().await;
-        assert_eq!((said.kind, &said.data), (Said::CONNECT, &json!({"sid": place.sid, "pid": place.pid})));
-        let mut comer = Comer { sio, place: place.clone() };
+        let said = sio.receive().await;
+        assert_eq!((said.kind, &said.data), (SocketPacket::CONNECT, &json!({"sid": saved.sid, "pid": saved.pid})));
+        let mut client = RecoveryClient { sio, saved: saved.clone() };
         let recovered = json!(["system:state_recovered", {"userId": "alice"}]);
-        assert_eq!(comer.told(4).await, [vec![status(1), recovered], greeting(&place.sid)].concat(), "{is_known}");
-        comer.expect_just(&[missed]).await;
+        assert_eq!(
+            client.next_events(4).await,
+            [vec![reconnect_status(1), recovered], greeting(&saved.sid)].concat(),
+            "{is_known}"
+        );
+        client.expect_exactly(&[missed]).await;
         if let Some(mut first) = first {
-            let said = first.hear().await;
-            assert!(said.kind == Said::CONNECT && said.data["pid"] != place.pid.as_str(), "{said:?}");
-            first.say("41").await;
+            let said = first.receive().await;
+            assert!(said.kind == SocketPacket::CONNECT && said.data["pid"] != saved.pid.as_str(), "{said:?}");
+            first.send("41").await;
         }
-        comer.leave().await;
+        client.disconnect().await;
         drop(alice);
-        nothing_left(&hub).await;
+        wait_until_empty(&hub).await;
     }
 }

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::{Comer, Place, hub, many_to_room, nothing_left, parked, post, to_all, to_room, to_user};
+use super::{
+    RecoveryClient, SavedSession, hub, many_to_room, post, to_all, to_room, to_user, wait_until_empty,
+    wait_until_suspended,
+};
 use crate::support::http::Http;
-use crate::support::socketio::{End, Said, events};
+use crate::support::socketio::{SessionEnd, SocketPacket, events};
 use crate::support::token::token;
 use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
 
@@ -24,28 +27,28 @@ fn to_each(hub: &Hub, from: usize) -> Vec<Value> {
 async fn a_session_goes_on_with_all_that_it_missed_in_order_and_then_live() {
     let hub = hub("");
     for from in Transport::BOTH {
-        let mut alice = Comer::of(&hub, from, "alice").await;
+        let mut alice = RecoveryClient::of(&hub, from, "alice").await;
         for room in ["one", "other", "none of these"] {
             alice.sio.join(room).await;
         }
         for to in Transport::BOTH {
-            let heard = to_each(&hub, 0);
-            alice.expect_just(&heard).await;
-            let place = alice.cut_off(&hub, from).await;
+            let received = to_each(&hub, 0);
+            alice.expect_exactly(&received).await;
+            let saved = alice.suspend(&hub, from).await;
             let missed = to_each(&hub, 10);
             to_room(&hub, "elsewhere", 1);
             to_user(&hub, "bob", 1);
-            alice = place.back(&hub, to).await;
-            alice.expect_just(&missed).await;
+            alice = saved.resume(&hub, to).await;
+            alice.expect_exactly(&missed).await;
             let live = to_each(&hub, 20);
-            alice.expect_just(&live).await;
+            alice.expect_exactly(&live).await;
             // Once more, with nothing missed.
-            let place = alice.cut_off(&hub, to).await;
-            alice = place.back(&hub, from).await;
+            let saved = alice.suspend(&hub, to).await;
+            alice = saved.resume(&hub, from).await;
             alice.sio.expect_silence().await;
         }
-        alice.leave().await;
-        nothing_left(&hub).await;
+        alice.disconnect().await;
+        wait_until_empty(&hub).await;
     }
     assert_eq!(hub.metric("hubbub_sessions_recovered_total"), 8.0);
     assert_eq!(hub.metric("hubbub_sessions_not_recovered_total"), 0.0);
@@ -54,41 +57,41 @@ async fn a_session_goes_on_with_all_that_it_missed_in_order_and_then_live() {
 #[tokio::test]
 async fn a_session_whose_poll_was_cut_goes_on() {
     let hub = hub("socketio.ping_interval_ms = 120000");
-    let mut alice = Comer::of(&hub, Transport::Polling, "alice").await;
+    let mut alice = RecoveryClient::of(&hub, Transport::Polling, "alice").await;
     alice.sio.join("one").await;
-    alice.sio.begin_poll().await;
-    alice.sio.polling().hang_up();
-    parked(&hub, 1.0).await;
+    alice.sio.start_poll().await;
+    alice.sio.polling().abort_poll();
+    wait_until_suspended(&hub, 1.0).await;
     let missed = [to_room(&hub, "one", 1), to_user(&hub, "alice", 2)];
-    let mut back = alice.place.back(&hub, Transport::Polling).await;
-    back.expect_just(&missed).await;
+    let mut back = alice.saved.resume(&hub, Transport::Polling).await;
+    back.expect_exactly(&missed).await;
 }
 
 #[tokio::test]
 async fn what_was_written_to_a_connection_that_was_dead_comes_again() {
     let hub = hub("");
     for from in Transport::BOTH {
-        let mut alice = Comer::of(&hub, from, "alice").await;
+        let mut alice = RecoveryClient::of(&hub, from, "alice").await;
         alice.sio.join("one").await;
         let sent = to_each(&hub, 0);
-        let (heard, unheard): (Vec<_>, Vec<_>) = sent.into_iter().partition(|event| event[1]["in"] != "other");
+        let (received, unheard): (Vec<_>, Vec<_>) = sent.into_iter().partition(|event| event[1]["in"] != "other");
         assert_eq!(unheard.len(), 3);
-        alice.expect_just(&heard).await;
+        alice.expect_exactly(&received).await;
         // Fetched by a poll whose answer nobody reads, or written to a socket that nobody reads.
         if from == Transport::Polling {
-            alice.sio.begin_poll().await;
+            alice.sio.start_poll().await;
         }
         let lost: Vec<_> = (0..3).map(|n| to_room(&hub, "one", n)).collect();
         if from == Transport::Polling {
             eventually(DEADLINE, "the poll is answered", || hub.metric("hubbub_recovery_bytes") > 0.0).await;
-            alice.sio.polling().hang_up();
+            alice.sio.polling().abort_poll();
         }
-        let place = alice.cut_off(&hub, from).await;
+        let saved = alice.suspend(&hub, from).await;
         let missed = to_room(&hub, "one", 3);
-        let mut alice = place.back(&hub, Transport::WebSocket).await;
-        alice.expect_just(&[lost, vec![missed]].concat()).await;
-        alice.leave().await;
-        nothing_left(&hub).await;
+        let mut alice = saved.resume(&hub, Transport::WebSocket).await;
+        alice.expect_exactly(&[lost, vec![missed]].concat()).await;
+        alice.disconnect().await;
+        wait_until_empty(&hub).await;
     }
 }
 
@@ -96,16 +99,16 @@ async fn what_was_written_to_a_connection_that_was_dead_comes_again() {
 async fn a_client_that_is_cut_off_again_before_it_heard_the_answer_loses_and_doubles_nothing() {
     let hub = hub("");
     for transport in Transport::BOTH {
-        let mut alice = Comer::of(&hub, transport, "alice").await;
+        let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         alice.sio.join("one").await;
-        let heard = to_room(&hub, "one", 0);
-        alice.expect_just(&[heard]).await;
-        let place = alice.cut_off(&hub, transport).await;
+        let received = to_room(&hub, "one", 0);
+        alice.expect_exactly(&[received]).await;
+        let saved = alice.suspend(&hub, transport).await;
         let mut missed = vec![to_room(&hub, "one", 1)];
         for n in 2..5 {
             let recovered = hub.metric("hubbub_sessions_recovered_total");
             let mut sio = Sio::open(&hub, transport).await;
-            sio.say(&format!("40{}", place.auth())).await;
+            sio.send(&format!("40{}", saved.auth())).await;
             eventually(DEADLINE, "the hub goes on", || {
                 hub.metric("hubbub_sessions_recovered_total") == recovered + 1.0
             })
@@ -113,15 +116,15 @@ async fn a_client_that_is_cut_off_again_before_it_heard_the_answer_loses_and_dou
             missed.push(to_room(&hub, "one", 10 * n));
             match transport {
                 Transport::WebSocket => sio.into_wire().reset(),
-                Transport::Polling => sio.say("1").await,
+                Transport::Polling => sio.send("1").await,
             }
-            parked(&hub, 1.0).await;
+            wait_until_suspended(&hub, 1.0).await;
             missed.push(to_room(&hub, "one", 10 * n + 1));
         }
-        let mut alice = place.back(&hub, transport).await;
-        alice.expect_just(&missed).await;
-        alice.leave().await;
-        nothing_left(&hub).await;
+        let mut alice = saved.resume(&hub, transport).await;
+        alice.expect_exactly(&missed).await;
+        alice.disconnect().await;
+        wait_until_empty(&hub).await;
     }
 }
 
@@ -129,22 +132,22 @@ async fn a_client_that_is_cut_off_again_before_it_heard_the_answer_loses_and_dou
 async fn a_client_comes_back_while_its_old_connection_looks_alive() {
     let hub = hub("");
     for transport in Transport::BOTH {
-        let mut old = Comer::of(&hub, transport, "alice").await;
+        let mut old = RecoveryClient::of(&hub, transport, "alice").await;
         old.sio.join("one").await;
-        let heard = to_room(&hub, "one", 0);
-        old.expect_just(&[heard]).await;
+        let received = to_room(&hub, "one", 0);
+        old.expect_exactly(&[received]).await;
         let unheard = to_room(&hub, "one", 1);
-        let mut alice = old.place.back(&hub, transport).await;
-        alice.expect_just(std::slice::from_ref(&unheard)).await;
+        let mut alice = old.saved.resume(&hub, transport).await;
+        alice.expect_exactly(std::slice::from_ref(&unheard)).await;
         let live = to_room(&hub, "one", 2);
-        alice.expect_just(&[live]).await;
-        let (told, end) = old.sio.until_ended().await;
+        alice.expect_exactly(&[live]).await;
+        let (told, end) = old.sio.read_to_end().await;
         let mut told: Vec<_> = told.into_iter().filter(|said| said.data[0] != "to-room").collect();
-        assert_eq!(told.pop().map(|said| said.kind), Some(Said::DISCONNECT));
+        assert_eq!(told.pop().map(|said| said.kind), Some(SocketPacket::DISCONNECT));
         assert_eq!(events(&told), [json!(["disconnected", {"reason": "session_recovered"}])]);
-        assert_ne!(end, End::Unknown, "{transport:?}");
-        alice.leave().await;
-        nothing_left(&hub).await;
+        assert_ne!(end, SessionEnd::UnknownSession, "{transport:?}");
+        alice.disconnect().await;
+        wait_until_empty(&hub).await;
     }
 }
 
@@ -152,15 +155,15 @@ async fn a_client_comes_back_while_its_old_connection_looks_alive() {
 async fn one_that_fell_silent_is_recovered_when_its_heartbeat_ran_out() {
     let hub = hub("socketio.ping_interval_ms = 200\nsocketio.ping_timeout_ms = 1000");
     for transport in Transport::BOTH {
-        let mut alice = Comer::of(&hub, transport, "alice").await;
+        let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         alice.sio.join("one").await;
         let lost: Vec<_> = (0..3).map(|n| to_room(&hub, "one", n)).collect();
-        parked(&hub, 1.0).await;
+        wait_until_suspended(&hub, 1.0).await;
         let missed = to_room(&hub, "one", 3);
-        let mut alice = alice.place.back(&hub, transport).await;
-        alice.expect_just(&[lost, vec![missed]].concat()).await;
-        alice.leave().await;
-        nothing_left(&hub).await;
+        let mut alice = alice.saved.resume(&hub, transport).await;
+        alice.expect_exactly(&[lost, vec![missed]].concat()).await;
+        alice.disconnect().await;
+        wait_until_empty(&hub).await;
     }
 }
 
@@ -168,30 +171,30 @@ async fn one_that_fell_silent_is_recovered_when_its_heartbeat_ran_out() {
 async fn of_two_who_come_back_to_one_session_one_goes_on() {
     let hub = hub("");
     for transport in Transport::BOTH {
-        let mut alice = Comer::of(&hub, transport, "alice").await;
+        let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         alice.sio.join("one").await;
-        let place = alice.cut_off(&hub, transport).await;
+        let saved = alice.suspend(&hub, transport).await;
         let missed = to_room(&hub, "one", 1);
         let mut rivals = [Sio::open(&hub, transport).await, Sio::open(&hub, Transport::WebSocket).await];
         for rival in &mut rivals {
-            rival.say(&format!("40{}", place.auth())).await;
+            rival.send(&format!("40{}", saved.auth())).await;
         }
         let mut going_on = 0;
         for rival in &mut rivals {
-            let mut heard = Vec::new();
-            while let Some(said) = rival.try_hear().await {
+            let mut received = Vec::new();
+            while let Some(said) = rival.try_receive().await {
                 // Who was first may have been put out for the other, who came to a session that lived.
-                if said.kind == Said::DISCONNECT {
+                if said.kind == SocketPacket::DISCONNECT {
                     break;
                 }
                 let name = said.event().map(str::to_owned);
-                heard.push(name.clone().unwrap_or_default());
+                received.push(name.clone().unwrap_or_default());
                 if name.as_deref() == Some("system:welcome") {
                     break;
                 }
             }
-            if heard.contains(&"system:state_recovered".to_owned())
-                && rival.try_hear().await.and_then(|said| said.data.get(1).cloned()).as_ref() == Some(&missed[1])
+            if received.contains(&"system:state_recovered".to_owned())
+                && rival.try_receive().await.and_then(|said| said.data.get(1).cloned()).as_ref() == Some(&missed[1])
             {
                 going_on += 1;
             }
@@ -200,9 +203,9 @@ async fn of_two_who_come_back_to_one_session_one_goes_on() {
         let room = hub.http().request("GET", "/api/rooms/one").key().send().json();
         assert_eq!(room["sessions"], 1, "{room}");
         for rival in &mut rivals {
-            rival.try_say("41").await;
+            rival.try_send("41").await;
         }
-        nothing_left(&hub).await;
+        wait_until_empty(&hub).await;
     }
 }
 
@@ -210,20 +213,20 @@ async fn of_two_who_come_back_to_one_session_one_goes_on() {
 async fn bytes_come_again_as_bytes() {
     let hub = hub("");
     for transport in Transport::BOTH {
-        let mut alice = Comer::of(&hub, transport, "alice").await;
+        let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         alice.sio.join("one").await;
-        let place = alice.cut_off(&hub, transport).await;
+        let saved = alice.suspend(&hub, transport).await;
         let data = json!({"one": {"$binary": "AP8B"}, "list": [{"$binary": ""}, 1]});
         post(&hub, "/api/room", &json!({"room": "one", "event": "bytes", "data": data}));
         let behind = to_room(&hub, "one", 1);
-        let mut alice = place.back(&hub, transport).await;
-        let said = alice.said().await;
+        let mut alice = saved.resume(&hub, transport).await;
+        let said = alice.receive().await;
         let placed = |num: u64| json!({"_placeholder": true, "num": num});
         assert_eq!(said.data, json!(["bytes", {"list": [placed(0), 1], "one": placed(1)}]));
         assert_eq!(said.attachments, [vec![], vec![0, 255, 1]]);
-        alice.expect_just(&[behind]).await;
-        alice.leave().await;
-        nothing_left(&hub).await;
+        alice.expect_exactly(&[behind]).await;
+        alice.disconnect().await;
+        wait_until_empty(&hub).await;
     }
 }
 
@@ -232,33 +235,33 @@ async fn more_than_may_wait_for_a_client_is_not_brought_and_less_is_whole() {
     let hub = hub("limits.outbox_bytes = 100000");
     let text = "x".repeat(10_000);
     for transport in Transport::BOTH {
-        let mut alice = Comer::of(&hub, transport, "alice").await;
+        let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         alice.sio.join("one").await;
-        let place = alice.cut_off(&hub, transport).await;
+        let saved = alice.suspend(&hub, transport).await;
         let missed = many_to_room(&hub, "one", 0..4, &text);
-        let mut alice = place.back(&hub, transport).await;
-        alice.expect_just(&missed).await;
+        let mut alice = saved.resume(&hub, transport).await;
+        alice.expect_exactly(&missed).await;
         let live = many_to_room(&hub, "one", 0..3, &text);
-        alice.expect_just(&live).await;
-        let place = alice.cut_off(&hub, transport).await;
+        alice.expect_exactly(&live).await;
+        let saved = alice.suspend(&hub, transport).await;
         many_to_room(&hub, "one", 0..30, &text);
-        let mut alice = place.back_in_vain(&hub, transport).await;
+        let mut alice = saved.fail_to_resume(&hub, transport).await;
         alice.sio.expect_silence().await;
-        alice.leave().await;
-        nothing_left(&hub).await;
+        alice.disconnect().await;
+        wait_until_empty(&hub).await;
     }
 }
 
 /// Alice, in a room, on a socket that is full after a few KiB.
-async fn narrow(hub: &Hub) -> Comer {
-    let mut sio = Sio::open_narrow(hub).await;
+async fn narrow(hub: &Hub) -> RecoveryClient {
+    let mut sio = Sio::open_with_small_buffers(hub).await;
     let token = token("alice");
     let answer = sio.connect("/", &json!({ "token": token })).await.unwrap();
     let text = |name: &str| answer[name].as_str().unwrap().to_owned();
     let (sid, pid) = (text("sid"), text("pid"));
-    let place = Place { user: "alice".to_owned(), token: Some(token), sid, pid, last: None };
-    let mut alice = Comer { sio, place };
-    alice.told(2).await;
+    let saved = SavedSession { user: "alice".to_owned(), token: Some(token), sid, pid, last: None };
+    let mut alice = RecoveryClient { sio, saved };
+    alice.next_events(2).await;
     alice.sio.join("one").await;
     alice
 }
@@ -268,12 +271,12 @@ async fn a_client_comes_back_while_its_old_connection_takes_nothing_any_more() {
     let hub = hub("");
     let stuck = narrow(&hub).await;
     let missed = many_to_room(&hub, "one", 0..150, &"x".repeat(2_000));
-    let mut alice = stuck.place.back(&hub, Transport::WebSocket).await;
-    alice.expect_just(&missed).await;
+    let mut alice = stuck.saved.resume(&hub, Transport::WebSocket).await;
+    alice.expect_exactly(&missed).await;
     let live = to_room(&hub, "one", 1);
-    alice.expect_just(&[live]).await;
-    alice.leave().await;
-    nothing_left(&hub).await;
+    alice.expect_exactly(&[live]).await;
+    alice.disconnect().await;
+    wait_until_empty(&hub).await;
     drop(stuck.sio);
 }
 
@@ -287,10 +290,10 @@ async fn one_that_read_too_slowly_goes_on_where_it_was() {
         assert!(n < 5_000, "it was never too slow");
         missed.extend(many_to_room(&hub, "one", n..n + 200, "some words"));
     }
-    let mut alice = alice.place.back(&hub, Transport::WebSocket).await;
-    alice.expect_just(&missed).await;
-    alice.leave().await;
-    nothing_left(&hub).await;
+    let mut alice = alice.saved.resume(&hub, Transport::WebSocket).await;
+    alice.expect_exactly(&missed).await;
+    alice.disconnect().await;
+    wait_until_empty(&hub).await;
 }
 
 /// Publishes to two rooms and to the user until it is told to stop; how many each got.
@@ -318,7 +321,7 @@ async fn one_that_is_cut_off_again_and_again_while_others_talk_hears_everything_
     // The slower this goes, the more is missed at once.
     let hub = hub("socketio.ping_interval_ms = 30\nsocketio.ping_timeout_ms = 20000\n\
         recovery.queue = 1000000\nlimits.outbox_bytes = 100000000");
-    let mut alice = Comer::of(&hub, Transport::WebSocket, "alice").await;
+    let mut alice = RecoveryClient::of(&hub, Transport::WebSocket, "alice").await;
     alice.sio.join("one").await;
     alice.sio.join("other").await;
     let stop = Arc::new(AtomicBool::new(false));
@@ -332,13 +335,13 @@ async fn one_that_is_cut_off_again_and_again_while_others_talk_hears_everything_
             alice.expect_any(&mut counts).await;
         }
         let next = if cut % 3 == 2 { Transport::Polling } else { Transport::WebSocket };
-        let place = match cut % 4 {
+        let saved = match cut % 4 {
             // The old connection still looks alive.
-            0 => alice.place.clone(),
-            1 => alice.cut_off(&hub, transport).await,
+            0 => alice.saved.clone(),
+            1 => alice.suspend(&hub, transport).await,
             _ => alice.cut(transport).await,
         };
-        alice = place.back(&hub, next).await;
+        alice = saved.resume(&hub, next).await;
         transport = next;
     }
     stop.store(true, Ordering::Relaxed);
@@ -348,15 +351,15 @@ async fn one_that_is_cut_off_again_and_again_while_others_talk_hears_everything_
     }
     alice.sio.expect_silence().await;
     assert_eq!(counts, 3 * sent);
-    alice.leave().await;
-    nothing_left(&hub).await;
+    alice.disconnect().await;
+    wait_until_empty(&hub).await;
 }
 
-impl Comer {
+impl RecoveryClient {
     /// That the next event is the next of those that are published one after the other to all three.
-    async fn expect_any(&mut self, heard: &mut usize) {
+    async fn expect_any(&mut self, received: &mut usize) {
         let event = self.event().await;
-        assert_eq!(event, json!(["many", {"n": *heard / 3}]), "number {heard}");
-        *heard += 1;
+        assert_eq!(event, json!(["many", {"n": *received / 3}]), "number {received}");
+        *received += 1;
     }
 }

@@ -33,7 +33,7 @@ mod restart;
 
 use serde_json::{Value, json};
 
-use crate::support::socketio::{Said, events};
+use crate::support::socketio::{SocketPacket, events};
 use crate::support::token::token;
 use crate::support::wait::within;
 use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
@@ -61,14 +61,14 @@ fn hub(more: &str) -> Hub {
 }
 
 /// A client of `/` that remembers what it needs to go on.
-struct Comer {
+struct RecoveryClient {
     sio: Sio,
-    place: Place,
+    saved: SavedSession,
 }
 
 /// What a client knows of its session.
 #[derive(Debug, Clone)]
-struct Place {
+struct SavedSession {
     user: String,
     token: Option<String>,
     sid: String,
@@ -77,29 +77,29 @@ struct Place {
     last: Option<String>,
 }
 
-impl Comer {
+impl RecoveryClient {
     async fn of(hub: &Hub, transport: Transport, user: &str) -> Self {
         Self::with_token(hub, transport, user, &token(user)).await
     }
 
     /// A client that comes for the first time, greeted.
     async fn with_token(hub: &Hub, transport: Transport, user: &str, token: &str) -> Self {
-        let place = Place::of_none(user, Some(token));
-        let mut comer = place.knock(hub, transport, &json!({ "token": token })).await;
-        let told = comer.told(2).await;
-        assert_eq!(told, greeting(&comer.place.sid));
-        comer
+        let saved = SavedSession::new(user, Some(token));
+        let mut client = saved.connect(hub, transport, &json!({ "token": token })).await;
+        let told = client.next_events(2).await;
+        assert_eq!(told, greeting(&client.saved.sid));
+        client
     }
 
     /// The next packet that is said, other people's coming and going included; its number is taken out and remembered.
-    async fn said(&mut self) -> Said {
-        let mut said = within(DEADLINE, "something is said", self.sio.hear_of_all()).await;
+    async fn receive(&mut self) -> SocketPacket {
+        let mut said = within(DEADLINE, "something is said", self.sio.receive_any()).await;
         if said.event().is_some() {
             let arguments = said.data.as_array_mut().unwrap();
             if arguments.len() == 3 {
                 let number = arguments.pop().unwrap();
                 assert!(u64::from_str_radix(number.as_str().unwrap(), 16).is_ok(), "{number} behind {said:?}");
-                self.place.last = Some(number.as_str().unwrap().to_owned());
+                self.saved.last = Some(number.as_str().unwrap().to_owned());
             } else {
                 assert_eq!(arguments.len(), 2, "{said:?}");
             }
@@ -109,62 +109,62 @@ impl Comer {
 
     /// The next event: `[name, data]`.
     async fn event(&mut self) -> Value {
-        let said = self.said().await;
-        assert_eq!((said.kind, said.namespace.as_str()), (Said::EVENT, "/"), "{said:?}");
+        let said = self.receive().await;
+        assert_eq!((said.kind, said.namespace.as_str()), (SocketPacket::EVENT, "/"), "{said:?}");
         said.data
     }
 
     /// That these events come next.
     async fn expect(&mut self, expected: &[Value]) {
-        let mut heard = Vec::new();
-        while heard.len() < expected.len() {
-            heard.push(self.event().await);
+        let mut received = Vec::new();
+        while received.len() < expected.len() {
+            received.push(self.event().await);
         }
-        assert_eq!(heard, expected);
+        assert_eq!(received, expected);
     }
 
     /// That these events come next, and nothing behind them.
-    async fn expect_just(&mut self, expected: &[Value]) {
+    async fn expect_exactly(&mut self, expected: &[Value]) {
         self.expect(expected).await;
         self.sio.expect_silence().await;
     }
 
     /// The next events, which the hub says of itself, without their timestamps.
-    async fn told(&mut self, count: usize) -> Vec<Value> {
+    async fn next_events(&mut self, count: usize) -> Vec<Value> {
         let mut told = Vec::new();
         for _ in 0..count {
-            told.push(self.sio.hear().await);
+            told.push(self.sio.receive().await);
         }
         events(&told)
     }
 
     /// Its connection ends without a word: by WebSocket it is reset, which loses what is on its way; by polling it closes
     /// as a client does that tries another connection.
-    async fn cut(mut self, transport: Transport) -> Place {
+    async fn cut(mut self, transport: Transport) -> SavedSession {
         match transport {
             Transport::WebSocket => self.sio.into_wire().reset(),
-            Transport::Polling => self.sio.say("1").await,
+            Transport::Polling => self.sio.send("1").await,
         }
-        self.place
+        self.saved
     }
 
-    /// As [`Comer::cut`]; waits until the hub has noticed.
-    async fn cut_off(self, hub: &Hub, transport: Transport) -> Place {
+    /// As [`RecoveryClient::cut`]; waits until the hub has noticed.
+    async fn suspend(self, hub: &Hub, transport: Transport) -> SavedSession {
         let before = hub.metric("hubbub_parked_sessions");
-        let place = self.cut(transport).await;
-        parked(hub, before + 1.0).await;
-        place
+        let saved = self.cut(transport).await;
+        wait_until_suspended(hub, before + 1.0).await;
+        saved
     }
 
     /// Leaves the namespace, as `socket.disconnect()` does.
-    async fn leave(mut self) -> Place {
-        self.sio.say("41").await;
-        self.place
+    async fn disconnect(mut self) -> SavedSession {
+        self.sio.send("41").await;
+        self.saved
     }
 }
 
-impl Place {
-    fn of_none(user: &str, token: Option<&str>) -> Self {
+impl SavedSession {
+    fn new(user: &str, token: Option<&str>) -> Self {
         let (sid, pid) = (String::new(), String::new());
         Self { user: user.to_owned(), token: token.map(str::to_owned), sid, pid, last: None }
     }
@@ -181,52 +181,52 @@ impl Place {
         auth
     }
 
-    /// A client that is let in with this; it has heard nothing more yet.
-    async fn knock(&self, hub: &Hub, transport: Transport, auth: &Value) -> Comer {
+    /// A client that is let in with this; it has received nothing more yet.
+    async fn connect(&self, hub: &Hub, transport: Transport, auth: &Value) -> RecoveryClient {
         let mut sio = Sio::open(hub, transport).await;
         let answer = sio.connect("/", auth).await.unwrap_or_else(|error| panic!("was not let in: {error}"));
         let text = |name: &str| answer[name].as_str().unwrap_or_else(|| panic!("no {name} in {answer}")).to_owned();
         let (sid, pid) = (text("sid"), text("pid"));
         sio.id.clone_from(&sid);
-        Comer { sio, place: Self { sid, pid, ..self.clone() } }
+        RecoveryClient { sio, saved: Self { sid, pid, ..self.clone() } }
     }
 
-    /// Comes back, and goes on: what is heard next is what it missed.
-    async fn back(&self, hub: &Hub, transport: Transport) -> Comer {
-        self.back_after(hub, transport, 1).await
+    /// Comes back, and goes on: what is received next is what it missed.
+    async fn resume(&self, hub: &Hub, transport: Transport) -> RecoveryClient {
+        self.resume_at_attempt(hub, transport, 1).await
     }
 
-    /// As [`Place::back`], after so many attempts, this one included.
-    async fn back_after(&self, hub: &Hub, transport: Transport, attempt: u32) -> Comer {
-        let mut comer = self.knock(hub, transport, &self.auth()).await;
-        let told = comer.told(4).await;
+    /// As [`SavedSession::back`], after so many attempts, this one included.
+    async fn resume_at_attempt(&self, hub: &Hub, transport: Transport, attempt: u32) -> RecoveryClient {
+        let mut client = self.connect(hub, transport, &self.auth()).await;
+        let told = client.next_events(4).await;
         let recovered = json!(["system:state_recovered", {"userId": self.user}]);
-        assert_eq!(told, [vec![status(attempt), recovered], greeting(&self.sid)].concat());
-        assert_eq!((&comer.place.sid, &comer.place.pid), (&self.sid, &self.pid));
-        comer
+        assert_eq!(told, [vec![reconnect_status(attempt), recovered], greeting(&self.sid)].concat());
+        assert_eq!((&client.saved.sid, &client.saved.pid), (&self.sid, &self.pid));
+        client
     }
 
     /// Comes back, and is told that its session does not go on: it has another.
-    async fn back_in_vain(&self, hub: &Hub, transport: Transport) -> Comer {
-        self.back_in_vain_after(hub, transport, 1).await
+    async fn fail_to_resume(&self, hub: &Hub, transport: Transport) -> RecoveryClient {
+        self.fail_to_resume_at_attempt(hub, transport, 1).await
     }
 
-    async fn back_in_vain_after(&self, hub: &Hub, transport: Transport, attempt: u32) -> Comer {
-        let mut comer = self.knock(hub, transport, &self.auth()).await;
-        assert_ne!(comer.place.pid, self.pid, "it is another session");
-        let told = comer.told(4).await;
-        assert_eq!(told, [vec![status(attempt), failed()], greeting(&comer.place.sid)].concat());
-        comer
+    async fn fail_to_resume_at_attempt(&self, hub: &Hub, transport: Transport, attempt: u32) -> RecoveryClient {
+        let mut client = self.connect(hub, transport, &self.auth()).await;
+        assert_ne!(client.saved.pid, self.pid, "it is another session");
+        let told = client.next_events(4).await;
+        assert_eq!(told, [vec![reconnect_status(attempt), recovery_failed()], greeting(&client.saved.sid)].concat());
+        client
     }
 }
 
 /// What a client hears first that comes back.
-fn status(attempt: u32) -> Value {
+fn reconnect_status(attempt: u32) -> Value {
     let delay = (1_000.0 * 1.5_f64.powi(attempt as i32 - 1)) as u64;
     json!(["system:reconnect_status", {"attempt": attempt, "delay": delay}])
 }
 
-fn failed() -> Value {
+fn recovery_failed() -> Value {
     json!(["system:state_recovery_failed", {"message": "Failed to recover connection state"}])
 }
 
@@ -236,14 +236,14 @@ fn greeting(sid: &str) -> Vec<Value> {
     vec![json!(["connected", {"socketId": sid}]), json!(["system:welcome", welcome])]
 }
 
-/// Waits until so many sessions are parked.
-async fn parked(hub: &Hub, sessions: f64) {
-    let what = format!("{sessions} sessions are parked");
+/// Waits until so many sessions are wait_until_suspended.
+async fn wait_until_suspended(hub: &Hub, sessions: f64) {
+    let what = format!("{sessions} sessions are wait_until_suspended");
     eventually(DEADLINE, &what, || hub.metric("hubbub_parked_sessions") == sessions).await;
 }
 
 /// Waits until nothing is kept for anybody, and nobody is there.
-async fn nothing_left(hub: &Hub) {
+async fn wait_until_empty(hub: &Hub) {
     const COUNTED: [&str; 5] = [
         "hubbub_parked_sessions",
         "hubbub_parked_messages",

@@ -2,17 +2,19 @@
 
 use serde_json::json;
 
-use super::{Comer, Place, failed, greeting, hub, nothing_left, status, to_room};
-use crate::support::socketio::Said;
+use super::{
+    RecoveryClient, SavedSession, greeting, hub, reconnect_status, recovery_failed, to_room, wait_until_empty,
+};
+use crate::support::socketio::SocketPacket;
 use crate::support::wire::Frame;
 use crate::support::{Hub, Sio, Transport};
 
 /// A client that was cut off sends these packets in one write.
-async fn back_with(hub: &Hub, place: &Place, packets: &[String]) -> Sio {
+async fn back_with(hub: &Hub, saved: &SavedSession, packets: &[String]) -> Sio {
     let mut sio = Sio::open(hub, Transport::WebSocket).await;
     let frames: Vec<u8> = packets.iter().flat_map(|packet| Frame::text(packet.as_str()).encode()).collect();
     sio.wire().send(&frames).await;
-    sio.id.clone_from(&place.sid);
+    sio.id.clone_from(&saved.sid);
     sio
 }
 
@@ -20,48 +22,51 @@ async fn back_with(hub: &Hub, place: &Place, packets: &[String]) -> Sio {
 async fn a_session_goes_on_once_however_often_its_client_asks_for_it() {
     let hub = hub("");
     for is_same in [true, false] {
-        let mut alice = Comer::of(&hub, Transport::WebSocket, "alice").await;
+        let mut alice = RecoveryClient::of(&hub, Transport::WebSocket, "alice").await;
         alice.sio.join("one").await;
-        let place = alice.cut_off(&hub, Transport::WebSocket).await;
+        let saved = alice.suspend(&hub, Transport::WebSocket).await;
         let missed = to_room(&hub, "one", 1);
-        let mut other = place.auth();
+        let mut other = saved.auth();
         if !is_same {
             other["fresh"] = true.into();
         }
-        let packets = [format!("40{}", place.auth()), format!("40{other}")];
-        let mut sio = back_with(&hub, &place, &packets).await;
-        let answer = sio.hear().await;
-        assert_eq!((answer.kind, &answer.data), (Said::CONNECT, &json!({"sid": place.sid, "pid": place.pid})));
-        let mut comer = Comer { sio, place: place.clone() };
-        let told = comer.told(4).await;
+        let packets = [format!("40{}", saved.auth()), format!("40{other}")];
+        let mut sio = back_with(&hub, &saved, &packets).await;
+        let answer = sio.receive().await;
+        assert_eq!((answer.kind, &answer.data), (SocketPacket::CONNECT, &json!({"sid": saved.sid, "pid": saved.pid})));
+        let mut client = RecoveryClient { sio, saved: saved.clone() };
+        let told = client.next_events(4).await;
         let recovered = json!(["system:state_recovered", {"userId": "alice"}]);
-        assert_eq!(told, [vec![status(1), recovered], greeting(&place.sid)].concat(), "{is_same}");
-        comer.expect(&[missed]).await;
+        assert_eq!(told, [vec![reconnect_status(1), recovered], greeting(&saved.sid)].concat(), "{is_same}");
+        client.expect(&[missed]).await;
         if is_same {
-            assert_eq!(comer.sio.hear().await, answer, "each CONNECT is answered");
+            assert_eq!(client.sio.receive().await, answer, "each CONNECT is answered");
         }
         let live = to_room(&hub, "one", 2);
-        comer.expect_just(&[live]).await;
-        comer.leave().await;
-        nothing_left(&hub).await;
+        client.expect_exactly(&[live]).await;
+        client.disconnect().await;
+        wait_until_empty(&hub).await;
     }
 }
 
 #[tokio::test]
 async fn a_session_that_its_client_leaves_before_it_is_back_does_not_go_on() {
     let hub = hub("");
-    let mut alice = Comer::of(&hub, Transport::WebSocket, "alice").await;
+    let mut alice = RecoveryClient::of(&hub, Transport::WebSocket, "alice").await;
     alice.sio.join("one").await;
-    let place = alice.cut_off(&hub, Transport::WebSocket).await;
+    let saved = alice.suspend(&hub, Transport::WebSocket).await;
     to_room(&hub, "one", 1);
-    let connect = format!("40{}", place.auth());
-    let mut sio = back_with(&hub, &place, &[connect.clone(), "41".to_owned(), connect]).await;
-    let answer = sio.hear().await;
-    assert!(answer.kind == Said::CONNECT && answer.data["pid"] != place.pid.as_str(), "{answer:?}");
-    let mut comer = Comer { sio, place };
-    let told = comer.told(4).await;
-    assert_eq!(told, [vec![status(1), failed()], greeting(answer.data["sid"].as_str().unwrap())].concat());
-    comer.sio.expect_silence().await;
-    comer.leave().await;
-    nothing_left(&hub).await;
+    let connect = format!("40{}", saved.auth());
+    let mut sio = back_with(&hub, &saved, &[connect.clone(), "41".to_owned(), connect]).await;
+    let answer = sio.receive().await;
+    assert!(answer.kind == SocketPacket::CONNECT && answer.data["pid"] != saved.pid.as_str(), "{answer:?}");
+    let mut client = RecoveryClient { sio, saved };
+    let told = client.next_events(4).await;
+    assert_eq!(
+        told,
+        [vec![reconnect_status(1), recovery_failed()], greeting(answer.data["sid"].as_str().unwrap())].concat()
+    );
+    client.sio.expect_silence().await;
+    client.disconnect().await;
+    wait_until_empty(&hub).await;
 }

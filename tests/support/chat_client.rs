@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 
 use super::hub::Hub;
-use super::socketio::{Said, Sio, Transport};
+use super::socketio::{Sio, SocketPacket, Transport};
 use super::token::token;
 use super::wire::{Frame, Wire, opcode};
 
 /// How a client reaches the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum ChatTransport {
     WebSocket,
     Polling,
     Raw,
@@ -27,17 +27,17 @@ const PRESENCE: [&str; 4] = ["user:online", "user:offline", "user:status-changed
 
 /// What comes from the hub.
 #[derive(Debug)]
-pub(crate) enum Heard {
+pub(crate) enum ChatPacket {
     /// An event: `[name, data]`.
     Event(Value),
     /// The answer to the request of that number.
-    Answer(u64, Value),
+    Reply(u64, Value),
     /// The hub put the client out of the namespace.
-    PutOut,
+    Disconnected,
 }
 
 /// The client.
-pub(crate) struct Member {
+pub(crate) struct ChatClient {
     line: Line,
     heard: VecDeque<Value>,
     /// Of these, what is said of users.
@@ -47,22 +47,22 @@ pub(crate) struct Member {
     put_out: bool,
 }
 
-impl Member {
+impl ChatClient {
     /// A client of `user`, let in.
-    pub(crate) async fn of(hub: &Hub, way: Way, user: &str) -> Self {
+    pub(crate) async fn of(hub: &Hub, way: ChatTransport, user: &str) -> Self {
         Self::with_token(hub, way, &token(user)).await
     }
 
     /// A client with this token, let in.
-    pub(crate) async fn with_token(hub: &Hub, way: Way, token: &str) -> Self {
+    pub(crate) async fn with_token(hub: &Hub, way: ChatTransport, token: &str) -> Self {
         let line = match way {
-            Way::Raw => {
+            ChatTransport::Raw => {
                 let (answer, wire) = Wire::upgrade(hub, &format!("/ws?token={token}"), &[]).await;
                 assert_eq!(answer.status, 101, "{answer:?}");
                 Line::Raw(wire)
             }
-            Way::WebSocket | Way::Polling => {
-                let transport = if way == Way::Polling { Transport::Polling } else { Transport::WebSocket };
+            ChatTransport::WebSocket | ChatTransport::Polling => {
+                let transport = if way == ChatTransport::Polling { Transport::Polling } else { Transport::WebSocket };
                 let mut sio = Sio::open(hub, transport).await;
                 sio.connect("/chat", &json!({ "token": token })).await.unwrap();
                 Line::Sio(sio)
@@ -71,16 +71,16 @@ impl Member {
         Self::over(line).await
     }
 
-    /// As [`Member::of`], by a WebSocket that is full after a few KiB.
-    pub(crate) async fn narrow(hub: &Hub, way: Way, user: &str) -> Self {
+    /// As [`ChatClient::of`], by a WebSocket that is full after a few KiB.
+    pub(crate) async fn with_small_buffers(hub: &Hub, way: ChatTransport, user: &str) -> Self {
         match way {
-            Way::Raw => Self::over(Line::Raw(Wire::with_small_buffer(hub, user).await)).await,
-            Way::WebSocket => {
-                let mut sio = Sio::open_narrow(hub).await;
+            ChatTransport::Raw => Self::over(Line::Raw(Wire::with_small_buffer(hub, user).await)).await,
+            ChatTransport::WebSocket => {
+                let mut sio = Sio::open_with_small_buffers(hub).await;
                 sio.connect("/chat", &json!({"token": token(user)})).await.unwrap();
                 Self::over(Line::Sio(sio)).await
             }
-            Way::Polling => panic!("polling has no socket of its own"),
+            ChatTransport::Polling => panic!("polling has no socket of its own"),
         }
     }
 
@@ -94,37 +94,39 @@ impl Member {
     }
 
     /// Sends a request, as far as the connection takes it; the number of its answer.
-    pub(crate) async fn say(&mut self, event: &str, data: Value) -> u64 {
+    pub(crate) async fn send_request(&mut self, event: &str, data: Value) -> u64 {
         let number = self.asked;
         self.asked += 1;
         match &mut self.line {
-            Line::Sio(sio) => drop(sio.try_say(&format!("42/chat,{number}{}", json!([event, data]))).await),
+            Line::Sio(sio) => drop(sio.try_send(&format!("42/chat,{number}{}", json!([event, data]))).await),
             Line::Raw(wire) => offer(wire, &json!({"type": event, "data": data, "id": number})).await,
         }
         number
     }
 
     /// What comes next; none at the end of the connection. Pings are answered, and what is said of users is kept apart.
-    pub(crate) async fn next(&mut self) -> Option<Heard> {
+    pub(crate) async fn receive(&mut self) -> Option<ChatPacket> {
         loop {
             match self.next_with_presence().await {
-                Some(Heard::Event(event)) if is_presence(&event) => self.presence.push_back(event),
+                Some(ChatPacket::Event(event)) if is_presence(&event) => self.presence.push_back(event),
                 other => return other,
             }
         }
     }
 
-    async fn next_with_presence(&mut self) -> Option<Heard> {
+    async fn next_with_presence(&mut self) -> Option<ChatPacket> {
         match &mut self.line {
-            Line::Sio(sio) => sio.try_hear_of_all().await.map(|said| match said {
-                Said { kind: Said::EVENT, mut data, .. } => {
+            Line::Sio(sio) => sio.try_receive_any().await.map(|said| match said {
+                SocketPacket { kind: SocketPacket::EVENT, mut data, .. } => {
                     assert_eq!(data.as_array().unwrap().len(), 2, "{data}");
-                    Heard::Event(data.take())
+                    ChatPacket::Event(data.take())
                 }
-                Said { kind: Said::ACK, id: Some(id), mut data, .. } => Heard::Answer(id, data[0].take()),
-                Said { kind: Said::DISCONNECT, .. } => {
+                SocketPacket { kind: SocketPacket::ACK, id: Some(id), mut data, .. } => {
+                    ChatPacket::Reply(id, data[0].take())
+                }
+                SocketPacket { kind: SocketPacket::DISCONNECT, .. } => {
                     self.put_out = true;
-                    Heard::PutOut
+                    ChatPacket::Disconnected
                 }
                 other => panic!("neither an event nor an answer: {other:?}"),
             }),
@@ -135,8 +137,8 @@ impl Member {
                         let mut message: Value = serde_json::from_slice(&frame.payload).unwrap();
                         let data = message["data"].take();
                         return Some(match message["id"].as_u64() {
-                            Some(id) => Heard::Answer(id, data),
-                            None => Heard::Event(json!([message["type"], data])),
+                            Some(id) => ChatPacket::Reply(id, data),
+                            None => ChatPacket::Event(json!([message["type"], data])),
                         });
                     }
                     opcode::PING => wire.try_send(&Frame::new(opcode::PONG, frame.payload).encode()).await,
@@ -148,44 +150,44 @@ impl Member {
     }
 
     /// Asks; what is heard meanwhile is kept.
-    pub(crate) async fn ask(&mut self, event: &str, data: Value) -> Value {
-        let number = self.say(event, data).await;
-        self.answer(number).await
+    pub(crate) async fn request(&mut self, event: &str, data: Value) -> Value {
+        let number = self.send_request(event, data).await;
+        self.reply(number).await
     }
 
     /// The answer of this number; what is heard meanwhile is kept.
-    pub(crate) async fn answer(&mut self, number: u64) -> Value {
+    pub(crate) async fn reply(&mut self, number: u64) -> Value {
         loop {
-            match self.next().await {
-                Some(Heard::Event(event)) => self.heard.push_back(event),
-                Some(Heard::Answer(of, answer)) if of == number => return answer,
+            match self.receive().await {
+                Some(ChatPacket::Event(event)) => self.heard.push_back(event),
+                Some(ChatPacket::Reply(of, answer)) if of == number => return answer,
                 other => panic!("waited for answer {number}, but there came {other:?}"),
             }
         }
     }
 
     /// Asks for what is not to be refused.
-    pub(crate) async fn ask_well(&mut self, event: &str, data: Value) -> Value {
-        let answer = self.ask(event, data).await;
+    pub(crate) async fn request_ok(&mut self, event: &str, data: Value) -> Value {
+        let answer = self.request(event, data).await;
         assert_eq!(answer["success"], true, "{event}: {answer}");
         answer
     }
 
     /// Joins a chat; how many users are in it.
     pub(crate) async fn join(&mut self, chat: &str) -> u64 {
-        let answer = self.ask_well("join:chat", json!({ "chatId": chat })).await;
+        let answer = self.request_ok("join:chat", json!({ "chatId": chat })).await;
         answer["roomInfo"]["participantCount"].as_u64().unwrap()
     }
 
     /// Says something; the id of the message.
-    pub(crate) async fn send(&mut self, chat: &str, content: &str) -> String {
-        let answer = self.ask_well("message:send", json!({"chatId": chat, "content": content})).await;
+    pub(crate) async fn send_message(&mut self, chat: &str, content: &str) -> String {
+        let answer = self.request_ok("message:send", json!({"chatId": chat, "content": content})).await;
         answer["sentMessage"]["id"].as_str().unwrap().to_owned()
     }
 
     /// Asks for a token for recovery.
-    pub(crate) async fn token(&mut self) -> String {
-        let answer = self.ask_well("connection:create-session", json!({})).await;
+    pub(crate) async fn recovery_token(&mut self) -> String {
+        let answer = self.request_ok("connection:create-session", json!({})).await;
         answer["recoveryToken"].as_str().unwrap().to_owned()
     }
 
@@ -194,14 +196,14 @@ impl Member {
         if let Some(event) = self.heard.pop_front() {
             return event;
         }
-        match self.next().await {
-            Some(Heard::Event(event)) => event,
+        match self.receive().await {
+            Some(ChatPacket::Event(event)) => event,
             other => panic!("waited for an event, but there came {other:?}"),
         }
     }
 
     /// All events up to this one, which is left out as are those of its name before.
-    pub(crate) async fn until(&mut self, last: &Value) -> Vec<Value> {
+    pub(crate) async fn events_until(&mut self, last: &Value) -> Vec<Value> {
         let mut events = Vec::new();
         loop {
             let event = self.event().await;
@@ -215,12 +217,12 @@ impl Member {
     }
 
     /// What was heard and not asked for yet.
-    pub(crate) fn take_heard(&mut self) -> Vec<Value> {
+    pub(crate) fn take_events(&mut self) -> Vec<Value> {
         self.heard.drain(..).collect()
     }
 
     /// The next that is said of a user who comes or goes.
-    pub(crate) async fn presence(&mut self) -> Value {
+    pub(crate) async fn presence_event(&mut self) -> Value {
         loop {
             while let Some(event) = self.presence.pop_front() {
                 // A list may come or not, as fast as things change.
@@ -229,32 +231,32 @@ impl Member {
                 }
             }
             match self.next_with_presence().await {
-                Some(Heard::Event(event)) if is_presence(&event) => self.presence.push_back(event),
-                Some(Heard::Event(event)) => self.heard.push_back(event),
+                Some(ChatPacket::Event(event)) if is_presence(&event) => self.presence.push_back(event),
+                Some(ChatPacket::Event(event)) => self.heard.push_back(event),
                 other => panic!("waited for a user to come or go, but there came {other:?}"),
             }
         }
     }
 
     /// What was said of users who came or went, and not asked for yet.
-    pub(crate) fn take_presence(&mut self) -> Vec<Value> {
+    pub(crate) fn take_presence_events(&mut self) -> Vec<Value> {
         self.presence.drain(..).filter(|event| event[0] != "users:online").collect()
     }
 
     /// Puts events back that were taken.
-    pub(crate) fn hear_again(&mut self, events: Vec<Value>) {
+    pub(crate) fn put_back_events(&mut self, events: Vec<Value>) {
         self.heard.extend(events);
     }
 
     /// Reads to the end of the connection: what still came of events, and whether the hub put the client out.
-    pub(crate) async fn until_ended(&mut self) -> (Vec<Value>, bool) {
-        while let Some(heard) = self.next().await {
+    pub(crate) async fn read_to_end(&mut self) -> (Vec<Value>, bool) {
+        while let Some(heard) = self.receive().await {
             match heard {
-                Heard::Event(event) => self.heard.push_back(event),
-                Heard::Answer(..) | Heard::PutOut => {}
+                ChatPacket::Event(event) => self.heard.push_back(event),
+                ChatPacket::Reply(..) | ChatPacket::Disconnected => {}
             }
         }
-        (self.take_heard(), self.put_out)
+        (self.take_events(), self.put_out)
     }
 
     fn wire(&mut self) -> &mut Wire {
@@ -265,7 +267,7 @@ impl Member {
     }
 
     /// Goes without a word: the connection is reset, and what was on its way is lost.
-    pub(crate) fn vanish(self) {
+    pub(crate) fn reset(self) {
         match self.line {
             Line::Sio(sio) => sio.into_wire().reset(),
             Line::Raw(wire) => wire.reset(),
@@ -273,23 +275,23 @@ impl Member {
     }
 
     /// Polls no more, and says nothing of it; what has come by then.
-    pub(crate) fn fall_silent(mut self) -> Vec<Value> {
+    pub(crate) fn stop_polling(mut self) -> Vec<Value> {
         let Line::Sio(sio) = &mut self.line else { panic!("does not poll") };
-        let said = sio.take_unheard().into_iter().filter(|said| said.kind == Said::EVENT);
+        let said = sio.take_unread().into_iter().filter(|said| said.kind == SocketPacket::EVENT);
         self.heard.extend(said.map(|said| said.data));
-        self.take_heard()
+        self.take_events()
     }
 
     /// Sends no more, and hears what the hub still says: the events, in order, up to the end of the connection.
-    pub(crate) async fn dry_up(mut self) -> Vec<Value> {
+    pub(crate) async fn half_close(mut self) -> Vec<Value> {
         self.wire().shut_down_write().await;
-        self.until_ended().await.0
+        self.read_to_end().await.0
     }
 
     /// Leaves the namespace, as `socket.disconnect()` does; on the raw wire, closes.
     pub(crate) async fn disconnect(mut self) {
         match &mut self.line {
-            Line::Sio(sio) => sio.say("41/chat,").await,
+            Line::Sio(sio) => sio.send("41/chat,").await,
             Line::Raw(wire) => wire.send_frame(&Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes())).await,
         }
     }
