@@ -67,7 +67,7 @@ async fn a_restart_keeps_history_receipts_and_statistics() {
     let figures = alice.ask("message:stats", json!({})).await;
     let expected = json!({"activeTypingUsers": 0, "trackedMessages": 25, "totalDelivered": 19, "totalRead": 9});
     assert_eq!(figures["stats"], expected);
-    for end in ["killed", "told"] {
+    for end in ["killed", "terminated"] {
         drop((alice, bob));
         hub = if end == "killed" { hub.restart() } else { hub.come_again() };
         alice = Member::of(&hub, Way::Polling, "alice").await;

@@ -100,10 +100,10 @@ pub(super) async fn play(file: &str, surface: Option<Surface>) {
     let script = Script::parse(&super::text_of(file));
     assert!(!script.steps.is_empty(), "{file} has no steps");
     let hub = Hub::with(&script.config);
-    let place = format!("{file} {}", surface.map_or("", Surface::as_str));
+    let label = surface.map_or(file.to_owned(), |surface| format!("{file} on {}", surface.as_str()));
     let mut player = Player { hub, surface, clients: HashMap::new(), placeholders: Placeholders::default() };
     for step in script.steps {
-        player.play(&place, step).await;
+        player.play(&label, step).await;
     }
     for client in player.clients.values_mut() {
         client.expect_silence().await;
@@ -118,7 +118,7 @@ struct Player {
 }
 
 impl Player {
-    async fn play(&mut self, file: &str, step: ScriptStep) {
+    async fn play(&mut self, label: &str, step: ScriptStep) {
         let mut response = self.act(step.action).await;
         let mut expected: HashMap<String, Vec<ExpectedLine>> = HashMap::new();
         for line in step.expected {
@@ -127,16 +127,16 @@ impl Player {
                 continue;
             };
             let (actual_status, actual) = response.take().expect("no response to compare with");
-            assert_eq!(*status, actual_status, "{file}:{}: {actual}", line.line);
+            assert_eq!(*status, actual_status, "{label}, line {}: {actual}", line.line);
             let matches = self.placeholders.matches(body, &actual);
-            assert!(matches, "{file}:{}: expected\n{body}\nreceived\n{actual}", line.line);
+            assert!(matches, "{label}, line {}: expected\n{body}\nreceived\n{actual}", line.line);
         }
-        assert!(response.is_none(), "{file}:{}: the response is not listed: {response:?}", step.line);
+        assert!(response.is_none(), "{label}, line {}: the response is not listed: {response:?}", step.line);
         for (client, mut expected) in expected {
             while !expected.is_empty() {
                 let received = self.client(&client).next().await;
                 let Some(index) = expected.iter().position(|line| self.accept(&line.message, &received)) else {
-                    panic!("{file}:{}: {client} received\n{received:#?}\nexpected one of\n{expected:#?}", step.line);
+                    panic!("{label}, line {}: {client} received\n{received:#?}\nexpected one of\n{expected:#?}", step.line);
                 };
                 expected.remove(index);
             }

@@ -101,11 +101,11 @@ async fn a_payload_from_any_surface_is_delivered_with_necessary_escapes_only() {
 async fn acknowledged(client: &mut Sio, packet: &str) -> Value {
     client.say(packet).await;
     loop {
-        let said = client.hear().await;
-        if said.kind == Said::ACK {
-            return said.data[0].clone();
+        let packet = client.hear().await;
+        if packet.kind == Said::ACK {
+            return packet.data[0].clone();
         }
-        assert_eq!(said.event(), Some("error"), "{said:?}");
+        assert_eq!(packet.event(), Some("error"), "{packet:?}");
     }
 }
 
@@ -174,9 +174,9 @@ async fn an_unreadable_connect_is_refused_and_the_next_one_succeeds() {
                 (r#"{"token":"a","n":NaN}"#.to_owned(), "auth"),
             ] {
                 client.say(&format!("40{prefix}{auth}")).await;
-                let said = client.hear().await;
-                assert_eq!(said.kind, Said::CONNECT_ERROR, "{auth}: {said:?}");
-                assert_eq!(said.data["data"]["details"]["field"], field, "{auth}: {said:?}");
+                let packet = client.hear().await;
+                assert_eq!(packet.kind, Said::CONNECT_ERROR, "{auth}: {packet:?}");
+                assert_eq!(packet.data["data"]["details"]["field"], field, "{auth}: {packet:?}");
             }
             // A token cannot contain half a surrogate pair.
             client.say(&format!("40{prefix}{{\"token\":\"\\ud800\"}}")).await;
@@ -263,9 +263,9 @@ async fn the_limit_of_a_payload_counts_bytes_without_unnecessary_escapes() {
         let payload = r"\u6f22".repeat(characters);
         sio.say(&format!(r#"421["Broadcast",{{"topic":"t","payload":"{payload}"}}]"#)).await;
         loop {
-            let said = sio.hear().await;
-            if said.kind == Said::ACK {
-                return said.data[0].clone();
+            let packet = sio.hear().await;
+            if packet.kind == Said::ACK {
+                return packet.data[0].clone();
             }
         }
     };
