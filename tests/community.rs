@@ -154,7 +154,7 @@ async fn typing_in_a_thread_is_sent_to_the_others_until_five_seconds_without_it(
 }
 
 #[tokio::test]
-async fn typing_has_a_limit_of_its_own_and_names_a_thread() {
+async fn typing_has_its_own_limit_and_needs_a_thread_id() {
     let hub = Hub::with("[limits.community]\ntyping_per_minute = 2");
     let mut alice = Sio::of(&hub, Transport::WebSocket, "alice").await;
     alice.emit("typing_start", json!({"thread_id": [1]})).await;

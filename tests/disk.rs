@@ -78,8 +78,8 @@ async fn a_hub_on_a_full_disk_delivers_events_and_opens_its_store_once_there_is_
 
 #[tokio::test]
 async fn a_full_disk_does_not_hide_the_content_of_the_store() {
-    let kept = "[[topics]]\npattern = \"*\"\nsubscribe = \"anyone\"\npublish = \"authenticated\"\nhistory = 5\n";
-    let config = format!("{UNLIMITED}\n{kept}");
+    let history = "[[topics]]\npattern = \"*\"\nsubscribe = \"anyone\"\npublish = \"authenticated\"\nhistory = 5\n";
+    let config = format!("{UNLIMITED}\n{history}");
     let hub = Hub::with(&config);
     user(&hub, "carol");
     let signed_in = sign_in(&hub, "carol");

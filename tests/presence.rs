@@ -10,9 +10,9 @@ use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
 async fn chat(hub: &Hub, token: &str) -> (Sio, Value) {
     let mut client = Sio::open(hub, Transport::WebSocket).await;
     client.connect("/chat", &json!({ "token": token })).await.unwrap();
-    let said = client.receive_any().await;
-    assert_eq!(said.event(), Some("users:online"), "the first event: {said:?}");
-    (client, said.data[1].clone())
+    let packet = client.receive_any().await;
+    assert_eq!(packet.event(), Some("users:online"), "the first event: {packet:?}");
+    (client, packet.data[1].clone())
 }
 
 /// The data without its ISO times.
@@ -47,9 +47,9 @@ fn named(users: &[(&str, &str)]) -> Vec<(String, String)> {
 async fn next(client: &mut Sio, event: &str) -> Value {
     let event_data = async {
         loop {
-            let mut said = client.receive_any().await;
-            if said.event() == Some(event) {
-                return said.data[1].take();
+            let mut packet = client.receive_any().await;
+            if packet.event() == Some(event) {
+                return packet.data[1].take();
             }
         }
     };
@@ -211,9 +211,9 @@ async fn audience_shared_rooms_notifies_only_users_of_a_shared_chat() {
     bob.send("1").await;
     assert_eq!(timeless(next(&mut alice, "user:offline").await), seen("bob", "offline"));
     let id = far.emit_for_ack("/chat", "presence:online-users", json!({})).await;
-    let said = far.receive_any().await;
-    assert_eq!(said.id, Some(id), "the first event: {said:?}");
-    assert_eq!(listed(&said.data[0]), named(&[("alice", "online"), ("far", "online")]), "the answer lists all users");
+    let packet = far.receive_any().await;
+    assert_eq!(packet.id, Some(id), "the first event: {packet:?}");
+    assert_eq!(listed(&packet.data[0]), named(&[("alice", "online"), ("far", "online")]), "the answer lists all users");
 }
 
 #[tokio::test]

@@ -49,15 +49,15 @@ fn start_on(mut hub: Hub, change: impl FnOnce(&std::path::Path)) -> CommandOutpu
 fn every_acknowledged_account_survives_twenty_kills_and_no_account_is_incomplete() {
     let mut hub = Hub::with(UNLIMITED);
     let answered = Mutex::new(Vec::new());
-    let asked = AtomicUsize::new(0);
+    let requested = AtomicUsize::new(0);
     for kill in 0..KILLS {
         let before = answered.lock().unwrap().len();
         thread::scope(|scope| {
             for _ in 0..WRITERS {
-                let (http, answered, asked) = (hub.http(), &answered, &asked);
+                let (http, answered, requested) = (hub.http(), &answered, &requested);
                 scope.spawn(move || {
                     loop {
-                        let name = format!("user-{}", asked.fetch_add(1, Ordering::Relaxed));
+                        let name = format!("user-{}", requested.fetch_add(1, Ordering::Relaxed));
                         let body = json!({"username": name, "password": PASSWORD, "roles": ["a", "b"]});
                         let request = http.request("POST", "/api/users").key().json(&body);
                         // No response: the hub is gone.
@@ -82,7 +82,7 @@ fn every_acknowledged_account_survives_twenty_kills_and_no_account_is_incomplete
         let answered = answered.lock().unwrap();
         let lost: Vec<_> = answered.iter().filter(|name| !stored.contains(name)).collect();
         assert!(lost.is_empty(), "lost at kill {kill}: {lost:?}");
-        assert!(stored.len() <= asked.load(Ordering::Relaxed));
+        assert!(stored.len() <= requested.load(Ordering::Relaxed));
         sign_in(&hub, answered.last().unwrap());
     }
 }

@@ -119,9 +119,9 @@ async fn a_publication_reaches_clients_of_all_surfaces() {
     alice.expect_broadcast(&published(1, "carol", &ack["message_id"])).await;
 
     let id = dave.emit_for_ack("/chat", "Broadcast", publish(2)).await;
-    let said = dave.receive().await;
-    let ack = &said.data[0];
-    assert_eq!((said.id, &ack["recipients"]), (Some(id), &json!(5)), "{said:?}");
+    let packet = dave.receive().await;
+    let ack = &packet.data[0];
+    assert_eq!((packet.id, &ack["recipients"]), (Some(id), &json!(5)), "{packet:?}");
     alice.expect_broadcast(&published(2, "dave", &ack["message_id"])).await;
 
     let direct = json!({"type": "DirectMessage", "data": {"target_user": "dave", "payload": "hi"}});

@@ -67,7 +67,7 @@ async fn a_restart_keeps_history_receipts_and_statistics() {
     let figures = alice.request("message:stats", json!({})).await;
     let expected = json!({"activeTypingUsers": 0, "trackedMessages": 25, "totalDelivered": 19, "totalRead": 9});
     assert_eq!(figures["stats"], expected);
-    for end in ["killed", "told"] {
+    for end in ["killed", "terminated"] {
         drop((alice, bob));
         hub = if end == "killed" { hub.restart() } else { hub.restart_gracefully() };
         alice = ChatClient::of(&hub, ChatTransport::Polling, "alice").await;

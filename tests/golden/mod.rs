@@ -35,7 +35,7 @@ use std::collections::BTreeMap;
 use hubbub_actors::events::{Surface, catalogue};
 use serde_json::Value;
 
-use self::script::{Incoming, Outgoing, Script, StepAction};
+use self::script::{Outgoing, Received, Script, StepAction};
 
 /// Clients that name no surface connect on `/chat`.
 const fn on_chat() -> Option<Surface> {
@@ -98,26 +98,26 @@ fn every_golden_file_is_played() {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Outcome {
+enum RequestOutcome {
     Success,
     Refusal,
 }
 
 /// Whether an answer or a message with its whole body accepts or refuses a request; `None` for anything else.
-fn outcome(message: &Incoming) -> Option<Outcome> {
+fn outcome(message: &Received) -> Option<RequestOutcome> {
     let refused = match message {
-        Incoming::Answer(Value::String(_)) => return None,
-        Incoming::Answer(data) => data["success"] == false,
-        Incoming::Frame(frame) if frame["id"].is_null() => return None,
-        Incoming::Frame(frame) => frame["type"] == "Error",
-        Incoming::Event(..) | Incoming::Response(..) => return None,
+        Received::Answer(Value::String(_)) => return None,
+        Received::Answer(data) => data["success"] == false,
+        Received::Frame(frame) if frame["id"].is_null() || frame["data"].is_string() => return None,
+        Received::Frame(frame) => frame["type"] == "Error",
+        Received::Event(..) | Received::Response(..) => return None,
     };
-    Some(if refused { Outcome::Refusal } else { Outcome::Success })
+    Some(if refused { RequestOutcome::Refusal } else { RequestOutcome::Success })
 }
 
 #[test]
 fn every_client_event_succeeds_and_is_refused_in_a_golden_file_on_each_of_its_surfaces() {
-    let mut played: BTreeMap<(String, &str), Vec<Outcome>> = BTreeMap::new();
+    let mut played: BTreeMap<(String, &str), Vec<RequestOutcome>> = BTreeMap::new();
     for (file, surfaces) in FILES {
         let mut named: BTreeMap<String, Option<Surface>> = BTreeMap::new();
         for step in Script::parse(&text_of(file)).steps {
@@ -140,7 +140,7 @@ fn every_client_event_succeeds_and_is_refused_in_a_golden_file_on_each_of_its_su
     for row in catalogue::CLIENT {
         for surface in row.on {
             let outcomes = played.get(&(row.name.to_owned(), surface.as_str())).map_or(&[][..], Vec::as_slice);
-            for outcome in [Outcome::Success, Outcome::Refusal] {
+            for outcome in [RequestOutcome::Success, RequestOutcome::Refusal] {
                 if !outcomes.contains(&outcome) {
                     missing.push(format!("`{}` on `{}`: {outcome:?}", row.name, surface.as_str()));
                 }

@@ -6,7 +6,7 @@ use hubbub_actors::events::Surface;
 use serde_json::{Value, json};
 
 use super::placeholders::Placeholders;
-use super::script::{ExpectedLine, Incoming, Outgoing, Script, ScriptStep, StepAction};
+use super::script::{ExpectedLine, Outgoing, Received, Script, ScriptStep, StepAction};
 use crate::support::client::without_time;
 use crate::support::socketio::SocketPacket;
 use crate::support::token::token_with;
@@ -48,15 +48,15 @@ impl Connection {
         }
     }
 
-    async fn next(&mut self) -> Incoming {
+    async fn next(&mut self) -> Received {
         match self {
             Self::Namespace { name, client } => {
                 let packet = client.receive_any().await;
                 assert_eq!(packet.namespace, *name, "{packet:?}");
                 match packet.data.as_array().unwrap().as_slice() {
-                    [] if packet.kind == SocketPacket::ACK => Incoming::Answer(Value::Null),
-                    [data] if packet.kind == SocketPacket::ACK => Incoming::Answer(data.clone()),
-                    [Value::String(event), data] => Incoming::Event(event.clone(), data.clone()),
+                    [] if packet.kind == SocketPacket::ACK => Received::Answer(Value::Null),
+                    [data] if packet.kind == SocketPacket::ACK => Received::Answer(data.clone()),
+                    [Value::String(event), data] => Received::Event(event.clone(), data.clone()),
                     _ => panic!("neither an event with one argument nor an acknowledgement: {packet:?}"),
                 }
             }
@@ -64,18 +64,18 @@ impl Connection {
                 let mut message = client.next_with_presence().await;
                 let data = message["data"].take();
                 match message["type"].as_str().unwrap() {
-                    "Reply" => Incoming::Answer(data),
+                    "Reply" => Received::Answer(data),
                     "Error" => {
                         let mut refusal = json!({"success": false});
                         refusal.as_object_mut().unwrap().extend(data.as_object().unwrap().clone());
-                        Incoming::Answer(refusal)
+                        Received::Answer(refusal)
                     }
-                    event => Incoming::Event(event.to_owned(), data),
+                    event => Received::Event(event.to_owned(), data),
                 }
             }
             Self::Frames { client, greeting } => match greeting.take() {
-                Some(greeting) => Incoming::Frame(greeting),
-                None => Incoming::Frame(without_time(client.next_with_presence().await)),
+                Some(greeting) => Received::Frame(greeting),
+                None => Received::Frame(without_time(client.next_with_presence().await)),
             },
         }
     }
@@ -100,10 +100,10 @@ pub(super) async fn play(file: &str, surface: Option<Surface>) {
     let script = Script::parse(&super::text_of(file));
     assert!(!script.steps.is_empty(), "{file} has no steps");
     let hub = Hub::with(&script.config);
-    let place = format!("{file} {}", surface.map_or("", Surface::as_str));
+    let label = surface.map_or(file.to_owned(), |surface| format!("{file} on {}", surface.as_str()));
     let mut player = Player { hub, surface, clients: HashMap::new(), placeholders: Placeholders::default() };
     for step in script.steps {
-        player.play(&place, step).await;
+        player.play(&label, step).await;
     }
     for client in player.clients.values_mut() {
         client.expect_silence().await;
@@ -118,25 +118,28 @@ struct Player {
 }
 
 impl Player {
-    async fn play(&mut self, file: &str, step: ScriptStep) {
+    async fn play(&mut self, label: &str, step: ScriptStep) {
         let mut response = self.act(step.action).await;
         let mut expected: HashMap<String, Vec<ExpectedLine>> = HashMap::new();
         for line in step.expected {
-            let Incoming::Response(status, body) = &line.message else {
+            let Received::Response(status, body) = &line.message else {
                 expected.entry(line.recipient.clone()).or_default().push(line);
                 continue;
             };
             let (actual_status, actual) = response.take().expect("no response to compare with");
-            assert_eq!(*status, actual_status, "{file}:{}: {actual}", line.line);
+            assert_eq!(*status, actual_status, "{label}, line {}: {actual}", line.line);
             let matches = self.placeholders.matches(body, &actual);
-            assert!(matches, "{file}:{}: expected\n{body}\nreceived\n{actual}", line.line);
+            assert!(matches, "{label}, line {}: expected\n{body}\nreceived\n{actual}", line.line);
         }
-        assert!(response.is_none(), "{file}:{}: the response is not listed: {response:?}", step.line);
+        assert!(response.is_none(), "{label}, line {}: the response is not listed: {response:?}", step.line);
         for (client, mut expected) in expected {
             while !expected.is_empty() {
                 let received = self.client(&client).next().await;
                 let Some(index) = expected.iter().position(|line| self.accept(&line.message, &received)) else {
-                    panic!("{file}:{}: {client} received\n{received:#?}\nexpected one of\n{expected:#?}", step.line);
+                    panic!(
+                        "{label}, line {}: {client} received\n{received:#?}\nexpected one of\n{expected:#?}",
+                        step.line
+                    );
                 };
                 expected.remove(index);
             }
@@ -181,17 +184,17 @@ impl Player {
     }
 
     /// Whether `received` is as expected. If so, its new placeholders are kept.
-    fn accept(&mut self, expected: &Incoming, received: &Incoming) -> bool {
+    fn accept(&mut self, expected: &Received, received: &Received) -> bool {
         let mut placeholders = self.placeholders.clone();
         let matches = match (expected, received) {
-            (Incoming::Answer(expected), Incoming::Answer(received)) => {
+            (Received::Answer(expected), Received::Answer(received)) => {
                 let expected = if self.surface == Some(Surface::Raw) { as_raw(expected) } else { expected.clone() };
                 placeholders.matches(&expected, received)
             }
-            (Incoming::Event(name, expected), Incoming::Event(event, received)) => {
+            (Received::Event(name, expected), Received::Event(event, received)) => {
                 name == event && placeholders.matches(expected, received)
             }
-            (Incoming::Frame(expected), Incoming::Frame(received)) => placeholders.matches(expected, received),
+            (Received::Frame(expected), Received::Frame(received)) => placeholders.matches(expected, received),
             _ => false,
         };
         if matches {

@@ -63,12 +63,12 @@ impl Outgoing {
 pub(super) struct ExpectedLine {
     pub(super) line: usize,
     pub(super) recipient: String,
-    pub(super) message: Incoming,
+    pub(super) message: Received,
 }
 
 /// A message to a client or the backend.
 #[derive(Debug)]
-pub(super) enum Incoming {
+pub(super) enum Received {
     /// The data of an acknowledgement; `null` where it has none.
     Answer(Value),
     Event(String, Value),
@@ -151,11 +151,11 @@ impl StepLine<'_> {
                 };
                 return ParsedLine::Action(StepAction::Send { client, message });
             }
-            ("backend", "=") => Incoming::Response(first.parse().unwrap(), self.json(data)),
-            (_, "=") if rest.is_empty() => Incoming::Answer(Value::Null),
-            (_, "=") => Incoming::Answer(self.json(rest)),
-            (_, "<") if rest.starts_with('{') => Incoming::Frame(self.json(rest)),
-            (_, "<") => Incoming::Event(first.to_owned(), self.json(data)),
+            ("backend", "=") => Received::Response(first.parse().unwrap(), self.json(data)),
+            (_, "=") if rest.is_empty() => Received::Answer(Value::Null),
+            (_, "=") => Received::Answer(self.json(rest)),
+            (_, "<") if rest.starts_with('{') => Received::Frame(self.json(rest)),
+            (_, "<") => Received::Event(first.to_owned(), self.json(data)),
             _ => panic!("line {}: no such step: {}", self.line, self.text),
         };
         ParsedLine::Expected(ExpectedLine { line: self.line, recipient: client, message })

@@ -20,8 +20,8 @@ async fn sessions_of_every_surface_are_counted() {
     eventually(DEADLINE, "bob is gone", || hub.connections() == 2).await;
 
     let mut carol = Client::of(&hub, "carol").await;
-    let asked = json!({"type": "monitoring:metrics", "data": {}, "id": 1});
-    let reply = without_time(carol.ask(asked, "Reply").await);
+    let request = json!({"type": "monitoring:metrics", "data": {}, "id": 1});
+    let reply = without_time(carol.ask(request, "Reply").await);
     let mut answer = alice.request_on("/chat", "monitoring:metrics", json!({})).await[0].take();
     assert_eq!(reply, json!({"type": "Reply", "id": 1, "data": answer}));
 
@@ -111,8 +111,8 @@ async fn health_depends_on_the_connections_in_use() {
         });
         let answer = alice.request_on("/chat", "monitoring:health", json!({})).await;
         assert_eq!(answer, json!([{"success": true, "health": health.clone()}]));
-        let asked = json!({"type": "monitoring:health", "data": {}, "id": 1});
-        let reply = without_time(clients[0].ask(asked, "Reply").await);
+        let request = json!({"type": "monitoring:health", "data": {}, "id": 1});
+        let reply = without_time(clients[0].ask(request, "Reply").await);
         assert_eq!(reply, json!({"type": "Reply", "id": 1, "data": {"success": true, "health": health}}));
     }
     let (full, _) = Wire::upgrade(&hub, &format!("/ws?token={}", token("erin")), &[]).await;

@@ -38,8 +38,8 @@ impl Watcher {
 
     /// The data of the `Reply` to this event.
     async fn ask(&mut self, event: &str, data: Value) -> Value {
-        let asked = json!({"type": event, "data": data, "id": 7});
-        let reply = without_time(self.0.ask(asked, "Reply").await);
+        let request = json!({"type": event, "data": data, "id": 7});
+        let reply = without_time(self.0.ask(request, "Reply").await);
         assert_eq!((&reply["id"], &reply["data"]["success"]), (&json!(7), &json!(true)), "{reply}");
         reply["data"].clone()
     }

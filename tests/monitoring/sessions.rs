@@ -66,10 +66,10 @@ async fn a_refusal_names_the_invalid_field() {
             "details": {"field": field, "reason": reason},
         }]);
         assert_eq!(chat.request_on("/chat", "monitoring:events", data.clone()).await, refused, "{data}");
-        let asked = json!({"type": "monitoring:events", "data": data, "id": 1});
+        let request = json!({"type": "monitoring:events", "data": data, "id": 1});
         let error = json!({"code": "INVALID_REQUEST", "message": reason, "details": {"field": field}});
         let refused = json!({"type": "Error", "id": 1, "data": error});
-        assert_eq!(without_time(raw.ask(asked, "Error").await), refused);
+        assert_eq!(without_time(raw.ask(request, "Error").await), refused);
     }
     for event in ["metrics", "events", "stats", "health"].map(|name| format!("monitoring:{name}")) {
         let refused = chat.request_on("/chat", &event, json!([1])).await[0].take();

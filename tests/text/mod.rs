@@ -101,11 +101,11 @@ async fn a_payload_from_any_surface_is_delivered_with_necessary_escapes_only() {
 async fn acknowledged(client: &mut Sio, packet: &str) -> Value {
     client.send(packet).await;
     loop {
-        let said = client.receive().await;
-        if said.kind == SocketPacket::ACK {
-            return said.data[0].clone();
+        let packet = client.receive().await;
+        if packet.kind == SocketPacket::ACK {
+            return packet.data[0].clone();
         }
-        assert_eq!(said.event(), Some("error"), "{said:?}");
+        assert_eq!(packet.event(), Some("error"), "{packet:?}");
     }
 }
 
@@ -178,9 +178,9 @@ async fn an_unreadable_connect_is_refused_and_the_next_one_succeeds() {
                 (r#"{"token":"a","n":NaN}"#.to_owned(), "auth"),
             ] {
                 client.send(&format!("40{prefix}{auth}")).await;
-                let said = client.receive().await;
-                assert_eq!(said.kind, SocketPacket::CONNECT_ERROR, "{auth}: {said:?}");
-                assert_eq!(said.data["data"]["details"]["field"], field, "{auth}: {said:?}");
+                let packet = client.receive().await;
+                assert_eq!(packet.kind, SocketPacket::CONNECT_ERROR, "{auth}: {packet:?}");
+                assert_eq!(packet.data["data"]["details"]["field"], field, "{auth}: {packet:?}");
             }
             // A token cannot contain half a surrogate pair.
             client.send(&format!("40{prefix}{{\"token\":\"\\ud800\"}}")).await;
@@ -267,9 +267,9 @@ async fn the_limit_of_a_payload_counts_bytes_without_unnecessary_escapes() {
         let payload = r"\u6f22".repeat(characters);
         sio.send(&format!(r#"421["Broadcast",{{"topic":"t","payload":"{payload}"}}]"#)).await;
         loop {
-            let said = sio.receive().await;
-            if said.kind == SocketPacket::ACK {
-                return said.data[0].clone();
+            let packet = sio.receive().await;
+            if packet.kind == SocketPacket::ACK {
+                return packet.data[0].clone();
             }
         }
     };
