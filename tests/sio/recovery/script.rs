@@ -141,7 +141,7 @@ struct Script {
 }
 
 enum Client {
-    Connected(RecoveryClient),
+    Connected(Box<RecoveryClient>),
     Away(SavedSession),
 }
 
@@ -215,7 +215,7 @@ impl Script {
     fn take_client(&mut self) -> RecoveryClient {
         let saved = self.saved().clone();
         match std::mem::replace(&mut self.client, Client::Away(saved)) {
-            Client::Connected(client) => client,
+            Client::Connected(client) => *client,
             Client::Away(_) => panic!("the client is away"),
         }
     }
@@ -224,11 +224,13 @@ impl Script {
         let (hub, transport) = (&self.hub, self.transports.0);
         match step {
             Step::Connect => {
-                self.client = Client::Connected(RecoveryClient::of(hub, transport, "alice").await);
+                let client = RecoveryClient::of(hub, transport, "alice").await;
+                self.client = Client::Connected(Box::new(client));
                 self.is_alice = true;
             }
             Step::ConnectAsGuest => {
-                self.client = Client::Connected(RecoveryClient::guest(hub, transport, "alice").await);
+                let client = RecoveryClient::guest(hub, transport, "alice").await;
+                self.client = Client::Connected(Box::new(client));
             }
             Step::Authenticate => {
                 let data = json!({"token": token("alice")});
@@ -302,7 +304,7 @@ impl Script {
     async fn resume(&mut self, attempt: u32) {
         let saved = self.saved().clone();
         let client = saved.resume_at_attempt(&self.hub, self.transports.1, attempt).await;
-        self.client = Client::Connected(client);
+        self.client = Client::Connected(Box::new(client));
         self.transports = (self.transports.1, self.transports.0);
         self.resumed += 1.0;
         if let Some(open) = self.open.take() {
@@ -312,7 +314,8 @@ impl Script {
 
     async fn fail_to_resume(&mut self) {
         let saved = self.saved().clone();
-        self.client = Client::Connected(saved.fail_to_resume(&self.hub, self.transports.1).await);
+        let client = saved.fail_to_resume(&self.hub, self.transports.1).await;
+        self.client = Client::Connected(Box::new(client));
         self.transports = (self.transports.1, self.transports.0);
         self.is_alice = saved.token.is_some();
         self.failed_sid = saved.sid;
