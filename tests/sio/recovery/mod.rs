@@ -1,5 +1,5 @@
-//! Connection state recovery on `/`, as Socket.IO specifies it: a session whose connection is cut resumes, and its client
-//! receives the events that it missed.
+//! Connection state recovery on `/`, as Socket.IO specifies it: after a cut, the session resumes, and its client receives the
+//! events that it missed.
 
 // The client.
 mod client;

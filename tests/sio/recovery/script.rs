@@ -358,7 +358,7 @@ impl Script {
     }
 }
 
-/// Asserts that the hub ends a connection whose session resumed on another one.
+/// Asserts that the hub ends a connection after its session resumed on another one.
 async fn assert_old_connection_ends(mut old: RecoveryClient) {
     let (mut received, end) = old.sio.read_to_end().await;
     // Events that were sent before the other connection came may be read here, too.
