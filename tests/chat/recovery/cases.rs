@@ -2,17 +2,17 @@
 //! is a test of its name: a configuration, the transports, and the steps.
 
 use super::*;
-use Step::*;
+use ChatStep::*;
 
 /// The transport of the first connection, and of the first return. Further returns alternate between the two.
-type Transports = (ChatTransport, ChatTransport);
+type ChatTransports = (ChatTransport, ChatTransport);
 
-const BY_WEBSOCKET: [Transports; 1] = [(ChatTransport::WebSocket, ChatTransport::WebSocket)];
-const SAME: [Transports; 2] = [BY_WEBSOCKET[0], (ChatTransport::Raw, ChatTransport::Raw)];
-const TO_WEBSOCKET: [Transports; 2] = [BY_WEBSOCKET[0], (ChatTransport::Raw, ChatTransport::WebSocket)];
-const WEBSOCKET_AND_RAW: [Transports; 1] = [(ChatTransport::WebSocket, ChatTransport::Raw)];
-const BY_POLLING: [Transports; 1] = [(ChatTransport::Polling, ChatTransport::Polling)];
-const POLLING_TO_WEBSOCKET: [Transports; 1] = [(ChatTransport::Polling, ChatTransport::WebSocket)];
+const BY_WEBSOCKET: [ChatTransports; 1] = [(ChatTransport::WebSocket, ChatTransport::WebSocket)];
+const SAME: [ChatTransports; 2] = [BY_WEBSOCKET[0], (ChatTransport::Raw, ChatTransport::Raw)];
+const TO_WEBSOCKET: [ChatTransports; 2] = [BY_WEBSOCKET[0], (ChatTransport::Raw, ChatTransport::WebSocket)];
+const WEBSOCKET_AND_RAW: [ChatTransports; 1] = [(ChatTransport::WebSocket, ChatTransport::Raw)];
+const BY_POLLING: [ChatTransports; 1] = [(ChatTransport::Polling, ChatTransport::Polling)];
+const POLLING_TO_WEBSOCKET: [ChatTransports; 1] = [(ChatTransport::Polling, ChatTransport::WebSocket)];
 
 macro_rules! cases {
     ($($name:ident: $config:expr, $transports:ident, $steps:expr;)*) => {
@@ -51,7 +51,7 @@ cases! {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum ChatStep {
     /// Bob sends this to the chat.
     Send(&'static str),
     /// Alice receives the messages that were sent since she is connected, and nothing else.
@@ -88,10 +88,10 @@ enum Step {
 }
 
 /// Runs a case once for each pair of transports. Prints each step, so that a failure shows where it happened.
-async fn run(config: &str, transports: &[Transports], steps: &[Step]) {
+async fn run(config: &str, transports: &[ChatTransports], steps: &[ChatStep]) {
     for &transports in transports {
         println!("{transports:?}");
-        let mut script = Script::start(config, transports).await;
+        let mut script = ChatScript::start(config, transports).await;
         for step in steps {
             println!("  {step:?}");
             script.run(*step).await;
@@ -99,10 +99,10 @@ async fn run(config: &str, transports: &[Transports], steps: &[Step]) {
     }
 }
 
-struct Script {
+struct ChatScript {
     hub: Hub,
     /// The transport of alice, and of her next return.
-    transports: Transports,
+    transports: ChatTransports,
     bob: ChatClient,
     alice: Option<ChatClient>,
     token: String,
@@ -113,8 +113,8 @@ struct Script {
     open: Option<(ChatClient, Vec<&'static str>)>,
 }
 
-impl Script {
-    async fn start(config: &str, transports: Transports) -> Self {
+impl ChatScript {
+    async fn start(config: &str, transports: ChatTransports) -> Self {
         let hub = hub(config);
         let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
         bob.join(CHAT).await;
@@ -122,7 +122,7 @@ impl Script {
         Self { hub, transports, bob, alice: Some(alice), token, is_in_chat: true, sent: Vec::new(), open: None }
     }
 
-    async fn run(&mut self, step: Step) {
+    async fn run(&mut self, step: ChatStep) {
         match step {
             Send(content) => {
                 self.bob.send_message(CHAT, content).await;
@@ -172,7 +172,7 @@ impl Script {
         }
     }
 
-    async fn cut(&mut self, step: Step) {
+    async fn cut(&mut self, step: ChatStep) {
         let alice = self.alice.take().unwrap();
         let sent = std::mem::take(&mut self.sent);
         match step {

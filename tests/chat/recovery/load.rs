@@ -38,7 +38,7 @@ async fn history(hub: &Hub, chat: &str) -> Vec<String> {
 
 /// How a listener is cut.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Cut {
+enum ListenerCut {
     /// It shuts down its sending side and reads to the end, so that no bytes in flight are lost.
     HalfClosed,
     /// The connection is reset. Bytes in flight are lost, and nothing else.
@@ -51,7 +51,11 @@ enum Cut {
 
 /// Listens while others send; is cut and recovers again and again. The result: the messages of each stretch between two
 /// cuts, and the connected listener.
-async fn listen_cut_by_cut(hub: &Hub, transports: &[ChatTransport], cut: Cut) -> (Vec<Vec<String>>, ChatClient) {
+async fn listen_cut_by_cut(
+    hub: &Hub,
+    transports: &[ChatTransport],
+    cut: ListenerCut,
+) -> (Vec<Vec<String>>, ChatClient) {
     let mut stretches = vec![Vec::new()];
     let (mut listener, mut token) = in_chat(hub, transports[0], "listener", CHAT).await;
     for number in 1..=CUTS {
@@ -61,10 +65,10 @@ async fn listen_cut_by_cut(hub: &Hub, transports: &[ChatTransport], cut: Cut) ->
         }
         let mut open = None;
         match cut {
-            Cut::HalfClosed => stretch.extend(texts(&listener.half_close().await)),
-            Cut::Reset => listener.reset(),
-            Cut::StoppedPolling => stretch.extend(texts(&listener.stop_polling())),
-            Cut::StillOpen => open = Some(listener),
+            ListenerCut::HalfClosed => stretch.extend(texts(&listener.half_close().await)),
+            ListenerCut::Reset => listener.reset(),
+            ListenerCut::StoppedPolling => stretch.extend(texts(&listener.stop_polling())),
+            ListenerCut::StillOpen => open = Some(listener),
         }
         listener = ChatClient::of(hub, transports[number % transports.len()], "listener").await;
         let recovered = recover(&mut listener, &token).await;
@@ -86,7 +90,7 @@ fn texts(events: &[Value]) -> Vec<String> {
 }
 
 /// Asserts that a listener receives all messages of three senders, except those that a reset lost in flight.
-async fn assert_all_received(transports: &[ChatTransport], cut: Cut) {
+async fn assert_all_received(transports: &[ChatTransport], cut: ListenerCut) {
     let hub = hub(TWO_WORKERS);
     let stop = Arc::new(AtomicBool::new(false));
     let mut senders = Vec::new();
@@ -112,7 +116,7 @@ async fn assert_all_received(transports: &[ChatTransport], cut: Cut) {
             let position = position(content);
             let expected = next.unwrap_or(position);
             assert!(position >= expected, "stretch {number}: {content} is repeated or out of order");
-            let may_miss = at == 0 && number > 0 && cut == Cut::Reset;
+            let may_miss = at == 0 && number > 0 && cut == ListenerCut::Reset;
             assert!(position == expected || may_miss, "stretch {number}: {} are missing", position - expected);
             lost.push(position - expected);
             next = Some(position + 1);
@@ -125,19 +129,19 @@ async fn assert_all_received(transports: &[ChatTransport], cut: Cut) {
 
 #[tokio::test]
 async fn a_socket_io_client_that_is_cut_under_load_misses_nothing() {
-    assert_all_received(&[ChatTransport::WebSocket], Cut::HalfClosed).await;
+    assert_all_received(&[ChatTransport::WebSocket], ListenerCut::HalfClosed).await;
 }
 
 #[tokio::test]
 async fn a_raw_client_that_is_cut_under_load_misses_nothing() {
-    assert_all_received(&[ChatTransport::Raw], Cut::HalfClosed).await;
+    assert_all_received(&[ChatTransport::Raw], ListenerCut::HalfClosed).await;
 }
 
 #[tokio::test]
 async fn a_session_that_moves_to_another_connection_under_load_misses_nothing() {
     assert_all_received(
         &[ChatTransport::WebSocket, ChatTransport::Raw, ChatTransport::Raw, ChatTransport::Polling],
-        Cut::StillOpen,
+        ListenerCut::StillOpen,
     )
     .await;
 }
@@ -170,10 +174,10 @@ async fn messages_that_no_poll_fetched_are_recovered_after_a_heartbeat_timeout()
 
 #[tokio::test]
 async fn a_client_that_stops_polling_under_load_misses_nothing() {
-    assert_all_received(&[ChatTransport::Polling], Cut::StoppedPolling).await;
+    assert_all_received(&[ChatTransport::Polling], ListenerCut::StoppedPolling).await;
 }
 
 #[tokio::test]
 async fn a_client_whose_connection_is_reset_under_load_misses_only_bytes_in_flight() {
-    assert_all_received(&[ChatTransport::WebSocket, ChatTransport::Raw], Cut::Reset).await;
+    assert_all_received(&[ChatTransport::WebSocket, ChatTransport::Raw], ListenerCut::Reset).await;
 }

@@ -38,7 +38,7 @@ fn hub(more: &str) -> Hub {
 const TWO_WORKERS: &str = "[server]\nworkers = 2\n";
 
 /// The result of a recovery.
-struct Recovered {
+struct RecoveryResult {
     /// The session in the reply.
     session: Value,
     /// The missed messages.
@@ -46,7 +46,7 @@ struct Recovered {
     dropped: Option<u64>,
 }
 
-impl Recovered {
+impl RecoveryResult {
     fn contents(&self) -> Vec<&str> {
         self.messages.iter().map(|message| message["content"].as_str().unwrap()).collect()
     }
@@ -57,13 +57,13 @@ impl Recovered {
 }
 
 /// Recovers a session. Asserts that the events before the reply match the reply.
-async fn recover(client: &mut ChatClient, token: &str) -> Recovered {
+async fn recover(client: &mut ChatClient, token: &str) -> RecoveryResult {
     let number = client.send_request("connection:recover", json!({ "recoveryToken": token })).await;
     read_recovery(client, number).await
 }
 
 /// Reads the reply of this number, and the events of the recovery.
-async fn read_recovery(client: &mut ChatClient, number: u64) -> Recovered {
+async fn read_recovery(client: &mut ChatClient, number: u64) -> RecoveryResult {
     let mut reply = client.reply(number).await;
     assert_eq!((&reply["success"], &reply["message"]), (&json!(true), &json!(RECOVERED)), "{reply}");
     let session = reply["session"].take();
@@ -83,7 +83,7 @@ async fn read_recovery(client: &mut ChatClient, number: u64) -> Recovered {
     let expected = json!({"message": RECOVERED, "rooms": session["rooms"], "queuedMessages": messages.len()});
     assert_eq!(event[1], expected);
     client.put_back_events(events);
-    Recovered { session, messages, dropped }
+    RecoveryResult { session, messages, dropped }
 }
 
 async fn assert_invalid(client: &mut ChatClient, token: &str) {

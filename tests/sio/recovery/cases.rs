@@ -1,9 +1,9 @@
 //! The table of cases. Each row is a test of its name: a configuration, the transports, and the steps that
 //! [`script`](super::script) runs.
 
-use super::script::{Cut, Other, Step, Transports, WrongToken, run};
-use Cut::{Disconnected, PollAborted, Silent, StillOpen, Suspended, Unobserved};
-use Step::*;
+use super::script::{CutKind, OtherClient, RecoveryStep, Transports, WrongToken, run};
+use CutKind::{Disconnected, PollAborted, Silent, StillOpen, Suspended, Unobserved};
+use RecoveryStep::*;
 
 use crate::support::Transport::{Polling, WebSocket};
 
@@ -93,11 +93,11 @@ cases! {
 // Credentials.
 cases! {
     a_suspended_session_is_resumed_by_its_own_user_alone: "", SAME, [
-        Connect, Join("one"), Cut(Suspended), Room("one", 1), OtherFails(Other::Bob), OtherFails(Other::Guest),
+        Connect, Join("one"), Cut(Suspended), Room("one", 1), OtherFails(OtherClient::Bob), OtherFails(OtherClient::Guest),
         ResumeAtAttempt(3), Receive,
     ];
     a_connected_session_is_not_ended_by_another_client_that_names_it: "", BY_WEBSOCKET, [
-        Connect, Join("one"), OtherFails(Other::Bob), OtherFails(Other::Guest), Room("one", 1), Receive,
+        Connect, Join("one"), OtherFails(OtherClient::Bob), OtherFails(OtherClient::Guest), Room("one", 1), Receive,
     ];
     a_reconnect_status_counts_the_attempts_since_the_cut: "auth.leeway_secs = 0", SAME, [
         Connect, Join("one"), Cut(Suspended), Room("one", 1),
@@ -142,13 +142,13 @@ cases! {
         Cut(Suspended), Room("one", 2), User(2), All(2), Resume, Receive, Join("another"), IsAlice,
     ];
     a_guest_that_sends_its_token_on_return_needs_it_from_then_on: "", BY_WEBSOCKET, [
-        ConnectAsGuest, Authenticate, Cut(Suspended), User(1), OtherFails(Other::Bob),
-        UseToken, ResumeAtAttempt(2), Receive, Cut(Suspended), OtherFails(Other::Guest), ResumeAtAttempt(2),
+        ConnectAsGuest, Authenticate, Cut(Suspended), User(1), OtherFails(OtherClient::Bob),
+        UseToken, ResumeAtAttempt(2), Receive, Cut(Suspended), OtherFails(OtherClient::Guest), ResumeAtAttempt(2),
     ];
 }
 
 /// A cut with events missed before a stop of the hub, between two stops, and after the last start.
-const OVER_TWO_RESTARTS: [Step; 13] = [
+const OVER_TWO_RESTARTS: [RecoveryStep; 13] = [
     Each(0),
     Receive,
     Cut(Suspended),
@@ -176,7 +176,7 @@ cases! {
         Room("one", 2), Resume, Receive,
     ];
     the_count_of_attempts_survives_a_restart: "recovery.queue = 5", BY_WEBSOCKET, [
-        Connect, Join("one"), Cut(Suspended), OtherFails(Other::Bob), Many(3, 0), Restart, Many(2, 0),
+        Connect, Join("one"), Cut(Suspended), OtherFails(OtherClient::Bob), Many(3, 0), Restart, Many(2, 0),
         ResumeAtAttempt(2), Receive,
     ];
     the_count_of_missed_events_survives_a_restart: "recovery.queue = 5", BY_WEBSOCKET, [

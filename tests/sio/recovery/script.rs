@@ -15,7 +15,7 @@ use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
 pub(super) type Transports = (Transport, Transport);
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Step {
+pub(super) enum RecoveryStep {
     /// Connects with a token.
     Connect,
     /// Connects without a token.
@@ -45,7 +45,7 @@ pub(super) enum Step {
     StartPoll,
     /// The hub replies to the poll, and the client does not read the reply.
     LoseReply,
-    Cut(Cut),
+    Cut(CutKind),
     /// The application disconnects alice.
     Kick,
     /// The hub stops in order and starts again.
@@ -75,13 +75,13 @@ pub(super) enum Step {
     /// The id of the new session is another one, because nothing was left of the old session.
     HasNewSid,
     /// Another client names the session, and gets a new one. It receives nothing.
-    OtherFails(Other),
+    OtherFails(OtherClient),
     /// The client returns with a wrong token, and its CONNECT is refused with this code.
     Refused(WrongToken, &'static str),
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Cut {
+pub(super) enum CutKind {
     /// The connection ends, and the hub suspends the session.
     Suspended,
     /// The connection ends. The next step does not wait for the hub.
@@ -97,7 +97,7 @@ pub(super) enum Cut {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Other {
+pub(super) enum OtherClient {
     Bob,
     Guest,
 }
@@ -109,12 +109,12 @@ pub(super) enum WrongToken {
 }
 
 /// Runs a case once for each pair of transports, on one hub. Prints each step, so that a failure shows where it happened.
-pub(super) async fn run(config: &str, transports: &[Transports], steps: &[Step]) {
+pub(super) async fn run(config: &str, transports: &[Transports], steps: &[RecoveryStep]) {
     let mut hub = hub(config);
     let mut resumed = 0.0;
     for &transports in transports {
         println!("{transports:?}");
-        let mut script = Script::new(hub, transports, resumed);
+        let mut script = RecoveryScript::new(hub, transports, resumed);
         for step in steps {
             println!("  {step:?}");
             script = script.run(*step).await;
@@ -123,11 +123,11 @@ pub(super) async fn run(config: &str, transports: &[Transports], steps: &[Step])
     }
 }
 
-struct Script {
+struct RecoveryScript {
     hub: Hub,
     /// The transport of the client, and of its next return.
     transports: Transports,
-    client: Client,
+    client: ScriptClient,
     is_alice: bool,
     rooms: Vec<&'static str>,
     /// The events that the client must receive next.
@@ -140,58 +140,66 @@ struct Script {
     resumed: f64,
 }
 
-enum Client {
+enum ScriptClient {
     Connected(Box<RecoveryClient>),
     Away(SavedSession),
 }
 
-impl Script {
+impl RecoveryScript {
     fn new(hub: Hub, transports: Transports, resumed: f64) -> Self {
-        let client = Client::Away(SavedSession::new("alice", None));
+        let client = ScriptClient::Away(SavedSession::new("alice", None));
         let (rooms, due, failed_sid) = (Vec::new(), Vec::new(), String::new());
         Self { hub, transports, client, is_alice: false, rooms, due, failed_sid, open: None, resumed }
     }
 
-    async fn run(mut self, step: Step) -> Self {
+    async fn run(mut self, step: RecoveryStep) -> Self {
         match step {
-            Step::Restart => return Self { hub: restart(self.hub).await, resumed: 0.0, ..self },
-            Step::Crash => return Self { hub: crash(self.hub).await, resumed: 0.0, ..self },
-            Step::Connect | Step::ConnectAsGuest | Step::Authenticate | Step::Join(_) => self.act(step).await,
-            Step::Receive => {
+            RecoveryStep::Restart => return Self { hub: restart(self.hub).await, resumed: 0.0, ..self },
+            RecoveryStep::Crash => return Self { hub: crash(self.hub).await, resumed: 0.0, ..self },
+            RecoveryStep::Connect
+            | RecoveryStep::ConnectAsGuest
+            | RecoveryStep::Authenticate
+            | RecoveryStep::Join(_) => self.act(step).await,
+            RecoveryStep::Receive => {
                 let due = std::mem::take(&mut self.due);
                 self.client().expect_exactly(&due).await;
             }
-            Step::IsAlice => {
+            RecoveryStep::IsAlice => {
                 let action = json!({"action": "whoami"});
                 let reply = self.client().sio.emit_and_expect("action:result", "client:action", action).await;
                 assert_eq!(reply["result"]["userId"], "alice", "{reply}");
             }
-            Step::Room(..) | Step::User(_) | Step::OtherUser(_) | Step::All(_) | Step::Each(_) | Step::Many(..) => {
+            RecoveryStep::Room(..)
+            | RecoveryStep::User(_)
+            | RecoveryStep::OtherUser(_)
+            | RecoveryStep::All(_)
+            | RecoveryStep::Each(_)
+            | RecoveryStep::Many(..) => {
                 self.publish(step);
             }
-            Step::StartPoll => self.client().sio.start_poll().await,
-            Step::LoseReply => self.lose_reply().await,
-            Step::Cut(cut) => self.cut(cut).await,
-            Step::Kick => {
+            RecoveryStep::StartPoll => self.client().sio.start_poll().await,
+            RecoveryStep::LoseReply => self.lose_reply().await,
+            RecoveryStep::Cut(cut) => self.cut(cut).await,
+            RecoveryStep::Kick => {
                 disconnect_user(&self.hub, "alice");
-                self.client = Client::Away(self.saved().clone());
+                self.client = ScriptClient::Away(self.saved().clone());
                 wait_until_empty(&self.hub).await;
             }
-            Step::WaitUntilEmpty => wait_until_empty(&self.hub).await,
-            Step::Metric(name, value) => assert_eq!(self.hub.metric(name), value, "{name}"),
-            Step::UseToken => self.saved().token = Some(token("alice")),
-            Step::UsePid(pid) => self.saved().pid = pid.to_owned(),
-            Step::UseOffset(offset) => self.saved().offset = Some(offset.to_owned()),
-            Step::OffsetIs(offset) => assert_eq!(self.saved().offset.as_deref(), Some(offset)),
-            Step::Resume => self.resume(1).await,
-            Step::ResumeAtAttempt(attempt) => self.resume(attempt).await,
-            Step::FailToResume => self.fail_to_resume().await,
-            Step::HasNewSid => {
+            RecoveryStep::WaitUntilEmpty => wait_until_empty(&self.hub).await,
+            RecoveryStep::Metric(name, value) => assert_eq!(self.hub.metric(name), value, "{name}"),
+            RecoveryStep::UseToken => self.saved().token = Some(token("alice")),
+            RecoveryStep::UsePid(pid) => self.saved().pid = pid.to_owned(),
+            RecoveryStep::UseOffset(offset) => self.saved().offset = Some(offset.to_owned()),
+            RecoveryStep::OffsetIs(offset) => assert_eq!(self.saved().offset.as_deref(), Some(offset)),
+            RecoveryStep::Resume => self.resume(1).await,
+            RecoveryStep::ResumeAtAttempt(attempt) => self.resume(attempt).await,
+            RecoveryStep::FailToResume => self.fail_to_resume().await,
+            RecoveryStep::HasNewSid => {
                 let sid = self.saved().sid.clone();
                 assert_ne!(sid, self.failed_sid);
             }
-            Step::OtherFails(other) => self.let_other_fail(other).await,
-            Step::Refused(token, code) => self.be_refused(token, code).await,
+            RecoveryStep::OtherFails(other) => self.let_other_fail(other).await,
+            RecoveryStep::Refused(token, code) => self.be_refused(token, code).await,
         }
         self
     }
@@ -199,46 +207,46 @@ impl Script {
     #[track_caller]
     fn client(&mut self) -> &mut RecoveryClient {
         match &mut self.client {
-            Client::Connected(client) => client,
-            Client::Away(_) => panic!("the client is away"),
+            ScriptClient::Connected(client) => client,
+            ScriptClient::Away(_) => panic!("the client is away"),
         }
     }
 
     fn saved(&mut self) -> &mut SavedSession {
         match &mut self.client {
-            Client::Connected(client) => &mut client.saved,
-            Client::Away(saved) => saved,
+            ScriptClient::Connected(client) => &mut client.saved,
+            ScriptClient::Away(saved) => saved,
         }
     }
 
     /// Takes the connection out of a client that goes away.
     fn take_client(&mut self) -> RecoveryClient {
         let saved = self.saved().clone();
-        match std::mem::replace(&mut self.client, Client::Away(saved)) {
-            Client::Connected(client) => *client,
-            Client::Away(_) => panic!("the client is away"),
+        match std::mem::replace(&mut self.client, ScriptClient::Away(saved)) {
+            ScriptClient::Connected(client) => *client,
+            ScriptClient::Away(_) => panic!("the client is away"),
         }
     }
 
-    async fn act(&mut self, step: Step) {
+    async fn act(&mut self, step: RecoveryStep) {
         let (hub, transport) = (&self.hub, self.transports.0);
         match step {
-            Step::Connect => {
+            RecoveryStep::Connect => {
                 let client = RecoveryClient::of(hub, transport, "alice").await;
-                self.client = Client::Connected(Box::new(client));
+                self.client = ScriptClient::Connected(Box::new(client));
                 self.is_alice = true;
             }
-            Step::ConnectAsGuest => {
+            RecoveryStep::ConnectAsGuest => {
                 let client = RecoveryClient::guest(hub, transport, "alice").await;
-                self.client = Client::Connected(Box::new(client));
+                self.client = ScriptClient::Connected(Box::new(client));
             }
-            Step::Authenticate => {
+            RecoveryStep::Authenticate => {
                 let data = json!({"token": token("alice")});
                 let reply = self.client().sio.emit_and_expect("authenticated", "authenticate", data).await;
                 assert_eq!(reply["user"]["id"], "alice", "{reply}");
                 self.is_alice = true;
             }
-            Step::Join(room) => {
+            RecoveryStep::Join(room) => {
                 self.client().sio.join(room).await;
                 self.rooms.push(room);
             }
@@ -246,17 +254,17 @@ impl Script {
         }
     }
 
-    fn publish(&mut self, step: Step) {
+    fn publish(&mut self, step: RecoveryStep) {
         let (hub, is_alice) = (&self.hub, self.is_alice);
         let is_in = |room: &str| self.rooms.contains(&room);
         let (one, other) = (is_in("one"), is_in("other"));
         let mut add = |is_due: bool, event: Value| self.due.extend(is_due.then_some(event));
         match step {
-            Step::Room(room, n) => add(is_in(room), to_room(hub, room, n)),
-            Step::User(n) => add(is_alice, to_user(hub, "alice", n)),
-            Step::OtherUser(n) => add(false, to_user(hub, "bob", n)),
-            Step::All(n) => add(is_alice, to_all(hub, n)),
-            Step::Each(n) => {
+            RecoveryStep::Room(room, n) => add(is_in(room), to_room(hub, room, n)),
+            RecoveryStep::User(n) => add(is_alice, to_user(hub, "alice", n)),
+            RecoveryStep::OtherUser(n) => add(false, to_user(hub, "bob", n)),
+            RecoveryStep::All(n) => add(is_alice, to_all(hub, n)),
+            RecoveryStep::Each(n) => {
                 for n in n..n + 3 {
                     add(one, to_room(hub, "one", n));
                     add(is_alice, to_user(hub, "alice", n));
@@ -264,7 +272,7 @@ impl Script {
                     add(is_alice, to_all(hub, n));
                 }
             }
-            Step::Many(count, length) => {
+            RecoveryStep::Many(count, length) => {
                 for event in many_to_room(hub, "one", 0..count, &"x".repeat(length)) {
                     add(one, event);
                 }
@@ -281,20 +289,20 @@ impl Script {
         }
     }
 
-    async fn cut(&mut self, cut: Cut) {
+    async fn cut(&mut self, cut: CutKind) {
         let transport = self.transports.0;
         let mut client = self.take_client();
         match cut {
-            Cut::Suspended => drop(client.suspend(&self.hub, transport).await),
-            Cut::Unobserved => drop(client.cut(transport).await),
-            Cut::PollAborted => {
+            CutKind::Suspended => drop(client.suspend(&self.hub, transport).await),
+            CutKind::Unobserved => drop(client.cut(transport).await),
+            CutKind::PollAborted => {
                 client.sio.start_poll().await;
                 client.sio.polling().abort_poll();
                 wait_until_suspended(&self.hub, 1.0).await;
             }
-            Cut::Silent => wait_until_suspended(&self.hub, 1.0).await,
-            Cut::StillOpen => self.open = Some(client),
-            Cut::Disconnected => {
+            CutKind::Silent => wait_until_suspended(&self.hub, 1.0).await,
+            CutKind::StillOpen => self.open = Some(client),
+            CutKind::Disconnected => {
                 client.disconnect().await;
                 wait_until_empty(&self.hub).await;
             }
@@ -304,7 +312,7 @@ impl Script {
     async fn resume(&mut self, attempt: u32) {
         let saved = self.saved().clone();
         let client = saved.resume_at_attempt(&self.hub, self.transports.1, attempt).await;
-        self.client = Client::Connected(Box::new(client));
+        self.client = ScriptClient::Connected(Box::new(client));
         self.transports = (self.transports.1, self.transports.0);
         self.resumed += 1.0;
         if let Some(open) = self.open.take() {
@@ -315,7 +323,7 @@ impl Script {
     async fn fail_to_resume(&mut self) {
         let saved = self.saved().clone();
         let client = saved.fail_to_resume(&self.hub, self.transports.1).await;
-        self.client = Client::Connected(Box::new(client));
+        self.client = ScriptClient::Connected(Box::new(client));
         self.transports = (self.transports.1, self.transports.0);
         self.is_alice = saved.token.is_some();
         self.failed_sid = saved.sid;
@@ -323,11 +331,11 @@ impl Script {
         self.due.clear();
     }
 
-    async fn let_other_fail(&mut self, other: Other) {
+    async fn let_other_fail(&mut self, other: OtherClient) {
         let saved = self.saved().clone();
         let (user, token) = match other {
-            Other::Bob => ("bob", Some(token("bob"))),
-            Other::Guest => ("alice", None),
+            OtherClient::Bob => ("bob", Some(token("bob"))),
+            OtherClient::Guest => ("alice", None),
         };
         let named = SavedSession { user: user.to_owned(), token, ..saved };
         let mut other = named.fail_to_resume(&self.hub, self.transports.1).await;
@@ -349,7 +357,7 @@ impl Script {
 
     /// Disconnects the client. Nothing may be left, and exactly the sessions that the case names may have resumed.
     async fn end(self) -> (Hub, f64) {
-        if let Client::Connected(client) = self.client {
+        if let ScriptClient::Connected(client) = self.client {
             client.disconnect().await;
         }
         wait_until_empty(&self.hub).await;
