@@ -74,7 +74,7 @@ enum ChatStep {
     RecoverNewest(usize),
     /// Alice returns, and her token is invalid.
     NotFound,
-    /// The connection that was left open ends. Its last messages are those that were sent before the cut.
+    /// The connection that was left open ends after the messages that were sent before the cut.
     OldConnectionEnds,
 
     /// Alice and bob are the members of the chat.

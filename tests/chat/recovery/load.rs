@@ -49,8 +49,8 @@ enum ListenerCut {
     StillOpen,
 }
 
-/// Listens while others send; is cut and recovers again and again. The result: the messages of each stretch between two
-/// cuts, and the connected listener.
+/// Listens while others send, with many cuts and recoveries. The result: the messages of each stretch between two cuts, and
+/// the connected listener.
 async fn listen_cut_by_cut(
     hub: &Hub,
     transports: &[ChatTransport],
@@ -89,7 +89,7 @@ fn texts(events: &[Value]) -> Vec<String> {
     contents(events).into_iter().map(str::to_owned).collect()
 }
 
-/// Asserts that a listener receives all messages of three senders, except those that a reset lost in flight.
+/// Asserts that a listener receives all messages of three senders, except messages that a reset lost in flight.
 async fn assert_all_received(transports: &[ChatTransport], cut: ListenerCut) {
     let hub = hub(TWO_WORKERS);
     let stop = Arc::new(AtomicBool::new(false));
@@ -148,14 +148,14 @@ async fn a_session_that_moves_to_another_connection_under_load_misses_nothing() 
 
 #[tokio::test]
 async fn messages_that_no_poll_fetched_are_recovered_after_a_heartbeat_timeout() {
-    let hub = hub("[server]\nworkers = 2\n[socketio]\nping_interval_ms = 300\nping_timeout_ms = 300\n");
+    let hub = hub("[server]\nworkers = 2\n[socketio]\nping_interval_ms = 300\nping_timeout_ms = 1000\n");
     let mut bob = ChatClient::of(&hub, ChatTransport::Raw, "bob").await;
     bob.join(CHAT).await;
     for round in 0..3 {
         let (alice, token) = in_chat(&hub, ChatTransport::Polling, "alice", CHAT).await;
         alice.stop_polling();
         let mut sent = Vec::new();
-        while hub.metric("hubbub_parked_sessions") == 0.0 {
+        while hub.metric("hubbub_parked_sessions") == 0.0 || sent.len() < 30 {
             for _ in 0..10 {
                 sent.push(format!("{round}-{}", sent.len()));
                 bob.send_message(CHAT, &sent[sent.len() - 1]).await;
@@ -164,7 +164,6 @@ async fn messages_that_no_poll_fetched_are_recovered_after_a_heartbeat_timeout()
         bob.take_events();
         let mut alice = ChatClient::of(&hub, ChatTransport::Raw, "alice").await;
         let recovered = recover(&mut alice, &token).await;
-        assert!(sent.len() > 20, "{} messages are no load", sent.len());
         let dropped = recovered.dropped.unwrap_or_default() as usize;
         assert_eq!(recovered.contents(), sent[dropped..]);
         http(&hub, "POST", "/api/disconnect", &json!({"userId": "alice"}));

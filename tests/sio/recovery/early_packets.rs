@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::{
-    RecoveryClient, SavedSession, greeting, hub, reconnect_status, recovery_failed, to_room, wait_until_empty,
+    RecoveryClient, SavedSession, greeting, hub, reconnect_status, recovery_failed, state_recovered, to_room,
+    wait_until_empty,
 };
 use crate::support::socketio::SocketPacket;
 use crate::support::wire::Frame;
@@ -36,8 +37,11 @@ async fn a_session_resumes_once_for_two_connects() {
         assert_eq!((reply.kind, &reply.data), (SocketPacket::CONNECT, &json!({"sid": saved.sid, "pid": saved.pid})));
         let mut client = RecoveryClient { sio, saved: saved.clone() };
         let received = client.next_events(4).await;
-        let recovered = json!(["system:state_recovered", {"userId": "alice"}]);
-        assert_eq!(received, [vec![reconnect_status(1), recovered], greeting(&saved.sid)].concat(), "{is_same}");
+        assert_eq!(
+            received,
+            [vec![reconnect_status(1), state_recovered("alice")], greeting(&saved.sid)].concat(),
+            "{is_same}"
+        );
         client.expect(&[missed]).await;
         if is_same {
             assert_eq!(client.sio.receive().await, reply, "each CONNECT has a reply");
@@ -62,10 +66,8 @@ async fn a_session_does_not_resume_when_a_disconnect_follows_its_connect() {
     assert!(reply.kind == SocketPacket::CONNECT && reply.data["pid"] != saved.pid.as_str(), "{reply:?}");
     let mut client = RecoveryClient { sio, saved };
     let received = client.next_events(4).await;
-    assert_eq!(
-        received,
-        [vec![reconnect_status(1), recovery_failed()], greeting(reply.data["sid"].as_str().unwrap())].concat()
-    );
+    let sid = reply.data["sid"].as_str().unwrap();
+    assert_eq!(received, [vec![reconnect_status(1), recovery_failed()], greeting(sid)].concat());
     client.sio.expect_silence().await;
     client.disconnect().await;
     wait_until_empty(&hub).await;

@@ -3,7 +3,10 @@
 
 use serde_json::json;
 
-use super::{RecoveryClient, SavedSession, greeting, hub, reconnect_status, recovery_failed, wait_until_empty};
+use super::{
+    RecoveryClient, SavedSession, greeting, hub, reconnect_status, recovery_failed, state_recovered, to_room,
+    wait_until_empty,
+};
 use crate::support::socketio::SocketPacket;
 use crate::support::{Hub, Sio, Transport, Wire};
 
@@ -20,7 +23,7 @@ async fn start_post(hub: &Hub, client: &mut RecoveryClient, packets: &str) -> Wi
 async fn start_recovery(hub: &Hub, saved: &SavedSession) -> Sio {
     let mut sio = Sio::open(hub, Transport::WebSocket).await;
     sio.send(&format!("40{}", saved.auth())).await;
-    // The hub has read the CONNECT when it has answered this one.
+    // The hub has read the first CONNECT when it answers the second one.
     assert_eq!(sio.connect("/nowhere", &json!({})).await.unwrap_err()["message"], "Invalid namespace");
     for _ in 0..5 {
         assert_eq!(hub.get("/health").status, 200);
@@ -41,12 +44,10 @@ async fn return_before_disconnect(hub: &Hub, disconnect: &str) {
     assert!(packet.data["pid"] != saved.pid.as_str() && packet.data["sid"] != saved.sid.as_str(), "{packet:?}");
     let mut client = RecoveryClient { sio, saved };
     let received = client.next_events(4).await;
-    assert_eq!(
-        received,
-        [vec![reconnect_status(1), recovery_failed()], greeting(packet.data["sid"].as_str().unwrap())].concat()
-    );
+    let sid = packet.data["sid"].as_str().unwrap();
+    assert_eq!(received, [vec![reconnect_status(1), recovery_failed()], greeting(sid)].concat());
     // The new session is in no room.
-    super::to_room(hub, "one", 1);
+    to_room(hub, "one", 1);
     client.sio.expect_silence().await;
     client.disconnect().await;
     drop(alice);
@@ -67,7 +68,7 @@ async fn a_client_that_is_cut_while_it_waits_for_its_session_resumes_it_at_the_n
     for is_cut in [true, false] {
         let mut alice = RecoveryClient::of(&hub, Transport::Polling, "alice").await;
         alice.sio.join("one").await;
-        let missed = super::to_room(&hub, "one", 1);
+        let missed = to_room(&hub, "one", 1);
         let saved = alice.saved.clone();
         let mut request = start_post(&hub, &mut alice, "6").await;
         let first = start_recovery(&hub, &saved).await;
@@ -82,12 +83,8 @@ async fn a_client_that_is_cut_while_it_waits_for_its_session_resumes_it_at_the_n
         let packet = sio.receive().await;
         assert_eq!((packet.kind, &packet.data), (SocketPacket::CONNECT, &json!({"sid": saved.sid, "pid": saved.pid})));
         let mut client = RecoveryClient { sio, saved: saved.clone() };
-        let recovered = json!(["system:state_recovered", {"userId": "alice"}]);
-        assert_eq!(
-            client.next_events(4).await,
-            [vec![reconnect_status(1), recovered], greeting(&saved.sid)].concat(),
-            "{is_cut}"
-        );
+        let expected = [vec![reconnect_status(1), state_recovered("alice")], greeting(&saved.sid)].concat();
+        assert_eq!(client.next_events(4).await, expected, "{is_cut}");
         client.expect_exactly(&[missed]).await;
         if let Some(mut first) = first {
             let packet = first.receive().await;

@@ -1,6 +1,8 @@
 //! The memory for events of suspended sessions has a bound. The longest-suspended sessions are evicted first.
 
-use super::{RecoveryClient, SavedSession, hub, many_to_room, to_room, wait_until_empty, wait_until_suspended};
+use super::{
+    RecoveryClient, SavedSession, hub, many_to_room, recovery_failed, to_room, wait_until_empty, wait_until_suspended,
+};
 use crate::support::{Hub, Transport};
 
 const BOUND: usize = 400_000;
@@ -37,7 +39,7 @@ async fn the_longest_suspended_sessions_are_evicted_first() {
     for workers in [1, 2] {
         let hub = hub(&format!("recovery.bytes = {BOUND}\nserver.workers = {workers}"));
         let saved_sessions = suspend_all(&hub, Transport::WebSocket).await;
-        // The last session is the first one that misses an event.
+        // The sessions miss events in reverse order.
         for n in (0..SESSIONS).rev() {
             many_to_room(&hub, &format!("room-{n}"), n..n + 1, &text);
             stored_bytes(&hub, workers);
@@ -49,15 +51,15 @@ async fn the_longest_suspended_sessions_are_evicted_first() {
         // An evicted session stays suspended, and fails to resume.
         wait_until_suspended(&hub, SESSIONS as f64).await;
         let evicted = metric(&hub, "hubbub_sessions_evicted_total");
-        let room_for = BOUND / (TEXT + 1_000);
+        let capacity = BOUND / (TEXT + 1_000);
         assert!(evicted > 0 && evicted < SESSIONS, "{evicted} of {SESSIONS}");
-        assert!(metric(&hub, "hubbub_parked_messages") <= room_for + workers);
+        assert!(metric(&hub, "hubbub_parked_messages") <= capacity + workers);
         let mut recovered = Vec::new();
         for (n, saved) in saved_sessions.iter().enumerate() {
             let mut client = saved.connect(&hub, Transport::WebSocket, &saved.auth()).await;
             let first = client.next_events(4).await;
             let is_recovered = first[1][0] == "system:state_recovered";
-            assert!(is_recovered || first[1] == super::recovery_failed(), "{first:?}");
+            assert!(is_recovered || first[1] == recovery_failed(), "{first:?}");
             if is_recovered {
                 let received = [client.event().await, client.event().await].map(|event| event[1]["n"].clone());
                 assert_eq!(received, [n, SESSIONS + n]);
@@ -69,7 +71,7 @@ async fn the_longest_suspended_sessions_are_evicted_first() {
         }
         let count = recovered.iter().filter(|recovered| **recovered).count();
         assert_eq!(count + evicted, SESSIONS);
-        assert!(count >= room_for / 2 - workers && count <= room_for / 2 + workers, "{count} recovered");
+        assert!(count >= capacity / 2 - workers && count <= capacity / 2 + workers, "{count} recovered");
         if workers == 1 {
             // The last ones resume.
             let expected: Vec<_> = (0..SESSIONS).map(|n| n >= SESSIONS - count).collect();

@@ -169,7 +169,7 @@ fn publish(http: &Http, stop: &AtomicBool) -> usize {
     n
 }
 
-/// Asserts that the next event is number `count` of those that [`publish`] sends, three a round.
+/// Asserts that the next event is number `count` of the events of [`publish`]: three in each round.
 async fn expect_number(client: &mut RecoveryClient, count: &mut usize) {
     let event = client.event().await;
     assert_eq!(event, json!(["many", {"n": *count / 3}]), "event {count}");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{RecoveryClient, hub, post, to_room, to_user, wait_until_empty};
+use super::{RecoveryClient, hub, post, state_recovered, to_room, to_user, wait_until_empty};
 use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
 
 /// The members of a room: `[[user, sessions], …]`.
@@ -152,36 +152,51 @@ async fn a_session_does_not_rejoin_a_chat_that_was_closed_to_its_user() {
     }
 }
 
-#[tokio::test]
-async fn a_user_goes_offline_after_the_linger_time_and_not_at_a_short_cut() {
-    let hub = hub("presence.audience = \"all\"\npresence.linger_ms = 1500");
-    let mut bob = Sio::of(&hub, Transport::WebSocket, "bob").await;
-    let mut next_presence_of = async |user: &str| {
-        loop {
-            let packet = bob.receive_any().await;
-            if packet.data[1]["user_id"] == user {
-                return packet.event().unwrap().to_owned();
-            }
+/// The next presence event of another user: its name, and the user.
+async fn next_presence(bob: &mut Sio) -> (String, String) {
+    loop {
+        let packet = bob.receive_any().await;
+        match packet.data[1]["user_id"].as_str() {
+            Some(user) if user != "bob" => return (packet.event().unwrap().to_owned(), user.to_owned()),
+            _ => {}
         }
-    };
+    }
+}
+
+fn presence(event: &str, user: &str) -> (String, String) {
+    (event.to_owned(), user.to_owned())
+}
+
+#[tokio::test]
+async fn a_short_cut_does_not_change_the_presence_of_a_user() {
+    let hub = hub("presence.audience = \"all\"\npresence.linger_ms = 60000");
+    let mut bob = Sio::of(&hub, Transport::WebSocket, "bob").await;
     let alice = RecoveryClient::of(&hub, Transport::WebSocket, "alice").await;
-    assert_eq!(next_presence_of("alice").await, "user_online");
+    assert_eq!(next_presence(&mut bob).await, presence("user_online", "alice"));
     let alice = alice.suspend(&hub, Transport::WebSocket).await.resume(&hub, Transport::WebSocket).await;
     // The next presence event is of carol, so there was none of alice.
     let carol = RecoveryClient::of(&hub, Transport::WebSocket, "carol").await;
-    assert_eq!(next_presence_of("carol").await, "user_online");
+    assert_eq!(next_presence(&mut bob).await, presence("user_online", "carol"));
+    drop((alice, carol));
+}
+
+#[tokio::test]
+async fn a_suspended_user_is_offline_after_the_linger_time_and_online_when_the_session_resumes() {
+    let hub = hub("presence.audience = \"all\"\npresence.linger_ms = 200");
+    let mut bob = Sio::of(&hub, Transport::WebSocket, "bob").await;
+    let alice = RecoveryClient::of(&hub, Transport::WebSocket, "alice").await;
+    assert_eq!(next_presence(&mut bob).await, presence("user_online", "alice"));
     let saved = alice.suspend(&hub, Transport::WebSocket).await;
-    assert_eq!(next_presence_of("alice").await, "user_offline");
-    let presence = hub.http().request("GET", "/api/presence/alice").key().send().json();
-    assert_eq!((&presence["online"], &presence["sessions"]), (&json!(false), &json!([])), "{presence}");
+    assert_eq!(next_presence(&mut bob).await, presence("user_offline", "alice"));
+    let state = hub.http().request("GET", "/api/presence/alice").key().send().json();
+    assert_eq!((&state["online"], &state["sessions"]), (&json!(false), &json!([])), "{state}");
     let mut alice = saved.connect(&hub, Transport::WebSocket, &saved.auth()).await;
-    assert_eq!(alice.next_events(4).await[1], json!(["system:state_recovered", {"userId": "alice"}]));
-    assert_eq!(next_presence_of("alice").await, "user_online");
-    let presence = hub.http().request("GET", "/api/presence/alice").key().send().json();
-    let sessions = presence["sessions"].as_array().unwrap();
-    assert_eq!((&presence["online"], sessions.len()), (&json!(true), 1), "{presence}");
-    assert_eq!(sessions[0]["sessionId"], saved.sid.as_str(), "{presence}");
-    drop(carol);
+    assert_eq!(alice.next_events(4).await[1], state_recovered("alice"));
+    assert_eq!(next_presence(&mut bob).await, presence("user_online", "alice"));
+    let state = hub.http().request("GET", "/api/presence/alice").key().send().json();
+    let sessions = state["sessions"].as_array().unwrap();
+    assert_eq!((&state["online"], sessions.len()), (&json!(true), 1), "{state}");
+    assert_eq!(sessions[0]["sessionId"], saved.sid.as_str(), "{state}");
 }
 
 #[tokio::test]
