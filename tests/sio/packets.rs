@@ -1,4 +1,4 @@
-//! Packets of Socket.IO: namespaces are joined and left, and whatever is no packet ends the connection.
+//! Socket.IO packets: namespaces are joined and left, and a broken packet ends the connection.
 
 use serde_json::{Value, json};
 
@@ -8,20 +8,20 @@ use crate::support::wire::{Frame, opcode};
 use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
 
 #[tokio::test]
-async fn an_unknown_namespace_is_refused_in_the_protocols_words() {
+async fn an_unknown_namespace_is_refused_with_the_standard_message() {
     let hub = Hub::start();
     for transport in Transport::BOTH {
         let mut client = Sio::open(&hub, transport).await;
         client.send("40/nowhere,{\"token\":\"x\"}").await;
         let refused = "44/nowhere,{\"message\":\"Invalid namespace\"}";
         assert_eq!(client.packet().await, Some(EnginePacket::Text(refused.to_owned())));
-        // The connection is there for another.
+        // The connection stays open for another namespace.
         client.connect("/", &Value::Null).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn an_event_that_cannot_be_read_is_named_in_its_error() {
+async fn an_error_about_an_invalid_event_has_its_name() {
     let hub = Hub::start();
     for transport in Transport::BOTH {
         for namespace in ["/", "/chat"] {
@@ -31,13 +31,13 @@ async fn an_event_that_cannot_be_read_is_named_in_its_error() {
             let packet = format!("451-{prefix}[\"client:event\",{{\"_placeholder\":true,\"num\":7}}]");
             client.send_with_attachments(&packet, &[b"x"]).await;
             let error = loop {
-                let said = client.receive().await;
-                if said.event() == Some("error") {
-                    break said.data[1].clone();
+                let received = client.receive().await;
+                if received.event() == Some("error") {
+                    break received.data[1].clone();
                 }
             };
-            let told = (&error["event"], &error["code"], &error["details"]["field"]);
-            assert_eq!(told, (&json!("client:event"), &json!("INVALID_REQUEST"), &json!("data")), "{namespace}");
+            let fields = (&error["event"], &error["code"], &error["details"]["field"]);
+            assert_eq!(fields, (&json!("client:event"), &json!("INVALID_REQUEST"), &json!("data")), "{namespace}");
         }
     }
 }
@@ -57,19 +57,23 @@ async fn a_connection_is_in_several_namespaces_each_with_an_id_of_its_own() {
         assert_ne!(root["sid"], chat["sid"]);
         if transport == Transport::Polling {
             let engine = client.polling().sid().to_owned();
-            assert!(root["sid"] != engine && chat["sid"] != engine, "the secret of the connection was told");
+            assert!(root["sid"] != engine && chat["sid"] != engine, "the id of the connection is disclosed");
         }
         assert_eq!(hub.connections(), 2, "two sessions");
 
-        // Each answers for itself, and one that is left does not take the other with it.
+        // Each session replies, and a DISCONNECT of one does not end the other.
         let data = json!({"topic": "lobby", "payload": 1});
         let id = client.emit_for_ack("/chat", "Broadcast", data).await;
-        let said = client.receive().await;
-        assert_eq!((said.kind, said.namespace.as_str(), said.id), (SocketPacket::ACK, "/chat", Some(id)), "{said:?}");
+        let received = client.receive().await;
+        assert_eq!(
+            (received.kind, received.namespace.as_str(), received.id),
+            (SocketPacket::ACK, "/chat", Some(id)),
+            "{received:?}"
+        );
         client.send("41/chat,").await;
         client.expect_silence().await;
         eventually(DEADLINE, "one session is left", || hub.connections() == 1).await;
-        // It can be joined again, as somebody else.
+        // The namespace can be joined again, as another user.
         let again = client.connect("/chat", &json!({"token": token("bob")})).await.unwrap();
         assert_ne!(again["sid"], chat["sid"]);
         client.send("41").await;
@@ -78,7 +82,7 @@ async fn a_connection_is_in_several_namespaces_each_with_an_id_of_its_own() {
         if transport == Transport::WebSocket {
             eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
         } else {
-            // Nobody tells the hub that it will not be polled again.
+            // The hub does not know that the client stopped polling.
             let closed = json!({"userId": "bob"});
             let answer = hub.http().request("POST", "/api/disconnect").key().json(&closed).send();
             assert_eq!(answer.status, 200, "{answer:?}");
@@ -87,7 +91,7 @@ async fn a_connection_is_in_several_namespaces_each_with_an_id_of_its_own() {
     }
 }
 
-/// Packets that no client sends, after it joined `/`.
+/// Invalid packets of a client that has joined `/`.
 const BROKEN: [&str; 15] = [
     "4",
     "47",
@@ -127,7 +131,7 @@ async fn a_broken_packet_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn nothing_may_be_said_before_a_namespace_is_joined() {
+async fn a_packet_before_a_namespace_is_joined_ends_the_connection() {
     let hub = Hub::start();
     for packet in ["42[\"ping\"]", "430[]", "451-[\"ping\",{\"_placeholder\":true,\"num\":0}]"] {
         let mut client = Sio::open(&hub, Transport::WebSocket).await;
@@ -140,7 +144,7 @@ async fn nothing_may_be_said_before_a_namespace_is_joined() {
 }
 
 #[tokio::test]
-async fn bytes_come_when_they_were_announced_and_then_nothing_else_does() {
+async fn attachments_follow_their_packet_directly() {
     let hub = Hub::start();
     let announcement = "451-[\"ping\",{\"_placeholder\":true,\"num\":0}]";
     let mut unannounced = Sio::guest(&hub, Transport::WebSocket).await;
@@ -160,7 +164,7 @@ async fn bytes_come_when_they_were_announced_and_then_nothing_else_does() {
     assert_eq!(interrupted.polling().post(format!("{announcement}\u{1e}42[\"ping\"]")).await.status, 400);
     interrupted.polling().assert_gone().await;
 
-    // A ping of the transport between the two is no interruption.
+    // A WebSocket ping between the two is allowed.
     let mut pinged = Sio::guest(&hub, Transport::WebSocket).await;
     pinged.send("451-7[\"ping\",{\"timestamp\":{\"_placeholder\":true,\"num\":0}}]").await;
     pinged.wire().send_frame(&Frame::new(opcode::PING, *b"")).await;
@@ -170,12 +174,12 @@ async fn bytes_come_when_they_were_announced_and_then_nothing_else_does() {
 }
 
 #[tokio::test]
-async fn a_name_in_a_packet_may_have_a_query_and_acknowledgements_nobody_asked_for_are_nothing() {
+async fn a_namespace_may_have_a_query_and_an_unsolicited_acknowledgement_is_ignored() {
     let hub = Hub::start();
     let mut client = Sio::open(&hub, Transport::WebSocket).await;
     client.send(&format!("40/chat?x=1,{}", json!({"token": token("alice")}))).await;
-    let said = client.receive().await;
-    assert_eq!((said.kind, said.namespace.as_str()), (SocketPacket::CONNECT, "/chat"), "{said:?}");
+    let received = client.receive().await;
+    assert_eq!((received.kind, received.namespace.as_str()), (SocketPacket::CONNECT, "/chat"), "{received:?}");
     client.connect("/", &Value::Null).await.unwrap();
     client.expect("connected").await;
     client.expect("system:welcome").await;
@@ -184,7 +188,7 @@ async fn a_name_in_a_packet_may_have_a_query_and_acknowledgements_nobody_asked_f
 }
 
 #[tokio::test]
-async fn namespaces_that_were_refused_do_not_add_up() {
+async fn refused_namespaces_do_not_count_as_joined() {
     let hub = Hub::start();
     let mut client = Sio::guest(&hub, Transport::WebSocket).await;
     for n in 0..50 {

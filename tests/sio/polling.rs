@@ -1,9 +1,8 @@
-//! Requests: several packets in one body, bytes in text, what may not overlap, and how much is too much.
+//! Polling requests: several packets in one body, attachments, requests that overlap, and the bound of a body.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use std::time::Duration;
 
 use crate::support::socketio::{PollingSession, SEPARATOR, SessionEnd};
 use crate::support::token::token;
@@ -11,7 +10,7 @@ use crate::support::wire::Frame;
 use crate::support::{Client, DEADLINE, Hub, Reply, Sio, Transport, Upstream, eventually};
 
 #[tokio::test]
-async fn a_body_holds_several_packets_in_their_order_both_ways() {
+async fn a_body_has_several_packets_in_order_in_both_directions() {
     let hub = Hub::start();
     let mut polling = PollingSession::open(&hub).await;
     let auth = json!({"token": token("alice")});
@@ -19,21 +18,21 @@ async fn a_body_holds_several_packets_in_their_order_both_ways() {
     let packets = [format!("40{auth}"), "420[\"ping\"]".to_owned(), format!("42{join}"), "421[\"ping\"]".to_owned()];
     polling.send(packets.join(&SEPARATOR.to_string())).await;
     let first = polling.poll_body().await;
-    let mut heard: Vec<_> = first.split(SEPARATOR).map(str::to_owned).collect();
-    assert!(heard.len() > 1, "what was there at once came one by one: {first}");
-    while heard.len() < 6 {
-        heard.extend(polling.poll_body().await.split(SEPARATOR).map(str::to_owned));
+    let mut received: Vec<_> = first.split(SEPARATOR).map(str::to_owned).collect();
+    assert!(received.len() > 1, "queued packets came one by one: {first}");
+    while received.len() < 6 {
+        received.extend(polling.poll_body().await.split(SEPARATOR).map(str::to_owned));
     }
     let starts =
         ["40{\"sid\":", "42[\"connected\",", "42[\"system:welcome\",", "430[]", "42[\"room:join:ack\",", "431[]"];
-    assert_eq!(heard.len(), starts.len(), "{heard:?}");
-    for (packet, start) in heard.iter().zip(starts) {
-        assert!(packet.starts_with(start), "{packet} where {start} was awaited");
+    assert_eq!(received.len(), starts.len(), "{received:?}");
+    for (packet, start) in received.iter().zip(starts) {
+        assert!(packet.starts_with(start), "{packet} does not start with {start}");
     }
 }
 
 #[tokio::test]
-async fn bytes_travel_as_base64_in_a_body_and_as_they_are_on_a_websocket() {
+async fn attachments_are_base64_in_a_body_and_binary_on_a_websocket() {
     let hub = Hub::start();
     let mut raw = Client::of(&hub, "raw").await;
     raw.subscribe(&["images"]).await;
@@ -51,20 +50,24 @@ async fn bytes_travel_as_base64_in_a_body_and_as_they_are_on_a_websocket() {
         let acked = sender.receive().await;
         assert_eq!((acked.id, &acked.data[0]["recipients"]), (Some(7), &json!(3)), "{acked:?}");
 
-        let heard = raw.expect("Broadcast").await;
-        assert_eq!(heard["data"]["payload"], json!({"a": {"$binary": ""}, "b": [{"$binary": "AP8e"}]}), "{heard}");
+        let received = raw.expect("Broadcast").await;
+        assert_eq!(
+            received["data"]["payload"],
+            json!({"a": {"$binary": ""}, "b": [{"$binary": "AP8e"}]}),
+            "{received}"
+        );
         for member in &mut members {
-            let said = member.receive().await;
-            assert_eq!(said.event(), Some("Broadcast"), "{said:?}");
-            let placed = |number: u8| json!({"_placeholder": true, "num": number});
-            assert_eq!(said.data[1]["payload"], json!({"a": placed(0), "b": [placed(1)]}), "{said:?}");
-            assert_eq!(said.attachments, [b"".to_vec(), b"\x00\xFF\x1e".to_vec()], "{said:?}");
+            let packet = member.receive().await;
+            assert_eq!(packet.event(), Some("Broadcast"), "{packet:?}");
+            let placeholder = |number: u8| json!({"_placeholder": true, "num": number});
+            assert_eq!(packet.data[1]["payload"], json!({"a": placeholder(0), "b": [placeholder(1)]}), "{packet:?}");
+            assert_eq!(packet.attachments, [b"".to_vec(), b"\x00\xFF\x1e".to_vec()], "{packet:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn base64_is_read_in_every_form_that_clients_write() {
+async fn every_common_form_of_base64_is_accepted() {
     let hub = Hub::start();
     let mut raw = Client::of(&hub, "raw").await;
     raw.subscribe(&["images"]).await;
@@ -112,7 +115,7 @@ async fn two_polls_at_once_end_the_session() {
     let hub = Hub::start();
     let mut first = PollingSession::open(&hub).await;
     let path = first.path();
-    // Which of them comes second is not for the client to say.
+    // The order in which they arrive is unknown.
     first.start_poll().await;
     let other = tokio::task::spawn_blocking({
         let http = hub.http();
@@ -127,15 +130,15 @@ async fn two_polls_at_once_end_the_session() {
 
 #[tokio::test]
 async fn two_posts_at_once_end_the_session() {
-    // While somebody else is asked about a token, the request that brought it is not finished.
-    let judge = Upstream::replying(Reply::Silence);
-    let hub = Hub::with(&format!("[auth.backend]\nurl = {:?}", judge.url("/user")));
+    // The POST is pending while the application checks the token.
+    let application = Upstream::replying(Reply::Silence);
+    let hub = Hub::with(&format!("[auth.backend]\nurl = {:?}", application.url("/user")));
     let mut polling = PollingSession::open(&hub).await;
     let first = tokio::task::spawn_blocking({
         let (http, path) = (hub.http(), polling.path());
         move || http.request("POST", &path).body("40{\"token\":\"1|opaque\"}").send()
     });
-    eventually(DEADLINE, "the token is being judged", || judge.count() == 1).await;
+    eventually(DEADLINE, "the application is asked", || application.count() == 1).await;
     let second = polling.post("4").await;
     let refusal = json!({"code": 3, "message": "Bad request: two requests overlap"});
     assert_eq!((second.status, second.json()), (400, refusal));
@@ -144,32 +147,32 @@ async fn two_posts_at_once_end_the_session() {
 }
 
 #[tokio::test]
-async fn a_poll_that_hung_up_costs_no_more_than_the_session() {
-    let hub = Hub::with("[socketio]\nping_interval_ms = 300\nping_timeout_ms = 300");
+async fn an_aborted_poll_ends_only_its_session() {
+    let hub = Hub::with("[socketio]\nping_interval_ms = 300\nping_timeout_ms = 2000");
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     client.start_poll().await;
     client.polling().abort_poll();
-    // Which of the two comes first, and whether the hub has seen that one hung up, is not for the client to say.
+    // The order of the two polls, and whether the hub has detected the end of the first, are unknown.
     let answer = client.polling().poll().await;
     assert!(matches!((answer.status, answer.body.as_str()), (200, "1" | "2") | (400, _)), "{answer:?}");
-    eventually(DEADLINE, "nothing is left of it", || hub.connections() == 0).await;
+    eventually(DEADLINE, "the session has ended", || hub.connections() == 0).await;
     client.polling().assert_gone().await;
 }
 
 #[tokio::test]
-async fn a_body_over_max_payload_is_refused_and_the_session_lives_on() {
+async fn a_session_survives_a_body_over_max_payload() {
     let hub = Hub::with("[socketio]\nmax_payload = 5000");
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     let refusal = json!({"code": 3, "message": "Payload too large: at most 5000 bytes"});
     let answer = client.polling().post("4".repeat(5001)).await;
     assert_eq!((answer.status, answer.json()), (413, refusal));
     client.expect_silence().await;
-    // A body of exactly the bound is taken.
+    // A body of exactly the bound is accepted.
     client.send(&ping_of(5000)).await;
     assert_eq!(client.receive().await.id, Some(0));
 }
 
-/// A packet of this length that asks for an acknowledgement by the id 0.
+/// A packet of this length that asks for an acknowledgement with the id 0.
 fn ping_of(length: usize) -> String {
     let packet = |padding: &str| format!("420[\"ping\",{{\"timestamp\":\"{padding}\"}}]");
     packet(&"x".repeat(length - packet("").len()))
@@ -181,7 +184,7 @@ async fn a_websocket_message_over_max_payload_closes_it_with_1009() {
     let mut client = Sio::of(&hub, Transport::WebSocket, "alice").await;
     client.send(&ping_of(5000)).await;
     assert_eq!(client.receive().await.id, Some(0));
-    // Neither in one frame nor in two.
+    // In two frames.
     let (half, other_half) = ("4".repeat(2500), "4".repeat(2501));
     client.wire().try_send(&Frame::text(half).unfinished().encode()).await;
     client.wire().try_send(&Frame::new(0, other_half).encode()).await;
@@ -190,7 +193,7 @@ async fn a_websocket_message_over_max_payload_closes_it_with_1009() {
 }
 
 #[tokio::test]
-async fn a_packet_and_its_bytes_are_together_not_over_max_payload() {
+async fn a_packet_and_its_attachments_count_together_against_max_payload() {
     let hub = Hub::with("[socketio]\nmax_payload = 5000");
     for transport in Transport::BOTH {
         let mut client = Sio::of(&hub, transport, "alice").await;
@@ -213,7 +216,7 @@ async fn a_packet_and_its_bytes_are_together_not_over_max_payload() {
 }
 
 #[tokio::test]
-async fn who_takes_leave_by_a_close_packet_is_gone() {
+async fn a_close_packet_ends_the_session() {
     let hub = Hub::start();
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     client.start_poll().await;
@@ -225,17 +228,17 @@ async fn who_takes_leave_by_a_close_packet_is_gone() {
     let mut client = Sio::of(&hub, Transport::WebSocket, "alice").await;
     client.send("1").await;
     assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1000))));
-    eventually(Duration::from_secs(2), "no session is left", || hub.connections() == 0).await;
+    eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
 }
 
 #[tokio::test]
-async fn who_has_joined_sends_nearly_as_much_as_max_payload_at_once() {
+async fn a_client_that_has_joined_can_send_a_packet_of_almost_max_payload() {
     let hub = Hub::start();
     for transport in Transport::BOTH {
         let mut client = Sio::guest(&hub, transport).await;
         client.send(&ping_of(900_000)).await;
         assert_eq!(client.receive().await.id, Some(0), "{transport:?}");
-        // Having left, too, and being in again.
+        // The same after it has left and joined again.
         client.send("41").await;
         client.connect("/", &serde_json::Value::Null).await.unwrap();
         client.expect("connected").await;
@@ -246,11 +249,11 @@ async fn who_has_joined_sends_nearly_as_much_as_max_payload_at_once() {
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     client.upgrade().await;
     client.send(&ping_of(900_000)).await;
-    assert_eq!(client.receive().await.id, Some(0), "behind an upgrade");
+    assert_eq!(client.receive().await.id, Some(0), "after an upgrade");
 }
 
 #[tokio::test]
-async fn what_comes_right_behind_a_connect_is_heard_once_that_is_judged() {
+async fn packets_right_after_a_connect_are_handled_after_its_outcome() {
     let hub = Hub::start();
     let connect = format!("40{}", json!({"token": token("alice")}));
     let mut client = Sio::open(&hub, Transport::WebSocket).await;
@@ -270,7 +273,7 @@ async fn what_comes_right_behind_a_connect_is_heard_once_that_is_judged() {
 }
 
 #[tokio::test]
-async fn a_burst_of_a_client_that_was_away_is_within_the_budget() {
+async fn a_client_can_send_two_thousand_packets_at_once() {
     let hub = Hub::with("[limits.push]\nmessages_per_minute = 0");
     for transport in Transport::BOTH {
         let mut client = Sio::of(&hub, transport, "alice").await;

@@ -1,5 +1,4 @@
-//! A client of the chat system, whichever way it speaks: it asks, hears, and goes without a word. What it hears is
-//! `[name, data]` on every wire.
+//! A client of the chat system on Socket.IO's `/chat` or on a raw WebSocket. An event is `[name, data]` on each transport.
 
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -9,7 +8,7 @@ use super::socketio::{Sio, SocketPacket, Transport};
 use super::token::token;
 use super::wire::{Frame, Wire, opcode};
 
-/// How a client reaches the hub.
+/// The protocol and transport of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ChatTransport {
     WebSocket,
@@ -17,106 +16,113 @@ pub(crate) enum ChatTransport {
     Raw,
 }
 
-enum Line {
+enum ChatConnection {
     Sio(Sio),
     Raw(Wire),
 }
 
-/// What is said of users, whatever chats they are in. It has no order with what is said in a chat.
+/// Events about users. Their order relative to the events of a chat is undefined.
 const PRESENCE: [&str; 4] = ["user:online", "user:offline", "user:status-changed", "users:online"];
 
-/// What comes from the hub.
+/// A packet from the hub.
 #[derive(Debug)]
 pub(crate) enum ChatPacket {
     /// An event: `[name, data]`.
     Event(Value),
-    /// The answer to the request of that number.
+    /// The reply to the request of this number.
     Reply(u64, Value),
-    /// The hub put the client out of the namespace.
+    /// A DISCONNECT of the namespace.
     Disconnected,
 }
 
-/// The client.
 pub(crate) struct ChatClient {
-    line: Line,
-    heard: VecDeque<Value>,
-    /// Of these, what is said of users.
+    connection: ChatConnection,
+    /// Events that arrived before a reply, and are not read yet.
+    events: VecDeque<Value>,
+    /// As `events`, about users.
     presence: VecDeque<Value>,
-    asked: u64,
-    /// The hub said that the session is over.
-    put_out: bool,
+    next_number: u64,
+    /// The hub sent a DISCONNECT.
+    is_disconnected: bool,
 }
 
 impl ChatClient {
-    /// A client of `user`, let in.
-    pub(crate) async fn of(hub: &Hub, way: ChatTransport, user: &str) -> Self {
-        Self::with_token(hub, way, &token(user)).await
+    /// A connected client of `user`.
+    pub(crate) async fn of(hub: &Hub, transport: ChatTransport, user: &str) -> Self {
+        Self::with_token(hub, transport, &token(user)).await
     }
 
-    /// A client with this token, let in.
-    pub(crate) async fn with_token(hub: &Hub, way: ChatTransport, token: &str) -> Self {
-        let line = match way {
+    /// As [`ChatClient::of`], with this token.
+    pub(crate) async fn with_token(hub: &Hub, transport: ChatTransport, token: &str) -> Self {
+        let connection = match transport {
             ChatTransport::Raw => {
-                let (answer, wire) = Wire::upgrade(hub, &format!("/ws?token={token}"), &[]).await;
-                assert_eq!(answer.status, 101, "{answer:?}");
-                Line::Raw(wire)
+                let (reply, wire) = Wire::upgrade(hub, &format!("/ws?token={token}"), &[]).await;
+                assert_eq!(reply.status, 101, "{reply:?}");
+                ChatConnection::Raw(wire)
             }
             ChatTransport::WebSocket | ChatTransport::Polling => {
-                let transport = if way == ChatTransport::Polling { Transport::Polling } else { Transport::WebSocket };
+                let transport =
+                    if transport == ChatTransport::Polling { Transport::Polling } else { Transport::WebSocket };
                 let mut sio = Sio::open(hub, transport).await;
                 sio.connect("/chat", &json!({ "token": token })).await.unwrap();
-                Line::Sio(sio)
+                ChatConnection::Sio(sio)
             }
         };
-        Self::over(line).await
+        Self::over(connection).await
     }
 
-    /// As [`ChatClient::of`], by a WebSocket that is full after a few KiB.
-    pub(crate) async fn with_small_buffers(hub: &Hub, way: ChatTransport, user: &str) -> Self {
-        match way {
-            ChatTransport::Raw => Self::over(Line::Raw(Wire::with_small_buffer(hub, user).await)).await,
+    /// As [`ChatClient::of`], on a WebSocket with socket buffers of a few KiB.
+    pub(crate) async fn with_small_buffers(hub: &Hub, transport: ChatTransport, user: &str) -> Self {
+        match transport {
+            ChatTransport::Raw => Self::over(ChatConnection::Raw(Wire::with_small_buffer(hub, user).await)).await,
             ChatTransport::WebSocket => {
                 let mut sio = Sio::open_with_small_buffers(hub).await;
                 sio.connect("/chat", &json!({"token": token(user)})).await.unwrap();
-                Self::over(Line::Sio(sio)).await
+                Self::over(ChatConnection::Sio(sio)).await
             }
             ChatTransport::Polling => panic!("polling has no socket of its own"),
         }
     }
 
-    async fn over(line: Line) -> Self {
-        let mut member = Self { line, heard: VecDeque::new(), presence: VecDeque::new(), asked: 0, put_out: false };
-        if let Line::Raw(wire) = &mut member.line {
+    async fn over(connection: ChatConnection) -> Self {
+        let mut client = Self {
+            connection,
+            events: VecDeque::new(),
+            presence: VecDeque::new(),
+            next_number: 0,
+            is_disconnected: false,
+        };
+        if let ChatConnection::Raw(wire) = &mut client.connection {
             let welcome = wire.message().await;
             assert_eq!(welcome["data"]["status"], "connected", "{welcome}");
         }
-        member
+        client
     }
 
-    /// Sends a request, as far as the connection takes it; the number of its answer.
+    /// Sends a request if the connection is writable, and returns the number of its reply.
     pub(crate) async fn send_request(&mut self, event: &str, data: Value) -> u64 {
-        let number = self.asked;
-        self.asked += 1;
-        match &mut self.line {
-            Line::Sio(sio) => drop(sio.try_send(&format!("42/chat,{number}{}", json!([event, data]))).await),
-            Line::Raw(wire) => offer(wire, &json!({"type": event, "data": data, "id": number})).await,
+        let number = self.next_number;
+        self.next_number += 1;
+        match &mut self.connection {
+            ChatConnection::Sio(sio) => drop(sio.try_send(&format!("42/chat,{number}{}", json!([event, data]))).await),
+            ChatConnection::Raw(wire) => offer(wire, &json!({"type": event, "data": data, "id": number})).await,
         }
         number
     }
 
-    /// What comes next; none at the end of the connection. Pings are answered, and what is said of users is kept apart.
+    /// The next packet, or none at the end of the connection. Answers pings, and stores events about users apart.
     pub(crate) async fn receive(&mut self) -> Option<ChatPacket> {
         loop {
-            match self.next_with_presence().await {
+            match self.receive_any().await {
                 Some(ChatPacket::Event(event)) if is_presence(&event) => self.presence.push_back(event),
                 other => return other,
             }
         }
     }
 
-    async fn next_with_presence(&mut self) -> Option<ChatPacket> {
-        match &mut self.line {
-            Line::Sio(sio) => sio.try_receive_any().await.map(|said| match said {
+    async fn receive_any(&mut self) -> Option<ChatPacket> {
+        match &mut self.connection {
+            ChatConnection::Sio(sio) => sio.try_receive_any().await.map(|packet| match packet {
                 SocketPacket { kind: SocketPacket::EVENT, mut data, .. } => {
                     assert_eq!(data.as_array().unwrap().len(), 2, "{data}");
                     ChatPacket::Event(data.take())
@@ -125,12 +131,12 @@ impl ChatClient {
                     ChatPacket::Reply(id, data[0].take())
                 }
                 SocketPacket { kind: SocketPacket::DISCONNECT, .. } => {
-                    self.put_out = true;
+                    self.is_disconnected = true;
                     ChatPacket::Disconnected
                 }
-                other => panic!("neither an event nor an answer: {other:?}"),
+                other => panic!("neither an event nor a reply: {other:?}"),
             }),
-            Line::Raw(wire) => loop {
+            ChatConnection::Raw(wire) => loop {
                 let frame = wire.frame().await?;
                 match frame.opcode {
                     opcode::TEXT => {
@@ -149,60 +155,60 @@ impl ChatClient {
         }
     }
 
-    /// Asks; what is heard meanwhile is kept.
+    /// Sends a request, and returns the reply. Stores the events before it.
     pub(crate) async fn request(&mut self, event: &str, data: Value) -> Value {
         let number = self.send_request(event, data).await;
         self.reply(number).await
     }
 
-    /// The answer of this number; what is heard meanwhile is kept.
+    /// The reply of this number. Stores the events before it.
     pub(crate) async fn reply(&mut self, number: u64) -> Value {
         loop {
             match self.receive().await {
-                Some(ChatPacket::Event(event)) => self.heard.push_back(event),
-                Some(ChatPacket::Reply(of, answer)) if of == number => return answer,
-                other => panic!("waited for answer {number}, but there came {other:?}"),
+                Some(ChatPacket::Event(event)) => self.events.push_back(event),
+                Some(ChatPacket::Reply(of, reply)) if of == number => return reply,
+                other => panic!("expected reply {number}: {other:?}"),
             }
         }
     }
 
-    /// Asks for what is not to be refused.
+    /// As [`ChatClient::request`], and asserts that it succeeds.
     pub(crate) async fn request_ok(&mut self, event: &str, data: Value) -> Value {
-        let answer = self.request(event, data).await;
-        assert_eq!(answer["success"], true, "{event}: {answer}");
-        answer
+        let reply = self.request(event, data).await;
+        assert_eq!(reply["success"], true, "{event}: {reply}");
+        reply
     }
 
-    /// Joins a chat; how many users are in it.
+    /// Joins a chat, and returns the number of its users.
     pub(crate) async fn join(&mut self, chat: &str) -> u64 {
-        let answer = self.request_ok("join:chat", json!({ "chatId": chat })).await;
-        answer["roomInfo"]["participantCount"].as_u64().unwrap()
+        let reply = self.request_ok("join:chat", json!({ "chatId": chat })).await;
+        reply["roomInfo"]["participantCount"].as_u64().unwrap()
     }
 
-    /// Says something; the id of the message.
+    /// Sends a message, and returns its id.
     pub(crate) async fn send_message(&mut self, chat: &str, content: &str) -> String {
-        let answer = self.request_ok("message:send", json!({"chatId": chat, "content": content})).await;
-        answer["sentMessage"]["id"].as_str().unwrap().to_owned()
+        let reply = self.request_ok("message:send", json!({"chatId": chat, "content": content})).await;
+        reply["sentMessage"]["id"].as_str().unwrap().to_owned()
     }
 
-    /// Asks for a token for recovery.
+    /// Requests a recovery token.
     pub(crate) async fn recovery_token(&mut self) -> String {
-        let answer = self.request_ok("connection:create-session", json!({})).await;
-        answer["recoveryToken"].as_str().unwrap().to_owned()
+        let reply = self.request_ok("connection:create-session", json!({})).await;
+        reply["recoveryToken"].as_str().unwrap().to_owned()
     }
 
     /// The next event: `[name, data]`.
     pub(crate) async fn event(&mut self) -> Value {
-        if let Some(event) = self.heard.pop_front() {
+        if let Some(event) = self.events.pop_front() {
             return event;
         }
         match self.receive().await {
             Some(ChatPacket::Event(event)) => event,
-            other => panic!("waited for an event, but there came {other:?}"),
+            other => panic!("expected an event: {other:?}"),
         }
     }
 
-    /// All events up to this one, which is left out as are those of its name before.
+    /// All events before `last`, without events of the same name.
     pub(crate) async fn events_until(&mut self, last: &Value) -> Vec<Value> {
         let mut events = Vec::new();
         loop {
@@ -216,83 +222,83 @@ impl ChatClient {
         }
     }
 
-    /// What was heard and not asked for yet.
+    /// The stored events.
     pub(crate) fn take_events(&mut self) -> Vec<Value> {
-        self.heard.drain(..).collect()
+        self.events.drain(..).collect()
     }
 
-    /// The next that is said of a user who comes or goes.
+    /// The next presence event.
     pub(crate) async fn presence_event(&mut self) -> Value {
         loop {
             while let Some(event) = self.presence.pop_front() {
-                // A list may come or not, as fast as things change.
+                // Lists are sent at a bounded rate, so a test cannot expect them.
                 if event[0] != "users:online" {
                     return event;
                 }
             }
-            match self.next_with_presence().await {
+            match self.receive_any().await {
                 Some(ChatPacket::Event(event)) if is_presence(&event) => self.presence.push_back(event),
-                Some(ChatPacket::Event(event)) => self.heard.push_back(event),
-                other => panic!("waited for a user to come or go, but there came {other:?}"),
+                Some(ChatPacket::Event(event)) => self.events.push_back(event),
+                other => panic!("expected a presence event: {other:?}"),
             }
         }
     }
 
-    /// What was said of users who came or went, and not asked for yet.
+    /// The stored presence events, without lists.
     pub(crate) fn take_presence_events(&mut self) -> Vec<Value> {
         self.presence.drain(..).filter(|event| event[0] != "users:online").collect()
     }
 
-    /// Puts events back that were taken.
+    /// Stores events again.
     pub(crate) fn put_back_events(&mut self, events: Vec<Value>) {
-        self.heard.extend(events);
+        self.events.extend(events);
     }
 
-    /// Reads to the end of the connection: what still came of events, and whether the hub put the client out.
+    /// Reads to the end of the connection: the remaining events, and whether the hub sent a DISCONNECT.
     pub(crate) async fn read_to_end(&mut self) -> (Vec<Value>, bool) {
-        while let Some(heard) = self.receive().await {
-            match heard {
-                ChatPacket::Event(event) => self.heard.push_back(event),
+        while let Some(packet) = self.receive().await {
+            match packet {
+                ChatPacket::Event(event) => self.events.push_back(event),
                 ChatPacket::Reply(..) | ChatPacket::Disconnected => {}
             }
         }
-        (self.take_events(), self.put_out)
+        (self.take_events(), self.is_disconnected)
     }
 
     fn wire(&mut self) -> &mut Wire {
-        match &mut self.line {
-            Line::Sio(sio) => sio.wire(),
-            Line::Raw(wire) => wire,
+        match &mut self.connection {
+            ChatConnection::Sio(sio) => sio.wire(),
+            ChatConnection::Raw(wire) => wire,
         }
     }
 
-    /// Goes without a word: the connection is reset, and what was on its way is lost.
+    /// Resets the connection. Bytes in flight are lost.
     pub(crate) fn reset(self) {
-        match self.line {
-            Line::Sio(sio) => sio.into_wire().reset(),
-            Line::Raw(wire) => wire.reset(),
+        match self.connection {
+            ChatConnection::Sio(sio) => sio.into_wire().reset(),
+            ChatConnection::Raw(wire) => wire.reset(),
         }
     }
 
-    /// Polls no more, and says nothing of it; what has come by then.
+    /// Stops polling, and returns the events that have arrived.
     pub(crate) fn stop_polling(mut self) -> Vec<Value> {
-        let Line::Sio(sio) = &mut self.line else { panic!("does not poll") };
-        let said = sio.take_unread().into_iter().filter(|said| said.kind == SocketPacket::EVENT);
-        self.heard.extend(said.map(|said| said.data));
+        let ChatConnection::Sio(sio) = &mut self.connection else { panic!("the client does not poll") };
+        let packet = sio.take_unread().into_iter().filter(|packet| packet.kind == SocketPacket::EVENT);
+        self.events.extend(packet.map(|packet| packet.data));
         self.take_events()
     }
 
-    /// Sends no more, and hears what the hub still says: the events, in order, up to the end of the connection.
+    /// Shuts down the sending side, and returns the events up to the end of the connection.
     pub(crate) async fn half_close(mut self) -> Vec<Value> {
         self.wire().shut_down_write().await;
         self.read_to_end().await.0
     }
 
-    /// Leaves the namespace, as `socket.disconnect()` does; on the raw wire, closes.
+    /// Sends a DISCONNECT, as `socket.disconnect()` does; on a raw WebSocket, a close frame.
     pub(crate) async fn disconnect(mut self) {
-        match &mut self.line {
-            Line::Sio(sio) => sio.send("41/chat,").await,
-            Line::Raw(wire) => wire.send_frame(&Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes())).await,
+        match &mut self.connection {
+            ChatConnection::Sio(sio) => sio.send("41/chat,").await,
+            ChatConnection::Raw(wire) => wire.send_frame(&Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes())).await,
         }
     }
 }

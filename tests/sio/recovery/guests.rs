@@ -1,61 +1,30 @@
-//! Sessions that came without a token and showed one later: such a client goes on as who it was, by its private id alone.
+//! Sessions of guests. A guest that authenticated resumes as its user, by its private id alone. More cases are in
+//! [`cases`](super::cases).
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{RecoveryClient, SavedSession, greeting, hub, to_all, to_room, to_user, wait_until_empty};
+use super::{RecoveryClient, hub, to_room, to_user, wait_until_empty};
 use crate::support::token::{now, token, token_with};
-use crate::support::{DEADLINE, Hub, Transport, eventually};
+use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
 
-/// A client that came without a token, greeted.
-async fn guest(hub: &Hub, transport: Transport) -> RecoveryClient {
-    let mut guest = SavedSession::new("alice", None).connect(hub, transport, &Value::Null).await;
-    assert_eq!(guest.next_events(2).await, greeting(&guest.saved.sid));
-    guest
-}
-
-/// As [`guest`], who then showed this token.
-async fn authenticated(hub: &Hub, transport: Transport, token: &str) -> RecoveryClient {
-    let mut guest = guest(hub, transport).await;
-    let answer = guest.sio.emit_and_expect("authenticated", "authenticate", json!({ "token": token })).await;
-    assert_eq!(answer["user"]["id"], "alice", "{answer}");
+/// A guest that authenticated with this token of alice.
+async fn authenticated(hub: &Hub, token: &str) -> RecoveryClient {
+    let mut guest = RecoveryClient::guest(hub, Transport::WebSocket, "alice").await;
+    let reply = guest.sio.emit_and_expect("authenticated", "authenticate", json!({ "token": token })).await;
+    assert_eq!(reply["user"]["id"], "alice", "{reply}");
     guest
 }
 
 #[tokio::test]
-async fn one_that_authenticated_goes_on_as_who_it_was() {
+async fn an_anonymous_session_is_not_suspended() {
     let hub = hub("");
     for transport in Transport::BOTH {
-        let mut alice = authenticated(&hub, transport, &token("alice")).await;
-        alice.sio.join("one").await;
-        let received = to_room(&hub, "one", 0);
-        alice.expect_exactly(&[received]).await;
-        for n in 1..3 {
-            let saved = alice.suspend(&hub, transport).await;
-            assert_eq!(saved.token, None);
-            let missed = [to_room(&hub, "one", n), to_user(&hub, "alice", n), to_all(&hub, n)];
-            alice = saved.resume(&hub, transport).await;
-            alice.expect_exactly(&missed).await;
-            // It is alice, and may do what she may.
-            alice.sio.join("another").await;
-            let mut echo =
-                alice.sio.emit_and_expect("action:result", "client:action", json!({"action": "whoami"})).await;
-            assert_eq!(echo["result"]["userId"].take(), "alice", "{echo}");
-        }
-        alice.disconnect().await;
-        wait_until_empty(&hub).await;
-    }
-}
-
-#[tokio::test]
-async fn one_that_is_nobody_has_nothing_to_come_back_to() {
-    let hub = hub("");
-    for transport in Transport::BOTH {
-        let guest = guest(&hub, transport).await;
+        let guest = RecoveryClient::guest(&hub, transport, "alice").await;
         let saved = guest.cut(transport).await;
-        eventually(DEADLINE, "nobody is there", || hub.connections() == 0).await;
+        eventually(DEADLINE, "no session is connected", || hub.connections() == 0).await;
         assert_eq!(hub.metric("hubbub_parked_sessions"), 0.0);
         let mut guest = saved.fail_to_resume(&hub, transport).await;
-        // By its new private id it can be recovered, once it is somebody.
+        // Its new session can be recovered once it has a user.
         guest.sio.emit_and_expect("authenticated", "authenticate", json!({"token": token("alice")})).await;
         let saved = guest.suspend(&hub, transport).await;
         let missed = to_user(&hub, "alice", 1);
@@ -67,29 +36,10 @@ async fn one_that_is_nobody_has_nothing_to_come_back_to() {
 }
 
 #[tokio::test]
-async fn one_may_show_its_token_at_once_when_it_comes_back_and_nobody_anothers() {
-    let hub = hub("");
-    let alice = authenticated(&hub, Transport::WebSocket, &token("alice")).await;
-    let saved = alice.suspend(&hub, Transport::WebSocket).await;
-    let missed = to_user(&hub, "alice", 1);
-    let bobs = SavedSession { user: "bob".to_owned(), token: Some(token("bob")), ..saved.clone() };
-    bobs.fail_to_resume(&hub, Transport::WebSocket).await.disconnect().await;
-    let shown = SavedSession { token: Some(token("alice")), ..saved };
-    let mut alice = shown.resume_at_attempt(&hub, Transport::WebSocket, 2).await;
-    alice.expect_exactly(&[missed]).await;
-    // Now it is one that came with a token.
-    let saved = alice.suspend(&hub, Transport::WebSocket).await;
-    SavedSession { token: None, ..saved.clone() }.fail_to_resume(&hub, Transport::WebSocket).await.disconnect().await;
-    let alice = saved.resume_at_attempt(&hub, Transport::WebSocket, 2).await;
-    alice.disconnect().await;
-    wait_until_empty(&hub).await;
-}
-
-#[tokio::test]
-async fn whose_token_ran_out_meanwhile_is_nobody_any_more() {
+async fn a_guest_whose_token_expired_does_not_resume() {
     let hub = hub("auth.leeway_secs = 0");
     let exp = now() + 2;
-    let alice = authenticated(&hub, Transport::WebSocket, &token_with(json!({"sub": "alice", "exp": exp}))).await;
+    let alice = authenticated(&hub, &token_with(json!({"sub": "alice", "exp": exp}))).await;
     let saved = alice.suspend(&hub, Transport::WebSocket).await;
     eventually(DEADLINE, "the token has expired", || now() > exp).await;
     let mut guest = saved.fail_to_resume(&hub, Transport::WebSocket).await;
@@ -100,24 +50,23 @@ async fn whose_token_ran_out_meanwhile_is_nobody_any_more() {
 }
 
 #[tokio::test]
-async fn one_that_finds_no_place_among_its_users_connections_goes_on_when_there_is_one() {
+async fn a_guest_resumes_once_its_user_is_below_the_connection_limit() {
     let hub = hub("limits.exempt_loopback = false\nlimits.community.connections_per_minute = 0\n\
         limits.community.connections_per_address = 0\nlimits.community.connections_per_user = 1");
-    let mut alice = authenticated(&hub, Transport::WebSocket, &token("alice")).await;
+    let mut alice = authenticated(&hub, &token("alice")).await;
     alice.sio.join("one").await;
     let saved = alice.suspend(&hub, Transport::WebSocket).await;
-    let other = authenticated(&hub, Transport::WebSocket, &token("alice")).await;
-    to_room(&hub, "one", 1);
-    let mut sio = crate::support::Sio::open(&hub, Transport::WebSocket).await;
+    let other = authenticated(&hub, &token("alice")).await;
+    let first = to_room(&hub, "one", 1);
+    let mut sio = Sio::open(&hub, Transport::WebSocket).await;
     let error = sio.connect("/", &saved.auth()).await.unwrap_err();
     assert_eq!(error["data"]["code"], "LIMIT_REACHED", "{error}");
     drop(sio);
-    to_room(&hub, "one", 2);
+    let second = to_room(&hub, "one", 2);
     other.disconnect().await;
-    eventually(DEADLINE, "the other has left", || hub.connections() == 0).await;
+    eventually(DEADLINE, "the other session has ended", || hub.connections() == 0).await;
     let mut alice = saved.resume_at_attempt(&hub, Transport::WebSocket, 2).await;
-    let received = [alice.event().await, alice.event().await].map(|event| event[1]["n"].clone());
-    assert_eq!(received, [1, 2]);
+    alice.expect(&[first, second]).await;
     alice.disconnect().await;
     wait_until_empty(&hub).await;
 }

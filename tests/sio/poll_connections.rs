@@ -1,4 +1,4 @@
-//! The TCP connection of a poll: what it means to the session when it ends, or when another request comes on it.
+//! The TCP connection of a poll: its end, and further requests on it.
 
 use serde_json::json;
 use std::time::Duration;
@@ -6,20 +6,20 @@ use std::time::Duration;
 use crate::support::socketio::PollingSession;
 use crate::support::{DEADLINE, Hub, Reply, Sio, Transport, Upstream, Wire, eventually};
 
-/// A hub that finds a silent client long after the test has ended.
+/// The heartbeat of a silent client times out long after the test has ended.
 const PATIENT: &str = "[socketio]\nping_interval_ms = 120000\nping_timeout_ms = 120000";
 
-/// A poll of the session that waits, on a connection of its own.
+/// A waiting poll of the session, on a connection of its own.
 async fn waiting(hub: &Hub, polling: &PollingSession) -> Wire {
     let mut wire = Wire::connect(hub).await;
     wire.request("GET", &polling.path(), &[], b"").await;
-    // A POST behind it: once that is answered, the poll has come, too.
+    // The hub has read the poll when it has answered this POST.
     polling.send("6").await;
     wire
 }
 
 #[tokio::test]
-async fn the_end_of_a_waiting_polls_connection_is_the_end_of_its_session() {
+async fn a_session_ends_with_the_connection_of_its_waiting_poll() {
     let hub = Hub::with(PATIENT);
     for end in ["closed", "half closed", "reset"] {
         let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
@@ -39,21 +39,21 @@ async fn the_end_of_a_waiting_polls_connection_is_the_end_of_its_session() {
 }
 
 #[tokio::test]
-async fn a_session_ends_when_an_answer_is_lost_on_its_way() {
+async fn a_session_ends_when_a_response_cannot_be_written() {
     let hub = Hub::with(&format!("{PATIENT}\n[limits]\noutbox_bytes = 33554432"));
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     super::push_large(&hub, "alice", 16);
     let mut wire = Wire::connect_with_small_buffer(&hub);
     wire.request("GET", &client.polling().path(), &[], b"").await;
     while wire.quiet_for(Duration::from_millis(10)).await {}
-    // The client saw the beginning, and nobody will see the rest.
+    // The client has read the beginning of the response, and not the rest.
     wire.reset();
     eventually(DEADLINE, "the session ended", || hub.connections() == 0).await;
     client.polling().assert_gone().await;
 }
 
 #[tokio::test]
-async fn a_client_that_shuts_its_side_gets_the_answers_to_what_it_asked() {
+async fn a_client_that_half_closes_its_connection_gets_its_responses() {
     let hub = Hub::with(PATIENT);
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     let path = client.polling().path();
@@ -62,7 +62,7 @@ async fn a_client_that_shuts_its_side_gets_the_answers_to_what_it_asked() {
     wire.shut_down_write().await;
     let answer = wire.response().await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "ok"), "{answer:?}");
-    // There is something to be said, so that this poll does not wait.
+    // A packet is queued, so this poll does not wait.
     let mut wire = Wire::connect(&hub).await;
     wire.request("GET", &path, &[], b"").await;
     wire.shut_down_write().await;
@@ -72,16 +72,16 @@ async fn a_client_that_shuts_its_side_gets_the_answers_to_what_it_asked() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_posts_connection_costs_the_session_nothing() {
-    // While somebody else is asked about a token, the request that brought it is not finished.
-    let judge = Upstream::replying(Reply::Silence);
-    let hub = Hub::with(&format!("{PATIENT}\n[auth.backend]\nurl = {:?}", judge.url("/user")));
+async fn a_session_survives_the_end_of_the_connection_of_a_post() {
+    // The POST is pending while the application checks the token.
+    let application = Upstream::replying(Reply::Silence);
+    let hub = Hub::with(&format!("{PATIENT}\n[auth.backend]\nurl = {:?}", application.url("/user")));
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     let mut wire = Wire::connect(&hub).await;
     wire.request("POST", &client.polling().path(), &[], b"40/chat,{\"token\":\"1|opaque\"}").await;
-    eventually(DEADLINE, "the token is being judged", || judge.count() == 1).await;
+    eventually(DEADLINE, "the application is asked", || application.count() == 1).await;
     wire.reset();
-    // It is connected still, and waited for.
+    // The session receives an event.
     client.start_poll().await;
     let push = json!({"userId": "alice", "event": "still", "data": 1});
     let answer = hub.http().request("POST", "/api/push").key().json(&push).send();
@@ -90,22 +90,22 @@ async fn the_end_of_a_posts_connection_costs_the_session_nothing() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_not_heard_to_its_end_is_not_answered_with_ok() {
-    let judge = Upstream::replying(Reply::Silence);
-    let hub = Hub::with(&format!("{PATIENT}\n[auth.backend]\nurl = {:?}", judge.url("/user")));
+async fn a_post_that_is_not_handled_to_its_end_is_not_answered_with_ok() {
+    let application = Upstream::replying(Reply::Silence);
+    let hub = Hub::with(&format!("{PATIENT}\n[auth.backend]\nurl = {:?}", application.url("/user")));
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     let poll = waiting(&hub, client.polling()).await;
     let mut wire = Wire::connect(&hub).await;
     let body = b"40/chat,{\"token\":\"1|opaque\"}\x1e42[\"client:action\",{\"action\":\"a\"}]";
     wire.request("POST", &client.polling().path(), &[], body).await;
-    eventually(DEADLINE, "the token is being judged", || judge.count() == 1).await;
+    eventually(DEADLINE, "the application is asked", || application.count() == 1).await;
     drop(poll);
     let answer = wire.response().await;
     assert_eq!((answer.status, &answer.json()["code"]), (400, &json!(1)), "{answer:?}");
 }
 
 #[tokio::test]
-async fn a_request_behind_a_waiting_poll_ends_it_with_a_noop() {
+async fn a_request_after_a_waiting_poll_on_one_connection_ends_the_poll_with_a_noop() {
     let hub = Hub::with(PATIENT);
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     let path = client.polling().path();
@@ -116,7 +116,7 @@ async fn a_request_behind_a_waiting_poll_ends_it_with_a_noop() {
     assert_eq!(wire.response().await.body, "ok");
     wire.request("GET", &path, &[], b"").await;
     assert_eq!(wire.response().await.body, "437[]");
-    // Two requests in one write, and the client's end behind them.
+    // Two requests in one write, and the end of the client's sending side.
     let mut wire = Wire::connect(&hub).await;
     let get = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
     let post = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 14\r\n\r\n428[\"ping\",{{}}]");
@@ -128,7 +128,7 @@ async fn a_request_behind_a_waiting_poll_ends_it_with_a_noop() {
 }
 
 #[tokio::test]
-async fn a_poll_with_a_body_that_is_not_read_is_answered_and_costs_the_session_nothing() {
+async fn a_session_survives_a_poll_with_an_incomplete_body() {
     let hub = Hub::with(PATIENT);
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     client.polling().send("427[\"ping\",{}]").await;
@@ -142,14 +142,14 @@ async fn a_poll_with_a_body_that_is_not_read_is_answered_and_costs_the_session_n
 }
 
 #[tokio::test]
-async fn empty_lines_behind_a_waiting_poll_are_no_request() {
+async fn empty_lines_after_a_waiting_poll_are_no_request() {
     let hub = Hub::with(PATIENT);
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     let mut wire = waiting(&hub, client.polling()).await;
     wire.send(b"\r\n\r\n").await;
     client.polling().send("427[\"ping\",{}]").await;
     assert_eq!(wire.response().await.body, "437[]");
-    // The client's end is seen behind them, too.
+    // The hub detects the end of the client's sending side after them, too.
     let mut wire = waiting(&hub, client.polling()).await;
     wire.send(b"\r\n").await;
     wire.shut_down_write().await;

@@ -1,27 +1,29 @@
-//! What is kept for sessions that may come back is bounded: those that were cut off first give theirs up, and say so.
+//! The memory for events of suspended sessions has a bound. The longest-suspended sessions are evicted first.
 
-use super::{RecoveryClient, SavedSession, hub, many_to_room, to_room, wait_until_empty, wait_until_suspended};
-use crate::support::{DEADLINE, Hub, Transport};
+use super::{
+    RecoveryClient, SavedSession, hub, many_to_room, recovery_failed, to_room, wait_until_empty, wait_until_suspended,
+};
+use crate::support::{Hub, Transport};
 
 const BOUND: usize = 400_000;
 const TEXT: usize = 20_000;
 const SESSIONS: usize = 40;
 
-/// How much is kept now, which is never more than may be and a message of each worker.
+/// The stored bytes. Asserts that they exceed the bound by at most one event a worker.
 #[track_caller]
-fn kept(hub: &Hub, workers: usize) -> f64 {
-    let kept = hub.metric("hubbub_recovery_bytes");
+fn stored_bytes(hub: &Hub, workers: usize) -> f64 {
+    let stored = hub.metric("hubbub_recovery_bytes");
     let most = BOUND + workers * (TEXT + 1_000);
-    assert!(kept <= most as f64, "{kept} of {most}");
-    kept
+    assert!(stored <= most as f64, "{stored} of {most}");
+    stored
 }
 
 fn metric(hub: &Hub, name: &str) -> usize {
     hub.metric(name) as usize
 }
 
-/// Sessions that were cut off, one after the other, each in a room of its own.
-async fn suspend(hub: &Hub, transport: Transport) -> Vec<SavedSession> {
+/// Suspends sessions one after the other, each in a room of its own.
+async fn suspend_all(hub: &Hub, transport: Transport) -> Vec<SavedSession> {
     let mut saved_sessions = Vec::new();
     for n in 0..SESSIONS {
         let mut client = RecoveryClient::of(hub, transport, &format!("user-{n}")).await;
@@ -32,32 +34,32 @@ async fn suspend(hub: &Hub, transport: Transport) -> Vec<SavedSession> {
 }
 
 #[tokio::test]
-async fn those_that_were_cut_off_first_give_up_what_is_kept_for_them() {
+async fn the_longest_suspended_sessions_are_evicted_first() {
     let text = "x".repeat(TEXT);
     for workers in [1, 2] {
         let hub = hub(&format!("recovery.bytes = {BOUND}\nserver.workers = {workers}"));
-        let saved_sessions = suspend(&hub, Transport::WebSocket).await;
-        // Those that were cut off last miss something first.
+        let saved_sessions = suspend_all(&hub, Transport::WebSocket).await;
+        // The sessions miss events in reverse order.
         for n in (0..SESSIONS).rev() {
             many_to_room(&hub, &format!("room-{n}"), n..n + 1, &text);
-            kept(&hub, workers);
+            stored_bytes(&hub, workers);
         }
         for n in (SESSIONS / 2..SESSIONS).rev() {
             many_to_room(&hub, &format!("room-{n}"), SESSIONS + n..SESSIONS + n + 1, &text);
-            kept(&hub, workers);
+            stored_bytes(&hub, workers);
         }
-        // All are wait_until_suspended still; some in vain.
+        // An evicted session stays suspended, and fails to resume.
         wait_until_suspended(&hub, SESSIONS as f64).await;
         let evicted = metric(&hub, "hubbub_sessions_evicted_total");
-        let room_for = BOUND / (TEXT + 1_000);
+        let capacity = BOUND / (TEXT + 1_000);
         assert!(evicted > 0 && evicted < SESSIONS, "{evicted} of {SESSIONS}");
-        assert!(metric(&hub, "hubbub_parked_messages") <= room_for + workers);
+        assert!(metric(&hub, "hubbub_parked_messages") <= capacity + workers);
         let mut recovered = Vec::new();
         for (n, saved) in saved_sessions.iter().enumerate() {
             let mut client = saved.connect(&hub, Transport::WebSocket, &saved.auth()).await;
-            let told = client.next_events(4).await;
-            let is_recovered = told[1][0] == "system:state_recovered";
-            assert!(is_recovered || told[1] == super::recovery_failed(), "{told:?}");
+            let first = client.next_events(4).await;
+            let is_recovered = first[1][0] == "system:state_recovered";
+            assert!(is_recovered || first[1] == recovery_failed(), "{first:?}");
             if is_recovered {
                 let received = [client.event().await, client.event().await].map(|event| event[1]["n"].clone());
                 assert_eq!(received, [n, SESSIONS + n]);
@@ -65,13 +67,13 @@ async fn those_that_were_cut_off_first_give_up_what_is_kept_for_them() {
             client.sio.expect_silence().await;
             client.disconnect().await;
             recovered.push(is_recovered);
-            kept(&hub, workers);
+            stored_bytes(&hub, workers);
         }
         let count = recovered.iter().filter(|recovered| **recovered).count();
         assert_eq!(count + evicted, SESSIONS);
-        assert!(count >= room_for / 2 - workers && count <= room_for / 2 + workers, "{count} recovered");
+        assert!(count >= capacity / 2 - workers && count <= capacity / 2 + workers, "{count} recovered");
         if workers == 1 {
-            // Exactly those that were cut off last.
+            // The last ones resume.
             let expected: Vec<_> = (0..SESSIONS).map(|n| n >= SESSIONS - count).collect();
             assert_eq!(recovered, expected);
         }
@@ -81,7 +83,7 @@ async fn those_that_were_cut_off_first_give_up_what_is_kept_for_them() {
 }
 
 #[tokio::test]
-async fn a_message_that_many_miss_is_kept_once() {
+async fn an_event_that_many_sessions_missed_is_stored_once() {
     let hub = hub("server.workers = 1");
     let text = "x".repeat(TEXT);
     let most = |times: usize| (times * 10 * (TEXT + 1_000)) as f64;
@@ -97,7 +99,7 @@ async fn a_message_that_many_miss_is_kept_once() {
     for saved in &saved_sessions {
         let mut client = saved.resume(&hub, Transport::WebSocket).await;
         client.expect_exactly(&missed).await;
-        // What was brought is kept again, once for all.
+        // The replayed events are stored again, once for all sessions.
         assert!(hub.metric("hubbub_recovery_bytes") < most(2));
         clients.push(client);
     }
@@ -109,7 +111,7 @@ async fn a_message_that_many_miss_is_kept_once() {
 }
 
 #[tokio::test]
-async fn what_was_sent_to_those_who_never_say_that_they_have_it_is_bounded_too() {
+async fn events_that_clients_never_confirm_are_bounded_too() {
     let hub = hub(&format!("recovery.bytes = {BOUND}"));
     let text = "x".repeat(TEXT);
     let mut clients = Vec::new();
@@ -123,17 +125,17 @@ async fn what_was_sent_to_those_who_never_say_that_they_have_it_is_bounded_too()
     for round in 0..10 {
         for (n, client) in clients.iter_mut().enumerate() {
             let sent = many_to_room(&hub, &format!("room-{n}"), round * 10..round * 10 + 3, &text);
-            kept(&hub, 2);
+            stored_bytes(&hub, 2);
             client.expect_exactly(&sent).await;
         }
         let sent = many_to_room(&hub, "all", round..round + 1, &text);
         for client in &mut clients {
             client.expect_exactly(&sent).await;
         }
-        kept(&hub, 2);
+        stored_bytes(&hub, 2);
     }
-    assert!(kept(&hub, 2) > 0.0);
-    // What they got does not have to be kept for those who say that they have it.
+    assert!(stored_bytes(&hub, 2) > 0.0);
+    // The offset that a client names confirms the events up to it, so they need not be stored.
     let mut saved_sessions = Vec::new();
     for (n, client) in clients.into_iter().enumerate() {
         let transport = if n == 3 { Transport::Polling } else { Transport::WebSocket };
@@ -141,7 +143,7 @@ async fn what_was_sent_to_those_who_never_say_that_they_have_it_is_bounded_too()
     }
     for (n, saved) in saved_sessions.iter().enumerate() {
         let missed = to_room(&hub, &format!("room-{n}"), n);
-        kept(&hub, 2);
+        stored_bytes(&hub, 2);
         let mut client = saved.resume(&hub, Transport::WebSocket).await;
         client.expect_exactly(&[missed]).await;
         client.disconnect().await;
@@ -150,7 +152,7 @@ async fn what_was_sent_to_those_who_never_say_that_they_have_it_is_bounded_too()
 }
 
 #[tokio::test]
-async fn a_last_message_of_each_of_many_is_within_the_bound() {
+async fn one_unconfirmed_event_for_each_of_many_sessions_is_within_the_bound() {
     let hub = hub(&format!("recovery.bytes = {BOUND}"));
     let text = "x".repeat(TEXT);
     let mut clients = Vec::new();
@@ -161,7 +163,7 @@ async fn a_last_message_of_each_of_many_is_within_the_bound() {
     }
     for (n, client) in clients.iter_mut().enumerate() {
         let sent = many_to_room(&hub, &format!("room-{n}"), n..n + 1, &text);
-        kept(&hub, 2);
+        stored_bytes(&hub, 2);
         client.expect_exactly(&sent).await;
     }
     for client in clients {
@@ -171,18 +173,14 @@ async fn a_last_message_of_each_of_many_is_within_the_bound() {
 }
 
 #[tokio::test]
-async fn those_who_say_that_they_have_it_cost_nothing() {
+async fn confirmed_events_are_not_stored() {
     let hub = hub("socketio.ping_interval_ms = 50\nsocketio.ping_timeout_ms = 15000");
     for transport in Transport::BOTH {
         let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         alice.sio.join("one").await;
         let sent = many_to_room(&hub, "one", 0..50, "x");
         alice.expect_exactly(&sent).await;
-        let began = std::time::Instant::now();
-        while hub.metric("hubbub_recovery_bytes") > 0.0 {
-            assert!(began.elapsed() < DEADLINE, "it is kept still");
-            alice.sio.expect_silence().await;
-        }
+        alice.answer_pings_until_confirmed(&hub).await;
         let saved = alice.suspend(&hub, transport).await;
         let missed = to_room(&hub, "one", 1);
         let mut alice = saved.resume(&hub, transport).await;
@@ -193,7 +191,7 @@ async fn those_who_say_that_they_have_it_cost_nothing() {
 }
 
 #[tokio::test]
-async fn sessions_that_nobody_comes_for_leave_nothing() {
+async fn sessions_that_never_return_leave_nothing_behind() {
     let hub = hub("recovery.window_secs = 1");
     for n in 0..SESSIONS {
         let mut client = RecoveryClient::of(&hub, Transport::Polling, &format!("user-{n}")).await;

@@ -1,11 +1,11 @@
-//! Notifications of a session that goes on: what is unread is not lost, and what the client has does not come again.
+//! Notifications of a session that resumes: an unread one is not lost, and a delivered one is not repeated.
 
 use serde_json::{Value, json};
 
 use super::{RecoveryClient, hub, post, wait_until_empty, wait_until_suspended};
 use crate::support::{DEADLINE, Hub, Transport, eventually};
 
-/// Sends a notification; the event as the user's sessions hear it.
+/// Sends a notification to alice. The result is the event as she receives it.
 #[track_caller]
 fn notify(hub: &Hub, id: &str) -> Value {
     let data = json!({"id": id, "title": "news"});
@@ -14,7 +14,7 @@ fn notify(hub: &Hub, id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_it_missed_comes_once() {
+async fn a_missed_notification_is_delivered_once() {
     let hub = hub("");
     for transport in Transport::BOTH {
         let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
@@ -24,7 +24,7 @@ async fn what_it_missed_comes_once() {
         let saved = alice.suspend(&hub, transport).await;
         let missed = [notify("first"), notify("second")];
         let mut alice = saved.resume(&hub, transport).await;
-        // What is unread may come behind that, as its client is not known to have received the greeting.
+        // The backlog of unread notifications may follow, because the hub does not know that the client read the first one.
         alice.expect(&missed).await;
         for id in ["live", "first", "second"] {
             let id = format!("{id}-{transport:?}");
@@ -47,22 +47,18 @@ async fn what_it_missed_comes_once() {
 }
 
 #[tokio::test]
-async fn what_was_unread_as_it_came_is_not_repeated_once_its_client_has_it() {
+async fn the_backlog_is_not_repeated_once_the_client_has_confirmed_it() {
     let hub = hub("socketio.ping_interval_ms = 50\nsocketio.ping_timeout_ms = 15000");
     for transport in Transport::BOTH {
         let notify = |id: &str| notify(&hub, &format!("{id}-{transport:?}"));
         let unread = notify("unread");
         let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         alice.expect(std::slice::from_ref(&unread)).await;
-        // Pings go by until the hub knows that it was read: a room's event is not kept any more.
+        // Pings confirm the backlog. After that, the hub does not store an event of a room either.
         alice.sio.join("one").await;
         let sent = super::to_room(&hub, "one", 1);
         alice.expect_exactly(&[sent]).await;
-        let began = std::time::Instant::now();
-        while hub.metric("hubbub_recovery_bytes") > 0.0 {
-            assert!(began.elapsed() < DEADLINE, "it is kept still");
-            alice.sio.expect_silence().await;
-        }
+        alice.answer_pings_until_confirmed(&hub).await;
         let saved = alice.suspend(&hub, transport).await;
         let missed = notify("missed");
         let mut alice = saved.resume(&hub, transport).await;
@@ -79,13 +75,14 @@ async fn what_was_unread_as_it_came_is_not_repeated_once_its_client_has_it() {
 }
 
 #[tokio::test]
-async fn what_was_unread_and_lost_with_the_connection_comes_again() {
+async fn a_notification_that_was_lost_with_the_connection_is_delivered_again() {
     let hub = hub("");
     let unread = notify(&hub, "unread");
     for transport in Transport::BOTH {
         let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
-        // It is on its way; its client does not read it.
-        eventually(DEADLINE, "it is sent", || hub.metric("hubbub_notifications_redelivered_total") >= 1.0).await;
+        // The client does not read it.
+        eventually(DEADLINE, "the backlog is sent", || hub.metric("hubbub_notifications_redelivered_total") >= 1.0)
+            .await;
         alice = alice.suspend(&hub, transport).await.resume(&hub, transport).await;
         alice.expect(std::slice::from_ref(&unread)).await;
         wait_until_suspended(&hub, 0.0).await;

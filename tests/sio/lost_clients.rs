@@ -1,4 +1,4 @@
-//! A thousand clients that vanish in the middle of a request leave nothing behind: no session, no descriptor, no memory.
+//! A thousand clients lose their connections in the middle of a request. They leave no session, descriptor or memory behind.
 
 use serde_json::json;
 use std::net::SocketAddr;
@@ -11,28 +11,28 @@ use crate::support::wire::Frame;
 use crate::support::{Client, Hub, Sio, Transport, Wire, eventually};
 
 const CLIENTS: usize = 1_000;
-/// How many are being opened at a time, as the listening queue is finite.
+/// Clients that are opened at a time: fewer than the listen queue of the hub holds.
 const OPENING: usize = 25;
 const ALL_ENDED: Duration = Duration::from_secs(30);
-/// What a second thousand may add to the memory of the first, in KiB: what the allocator keeps differs a little from
-/// round to round, and a thousand sessions that stayed would be several times as much.
+/// The memory that a second thousand may add, in KiB. The allocator varies a little from round to round; a thousand leaked
+/// sessions would need several times as much.
 const GROWTH_KIB: u64 = 2 * 1024;
 
-const IMPATIENT: &str = "[socketio]\nping_interval_ms = 500\nping_timeout_ms = 1500\n\
+const SHORT_HEARTBEAT: &str = "[socketio]\nping_interval_ms = 500\nping_timeout_ms = 2000\n\
     [limits.push]\nconnections_per_minute = 0\n[server]\nworkers = 2";
 
-/// Opens a session, joins `/` and a room, and vanishes one way or another.
-async fn vanish(address: SocketAddr, n: usize) {
+/// Opens a session, joins `/` and a room, and loses its connection in one of six states.
+async fn open_and_drop(address: SocketAddr, n: usize) {
     let mut polling = PollingSession::open_at(address, POLLING).await;
     let auth = json!({"token": token(&format!("user-{}", n % 50))});
     let join = json!(["room:join", {"room": format!("room-{}", n % 20)}]);
     match n % 6 {
-        // With a poll under way.
+        // A poll waits.
         0 | 1 => {
             polling.send(format!("40{auth}\u{1e}42{join}")).await;
             polling.start_poll().await;
         }
-        // In the middle of a request's body.
+        // The body of a POST is incomplete.
         2 => {
             polling.send(format!("40{auth}\u{1e}42{join}")).await;
             let mut wire = Wire::to(address).await;
@@ -40,13 +40,13 @@ async fn vanish(address: SocketAddr, n: usize) {
             wire.send(head.as_bytes()).await;
             wire.send(&[b'4'; 300]).await;
         }
-        // Waits for no answer.
+        // The response to a POST is not read.
         3 => {
             let mut wire = Wire::to(address).await;
             wire.request("POST", &polling.path(), &[], format!("40{auth}").as_bytes()).await;
             polling.start_poll().await;
         }
-        // Half way to a WebSocket.
+        // The upgrade is probed.
         4 => {
             polling.send(format!("40{auth}\u{1e}42{join}")).await;
             polling.start_poll().await;
@@ -54,7 +54,7 @@ async fn vanish(address: SocketAddr, n: usize) {
             wire.send_text("2probe").await;
             assert_eq!(wire.text().await, "3probe");
         }
-        // In the middle of a message, all the way there.
+        // The upgrade is complete, and a frame is not.
         _ => {
             polling.send(format!("40{auth}\u{1e}42{join}")).await;
             let mut wire = polling.start_upgrade().await;
@@ -68,19 +68,19 @@ async fn vanish(address: SocketAddr, n: usize) {
     }
 }
 
-async fn a_thousand(hub: &Hub, before: usize) {
+async fn lose_a_thousand(hub: &Hub, before: usize) {
     let opened = hub.counters()["total_connections"].as_u64().unwrap();
     for opening in 0..CLIENTS / OPENING {
         let mut clients = JoinSet::new();
         for n in 0..OPENING {
-            clients.spawn(vanish(hub.address(), opening * OPENING + n));
+            clients.spawn(open_and_drop(hub.address(), opening * OPENING + n));
         }
-        while let Some(vanished) = clients.join_next().await {
-            vanished.unwrap();
+        while let Some(dropped) = clients.join_next().await {
+            dropped.unwrap();
         }
     }
-    eventually(ALL_ENDED, "all were let in", || {
-        // Those who did not wait for their answer may not have been let in.
+    eventually(ALL_ENDED, "the sessions are open", || {
+        // A client that did not read its response may have no session.
         let opened = hub.counters()["total_connections"].as_u64().unwrap() - opened;
         opened as usize >= CLIENTS * 5 / 6
     })
@@ -92,10 +92,10 @@ async fn a_thousand(hub: &Hub, before: usize) {
 }
 
 #[tokio::test]
-async fn a_thousand_who_vanish_in_mid_request_leave_nothing_behind() {
+async fn a_thousand_lost_clients_leave_nothing_behind() {
     rlimit::increase_nofile_limit(8 * 1024).unwrap();
-    let hub = Hub::with(&format!("{IMPATIENT}\n[limits.http]\nrequests_per_minute = 0"));
-    // Once around, so that what the hub opens on first use is open.
+    let hub = Hub::with(&format!("{SHORT_HEARTBEAT}\n[limits.http]\nrequests_per_minute = 0"));
+    // Opens the descriptors that the hub opens on first use.
     let mut first = Sio::of(&hub, Transport::Polling, "first").await;
     first.join("room").await;
     first.upgrade().await;
@@ -103,9 +103,9 @@ async fn a_thousand_who_vanish_in_mid_request_leave_nothing_behind() {
     eventually(ALL_ENDED, "the first has left", || hub.connections() == 0).await;
     let before = hub.open_fds();
 
-    a_thousand(&hub, before).await;
+    lose_a_thousand(&hub, before).await;
     let warm = hub.rss_kib();
-    a_thousand(&hub, before).await;
+    lose_a_thousand(&hub, before).await;
     let after = hub.rss_kib();
     eprintln!("{warm} KiB after the first thousand, {after} KiB after the second");
     assert!(after <= warm + GROWTH_KIB, "the hub grew from {warm} to {after} KiB");
@@ -118,8 +118,8 @@ async fn a_thousand_who_vanish_in_mid_request_leave_nothing_behind() {
 }
 
 #[tokio::test]
-async fn those_who_vanished_give_back_their_places() {
-    let hub = Hub::with(&format!("{IMPATIENT}\nmax_connections = 20"));
+async fn lost_clients_free_their_connection_slots() {
+    let hub = Hub::with(&format!("{SHORT_HEARTBEAT}\nmax_connections = 20"));
     for _ in 0..2 {
         let mut clients = Vec::new();
         for n in 0..20 {

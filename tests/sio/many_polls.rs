@@ -1,10 +1,10 @@
-//! Polls that wait are connections like any others: there may be as many as the configuration says.
+//! Many waiting polls leave the hub available to others.
 
 use crate::support::{Client, Hub, Sio, Transport};
 
 #[tokio::test]
-async fn polls_that_wait_keep_nobody_else_out() {
-    // Enough for all connections there may be and a few hundred more; the polls are not even all that there may be.
+async fn waiting_polls_do_not_block_other_clients() {
+    // Enough descriptors for all connections and a few hundred more. There are fewer polls than connections.
     let hub = Hub::with_descriptors(900, "[server]\nworkers = 1\nmax_connections = 400");
     let mut waiting = Vec::new();
     for n in 0..300 {

@@ -1,11 +1,11 @@
-//! More packets than one answer to a poll carries: 16, attachments counted. The rest waits for the next poll.
+//! A response to a poll has at most 16 packets, attachments included. The rest waits for the next poll.
 
 use serde_json::{Value, json};
 
 use crate::support::socketio::{EnginePacket, SessionEnd, SocketPacket, decode_payload};
 use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
 
-/// Sends a user `count` events called `burst`, numbered, in one request; each with so many attachments.
+/// Pushes `count` numbered events named `burst` to a user in one request, each with this many attachments.
 #[track_caller]
 fn burst(hub: &Hub, user: &str, count: usize, attachments: usize) {
     let bytes = vec![json!({"$binary": "AP8B"}); attachments];
@@ -17,7 +17,7 @@ fn burst(hub: &Hub, user: &str, count: usize, attachments: usize) {
     assert!(results.as_array().unwrap().iter().all(|result| result["recipients"] == 1), "{results}");
 }
 
-/// The packets of the next answer: each event by its number, each attachment as `None`.
+/// The packets of the next response: an event as its number, an attachment as `None`.
 async fn next(client: &mut Sio) -> Vec<Option<u64>> {
     let body = client.polling().poll_body().await;
     let packets = decode_payload(&body).map(|packet| match packet {
@@ -31,17 +31,17 @@ async fn next(client: &mut Sio) -> Vec<Option<u64>> {
 }
 
 #[tokio::test]
-async fn an_answer_has_16_packets_and_the_next_poll_is_answered_at_once() {
+async fn a_response_has_16_packets_and_the_next_poll_has_the_rest() {
     let hub = Hub::start();
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     burst(&hub, "alice", 50, 0);
-    let mut answers = Vec::new();
+    let mut received = Vec::new();
     for size in [16, 16, 16, 2] {
         let answer = next(&mut client).await;
         assert_eq!(answer.len(), size);
-        answers.extend(answer);
+        received.extend(answer);
     }
-    assert_eq!(answers, (0..50).map(Some).collect::<Vec<_>>());
+    assert_eq!(received, (0..50).map(Some).collect::<Vec<_>>());
     client.expect_silence().await;
 }
 
@@ -52,39 +52,39 @@ async fn attachments_count_and_are_never_split_from_their_event() {
         let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
         let count = events * 2 + 1;
         burst(&hub, "alice", count, attachments);
-        let mut begins = 0;
+        let mut first = 0;
         for size in [events, events, 1] {
-            let mut want = Vec::new();
-            for n in begins..begins + size {
-                want.push(Some(n as u64));
-                want.extend(vec![None; attachments]);
+            let mut expected = Vec::new();
+            for n in first..first + size {
+                expected.push(Some(n as u64));
+                expected.extend(vec![None; attachments]);
             }
-            begins += size;
-            assert_eq!(next(&mut client).await, want, "{attachments} attachments");
+            first += size;
+            assert_eq!(next(&mut client).await, expected, "{attachments} attachments");
         }
         client.expect_silence().await;
         client.send("1").await;
-        eventually(DEADLINE, "the client has left", || hub.connections() == 0).await;
+        eventually(DEADLINE, "the session has ended", || hub.connections() == 0).await;
     }
 }
 
 #[tokio::test]
-async fn what_no_answer_carried_yet_comes_by_the_websocket_after_an_upgrade() {
+async fn packets_that_no_poll_fetched_use_the_websocket_after_an_upgrade() {
     let hub = Hub::start();
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     burst(&hub, "alice", 50, 1);
     assert_eq!(next(&mut client).await.len(), 16);
-    // The last poll before the upgrade brings 16 more.
+    // The last poll before the upgrade fetches 16 more packets.
     client.upgrade().await;
     for n in 8..50 {
-        let said = client.receive().await;
-        assert_eq!((said.data[1]["n"].as_u64(), said.attachments.len()), (Some(n), 1), "{said:?}");
+        let packet = client.receive().await;
+        assert_eq!((packet.data[1]["n"].as_u64(), packet.attachments.len()), (Some(n), 1), "{packet:?}");
     }
     client.expect_silence().await;
 }
 
 #[tokio::test]
-async fn what_no_answer_carried_yet_is_fetched_before_the_end() {
+async fn packets_that_no_poll_fetched_are_fetched_before_the_session_ends() {
     let hub = Hub::start();
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     burst(&hub, "alice", 50, 0);
@@ -94,13 +94,17 @@ async fn what_no_answer_carried_yet_is_fetched_before_the_end() {
         assert_eq!(client.expect("burst").await["n"], n);
     }
     client.expect("disconnected").await;
-    let (said, end) = client.read_to_end().await;
-    assert_eq!((said.len(), said[0].kind, end), (1, SocketPacket::DISCONNECT, SessionEnd::ClosePacket), "{said:?}");
+    let (packets, end) = client.read_to_end().await;
+    assert_eq!(
+        (packets.len(), packets[0].kind, end),
+        (1, SocketPacket::DISCONNECT, SessionEnd::ClosePacket),
+        "{packets:?}"
+    );
     eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
 }
 
 #[tokio::test]
-async fn what_no_answer_carried_yet_is_fetched_while_the_hub_drains() {
+async fn packets_that_no_poll_fetched_are_fetched_while_the_hub_drains() {
     let hub = Hub::start();
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     burst(&hub, "alice", 100, 0);
