@@ -1,5 +1,5 @@
-//! What was done once is not done twice, over sessions, surfaces and restarts; and what was revoked stays so, whatever the
-//! clock of its issuer says.
+//! A replayed request has no second effect, over sessions, surfaces and restarts. A revoked token stays revoked, even
+//! when its issuer's clock is ahead.
 
 use serde_json::{Value, json};
 
@@ -9,8 +9,8 @@ use crate::support::http::Response;
 use crate::support::token::{now, now_ms, token_with};
 use crate::support::{Client, Hub, Sio, Transport, Wire};
 
-/// A topic that keeps what is published.
-const KEPT: &str = r#"
+/// All topics with a history of ten messages.
+const WITH_HISTORY: &str = r#"
 [[topics]]
 pattern = "*"
 subscribe = "authenticated"
@@ -18,7 +18,7 @@ publish = "authenticated"
 history = 10
 "#;
 
-/// A signed request as it was sent: sending it again replays it.
+/// A signed request; each `send` repeats the same bytes.
 struct SignedPost {
     nonce: &'static str,
     at: u64,
@@ -51,95 +51,95 @@ impl SignedPost {
     }
 }
 
-const USED: &str = "X-Request-Nonce was used before";
-const LOST: &str = "The request was signed before the hub started; sign it again";
+const USED_NONCE: &str = "X-Request-Nonce was used before";
+const SIGNED_BEFORE_START: &str = "The request was signed before the hub started; sign it again";
 
 #[test]
-fn a_nonce_is_used_up_over_planned_restarts() {
+fn a_used_nonce_stays_used_over_planned_restarts() {
     let hub = Hub::start();
     let (sent, late) = (SignedPost::now("n-1"), SignedPost::now("n-2"));
     sent.passes(&hub);
-    sent.is_refused(&hub, USED);
+    sent.is_refused(&hub, USED_NONCE);
     let hub = hub.come_again();
-    sent.is_refused(&hub, USED);
-    // What was signed before the restart and comes only now is new.
+    sent.is_refused(&hub, USED_NONCE);
+    // A request signed before the restart and first sent after it passes.
     late.passes(&hub);
     let hub = hub.come_again();
-    sent.is_refused(&hub, USED);
-    late.is_refused(&hub, USED);
+    sent.is_refused(&hub, USED_NONCE);
+    late.is_refused(&hub, USED_NONCE);
 }
 
 #[test]
-fn after_a_crash_what_was_signed_before_the_start_is_refused() {
+fn requests_signed_before_a_crash_are_refused() {
     let hub = Hub::start();
     let (sent, late) = (SignedPost::now("n-1"), SignedPost::now("n-2"));
     sent.passes(&hub);
     let hub = hub.restart();
     for lost in [&sent, &late] {
-        lost.is_refused(&hub, LOST);
+        lost.is_refused(&hub, SIGNED_BEFORE_START);
     }
     let new = SignedPost::now("n-3");
     new.passes(&hub);
-    // A planned restart after it brings no nonce back.
+    // A later planned restart makes no nonce valid again.
     let hub = hub.come_again();
-    sent.is_refused(&hub, LOST);
-    new.is_refused(&hub, USED);
+    sent.is_refused(&hub, SIGNED_BEFORE_START);
+    new.is_refused(&hub, USED_NONCE);
 }
 
-/// Posts to the topic under a name; the answer, and whether it was given before.
+/// Posts to the topic with this idempotency key. Returns status, body, and whether the response is a replay.
 #[track_caller]
-fn post(hub: &Hub, name: &str, body: &Value) -> (u16, String, bool) {
+fn post(hub: &Hub, key: &str, body: &Value) -> (u16, String, bool) {
     let http = hub.http();
-    let request = http.request("POST", "/api/room").key().header("Idempotency-Key", name);
+    let request = http.request("POST", "/api/room").key().header("Idempotency-Key", key);
     let answer = request.header("X-Request-Id", "r-1").json(body).send();
-    let again = answer.header("Idempotency-Replayed").is_some();
-    (answer.status, answer.body, again)
+    let replayed = answer.header("Idempotency-Replayed").is_some();
+    (answer.status, answer.body, replayed)
 }
 
-/// How many messages the topic keeps.
+/// The number of messages in the topic's history.
 #[track_caller]
-fn kept(hub: &Hub) -> usize {
+fn stored(hub: &Hub) -> usize {
     let answer = hub.http().request("GET", "/api/rooms/orders/history").key().send();
     answer.json()["messages"].as_array().map_or(0, Vec::len)
 }
 
 #[test]
-fn a_named_request_is_done_once_over_planned_restarts() {
-    let hub = Hub::with(KEPT);
+fn a_request_with_an_idempotency_key_runs_once_over_planned_restarts() {
+    let hub = Hub::with(WITH_HISTORY);
     let order = json!({"room": "orders", "event": "order", "data": {"n": 1}});
-    let (status, first, again) = post(&hub, "order-1", &order);
-    assert_eq!((status, again), (200, false), "{first}");
+    let (status, first, replayed) = post(&hub, "order-1", &order);
+    assert_eq!((status, replayed), (200, false), "{first}");
     let hub = hub.come_again();
     assert_eq!(post(&hub, "order-1", &order), (200, first.clone(), true));
     let (status, ..) = post(&hub, "order-1", &json!({"room": "orders", "event": "order", "data": {"n": 2}}));
     assert_eq!(status, 409);
     let hub = hub.come_again();
     assert_eq!(post(&hub, "order-1", &order), (200, first, true));
-    assert_eq!(kept(&hub), 1);
+    assert_eq!(stored(&hub), 1);
     assert_eq!(hub.metric("hubbub_idempotency_entries"), 1.0);
 }
 
 #[test]
-fn a_crash_forgets_the_names_of_requests() {
-    let hub = Hub::with(KEPT);
+fn a_crash_forgets_idempotency_keys() {
+    let hub = Hub::with(WITH_HISTORY);
     let order = json!({"room": "orders", "event": "order", "data": {"n": 1}});
     assert_eq!(post(&hub, "order-1", &order).0, 200);
     let hub = hub.restart();
-    let (status, _, again) = post(&hub, "order-1", &order);
-    assert_eq!((status, again, kept(&hub)), (200, false, 1));
+    let (status, _, replayed) = post(&hub, "order-1", &order);
+    assert_eq!((status, replayed, stored(&hub)), (200, false, 1));
 }
 
 #[test]
-fn a_refused_request_frees_its_name() {
-    let hub = Hub::with(KEPT);
+fn a_refused_request_frees_its_idempotency_key() {
+    let hub = Hub::with(WITH_HISTORY);
     assert_eq!(post(&hub, "order-1", &json!({"room": "orders"})).0, 400);
     let order = json!({"room": "orders", "event": "order", "data": 1});
-    let (status, _, again) = post(&hub, "order-1", &order);
-    assert_eq!((status, again, kept(&hub)), (200, false, 1));
+    let (status, _, replayed) = post(&hub, "order-1", &order);
+    assert_eq!((status, replayed, stored(&hub)), (200, false, 1));
 }
 
 #[test]
-fn a_key_that_floods_its_share_pushes_out_no_other_keys_answer() {
+fn an_api_key_that_fills_its_share_evicts_no_other_keys_responses() {
     let key = |name: &str| {
         format!("[[api.keys]]\nname = \"{name}\"\nkey = \"{name}-0123456789abcdef0123\"\nper_minute = 0\n")
     };
@@ -154,12 +154,12 @@ fn a_key_that_floods_its_share_pushes_out_no_other_keys_answer() {
         answer.header("Idempotency-Replayed").is_some()
     };
     assert!(!post("quiet", "mine"));
-    // Ten keys: 1,000 answers each.
+    // Each of ten API keys has a share of 1,000 responses.
     for number in 0..1_050 {
         assert!(!post("busy", &number.to_string()));
     }
     assert!(post("quiet", "mine"));
-    assert!(!post("busy", "0"), "its own oldest went");
+    assert!(!post("busy", "0"), "its own oldest response was evicted");
     assert_eq!(hub.metric("hubbub_idempotency_forgotten_total"), 51.0);
     assert_eq!(hub.metric("hubbub_idempotency_entries"), 1_001.0);
 }
@@ -168,14 +168,14 @@ fn hello() -> Value {
     json!({"topic": "orders", "payload": {"text": "hello"}, "client_id": "c-1"})
 }
 
-/// Publishes under a name; the data of the `Ack`.
+/// Publishes with a `client_id`. Returns the data of the `Ack`.
 async fn publish(client: &mut Client, data: Value) -> Value {
     client.ask(json!({"type": "Broadcast", "data": data, "id": 1}), "Ack").await["data"].take()
 }
 
 #[tokio::test]
-async fn a_publish_that_its_client_named_is_delivered_once_over_sessions_surfaces_and_a_restart() {
-    let hub = Hub::with(&format!("[server]\nworkers = 2\n{KEPT}"));
+async fn a_client_id_is_delivered_once_over_sessions_surfaces_and_a_restart() {
+    let hub = Hub::with(&format!("[server]\nworkers = 2\n{WITH_HISTORY}"));
     let mut listener = Client::of(&hub, "bob").await;
     listener.subscribe(&["orders"]).await;
     let mut raw = Client::of(&hub, "alice").await;
@@ -201,14 +201,14 @@ async fn a_publish_that_its_client_named_is_delivered_once_over_sessions_surface
     let hub = hub.come_again();
     let mut back = Client::of(&hub, "alice").await;
     assert_eq!(publish(&mut back, hello()).await, first);
-    assert_eq!(kept(&hub), 1);
+    assert_eq!(stored(&hub), 1);
     let mut another = Client::of(&hub, "carol").await;
     assert_ne!(publish(&mut another, hello()).await["message_id"], first["message_id"]);
-    assert_eq!(kept(&hub), 2);
+    assert_eq!(stored(&hub), 2);
 }
 
 #[tokio::test]
-async fn a_bad_client_id_is_named() {
+async fn a_bad_client_id_is_reported_by_field() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
     for bad in [json!(""), json!(7), json!(null), json!("x".repeat(65))] {
@@ -222,7 +222,7 @@ async fn a_bad_client_id_is_named() {
     }
 }
 
-/// The status of an upgrade with this token, and why it was refused.
+/// Requests an upgrade with this token. Returns the status, and the message of a refusal.
 async fn upgrade(hub: &Hub, token: &str) -> (u16, Option<String>) {
     let (answer, _) = Wire::upgrade(hub, &format!("/ws?token={token}"), &[]).await;
     let message = (answer.status != 101).then(|| answer.json()["error"]["message"].as_str().unwrap().to_owned());
@@ -230,7 +230,7 @@ async fn upgrade(hub: &Hub, token: &str) -> (u16, Option<String>) {
 }
 
 #[tokio::test]
-async fn a_token_whose_issuers_clock_is_ahead_does_not_outlive_its_revocation() {
+async fn a_token_from_a_fast_clock_stays_revoked() {
     let hub = Hub::start();
     let ahead = token_with(json!({"sub": "alice", "iat": now() + 4}));
     let mut client = Client::connect(&hub, &ahead).await;
@@ -247,7 +247,7 @@ async fn a_token_whose_issuers_clock_is_ahead_does_not_outlive_its_revocation() 
 }
 
 #[tokio::test]
-async fn a_sign_in_right_after_a_revocation_holds() {
+async fn a_sign_in_right_after_a_revocation_is_valid() {
     let hub = Hub::with(UNLIMITED);
     let id = user(&hub, "alice");
     let old = sign_in(&hub, "alice").access;

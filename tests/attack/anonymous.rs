@@ -1,4 +1,4 @@
-//! Places that strangers hold: how many, for how long, and that those who have joined keep theirs.
+//! Connections that have joined no namespace: their share of all connections, their eviction, and their time limit.
 
 use std::time::{Duration, Instant};
 
@@ -8,26 +8,26 @@ use crate::support::socketio::{End, POLLING, Polling, WEBSOCKET};
 use crate::support::token::token;
 use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire, eventually};
 
-/// Connections closed for this reason.
+/// The number of connections closed for this reason.
 fn closed(hub: &Hub, reason: &str) -> f64 {
     hub.metric(&format!("hubbub_connections_closed_total{{reason=\"{reason}\"}}"))
 }
 
-/// Places held by connections that have joined nothing, as both pages have it.
+/// The number of connections without a namespace, where `/health` and `/metrics` agree; else `u64::MAX`.
 fn pending(hub: &Hub) -> u64 {
     let pending = hub.get("/health").json()["connections"]["pending"].as_u64().unwrap();
-    // Between the two questions it may change.
+    // The number can change between the two requests.
     if hub.metric("hubbub_connections_pending") as u64 == pending { pending } else { u64::MAX }
 }
 
-/// Asks for a polling session on a connection of its own; the status of the answer.
+/// Requests a polling session. Returns the status of the response.
 async fn handshake(wire: &mut Wire) -> u16 {
     wire.request("GET", POLLING, &[], b"").await;
     wire.response().await.status
 }
 
 #[tokio::test]
-async fn strangers_hold_a_quarter_of_all_places_and_a_user_still_comes_in() {
+async fn anonymous_connections_take_a_quarter_of_all_and_users_still_connect() {
     let hub = Hub::with("[server]\nworkers = 2\nmax_connections = 40");
     let mut wire = Wire::silent(&hub).await;
     let started = Instant::now();
@@ -37,9 +37,9 @@ async fn strangers_hold_a_quarter_of_all_places_and_a_user_still_comes_in() {
     }
     let taken = statuses.iter().filter(|&&status| status == 200).count();
     assert!(statuses.iter().all(|status| matches!(status, 200 | 503)), "{statuses:?}");
-    // Each two seconds, the quarter may change hands once.
+    // The whole quarter can be replaced once in two seconds.
     let rounds = 1 + started.elapsed().as_millis() as usize / 2_000;
-    assert!((10..=10 * rounds).contains(&taken), "{taken} of 400 handshakes were taken in {rounds} rounds");
+    assert!((10..=10 * rounds).contains(&taken), "{taken} of 400 handshakes succeeded in {rounds} rounds");
     assert_eq!(pending(&hub), 10);
     let answer = hub.get(POLLING);
     if answer.status == 503 {
@@ -51,31 +51,31 @@ async fn strangers_hold_a_quarter_of_all_places_and_a_user_still_comes_in() {
         clients.push(Client::of(&hub, user).await);
     }
     assert_eq!(hub.connections(), 30);
-    assert_eq!(hub.get(&format!("/ws?token={}", token("late"))).status, 426, "a plain request takes no place");
+    assert_eq!(hub.get(&format!("/ws?token={}", token("late"))).status, 426, "a plain request takes no session");
 }
 
 #[tokio::test]
-async fn the_oldest_stranger_gives_way_to_a_newcomer_after_two_seconds() {
+async fn the_oldest_anonymous_connection_is_evicted_after_two_seconds() {
     let hub = Hub::with("[server]\nworkers = 2\nmax_connections = 16");
     let mut member = Sio::of(&hub, Transport::WebSocket, "alice").await;
-    eventually(DEADLINE, "who joined is not pending", || pending(&hub) == 0).await;
+    eventually(DEADLINE, "a joined connection is not pending", || pending(&hub) == 0).await;
     let started = Instant::now();
     let mut socket = Sio::open(&hub, Transport::WebSocket).await;
     let mut waiting = Sio::open(&hub, Transport::Polling).await;
     waiting.begin_poll().await;
     let mut silent = Polling::open(&hub).await;
-    let mut asking = Sio::open(&hub, Transport::WebSocket).await;
-    asking.connect("/nowhere", &Value::Null).await.unwrap_err();
+    let mut refused = Sio::open(&hub, Transport::WebSocket).await;
+    refused.connect("/nowhere", &Value::Null).await.unwrap_err();
     assert_eq!(pending(&hub), 4);
     if started.elapsed() < Duration::from_millis(1_800) {
         for answer in [hub.get(POLLING), Wire::upgrade(&hub, WEBSOCKET, &[]).await.0] {
-            assert_eq!(answer.status, 503, "all are new: {answer:?}");
+            assert_eq!(answer.status, 503, "none is old enough to evict: {answer:?}");
         }
     }
     let mut newcomers = Vec::new();
     for n in 0..4 {
         let mut newcomer = None;
-        eventually(DEADLINE, "there is a place", || {
+        eventually(DEADLINE, "an old connection is evicted", || {
             newcomer = Some(hub.get(POLLING)).filter(|answer| answer.status == 200);
             newcomer.is_some()
         })
@@ -83,41 +83,40 @@ async fn the_oldest_stranger_gives_way_to_a_newcomer_after_two_seconds() {
         newcomers.push(newcomer);
         assert_eq!((closed(&hub, "newcomers"), pending(&hub)), (n as f64 + 1.0, 4));
     }
-    assert!(started.elapsed() > Duration::from_secs(2), "they gave way after {:?}", started.elapsed());
-    // In the order in which they came, each told as its transport has it, and gone.
+    assert!(started.elapsed() > Duration::from_secs(2), "they were evicted after {:?}", started.elapsed());
+    // The oldest was evicted first. Each gets the close of its transport.
     assert_eq!(socket.until_ended().await, (vec![], End::Closed(Some(4408))));
     assert_eq!(waiting.until_ended().await, (vec![], End::Told));
     silent.assert_gone().await;
-    assert_eq!(asking.until_ended().await, (vec![], End::Closed(Some(4408))));
+    assert_eq!(refused.until_ended().await, (vec![], End::Closed(Some(4408))));
     member.expect_silence().await;
 }
 
 #[tokio::test]
-async fn who_joins_or_leaves_in_time_makes_room_for_the_next() {
+async fn a_join_or_a_leave_makes_room_for_the_next_connection() {
     let hub = Hub::with("[server]\nmax_connections = 12");
     let mut members = Vec::new();
-    // Three may join at once; one after the other, all there is place for.
+    // Three can be pending at once. One after another, 12 join.
     for n in 0..12 {
         let mut client = Sio::open(&hub, Transport::BOTH[n % 2]).await;
         client.connect("/", &json!({"token": token("alice")})).await.unwrap();
         members.push(client);
-        eventually(DEADLINE, "who joined is not pending", || pending(&hub) == 0).await;
+        eventually(DEADLINE, "a joined connection is not pending", || pending(&hub) == 0).await;
     }
     assert_eq!(hub.get("/health").json()["reason"], "At capacity");
     drop(members);
     let hub = Hub::with("[server]\nmax_connections = 4");
     for _ in 0..20 {
-        let polling = Polling::open(&hub).await;
-        let mut polling = polling;
+        let mut polling = Polling::open(&hub).await;
         polling.say("1").await;
         polling.body().await;
-        eventually(DEADLINE, "who left is not pending", || pending(&hub) == 0).await;
+        eventually(DEADLINE, "a closed connection is not pending", || pending(&hub) == 0).await;
     }
     assert_eq!(closed(&hub, "newcomers"), 0.0);
 }
 
 #[tokio::test]
-async fn a_polling_session_that_asks_nothing_ends_after_ten_seconds() {
+async fn a_polling_session_without_a_request_ends_after_ten_seconds() {
     let hub = Hub::start();
     let started = Instant::now();
     let mut unused: Vec<_> = Vec::new();
@@ -130,8 +129,8 @@ async fn a_polling_session_that_asks_nothing_ends_after_ten_seconds() {
     posts.say("6").await;
     let probes = Polling::open(&hub).await;
     let _wire = probes.knock().await;
-    eventually(DEADLINE, "those that nobody used are gone", || closed(&hub, "unused") == 3.0).await;
-    assert!(started.elapsed() >= Duration::from_secs(10), "gone after {:?}", started.elapsed());
+    eventually(DEADLINE, "the unused sessions are closed", || closed(&hub, "unused") == 3.0).await;
+    assert!(started.elapsed() >= Duration::from_secs(10), "closed after {:?}", started.elapsed());
     assert_eq!(pending(&hub), 3);
     for polling in &mut unused {
         polling.assert_gone().await;
