@@ -1,4 +1,4 @@
-//! Connections that the hub closes: a line each, with the close code and what decided.
+//! Connections that the hub closes: one log line each, with the close code and the rule that decided.
 
 use serde_json::json;
 
@@ -26,7 +26,7 @@ connect_timeout_ms = 1000
 max_payload = 20000
 "#;
 
-/// Opens a connection of `user`; it, and its session.
+/// Opens a connection of `user`. Returns it and its session id.
 async fn wire(hub: &Hub, user: &str) -> (Wire, String) {
     let mut wire = Wire::of(hub, user).await;
     let welcome = wire.message().await;
@@ -34,7 +34,7 @@ async fn wire(hub: &Hub, user: &str) -> (Wire, String) {
 }
 
 #[tokio::test]
-async fn each_connection_that_is_closed_at_ws_is_one_line() {
+async fn each_raw_connection_that_the_hub_closes_logs_one_line() {
     let hub = Hub::with(CONFIG);
     let mut expected = Vec::new();
     let mut closed = |id: &str, close: u16, code: &'static str, rule: &str| {
@@ -58,10 +58,10 @@ async fn each_connection_that_is_closed_at_ws_is_one_line() {
     assert_eq!(silent.close_code().await, Some(4408));
     closed(&id, 4408, "REQUEST_TIMEOUT", "server.client_timeout_secs");
 
-    let (mut floods, id) = wire(&hub, "alice").await;
+    let (mut flooding, id) = wire(&hub, "alice").await;
     let frames = Frame::new(opcode::PONG, "").encode().repeat(500);
-    floods.offer(&frames).await;
-    assert_eq!(floods.close_code().await, Some(4429));
+    flooding.offer(&frames).await;
+    assert_eq!(flooding.close_code().await, Some(4429));
     closed(&id, 4429, "RATE_LIMITED", "limits.frames_per_second, limits.bytes_per_second");
 
     let expires = token_with(json!({"sub": "alice", "exp": now() + 2}));
@@ -82,25 +82,29 @@ async fn each_connection_that_is_closed_at_ws_is_one_line() {
     assert_eq!(revoked.close_code().await, Some(4401));
     closed(&id, 4401, "INVALID_TOKEN", "token revoked");
 
-    // One that takes its leave is refused nothing.
+    // A client that closes its own connection is not refused.
     Client::of(&hub, "bob").await.close().await;
     assert_logged(&hub, &expected);
 }
 
 #[tokio::test]
-async fn a_flood_of_messages_is_refused_line_by_line_and_then_closed() {
+async fn each_message_above_the_limit_logs_one_line_and_a_flood_closes_the_connection() {
     let hub = Hub::with(CONFIG);
-    let (mut floods, id) = wire(&hub, "alice").await;
+    let (mut flooding, id) = wire(&hub, "alice").await;
     let ping = Frame::text(r#"{"type":"Ping","data":{"timestamp":1}}"#).encode();
-    floods.offer(&ping.repeat(31)).await;
-    assert_eq!(floods.close_code().await, Some(4429));
+    flooding.offer(&ping.repeat(31)).await;
+    assert_eq!(flooding.close_code().await, Some(4429));
     let closed = |line: &serde_json::Value| line["close"] == 4429;
     crate::support::wait_until(crate::support::DEADLINE, "the close is logged", || {
         super::refused(&hub).iter().any(closed)
     });
     let lines = super::refused(&hub);
     assert_eq!(lines.iter().filter(|line| closed(line)).count(), 1);
-    assert_eq!(lines.iter().filter(|line| !closed(line)).count(), 27, "30 are over the limit of 3, the last but one");
+    assert_eq!(
+        lines.iter().filter(|line| !closed(line)).count(),
+        27,
+        "28 of 31 are over the limit of 3, and the last of them closes the connection"
+    );
     for line in lines {
         assert_eq!(
             (&line["connection"], &line["rule"]),
@@ -112,7 +116,7 @@ async fn a_flood_of_messages_is_refused_line_by_line_and_then_closed() {
 }
 
 #[tokio::test]
-async fn each_connection_that_is_closed_on_socket_io_is_one_line() {
+async fn each_socket_io_connection_that_the_hub_closes_logs_one_line() {
     let hub = Hub::with(CONFIG);
     let mut expected = Vec::new();
 
@@ -139,7 +143,7 @@ async fn each_connection_that_is_closed_on_socket_io_is_one_line() {
     expected
         .push(Expected::connection(&kicked.id.clone(), "/", "FORBIDDEN", "POST /api/disconnect").with("close", 4403));
 
-    // Two that are in no namespace are found by the start of their `sid`.
+    // The id of a connection without a namespace is the start of its `sid`.
     for (packet, code, rule) in
         [("42[\"hello\"]", "INVALID_REQUEST", ""), ("", "REQUEST_TIMEOUT", "socketio.connect_timeout_ms")]
     {
@@ -156,7 +160,7 @@ async fn each_connection_that_is_closed_on_socket_io_is_one_line() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_is_one_line() {
+async fn a_slow_reader_logs_one_line() {
     let hub = Hub::with(&CONFIG.replace("client_timeout_secs = 2", "client_timeout_secs = 20"));
     let mut slow = Wire::narrow(&hub, "alice").await;
     let welcome = slow.message().await;

@@ -1,4 +1,4 @@
-//! What is refused on Socket.IO: requests of its transport, namespaces, and the requests of their sessions.
+//! Refusals on Socket.IO: requests of the transport, CONNECTs, and the requests of sessions.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::support::token::{now, token, token_with};
 use crate::support::{Hub, Sio, Transport, Wire};
 
 #[tokio::test]
-async fn each_refused_request_of_the_transport_is_one_line_by_its_request_id() {
+async fn each_refused_transport_request_logs_one_line_with_its_request_id() {
     let hub = Hub::with(CONFIG);
     let http = hub.http();
     let mut expected = Vec::new();
@@ -50,13 +50,13 @@ async fn each_refused_request_of_the_transport_is_one_line_by_its_request_id() {
         expected.push(Expected::request(id, "socket.io", code, rule).with("address", "127.0.0.1"));
     }
     assert_logged(&hub, &expected);
-    // Handshakes are connections; requests of a session that there is not are none.
+    // Refused handshakes count as refused connections. Requests of an unknown session do not.
     let origins = "hubbub_connections_refused_total{surface=\"socket.io\",reason=\"origin\"}";
     assert_eq!((hub.metric(origins), hub.metric("hubbub_connections_refused_total")), (2.0, 8.0));
 }
 
 #[tokio::test]
-async fn a_request_that_ends_its_polling_session_is_one_line_with_both_ids() {
+async fn a_request_that_ends_its_polling_session_logs_one_line_with_both_ids() {
     let hub = Hub::with(CONFIG);
     let mut expected = Vec::new();
     let polling = Polling::open(&hub).await;
@@ -70,7 +70,7 @@ async fn a_request_that_ends_its_polling_session_is_one_line_with_both_ids() {
         let line = Expected::request(id, "socket.io", code, rule);
         expected.push(line.with("connection", polling.sid().get(..8)));
     }
-    // An upgrade of a session that is not ready for it.
+    // An upgrade of a session without a probe.
     let polling = Polling::open(&hub).await;
     let headers = [("X-Request-Id", "no-probe")];
     let (answer, mut wire) = Wire::upgrade(&hub, &format!("{WEBSOCKET}&sid={}", polling.sid()), &headers).await;
@@ -83,7 +83,7 @@ async fn a_request_that_ends_its_polling_session_is_one_line_with_both_ids() {
 }
 
 #[tokio::test]
-async fn each_refused_namespace_is_one_line_by_the_start_of_the_sid() {
+async fn each_refused_connect_logs_one_line_with_the_start_of_the_sid() {
     let hub = Hub::with(CONFIG);
     let mut expected = Vec::new();
     for (number, (namespace, auth, surface, code, rule)) in [
@@ -104,7 +104,7 @@ async fn each_refused_namespace_is_one_line_by_the_start_of_the_sid() {
         assert!(wire.text().await.starts_with("44"));
         expected.push(Expected::connection(&sid[..8], surface, code, rule).with("address", address));
     }
-    // Guests of one address: three at once, two a minute.
+    // Guests of one address: at most three at once, and two in a minute.
     let mut guests = Vec::new();
     for n in 0..3 {
         let (mut wire, sid) = opened(&hub, "198.51.100.1").await;
@@ -118,7 +118,7 @@ async fn each_refused_namespace_is_one_line_by_the_start_of_the_sid() {
     assert_logged(&hub, &expected);
 }
 
-/// A connection on a WebSocket that is in no namespace, and its `sid`.
+/// A WebSocket connection without a namespace, and its `sid`.
 async fn opened(hub: &Hub, address: &str) -> (Wire, String) {
     let (answer, mut wire) = Wire::upgrade(hub, WEBSOCKET, &[("X-Forwarded-For", address)]).await;
     assert_eq!(answer.status, 101, "{answer:?}");
@@ -127,7 +127,7 @@ async fn opened(hub: &Hub, address: &str) -> (Wire, String) {
 }
 
 #[tokio::test]
-async fn each_refused_request_on_a_namespace_is_one_line_by_its_session() {
+async fn each_refused_request_on_a_namespace_logs_one_line_with_its_session() {
     let hub = Hub::with(CONFIG);
     let mut expected = Vec::new();
     for (namespace, event, data, code, rule) in [
@@ -155,7 +155,7 @@ async fn each_refused_request_on_a_namespace_is_one_line_by_its_session() {
                 (client, joined["sid"].as_str().unwrap().to_owned())
             }
         };
-        // What it is told by name as well, other tests see.
+        // Other tests assert the error event.
         client.emit_for_ack(namespace, event, data).await;
         client.hear().await;
         let line = Expected::connection(&id, namespace, code, rule);
@@ -168,7 +168,7 @@ async fn each_refused_request_on_a_namespace_is_one_line_by_its_session() {
 }
 
 #[tokio::test]
-async fn a_connection_that_joins_too_often_is_refused_by_the_start_of_its_sid() {
+async fn a_connection_with_too_many_connects_is_logged_with_the_start_of_its_sid() {
     let hub = Hub::with(CONFIG);
     let (mut wire, sid) = opened(&hub, "203.0.113.1").await;
     let connect = format!("40{}", json!({"token": token("alice")}));
