@@ -1,4 +1,4 @@
-//! Connections that may fail at any time, which is an answer and no error: the raw WebSocket, and one HTTP request.
+//! A raw WebSocket and a single HTTP request. A failure of the network is a result, not an error.
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
@@ -13,16 +13,16 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::support::{API_KEY, DEADLINE};
 
-/// A raw WebSocket that is up.
-pub(super) struct Line {
+/// A connected raw WebSocket.
+pub(super) struct RawConnection {
     socket: WebSocketStream<TcpStream>,
-    /// How long it may say nothing until it is taken for dead.
-    patience: Duration,
+    /// The timeout of a read and of a write.
+    timeout: Duration,
 }
 
-impl Line {
-    /// One that was let in; none where that was refused or came to nothing.
-    pub(super) async fn open(address: SocketAddr, token: &str, patience: Duration) -> Option<Self> {
+impl RawConnection {
+    /// Connects. `None` if the hub refuses or the connection fails.
+    pub(super) async fn open(address: SocketAddr, token: &str, io_timeout: Duration) -> Option<Self> {
         let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
         request.headers_mut().insert("Authorization", format!("Bearer {token}").parse().unwrap());
         let open = async {
@@ -31,19 +31,19 @@ impl Line {
             Some(client_async(request, stream).await.ok()?.0)
         };
         let socket = timeout(DEADLINE, open).await.ok().flatten()?;
-        Some(Self { socket, patience })
+        Some(Self { socket, timeout: io_timeout })
     }
 
-    /// Sends; whether the connection still took it.
+    /// Sends. Returns whether the connection accepted the bytes.
     pub(super) async fn send(&mut self, message: &Value) -> bool {
         let sent = self.socket.send(Message::text(message.to_string()));
-        timeout(self.patience, sent).await.is_ok_and(|sent| sent.is_ok())
+        timeout(self.timeout, sent).await.is_ok_and(|sent| sent.is_ok())
     }
 
-    /// The next message; none when the connection has ended, or says nothing any more.
+    /// The next message. `None` when the connection ends or times out.
     pub(super) async fn next(&mut self) -> Option<Value> {
         loop {
-            match timeout(self.patience, self.socket.next()).await.ok()??.ok()? {
+            match timeout(self.timeout, self.socket.next()).await.ok()??.ok()? {
                 Message::Text(text) => return Some(serde_json::from_str(&text).unwrap()),
                 Message::Close(_) => return None,
                 _ => {}
@@ -52,52 +52,52 @@ impl Line {
     }
 }
 
-/// What came of a request.
-pub(super) enum Posted {
-    /// Nobody was there to take it.
-    Away,
-    /// It may have been taken; no whole answer came.
-    Lost,
+/// The result of a POST.
+pub(super) enum PostResult {
+    /// The connection was refused.
+    NotConnected,
+    /// No complete response arrived. The hub may have accepted the request.
+    NoResponse,
     Answered {
         status: u16,
-        /// It had been answered before, by its name.
-        again: bool,
+        /// The hub repeated the stored response of this idempotency key.
+        replayed: bool,
     },
 }
 
-/// Posts on a connection of its own, under a name where one is given.
+/// Posts on a connection of its own, with an idempotency key if one is given.
 pub(super) async fn post(
     address: SocketAddr,
     path: &str,
-    name: Option<&str>,
+    key: Option<&str>,
     body: &Value,
-    patience: Duration,
-) -> Posted {
-    let Ok(mut stream) = TcpStream::connect(address).await else { return Posted::Away };
+    response_timeout: Duration,
+) -> PostResult {
+    let Ok(mut stream) = TcpStream::connect(address).await else { return PostResult::NotConnected };
     let body = body.to_string();
-    let name = name.map_or(String::new(), |name| format!("Idempotency-Key: {name}\r\n"));
+    let key = key.map_or(String::new(), |key| format!("Idempotency-Key: {key}\r\n"));
     let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nX-API-Key: {API_KEY}\r\n{name}\
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nX-API-Key: {API_KEY}\r\n{key}\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     let exchange = async {
         stream.write_all(request.as_bytes()).await?;
-        stream.read_to_end(&mut answer).await
+        stream.read_to_end(&mut response).await
     };
-    // A reset behind the answer takes nothing of it away.
-    let _ = timeout(patience, exchange).await;
-    answered(&answer).unwrap_or(Posted::Lost)
+    // A reset after a complete response does not matter.
+    let _ = timeout(response_timeout, exchange).await;
+    parse(&response).unwrap_or(PostResult::NoResponse)
 }
 
-/// What a whole answer says.
-fn answered(bytes: &[u8]) -> Option<Posted> {
+/// Parses a complete response.
+fn parse(bytes: &[u8]) -> Option<PostResult> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     let head = head.to_ascii_lowercase();
     let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     let length: usize = header("content-length")?.parse().ok()?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    (body.len() == length).then(|| Posted::Answered { status, again: header("idempotency-replayed").is_some() })
+    (body.len() == length).then(|| PostResult::Answered { status, replayed: header("idempotency-replayed").is_some() })
 }
