@@ -3,7 +3,7 @@
 // "joined" when all readers have joined. The last line on stdout is the record of each, as in tests/chaos/audit.rs.
 
 const { io } = require('socket.io-client');
-const { MODES, PATIENCE } = require('./drive.js');
+const { MODES, TIMEOUT } = require('./drive.js');
 
 // The number of the publisher of the last messages.
 const LAST_PUBLISHER = 999;
@@ -29,12 +29,12 @@ function read({ name, url, mode, token, topics }) {
     forceNew: true,
     reconnectionDelay: 20,
     reconnectionDelayMax: 500,
-    timeout: PATIENCE,
+    timeout: TIMEOUT,
   });
 
   function join(topic) {
     const connection = record.connections;
-    socket.timeout(PATIENCE).emit('room:join', { room: `topic-${topic}` }, (error, answer) => {
+    socket.timeout(TIMEOUT).emit('room:join', { room: `topic-${topic}` }, (error, answer) => {
       if (connection !== record.connections || joined.has(topic)) return;
       if (error || !answer.success) {
         count(`socket.io: joins refused: ${error ? 'no reply' : answer.code}`);

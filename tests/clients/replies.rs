@@ -1,4 +1,4 @@
-//! What Socket.IO's own clients are answered: `success` on `/chat`, and on `/` the documents' words and limits.
+//! Replies to Socket.IO's own clients: `success` on `/chat`, and the documents' texts and limits on `/`.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -20,14 +20,14 @@ fn base(hub: &Hub) -> String {
     format!("http://{}", hub.address())
 }
 
-/// What `socket.io-client` of this version is told, when it sends these events one after the other.
-fn told(hub: &Hub, version: &str, namespace: &str, auth: &Value, requests: &Value) -> Value {
-    let mut node = node_with(version, "answers.js");
+/// Sends these events one after the other with this version of `socket.io-client`. Returns the replies.
+fn replies(hub: &Hub, version: &str, namespace: &str, auth: &Value, requests: &Value) -> Value {
+    let mut node = node_with(version, "replies.js");
     node.args([&base(hub), namespace, &auth.to_string(), &requests.to_string()]);
     Program::start(&mut node).report()
 }
 
-/// Every event of `/chat`, with data that it is done for, in an order in which it is.
+/// Every event of `/chat` with valid data, in an order in which each succeeds.
 fn requests_that_succeed(token: &str) -> Vec<(&'static str, Value)> {
     let (chat, message) = (json!({"chatId": "general"}), "$sentMessage.id");
     let receipt = json!({"chatId": "general", "messageId": message});
@@ -64,7 +64,7 @@ fn requests_that_succeed(token: &str) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// The same with what is refused: of every event bad data, then an event that there is not, and tokens that do not hold.
+/// Every event of `/chat` with invalid data, an unknown event, invalid tokens, and requests without permission.
 fn requests_that_fail() -> Vec<(&'static str, Value)> {
     let names = catalogue::CLIENT.iter().filter(|row| row.on.contains(&Surface::Chat)).map(|row| row.name);
     let mut requests: Vec<_> = names.map(|name| (name, json!([1]))).collect();
@@ -81,69 +81,69 @@ fn requests_that_fail() -> Vec<(&'static str, Value)> {
 }
 
 #[track_caller]
-fn assert_answered(requests: &[(&str, Value)], answers: &Value, success: bool) {
+fn assert_success(requests: &[(&str, Value)], answers: &Value, success: bool) {
     let answers = answers.as_array().unwrap();
     assert_eq!(answers.len(), requests.len());
     for ((event, _), answer) in requests.iter().zip(answers) {
-        assert_eq!(answer["success"], success, "{event} is answered by {answer}");
-        assert!(success || answer["message"].is_string(), "{event} is refused by {answer}");
+        assert_eq!(answer["success"], success, "the reply to {event} is {answer}");
+        assert!(success || answer["message"].is_string(), "the refusal of {event} is {answer}");
     }
 }
 
 #[tokio::test]
-async fn every_answer_on_chat_has_success_for_every_version() {
-    let (good, bad) = (requests_that_succeed(&token("alice")), requests_that_fail());
-    let tried: BTreeSet<_> = good.iter().map(|(event, _)| *event).chain(["connection:recover"]).collect();
+async fn every_reply_on_chat_has_success_for_every_version() {
+    let (valid, invalid) = (requests_that_succeed(&token("alice")), requests_that_fail());
+    let covered: BTreeSet<_> = valid.iter().map(|(event, _)| *event).chain(["connection:recover"]).collect();
     let table = catalogue::CLIENT.iter().filter(|row| row.on.contains(&Surface::Chat)).map(|row| row.name);
-    assert_eq!(tried, table.collect(), "each event of `/chat` is tried");
+    assert_eq!(covered, table.collect(), "each event of `/chat` is covered");
     for version in VERSIONS {
         let hub = Hub::with(UNLIMITED);
-        let ask = |requests: &Value| told(&hub, version, "/chat", &json!({"token": token("alice")}), requests);
-        let heard = ask(&json!(good));
-        assert_answered(&good, &heard["answers"], true);
-        assert_eq!(heard["answers"][0]["user"]["id"], "alice", "the answer has the rest too");
-        assert_eq!(heard["answers"][2]["recipients"], 0, "the answer has the rest too");
-        assert_answered(&bad, &ask(&json!(bad))["answers"], false);
+        let ask = |requests: &Value| replies(&hub, version, "/chat", &json!({"token": token("alice")}), requests);
+        let reply = ask(&json!(valid));
+        assert_success(&valid, &reply["replies"], true);
+        assert_eq!(reply["replies"][0]["user"]["id"], "alice", "the reply has its own fields too");
+        assert_eq!(reply["replies"][2]["recipients"], 0, "the reply has its own fields too");
+        assert_success(&invalid, &ask(&json!(invalid))["replies"], false);
     }
 }
 
 #[tokio::test]
-async fn every_answer_on_chat_has_success_in_python() {
+async fn every_reply_on_chat_has_success_in_python() {
     for mode in ["polling", "websocket"] {
         let hub = Hub::with(UNLIMITED);
-        let good: Vec<_> = requests_that_succeed(&token("alice"))
+        let valid: Vec<_> = requests_that_succeed(&token("alice"))
             .into_iter()
             .filter(|(_, data)| !data.to_string().contains("$sentMessage"))
             .collect();
-        for (requests, success) in [(good, true), (requests_that_fail(), false)] {
+        for (requests, success) in [(valid, true), (requests_that_fail(), false)] {
             let mut python = Command::new(python(&fixture("socketio/requirements.txt")));
-            python.arg(fixture("socketio/answers.py"));
+            python.arg(fixture("socketio/replies.py"));
             python.args([&base(&hub), mode, &token("alice"), &json!(requests).to_string()]);
-            assert_answered(&requests, &Program::start(&mut python).report()["answers"], success);
+            assert_success(&requests, &Program::start(&mut python).report()["replies"], success);
         }
     }
 }
 
 #[tokio::test]
-async fn a_guest_sends_sixty_messages_beside_its_token() {
+async fn a_guest_sends_sixty_messages_after_its_token() {
     let mut requests = vec![("authenticate", json!({"token": token("alice")}))];
     requests.extend(vec![("client:event", json!({"type": "t"})); 61]);
     for version in VERSIONS {
         let hub = Hub::start();
-        let heard = told(&hub, version, "/", &json!({}), &json!(requests));
-        let answers = heard["answers"].as_array().unwrap();
+        let report = replies(&hub, version, "/", &json!({}), &json!(requests));
+        let answers = report["replies"].as_array().unwrap();
         assert_eq!(answers[0]["user"]["id"], "alice", "{version}");
-        let done: Vec<_> = answers[1..].iter().map(|answer| answer["success"] == true).collect();
-        assert_eq!(done, [vec![true; 60], vec![false]].concat(), "{version}: {answers:?}");
+        let successes: Vec<_> = answers[1..].iter().map(|answer| answer["success"] == true).collect();
+        assert_eq!(successes, [vec![true; 60], vec![false]].concat(), "{version}: {answers:?}");
         assert_eq!(
-            (&answers[61]["code"], &heard["errors"][0]["event"]),
+            (&answers[61]["code"], &report["errors"][0]["event"]),
             (&json!("RATE_LIMITED"), &json!("client:event"))
         );
     }
 }
 
 #[tokio::test]
-async fn bad_data_is_refused_in_the_push_documents_words() {
+async fn invalid_data_is_refused_with_the_push_documents_texts() {
     let requests = json!([
         ["client:message", {}],
         ["client:message", {"content": ""}],
@@ -154,8 +154,8 @@ async fn bad_data_is_refused_in_the_push_documents_words() {
     let mistyped = "Invalid message data. `content`: invalid type: integer `7`, expected a string";
     for version in VERSIONS {
         let hub = Hub::start();
-        let heard = told(&hub, version, "/", &json!({"token": token("alice")}), &requests);
-        for (index, (event, code, words, field)) in [
+        let report = replies(&hub, version, "/", &json!({"token": token("alice")}), &requests);
+        for (index, (event, code, text, field)) in [
             ("client:message", "INVALID_MESSAGE_DATA", "Invalid message data. Missing content.", "content"),
             ("client:message", "INVALID_MESSAGE_DATA", "Invalid message data. Missing content.", "content"),
             ("client:event", "INVALID_EVENT_DATA", "Invalid event data. Missing type.", "type"),
@@ -165,40 +165,40 @@ async fn bad_data_is_refused_in_the_push_documents_words() {
         .into_iter()
         .enumerate()
         {
-            let mut error = heard["errors"][index].clone();
+            let mut error = report["errors"][index].clone();
             assert!(error["timestamp"].take().is_string(), "{version}: {error}");
             let details = json!({ "field": field });
-            let told = json!({"event": event, "message": words, "error": words, "code": code,
+            let expected = json!({"event": event, "message": text, "error": text, "code": code,
                               "details": details, "timestamp": null});
-            assert_eq!(error, told, "{version}");
-            let answer = json!({"success": false, "error": words, "code": code, "details": details});
-            assert_eq!(heard["answers"][index], answer, "{version}");
+            assert_eq!(error, expected, "{version}");
+            let answer = json!({"success": false, "error": text, "code": code, "details": details});
+            assert_eq!(report["replies"][index], answer, "{version}");
         }
     }
 }
 
 #[tokio::test]
-async fn the_environment_is_the_configured_one() {
+async fn the_welcome_has_the_configured_environment() {
     for version in VERSIONS {
         let hub = Hub::with("[server]\nenvironment = \"staging\"");
-        let heard = told(&hub, version, "/", &json!({"token": token("alice")}), &json!([["ping", {}]]));
-        assert_eq!(heard["welcome"]["serverInfo"]["environment"], "staging", "{version}");
+        let report = replies(&hub, version, "/", &json!({"token": token("alice")}), &json!([["ping", {}]]));
+        assert_eq!(report["welcome"]["serverInfo"]["environment"], "staging", "{version}");
     }
 }
 
 #[tokio::test]
-async fn a_limit_that_is_reached_is_named_on_chat() {
+async fn a_reached_limit_is_reported_with_its_key_on_chat() {
     let requests =
         json!([["room:join", {"room": "a"}], ["room:join", {"room": "b"}], ["join:chat", {"chatId": "general"}]]);
     for version in VERSIONS {
         let hub = Hub::with("[limits]\nrooms_per_session = 1");
-        let heard = told(&hub, version, "/chat", &json!({"token": token("alice")}), &requests);
-        assert_eq!(heard["answers"][0]["success"], true, "{version}: {heard}");
+        let report = replies(&hub, version, "/chat", &json!({"token": token("alice")}), &requests);
+        assert_eq!(report["replies"][0]["success"], true, "{version}: {report}");
         for index in [1, 2] {
-            let answer = &heard["answers"][index];
-            let told = (&answer["success"], &answer["code"], &answer["details"]["limit"]);
+            let answer = &report["replies"][index];
+            let actual = (&answer["success"], &answer["code"], &answer["details"]["limit"]);
             let limit = json!("limits.rooms_per_session");
-            assert_eq!(told, (&json!(false), &json!("LIMIT_REACHED"), &limit), "{version}: {heard}");
+            assert_eq!(actual, (&json!(false), &json!("LIMIT_REACHED"), &limit), "{version}: {report}");
         }
     }
 }

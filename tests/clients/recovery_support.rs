@@ -1,4 +1,4 @@
-//! Recovery is offered to every client that can use it, however its handshake looks.
+//! The hub offers recovery to every client that supports it, whatever its handshake looks like.
 
 use serde_json::{Value, json};
 use std::process::Command;
@@ -13,34 +13,34 @@ fn base(hub: &Hub) -> String {
 }
 
 #[tokio::test]
-async fn node_goes_on_after_a_cut_with_whatever_options() {
+async fn node_recovers_after_a_disconnect_with_all_options() {
     let hub = Hub::start();
-    let told = Program::start(node("offered.js").args([&base(&hub), &token("alice")])).report();
-    let told = told.as_object().unwrap();
-    assert_eq!(told.len(), 8, "{told:?}");
-    for (way, recovered) in told {
-        assert_eq!(recovered, true, "{way}");
+    let report = Program::start(node("recovery_support.js").args([&base(&hub), &token("alice")])).report();
+    let report = report.as_object().unwrap();
+    assert_eq!(report.len(), 8, "{report:?}");
+    for (options, recovered) in report {
+        assert_eq!(recovered, true, "{options}");
     }
 }
 
 #[tokio::test]
-async fn python_gets_no_number_whatever_its_user_agent_unless_it_asks() {
+async fn python_gets_no_offsets_unless_it_requests_recovery() {
     let requirements = python(&super::fixture("socketio/requirements.txt"));
     let hub = Hub::start();
     for mode in ["polling", "websocket"] {
-        for (query, let_in_with) in [("", json!(["sid"])), ("?recovery=1", json!(["sid", "pid"]))] {
+        for (query, connect_data) in [("", json!(["sid"])), ("?recovery=1", json!(["sid", "pid"]))] {
             let mut python = Command::new(&requirements);
-            python.env("PYTHONDONTWRITEBYTECODE", "1").arg(super::fixture("socketio/offered_python.py"));
+            python.env("PYTHONDONTWRITEBYTECODE", "1").arg(super::fixture("socketio/recovery_support_python.py"));
             let driver = Program::start(python.args([&format!("{}{query}", base(&hub)), mode, &token("alice")]));
             eventually(DEADLINE * 4, "the client is in the room", || driver.said().contains("in the room\n")).await;
             let body = json!({"room": "first", "event": "to-room", "data": {"n": 1}});
             let answer = hub.http().request("POST", "/api/room").key().json(&body).send();
             assert_eq!(answer.status, 200, "{answer:?}");
-            let told: Value = driver.report();
-            assert_eq!(told["letInWith"], let_in_with, "{mode} {query}");
+            let report: Value = driver.report();
+            assert_eq!(report["connectData"], connect_data, "{mode} {query}");
             let arguments = if query.is_empty() { 1 } else { 2 };
-            assert_eq!(told["heard"].as_array().unwrap().len(), arguments, "{mode} {query}: {told}");
-            assert_eq!(told["heard"][0], json!({"n": 1}), "{mode} {query}");
+            assert_eq!(report["arguments"].as_array().unwrap().len(), arguments, "{mode} {query}: {report}");
+            assert_eq!(report["arguments"][0], json!({"n": 1}), "{mode} {query}");
         }
     }
 }
