@@ -1,4 +1,4 @@
-//! The systems under test: started on a port of their own choosing, in a directory of their own, and stopped.
+//! The servers under test. Each runs in a temporary directory and chooses its port.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -14,27 +14,27 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::dialect::{API_KEY, Dialect};
-use crate::opening::OPENING;
+use crate::connecting::CONNECTING_MAX;
+use crate::protocol::{API_KEY, Protocol};
 
-/// What a server says once it serves.
+/// The log text of a server that listens, before its address.
 const LISTENING: &str = "listening on http://";
 
-/// How long it may take to say so.
+/// The time limit of a start.
 const START_TIME: Duration = Duration::from_secs(10);
 
-/// Between two pings to each connection, of every server.
+/// The interval of the pings of every server, in seconds.
 pub(crate) const HEARTBEAT_SECS: u32 = 25;
 
-/// What the hub's tokens are signed with.
+/// The secret that signs the hub's tokens.
 const SECRET: &str = "a-secret-that-only-the-bench-knows-0123456789";
 
-/// A system under test.
+/// A server under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Target {
-    /// The hub of this checkout, by its `/ws`
+pub(crate) enum ServerKind {
+    /// The hub of this checkout, on `/ws`
     Hub,
-    /// The same by Socket.IO
+    /// The hub of this checkout, on Socket.IO
     HubSocketio,
     /// Node's `ws` with a minimal server
     NodeWs,
@@ -44,14 +44,14 @@ pub(crate) enum Target {
     Socketioxide,
 }
 
-impl Target {
+impl ServerKind {
     pub(crate) const ALL: [Self; 5] =
         [Self::Hub, Self::HubSocketio, Self::NodeWs, Self::NodeSocketio, Self::Socketioxide];
 
-    /// The hub on both of its wires.
+    /// The hub on both surfaces.
     pub(crate) const HUB: [Self; 2] = [Self::Hub, Self::HubSocketio];
 
-    /// What a table calls it.
+    /// Its name in the tables.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Hub => "hub `/ws`",
@@ -62,15 +62,15 @@ impl Target {
         }
     }
 
-    /// What is spoken with it.
-    pub(crate) const fn dialect(self) -> Dialect {
+    /// The protocol of its clients.
+    pub(crate) const fn protocol(self) -> Protocol {
         match self {
-            Self::Hub | Self::NodeWs => Dialect::Raw,
-            Self::HubSocketio | Self::NodeSocketio | Self::Socketioxide => Dialect::SocketIo,
+            Self::Hub | Self::NodeWs => Protocol::Raw,
+            Self::HubSocketio | Self::NodeSocketio | Self::Socketioxide => Protocol::SocketIo,
         }
     }
 
-    /// Where its server is, below `peers/`; `None` for the hub.
+    /// The directory of its server, below `peers/`; `None` for the hub.
     const fn peer(self) -> Option<&'static str> {
         match self {
             Self::Hub | Self::HubSocketio => None,
@@ -86,28 +86,28 @@ impl Target {
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
-    /// What it logs, where nobody reads that.
+    /// The unread end of its log, for [`Log::Unread`].
     _unread: Option<BufReader<ChildStderr>>,
     _dir: TempDir,
 }
 
 impl Server {
-    /// Starts `target` with room for `connections`. `hub` is the hub's binary.
-    pub(crate) fn start(target: Target, hub: &Path, connections: usize) -> Result<Self, String> {
+    /// Starts `target` with a limit for `connections`. `hub` is the hub's binary.
+    pub(crate) fn start(target: ServerKind, hub: &Path, connections: usize) -> Result<Self, String> {
         Self::start_with(target, hub, connections, Log::Read)
     }
 
-    /// As [`Server::start`], the hub whose log is as `log` says.
-    pub(crate) fn start_with(target: Target, hub: &Path, connections: usize, log: Log) -> Result<Self, String> {
+    /// As [`Server::start`], with this handling of the log.
+    pub(crate) fn start_with(target: ServerKind, hub: &Path, connections: usize, log: Log) -> Result<Self, String> {
         let dir = tempfile::tempdir().map_err(|error| format!("a temporary directory: {error}"))?;
         let mut command = match target.peer() {
             None => {
-                // Those that are being opened hold a quarter of the places.
-                let config = configuration(target, connections + 4 * OPENING) + log.level();
+                // Connections without a namespace can take a quarter of the limit.
+                let config = configuration(target, connections + 4 * CONNECTING_MAX) + log.level();
                 fs::write(dir.path().join("config.toml"), config).map_err(|error| format!("config.toml: {error}"))?;
                 Command::new(hub)
             }
-            Some(peer) if target == Target::Socketioxide => Command::new(peer_binary(peer)?),
+            Some(peer) if target == ServerKind::Socketioxide => Command::new(peer_binary(peer)?),
             Some(peer) => {
                 let mut command = Command::new("node");
                 command.arg(peer_directory(peer).join("server.js"));
@@ -117,13 +117,13 @@ impl Server {
         if target.peer().is_some() {
             command.arg((HEARTBEAT_SECS * 1000).to_string());
         }
-        // A peer ends with its standard input, and that with this process.
+        // A peer exits when its standard input closes, also when this process crashes.
         command.current_dir(dir.path()).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
         let address = child.stderr.take().ok_or("no standard error").and_then(|pipe| {
-            let (tell, told) = mpsc::sync_channel(1);
-            listen(pipe, tell, log);
-            told.recv_timeout(START_TIME).map_err(|_| "did not start; see above")
+            let (sender, receiver) = mpsc::sync_channel(1);
+            read_log(pipe, sender, log);
+            receiver.recv_timeout(START_TIME).map_err(|_| "did not start; see above")
         });
         match address {
             Ok((address, unread)) => Ok(Self { child, address, _unread: unread, _dir: dir }),
@@ -151,17 +151,17 @@ impl Drop for Server {
     }
 }
 
-/// What becomes of a hub's log.
+/// The handling of a server's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Log {
-    /// It is read.
+    /// The bench reads it.
     Read,
-    /// It is long, and not read once the hub listens.
+    /// It is long, and the bench stops reading when the hub listens.
     Unread,
 }
 
 impl Log {
-    /// What the configuration says of it.
+    /// Its configuration.
     const fn level(self) -> &'static str {
         match self {
             Self::Read => "",
@@ -170,21 +170,21 @@ impl Log {
     }
 }
 
-/// Where a server listens, and its log if nobody reads it.
+/// The address of a server, and its log if it stays unread.
 type Listening = (SocketAddr, Option<BufReader<ChildStderr>>);
 
-/// Passes on what a server says, and tells its address.
-fn listen(pipe: ChildStderr, tell: mpsc::SyncSender<Listening>, log: Log) {
+/// Prints the warnings of a server, and sends its address.
+fn read_log(pipe: ChildStderr, sender: mpsc::SyncSender<Listening>, log: Log) {
     thread::spawn(move || {
         let mut pipe = BufReader::new(pipe);
         for line in pipe.by_ref().lines().map_while(Result::ok) {
             match line.split_once(LISTENING).and_then(|(_, behind)| behind.split(' ').next()?.parse().ok()) {
                 Some(address) if log == Log::Unread => {
-                    let _ = tell.try_send((address, Some(pipe)));
+                    let _ = sender.try_send((address, Some(pipe)));
                     return;
                 }
                 Some(address) => {
-                    let _ = tell.try_send((address, None));
+                    let _ = sender.try_send((address, None));
                 }
                 None if line.contains("INFO") || log == Log::Unread => {}
                 None => eprintln!("  server: {line}"),
@@ -193,11 +193,10 @@ fn listen(pipe: ChildStderr, tell: mpsc::SyncSender<Listening>, log: Log) {
     });
 }
 
-/// The hub as it is but for its limits on one client, and that all on Socket.IO get numbered events, which can be recovered:
-/// by itself it numbers them for clients in JavaScript. Who is online it tells those on `/ws` who ask, which is nobody, and
-/// on Socket.IO all the others, which no peer does: there it is told not to.
-fn configuration(target: Target, connections: usize) -> String {
-    let audience = if target == Target::Hub { "all" } else { "off" };
+/// The hub's defaults, without limits on one client, and with recovery for all Socket.IO clients (by default only for
+/// JavaScript clients). Presence is off on Socket.IO, because no peer announces it. On `/ws` the bench does not request it.
+fn configuration(target: ServerKind, connections: usize) -> String {
+    let audience = if target == ServerKind::Hub { "all" } else { "off" };
     let limits = "messages_per_minute = 0\nconnections_per_minute = 0\n";
     format!(
         "[server]\nhost = \"127.0.0.1\"\nport = 0\ndata_dir = \"data\"\nmax_connections = {connections}\n\
@@ -208,26 +207,25 @@ fn configuration(target: Target, connections: usize) -> String {
     )
 }
 
-/// A token of user number `number`, for an hour.
+/// A token of user `number`, valid for an hour.
 pub(crate) fn token(number: usize) -> Result<String, String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let claims = json!({ "sub": format!("bench-{number}"), "exp": now + 3600 });
     encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes())).map_err(|error| error.to_string())
 }
 
-/// Makes the targets ready to start: builds the hub's release binary, installs the peers as their lockfiles say. Says
-/// where the hub's binary is.
-pub(crate) fn prepare(targets: &[Target], hub: Option<PathBuf>) -> Result<PathBuf, String> {
+/// Builds the hub's release binary and installs the peers by their lockfiles. Returns the path of the hub's binary.
+pub(crate) fn prepare(targets: &[ServerKind], hub: Option<PathBuf>) -> Result<PathBuf, String> {
     for (target, peer) in targets.iter().filter_map(|target| Some((target, target.peer()?))) {
         let directory = peer_directory(peer);
-        if *target == Target::Socketioxide {
+        if *target == ServerKind::Socketioxide {
             eprintln!("building the peer {peer}: cargo build --release");
             let mut command = Command::new("cargo");
             command.args(["build", "--release", "--locked", "--quiet", "--target-dir"]).arg(peer_target(peer)?);
-            succeed(command.current_dir(directory))?;
+            run_command(command.current_dir(directory))?;
         } else if !is_installed(&directory) {
             eprintln!("installing the peer {peer}: npm ci");
-            succeed(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&directory))?;
+            run_command(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&directory))?;
         }
     }
     if let Some(hub) = hub {
@@ -242,12 +240,14 @@ pub(crate) fn prepare(targets: &[Target], hub: Option<PathBuf>) -> Result<PathBu
         }
         eprintln!("building the hub: cargo build --release");
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        succeed(Command::new("cargo").args(["build", "--release", "--quiet", "--bin", "hubbub"]).current_dir(root))?;
+        run_command(
+            Command::new("cargo").args(["build", "--release", "--quiet", "--bin", "hubbub"]).current_dir(root),
+        )?;
     }
     Ok(hub)
 }
 
-/// Whether npm has installed there since the lockfile was changed.
+/// Whether npm has installed the packages since the last change of the lockfile.
 fn is_installed(directory: &Path) -> bool {
     let changed = |file: &str| fs::metadata(directory.join(file)).and_then(|file| file.modified()).ok();
     changed("node_modules/.package-lock.json") >= changed("package-lock.json")
@@ -257,10 +257,10 @@ fn peer_directory(peer: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(peer)
 }
 
-/// Where a peer in Rust is built: beside the bench's own directory, below `target`.
+/// The build directory of a Rust peer, below `target`.
 fn peer_target(peer: &str) -> Result<PathBuf, String> {
     let bench = this_binary()?;
-    let target = bench.ancestors().nth(2).ok_or("this binary is nowhere")?;
+    let target = bench.ancestors().nth(2).ok_or("this binary has no target directory")?;
     Ok(target.join("peers").join(peer))
 }
 
@@ -272,7 +272,7 @@ fn this_binary() -> Result<PathBuf, String> {
     std::env::current_exe().map_err(|error| format!("this binary: {error}"))
 }
 
-fn succeed(command: &mut Command) -> Result<(), String> {
+fn run_command(command: &mut Command) -> Result<(), String> {
     let status = command.stdout(Stdio::null()).status().map_err(|error| format!("{command:?}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}")) }
 }
