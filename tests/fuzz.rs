@@ -86,7 +86,7 @@ fn replay(name: &str) {
     }
 }
 
-fn check(target: &fuzz::Target, seed: &Path, input: &[u8]) {
+fn check(target: &fuzz::FuzzTarget, seed: &Path, input: &[u8]) {
     let before = PANICS.get();
     let outcome = std::panic::catch_unwind(|| fuzz::run(target.name, input));
     // Those count, too, that ended a task and nothing else.

@@ -1,5 +1,5 @@
-//! A hub on this thread, without sockets: sessions that are handed what their clients would send, and whose clients read what
-//! the hub writes. Knows no property.
+//! A hub on this thread, without sockets. Its clients send requests to their sessions and read their outboxes. It checks no
+//! property.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -24,19 +24,19 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-/// Largest packet that a client puts together here.
+/// The maximum size of a packet that a client assembles.
 const SIZE_MAX: usize = 1 << 20;
 
-/// Longest wait for what must come.
+/// The time limit for an expected event.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Turns of the actors before their system ends.
+/// The turns of the actors before their system ends.
 const TURNS: usize = 8;
 
-/// Requests that may wait before a session.
+/// The capacity of a session's request queue.
 const REQUESTS_MAX: usize = 256;
 
-/// The wire of a surface.
+/// The encoder of a surface.
 pub(crate) fn wire(surface: Surface) -> &'static dyn Wire {
     match surface {
         Surface::Raw => &RAW,
@@ -45,21 +45,21 @@ pub(crate) fn wire(surface: Surface) -> &'static dyn Wire {
     }
 }
 
-/// Something that a client was sent.
+/// An event or a reply that a client received.
 #[derive(Debug, Clone)]
-pub(crate) struct Heard {
-    /// The event's name; none for an acknowledgement.
+pub(crate) struct ClientEvent {
+    /// The name of the event; empty for an ack.
     pub(crate) name: String,
-    /// The request that it answers.
+    /// The id of its request, for a reply.
     pub(crate) id: Option<String>,
-    /// All of its text.
+    /// Its whole text.
     pub(crate) text: String,
-    /// Its number among all deliveries, where the wire has one.
+    /// Its offset among all deliveries, if the encoder adds one.
     pub(crate) number: Option<u64>,
 }
 
-/// A session, and its client's end of it.
-pub(crate) struct Client {
+/// A session and its client.
+pub(crate) struct FuzzClient {
     pub(crate) surface: Surface,
     pub(crate) seat: Rc<Seat>,
     pub(crate) pid: Option<String>,
@@ -67,8 +67,8 @@ pub(crate) struct Client {
     packets: socket::Assembler,
 }
 
-impl Client {
-    /// Opens a session; `returning` names the one that it goes on with.
+impl FuzzClient {
+    /// Opens a session. `returning` names an earlier session to recover.
     pub(crate) async fn open(
         worker: &Worker,
         surface: Surface,
@@ -89,58 +89,58 @@ impl Client {
         let session = Session::open(worker, opening).await?;
         let (requests, inbound) = mpsc::channel(REQUESTS_MAX);
         let (seat, pid) = (session.seat().clone(), session.pid().map(|pid| pid.as_str().to_owned()));
-        session.run(Requests(inbound));
+        session.run(InboundQueue(inbound));
         Ok(Self { surface, seat, pid, requests, packets: socket::Assembler::new(SIZE_MAX) })
     }
 
-    /// Hands on what the client sent.
+    /// Sends a request.
     pub(crate) fn send(&self, inbound: Inbound) {
-        // Who ended takes nothing; whether it may have ended is asked elsewhere.
+        // An ended session accepts nothing. Other code checks its end.
         let sent = self.requests.try_send(inbound);
-        assert!(!matches!(sent, Err(mpsc::error::TrySendError::Full(_))), "a session does not take its requests");
+        assert!(!matches!(sent, Err(mpsc::error::TrySendError::Full(_))), "a session does not read its requests");
     }
 
-    /// Asks by an event's name, and waits for the answer with [`Client::until_answered`].
+    /// Sends a request by event name. [`FuzzClient::until_answered`] waits for its reply.
     pub(crate) fn ask(&self, event: &str, data: &str) {
         let (data, correlation) = (Bytes::copy_from_slice(data.as_bytes()), Some(Bytes::from_static(b"1")));
         self.send(Inbound::Request(Request { event: event.into(), data, correlation }));
     }
 
-    /// Reads until the one request that was asked is answered.
+    /// Reads until the reply arrives.
     pub(crate) async fn until_answered(&mut self) {
-        let begun = Instant::now();
-        while !self.take().iter().any(|heard| heard.id.is_some()) {
-            assert!(begun.elapsed() < DEADLINE, "no answer came");
+        let started = Instant::now();
+        while !self.take().iter().any(|event| event.id.is_some()) {
+            assert!(started.elapsed() < DEADLINE, "no reply arrived");
             tokio::time::sleep(Duration::from_micros(100)).await;
         }
     }
 
-    /// Whether the session is gone.
+    /// Whether the session has ended.
     pub(crate) fn is_gone(&self) -> bool {
         self.requests.is_closed()
     }
 
-    /// What came since the last time.
-    pub(crate) fn take(&mut self) -> Vec<Heard> {
+    /// The events since the last call.
+    pub(crate) fn take(&mut self) -> Vec<ClientEvent> {
         let written = self.seat.with_outbox(|outbox| {
             let written: Vec<u8> = outbox.slices().collect::<Vec<_>>().concat();
             outbox.advance(written.len());
             written
         });
-        let mut heard = Vec::new();
+        let mut events = Vec::new();
         let mut rest = &written[..];
         while !rest.is_empty() {
             let (opcode, payload, behind) = frame::split(rest).expect("whole frames");
             rest = behind;
-            heard.extend(match self.surface {
+            events.extend(match self.surface {
                 Surface::Raw => Some(read_raw(payload)),
                 Surface::Root | Surface::Chat => self.read_packet(opcode, payload),
             });
         }
-        heard
+        events
     }
 
-    fn read_packet(&mut self, opcode: Opcode, payload: &[u8]) -> Option<Heard> {
+    fn read_packet(&mut self, opcode: Opcode, payload: &[u8]) -> Option<ClientEvent> {
         let payload = Bytes::copy_from_slice(payload);
         let packet = match opcode {
             Opcode::Text => self.packets.text(payload.slice(1..)),
@@ -151,13 +151,13 @@ impl Client {
                 let (name, arguments) = socket::event(&args).expect("an event");
                 let last = arguments.get(1).and_then(|last| serde_json::from_slice::<String>(last).ok());
                 let number = last.map(|last| namespace::number(&last));
-                Some(Heard { name: name.into(), id: None, text: text(&args), number })
+                Some(ClientEvent { name: name.into(), id: None, text: text(&args), number })
             }
             Packet::Ack { id, args, .. } => {
-                Some(Heard { name: String::new(), id: Some(id.to_string()), text: text(&args), number: None })
+                Some(ClientEvent { name: String::new(), id: Some(id.to_string()), text: text(&args), number: None })
             }
             Packet::Connect { .. } | Packet::Disconnect { .. } => None,
-            Packet::Unreadable { fault, .. } => panic!("a client cannot read what it got: {fault}"),
+            Packet::Unreadable { fault, .. } => panic!("a client cannot read its packet: {fault}"),
         }
     }
 }
@@ -166,8 +166,8 @@ fn text(bytes: &[u8]) -> String {
     std::str::from_utf8(bytes).expect("UTF-8").to_owned()
 }
 
-/// Reads a message of the raw surface. Every one is JSON.
-fn read_raw(payload: &[u8]) -> Heard {
+/// Reads a message of the raw surface, which must be JSON.
+fn read_raw(payload: &[u8]) -> ClientEvent {
     #[derive(Deserialize)]
     struct Envelope<'a> {
         #[serde(rename = "type")]
@@ -179,11 +179,11 @@ fn read_raw(payload: &[u8]) -> Heard {
     let text = text(payload);
     let Envelope { name, id } = serde_json::from_str(&text).expect("an envelope of JSON");
     let id = id.map(|id| id.get().to_owned());
-    Heard { name, id, text, number: None }
+    ClientEvent { name, id, text, number: None }
 }
 
-/// What a transport makes of a client's message.
-pub(crate) fn read(surface: Surface, message: &[u8]) -> Option<Inbound> {
+/// Decodes a client's message as its transport does.
+pub(crate) fn decode(surface: Surface, message: &[u8]) -> Option<Inbound> {
     let message = Bytes::copy_from_slice(message);
     match surface {
         Surface::Raw => Some(raw::decode(message)),
@@ -195,9 +195,9 @@ pub(crate) fn read(surface: Surface, message: &[u8]) -> Option<Inbound> {
     }
 }
 
-struct Requests(mpsc::Receiver<Inbound>);
+struct InboundQueue(mpsc::Receiver<Inbound>);
 
-impl futures_core::Stream for Requests {
+impl futures_core::Stream for InboundQueue {
     type Item = Inbound;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Inbound>> {
@@ -205,8 +205,7 @@ impl futures_core::Stream for Requests {
     }
 }
 
-/// A directory for a store that lives for one input: in memory where the system has such a place, for each commit waits
-/// for the disk.
+/// A directory for the store of one input. In memory if the system has `/dev/shm`, because each commit waits for the disk.
 pub(crate) fn directory() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a directory")
 }
@@ -215,7 +214,7 @@ pub(crate) fn directory() -> tempfile::TempDir {
 pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
     actix_rt::System::new().block_on(async {
         let output = work.await;
-        // An actor that had no turn yet starts when it is dropped, and cannot start without a runtime.
+        // A new actor starts when it is dropped, which needs a runtime.
         for _ in 0..TURNS {
             tokio::task::yield_now().await;
         }
@@ -223,10 +222,10 @@ pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
     })
 }
 
-/// Tokens are users' names, with what the target makes of them.
-pub(crate) struct Names(pub(crate) fn(&str) -> Result<Identity, Fault>);
+/// An authenticator with this function from tokens to identities.
+pub(crate) struct NamedTokens(pub(crate) fn(&str) -> Result<Identity, Fault>);
 
-impl Authenticator for Names {
+impl Authenticator for NamedTokens {
     fn authenticate(&self, token: String) -> Pin<Box<dyn Future<Output = Result<Identity, Fault>>>> {
         Box::pin(std::future::ready((self.0)(&token)))
     }

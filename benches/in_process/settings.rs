@@ -1,4 +1,4 @@
-//! What a hub without sockets is told: one worker, every topic open, no limit a minute. Also what the fuzz targets start from.
+//! The settings of a hub without sockets: one worker, every topic open, no limits per minute. The fuzz targets use them too.
 
 use hubbub::wire::namespace::ROOT_NUMBERED;
 use hubbub_actors::clock::Clock;
@@ -9,7 +9,7 @@ use hubbub_actors::presence;
 use hubbub_actors::rooms::rules::{Rules, TopicRule, Who};
 use hubbub_actors::seat::Heartbeat;
 
-/// Settings that refuse nothing to a client that reads.
+/// Settings without limits that a reading client could reach.
 pub(crate) fn settings() -> Settings {
     let anyone = TopicRule {
         pattern: Pattern::new("*"),

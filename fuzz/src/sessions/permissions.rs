@@ -1,5 +1,5 @@
-//! Who may hear and say what, written down once more: the rules that the hub is given, and what they mean for the users of this
-//! target. The hub's own code is not asked.
+//! A second implementation of the permissions: the rules of the hub, and their results for the users of this target. It
+//! calls no code of the hub.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,11 @@ use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule, Who};
 /// The users, one for each client.
 pub(super) const USERS: [&str; 3] = ["alice", "bob", "carol"];
 
-/// The tokens that clients show.
-pub(super) const TOKENS: [&str; 8] = ["alice", "bob", "bob-few", "carol", "carol-few", "expired", "bad", ""];
+/// The tokens of the clients.
+pub(super) const TOKENS: [&str; 8] =
+    ["alice", "bob", "bob-narrow_token", "carol", "carol-narrow_token", "expired", "bad", ""];
 
-/// Rooms and chats that clients name.
+/// The rooms and chats in requests.
 pub(super) const ROOMS: [&str; 16] = [
     "open.a",
     "open.b",
@@ -35,7 +36,7 @@ pub(super) const ROOMS: [&str; 16] = [
     "$all",
 ];
 
-/// The chats that there may be.
+/// The possible chats.
 pub(super) const CHATS: [&str; 4] = ["general", "club", "none", "open"];
 
 /// The rules of the hub.
@@ -60,11 +61,11 @@ pub(super) fn rules() -> Rules {
     ])
 }
 
-/// What the holder of a token is.
+/// The identity of a token.
 ///
 /// # Errors
-/// The token does not hold.
-pub(super) fn holder(token: &str) -> Result<Identity, Fault> {
+/// The token is invalid.
+pub(super) fn identity_of(token: &str) -> Result<Identity, Fault> {
     let patterns = |list: &[&str]| Some(list.iter().map(|&pattern| Pattern::new(pattern)).collect::<Vec<_>>());
     let identity = |user| Identity {
         name: Some(format!("{user} of the target")),
@@ -79,31 +80,31 @@ pub(super) fn holder(token: &str) -> Result<Identity, Fault> {
             publish: patterns(&["kept.*", "open.*", "inner.*", "chat:*", "thread:*", "user:*"]),
             ..identity("bob")
         },
-        "bob-few" => Identity { subscribe: patterns(&[]), publish: patterns(&[]), ..identity("bob") },
+        "bob-narrow_token" => Identity { subscribe: patterns(&[]), publish: patterns(&[]), ..identity("bob") },
         "carol" => identity("carol"),
-        "carol-few" => Identity { subscribe: patterns(&["open.*"]), ..identity("carol") },
+        "carol-narrow_token" => Identity { subscribe: patterns(&["open.*"]), ..identity("carol") },
         "expired" => return Err(Fault::new(Code::TokenExpired, "The token has expired")),
         _ => return Err(Fault::new(Code::InvalidToken, "The token is malformed")),
     };
     Ok(identity)
 }
 
-/// The user of a token that holds.
+/// The user of a valid token.
 pub(super) fn user_of(token: &str) -> Option<&'static str> {
-    USERS.into_iter().find(|&user| token == user || token.strip_suffix("-few") == Some(user))
+    USERS.into_iter().find(|&user| token == user || token.strip_suffix("-narrow_token") == Some(user))
 }
 
-/// The chats that there are: whether everybody may join, and who else.
+/// The existing chats: whether each is public, and its participants.
 pub(super) type Chats = BTreeMap<&'static str, (bool, Vec<&'static str>)>;
 
-/// Whether the holder of `token` may hear what is published to `room`.
-pub(super) fn may_hear(token: &str, room: &str, chats: &Chats) -> bool {
+/// Whether a client with `token` may receive publications to `room`.
+pub(super) fn may_subscribe(token: &str, room: &str, chats: &Chats) -> bool {
     let Some(user) = user_of(token) else { return false };
-    let is_let_in = |patterns: &[&str]| patterns.iter().any(|pattern| room.starts_with(pattern));
+    let matches_any = |patterns: &[&str]| patterns.iter().any(|pattern| room.starts_with(pattern));
     let is_within = match token {
-        "bob" => is_let_in(&["vip.", "kept.", "open.", "inner.", "chat:", "thread:"]),
-        "bob-few" => false,
-        "carol-few" => room.starts_with("open."),
+        "bob" => matches_any(&["vip.", "kept.", "open.", "inner.", "chat:", "thread:"]),
+        "bob-narrow_token" => false,
+        "carol-narrow_token" => room.starts_with("open."),
         _ => true,
     };
     match room.split_once([':', '.']) {
@@ -118,12 +119,12 @@ pub(super) fn may_hear(token: &str, room: &str, chats: &Chats) -> bool {
     }
 }
 
-/// Whether the holder of `token` may publish to `room`, in which it is or is not.
-pub(super) fn may_say(token: &str, room: &str, is_in: bool) -> bool {
+/// Whether a client with `token` may publish to `room`. `is_in`: it is a member.
+pub(super) fn may_publish(token: &str, room: &str, is_in: bool) -> bool {
     let Some(user) = user_of(token) else { return false };
     let is_within = match token {
         "bob" => ["kept.", "open.", "inner.", "chat:"].iter().any(|prefix| room.starts_with(prefix)),
-        "bob-few" => false,
+        "bob-narrow_token" => false,
         _ => true,
     };
     is_within

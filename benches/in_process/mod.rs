@@ -1,5 +1,5 @@
-//! A hub in this process, on one thread and without sockets: sessions that are handed what a client would send, and
-//! outboxes that are emptied as a pipe would. All between the two is the hub's own. Knows no measure.
+//! A hub in this process, on one thread and without sockets. The caller sends requests to sessions and empties their
+//! outboxes. It measures nothing itself.
 
 mod settings;
 
@@ -28,17 +28,17 @@ use hubbub_actors::store::{Role, Store};
 use hubbub_actors::worker::Worker;
 use tokio::sync::{Notify, mpsc};
 
-/// Turns of the other tasks that an answer may take.
-const TURNS_MAX: usize = 10_000;
+/// The maximum number of wake-ups until a reply.
+const WAKEUPS_MAX: usize = 10_000;
 
-/// A wire as a client of it speaks.
+/// The surface of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Speaks {
+pub(crate) enum ClientSurface {
     Raw,
     SocketIo,
 }
 
-impl Speaks {
+impl ClientSurface {
     fn wire(self) -> &'static dyn Wire {
         match self {
             Self::Raw => &RAW,
@@ -53,8 +53,8 @@ impl Speaks {
         }
     }
 
-    /// What a message of the client's says, `text` being what its transport hands on.
-    pub(crate) fn read(self, text: Bytes) -> Inbound {
+    /// Decodes a client's message as its transport does.
+    pub(crate) fn decode(self, text: Bytes) -> Inbound {
         match self {
             Self::Raw => raw::decode(text),
             Self::SocketIo => match socket::decode(text) {
@@ -65,36 +65,36 @@ impl Speaks {
     }
 }
 
-/// Nobody comes without a known identity.
-struct Nobody;
+/// An authenticator that refuses all tokens: all sessions start with an identity.
+struct NoTokens;
 
-impl Authenticator for Nobody {
+impl Authenticator for NoTokens {
     fn authenticate(&self, _: String) -> Pin<Box<dyn Future<Output = Result<Identity, Fault>>>> {
         Box::pin(std::future::ready(Err(Fault::unauthenticated())))
     }
 }
 
 /// A hub with one worker.
-pub(crate) struct Inside {
+pub(crate) struct InProcessHub {
     worker: Worker,
     _directory: tempfile::TempDir,
 }
 
-impl Inside {
-    /// Starts it on this thread, which is an actor system's.
+impl InProcessHub {
+    /// Starts a hub on this thread, in its actor system.
     pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
-        let hub = Hub::start(settings::settings(), Arc::new(Nobody), None, store, Revoked::new(0));
+        let hub = Hub::start(settings::settings(), Arc::new(NoTokens), None, store, Revoked::new(0));
         Self { worker: Worker::start(&hub).unwrap(), _directory: directory }
     }
 
-    /// A session of user number `number`.
-    pub(crate) async fn client(&self, speaks: Speaks, number: usize) -> Client {
+    /// A session of user `number`.
+    pub(crate) async fn client(&self, surface: ClientSurface, number: usize) -> BenchClient {
         let user = UserId::parse(&format!("user-{number}"), "user").unwrap();
         let opening = Opening {
-            surface: speaks.surface(),
-            wire: speaks.wire(),
+            surface: surface.surface(),
+            wire: surface.wire(),
             standing: Standing::Known(Arc::new(Identity::of(user))),
             transport: Transport::WebSocket,
             peer: Peer::default(),
@@ -106,32 +106,32 @@ impl Inside {
         let session = Session::open(&self.worker, opening).await.unwrap();
         let (requests, inbound) = mpsc::channel(64);
         let seat = session.seat().clone();
-        session.run(Requests(inbound));
-        let woken = Rc::new(Woken::default());
-        seat.attach(woken.clone());
-        Client { speaks, requests, seat, woken }
+        session.run(InboundReceiver(inbound));
+        let signal = Rc::new(WakeSignal::default());
+        seat.attach(signal.clone());
+        BenchClient { surface, requests, seat, signal }
     }
 
     /// A session that is a member of the room `lobby`.
-    pub(crate) async fn member(&self, speaks: Speaks, number: usize) -> Client {
-        let client = self.client(speaks, number).await;
-        let join = match speaks {
-            Speaks::Raw => r#"{"type":"Subscribe","data":{"topics":["lobby"]}}"#,
-            Speaks::SocketIo => r#"21["room:join",{"room":"lobby"}]"#,
+    pub(crate) async fn member(&self, surface: ClientSurface, number: usize) -> BenchClient {
+        let client = self.client(surface, number).await;
+        let join = match surface {
+            ClientSurface::Raw => r#"{"type":"Subscribe","data":{"topics":["lobby"]}}"#,
+            ClientSurface::SocketIo => r#"21["room:join",{"room":"lobby"}]"#,
         };
-        let _greeting = client.take();
-        client.ask(join).await;
-        client.answered().await;
-        let _answer = client.take();
+        let _welcome = client.take();
+        client.send(join).await;
+        client.wait_for_output().await;
+        let _reply = client.take();
         client
     }
 }
 
-/// What a pipe is to the session: told that something waits.
+/// The session's link to its socket writer: a signal for new output.
 #[derive(Default)]
-struct Woken(Notify);
+struct WakeSignal(Notify);
 
-impl Link for Woken {
+impl Link for WakeSignal {
     fn wake(self: Rc<Self>) {
         self.0.notify_one();
     }
@@ -139,9 +139,9 @@ impl Link for Woken {
     fn resume(self: Rc<Self>) {}
 }
 
-struct Requests(mpsc::Receiver<Inbound>);
+struct InboundReceiver(mpsc::Receiver<Inbound>);
 
-impl futures_util::Stream for Requests {
+impl futures_util::Stream for InboundReceiver {
     type Item = Inbound;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Inbound>> {
@@ -149,38 +149,38 @@ impl futures_util::Stream for Requests {
     }
 }
 
-/// A session and its client's end of it.
-pub(crate) struct Client {
-    speaks: Speaks,
+/// A session and its client.
+pub(crate) struct BenchClient {
+    surface: ClientSurface,
     requests: mpsc::Sender<Inbound>,
     seat: Rc<Seat>,
-    woken: Rc<Woken>,
+    signal: Rc<WakeSignal>,
 }
 
-impl Client {
-    /// Sends a message, read as its wire has it.
-    pub(crate) async fn ask(&self, text: &'static str) {
-        let inbound = self.speaks.read(Bytes::from_static(text.as_bytes()));
+impl BenchClient {
+    /// Sends a message.
+    pub(crate) async fn send(&self, text: &'static str) {
+        let inbound = self.surface.decode(Bytes::from_static(text.as_bytes()));
         assert!(self.requests.send(inbound).await.is_ok(), "the session ended");
     }
 
-    /// Waits until something is in the outbox.
-    pub(crate) async fn answered(&self) {
-        for _ in 0..TURNS_MAX {
+    /// Waits until the outbox is not empty.
+    pub(crate) async fn wait_for_output(&self) {
+        for _ in 0..WAKEUPS_MAX {
             if !self.seat.with_outbox(|outbox| outbox.is_empty()) {
                 return;
             }
-            self.woken.0.notified().await;
+            self.signal.0.notified().await;
         }
-        panic!("nothing came");
+        panic!("no output arrived");
     }
 
-    /// What is in the outbox.
+    /// The text in the outbox.
     pub(crate) fn waiting(&self) -> String {
         self.seat.with_outbox(|outbox| outbox.slices().map(String::from_utf8_lossy).collect())
     }
 
-    /// Empties the outbox as a pipe does; how many bytes there were.
+    /// Empties the outbox as a socket writer does. Returns the number of bytes.
     pub(crate) fn take(&self) -> usize {
         self.seat.with_outbox(|outbox| {
             let bytes = outbox.slices().map(<[u8]>::len).sum();
