@@ -41,7 +41,7 @@ pub(crate) struct RoomPlan {
 
 #[derive(Debug)]
 struct RoomState {
-    cast: RoomPlan,
+    plan: RoomPlan,
     topic: String,
     /// The valid numbers of recipients. Without the member that reads nothing it is one less.
     recipients: [u64; 2],
@@ -95,18 +95,18 @@ fn payload_prefix(room: usize, number: u64) -> String {
 }
 
 impl Broadcasts {
-    /// Rooms whose messages have payloads of `size` bytes.
+    /// Rooms with payloads of `size` bytes.
     pub(crate) fn new(plans: Vec<RoomPlan>, rate: PublishRate, size: usize) -> Self {
-        let connections = plans.iter().flat_map(|cast| cast.members.iter().chain([&cast.publisher])).max();
+        let connections = plans.iter().flat_map(|plan| plan.members.iter().chain([&plan.publisher])).max();
         let connections = connections.map_or(0, |last| last + 1);
         let (mut members, mut publishes) = (vec![None; connections], vec![None; connections]);
-        for (number, cast) in plans.iter().enumerate() {
-            for &member in &cast.members {
+        for (number, plan) in plans.iter().enumerate() {
+            for &member in &plan.members {
                 if let Some(slot) = members.get_mut(member) {
                     *slot = Some(MemberState { room: number, next: 0 });
                 }
             }
-            if let Some(publishes) = publishes.get_mut(cast.publisher) {
+            if let Some(publishes) = publishes.get_mut(plan.publisher) {
                 *publishes = Some(number);
             }
         }
@@ -116,7 +116,7 @@ impl Broadcasts {
                 (FIXED_RATE_IN_FLIGHT_MAX, Some((Duration::from_secs(1) / count, Instant::now())))
             }
         };
-        let rooms = plans.into_iter().enumerate().map(|(number, cast)| RoomState::new(number, cast, in_flight, size));
+        let rooms = plans.into_iter().enumerate().map(|(number, plan)| RoomState::new(number, plan, in_flight, size));
         let (rooms, latency) = (rooms.collect(), LatencyHistogram::new());
         Self { rooms, members, publishes, schedule, stopping: false, delivered: 0, latency }
     }
@@ -126,7 +126,7 @@ impl Broadcasts {
         let wrong = |what: &str| format!("{what}: {}", String::from_utf8_lossy(text));
         let member = self.members.get_mut(index).and_then(Option::as_mut).ok_or_else(|| wrong("not a member"))?;
         let room = self.rooms.get_mut(member.room).ok_or_else(|| wrong("no such room"))?;
-        if room.cast.publisher == index {
+        if room.plan.publisher == index {
             return Err(wrong("a delivery to its publisher"));
         }
         let start = text.iter().position(|&byte| byte == b'@').ok_or_else(|| wrong("no payload"))?;
@@ -204,9 +204,9 @@ fn digits(text: &[u8]) -> Option<u64> {
 }
 
 impl RoomState {
-    fn new(number: usize, cast: RoomPlan, in_flight: usize, size: usize) -> Self {
-        let audience = cast.members.iter().filter(|&&member| member != cast.publisher).count();
-        let reading = audience - usize::from(cast.stops_reading.is_some());
+    fn new(number: usize, plan: RoomPlan, in_flight: usize, size: usize) -> Self {
+        let audience = plan.members.iter().filter(|&&member| member != plan.publisher).count();
+        let reading = audience - usize::from(plan.stops_reading.is_some());
         let prefix = payload_prefix(number, 0);
         let payload = format!("{prefix}{}@", "x".repeat(size.saturating_sub(prefix.len() + 1)));
         let message = InFlightMessage { sent_at: Instant::now(), remaining: 0 };
@@ -215,7 +215,7 @@ impl RoomState {
             recipients: [audience, reading].map(|count| count as u64),
             payload,
             expected: reading + 1,
-            cast,
+            plan,
             sent: 0,
             acked: 0,
             done: 0,
@@ -230,7 +230,7 @@ impl RoomState {
         if let Some(slot) = self.in_flight.get_mut(index) {
             *slot = InFlightMessage { sent_at, remaining: self.expected };
         }
-        let RoomPlan { publisher, protocol, .. } = self.cast;
+        let RoomPlan { publisher, protocol, .. } = self.plan;
         outgoing.text(publisher, protocol, protocol.publish(&self.topic, &self.payload, request(self.sent)).as_bytes());
         self.sent += 1;
     }
@@ -325,7 +325,7 @@ impl Load for Broadcasts {
             let Some((member, room)) = member.and_then(|member| Some((member, self.rooms.get(member.room)?))) else {
                 continue;
             };
-            if room.cast.publisher != index && room.cast.stops_reading != Some(index) && member.next != room.sent {
+            if room.plan.publisher != index && room.plan.stops_reading != Some(index) && member.next != room.sent {
                 return Err(format!("connection {index} received {} of {} messages", member.next, room.sent));
             }
         }

@@ -48,7 +48,7 @@ pub(crate) struct ClientSpec {
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     bytes: Vec<u8>,
-    /// The connection of each message, and the end of the message in `bytes`. Consecutive messages to one connection are one write.
+    /// The connection of each write, and the end of its bytes. Consecutive messages to one connection are one write.
     ends: Vec<(usize, usize)>,
 }
 

@@ -51,7 +51,7 @@ impl MessageHandler for ReplyLoad {
         outgoing: &mut Outgoing,
     ) -> Result<(), String> {
         if matches!(message, ServerMessage::Reply(Some(JOIN), _)) {
-            // What was sent twice at the start.
+            // The reply to a repeated first request.
             return Ok(());
         }
         let wrong = || format!("not the expected reply: {message:?}");

@@ -52,7 +52,7 @@ impl Scenario {
                 format!("1 → {}, one at a time", large(members))
             }
             Self::Fanout { members, rate: PublishRate::InFlight(count) } => {
-                format!("1 → {}, {count} in message", large(members))
+                format!("1 → {}, {count} in flight", large(members))
             }
             Self::Fanout { members, rate: PublishRate::PerSecond(count) } => {
                 format!("1 → {}, {count} a second", large(members))

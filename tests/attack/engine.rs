@@ -226,7 +226,7 @@ async fn before_its_first_namespace_a_connection_sends_at_most_16_kib() {
     let refusal = json!({"code": 3, "message": "Payload too large: at most 16384 bytes"});
     assert_eq!((answer.status, answer.json()), (413, refusal));
 
-    // The same bound holds for an unfinished message, whose fragments the hub buffers.
+    // The same bound holds for the buffered fragments of an unfinished message.
     for (opcode, size, code) in [(opcode::TEXT, 16_385, 1009), (opcode::BINARY, 1_000_000, 1009)] {
         let mut client = Sio::open(&hub, Transport::WebSocket).await;
         client.wire().send(&unfinished(opcode, 16_384)).await;

@@ -14,7 +14,7 @@ mod anonymous;
 // Replayed requests have no second effect, over restarts and crashes too.
 mod replay;
 
-// What a signed-in client can do to others.
+// Attacks of a signed-in client on others.
 mod signed_in;
 // Tokens without the right to publish.
 mod publish;

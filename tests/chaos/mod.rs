@@ -20,7 +20,7 @@ mod reader;
 mod scene;
 // Readers on Socket.IO's own client.
 mod socketio_reader;
-// The tests with Socket.IO readers, whose client recovers by itself.
+// The tests with Socket.IO readers. Their client recovers by itself.
 mod socketio_recovery;
 
 use std::process::Stdio;

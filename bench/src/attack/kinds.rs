@@ -119,7 +119,7 @@ pub(super) const KINDS: &[AttackKind] = &[
         repeats: || frame(0x81, br#"40{"token":"bad"}"#),
         reads: true,
     },
-    AttackKind { name: "specs on /", opening: engine, repeats: || frame(0x81, b"40"), reads: true },
+    AttackKind { name: "guests on /", opening: engine, repeats: || frame(0x81, b"40"), reads: true },
     AttackKind { name: "noops", opening: engine, repeats: || frame(0x81, b"6").repeat(200), reads: true },
     AttackKind { name: "pings", opening: engine, repeats: || frame(0x89, b"").repeat(200), reads: true },
     AttackKind {
@@ -176,7 +176,7 @@ fn attachments() -> Vec<u8> {
     [frame(0x81, br#"4510-["x"]"#), frame(0x82, &[0; 60_000])].concat()
 }
 
-/// A masked frame whose mask is zero.
+/// A masked frame with a zero mask.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     match payload.len() {
