@@ -28,13 +28,13 @@ pub(crate) fn encode(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
 }
 
 /// A frame: its opcode, its payload, and its total length.
-pub(crate) type Frame<'a> = (u8, &'a [u8], usize);
+pub(crate) type ParsedFrame<'a> = (u8, &'a [u8], usize);
 
 /// The first frame in `bytes`; `None` while it is incomplete.
 ///
 /// # Errors
 /// Fragments, extensions and masks, which the servers never send.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Frame<'_>>, String> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Option<ParsedFrame<'_>>, String> {
     let [first, second, ..] = *bytes else { return Ok(None) };
     if first & 0xF0 != 0x80 || second & 0x80 != 0 {
         return Err(format!("not an unfragmented, plain frame: {first:#x} {second:#x}"));

@@ -1,6 +1,6 @@
 //! The protocols of the clients: handshake, requests, and the meaning of server messages. Pure.
 
-use crate::frame::{self, Frame, TEXT};
+use crate::frame::{self, ParsedFrame, TEXT};
 
 /// The key of every handshake and its accept value, from RFC 6455 section 1.3.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -114,7 +114,7 @@ impl Protocol {
     }
 
     /// The first message in `bytes`, as a frame; `None` while it is incomplete.
-    pub(crate) fn parse(self, bytes: &[u8]) -> Result<Option<Frame<'_>>, String> {
+    pub(crate) fn parse(self, bytes: &[u8]) -> Result<Option<ParsedFrame<'_>>, String> {
         match self {
             Self::Raw | Self::SocketIo => frame::parse(bytes),
             Self::Http => {

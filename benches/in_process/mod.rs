@@ -66,9 +66,9 @@ impl ClientSurface {
 }
 
 /// An authenticator that refuses all tokens: all sessions start with an identity.
-struct NoTokens;
+struct RefuseTokens;
 
-impl Authenticator for NoTokens {
+impl Authenticator for RefuseTokens {
     fn authenticate(&self, _: String) -> Pin<Box<dyn Future<Output = Result<Identity, Fault>>>> {
         Box::pin(std::future::ready(Err(Fault::unauthenticated())))
     }
@@ -85,7 +85,7 @@ impl InProcessHub {
     pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
-        let hub = Hub::start(settings::settings(), Arc::new(NoTokens), None, store, Revoked::new(0));
+        let hub = Hub::start(settings::settings(), Arc::new(RefuseTokens), None, store, Revoked::new(0));
         Self { worker: Worker::start(&hub).unwrap(), _directory: directory }
     }
 

@@ -47,7 +47,7 @@ pub(crate) fn wire(surface: Surface) -> &'static dyn Wire {
 
 /// An event or a reply that a client received.
 #[derive(Debug, Clone)]
-pub(crate) struct ClientEvent {
+pub(crate) struct OutputEvent {
     /// The name of the event; empty for an ack.
     pub(crate) name: String,
     /// The id of its request, for a reply.
@@ -121,7 +121,7 @@ impl FuzzClient {
     }
 
     /// The events since the last call.
-    pub(crate) fn take(&mut self) -> Vec<ClientEvent> {
+    pub(crate) fn take(&mut self) -> Vec<OutputEvent> {
         let written = self.seat.with_outbox(|outbox| {
             let written: Vec<u8> = outbox.slices().collect::<Vec<_>>().concat();
             outbox.advance(written.len());
@@ -140,7 +140,7 @@ impl FuzzClient {
         events
     }
 
-    fn read_packet(&mut self, opcode: Opcode, payload: &[u8]) -> Option<ClientEvent> {
+    fn read_packet(&mut self, opcode: Opcode, payload: &[u8]) -> Option<OutputEvent> {
         let payload = Bytes::copy_from_slice(payload);
         let packet = match opcode {
             Opcode::Text => self.packets.text(payload.slice(1..)),
@@ -151,10 +151,10 @@ impl FuzzClient {
                 let (name, arguments) = socket::event(&args).expect("an event");
                 let last = arguments.get(1).and_then(|last| serde_json::from_slice::<String>(last).ok());
                 let number = last.map(|last| namespace::number(&last));
-                Some(ClientEvent { name: name.into(), id: None, text: text(&args), number })
+                Some(OutputEvent { name: name.into(), id: None, text: text(&args), number })
             }
             Packet::Ack { id, args, .. } => {
-                Some(ClientEvent { name: String::new(), id: Some(id.to_string()), text: text(&args), number: None })
+                Some(OutputEvent { name: String::new(), id: Some(id.to_string()), text: text(&args), number: None })
             }
             Packet::Connect { .. } | Packet::Disconnect { .. } => None,
             Packet::Unreadable { fault, .. } => panic!("a client cannot read its packet: {fault}"),
@@ -167,9 +167,9 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// Reads a message of the raw surface, which must be JSON.
-fn read_raw(payload: &[u8]) -> ClientEvent {
+fn read_raw(payload: &[u8]) -> OutputEvent {
     #[derive(Deserialize)]
-    struct Envelope<'a> {
+    struct RawEnvelope<'a> {
         #[serde(rename = "type")]
         name: String,
         #[serde(borrow)]
@@ -177,9 +177,9 @@ fn read_raw(payload: &[u8]) -> ClientEvent {
     }
 
     let text = text(payload);
-    let Envelope { name, id } = serde_json::from_str(&text).expect("an envelope of JSON");
+    let RawEnvelope { name, id } = serde_json::from_str(&text).expect("an envelope of JSON");
     let id = id.map(|id| id.get().to_owned());
-    ClientEvent { name, id, text, number: None }
+    OutputEvent { name, id, text, number: None }
 }
 
 /// Decodes a client's message as its transport does.

@@ -8,7 +8,7 @@ pub(super) const LAST_PUBLISHER: usize = 999;
 
 /// A message, named by its publisher and its number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct MessageId {
+pub(super) struct PublishedId {
     pub(super) publisher: usize,
     pub(super) n: u64,
 }
@@ -27,14 +27,14 @@ pub(super) enum PublishResult {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PublishAttempt {
     pub(super) topic: usize,
-    pub(super) message: MessageId,
+    pub(super) message: PublishedId,
     pub(super) result: PublishResult,
 }
 
 /// One event of a reader in a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReaderEvent {
-    Received(MessageId),
+    Received(PublishedId),
     /// The reader reconnected, and the hub promised to replay all missed messages.
     Recovered,
     /// The reader reconnected, and the hub reported that messages are lost.
@@ -42,7 +42,7 @@ pub(super) enum ReaderEvent {
 }
 
 /// Counts by name.
-pub(super) type Counts = BTreeMap<String, u64>;
+pub(super) type NamedCounts = BTreeMap<String, u64>;
 
 /// The events of one reader.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +53,7 @@ pub(super) struct ReaderRecord {
     /// The number of received messages that were replayed.
     pub(super) replayed: u64,
     pub(super) connections: u64,
-    pub(super) counts: Counts,
+    pub(super) counts: NamedCounts,
     /// Violations of the protocol that the reader noticed.
     pub(super) faults: Vec<String>,
 }
@@ -92,7 +92,7 @@ struct ReaderTotals {
 }
 
 /// The interval between two received messages of a publisher in a topic.
-struct Gap {
+struct MessageGap {
     topic: usize,
     publisher: usize,
     /// The number of the message before the gap, and the losses reported until then.
@@ -104,23 +104,23 @@ struct Gap {
 }
 
 /// The result of the comparison.
-pub(super) struct Audit {
-    results: HashMap<(usize, MessageId), PublishResult>,
+pub(super) struct DeliveryAudit {
+    results: HashMap<(usize, PublishedId), PublishResult>,
     /// The accepted messages of each topic and publisher, in order.
     accepted: BTreeMap<(usize, usize), Vec<u64>>,
-    received: HashSet<(usize, MessageId)>,
+    received: HashSet<(usize, PublishedId)>,
     lines: Vec<String>,
     sum: ReaderTotals,
-    counts: Counts,
+    counts: NamedCounts,
     faults: Vec<String>,
 }
 
-impl Audit {
+impl DeliveryAudit {
     /// Compares. `histories` is the hub's history of each topic, oldest first; it states the order for all readers. `None`
     /// where losses are allowed.
     pub(super) fn of(
         attempts: &[PublishAttempt],
-        histories: Option<&[Vec<MessageId>]>,
+        histories: Option<&[Vec<PublishedId>]>,
         records: &[ReaderRecord],
     ) -> Self {
         let mut audit = Self {
@@ -129,7 +129,7 @@ impl Audit {
             received: HashSet::new(),
             lines: Vec::new(),
             sum: ReaderTotals::default(),
-            counts: Counts::new(),
+            counts: NamedCounts::new(),
             faults: Vec::new(),
         };
         for PublishAttempt { topic, message, result } in attempts {
@@ -160,7 +160,7 @@ impl Audit {
         self.faults.push(fault);
     }
 
-    fn check_reader(&mut self, record: &ReaderRecord, histories: Option<&[Vec<MessageId>]>) {
+    fn check_reader(&mut self, record: &ReaderRecord, histories: Option<&[Vec<PublishedId>]>) {
         let mut totals = ReaderTotals::default();
         for (&topic, events) in &record.events {
             let label = format!("{}, topic {topic}", record.name);
@@ -234,20 +234,21 @@ impl Audit {
                 self.fault(format!("{label}: {message:?} arrived out of order"));
                 continue;
             }
-            let gap = Gap { topic, publisher: message.publisher, after: before, before: Some(message.n), losses };
+            let gap =
+                MessageGap { topic, publisher: message.publisher, after: before, before: Some(message.n), losses };
             self.check_gap(label, &gap, totals);
             last.insert(message.publisher, (message.n, losses));
         }
         let publishers: Vec<_> = self.accepted.keys().filter(|(of, _)| *of == topic).map(|(_, by)| *by).collect();
         for publisher in publishers {
-            let gap = Gap { topic, publisher, after: last.get(&publisher).copied(), before: None, losses };
+            let gap = MessageGap { topic, publisher, after: last.get(&publisher).copied(), before: None, losses };
             self.check_gap(label, &gap, totals);
         }
         totals.losses += losses;
     }
 
     /// Counts the accepted messages in a gap as lost or as missing.
-    fn check_gap(&mut self, label: &str, gap: &Gap, totals: &mut ReaderTotals) {
+    fn check_gap(&mut self, label: &str, gap: &MessageGap, totals: &mut ReaderTotals) {
         if gap.publisher == LAST_PUBLISHER {
             return;
         }
@@ -269,7 +270,7 @@ impl Audit {
     }
 
     /// Checks that the received messages are a contiguous part of the hub's history, in its order.
-    fn check_order(&mut self, label: &str, events: &[ReaderEvent], history: &[MessageId]) {
+    fn check_order(&mut self, label: &str, events: &[ReaderEvent], history: &[PublishedId]) {
         let received: Vec<_> = events
             .iter()
             .filter_map(|event| if let ReaderEvent::Received(message) = event { Some(*message) } else { None })

@@ -27,7 +27,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-use self::audit::Audit;
+use self::audit::DeliveryAudit;
 use self::publisher::PublishMethod;
 use self::scene::{ReaderKind, Scene, ScenePlan};
 use crate::support::chance::{Chance, from_env, seed};
@@ -73,7 +73,7 @@ async fn replaced(hub: Hub, by: impl FnOnce(Hub) -> Hub + Send + 'static) -> Hub
 }
 
 /// Runs readers of this kind under all network faults.
-async fn network_faults(readers: ReaderKind) -> Audit {
+async fn network_faults(readers: ReaderKind) -> DeliveryAudit {
     let publishers = [
         (PublishMethod::Raw, false),
         (PublishMethod::Http, false),
@@ -97,7 +97,7 @@ async fn cut_scene(readers: ReaderKind) -> (Scene, Chance) {
 }
 
 /// Runs readers of this kind over planned restarts.
-async fn restarts(readers: ReaderKind) -> Audit {
+async fn restarts(readers: ReaderKind) -> DeliveryAudit {
     let (mut scene, mut chance) = cut_scene(readers).await;
     let (started, least, mut restarts) = (Instant::now(), duration(0), 0);
     while restarts < RESTARTS || started.elapsed() < least {
@@ -111,7 +111,7 @@ async fn restarts(readers: ReaderKind) -> Audit {
 }
 
 /// Runs readers of this kind over crashes.
-async fn crashes(readers: ReaderKind) -> Audit {
+async fn crashes(readers: ReaderKind) -> DeliveryAudit {
     let (mut scene, mut chance) = cut_scene(readers).await;
     let (started, least, mut crashes) = (Instant::now(), duration(0), 0);
     while crashes < CRASHES || started.elapsed() < least {

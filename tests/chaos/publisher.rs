@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-use super::audit::{Counts, MessageId, PublishAttempt, PublishResult};
+use super::audit::{NamedCounts, PublishAttempt, PublishResult, PublishedId};
 use super::connection::{PostResult, RawConnection, post};
 use super::{TOPICS, topic};
 use crate::support::DEADLINE;
@@ -38,7 +38,7 @@ pub(super) struct Publisher {
     /// The accepted messages of all publishers.
     accepted: Arc<AtomicU64>,
     attempts: Vec<PublishAttempt>,
-    counts: Counts,
+    counts: NamedCounts,
 }
 
 impl Publisher {
@@ -50,12 +50,12 @@ impl Publisher {
         accepted: Arc<AtomicU64>,
     ) -> Self {
         let chance = Chance::of(seed, 10_000 + number);
-        let (attempts, counts) = (Vec::new(), Counts::new());
+        let (attempts, counts) = (Vec::new(), NamedCounts::new());
         Self { number, method, address, chance, connection: None, accepted, attempts, counts }
     }
 
     /// Publishes until `stop`.
-    pub(super) async fn publish(mut self, stop: Arc<AtomicBool>) -> (Vec<PublishAttempt>, Counts) {
+    pub(super) async fn publish(mut self, stop: Arc<AtomicBool>) -> (Vec<PublishAttempt>, NamedCounts) {
         for n in 0.. {
             if stop.load(Ordering::Relaxed) {
                 break;
@@ -68,7 +68,7 @@ impl Publisher {
 
     async fn publish_one(&mut self, n: u64) {
         let topic = self.chance.below(TOPICS);
-        let message = MessageId { publisher: self.number, n };
+        let message = PublishedId { publisher: self.number, n };
         let result = match self.method {
             PublishMethod::Raw => self.broadcast(topic, message).await,
             PublishMethod::Http => push(self.address, topic, message).await,
@@ -80,7 +80,7 @@ impl Publisher {
         self.attempts.push(PublishAttempt { topic, message, result });
     }
 
-    async fn broadcast(&mut self, topic: usize, message: MessageId) -> PublishResult {
+    async fn broadcast(&mut self, topic: usize, message: PublishedId) -> PublishResult {
         let mut connection = self.connect().await;
         let data = json!({"topic": super::topic(topic), "payload": payload(topic, message)});
         if !connection.send(&json!({"type": "Broadcast", "data": data, "id": message.n})).await {
@@ -115,7 +115,7 @@ impl Publisher {
         }
     }
 
-    async fn push_until_accepted(&mut self, topic: usize, message: MessageId) -> PublishResult {
+    async fn push_until_accepted(&mut self, topic: usize, message: PublishedId) -> PublishResult {
         let key = format!("{}-{}", message.publisher, message.n);
         let body = body(topic, message);
         let started = Instant::now();
@@ -143,7 +143,7 @@ impl Publisher {
 }
 
 /// Pushes by HTTP. Reconnects until a hub listens.
-pub(super) async fn push(address: SocketAddr, topic: usize, message: MessageId) -> PublishResult {
+pub(super) async fn push(address: SocketAddr, topic: usize, message: PublishedId) -> PublishResult {
     let body = body(topic, message);
     let started = Instant::now();
     loop {
@@ -158,10 +158,10 @@ pub(super) async fn push(address: SocketAddr, topic: usize, message: MessageId) 
     }
 }
 
-fn payload(topic: usize, message: MessageId) -> Value {
+fn payload(topic: usize, message: PublishedId) -> Value {
     json!({"topic": topic, "publisher": message.publisher, "n": message.n})
 }
 
-fn body(number: usize, message: MessageId) -> Value {
+fn body(number: usize, message: PublishedId) -> Value {
     json!({"room": topic(number), "event": "news", "data": payload(number, message)})
 }

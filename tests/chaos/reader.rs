@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::audit::{LAST_PUBLISHER, MessageId, ReaderEvent, ReaderRecord};
+use super::audit::{LAST_PUBLISHER, PublishedId, ReaderEvent, ReaderRecord};
 use super::connection::RawConnection;
 use super::{TOPICS, topic};
 use crate::support::chance::Chance;
@@ -189,8 +189,10 @@ impl Reader {
         }
         position.offset = message["offset"].as_u64().unwrap();
         self.record.replayed += u64::from(position.offset <= *replayed_to);
-        let received =
-            MessageId { publisher: payload["publisher"].as_u64().unwrap() as usize, n: payload["n"].as_u64().unwrap() };
+        let received = PublishedId {
+            publisher: payload["publisher"].as_u64().unwrap() as usize,
+            n: payload["n"].as_u64().unwrap(),
+        };
         self.record.add(number, ReaderEvent::Received(received));
         if received.publisher == LAST_PUBLISHER {
             self.ended.insert(number);

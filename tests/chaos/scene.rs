@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::audit::{Audit, Counts, LAST_PUBLISHER, MessageId, PublishAttempt, ReaderRecord};
+use super::audit::{DeliveryAudit, LAST_PUBLISHER, NamedCounts, PublishAttempt, PublishedId, ReaderRecord};
 use super::publisher::{PublishMethod, Publisher, push};
 use super::reader::Reader;
 use super::{READERS, TOPICS, socketio_reader, topic};
@@ -71,7 +71,7 @@ pub(super) struct Scene {
     proxy: Proxy,
     readers: JoinSet<Vec<ReaderRecord>>,
     over: watch::Sender<bool>,
-    publishers: JoinSet<(Vec<PublishAttempt>, Counts)>,
+    publishers: JoinSet<(Vec<PublishAttempt>, NamedCounts)>,
     stop: Arc<AtomicBool>,
     accepted: Arc<AtomicU64>,
 }
@@ -87,7 +87,7 @@ impl Scene {
         let address = |is_proxied: bool| if is_proxied { proxy.address() } else { port.address() };
         for number in 0..TOPICS {
             // A topic without a message gets a new epoch at a restart.
-            push(port.address(), number, MessageId { publisher: FIRST_PUBLISHER, n: 0 }).await;
+            push(port.address(), number, PublishedId { publisher: FIRST_PUBLISHER, n: 0 }).await;
         }
         let (over, is_over) = watch::channel(false);
         let ready = Arc::new(AtomicUsize::new(0));
@@ -120,18 +120,18 @@ impl Scene {
     }
 
     /// Stops, and asserts that the audit has no fault. Reported losses are allowed.
-    pub(super) async fn close(self) -> Audit {
+    pub(super) async fn close(self) -> DeliveryAudit {
         self.audit(false).await
     }
 
     /// As [`Scene::close`], but no loss is allowed.
-    pub(super) async fn close_without_a_loss(self) -> Audit {
+    pub(super) async fn close_without_a_loss(self) -> DeliveryAudit {
         self.audit(true).await
     }
 
-    async fn audit(mut self, without_a_loss: bool) -> Audit {
+    async fn audit(mut self, without_a_loss: bool) -> DeliveryAudit {
         self.stop.store(true, Ordering::Relaxed);
-        let (mut attempts, mut counts) = (Vec::new(), Counts::new());
+        let (mut attempts, mut counts) = (Vec::new(), NamedCounts::new());
         while let Some(publisher) = self.publishers.join_next().await {
             let (published, counted) = publisher.unwrap();
             attempts.extend(published);
@@ -143,7 +143,7 @@ impl Scene {
         let records = self.finish_readers(&mut attempts).await;
         let histories =
             without_a_loss.then(|| (0..TOPICS).map(|number| history(&self.hub, number)).collect::<Vec<_>>());
-        let mut audit = Audit::of(&attempts, histories.as_deref(), &records);
+        let mut audit = DeliveryAudit::of(&attempts, histories.as_deref(), &records);
         for (name, count) in counts {
             audit.count(&name, count);
         }
@@ -162,7 +162,7 @@ impl Scene {
         let (started, mut records) = (Instant::now(), Vec::new());
         for n in 0.. {
             for topic in 0..TOPICS {
-                let message = MessageId { publisher: LAST_PUBLISHER, n };
+                let message = PublishedId { publisher: LAST_PUBLISHER, n };
                 attempts.push(PublishAttempt { topic, message, result: push(address, topic, message).await });
             }
             while let Ok(Some(record)) = timeout(Duration::from_millis(200), self.readers.join_next()).await {
@@ -183,7 +183,7 @@ impl Scene {
 }
 
 /// The history of a topic, oldest first.
-fn history(hub: &Hub, number: usize) -> Vec<MessageId> {
+fn history(hub: &Hub, number: usize) -> Vec<PublishedId> {
     let (http, mut history) = (hub.http(), Vec::new());
     loop {
         let path = format!("/api/rooms/{}/history?limit=100&after={}", topic(number), history.len());
@@ -192,7 +192,7 @@ fn history(hub: &Hub, number: usize) -> Vec<MessageId> {
             assert_eq!(message["offset"], offset, "{message}");
             let payload = if message["event"] == "news" { &message["data"] } else { &message["data"]["payload"] };
             let field = |name: &str| payload[name].as_u64().unwrap_or_else(|| panic!("{message}"));
-            history.push(MessageId { publisher: field("publisher") as usize, n: field("n") });
+            history.push(PublishedId { publisher: field("publisher") as usize, n: field("n") });
         }
         if page["hasMore"] == json!(false) {
             return history;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::audit::{MessageId, ReaderEvent, ReaderRecord};
+use super::audit::{PublishedId, ReaderEvent, ReaderRecord};
 use super::reader::topics;
 use crate::clients::socketio::node;
 use crate::support::token::token;
@@ -60,7 +60,7 @@ fn record(report: &Value) -> ReaderRecord {
             let event = match event.as_str() {
                 Some("recovered") => ReaderEvent::Recovered,
                 Some("lost") => ReaderEvent::Lost,
-                _ => ReaderEvent::Received(MessageId {
+                _ => ReaderEvent::Received(PublishedId {
                     publisher: event["publisher"].as_u64().unwrap() as usize,
                     n: event["n"].as_u64().unwrap(),
                 }),

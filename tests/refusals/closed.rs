@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Expected, assert_logged};
+use super::{ExpectedLine, assert_logged};
 use crate::support::token::{now, token_with};
 use crate::support::wire::{Frame, opcode};
 use crate::support::{Client, Hub, Sio, Transport, Wire};
@@ -38,7 +38,7 @@ async fn each_raw_connection_that_the_hub_closes_logs_one_line() {
     let hub = Hub::with(CONFIG);
     let mut expected = Vec::new();
     let mut closed = |id: &str, close: u16, code: &'static str, rule: &str| {
-        expected.push(Expected::connection(id, "raw", code, rule).with("close", close).with("user", "alice"));
+        expected.push(ExpectedLine::connection(id, "raw", code, rule).with("close", close).with("user", "alice"));
     };
 
     for (frame, close, code, rule) in [
@@ -123,25 +123,27 @@ async fn each_socket_io_connection_that_the_hub_closes_logs_one_line() {
     let mut grace = Sio::guest(&hub, Transport::WebSocket).await;
     let id = grace.id.clone();
     grace.until_ended().await;
-    expected.push(Expected::connection(&id, "/", "PERMISSION_DENIED", "auth.grace_secs").with("close", 4408));
+    expected.push(ExpectedLine::connection(&id, "/", "PERMISSION_DENIED", "auth.grace_secs").with("close", 4408));
 
     let mut large = Sio::of(&hub, Transport::WebSocket, "alice").await;
     large.wire().offer(&Frame::text(format!("42[\"{}\"]", "x".repeat(30_000))).encode()).await;
     expected.push(
-        Expected::connection(&large.id.clone(), "/", "PAYLOAD_TOO_LARGE", "socketio.max_payload").with("close", 1009),
+        ExpectedLine::connection(&large.id.clone(), "/", "PAYLOAD_TOO_LARGE", "socketio.max_payload")
+            .with("close", 1009),
     );
     large.until_ended().await;
 
     let mut broken = Sio::of(&hub, Transport::WebSocket, "alice").await;
     broken.wire().say("9").await;
-    expected.push(Expected::connection(&broken.id.clone(), "/", "INVALID_REQUEST", "").with("user", "alice"));
+    expected.push(ExpectedLine::connection(&broken.id.clone(), "/", "INVALID_REQUEST", "").with("user", "alice"));
     broken.until_ended().await;
 
     let mut kicked = Sio::of(&hub, Transport::WebSocket, "bob").await;
     hub.http().request("POST", "/api/disconnect").key().json(&json!({"userId": "bob"})).send();
     kicked.until_ended().await;
-    expected
-        .push(Expected::connection(&kicked.id.clone(), "/", "FORBIDDEN", "POST /api/disconnect").with("close", 4403));
+    expected.push(
+        ExpectedLine::connection(&kicked.id.clone(), "/", "FORBIDDEN", "POST /api/disconnect").with("close", 4403),
+    );
 
     // The id of a connection without a namespace is the start of its `sid`.
     for (packet, code, rule) in
@@ -153,7 +155,7 @@ async fn each_socket_io_connection_that_the_hub_closes_logs_one_line() {
         }
         wire.gone().await;
         let sid = handshake["sid"].as_str().unwrap();
-        expected.push(Expected::connection(&sid[..8], "socket.io", code, rule));
+        expected.push(ExpectedLine::connection(&sid[..8], "socket.io", code, rule));
         assert!(!hub.said().contains(sid), "the whole sid is a secret");
     }
     assert_logged(&hub, &expected);
@@ -166,7 +168,7 @@ async fn a_slow_reader_logs_one_line() {
     let welcome = slow.message().await;
     let id = welcome["data"]["details"]["connection_id"].as_str().unwrap();
     let payload = json!({"userId": "alice", "event": "e", "data": "x".repeat(100_000)});
-    let expected = Expected::connection(id, "raw", "LIMIT_REACHED", "limits.outbox_bytes, limits.outbox_frames");
+    let expected = ExpectedLine::connection(id, "raw", "LIMIT_REACHED", "limits.outbox_bytes, limits.outbox_frames");
     for _ in 0..30 {
         hub.http().request("POST", "/api/push").key().json(&payload).send();
     }

@@ -16,9 +16,9 @@ use hubbub_actors::worker::Worker;
 
 use super::super::in_process::FuzzClient;
 use super::Input;
-use super::permissions::{self, Chats};
+use super::permissions::{self, ChatAccess};
 use super::publications::{Publications, PublishTarget};
-use super::requests::{Effect, ReceivedValues};
+use super::requests::{ReceivedValues, RequestEffect};
 
 /// A session on `/` that can be recovered.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ pub(super) struct ClientModel {
     /// The number of its requests for a replay.
     replays: u32,
     /// The effects of the requests without a reply, by id.
-    pending: BTreeMap<String, Vec<(Effect, String)>>,
+    pending: BTreeMap<String, Vec<(RequestEffect, String)>>,
     requests: u64,
     barrier: String,
     /// Whether it had a user when the simulation last settled.
@@ -155,7 +155,7 @@ impl ClientModel {
         &mut self,
         event: &'static str,
         data: &str,
-        effect: Effect,
+        effect: RequestEffect,
         has_id: bool,
         publications: &mut Publications,
     ) {
@@ -176,16 +176,22 @@ impl ClientModel {
     }
 
     /// Applies the effect of a request. Returns the effect to apply at its reply.
-    fn apply(&mut self, effect: Effect, tag: &str, is_known_event: bool, publications: &mut Publications) -> Effect {
+    fn apply(
+        &mut self,
+        effect: RequestEffect,
+        tag: &str,
+        is_known_event: bool,
+        publications: &mut Publications,
+    ) -> RequestEffect {
         let is_known_event = is_known_event && !self.tokens.is_empty();
         match &effect {
-            Effect::Join(rooms, is_again) if is_known_event => {
+            RequestEffect::Join(rooms, is_again) if is_known_event => {
                 let new = rooms.iter().filter(|&room| self.rooms.insert(room.clone()));
                 self.joining.extend(new.cloned());
                 self.left.retain(|room| !rooms.contains(room));
                 self.replays += u32::from(*is_again);
             }
-            Effect::Leave(rooms) if is_known_event => {
+            RequestEffect::Leave(rooms) if is_known_event => {
                 for room in rooms {
                     self.joined.remove(room);
                     self.certain.remove(room);
@@ -193,28 +199,33 @@ impl ClientModel {
                     publications.expect_none_in_room(self.connection, room);
                 }
             }
-            Effect::Publish(room) => {
+            RequestEffect::Publish(room) => {
                 let may = |token: &&str| permissions::may_publish(token, room, self.rooms.contains(room));
                 let is_allowed = is_known_event && self.tokens.iter().any(may);
                 let target = if is_allowed { PublishTarget::Room(room.clone()) } else { PublishTarget::PublisherOnly };
                 publications.publish(tag, target, Some((self.user, self.connection)));
             }
-            Effect::DirectMessage(user) => {
+            RequestEffect::DirectMessage(user) => {
                 publications.publish(tag, PublishTarget::User(user.clone()), Some((self.user, self.connection)))
             }
-            Effect::Echo => publications.publish(tag, PublishTarget::PublisherOnly, Some((self.user, self.connection))),
+            RequestEffect::Echo => {
+                publications.publish(tag, PublishTarget::PublisherOnly, Some((self.user, self.connection)))
+            }
             // A user stays the same user; a guest becomes one.
-            Effect::Authenticate(token) if permissions::user_of(token) == Some(self.user) => {
+            RequestEffect::Authenticate(token) if permissions::user_of(token) == Some(self.user) => {
                 self.clear_certainty(publications);
                 self.tokens.push(token);
             }
-            Effect::Recover if is_known_event => {
+            RequestEffect::Recover if is_known_event => {
                 self.clear_certainty(publications);
                 self.replays += 1;
                 self.rooms.extend(self.recoverable_chats.iter().cloned());
             }
-            Effect::None | Effect::CreateToken => {}
-            Effect::Join(..) | Effect::Leave(_) | Effect::Authenticate(_) | Effect::Recover => return Effect::None,
+            RequestEffect::None | RequestEffect::CreateToken => {}
+            RequestEffect::Join(..)
+            | RequestEffect::Leave(_)
+            | RequestEffect::Authenticate(_)
+            | RequestEffect::Recover => return RequestEffect::None,
         }
         effect
     }
@@ -228,7 +239,7 @@ impl ClientModel {
         };
         if let Some(id) = correlation {
             let id = String::from_utf8_lossy(id).into_owned();
-            self.pending.entry(id).or_default().push((Effect::None, String::new()));
+            self.pending.entry(id).or_default().push((RequestEffect::None, String::new()));
         }
         if let Some(client) = &self.client {
             client.send(inbound);
@@ -325,7 +336,7 @@ impl ClientModel {
     }
 
     /// Checks the received events. `chats` has the current and the earlier states of the chats.
-    pub(super) fn receive_all(&mut self, chats: &[&Chats], publications: &mut Publications) {
+    pub(super) fn receive_all(&mut self, chats: &[&ChatAccess], publications: &mut Publications) {
         let Some(client) = &mut self.client else { return };
         let events = client.take();
         let (is_gone, closed) = (client.is_gone(), client.seat.closed());
@@ -353,7 +364,7 @@ impl ClientModel {
     }
 
     /// Nothing is in progress: it is in its joined and permitted rooms.
-    pub(super) fn settle_model(&mut self, chats: &Chats) {
+    pub(super) fn settle_model(&mut self, chats: &ChatAccess) {
         if self.client.is_none() {
             return;
         }

@@ -34,7 +34,7 @@ use hubbub_actors::worker::Worker;
 
 use super::in_process::{self, DEADLINE, NamedTokens};
 use client::ClientModel;
-use permissions::{CHATS, Chats, ROOMS, USERS};
+use permissions::{CHATS, ChatAccess, ROOMS, USERS};
 use publications::{Publications, PublishTarget};
 
 /// The maximum number of steps in a sequence.
@@ -87,9 +87,9 @@ struct Simulation {
     worker: Worker,
     clock: Clock,
     models: [ClientModel; 3],
-    chats: Chats,
+    chats: ChatAccess,
     /// The earlier states of the chats, since the simulation last settled.
-    earlier_chats: Vec<Chats>,
+    earlier_chats: Vec<ChatAccess>,
     publications: Publications,
 }
 
@@ -110,7 +110,7 @@ impl Simulation {
         // The store has its own clock: a write would seem to hang when the clock advances by hours.
         let store = Store::open(directory, Role::Hub, Clock::manual(0)).expect("a store");
         let hub = Hub::start(settings, Arc::new(NamedTokens(permissions::identity_of)), None, store, Revoked::new(0));
-        let chats = Chats::from([("general", (true, Vec::new())), ("club", (false, vec!["alice", "bob"]))]);
+        let chats = ChatAccess::from([("general", (true, Vec::new())), ("club", (false, vec!["alice", "bob"]))]);
         let chats_to_open = chats.iter().map(|(id, access)| chat(id, access)).collect();
         hub.open_chats(chats_to_open).await.expect("chats");
         let worker = Worker::start(&hub).expect("a worker");
@@ -144,8 +144,8 @@ impl Simulation {
         let model = &mut self.models[number];
         model.values.guest = model.guest();
         let requests::GeneratedRequest { event, data, effect } = requests::generate(input, &model.values, &tag);
-        let has_id = input.next() & 7 != 0 || !matches!(effect, requests::Effect::None);
-        let room = if let requests::Effect::Publish(room) = &effect { room.clone() } else { String::new() };
+        let has_id = input.next() & 7 != 0 || !matches!(effect, requests::RequestEffect::None);
+        let room = if let requests::RequestEffect::Publish(room) = &effect { room.clone() } else { String::new() };
         model.ask(event, &data, effect, has_id, &mut self.publications);
         let members =
             self.models.iter().enumerate().filter(|(other, model)| *other != number && model.is_certainly_in(&room));
@@ -267,7 +267,7 @@ impl Simulation {
 
     /// Reads the events of all clients; of clients that do not read only with `all`.
     fn receive(&mut self, all: bool) {
-        let chats: Vec<&Chats> = self.earlier_chats.iter().chain([&self.chats]).collect();
+        let chats: Vec<&ChatAccess> = self.earlier_chats.iter().chain([&self.chats]).collect();
         for model in &mut self.models {
             if all || model.is_reading {
                 model.receive_all(&chats, &mut self.publications);

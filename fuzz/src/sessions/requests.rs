@@ -26,12 +26,12 @@ pub(super) const MEMBERSHIP: [&str; 11] = [
 pub(super) struct GeneratedRequest {
     pub(super) event: &'static str,
     pub(super) data: String,
-    pub(super) effect: Effect,
+    pub(super) effect: RequestEffect,
 }
 
 /// The effect of a request on other clients.
 #[derive(Debug, Clone)]
-pub(super) enum Effect {
+pub(super) enum RequestEffect {
     None,
     /// Joins rooms; `true` if their histories can be replayed.
     Join(Vec<String>, bool),
@@ -72,7 +72,7 @@ pub(super) fn generate(input: &mut Input<'_>, values: &ReceivedValues, tag: &str
     let room = ROOMS[input.below(ROOMS.len())].to_owned();
     let chat = CHATS[input.below(CHATS.len())];
     let user = USERS[input.below(USERS.len())];
-    let nothing = |data: String| (data, Effect::None);
+    let nothing = |data: String| (data, RequestEffect::None);
     let chat_room = || vec![format!("chat:{chat}")];
     let message = || values.message_ids.last().map_or("none", String::as_str);
     let (data, effect) = match event {
@@ -80,35 +80,36 @@ pub(super) fn generate(input: &mut Input<'_>, values: &ReceivedValues, tag: &str
         "Subscribe" => subscribe(input, values, room),
         "Unsubscribe" => {
             let other = ROOMS[input.below(ROOMS.len())];
-            (format!(r#"{{"topics":["{room}","{other}"]}}"#), Effect::Leave(vec![room, other.to_owned()]))
+            (format!(r#"{{"topics":["{room}","{other}"]}}"#), RequestEffect::Leave(vec![room, other.to_owned()]))
         }
-        "Broadcast" => (format!(r#"{{"topic":"{room}","payload":"{tag}"}}"#), Effect::Publish(room)),
-        "DirectMessage" => {
-            (format!(r#"{{"target_user":"{user}","payload":["{tag}"]}}"#), Effect::DirectMessage(user.to_owned()))
-        }
+        "Broadcast" => (format!(r#"{{"topic":"{room}","payload":"{tag}"}}"#), RequestEffect::Publish(room)),
+        "DirectMessage" => (
+            format!(r#"{{"target_user":"{user}","payload":["{tag}"]}}"#),
+            RequestEffect::DirectMessage(user.to_owned()),
+        ),
         "Authenticate" | "authenticate" => {
             let token = TOKENS[input.below(TOKENS.len())];
             // A guest authenticates only as its own user, so that each user has one client.
             let is_other = permissions::user_of(token).is_some_and(|user| Some(user) != values.guest);
             let token = if values.guest.is_some() && is_other { "bad" } else { token };
-            (format!(r#"{{"token":"{token}"}}"#), Effect::Authenticate(token))
+            (format!(r#"{{"token":"{token}"}}"#), RequestEffect::Authenticate(token))
         }
         "register" => nothing(format!(r#"{{"userId":"{user}"}}"#)),
-        "room:join" => (format!(r#"{{"room":"{room}"}}"#), Effect::Join(vec![room], false)),
-        "room:leave" => (format!(r#"{{"room":"{room}"}}"#), Effect::Leave(vec![room])),
-        "typing_start" => (r#"{"thread_id":1}"#.into(), Effect::Join(vec!["thread:1".into()], false)),
+        "room:join" => (format!(r#"{{"room":"{room}"}}"#), RequestEffect::Join(vec![room], false)),
+        "room:leave" => (format!(r#"{{"room":"{room}"}}"#), RequestEffect::Leave(vec![room])),
+        "typing_start" => (r#"{"thread_id":1}"#.into(), RequestEffect::Join(vec!["thread:1".into()], false)),
         "typing_stop" => nothing(r#"{"thread_id":"1"}"#.into()),
         "debug_mode" => nothing(format!(r#"{{"enabled":{}}}"#, input.next() & 1 == 1)),
-        "client:event" => (format!(r#"{{"type":"x","data":"{tag}"}}"#), Effect::Echo),
-        "client:message" => (format!(r#"{{"content":"{tag}"}}"#), Effect::Echo),
+        "client:event" => (format!(r#"{{"type":"x","data":"{tag}"}}"#), RequestEffect::Echo),
+        "client:message" => (format!(r#"{{"content":"{tag}"}}"#), RequestEffect::Echo),
         "client:action" => {
             let action = ["echo", "time", "whoami", "rooms", "other"][input.below(5)];
-            (format!(r#"{{"action":"{action}","params":{{"tag":"{tag}"}}}}"#), Effect::Echo)
+            (format!(r#"{{"action":"{action}","params":{{"tag":"{tag}"}}}}"#), RequestEffect::Echo)
         }
-        "join:chat" => (format!(r#"{{"chatId":"{chat}"}}"#), Effect::Join(chat_room(), false)),
-        "leave:chat" => (format!(r#"{{"chatId":"{chat}"}}"#), Effect::Leave(chat_room())),
+        "join:chat" => (format!(r#"{{"chatId":"{chat}"}}"#), RequestEffect::Join(chat_room(), false)),
+        "leave:chat" => (format!(r#"{{"chatId":"{chat}"}}"#), RequestEffect::Leave(chat_room())),
         "message:send" => {
-            (format!(r#"{{"chatId":"{chat}","content":"{tag}"}}"#), Effect::Publish(format!("chat:{chat}")))
+            (format!(r#"{{"chatId":"{chat}","content":"{tag}"}}"#), RequestEffect::Publish(format!("chat:{chat}")))
         }
         "message:typing" => nothing(format!(r#"{{"chatId":"{chat}","isTyping":{}}}"#, input.next() & 1 == 1)),
         "message:delivered" | "message:read" => {
@@ -120,10 +121,10 @@ pub(super) fn generate(input: &mut Input<'_>, values: &ReceivedValues, tag: &str
             1 => format!(r#"{{"chatId":"{chat}","limit":{}}}"#, input.next()),
             _ => format!(r#"{{"chatId":"{chat}","before":"{}","limit":2}}"#, message()),
         }),
-        "connection:create-session" => ("{}".into(), Effect::CreateToken),
+        "connection:create-session" => ("{}".into(), RequestEffect::CreateToken),
         "connection:recover" => {
             let token = values.recovery_token.as_deref().unwrap_or("none");
-            (format!(r#"{{"recoveryToken":"{token}"}}"#), Effect::Recover)
+            (format!(r#"{{"recoveryToken":"{token}"}}"#), RequestEffect::Recover)
         }
         "presence:update-status" => {
             let status = ["online", "away", "busy", "offline", "elsewhere"][input.below(5)];
@@ -136,11 +137,11 @@ pub(super) fn generate(input: &mut Input<'_>, values: &ReceivedValues, tag: &str
     GeneratedRequest { event, data, effect }
 }
 
-fn subscribe(input: &mut Input<'_>, values: &ReceivedValues, room: String) -> (String, Effect) {
+fn subscribe(input: &mut Input<'_>, values: &ReceivedValues, room: String) -> (String, RequestEffect) {
     let other = ROOMS[input.below(ROOMS.len())].to_owned();
     match input.below(3) {
-        0 => (format!(r#"{{"topics":["{room}","{other}","{room}"]}}"#), Effect::Join(vec![room, other], false)),
-        1 => (format!(r#"{{"topics":["{room}"]}}"#), Effect::Join(vec![room], false)),
+        0 => (format!(r#"{{"topics":["{room}","{other}","{room}"]}}"#), RequestEffect::Join(vec![room, other], false)),
+        1 => (format!(r#"{{"topics":["{room}"]}}"#), RequestEffect::Join(vec![room], false)),
         _ => {
             let epoch = values.epoch.as_deref().unwrap_or("none");
             let offset = input.below(6);
@@ -148,7 +149,7 @@ fn subscribe(input: &mut Input<'_>, values: &ReceivedValues, room: String) -> (S
             let since = format!(r#"{{"kept.a":{at},"feed.a":{at},"{room}":{at}}}"#);
             (
                 format!(r#"{{"topics":["kept.a","{room}"],"since":{since}}}"#),
-                Effect::Join(vec!["kept.a".into(), room], true),
+                RequestEffect::Join(vec!["kept.a".into(), room], true),
             )
         }
     }

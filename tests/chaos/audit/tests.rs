@@ -1,9 +1,9 @@
 use super::*;
 
-const LAST: MessageId = MessageId { publisher: LAST_PUBLISHER, n: 0 };
+const LAST: PublishedId = PublishedId { publisher: LAST_PUBLISHER, n: 0 };
 
-fn message(n: u64) -> MessageId {
-    MessageId { publisher: 0, n }
+fn message(n: u64) -> PublishedId {
+    PublishedId { publisher: 0, n }
 }
 
 fn attempts(results: &[PublishResult]) -> Vec<PublishAttempt> {
@@ -28,7 +28,7 @@ fn received(numbers: &[u64]) -> Vec<ReaderEvent> {
 }
 
 fn faults(events: &[ReaderEvent]) -> usize {
-    Audit::of(&attempts(&[PublishResult::Accepted; 5]), None, &[record(events)]).faults.len()
+    DeliveryAudit::of(&attempts(&[PublishResult::Accepted; 5]), None, &[record(events)]).faults.len()
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_refused_message_must_not_arrive_and_an_unanswered_one_can() {
     use PublishResult::{Accepted, Refused, Unknown};
     let faults = |third: PublishResult, numbers: &[u64]| {
         let attempts = attempts(&[Accepted, Accepted, third, Accepted]);
-        Audit::of(&attempts, None, &[record(&received(numbers))]).faults.len()
+        DeliveryAudit::of(&attempts, None, &[record(&received(numbers))]).faults.len()
     };
     assert_eq!((faults(Unknown, &[0, 1, 3]), faults(Unknown, &[0, 1, 2, 3])), (0, 0));
     assert_eq!((faults(Refused, &[0, 1, 3]), faults(Refused, &[0, 1, 2, 3])), (0, 1));
@@ -67,7 +67,7 @@ fn a_refused_message_must_not_arrive_and_an_unanswered_one_can() {
 fn where_no_loss_is_allowed_readers_receive_the_history_and_no_report_of_a_loss() {
     let faults = |history: &[u64], events: &[ReaderEvent]| {
         let history: Vec<_> = history.iter().map(|n| message(*n)).chain([LAST]).collect();
-        Audit::of(&attempts(&[PublishResult::Accepted; 3]), Some(&[history]), &[record(events)]).faults.len()
+        DeliveryAudit::of(&attempts(&[PublishResult::Accepted; 3]), Some(&[history]), &[record(events)]).faults.len()
     };
     let around = |event: ReaderEvent| [received(&[0, 1]), vec![event], received(&[2])].concat();
     assert_eq!(faults(&[0, 1, 2], &received(&[0, 1, 2])), 0);
@@ -80,5 +80,5 @@ fn where_no_loss_is_allowed_readers_receive_the_history_and_no_report_of_a_loss(
 fn a_reader_without_the_last_message_is_a_fault() {
     let mut record = record(&received(&[0, 1, 2, 3, 4]));
     record.events.get_mut(&0).unwrap().pop();
-    assert_eq!(Audit::of(&attempts(&[PublishResult::Accepted; 5]), None, &[record]).faults.len(), 1);
+    assert_eq!(DeliveryAudit::of(&attempts(&[PublishResult::Accepted; 5]), None, &[record]).faults.len(), 1);
 }

@@ -50,9 +50,9 @@ struct BroadcastAck<'a> {
 }
 
 /// The member count of each room. The library has no count: it would collect all members.
-type Counts = Arc<Mutex<HashMap<String, usize>>>;
+type MemberCounts = Arc<Mutex<HashMap<String, usize>>>;
 
-fn count(counts: &Counts, room: &str, change: isize) -> usize {
+fn count(counts: &MemberCounts, room: &str, change: isize) -> usize {
     let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
     if change == 0 {
         return counts.get(room).copied().unwrap_or(0);
@@ -66,7 +66,7 @@ fn is_in(socket: &SocketRef, room: &str) -> bool {
     socket.rooms().iter().any(|joined| joined == room)
 }
 
-fn receive(socket: &SocketRef, user: Arc<str>, counts: Counts) {
+fn receive(socket: &SocketRef, user: Arc<str>, counts: MemberCounts) {
     let joins = counts.clone();
     socket.on("room:join", async move |socket: SocketRef, Data(join): Data<JoinRequest>, ack: AckSender| {
         if !is_in(&socket, &join.room) {
@@ -109,7 +109,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .ping_interval(Duration::from_millis(heartbeat))
         .max_payload(65_536)
         .build_layer();
-    let (users, counts) = (Arc::new(AtomicUsize::new(0)), Counts::default());
+    let (users, counts) = (Arc::new(AtomicUsize::new(0)), MemberCounts::default());
     io.ns("/", async move |socket: SocketRef| {
         let user = format!("bench-{}", users.fetch_add(1, Ordering::Relaxed));
         receive(&socket, user.into(), counts.clone());

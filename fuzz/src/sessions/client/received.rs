@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::super::super::in_process::ClientEvent;
-use super::super::permissions::{self, Chats};
+use super::super::super::in_process::OutputEvent;
+use super::super::permissions::{self, ChatAccess};
 use super::super::publications::{Publications, PublishTarget};
-use super::super::requests::Effect;
+use super::super::requests::RequestEffect;
 use super::ClientModel;
 
 /// The events that deliver a publication, each with one tag.
@@ -13,8 +13,8 @@ const DELIVERY_EVENTS: [&str; 3] = ["Broadcast", "message:new", "pushed"];
 
 impl ClientModel {
     /// Checks one event.
-    pub(super) fn receive(&mut self, event: &ClientEvent, chats: &[&Chats], publications: &mut Publications) {
-        let ClientEvent { name, id, text, number } = event;
+    pub(super) fn receive(&mut self, event: &OutputEvent, chats: &[&ChatAccess], publications: &mut Publications) {
+        let OutputEvent { name, id, text, number } = event;
         self.last = (*number).filter(|&number| number != u64::MAX).or(self.last);
         match name.as_str() {
             "pushed" => {
@@ -54,7 +54,7 @@ impl ClientModel {
     }
 
     /// Stores the values that later requests use.
-    fn remember_values(&mut self, event: &ClientEvent) {
+    fn remember_values(&mut self, event: &OutputEvent) {
         let member = |name: &str| {
             let (_, behind) = event.text.split_once(&format!("\"{name}\":\""))?;
             Some(behind.split('"').next()?.to_owned())
@@ -69,17 +69,17 @@ impl ClientModel {
     }
 
     /// Handles a reply. Each request has exactly one.
-    fn receive_reply(&mut self, id: &str, event: &ClientEvent, publications: &mut Publications) {
+    fn receive_reply(&mut self, id: &str, event: &OutputEvent, publications: &mut Publications) {
         let pending = self.pending.get_mut(id).filter(|pending| !pending.is_empty());
         let pending = pending.unwrap_or_else(|| panic!("{} received an unexpected reply: {event:?}", self.user));
         let (effect, tag) = pending.remove(0);
-        if let Effect::Join(rooms, _) = &effect {
+        if let RequestEffect::Join(rooms, _) = &effect {
             self.joining.retain(|room| !rooms.contains(room));
         }
         let is_done = event.name != "Error" && !event.text.contains("\"code\":");
         match effect {
-            Effect::Publish(_) if is_done => publications.accepted(&tag),
-            Effect::Join(rooms, _) if is_done => {
+            RequestEffect::Publish(_) if is_done => publications.accepted(&tag),
+            RequestEffect::Join(rooms, _) if is_done => {
                 let topics = serde_json::from_str::<Value>(&event.text).unwrap_or_default();
                 let topics = topics["data"]["details"]["topics"].as_array().cloned();
                 let is_in = |room: &String| topics.as_ref().is_none_or(|topics| topics.contains(&room.as_str().into()));
@@ -87,9 +87,9 @@ impl ClientModel {
                 let joined: Vec<_> = rooms.into_iter().filter(stays).collect();
                 self.joined.extend(joined);
             }
-            Effect::Leave(rooms) if !is_done => self.left.retain(|room| !rooms.contains(room)),
+            RequestEffect::Leave(rooms) if !is_done => self.left.retain(|room| !rooms.contains(room)),
             // A refused token changes nothing.
-            Effect::Authenticate(token) if !is_done => {
+            RequestEffect::Authenticate(token) if !is_done => {
                 if let Some(index) = self.tokens.iter().rposition(|shown| *shown == token) {
                     self.tokens.remove(index);
                 }
