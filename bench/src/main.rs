@@ -11,7 +11,8 @@
 //!
 //! * [`clients`] holds the connections on one thread and one epoll, and [`connecting`] joins them to their rooms.
 //!   [`protocol`] has their messages, and [`frame`] the WebSocket frames.
-//! * [`broadcast`], [`reply`] and [`suspended`] are the loads. [`load`] runs and measures one, with [`usage`] and [`latency`].
+//! * [`broadcast`], [`reply`] and [`suspended`] are the loads. [`load`] runs and measures one, with [`usage`] and
+//!   [`latency`].
 //! * [`attack`] measures a room under attacks of anonymous clients.
 //! * [`scenario`] defines the loads on a [`server`], and [`compare`] makes the tables of [`plan`].
 

@@ -11,7 +11,7 @@ use crate::suspended::{LIVE, RECOVERY, SUSPENDED};
 pub(crate) const SMALL: Scenario = Scenario::Fanout { members: 1000, rate: PublishRate::InFlight(1) };
 pub(crate) const GROWN: Scenario = Scenario::Fanout { members: 10_000, rate: PublishRate::InFlight(1) };
 
-/// The rows of a comparison in `rounds` rounds. With `quick`, idle and suspended sessions, which vary little, have one round.
+/// The rows of a comparison in `rounds` rounds. With `quick`, idle and suspended sessions have one round: they vary little.
 pub(crate) fn rows(rounds: usize, quick: bool) -> Vec<ComparisonRow> {
     let steady = if quick { 1 } else { rounds };
     let on = |scenario, targets, rounds, shows| ComparisonRow { scenario, targets, rounds, shows };

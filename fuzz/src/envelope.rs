@@ -23,7 +23,7 @@ pub(crate) fn raw_envelope(bytes: &[u8]) {
                 assert_eq!(id.as_ref(), message.get("id").filter(|id| !id.is_null()));
             }
             check_round_trip(&request);
-            answer(&request.correlation);
+            check_reply(&request.correlation);
         }
         Inbound::Malformed { fault, correlation, .. } => {
             assert_eq!(fault.code, Code::InvalidRequest);
@@ -31,7 +31,7 @@ pub(crate) fn raw_envelope(bytes: &[u8]) {
             let field = fault.field.as_deref().expect("the invalid field");
             let field = field.split(['.', '[']).next();
             assert!(field.is_some_and(|field| ["message", "type", "data", "id"].contains(&field)), "{field:?}");
-            answer(&correlation);
+            check_reply(&correlation);
         }
         Inbound::Closing => panic!("a message does not end the connection"),
     }
@@ -61,7 +61,7 @@ fn check_round_trip(request: &Request) {
 }
 
 /// A reply is JSON and has the id of its request.
-fn answer(correlation: &Correlation) {
+fn check_reply(correlation: &Correlation) {
     if let Some(id) = correlation {
         assert!(id.len() <= ID_MAX);
         assert!(id.starts_with(b"\"") || id.starts_with(b"-") || id.first().is_some_and(u8::is_ascii_digit));

@@ -100,14 +100,14 @@ impl FuzzClient {
         assert!(!matches!(sent, Err(mpsc::error::TrySendError::Full(_))), "a session does not read its requests");
     }
 
-    /// Sends a request by event name. [`FuzzClient::until_answered`] waits for its reply.
+    /// Sends a request by event name. [`FuzzClient::until_replied`] waits for its reply.
     pub(crate) fn ask(&self, event: &str, data: &str) {
         let (data, correlation) = (Bytes::copy_from_slice(data.as_bytes()), Some(Bytes::from_static(b"1")));
         self.send(Inbound::Request(Request { event: event.into(), data, correlation }));
     }
 
     /// Reads until the reply arrives.
-    pub(crate) async fn until_answered(&mut self) {
+    pub(crate) async fn until_replied(&mut self) {
         let started = Instant::now();
         while !self.take().iter().any(|event| event.id.is_some()) {
             assert!(started.elapsed() < DEADLINE, "no reply arrived");
@@ -116,7 +116,7 @@ impl FuzzClient {
     }
 
     /// Whether the session has ended.
-    pub(crate) fn is_gone(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.requests.is_closed()
     }
 

@@ -207,7 +207,7 @@ async fn unread(worker: &Worker, user: &[u8]) {
     let Some(standing) = known(user) else { return };
     let Ok(mut client) = FuzzClient::open(worker, Surface::Raw, standing, None).await else { return };
     client.ask("Ping", r#"{"timestamp":1}"#);
-    client.until_answered().await;
+    client.until_replied().await;
 }
 
 /// The messages of a chat can be requested.
@@ -217,6 +217,6 @@ async fn chats(worker: &Worker, chat: &[u8], user: &[u8]) {
     let chat = serde_json::to_string(&String::from_utf8_lossy(chat)).expect("a text");
     for event in ["join:chat", "message:history", "room:info", "room:list", "message:stats"] {
         client.ask(event, &format!("{{\"chatId\":{chat}}}"));
-        client.until_answered().await;
+        client.until_replied().await;
     }
 }

@@ -41,10 +41,7 @@ fn attacks() -> Vec<Attack> {
     vec![
         plain("a connection that sends nothing", ""),
         plain("a head without its end", format!("GET / HTTP/1.1\r\nA: {}", "x".repeat(32_000))),
-        plain(
-            "pipelined requests whose answers are not read",
-            "GET /health/live HTTP/1.1\r\nHost: h\r\n\r\n".repeat(7_500),
-        ),
+        plain("pipelined requests with unread responses", "GET /health/live HTTP/1.1\r\nHost: h\r\n\r\n".repeat(7_500)),
         plain("an announced body that is never sent", post("/api/push", "Content-Length: 1000000", 0)),
         plain("a body without a key", post("/api/room", "X-API-Key: wrong\r\nContent-Length: 1000000", 999_999)),
         plain("the body of a sign-in", post("/sessions", "Content-Length: 8192", 8_191)),

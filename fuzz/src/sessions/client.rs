@@ -339,7 +339,7 @@ impl ClientModel {
     pub(super) fn receive_all(&mut self, chats: &[&ChatAccess], publications: &mut Publications) {
         let Some(client) = &mut self.client else { return };
         let events = client.take();
-        let (is_gone, closed) = (client.is_gone(), client.seat.closed());
+        let (has_ended, closed) = (client.has_ended(), client.seat.closed());
         for event in events {
             self.receive(&event, chats, publications);
         }
@@ -349,7 +349,7 @@ impl ClientModel {
             self.is_ended_by_hub |= is_by_hub;
             self.disconnect(0, publications);
         } else {
-            assert!(!is_gone, "the session of {} ended without a reason", self.user);
+            assert!(!has_ended, "the session of {} ended without a reason", self.user);
         }
     }
 

@@ -86,7 +86,7 @@ fn count(responses: &[u8]) -> usize {
 }
 
 #[tokio::test]
-async fn a_half_closed_connection_still_gets_its_answer() {
+async fn a_half_closed_connection_gets_its_responses() {
     let hub = Hub::start();
     let mut wire = Wire::silent(&hub).await;
     wire.send(&HEALTH.repeat(2)).await;

@@ -68,7 +68,10 @@ function read({ name, url, mode, token, topics }) {
     topics.filter((topic) => !joined.has(topic)).forEach(join);
   });
   socket.on('disconnect', () => count('socket.io: disconnected'));
-  socket.on('connect_error', () => count('socket.io: failed connections'));
+  // After a refusal by the hub, which has data, the client does not reconnect by itself.
+  socket.on('connect_error', ({ data }) =>
+    count(data ? `socket.io: connects refused: ${data.code}` : 'socket.io: failed connections'),
+  );
   socket.on('system:state_recovery_failed', () => {
     if (socket.recovered) record.faults.push('recovered, but a failed recovery was reported');
     isReported = true;
