@@ -1,13 +1,13 @@
-//! Echo endpoints on the hub's own transport code, for the conformance suites of the protocols it speaks.
+//! Echo endpoints on the hub's own transport code, for the conformance suites of its protocols.
 //!
-//! `cargo run --example protocol_fixture -- PORT` listens on 127.0.0.1, with no token, no limits and no greeting:
+//! `cargo run --example protocol_fixture -- PORT` listens on 127.0.0.1, without tokens, limits or a welcome:
 //!
-//! * `GET /ws-echo`: a raw WebSocket that sends every text and binary message back, up to 16 MiB and 65,536 fragments
+//! * `GET /ws-echo`: a raw WebSocket that echoes every text and binary message, up to 16 MiB and 65,536 fragments
 //!   (for Autobahn's test suite);
-//! * `/engine.io/`: Engine.IO that sends every message back (for the suite of socketio/engine.io-protocol);
+//! * `/engine.io/`: Engine.IO that echoes every message (for the suite of socketio/engine.io-protocol);
 //! * `/socket.io/`: Socket.IO with the namespaces `/` and `/custom` (for the suite of socketio/socket.io-protocol). Both
-//!   emit `auth` with the CONNECT payload; on `/`, `message` is answered by `message-back`, and `message-with-ack` is
-//!   acknowledged, with the same arguments.
+//!   emit `auth` with the CONNECT payload. On `/`, the reply to `message` is `message-back`, and the reply to
+//!   `message-with-ack` is an ack, both with the same arguments.
 //!
 //! Ping interval 300 ms, ping timeout 200 ms, max payload 1,000,000 bytes, connect timeout 1,000 ms, CORS `*`.
 
@@ -59,13 +59,13 @@ use hubbub_actors::model::ids::SessionId;
 use hubbub_actors::runtime::clock::{Clock, Expiry};
 use tokio::io::AsyncWriteExt;
 
-/// The suites race requests on several connections and expect that the first is heard first; one thread hears them so.
+/// The suites send requests on several connections and expect them to be handled in order. One worker guarantees that.
 const WORKERS: usize = 1;
 const ECHO_MAX: usize = 16 * 1024 * 1024;
 const OUTBOX: Bound = Bound { bytes: 4 * ECHO_MAX, frames: 100_000 };
 const CONNECT_TIME: Duration = Duration::from_secs(1);
-/// Between the answer to a CONNECT and `auth`.
-const APART: Duration = Duration::from_millis(10);
+/// The delay between the reply to a CONNECT and `auth`.
+const AUTH_DELAY: Duration = Duration::from_millis(10);
 const PING_INTERVAL_MS: u32 = 300;
 const MAX_PAYLOAD: usize = 1_000_000;
 
@@ -74,7 +74,7 @@ fn settings() -> Settings {
         ping_interval_ms: PING_INTERVAL_MS,
         ping_timeout_ms: 200,
         max_payload: MAX_PAYLOAD,
-        // None: Autobahn's suite measures how fast frames come back.
+        // No limit: Autobahn's suite measures the speed of echoed frames.
         traffic: TrafficLimit::default(),
         outbox: OutboxBound::Fixed(OUTBOX),
         mailbox: 10_000,
@@ -121,15 +121,15 @@ impl HandshakeAuth for OpenDoor {
     }
 }
 
-/// What one worker has of its own.
-struct Worker {
+/// The state of a worker.
+struct FixtureWorker {
     session_table: Rc<SessionTable>,
     flusher: Rc<Flusher>,
     engine: Rc<EngineWorker>,
     socket: Rc<EngineWorker>,
 }
 
-impl Worker {
+impl FixtureWorker {
     fn start(endpoints: &Endpoints) -> Self {
         let number = endpoints.workers.fetch_add(1, Ordering::Relaxed);
         let session_table = Rc::new(SessionTable::new(number, 0, Arc::default(), Clock::System));
@@ -216,13 +216,13 @@ fn service(
         .tcp()
 }
 
-type Upgrade = (Request, Framed<TcpStream, h1::Codec>);
+type FixtureUpgrade = (Request, Framed<TcpStream, h1::Codec>);
 
 fn upgrades(
     endpoints: &Endpoints,
-) -> impl ServiceFactory<Upgrade, Config = (), Response = (), Error = Infallible, InitError = ()> + use<> {
-    let worker = Rc::new(Worker::start(endpoints));
-    fn_service(move |(request, framed): Upgrade| {
+) -> impl ServiceFactory<FixtureUpgrade, Config = (), Response = (), Error = Infallible, InitError = ()> + use<> {
+    let worker = Rc::new(FixtureWorker::start(endpoints));
+    fn_service(move |(request, framed): FixtureUpgrade| {
         let worker = worker.clone();
         Box::pin(async move {
             let parts = framed.into_parts();
@@ -232,7 +232,7 @@ fn upgrades(
     })
 }
 
-/// `/engine.io/`: every message comes back.
+/// `/engine.io/`: echoes every message.
 struct Echoes;
 
 struct Echo(Rc<Engine>);
@@ -299,9 +299,9 @@ impl MemberEntry for EchoMember {
         let auth = self.auth.as_deref().unwrap_or(b"{}");
         let frame = socketio::emit_parts(line.namespace(), &[b"[\"auth\",", auth, b"]"], None, &[]);
         let engine = line.engine().clone();
-        // The suites listen for one message at a time, and lose one that comes in the same read as another.
+        // The suites wait for one message at a time, and lose a second one in the same read.
         actix_rt::spawn(async move {
-            sleep(APART).await;
+            sleep(AUTH_DELAY).await;
             engine.send(frame);
         });
         let _ = self.line.set(line);
