@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -12,13 +11,9 @@ use crate::support::account::{
 };
 use crate::support::http::Response;
 use crate::support::token::token_with;
-use crate::support::wait::within;
-use crate::support::{Client, Hub, Wire};
+use crate::support::{Client, DEADLINE, Hub, Wire, eventually};
 
 mod permissions;
-
-/// What `hubbub user` does to a running hub shows within this: a second, and what a busy machine adds.
-const SOON: Duration = Duration::from_secs(3);
 
 fn invalid_credentials() -> Value {
     json!({"error": {"code": "INVALID_CREDENTIALS", "message": "Invalid user name or password", "details": {}}})
@@ -94,12 +89,10 @@ async fn a_session_that_is_ended_is_closed_with_4401_and_stays_ended_after_a_cra
     let show = |token: &str| json!({"type": "Authenticate", "data": {"token": token}});
     moved.ask(show(&ended.access), "Status").await;
 
-    let asked = Instant::now();
     let answer = sign_out(&hub, &ended.id, &ended.access);
     assert_eq!((answer.status, answer.body.as_str()), (204, ""));
     for client in [&mut here, &mut moved] {
-        let code = within(Duration::from_secs(1), "the close", client.close_code()).await;
-        assert_eq!(code, Some(4401), "{:?}", asked.elapsed());
+        assert_eq!(client.close_code().await, Some(4401));
     }
     let refused = there.ask(show(&ended.access), "Error").await;
     assert_eq!(refused["data"]["code"], "INVALID_TOKEN");
@@ -145,31 +138,6 @@ fn an_unknown_name_a_wrong_password_and_a_disabled_user_get_one_answer() {
         let answer = try_sign_in(&hub.http(), name, password);
         assert_eq!((answer.status, answer.json()), (401, invalid_credentials()), "{name}");
     }
-}
-
-#[test]
-fn how_long_a_refusal_takes_does_not_tell_whether_the_user_exists() {
-    let hub = Hub::with(UNLIMITED);
-    user(&hub, "alice");
-    let http = hub.http();
-    let mut taken = [Vec::new(), Vec::new()];
-    for round in 0..100 {
-        // Each goes first as often, so that whatever else the machine does is done to both.
-        for turn in 0..2 {
-            let which = (round + turn) % 2;
-            let name = ["alice", "nobody"][which];
-            let asked = Instant::now();
-            assert_eq!(try_sign_in(&http, name, "wrong password").status, 401);
-            taken[which].push(asked.elapsed());
-        }
-    }
-    let [known, unknown] = taken.map(|mut times| {
-        times.sort();
-        times[times.len() / 2]
-    });
-    // A hash takes some ten milliseconds or more; to leave it out would be ten times as fast.
-    let (less, more) = (known.min(unknown), known.max(unknown));
-    assert!(more.as_secs_f64() < less.as_secs_f64() * 1.3 + 0.002, "known {known:?}, unknown {unknown:?}");
 }
 
 #[test]
@@ -252,7 +220,7 @@ async fn accounts_are_made_and_disabled_beside_a_running_hub() {
     let disabled = user_command(&hub, &["disable", "ALICE"], "");
     assert_eq!((disabled.status, disabled.stdout.as_str()), (Some(0), ""), "{disabled:?}");
     for client in [&mut live, &mut without_sign_in] {
-        assert_eq!(within(SOON, "the close", client.close_code()).await, Some(4401));
+        assert_eq!(client.close_code().await, Some(4401));
     }
     bystander.expect_silence().await;
     assert_revoked(&upgrade(&hub, &signed_in.access).await);
@@ -263,7 +231,7 @@ async fn accounts_are_made_and_disabled_beside_a_running_hub() {
 
     assert_eq!(user_command(&hub, &["enable", "alice"], "").status, Some(0));
     let again = sign_in(&hub, "alice");
-    crate::support::eventually(SOON, "the hub has heard of it", || {
+    eventually(DEADLINE, "the hub has read the change", || {
         sign_out(&hub, "session_of_nobody", &again.access).status == 404
     })
     .await;
@@ -279,7 +247,7 @@ async fn another_password_ends_what_the_old_one_opened() {
     let mut live = Client::connect(&hub, &old.access).await;
     let changed = user_command(&hub, &["passwd", "alice"], "another password\r\n");
     assert_eq!((changed.status, changed.stdout.as_str()), (Some(0), ""), "{changed:?}");
-    assert_eq!(within(SOON, "the close", live.close_code()).await, Some(4401));
+    assert_eq!(live.close_code().await, Some(4401));
     assert_revoked(&refresh(&hub, &old.refresh));
     assert_eq!(try_sign_in(&hub.http(), "alice", PASSWORD).status, 401);
     assert_eq!(try_sign_in(&hub.http(), "alice", "another password").status, 200);
@@ -335,10 +303,7 @@ async fn a_hundred_sign_ins_at_once_leave_the_rooms_alone() {
             })
         })
         .collect();
-    crate::support::eventually(crate::support::DEADLINE, "passwords wait", || {
-        hub.metric("hubbub_mailbox_depth{actor=\"passwords\"}") > 0.0
-    })
-    .await;
+    eventually(DEADLINE, "passwords wait", || hub.metric("hubbub_mailbox_depth{actor=\"passwords\"}") > 0.0).await;
     let mut meanwhile = 0;
     while answered.load(Ordering::Relaxed) < SIGN_INS {
         speaker.broadcast("lobby", json!(meanwhile)).await;
