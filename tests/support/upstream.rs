@@ -87,6 +87,11 @@ impl Upstream {
         *self.inner.answer.lock().unwrap() = Box::new(move |_| reply.clone());
     }
 
+    /// Answers by this function from now on.
+    pub(crate) fn set_reply_by(&self, answer: impl FnMut(&UpstreamRequest) -> Reply + Send + 'static) {
+        *self.inner.answer.lock().unwrap() = Box::new(answer);
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

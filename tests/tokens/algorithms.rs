@@ -38,7 +38,7 @@ async fn ed25519_and_eddsa_are_one_in_tokens_key_sets_and_the_configuration() {
             for alg in ["EdDSA", "Ed25519"] {
                 Client::connect(&hub, &named("alice", alg, &ed, Algorithm::EdDSA)).await;
             }
-            let answer = knock(&hub, &named("alice", "Ed448", &ed, Algorithm::EdDSA)).await;
+            let answer = upgrade_with(&hub, &named("alice", "Ed448", &ed, Algorithm::EdDSA)).await;
             let message = "The token is not signed with Ed25519 (EdDSA), but with Ed448";
             assert_refused(&answer, 401, "INVALID_TOKEN", message);
         }
@@ -58,7 +58,7 @@ async fn a_token_of_another_algorithm_is_told_which_one_is_expected_on_every_sur
         ("\u{202e}x", "The token is not signed with HS256"),
     ] {
         let token = named("alice", alg, &secret, Algorithm::HS384);
-        assert_refused(&knock(&hub, &token).await, 401, "INVALID_TOKEN", message);
+        assert_refused(&upgrade_with(&hub, &token).await, 401, "INVALID_TOKEN", message);
         let late = client.ask(json!({"type": "Authenticate", "data": {"token": token}}), "Error").await;
         assert_eq!((&late["data"]["code"], &late["data"]["message"]), (&json!("INVALID_TOKEN"), &json!(message)));
         let refused = guest.ask_for("authentication_error", "authenticate", json!({"token": token})).await;

@@ -28,7 +28,7 @@ async fn a_user_in_the_wrapper_of_laravels_resources_is_a_user() {
 async fn an_answer_that_is_not_understood_invites_no_further_attempt_and_the_log_says_what_it_lacks() {
     let backend = Upstream::replying(Reply::Json(200, json!({"user": {"login": "s3cret-login"}})));
     let hub = Hub::with(&with_backend(&backend, "cache_secs = 0"));
-    assert_not_understood(&knock(&hub, "12|s3cret-token").await);
+    assert_not_understood(&upgrade_with(&hub, "12|s3cret-token").await);
     let lacks = "answer that names no user: `user` has none of `id`, `sub`, `userId`, `user_id`";
     assert_logged(&hub, &["WARN", "auth.backend.url did not tell whose a token is", lacks]);
     assert_logged(&hub, &["refused", "code=AUTH_FAILED", "rule=auth.backend.url"]);
@@ -43,7 +43,7 @@ async fn an_answer_that_is_not_understood_invites_no_further_attempt_and_the_log
 
     // An application that failed may do better next time.
     backend.set_reply(Reply::Text(500, "s3cret-body".into()));
-    assert_unavailable(&knock(&hub, "12|s3cret-token").await);
+    assert_unavailable(&upgrade_with(&hub, "12|s3cret-token").await);
     assert!(!hub.output().contains("s3cret"), "{}", hub.output());
 }
 
@@ -51,7 +51,7 @@ async fn an_answer_that_is_not_understood_invites_no_further_attempt_and_the_log
 async fn an_answer_that_is_compressed_all_the_same_is_told_so_in_the_log() {
     let backend = Upstream::replying(Reply::WithHeader("Content-Encoding: gzip", json!({"id": 1})));
     let hub = Hub::with(&with_backend(&backend, ""));
-    assert_not_understood(&knock(&hub, "12|abc").await);
+    assert_not_understood(&upgrade_with(&hub, "12|abc").await);
     let told = "an answer in the content encoding gzip, although the request said `Accept-Encoding: identity`";
     assert_logged(&hub, &["auth.backend.url did not tell whose a token is", told]);
     assert_eq!(backend.requests()[0].header("accept-encoding"), Some("identity"));
@@ -60,7 +60,7 @@ async fn an_answer_that_is_compressed_all_the_same_is_told_so_in_the_log() {
     let set = key_set(&[("first", &es256)]);
     let issuer = Upstream::replying(Reply::WithHeader("Content-Encoding: br", set.clone()));
     let hub = Hub::unready(&with_jwks(&issuer.url("/jwks.json")));
-    assert_unavailable(&knock(&hub, &signed("alice", &es256, Algorithm::ES256, Some("first"))).await);
+    assert_unavailable(&upgrade_with(&hub, &signed("alice", &es256, Algorithm::ES256, Some("first"))).await);
     assert_logged(&hub, &["auth.jwks: an answer in the content encoding br, although"]);
     assert!(issuer.requests().iter().all(|asked| asked.header("accept-encoding") == Some("identity")));
     // `identity` is the name for none.
@@ -76,6 +76,6 @@ async fn an_introspection_that_calls_a_token_inactive_refuses_it() {
     });
     let hub = Hub::with(&with_backend(&backend, ""));
     Client::connect(&hub, "good").await;
-    let answer = knock(&hub, "bad").await;
+    let answer = upgrade_with(&hub, "bad").await;
     assert_refused(&answer, 401, "INVALID_TOKEN", "The token is not known to the application");
 }

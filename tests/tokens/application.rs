@@ -9,7 +9,7 @@ const APPLICATION: &str = "issuer = \"https://id.example\"\naudience = [\"chat\"
 
 /// That a token is refused at a connect and while connected, with this message.
 async fn assert_of_elsewhere(hub: &Hub, connected: &mut Client, token: &str, message: &str) {
-    assert_refused(&knock(hub, token).await, 401, "INVALID_TOKEN", message);
+    assert_refused(&upgrade_with(hub, token).await, 401, "INVALID_TOKEN", message);
     let late = connected.ask(json!({"type": "Authenticate", "data": {"token": token}}), "Error").await;
     assert_eq!((&late["data"]["code"], &late["data"]["message"]), (&json!("INVALID_TOKEN"), &json!(message)));
 }
