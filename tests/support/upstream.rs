@@ -1,4 +1,4 @@
-//! Somebody whom the hub asks over HTTP: answers as the test says, counts what it was asked, goes down and comes back.
+//! An HTTP server that the hub sends requests to: it gives the answers of the test, records requests, and can go down.
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,30 +9,30 @@ use std::time::Duration;
 
 use super::wait::wait_until;
 
-/// What it answers.
+/// An answer.
 #[derive(Clone)]
 pub(crate) enum Reply {
     Json(u16, Value),
     Text(u16, String),
-    /// 200 with this line among the headers.
+    /// 200 with this header line.
     WithHeader(&'static str, Value),
-    /// An answer that points elsewhere.
+    /// A redirect to this URL.
     Redirect(String),
-    /// Another answer, after a while.
+    /// Another answer, after this time.
     Delayed(Duration, Box<Reply>),
-    /// Takes the request and says nothing; hangs up after a minute.
+    /// No answer; the connection is closed after a minute.
     Silence,
-    /// The head of an answer, and never its body.
+    /// The head of an answer and a part of its body.
     PartialBody,
-    /// Takes the request and hangs up.
+    /// Closes the connection without an answer.
     HangUp,
 }
 
-/// What it was asked.
+/// A received request.
 #[derive(Debug, Clone)]
 pub(crate) struct UpstreamRequest {
     pub(crate) path: String,
-    /// The header lines, in small letters up to the colon.
+    /// The headers, with names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
 }
@@ -47,7 +47,7 @@ impl UpstreamRequest {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    /// The token that it was shown.
+    /// The bearer token.
     pub(crate) fn token(&self) -> Option<&str> {
         self.header("authorization")?.strip_prefix("Bearer ")
     }
@@ -61,18 +61,19 @@ struct Inner {
     up: Mutex<bool>,
 }
 
-/// Somebody outside. Gone when dropped.
+/// A running server. Stopped when dropped.
 pub(crate) struct Upstream {
     address: SocketAddr,
     inner: Arc<Inner>,
 }
 
 impl Upstream {
-    /// One who always answers this.
+    /// A server that always gives this answer.
     pub(crate) fn replying(reply: Reply) -> Self {
         Self::new(move |_| reply.clone())
     }
 
+    /// A server that answers by this function.
     pub(crate) fn new(answer: impl FnMut(&UpstreamRequest) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -82,7 +83,7 @@ impl Upstream {
         Self { address, inner }
     }
 
-    /// Answers this from now on.
+    /// Gives this answer from now on.
     pub(crate) fn set_reply(&self, reply: Reply) {
         *self.inner.answer.lock().unwrap() = Box::new(move |_| reply.clone());
     }
@@ -96,23 +97,24 @@ impl Upstream {
         format!("http://{}{path}", self.address)
     }
 
+    /// The requests so far.
     pub(crate) fn requests(&self) -> Vec<UpstreamRequest> {
         self.inner.asked.lock().unwrap().clone()
     }
 
-    /// How often it was asked.
+    /// The number of requests so far.
     pub(crate) fn count(&self) -> usize {
         self.inner.asked.lock().unwrap().len()
     }
 
-    /// From now on nobody listens.
+    /// Closes the port.
     pub(crate) fn go_down(&self) {
         *self.inner.up.lock().unwrap() = false;
-        // The listener that waits is woken, and sees it.
+        // A connection wakes the listener, which then ends.
         wait_until(super::DEADLINE, "the port is closed", || TcpStream::connect(self.address).is_err());
     }
 
-    /// Listens again, on the same port.
+    /// Listens again on the same port.
     pub(crate) fn come_back(&self) {
         *self.inner.up.lock().unwrap() = true;
         serve(TcpListener::bind(self.address).unwrap(), self.inner.clone());
@@ -133,14 +135,14 @@ fn serve(listener: TcpListener, inner: Arc<Inner>) {
             }
             let inner = inner.clone();
             thread::spawn(move || {
-                // The hub may hang up at any time.
-                let _ = attend(stream, &inner);
+                // The hub may close the connection at any time.
+                let _ = answer(stream, &inner);
             });
         }
     });
 }
 
-fn attend(mut stream: TcpStream, inner: &Inner) -> std::io::Result<()> {
+fn answer(mut stream: TcpStream, inner: &Inner) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut lines = reader.by_ref().lines();
     let Some(first) = lines.next().transpose()? else { return Ok(()) };
@@ -180,7 +182,7 @@ fn send_reply(stream: &mut TcpStream, reply: Reply) -> std::io::Result<()> {
 
 fn write_answer(stream: &mut TcpStream, status: u16, headers: &str, body: &str) -> std::io::Result<()> {
     let length = body.len();
-    let head = format!("HTTP/1.1 {status} Said\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
+    let head = format!("HTTP/1.1 {status} Status\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
     stream.write_all(head.as_bytes())?;
     stream.write_all(body.as_bytes())
 }
