@@ -59,10 +59,10 @@ async fn without_a_backend_the_hub_answers_by_itself() {
     take_id(&mut answer);
     assert_eq!(answer, json!({"success": true, "requestId": null, "data": {"n": 1}}));
 
-    let asked = socket.emit_for_ack("/", "client:message", something("client:message")).await;
+    let id = socket.emit_for_ack("/", "client:message", something("client:message")).await;
     let mut answer = socket.expect("message:ack").await;
     let ack = socket.hear().await;
-    assert_eq!((ack.kind, ack.id, ack.data), (Said::ACK, Some(asked), json!([answer])));
+    assert_eq!((ack.kind, ack.id, ack.data), (Said::ACK, Some(id), json!([answer])));
     take_id(&mut answer);
     assert!(answer["messageId"].take().as_str().unwrap().starts_with("msg_"));
     assert_eq!(answer, json!({"success": true, "requestId": null, "messageId": null}));
@@ -114,16 +114,16 @@ async fn an_invalid_request_is_an_error_with_the_code_of_its_event() {
         assert_eq!((&error["event"], &error["code"]), (&json!(event), &json!(code)), "{error}");
         assert_eq!((&error["details"]["field"], &error["message"]), (&json!(field), &error["error"]), "{error}");
         let error = client.ask(json!({"type": event, "data": data, "id": 1}), "Error").await;
-        let told = (&error["data"]["code"], &error["data"]["details"]["field"], &error["id"]);
-        assert_eq!(told, (&json!("INVALID_REQUEST"), &json!(field), &json!(1)), "{error}");
+        let received = (&error["data"]["code"], &error["data"]["details"]["field"], &error["id"]);
+        assert_eq!(received, (&json!("INVALID_REQUEST"), &json!(field), &json!(1)), "{error}");
     }
     assert_eq!(backend.count(), 0);
 }
 
 #[tokio::test]
 async fn the_backend_gets_the_whole_request_and_the_client_gets_its_answer() {
-    let backend = Upstream::new(|asked| match asked.path.as_str() {
-        "/hub/api/events" => Reply::Json(200, json!({"data": {"seen": asked.json()["data"]}, "messageId": "no"})),
+    let backend = Upstream::new(|request| match request.path.as_str() {
+        "/hub/api/events" => Reply::Json(200, json!({"data": {"seen": request.json()["data"]}, "messageId": "no"})),
         "/hub/api/messages" => Reply::Json(201, json!({"data": {"messageId": 17}})),
         "/hub/api/actions" => Reply::Json(200, json!({"shipped": true})),
         _ => Reply::Json(404, json!({})),
@@ -138,16 +138,16 @@ async fn the_backend_gets_the_whole_request_and_the_client_gets_its_answer() {
         let mut answered = socket.ask_for(answer, event, something(event)).await;
         let id = take_id(&mut answered);
         assert_eq!(answered, json!({"success": true, "requestId": null, found.0: found.1}));
-        let asked = backend.requests().pop().unwrap();
-        assert_eq!(asked.path, format!("/hub/api/{path}"));
-        assert_eq!(asked.header("x-api-key"), Some("the-backends-key"));
-        assert_eq!(asked.header("idempotency-key"), Some(id.as_str()));
-        assert_eq!(asked.header("content-type"), Some("application/json"));
-        let mut told = asked.json();
-        let timestamp = told["timestamp"].take();
+        let request = backend.requests().pop().unwrap();
+        assert_eq!(request.path, format!("/hub/api/{path}"));
+        assert_eq!(request.header("x-api-key"), Some("the-backends-key"));
+        assert_eq!(request.header("idempotency-key"), Some(id.as_str()));
+        assert_eq!(request.header("content-type"), Some("application/json"));
+        let mut received = request.json();
+        let timestamp = received["timestamp"].take();
         assert!(timestamp.as_str().is_some_and(|text| text.len() == 24 && text.ends_with('Z')), "{timestamp}");
         assert_eq!(
-            told,
+            received,
             json!({
                 "userId": "42", "socketId": socket.id, "event": event, member: something(event),
                 "requestId": id, "timestamp": null,
@@ -174,7 +174,7 @@ async fn an_unusable_answer_fails_the_request_and_is_not_retried() {
     let hub = hub_of(&backend, 5_000);
     let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
     let elsewhere = Upstream::replying(Reply::Json(200, json!({})));
-    let mut asked = 0;
+    let mut sent = 0;
     for (reply, error) in [
         (Reply::Json(500, json!({"data": 1})), "The application failed"),
         (Reply::Json(404, json!({"data": 1})), "The application refused the request"),
@@ -190,12 +190,12 @@ async fn an_unusable_answer_fails_the_request_and_is_not_retried() {
     ] {
         backend.set_reply(reply);
         assert_failures(&mut socket, error).await;
-        asked += EVENTS.len();
-        assert_eq!(backend.count(), asked);
+        sent += EVENTS.len();
+        assert_eq!(backend.count(), sent);
     }
     assert_eq!(elsewhere.count(), 0);
     let logged = hub.output().lines().filter(|line| line.contains("hubbub::backend: backend.url: ")).count();
-    assert!((1..=EVENTS.len()).contains(&logged), "at most one line a minute, and not {logged} of {asked}");
+    assert!((1..=EVENTS.len()).contains(&logged), "at most one line a minute, and not {logged} of {sent}");
     assert_eq!((hub.metric("hubbub_backend_opened_total"), hub.metric("hubbub_backend_retries_total")), (0.0, 0.0));
     backend.set_reply(Reply::Text(204, String::new()));
     let answer = socket.ask_for("server:response", "client:event", something("client:event")).await;
@@ -219,9 +219,9 @@ async fn a_retry_has_the_idempotency_key_of_the_first_attempt() {
     for round in 1..=5 {
         let answer = socket.ask_for("message:ack", "client:message", something("client:message")).await;
         assert_eq!((&answer["success"], &answer["messageId"]), (&json!(true), &json!("at last")), "{answer}");
-        let asked = backend.requests();
-        assert_eq!(asked.len(), 3 * round);
-        for attempt in &asked[asked.len() - 3..] {
+        let requests = backend.requests();
+        assert_eq!(requests.len(), 3 * round);
+        for attempt in &requests[requests.len() - 3..] {
             assert_eq!(attempt.json()["requestId"], answer["requestId"]);
             assert_eq!(attempt.header("idempotency-key"), answer["requestId"].as_str());
         }
@@ -306,7 +306,7 @@ async fn requests_in_flight_are_bounded_for_a_client_and_for_the_hub() {
     }
     eventually(DEADLINE, "64 are in flight", || hub.metric("hubbub_backend_in_flight") == 64.0).await;
     eventually(DEADLINE, "the others wait", || hub.metric(r#"hubbub_mailbox_depth{actor="backend"}"#) == 32.0).await;
-    eventually(DEADLINE, "64 were asked", || backend.count() == 64).await;
+    eventually(DEADLINE, "64 requests have arrived", || backend.count() == 64).await;
     assert_eq!(backend.count(), 64);
 }
 

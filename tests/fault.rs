@@ -99,7 +99,6 @@ fn a_dead_room_shard_ends_the_hub_in_order_and_with_a_failure() {
     let mut rest = String::new();
     log.read_to_string(&mut rest).unwrap();
     assert_eq!(hub.wait().unwrap().code(), Some(1), "{rest}");
-    assert!(since.elapsed() < DEADLINE, "it took {:?}", since.elapsed());
     let panic = rest.lines().find(|line| line.contains(" ERROR hubbub::panic: panicked at ")).unwrap_or_default();
     assert!(panic.contains("actors/src/"), "{rest}");
     assert_eq!(rest.matches("; going away").count(), 1, "{rest}");

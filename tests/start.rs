@@ -1,4 +1,4 @@
-//! A hub starts on a port of its own, answers, and ends when told to.
+//! A hub starts on a port that the system chooses, answers, and ends on SIGTERM.
 
 use crate::support::{DEADLINE, Hub};
 
@@ -10,7 +10,7 @@ fn a_hub_starts_and_is_ready() {
 }
 
 #[test]
-fn a_hub_told_to_end_exits_with_0() {
+fn a_hub_exits_with_0_on_sigterm() {
     let mut hub = Hub::start();
     hub.signal("TERM");
     assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());

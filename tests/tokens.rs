@@ -124,7 +124,7 @@ async fn ends_after<T>(waiting: impl Future<Output = T>, meanwhile: impl Future<
 
 /// A backend that accepts a token of the form `N|name` as one of the user `name`.
 fn backend() -> Upstream {
-    Upstream::new(|asked| match asked.token().and_then(|token| token.split_once('|')) {
+    Upstream::new(|request| match request.token().and_then(|token| token.split_once('|')) {
         Some((_, name)) if name != "nobody" => Reply::Json(200, json!({"user": {"id": name, "name": "A name"}})),
         _ => Reply::Json(401, json!({"message": "Unauthenticated."})),
     })

@@ -1,5 +1,5 @@
-//! The permissions of accounts: given at the command line and over HTTP, in the tokens of a sign-in, and taken away again.
-//! And the hashes of passwords, whose cost may change.
+//! The permissions of accounts: granted by the command line and over HTTP, present in the tokens of a sign-in, and revoked.
+//! And the hashes of passwords when their cost changes.
 
 use crate::support::{Sio, Transport, eventually};
 
@@ -80,8 +80,8 @@ async fn the_hash_of_a_password_is_renewed_when_the_configured_cost_changes() {
     };
     let before = sign_in(&hub, "alice");
     assert!(hash().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash());
-    let said = hub.reload("[auth]\npassword_memory_kib = 32768\npassword_passes = 3");
-    assert!(said.contains("auth.password_passes"), "{said}");
+    let output = hub.reload("[auth]\npassword_memory_kib = 32768\npassword_passes = 3");
+    assert!(output.contains("auth.password_passes"), "{output}");
     let mut live = Client::connect(&hub, &before.access).await;
     sign_in(&hub, "alice");
     let renewed = hash();

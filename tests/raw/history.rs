@@ -129,7 +129,7 @@ async fn a_message_is_deleted_at_its_age_and_an_empty_topic_with_it() {
     assert_eq!(hub.http().request("GET", "/api/rooms/brief/history").key().send().json()["messages"][0]["offset"], 1);
     // Beyond the age of both.
     hub.advance(120_000);
-    eventually(DEADLINE, "nothing is kept", || hub.metric("hubbub_history_bytes") == 0.0).await;
+    eventually(DEADLINE, "all messages are deleted", || hub.metric("hubbub_history_bytes") == 0.0).await;
     let path = "/api/rooms/brief/history";
     assert_eq!(hub.http().request("GET", path).key().send().status, 404);
 }
@@ -154,6 +154,6 @@ async fn the_histories_of_all_topics_are_bounded_in_bytes() {
     };
     assert!(is_kept(topics - 1));
     // A topic with a message of 1,000 bytes is counted as more than 2,000.
-    let kept = (0..topics).filter(|&topic| is_kept(topic)).count();
-    assert!((1..500).contains(&kept), "{kept}");
+    let count = (0..topics).filter(|&topic| is_kept(topic)).count();
+    assert!((1..500).contains(&count), "{count}");
 }

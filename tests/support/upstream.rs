@@ -57,7 +57,7 @@ type Answer = Box<dyn FnMut(&UpstreamRequest) -> Reply + Send>;
 
 struct Inner {
     answer: Mutex<Answer>,
-    asked: Mutex<Vec<UpstreamRequest>>,
+    requests: Mutex<Vec<UpstreamRequest>>,
     up: Mutex<bool>,
 }
 
@@ -78,7 +78,7 @@ impl Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let inner =
-            Arc::new(Inner { answer: Mutex::new(Box::new(answer)), asked: Mutex::default(), up: Mutex::new(true) });
+            Arc::new(Inner { answer: Mutex::new(Box::new(answer)), requests: Mutex::default(), up: Mutex::new(true) });
         serve(listener, inner.clone());
         Self { address, inner }
     }
@@ -99,12 +99,12 @@ impl Upstream {
 
     /// The requests so far.
     pub(crate) fn requests(&self) -> Vec<UpstreamRequest> {
-        self.inner.asked.lock().unwrap().clone()
+        self.inner.requests.lock().unwrap().clone()
     }
 
     /// The number of requests so far.
     pub(crate) fn count(&self) -> usize {
-        self.inner.asked.lock().unwrap().len()
+        self.inner.requests.lock().unwrap().len()
     }
 
     /// Closes the port.
@@ -153,11 +153,11 @@ fn answer(mut stream: TcpStream, inner: &Inner) -> std::io::Result<()> {
         headers.push((name.to_lowercase(), value.trim().to_owned()));
     }
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut asked = UpstreamRequest { path, headers, body: String::new() };
-    let length = asked.header("content-length").map_or(0, |length| length.parse().unwrap());
-    reader.take(length).read_to_string(&mut asked.body)?;
-    inner.asked.lock().unwrap().push(asked.clone());
-    let reply = (inner.answer.lock().unwrap())(&asked);
+    let mut request = UpstreamRequest { path, headers, body: String::new() };
+    let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
+    reader.take(length).read_to_string(&mut request.body)?;
+    inner.requests.lock().unwrap().push(request.clone());
+    let reply = (inner.answer.lock().unwrap())(&request);
     send_reply(&mut stream, reply)
 }
 

@@ -12,10 +12,13 @@ async fn the_application_tells_the_user_of_an_opaque_token() {
     let client = Client::connect(&hub, "12|alice").await;
     let user = json!({"id": "alice", "name": "A name", "roles": []});
     assert_eq!(client.welcome["data"]["details"]["user"], user);
-    let asked = &backend.requests()[0];
-    assert_eq!((asked.path.as_str(), asked.token()), ("/api/user", Some("12|alice")));
+    let request = &backend.requests()[0];
+    assert_eq!((request.path.as_str(), request.token()), ("/api/user", Some("12|alice")));
     let agent = format!("hubbub/{}", env!("CARGO_PKG_VERSION"));
-    assert_eq!((asked.header("accept"), asked.header("user-agent")), (Some("application/json"), Some(agent.as_str())));
+    assert_eq!(
+        (request.header("accept"), request.header("user-agent")),
+        (Some("application/json"), Some(agent.as_str()))
+    );
 
     // A bare user object, in the query and in the subprotocol.
     backend.set_reply(Reply::Json(200, json!({"id": 7, "username": "bob", "role": "admin"})));
@@ -91,7 +94,7 @@ async fn an_unclear_answer_admits_no_client_and_delays_no_other_client() {
         }
         ping(&mut client).await;
     }
-    assert!(backend.requests().iter().all(|asked| asked.path == "/api/user"), "a token is sent to no other path");
+    assert!(backend.requests().iter().all(|request| request.path == "/api/user"), "a token is sent to no other path");
     // Tokens that make the application fail do not keep other clients out.
     backend.set_reply(Reply::Text(500, "a token that is no number".into()));
     for number in 0..10 {
@@ -106,8 +109,8 @@ async fn an_unclear_answer_admits_no_client_and_delays_no_other_client() {
         assert_refused(&answer, 401, "INVALID_TOKEN", "The token is not known to the application");
     }
     // An answer that never comes, or comes in part, is waited for by its own token alone: both at once here.
-    let (before, asked) = (backend.count(), Instant::now());
-    backend.set_reply_by(|asked| match asked.token() {
+    let (before, started) = (backend.count(), Instant::now());
+    backend.set_reply_by(|request| match request.token() {
         Some("12|alice") => Reply::Silence,
         _ => Reply::PartialBody,
     });
@@ -122,7 +125,7 @@ async fn an_unclear_answer_admits_no_client_and_delays_no_other_client() {
     .await;
     assert_unavailable(&silent);
     assert_unavailable(&partial);
-    assert!(asked.elapsed() >= Duration::from_secs(4), "after {:?}", asked.elapsed());
+    assert!(started.elapsed() >= Duration::from_secs(4), "after {:?}", started.elapsed());
     // A failure is not cached.
     backend.set_reply(Reply::Json(200, json!({"id": "alice"})));
     Client::connect(&hub, "12|alice").await;
@@ -143,7 +146,7 @@ async fn requests_to_a_backend_that_is_down_pause_until_it_is_back() {
     let ready = hub.get("/health/ready");
     assert_eq!((ready.status, &ready.json()["reason"]), (503, &json!("auth.backend.url does not answer")));
     assert_unavailable(&upgrade_with(&hub, "6|bob").await);
-    assert_eq!(hub.metric("hubbub_auth_backend_requests_total{result=\"failed\"}"), 5.0, "not asked");
+    assert_eq!(hub.metric("hubbub_auth_backend_requests_total{result=\"failed\"}"), 5.0, "the backend gets no request");
     assert_eq!(hub.metric("hubbub_auth_backend_shed_total"), 1.0);
     // A cached token still connects. A fresh token of a connected client is refused with a time to retry.
     Client::connect(&hub, "12|alice").await;
@@ -203,7 +206,7 @@ async fn a_session_ends_at_the_expiry_that_the_application_names() {
 
 #[tokio::test]
 async fn an_opaque_token_needs_the_required_permissions() {
-    let backend = Upstream::new(|asked| match asked.token() {
+    let backend = Upstream::new(|request| match request.token() {
         Some("1|alice") => Reply::Json(200, json!({"id": "alice", "permissions": ["connect"]})),
         _ => Reply::Json(200, json!({"id": "bob"})),
     });
