@@ -173,7 +173,7 @@ async fn text_that_is_not_utf8_closes_with_1007() {
 }
 
 #[tokio::test]
-async fn what_the_protocol_forbids_closes_with_1002() {
+async fn a_protocol_violation_closes_with_1002() {
     let hub = Hub::start();
     let more = |text: &str| Frame::new(opcode::CONTINUATION, text);
     let close = |payload: &[u8]| Frame::new(opcode::CLOSE, payload);

@@ -43,12 +43,12 @@ pub(crate) struct Faults {
 /// A running proxy. It ends with its connections when dropped.
 pub(crate) struct Proxy {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<ProxyState>,
     serving: JoinHandle<()>,
 }
 
 /// The state that all connections share.
-struct Shared {
+struct ProxyState {
     to: SocketAddr,
     faults: Faults,
     is_faultless: AtomicBool,
@@ -60,7 +60,8 @@ impl Proxy {
     pub(crate) async fn to(to: SocketAddr, faults: Faults, seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared { to, faults, is_faultless: AtomicBool::new(false), counts: Mutex::default() });
+        let shared =
+            Arc::new(ProxyState { to, faults, is_faultless: AtomicBool::new(false), counts: Mutex::default() });
         let serving = tokio::spawn(serve(listener, shared.clone(), seed));
         Self { address, shared, serving }
     }
@@ -86,7 +87,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn serve(listener: TcpListener, shared: Arc<Shared>, seed: u64) {
+async fn serve(listener: TcpListener, shared: Arc<ProxyState>, seed: u64) {
     let mut connections = JoinSet::new();
     for number in 0.. {
         let Ok((client, _)) = listener.accept().await else { continue };
@@ -96,7 +97,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, seed: u64) {
     }
 }
 
-impl Shared {
+impl ProxyState {
     fn count(&self, what: &'static str) {
         *self.counts.lock().unwrap().entry(what).or_default() += 1;
     }

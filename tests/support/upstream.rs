@@ -53,10 +53,10 @@ impl UpstreamRequest {
     }
 }
 
-type Answer = Box<dyn FnMut(&UpstreamRequest) -> Reply + Send>;
+type ReplyFn = Box<dyn FnMut(&UpstreamRequest) -> Reply + Send>;
 
-struct Inner {
-    answer: Mutex<Answer>,
+struct UpstreamState {
+    answer: Mutex<ReplyFn>,
     requests: Mutex<Vec<UpstreamRequest>>,
     up: Mutex<bool>,
 }
@@ -64,7 +64,7 @@ struct Inner {
 /// A running server. Stopped when dropped.
 pub(crate) struct Upstream {
     address: SocketAddr,
-    inner: Arc<Inner>,
+    state: Arc<UpstreamState>,
 }
 
 impl Upstream {
@@ -77,20 +77,23 @@ impl Upstream {
     pub(crate) fn new(answer: impl FnMut(&UpstreamRequest) -> Reply + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let inner =
-            Arc::new(Inner { answer: Mutex::new(Box::new(answer)), requests: Mutex::default(), up: Mutex::new(true) });
-        serve(listener, inner.clone());
-        Self { address, inner }
+        let state = Arc::new(UpstreamState {
+            answer: Mutex::new(Box::new(answer)),
+            requests: Mutex::default(),
+            up: Mutex::new(true),
+        });
+        serve(listener, state.clone());
+        Self { address, state }
     }
 
     /// Gives this answer from now on.
     pub(crate) fn set_reply(&self, reply: Reply) {
-        *self.inner.answer.lock().unwrap() = Box::new(move |_| reply.clone());
+        *self.state.answer.lock().unwrap() = Box::new(move |_| reply.clone());
     }
 
     /// Answers by this function from now on.
     pub(crate) fn set_reply_by(&self, answer: impl FnMut(&UpstreamRequest) -> Reply + Send + 'static) {
-        *self.inner.answer.lock().unwrap() = Box::new(answer);
+        *self.state.answer.lock().unwrap() = Box::new(answer);
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -99,25 +102,25 @@ impl Upstream {
 
     /// The requests so far.
     pub(crate) fn requests(&self) -> Vec<UpstreamRequest> {
-        self.inner.requests.lock().unwrap().clone()
+        self.state.requests.lock().unwrap().clone()
     }
 
     /// The number of requests so far.
     pub(crate) fn count(&self) -> usize {
-        self.inner.requests.lock().unwrap().len()
+        self.state.requests.lock().unwrap().len()
     }
 
     /// Closes the port.
     pub(crate) fn go_down(&self) {
-        *self.inner.up.lock().unwrap() = false;
+        *self.state.up.lock().unwrap() = false;
         // A connection wakes the listener, which then ends.
         wait_until(super::DEADLINE, "the port is closed", || TcpStream::connect(self.address).is_err());
     }
 
     /// Listens again on the same port.
     pub(crate) fn come_back(&self) {
-        *self.inner.up.lock().unwrap() = true;
-        serve(TcpListener::bind(self.address).unwrap(), self.inner.clone());
+        *self.state.up.lock().unwrap() = true;
+        serve(TcpListener::bind(self.address).unwrap(), self.state.clone());
     }
 }
 
@@ -127,22 +130,22 @@ impl Drop for Upstream {
     }
 }
 
-fn serve(listener: TcpListener, inner: Arc<Inner>) {
+fn serve(listener: TcpListener, state: Arc<UpstreamState>) {
     thread::spawn(move || {
         while let Ok((stream, _)) = listener.accept() {
-            if !*inner.up.lock().unwrap() {
+            if !*state.up.lock().unwrap() {
                 return;
             }
-            let inner = inner.clone();
+            let state = state.clone();
             thread::spawn(move || {
                 // The hub may close the connection at any time.
-                let _ = answer(stream, &inner);
+                let _ = answer(stream, &state);
             });
         }
     });
 }
 
-fn answer(mut stream: TcpStream, inner: &Inner) -> std::io::Result<()> {
+fn answer(mut stream: TcpStream, state: &UpstreamState) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut lines = reader.by_ref().lines();
     let Some(first) = lines.next().transpose()? else { return Ok(()) };
@@ -156,8 +159,8 @@ fn answer(mut stream: TcpStream, inner: &Inner) -> std::io::Result<()> {
     let mut request = UpstreamRequest { path, headers, body: String::new() };
     let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
     reader.take(length).read_to_string(&mut request.body)?;
-    inner.requests.lock().unwrap().push(request.clone());
-    let reply = (inner.answer.lock().unwrap())(&request);
+    state.requests.lock().unwrap().push(request.clone());
+    let reply = (state.answer.lock().unwrap())(&request);
     send_reply(&mut stream, reply)
 }
 
