@@ -1,6 +1,6 @@
-//! The hub as its clients meet it: every test starts the real binary on a port of its own and talks
-//! to it over sockets. Nothing here reaches into the hub's memory; what cannot be seen from outside
-//! is a unit test beside the code.
+//! Tests of a running hub over sockets. A test starts the real binary on a port of its own; or, where it would wait for
+//! real time, the same service in its own process with a clock that it moves. No test reads the hub's state in memory:
+//! unit tests beside the code do that.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -32,7 +32,7 @@ mod chat;
 // What is sent to the clients of all surfaces.
 mod surfaces;
 
-// Tokens that no longer hold.
+// Revoked tokens.
 mod revocation;
 
 // The community document over Socket.IO: presence, typing, debug mode, and its limits.
@@ -41,19 +41,19 @@ mod community;
 // The chat document's monitoring, of connections on every surface.
 mod monitoring;
 
-// A PHP backend as the laravel document has it.
+// A PHP backend by the laravel document.
 mod laravel;
 
 // The community document over plain HTTP.
 mod community_http;
 
-// The raw document over plain HTTP, and what every answer has.
+// The raw document over plain HTTP, and the parts of every answer.
 mod raw_http;
 
-// The metrics, against the other surfaces and what was delivered.
+// The metrics, compared with the other surfaces and with deliveries.
 mod metrics;
 
-// Users with a password: signing in, staying in, and out.
+// Users with a password: sign-ins, refreshes and sign-outs.
 mod accounts;
 
 // What survives a crash, and the hub without its store.
@@ -83,10 +83,10 @@ mod paths;
 // The chat system, event by event: what tests/golden/*.md say, played.
 mod golden;
 
-// Tokens of every kind, and those the hub asks about them: slow, down, wrong, and back again.
+// Tokens of every kind, and the issuers and backends that verify them: slow, down, wrong or back.
 mod tokens;
 
-// The application that answers what clients send it: slow, down, wrong, and back again.
+// The application that answers client events: slow, down, wrong or back.
 mod backend;
 
 // One order for all members of a room, and nothing lost.
@@ -104,16 +104,16 @@ mod overload;
 // A thousand connections that do everything wrong.
 mod abuse;
 
-// Signals, and what is still delivered after one.
+// Signals, and deliveries after one.
 mod shutdown;
 
 // SIGHUP: what holds before and after, and that nobody is disconnected.
 mod reload;
 
-// Sessions that are told when to come back, and do not all go at once.
+// The spread of closes and reconnects over a shutdown.
 mod drain;
 
-// What is logged, how a line looks, and a log that nobody reads.
+// The lines of the log, and a log without a reader.
 mod logging;
 
 // The command line and its exit statuses.
