@@ -153,7 +153,7 @@ impl Prepared {
     /// See [`ServeError`].
     pub fn run(self, config: Config, sources: Sources, started: impl FnOnce(Serving)) -> Result<Ended, ServeError> {
         let Self { runtime, signals } = self;
-        run_on(runtime, serve(Arc::new(config), sources, Host::Process(signals), started))
+        run_on(runtime, serve(Arc::new(config), sources, Environment::Process(signals), started))
     }
 }
 
@@ -169,7 +169,7 @@ pub fn run_embedded(
     started: impl FnOnce(Serving),
 ) -> Result<Ended, ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    run_on(runtime, serve(Arc::new(config), Sources::default(), Host::Program { clock, stops }, started))
+    run_on(runtime, serve(Arc::new(config), Sources::default(), Environment::Program { clock, stops }, started))
 }
 
 fn run_on<T>(runtime: tokio::runtime::Runtime, hub: impl Future<Output = T>) -> T {
@@ -185,14 +185,14 @@ fn run_on<T>(runtime: tokio::runtime::Runtime, hub: impl Future<Output = T>) -> 
 }
 
 /// What a hub runs in.
-enum Host {
+enum Environment {
     /// A process of its own, with its signals.
     Process(Signals),
     /// A program that moves the clock and sends what signals would.
     Program { clock: Clock, stops: mpsc::Receiver<Stop> },
 }
 
-impl Host {
+impl Environment {
     fn clock(&self) -> Clock {
         match self {
             Self::Process(_) => Clock::System,
@@ -221,10 +221,10 @@ pub enum Ended {
 async fn serve(
     config: Arc<Config>,
     sources: Sources,
-    host: Host,
+    environment: Environment,
     started: impl FnOnce(Serving),
 ) -> Result<Ended, ServeError> {
-    let clock = host.clock();
+    let clock = environment.clock();
     let workers = config.server.worker_count();
     let http_connections = share_descriptors(config.server.max_connections);
     let store = Store::open_or_wait(&config.server.data_dir, clock.clone()).map_err(ServeError::Store)?;
@@ -250,7 +250,7 @@ async fn serve(
     let server = server.run();
     let handle = server.handle();
     let mut ended = actix_rt::spawn(server);
-    let (mut stops, signals) = host.into_stops()?;
+    let (mut stops, signals) = environment.into_stops()?;
 
     actix_rt::spawn(kept.notices.clone().keep());
     reloader.note_start().await;

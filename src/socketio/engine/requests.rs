@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_rt::time::sleep;
 use bytes::Bytes;
 use hubbub_actors::connection::OutboxSink;
 use hubbub_actors::limits::traffic::{TrafficBudget, TrafficLimit, WINDOW_SECS};
@@ -63,9 +62,9 @@ impl Polling {
 impl Engine {
     /// Ends the session unless a request of its client comes in time.
     pub(in crate::socketio) fn await_request(self: &Rc<Self>) {
-        let engine = Rc::downgrade(self);
+        let (engine, in_time) = (Rc::downgrade(self), self.ground.clock.sleep(FIRST_REQUEST_TIME));
         let unused = Timer::start(async move {
-            sleep(FIRST_REQUEST_TIME).await;
+            in_time.await;
             if let Some(engine) = engine.upgrade() {
                 engine.ground.session_table.stats().closed_unused.add(1);
                 engine.give_way(FIRST_REQUEST_RULE);

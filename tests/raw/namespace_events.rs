@@ -1,4 +1,4 @@
-//! Events of the Socket.IO namespaces, understood on the raw WebSocket by their names.
+//! Events of the Socket.IO namespaces, sent on the raw WebSocket by their names.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ fn named(event: &str, data: Value) -> Value {
     json!({"type": event, "data": data, "id": event})
 }
 
-/// What answers an event that is named by its own name.
+/// The answer to an event that has its own name as `id`.
 async fn answer(client: &mut Client, event: &str, data: Value) -> Value {
     let mut reply = without_time(client.ask(named(event, data), "Reply").await);
     assert_eq!((&reply["type"], &reply["id"]), (&json!("Reply"), &json!(event)), "{reply}");
@@ -18,7 +18,7 @@ async fn answer(client: &mut Client, event: &str, data: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_room_is_joined_and_left_as_a_topic_is() {
+async fn a_room_is_joined_and_left_like_a_topic() {
     let hub = Hub::start();
     let (mut alice, mut bob) = (Client::of(&hub, "alice").await, Client::of(&hub, "bob").await);
     let lobby = json!({"room": "lobby"});
@@ -32,7 +32,7 @@ async fn a_room_is_joined_and_left_as_a_topic_is() {
 }
 
 #[tokio::test]
-async fn who_names_no_request_is_answered_only_when_it_is_refused() {
+async fn a_request_without_an_id_is_answered_only_when_it_is_refused() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "alice").await;
     for (event, data) in
@@ -47,7 +47,7 @@ async fn who_names_no_request_is_answered_only_when_it_is_refused() {
 }
 
 #[tokio::test]
-async fn ping_register_and_authenticate_are_answered_to_those_who_name_them() {
+async fn ping_register_and_authenticate_are_answered_when_they_have_an_id() {
     let hub = Hub::start();
     let mut client = Client::of(&hub, "42").await;
     assert_eq!(answer(&mut client, "ping", json!({"timestamp": 1})).await, json!({}));
