@@ -22,8 +22,8 @@ use crate::admission::{ClientInfo, Handshake};
 use crate::codec::raw::{self, RAW};
 use crate::policies::Policies;
 use crate::state::State;
-use crate::websocket::assembler::Assembler;
-use crate::websocket::{Flusher, Message, SocketReader, SocketWriter, handshake};
+use crate::websocket::assembler::MessageAssembler;
+use crate::websocket::{Flusher, SocketMessage, SocketReader, SocketWriter, handshake};
 use crate::{admission, bearer};
 
 /// Answers an upgrade request on a socket that is ours now. A fault comes back for the caller to answer with; it is
@@ -54,9 +54,9 @@ pub async fn open(
     }
     let (reading, writing) = socket.into_split();
     let writer = SocketWriter::new(writing, handle, flusher.clone());
-    let assembler = Assembler::of_text(policies.config.server.max_frame_size);
+    let assembler = MessageAssembler::of_text(policies.config.server.max_frame_size);
     let reader = SocketReader::new(reading, writer, state.hub.clock().clone(), assembler, early, state.traffic.clone());
-    session.run(Requests { reader, _admission: admission });
+    session.run(ReaderStream { reader, _admission: admission });
     Ok(())
 }
 
@@ -68,7 +68,7 @@ async fn admit(
     head: &RequestHead,
     client: &ClientInfo,
 ) -> Result<(Admission, Session), Fault> {
-    handshake::judge(head)?;
+    handshake::check(head)?;
     admission::check_origin(state, policies, head)?;
     let most = policies.config.limits.raw.connections_per_minute;
     admission::count(state, policies, client.address.as_ref(), |ip| LimitKey::Connect(Surface::Raw, ip), most).await?;
@@ -103,12 +103,12 @@ async fn identify(state: &State, policies: &Policies, head: &RequestHead) -> Res
 }
 
 /// The messages of an inlet as requests to the session. Lives as long as the connection.
-struct Requests {
+struct ReaderStream {
     reader: SocketReader,
     _admission: Admission,
 }
 
-impl Stream for Requests {
+impl Stream for ReaderStream {
     type Item = Inbound;
 
     fn poll_next(
@@ -117,8 +117,8 @@ impl Stream for Requests {
     ) -> std::task::Poll<Option<Inbound>> {
         std::pin::Pin::new(&mut self.reader).poll_next(cx).map(|message| {
             message.map(|message| match message {
-                Message::Text(bytes) | Message::Binary(bytes) => raw::decode(bytes),
-                Message::Closing => Inbound::Closing,
+                SocketMessage::Text(bytes) | SocketMessage::Binary(bytes) => raw::decode(bytes),
+                SocketMessage::Closing => Inbound::Closing,
             })
         })
     }

@@ -29,19 +29,12 @@ pub const SEPARATOR: u8 = 0x1E;
 
 /// A ping as a WebSocket frame.
 pub const PING: &[u8] = b"\x81\x012";
-/// A noop as a WebSocket frame: ends a poll that waits, without saying anything.
-pub const NOOP: &[u8] = b"\x81\x016";
-/// A close packet as a WebSocket frame.
-pub const CLOSE: &[u8] = b"\x81\x011";
 /// The answer to the probe of an upgrade, as a WebSocket frame.
 pub const PROBED: &[u8] = b"\x81\x063probe";
 
-/// The payload of the ping that probes a WebSocket before an upgrade.
-pub const PROBE: &[u8] = b"probe";
-
 /// One packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Packet {
+pub enum EnginePacket {
     /// The handshake; only the server sends it.
     Open,
     /// The transport is to be closed.
@@ -84,20 +77,20 @@ impl std::error::Error for Malformed {}
 ///
 /// # Errors
 /// When it is no packet.
-pub fn decode(text: Bytes) -> Result<Packet, Malformed> {
+pub fn decode(text: Bytes) -> Result<EnginePacket, Malformed> {
     let Some(kind) = text.first() else { return Err(Malformed("an empty packet")) };
     let bare = |packet| if text.len() == 1 { Ok(packet) } else { Err(Malformed("a packet that bears no payload")) };
     match kind {
         // What a client says in it would be ignored anyway.
-        b'0' => Ok(Packet::Open),
-        b'1' => bare(Packet::Close),
-        b'2' => Ok(Packet::Ping(text.slice(1..))),
-        b'3' => Ok(Packet::Pong(text.slice(1..))),
-        b'4' => Ok(Packet::Message(text.slice(1..))),
-        b'5' => bare(Packet::Upgrade),
-        b'6' => bare(Packet::Noop),
+        b'0' => Ok(EnginePacket::Open),
+        b'1' => bare(EnginePacket::Close),
+        b'2' => Ok(EnginePacket::Ping(text.slice(1..))),
+        b'3' => Ok(EnginePacket::Pong(text.slice(1..))),
+        b'4' => Ok(EnginePacket::Message(text.slice(1..))),
+        b'5' => bare(EnginePacket::Upgrade),
+        b'6' => bare(EnginePacket::Noop),
         b'b' => match base64_text::decode(&text[1..]) {
-            Some(bytes) => Ok(Packet::Binary(bytes.into())),
+            Some(bytes) => Ok(EnginePacket::Binary(bytes.into())),
             None => Err(Malformed("not base64")),
         },
         _ => Err(Malformed("an unknown packet type")),
@@ -119,7 +112,7 @@ pub struct Payload {
 }
 
 impl Payload {
-    fn item(&mut self, mut rest: Bytes) -> Result<Packet, Malformed> {
+    fn item(&mut self, mut rest: Bytes) -> Result<EnginePacket, Malformed> {
         if self.left == 0 {
             return Err(Malformed("too many packets"));
         }
@@ -141,7 +134,7 @@ impl Payload {
 }
 
 impl Iterator for Payload {
-    type Item = Result<Packet, Malformed>;
+    type Item = Result<EnginePacket, Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
         Some(self.rest.take()?.and_then(|rest| self.item(rest)))
@@ -150,7 +143,7 @@ impl Iterator for Payload {
 
 /// What an open packet says.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct Handshake<'a> {
+pub struct OpenPayload<'a> {
     /// The session's id.
     pub sid: &'a str,
     /// The transports that this one may be upgraded to.
@@ -167,13 +160,8 @@ pub struct Handshake<'a> {
 }
 
 /// The text of an open packet.
-pub fn open(handshake: &Handshake<'_>) -> Bytes {
+pub fn open(handshake: &OpenPayload<'_>) -> Bytes {
     [b"0", &json::encode(handshake)[..]].concat().into()
-}
-
-/// A pong as a WebSocket frame.
-pub fn pong_frame(payload: &[u8]) -> Bytes {
-    frame::encode(Opcode::Text, &[b"3", payload])
 }
 
 /// A message of the text that `parts` hold one after the other, as a WebSocket frame.
@@ -186,11 +174,6 @@ pub fn message_frame(parts: &[&[u8]]) -> Bytes {
 /// Puts a message behind the `frames` that are there: see [`message_frame`].
 pub(super) fn append_message<'a>(frames: &mut BytesMut, parts: impl Iterator<Item = &'a [u8]> + Clone) {
     frame::append(frames, Opcode::Text, std::iter::once(&b"4"[..]).chain(parts));
-}
-
-/// A message of bytes as a WebSocket frame.
-pub fn binary_frame(bytes: &[u8]) -> Bytes {
-    frame::encode(Opcode::Binary, &[bytes])
 }
 
 /// The body of an answer to a poll: the messages and packets of `frames`, each of which may hold several frames one behind

@@ -45,7 +45,7 @@ impl NamespaceWire {
     }
 
     /// The last event before the hub closes the connection for this reason, where the namespace has one.
-    pub fn close_state(&self, close: Close, timestamp: i64) -> Option<Bytes> {
+    pub fn close_event(&self, close: Close, timestamp: i64) -> Option<Bytes> {
         let close_state = || self.emit(Disconnected::NAME, &json::encode(&Disconnected::new(close, timestamp)));
         Disconnected::ON.contains(&self.surface).then(close_state)
     }
@@ -366,10 +366,10 @@ mod tests {
 
     #[test]
     fn the_main_namespace_has_a_last_event() {
-        let close_state = ROOT.close_state(Close::GoingAway, 7).unwrap();
+        let close_state = ROOT.close_event(Close::GoingAway, 7).unwrap();
         let told = r#"42["disconnected",{"reason":"server_shutdown","timestamp":"1970-01-01T00:00:00.007Z"}]"#;
         assert_eq!(frames(&close_state), [told]);
-        assert_eq!(CHAT.close_state(Close::GoingAway, 7), None);
+        assert_eq!(CHAT.close_event(Close::GoingAway, 7), None);
     }
 
     fn asked(text: &'static str, attachments: &[&'static [u8]]) -> Inbound {

@@ -24,7 +24,7 @@ pub static RAW: RawWire = RawWire;
 pub struct RawWire;
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct RawEnvelope<'a> {
     #[serde(rename = "type", borrow)]
     event: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -46,7 +46,7 @@ fn read(message: &Bytes) -> Result<Request, (Fault, Correlation)> {
     if !message.trim_ascii_start().starts_with(b"{") {
         return Err((malformed(message), None));
     }
-    let envelope: Envelope<'_> = serde_json::from_slice(message).map_err(|_| (malformed(message), None))?;
+    let envelope: RawEnvelope<'_> = serde_json::from_slice(message).map_err(|_| (malformed(message), None))?;
     let correlation = match envelope.id.map(RawValue::get) {
         None | Some("null") => None,
         Some(id)
@@ -76,7 +76,7 @@ fn read(message: &Bytes) -> Result<Request, (Fault, Correlation)> {
 fn malformed(message: &[u8]) -> Fault {
     match serde_json::from_slice::<serde::de::IgnoredAny>(message) {
         Err(error) => Fault::field("message", format!("The message is not JSON: {error}")),
-        Ok(_) => match serde_json::from_slice::<Envelope<'_>>(message) {
+        Ok(_) => match serde_json::from_slice::<RawEnvelope<'_>>(message) {
             Err(error) if message.trim_ascii_start().starts_with(b"{") => {
                 Fault::field("message", format!("The message is no envelope: {error}"))
             }

@@ -23,7 +23,7 @@ mod assembler;
 mod binary;
 mod encode;
 
-pub use self::assembler::{Assembler, Whole};
+pub use self::assembler::{PacketAssembler, Whole};
 pub use self::binary::{embed, extract};
 pub use self::encode::{ack, ack_parts, connect, connect_error, disconnect, emit, emit_parts};
 pub use super::engineio::Malformed;
@@ -307,7 +307,7 @@ fn array(text: &[u8]) -> Result<Array<'_>, Fault> {
 /// The name of an event that is written as `json`: a string, or a number by its text.
 fn name_of(json: &str) -> Result<Cow<'_, str>, Fault> {
     match serde_json::from_str(json) {
-        Ok(Text(name)) => Ok(name),
+        Ok(BorrowedText(name)) => Ok(name),
         Err(_) if json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => Ok(json.into()),
         Err(_) => Err(Fault::field("event", "`event`: expected a string")),
     }
@@ -315,7 +315,7 @@ fn name_of(json: &str) -> Result<Cow<'_, str>, Fault> {
 
 /// Borrowed unless it holds escapes, which a plain `Cow` would copy always.
 #[derive(serde::Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The first item of an array, if it has any, and how many there are.
 struct Array<'a> {

@@ -11,11 +11,11 @@ const OVERHEAD_A_BYTE: u64 = 8;
 
 /// The chunks are malformed (RFC 9112 section 7.1), or most of their bytes are no data.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Malformed;
+pub struct MalformedBody;
 
 /// What is still to come of a body.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Rest {
+pub enum RemainingBody {
     /// Nothing.
     Done,
     /// So many bytes.
@@ -24,7 +24,7 @@ pub enum Rest {
     Chunked(Chunks),
 }
 
-impl Rest {
+impl RemainingBody {
     /// All of a body.
     pub fn of(framing: Framing) -> Self {
         match framing {
@@ -39,7 +39,7 @@ impl Rest {
     ///
     /// # Errors
     /// [`Malformed`].
-    pub fn take(&mut self, input: &[u8], most: &mut u64) -> Result<usize, Malformed> {
+    pub fn take(&mut self, input: &[u8], most: &mut u64) -> Result<usize, MalformedBody> {
         let taken = match self {
             Self::Done => 0,
             Self::Counted(left) => {
@@ -53,7 +53,7 @@ impl Rest {
         let is_done = match self {
             Self::Done => true,
             Self::Counted(left) => *left == 0,
-            Self::Chunked(chunks) => chunks.step == Step::End,
+            Self::Chunked(chunks) => chunks.step == ChunkStep::End,
         };
         if is_done {
             *self = Self::Done;
@@ -65,7 +65,7 @@ impl Rest {
 /// A chunked body on its way.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Chunks {
-    step: Step,
+    step: ChunkStep,
     /// Of the chunk: its size while that is read, then what is missing of it.
     left: u64,
     data: u64,
@@ -73,7 +73,7 @@ pub struct Chunks {
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum ChunkStep {
     #[default]
     FirstDigit,
     Digits,
@@ -92,10 +92,10 @@ enum Step {
 }
 
 impl Chunks {
-    fn take(&mut self, input: &[u8], most: &mut u64) -> Result<usize, Malformed> {
+    fn take(&mut self, input: &[u8], most: &mut u64) -> Result<usize, MalformedBody> {
         let mut at = 0;
-        while let Some(&byte) = input.get(at).filter(|_| self.step != Step::End) {
-            if self.step == Step::Data {
+        while let Some(&byte) = input.get(at).filter(|_| self.step != ChunkStep::End) {
+            if self.step == ChunkStep::Data {
                 let ready = (input.len() - at) as u64;
                 let taken = self.left.min(ready).min(*most);
                 if taken == 0 {
@@ -106,7 +106,7 @@ impl Chunks {
                 self.data += taken;
                 at += usize::try_from(taken).unwrap_or(usize::MAX);
                 if self.left == 0 {
-                    self.step = Step::DataCr;
+                    self.step = ChunkStep::DataCr;
                 }
                 continue;
             }
@@ -114,44 +114,44 @@ impl Chunks {
             at += 1;
             self.overhead += 1;
             if self.overhead > OVERHEAD_MAX + OVERHEAD_A_BYTE * self.data {
-                return Err(Malformed);
+                return Err(MalformedBody);
             }
         }
         Ok(at)
     }
 
     /// The step behind `byte`, which is no data.
-    fn next(&mut self, byte: u8) -> Result<Step, Malformed> {
+    fn next(&mut self, byte: u8) -> Result<ChunkStep, MalformedBody> {
         Ok(match (self.step, byte) {
-            (Step::FirstDigit, _) => {
+            (ChunkStep::FirstDigit, _) => {
                 self.left = digit(byte)?;
-                Step::Digits
+                ChunkStep::Digits
             }
-            (Step::Digits | Step::AfterSize | Step::Extension, b'\r') => Step::SizeLf,
-            (Step::Digits | Step::AfterSize, b';') => Step::Extension,
-            (Step::Digits | Step::AfterSize, b' ' | b'\t') => Step::AfterSize,
-            (Step::Digits, _) => {
-                let shifted = self.left.checked_mul(16).ok_or(Malformed)?;
+            (ChunkStep::Digits | ChunkStep::AfterSize | ChunkStep::Extension, b'\r') => ChunkStep::SizeLf,
+            (ChunkStep::Digits | ChunkStep::AfterSize, b';') => ChunkStep::Extension,
+            (ChunkStep::Digits | ChunkStep::AfterSize, b' ' | b'\t') => ChunkStep::AfterSize,
+            (ChunkStep::Digits, _) => {
+                let shifted = self.left.checked_mul(16).ok_or(MalformedBody)?;
                 self.left = shifted + digit(byte)?;
-                Step::Digits
+                ChunkStep::Digits
             }
-            (Step::Extension, b'\t' | b' '..=b'~' | 0x80..) => Step::Extension,
-            (Step::SizeLf, b'\n') if self.left == 0 => Step::TrailerStart,
-            (Step::SizeLf, b'\n') => Step::Data,
-            (Step::DataCr, b'\r') => Step::DataLf,
-            (Step::DataLf, b'\n') => Step::FirstDigit,
-            (Step::TrailerStart, b'\r') => Step::LastLf,
-            (Step::Trailer, b'\r') => Step::TrailerLf,
-            (Step::TrailerStart | Step::Trailer, b'\t' | b' '..=b'~' | 0x80..) => Step::Trailer,
-            (Step::TrailerLf, b'\n') => Step::TrailerStart,
-            (Step::LastLf, b'\n') => Step::End,
-            _ => return Err(Malformed),
+            (ChunkStep::Extension, b'\t' | b' '..=b'~' | 0x80..) => ChunkStep::Extension,
+            (ChunkStep::SizeLf, b'\n') if self.left == 0 => ChunkStep::TrailerStart,
+            (ChunkStep::SizeLf, b'\n') => ChunkStep::Data,
+            (ChunkStep::DataCr, b'\r') => ChunkStep::DataLf,
+            (ChunkStep::DataLf, b'\n') => ChunkStep::FirstDigit,
+            (ChunkStep::TrailerStart, b'\r') => ChunkStep::LastLf,
+            (ChunkStep::Trailer, b'\r') => ChunkStep::TrailerLf,
+            (ChunkStep::TrailerStart | ChunkStep::Trailer, b'\t' | b' '..=b'~' | 0x80..) => ChunkStep::Trailer,
+            (ChunkStep::TrailerLf, b'\n') => ChunkStep::TrailerStart,
+            (ChunkStep::LastLf, b'\n') => ChunkStep::End,
+            _ => return Err(MalformedBody),
         })
     }
 }
 
-fn digit(byte: u8) -> Result<u64, Malformed> {
-    char::from(byte).to_digit(16).map(u64::from).ok_or(Malformed)
+fn digit(byte: u8) -> Result<u64, MalformedBody> {
+    char::from(byte).to_digit(16).map(u64::from).ok_or(MalformedBody)
 }
 
 #[cfg(test)]
@@ -159,8 +159,13 @@ mod tests {
     use super::*;
 
     /// What `Rest` takes of `input` when it comes in pieces of `piece` bytes, and what is left of `most`.
-    fn taken(framing: Framing, input: &[u8], piece: usize, most: u64) -> Result<(usize, Rest, u64), Malformed> {
-        let (mut rest, mut most, mut total) = (Rest::of(framing), most, 0);
+    fn taken(
+        framing: Framing,
+        input: &[u8],
+        piece: usize,
+        most: u64,
+    ) -> Result<(usize, RemainingBody, u64), MalformedBody> {
+        let (mut rest, mut most, mut total) = (RemainingBody::of(framing), most, 0);
         for part in input.chunks(piece) {
             let taken = rest.take(part, &mut most)?;
             total += taken;
@@ -174,11 +179,11 @@ mod tests {
     #[test]
     fn a_counted_body_ends_at_its_length_and_the_next_request_is_not_touched() {
         for piece in [1, 3, 100] {
-            assert_eq!(taken(Framing::Counted(5), b"helloGET /", piece, 100), Ok((5, Rest::Done, 95)));
-            assert_eq!(taken(Framing::Counted(5), b"hel", piece, 100), Ok((3, Rest::Counted(2), 97)));
-            assert_eq!(taken(Framing::Counted(5), b"hello", piece, 2), Ok((2, Rest::Counted(3), 0)));
+            assert_eq!(taken(Framing::Counted(5), b"helloGET /", piece, 100), Ok((5, RemainingBody::Done, 95)));
+            assert_eq!(taken(Framing::Counted(5), b"hel", piece, 100), Ok((3, RemainingBody::Counted(2), 97)));
+            assert_eq!(taken(Framing::Counted(5), b"hello", piece, 2), Ok((2, RemainingBody::Counted(3), 0)));
         }
-        assert_eq!(taken(Framing::None, b"GET /", 10, 100), Ok((0, Rest::Done, 100)));
+        assert_eq!(taken(Framing::None, b"GET /", 10, 100), Ok((0, RemainingBody::Done, 100)));
     }
 
     #[test]
@@ -186,7 +191,11 @@ mod tests {
         let body = b"5;name=\"x\"\r\nhello\r\n1 \r\n!\r\n0\r\nDigest: x\r\n\r\n";
         let input = [&body[..], b"GET /"].concat();
         for piece in [1, 2, 7, 1_000] {
-            assert_eq!(taken(Framing::Chunked, &input, piece, 100), Ok((body.len(), Rest::Done, 94)), "{piece}");
+            assert_eq!(
+                taken(Framing::Chunked, &input, piece, 100),
+                Ok((body.len(), RemainingBody::Done, 94)),
+                "{piece}"
+            );
         }
     }
 
@@ -194,7 +203,7 @@ mod tests {
     fn no_more_data_is_taken_than_may_be() {
         let (total, rest, most) = taken(Framing::Chunked, b"a\r\n0123456789\r\n0\r\n\r\n", 4, 6).unwrap();
         assert_eq!((total, most), (9, 0));
-        assert_ne!(rest, Rest::Done);
+        assert_ne!(rest, RemainingBody::Done);
     }
 
     #[test]
@@ -214,7 +223,7 @@ mod tests {
         ] {
             for piece in [1, 100] {
                 let all = taken(Framing::Chunked, bad, piece, 1_000);
-                assert_eq!(all.map(|(_, rest, _)| rest), Err(Malformed), "{}", bad.escape_ascii());
+                assert_eq!(all.map(|(_, rest, _)| rest), Err(MalformedBody), "{}", bad.escape_ascii());
             }
         }
     }
@@ -224,8 +233,8 @@ mod tests {
         let honest = b"1\r\nx\r\n".repeat(100_000);
         assert!(taken(Framing::Chunked, &honest, 8_192, u64::MAX).is_ok());
         let extension = [b"5;", &b"e".repeat(20_000)[..]].concat();
-        assert_eq!(taken(Framing::Chunked, &extension, 8_192, u64::MAX), Err(Malformed));
+        assert_eq!(taken(Framing::Chunked, &extension, 8_192, u64::MAX), Err(MalformedBody));
         let trailers = [b"0\r\n", &b"A: b\r\n".repeat(4_000)[..]].concat();
-        assert_eq!(taken(Framing::Chunked, &trailers, 8_192, u64::MAX), Err(Malformed));
+        assert_eq!(taken(Framing::Chunked, &trailers, 8_192, u64::MAX), Err(MalformedBody));
     }
 }

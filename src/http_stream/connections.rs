@@ -15,18 +15,18 @@ use hubbub_actors::limits::concurrency::{ConcurrencyKey, ConcurrencyLimits, Conc
 use tokio::sync::oneshot;
 
 use super::linger::Lingering;
-use super::listener::Times;
+use super::listener::ClientTimeouts;
 
 /// The plain connections of the hub, of all workers.
 #[derive(Debug)]
 pub struct Connections {
-    most: AtomicUsize,
-    most_of_an_address: AtomicU32,
+    max: AtomicUsize,
+    max_per_address: AtomicU32,
     /// How long a client may take for a head and for a body, ms.
     head_ms: AtomicU64,
     body_ms: AtomicU64,
     now: AtomicUsize,
-    of_address: Arc<ConcurrencyLimits>,
+    per_address: Arc<ConcurrencyLimits>,
     evictable: Mutex<Evictable>,
     /// How many were closed because others came.
     pub evicted: AtomicU64,
@@ -40,7 +40,7 @@ pub struct Connections {
 
 /// Why a connection is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub enum ConnectionRefusal {
     /// There are as many as may be.
     Full,
     /// There are as many of this address as may be.
@@ -49,7 +49,7 @@ pub enum Refused {
 
 /// Why a connection can give way: in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Reason {
+pub(super) enum EvictionReason {
     /// It has no request in work.
     Idle,
     /// Its client has not read the answer.
@@ -61,19 +61,19 @@ pub(super) enum Reason {
 struct Evictable {
     next: u64,
     /// What tells each of them to close.
-    connections: BTreeMap<(Reason, u64), oneshot::Sender<()>>,
+    connections: BTreeMap<(EvictionReason, u64), oneshot::Sender<()>>,
 }
 
 impl Connections {
     /// At most `most` in all, and `most_of_an_address` of each address; 0 of the latter is any number.
     pub fn new(most: usize, most_of_an_address: u32) -> Arc<Self> {
         Arc::new(Self {
-            most: AtomicUsize::new(most),
-            most_of_an_address: AtomicU32::new(most_of_an_address),
+            max: AtomicUsize::new(most),
+            max_per_address: AtomicU32::new(most_of_an_address),
             head_ms: AtomicU64::new(0),
             body_ms: AtomicU64::new(0),
             now: AtomicUsize::new(0),
-            of_address: Arc::default(),
+            per_address: Arc::default(),
             evictable: Mutex::default(),
             evicted: AtomicU64::new(0),
             refused_full: AtomicU64::new(0),
@@ -83,38 +83,38 @@ impl Connections {
     }
 
     /// As [`Connections::new`], with the times that a client may take.
-    pub fn timed(times: Times, most: usize, most_of_an_address: u32) -> Arc<Self> {
+    pub fn timed(times: ClientTimeouts, most: usize, most_of_an_address: u32) -> Arc<Self> {
         let connections = Self::new(most, most_of_an_address);
         connections.set_times(times);
         connections
     }
 
     /// Lowers the number that there may be in all to what the system has descriptors for.
-    pub fn bound(&self, most: usize) {
-        self.most.fetch_min(most, Ordering::AcqRel);
+    pub fn lower_max(&self, most: usize) {
+        self.max.fetch_min(most, Ordering::AcqRel);
     }
 
     /// Sets how many there may be of each address from now on; those that are there stay.
-    pub fn set_most_of_an_address(&self, most: u32) {
-        self.most_of_an_address.store(most, Ordering::Relaxed);
+    pub fn set_max_per_address(&self, most: u32) {
+        self.max_per_address.store(most, Ordering::Relaxed);
     }
 
     /// Sets how long a client may take for what it begins from now on.
-    pub fn set_times(&self, times: Times) {
+    pub fn set_times(&self, times: ClientTimeouts) {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.head_ms.store(millis(times.head), Ordering::Relaxed);
         self.body_ms.store(millis(times.body), Ordering::Relaxed);
     }
 
     /// How long a client may take.
-    pub(super) fn times(&self) -> Times {
+    pub(super) fn times(&self) -> ClientTimeouts {
         let time = |millis: &AtomicU64| Duration::from_millis(millis.load(Ordering::Relaxed));
-        Times { head: time(&self.head_ms), body: time(&self.body_ms) }
+        ClientTimeouts { head: time(&self.head_ms), body: time(&self.body_ms) }
     }
 
     /// How many there may be.
-    pub fn most(&self) -> usize {
-        self.most.load(Ordering::Acquire)
+    pub fn max(&self) -> usize {
+        self.max.load(Ordering::Acquire)
     }
 
     /// How many there are.
@@ -126,27 +126,25 @@ impl Connections {
     ///
     /// # Errors
     /// Why there is none.
-    pub(super) fn register(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Registration, Refused> {
+    pub(super) fn register(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Registration, ConnectionRefusal> {
         let held = address
-            .map(|ip| {
-                self.of_address.take(ConcurrencyKey::Address(ip), self.most_of_an_address.load(Ordering::Relaxed))
-            })
+            .map(|ip| self.per_address.take(ConcurrencyKey::Address(ip), self.max_per_address.load(Ordering::Relaxed)))
             .transpose();
         let held = held.map_err(|_| {
             self.refused_address.fetch_add(1, Ordering::Relaxed);
-            Refused::Address
+            ConnectionRefusal::Address
         })?;
         // The one that gives way leaves in a moment, so that there is one too many until then.
-        if self.now.fetch_add(1, Ordering::AcqRel) >= self.most() {
+        if self.now.fetch_add(1, Ordering::AcqRel) >= self.max() {
             if !self.evict() {
                 self.now.fetch_sub(1, Ordering::AcqRel);
                 self.refused_full.fetch_add(1, Ordering::Relaxed);
-                return Err(Refused::Full);
+                return Err(ConnectionRefusal::Full);
             }
             self.evicted.fetch_add(1, Ordering::Relaxed);
         }
-        let mut registration = Registration { connections: self.clone(), _held: held, eviction: None };
-        registration.offer(Reason::Idle);
+        let mut registration = Registration { connections: self.clone(), _slot: held, eviction: None };
+        registration.make_evictable(EvictionReason::Idle);
         Ok(registration)
     }
 
@@ -170,15 +168,15 @@ impl Connections {
 #[derive(Debug)]
 pub(super) struct Registration {
     connections: Arc<Connections>,
-    _held: Option<ConcurrencySlot>,
+    _slot: Option<ConcurrencySlot>,
     /// Its number while it can give way, and what tells it to.
-    eviction: Option<((Reason, u64), oneshot::Receiver<()>)>,
+    eviction: Option<((EvictionReason, u64), oneshot::Receiver<()>)>,
 }
 
 impl Registration {
     /// From now on the connection can give way to others.
-    pub(super) fn offer(&mut self, reason: Reason) {
-        self.withdraw();
+    pub(super) fn make_evictable(&mut self, reason: EvictionReason) {
+        self.protect();
         let (close, closes) = oneshot::channel();
         let mut evictable = self.connections.evictable();
         let key = (reason, evictable.next);
@@ -189,14 +187,14 @@ impl Registration {
     }
 
     /// As [`Self::offer`], unless it can give way already.
-    pub(super) fn offer_once(&mut self, reason: Reason) {
+    pub(super) fn make_evictable_once(&mut self, reason: EvictionReason) {
         if self.eviction.is_none() {
-            self.offer(reason);
+            self.make_evictable(reason);
         }
     }
 
     /// From now on the connection does not give way.
-    pub(super) fn withdraw(&mut self) {
+    pub(super) fn protect(&mut self) {
         if let Some((key, _)) = self.eviction.take() {
             self.connections.evictable().connections.remove(&key);
         }
@@ -211,7 +209,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.withdraw();
+        self.protect();
         self.connections.now.fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -239,7 +237,7 @@ mod tests {
     fn an_address_has_so_many_and_gets_them_back() {
         let connections = Connections::new(10, 2);
         let held = [connections.register(ip(1)).unwrap(), connections.register(ip(1)).unwrap()];
-        assert_eq!(connections.register(ip(1)).unwrap_err(), Refused::Address);
+        assert_eq!(connections.register(ip(1)).unwrap_err(), ConnectionRefusal::Address);
         let exempt = connections.register(None).unwrap();
         let other = connections.register(ip(2)).unwrap();
         assert_eq!((connections.now(), counts(&connections)), (4, [0, 0, 1]));
@@ -253,14 +251,14 @@ mod tests {
     fn another_number_of_an_address_and_other_times_hold_at_once() {
         let connections = Connections::new(10, 2);
         let _held = [connections.register(ip(1)).unwrap(), connections.register(ip(1)).unwrap()];
-        connections.set_most_of_an_address(3);
+        connections.set_max_per_address(3);
         let _third = connections.register(ip(1)).unwrap();
-        connections.set_most_of_an_address(1);
-        assert_eq!(connections.register(ip(1)).unwrap_err(), Refused::Address);
-        connections.set_most_of_an_address(0);
+        connections.set_max_per_address(1);
+        assert_eq!(connections.register(ip(1)).unwrap_err(), ConnectionRefusal::Address);
+        connections.set_max_per_address(0);
         connections.register(ip(1)).unwrap();
         let (head, body) = (Duration::from_secs(7), Duration::from_millis(20));
-        connections.set_times(Times { head, body });
+        connections.set_times(ClientTimeouts { head, body });
         assert_eq!((connections.times().head, connections.times().body), (head, body));
     }
 
@@ -268,19 +266,19 @@ mod tests {
     fn the_longest_idle_gives_way_then_the_longest_unread_and_none_with_a_request() {
         let connections = Connections::new(4, 0);
         let [mut one, mut two, mut three, mut four] = [(); 4].map(|()| connections.register(ip(1)).unwrap());
-        one.withdraw();
-        two.offer(Reason::Idle);
-        four.offer(Reason::Unread);
+        one.protect();
+        two.make_evictable(EvictionReason::Idle);
+        four.make_evictable(EvictionReason::Unread);
         let mut five = connections.register(ip(1)).unwrap();
         assert_eq!(evicted([&mut one, &mut two, &mut three, &mut four, &mut five]), [false, false, true, false, false]);
         drop(three);
-        two.withdraw();
-        five.withdraw();
+        two.protect();
+        five.protect();
         let mut six = connections.register(ip(1)).unwrap();
         assert_eq!(evicted([&mut one, &mut two, &mut four, &mut five, &mut six]), [false, false, true, false, false]);
         drop(four);
-        six.withdraw();
-        assert_eq!(connections.register(ip(1)).unwrap_err(), Refused::Full);
+        six.protect();
+        assert_eq!(connections.register(ip(1)).unwrap_err(), ConnectionRefusal::Full);
         assert_eq!((connections.now(), counts(&connections)), (4, [2, 1, 0]));
     }
 }

@@ -31,7 +31,7 @@ pub(super) enum Permit {
 
 /// What came behind the request in work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Behind {
+pub enum NextInput {
     /// Nothing yet.
     Nothing,
     /// The beginning of another request.
@@ -48,7 +48,7 @@ pub trait WatchAnswer: fmt::Debug {
 
 /// Why a request was refused as it was read.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct RefusedRequest {
     pub(super) fault: Fault,
     /// What came is HTTP, be it malformed.
     pub(super) is_http: bool,
@@ -74,11 +74,11 @@ pub struct Exchange {
     /// What it stands for is no HTTP.
     is_not_http: Cell<bool>,
     reader: RefCell<Option<Waker>>,
-    behind: Cell<Behind>,
+    next_input: Cell<NextInput>,
     /// Who waits for what comes behind the request in work.
-    follower: RefCell<Option<Waker>>,
+    input_waiter: RefCell<Option<Waker>>,
     /// Who waits until the answer to the request in work is written.
-    watch: RefCell<Option<Box<dyn WatchAnswer>>>,
+    answer_watcher: RefCell<Option<Box<dyn WatchAnswer>>>,
 }
 
 /// What the application asks and tells.
@@ -122,25 +122,25 @@ impl Exchange {
     }
 
     /// Whether another request can follow: all of the body was read, and the client has not ended.
-    pub fn can_go_on(&self) -> bool {
+    pub fn can_continue(&self) -> bool {
         self.body_is_done.get() && !self.client_has_ended.get()
     }
 
     /// Resolves when more came behind the request in work than `seen`; with what came.
-    pub fn behind(&self, seen: Behind) -> impl Future<Output = Behind> {
+    pub fn next_input(&self, seen: NextInput) -> impl Future<Output = NextInput> {
         poll_fn(move |cx| {
-            let behind = self.behind.get();
+            let behind = self.next_input.get();
             if behind > seen {
                 return Poll::Ready(behind);
             }
-            *self.follower.borrow_mut() = Some(cx.waker().clone());
+            *self.input_waiter.borrow_mut() = Some(cx.waker().clone());
             Poll::Pending
         })
     }
 
     /// Has `watch` learn when the answer to the request in work is written.
     pub fn watch_answer(&self, watch: Box<dyn WatchAnswer>) {
-        *self.watch.borrow_mut() = Some(watch);
+        *self.answer_watcher.borrow_mut() = Some(watch);
     }
 
     /// The application has its answer: what follows on the connection is read once that is written.
@@ -165,13 +165,13 @@ impl Exchange {
             refusal: RefCell::new(None),
             is_not_http: Cell::new(false),
             reader: RefCell::new(None),
-            behind: Cell::new(Behind::Nothing),
-            follower: RefCell::new(None),
-            watch: RefCell::new(None),
+            next_input: Cell::new(NextInput::Nothing),
+            input_waiter: RefCell::new(None),
+            answer_watcher: RefCell::new(None),
         })
     }
 
-    pub(super) fn note_order(&self, is_host_last: bool) {
+    pub(super) fn set_host_last(&self, is_host_last: bool) {
         self.is_host_last.set(is_host_last);
     }
 
@@ -182,7 +182,7 @@ impl Exchange {
     /// A head is given to the application; `has_body` says whether more belongs to the request.
     pub(super) fn begin(&self, has_body: bool) {
         self.phase.set(Phase::Working);
-        self.behind.set(if self.client_has_ended.get() { Behind::End } else { Behind::Nothing });
+        self.next_input.set(if self.client_has_ended.get() { NextInput::End } else { NextInput::Nothing });
         self.permit.set(Permit::None);
         self.has_body.set(has_body);
         self.is_not_http.set(false);
@@ -190,7 +190,7 @@ impl Exchange {
     }
 
     /// A head is given that stands for a request which was refused.
-    pub(super) fn begin_refused(&self, Refused { fault, is_http }: Refused) {
+    pub(super) fn begin_refused(&self, RefusedRequest { fault, is_http }: RefusedRequest) {
         *self.refusal.borrow_mut() = Some(fault);
         self.begin(false);
         self.is_not_http.set(!is_http);
@@ -222,33 +222,33 @@ impl Exchange {
 
     pub(super) fn mark_client_ended(&self) {
         self.client_has_ended.set(true);
-        self.mark_behind(Behind::End);
+        self.report_input(NextInput::End);
     }
 
     /// Another request begins behind the one in work.
-    pub(super) fn mark_followed(&self) {
-        self.mark_behind(Behind::Request);
+    pub(super) fn mark_next_request(&self) {
+        self.report_input(NextInput::Request);
     }
 
-    fn mark_behind(&self, behind: Behind) {
-        if behind > self.behind.get() {
-            self.behind.set(behind);
-            if let Some(follower) = self.follower.borrow_mut().take() {
+    fn report_input(&self, behind: NextInput) {
+        if behind > self.next_input.get() {
+            self.next_input.set(behind);
+            if let Some(follower) = self.input_waiter.borrow_mut().take() {
                 follower.wake();
             }
         }
     }
 
     /// The answer is written.
-    pub(super) fn tell_written(&self) {
-        if let Some(watch) = self.watch.take() {
+    pub(super) fn notify_written(&self) {
+        if let Some(watch) = self.answer_watcher.take() {
             watch.mark_written();
         }
     }
 
     /// The answer is written: the next request can be read.
     pub(super) fn mark_written(&self) {
-        self.tell_written();
+        self.notify_written();
         self.phase.set(Phase::Idle);
         self.wake();
     }

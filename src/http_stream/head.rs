@@ -39,7 +39,7 @@ pub enum Framing {
 
 /// A whole request head.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct HttpHead {
     /// How many bytes of the input it took.
     pub length: usize,
     /// The head to pass on, where it differs from the input.
@@ -58,7 +58,7 @@ pub struct Head {
 ///
 /// # Errors
 /// As [`parse_under`].
-pub fn parse(input: &[u8]) -> Result<Option<Head>, Fault> {
+pub fn parse(input: &[u8]) -> Result<Option<HttpHead>, Fault> {
     parse_under(&BasePath::default(), input)
 }
 
@@ -66,7 +66,7 @@ pub fn parse(input: &[u8]) -> Result<Option<Head>, Fault> {
 ///
 /// # Errors
 /// The fault to answer with. Nothing that follows on the connection can be trusted then.
-pub fn parse_under(base: &BasePath, input: &[u8]) -> Result<Option<Head>, Fault> {
+pub fn parse_under(base: &BasePath, input: &[u8]) -> Result<Option<HttpHead>, Fault> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
     let length = match request.parse(input) {
@@ -81,7 +81,7 @@ pub fn parse_under(base: &BasePath, input: &[u8]) -> Result<Option<Head>, Fault>
     if length > HEAD_MAX {
         return Err(head_too_large());
     }
-    let head = Parsed {
+    let head = HeadFields {
         method: request.method.unwrap_or_default(),
         target: request.path.unwrap_or_default(),
         is_1_1: request.version == Some(1),
@@ -94,9 +94,9 @@ pub fn parse_under(base: &BasePath, input: &[u8]) -> Result<Option<Head>, Fault>
     let has = |name: &str| tokens.iter().any(|token| token.eq_ignore_ascii_case(name));
     let upgrades = head.offers_websocket(base, framing) && has("upgrade");
     let expects_continue = head.is_1_1 && framing != Framing::None && head.expects_continue();
-    Ok(Some(Head {
+    Ok(Some(HttpHead {
         length,
-        rewritten: head.must_be_rewritten(&tokens).then(|| head.rewrite(&tokens, upgrades)),
+        rewritten: head.needs_rewrite(&tokens).then(|| head.rewrite(&tokens, upgrades)),
         framing,
         expects_continue,
         upgrades,
@@ -210,14 +210,14 @@ fn target_too_long() -> Fault {
 }
 
 /// A head as httparse has it.
-struct Parsed<'a> {
+struct HeadFields<'a> {
     method: &'a str,
     target: &'a str,
     is_1_1: bool,
     headers: &'a [httparse::Header<'a>],
 }
 
-impl<'a> Parsed<'a> {
+impl<'a> HeadFields<'a> {
     fn values(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
         self.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
     }
@@ -317,8 +317,8 @@ impl<'a> Parsed<'a> {
     }
 
     /// Whether it holds what actix-http must not see.
-    fn must_be_rewritten(&self, tokens: &[&str]) -> bool {
-        let named = |header: &httparse::Header<'_>| is_of_the_connection(header.name);
+    fn needs_rewrite(&self, tokens: &[&str]) -> bool {
+        let named = |header: &httparse::Header<'_>| is_hop_by_hop(header.name);
         self.headers.iter().any(named) || tokens.iter().any(|token| is_upgrade_token(token))
     }
 
@@ -326,7 +326,7 @@ impl<'a> Parsed<'a> {
     fn rewrite(&self, tokens: &[&str], upgrades: bool) -> Vec<u8> {
         let version = if self.is_1_1 { "1.1" } else { "1.0" };
         let mut head = format!("{} {} HTTP/{version}\r\n", self.method, self.target).into_bytes();
-        let is_kept = |name: &str| !is_of_the_connection(name) && !name.eq_ignore_ascii_case("Connection");
+        let is_kept = |name: &str| !is_hop_by_hop(name) && !name.eq_ignore_ascii_case("Connection");
         for header in self.headers.iter().filter(|header| is_kept(header.name)) {
             for part in [header.name.as_bytes(), b": ", header.value, b"\r\n"] {
                 head.extend_from_slice(part);
@@ -346,7 +346,7 @@ impl<'a> Parsed<'a> {
 }
 
 /// Headers that are between the client and this stream.
-fn is_of_the_connection(name: &str) -> bool {
+fn is_hop_by_hop(name: &str) -> bool {
     ["Upgrade", "HTTP2-Settings", "Expect"].iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 

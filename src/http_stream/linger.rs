@@ -36,10 +36,10 @@ pub struct Lingering(Arc<AtomicUsize>);
 
 impl Lingering {
     /// A place for one more; `None` when [`LINGERING_MAX`] linger already.
-    fn enter(&self) -> Option<Place> {
+    fn take_slot(&self) -> Option<LingerSlot> {
         let taken =
             self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| (now < LINGERING_MAX).then_some(now + 1));
-        taken.ok().map(|_| Place(self.clone()))
+        taken.ok().map(|_| LingerSlot(self.clone()))
     }
 
     /// How many linger now.
@@ -49,9 +49,9 @@ impl Lingering {
 }
 
 #[derive(Debug)]
-struct Place(Lingering);
+struct LingerSlot(Lingering);
 
-impl Drop for Place {
+impl Drop for LingerSlot {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -61,14 +61,14 @@ impl Drop for Place {
 #[derive(Debug)]
 pub(super) struct Linger {
     /// Until when; `None` when it is closed at once.
-    until: Option<(Pin<Box<Sleep>>, Place)>,
+    until: Option<(Pin<Box<Sleep>>, LingerSlot)>,
     left: usize,
 }
 
 impl Linger {
     /// Begins to linger, if there is a place. The sending side must be shut already.
     pub(super) fn begin(lingering: &Lingering) -> Self {
-        let until = lingering.enter().map(|place| (Box::pin(sleep(LINGER_TIME)), place));
+        let until = lingering.take_slot().map(|place| (Box::pin(sleep(LINGER_TIME)), place));
         Self { until, left: LINGER_BYTES }
     }
 
@@ -118,10 +118,10 @@ mod tests {
     #[test]
     fn no_more_linger_than_may() {
         let lingering = Lingering::default();
-        let all: Vec<_> = (0..LINGERING_MAX).map(|_| lingering.enter().unwrap()).collect();
-        assert!(lingering.enter().is_none());
+        let all: Vec<_> = (0..LINGERING_MAX).map(|_| lingering.take_slot().unwrap()).collect();
+        assert!(lingering.take_slot().is_none());
         drop(all);
         assert_eq!(lingering.now(), 0);
-        assert!(lingering.enter().is_some());
+        assert!(lingering.take_slot().is_some());
     }
 }

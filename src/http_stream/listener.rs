@@ -11,7 +11,7 @@ use hubbub_actors::model::fault::{Code, Fault};
 use socket2::SockRef;
 use tokio::time::Instant;
 
-use super::connections::{Connections, Refused};
+use super::connections::{ConnectionRefusal, Connections};
 use super::linger;
 use super::pacer::Pacer;
 use super::stream::HttpStream;
@@ -22,7 +22,7 @@ use crate::request_id::RequestId;
 
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
-pub struct Times {
+pub struct ClientTimeouts {
     /// For a request's head: the first from the connection's acceptance, others from their first byte.
     pub head: Duration,
     /// For its body, from when it may be read.
@@ -48,7 +48,11 @@ impl Listener {
     ///
     /// # Errors
     /// Why it is refused, and by which request id the client is told so before the socket is closed.
-    pub fn take(self: &Rc<Self>, socket: TcpStream, counted: Option<IpAddr>) -> Result<HttpStream, (RequestId, Fault)> {
+    pub fn accept(
+        self: &Rc<Self>,
+        socket: TcpStream,
+        counted: Option<IpAddr>,
+    ) -> Result<HttpStream, (RequestId, Fault)> {
         match self.connections.register(counted) {
             Ok(registration) => Ok(HttpStream::new(self.clone(), socket, registration)),
             Err(refused) => {
@@ -66,19 +70,21 @@ impl Listener {
     }
 }
 
-fn fault(refused: Refused) -> Fault {
+fn fault(refused: ConnectionRefusal) -> Fault {
     let fault = match refused {
-        Refused::Full => Fault::new(Code::ServerFull, "Too many HTTP connections").by("server.max_connections"),
-        Refused::Address => Fault::limit_reached("limits.http.connections_per_address"),
+        ConnectionRefusal::Full => {
+            Fault::new(Code::ServerFull, "Too many HTTP connections").by("server.max_connections")
+        }
+        ConnectionRefusal::Address => Fault::limit_reached("limits.http.connections_per_address"),
     };
     Fault { retry_after: Some(1), ..fault }
 }
 
 /// The whole answer to a connection that is not taken. There is no request: the id is of the answer alone.
-fn refusal(refused: Refused, id: &RequestId, fault: &Fault) -> String {
+fn refusal(refused: ConnectionRefusal, id: &RequestId, fault: &Fault) -> String {
     let status = match refused {
-        Refused::Full => StatusCode::SERVICE_UNAVAILABLE,
-        Refused::Address => StatusCode::TOO_MANY_REQUESTS,
+        ConnectionRefusal::Full => StatusCode::SERVICE_UNAVAILABLE,
+        ConnectionRefusal::Address => StatusCode::TOO_MANY_REQUESTS,
     };
     let body = error::body(fault, Shape::Raw, "").to_string();
     let length = body.len();
@@ -95,8 +101,13 @@ mod tests {
     #[test]
     fn a_connection_that_is_not_taken_is_told_which_limit_decides() {
         for (refused, status, code, limit) in [
-            (Refused::Full, "503 Service Unavailable", "SERVER_FULL", None),
-            (Refused::Address, "429 Too Many Requests", "LIMIT_REACHED", Some("limits.http.connections_per_address")),
+            (ConnectionRefusal::Full, "503 Service Unavailable", "SERVER_FULL", None),
+            (
+                ConnectionRefusal::Address,
+                "429 Too Many Requests",
+                "LIMIT_REACHED",
+                Some("limits.http.connections_per_address"),
+            ),
         ] {
             let id = RequestId::random();
             let answer = refusal(refused, &id, &fault(refused));

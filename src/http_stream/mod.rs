@@ -28,5 +28,5 @@ mod stream;
 
 pub use self::connections::Connections;
 pub use self::exchange::{Exchange, body_too_slow};
-pub use self::listener::{Listener, Times};
+pub use self::listener::{ClientTimeouts, Listener};
 pub use self::stream::{HttpStream, KEEP_ALIVE};

@@ -9,13 +9,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Requests of clients that are not known, a second and a worker.
-pub const STRANGERS_PER_SECOND: u32 = 2_000;
+pub const UNKNOWN_PER_SECOND: u32 = 2_000;
 
 /// As many of them at once do not wait.
-pub const STRANGERS_AT_ONCE: u32 = 500;
+pub const UNKNOWN_BURST: u32 = 500;
 
 /// Between two turns.
-const INTERVAL: Duration = Duration::from_micros(1_000_000 / STRANGERS_PER_SECOND as u64);
+const INTERVAL: Duration = Duration::from_micros(1_000_000 / UNKNOWN_PER_SECOND as u64);
 
 /// The turns of one worker.
 #[derive(Debug)]
@@ -26,18 +26,18 @@ pub(super) struct Pacer {
 
 /// A turn to come. A connection that ends before its turn gives it back, so that nobody waits for connections that are gone.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct PacerTurn {
     pacer: Rc<Pacer>,
     is_used: bool,
 }
 
-impl Turn {
+impl PacerTurn {
     pub(super) fn mark_used(mut self) {
         self.is_used = true;
     }
 }
 
-impl Drop for Turn {
+impl Drop for PacerTurn {
     fn drop(&mut self) {
         if !self.is_used {
             let next = &self.pacer.next;
@@ -52,14 +52,14 @@ impl Pacer {
     }
 
     /// As [`Self::take`], with what gives the turn back.
-    pub(super) fn reserve(self: &Rc<Self>, now: Instant) -> Option<(Instant, Turn)> {
-        self.take(now).map(|at| (at, Turn { pacer: self.clone(), is_used: false }))
+    pub(super) fn reserve(self: &Rc<Self>, now: Instant) -> Option<(Instant, PacerTurn)> {
+        self.take(now).map(|at| (at, PacerTurn { pacer: self.clone(), is_used: false }))
     }
 
     /// Takes the next turn; `None` when it is now.
     fn take(&self, now: Instant) -> Option<Instant> {
         // Turns that nobody took are kept up to a number.
-        let oldest = now.checked_sub(INTERVAL * (STRANGERS_AT_ONCE - 1)).unwrap_or(now);
+        let oldest = now.checked_sub(INTERVAL * (UNKNOWN_BURST - 1)).unwrap_or(now);
         let turn = self.next.get().max(oldest);
         self.next.set(turn + INTERVAL);
         (turn > now).then_some(turn)
@@ -75,8 +75,8 @@ mod tests {
         let start = Instant::now();
         let pacer = Pacer::new(start);
         let later = start + Duration::from_secs(10);
-        let waits: Vec<_> = (0..STRANGERS_AT_ONCE + 3).map(|_| pacer.take(later).map(|turn| turn - later)).collect();
-        let (at_once, rest) = waits.split_at(STRANGERS_AT_ONCE as usize);
+        let waits: Vec<_> = (0..UNKNOWN_BURST + 3).map(|_| pacer.take(later).map(|turn| turn - later)).collect();
+        let (at_once, rest) = waits.split_at(UNKNOWN_BURST as usize);
         assert!(at_once.iter().all(Option::is_none));
         assert_eq!(rest, [500, 1_000, 1_500].map(|micros| Some(Duration::from_micros(micros))));
         // Ten seconds later all is as at first.
@@ -89,8 +89,8 @@ mod tests {
         let pacer = Pacer::new(now);
         // The first is now.
         assert!(pacer.reserve(now).is_none());
-        let taken = (1..STRANGERS_AT_ONCE).filter_map(|_| pacer.take(now)).count();
-        assert_eq!(taken, STRANGERS_AT_ONCE as usize - 1);
+        let taken = (1..UNKNOWN_BURST).filter_map(|_| pacer.take(now)).count();
+        assert_eq!(taken, UNKNOWN_BURST as usize - 1);
         let gone: Vec<_> = (0..1_000).filter_map(|_| pacer.reserve(now)).collect();
         let before = gone.first().map(|(at, _)| *at);
         drop(gone);
@@ -109,7 +109,7 @@ mod tests {
             let now = start + Duration::from_micros(u64::from(n) * 50);
             last = last.max(pacer.take(now).unwrap_or(now));
         }
-        let most = f64::from(20_000 - STRANGERS_AT_ONCE) / f64::from(STRANGERS_PER_SECOND);
+        let most = f64::from(20_000 - UNKNOWN_BURST) / f64::from(UNKNOWN_PER_SECOND);
         assert!((last - start).as_secs_f64() >= most - 0.01, "{:?}", last - start);
     }
 }

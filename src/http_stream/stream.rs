@@ -13,13 +13,13 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::body::Rest;
-use super::connections::{Reason, Registration};
-use super::exchange::{Exchange, Permit, Phase, Refused};
+use super::body::RemainingBody;
+use super::connections::{EvictionReason, Registration};
+use super::exchange::{Exchange, Permit, Phase, RefusedRequest};
 use super::head;
 use super::linger::Linger;
 use super::listener::Listener;
-use super::pacer::Turn;
+use super::pacer::PacerTurn;
 use hubbub_actors::model::fault::{Code, Fault};
 
 /// How long a connection may be without a request.
@@ -32,12 +32,12 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 thread_local! {
     /// What a worker reads into, so that a connection holds no more than came.
-    static READ: RefCell<[u8; READ_SIZE]> = const { RefCell::new([0; READ_SIZE]) };
+    static READ_BUFFER: RefCell<[u8; READ_SIZE]> = const { RefCell::new([0; READ_SIZE]) };
 }
 
 /// What the deadline is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
+enum DeadlineKind {
     Nothing,
     FirstHead,
     Idle,
@@ -48,9 +48,9 @@ enum Waiting {
 }
 
 /// What is to be done next for a read.
-enum Next {
+enum ReadStep {
     /// Bytes are in `given`.
-    Given,
+    Ready,
     /// Bytes were put into the reader's buffer.
     Read,
     /// Nothing follows.
@@ -71,19 +71,19 @@ pub struct HttpStream {
     /// How much of the buffer is known to hold no end of a head.
     scanned: usize,
     /// What is to be given next.
-    given: BytesMut,
+    output: BytesMut,
     /// What is to be given waits for its turn.
-    is_held: bool,
+    awaits_turn: bool,
     /// Its turn, where that is not now.
-    turn: Option<Turn>,
+    turn: Option<PacerTurn>,
     /// Why what is to be given stands for a request that was refused.
-    refusal: Option<Refused>,
-    rest: Rest,
+    refusal: Option<RefusedRequest>,
+    rest: RemainingBody,
     /// `100 Continue` is due before the body is read.
     expects_continue: bool,
     /// What is to be written before anything else.
     interim: &'static [u8],
-    waiting: Waiting,
+    waiting: DeadlineKind,
     deadline: Pin<Box<Sleep>>,
     /// The request in work opens a WebSocket: what follows is no HTTP.
     upgrades: bool,
@@ -106,14 +106,14 @@ impl HttpStream {
             registration,
             buffer: BytesMut::new(),
             scanned: 0,
-            given: BytesMut::new(),
-            is_held: false,
+            output: BytesMut::new(),
+            awaits_turn: false,
             turn: None,
             refusal: None,
-            rest: Rest::Done,
+            rest: RemainingBody::Done,
             expects_continue: false,
             interim: b"",
-            waiting: Waiting::FirstHead,
+            waiting: DeadlineKind::FirstHead,
             deadline,
             upgrades: false,
             is_last: false,
@@ -133,37 +133,37 @@ impl HttpStream {
         (self.socket, self.buffer)
     }
 
-    fn next(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> io::Result<Next> {
+    fn next(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> io::Result<ReadStep> {
         match self.exchange.phase() {
             Phase::Idle => self.next_head(cx),
-            Phase::Working if self.rest != Rest::Done => self.next_of_body(cx, out),
+            Phase::Working if self.rest != RemainingBody::Done => self.next_body(cx, out),
             Phase::Working => self.look_ahead(cx),
-            Phase::Answered if self.rest != Rest::Done => {
+            Phase::Answered if self.rest != RemainingBody::Done => {
                 // The handler left it unread, and the answer says that the connection closes.
                 self.has_unread = true;
                 self.is_last = true;
-                Ok(Next::End)
+                Ok(ReadStep::End)
             }
             Phase::Answered if self.registration.is_evicted(cx) => Err(io::ErrorKind::ConnectionAborted.into()),
-            Phase::Answered => Ok(Next::Wait),
+            Phase::Answered => Ok(ReadStep::Wait),
         }
     }
 
-    fn next_head(&mut self, cx: &mut Context<'_>) -> io::Result<Next> {
+    fn next_head(&mut self, cx: &mut Context<'_>) -> io::Result<ReadStep> {
         loop {
             if self.registration.is_evicted(cx) {
-                return Ok(Next::End);
+                return Ok(ReadStep::End);
             }
-            if self.is_held {
-                return Ok(if self.deadline.as_mut().poll(cx).is_ready() { self.begin() } else { Next::Wait });
+            if self.awaits_turn {
+                return Ok(if self.deadline.as_mut().poll(cx).is_ready() { self.begin() } else { ReadStep::Wait });
             }
             if self.is_last {
                 // The service closes by itself when the last answer is written.
                 self.await_close();
-                return Ok(if self.deadline.as_mut().poll(cx).is_ready() { Next::End } else { Next::Wait });
+                return Ok(if self.deadline.as_mut().poll(cx).is_ready() { ReadStep::End } else { ReadStep::Wait });
             }
             match self.take_head() {
-                Ok(true) if self.hold() => continue,
+                Ok(true) if self.await_turn() => continue,
                 Ok(true) => return Ok(self.begin()),
                 Ok(false) => {}
                 Err(fault) => {
@@ -172,18 +172,18 @@ impl HttpStream {
                 }
             }
             if self.has_ended {
-                return Ok(Next::End);
+                return Ok(ReadStep::End);
             }
             self.await_head();
             if self.deadline.as_mut().poll(cx).is_ready() {
                 if self.buffer.is_empty() {
-                    return Ok(Next::End);
+                    return Ok(ReadStep::End);
                 }
                 self.refuse(head::too_slow());
                 continue;
             }
             if self.fill(cx)?.is_pending() {
-                return Ok(Next::Wait);
+                return Ok(ReadStep::Wait);
             }
         }
     }
@@ -192,24 +192,24 @@ impl HttpStream {
     fn await_head(&mut self) {
         let times = self.listener.connections.times();
         let (waiting, time) = match (self.waiting, self.buffer.is_empty()) {
-            (Waiting::FirstHead | Waiting::Idle | Waiting::Head, true)
-            | (Waiting::FirstHead | Waiting::Head, false) => {
+            (DeadlineKind::FirstHead | DeadlineKind::Idle | DeadlineKind::Head, true)
+            | (DeadlineKind::FirstHead | DeadlineKind::Head, false) => {
                 return;
             }
-            (_, true) => (Waiting::Idle, KEEP_ALIVE),
-            (_, false) => (Waiting::Head, times.head),
+            (_, true) => (DeadlineKind::Idle, KEEP_ALIVE),
+            (_, false) => (DeadlineKind::Head, times.head),
         };
         self.set_deadline(waiting, time);
     }
 
     /// Sets the deadline of the end, once.
     fn await_close(&mut self) {
-        if self.waiting != Waiting::Close {
-            self.set_deadline(Waiting::Close, self.listener.connections.times().head);
+        if self.waiting != DeadlineKind::Close {
+            self.set_deadline(DeadlineKind::Close, self.listener.connections.times().head);
         }
     }
 
-    fn set_deadline(&mut self, waiting: Waiting, time: Duration) {
+    fn set_deadline(&mut self, waiting: DeadlineKind, time: Duration) {
         self.waiting = waiting;
         self.deadline.as_mut().reset(Instant::now() + time);
     }
@@ -223,12 +223,12 @@ impl HttpStream {
         }
         let Some(head) = head::parse_under(&self.listener.base, &self.buffer)? else { return Ok(false) };
         let original = self.buffer.split_to(head.length);
-        self.exchange.note_order(head.upgrades && head::is_host_last(&original));
-        self.given = head.rewritten.map_or(original, |head| BytesMut::from(&head[..]));
+        self.exchange.set_host_last(head.upgrades && head::is_host_last(&original));
+        self.output = head.rewritten.map_or(original, |head| BytesMut::from(&head[..]));
         // What is left must not keep the memory of the head.
         self.buffer = BytesMut::from(&self.buffer[..]);
         self.scanned = 0;
-        self.rest = Rest::of(head.framing);
+        self.rest = RemainingBody::of(head.framing);
         self.expects_continue = head.expects_continue;
         self.is_last = head.is_last;
         self.upgrades = head.upgrades;
@@ -244,31 +244,31 @@ impl HttpStream {
     }
 
     /// Has what is to be given wait for its turn; `false` when it need not. Upgrades have limits of their own.
-    fn hold(&mut self) -> bool {
+    fn await_turn(&mut self) -> bool {
         if self.exchange.take_known() || self.upgrades {
             return false;
         }
         let Some((at, turn)) = self.listener.pacer.reserve(Instant::now()) else { return false };
         self.turn = Some(turn);
-        self.waiting = Waiting::Turn;
+        self.waiting = DeadlineKind::Turn;
         self.deadline.as_mut().reset(at);
-        self.is_held = true;
+        self.awaits_turn = true;
         true
     }
 
     /// Gives the application a request.
-    fn begin(&mut self) -> Next {
-        self.is_held = false;
+    fn begin(&mut self) -> ReadStep {
+        self.awaits_turn = false;
         if let Some(turn) = self.turn.take() {
             turn.mark_used();
         }
-        self.waiting = Waiting::Nothing;
-        self.registration.withdraw();
+        self.waiting = DeadlineKind::Nothing;
+        self.registration.protect();
         match self.refusal.take() {
             Some(refused) => self.exchange.begin_refused(refused),
-            None => self.exchange.begin(self.rest != Rest::Done),
+            None => self.exchange.begin(self.rest != RemainingBody::Done),
         }
-        Next::Given
+        ReadStep::Ready
     }
 
     /// Has a stand-in given for what is refused, when it is its turn.
@@ -277,26 +277,26 @@ impl HttpStream {
         if !is_http {
             self.listener.notices.not_http(self.socket.peer_addr().ok().map(|peer| peer.ip()));
         }
-        self.given = BytesMut::from(&head::stand_in(&self.listener.base, &self.buffer)[..]);
+        self.output = BytesMut::from(&head::stand_in(&self.listener.base, &self.buffer)[..]);
         self.buffer = BytesMut::new();
-        self.rest = Rest::Done;
+        self.rest = RemainingBody::Done;
         self.is_last = true;
         self.has_unread = true;
-        self.refusal = Some(Refused { fault, is_http });
-        if !self.hold() {
-            self.set_deadline(Waiting::Turn, Duration::ZERO);
-            self.is_held = true;
+        self.refusal = Some(RefusedRequest { fault, is_http });
+        if !self.await_turn() {
+            self.set_deadline(DeadlineKind::Turn, Duration::ZERO);
+            self.awaits_turn = true;
         }
     }
 
-    fn next_of_body(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> io::Result<Next> {
+    fn next_body(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> io::Result<ReadStep> {
         loop {
             if !self.buffer.is_empty() {
-                return Ok(self.give_body(out));
+                return Ok(self.pass_body(out));
             }
-            let Permit::Bytes(most) = self.exchange.permit() else { return Ok(Next::Wait) };
-            if self.waiting != Waiting::Body {
-                self.set_deadline(Waiting::Body, self.listener.connections.times().body);
+            let Permit::Bytes(most) = self.exchange.permit() else { return Ok(ReadStep::Wait) };
+            if self.waiting != DeadlineKind::Body {
+                self.set_deadline(DeadlineKind::Body, self.listener.connections.times().body);
                 if std::mem::take(&mut self.expects_continue) {
                     self.interim = CONTINUE;
                 }
@@ -304,25 +304,25 @@ impl HttpStream {
             if self.deadline.as_mut().poll(cx).is_ready() {
                 self.exchange.mark_body_late();
                 self.has_unread = true;
-                return Ok(Next::End);
+                return Ok(ReadStep::End);
             }
             if self.write_interim(cx)?.is_pending() {
-                return Ok(Next::Wait);
+                return Ok(ReadStep::Wait);
             }
             if most == 0 {
                 // More than may be; the handler sees it by what it got.
-                return Ok(Next::Wait);
+                return Ok(ReadStep::Wait);
             }
             match self.fill(cx)? {
-                Poll::Ready(()) if self.has_ended => return Ok(Next::End),
+                Poll::Ready(()) if self.has_ended => return Ok(ReadStep::End),
                 Poll::Ready(()) => {}
-                Poll::Pending => return Ok(Next::Wait),
+                Poll::Pending => return Ok(ReadStep::Wait),
             }
         }
     }
 
     /// Gives what the buffer has of the body: all that came with the head, and what was read because it may be.
-    fn give_body(&mut self, out: &mut ReadBuf<'_>) -> Next {
+    fn pass_body(&mut self, out: &mut ReadBuf<'_>) -> ReadStep {
         let most = out.remaining().min(self.buffer.len());
         let ready = self.buffer.get(..most).unwrap_or_default();
         let mut data = u64::MAX;
@@ -330,40 +330,40 @@ impl HttpStream {
             // What follows can not be told from the body: the handler gets half of it.
             self.buffer = BytesMut::new();
             self.has_unread = true;
-            return Next::End;
+            return ReadStep::End;
         };
         out.put_slice(ready.get(..taken).unwrap_or_default());
         self.buffer.advance(taken);
         self.exchange.use_permit(u64::MAX - data);
-        if self.rest == Rest::Done {
-            self.waiting = Waiting::Nothing;
+        if self.rest == RemainingBody::Done {
+            self.waiting = DeadlineKind::Nothing;
             self.exchange.mark_body_done();
         }
-        Next::Read
+        ReadStep::Read
     }
 
     /// Reads ahead while a request is in work, so that it is seen when the client goes away or sends another one.
-    fn look_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<Next> {
+    fn look_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<ReadStep> {
         loop {
             self.skip_empty_lines();
             if !self.buffer.is_empty() && !self.is_last {
-                self.exchange.mark_followed();
+                self.exchange.mark_next_request();
             }
             if self.has_ended && self.buffer.is_empty() {
-                return Ok(Next::End);
+                return Ok(ReadStep::End);
             }
             if self.upgrades || self.has_ended || !self.buffer.is_empty() {
-                return Ok(Next::Wait);
+                return Ok(ReadStep::Wait);
             }
             if self.fill(cx)?.is_pending() {
-                return Ok(Next::Wait);
+                return Ok(ReadStep::Wait);
             }
         }
     }
 
     /// Reads some bytes into the buffer; ready when there were some, or the client has ended.
     fn fill(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
-        READ.with_borrow_mut(|space| {
+        READ_BUFFER.with_borrow_mut(|space| {
             let mut read = ReadBuf::new(space);
             Ok(match Pin::new(&mut self.socket).poll_read(cx, &mut read)? {
                 Poll::Pending => Poll::Pending,
@@ -395,19 +395,19 @@ impl HttpStream {
 impl AsyncRead for HttpStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
-            if !self.given.is_empty() && !self.is_held {
-                let ready = self.given.len().min(out.remaining());
-                out.put_slice(self.given.get(..ready).unwrap_or_default());
-                self.given.advance(ready);
-                if self.given.is_empty() {
-                    self.given = BytesMut::new();
+            if !self.output.is_empty() && !self.awaits_turn {
+                let ready = self.output.len().min(out.remaining());
+                out.put_slice(self.output.get(..ready).unwrap_or_default());
+                self.output.advance(ready);
+                if self.output.is_empty() {
+                    self.output = BytesMut::new();
                 }
                 return Poll::Ready(Ok(()));
             }
             match self.next(cx, out)? {
-                Next::Given => {}
-                Next::Read | Next::End => return Poll::Ready(Ok(())),
-                Next::Wait => {
+                ReadStep::Ready => {}
+                ReadStep::Read | ReadStep::End => return Poll::Ready(Ok(())),
+                ReadStep::Wait => {
                     self.exchange.wait(cx.waker());
                     return Poll::Pending;
                 }
@@ -423,7 +423,7 @@ impl AsyncWrite for HttpStream {
         }
         let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
         if written.is_pending() {
-            self.registration.offer_once(Reason::Unread);
+            self.registration.make_evictable_once(EvictionReason::Unread);
         }
         written
     }
@@ -431,10 +431,10 @@ impl AsyncWrite for HttpStream {
     /// The service calls this when all that it had was written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.exchange.phase() == Phase::Answered {
-            self.exchange.tell_written();
-            if self.rest == Rest::Done {
+            self.exchange.notify_written();
+            if self.rest == RemainingBody::Done {
                 self.exchange.mark_written();
-                self.registration.offer(Reason::Idle);
+                self.registration.make_evictable(EvictionReason::Idle);
             }
         }
         Pin::new(&mut self.socket).poll_flush(cx)
@@ -444,7 +444,7 @@ impl AsyncWrite for HttpStream {
         let this = &mut *self;
         if this.linger.is_none() {
             ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
-            let may_be_sending = this.has_unread || this.rest != Rest::Done || !this.buffer.is_empty();
+            let may_be_sending = this.has_unread || this.rest != RemainingBody::Done || !this.buffer.is_empty();
             if !may_be_sending || this.has_ended {
                 return Poll::Ready(Ok(()));
             }

@@ -4,28 +4,28 @@ use bytes::Bytes;
 use hubbub_actors::model::fault::{Code, Fault};
 use serde_json::json;
 
-use super::namespace_auth::Refused;
+use super::namespace_auth::ConnectRefusal;
 
 /// Seconds after which another attempt makes sense where a limit is reached of how many there may be at once: nobody knows
 /// when a place will be free.
-const PLACE_RETRY_SECS: u32 = 10;
+const SLOT_RETRY_SECS: u32 = 10;
 
 /// The refusal for this fault: its message, and in `data` the code, the details, and as `retryAfter` the seconds until another
 /// attempt can succeed. A client has to come back by itself: after a CONNECT_ERROR the library does not.
-pub(super) fn of(fault: &Fault) -> Refused {
+pub(super) fn of(fault: &Fault) -> ConnectRefusal {
     let message = match fault.code {
         Code::InvalidToken | Code::TokenExpired | Code::TokenRevoked => "Unauthorized",
         _ => &fault.message,
     };
     let mut data = json!({ "code": fault.code });
-    let place = (fault.code == Code::LimitReached).then_some(PLACE_RETRY_SECS);
+    let place = (fault.code == Code::LimitReached).then_some(SLOT_RETRY_SECS);
     if let Some(seconds) = fault.retry_after.or(place) {
         data["retryAfter"] = seconds.into();
     }
     if let Some(details) = fault.details() {
         data["details"] = details;
     }
-    Refused::Told(Bytes::from(json!({ "message": message, "data": data }).to_string()))
+    ConnectRefusal::Answered(Bytes::from(json!({ "message": message, "data": data }).to_string()))
 }
 
 #[cfg(test)]
@@ -36,7 +36,7 @@ mod tests {
 
     fn told(fault: &Fault) -> Value {
         match of(fault) {
-            Refused::Told(text) => serde_json::from_slice(&text).unwrap(),
+            ConnectRefusal::Answered(text) => serde_json::from_slice(&text).unwrap(),
             refused => panic!("{refused:?}"),
         }
     }

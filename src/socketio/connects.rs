@@ -16,7 +16,7 @@ const REFUSALS: u32 = 30;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attempt {
     /// It is judged.
-    Judged,
+    Allowed,
     /// It is refused; the next can be judged in so many seconds.
     Refused(u32),
     /// It is refused, and not answered; the next can be judged in so many seconds.
@@ -33,7 +33,7 @@ impl Connects {
     /// Counts one at `now`, ms by the clock that nobody sets.
     pub(super) fn count(&mut self, now: i64) -> Attempt {
         match self.0.count(now, CONNECTS) {
-            Decision::Within => Attempt::Judged,
+            Decision::Within => Attempt::Allowed,
             Decision::Over(seconds) if self.0.counted() <= CONNECTS.most + REFUSALS => Attempt::Refused(seconds),
             Decision::Over(seconds) => Attempt::Unanswered(seconds),
             Decision::Flood(_) => Attempt::Flood,
@@ -51,7 +51,7 @@ mod tests {
         let attempts: Vec<_> = (0..602).map(|_| connects.count(1_000)).collect();
         let count = |what| attempts.iter().filter(|&&attempt| attempt == what).count();
         assert_eq!(
-            (count(Attempt::Judged), count(Attempt::Refused(60)), count(Attempt::Unanswered(60))),
+            (count(Attempt::Allowed), count(Attempt::Refused(60)), count(Attempt::Unanswered(60))),
             (60, 30, 510)
         );
         assert_eq!(
@@ -67,6 +67,6 @@ mod tests {
             connects.count(0);
         }
         assert_eq!(connects.count(59_999), Attempt::Unanswered(1));
-        assert_eq!(connects.count(60_000), Attempt::Judged);
+        assert_eq!(connects.count(60_000), Attempt::Allowed);
     }
 }

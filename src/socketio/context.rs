@@ -14,7 +14,7 @@ use crate::websocket::Flusher;
 
 /// The numbers of an Engine.IO endpoint.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct EngineSettings {
     /// From the last sign of life to the next ping, ms.
     pub ping_interval_ms: u32,
     /// From a ping to the end of a session that does not answer it, ms.
@@ -49,9 +49,9 @@ impl OutboxBound {
 }
 
 /// What a worker's sessions share.
-pub struct Ground {
+pub struct EngineContext {
     /// The endpoint's numbers.
-    pub settings: Settings,
+    pub settings: EngineSettings,
     /// The worker's seats.
     pub session_table: Rc<SessionTable>,
     /// What writes for its connections.

@@ -53,7 +53,7 @@ impl Inbox {
     }
 
     /// Closes it without a last word: its session is gone. Whether it was open.
-    pub(super) fn abandon(&self) -> bool {
+    pub(super) fn close_without_notice(&self) -> bool {
         !self.closed.replace(true)
     }
 

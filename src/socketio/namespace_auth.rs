@@ -8,11 +8,11 @@ use std::rc::Rc;
 use bytes::Bytes;
 use hubbub_actors::model::close::Close;
 
-use super::line::NamespaceSender;
+use super::namespace_sender::NamespaceSender;
 use crate::codec::socketio::{Namespace, Whole};
 
 /// What is done in a namespace for one client.
-pub trait MemberEntry {
+pub trait NamespaceMember {
     /// The `sid` that the client is told.
     fn sid(&self) -> String;
 
@@ -25,7 +25,7 @@ pub trait MemberEntry {
     fn start(self: Rc<Self>, line: NamespaceSender);
 
     /// The client sent an event, or answered one.
-    fn hear(&self, whole: Whole);
+    fn receive(&self, whole: Whole);
 
     /// Whether the client should say nothing more for now.
     fn is_busy(&self) -> bool;
@@ -34,7 +34,7 @@ pub trait MemberEntry {
     fn drained(&self) {}
 
     /// The connection ends, and with it this namespace, once what is owed to the client was said.
-    fn go(&self, close: Close);
+    fn close_after_replies(&self, close: Close);
 
     /// The client has all that it was sent before it last said so.
     fn confirm(&self) {}
@@ -48,24 +48,24 @@ pub trait MemberEntry {
 
 /// Why a client is not let in.
 #[derive(Debug, Clone)]
-pub enum Refused {
+pub enum ConnectRefusal {
     /// What it is told: JSON text, `{"message": …}`.
-    Told(Bytes),
+    Answered(Bytes),
     /// It is not told.
     Unanswered,
     /// It is not told; its connection ends.
     Closed(Close),
 }
 
-impl Refused {
+impl ConnectRefusal {
     /// There is no such namespace.
     pub fn invalid_namespace() -> Self {
-        Self::Told(Bytes::from_static(br#"{"message":"Invalid namespace"}"#))
+        Self::Answered(Bytes::from_static(br#"{"message":"Invalid namespace"}"#))
     }
 }
 
 /// A judgement that comes.
-pub type Judgement = Pin<Box<dyn Future<Output = Result<Rc<dyn MemberEntry>, Refused>>>>;
+pub type ConnectFuture = Pin<Box<dyn Future<Output = Result<Rc<dyn NamespaceMember>, ConnectRefusal>>>>;
 
 /// Lets a connection's client into namespaces.
 pub trait NamespaceAuth {
@@ -73,7 +73,7 @@ pub trait NamespaceAuth {
     ///
     /// # Errors
     /// What a client is told that has sent too many.
-    fn count(&self, _namespace: &Namespace) -> Result<(), Refused> {
+    fn count(&self, _namespace: &Namespace) -> Result<(), ConnectRefusal> {
         Ok(())
     }
 
@@ -81,7 +81,7 @@ pub trait NamespaceAuth {
     ///
     /// # Errors
     /// Why it is refused, where that is known at once.
-    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<Judgement, Refused>;
+    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<ConnectFuture, ConnectRefusal>;
 
     /// The connection ended for this reason while its client was in no namespace; `rule` is what decided, where that is
     /// not the reason's usual one.

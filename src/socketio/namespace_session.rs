@@ -14,8 +14,8 @@ use hubbub_actors::model::close::Close;
 use hubbub_actors::session::{Inbound, Session};
 
 use super::inbox::Inbox;
-use super::line::NamespaceSender;
-use super::namespace_auth::MemberEntry;
+use super::namespace_auth::NamespaceMember;
+use super::namespace_sender::NamespaceSender;
 use crate::codec::namespace::{self, NamespaceWire};
 use crate::codec::socketio::{Packet, Whole};
 use crate::state::State;
@@ -31,9 +31,9 @@ pub(super) struct NamespaceSession {
     state: Data<State>,
     inbox: Inbox,
     /// The way to the client, from the answer to its CONNECT to its end.
-    line: RefCell<Option<NamespaceSender>>,
+    sender: RefCell<Option<NamespaceSender>>,
     /// The client was told that the session ended.
-    told: Cell<bool>,
+    end_sent: Cell<bool>,
 }
 
 impl NamespaceSession {
@@ -46,41 +46,41 @@ impl NamespaceSession {
             handle: session.handle().clone(),
             state,
             inbox: Inbox::default(),
-            line: RefCell::new(None),
-            told: Cell::new(false),
+            sender: RefCell::new(None),
+            end_sent: Cell::new(false),
         });
-        session.run(Requests { connected: connected.clone() });
+        session.run(InboxStream { session: connected.clone() });
         connected
     }
 
-    fn line(&self) -> Option<NamespaceSender> {
-        self.line.borrow().clone()
+    fn sender(&self) -> Option<NamespaceSender> {
+        self.sender.borrow().clone()
     }
 
     /// Whether the session may take its next request: its answer goes into the connection's outbox.
     fn takes_requests(&self) -> bool {
-        self.handle.takes_requests() && self.line.borrow().as_ref().is_none_or(|line| line.engine().has_room())
+        self.handle.takes_requests() && self.sender.borrow().as_ref().is_none_or(|line| line.engine().has_room())
     }
 
     /// Tells the client why its session ends, and draws the consequence for its connection.
-    fn take_leave(&self, line: &NamespaceSender, close: Close) {
-        if self.told.replace(true) {
+    fn announce_end(&self, line: &NamespaceSender, close: Close) {
+        if self.end_sent.replace(true) {
             return;
         }
         self.inbox.close();
-        if let Some(frame) = self.wire.close_state(close, self.state.now_ms()) {
+        if let Some(frame) = self.wire.close_event(close, self.state.now_ms()) {
             line.engine().send(frame);
         }
         // A client that is put out of a namespace does not come back by itself; one whose connection ends does.
         match close {
-            Close::GoingAway => line.leave_for_good(close),
+            Close::GoingAway => line.leave_all(close),
             _ if close.may_return() => line.engine().handle().close(close),
             _ => line.disconnect(close),
         }
     }
 }
 
-impl MemberEntry for NamespaceSession {
+impl NamespaceMember for NamespaceSession {
     fn sid(&self) -> String {
         self.handle.session().to_string()
     }
@@ -90,12 +90,12 @@ impl MemberEntry for NamespaceSession {
     }
 
     fn start(self: Rc<Self>, line: NamespaceSender) {
-        *self.line.borrow_mut() = Some(line);
+        *self.sender.borrow_mut() = Some(line);
         self.is_known.set(true);
         self.handle.attach(self.clone());
     }
 
-    fn hear(&self, whole: Whole) {
+    fn receive(&self, whole: Whole) {
         // The hub asks for no acknowledgement; one that comes all the same answers nothing.
         if matches!(whole.packet, Packet::Event { .. } | Packet::Unreadable { .. }) {
             self.inbox.push(namespace::request(whole));
@@ -121,7 +121,7 @@ impl MemberEntry for NamespaceSession {
         self.inbox.wake();
     }
 
-    fn go(&self, close: Close) {
+    fn close_after_replies(&self, close: Close) {
         self.handle.close_after_replies(close);
     }
 
@@ -129,9 +129,9 @@ impl MemberEntry for NamespaceSession {
         if let Some(close) = why {
             self.handle.note_end(close);
         }
-        self.told.set(true);
+        self.end_sent.set(true);
         // Where the hub ended the connection, it ended what it carries for the same reason.
-        if let Some(line) = self.line() {
+        if let Some(line) = self.sender() {
             self.handle.close_as(line.engine().handle());
         }
         if !self.is_known.get() {
@@ -140,14 +140,14 @@ impl MemberEntry for NamespaceSession {
         }
         self.inbox.close();
         self.handle.end_connection();
-        self.line.borrow_mut().take();
+        self.sender.borrow_mut().take();
     }
 }
 
 /// The seat of a namespace empties into that of its connection.
 impl OutboxSink for NamespaceSession {
     fn wake(self: Rc<Self>) {
-        let Some(line) = self.line() else { return };
+        let Some(line) = self.sender() else { return };
         let carrier = line.engine().handle();
         // A connection that was closed takes no more, and what is not taken can be taken back.
         while carrier.closed().is_none()
@@ -156,47 +156,47 @@ impl OutboxSink for NamespaceSession {
             carrier.carry(frame, accepted_us);
         }
         if let Some(close) = self.handle.closed() {
-            self.take_leave(&line, close);
+            self.announce_end(&line, close);
         }
     }
 
     fn resume(self: Rc<Self>) {
         self.inbox.wake();
-        if let Some(line) = self.line() {
-            line.engine().relieve();
+        if let Some(line) = self.sender() {
+            line.engine().resume_reading();
         }
     }
 
     fn supersede(self: Rc<Self>) -> bool {
         // A token of `/chat` holds, however its session ends.
-        let Some(line) = self.line().filter(|_| self.handle.has_tail()) else { return false };
+        let Some(line) = self.sender().filter(|_| self.handle.has_tail()) else { return false };
         actix_rt::spawn(async move {
-            line.engine().hear_out().await;
+            line.engine().wait_for_late_messages().await;
             self.handle.close(Close::Recovered);
         });
         true
     }
 
     fn has_half_for(&self, frames: usize, bytes: usize) -> bool {
-        self.line().is_none_or(|line| line.engine().handle().has_half_for(frames, bytes))
+        self.sender().is_none_or(|line| line.engine().handle().has_half_for(frames, bytes))
     }
 
     fn recall(&self, wants: &mut dyn FnMut(&Frame) -> bool) {
-        if let Some(line) = self.line() {
+        if let Some(line) = self.sender() {
             line.engine().handle().with_outbox(|outbox| outbox.recall(wants));
         }
     }
 }
 /// An inbox as its session reads it.
-struct Requests {
-    connected: Rc<NamespaceSession>,
+struct InboxStream {
+    session: Rc<NamespaceSession>,
 }
 
-impl Stream for Requests {
+impl Stream for InboxStream {
     type Item = Inbound;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Inbound>> {
-        let connected = &self.connected;
+        let connected = &self.session;
         let inbox = &connected.inbox;
         // What the session owes too much for waits, so that its answers are bounded; its end does not.
         if !connected.takes_requests() && !inbox.is_closed() {
@@ -221,12 +221,12 @@ impl Stream for Requests {
 }
 
 /// A session that panicked takes its inbox with it: the client is put out, for nothing listens to it any more.
-impl Drop for Requests {
+impl Drop for InboxStream {
     fn drop(&mut self) {
-        let connected = &self.connected;
-        if connected.inbox.abandon()
-            && !connected.told.replace(true)
-            && let Some(line) = connected.line()
+        let connected = &self.session;
+        if connected.inbox.close_without_notice()
+            && !connected.end_sent.replace(true)
+            && let Some(line) = connected.sender()
         {
             line.disconnect(Close::Failed);
         }

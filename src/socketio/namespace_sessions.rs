@@ -25,13 +25,13 @@ use serde_json::Value;
 use super::auth::{Auth, unauthorized};
 use super::connect_error;
 use super::connects::{Attempt, Connects, RULE as CONNECTS_RULE};
-use super::context::{OutboxBound, Settings};
+use super::context::{EngineSettings, OutboxBound};
 use super::engine::{Engine, PacketHandler};
-use super::front_door::FrontDoor;
-use super::namespace_auth::{Judgement, MemberEntry, NamespaceAuth, Refused};
+use super::handshake_auth::HubHandshakeAuth;
+use super::namespace_auth::{ConnectFuture, ConnectRefusal, NamespaceAuth, NamespaceMember};
 use super::namespace_session::NamespaceSession;
 use super::namespaces::Namespaces;
-use super::router::{Caller, EngineRouter, EngineWorker, Speaker};
+use super::router::{AdmittedClient, EngineRouter, EngineWorker, PacketHandlerFactory};
 use crate::admission;
 use crate::admission::ClientInfo;
 use crate::codec::namespace::{self, CHAT, NamespaceWire, ROOT, ROOT_NUMBERED};
@@ -47,7 +47,7 @@ const TOO_MANY_ATTEMPTS: &str = "Too many connection attempts. Please try again 
 pub fn router(state: &Data<State>) -> Arc<EngineRouter> {
     let policies = state.policies();
     let (socketio, limits) = (&policies.config.socketio, &policies.config.limits);
-    let settings = Settings {
+    let settings = EngineSettings {
         ping_interval_ms: socketio.ping_interval_ms,
         ping_timeout_ms: socketio.ping_timeout_ms,
         max_payload: socketio.max_payload,
@@ -55,17 +55,17 @@ pub fn router(state: &Data<State>) -> Arc<EngineRouter> {
         outbox: OutboxBound::Of(state.hub.clone()),
         mailbox: limits.mailbox,
     };
-    EngineRouter::new(settings, Box::new(FrontDoor(state.clone())), state.hub.settings().workers)
+    EngineRouter::new(settings, Box::new(HubHandshakeAuth(state.clone())), state.hub.settings().workers)
 }
 
 /// Opens a worker's house on its thread.
-pub fn open_house(
+pub fn open_worker(
     router: &Arc<EngineRouter>,
     state: &Data<State>,
     worker: &Worker,
     flusher: &Rc<Flusher>,
 ) -> Rc<EngineWorker> {
-    let speaker = Hosts { state: state.clone(), worker: worker.clone() };
+    let speaker = HubHandlerFactory { state: state.clone(), worker: worker.clone() };
     let lingering = state.connections.lingering.clone();
     let shared = (worker.session_table().clone(), flusher.clone(), state.hub.clock().clone(), lingering);
     let house = EngineWorker::open(router, worker.number(), shared, Box::new(speaker));
@@ -76,25 +76,25 @@ pub fn open_house(
 }
 
 /// Receives the clients of one worker.
-struct Hosts {
+struct HubHandlerFactory {
     state: Data<State>,
     worker: Worker,
 }
 
-impl Speaker for Hosts {
-    fn begin(&self, engine: &Rc<Engine>, caller: Caller) -> Rc<dyn PacketHandler> {
+impl PacketHandlerFactory for HubHandlerFactory {
+    fn create(&self, engine: &Rc<Engine>, caller: AdmittedClient) -> Rc<dyn PacketHandler> {
         let policies = self.state.policies();
         let socketio = &policies.config.socketio;
         let patience = Duration::from_millis(socketio.connect_timeout_ms.into());
-        let host = Host {
+        let host = HubNamespaceAuth {
             state: self.state.clone(),
             worker: self.worker.clone(),
             client: Rc::new(caller.client),
             token: caller.token.map(Rc::from),
             transport: caller.transport,
-            root: if caller.is_numbered { &ROOT_NUMBERED } else { &ROOT },
+            root_wire: if caller.is_numbered { &ROOT_NUMBERED } else { &ROOT },
             connects: Rc::default(),
-            drawn: Default::default(),
+            rate_usage: Default::default(),
         };
         Namespaces::new(engine, Box::new(host), patience, socketio.max_payload, caller.pending)
     }
@@ -102,7 +102,7 @@ impl Speaker for Hosts {
 
 /// Receives one client.
 #[derive(Clone)]
-struct Host {
+struct HubNamespaceAuth {
     state: Data<State>,
     worker: Worker,
     client: Rc<ClientInfo>,
@@ -111,38 +111,38 @@ struct Host {
     /// How the connection began.
     transport: Transport,
     /// The wire of `/` that it reads.
-    root: &'static NamespaceWire,
+    root_wire: &'static NamespaceWire,
     /// How often it asked to be let in.
     connects: Rc<RefCell<Connects>>,
     /// What it drew from the limits of `/` and of `/chat`.
-    drawn: [RateUsage; 2],
+    rate_usage: [RateUsage; 2],
 }
 
-impl NamespaceAuth for Host {
-    fn count(&self, namespace: &Namespace) -> Result<(), Refused> {
+impl NamespaceAuth for HubNamespaceAuth {
+    fn count(&self, namespace: &Namespace) -> Result<(), ConnectRefusal> {
         self.count_connect(self.wire(namespace))
     }
 
-    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<Judgement, Refused> {
+    fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<ConnectFuture, ConnectRefusal> {
         let wire = self.wire(namespace).ok_or_else(|| {
             self.note_refused(RefusedAt::SocketIo, &Fault::new(Code::NotFound, "Invalid namespace"), None);
-            Refused::invalid_namespace()
+            ConnectRefusal::invalid_namespace()
         })?;
         let host = self.clone();
         Ok(Box::pin(async move {
             let user = OnceCell::new();
-            let session = match host.admit(wire, auth, &user).await {
+            let session = match host.authorize(wire, auth, &user).await {
                 Ok(session) => session,
                 Err(fault) => {
                     host.note_refused(wire.surface().into(), &fault, user.get());
                     // A client that is refused does not come back by itself; one whose connection ends does.
                     return Err(match fault.code {
-                        Code::ShuttingDown => Refused::Closed(Close::GoingAway),
+                        Code::ShuttingDown => ConnectRefusal::Closed(Close::GoingAway),
                         _ => connect_error::of(&fault),
                     });
                 }
             };
-            Ok(NamespaceSession::run(session, wire, host.state) as Rc<dyn MemberEntry>)
+            Ok(NamespaceSession::run(session, wire, host.state) as Rc<dyn NamespaceMember>)
         }))
     }
 
@@ -155,18 +155,18 @@ impl NamespaceAuth for Host {
     }
 }
 
-impl Host {
+impl HubNamespaceAuth {
     /// The wire of a namespace, where there is one.
     fn wire(&self, namespace: &Namespace) -> Option<&'static NamespaceWire> {
         match namespace.as_str() {
-            "/" => Some(self.root),
+            "/" => Some(self.root_wire),
             "/chat" => Some(&CHAT),
             _ => None,
         }
     }
 
     /// Counts a CONNECT, whatever namespace it names.
-    fn count_connect(&self, wire: Option<&NamespaceWire>) -> Result<(), Refused> {
+    fn count_connect(&self, wire: Option<&NamespaceWire>) -> Result<(), ConnectRefusal> {
         let attempt = self.connects.borrow_mut().count(self.state.hub.clock().elapsed_ms());
         let at = wire.map_or(RefusedAt::SocketIo, |wire| wire.surface().into());
         let too_many = |seconds| {
@@ -175,14 +175,14 @@ impl Host {
             fault
         };
         let refused = match attempt {
-            Attempt::Judged => return Ok(()),
+            Attempt::Allowed => return Ok(()),
             Attempt::Refused(seconds) => connect_error::of(&too_many(seconds)),
             Attempt::Unanswered(seconds) => {
                 too_many(seconds);
-                Refused::Unanswered
+                ConnectRefusal::Unanswered
             }
             // The end of the connection is what is noted.
-            Attempt::Flood => Refused::Closed(Close::Limit),
+            Attempt::Flood => ConnectRefusal::Closed(Close::Limit),
         };
         self.state.hub.stats().rate_limited.add(1);
         Err(refused)
@@ -196,7 +196,7 @@ impl Host {
     }
 
     /// Whom a client is, and whether it may come now; `user` is set once a token said that.
-    async fn admit(
+    async fn authorize(
         &self,
         wire: &'static NamespaceWire,
         auth: Option<Bytes>,
@@ -219,7 +219,7 @@ impl Host {
         if token.is_none() && surface == Surface::Chat {
             return Err(unauthorized());
         }
-        let held = if token.is_none() { self.receive_guest(&policies).await? } else { None };
+        let held = if token.is_none() { self.admit_guest(&policies).await? } else { None };
         let auth_state = match token {
             Some(token) => {
                 let verified = policies.tokens.verify(&token, self.state.now_ms()).await.and_then(|identity| {
@@ -233,7 +233,7 @@ impl Host {
             None => AuthState::Guest,
         };
         let transport = self.transport;
-        let [root, chat] = &self.drawn;
+        let [root, chat] = &self.rate_usage;
         let drawn = if surface == Surface::Chat { chat } else { root }.clone();
         let peer = self.client.peer.clone();
         let opening = SessionStart {
@@ -275,7 +275,7 @@ impl Host {
     }
 
     /// Counts a client that shows no token, unless its address is exempt; the place it holds among those of its address.
-    async fn receive_guest(&self, policies: &Policies) -> Result<Option<ConcurrencySlot>, Fault> {
+    async fn admit_guest(&self, policies: &Policies) -> Result<Option<ConcurrencySlot>, Fault> {
         let (state, limits) = (&self.state, &policies.config.limits.community);
         let Some(address) = admission::counted(policies, self.client.address.as_ref()) else { return Ok(None) };
         // First the place, which comes back: who has none is not counted either.

@@ -11,46 +11,46 @@ use hubbub_actors::model::close::Close;
 use hubbub_actors::registry::PendingPlace;
 
 use super::connects;
-use super::engine::{Engine, Heard, PacketHandler};
-use super::line::NamespaceSender;
-use super::namespace_auth::{MemberEntry, NamespaceAuth, Refused};
-use super::namespace_table::{NamespaceTable, Next, State, Step};
+use super::engine::{Engine, EngineMessage, PacketHandler};
+use super::namespace_auth::{ConnectRefusal, NamespaceAuth, NamespaceMember};
+use super::namespace_sender::NamespaceSender;
+use super::namespace_table::{ConnectStep, NamespaceState, NamespaceTable, NextAction};
 use super::timer::Timer;
-use crate::codec::socketio::{self, Assembler, Malformed, Namespace, Packet, Whole};
+use crate::codec::socketio::{self, Malformed, Namespace, Packet, PacketAssembler, Whole};
 
 /// What the log calls the limit of those that joined nothing, where one gives way to a newer one.
-const NEWCOMERS_RULE: &str = "a quarter of server.max_connections for those that joined nothing";
+const UNJOINED_RULE: &str = "a quarter of server.max_connections for those that joined nothing";
 
 /// What is spoken over one connection.
 pub struct Namespaces {
     this: Weak<Self>,
     engine: Rc<Engine>,
     namespace_auth: Box<dyn NamespaceAuth>,
-    assembler: RefCell<Assembler>,
-    table: RefCell<NamespaceTable<Rc<dyn MemberEntry>>>,
+    assembler: RefCell<PacketAssembler>,
+    table: RefCell<NamespaceTable<Rc<dyn NamespaceMember>>>,
     /// What waits until no CONNECT is being authorized. Nothing more is read meanwhile.
-    held: RefCell<Option<Held>>,
+    deferred: RefCell<Option<Deferred>>,
     /// How long a client may be in no namespace.
-    patience: Duration,
+    connect_timeout: Duration,
     /// Ends a connection whose client is in none.
-    waiting: RefCell<Option<Timer>>,
+    connect_timer: RefCell<Option<Timer>>,
     /// The client was let into a namespace, whether it is there still or not.
     has_joined: Cell<bool>,
     ended: Cell<bool>,
 }
 
 /// What waits for the outcome of a CONNECT.
-enum Held {
+enum Deferred {
     /// A message.
-    Message(Heard),
+    Message(EngineMessage),
     /// The refusal of another CONNECT for the namespace, of which there were too many.
-    Refusal(Namespace, Refused),
+    Refusal(Namespace, ConnectRefusal),
 }
 
 /// Whether a client may send this before it was let into a namespace: it may ask to be, and take that back. All else is for
 /// a namespace, and neither read nor waited for.
-fn may_come_first(heard: &Heard) -> bool {
-    matches!(heard, Heard::Text(text) if matches!(text.first(), Some(b'0' | b'1')))
+fn may_precede_join(heard: &EngineMessage) -> bool {
+    matches!(heard, EngineMessage::Text(text) if matches!(text.first(), Some(b'0' | b'1')))
 }
 
 impl Namespaces {
@@ -67,11 +67,11 @@ impl Namespaces {
             this: this.clone(),
             engine: engine.clone(),
             namespace_auth,
-            assembler: RefCell::new(Assembler::new(max_payload)),
+            assembler: RefCell::new(PacketAssembler::new(max_payload)),
             table: RefCell::default(),
-            held: RefCell::default(),
-            patience,
-            waiting: RefCell::default(),
+            deferred: RefCell::default(),
+            connect_timeout: patience,
+            connect_timer: RefCell::default(),
             has_joined: Cell::new(false),
             ended: Cell::new(false),
         });
@@ -81,10 +81,10 @@ impl Namespaces {
 
     /// Ends the connection unless its client is in a namespace in time, or when it loses its place before.
     pub(super) fn await_join(&self, pending: Option<PendingPlace>) {
-        if self.ended.get() || !self.is_idle() || self.waiting.borrow().is_some() {
+        if self.ended.get() || !self.is_idle() || self.connect_timer.borrow().is_some() {
             return;
         }
-        let (engine, patience) = (Rc::downgrade(&self.engine), self.patience);
+        let (engine, patience) = (Rc::downgrade(&self.engine), self.connect_timeout);
         let waiting = Timer::start(async move {
             let gives_way = async {
                 match pending {
@@ -98,15 +98,15 @@ impl Namespaces {
             };
             match engine.upgrade() {
                 Some(engine) if is_late => engine.handle().close(Close::Unused),
-                Some(engine) => engine.give_way(NEWCOMERS_RULE),
+                Some(engine) => engine.end_unjoined(UNJOINED_RULE),
                 None => {}
             }
         });
-        *self.waiting.borrow_mut() = Some(waiting);
+        *self.connect_timer.borrow_mut() = Some(waiting);
     }
 
-    fn await_no_longer(&self) {
-        self.waiting.borrow_mut().take();
+    fn stop_connect_timer(&self) {
+        self.connect_timer.borrow_mut().take();
     }
 
     fn handle(&self, whole: Whole) -> Result<(), Malformed> {
@@ -124,7 +124,7 @@ impl Namespaces {
             Packet::Event { namespace, .. } | Packet::Ack { namespace, .. } | Packet::Unreadable { namespace, .. } => {
                 match self.member(namespace)? {
                     Some(member) => {
-                        member.hear(whole);
+                        member.receive(whole);
                         Ok(())
                     }
                     None => Ok(()),
@@ -134,39 +134,41 @@ impl Namespaces {
     }
 
     /// The member in `namespace`; `None` for one that was put out.
-    fn member(&self, namespace: &Namespace) -> Result<Option<Rc<dyn MemberEntry>>, Malformed> {
+    fn member(&self, namespace: &Namespace) -> Result<Option<Rc<dyn NamespaceMember>>, Malformed> {
         match self.table.borrow().get(namespace) {
-            Some(State::Connected(member)) => Ok(Some(member.clone())),
-            Some(State::PutOut) => Ok(None),
-            Some(State::Connecting(..)) | None => Err(Malformed("a packet for a namespace that was not joined")),
+            Some(NamespaceState::Connected(member)) => Ok(Some(member.clone())),
+            Some(NamespaceState::Removed) => Ok(None),
+            Some(NamespaceState::Connecting(..)) | None => {
+                Err(Malformed("a packet for a namespace that was not joined"))
+            }
         }
     }
 
     fn connect(&self, namespace: &Namespace, auth: Option<Bytes>) -> Result<(), Malformed> {
         let namespace = namespace.detached();
         if let Err(refused) = self.namespace_auth.count(&namespace) {
-            self.refuse_one_too_many(namespace, refused);
+            self.refuse_excess(namespace, refused);
             self.await_join(None);
             return Ok(());
         }
         let step = self.table.borrow_mut().connect(&namespace, &auth);
         match step {
-            Step::Authorize => self.authorize(namespace, auth),
-            Step::Wait => {}
-            Step::Connected(member) => self.answer_connect(&namespace, &*member),
-            Step::Full => return Err(Malformed("too many namespaces")),
+            ConnectStep::Authorize => self.authorize(namespace, auth),
+            ConnectStep::Wait => {}
+            ConnectStep::Connected(member) => self.answer_connect(&namespace, &*member),
+            ConnectStep::Full => return Err(Malformed("too many namespaces")),
         }
         Ok(())
     }
 
     /// Refuses a CONNECT that is one too many. It changes nothing for a client that is in.
-    fn refuse_one_too_many(&self, namespace: Namespace, refused: Refused) {
-        let is_closed = matches!(refused, Refused::Closed(_));
+    fn refuse_excess(&self, namespace: Namespace, refused: ConnectRefusal) {
+        let is_closed = matches!(refused, ConnectRefusal::Closed(_));
         let table = self.table.borrow();
         match table.get(&namespace) {
-            Some(State::Connected(_)) if !is_closed => {}
-            Some(State::Connecting(_, Next::Join(_) | Next::Reconnect { .. })) if !is_closed => {
-                *self.held.borrow_mut() = Some(Held::Refusal(namespace, refused));
+            Some(NamespaceState::Connected(_)) if !is_closed => {}
+            Some(NamespaceState::Connecting(_, NextAction::Join(_) | NextAction::Reconnect { .. })) if !is_closed => {
+                *self.deferred.borrow_mut() = Some(Deferred::Refusal(namespace, refused));
             }
             _ => {
                 drop(table);
@@ -175,7 +177,7 @@ impl Namespaces {
         }
     }
 
-    fn answer_connect(&self, namespace: &Namespace, member: &dyn MemberEntry) {
+    fn answer_connect(&self, namespace: &Namespace, member: &dyn NamespaceMember) {
         self.engine.send(socketio::connect(namespace, &member.sid(), member.pid()));
     }
 
@@ -201,37 +203,37 @@ impl Namespaces {
     }
 
     /// A CONNECT was authorized or refused. Its client may have changed its mind meanwhile: then it is told nothing of that.
-    fn authorized(self: Rc<Self>, namespace: &Namespace, judged: Result<Rc<dyn MemberEntry>, Refused>) {
+    fn authorized(self: Rc<Self>, namespace: &Namespace, judged: Result<Rc<dyn NamespaceMember>, ConnectRefusal>) {
         let next = self.table.borrow_mut().finish(namespace);
         match judged {
-            Ok(member) if matches!(next, Some(Next::Leave | Next::Reconnect { has_left: true, .. })) => {
+            Ok(member) if matches!(next, Some(NextAction::Leave | NextAction::Reconnect { has_left: true, .. })) => {
                 member.leave();
                 member.end(Some(Close::Left));
             }
             Ok(member) => match next {
-                Some(Next::Join(count)) if !self.ended.get() => self.join(namespace.clone(), member, count),
+                Some(NextAction::Join(count)) if !self.ended.get() => self.join(namespace.clone(), member, count),
                 _ => member.end(self.engine.handle().ended()),
             },
             Err(refused) => match next {
-                Some(Next::Join(count)) => (0..count).for_each(|_| self.refuse(namespace, refused.clone())),
-                _ if matches!(refused, Refused::Closed(_)) => self.refuse(namespace, refused),
+                Some(NextAction::Join(count)) => (0..count).for_each(|_| self.refuse(namespace, refused.clone())),
+                _ if matches!(refused, ConnectRefusal::Closed(_)) => self.refuse(namespace, refused),
                 _ => {}
             },
         }
-        if let Some(Next::Reconnect { auth, .. }) = next
+        if let Some(NextAction::Reconnect { auth, .. }) = next
             && self.engine.handle().closed().is_none()
         {
             self.authorize(namespace.clone(), auth);
         }
         self.await_join(None);
-        self.hear_held();
-        self.engine.relieve();
+        self.resume_deferred();
+        self.engine.resume_reading();
     }
 
     /// The client is in; `count` CONNECTs are answered.
-    fn join(self: &Rc<Self>, namespace: Namespace, member: Rc<dyn MemberEntry>, count: u32) {
+    fn join(self: &Rc<Self>, namespace: Namespace, member: Rc<dyn NamespaceMember>, count: u32) {
         self.has_joined.set(true);
-        self.await_no_longer();
+        self.stop_connect_timer();
         self.answer_connect(&namespace, &*member);
         self.table.borrow_mut().join(namespace.clone(), member.clone());
         member.clone().start(NamespaceSender::new(self, self.engine.clone(), namespace.clone()));
@@ -241,58 +243,58 @@ impl Namespaces {
     }
 
     /// Goes on with what waited for CONNECTs.
-    fn hear_held(&self) {
+    fn resume_deferred(&self) {
         if self.table.borrow().is_connecting() {
             return;
         }
-        let held = self.held.borrow_mut().take();
+        let held = self.deferred.borrow_mut().take();
         match held.filter(|_| self.engine.handle().closed().is_none()) {
-            Some(Held::Message(heard)) => self.hear(heard),
-            Some(Held::Refusal(namespace, refused)) => self.refuse_one_too_many(namespace, refused),
+            Some(Deferred::Message(heard)) => self.receive(heard),
+            Some(Deferred::Refusal(namespace, refused)) => self.refuse_excess(namespace, refused),
             None => {}
         }
     }
 
-    fn refuse(&self, namespace: &Namespace, refused: Refused) {
+    fn refuse(&self, namespace: &Namespace, refused: ConnectRefusal) {
         match refused {
-            Refused::Told(data) => self.engine.send(socketio::connect_error(namespace, &data)),
-            Refused::Unanswered => {}
-            Refused::Closed(Close::Limit) => self.engine.handle().close_by(Close::Limit, connects::RULE),
-            Refused::Closed(close) => self.engine.handle().close(close),
+            ConnectRefusal::Answered(data) => self.engine.send(socketio::connect_error(namespace, &data)),
+            ConnectRefusal::Unanswered => {}
+            ConnectRefusal::Closed(Close::Limit) => self.engine.handle().close_by(Close::Limit, connects::RULE),
+            ConnectRefusal::Closed(close) => self.engine.handle().close(close),
         }
     }
 
-    fn for_each(&self, act: impl Fn(&dyn MemberEntry)) {
+    fn for_each(&self, act: impl Fn(&dyn NamespaceMember)) {
         for member in self.members() {
             act(&*member);
         }
     }
 
     /// What the client is in.
-    pub(super) fn members(&self) -> Vec<Rc<dyn MemberEntry>> {
+    pub(super) fn members(&self) -> Vec<Rc<dyn NamespaceMember>> {
         self.table.borrow().members().cloned().collect()
     }
 
     /// The hub ended the client's session in `namespace`; whether the client is in no other one.
-    pub(super) fn put_out(&self, namespace: Namespace) -> bool {
+    pub(super) fn mark_removed(&self, namespace: Namespace) -> bool {
         let mut table = self.table.borrow_mut();
-        table.put_out(namespace);
-        table.is_out()
+        table.mark_removed(namespace);
+        table.is_disconnected()
     }
 }
 
 impl PacketHandler for Namespaces {
-    fn hear(&self, heard: Heard) {
-        if !may_come_first(&heard) && self.table.borrow().is_connecting() && self.held.borrow().is_none() {
-            *self.held.borrow_mut() = Some(Held::Message(heard));
+    fn receive(&self, heard: EngineMessage) {
+        if !may_precede_join(&heard) && self.table.borrow().is_connecting() && self.deferred.borrow().is_none() {
+            *self.deferred.borrow_mut() = Some(Deferred::Message(heard));
             return;
         }
-        if !self.has_joined.get() && !may_come_first(&heard) {
+        if !self.has_joined.get() && !may_precede_join(&heard) {
             return self.engine.handle().close(Close::Malformed);
         }
         let whole = match heard {
-            Heard::Text(text) => self.assembler.borrow_mut().text(text),
-            Heard::Binary(bytes) => self.assembler.borrow_mut().binary(bytes),
+            EngineMessage::Text(text) => self.assembler.borrow_mut().text(text),
+            EngineMessage::Binary(bytes) => self.assembler.borrow_mut().binary(bytes),
         };
         let handled = match whole {
             Ok(Some(whole)) => self.handle(whole),
@@ -306,7 +308,7 @@ impl PacketHandler for Namespaces {
 
     fn is_busy(&self) -> bool {
         let table = self.table.borrow();
-        self.held.borrow().is_some() || table.has_waiting() || table.members().any(|member| member.is_busy())
+        self.deferred.borrow().is_some() || table.has_waiting() || table.members().any(|member| member.is_busy())
     }
 
     fn drained(&self) {
@@ -331,12 +333,12 @@ impl PacketHandler for Namespaces {
 
     fn end(&self) {
         self.ended.set(true);
-        self.await_no_longer();
-        self.held.borrow_mut().take();
+        self.stop_connect_timer();
+        self.deferred.borrow_mut().take();
         let table = std::mem::take(&mut *self.table.borrow_mut());
         let handle = self.engine.handle();
         // Those who are in a namespace, or about to be, note it themselves.
-        if table.is_out()
+        if table.is_disconnected()
             && !handle.is_close_logged()
             && let Some(close) = handle.ended()
         {

@@ -10,8 +10,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use hubbub_actors::model::fault::{Code, Fault};
 
-use super::query::{self, Ask, Transport};
-use super::refusal::EngineError;
+use super::error::EngineError;
+use super::query::{self, EngineQuery, EngineTransport};
 use super::router::EngineRouter;
 use crate::api;
 use crate::http_stream::Exchange;
@@ -59,8 +59,8 @@ async fn answer(request: HttpRequest, payload: Payload, router: web::Data<Engine
 }
 
 async fn handle(request: &HttpRequest, payload: Payload, router: &EngineRouter) -> Result<Vec<u8>, EngineError> {
-    let ask = Ask::parse(request.query_string())?;
-    if ask.transport == Transport::WebSocket {
+    let ask = EngineQuery::parse(request.query_string())?;
+    if ask.transport == EngineTransport::WebSocket {
         return Err(EngineError::bad_request("the transport websocket needs an upgrade"));
     }
     match (request.method(), ask.sid()?) {

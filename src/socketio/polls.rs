@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hubbub_actors::runtime::mailbox::Mailbox;
 use tokio::sync::oneshot;
 
-use super::refusal::EngineError;
+use super::error::EngineError;
 use super::router::EngineMailbox;
 use super::sid::Sid;
-use crate::http_stream::exchange::{Behind, Exchange, WatchAnswer};
+use crate::http_stream::exchange::{Exchange, NextInput, WatchAnswer};
 
 /// What a poll is answered with.
-pub(super) type Answered = Result<Vec<u8>, EngineError>;
+pub(super) type PollResult = Result<Vec<u8>, EngineError>;
 
 /// What all three know of a poll. Its address tells one poll from another.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ impl PollState {
 #[derive(Debug)]
 pub(super) struct WaitingPoll {
     pub(super) state: Arc<PollState>,
-    answer: oneshot::Sender<Answered>,
+    answer: oneshot::Sender<PollResult>,
 }
 
 impl WaitingPoll {
@@ -50,7 +50,7 @@ impl WaitingPoll {
     }
 
     /// Whether the connection of the request is gone.
-    pub(super) fn is_abandoned(&self) -> bool {
+    pub(super) fn is_disconnected(&self) -> bool {
         self.answer.is_closed()
     }
 }
@@ -85,7 +85,7 @@ impl PollRequest {
     pub(super) fn new(
         engine_mailbox: &Mailbox<EngineMailbox>,
         sid: Sid,
-    ) -> (Self, WaitingPoll, oneshot::Receiver<Answered>) {
+    ) -> (Self, WaitingPoll, oneshot::Receiver<PollResult>) {
         let (answer, answered) = oneshot::channel();
         let state = Arc::new(PollState::default());
         let poll = WaitingPoll { state: state.clone(), answer };
@@ -96,43 +96,47 @@ impl PollRequest {
     ///
     /// # Errors
     /// Why the session does not answer.
-    pub(super) async fn finish(self, answered: oneshot::Receiver<Answered>, exchange: Option<&Exchange>) -> Answered {
+    pub(super) async fn finish(
+        self,
+        answered: oneshot::Receiver<PollResult>,
+        exchange: Option<&Exchange>,
+    ) -> PollResult {
         // A session that ends while it is polled drops the answer.
         let answer = self.wait(answered, exchange).await.unwrap_or_else(|_| Err(EngineError::unknown_sid()));
         match exchange {
             Some(exchange) if answer.is_ok() => exchange.watch_answer(Box::new(self)),
-            _ => self.forget(),
+            _ => self.disarm(),
         }
         answer
     }
 
     async fn wait(
         &self,
-        answered: oneshot::Receiver<Answered>,
+        answered: oneshot::Receiver<PollResult>,
         exchange: Option<&Exchange>,
-    ) -> Result<Answered, oneshot::error::RecvError> {
+    ) -> Result<PollResult, oneshot::error::RecvError> {
         let Some(exchange) = exchange else { return answered.await };
         let mut answered = pin!(answered);
-        let mut seen = Behind::Nothing;
+        let mut seen = NextInput::Nothing;
         loop {
             tokio::select! {
                 biased;
                 answer = &mut answered => return answer,
-                behind = exchange.behind(seen) => {
+                behind = exchange.next_input(seen) => {
                     seen = behind;
-                    self.tell(if behind == Behind::End { PollChange::Ended } else { PollChange::Followed });
+                    self.report(if behind == NextInput::End { PollChange::Ended } else { PollChange::Followed });
                 }
             }
         }
     }
 
     /// A poll that is not answered, or answered with an error: what becomes of that is nothing to the session.
-    pub(super) fn forget(&self) {
+    pub(super) fn disarm(&self) {
         self.state.is_written.store(true, Ordering::Release);
     }
 
     /// A poll tells each of the three changes at most once. It had a place in the mailbox itself, so these are bounded, too.
-    fn tell(&self, change: PollChange) {
+    fn report(&self, change: PollChange) {
         self.engine_mailbox.post_departure(ChangePoll { sid: self.sid, state: self.state.clone(), change });
     }
 }
@@ -146,7 +150,7 @@ impl WatchAnswer for PollRequest {
 impl Drop for PollRequest {
     fn drop(&mut self) {
         if !self.state.is_written() {
-            self.tell(PollChange::Lost);
+            self.report(PollChange::Lost);
         }
     }
 }

@@ -6,10 +6,10 @@ use std::future::Future;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::refusal::EngineError;
+use super::error::EngineError;
 
 /// How a session answers a POST.
-pub(super) type Heard = Result<(), EngineError>;
+pub(super) type PostResult = Result<(), EngineError>;
 
 /// The request's side of a POST that its session waits for.
 #[derive(Debug)]
@@ -19,25 +19,25 @@ pub(super) struct Posting {
     /// Takes the body; dropped, it tells that none will come.
     pub(super) body: oneshot::Sender<Bytes>,
     /// Brings the answer, before the body came when the session ended.
-    pub(super) heard: oneshot::Receiver<Heard>,
+    pub(super) result: oneshot::Receiver<PostResult>,
 }
 
 impl Posting {
     /// A POST to a session that takes `max_size` bytes, and the session's side of it.
-    pub(super) fn new(max_size: usize) -> (Self, oneshot::Receiver<Bytes>, oneshot::Sender<Heard>) {
+    pub(super) fn new(max_size: usize) -> (Self, oneshot::Receiver<Bytes>, oneshot::Sender<PostResult>) {
         let ((body, coming), (answer, heard)) = (oneshot::channel(), oneshot::channel());
-        (Self { max_size, body, heard }, coming, answer)
+        (Self { max_size, body, result: heard }, coming, answer)
     }
 
     /// Reads a body by `read`, and has the session hear it.
     ///
     /// # Errors
     /// What is wrong with the body, or what the session says.
-    pub(super) async fn finish<R>(self, read: impl FnOnce(usize) -> R) -> Heard
+    pub(super) async fn finish<R>(self, read: impl FnOnce(usize) -> R) -> PostResult
     where
         R: Future<Output = Result<Bytes, EngineError>>,
     {
-        let Self { max_size, body, mut heard } = self;
+        let Self { max_size, body, result: mut heard } = self;
         tokio::select! {
             read = read(max_size) => {
                 // A session that ended takes none, and has answered.

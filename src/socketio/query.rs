@@ -2,12 +2,12 @@
 
 use actix_web::web::Query;
 
-use super::refusal::EngineError;
+use super::error::EngineError;
 use super::sid::Sid;
 
 /// How a session is to be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Transport {
+pub(super) enum EngineTransport {
     /// By requests.
     Polling,
     /// By a socket.
@@ -16,12 +16,12 @@ pub(super) enum Transport {
 
 /// A query.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Ask {
-    pub(super) transport: Transport,
+pub(super) struct EngineQuery {
+    pub(super) transport: EngineTransport,
     sid: Option<String>,
 }
 
-impl Ask {
+impl EngineQuery {
     /// Reads a query.
     ///
     /// # Errors
@@ -31,8 +31,8 @@ impl Ask {
         let pairs = pairs.map_err(|error| EngineError::bad_request(&error.to_string()))?.into_inner();
         let values = |name: &'static str| pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| &**value);
         let transport = match values("transport").next() {
-            Some("polling") => Transport::Polling,
-            Some("websocket") => Transport::WebSocket,
+            Some("polling") => EngineTransport::Polling,
+            Some("websocket") => EngineTransport::WebSocket,
             _ => return Err(EngineError::unknown_transport()),
         };
         // Some clients write it twice, once for themselves and once for their user.
@@ -79,18 +79,18 @@ mod tests {
             ("EIO=3&transport=polling", EngineError::bad_version()),
             ("EIO=abc&transport=websocket", EngineError::bad_version()),
         ] {
-            assert_eq!(Ask::parse(query), Err(refusal), "{query}");
+            assert_eq!(EngineQuery::parse(query), Err(refusal), "{query}");
         }
-        let ask = Ask::parse("EIO=4&transport=polling&t=abc&b64=1").unwrap();
-        assert_eq!((ask.transport, ask.sid()), (Transport::Polling, Ok(None)));
+        let ask = EngineQuery::parse("EIO=4&transport=polling&t=abc&b64=1").unwrap();
+        assert_eq!((ask.transport, ask.sid()), (EngineTransport::Polling, Ok(None)));
         for query in ["EIO=4&transport=polling&sid=", "EIO=4&EIO=4&transport=polling&transport=polling&sid=&sid="] {
-            let ask = Ask::parse(query).unwrap();
-            assert_eq!((ask.transport, ask.sid(), ask.is_new()), (Transport::Polling, Ok(None), true), "{query}");
+            let ask = EngineQuery::parse(query).unwrap();
+            assert_eq!((ask.transport, ask.sid(), ask.is_new()), (EngineTransport::Polling, Ok(None), true), "{query}");
         }
         for (query, names) in [("sid=", false), ("transport=x&sid=a", true), ("asid=a", false), ("sid=&sid=a", true)] {
             assert_eq!(names_session(query), names, "{query}");
         }
-        let ask = Ask::parse("EIO=3&EIO=4&transport=websocket&sid=abc").unwrap();
-        assert_eq!((ask.transport, ask.sid()), (Transport::WebSocket, Err(EngineError::unknown_sid())));
+        let ask = EngineQuery::parse("EIO=3&EIO=4&transport=websocket&sid=abc").unwrap();
+        assert_eq!((ask.transport, ask.sid()), (EngineTransport::WebSocket, Err(EngineError::unknown_sid())));
     }
 }

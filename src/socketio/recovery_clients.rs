@@ -20,7 +20,7 @@ const AGENT_OF_NODE: &str = "node";
 const AGENT_PART: &str = "CFNetwork/";
 
 /// What the user agents of libraries in other languages have somewhere, in small letters.
-const FOREIGN: [&str; 8] = ["python", "aiohttp", "dart", "go-http", "java/", "php", "ruby", "curl/"];
+const OTHER_LANGUAGES: [&str; 8] = ["python", "aiohttp", "dart", "go-http", "java/", "php", "ruby", "curl/"];
 
 /// Only browsers and implementations of `fetch` send it, and pages cannot change it.
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -31,7 +31,7 @@ pub fn is_numbered(offsets: Offsets, head: &RequestHead, is_host_last: bool) -> 
     match offsets {
         Offsets::Always => true,
         Offsets::Never => false,
-        Offsets::Auto => Asked::of(head).recovery || is_javascript(head, is_host_last),
+        Offsets::Auto => HandshakeQuery::of(head).recovery || is_javascript(head, is_host_last),
     }
 }
 
@@ -42,11 +42,11 @@ fn is_javascript(head: &RequestHead, is_host_last: bool) -> bool {
     let names_encoding = head.headers().contains_key(ACCEPT_ENCODING);
     match text(USER_AGENT) {
         Some(agent) if is_known(agent) => true,
-        Some(agent) if agent.is_empty() || is_foreign(agent) => false,
+        Some(agent) if agent.is_empty() || is_other_language(agent) => false,
         // By polling a program's own user agent, or a browser's.
         Some(_) if head.headers().contains_key(SEC_FETCH_MODE) => true,
         Some(_) if is_host_last || offers_deflate => !names_encoding,
-        Some(_) => text(ACCEPT) == Some("*/*") && !names_encoding && Asked::of(head).is_poll_of_javascript,
+        Some(_) => text(ACCEPT) == Some("*/*") && !names_encoding && HandshakeQuery::of(head).is_poll_of_javascript,
         // So Node's sockets come.
         None => is_host_last || offers_deflate,
     }
@@ -56,14 +56,14 @@ fn is_known(agent: &str) -> bool {
     agent == AGENT_OF_NODE || AGENTS.iter().any(|begin| agent.starts_with(begin)) || agent.contains(AGENT_PART)
 }
 
-fn is_foreign(agent: &str) -> bool {
+fn is_other_language(agent: &str) -> bool {
     let agent = agent.to_ascii_lowercase();
-    FOREIGN.iter().any(|part| agent.contains(part))
+    OTHER_LANGUAGES.iter().any(|part| agent.contains(part))
 }
 
 /// What the query of a handshake says of its client.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Asked {
+struct HandshakeQuery {
     /// It asks for recovery.
     recovery: bool,
     /// It is a poll as engine.io-client writes it: `EIO`, `transport`, and a time in letters and digits as `t`. In Python
@@ -71,7 +71,7 @@ struct Asked {
     is_poll_of_javascript: bool,
 }
 
-impl Asked {
+impl HandshakeQuery {
     fn of(head: &RequestHead) -> Self {
         #[derive(Deserialize)]
         struct Raw {

@@ -21,14 +21,14 @@ use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::runtime::mailbox::{Full, Mailbox, Receive, receives_posts};
 use tokio::sync::oneshot;
 
-use super::context::{Ground, Settings};
+use super::context::{EngineContext, EngineSettings};
 use super::engine::{Engine, PacketHandler};
-use super::polls::{Answered, ChangePoll, PollRequest, WaitingPoll};
+use super::error::EngineError;
+use super::polls::{ChangePoll, PollRequest, PollResult, WaitingPoll};
 use super::posting::Posting;
-use super::refusal::EngineError;
 use super::sid::Sid;
 use crate::admission::ClientInfo;
-use crate::codec::engineio::{self, Handshake};
+use crate::codec::engineio::{self, OpenPayload};
 use crate::http_stream::Exchange;
 use crate::http_stream::linger::Lingering;
 use crate::request_id::RequestId;
@@ -36,7 +36,7 @@ use crate::websocket::Flusher;
 
 /// Who opens a session, as far as its handshake tells.
 #[derive(Debug, Default)]
-pub struct Caller {
+pub struct AdmittedClient {
     /// Who it is.
     pub client: ClientInfo,
     /// A token of the handshake request.
@@ -52,7 +52,7 @@ pub struct Caller {
 }
 
 /// A judgement that comes.
-pub type Judgement = Pin<Box<dyn Future<Output = Result<Caller, Fault>>>>;
+pub type AdmissionFuture = Pin<Box<dyn Future<Output = Result<AdmittedClient, Fault>>>>;
 
 /// Judges who may open a session.
 pub trait HandshakeAuth: Send + Sync {
@@ -60,7 +60,7 @@ pub trait HandshakeAuth: Send + Sync {
     ///
     /// # Errors
     /// Why it is refused.
-    fn admit(&self, head: &RequestHead, is_host_last: bool) -> Judgement;
+    fn admit(&self, head: &RequestHead, is_host_last: bool) -> AdmissionFuture;
 
     /// Who sent a request, for the log.
     fn client(&self, _head: &RequestHead) -> ClientInfo {
@@ -75,16 +75,16 @@ pub trait HandshakeAuth: Send + Sync {
 }
 
 /// Begins what is spoken over a worker's sessions.
-pub trait Speaker {
+pub trait PacketHandlerFactory {
     /// A session was opened by `caller`.
-    fn begin(&self, engine: &Rc<Engine>, caller: Caller) -> Rc<dyn PacketHandler>;
+    fn create(&self, engine: &Rc<Engine>, caller: AdmittedClient) -> Rc<dyn PacketHandler>;
 }
 
 /// The way to the sessions of an endpoint: shared by all workers.
 pub struct EngineRouter {
-    settings: Settings,
-    door: Box<dyn HandshakeAuth>,
-    houses: Box<[OnceLock<Mailbox<EngineMailbox>>]>,
+    settings: EngineSettings,
+    auth: Box<dyn HandshakeAuth>,
+    mailboxes: Box<[OnceLock<Mailbox<EngineMailbox>>]>,
     next: AtomicUsize,
     /// No more sessions are opened.
     closing: AtomicBool,
@@ -98,13 +98,19 @@ impl fmt::Debug for EngineRouter {
 
 impl EngineRouter {
     /// An endpoint for `workers` workers.
-    pub fn new(settings: Settings, door: Box<dyn HandshakeAuth>, workers: usize) -> Arc<Self> {
+    pub fn new(settings: EngineSettings, door: Box<dyn HandshakeAuth>, workers: usize) -> Arc<Self> {
         let houses = (0..workers).map(|_| OnceLock::new()).collect();
-        Arc::new(Self { settings, door, houses, next: AtomicUsize::new(0), closing: AtomicBool::new(false) })
+        Arc::new(Self {
+            settings,
+            auth: door,
+            mailboxes: houses,
+            next: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+        })
     }
 
     /// The endpoint's numbers.
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &EngineSettings {
         &self.settings
     }
 
@@ -112,52 +118,52 @@ impl EngineRouter {
     ///
     /// # Errors
     /// Why it is refused.
-    pub async fn admit(&self, head: &RequestHead, is_host_last: bool) -> Result<Caller, EngineError> {
-        self.door.admit(head, is_host_last).await.map_err(|fault| EngineError::of(&fault))
+    pub async fn admit(&self, head: &RequestHead, is_host_last: bool) -> Result<AdmittedClient, EngineError> {
+        self.auth.admit(head, is_host_last).await.map_err(|fault| EngineError::of(&fault))
     }
 
     /// Who sent a request, for the log.
     pub(super) fn client(&self, head: &RequestHead) -> ClientInfo {
-        self.door.client(head)
+        self.auth.client(head)
     }
 
     /// Notes that a handshake of `visitor` is refused.
     pub(super) fn note_refused(&self, client: &ClientInfo, fault: &Fault) {
-        self.door.note_refused(client, fault);
+        self.auth.note_refused(client, fault);
     }
 
     /// Logs that a request on a WebSocket is refused. Those by polling are logged as all HTTP requests are.
     pub(super) fn log_refused(&self, client: &ClientInfo, request: &RequestId, fault: &Fault) {
-        self.door.log_refused(client, request, fault);
+        self.auth.log_refused(client, request, fault);
     }
 
     /// The mailbox of worker `number`'s sessions, once its house is open.
-    pub fn mailbox(&self, number: usize) -> Option<Mailbox<EngineMailbox>> {
-        self.houses.get(number).and_then(OnceLock::get).cloned()
+    pub fn mailbox(&self, worker: usize) -> Option<Mailbox<EngineMailbox>> {
+        self.mailboxes.get(worker).and_then(OnceLock::get).cloned()
     }
 
     /// Opens a session that is reached by polling; says what its client is to be told.
     ///
     /// # Errors
     /// When the worker's mailbox is full.
-    pub(super) async fn open(&self, caller: Caller) -> Result<Vec<u8>, EngineError> {
-        let caller = Caller { transport: Transport::Polling, ..caller };
+    pub(super) async fn open(&self, caller: AdmittedClient) -> Result<Vec<u8>, EngineError> {
+        let caller = AdmittedClient { transport: Transport::Polling, ..caller };
         // Sessions of polls go around, for their requests come in on any worker.
-        let number = self.next.fetch_add(1, Ordering::Relaxed) % self.houses.len().max(1);
-        let engine_mailbox = self.houses.get(number).and_then(OnceLock::get);
+        let number = self.next.fetch_add(1, Ordering::Relaxed) % self.mailboxes.len().max(1);
+        let engine_mailbox = self.mailboxes.get(number).and_then(OnceLock::get);
         let engine_mailbox = engine_mailbox.ok_or_else(|| EngineError::of(&Fault::overloaded()))?;
-        ask(engine_mailbox, |answer| Open { caller, answer }).await
+        request(engine_mailbox, |answer| Open { caller, answer }).await
     }
 
     /// Waits for what a session says next. `exchange` is that of the request's connection.
     ///
     /// # Errors
     /// When there is none, or it is not to be polled now.
-    pub(super) async fn poll(&self, sid: Sid, exchange: Option<&Exchange>) -> Answered {
+    pub(super) async fn poll(&self, sid: Sid, exchange: Option<&Exchange>) -> PollResult {
         let engine_mailbox = self.engine_mailbox(sid).ok_or_else(EngineError::unknown_sid)?;
         let (request, poll, answered) = PollRequest::new(engine_mailbox, sid);
         if engine_mailbox.post(Poll { sid, poll }).is_err() {
-            request.forget();
+            request.disarm();
             return Err(EngineError::of(&Fault::overloaded()));
         }
         request.finish(answered, exchange).await
@@ -168,7 +174,8 @@ impl EngineRouter {
     /// # Errors
     /// When there is none, or it is not to be posted to now.
     pub(super) async fn begin_post(&self, sid: Sid) -> Result<Posting, EngineError> {
-        ask(self.engine_mailbox(sid).ok_or_else(EngineError::unknown_sid)?, |answer| BeginPost { sid, answer }).await
+        request(self.engine_mailbox(sid).ok_or_else(EngineError::unknown_sid)?, |answer| BeginPost { sid, answer })
+            .await
     }
 
     /// Hands a socket to the session that it is to serve, with the answer to its request and what came behind that.
@@ -185,17 +192,17 @@ impl EngineRouter {
     /// Opens no more sessions, and has every one end that nobody is in: the hub goes away.
     pub fn close_idle(&self) {
         self.closing.store(true, Ordering::Release);
-        for engine_mailbox in self.houses.iter().filter_map(OnceLock::get) {
+        for engine_mailbox in self.mailboxes.iter().filter_map(OnceLock::get) {
             engine_mailbox.post_departure(CloseIdle);
         }
     }
 
     fn engine_mailbox(&self, sid: Sid) -> Option<&Mailbox<EngineMailbox>> {
-        self.houses.get(sid.worker()).and_then(OnceLock::get)
+        self.mailboxes.get(sid.worker()).and_then(OnceLock::get)
     }
 }
 
-async fn ask<M, T>(
+async fn request<M, T>(
     engine_mailbox: &Mailbox<EngineMailbox>,
     message: impl FnOnce(oneshot::Sender<Result<T, EngineError>>) -> M,
 ) -> Result<T, EngineError>
@@ -212,8 +219,8 @@ where
 pub struct EngineWorker {
     number: u16,
     router: Arc<EngineRouter>,
-    ground: Rc<Ground>,
-    speaker: Box<dyn Speaker>,
+    context: Rc<EngineContext>,
+    handlers: Box<dyn PacketHandlerFactory>,
     engines: RefCell<HashMap<Sid, Rc<Engine>>>,
 }
 
@@ -223,17 +230,23 @@ impl EngineWorker {
         router: &Arc<EngineRouter>,
         number: usize,
         (session_table, flusher, clock, lingering): (Rc<SessionTable>, Rc<Flusher>, Clock, Lingering),
-        speaker: Box<dyn Speaker>,
+        speaker: Box<dyn PacketHandlerFactory>,
     ) -> Rc<Self> {
         let house = Rc::new(Self {
             number: u16::try_from(number).unwrap_or(u16::MAX),
             router: router.clone(),
-            ground: Rc::new(Ground { settings: router.settings.clone(), session_table, flusher, clock, lingering }),
-            speaker,
+            context: Rc::new(EngineContext {
+                settings: router.settings.clone(),
+                session_table,
+                flusher,
+                clock,
+                lingering,
+            }),
+            handlers: speaker,
             engines: RefCell::default(),
         });
-        let engine_mailbox = EngineMailbox { house: house.clone() }.start();
-        if let Some(slot) = router.houses.get(number) {
+        let engine_mailbox = EngineMailbox { worker: house.clone() }.start();
+        if let Some(slot) = router.mailboxes.get(number) {
             // A worker whose thread was replaced finds its slot taken; the hub is about to end.
             let _ = slot.set(Mailbox::new(format!("engines-{number}"), engine_mailbox, router.settings.mailbox));
         }
@@ -245,17 +258,17 @@ impl EngineWorker {
         &self.router
     }
 
-    pub(super) fn ground(&self) -> &Rc<Ground> {
-        &self.ground
+    pub(super) fn context(&self) -> &Rc<EngineContext> {
+        &self.context
     }
 
     /// Opens a session, and says what its client is to be told first.
     ///
     /// # Errors
     /// When the hub goes away, or the system gives no randomness.
-    pub(super) fn welcome(
+    pub(super) fn open_session(
         self: &Rc<Self>,
-        mut caller: Caller,
+        mut caller: AdmittedClient,
         upgrades: &[&str],
     ) -> Result<(Rc<Engine>, Bytes), EngineError> {
         let sid = Sid::random(self.number).ok_or_else(|| EngineError::of(&Fault::internal()))?;
@@ -265,11 +278,11 @@ impl EngineWorker {
         let house = Rc::downgrade(self);
         let gone = move || drop(house.upgrade().and_then(|house| house.engines.borrow_mut().remove(&sid)));
         caller.client.connection = Some(sid.short().into());
-        let engine = Engine::new(self.ground.clone(), caller.admission.take(), Box::new(gone));
+        let engine = Engine::new(self.context.clone(), caller.admission.take(), Box::new(gone));
         self.engines.borrow_mut().insert(sid, engine.clone());
-        engine.begin(self.speaker.begin(&engine, caller));
-        let settings = &self.ground.settings;
-        let handshake = Handshake {
+        engine.start(self.handlers.create(&engine, caller));
+        let settings = &self.context.settings;
+        let handshake = OpenPayload {
             sid: &sid.to_string(),
             upgrades,
             ping_interval_ms: settings.ping_interval_ms.into(),
@@ -286,7 +299,7 @@ impl EngineWorker {
 
 /// The actor through which requests reach a worker's sessions.
 pub struct EngineMailbox {
-    pub(super) house: Rc<EngineWorker>,
+    pub(super) worker: Rc<EngineWorker>,
 }
 
 impl Actor for EngineMailbox {
@@ -296,8 +309,8 @@ impl Actor for EngineMailbox {
 receives_posts!(EngineMailbox);
 
 struct Open {
-    caller: Caller,
-    answer: oneshot::Sender<Answered>,
+    caller: AdmittedClient,
+    answer: oneshot::Sender<PollResult>,
 }
 
 struct Poll {
@@ -316,9 +329,9 @@ pub(super) struct Upgrade {
     /// Not bound to a worker.
     pub(super) socket: std::net::TcpStream,
     /// The answer to its request.
-    pub(super) acceptance: Vec<u8>,
+    pub(super) response: Vec<u8>,
     /// What came right behind its request.
-    pub(super) early: BytesMut,
+    pub(super) unread: BytesMut,
     /// Who sent the request, and its id.
     pub(super) client: Box<ClientInfo>,
     pub(super) request: RequestId,
@@ -328,16 +341,16 @@ struct CloseIdle;
 
 impl Receive<CloseIdle> for EngineMailbox {
     fn receive(&mut self, CloseIdle: CloseIdle, _: &mut Self::Context) {
-        let engines: Vec<_> = self.house.engines.borrow().values().cloned().collect();
+        let engines: Vec<_> = self.worker.engines.borrow().values().cloned().collect();
         for engine in engines {
-            engine.close_idle();
+            engine.close_if_idle();
         }
     }
 }
 
 impl Receive<Open> for EngineMailbox {
     fn receive(&mut self, Open { caller, answer }: Open, _: &mut Self::Context) {
-        let welcomed = self.house.welcome(caller, &["websocket"]);
+        let welcomed = self.worker.open_session(caller, &["websocket"]);
         let engine = welcomed.as_ref().ok().map(|(engine, _)| engine.clone());
         if let Some(engine) = &engine {
             engine.await_request();
@@ -353,7 +366,7 @@ impl Receive<Open> for EngineMailbox {
 
 impl Receive<Poll> for EngineMailbox {
     fn receive(&mut self, Poll { sid, poll }: Poll, _: &mut Self::Context) {
-        match self.house.find(sid) {
+        match self.worker.find(sid) {
             Some(engine) => engine.poll(poll),
             None => poll.refuse(EngineError::unknown_sid()),
         }
@@ -362,7 +375,7 @@ impl Receive<Poll> for EngineMailbox {
 
 impl Receive<ChangePoll> for EngineMailbox {
     fn receive(&mut self, ChangePoll { sid, state, change }: ChangePoll, _: &mut Self::Context) {
-        if let Some(engine) = self.house.find(sid) {
+        if let Some(engine) = self.worker.find(sid) {
             engine.change_poll(&state, change);
         }
     }
@@ -370,7 +383,7 @@ impl Receive<ChangePoll> for EngineMailbox {
 
 impl Receive<BeginPost> for EngineMailbox {
     fn receive(&mut self, BeginPost { sid, answer }: BeginPost, _: &mut Self::Context) {
-        let engine = self.house.find(sid).ok_or_else(EngineError::unknown_sid);
+        let engine = self.worker.find(sid).ok_or_else(EngineError::unknown_sid);
         let engine = match engine.and_then(|engine| engine.begin_post().map(|()| engine)) {
             Ok(engine) => engine,
             Err(refusal) => return drop(answer.send(Err(refusal))),

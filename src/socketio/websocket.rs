@@ -14,17 +14,17 @@ use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::runtime::mailbox::Receive;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::context::Ground;
+use super::context::EngineContext;
 use super::engine::Engine;
-use super::query::{Ask, Transport};
-use super::refusal::EngineError;
+use super::error::EngineError;
+use super::query::{EngineQuery, EngineTransport};
 use super::router::{EngineMailbox, EngineWorker, Upgrade};
 use super::sid::{self, Sid};
 use crate::admission::{ClientInfo, Handshake};
 use crate::codec::engineio::PROBED;
 use crate::codec::frame::{self, Opcode};
 use crate::request_id::{REQUEST_ID, RequestId};
-use crate::websocket::assembler::{Assembler, Incoming};
+use crate::websocket::assembler::{Incoming, MessageAssembler};
 use crate::websocket::{SocketReader, SocketWriter, handshake, refuse};
 
 /// How long a client may take from its request to the last word of the upgrade.
@@ -34,7 +34,7 @@ const UPGRADE_TIME: Duration = Duration::from_secs(10);
 const REQUESTS_TIME: Duration = Duration::from_secs(60);
 
 /// How often a poll that waits is let go while the client goes over to its socket.
-const RELEASE: Duration = Duration::from_millis(20);
+const RELEASE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Longest message while a socket is tried out, bytes: `2probe` and `5`.
 const PROBE_MAX: usize = 125;
@@ -43,43 +43,43 @@ const PROBE_MAX: usize = 125;
 pub async fn open(house: &Rc<EngineWorker>, request: &Handshake<'_>, socket: TcpStream, early: BytesMut) {
     let mut socket = Some(socket);
     let client = house.router().client(request.head);
-    let mut opening = Opening { house, request, client, opens: true };
+    let mut opening = UpgradeRequest { worker: house, request, client, opens_session: true };
     let result = opening.serve(&mut socket, early).await;
     if let (Err(refusal), Some(socket)) = (result, socket) {
-        if opening.opens {
+        if opening.opens_session {
             house.router().note_refused(&opening.client, &refusal.fault);
         }
         house.router().log_refused(&opening.client, request.id, &refusal.fault);
-        say_no(house, socket, request.id, refusal).await;
+        send_refusal(house, socket, request.id, refusal).await;
     }
 }
 
 /// A request for a WebSocket.
-struct Opening<'a> {
-    house: &'a Rc<EngineWorker>,
+struct UpgradeRequest<'a> {
+    worker: &'a Rc<EngineWorker>,
     request: &'a Handshake<'a>,
     client: ClientInfo,
     /// It opens a session, as far as is known.
-    opens: bool,
+    opens_session: bool,
 }
 
-impl Opening<'_> {
+impl UpgradeRequest<'_> {
     async fn serve(&mut self, socket: &mut Option<TcpStream>, early: BytesMut) -> Result<(), EngineError> {
-        let (house, head) = (self.house, self.request.head);
+        let (house, head) = (self.worker, self.request.head);
         let query = head.uri.query().unwrap_or_default();
         self.client.connection = sid::short_of_query(query).map(Into::into);
-        let ask = Ask::parse(query)?;
-        if ask.transport != Transport::WebSocket {
+        let ask = EngineQuery::parse(query)?;
+        if ask.transport != EngineTransport::WebSocket {
             return Err(EngineError::bad_request("the transport polling knows no upgrade"));
         }
-        handshake::judge(head).map_err(|fault| EngineError::of(&fault))?;
+        handshake::check(head).map_err(|fault| EngineError::of(&fault))?;
         let acceptance = handshake::acceptance(head, handshake::first_protocol(head.headers()));
-        self.opens = ask.is_new();
+        self.opens_session = ask.is_new();
         if let Some(sid) = ask.sid()? {
             return self.hand_over(sid, socket, acceptance, early);
         }
         let caller = house.router().admit(head, self.request.is_host_last).await?;
-        let (engine, words) = house.welcome(caller, &[])?;
+        let (engine, words) = house.open_session(caller, &[])?;
         let Some(mut socket) = socket.take() else { return Ok(()) };
         engine.send(frame::encode(Opcode::Text, &[&words]));
         if !engine.take_socket() || socket.write_all(&acceptance).await.is_err() {
@@ -100,8 +100,8 @@ impl Opening<'_> {
     ) -> Result<(), EngineError> {
         let Some(Ok(taken)) = socket.take().map(TcpStream::into_std) else { return Ok(()) };
         let (client, request) = (Box::new(std::mem::take(&mut self.client)), self.request.id.clone());
-        let upgrade = Upgrade { sid, socket: taken, acceptance, early, client, request };
-        let Err(upgrade) = self.house.router().upgrade(upgrade) else { return Ok(()) };
+        let upgrade = Upgrade { sid, socket: taken, response: acceptance, unread: early, client, request };
+        let Err(upgrade) = self.worker.router().upgrade(upgrade) else { return Ok(()) };
         self.client = *upgrade.client;
         *socket = TcpStream::from_std(upgrade.socket).ok();
         Err(EngineError::unknown_sid())
@@ -110,10 +110,10 @@ impl Opening<'_> {
 
 impl Receive<Upgrade> for EngineMailbox {
     fn receive(&mut self, upgrade: Upgrade, _: &mut Context<Self>) {
-        let Upgrade { sid, socket, acceptance, early, client, request } = upgrade;
+        let Upgrade { sid, socket, response: acceptance, unread: early, client, request } = upgrade;
         match TcpStream::from_std(socket) {
             Ok(socket) => {
-                let trial = Trial { house: self.house.clone(), sid, client, request };
+                let trial = UpgradeAttempt { worker: self.worker.clone(), sid, client, request };
                 actix_rt::spawn(trial.run(socket, acceptance, early));
             }
             Err(error) => log::debug!("a socket could not be taken over: {error}"),
@@ -122,28 +122,28 @@ impl Receive<Upgrade> for EngineMailbox {
 }
 
 /// A socket that is tried out for a session which is reached by polling.
-struct Trial {
-    house: Rc<EngineWorker>,
+struct UpgradeAttempt {
+    worker: Rc<EngineWorker>,
     sid: Sid,
     client: Box<ClientInfo>,
     request: RequestId,
 }
 
-impl Trial {
+impl UpgradeAttempt {
     /// Tries out the socket, and goes over to it when the client says so. Whatever goes wrong costs the socket, not the
     /// session (Engine.IO v4, "Upgrade").
     async fn run(self, mut socket: TcpStream, acceptance: Vec<u8>, early: BytesMut) {
-        let Some(engine) = self.house.find(self.sid) else {
+        let Some(engine) = self.worker.find(self.sid) else {
             let refusal = EngineError::unknown_sid();
             self.log_refused(&refusal.fault);
-            return say_no(&self.house, socket, &self.request, refusal).await;
+            return send_refusal(&self.worker, socket, &self.request, refusal).await;
         };
         let may_probe = engine.begin_probe();
-        let mut probe = Probe::new(self.house.ground(), early);
+        let mut probe = Probe::new(self.worker.context(), early);
         let probed = async {
             socket.write_all(&acceptance).await?;
             if !may_probe {
-                return Err(broken());
+                return Err(protocol_error());
             }
             probe.run(&engine, &mut socket).await
         };
@@ -154,7 +154,7 @@ impl Trial {
             probed = timeout(REQUESTS_TIME, engine.finish_requests()).await.map(Ok);
         }
         if matches!(probed, Ok(Ok(()))) && engine.take_socket() {
-            return connect(&self.house, &engine, socket, probe.buffer);
+            return connect(&self.worker, &engine, socket, probe.buffer);
         }
         if may_probe {
             engine.end_probe();
@@ -170,16 +170,16 @@ impl Trial {
     }
 
     fn log_refused(&self, fault: &Fault) {
-        self.house.router().log_refused(&self.client, &self.request, fault);
+        self.worker.router().log_refused(&self.client, &self.request, fault);
     }
 }
 
 /// Has a session served by a socket from here on.
 fn connect(house: &Rc<EngineWorker>, engine: &Rc<Engine>, socket: TcpStream, early: BytesMut) {
     let (reading, writing) = socket.into_split();
-    let writer = SocketWriter::new(writing, engine.handle().clone(), house.ground().flusher.clone());
-    let assembler = Assembler::new(engine.payload_max());
-    let (clock, traffic) = (house.ground().clock.clone(), house.ground().settings.traffic.clone());
+    let writer = SocketWriter::new(writing, engine.handle().clone(), house.context().flusher.clone());
+    let assembler = MessageAssembler::new(engine.payload_max());
+    let (clock, traffic) = (house.context().clock.clone(), house.context().settings.traffic.clone());
     let mut reader = SocketReader::new(reading, writer, clock, assembler, early, traffic);
     reader.set_pending(true);
     actix_rt::spawn(engine.clone().drive(reader));
@@ -187,17 +187,17 @@ fn connect(house: &Rc<EngineWorker>, engine: &Rc<Engine>, socket: TcpStream, ear
 
 struct Probe {
     buffer: BytesMut,
-    assembler: Assembler,
+    assembler: MessageAssembler,
     budget: TrafficBudget,
     clock: Clock,
     probed: bool,
 }
 
 impl Probe {
-    fn new(ground: &Ground, early: BytesMut) -> Self {
+    fn new(ground: &EngineContext, early: BytesMut) -> Self {
         Self {
             buffer: early,
-            assembler: Assembler::new(PROBE_MAX),
+            assembler: MessageAssembler::new(PROBE_MAX),
             budget: TrafficBudget::new(ground.settings.traffic.clone()),
             clock: ground.clock.clone(),
             probed: false,
@@ -207,9 +207,9 @@ impl Probe {
     /// The next message or control frame, within the budget of frames.
     fn next(&mut self) -> io::Result<Option<Incoming>> {
         let (frames, unread) = (self.assembler.frames(), self.buffer.len());
-        let next = self.assembler.next(&mut self.buffer).map_err(|_| broken())?;
+        let next = self.assembler.next(&mut self.buffer).map_err(|_| protocol_error())?;
         let (frames, bytes) = (self.assembler.frames_since(frames), unread - self.buffer.len());
-        if self.budget.spend(self.clock.begin_ms(), frames, bytes) { Ok(next) } else { Err(broken()) }
+        if self.budget.spend(self.clock.begin_ms(), frames, bytes) { Ok(next) } else { Err(protocol_error()) }
     }
 
     /// Resolves when the client goes over, with or without a probe. From the probe on, waiting polls are answered: the client
@@ -225,7 +225,7 @@ impl Probe {
                     Incoming::Text(text) if text == Bytes::from_static(b"5") => return Ok(()),
                     Incoming::Ping(payload) => socket.write_all(&frame::encode(Opcode::Pong, &[&payload])).await?,
                     Incoming::Pong => {}
-                    Incoming::Text(_) | Incoming::Binary(_) | Incoming::Close(_) => return Err(broken()),
+                    Incoming::Text(_) | Incoming::Binary(_) | Incoming::Close(_) => return Err(protocol_error()),
                 }
             }
             tokio::select! {
@@ -234,18 +234,18 @@ impl Probe {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
                 }
-                () = sleep(RELEASE), if self.probed => engine.release_poll(),
+                () = sleep(RELEASE_INTERVAL), if self.probed => engine.release_poll(),
             }
         }
     }
 }
 
-fn broken() -> io::Error {
+fn protocol_error() -> io::Error {
     io::Error::from(io::ErrorKind::InvalidData)
 }
 
-async fn say_no(house: &EngineWorker, socket: TcpStream, id: &RequestId, refusal: EngineError) {
+async fn send_refusal(house: &EngineWorker, socket: TcpStream, id: &RequestId, refusal: EngineError) {
     let id = id.as_str().parse().map(|id| (REQUEST_ID, id));
     let (headers, body) = (refusal.headers().chain(id), refusal.body());
-    refuse(socket, &house.ground().lingering, refusal.status, headers, body.as_bytes()).await;
+    refuse(socket, &house.context().lingering, refusal.status, headers, body.as_bytes()).await;
 }

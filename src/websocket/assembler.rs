@@ -63,7 +63,7 @@ impl Violation {
 
 /// A message of which more fragments come.
 #[derive(Debug)]
-struct Partial {
+struct PartialMessage {
     is_text: bool,
     payload: BytesMut,
     /// How much of the payload is known to be valid UTF-8.
@@ -73,15 +73,15 @@ struct Partial {
 
 /// Puts a connection's messages together.
 #[derive(Debug)]
-pub struct Assembler {
+pub struct MessageAssembler {
     max_size: usize,
     binary_is_text: bool,
-    partial: Option<Box<Partial>>,
+    partial: Option<Box<PartialMessage>>,
     /// Frames read, pieces of messages and control frames among them; begins again at 0 behind the largest number.
     frames: u32,
 }
 
-impl Assembler {
+impl MessageAssembler {
     /// An assembler of messages of at most `max_size` bytes.
     pub fn new(max_size: usize) -> Self {
         Self { max_size, binary_is_text: false, partial: None, frames: 0 }
@@ -137,7 +137,7 @@ impl Assembler {
                     self.begin(is_text, payload)?;
                     None
                 }
-                OpCode::Continue => self.go_on(&payload, is_final)?,
+                OpCode::Continue => self.continue_message(&payload, is_final)?,
                 OpCode::Bad => return Err(Violation::Protocol("unknown opcode")),
             };
             if incoming.is_some() {
@@ -181,13 +181,13 @@ impl Assembler {
     }
 
     fn begin(&mut self, is_text: bool, payload: BytesMut) -> Result<(), Violation> {
-        let mut partial = Box::new(Partial { is_text, payload, valid: 0, fragments: 1 });
+        let mut partial = Box::new(PartialMessage { is_text, payload, valid: 0, fragments: 1 });
         partial.check_utf8(false)?;
         self.partial = Some(partial);
         Ok(())
     }
 
-    fn go_on(&mut self, payload: &[u8], is_final: bool) -> Result<Option<Incoming>, Violation> {
+    fn continue_message(&mut self, payload: &[u8], is_final: bool) -> Result<Option<Incoming>, Violation> {
         let Some(mut partial) = self.partial.take() else {
             return Err(Violation::Protocol("nothing to continue"));
         };
@@ -205,7 +205,7 @@ impl Assembler {
     }
 }
 
-impl Partial {
+impl PartialMessage {
     /// Fails as soon as text can not become valid UTF-8 any more (RFC 6455 section 8.1).
     fn check_utf8(&mut self, is_final: bool) -> Result<(), Violation> {
         if !self.is_text {

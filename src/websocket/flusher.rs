@@ -10,7 +10,7 @@ use std::task::{Poll, Waker};
 const TURN: usize = 256;
 
 /// What writes when it is its turn.
-pub trait Flush {
+pub trait Flushable {
     /// Writes what waits.
     fn flush(self: Rc<Self>);
 }
@@ -18,7 +18,7 @@ pub trait Flush {
 /// The connections of a worker that have something to write.
 #[derive(Default)]
 pub struct Flusher {
-    queue: RefCell<Vec<Rc<dyn Flush>>>,
+    queue: RefCell<Vec<Rc<dyn Flushable>>>,
     waker: Cell<Option<Waker>>,
 }
 
@@ -37,7 +37,7 @@ impl Flusher {
     }
 
     /// Gives a connection its turn. Who is queued already should not come again before it was flushed.
-    pub fn queue(&self, connection: Rc<dyn Flush>) {
+    pub fn queue(&self, connection: Rc<dyn Flushable>) {
         self.queue.borrow_mut().push(connection);
         if let Some(waker) = self.waker.take() {
             waker.wake();

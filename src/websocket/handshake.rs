@@ -17,7 +17,7 @@ const TOKEN_PROTOCOL: &str = "access_token.";
 /// # Errors
 /// [`Code::MethodNotAllowed`], [`Code::UpgradeRequired`] without the offer of a WebSocket, over HTTP/1.0, which knows no
 /// upgrade, and for another version than 13 (RFC 6455 section 4.4); [`Code::InvalidRequest`] naming the header.
-pub fn judge(head: &RequestHead) -> Result<(), Fault> {
+pub fn check(head: &RequestHead) -> Result<(), Fault> {
     if head.method != Method::GET {
         return Err(Fault::new(Code::MethodNotAllowed, "A WebSocket is opened with GET"));
     }
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn the_accept_key_is_the_one_of_the_rfc_and_the_token_protocol_is_echoed() {
         let request = opening().insert_header(("sec-websocket-protocol", "chat, access_token.a.b.c")).take().finish();
-        assert_eq!(judge(request.head()), Ok(()));
+        assert_eq!(check(request.head()), Ok(()));
         let protocol = token_protocol(request.head().headers());
         let answer = String::from_utf8(acceptance(request.head(), protocol)).unwrap();
         assert!(answer.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), "{answer}");
@@ -143,26 +143,26 @@ mod tests {
             ("sec-websocket-key", "c2hvcnQ=", Code::InvalidRequest),
         ] {
             let request = opening().insert_header((header, value)).take().finish();
-            assert_eq!(judge(request.head()).unwrap_err().code, code, "{header}");
+            assert_eq!(check(request.head()).unwrap_err().code, code, "{header}");
         }
         let request = opening().method(Method::POST).take().finish();
-        assert_eq!(judge(request.head()).unwrap_err().code, Code::MethodNotAllowed);
+        assert_eq!(check(request.head()).unwrap_err().code, Code::MethodNotAllowed);
         let request = opening().version(Version::HTTP_10).take().finish();
-        assert_eq!(judge(request.head()).unwrap_err().code, Code::UpgradeRequired);
+        assert_eq!(check(request.head()).unwrap_err().code, Code::UpgradeRequired);
     }
 
     #[test]
     fn a_websocket_may_be_one_of_several_protocols_that_are_offered() {
         for offer in ["h2c, websocket", "websocket, h2c", "WebSocket", "h2c,websocket"] {
             let request = opening().insert_header(("upgrade", offer)).take().finish();
-            assert_eq!(judge(request.head()), Ok(()), "{offer}");
+            assert_eq!(check(request.head()), Ok(()), "{offer}");
         }
         let request =
             opening().insert_header(("upgrade", "h2c")).append_header(("upgrade", "websocket")).take().finish();
-        assert_eq!(judge(request.head()), Ok(()), "in a header of its own");
+        assert_eq!(check(request.head()), Ok(()), "in a header of its own");
         for offer in ["websockets", "notwebsocket", "h2c; websocket"] {
             let request = opening().insert_header(("upgrade", offer)).take().finish();
-            assert_eq!(judge(request.head()).unwrap_err().code, Code::UpgradeRequired, "{offer}");
+            assert_eq!(check(request.head()).unwrap_err().code, Code::UpgradeRequired, "{offer}");
         }
     }
 
@@ -170,7 +170,7 @@ mod tests {
     fn a_key_is_there_exactly_once() {
         for second in ["dGhlIHNhbXBsZSBub25jZQ==", "AAAAAAAAAAAAAAAAAAAAAA=="] {
             let request = opening().append_header(("sec-websocket-key", second)).take().finish();
-            let fault = judge(request.head()).unwrap_err();
+            let fault = check(request.head()).unwrap_err();
             assert_eq!((fault.code, fault.field.as_deref()), (Code::InvalidRequest, Some("Sec-WebSocket-Key")));
             assert_eq!(fault.message, "Sec-WebSocket-Key must be there exactly once");
         }

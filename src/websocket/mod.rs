@@ -33,8 +33,8 @@ use hubbub_actors::model::close::Close;
 use socket2::SockRef;
 use tokio::net::tcp::OwnedWriteHalf;
 
-pub use self::flusher::{Flush, Flusher};
-pub use self::reader::{Message, SocketReader};
+pub use self::flusher::{Flushable, Flusher};
+pub use self::reader::{SocketMessage, SocketReader};
 pub use self::refusal::refuse;
 use crate::codec::frame::{self, Opcode};
 
@@ -83,10 +83,10 @@ pub struct SocketWriter {
 
 #[derive(Debug)]
 enum CloseState {
-    Unsaid,
+    Open,
     /// A protocol error or the client's own close: the code to answer with.
     Due(u16, &'static str),
-    Said,
+    Sent,
 }
 
 impl SocketWriter {
@@ -99,7 +99,7 @@ impl SocketWriter {
             queued: Cell::new(false),
             blocked: Cell::new(false),
             broken: Cell::new(false),
-            close_state: RefCell::new(CloseState::Unsaid),
+            close_state: RefCell::new(CloseState::Open),
             reader: RefCell::new(None),
         });
         handle.attach(writer.clone());
@@ -109,7 +109,7 @@ impl SocketWriter {
     /// Ends the connection with a code of the protocol: what is in the outbox goes first.
     fn end(&self, code: u16, reason: &'static str) {
         let mut close_state = self.close_state.borrow_mut();
-        if matches!(*close_state, CloseState::Unsaid) && self.handle.closed().is_none() {
+        if matches!(*close_state, CloseState::Open) && self.handle.closed().is_none() {
             *close_state = CloseState::Due(code, reason);
             drop(close_state);
             self.handle.with_outbox(|outbox| outbox.close());
@@ -119,12 +119,12 @@ impl SocketWriter {
 
     /// Whether the connection is to end.
     fn is_ending(&self) -> bool {
-        self.broken.get() || self.handle.closed().is_some() || !matches!(*self.close_state.borrow(), CloseState::Unsaid)
+        self.broken.get() || self.handle.closed().is_some() || !matches!(*self.close_state.borrow(), CloseState::Open)
     }
 
     /// Whether all was written, the farewell too.
     fn is_done(&self) -> bool {
-        matches!(*self.close_state.borrow(), CloseState::Said) && self.handle.with_outbox(|outbox| outbox.is_empty())
+        matches!(*self.close_state.borrow(), CloseState::Sent) && self.handle.with_outbox(|outbox| outbox.is_empty())
     }
 
     /// Answers a ping of the client. One who pings and does not read overflows the outbox like any other.
@@ -135,7 +135,7 @@ impl SocketWriter {
     /// Writes what the outbox holds, as far as the kernel takes it. Wakes nobody: the inlet calls it too, and one that
     /// woke itself would never rest.
     fn write(&self) {
-        self.say_farewell();
+        self.write_close_frame();
         while !self.broken.get() && !self.blocked.get() {
             let result = self.handle.with_outbox(|outbox| {
                 let result = self.write_once(outbox)?;
@@ -167,14 +167,14 @@ impl SocketWriter {
     }
 
     /// Puts the close frame behind what is still to be written, once.
-    fn say_farewell(&self) {
+    fn write_close_frame(&self) {
         let mut close_state = self.close_state.borrow_mut();
         let (code, reason) = match (&*close_state, self.handle.closed()) {
-            (CloseState::Said, _) | (CloseState::Unsaid, None) => return,
+            (CloseState::Sent, _) | (CloseState::Open, None) => return,
             (CloseState::Due(code, reason), _) => (*code, *reason),
-            (CloseState::Unsaid, Some(close)) => (close.code(), close.reason()),
+            (CloseState::Open, Some(close)) => (close.code(), close.reason()),
         };
-        *close_state = CloseState::Said;
+        *close_state = CloseState::Sent;
         // A client that stopped reading left the kernel's buffer full; what is left to say must still go in, or the
         // client would never learn why it was cut. A larger buffer makes the socket writable again.
         if self.handle.closed() == Some(Close::SlowConsumer) {
@@ -203,7 +203,7 @@ impl SocketWriter {
         let _ = SockRef::from(self.socket.as_ref()).shutdown(std::net::Shutdown::Write);
     }
 
-    fn wake_inlet(&self) {
+    fn wake_reader(&self) {
         let waker = self.reader.borrow_mut().take();
         if let Some(waker) = waker {
             waker.wake();
@@ -212,7 +212,7 @@ impl SocketWriter {
 }
 
 /// Writes, and wakes the inlet where that has to go on.
-impl Flush for SocketWriter {
+impl Flushable for SocketWriter {
     fn flush(self: Rc<Self>) {
         self.queued.set(false);
         let (was_blocked, was_full) = (self.blocked.get(), !self.handle.is_under_half());
@@ -220,7 +220,7 @@ impl Flush for SocketWriter {
         // Behind an outbox that was half full requests wait, on this connection or in its sessions.
         let has_room = was_full && self.handle.is_under_half();
         if (self.blocked.get() && !was_blocked) || has_room || self.is_ending() {
-            self.wake_inlet();
+            self.wake_reader();
         }
     }
 }
@@ -234,6 +234,6 @@ impl OutboxSink for SocketWriter {
     }
 
     fn resume(self: Rc<Self>) {
-        self.wake_inlet();
+        self.wake_reader();
     }
 }

@@ -17,7 +17,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Sleep, sleep};
 
 use super::SocketWriter;
-use super::assembler::{Assembler, Incoming, Violation};
+use super::assembler::{Incoming, MessageAssembler, Violation};
 
 /// Bytes read at once.
 const READ_SIZE: usize = 16_384;
@@ -29,12 +29,12 @@ const READ_WEIGHT: u16 = 8;
 
 /// How long a connection that joined nothing rests after a turn that it used up. What it sends meanwhile stays in the kernel:
 /// a flood is slowed instead of read.
-const REST: Duration = Duration::from_millis(50);
+const PENDING_PAUSE: Duration = Duration::from_millis(50);
 
 thread_local! {
     /// What a worker reads into. What came is copied out at its own size, which the allocator has at hand, where a buffer
     /// of its own for every read would be found and merged again each time.
-    static READ: RefCell<[u8; READ_SIZE]> = const { RefCell::new([0; READ_SIZE]) };
+    static READ_BUFFER: RefCell<[u8; READ_SIZE]> = const { RefCell::new([0; READ_SIZE]) };
 }
 
 /// Pings of a client that are answered in a minute. A pong may answer the latest of several pings (RFC 6455 section
@@ -54,11 +54,11 @@ const FLUSH_TIME_SLOW: Duration = Duration::from_millis(700);
 const FLUSH_TIME_DRAINING: Duration = Duration::from_secs(3_600);
 
 /// How long the peer may take to answer the closing handshake once all was written.
-const GOODBYE_TIME: Duration = Duration::from_millis(700);
+const CLOSE_REPLY_TIME: Duration = Duration::from_millis(700);
 
 /// What a connection hands to its session.
 #[derive(Debug)]
-pub enum Message {
+pub enum SocketMessage {
     /// A text message.
     Text(Bytes),
     /// A binary message.
@@ -67,7 +67,7 @@ pub enum Message {
     Closing,
 }
 
-enum Stage {
+enum ReaderStage {
     Open,
     /// Writing the rest; then shut.
     Flushing(Pin<Box<Sleep>>),
@@ -81,21 +81,21 @@ pub struct SocketReader {
     socket: OwnedReadHalf,
     writer: Rc<SocketWriter>,
     clock: Clock,
-    assembler: Assembler,
+    assembler: MessageAssembler,
     /// What was read and is no whole message yet; an idle connection holds none.
     buffer: BytesMut,
     pings: Window,
     budget: TrafficBudget,
     /// The client takes its leave, with this code; nothing more is read.
-    leaving: Option<u16>,
+    client_close: Option<u16>,
     /// How much of its [`TURN`] it has used.
     turn: u16,
     /// It joined nothing: it rests after each turn.
     is_pending: bool,
-    rest: Option<Pin<Box<Sleep>>>,
+    pause: Option<Pin<Box<Sleep>>>,
     /// Its bound of messages is about to be raised: see [`SocketReader::set_awaiting_bound`].
     awaits_bound: bool,
-    stage: Stage,
+    stage: ReaderStage,
 }
 
 impl SocketReader {
@@ -104,7 +104,7 @@ impl SocketReader {
         socket: OwnedReadHalf,
         writer: Rc<SocketWriter>,
         clock: Clock,
-        assembler: Assembler,
+        assembler: MessageAssembler,
         early: BytesMut,
         traffic: TrafficLimit,
     ) -> Self {
@@ -116,12 +116,12 @@ impl SocketReader {
             buffer: early,
             pings: Window::default(),
             budget: TrafficBudget::new(traffic),
-            leaving: None,
+            client_close: None,
             turn: 0,
             is_pending: false,
-            rest: None,
+            pause: None,
             awaits_bound: false,
-            stage: Stage::Open,
+            stage: ReaderStage::Open,
         }
     }
 
@@ -134,11 +134,11 @@ impl SocketReader {
             cx.waker().wake_by_ref();
             return true;
         }
-        let rest = self.rest.get_or_insert_with(|| Box::pin(sleep(REST)));
+        let rest = self.pause.get_or_insert_with(|| Box::pin(sleep(PENDING_PAUSE)));
         if rest.as_mut().poll(cx).is_pending() {
             return true;
         }
-        (self.rest, self.turn) = (None, 0);
+        (self.pause, self.turn) = (None, 0);
         false
     }
 
@@ -166,14 +166,14 @@ impl SocketReader {
         }
     }
 
-    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<SocketMessage> {
         let writer = self.writer.clone();
         loop {
             if self.writer.is_ending() {
                 return Poll::Ready(self.begin_end());
             }
             let handle = &writer.handle;
-            if let Some(code) = self.leaving {
+            if let Some(code) = self.client_close {
                 // What the client asked before it took its leave is answered first.
                 if handle.has_pending_replies() {
                     return Poll::Pending;
@@ -199,8 +199,8 @@ impl SocketReader {
                 }
             }
             match next {
-                Ok(Some(Incoming::Text(text))) => return Poll::Ready(Message::Text(text)),
-                Ok(Some(Incoming::Binary(bytes))) => return Poll::Ready(Message::Binary(bytes)),
+                Ok(Some(Incoming::Text(text))) => return Poll::Ready(SocketMessage::Text(text)),
+                Ok(Some(Incoming::Binary(bytes))) => return Poll::Ready(SocketMessage::Binary(bytes)),
                 Ok(Some(Incoming::Ping(payload))) => match self.pings.count(self.clock.elapsed_ms(), PINGS) {
                     Decision::Within => self.writer.pong(&payload),
                     Decision::Over(_) => {}
@@ -209,14 +209,14 @@ impl SocketReader {
                 Ok(Some(Incoming::Pong)) => {}
                 Ok(Some(Incoming::Close(code))) => {
                     self.writer.handle.note_end(Close::Left);
-                    self.leaving = Some(code.unwrap_or(1000));
+                    self.client_close = Some(code.unwrap_or(1000));
                 }
                 Ok(None) => {
                     if self.buffer.is_empty() {
                         self.buffer = BytesMut::new();
                     }
                     if !ready!(self.poll_read(cx)) {
-                        self.leaving = Some(1000);
+                        self.client_close = Some(1000);
                     }
                 }
                 Err(Violation::TooBig) if self.awaits_bound => {
@@ -237,7 +237,7 @@ impl SocketReader {
         if self.is_turn_over(cx) {
             return Poll::Pending;
         }
-        READ.with_borrow_mut(|space| {
+        READ_BUFFER.with_borrow_mut(|space| {
             let mut read = ReadBuf::new(space);
             let result = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read));
             self.turn += READ_WEIGHT;
@@ -246,7 +246,7 @@ impl SocketReader {
         })
     }
 
-    fn begin_end(&mut self) -> Message {
+    fn begin_end(&mut self) -> SocketMessage {
         self.buffer = BytesMut::new();
         let time = match self.writer.handle.closed() {
             // One that joined nothing has nothing to read, and its place is wanted.
@@ -254,8 +254,9 @@ impl SocketReader {
             Some(Close::GoingAway) => FLUSH_TIME_DRAINING,
             _ => FLUSH_TIME,
         };
-        self.stage = if self.writer.broken.get() { Stage::Gone } else { Stage::Flushing(Box::pin(sleep(time))) };
-        Message::Closing
+        self.stage =
+            if self.writer.broken.get() { ReaderStage::Gone } else { ReaderStage::Flushing(Box::pin(sleep(time))) };
+        SocketMessage::Closing
     }
 
     /// Drives the end; ready when the socket can go. What the peer still sends is read and thrown away: closing a
@@ -271,18 +272,18 @@ impl SocketReader {
             }
         };
         self.writer.poll_unblocked(cx);
-        if let Stage::Flushing(time) = &mut self.stage {
+        if let ReaderStage::Flushing(time) = &mut self.stage {
             let late = time.as_mut().poll(cx).is_ready();
             if !late && !self.writer.is_done() && !self.writer.broken.get() {
                 return if peer_gone { Poll::Ready(()) } else { Poll::Pending };
             }
             self.writer.shut();
-            self.stage = Stage::Shut(Box::pin(sleep(if late { Duration::ZERO } else { GOODBYE_TIME })));
+            self.stage = ReaderStage::Shut(Box::pin(sleep(if late { Duration::ZERO } else { CLOSE_REPLY_TIME })));
         }
         match &mut self.stage {
-            Stage::Shut(_) if peer_gone || self.writer.broken.get() => Poll::Ready(()),
-            Stage::Shut(time) => time.as_mut().poll(cx),
-            Stage::Open | Stage::Flushing(_) | Stage::Gone => Poll::Ready(()),
+            ReaderStage::Shut(_) if peer_gone || self.writer.broken.get() => Poll::Ready(()),
+            ReaderStage::Shut(time) => time.as_mut().poll(cx),
+            ReaderStage::Open | ReaderStage::Flushing(_) | ReaderStage::Gone => Poll::Ready(()),
         }
     }
 }
@@ -290,7 +291,7 @@ impl SocketReader {
 /// A session that panicked takes its inlet with it, in the middle of things: the client is told what it can be told.
 impl Drop for SocketReader {
     fn drop(&mut self) {
-        if matches!(self.stage, Stage::Open) {
+        if matches!(self.stage, ReaderStage::Open) {
             self.writer.end(1011, "internal error");
             self.writer.shut();
         }
@@ -298,9 +299,9 @@ impl Drop for SocketReader {
 }
 
 impl futures_core::Stream for SocketReader {
-    type Item = Message;
+    type Item = SocketMessage;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SocketMessage>> {
         let this = &mut *self;
         let stale = !this.writer.reader.borrow().as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
         if stale {
@@ -308,14 +309,14 @@ impl futures_core::Stream for SocketReader {
         }
         this.writer.poll_unblocked(cx);
         let polled = match this.stage {
-            Stage::Open => this.poll_open(cx).map(Some),
-            Stage::Gone => Poll::Ready(None),
-            Stage::Flushing(_) | Stage::Shut(_) => this.poll_end(cx).map(|()| {
-                this.stage = Stage::Gone;
+            ReaderStage::Open => this.poll_open(cx).map(Some),
+            ReaderStage::Gone => Poll::Ready(None),
+            ReaderStage::Flushing(_) | ReaderStage::Shut(_) => this.poll_end(cx).map(|()| {
+                this.stage = ReaderStage::Gone;
                 None
             }),
         };
-        if polled.is_pending() && this.rest.is_none() {
+        if polled.is_pending() && this.pause.is_none() {
             this.turn = 0;
         }
         polled
@@ -343,7 +344,7 @@ mod tests {
                 reading,
                 writer,
                 Clock::System,
-                Assembler::of_text(1_000),
+                MessageAssembler::of_text(1_000),
                 early,
                 TrafficLimit::default(),
             ),
@@ -361,7 +362,7 @@ mod tests {
             polls += 1;
             reader.as_mut().poll_next(cx)
         });
-        assert!(matches!(end.await, Some(Message::Closing)));
+        assert!(matches!(end.await, Some(SocketMessage::Closing)));
         let end = poll_fn(|cx| {
             polls += 1;
             reader.as_mut().poll_next(cx)

@@ -15,20 +15,20 @@ pub struct Whole {
 
 /// Puts a connection's packets together. Idle, it holds nothing; otherwise one packet that is not finished.
 #[derive(Debug)]
-pub struct Assembler {
+pub struct PacketAssembler {
     max_size: usize,
-    partial: Option<Box<Partial>>,
+    partial: Option<Box<PartialPacket>>,
 }
 
 /// A packet of which attachments are awaited.
 #[derive(Debug)]
-struct Partial {
+struct PartialPacket {
     whole: Whole,
     /// Bytes of the packet's text and of the attachments that came.
     size: usize,
 }
 
-impl Assembler {
+impl PacketAssembler {
     /// An assembler of packets of at most `max_size` bytes, text and attachments together.
     pub fn new(max_size: usize) -> Self {
         Self { max_size, partial: None }
@@ -57,7 +57,7 @@ impl Assembler {
         }
         let attachments = Vec::with_capacity(packet.attachments());
         let whole = Whole { packet: packet.detached(), attachments };
-        self.partial = Some(Box::new(Partial { whole, size }));
+        self.partial = Some(Box::new(PartialPacket { whole, size }));
         Ok(None)
     }
 
@@ -73,7 +73,7 @@ impl Assembler {
         if partial.size > self.max_size {
             return Err(Malformed("a packet too big"));
         }
-        let Partial { whole, .. } = &mut *partial;
+        let PartialPacket { whole, .. } = &mut *partial;
         if whole.attachments.len() + 1 == whole.packet.attachments() {
             whole.attachments.push(bytes);
             return Ok(Some(partial.whole));
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_packet_is_whole_with_its_last_attachment() {
-        let mut assembler = Assembler::new(1000);
+        let mut assembler = PacketAssembler::new(1000);
         let alone = Whole { packet: decode(text("2[\"a\"]")).unwrap(), attachments: Vec::new() };
         assert_eq!(assembler.text(text("2[\"a\"]")), Ok(Some(alone.clone())));
         assert_eq!(assembler.text(text(TWO)), Ok(None));
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn messages_come_in_their_order_or_not_at_all() {
-        let mut assembler = Assembler::new(1000);
+        let mut assembler = PacketAssembler::new(1000);
         assert_eq!(assembler.binary(Bytes::new()), Err(Malformed("an attachment where none is awaited")));
         assert_eq!(assembler.text(text(TWO)), Ok(None));
         assert_eq!(assembler.text(text(TWO)), Err(Malformed("text where an attachment is awaited")));
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn text_and_attachments_together_are_bounded() {
-        let mut assembler = Assembler::new(TWO.len() + 3);
+        let mut assembler = PacketAssembler::new(TWO.len() + 3);
         assert_eq!(assembler.text(text(TWO)), Ok(None));
         assert_eq!(assembler.binary(Bytes::from_static(b"12")), Ok(None));
         assert_eq!(assembler.binary(Bytes::from_static(b"34")), Err(Malformed("a packet too big")));
@@ -132,13 +132,13 @@ mod tests {
         assert_eq!(assembler.text(text(TWO)), Ok(None));
         assert_eq!(assembler.binary(Bytes::from_static(b"12")), Ok(None));
         assert!(matches!(assembler.binary(Bytes::from_static(b"3")), Ok(Some(_))));
-        let mut small = Assembler::new(TWO.len() - 1);
+        let mut small = PacketAssembler::new(TWO.len() - 1);
         assert_eq!(small.text(text(TWO)), Err(Malformed("a packet too big")));
     }
 
     #[test]
     fn what_waits_keeps_no_slice_of_what_was_read() {
-        let mut assembler = Assembler::new(1000);
+        let mut assembler = PacketAssembler::new(1000);
         let (message, attachment) = (Bytes::from(TWO.to_owned()), Bytes::from(vec![1, 2, 3]));
         assert_eq!(assembler.text(message.clone()), Ok(None));
         assert_eq!(assembler.binary(attachment.clone()), Ok(None));

@@ -27,7 +27,7 @@ pub fn embed(json: Bytes, attachments: &[Bytes]) -> Result<Bytes, Malformed> {
     let mut scan = Scan { json: &json, at: 0 };
     while let Some(found) = scan.next() {
         match found {
-            Found::Object(start) => {
+            ScanHit::Object(start) => {
                 let Some((number, end)) = placeholder(&json, start) else { continue };
                 let bytes = left.get_mut(number).and_then(Option::take).ok_or(ILLEGAL_ATTACHMENTS)?;
                 embedded.extend_from_slice(&json[copied..start]);
@@ -37,8 +37,8 @@ pub fn embed(json: Bytes, attachments: &[Bytes]) -> Result<Bytes, Malformed> {
                 copied = end;
                 scan.at = end;
             }
-            Found::PlaceholderKey { is_true: true } => return Err(ILLEGAL_ATTACHMENTS),
-            Found::PlaceholderKey { .. } => {}
+            ScanHit::PlaceholderKey { is_true: true } => return Err(ILLEGAL_ATTACHMENTS),
+            ScanHit::PlaceholderKey { .. } => {}
         }
     }
     embedded.extend_from_slice(&json[copied..]);
@@ -60,7 +60,7 @@ pub fn extract(json: &[u8]) -> (Cow<'_, [u8]>, Vec<Bytes>) {
     let mut scan = Scan { json, at: 0 };
     while let Some(found) = scan.next() {
         match found {
-            Found::Object(start) if attachments.len() < ATTACHMENTS_MAX => {
+            ScanHit::Object(start) if attachments.len() < ATTACHMENTS_MAX => {
                 let Some((bytes, end)) = binary(json, start) else { continue };
                 extracted.extend_from_slice(&json[copied..start]);
                 extracted
@@ -69,8 +69,8 @@ pub fn extract(json: &[u8]) -> (Cow<'_, [u8]>, Vec<Bytes>) {
                 copied = end;
                 scan.at = end;
             }
-            Found::Object(_) => {}
-            Found::PlaceholderKey { .. } => return (json.into(), Vec::new()),
+            ScanHit::Object(_) => {}
+            ScanHit::PlaceholderKey { .. } => return (json.into(), Vec::new()),
         }
     }
     if attachments.is_empty() {
@@ -81,7 +81,7 @@ pub fn extract(json: &[u8]) -> (Cow<'_, [u8]>, Vec<Bytes>) {
 }
 
 /// What a scan stops at.
-enum Found {
+enum ScanHit {
     /// An object begins here.
     Object(usize),
     /// The key of a member that makes an object a placeholder when it is true; some clients are content with less.
@@ -95,19 +95,19 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    fn next(&mut self) -> Option<Found> {
+    fn next(&mut self) -> Option<ScanHit> {
         loop {
             let start = self.at + memchr2(b'{', b'"', self.json.get(self.at..)?)?;
             if self.json[start] == b'{' {
                 self.at = start + 1;
-                return Some(Found::Object(start));
+                return Some(ScanHit::Object(start));
             }
             let mut cursor = Cursor { json: self.json, at: start };
             let text = cursor.string()?;
             self.at = cursor.at;
             // Only a key has a colon behind it.
             if cursor.byte(b':').is_some() && is_placeholder_key(text) {
-                return Some(Found::PlaceholderKey { is_true: cursor.word(b"true").is_some() });
+                return Some(ScanHit::PlaceholderKey { is_true: cursor.word(b"true").is_some() });
             }
         }
     }

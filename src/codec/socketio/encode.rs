@@ -9,7 +9,7 @@ use super::super::frame::{self, Opcode};
 
 /// The answer to a client that is let in.
 #[derive(Serialize)]
-struct Connected<'a> {
+struct ConnectReply<'a> {
     sid: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<&'a str>,
@@ -17,7 +17,7 @@ struct Connected<'a> {
 
 /// Lets a client into a namespace, where it is called `sid`, and may come back by `pid`.
 pub fn connect(namespace: &str, sid: &str, pid: Option<&str>) -> Bytes {
-    packet(b"0", namespace, &[&json::encode(&Connected { sid, pid })])
+    packet(b"0", namespace, &[&json::encode(&ConnectReply { sid, pid })])
 }
 
 /// Refuses a client. `data` is the JSON text of an object, whose `message` becomes the client's error.

@@ -1,6 +1,6 @@
 use super::*;
 
-fn head(text: &str) -> Head {
+fn head(text: &str) -> HttpHead {
     parse(text.as_bytes()).unwrap().unwrap()
 }
 
@@ -19,7 +19,7 @@ fn a_plain_head_is_passed_on_as_it_came() {
     let found = parse(&[text.as_bytes(), b"hello"].concat()).unwrap().unwrap();
     assert_eq!(
         found,
-        Head {
+        HttpHead {
             length: text.len(),
             rewritten: None,
             framing: Framing::Counted(5),

@@ -8,23 +8,23 @@ use std::time::Duration;
 use actix_rt::time::sleep;
 use hubbub_actors::model::close::Close;
 
-use super::{CLOSED, Engine, NOTHING, Stage};
+use super::{CLOSE, Engine, NOOP, TransportState};
 use crate::codec::engineio;
 use crate::socketio::polls::{PollChange, PollState, WaitingPoll};
 use crate::socketio::timer::Timer;
 
 /// How long what a session was told last waits for the next poll to fetch it.
-const LAST_WORDS_TIME: Duration = Duration::from_secs(2);
+const FINAL_POLL_TIME: Duration = Duration::from_secs(2);
 
 /// How often an upgrade looks whether the requests before it are done.
 const REQUESTS_WATCH: Duration = Duration::from_millis(10);
 
 impl Engine {
     /// Answers the request that waits with what is to be said; and, where the session was closed, ends it.
-    pub(super) fn settle(self: &Rc<Self>) {
-        let mut stage = self.stage.borrow_mut();
-        let Stage::Polling(polling) = &mut *stage else { return };
-        if polling.waiting.as_ref().is_some_and(WaitingPoll::is_abandoned) && self.handle.closed().is_none() {
+    pub(super) fn answer_waiting(self: &Rc<Self>) {
+        let mut stage = self.state.borrow_mut();
+        let TransportState::Polling(polling) = &mut *stage else { return };
+        if polling.waiting.as_ref().is_some_and(WaitingPoll::is_disconnected) && self.handle.closed().is_none() {
             drop(stage);
             return self.end();
         }
@@ -33,33 +33,33 @@ impl Engine {
         let Some(close) = self.handle.closed() else {
             drop(stage);
             if let Some(waiting) = waiting {
-                waiting.answer(self.take());
+                waiting.answer(self.take_body());
                 self.handle.note_polled();
                 self.note_written();
             }
             return;
         };
-        *stage = Stage::Leaving(self.end_later());
+        *stage = TransportState::Closing(self.end_after_delay());
         drop(stage);
-        self.fall_silent();
-        let said_all = waiting.is_some_and(|waiting| self.say_last(waiting));
+        self.end_handler();
+        let said_all = waiting.is_some_and(|waiting| self.answer_final(waiting));
         if said_all || matches!(close, Close::NoHeartbeat | Close::Malformed | Close::SlowConsumer) {
             self.end();
         }
     }
 
     /// Ends the session after a time, unless the timer is dropped.
-    fn end_later(self: &Rc<Self>) -> Timer {
+    fn end_after_delay(self: &Rc<Self>) -> Timer {
         let engine = self.clone();
         Timer::start(async move {
-            sleep(LAST_WORDS_TIME).await;
+            sleep(FINAL_POLL_TIME).await;
             engine.end();
         })
     }
 
     /// The body of an answer: what waits, up to [`engineio::ANSWER_PACKETS_MAX`] packets; the rest waits for the next poll. It
     /// counts as written: the caller sends it now.
-    fn take(&self) -> Vec<u8> {
+    fn take_body(&self) -> Vec<u8> {
         let (body, accepted_us) = self.handle.with_outbox(|outbox| {
             let (mut parts, mut length, mut packets) = (Vec::new(), 0, 0);
             for waiting in outbox.slices() {
@@ -81,31 +81,31 @@ impl Engine {
 
     /// Answers a poll at the end: with what waits, or that nothing follows. `true` when that was all. These are two answers,
     /// for socket.io-client forgets what comes in one body with the close packet.
-    fn say_last(&self, waiting: WaitingPoll) -> bool {
-        let rest = self.take();
+    fn answer_final(&self, waiting: WaitingPoll) -> bool {
+        let rest = self.take_body();
         let said_all = rest.is_empty();
         // Who took leave itself is told nothing: a poll that was under way comes back empty.
-        let end = if self.handle.closed() == Some(Close::Left) { NOTHING } else { CLOSED };
+        let end = if self.handle.closed() == Some(Close::Left) { NOOP } else { CLOSE };
         waiting.answer(if said_all { end.to_vec() } else { rest });
         said_all
     }
 
     /// Answers a poll of a session that leaves. What is left has its time anew.
-    pub(super) fn say_more(self: &Rc<Self>, poll: WaitingPoll) {
-        if self.say_last(poll) {
+    pub(super) fn answer_closing(self: &Rc<Self>, poll: WaitingPoll) {
+        if self.answer_final(poll) {
             self.end();
         } else {
-            let renewed = self.end_later();
-            *self.stage.borrow_mut() = Stage::Leaving(renewed);
+            let renewed = self.end_after_delay();
+            *self.state.borrow_mut() = TransportState::Closing(renewed);
         }
     }
 
     /// Answers the request that waits with nothing, so that the client can go over to its socket.
     pub(in crate::socketio) fn release_poll(&self) {
-        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut()
+        if let TransportState::Polling(polling) = &mut *self.state.borrow_mut()
             && let Some(waiting) = polling.take_waiting()
         {
-            waiting.answer(NOTHING.to_vec());
+            waiting.answer(NOOP.to_vec());
         }
     }
 
@@ -113,11 +113,11 @@ impl Engine {
     /// meanwhile are released too.
     pub(in crate::socketio) async fn finish_requests(&self) {
         loop {
-            let heard = self.rested.notified();
+            let heard = self.progress.notified();
             self.release_poll();
-            let has_request = match &*self.stage.borrow() {
-                Stage::Polling(polling) => self.handle.closed().is_none() && polling.has_request(),
-                Stage::Socket | Stage::Leaving(_) | Stage::Ended => false,
+            let has_request = match &*self.state.borrow() {
+                TransportState::Polling(polling) => self.handle.closed().is_none() && polling.has_request(),
+                TransportState::Socket | TransportState::Closing(_) | TransportState::Ended => false,
             };
             if !has_request {
                 return;
@@ -134,17 +134,17 @@ impl Engine {
     pub(in crate::socketio) fn change_poll(self: &Rc<Self>, state: &Arc<PollState>, change: PollChange) {
         if change != PollChange::Lost {
             // What is there is said first.
-            self.settle();
+            self.answer_waiting();
         }
-        let mut stage = self.stage.borrow_mut();
-        let Stage::Polling(polling) = &mut *stage else { return };
+        let mut stage = self.state.borrow_mut();
+        let TransportState::Polling(polling) = &mut *stage else { return };
         let is_waiting = polling.waiting.as_ref().is_some_and(|poll| Arc::ptr_eq(&poll.state, state));
         let waiting = if is_waiting { polling.take_waiting() } else { None };
         match (change, waiting) {
-            (PollChange::Followed, Some(waiting)) => waiting.answer(NOTHING.to_vec()),
+            (PollChange::Followed, Some(waiting)) => waiting.answer(NOOP.to_vec()),
             (PollChange::Ended, Some(waiting)) => {
                 drop(stage);
-                waiting.answer(CLOSED.to_vec());
+                waiting.answer(CLOSE.to_vec());
                 self.end();
             }
             (PollChange::Lost, waiting) => {

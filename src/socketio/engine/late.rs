@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_rt::time::{Instant, sleep, sleep_until};
 
-use super::{Engine, Stage};
+use super::{Engine, TransportState};
 
 /// A polling client sends each request on its own TCP connection. A request before the new handshake may come this much later
 /// than the handshake.
@@ -18,13 +18,13 @@ const LATE_FRAME_TIME: Duration = Duration::from_millis(20);
 
 impl Engine {
     /// Resolves when the client can have said all that it said before it went to another connection.
-    pub(in crate::socketio) async fn hear_out(&self) {
+    pub(in crate::socketio) async fn wait_for_late_messages(&self) {
         let deadline = Instant::now() + LATE_BODY_TIME;
-        let is_polled = matches!(*self.stage.borrow(), Stage::Polling(_));
+        let is_polled = matches!(*self.state.borrow(), TransportState::Polling(_));
         sleep(if is_polled { LATE_REQUEST_TIME } else { LATE_FRAME_TIME }).await;
         loop {
-            let heard = self.rested.notified();
-            if !matches!(&*self.stage.borrow(), Stage::Polling(polling) if polling.posting) {
+            let heard = self.progress.notified();
+            if !matches!(&*self.state.borrow(), TransportState::Polling(polling) if polling.posting) {
                 return;
             }
             tokio::select! {

@@ -13,10 +13,10 @@ use hubbub_actors::model::close::Close;
 use hubbub_actors::model::fault::Fault;
 use tokio::sync::oneshot;
 
-use super::{CLOSED, Engine, Stage};
+use super::{CLOSE, Engine, TransportState};
 use crate::codec::engineio;
+use crate::socketio::error::EngineError;
 use crate::socketio::polls::{PollState, WaitingPoll};
-use crate::socketio::refusal::EngineError;
 use crate::socketio::timer::Timer;
 
 /// How long a client may take from its polling handshake to its next request.
@@ -26,7 +26,7 @@ const FIRST_REQUEST_TIME: Duration = Duration::from_secs(10);
 const FIRST_REQUEST_RULE: &str = "10 seconds from a polling handshake to the next request";
 
 /// The requests of a session's client.
-pub(super) struct Polling {
+pub(super) struct PollingState {
     /// The request that waits for something to be said.
     pub(super) waiting: Option<WaitingPoll>,
     /// The last request that was answered.
@@ -41,7 +41,7 @@ pub(super) struct Polling {
     pub(super) budget: TrafficBudget,
 }
 
-impl Polling {
+impl PollingState {
     pub(super) fn new(traffic: TrafficLimit) -> Self {
         let budget = TrafficBudget::new(traffic);
         Self { waiting: None, answered: None, posting: false, probing: false, unused: None, budget }
@@ -67,40 +67,40 @@ impl Engine {
         let unused = Timer::start(async move {
             sleep(FIRST_REQUEST_TIME).await;
             if let Some(engine) = engine.upgrade() {
-                engine.ground.session_table.stats().closed_unused.add(1);
-                engine.give_way(FIRST_REQUEST_RULE);
+                engine.context.session_table.stats().closed_unused.add(1);
+                engine.end_unjoined(FIRST_REQUEST_RULE);
             }
         });
-        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
+        if let TransportState::Polling(polling) = &mut *self.state.borrow_mut() {
             polling.unused = Some(unused);
         }
     }
 
     /// Ends the session of a client that joined nothing, at once, by this rule: it has nothing to be told but that, by a
     /// poll that waits.
-    pub(in crate::socketio) fn give_way(&self, rule: &'static str) {
+    pub(in crate::socketio) fn end_unjoined(&self, rule: &'static str) {
         self.handle.close_by(Close::Unused, rule);
-        let waiting = match &mut *self.stage.borrow_mut() {
-            Stage::Polling(polling) => polling.waiting.take(),
+        let waiting = match &mut *self.state.borrow_mut() {
+            TransportState::Polling(polling) => polling.waiting.take(),
             // The pipe says it.
-            Stage::Socket => return,
-            Stage::Leaving(_) | Stage::Ended => None,
+            TransportState::Socket => return,
+            TransportState::Closing(_) | TransportState::Ended => None,
         };
         if let Some(waiting) = waiting {
-            waiting.answer(CLOSED.to_vec());
+            waiting.answer(CLOSE.to_vec());
         }
         self.end();
     }
 
     /// Counts what a request brings, and that one came; over the limits, the session ends. A POST is answered with that.
     fn spend(&self, frames: u32, bytes: usize, is_post: bool) {
-        let now = self.ground.clock.begin_ms();
-        let is_within = match &mut *self.stage.borrow_mut() {
-            Stage::Polling(polling) => {
+        let now = self.context.clock.begin_ms();
+        let is_within = match &mut *self.state.borrow_mut() {
+            TransportState::Polling(polling) => {
                 polling.unused = None;
                 polling.budget.spend(now, frames, bytes)
             }
-            Stage::Socket | Stage::Leaving(_) | Stage::Ended => true,
+            TransportState::Socket | TransportState::Closing(_) | TransportState::Ended => true,
         };
         if !is_within {
             if is_post {
@@ -116,11 +116,11 @@ impl Engine {
     /// When the session is not reached by polling, or hears another request still.
     pub(in crate::socketio) fn begin_post(self: &Rc<Self>) -> Result<(), EngineError> {
         self.spend(1, 0, true);
-        self.judge();
-        let overlaps = match &mut *self.stage.borrow_mut() {
-            Stage::Polling(polling) => std::mem::replace(&mut polling.posting, true),
-            Stage::Socket => return Err(EngineError::bad_request("the session is on a socket now")),
-            Stage::Leaving(_) | Stage::Ended => return Err(self.gone()),
+        self.check_heartbeat();
+        let overlaps = match &mut *self.state.borrow_mut() {
+            TransportState::Polling(polling) => std::mem::replace(&mut polling.posting, true),
+            TransportState::Socket => return Err(EngineError::bad_request("the session is on a socket now")),
+            TransportState::Closing(_) | TransportState::Ended => return Err(self.ended_error()),
         };
         if overlaps {
             self.handle.mark_close_logged();
@@ -144,20 +144,20 @@ impl Engine {
         };
         // Nobody waits for the answer to one that did not come.
         let heard = match body {
-            Some(body) => self.hear_all(body).await,
-            None => Err(self.gone()),
+            Some(body) => self.receive_all(body).await,
+            None => Err(self.ended_error()),
         };
-        if let Stage::Polling(polling) = &mut *self.stage.borrow_mut() {
+        if let TransportState::Polling(polling) = &mut *self.state.borrow_mut() {
             polling.posting = false;
         }
-        self.rested.notify_waiters();
+        self.progress.notify_waiters();
         heard
     }
 
     /// Resolves when the session is over.
     async fn closing(&self) {
         loop {
-            let rested = self.rested.notified();
+            let rested = self.progress.notified();
             if self.is_over() {
                 return;
             }
@@ -166,7 +166,7 @@ impl Engine {
     }
 
     /// What a request is told that comes after the end.
-    fn gone(&self) -> EngineError {
+    fn ended_error(&self) -> EngineError {
         match self.handle.closed() {
             Some(Close::Limit) => {
                 let fault = Fault::rate_limited(WINDOW_SECS);
@@ -179,31 +179,31 @@ impl Engine {
         }
     }
 
-    async fn hear_all(self: &Rc<Self>, body: Bytes) -> Result<(), EngineError> {
-        self.judge();
+    async fn receive_all(self: &Rc<Self>, body: Bytes) -> Result<(), EngineError> {
+        self.check_heartbeat();
         if self.is_over() {
-            return Err(self.gone());
+            return Err(self.ended_error());
         }
         self.spend(0, body.len(), true);
         for packet in engineio::payload(body) {
             self.spend(1, 0, true);
             if !self.is_over() {
-                self.hear(packet);
+                self.receive(packet);
             }
-            self.rest().await;
+            self.wait_until_idle().await;
             if self.is_over() {
                 break;
             }
         }
-        self.rest_while(|engine| engine.is_busy() || engine.is_connecting()).await;
+        self.wait_while(|engine| engine.is_busy() || engine.is_connecting()).await;
         match self.handle.closed() {
             Some(Close::Malformed) => {
                 self.handle.mark_close_logged();
                 Err(EngineError::bad_request("a packet that is none"))
             }
-            Some(Close::Limit) => Err(self.gone()),
+            Some(Close::Limit) => Err(self.ended_error()),
             // The connection of its poll ended, and the session with it.
-            None if self.is_over() => Err(self.gone()),
+            None if self.is_over() => Err(self.ended_error()),
             _ => Ok(()),
         }
     }
@@ -211,16 +211,16 @@ impl Engine {
     /// Has a polling request wait for what is said next.
     pub(in crate::socketio) fn poll(self: &Rc<Self>, poll: WaitingPoll) {
         self.spend(1, 0, false);
-        self.judge();
-        let mut stage = self.stage.borrow_mut();
+        self.check_heartbeat();
+        let mut stage = self.state.borrow_mut();
         match &mut *stage {
-            Stage::Polling(polling) => match &polling.waiting {
+            TransportState::Polling(polling) => match &polling.waiting {
                 None => {
                     polling.waiting = Some(poll);
                     drop(stage);
                     self.clone().wake();
                 }
-                Some(waiting) if waiting.is_abandoned() => {
+                Some(waiting) if waiting.is_disconnected() => {
                     drop(stage);
                     self.end();
                     poll.refuse(EngineError::unknown_sid());
@@ -232,12 +232,12 @@ impl Engine {
                     poll.refuse(EngineError::bad_request("two polls overlap"));
                 }
             },
-            Stage::Socket => poll.refuse(EngineError::bad_request("the session is on a socket now")),
-            Stage::Leaving(_) => {
+            TransportState::Socket => poll.refuse(EngineError::bad_request("the session is on a socket now")),
+            TransportState::Closing(_) => {
                 drop(stage);
-                self.say_more(poll);
+                self.answer_closing(poll);
             }
-            Stage::Ended => poll.refuse(EngineError::unknown_sid()),
+            TransportState::Ended => poll.refuse(EngineError::unknown_sid()),
         }
     }
 }

@@ -22,7 +22,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 fn read(max_size: usize, bytes: &[u8]) -> Result<Vec<Incoming>, Violation> {
-    let mut assembler = Assembler::new(max_size);
+    let mut assembler = MessageAssembler::new(max_size);
     let mut buffer = BytesMut::from(bytes);
     let mut all = Vec::new();
     while let Some(incoming) = assembler.next(&mut buffer)? {
@@ -53,7 +53,7 @@ fn fragments_make_one_message_and_control_frames_pass_between_them() {
 #[test]
 fn bytes_that_come_one_by_one_make_the_same_messages() {
     let bytes = [frame(0x81, b"hello"), frame(0x81, &[b'x'; 300]), frame(0x88, b"\x03\xe8bye")].concat();
-    let mut assembler = Assembler::new(1000);
+    let mut assembler = MessageAssembler::new(1000);
     let mut buffer = BytesMut::new();
     let mut all = Vec::new();
     for byte in bytes {
@@ -93,7 +93,7 @@ fn a_frame_length_has_one_encoding_and_63_bits() {
 
 #[test]
 fn the_bound_may_grow_within_a_message_and_shrink_behind_it() {
-    let mut assembler = Assembler::new(10);
+    let mut assembler = MessageAssembler::new(10);
     let mut buffer = BytesMut::from(&frame(0x01, b"0123456789")[..]);
     assert_eq!(assembler.next(&mut buffer), Ok(None));
     assembler.set_max_size(11);
@@ -155,7 +155,7 @@ fn bad_utf8_ends_with_1007_as_soon_as_it_is_known() {
 #[test]
 fn where_binary_is_text_it_is_utf8_too() {
     let mut buffer = BytesMut::from(&[frame(0x82, b"text"), frame(0x82, b"\xff")].concat()[..]);
-    let mut assembler = Assembler::of_text(100);
+    let mut assembler = MessageAssembler::of_text(100);
     assert_eq!(assembler.next(&mut buffer), Ok(Some(text("text"))));
     assert_eq!(assembler.next(&mut buffer), Err(Violation::NotUtf8));
 }
@@ -171,7 +171,7 @@ fn the_reason_does_not_depend_on_how_the_bytes_arrive() {
         ("a continuation of nothing with such a length", &[0x80, 0xfe, 0, 5]),
     ] {
         let at_once = read(10, bytes);
-        let mut assembler = Assembler::new(10);
+        let mut assembler = MessageAssembler::new(10);
         let mut buffer = BytesMut::new();
         let by_bytes = bytes.iter().find_map(|&byte| {
             buffer.extend_from_slice(&[byte]);

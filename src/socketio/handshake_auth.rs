@@ -9,17 +9,17 @@ use hubbub_actors::refusal_log::Refusal;
 use hubbub_actors::refusal_log::counts::RefusedAt;
 
 use super::recovery_clients;
-use super::router::{Caller, HandshakeAuth, Judgement};
+use super::router::{AdmissionFuture, AdmittedClient, HandshakeAuth};
 use crate::admission::ClientInfo;
 use crate::request_id::RequestId;
 use crate::state::State;
 use crate::{admission, bearer};
 
 /// Lets in whom the hub has a place for, from a page that may come. Whose the client is shows when it joins a namespace.
-pub(super) struct FrontDoor(pub(super) Data<State>);
+pub(super) struct HubHandshakeAuth(pub(super) Data<State>);
 
-impl HandshakeAuth for FrontDoor {
-    fn admit(&self, head: &RequestHead, is_host_last: bool) -> Judgement {
+impl HandshakeAuth for HubHandshakeAuth {
+    fn admit(&self, head: &RequestHead, is_host_last: bool) -> AdmissionFuture {
         let Self(state) = self;
         let state = state.clone();
         let policies = state.policies();
@@ -39,7 +39,7 @@ impl HandshakeAuth for FrontDoor {
             let admitted = counted.and_then(|()| state.hub.registry().admit_pending(elapsed));
             let (admission, pending) = admitted.map(|(admission, pending)| (Some(admission), Some(pending)))?;
             let token = token.filter(|token| !token.is_empty());
-            Ok(Caller { client, token, transport: Transport::default(), is_numbered, admission, pending })
+            Ok(AdmittedClient { client, token, transport: Transport::default(), is_numbered, admission, pending })
         })
     }
 

@@ -39,25 +39,25 @@ impl NamespaceSender {
 
     /// Ends the connection and all of its client's namespaces, each after its last answers. If another namespace kept the
     /// connection open, the client would go on sending to this one, which nobody reads.
-    pub fn leave_for_good(&self, close: Close) {
+    pub fn leave_all(&self, close: Close) {
         self.leave(close);
         let Some(namespaces) = self.namespaces.upgrade() else { return };
         for member in namespaces.members() {
-            member.go(close);
+            member.close_after_replies(close);
         }
     }
 
     /// Ends the connection, once its client is in no other namespace. The client is told nothing of this one.
     pub fn leave(&self, close: Close) {
         let Some(namespaces) = self.namespaces.upgrade() else { return };
-        if namespaces.put_out(self.namespace.clone()) {
+        if namespaces.mark_removed(self.namespace.clone()) {
             // The member that is put out notes why.
             self.engine.handle().mark_close_logged();
             self.engine.handle().close(close);
         } else {
             namespaces.await_join(None);
             // Those who are left may have waited for this one alone.
-            self.engine.relieve();
+            self.engine.resume_reading();
         }
     }
 }
