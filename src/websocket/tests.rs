@@ -1,6 +1,9 @@
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
+use bytes::Bytes;
 use hubbub_actors::connection::outbox::Bound;
 use hubbub_actors::connection::{SessionSpec, SessionTable};
 use hubbub_actors::model::ids::SessionId;
