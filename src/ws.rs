@@ -1,5 +1,5 @@
-//! `GET /ws`: the raw WebSocket. Judges the request, seats the session, and only then answers, so that nothing sent
-//! to the client from that moment on is lost.
+//! `GET /ws`: the raw WebSocket. Checks the request and opens the session before it answers, so that no event after the
+//! answer is lost.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,11 +26,10 @@ use crate::websocket::assembler::MessageAssembler;
 use crate::websocket::{Flusher, SocketMessage, SocketReader, SocketWriter, handshake};
 use crate::{admission, bearer};
 
-/// Answers an upgrade request on a socket that is ours now. A fault comes back for the caller to answer with; it is
-/// logged.
+/// Answers an upgrade request on a socket that the hub owns. Returns a logged fault for the caller to answer with.
 ///
 /// # Errors
-/// Why the request is refused: see the order of the checks in the body.
+/// The reason of the refusal. The body shows the order of the checks.
 pub async fn open(
     state: &State,
     worker: &Worker,
@@ -60,7 +59,7 @@ pub async fn open(
     Ok(())
 }
 
-/// The checks before the upgrade: the handshake, the origin, address limit, token, permissions, capacity.
+/// The checks before the upgrade: handshake, origin, address limit, token, permissions, capacity.
 async fn admit(
     state: &State,
     policies: &Policies,
@@ -91,7 +90,7 @@ async fn admit(
     Ok((admission, Session::open(worker, opening).await?))
 }
 
-/// Whose connection it is: by the header, else the subprotocol, else the query.
+/// Identifies the user by the token in the header, else the subprotocol, else the query.
 async fn identify(state: &State, policies: &Policies, head: &RequestHead) -> Result<Identity, Fault> {
     let headers = head.headers();
     let token = bearer::token(headers)
@@ -102,7 +101,7 @@ async fn identify(state: &State, policies: &Policies, head: &RequestHead) -> Res
     policies.tokens.verify(&token, state.now_ms()).await
 }
 
-/// The messages of an inlet as requests to the session. Lives as long as the connection.
+/// The messages of a reader as requests to the session. Exists as long as the connection.
 struct ReaderStream {
     reader: SocketReader,
     _admission: Admission,

@@ -1,48 +1,48 @@
-//! Which namespaces a connection is in or asks to be in, pure: what each CONNECT and DISCONNECT does there. Whatever their
-//! order, the last packet of a client decides, and a client is in a namespace at most once.
+//! The namespaces that a connection is in or is joining, pure: the effect of each CONNECT and DISCONNECT. The client's
+//! last packet decides, and a client is in a namespace at most once.
 
 use bytes::Bytes;
 
 use crate::codec::socketio::Namespace;
 
-/// Namespaces that one connection may be in, or ask for, at once.
+/// Most namespaces that one connection may be in or be joining.
 pub(super) const NAMESPACES_MAX: usize = 16;
 
-/// A connection's state in one namespace. `M` is what a joined namespace is known by.
+/// A connection's state in one namespace. `M` identifies a joined namespace.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NamespaceState<M> {
     /// A CONNECT with this `auth` is being authorized.
     Connecting(Option<Bytes>, NextAction),
     /// Joined.
     Connected(M),
-    /// The hub ended the session. What the client sent before it knew that is ignored.
+    /// The hub ended the session. Packets that the client sent before it received the DISCONNECT are ignored.
     Removed,
 }
 
-/// What the client's last packet asks for, once the CONNECT under way is authorized or refused.
+/// The next action, from the client's last packet, once the current CONNECT is authorized or refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NextAction {
-    /// To join; this many CONNECTs are to be answered.
+    /// Join, and answer this many CONNECTs.
     Join(u32),
-    /// To leave.
+    /// Leave.
     Leave,
-    /// To connect with another `auth` instead; or anew, where a DISCONNECT came between the two.
+    /// Authorize a CONNECT with another `auth`, or again after a DISCONNECT.
     Reconnect {
         /// The new `auth`.
         auth: Option<Bytes>,
-        /// A DISCONNECT came.
+        /// A DISCONNECT arrived in between.
         has_left: bool,
     },
 }
 
-/// What a CONNECT does.
+/// The effect of a CONNECT.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ConnectStep<M> {
-    /// It is to be authorized.
+    /// Authorize it.
     Authorize,
-    /// Nothing now: another CONNECT is under way.
+    /// Wait for the outcome of another CONNECT.
     Wait,
-    /// The client is in the namespace already.
+    /// The client is already in the namespace.
     Connected(M),
     /// The connection has too many namespaces.
     Full,
@@ -64,7 +64,7 @@ impl<M: Clone> NamespaceTable<M> {
         self.0.iter().find(|(name, _)| name == namespace).map(|(_, state)| state)
     }
 
-    /// What a CONNECT with this `auth` does. Of one that is to be authorized, [`NamespaceTable::begin`] follows.
+    /// The effect of a CONNECT with this `auth`. After [`ConnectStep::Authorize`], call [`NamespaceTable::begin`].
     pub(super) fn connect(&mut self, namespace: &Namespace, auth: &Option<Bytes>) -> ConnectStep<M> {
         let count = self.0.len();
         match self.0.iter_mut().find(|(name, _)| name == namespace) {
@@ -74,7 +74,7 @@ impl<M: Clone> NamespaceTable<M> {
             Some((_, NamespaceState::Connecting(first, next))) => {
                 match next {
                     NextAction::Join(count) if first == auth => *count += 1,
-                    // After a DISCONNECT it is another session, even by the same `auth`.
+                    // After a DISCONNECT it is another session, even with the same `auth`.
                     _ => {
                         let has_left = matches!(next, NextAction::Leave | NextAction::Reconnect { has_left: true, .. });
                         *next = NextAction::Reconnect { auth: auth.clone(), has_left };
@@ -85,12 +85,12 @@ impl<M: Clone> NamespaceTable<M> {
         }
     }
 
-    /// A CONNECT is being authorized.
+    /// Authorization of a CONNECT begins.
     pub(super) fn begin(&mut self, namespace: Namespace, auth: Option<Bytes>) {
         self.set(namespace, NamespaceState::Connecting(auth, NextAction::Join(1)));
     }
 
-    /// That ended, one way or the other: what the client asks for now. `None` when the connection ended meanwhile.
+    /// Authorization ended: the next action. `None`: the connection ended meanwhile.
     pub(super) fn finish(&mut self, namespace: &Namespace) -> Option<NextAction> {
         match self.remove(namespace)? {
             NamespaceState::Connecting(_, next) => Some(next),
@@ -106,7 +106,7 @@ impl<M: Clone> NamespaceTable<M> {
         self.set(namespace, NamespaceState::Connected(member));
     }
 
-    /// The client sent a DISCONNECT: what it left, where it was in.
+    /// The client sent a DISCONNECT. Returns the member that it left, if any.
     pub(super) fn disconnect(&mut self, namespace: &Namespace) -> Option<M> {
         match self.remove(namespace)? {
             NamespaceState::Connecting(auth, _) => {
@@ -128,17 +128,17 @@ impl<M: Clone> NamespaceTable<M> {
         self.0.iter().any(|(_, state)| matches!(state, NamespaceState::Connecting(..)))
     }
 
-    /// Whether a CONNECT waits for another one of its namespace.
+    /// Whether a CONNECT waits for the outcome of another one.
     pub(super) fn has_waiting(&self) -> bool {
         self.0.iter().any(|(_, state)| matches!(state, NamespaceState::Connecting(_, NextAction::Reconnect { .. })))
     }
 
-    /// Whether the client is in no namespace, and asks for none.
+    /// Whether the client is in no namespace and is joining none.
     pub(super) fn is_disconnected(&self) -> bool {
         self.0.iter().all(|(_, state)| matches!(state, NamespaceState::Removed))
     }
 
-    /// What the client is in.
+    /// The members of the namespaces that the client is in.
     pub(super) fn members(&self) -> impl Iterator<Item = &M> {
         self.0.iter().filter_map(|(_, state)| match state {
             NamespaceState::Connected(member) => Some(member),
@@ -150,7 +150,7 @@ impl<M: Clone> NamespaceTable<M> {
         match self.0.iter_mut().find(|(name, _)| *name == namespace) {
             Some((_, old)) => *old = state,
             None => {
-                // Most clients are in one, and a vector that grows by itself begins with room for four.
+                // Most clients are in one namespace, and a growing vector starts with room for four.
                 self.0.reserve_exact(1);
                 self.0.push((namespace, state));
             }
@@ -158,8 +158,8 @@ impl<M: Clone> NamespaceTable<M> {
     }
 
     fn remove(&mut self, namespace: &Namespace) -> Option<NamespaceState<M>> {
-        let place = self.0.iter().position(|(name, _)| name == namespace)?;
-        Some(self.0.swap_remove(place).1)
+        let index = self.0.iter().position(|(name, _)| name == namespace)?;
+        Some(self.0.swap_remove(index).1)
     }
 }
 

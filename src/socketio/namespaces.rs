@@ -1,5 +1,5 @@
-//! Socket.IO over an Engine.IO session: puts packets together and hands them to the namespace they are for, connects and
-//! disconnects. It knows no namespace of its own: who may connect where, and what is done there, is its [`NamespaceAuth`]'s.
+//! Socket.IO over an Engine.IO session: assembles packets, routes them to their namespaces, and processes CONNECT and
+//! DISCONNECT. Its [`NamespaceAuth`] decides which namespaces exist and handles their packets.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -18,48 +18,48 @@ use super::namespace_table::{ConnectStep, NamespaceState, NamespaceTable, NextAc
 use super::timer::Timer;
 use crate::codec::socketio::{self, Malformed, Namespace, Packet, PacketAssembler, Whole};
 
-/// What the log calls the limit of those that joined nothing, where one gives way to a newer one.
-const UNJOINED_RULE: &str = "a quarter of server.max_connections for those that joined nothing";
+/// The log's name of the limit for connections without a namespace, when a newer one takes the slot.
+const UNJOINED_RULE: &str = "a quarter of server.max_connections for connections without a namespace";
 
-/// What is spoken over one connection.
+/// The namespaces of one connection.
 pub struct Namespaces {
     this: Weak<Self>,
     engine: Rc<Engine>,
     namespace_auth: Box<dyn NamespaceAuth>,
     assembler: RefCell<PacketAssembler>,
     table: RefCell<NamespaceTable<Rc<dyn NamespaceMember>>>,
-    /// What waits until no CONNECT is being authorized. Nothing more is read meanwhile.
+    /// Waits until no CONNECT is being authorized. Nothing else is received meanwhile.
     deferred: RefCell<Option<Deferred>>,
     /// How long a client may be in no namespace.
     connect_timeout: Duration,
-    /// Ends a connection whose client is in none.
+    /// Closes the connection if its client stays in no namespace.
     connect_timer: RefCell<Option<Timer>>,
-    /// The client was let into a namespace, whether it is there still or not.
+    /// The client has joined a namespace, even if it has left it.
     has_joined: Cell<bool>,
     ended: Cell<bool>,
 }
 
-/// What waits for the outcome of a CONNECT.
+/// Waits for the outcome of a CONNECT.
 enum Deferred {
-    /// A message.
+    /// A message of the client.
     Message(EngineMessage),
-    /// The refusal of another CONNECT for the namespace, of which there were too many.
+    /// The refusal of a CONNECT over the rate limit.
     Refusal(Namespace, ConnectRefusal),
 }
 
-/// Whether a client may send this before it was let into a namespace: it may ask to be, and take that back. All else is for
-/// a namespace, and neither read nor waited for.
-fn may_precede_join(heard: &EngineMessage) -> bool {
-    matches!(heard, EngineMessage::Text(text) if matches!(text.first(), Some(b'0' | b'1')))
+/// Whether a client may send this before it joined a namespace: only CONNECT and DISCONNECT. Other packets need a
+/// namespace.
+fn may_precede_join(message: &EngineMessage) -> bool {
+    matches!(message, EngineMessage::Text(text) if matches!(text.first(), Some(b'0' | b'1')))
 }
 
 impl Namespaces {
-    /// A connection that is in no namespace yet, and is closed when it is in none after `patience`. `max_payload` bounds a
-    /// packet with all its attachments, in bytes. Its place as one that has not joined anything is `pending`.
+    /// A connection without a namespace. It is closed if its client is in none after `connect_timeout`. `max_payload`
+    /// bounds a packet with its attachments, in bytes. `pending` is its slot among the connections without a namespace.
     pub fn new(
         engine: &Rc<Engine>,
         namespace_auth: Box<dyn NamespaceAuth>,
-        patience: Duration,
+        connect_timeout: Duration,
         max_payload: usize,
         pending: Option<PendingPlace>,
     ) -> Rc<Self> {
@@ -70,7 +70,7 @@ impl Namespaces {
             assembler: RefCell::new(PacketAssembler::new(max_payload)),
             table: RefCell::default(),
             deferred: RefCell::default(),
-            connect_timeout: patience,
+            connect_timeout: connect_timeout,
             connect_timer: RefCell::default(),
             has_joined: Cell::new(false),
             ended: Cell::new(false),
@@ -79,21 +79,21 @@ impl Namespaces {
         this
     }
 
-    /// Ends the connection unless its client is in a namespace in time, or when it loses its place before.
+    /// Closes the connection if its client joins no namespace in time, or if its slot is taken.
     pub(super) fn await_join(&self, pending: Option<PendingPlace>) {
         if self.ended.get() || !self.is_idle() || self.connect_timer.borrow().is_some() {
             return;
         }
-        let (engine, patience) = (Rc::downgrade(&self.engine), self.connect_timeout);
+        let (engine, connect_timeout) = (Rc::downgrade(&self.engine), self.connect_timeout);
         let waiting = Timer::start(async move {
             let gives_way = async {
                 match pending {
-                    Some(mut place) => place.taken().await,
+                    Some(mut slot) => slot.taken().await,
                     None => std::future::pending().await,
                 }
             };
             let is_late = tokio::select! {
-                () = sleep(patience) => true,
+                () = sleep(connect_timeout) => true,
                 () = gives_way => false,
             };
             match engine.upgrade() {
@@ -133,7 +133,7 @@ impl Namespaces {
         }
     }
 
-    /// The member in `namespace`; `None` for one that was put out.
+    /// The member in `namespace`; `None` after the hub removed it.
     fn member(&self, namespace: &Namespace) -> Result<Option<Rc<dyn NamespaceMember>>, Malformed> {
         match self.table.borrow().get(namespace) {
             Some(NamespaceState::Connected(member)) => Ok(Some(member.clone())),
@@ -161,7 +161,7 @@ impl Namespaces {
         Ok(())
     }
 
-    /// Refuses a CONNECT that is one too many. It changes nothing for a client that is in.
+    /// Refuses a CONNECT over the rate limit. A client in the namespace stays in it.
     fn refuse_excess(&self, namespace: Namespace, refused: ConnectRefusal) {
         let is_closed = matches!(refused, ConnectRefusal::Closed(_));
         let table = self.table.borrow();
@@ -183,8 +183,8 @@ impl Namespaces {
 
     /// Begins to authorize a CONNECT.
     fn authorize(&self, namespace: Namespace, auth: Option<Bytes>) {
-        let judgement = match self.namespace_auth.connect(&namespace, auth.clone()) {
-            Ok(judgement) => judgement,
+        let pending = match self.namespace_auth.connect(&namespace, auth.clone()) {
+            Ok(pending) => pending,
             Err(refused) => {
                 self.refuse(&namespace, refused);
                 return self.await_join(None);
@@ -193,19 +193,20 @@ impl Namespaces {
         self.table.borrow_mut().begin(namespace.clone(), auth);
         let this = self.this.clone();
         actix_rt::spawn(async move {
-            let judged = judgement.await;
-            match (this.upgrade(), judged) {
-                (Some(this), judged) => this.authorized(&namespace, judged),
+            let result = pending.await;
+            match (this.upgrade(), result) {
+                (Some(this), result) => this.authorized(&namespace, result),
                 (None, Ok(member)) => member.end(None),
                 (None, Err(_)) => {}
             }
         });
     }
 
-    /// A CONNECT was authorized or refused. Its client may have changed its mind meanwhile: then it is told nothing of that.
-    fn authorized(self: Rc<Self>, namespace: &Namespace, judged: Result<Rc<dyn NamespaceMember>, ConnectRefusal>) {
+    /// A CONNECT was authorized or refused. If the client sent another CONNECT or a DISCONNECT meanwhile, it receives
+    /// no answer to this one.
+    fn authorized(self: Rc<Self>, namespace: &Namespace, result: Result<Rc<dyn NamespaceMember>, ConnectRefusal>) {
         let next = self.table.borrow_mut().finish(namespace);
-        match judged {
+        match result {
             Ok(member) if matches!(next, Some(NextAction::Leave | NextAction::Reconnect { has_left: true, .. })) => {
                 member.leave();
                 member.end(Some(Close::Left));
@@ -230,7 +231,7 @@ impl Namespaces {
         self.engine.resume_reading();
     }
 
-    /// The client is in; `count` CONNECTs are answered.
+    /// The client joins. `count` CONNECTs are answered.
     fn join(self: &Rc<Self>, namespace: Namespace, member: Rc<dyn NamespaceMember>, count: u32) {
         self.has_joined.set(true);
         self.stop_connect_timer();
@@ -242,14 +243,14 @@ impl Namespaces {
         }
     }
 
-    /// Goes on with what waited for CONNECTs.
+    /// Processes the deferred message or refusal.
     fn resume_deferred(&self) {
         if self.table.borrow().is_connecting() {
             return;
         }
-        let held = self.deferred.borrow_mut().take();
-        match held.filter(|_| self.engine.handle().closed().is_none()) {
-            Some(Deferred::Message(heard)) => self.receive(heard),
+        let deferred = self.deferred.borrow_mut().take();
+        match deferred.filter(|_| self.engine.handle().closed().is_none()) {
+            Some(Deferred::Message(message)) => self.receive(message),
             Some(Deferred::Refusal(namespace, refused)) => self.refuse_excess(namespace, refused),
             None => {}
         }
@@ -270,12 +271,12 @@ impl Namespaces {
         }
     }
 
-    /// What the client is in.
+    /// The client's members.
     pub(super) fn members(&self) -> Vec<Rc<dyn NamespaceMember>> {
         self.table.borrow().members().cloned().collect()
     }
 
-    /// The hub ended the client's session in `namespace`; whether the client is in no other one.
+    /// The hub ended the client's session in `namespace`. `true`: the client is in no other namespace.
     pub(super) fn mark_removed(&self, namespace: Namespace) -> bool {
         let mut table = self.table.borrow_mut();
         table.mark_removed(namespace);
@@ -284,15 +285,15 @@ impl Namespaces {
 }
 
 impl PacketHandler for Namespaces {
-    fn receive(&self, heard: EngineMessage) {
-        if !may_precede_join(&heard) && self.table.borrow().is_connecting() && self.deferred.borrow().is_none() {
-            *self.deferred.borrow_mut() = Some(Deferred::Message(heard));
+    fn receive(&self, message: EngineMessage) {
+        if !may_precede_join(&message) && self.table.borrow().is_connecting() && self.deferred.borrow().is_none() {
+            *self.deferred.borrow_mut() = Some(Deferred::Message(message));
             return;
         }
-        if !self.has_joined.get() && !may_precede_join(&heard) {
+        if !self.has_joined.get() && !may_precede_join(&message) {
             return self.engine.handle().close(Close::Malformed);
         }
-        let whole = match heard {
+        let whole = match message {
             EngineMessage::Text(text) => self.assembler.borrow_mut().text(text),
             EngineMessage::Binary(bytes) => self.assembler.borrow_mut().binary(bytes),
         };
@@ -337,7 +338,7 @@ impl PacketHandler for Namespaces {
         self.deferred.borrow_mut().take();
         let table = std::mem::take(&mut *self.table.borrow_mut());
         let handle = self.engine.handle();
-        // Those who are in a namespace, or about to be, note it themselves.
+        // Members, and clients whose CONNECT is being authorized, record the end themselves.
         if table.is_disconnected()
             && !handle.is_close_logged()
             && let Some(close) = handle.ended()

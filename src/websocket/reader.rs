@@ -1,4 +1,4 @@
-//! The reading side of a connection: a stream of whole messages for its session, and the end of it.
+//! The reading side of a connection: a stream of whole messages for its session, and the end of the connection.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -22,41 +22,39 @@ use super::assembler::{Incoming, MessageAssembler, Violation};
 /// Bytes read at once.
 const READ_SIZE: usize = 16_384;
 
-/// What a connection may do in one turn of its worker, before others have theirs: a frame is one, a read is as many as
-/// [`READ_WEIGHT`].
+/// The work of a connection in one turn of its worker: a frame counts 1, a read counts [`READ_WEIGHT`].
 const TURN: u16 = 32;
 const READ_WEIGHT: u16 = 8;
 
-/// How long a connection that joined nothing rests after a turn that it used up. What it sends meanwhile stays in the kernel:
-/// a flood is slowed instead of read.
+/// The pause of a connection without a namespace after a full turn. Its data stays in the kernel meanwhile, so a flood
+/// is slowed down.
 const PENDING_PAUSE: Duration = Duration::from_millis(50);
 
 thread_local! {
-    /// What a worker reads into. What came is copied out at its own size, which the allocator has at hand, where a buffer
-    /// of its own for every read would be found and merged again each time.
+    /// A worker's read buffer. Data is copied out at its own size. Allocating a buffer for each read would cost more.
     static READ_BUFFER: RefCell<[u8; READ_SIZE]> = const { RefCell::new([0; READ_SIZE]) };
 }
 
 /// Pings of a client that are answered in a minute. A pong may answer the latest of several pings (RFC 6455 section
-/// 5.5.3); who sends ten times as many is closed.
+/// 5.5.3). Ten times as many close the connection.
 const PINGS: Rule = Rule::a_minute(600);
 
-/// What the log calls that limit.
+/// The name of that limit in the log.
 const PINGS_RULE: &str = "600 pings of a connection in a minute";
 
 /// How long the rest of an outbox may take to be written when a connection ends.
 const FLUSH_TIME: Duration = Duration::from_secs(5);
 
-/// The same for one that did not read: it had its chance.
+/// The same for a slow consumer.
 const FLUSH_TIME_SLOW: Duration = Duration::from_millis(700);
 
-/// The same when the hub goes away: whatever `server.shutdown_secs` allows, which ends the process.
+/// The same during shutdown: the process ends after `server.shutdown_secs`.
 const FLUSH_TIME_DRAINING: Duration = Duration::from_secs(3_600);
 
-/// How long the peer may take to answer the closing handshake once all was written.
+/// How long the peer may take to answer the close frame.
 const CLOSE_REPLY_TIME: Duration = Duration::from_millis(700);
 
-/// What a connection hands to its session.
+/// A message for the session.
 #[derive(Debug)]
 pub enum SocketMessage {
     /// A text message.
@@ -69,37 +67,38 @@ pub enum SocketMessage {
 
 enum ReaderStage {
     Open,
-    /// Writing the rest; then shut.
+    /// Writes the rest of the outbox.
     Flushing(Pin<Box<Sleep>>),
-    /// Waiting for the peer to close.
+    /// Waits for the peer to close.
     Shut(Pin<Box<Sleep>>),
     Gone,
 }
 
-/// The reading side.
+/// The reading side of a connection.
 pub struct SocketReader {
     socket: OwnedReadHalf,
     writer: Rc<SocketWriter>,
     clock: Clock,
     assembler: MessageAssembler,
-    /// What was read and is no whole message yet; an idle connection holds none.
+    /// An incomplete message; empty on an idle connection.
     buffer: BytesMut,
     pings: Window,
     budget: TrafficBudget,
-    /// The client takes its leave, with this code; nothing more is read.
+    /// The client closed with this code. Nothing more is read.
     client_close: Option<u16>,
-    /// How much of its [`TURN`] it has used.
+    /// Work done in this turn, up to [`TURN`].
     turn: u16,
-    /// It joined nothing: it rests after each turn.
+    /// The connection is in no namespace, so it pauses after each turn.
     is_pending: bool,
     pause: Option<Pin<Box<Sleep>>>,
-    /// Its bound of messages is about to be raised: see [`SocketReader::set_awaiting_bound`].
+    /// The message bound may soon be raised: see [`SocketReader::set_awaiting_bound`].
     awaits_bound: bool,
     stage: ReaderStage,
 }
 
 impl SocketReader {
-    /// The reading side of `pipe`. `early` is what came right behind the handshake; `traffic` bounds what may come.
+    /// The reading side of `writer`'s connection. `early`: bytes after the handshake. `traffic`: the limit of what the
+    /// client sends.
     pub fn new(
         socket: OwnedReadHalf,
         writer: Rc<SocketWriter>,
@@ -125,7 +124,7 @@ impl SocketReader {
         }
     }
 
-    /// Whether others have their turn now; then the task is woken for its next one.
+    /// Whether other tasks have their turn now. If so, the task is woken for its next turn.
     fn is_turn_over(&mut self, cx: &mut Context<'_>) -> bool {
         if self.turn < TURN {
             return false;
@@ -142,19 +141,20 @@ impl SocketReader {
         false
     }
 
-    /// Sets the bound of the messages that come from now on, bytes.
+    /// Sets the bound of later messages, bytes.
     pub fn set_max_size(&mut self, max_size: usize) {
         self.assembler.set_max_size(max_size);
     }
 
-    /// Sets whether its client joined nothing, which may send a part of what others may. What came before does not count.
+    /// Sets whether the connection is in no namespace and has the lower traffic limit. Resets the traffic budget.
     pub fn set_pending(&mut self, is_pending: bool) {
         self.budget.reset();
         self.is_pending = is_pending;
     }
 
-    /// Sets whether the bound of messages may soon be raised. While it may, a message over it is left unread, and nothing
-    /// behind it is read, until [`SessionHandle::pause`](hubbub_actors::connection::SessionHandle::pause) is taken back.
+    /// Sets whether the message bound may soon be raised. Until
+    /// [`SessionHandle::pause`](hubbub_actors::connection::SessionHandle::pause) is cleared, a message over the bound
+    /// stays unread, with everything after it.
     pub fn set_awaiting_bound(&mut self, awaits_bound: bool) {
         self.awaits_bound = awaits_bound;
     }
@@ -174,7 +174,7 @@ impl SocketReader {
             }
             let handle = &writer.handle;
             if let Some(code) = self.client_close {
-                // What the client asked before it took its leave is answered first.
+                // Requests from before the client's close are answered first.
                 if handle.has_pending_replies() {
                     return Poll::Pending;
                 }
@@ -220,7 +220,7 @@ impl SocketReader {
                     }
                 }
                 Err(Violation::TooBig) if self.awaits_bound => {
-                    // The next round notes that a pong behind the message is unread, too.
+                    // The next round records that a pong after the message may be unread.
                     handle.pause(true);
                 }
                 Err(violation) => {
@@ -232,7 +232,7 @@ impl SocketReader {
         }
     }
 
-    /// Reads some bytes; `false` when there will be none any more.
+    /// Reads some bytes. `false`: the client sends no more.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         if self.is_turn_over(cx) {
             return Poll::Pending;
@@ -249,7 +249,7 @@ impl SocketReader {
     fn begin_end(&mut self) -> SocketMessage {
         self.buffer = BytesMut::new();
         let time = match self.writer.handle.closed() {
-            // One that joined nothing has nothing to read, and its place is wanted.
+            // A connection without a namespace has little to read, and its slot is needed.
             Some(Close::SlowConsumer | Close::Unused) => FLUSH_TIME_SLOW,
             Some(Close::GoingAway) => FLUSH_TIME_DRAINING,
             _ => FLUSH_TIME,
@@ -259,8 +259,8 @@ impl SocketReader {
         SocketMessage::Closing
     }
 
-    /// Drives the end; ready when the socket can go. What the peer still sends is read and thrown away: closing a
-    /// socket with unread bytes resets it, and takes what the peer has not read yet with it.
+    /// Ends the connection; ready when the socket can be dropped. Data from the peer is read and dropped, because
+    /// closing a socket with unread bytes resets it and can lose data that the peer has not read yet.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.writer.write();
         let peer_gone = loop {
@@ -288,7 +288,7 @@ impl SocketReader {
     }
 }
 
-/// A session that panicked takes its inlet with it, in the middle of things: the client is told what it can be told.
+/// A session that panicked drops its reader. The client still receives a close frame.
 impl Drop for SocketReader {
     fn drop(&mut self) {
         if matches!(self.stage, ReaderStage::Open) {
@@ -334,7 +334,7 @@ mod tests {
     use super::*;
     use crate::websocket::tests;
 
-    /// The inlet of a new connection, and its client.
+    /// The reader of a new connection, and its client.
     async fn connection() -> (SocketReader, TcpStream) {
         let session_table = SessionTable::new(0, 1_000_000, Default::default(), Clock::manual(0));
         let (reading, writer, client) = tests::connection(&session_table).await;
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_waits_for_its_peer_to_close_sleeps_meanwhile() {
+    async fn a_connection_sleeps_while_its_peer_closes() {
         let (reader, _client) = connection().await;
         reader.writer.end(1002, "on purpose");
         let mut reader = std::pin::pin!(reader);

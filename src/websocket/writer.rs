@@ -1,4 +1,4 @@
-//! The writing side of a connection: writes the outbox of a session to its socket, and the close frame at the end.
+//! The writing side of a connection: writes a session's outbox to its socket, and the close frame at the end.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -15,8 +15,8 @@ use tokio::net::tcp::OwnedWriteHalf;
 use super::{Flushable, Flusher};
 use crate::codec::frame::{self, Opcode};
 
-/// What it may hold while a connection closes, so that the rest of a half-written frame and the reason still fit behind
-/// what the client has not read yet.
+/// Bytes that the kernel may hold while a connection closes, so that the rest of a half-written frame and the close
+/// frame still fit after the unread data.
 const SEND_BUFFER_CLOSING: usize = 262_144;
 
 /// Frames in one write.
@@ -27,28 +27,28 @@ pub struct SocketWriter {
     socket: OwnedWriteHalf,
     pub(super) handle: Rc<SessionHandle>,
     flusher: Rc<Flusher>,
-    /// Waits in the flusher's queue.
+    /// Already in the flusher's queue.
     queued: Cell<bool>,
-    /// The kernel took no more; the inlet waits until it does.
+    /// The kernel's buffer is full. The reader waits until it accepts more.
     blocked: Cell<bool>,
     /// The connection is gone.
     pub(super) broken: Cell<bool>,
-    /// What this side says when it closes, once it is to.
+    /// The state of this side's close frame.
     close_state: RefCell<CloseState>,
-    /// Wakes the inlet.
+    /// Wakes the reader.
     pub(super) reader: RefCell<Option<Waker>>,
 }
 
 #[derive(Debug)]
 enum CloseState {
     Open,
-    /// A protocol error or the client's own close: the code to answer with.
+    /// A protocol error or the client's close: the code to answer with.
     Due(u16, &'static str),
     Sent,
 }
 
 impl SocketWriter {
-    /// Puts the socket behind the seat.
+    /// Attaches the socket to the session's handle.
     pub fn new(socket: OwnedWriteHalf, handle: Rc<SessionHandle>, flusher: Rc<Flusher>) -> Rc<Self> {
         let writer = Rc::new(Self {
             socket,
@@ -64,7 +64,7 @@ impl SocketWriter {
         writer
     }
 
-    /// Ends the connection with a code of the protocol: what is in the outbox goes first.
+    /// Ends the connection with a protocol code, after the outbox.
     pub(super) fn end(&self, code: u16, reason: &'static str) {
         let mut close_state = self.close_state.borrow_mut();
         if matches!(*close_state, CloseState::Open) && self.handle.closed().is_none() {
@@ -80,18 +80,18 @@ impl SocketWriter {
         self.broken.get() || self.handle.closed().is_some() || !matches!(*self.close_state.borrow(), CloseState::Open)
     }
 
-    /// Whether all was written, the farewell too.
+    /// Whether everything was written, with the close frame.
     pub(super) fn is_done(&self) -> bool {
         matches!(*self.close_state.borrow(), CloseState::Sent) && self.handle.with_outbox(|outbox| outbox.is_empty())
     }
 
-    /// Answers a ping of the client. One who pings and does not read overflows the outbox like any other.
+    /// Answers a client's ping. A client that sends pings and does not read overflows its outbox like any other.
     pub(super) fn pong(&self, payload: &Bytes) {
         self.handle.send_ahead(Rc::new(frame::encode(Opcode::Pong, &[payload])));
     }
 
-    /// Writes what the outbox holds, as far as the kernel takes it. Wakes nobody: the inlet calls it too, and one that
-    /// woke itself would never rest.
+    /// Writes the outbox as far as the kernel accepts it. Does not wake the reader: the reader calls it too, and would
+    /// wake itself forever.
     pub(super) fn write(&self) {
         self.write_close_frame();
         while !self.broken.get() && !self.blocked.get() {
@@ -109,8 +109,8 @@ impl SocketWriter {
         }
     }
 
-    /// Writes what is ready in one go; `None` when nothing is. Mostly that is one frame, and filling the slices of a
-    /// vectored write costs more than all else here.
+    /// Writes as much as possible in one call; `None` if the outbox is empty. Usually that is one frame, and filling
+    /// the slices of a vectored write is expensive.
     fn write_once(&self, outbox: &Outbox) -> Option<io::Result<usize>> {
         let mut ready = outbox.slices();
         let first = ready.next()?;
@@ -124,7 +124,7 @@ impl SocketWriter {
         Some(self.socket.try_write_vectored(&slices[..count]))
     }
 
-    /// Puts the close frame behind what is still to be written, once.
+    /// Puts the close frame at the end of the outbox, once.
     fn write_close_frame(&self) {
         let mut close_state = self.close_state.borrow_mut();
         let (code, reason) = match (&*close_state, self.handle.closed()) {
@@ -133,15 +133,15 @@ impl SocketWriter {
             (CloseState::Open, Some(close)) => (close.code(), close.reason()),
         };
         *close_state = CloseState::Sent;
-        // A client that stopped reading left the kernel's buffer full; what is left to say must still go in, or the
-        // client would never learn why it was cut. A larger buffer makes the socket writable again.
+        // The kernel's buffer of a slow consumer is full. With a larger buffer the socket becomes writable again, so
+        // the close frame still fits and the client learns the reason.
         if self.handle.closed() == Some(Close::SlowConsumer) {
             let _ = SockRef::from(self.socket.as_ref()).set_send_buffer_size(SEND_BUFFER_CLOSING);
         }
         self.handle.with_outbox(|outbox| outbox.close_state(Rc::new(frame::close(code, reason))));
     }
 
-    /// Writes on as soon as the kernel takes more.
+    /// Continues to write when the kernel accepts more.
     pub(super) fn poll_unblocked(&self, cx: &mut Context<'_>) {
         while self.blocked.get() && !self.broken.get() {
             match self.socket.as_ref().poll_write_ready(cx) {
@@ -156,7 +156,7 @@ impl SocketWriter {
         }
     }
 
-    /// Tells the peer that nothing follows, while what is in the kernel still goes out.
+    /// Closes the sending side. Data in the kernel is still sent.
     pub(super) fn shut(&self) {
         let _ = SockRef::from(self.socket.as_ref()).shutdown(std::net::Shutdown::Write);
     }
@@ -169,13 +169,13 @@ impl SocketWriter {
     }
 }
 
-/// Writes, and wakes the inlet where that has to go on.
+/// Writes the outbox. Wakes the reader if it waits for room, or if the connection ends.
 impl Flushable for SocketWriter {
     fn flush(self: Rc<Self>) {
         self.queued.set(false);
         let (was_blocked, was_full) = (self.blocked.get(), !self.handle.is_under_half());
         self.write();
-        // Behind an outbox that was half full requests wait, on this connection or in its sessions.
+        // Requests of this connection or its sessions wait while the outbox is half full.
         let has_room = was_full && self.handle.is_under_half();
         if (self.blocked.get() && !was_blocked) || has_room || self.is_ending() {
             self.wake_reader();

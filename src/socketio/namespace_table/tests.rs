@@ -30,7 +30,7 @@ fn connecting() -> NamespaceTable<u8> {
 
 #[test]
 fn the_last_packet_before_the_outcome_decides() {
-    // A letter is a CONNECT with that `auth`, a dash a DISCONNECT.
+    // A letter is a CONNECT with that `auth`, a dash is a DISCONNECT.
     for (packets, next) in [
         ("", NextAction::Join(1)),
         ("a", NextAction::Join(2)),
@@ -76,7 +76,7 @@ fn a_client_is_in_a_namespace_once_and_leaves_it_once() {
 }
 
 #[test]
-fn one_that_was_put_out_may_come_back() {
+fn a_removed_client_may_connect_again() {
     let mut table: NamespaceTable<u8> = NamespaceTable::default();
     table.join(Namespace::MAIN, 7);
     table.mark_removed(Namespace::MAIN);

@@ -1,8 +1,8 @@
-//! Frames as clients send them, right and wrong, and the messages that become of them.
+//! Valid and invalid client frames, and the messages assembled from them.
 
 use super::*;
 
-/// A client's frame, masked with zeros, which leave the payload as it is.
+/// A client's frame, masked with zeros, which leave the payload unchanged.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match payload.len() {
@@ -64,7 +64,7 @@ fn bytes_that_come_one_by_one_make_the_same_messages() {
 }
 
 #[test]
-fn the_size_of_the_whole_message_is_bounded_and_judged_by_the_header() {
+fn the_size_of_the_whole_message_is_bounded_and_checked_at_the_header() {
     assert!(read(10, &frame(0x81, b"0123456789")).is_ok());
     assert_eq!(read(10, &frame(0x81, b"0123456789a")[..2]), Err(Violation::TooBig));
     let parts = [frame(0x01, b"012345"), frame(0x80, b"6789a")].concat();
@@ -92,7 +92,7 @@ fn a_frame_length_has_one_encoding_and_63_bits() {
 }
 
 #[test]
-fn the_bound_may_grow_within_a_message_and_shrink_behind_it() {
+fn the_bound_may_grow_within_a_message_and_shrink_after_it() {
     let mut assembler = MessageAssembler::new(10);
     let mut buffer = BytesMut::from(&frame(0x01, b"0123456789")[..]);
     assert_eq!(assembler.next(&mut buffer), Ok(None));
@@ -122,7 +122,7 @@ fn the_number_of_fragments_is_bounded_and_an_empty_last_one_is_free() {
 }
 
 #[test]
-fn what_is_against_the_protocol_ends_with_1002() {
+fn a_protocol_violation_ends_with_1002() {
     let mut unmasked = frame(0x81, b"x");
     unmasked[1] &= 0x7f;
     for (what, bytes) in [
@@ -143,7 +143,7 @@ fn what_is_against_the_protocol_ends_with_1002() {
 }
 
 #[test]
-fn bad_utf8_ends_with_1007_as_soon_as_it_is_known() {
+fn invalid_utf8_ends_with_1007_as_soon_as_it_is_known() {
     assert_eq!(read(100, &frame(0x81, b"\xc3\x28")), Err(Violation::NotUtf8));
     assert_eq!(read(100, &frame(0x81, b"\xc3")), Err(Violation::NotUtf8));
     assert_eq!(read(100, &frame(0x01, b"ok\xff")), Err(Violation::NotUtf8));
@@ -153,7 +153,7 @@ fn bad_utf8_ends_with_1007_as_soon_as_it_is_known() {
 }
 
 #[test]
-fn where_binary_is_text_it_is_utf8_too() {
+fn binary_messages_of_a_text_surface_are_utf8_too() {
     let mut buffer = BytesMut::from(&[frame(0x82, b"text"), frame(0x82, b"\xff")].concat()[..]);
     let mut assembler = MessageAssembler::of_text(100);
     assert_eq!(assembler.next(&mut buffer), Ok(Some(text("text"))));
