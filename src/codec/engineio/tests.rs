@@ -1,7 +1,7 @@
 use super::*;
 
 fn read(body: &[u8]) -> Vec<Result<EnginePacket, &'static str>> {
-    payload(Bytes::copy_from_slice(body)).map(|packet| packet.map_err(Malformed::words)).collect()
+    payload(Bytes::copy_from_slice(body)).map(|packet| packet.map_err(Malformed::reason)).collect()
 }
 
 fn binary_frame(bytes: &[u8]) -> Bytes {
@@ -36,8 +36,8 @@ fn each_type_is_read_and_keeps_its_payload() {
 }
 
 #[test]
-fn what_is_no_packet_is_refused() {
-    for (text, words) in [
+fn a_malformed_packet_is_rejected() {
+    for (text, reason) in [
         ("", "an empty packet"),
         ("7", "an unknown packet type"),
         ("abc", "an unknown packet type"),
@@ -50,12 +50,12 @@ fn what_is_no_packet_is_refused() {
         ("5probe", "a packet that bears no payload"),
         ("6\n", "a packet that bears no payload"),
     ] {
-        assert_eq!(decode(Bytes::from_static(text.as_bytes())), Err(Malformed(words)), "{text}");
+        assert_eq!(decode(Bytes::from_static(text.as_bytes())), Err(Malformed(reason)), "{text}");
     }
 }
 
 #[test]
-fn a_payload_is_cut_at_its_separators_without_a_copy() {
+fn a_payload_is_split_at_its_separators_without_a_copy() {
     assert_eq!(
         read(b"4hello\x1e2\x1e4world"),
         [Ok(message("hello")), Ok(EnginePacket::Ping(Bytes::new())), Ok(message("world"))]
@@ -70,9 +70,9 @@ fn a_payload_is_cut_at_its_separators_without_a_copy() {
         ]
     );
     let body = Bytes::from_static(b"4a\x1e4b");
-    let place = body[4..].as_ptr();
+    let address = body[4..].as_ptr();
     let Some(Ok(EnginePacket::Message(text))) = payload(body).nth(1) else { panic!("two messages") };
-    assert_eq!(text.as_ptr(), place);
+    assert_eq!(text.as_ptr(), address);
 }
 
 #[test]
@@ -89,16 +89,16 @@ fn a_payload_ends_with_its_first_error() {
         (b"bAQ=", "not base64", 0),
         (b"4a\x1eb_+==", "not base64", 1),
     ];
-    for (body, words, before) in cases {
+    for (body, reason, before) in cases {
         let packets = read(body);
         assert_eq!(packets.len(), before + 1, "{body:?}");
         assert!(packets[..before].iter().all(Result::is_ok), "{body:?}");
-        assert_eq!(packets[before], Err(words), "{body:?}");
+        assert_eq!(packets[before], Err(reason), "{body:?}");
     }
 }
 
 #[test]
-fn a_payload_holds_so_many_packets_and_no_more() {
+fn the_packets_of_a_payload_are_bounded() {
     let full = vec!["6"; PACKETS_MAX].join("\x1e");
     assert_eq!(read(full.as_bytes()).len(), PACKETS_MAX);
     assert!(read(full.as_bytes()).iter().all(Result::is_ok));
@@ -131,7 +131,7 @@ fn packets_are_sent_as_frames() {
 }
 
 #[test]
-fn frames_become_the_body_of_a_poll_and_are_read_back() {
+fn frames_are_converted_to_a_polling_body() {
     let long = "x".repeat(70_000);
     let several =
         [&message_frame(&[b"a"])[..], &binary_frame(&[1, 2, 3, 4]), b"\x89\x01x", &binary_frame(b"")].concat();
@@ -150,9 +150,9 @@ fn frames_become_the_body_of_a_poll_and_are_read_back() {
 }
 
 #[test]
-fn what_fits_into_an_answer_ends_before_a_text_frame() {
+fn an_answer_ends_before_a_text_frame() {
     let (text, bytes) = (message_frame(&[b"a"]), binary_frame(&[1]));
-    // Three events: without attachments, with two, with one.
+    // Three events with no attachment, two and one.
     let frames = [&text, &text, &bytes, &bytes, &text, &bytes].map(|frame| &frame[..]).concat();
     let ends = [0, text.len(), text.len() * 2 + bytes.len() * 2, frames.len()];
     for (most, fits) in [(0, 0), (1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 3), (16, 3)] {

@@ -1,48 +1,48 @@
-//! Packets whole: a packet and the binary attachments that come behind it, in messages of their own.
+//! Assembles whole packets: a packet and the binary attachments that follow it in separate messages.
 
 use bytes::Bytes;
 
 use super::{Malformed, Packet, decode};
 
-/// A packet with all that belongs to it.
+/// A packet with its attachments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whole {
     /// The packet.
     pub packet: Packet,
-    /// Its attachments, as many as it says.
+    /// Its attachments, as many as it declares.
     pub attachments: Vec<Bytes>,
 }
 
-/// Puts a connection's packets together. Idle, it holds nothing; otherwise one packet that is not finished.
+/// Assembles a connection's packets. Holds at most one incomplete packet.
 #[derive(Debug)]
 pub struct PacketAssembler {
     max_size: usize,
     partial: Option<Box<PartialPacket>>,
 }
 
-/// A packet of which attachments are awaited.
+/// A packet with missing attachments.
 #[derive(Debug)]
 struct PartialPacket {
     whole: Whole,
-    /// Bytes of the packet's text and of the attachments that came.
+    /// Bytes of the packet's text and the received attachments.
     size: usize,
 }
 
 impl PacketAssembler {
-    /// An assembler of packets of at most `max_size` bytes, text and attachments together.
+    /// An assembler for packets of at most `max_size` bytes, text and attachments together.
     pub fn new(max_size: usize) -> Self {
         Self { max_size, partial: None }
     }
 
-    /// Whether a packet waits for attachments.
+    /// Whether a packet misses attachments.
     pub fn is_waiting(&self) -> bool {
         self.partial.is_some()
     }
 
-    /// Takes a message of text: a packet. `None` when attachments are to follow.
+    /// Processes a text message: a packet. `None`: attachments follow.
     ///
     /// # Errors
-    /// When it is no packet, or attachments of the last one are awaited.
+    /// The packet is malformed, or attachments of the previous one are missing.
     pub fn text(&mut self, text: Bytes) -> Result<Option<Whole>, Malformed> {
         if self.partial.take().is_some() {
             return Err(Malformed("text where an attachment is awaited"));
@@ -61,10 +61,10 @@ impl PacketAssembler {
         Ok(None)
     }
 
-    /// Takes a message of bytes: an attachment. Gives the packet when it was the last one.
+    /// Processes a binary message: an attachment. Returns the packet after its last attachment.
     ///
     /// # Errors
-    /// When no attachment is awaited, or the whole becomes too big.
+    /// No attachment is expected, or the packet becomes too large.
     pub fn binary(&mut self, bytes: Bytes) -> Result<Option<Whole>, Malformed> {
         let Some(mut partial) = self.partial.take() else {
             return Err(Malformed("an attachment where none is awaited"));
@@ -78,7 +78,7 @@ impl PacketAssembler {
             whole.attachments.push(bytes);
             return Ok(Some(partial.whole));
         }
-        // A copy: a slice would keep the buffer that it was read into for as long as the next one does not come.
+        // A copy, because a slice would keep its read buffer until the next attachment arrives.
         whole.attachments.push(Bytes::copy_from_slice(&bytes));
         self.partial = Some(partial);
         Ok(None)
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_is_whole_with_its_last_attachment() {
+    fn a_packet_is_complete_with_its_last_attachment() {
         let mut assembler = PacketAssembler::new(1000);
         let alone = Whole { packet: decode(text("2[\"a\"]")).unwrap(), attachments: Vec::new() };
         assert_eq!(assembler.text(text("2[\"a\"]")), Ok(Some(alone.clone())));
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_come_in_their_order_or_not_at_all() {
+    fn messages_out_of_order_are_rejected() {
         let mut assembler = PacketAssembler::new(1000);
         assert_eq!(assembler.binary(Bytes::new()), Err(Malformed("an attachment where none is awaited")));
         assert_eq!(assembler.text(text(TWO)), Ok(None));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_keeps_no_slice_of_what_was_read() {
+    fn an_incomplete_packet_keeps_no_slice_of_the_read_buffer() {
         let mut assembler = PacketAssembler::new(1000);
         let (message, attachment) = (Bytes::from(TWO.to_owned()), Bytes::from(vec![1, 2, 3]));
         assert_eq!(assembler.text(message.clone()), Ok(None));
