@@ -1,31 +1,31 @@
-//! Where a request's body ends on the connection, pure: the stream hands on no byte of what follows.
+//! Finds the end of a request's body, pure, so that the stream passes on no byte after it.
 
 use super::head::Framing;
 
-/// Most bytes of a chunked body that are no data, beside [`OVERHEAD_A_BYTE`] for each byte of data: sizes, extensions,
-/// line ends, trailers.
+/// Most bytes of a chunked body that are not data: sizes, extensions, line ends and trailers. In addition to
+/// [`OVERHEAD_A_BYTE`] for each byte of data.
 const OVERHEAD_MAX: u64 = 16_384;
 
-/// What a byte of data may cost beside itself: a chunk of one byte takes six.
+/// Overhead allowed per byte of data: a chunk of one byte takes six.
 const OVERHEAD_A_BYTE: u64 = 8;
 
-/// The chunks are malformed (RFC 9112 section 7.1), or most of their bytes are no data.
+/// The chunks are malformed (RFC 9112 section 7.1), or have too much overhead.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MalformedBody;
 
-/// What is still to come of a body.
+/// The rest of a body.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RemainingBody {
-    /// Nothing.
+    /// Nothing remains.
     Done,
-    /// So many bytes.
+    /// This many bytes.
     Counted(u64),
     /// Chunks.
     Chunked(Chunks),
 }
 
 impl RemainingBody {
-    /// All of a body.
+    /// The whole body.
     pub fn of(framing: Framing) -> Self {
         match framing {
             Framing::None => Self::Done,
@@ -34,11 +34,11 @@ impl RemainingBody {
         }
     }
 
-    /// How many bytes at the start of `input` belong to the body, with at most `most` bytes of data among them. Takes
-    /// them off what is to come, and their data off `most`.
+    /// How many bytes at the start of `input` belong to the body, with at most `most` bytes of data. Subtracts the data
+    /// from `most`.
     ///
     /// # Errors
-    /// [`Malformed`].
+    /// [`MalformedBody`].
     pub fn take(&mut self, input: &[u8], most: &mut u64) -> Result<usize, MalformedBody> {
         let taken = match self {
             Self::Done => 0,
@@ -62,11 +62,11 @@ impl RemainingBody {
     }
 }
 
-/// A chunked body on its way.
+/// The state of a chunked body.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Chunks {
     step: ChunkStep,
-    /// Of the chunk: its size while that is read, then what is missing of it.
+    /// The size of the chunk while that is read, then its missing bytes.
     left: u64,
     data: u64,
     overhead: u64,
@@ -77,7 +77,7 @@ enum ChunkStep {
     #[default]
     FirstDigit,
     Digits,
-    /// White space behind the size.
+    /// White space after the size.
     AfterSize,
     Extension,
     SizeLf,
@@ -120,7 +120,7 @@ impl Chunks {
         Ok(at)
     }
 
-    /// The step behind `byte`, which is no data.
+    /// The state after `byte`, which is not data.
     fn next(&mut self, byte: u8) -> Result<ChunkStep, MalformedBody> {
         Ok(match (self.step, byte) {
             (ChunkStep::FirstDigit, _) => {
@@ -158,7 +158,8 @@ fn digit(byte: u8) -> Result<u64, MalformedBody> {
 mod tests {
     use super::*;
 
-    /// What `Rest` takes of `input` when it comes in pieces of `piece` bytes, and what is left of `most`.
+    /// The result of taking `input` in pieces of `piece` bytes: bytes taken, the remaining body, and the rest of
+    /// `most`.
     fn taken(
         framing: Framing,
         input: &[u8],
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunked_body_ends_behind_its_trailers_however_it_is_split() {
+    fn a_chunked_body_ends_after_its_trailers_for_any_split() {
         let body = b"5;name=\"x\"\r\nhello\r\n1 \r\n!\r\n0\r\nDigest: x\r\n\r\n";
         let input = [&body[..], b"GET /"].concat();
         for piece in [1, 2, 7, 1_000] {
@@ -200,14 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn no_more_data_is_taken_than_may_be() {
+    fn no_more_data_is_taken_than_allowed() {
         let (total, rest, most) = taken(Framing::Chunked, b"a\r\n0123456789\r\n0\r\n\r\n", 4, 6).unwrap();
         assert_eq!((total, most), (9, 0));
         assert_ne!(rest, RemainingBody::Done);
     }
 
     #[test]
-    fn what_is_no_chunk_is_refused() {
+    fn a_malformed_chunk_is_refused() {
         for bad in [
             &b"x\r\n"[..],
             b"\r\n",
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_mostly_no_data_is_refused() {
+    fn a_body_with_too_much_overhead_is_refused() {
         let honest = b"1\r\nx\r\n".repeat(100_000);
         assert!(taken(Framing::Chunked, &honest, 8_192, u64::MAX).is_ok());
         let extension = [b"5;", &b"e".repeat(20_000)[..]].concat();

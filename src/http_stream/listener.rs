@@ -1,4 +1,4 @@
-//! Where connections come in: each gets a place among the plain ones, or is told why not.
+//! Accepts connections: each gets a slot among the plain connections or an error answer.
 
 use std::net::{IpAddr, Shutdown};
 use std::rc::Rc;
@@ -20,16 +20,16 @@ use crate::notices::Notices;
 use crate::peer::BasePath;
 use crate::request_id::RequestId;
 
-/// How long a client may take.
+/// The time limits of clients.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientTimeouts {
-    /// For a request's head: the first from the connection's acceptance, others from their first byte.
+    /// For a request's head: from the accept for the first one, from the first byte for later ones.
     pub head: Duration,
-    /// For its body, from when it may be read.
+    /// For a request's body, from the permission to read it.
     pub body: Duration,
 }
 
-/// What the streams of one worker share.
+/// The shared state of one worker's streams.
 #[derive(Debug)]
 pub struct Listener {
     pub(super) connections: Arc<Connections>,
@@ -39,15 +39,15 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// A worker's listener, for routes that are under `base`. How long its clients may take is set on `connections`.
+    /// A worker's listener, for routes under `base`. `connections` has the time limits.
     pub fn new(connections: Arc<Connections>, notices: Arc<Notices>, base: BasePath) -> Rc<Self> {
         Rc::new(Self { connections, pacer: Pacer::new(Instant::now()), notices, base })
     }
 
-    /// Takes a connection. `counted` is the address whose limit it counts in, if any.
+    /// Accepts a connection. `counted`: the address for the limit per address, if it applies.
     ///
     /// # Errors
-    /// Why it is refused, and by which request id the client is told so before the socket is closed.
+    /// The request id and the reason of the refusal. The client receives both before the socket is closed.
     pub fn accept(
         self: &Rc<Self>,
         socket: TcpStream,
@@ -57,7 +57,7 @@ impl Listener {
             Ok(registration) => Ok(HttpStream::new(self.clone(), socket, registration)),
             Err(refused) => {
                 let (id, fault) = (RequestId::random(), fault(refused));
-                // A socket that was just accepted is writable; tokio knows that only when it has asked.
+                // A new socket is writable, but tokio would not know it before it polls.
                 let sent = SockRef::from(&socket).send(refusal(refused, &id, &fault).as_bytes());
                 let shut = SockRef::from(&socket).shutdown(Shutdown::Write);
                 if sent.and(shut).is_ok() {
@@ -80,7 +80,7 @@ fn fault(refused: ConnectionRefusal) -> Fault {
     Fault { retry_after: Some(1), ..fault }
 }
 
-/// The whole answer to a connection that is not taken. There is no request: the id is of the answer alone.
+/// The whole answer to a refused connection. There is no request, so the id is new.
 fn refusal(refused: ConnectionRefusal, id: &RequestId, fault: &Fault) -> String {
     let status = match refused {
         ConnectionRefusal::Full => StatusCode::SERVICE_UNAVAILABLE,
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_that_is_not_taken_is_told_which_limit_decides() {
+    fn a_refused_connection_receives_the_name_of_the_limit() {
         for (refused, status, code, limit) in [
             (ConnectionRefusal::Full, "503 Service Unavailable", "SERVER_FULL", None),
             (

@@ -1,4 +1,4 @@
-//! The stream itself: what is read from the socket, when, and what of it is given to the HTTP service.
+//! The stream itself: when it reads from the socket, and what it passes to the HTTP service.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -22,20 +22,20 @@ use super::listener::Listener;
 use super::pacer::PacerTurn;
 use hubbub_actors::model::fault::{Code, Fault};
 
-/// How long a connection may be without a request.
+/// How long a connection may stay without a request.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// Bytes read at once: the most that can come with a head.
+/// Bytes read at once, and so the most that arrives together with a head.
 const READ_SIZE: usize = 8_192;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 thread_local! {
-    /// What a worker reads into, so that a connection holds no more than came.
+    /// A worker's read buffer. A connection stores only the bytes that arrived.
     static READ_BUFFER: RefCell<[u8; READ_SIZE]> = const { RefCell::new([0; READ_SIZE]) };
 }
 
-/// What the deadline is for.
+/// The purpose of the deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DeadlineKind {
     Nothing,
@@ -47,15 +47,15 @@ enum DeadlineKind {
     Turn,
 }
 
-/// What is to be done next for a read.
+/// The result of a read step.
 enum ReadStep {
-    /// Bytes are in `given`.
+    /// Bytes are in `output`.
     Ready,
     /// Bytes were put into the reader's buffer.
     Read,
-    /// Nothing follows.
+    /// The input has ended.
     End,
-    /// Nothing yet.
+    /// Nothing to read for now.
     Wait,
 }
 
@@ -66,32 +66,32 @@ pub struct HttpStream {
     socket: TcpStream,
     exchange: Rc<Exchange>,
     registration: Registration,
-    /// What was read and not given.
+    /// Bytes that were read and not yet passed on.
     buffer: BytesMut,
-    /// How much of the buffer is known to hold no end of a head.
+    /// Bytes at the start of the buffer that contain no end of a head.
     scanned: usize,
-    /// What is to be given next.
+    /// The next bytes for the HTTP service.
     output: BytesMut,
-    /// What is to be given waits for its turn.
+    /// `output` waits for its turn.
     awaits_turn: bool,
-    /// Its turn, where that is not now.
+    /// The turn, if it lies in the future.
     turn: Option<PacerTurn>,
-    /// Why what is to be given stands for a request that was refused.
+    /// `output` is a stand-in for this refused request.
     refusal: Option<RefusedRequest>,
     rest: RemainingBody,
-    /// `100 Continue` is due before the body is read.
+    /// `100 Continue` must be written before the body is read.
     expects_continue: bool,
-    /// What is to be written before anything else.
+    /// Written before anything else.
     interim: &'static [u8],
     waiting: DeadlineKind,
     deadline: Pin<Box<Sleep>>,
-    /// The request in work opens a WebSocket: what follows is no HTTP.
+    /// The current request opens a WebSocket, so HTTP ends after it.
     upgrades: bool,
-    /// No other request is read.
+    /// No further request is read.
     is_last: bool,
-    /// The client may be sending what is not read.
+    /// The client may be sending data that is not read.
     has_unread: bool,
-    /// The client sends nothing more.
+    /// The client has closed its sending side.
     has_ended: bool,
     linger: Option<Linger>,
 }
@@ -123,12 +123,12 @@ impl HttpStream {
         }
     }
 
-    /// What the application knows this connection by.
+    /// The state shared with the application.
     pub fn exchange(&self) -> &Rc<Exchange> {
         &self.exchange
     }
 
-    /// The socket, which is no plain connection any more, and what came behind the head.
+    /// The socket, which leaves the count of plain connections, and the bytes after the head.
     pub fn into_parts(self) -> (TcpStream, BytesMut) {
         (self.socket, self.buffer)
     }
@@ -139,7 +139,7 @@ impl HttpStream {
             Phase::Working if self.rest != RemainingBody::Done => self.next_body(cx, out),
             Phase::Working => self.look_ahead(cx),
             Phase::Answered if self.rest != RemainingBody::Done => {
-                // The handler left it unread, and the answer says that the connection closes.
+                // The handler did not read the body, and its answer announces that the connection closes.
                 self.has_unread = true;
                 self.is_last = true;
                 Ok(ReadStep::End)
@@ -158,7 +158,7 @@ impl HttpStream {
                 return Ok(if self.deadline.as_mut().poll(cx).is_ready() { self.begin() } else { ReadStep::Wait });
             }
             if self.is_last {
-                // The service closes by itself when the last answer is written.
+                // The service closes by itself once the last answer is written.
                 self.await_close();
                 return Ok(if self.deadline.as_mut().poll(cx).is_ready() { ReadStep::End } else { ReadStep::Wait });
             }
@@ -188,7 +188,7 @@ impl HttpStream {
         }
     }
 
-    /// Sets the deadline of what is awaited now, once.
+    /// Sets the deadline for the expected input, once.
     fn await_head(&mut self) {
         let times = self.listener.connections.times();
         let (waiting, time) = match (self.waiting, self.buffer.is_empty()) {
@@ -202,7 +202,7 @@ impl HttpStream {
         self.set_deadline(waiting, time);
     }
 
-    /// Sets the deadline of the end, once.
+    /// Sets the deadline for the close, once.
     fn await_close(&mut self) {
         if self.waiting != DeadlineKind::Close {
             self.set_deadline(DeadlineKind::Close, self.listener.connections.times().head);
@@ -214,7 +214,7 @@ impl HttpStream {
         self.deadline.as_mut().reset(Instant::now() + time);
     }
 
-    /// Moves a whole head from the buffer to what is given.
+    /// Moves a whole head from the buffer to `output`.
     fn take_head(&mut self) -> Result<bool, Fault> {
         self.skip_empty_lines();
         if !head::has_end(&self.buffer, &mut self.scanned)? {
@@ -225,7 +225,7 @@ impl HttpStream {
         let original = self.buffer.split_to(head.length);
         self.exchange.set_host_last(head.upgrades && head::is_host_last(&original));
         self.output = head.rewritten.map_or(original, |head| BytesMut::from(&head[..]));
-        // What is left must not keep the memory of the head.
+        // The rest must not keep the memory of the head.
         self.buffer = BytesMut::from(&self.buffer[..]);
         self.scanned = 0;
         self.rest = RemainingBody::of(head.framing);
@@ -235,7 +235,7 @@ impl HttpStream {
         Ok(true)
     }
 
-    /// Empty lines before a request are passed over (RFC 9112 section 2.2).
+    /// Skips empty lines before a request (RFC 9112 section 2.2).
     fn skip_empty_lines(&mut self) {
         while self.buffer.starts_with(b"\r\n") {
             self.buffer.advance(2);
@@ -243,7 +243,7 @@ impl HttpStream {
         }
     }
 
-    /// Has what is to be given wait for its turn; `false` when it need not. Upgrades have limits of their own.
+    /// Lets `output` wait for its turn; `false` if it need not. Upgrades have other limits.
     fn await_turn(&mut self) -> bool {
         if self.exchange.take_known() || self.upgrades {
             return false;
@@ -256,7 +256,7 @@ impl HttpStream {
         true
     }
 
-    /// Gives the application a request.
+    /// Passes a request to the application.
     fn begin(&mut self) -> ReadStep {
         self.awaits_turn = false;
         if let Some(turn) = self.turn.take() {
@@ -271,7 +271,7 @@ impl HttpStream {
         ReadStep::Ready
     }
 
-    /// Has a stand-in given for what is refused, when it is its turn.
+    /// Passes on a stand-in for the refused request, when its turn comes.
     fn refuse(&mut self, fault: Fault) {
         let is_http = fault.code != Code::InvalidRequest || head::is_http(&self.buffer);
         if !is_http {
@@ -310,7 +310,7 @@ impl HttpStream {
                 return Ok(ReadStep::Wait);
             }
             if most == 0 {
-                // More than may be; the handler sees it by what it got.
+                // The body is too large; the handler detects it by the extra byte.
                 return Ok(ReadStep::Wait);
             }
             match self.fill(cx)? {
@@ -321,13 +321,13 @@ impl HttpStream {
         }
     }
 
-    /// Gives what the buffer has of the body: all that came with the head, and what was read because it may be.
+    /// Passes on the buffered part of the body: bytes that arrived with the head or were permitted.
     fn pass_body(&mut self, out: &mut ReadBuf<'_>) -> ReadStep {
         let most = out.remaining().min(self.buffer.len());
         let ready = self.buffer.get(..most).unwrap_or_default();
         let mut data = u64::MAX;
         let Ok(taken) = self.rest.take(ready, &mut data) else {
-            // What follows can not be told from the body: the handler gets half of it.
+            // The end of a malformed body is unknown: the handler receives an incomplete body.
             self.buffer = BytesMut::new();
             self.has_unread = true;
             return ReadStep::End;
@@ -342,7 +342,7 @@ impl HttpStream {
         ReadStep::Read
     }
 
-    /// Reads ahead while a request is in work, so that it is seen when the client goes away or sends another one.
+    /// Reads ahead while a request is processed, to detect that the client disconnects or sends another request.
     fn look_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<ReadStep> {
         loop {
             self.skip_empty_lines();
@@ -361,7 +361,7 @@ impl HttpStream {
         }
     }
 
-    /// Reads some bytes into the buffer; ready when there were some, or the client has ended.
+    /// Reads some bytes into the buffer. Ready when bytes arrived or the client closed its sending side.
     fn fill(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
         READ_BUFFER.with_borrow_mut(|space| {
             let mut read = ReadBuf::new(space);
@@ -379,7 +379,7 @@ impl HttpStream {
         })
     }
 
-    /// Writes what goes before the answer.
+    /// Writes the interim response.
     fn write_interim(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
         while !self.interim.is_empty() {
             match Pin::new(&mut self.socket).poll_write(cx, self.interim)? {
@@ -428,7 +428,7 @@ impl AsyncWrite for HttpStream {
         written
     }
 
-    /// The service calls this when all that it had was written.
+    /// The service calls this when it has written everything.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.exchange.phase() == Phase::Answered {
             self.exchange.notify_written();
