@@ -187,28 +187,14 @@ impl SocketReader {
                 return Poll::Pending;
             }
             self.turn += 1;
-            let (frames, unread) = (self.assembler.frames(), self.buffer.len());
-            let next = self.assembler.next(&mut self.buffer);
-            let frames = self.assembler.frames_since(frames);
-            if frames > 0 {
-                let now = self.clock.begin_ms();
-                handle.note_activity(now);
-                if !self.is_within_budget(now, frames, unread - self.buffer.len()) {
-                    handle.exceed_budget();
-                    continue;
-                }
-            }
+            let Some(next) = self.next_incoming() else { continue };
             match next {
                 Ok(Some(Incoming::Text(text))) => return Poll::Ready(SocketMessage::Text(text)),
                 Ok(Some(Incoming::Binary(bytes))) => return Poll::Ready(SocketMessage::Binary(bytes)),
-                Ok(Some(Incoming::Ping(payload))) => match self.pings.count(self.clock.elapsed_ms(), PINGS) {
-                    Decision::Within => self.writer.pong(&payload),
-                    Decision::Over(_) => {}
-                    Decision::Flood(_) => self.writer.handle.close_by(Close::Limit, PINGS_RULE),
-                },
+                Ok(Some(Incoming::Ping(payload))) => self.receive_ping(&payload),
                 Ok(Some(Incoming::Pong)) => {}
                 Ok(Some(Incoming::Close(code))) => {
-                    self.writer.handle.note_end(Close::Left);
+                    handle.note_end(Close::Left);
                     self.client_close = Some(code.unwrap_or(1000));
                 }
                 Ok(None) => {
@@ -225,10 +211,34 @@ impl SocketReader {
                 }
                 Err(violation) => {
                     let (code, reason) = violation.close();
-                    self.writer.handle.note_end(violation.end());
+                    handle.note_end(violation.end());
                     self.writer.end(code, reason);
                 }
             }
+        }
+    }
+
+    /// The next message or control frame in the buffer; `None` if the frames exceed the traffic budget.
+    fn next_incoming(&mut self) -> Option<Result<Option<Incoming>, Violation>> {
+        let (frames, unread) = (self.assembler.frames(), self.buffer.len());
+        let next = self.assembler.next(&mut self.buffer);
+        let frames = self.assembler.frames_since(frames);
+        if frames > 0 {
+            let now = self.clock.begin_ms();
+            self.writer.handle.note_activity(now);
+            if !self.is_within_budget(now, frames, unread - self.buffer.len()) {
+                self.writer.handle.exceed_budget();
+                return None;
+            }
+        }
+        Some(next)
+    }
+
+    fn receive_ping(&mut self, payload: &Bytes) {
+        match self.pings.count(self.clock.elapsed_ms(), PINGS) {
+            Decision::Within => self.writer.pong(payload),
+            Decision::Over(_) => {}
+            Decision::Flood(_) => self.writer.handle.close_by(Close::Limit, PINGS_RULE),
         }
     }
 
