@@ -5,9 +5,9 @@
 //! * `GET /ws-echo`: a raw WebSocket that sends every text and binary message back, up to 16 MiB and 65,536 fragments
 //!   (for Autobahn's test suite);
 //! * `/engine.io/`: Engine.IO that sends every message back (for the suite of socketio/engine.io-protocol);
-//! * `/socket.io/`: Socket.IO with the namespaces `/` and `/custom` (for the suite of socketio/socket.io-protocol). Both
-//!   emit `auth` with the CONNECT payload; on `/`, `message` is answered by `message-back`, and `message-with-ack` is
-//!   acknowledged, with the same arguments.
+//! * `/socket.io/`: Socket.IO with the namespaces `/` and `/custom` (for the suite of socketio/socket.io-protocol).
+//!   Both emit `auth` with the CONNECT payload; on `/`, `message` is answered by `message-back`, and `message-with-ack`
+//!   is acknowledged, with the same arguments.
 //!
 //! Ping interval 300 ms, ping timeout 200 ms, max payload 1,000,000 bytes, connect timeout 1,000 ms, CORS `*`.
 
@@ -61,7 +61,8 @@ use hubbub_actors::model::ids::SessionId;
 use hubbub_actors::runtime::clock::{Clock, Expiry};
 use tokio::io::AsyncWriteExt;
 
-/// The suites race requests on several connections and expect the first to be processed first. One thread keeps that order.
+/// The suites race requests on several connections and expect the first to be processed first. One thread keeps that
+/// order.
 const WORKERS: usize = 1;
 const ECHO_MAX: usize = 16 * 1024 * 1024;
 const OUTBOX: Bound = Bound { bytes: 4 * ECHO_MAX, frames: 100_000 };

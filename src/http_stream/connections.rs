@@ -1,6 +1,6 @@
 //! Limits the number of plain connections, per address and in total. A connection is plain from its accept until it is
-//! upgraded or ends. Over the total limit, the connection that has had no request for longest is evicted; if every
-//! connection has a request, the one whose answer has been unread for longest.
+//! upgraded or ends. Over the total limit, the connection that has had no request for longest is evicted. If every
+//! connection has a request, the hub evicts the connection with the answer that has been unread for longest.
 
 use std::collections::BTreeMap;
 use std::future::Future;

@@ -111,7 +111,7 @@ impl Exchange {
         self.body_is_late.get()
     }
 
-    /// Whether the current request is an upgrade whose last header line is `Host`.
+    /// Whether the current request is an upgrade with `Host` as its last header line.
     pub fn is_host_last(&self) -> bool {
         self.is_host_last.get()
     }

@@ -13,7 +13,8 @@
 //! * Every head and every body has a deadline ([`ClientTimeouts`]). The application answers refused requests, with an
 //!   error body and a request id: it receives a stand-in request, and [`Exchange::take_refusal`] returns the reason.
 //! * Requests of unknown clients take turns ([`pacer`]), so that they leave the worker time for its sessions.
-//! * [`linger`] closes connections whose clients may still be sending; [`Connections`] counts the plain connections.
+//! * [`linger`] closes connections while their clients may still be sending; [`Connections`] counts the plain
+//!   connections.
 //!
 //! It depends on no route but the WebSocket paths, and on no other part of the hub.
 

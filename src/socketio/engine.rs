@@ -313,7 +313,7 @@ impl Engine {
         }
     }
 
-    /// Checks the heartbeat now: a request must not find a session whose heartbeat has failed.
+    /// Checks the heartbeat now: a request must not find a session after its heartbeat failed.
     fn check_heartbeat(self: &Rc<Self>) {
         self.handle.judge(self.context.clock.now_ms(), self.context.clock.elapsed_ms());
         if self.handle.closed().is_some() {
@@ -344,7 +344,7 @@ impl Engine {
     }
 }
 
-/// Ends a session when the reading of its WebSocket ends, in whatever way.
+/// Ends a session when the reading of its WebSocket ends for any reason.
 struct EndOnDrop(Rc<Engine>);
 
 impl Drop for EndOnDrop {

@@ -11,7 +11,7 @@
 //! * [`engine`]: one Engine.IO session, on either transport; [`context`]: the state that a worker's sessions share;
 //! * [`connects`]: the rate limit of CONNECTs;
 //! * [`polls`]: the state of a poll, shared by its request, its connection and its session;
-//! * [`posting`]: a POST whose body is read after its session was found;
+//! * [`posting`]: a POST: its body is read after its session was found;
 //! * [`sid`], [`query`] and [`error`]: session ids, query parameters and error answers; [`timer`]: a task that a drop
 //!   cancels.
 //!

@@ -70,7 +70,7 @@ impl NamespaceSession {
         if let Some(frame) = self.wire.close_event(close, self.state.now_ms()) {
             sender.engine().send(frame);
         }
-        // A removed client does not reconnect to the namespace by itself; a client whose connection ends does.
+        // A removed client does not reconnect to the namespace by itself; a client without a connection does.
         match close {
             Close::GoingAway => sender.leave_all(close),
             _ if close.may_return() => sender.engine().handle().close(close),

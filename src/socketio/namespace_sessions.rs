@@ -136,7 +136,7 @@ impl NamespaceAuth for HubNamespaceAuth {
                 Ok(session) => session,
                 Err(fault) => {
                     host.note_refused(wire.surface().into(), &fault, user.get());
-                    // A refused client does not reconnect by itself; a client whose connection ends does.
+                    // A refused client does not reconnect by itself; a client without a connection does.
                     return Err(match fault.code {
                         Code::ShuttingDown => ConnectRefusal::Closed(Close::GoingAway),
                         _ => connect_error::of(&fault),

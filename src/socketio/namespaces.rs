@@ -70,7 +70,7 @@ impl Namespaces {
             assembler: RefCell::new(PacketAssembler::new(max_payload)),
             table: RefCell::default(),
             deferred: RefCell::default(),
-            connect_timeout: connect_timeout,
+            connect_timeout,
             connect_timer: RefCell::default(),
             has_joined: Cell::new(false),
             ended: Cell::new(false),
@@ -338,7 +338,7 @@ impl PacketHandler for Namespaces {
         self.deferred.borrow_mut().take();
         let table = std::mem::take(&mut *self.table.borrow_mut());
         let handle = self.engine.handle();
-        // Members, and clients whose CONNECT is being authorized, record the end themselves.
+        // Members and CONNECTs under authorization record the end themselves.
         if table.is_disconnected()
             && !handle.is_close_logged()
             && let Some(close) = handle.ended()

@@ -82,7 +82,7 @@ async fn handle(request: &HttpRequest, payload: Payload, router: &EngineRouter) 
     }
 }
 
-/// The client has a session, whose traffic budget limits its requests: its next request needs no turn of the pacer.
+/// The client has a session with a traffic budget, so its next request needs no turn of the pacer.
 fn mark_known(request: &HttpRequest) {
     if let Some(exchange) = request.conn_data::<Rc<Exchange>>() {
         exchange.mark_known();

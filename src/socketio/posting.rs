@@ -1,5 +1,5 @@
-//! A polling POST whose session was found. Its body is read only then, up to the session's limit, and no further once
-//! the session ends. Each side learns from its oneshot channel when the other is gone.
+//! A polling POST after its session was found. Its body is read only then, up to the session's limit, and no further
+//! once the session ends. Each side learns from its oneshot channel when the other is gone.
 
 use std::future::Future;
 

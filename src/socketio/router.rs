@@ -34,7 +34,7 @@ use crate::http_stream::linger::Lingering;
 use crate::request_id::RequestId;
 use crate::websocket::Flusher;
 
-/// A client whose handshake was admitted, before a namespace is known.
+/// A client after its handshake was admitted, before a namespace is known.
 #[derive(Debug, Default)]
 pub struct AdmittedClient {
     /// The client's address and origin, for limits and the log.
@@ -99,8 +99,8 @@ impl fmt::Debug for EngineRouter {
 impl EngineRouter {
     /// A router for `workers` workers.
     pub fn new(settings: EngineSettings, auth: Box<dyn HandshakeAuth>, workers: usize) -> Arc<Self> {
-        let houses = (0..workers).map(|_| OnceLock::new()).collect();
-        Arc::new(Self { settings, auth, mailboxes: houses, next: AtomicUsize::new(0), closing: AtomicBool::new(false) })
+        let mailboxes = (0..workers).map(|_| OnceLock::new()).collect();
+        Arc::new(Self { settings, auth, mailboxes, next: AtomicUsize::new(0), closing: AtomicBool::new(false) })
     }
 
     /// The endpoint's settings.

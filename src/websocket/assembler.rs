@@ -61,7 +61,7 @@ impl Violation {
     }
 }
 
-/// A message whose final fragment has not arrived.
+/// A message without its final fragment.
 #[derive(Debug)]
 struct PartialMessage {
     is_text: bool,

@@ -1,5 +1,5 @@
-//! Writes for all connections of a worker: a connection whose outbox received frames in one turn is written once in the
-//! next turn, without waking a task per connection.
+//! Writes for all connections of a worker. A connection with new frames in its outbox is written once in the next turn,
+//! without waking a task per connection.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;

@@ -1,13 +1,13 @@
 //! WebSocket connections: sockets that the hub takes over at the upgrade, for every surface that speaks WebSocket.
 //!
-//! With a response-body actor, one slow reader blocks the actor's timers, mailbox and heartbeat, and the hub cannot close
-//! the socket. So the hub owns the socket from the upgrade on:
+//! With a response-body actor, one slow reader blocks the actor's timers, mailbox and heartbeat, and the hub cannot
+//! close the socket. So the hub owns the socket from the upgrade on:
 //!
 //! * [`handshake`] checks the request and answers it;
 //! * [`assembler`] builds whole messages from frames, and checks sizes, UTF-8 and protocol rules;
 //! * [`SocketReader`] is the reading side: a stream of messages for one session;
-//! * [`SocketWriter`] is the writing side. It writes the session's outbox once a turn, when its worker's [`Flusher`] calls,
-//!   and can shut the socket at any time.
+//! * [`SocketWriter`] is the writing side. It writes the session's outbox once a turn, when its worker's [`Flusher`]
+//!   calls, and can shut the socket at any time.
 //!
 //! `actix_web_actors`, which is deprecated, and actix-http's WebSocket types are used in this module alone.
 
@@ -35,9 +35,9 @@ pub use self::writer::SocketWriter;
 /// (socket(7)). Together with the outbox, this bounds the memory of a client that stops reading.
 const SEND_BUFFER: usize = 65_536;
 
-/// Sets the options of every socket of the hub: no delay to fill a segment, and bounds on unread data and dead peers. The
-/// kernel gives up a connection when data stays unacknowledged for `patience` (tcp(7), `TCP_USER_TIMEOUT`). That time also
-/// counts while the peer's window is closed, so `patience` must not be shorter than a client may stay silent.
+/// Sets the options of every socket of the hub: no delay to fill a segment, and bounds on unread data and dead peers.
+/// The kernel gives up a connection when data stays unacknowledged for `patience` (tcp(7), `TCP_USER_TIMEOUT`). That
+/// time also counts while the peer's window is closed, so `patience` must not be shorter than a client may stay silent.
 ///
 /// # Errors
 /// The system's error.

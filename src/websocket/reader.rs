@@ -174,7 +174,7 @@ impl SocketReader {
             }
             let handle = &writer.handle;
             if let Some(code) = self.client_close {
-                // Requests from before the client's close are answered first.
+                // Earlier requests are answered first.
                 if handle.has_pending_replies() {
                     return Poll::Pending;
                 }
@@ -205,10 +205,8 @@ impl SocketReader {
                         self.client_close = Some(1000);
                     }
                 }
-                Err(Violation::TooBig) if self.awaits_bound => {
-                    // The next round records that a pong after the message may be unread.
-                    handle.pause(true);
-                }
+                // The next round records that a pong after the message may be unread.
+                Err(Violation::TooBig) if self.awaits_bound => handle.pause(true),
                 Err(violation) => {
                     let (code, reason) = violation.close();
                     handle.note_end(violation.end());

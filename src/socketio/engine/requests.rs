@@ -109,7 +109,7 @@ impl Engine {
         }
     }
 
-    /// Begins a POST whose body arrives later, in [`Engine::post`].
+    /// Begins a POST. Its body arrives later, in [`Engine::post`].
     ///
     /// # Errors
     /// The session does not use polling, or another POST is in progress.
