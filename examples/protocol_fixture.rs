@@ -227,13 +227,13 @@ fn service(
         .tcp()
 }
 
-type Upgrade = (Request, Framed<TcpStream, h1::Codec>);
+type UpgradeParts = (Request, Framed<TcpStream, h1::Codec>);
 
 fn upgrades(
     endpoints: &Endpoints,
-) -> impl ServiceFactory<Upgrade, Config = (), Response = (), Error = Infallible, InitError = ()> + use<> {
+) -> impl ServiceFactory<UpgradeParts, Config = (), Response = (), Error = Infallible, InitError = ()> + use<> {
     let worker = Rc::new(Worker::start(endpoints));
-    fn_service(move |(request, framed): Upgrade| {
+    fn_service(move |(request, framed): UpgradeParts| {
         let worker = worker.clone();
         Box::pin(async move {
             let parts = framed.into_parts();

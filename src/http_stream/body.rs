@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_data_is_taken_than_allowed() {
+    fn data_is_taken_up_to_the_limit() {
         let (total, rest, most) = taken(Framing::Chunked, b"a\r\n0123456789\r\n0\r\n\r\n", 4, 6).unwrap();
         assert_eq!((total, most), (9, 0));
         assert_ne!(rest, RemainingBody::Done);

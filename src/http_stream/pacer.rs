@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_turns_are_given_than_the_rate_allows() {
+    fn turns_do_not_exceed_the_rate() {
         let start = Instant::now();
         let pacer = Pacer::new(start);
         let mut last = start;

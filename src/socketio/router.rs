@@ -176,7 +176,7 @@ impl EngineRouter {
     ///
     /// # Errors
     /// Returns the upgrade when the worker's mailbox is full or the worker does not exist.
-    pub(super) fn upgrade(&self, upgrade: Upgrade) -> Result<(), Upgrade> {
+    pub(super) fn upgrade(&self, upgrade: SocketUpgrade) -> Result<(), SocketUpgrade> {
         match self.engine_mailbox(upgrade.sid) {
             Some(engine_mailbox) => engine_mailbox.post(upgrade).map_err(|Full(upgrade)| upgrade),
             None => Err(upgrade),
@@ -318,14 +318,14 @@ struct BeginPost {
 }
 
 /// A socket that will serve a session.
-pub(super) struct Upgrade {
+pub(super) struct SocketUpgrade {
     pub(super) sid: Sid,
     /// Not registered with a worker's event loop.
     pub(super) socket: std::net::TcpStream,
     /// The response to the handshake request.
     pub(super) response: Vec<u8>,
     /// Bytes that arrived after the request.
-    pub(super) unread: BytesMut,
+    pub(super) early: BytesMut,
     /// The sender of the request, and the request id.
     pub(super) client: Box<ClientInfo>,
     pub(super) request: RequestId,

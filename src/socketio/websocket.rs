@@ -18,7 +18,7 @@ use super::context::EngineContext;
 use super::engine::Engine;
 use super::error::EngineError;
 use super::query::{EngineQuery, EngineTransport};
-use super::router::{EngineMailbox, EngineWorker, Upgrade};
+use super::router::{EngineMailbox, EngineWorker, SocketUpgrade};
 use super::sid::{self, Sid};
 use crate::admission::{ClientInfo, Handshake};
 use crate::codec::engineio::PROBED;
@@ -73,16 +73,16 @@ impl UpgradeRequest<'_> {
             return Err(EngineError::bad_request("the transport polling knows no upgrade"));
         }
         handshake::check(head).map_err(|fault| EngineError::of(&fault))?;
-        let acceptance = handshake::acceptance(head, handshake::first_protocol(head.headers()));
+        let response = handshake::acceptance(head, handshake::first_protocol(head.headers()));
         self.opens_session = parsed.is_new();
         if let Some(sid) = parsed.sid()? {
-            return self.hand_over(sid, socket, acceptance, early);
+            return self.hand_over(sid, socket, response, early);
         }
         let client = worker.router().admit(head, self.request.is_host_last).await?;
         let (engine, open_packet) = worker.open_session(client, &[])?;
         let Some(mut socket) = socket.take() else { return Ok(()) };
         engine.send(frame::encode(Opcode::Text, &[&open_packet]));
-        if !engine.take_socket() || socket.write_all(&acceptance).await.is_err() {
+        if !engine.take_socket() || socket.write_all(&response).await.is_err() {
             engine.end();
             return Ok(());
         }
@@ -95,12 +95,12 @@ impl UpgradeRequest<'_> {
         &mut self,
         sid: Sid,
         socket: &mut Option<TcpStream>,
-        acceptance: Vec<u8>,
+        response: Vec<u8>,
         early: BytesMut,
     ) -> Result<(), EngineError> {
         let Some(Ok(taken)) = socket.take().map(TcpStream::into_std) else { return Ok(()) };
         let (client, request) = (Box::new(std::mem::take(&mut self.client)), self.request.id.clone());
-        let upgrade = Upgrade { sid, socket: taken, response: acceptance, unread: early, client, request };
+        let upgrade = SocketUpgrade { sid, socket: taken, response, early, client, request };
         let Err(upgrade) = self.worker.router().upgrade(upgrade) else { return Ok(()) };
         self.client = *upgrade.client;
         *socket = TcpStream::from_std(upgrade.socket).ok();
@@ -108,13 +108,13 @@ impl UpgradeRequest<'_> {
     }
 }
 
-impl Receive<Upgrade> for EngineMailbox {
-    fn receive(&mut self, upgrade: Upgrade, _: &mut Context<Self>) {
-        let Upgrade { sid, socket, response: acceptance, unread: early, client, request } = upgrade;
+impl Receive<SocketUpgrade> for EngineMailbox {
+    fn receive(&mut self, upgrade: SocketUpgrade, _: &mut Context<Self>) {
+        let SocketUpgrade { sid, socket, response, early, client, request } = upgrade;
         match TcpStream::from_std(socket) {
             Ok(socket) => {
                 let trial = UpgradeAttempt { worker: self.worker.clone(), sid, client, request };
-                actix_rt::spawn(trial.run(socket, acceptance, early));
+                actix_rt::spawn(trial.run(socket, response, early));
             }
             Err(error) => log::debug!("a socket could not be taken over: {error}"),
         }
@@ -132,7 +132,7 @@ struct UpgradeAttempt {
 impl UpgradeAttempt {
     /// Probes the socket and switches to it on the client's upgrade packet. A failure costs the socket, not the session
     /// (Engine.IO v4, "Upgrade").
-    async fn run(self, mut socket: TcpStream, acceptance: Vec<u8>, early: BytesMut) {
+    async fn run(self, mut socket: TcpStream, response: Vec<u8>, early: BytesMut) {
         let Some(engine) = self.worker.find(self.sid) else {
             let refusal = EngineError::unknown_sid();
             self.log_refused(&refusal.fault);
@@ -141,7 +141,7 @@ impl UpgradeAttempt {
         let may_probe = engine.begin_probe();
         let mut probe = Probe::new(self.worker.context(), early);
         let probed = async {
-            socket.write_all(&acceptance).await?;
+            socket.write_all(&response).await?;
             if !may_probe {
                 return Err(protocol_error());
             }
