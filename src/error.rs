@@ -83,7 +83,7 @@ fn code_name(code: Code, shape: Shape) -> &'static str {
 pub fn body(fault: &Fault, shape: Shape, request_id: &str) -> Value {
     let code = code_name(fault.code, shape);
     match shape {
-        Shape::EngineIo => socketio::refusal::EngineError::of(fault).json(),
+        Shape::EngineIo => socketio::error::EngineError::of(fault).json(),
         Shape::Raw => {
             let details = fault.details().unwrap_or_else(|| json!({}));
             json!({"error": {"code": code, "message": fault.message, "details": details}})

@@ -2,7 +2,7 @@
 //! size limit.
 
 use bytes::{Bytes, BytesMut};
-use hubbub::websocket::assembler::{Assembler, FRAGMENTS_MAX, Incoming, Violation};
+use hubbub::websocket::assembler::{FRAGMENTS_MAX, Incoming, MessageAssembler, Violation};
 
 /// The size limits of a message.
 const SIZES: [usize; 8] = [0, 1, 10, 125, 126, 1_000, 65_536, 1 << 20];
@@ -26,7 +26,7 @@ pub(crate) fn raw_assembler(bytes: &[u8]) {
     let &[kind, cuts, ref stream @ ..] = bytes else { return };
     let size_max = SIZES[usize::from(kind >> 1) % SIZES.len()];
     let is_of_text = kind & 1 == 1;
-    let assembler = || if is_of_text { Assembler::of_text(size_max) } else { Assembler::new(size_max) };
+    let assembler = || if is_of_text { MessageAssembler::of_text(size_max) } else { MessageAssembler::new(size_max) };
 
     let whole = read(assembler(), size_max, [stream].into_iter());
     assert_eq!(read(assembler(), size_max, stream.chunks(1)), whole, "byte by byte");
@@ -37,7 +37,7 @@ pub(crate) fn raw_assembler(bytes: &[u8]) {
 }
 
 /// Reads the stream piece by piece, as from a socket.
-fn read<'a>(mut assembler: Assembler, size_max: usize, pieces: impl Iterator<Item = &'a [u8]>) -> ReadResult {
+fn read<'a>(mut assembler: MessageAssembler, size_max: usize, pieces: impl Iterator<Item = &'a [u8]>) -> ReadResult {
     let mut buffer = BytesMut::new();
     let mut messages = Vec::new();
     let mut frames = 0;
@@ -103,7 +103,7 @@ fn check_fragmented(payload: &[u8], cuts: u8, size_max: usize) {
             frame(&mut stream, 0x89, b"?", [1, 2, 3, 4]);
         }
     }
-    let read = read(Assembler::new(size_max), size_max, stream.chunks(usize::from(cuts) + 1));
+    let read = read(MessageAssembler::new(size_max), size_max, stream.chunks(usize::from(cuts) + 1));
     if payload.len() > size_max {
         assert_eq!(read.violation, Some(Violation::TooBig));
         return;

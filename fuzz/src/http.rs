@@ -4,7 +4,7 @@ use actix_codec::Decoder;
 use actix_http::ServiceConfig;
 use actix_http::h1::{Codec, Message, MessageType};
 use bytes::BytesMut;
-use hubbub::http_stream::body::Rest;
+use hubbub::http_stream::body::RemainingBody;
 use hubbub::http_stream::head::{self, Framing};
 use hubbub::peer::BasePath;
 
@@ -59,10 +59,10 @@ fn decoded(head: &[u8]) -> Framing {
 
 /// The hub and actix-http find the same end of a chunked body, however it is split.
 pub(crate) fn http_body(bytes: &[u8]) {
-    let mut whole = Rest::of(Framing::Chunked);
+    let mut whole = RemainingBody::of(Framing::Chunked);
     let mut data = u64::MAX;
     let taken = whole.take(bytes, &mut data);
-    let mut split = Rest::of(Framing::Chunked);
+    let mut split = RemainingBody::of(Framing::Chunked);
     let (mut at, mut most, mut failed) = (0, u64::MAX, false);
     for byte in bytes.chunks(1) {
         match split.take(byte, &mut most) {
@@ -77,7 +77,7 @@ pub(crate) fn http_body(bytes: &[u8]) {
     assert_eq!(taken.is_err(), failed);
     let Ok(taken) = taken else { return };
     assert_eq!((taken, data, &whole), (at, most, &split));
-    if whole != Rest::Done {
+    if whole != RemainingBody::Done {
         return;
     }
     let head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";

@@ -64,7 +64,7 @@ pub(crate) struct FuzzClient {
     pub(crate) handle: Rc<SessionHandle>,
     pub(crate) pid: Option<String>,
     requests: mpsc::Sender<Inbound>,
-    packets: socketio::Assembler,
+    packets: socketio::PacketAssembler,
 }
 
 impl FuzzClient {
@@ -90,7 +90,7 @@ impl FuzzClient {
         let (requests, inbound) = mpsc::channel(REQUESTS_MAX);
         let (handle, pid) = (session.handle().clone(), session.pid().map(|pid| pid.as_str().to_owned()));
         session.run(InboundQueue(inbound));
-        Ok(Self { surface, handle, pid, requests, packets: socketio::Assembler::new(SIZE_MAX) })
+        Ok(Self { surface, handle, pid, requests, packets: socketio::PacketAssembler::new(SIZE_MAX) })
     }
 
     /// Sends a request.

@@ -28,9 +28,9 @@ pub(crate) fn engine_decode(bytes: &[u8]) {
 }
 
 /// A packet decoded from `item` is encoded as `item`. Binary packets are encoded in canonical base64.
-fn check_encoding(packet: &engineio::Packet, item: &[u8]) {
+fn check_encoding(packet: &engineio::EnginePacket, item: &[u8]) {
     let Some(written) = encoded(packet) else { return };
-    if matches!(packet, engineio::Packet::Binary(_)) {
+    if matches!(packet, engineio::EnginePacket::Binary(_)) {
         assert_eq!(engineio::decode(written.into()).as_ref(), Ok(packet));
     } else {
         assert_eq!(written, item);
@@ -53,13 +53,13 @@ pub(crate) fn engine_polling_body(bytes: &[u8]) {
         }
         let text: String = String::from_utf8_lossy(&payload).chars().filter(|&letter| letter != '\u{1E}').collect();
         let (frame, packet) = match kind % 8 {
-            0 => (engineio::binary_frame(&payload), Some(engineio::Packet::Binary(payload.into()))),
-            1 => (Bytes::from_static(engineio::PING), Some(engineio::Packet::Ping(Bytes::new()))),
-            2 => (Bytes::from_static(engineio::NOOP), Some(engineio::Packet::Noop)),
-            3 => (engineio::pong_frame(text.as_bytes()), Some(engineio::Packet::Pong(text.into()))),
+            0 => (frame::encode(Opcode::Binary, &[&payload]), Some(engineio::EnginePacket::Binary(payload.into()))),
+            1 => (Bytes::from_static(engineio::PING), Some(engineio::EnginePacket::Ping(Bytes::new()))),
+            2 => (text_frame(b"6", b""), Some(engineio::EnginePacket::Noop)),
+            3 => (text_frame(b"3", text.as_bytes()), Some(engineio::EnginePacket::Pong(text.into()))),
             4 => (frame::encode(Opcode::Ping, &[&payload[..payload.len().min(125)]]), None),
             5 => (frame::close(1000, &text), None),
-            _ => (engineio::message_frame(&[text.as_bytes()]), Some(engineio::Packet::Message(text.into()))),
+            _ => (engineio::message_frame(&[text.as_bytes()]), Some(engineio::EnginePacket::Message(text.into()))),
         };
         if kind & 0x80 != 0 {
             items.push(Vec::new());
@@ -79,7 +79,7 @@ pub(crate) fn engine_polling_body(bytes: &[u8]) {
 /// The messages of a connection, separated by `0xFE`; a first byte of `0xFF` marks a binary message. An assembled packet is
 /// encoded and decoded as the same packet.
 pub(crate) fn socket_decode(bytes: &[u8]) {
-    let mut assembler = socketio::Assembler::new(SIZE_MAX);
+    let mut assembler = socketio::PacketAssembler::new(SIZE_MAX);
     for message in bytes.split(|&byte| byte == 0xFE) {
         let was_waiting = assembler.is_waiting();
         let taken = match message.split_first() {
@@ -149,17 +149,22 @@ pub(crate) fn socket_binary(bytes: &[u8]) {
     }
 }
 
+/// The frame of an Engine.IO packet of this type.
+fn text_frame(kind: &[u8], payload: &[u8]) -> Bytes {
+    frame::encode(Opcode::Text, &[kind, payload])
+}
+
 /// A packet as in a polling body. `None` for an open packet: its content is not kept.
-fn encoded(packet: &engineio::Packet) -> Option<Vec<u8>> {
+fn encoded(packet: &engineio::EnginePacket) -> Option<Vec<u8>> {
     let frame = match packet {
-        engineio::Packet::Open => return None,
-        engineio::Packet::Close => Bytes::from_static(engineio::CLOSE),
-        engineio::Packet::Ping(payload) => frame::encode(Opcode::Text, &[b"2", payload]),
-        engineio::Packet::Pong(payload) => engineio::pong_frame(payload),
-        engineio::Packet::Message(text) => engineio::message_frame(&[text]),
-        engineio::Packet::Binary(bytes) => engineio::binary_frame(bytes),
-        engineio::Packet::Upgrade => frame::encode(Opcode::Text, &[b"5"]),
-        engineio::Packet::Noop => Bytes::from_static(engineio::NOOP),
+        engineio::EnginePacket::Open => return None,
+        engineio::EnginePacket::Close => text_frame(b"1", b""),
+        engineio::EnginePacket::Ping(payload) => frame::encode(Opcode::Text, &[b"2", payload]),
+        engineio::EnginePacket::Pong(payload) => text_frame(b"3", payload),
+        engineio::EnginePacket::Message(text) => engineio::message_frame(&[text]),
+        engineio::EnginePacket::Binary(bytes) => frame::encode(Opcode::Binary, &[bytes]),
+        engineio::EnginePacket::Upgrade => frame::encode(Opcode::Text, &[b"5"]),
+        engineio::EnginePacket::Noop => text_frame(b"6", b""),
     };
     Some(engineio::polling_body(std::iter::once(&frame[..])))
 }
@@ -205,7 +210,7 @@ fn check(whole: &socketio::Whole) {
             socketio::ack(namespace, *id, args, attachments)
         }
     };
-    let mut assembler = socketio::Assembler::new(SIZE_MAX * 2);
+    let mut assembler = socketio::PacketAssembler::new(SIZE_MAX * 2);
     let mut rest = &frames[..];
     let mut again = None;
     while !rest.is_empty() {
@@ -266,6 +271,6 @@ fn count_bytes(value: &Value) -> usize {
 
 /// Bytes in the hub's JSON form.
 fn bytes(bytes: &Bytes) -> Value {
-    let body = engineio::polling_body(std::iter::once(&engineio::binary_frame(bytes)[..]));
+    let body = engineio::polling_body(std::iter::once(&frame::encode(Opcode::Binary, &[bytes])[..]));
     json!({ "$binary": String::from_utf8_lossy(&body[1..]) })
 }

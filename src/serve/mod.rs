@@ -232,14 +232,14 @@ async fn serve(
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
     let state = Data::new(assemble(&config, &store, clock).await?);
     let (hub, kept) = (state.hub.clone(), state.clone());
-    state.connections.bound(http_connections);
+    state.connections.lower_max(http_connections);
     let router = socketio::namespace_sessions::router(&state);
     let socketio = router.clone();
     let reloader = Reloader::new(sources, state.clone());
 
     let mut server = Server::build()
         .workers(workers)
-        .max_concurrent_connections(state.connections.most() + ACCEPTED_BEYOND)
+        .max_concurrent_connections(state.connections.max() + ACCEPTED_BEYOND)
         .backlog(u32::try_from(BACKLOG).unwrap_or(1024))
         .shutdown_timeout(HTTP_TIME.as_secs())
         .disable_signals();
@@ -437,7 +437,7 @@ fn take(
     let peer = socket.peer_addr().ok();
     let ip = peer.map(|peer| peer.ip().to_canonical());
     let counted = ip.filter(|ip| !ip.is_loopback() && !state.policies().proxies.trusts(*ip)).map(limit_key);
-    match listener.take(socket, counted) {
+    match listener.accept(socket, counted) {
         Ok(stream) => Some((stream, peer)),
         Err((id, fault)) => {
             admission::note_not_taken(state, ip, &id, &fault);

@@ -42,7 +42,7 @@ impl Place {
         let worker = Worker::start(&state.hub)?;
         let hub = state.hub.clone();
         let flusher = Flusher::start(move || hub.report_dead("flusher"));
-        let house = socketio::namespace_sessions::open_house(router, state, &worker, &flusher);
+        let house = socketio::namespace_sessions::open_worker(router, state, &worker, &flusher);
         let place = Rc::new(Self { worker, flusher, house });
         PLACE.set(Rc::downgrade(&place));
         Some(place)

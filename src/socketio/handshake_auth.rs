@@ -1,4 +1,4 @@
-//! Who may open a connection of Socket.IO, before it is known for which namespace; and what is noted of a refusal.
+//! The checks of a Socket.IO handshake, before a namespace is known, and the records of its refusals.
 
 use actix_http::RequestHead;
 use actix_web::web::Data;
@@ -9,29 +9,31 @@ use hubbub_actors::refusal_log::Refusal;
 use hubbub_actors::refusal_log::counts::RefusedAt;
 
 use super::recovery_clients;
-use super::router::{Caller, HandshakeAuth, Judgement};
+use super::router::{AdmissionFuture, AdmittedClient, HandshakeAuth};
 use crate::admission::ClientInfo;
 use crate::request_id::RequestId;
 use crate::state::State;
 use crate::{admission, bearer};
 
-/// Lets in whom the hub has a place for, from a page that may come. Whose the client is shows when it joins a namespace.
-pub(super) struct FrontDoor(pub(super) Data<State>);
+/// Admits clients while the hub has capacity, from permitted origins. The user is identified later, at the CONNECT to a
+/// namespace.
+pub(super) struct HubHandshakeAuth(pub(super) Data<State>);
 
-impl HandshakeAuth for FrontDoor {
-    fn admit(&self, head: &RequestHead, is_host_last: bool) -> Judgement {
+impl HandshakeAuth for HubHandshakeAuth {
+    fn admit(&self, head: &RequestHead, is_host_last: bool) -> AdmissionFuture {
         let Self(state) = self;
         let state = state.clone();
         let policies = state.policies();
         let client = ClientInfo::of(&state, &policies, head);
-        let knocked = admission::check_origin(&state, &policies, head);
+        let origin_check = admission::check_origin(&state, &policies, head);
         let token = bearer::token(head.headers()).or_else(|| admission::token_in_query(head));
         let is_recoverable = policies.config.recovery.window_secs > 0;
         let is_numbered =
             is_recoverable && recovery_clients::is_numbered(policies.config.socketio.offsets, head, is_host_last);
         Box::pin(async move {
-            knocked?;
-            // What a connection is for shows later; that there is one counts now, or none would ever count.
+            origin_check?;
+            // The purpose of a connection is known later; it is counted now, because otherwise unused connections would
+            // not count.
             let most = policies.config.limits.push.connections_per_minute;
             let key = |ip| LimitKey::Connect(Surface::Root, ip);
             let counted = admission::count(&state, &policies, client.address.as_ref(), key, most).await;
@@ -39,7 +41,7 @@ impl HandshakeAuth for FrontDoor {
             let admitted = counted.and_then(|()| state.hub.registry().admit_pending(elapsed));
             let (admission, pending) = admitted.map(|(admission, pending)| (Some(admission), Some(pending)))?;
             let token = token.filter(|token| !token.is_empty());
-            Ok(Caller { client, token, transport: Transport::default(), is_numbered, admission, pending })
+            Ok(AdmittedClient { client, token, transport: Transport::default(), is_numbered, admission, pending })
         })
     }
 

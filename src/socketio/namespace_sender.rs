@@ -1,4 +1,4 @@
-//! How what is done in a namespace reaches its client, and puts it out.
+//! Sends a namespace's packets to its client, and removes the client from the namespace.
 
 use std::rc::{Rc, Weak};
 
@@ -8,7 +8,7 @@ use super::engine::Engine;
 use super::namespaces::Namespaces;
 use crate::codec::socketio::{self, Namespace};
 
-/// A member's way to its client.
+/// Sends to one client in one namespace.
 #[derive(Clone)]
 pub struct NamespaceSender {
     namespaces: Weak<Namespaces>,
@@ -31,33 +31,33 @@ impl NamespaceSender {
         &self.engine
     }
 
-    /// Puts the client out of the namespace, and ends a connection that is in no other.
+    /// Sends a DISCONNECT. Closes the connection if its client is in no other namespace.
     pub fn disconnect(&self, close: Close) {
         self.engine.send(socketio::disconnect(&self.namespace));
         self.leave(close);
     }
 
-    /// Ends the connection and all of its client's namespaces, each after its last answers. If another namespace kept the
-    /// connection open, the client would go on sending to this one, which nobody reads.
-    pub fn leave_for_good(&self, close: Close) {
+    /// Closes the connection and all of its client's namespaces, each after its pending replies. If another namespace
+    /// kept the connection open, the client would continue to send to this one without a reader.
+    pub fn leave_all(&self, close: Close) {
         self.leave(close);
         let Some(namespaces) = self.namespaces.upgrade() else { return };
         for member in namespaces.members() {
-            member.go(close);
+            member.close_after_replies(close);
         }
     }
 
-    /// Ends the connection, once its client is in no other namespace. The client is told nothing of this one.
+    /// Closes the connection if its client is in no other namespace. Sends the client nothing.
     pub fn leave(&self, close: Close) {
         let Some(namespaces) = self.namespaces.upgrade() else { return };
-        if namespaces.put_out(self.namespace.clone()) {
-            // The member that is put out notes why.
+        if namespaces.mark_removed(self.namespace.clone()) {
+            // The removed member logs the reason itself.
             self.engine.handle().mark_close_logged();
             self.engine.handle().close(close);
         } else {
             namespaces.await_join(None);
-            // Those who are left may have waited for this one alone.
-            self.engine.relieve();
+            // The other namespaces may have waited for this one alone.
+            self.engine.resume_reading();
         }
     }
 }

@@ -1,18 +1,18 @@
-//! Why a request for the Engine.IO transport is refused: a status and `{code, message}`, as its clients read it.
+//! The error answer to an Engine.IO request: a status and `{code, message}`.
 
 use actix_http::StatusCode;
 use actix_http::header::{self, HeaderName, HeaderValue};
 use hubbub_actors::model::fault::{Code, Fault};
 use serde_json::{Value, json};
 
-/// A refusal. The codes are those of the protocol's reference server.
+/// An error answer. The codes are those of the protocol's reference server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineError {
-    /// The status of the answer.
+    /// The HTTP status.
     pub status: StatusCode,
-    /// The number that clients show.
+    /// The Engine.IO error code.
     pub code: u8,
-    /// Why, in its words.
+    /// The cause, with its message.
     pub fault: Fault,
 }
 
@@ -22,17 +22,17 @@ impl EngineError {
         Self::bad(0, Fault::new(Code::InvalidRequest, "Transport unknown"))
     }
 
-    /// No session goes by this `sid`.
+    /// No session has this `sid`.
     pub fn unknown_sid() -> Self {
         Self::bad(1, Fault::new(Code::NotFound, "Session ID unknown"))
     }
 
-    /// A method that this request can not be made with.
+    /// The method is not allowed for this request.
     pub fn bad_method() -> Self {
         Self::bad(2, Fault::new(Code::MethodNotAllowed, "Bad handshake method"))
     }
 
-    /// Anything else that the protocol does not allow now, and what.
+    /// The protocol does not allow the request now; `what` says why.
     pub fn bad_request(what: &str) -> Self {
         Self::bad(3, Fault::new(Code::InvalidRequest, format!("Bad request: {what}")))
     }
@@ -42,26 +42,26 @@ impl EngineError {
         Self::bad(5, Fault::new(Code::InvalidRequest, "Unsupported protocol version"))
     }
 
-    /// A body over the bound of `most` bytes.
+    /// The body exceeds `most` bytes.
     pub fn too_large(most: usize) -> Self {
         let message = format!("Payload too large: at most {most} bytes");
         Self::with_own_status(Fault::new(Code::PayloadTooLarge, message).by("socketio.max_payload"))
     }
 
-    /// A body that does not come.
+    /// The body did not arrive in time.
     pub fn too_slow() -> Self {
         let fault = Fault::new(Code::RequestTimeout, "The body did not come in time");
         Self::with_own_status(fault.by("server.body_secs"))
     }
 
-    /// What another part of the hub refused.
+    /// A refusal by another part of the hub.
     pub fn of(fault: &Fault) -> Self {
         let code =
             if matches!(fault.code, Code::Forbidden | Code::OriginNotAllowed | Code::HostNotAllowed) { 4 } else { 3 };
         Self { code, ..Self::with_own_status(fault.clone()) }
     }
 
-    /// The status is that of the fault's code.
+    /// Uses the HTTP status of the fault's code.
     fn with_own_status(fault: Fault) -> Self {
         Self { status: crate::error::status(fault.code), code: 3, fault }
     }
