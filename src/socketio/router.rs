@@ -203,9 +203,8 @@ where
     M: Send + 'static,
     EngineMailbox: Receive<M>,
 {
-    let (answer, answered) = oneshot::channel();
-    engine_mailbox.post(message(answer)).map_err(|_| EngineError::of(&Fault::overloaded()))?;
-    answered.await.unwrap_or_else(|_| Err(EngineError::unknown_sid()))
+    let reply = engine_mailbox.ask(message).map_err(|fault| EngineError::of(&fault))?;
+    reply.await.unwrap_or_else(|_| Err(EngineError::unknown_sid()))
 }
 
 /// The sessions of one worker, and what they share.

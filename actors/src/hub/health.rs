@@ -53,7 +53,7 @@ impl Hub {
     /// # Errors
     /// [`crate::model::fault::Code::ShuttingDown`] while draining.
     pub fn accepting(&self) -> Result<(), Fault> {
-        if self.draining.load(Ordering::Acquire) {
+        if self.is_draining.load(Ordering::Acquire) {
             return Err(Fault::shutting_down());
         }
         Ok(())
@@ -79,7 +79,7 @@ impl Hub {
     pub fn readiness(&self) -> Readiness {
         match self.find_dead() {
             Some(dead) => Readiness::Broken(dead.to_owned()),
-            None if self.draining.load(Ordering::Acquire) => Readiness::Draining,
+            None if self.is_draining.load(Ordering::Acquire) => Readiness::Draining,
             None => match self.store.failing() {
                 Some(why) => Readiness::WithoutStore(why),
                 None if !self.is_loaded.load(Ordering::Acquire) => Readiness::WithoutStore(LOADING.into()),

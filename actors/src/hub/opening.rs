@@ -7,10 +7,10 @@ use super::Hub;
 use crate::chats::writer::{ChatWriter, OpenChats};
 use crate::connection::SessionTable;
 use crate::model::fault::{Code, Fault};
-use crate::recovery::Restore;
-use crate::recovery::persisted::{self, Saved};
+use crate::recovery::messages::Restore;
+use crate::recovery::persisted::{self, SavedSession};
 use crate::recovery::tokens::Holder;
-use crate::rooms::ParkedSeat;
+use crate::rooms::RestoredSession;
 use crate::store::Chat;
 
 /// How long to wait before the store is asked again.
@@ -145,10 +145,10 @@ impl Hub {
         let places = SessionTable::first_addrs(self.settings().workers);
         let restored = persisted::restored(taken, self.clock(), places);
         let mut sessions = Vec::with_capacity(restored.len());
-        for Saved { token, suspended, until, remains } in restored {
-            let (Holder { session, place, identity, .. }, rooms) = (suspended.holder.clone(), suspended.rooms.clone());
+        for SavedSession { token, suspended, until, remains } in restored {
+            let (Holder { session, addr, identity, .. }, rooms) = (suspended.holder.clone(), suspended.rooms.clone());
             let user = identity.user.clone();
-            self.rooms.restore_seat(ParkedSeat { session, user, place, rooms, remains });
+            self.rooms.restore_session(RestoredSession { session, user, addr, rooms, remains });
             // No longer than the configuration says now, and the clock may have been set back.
             sessions.push((token, suspended, (until - now).min(window_ms)));
         }

@@ -8,8 +8,6 @@ use crate::monitor::event_log::Viewer;
 use crate::monitor::{ConnectionRefused, TellEvents, kind_of_connection};
 use crate::refusal_log::counts::{Reason, RefusedAt};
 use crate::refusal_log::{Refusal, RefusalLog};
-use crate::runtime::mailbox::Full;
-use tokio::sync::oneshot;
 
 impl Hub {
     /// Where refusals are logged.
@@ -35,9 +33,7 @@ impl Hub {
     /// # Errors
     /// [`Code::Overloaded`] when the queue is full.
     pub async fn connection_events(&self, ask: AskEvents) -> Result<Vec<ConnectionEvent>, Fault> {
-        let (reply, events) = oneshot::channel();
-        let ask = TellEvents { ask, viewer: Viewer::Operator, reply };
-        self.monitor.post(ask).map_err(|Full(_)| Fault::overloaded()).inspect_err(|fault| self.count(fault))?;
-        events.await.map_err(|_| Fault::internal())
+        let events = self.monitor.ask(|reply| TellEvents { ask, viewer: Viewer::Operator, reply });
+        events.inspect_err(|fault| self.count(fault))?.await
     }
 }

@@ -13,7 +13,6 @@ use super::{Hub, Settings};
 use crate::application::Application;
 use crate::presence;
 use crate::registry::AccessChanged;
-use crate::rooms::shard::replay::FollowSettings;
 
 /// Sessions that look at their rooms at once: a worker has other work between any two of them, and waits for no more than
 /// its share of these.
@@ -34,7 +33,7 @@ impl Hub {
         let followed = presence::FollowSettings { settings: settings.presence, outbox: settings.outbox.bytes };
         self.presence.post_departure(followed);
         for shard in self.rooms.workers().shards() {
-            shard.post_departure(FollowSettings(settings.clone()));
+            shard.post_departure(settings.for_shard());
         }
     }
 

@@ -5,6 +5,7 @@ use crate::connection::outbox::Bound;
 use crate::presence;
 use crate::publication::Encoder;
 use crate::rooms::rules::Rules;
+use crate::rooms::shard::messages::ShardSettings;
 use crate::runtime::clock::Clock;
 
 /// The settings of a moment.
@@ -82,9 +83,13 @@ impl Settings {
         self.recovery.bytes / self.workers.max(1)
     }
 
-    /// Bytes of history that one shard keeps: its share.
-    pub(crate) fn history_bytes_max(&self) -> usize {
-        self.history_bytes / self.workers.max(1)
+    /// The settings of one room shard; it gets its share of the bytes of history.
+    pub(crate) fn for_shard(&self) -> ShardSettings {
+        ShardSettings {
+            rules: self.rules.clone(),
+            history_bytes: self.history_bytes / self.workers.max(1),
+            replay_max: self.outbox.half(),
+        }
     }
 }
 

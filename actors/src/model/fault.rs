@@ -118,12 +118,14 @@ pub struct Fault {
     /// What decided: a configuration key, a topic rule, a claim of the token. For the log alone: no caller is told, and
     /// two faults that differ in nothing else are equal. Read it by [`Fault::rule`]. Boxed, for most results are no fault.
     pub decided_by: Option<Box<Cow<'static, str>>>,
+    /// Why an internal fault happened, for the log alone, as `decided_by`. Read it by [`Fault::cause`].
+    pub cause: Option<Box<Cow<'static, str>>>,
 }
 
 /// Compares what the caller is told.
 impl PartialEq for Fault {
     fn eq(&self, other: &Self) -> bool {
-        let Self { code, message, field, retry_after, limit, decided_by: _ } = self;
+        let Self { code, message, field, retry_after, limit, decided_by: _, cause: _ } = self;
         (code, message, field, retry_after, limit)
             == (&other.code, &other.message, &other.field, &other.retry_after, &other.limit)
     }
@@ -132,7 +134,26 @@ impl PartialEq for Fault {
 impl Fault {
     /// A refusal with its words.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), field: None, retry_after: None, limit: None, decided_by: None }
+        Self {
+            code,
+            message: message.into(),
+            field: None,
+            retry_after: None,
+            limit: None,
+            decided_by: None,
+            cause: None,
+        }
+    }
+
+    /// Adds the cause, for the log. It holds no secret.
+    #[must_use]
+    pub fn caused_by(self, cause: impl Into<Cow<'static, str>>) -> Self {
+        Self { cause: Some(Box::new(cause.into())), ..self }
+    }
+
+    /// The cause, where it is known.
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_ref().map(|cause| &***cause)
     }
 
     /// Says what decided: a configuration key (`server.allowed_origins`), a topic rule (`topics "news.*" subscribe`) or a
@@ -194,7 +215,8 @@ impl Fault {
         Self { retry_after: Some(1), ..Self::new(Code::ShuttingDown, "The hub is going away") }
     }
 
-    /// A defect, or an actor that should have answered is gone: nothing was changed. Its fault is logged where it is watched.
+    /// A defect, or an actor ended without a reply: nothing was changed. Add the [cause](Fault::caused_by): the line of the
+    /// refusal shows it.
     pub fn internal() -> Self {
         Self::new(Code::Internal, "Internal error")
     }

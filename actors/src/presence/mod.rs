@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use actix::fut::{ActorFutureExt, WrapFuture};
 use actix::{Actor, AsyncContext, Context, SpawnHandle};
-use tokio::sync::oneshot;
 
 use self::counts::{Edge, Gone, OnlineCounts};
 use self::pending::{Change, Notice, PendingChanges};
@@ -31,10 +30,10 @@ use crate::model::ids::{EventName, RoomName, UserId};
 use crate::publication::{Event, Publication};
 use crate::registry::Registry;
 use crate::rooms::Rooms;
-use crate::rooms::fanout::{Announcement, Reach};
+use crate::rooms::fanout::messages::{Announcement, AnnouncementReach};
 use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
-use crate::runtime::mailbox::{Receive, receives_posts};
+use crate::runtime::mailbox::{Receive, ReplySender, receives_posts};
 
 /// Looks at members of rooms that cost as much as one delivery: who shares a thousand rooms with the same people is one to
 /// look at a thousand times and to tell once.
@@ -103,14 +102,14 @@ pub struct LastSeen {
     /// The user.
     pub user: UserId,
     /// The answer.
-    pub reply: oneshot::Sender<Option<i64>>,
+    pub reply: ReplySender<Option<i64>>,
 }
 
 /// Asks for a user who went; `None` when not remembered, or online.
 #[derive(Debug)]
 pub(crate) struct Recall {
     pub(crate) user: UserId,
-    pub(crate) reply: oneshot::Sender<Option<Gone>>,
+    pub(crate) reply: ReplySender<Option<Gone>>,
 }
 
 /// Presence is told by these settings from now on, but for the audience; `outbox` is what one session's outbox holds, in bytes.
@@ -122,7 +121,7 @@ pub(crate) struct FollowSettings {
 
 /// Asks how many users went and are remembered.
 #[derive(Debug)]
-pub(crate) struct CountGone(pub(crate) oneshot::Sender<usize>);
+pub(crate) struct CountGone(pub(crate) ReplySender<usize>);
 
 /// The actor that keeps the roll and tells of it.
 #[derive(Debug)]
@@ -216,11 +215,11 @@ impl Presence {
         let paid = announcements.len();
         let rooms = self.rooms.clone();
         let delivered = async move { rooms.announce(announcements).await };
-        ctx.spawn(delivered.into_actor(self).map(move |Reach { heard, looked_at }, actor, ctx| {
+        ctx.spawn(delivered.into_actor(self).map(move |AnnouncementReach { deliveries, examined }, actor, ctx| {
             actor.telling = false;
-            actor.allowance.pay(paid, heard.max(looked_at / LOOKS));
+            actor.allowance.pay(paid, deliveries.max(examined / LOOKS));
             actor.stats.presence_told.add(told as u64);
-            actor.stats.presence_deliveries.add(heard);
+            actor.stats.presence_deliveries.add(deliveries);
             actor.tell(ctx);
         }));
     }

@@ -90,7 +90,7 @@ where
                 serve::<E>(session, &data, asked, ctx)
             }
             Ok(_) => {}
-            Err(_) => session.refuse(&asked, &Fault::internal(), session.now()),
+            Err(fault) => session.refuse(&asked, &fault, session.now()),
         })),
         Err(fault) => session.refuse(&asked, &fault, session.now()),
     }

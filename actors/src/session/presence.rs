@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use actix::fut::WrapFuture;
-use tokio::sync::oneshot;
 
 use super::{Handle, Outcome, Session};
 use crate::connection::ReplySlot;
@@ -17,9 +16,9 @@ use crate::hub::Hub;
 use crate::model::fault::{Code, Fault};
 use crate::model::identity::Identity;
 use crate::model::ids::{RoomName, UserId};
-use crate::presence::{Audience, CountGone, LIST_SHARE, Presence, Recall, StatusChanged};
+use crate::presence::{Audience, CountGone, LIST_SHARE, Recall, StatusChanged};
 use crate::registry::LiveSession;
-use crate::runtime::mailbox::{Full, Receive};
+use crate::runtime::mailbox::Full;
 
 /// Users that `presence:online-users` names, at most.
 const NAMED_MAX: usize = 1_000;
@@ -92,7 +91,7 @@ impl Handle<AskPresenceStats> for Session {
     fn handle(&mut self, _: AskPresenceStats) -> Result<Outcome<PresenceStats>, Fault> {
         let hub = self.hub.clone();
         let counted = async move {
-            let gone = ask(&hub, CountGone).await?;
+            let gone = hub.presence_mailbox().ask(CountGone)?.await?;
             let tally = hub.registry().tally();
             Ok(PresenceStats::new(Counts {
                 total_users: tally.users() + gone,
@@ -127,7 +126,7 @@ fn live(hub: &Hub, user: &UserId, now: i64) -> Option<UserPresence> {
 /// # Errors
 /// [`Code::NotFound`] when nobody knows the user; [`Code::Overloaded`] when a queue is full; [`Code::StoreUnavailable`].
 async fn absent(hub: &Hub, user: UserId, now: i64) -> Result<UserPresence, Fault> {
-    let gone = ask(hub, |reply| Recall { user: user.clone(), reply }).await?;
+    let gone = hub.presence_mailbox().ask(|reply| Recall { user: user.clone(), reply })?.await?;
     let offline = |username: String, email: Option<String>, last_seen: Option<i64>| UserPresence {
         user_id: user.clone(),
         username,
@@ -149,14 +148,4 @@ async fn absent(hub: &Hub, user: UserId, now: i64) -> Result<UserPresence, Fault
     let account = hub.store().account_of(user.clone()).await?;
     let account = account.ok_or_else(|| Fault::new(Code::NotFound, "User not found"))?;
     Ok(offline(account.username, account.email, None))
-}
-
-async fn ask<T, M>(hub: &Hub, question: impl FnOnce(oneshot::Sender<T>) -> M) -> Result<T, Fault>
-where
-    Presence: Receive<M>,
-    M: Send + 'static,
-{
-    let (reply, answer) = oneshot::channel();
-    hub.presence_mailbox().post(question(reply)).map_err(|Full(_)| Fault::overloaded())?;
-    answer.await.map_err(|_| Fault::internal())
 }
