@@ -95,7 +95,7 @@ impl Client {
 
     /// Hands on what the client sent.
     pub(crate) fn send(&self, inbound: Inbound) {
-        // Who ended takes nothing; whether it may have ended is asked elsewhere.
+        // AccessRule ended takes nothing; whether it may have ended is asked elsewhere.
         let sent = self.requests.try_send(inbound);
         assert!(!matches!(sent, Err(mpsc::error::TrySendError::Full(_))), "a session does not take its requests");
     }

@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use hubbub_actors::connection::SessionTable;
 use hubbub_actors::events::Transport;
 use hubbub_actors::model::fault::Fault;
-use hubbub_actors::registry::{Admission, PendingPlace};
+use hubbub_actors::registry::{Admission, PendingSlot};
 use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::runtime::mailbox::{Full, Mailbox, Receive, receives_posts};
 use tokio::sync::oneshot;
@@ -48,7 +48,7 @@ pub struct Caller {
     /// The connection's place among those there may be, until nothing is left of it.
     pub admission: Option<Admission>,
     /// Its place among those that have not joined anything yet.
-    pub pending: Option<PendingPlace>,
+    pub pending: Option<PendingSlot>,
 }
 
 /// A judgement that comes.

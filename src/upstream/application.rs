@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hubbub_actors::application::{Answered, Application, Kind, Question, Unanswered};
+use hubbub_actors::application::{Answered, Application, Question, RequestKind, Unanswered};
 use hubbub_actors::events::json;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::{Semaphore, oneshot};
@@ -231,7 +231,7 @@ impl Inner {
 
     async fn attempt(
         &self,
-        kind: Kind,
+        kind: RequestKind,
         headers: &HeaderMap,
         body: &Bytes,
         deadline: Instant,
@@ -256,11 +256,11 @@ impl Inner {
     }
 }
 
-const fn path(kind: Kind) -> &'static str {
+const fn path(kind: RequestKind) -> &'static str {
     match kind {
-        Kind::Event => "api/events",
-        Kind::Message => "api/messages",
-        Kind::Action => "api/actions",
+        RequestKind::Event => "api/events",
+        RequestKind::Message => "api/messages",
+        RequestKind::Action => "api/actions",
     }
 }
 

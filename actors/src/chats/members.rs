@@ -295,10 +295,10 @@ impl ChatMembers {
 
 fn is_within(bucket: &mut TokenBucket, deliveries: usize, elapsed: i64) -> bool {
     let deliveries = deliveries as u64;
-    bucket.expect(deliveries);
-    let is_within = bucket.notices(elapsed) > 0;
+    bucket.expect_cost(deliveries);
+    let is_within = bucket.available(elapsed) > 0;
     if is_within {
-        bucket.pay(1, deliveries);
+        bucket.spend(1, deliveries);
     }
     is_within
 }

@@ -79,7 +79,7 @@ impl ChatWriter {
     }
 
     async fn put(self, chat: Chat) -> Result<(Chat, bool), Fault> {
-        self.chats.check_room(&chat)?;
+        self.chats.check_limits(&chat)?;
         let (chat, made) = self.store.put_chat(chat).await?;
         let participants = if chat.public { Vec::new() } else { chat.participants.clone() };
         let made_by = chat.made_by.clone();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Hub, Safe, Target};
+use super::{Hub, PendingStore, PublishTarget};
 use crate::events::{ServerEvent as _, community};
 use crate::model::close::Close;
 use crate::model::fault::Fault;
@@ -28,7 +28,7 @@ impl Hub {
     ///
     /// # Errors
     /// As [`Hub::publish`]; [`crate::model::fault::Code::StoreUnavailable`] when the store cannot write. Nothing was delivered.
-    pub async fn notify(&self, user: UserId, notification: Notification) -> Result<(Published, Safe), Fault> {
+    pub async fn notify(&self, user: UserId, notification: Notification) -> Result<(Published, PendingStore), Fault> {
         self.accepting()?;
         let (name, data) = (EventName::of_hub(community::Notification::NAME), notification.data.clone());
         let event = Event { name, topic: None, data, timestamp: self.clock().now_ms(), offset: None };
@@ -50,12 +50,12 @@ impl Hub {
     ///
     /// # Errors
     /// [`crate::model::fault::Code::Overloaded`] when a queue is full, [`crate::model::fault::Code::ShuttingDown`] while draining: nothing was accepted.
-    pub async fn publish(&self, target: Target, event: EventName, data: Bytes) -> Result<Published, Fault> {
+    pub async fn publish(&self, target: PublishTarget, event: EventName, data: Bytes) -> Result<Published, Fault> {
         self.accepting()?;
         let (room, topic) = match target {
-            Target::Everybody => (RoomName::everybody(), None),
-            Target::User(user) => (RoomName::of_user(&user), None),
-            Target::Room(room) => (room.clone(), Some(room)),
+            PublishTarget::Everybody => (RoomName::everybody(), None),
+            PublishTarget::User(user) => (RoomName::of_user(&user), None),
+            PublishTarget::Room(room) => (room.clone(), Some(room)),
         };
         let event = Event { name: event, topic, data, timestamp: self.clock().now_ms(), offset: None };
         let published = self.rooms.publish(room, event, None).inspect_err(|fault| self.count(fault))?;

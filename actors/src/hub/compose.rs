@@ -125,7 +125,7 @@ impl CentralActors {
             recovery: Mailbox::new("recovery", recovery.start(), bound),
             limits: Mailbox::new("rate-limit", RateLimit::new(clock.clone()).start(), bound),
             monitor: Mailbox::new("monitor", monitor.start(), bound),
-            chat_writer: Mailbox::new("chat-keeper", chat_writer.start(), bound),
+            chat_writer: Mailbox::new("chat-writer", chat_writer.start(), bound),
         }
     }
 }

@@ -48,7 +48,9 @@ use crate::store::Store;
 
 pub use self::health::Readiness;
 pub use self::once::CLIENT_IDS;
-pub use self::settings::{ChatPerMinute, CurrentSettings, DebugMode, MessagesPerMinute, RecoverySettings, Settings};
+pub use self::settings::{
+    ChatPerMinute, CurrentSettings, DebugSettings, MessagesPerMinute, RecoverySettings, Settings,
+};
 pub use crate::events::Surface;
 pub use crate::limits::LimitKey;
 pub use crate::registry::LiveSession;
@@ -63,7 +65,7 @@ pub trait Authenticator: Send + Sync {
 
 /// The receivers of a publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub enum PublishTarget {
     /// Every authenticated session on every surface, each once.
     Everybody,
     /// Every session of one user.
@@ -84,7 +86,7 @@ pub struct PresenceOf {
 }
 
 /// Resolves when something delivered is on the disk, or with the reason why that failed or is unknown.
-pub type Safe = Pin<Box<dyn Future<Output = Result<(), Fault>>>>;
+pub type PendingStore = Pin<Box<dyn Future<Output = Result<(), Fault>>>>;
 
 /// The addresses of the central actors. Shared by all workers.
 pub struct Hub {

@@ -10,7 +10,7 @@ use crate::refusal_log::counts::{Reason, RefusedAt};
 use crate::refusal_log::{Refusal, RefusalLog};
 
 impl Hub {
-    /// Where refusals are logged.
+    /// The log of refusals.
     pub fn refusal_log(&self) -> &RefusalLog {
         &self.refusal_log
     }
@@ -20,7 +20,7 @@ impl Hub {
         self.refusal_log.log(refusal);
     }
 
-    /// Counts a connection that was refused, and has it remembered where it says something of its client.
+    /// Counts a refused connection, and sends it to the monitor when its client caused the refusal.
     pub fn note_refused(&self, at: RefusedAt, peer: &Peer, code: Code) {
         self.stats.connections_refused.count(at, Reason::of(code));
         if let Some(kind) = kind_of_connection(code) {
@@ -28,7 +28,7 @@ impl Hub {
         }
     }
 
-    /// What happened to connections lately, all of it: for who administers the hub.
+    /// All recent connection events, for administrators.
     ///
     /// # Errors
     /// [`Code::Overloaded`] when the queue is full.

@@ -10,7 +10,7 @@ use ahash::AHashMap;
 use super::messages::{
     CountTokens, Discard, DropRecords, GiveUp, Issue, NoteAttempt, Redeem, Restore, Suspend, TakeSuspended,
 };
-use super::tokens::{Claim, Holder, Redeemed, SuspendResult, SuspendedSession, TokenHash, TokenTable};
+use super::tokens::{Holder, RecoveryClaim, Redeemed, SuspendResult, SuspendedSession, TokenHash, TokenTable};
 use crate::connection::SessionAddr;
 use crate::model::close::Close;
 use crate::model::fault::{Code, Fault};
@@ -103,7 +103,9 @@ impl Recovery {
                 self.stats.suspended.sub(1);
                 let holder = suspended.holder.clone();
                 match redeem.reply.send(Ok(suspended)) {
-                    Ok(()) if matches!(redeem.claim, Claim::Pid(_)) => self.note_resuming(&redeem.token, holder, ctx),
+                    Ok(()) if matches!(redeem.claim, RecoveryClaim::Pid(_)) => {
+                        self.note_resuming(&redeem.token, holder, ctx)
+                    }
                     Err(Ok(suspended)) => self.release_suspended(suspended, ctx),
                     Ok(()) | Err(Err(_)) => {}
                 }
@@ -114,9 +116,9 @@ impl Recovery {
                     // The live session ends first; the request is handled after that.
                     _ if !has_waiting => self.rooms.close(addr, Close::Recovered),
                     // Another request waits for this session.
-                    Claim::Token(_) => return drop(redeem.reply.send(Err(Fault::too_many_under_way()))),
+                    RecoveryClaim::Token(_) => return drop(redeem.reply.send(Err(Fault::too_many_under_way()))),
                     // Only one client knows a private id: its last attempt was cut, and this is the next one.
-                    Claim::Pid(_) => self.refuse_waiting(session, Fault::too_many_under_way()),
+                    RecoveryClaim::Pid(_) => self.refuse_waiting(session, Fault::too_many_under_way()),
                 }
                 self.wait_for_end(session, redeem, ctx);
             }

@@ -1,6 +1,6 @@
 //! The messages of [`Recovery`](super::directory::Recovery).
 
-use super::tokens::{Claim, Holder, SuspendedSession, TokenHash};
+use super::tokens::{Holder, RecoveryClaim, SuspendedSession, TokenHash};
 use crate::connection::SessionAddr;
 use crate::model::fault::Fault;
 use crate::model::ids::{RecoveryToken, RoomName, SessionId, UserId};
@@ -40,7 +40,7 @@ pub(crate) enum DropRecords {
 #[derive(Debug)]
 pub(crate) struct Redeem {
     pub(crate) token: RecoveryToken,
-    pub(crate) claim: Claim,
+    pub(crate) claim: RecoveryClaim,
     /// The requesting session, if there is one: it cannot recover itself.
     pub(crate) by: Option<SessionId>,
     pub(crate) reply: ReplySender<Result<SuspendedSession, Fault>>,

@@ -54,14 +54,14 @@ pub enum By {
 
 /// What a client shows to recover a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claim {
+pub enum RecoveryClaim {
     /// A token, as this user.
     Token(UserId),
     /// A private id, as this user or not yet authenticated.
     Pid(Option<UserId>),
 }
 
-impl Claim {
+impl RecoveryClaim {
     /// Whether it may recover the session of `holder`.
     pub(super) fn matches(&self, holder: &Holder) -> bool {
         match (self, holder.by) {
@@ -235,7 +235,7 @@ impl TokenTable {
     }
 
     /// Redeems `token` for `claim`.
-    pub fn redeem(&mut self, token: &RecoveryToken, claim: &Claim) -> Redeemed {
+    pub fn redeem(&mut self, token: &RecoveryToken, claim: &RecoveryClaim) -> Redeemed {
         self.note_attempt(token);
         match self.tokens.get(&TokenHash::of(token)) {
             Some(TokenState::Live(holder)) if claim.matches(holder) => Redeemed::Live(holder.addr, holder.session),

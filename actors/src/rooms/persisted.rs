@@ -78,12 +78,12 @@ pub(super) fn stored((room, SavedHistory { epoch, last, messages }): (RoomName, 
 mod tests {
     use super::*;
     use crate::model::topic_pattern::Pattern;
-    use crate::rooms::rules::{TopicRule, Who};
+    use crate::rooms::rules::{AccessRule, TopicRule};
 
     #[test]
     fn a_history_with_an_impossible_offset_or_invalid_json_is_rejected() {
         let rule = HistoryRule { messages: 5, age_ms: None };
-        let anyone = || vec![Who::Anyone];
+        let anyone = || vec![AccessRule::Anyone];
         let pattern = Pattern::new("*");
         let rules = Rules(vec![TopicRule { pattern, subscribe: anyone(), publish: anyone(), history: Some(rule) }]);
         let restored_of = |last, messages: usize, data: &'static str| {

@@ -8,7 +8,7 @@ use crate::events::chat::rooms::RoomInfo;
 use crate::events::raw::Position;
 use crate::model::fault::Fault;
 use crate::model::ids::{RoomName, UserId};
-use crate::notifications::{Keeping, Moment};
+use crate::notifications::{LastNotification, NotificationWrite};
 use crate::runtime::mailbox::ReplyReceiver;
 
 /// The result of a publication.
@@ -22,7 +22,7 @@ pub struct Published {
 #[derive(Debug)]
 pub(crate) struct Membership {
     /// The last notification before the join.
-    pub(crate) moment: Moment,
+    pub(crate) last_notification: LastNotification,
     /// The last publication before the join, as [`Publication::number`](crate::publication::Publication::number) counts.
     pub(crate) number: u64,
     /// The chat, with the session in it; only for the room of a chat.
@@ -56,7 +56,7 @@ pub(crate) type JoinReply = ReplyReceiver<Result<Membership, Fault>>;
 pub(crate) type LeaveReply = ReplyReceiver<usize>;
 
 /// Resolves when a notification has its place in the room's order. [`Keeping`] resolves when it is on the disk.
-pub(crate) type NotifyReply = ReplyReceiver<Result<(Published, Keeping), Fault>>;
+pub(crate) type NotifyReply = ReplyReceiver<Result<(Published, NotificationWrite), Fault>>;
 
 /// Resolves when a message of a chat is on the disk, or cannot be stored.
 pub(crate) struct PendingWrite(pub(crate) Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>);

@@ -294,7 +294,8 @@ impl Receive<Join> for RoomShard {
         }
         let reply_slot = since.as_ref().map(|since| since.reply_slot);
         let (history, missed) = if has_history { self.look_back(&name, since, ctx) } else { Default::default() };
-        let membership = Membership { moment: self.notifications.moment(), number: self.published, chat, history };
+        let membership =
+            Membership { last_notification: self.notifications.last(), number: self.published, chat, history };
         let add = AddMember { room: name.clone(), slot: addr.slot, membership, missed, reply_slot, reply };
         self.send(addr.worker, add, ctx);
         if let Some(suspended) = instead_of {

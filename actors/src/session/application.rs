@@ -5,7 +5,7 @@ use actix::fut::{ActorFutureExt, WrapFuture};
 use serde_json::json;
 
 use super::{Handle, Outcome, Session};
-use crate::application::{Answered, Question, Sent, Unanswered};
+use crate::application::{Answered, Question, RequestBody, Unanswered};
 use crate::events::application::{Action, ActionResult, Event, Failure, Message, MessageAck, Response, Time};
 use crate::events::json::{Entire, Json};
 use crate::events::moment::Iso;
@@ -17,7 +17,7 @@ impl Session {
     /// Asks the application, where there is one, and makes of what comes back the answer to the client.
     fn ask_application<E, R>(
         &self,
-        sent: Sent,
+        sent: RequestBody,
         request_id: RequestId,
         done: fn(RequestId, Answered) -> R,
         failed: fn(RequestId, Failure) -> R,
@@ -80,8 +80,12 @@ impl Handle<Entire<Event>> for Session {
     fn handle(&mut self, event: Entire<Event>) -> Result<Outcome<Response>, Fault> {
         let request_id = RequestId::random();
         let done = |id, answered: Answered| Response::done(id, answered.data);
-        let asked =
-            self.ask_application::<Entire<Event>, _>(Sent::Event(event.text), request_id, done, Response::failed)?;
+        let asked = self.ask_application::<Entire<Event>, _>(
+            RequestBody::Event(event.text),
+            request_id,
+            done,
+            Response::failed,
+        )?;
         let own = event.read.data;
         Ok(asked.unwrap_or_else(|| Outcome::Reply(Response::done(request_id, own.unwrap_or_else(Json::null)))))
     }
@@ -93,7 +97,7 @@ impl Handle<Entire<Message>> for Session {
         let done = |id: RequestId, answered: Answered| {
             MessageAck::done(id, answered.message_id.unwrap_or_else(|| id.to_string()))
         };
-        let sent = Sent::Message(message.text);
+        let sent = RequestBody::Message(message.text);
         let asked = self.ask_application::<Entire<Message>, _>(sent, request_id, done, MessageAck::failed)?;
         Ok(asked.unwrap_or_else(|| Outcome::Reply(MessageAck::done(request_id, MessageId::random().to_string()))))
     }
@@ -103,7 +107,7 @@ impl Handle<Entire<Action>> for Session {
     fn handle(&mut self, action: Entire<Action>) -> Result<Outcome<ActionResult>, Fault> {
         let request_id = RequestId::random();
         let done = |id, answered: Answered| ActionResult::done(id, answered.data);
-        let sent = Sent::Action(action.text);
+        let sent = RequestBody::Action(action.text);
         if let Some(asked) = self.ask_application::<Entire<Action>, _>(sent, request_id, done, ActionResult::failed)? {
             return Ok(asked);
         }

@@ -16,7 +16,7 @@ use crate::model::close::Close;
 use crate::model::fault::{Code, Fault};
 use crate::model::identity::Identity;
 use crate::model::ids::RoomName;
-use crate::notifications::Moment;
+use crate::notifications::LastNotification;
 use crate::presence::Arrived;
 use crate::registry::LiveSession;
 use crate::rooms::JoinReply;
@@ -52,7 +52,7 @@ impl Session {
             id: self.handle.session(),
             surface: self.surface,
             connected_at: self.connected_at,
-            place: self.handle.addr(),
+            addr: self.handle.addr(),
             identity: identity.clone(),
             peer: self.peer.clone(),
         });
@@ -156,10 +156,10 @@ impl Session {
 }
 
 /// Resolves when all of the joins took effect, with the moment of the last one, where there are any.
-pub(super) async fn all_of(joins: Vec<JoinReply>) -> Result<Option<Moment>, Fault> {
+pub(super) async fn all_of(joins: Vec<JoinReply>) -> Result<Option<LastNotification>, Fault> {
     let mut moment = None;
     for joined in joins {
-        moment = Some(joined.await??.moment);
+        moment = Some(joined.await??.last_notification);
     }
     Ok(moment)
 }

@@ -12,7 +12,7 @@ use crate::events::community::{Marked, Notification, NotificationRead, Notificat
 use crate::events::{ServerEvent, Surface, json};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::EventName;
-use crate::notifications::{Moment, written_id};
+use crate::notifications::{LastNotification, written_id};
 use crate::publication::Event;
 use crate::store::Notice;
 
@@ -30,7 +30,7 @@ impl Session {
 
     /// Delivers what its user had not read at `moment`, when it joined the user's room. Nothing waits for that: requests
     /// are answered, and what is sent to the user arrives. A store that cannot be read is asked until it can.
-    pub(super) fn bring_unread(&self, moment: Moment, ctx: &mut Context<Self>) {
+    pub(super) fn bring_unread(&self, moment: LastNotification, ctx: &mut Context<Self>) {
         let (Some(identity), true) = (&self.identity, self.brings_unread()) else { return };
         let (hub, user) = (self.hub.clone(), identity.user.clone());
         let reading = async move {

@@ -17,7 +17,7 @@ use crate::events::raw::Position;
 use crate::model::fault::Fault;
 use crate::model::identity::Identity;
 use crate::model::ids::RoomName;
-use crate::presence::{Audience, Departed, Entered, LeftRoom};
+use crate::presence::{Departed, EnteredRoom, ExitedRoom, PresenceAudience};
 use crate::rooms::{HistoryPosition, JoinReply, JoinSince, LeaveReply};
 use crate::runtime::mailbox::Full;
 
@@ -309,7 +309,7 @@ impl Session {
         if room.as_str() == RoomName::PRESENCE {
             self.handle.set_presence_listener(Some((identity.user.clone(), self.surface)));
         } else if self.shares_presence(&room)
-            && let Err(Full(_)) = self.hub.presence_mailbox().post(Entered(identity.clone(), room))
+            && let Err(Full(_)) = self.hub.presence_mailbox().post(EnteredRoom(identity.clone(), room))
         {
             self.hub.stats().presence_suppressed.add(1);
         }
@@ -324,12 +324,12 @@ impl Session {
         } else if self.shares_presence(&room)
             && let Ok(identity) = self.identity()
         {
-            self.hub.presence_mailbox().post_departure(LeftRoom(identity.user.clone(), room));
+            self.hub.presence_mailbox().post_departure(ExitedRoom(identity.user.clone(), room));
         }
     }
 
     fn shares_presence(&self, room: &RoomName) -> bool {
-        self.hub.settings().presence.audience == Audience::SharedRooms && !room.is_internal()
+        self.hub.settings().presence.audience == PresenceAudience::SharedRooms && !room.is_internal()
     }
 
     /// Leaves every room and tells presence; the first call does it. In its chats it may leave its seat. When the hub goes

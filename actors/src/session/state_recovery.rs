@@ -20,7 +20,7 @@ use crate::model::fault::Fault;
 use crate::model::identity::Identity;
 use crate::model::ids::{RecoveryToken, RoomName, SessionId};
 use crate::recovery::messages::Restore;
-use crate::recovery::tokens::{By, Claim, SuspendedSession, TokenHash};
+use crate::recovery::tokens::{By, RecoveryClaim, SuspendedSession, TokenHash};
 use crate::recovery::{GiveUp, Issue, Redeem};
 use crate::runtime::mailbox::Full;
 
@@ -49,7 +49,7 @@ impl RecoveryAttempt {
             AuthState::Known(identity) => Some(identity.user.clone()),
             AuthState::Guest => None,
         };
-        let redeem = |reply| Redeem { token: returning.pid.clone(), claim: Claim::Pid(user), by: None, reply };
+        let redeem = |reply| Redeem { token: returning.pid.clone(), claim: RecoveryClaim::Pid(user), by: None, reply };
         let redeemed = match hub.recovery().ask(redeem) {
             Ok(reply) => reply.await.and_then(|redeemed| redeemed),
             Err(fault) => Err(fault),

@@ -19,7 +19,7 @@ use crate::events::moment::Iso;
 use crate::model::close::Close;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{RecoveryToken, RoomName};
-use crate::recovery::tokens::{By, Claim, Holder, SuspendedSession};
+use crate::recovery::tokens::{By, Holder, RecoveryClaim, SuspendedSession};
 use crate::recovery::{CountTokens, Discard, Issue, Redeem, Suspend};
 use crate::runtime::mailbox::Full;
 
@@ -181,7 +181,7 @@ impl Handle<CreateSession> for Session {
 impl Handle<Recover> for Session {
     fn handle(&mut self, request: Recover) -> Result<Outcome<RecoveredSession>, Fault> {
         let (token, next) = (RecoveryToken::read(&request.recovery_token), RecoveryToken::random()?);
-        let (claim, by) = (Claim::Token(self.identity()?.user.clone()), Some(self.handle.session()));
+        let (claim, by) = (RecoveryClaim::Token(self.identity()?.user.clone()), Some(self.handle.session()));
         let redeemed = self.hub.recovery().ask(|reply| Redeem { token, claim, by, reply })?.for_change();
         self.expect_token();
         let redeemed = async move { redeemed.await? };

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hubbub_actors::connection::outbox::Bound;
 use hubbub_actors::events::{NAMES, Surface};
-use hubbub_actors::hub::{Hub, Settings, Target};
+use hubbub_actors::hub::{Hub, PublishTarget, Settings};
 use hubbub_actors::model::ids::{ChatId, EventName, NotificationId, RoomName, UserId};
 use hubbub_actors::notifications::Notification;
 use hubbub_actors::presence;
@@ -103,7 +103,7 @@ impl World {
             rooms_per_session: 6,
             payload_max: 1_000,
             topics_per_request: 4,
-            presence: presence::Settings { linger_ms: 0, ..Default::default() },
+            presence: presence::PresenceSettings { linger_ms: 0, ..Default::default() },
             clock: clock.clone(),
             ..super::settings::settings()
         };
@@ -203,11 +203,11 @@ impl World {
             }
             1 => {
                 self.ledger.publish(&mark, Audience::User(user.into()), None);
-                self.send(Target::User(user_id), data).await;
+                self.send(PublishTarget::User(user_id), data).await;
             }
             2 => {
                 self.ledger.publish(&mark, Audience::Everybody, None);
-                self.send(Target::Everybody, data).await;
+                self.send(PublishTarget::Everybody, data).await;
             }
             _ => {
                 let audience = match room.strip_prefix("user:") {
@@ -219,12 +219,12 @@ impl World {
                 let reply_slot = self.slots.iter().filter(|slot| slot.is_surely_in(room)).map(Slot::connection);
                 self.ledger.owe(&mark, reply_slot.collect());
                 self.ledger.accepted(&mark);
-                self.send(Target::Room(RoomName::parse(room, "room").expect("a room")), data).await;
+                self.send(PublishTarget::Room(RoomName::parse(room, "room").expect("a room")), data).await;
             }
         }
     }
 
-    async fn send(&self, target: Target, data: Bytes) {
+    async fn send(&self, target: PublishTarget, data: Bytes) {
         self.hub.publish(target, EventName::of_hub("pushed"), data).await.expect("nothing is full");
     }
 
@@ -281,7 +281,7 @@ impl World {
         // What was published before this comes before it, and everybody hears it.
         for round in 0..2 {
             let sign = self.ledger.next_sign();
-            self.send(Target::Everybody, Bytes::from(format!("\"{sign}\""))).await;
+            self.send(PublishTarget::Everybody, Bytes::from(format!("\"{sign}\""))).await;
             self.wait_until("everybody hears", |slot| slot.has_heard(&sign)).await;
             if round == 0 {
                 // What this made sessions do, such as leaving rooms, is done by the second round.

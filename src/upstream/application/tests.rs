@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
-use hubbub_actors::application::Sent;
+use hubbub_actors::application::RequestBody;
 use hubbub_actors::events::json::Json;
 use hubbub_actors::events::moment::Iso;
 use hubbub_actors::model::ids::{RequestId, SessionId, UserId};
@@ -15,7 +15,7 @@ fn question() -> Question {
         user_id: UserId::parse("42", "user").unwrap(),
         socket_id: SessionId::random(),
         event: "client:event",
-        sent: Sent::Event(Json::null()),
+        sent: RequestBody::Event(Json::null()),
         request_id: RequestId::random(),
         timestamp: Iso(0),
     }

@@ -15,8 +15,8 @@ fn holder(id: &str) -> Holder {
     Holder { session, identity, by: By::Token, addr, expiry, connected_at: 3 }
 }
 
-fn claim(id: &str) -> Claim {
-    Claim::Token(user(id))
+fn claim(id: &str) -> RecoveryClaim {
+    RecoveryClaim::Token(user(id))
 }
 
 fn suspended(tokens: &mut TokenTable, id: &str, name: &str, elapsed: i64) -> Option<SuspendedSession> {
@@ -120,7 +120,7 @@ fn a_private_id_recovers_for_its_user_or_for_a_guest() {
     };
     suspend(false, "user's");
     suspend(true, "guest's");
-    let none = [Claim::Pid(Some(user("b"))), Claim::Token(user("a")), Claim::Pid(None)];
+    let none = [RecoveryClaim::Pid(Some(user("b"))), RecoveryClaim::Token(user("a")), RecoveryClaim::Pid(None)];
     for claim in &none {
         assert_eq!(tokens.redeem(&token("user's"), claim), Redeemed::Nothing, "{claim:?}");
     }
@@ -128,7 +128,9 @@ fn a_private_id_recovers_for_its_user_or_for_a_guest() {
         assert_eq!(tokens.redeem(&token("guest's"), claim), Redeemed::Nothing, "{claim:?}");
     }
     tokens.note_attempt(&token("guest's"));
-    for (name, claim, attempts) in [("user's", Claim::Pid(Some(user("a"))), 4), ("guest's", Claim::Pid(None), 4)] {
+    for (name, claim, attempts) in
+        [("user's", RecoveryClaim::Pid(Some(user("a"))), 4), ("guest's", RecoveryClaim::Pid(None), 4)]
+    {
         let Redeemed::Suspended(suspended) = tokens.redeem(&token(name), &claim) else { panic!("{name}") };
         assert_eq!(suspended.attempt, attempts, "{name}");
     }

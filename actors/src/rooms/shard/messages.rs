@@ -11,7 +11,7 @@ use crate::model::close::Close;
 use crate::model::fault::Fault;
 use crate::model::identity::Identity;
 use crate::model::ids::{NotificationId, RoomName, UserId};
-use crate::notifications::{Keeping, Notification};
+use crate::notifications::{Notification, NotificationWrite};
 use crate::publication::Event;
 use crate::rooms::history::{HistoryPage, Part, SavedHistory};
 use crate::rooms::replies::{JoinSince, MembersPage, Membership, PageRange, PendingWrite, Published, RoomSummary};
@@ -89,7 +89,7 @@ pub(crate) struct Notify {
     pub(crate) notification: Notification,
     pub(crate) event: Event,
     /// Sent when the event has its place in the room's order. [`Keeping`] resolves when it is on the disk.
-    pub(crate) reply: ReplySender<Result<(Published, Keeping), Fault>>,
+    pub(crate) reply: ReplySender<Result<(Published, NotificationWrite), Fault>>,
 }
 
 /// Publishes a message to a chat and stores it.

@@ -129,7 +129,7 @@ async fn a_slow_application_holds_nothing_up_and_is_asked_only_so_much_at_once()
     let [refused, pinged, joined] = client.hears().await;
     assert_eq!((refused.as_str(), pinged.as_str()), ("refused client:action: OVERLOADED #2", "#3: done"));
     assert!(joined.starts_with("#4: "), "{joined}");
-    assert_eq!(bench.publish(Target::Room(RoomName::parse("a", "room").unwrap()), "news").await, 1);
+    assert_eq!(bench.publish(PublishTarget::Room(RoomName::parse("a", "room").unwrap()), "news").await, 1);
     assert_eq!(client.hears().await, ["news 1"]);
     assert!(questions.try_recv().is_err(), "what was refused was not asked");
 

@@ -107,7 +107,7 @@ impl Crowd {
         assert_eq!(counts.get().0 as u64, hub.stats().rooms.get());
         self.clients.iter().for_each(|client| drop(client.take()));
         for room in hub.rooms().list(crate::rooms::PageRange { offset: 0, limit: 100 }).await.unwrap().0 {
-            let target = Target::Room(room.room.clone());
+            let target = PublishTarget::Room(room.room.clone());
             assert_eq!(self.bench.publish(target, "said").await, room.sessions);
             hub.rooms().flush().await;
             let said = |client: &&Client| client.take().contains(&"said 1".to_owned());
@@ -175,7 +175,7 @@ async fn a_leave_behind_a_refused_join_ends_nobody_elses_membership() {
         ask("room:join", "r").await;
         rooms.suspend(room("r"), identity("alice").user, place);
         rooms.leave(room("r"), identity("alice").user, place).unwrap().await.unwrap();
-        assert_eq!(bench.publish(Target::Room(room("r")), "said").await, 1);
+        assert_eq!(bench.publish(PublishTarget::Room(room("r")), "said").await, 1);
         assert_eq!(bob.hears().await, ["said 1"]);
         ask("room:leave", "r").await;
         ask("room:join", "x").await;
