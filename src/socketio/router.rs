@@ -257,7 +257,8 @@ impl EngineWorker {
         mut caller: Caller,
         upgrades: &[&str],
     ) -> Result<(Rc<Engine>, Bytes), EngineError> {
-        let sid = Sid::random(self.number).ok_or_else(|| EngineError::of(&Fault::internal()))?;
+        let sid = Sid::random(self.number)
+            .ok_or_else(|| EngineError::of(&Fault::internal().caused_by("the system has no randomness")))?;
         if self.router.closing.load(Ordering::Acquire) {
             return Err(EngineError::of(&Fault::shutting_down()));
         }

@@ -111,7 +111,7 @@ impl ChatMembers {
         }
     }
 
-    /// Adds a user whose first session connected at `connected_at`.
+    /// Adds a user; its first session connected at `connected_at`.
     pub fn join(&mut self, identity: &Identity, connected_at: i64, now: i64) -> UserJoined {
         self.last_activity = now;
         let username: Arc<str> = identity.username().into();

@@ -121,9 +121,9 @@ impl Chats {
 
     /// Adds a chat, or replaces its participants.
     fn set(&self, access: Access) {
-        let door =
+        let participants =
             if access.public { ChatAccess::Open } else { ChatAccess::For(access.participants.into_iter().collect()) };
-        let entry = ChatEntry { access: door, made_by: access.made_by };
+        let entry = ChatEntry { access: participants, made_by: access.made_by };
         self.participants.fetch_add(entry.participants(), Ordering::Relaxed);
         match self.chats.entry(access.id) {
             Entry::Occupied(mut chat) => {

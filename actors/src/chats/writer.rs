@@ -151,7 +151,7 @@ impl Actor for ChatWriter {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        // Its `Mailbox` keeps the bound.
+        // The `Mailbox` enforces the bound.
         ctx.set_mailbox_capacity(0);
     }
 }

@@ -1,4 +1,4 @@
-//! What backends and operators tell the hub: publish, notify, disconnect, revoke.
+//! The commands of backends and operators: publish, notify, disconnect, revoke.
 
 use std::sync::Arc;
 
@@ -33,17 +33,17 @@ impl Hub {
         let (name, data) = (EventName::of_hub(community::Notification::NAME), notification.data.clone());
         let event = Event { name, topic: None, data, timestamp: self.clock().now_ms(), offset: None };
         let notified = self.rooms.notify(user, notification, event).inspect_err(|fault| self.count(fault))?;
-        let (published, keeping) = notified.await??;
+        let (published, write) = notified.await??;
         let stats = self.stats.clone();
         stats.commanded.add(1);
         // A task of its own: a caller that hangs up does not stop the counting.
-        let kept = actix_rt::spawn(async move {
-            let kept = keeping.await?;
-            stats.notifications_kept.add(u64::from(!kept.was_read));
-            stats.notifications_pruned.add(kept.pruned as u64);
+        let stored = actix_rt::spawn(async move {
+            let stored = write.await?;
+            stats.notifications_kept.add(u64::from(!stored.was_read));
+            stats.notifications_pruned.add(stored.pruned as u64);
             Ok(())
         });
-        Ok((published, Box::pin(async move { kept.await.map_err(|_| Fault::outcome_unknown())? })))
+        Ok((published, Box::pin(async move { stored.await.map_err(|_| Fault::outcome_unknown())? })))
     }
 
     /// Publishes an event of a backend. `data` is JSON text. The event is not stored: use [`Hub::notify`] for a notification.

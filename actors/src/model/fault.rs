@@ -244,7 +244,8 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)
+        write!(f, "{}: {}", self.code, self.message)?;
+        self.cause().map_or(Ok(()), |cause| write!(f, " ({cause})"))
     }
 }
 

@@ -109,13 +109,13 @@ pub(crate) fn written_id(data: &[u8]) -> Option<Box<RawValue>> {
 
 /// The object `data`, which has no `id`, with one. Everything else is left as it was written.
 fn with_id(data: &[u8], id: &NotificationId) -> Bytes {
-    let inside = data.trim_ascii().get(1..).unwrap_or_default();
-    let is_empty = inside.trim_ascii_start().starts_with(b"}");
+    let state = data.trim_ascii().get(1..).unwrap_or_default();
+    let is_empty = state.trim_ascii_start().starts_with(b"}");
     let mut with = BytesMut::with_capacity(data.len() + 64);
     with.put_slice(b"{\"id\":");
     with.put_slice(&json::encode(id));
     with.put_slice(if is_empty { b"" } else { b"," });
-    with.put_slice(inside);
+    with.put_slice(state);
     with.freeze()
 }
 
@@ -154,14 +154,14 @@ struct NotificationState {
 
 /// A notification in `pending`. Dropping it, after the write has succeeded or failed, removes it from there.
 struct PendingNotification {
-    inside: Arc<NotificationState>,
+    state: Arc<NotificationState>,
     user: UserId,
     number: i64,
 }
 
 impl Drop for PendingNotification {
     fn drop(&mut self) {
-        self.inside.pending.remove_if_mut(&self.user, |_, notices| {
+        self.state.pending.remove_if_mut(&self.user, |_, notices| {
             notices.retain(|notice| notice.number != self.number);
             notices.is_empty()
         });
@@ -188,9 +188,9 @@ impl Notifications {
         let number = self.0.last.fetch_add(1, Ordering::Relaxed) + 1;
         let notice = Notice { number, id: notification.id, data: notification.data, sent_at: now };
         self.0.pending.entry(user.clone()).or_default().push(notice.clone());
-        let on_its_way = PendingNotification { inside: self.0.clone(), user: user.clone(), number };
-        let kept = self.0.store.keep_notification(user, notice, on_its_way)?;
-        Ok(NotificationWrite(Box::pin(async move { kept.await.map(|(kept, _on_its_way)| kept) })))
+        let pending = PendingNotification { state: self.0.clone(), user: user.clone(), number };
+        let stored = self.0.store.keep_notification(user, notice, pending)?;
+        Ok(NotificationWrite(Box::pin(async move { stored.await.map(|(stored, _pending)| stored) })))
     }
 
     /// The unread notifications of `user` up to `last`, oldest first: the newest ones, with `bytes` of data in all, or one
@@ -201,14 +201,14 @@ impl Notifications {
     pub(crate) async fn unread(
         &self,
         user: UserId,
-        moment: LastNotification,
+        last: LastNotification,
         bytes: usize,
         now: i64,
     ) -> Result<Vec<Notice>, Fault> {
         // Read before the store: a notification that leaves `pending` meanwhile is in the store.
         let pending = self.0.pending.get(&user).map(|notices| notices.clone()).unwrap_or_default();
-        let pending = pending.into_iter().filter(|notice| notice.number <= moment.0).collect();
-        self.0.store.unread_notifications(user, moment.0, pending, bytes, now).await
+        let pending = pending.into_iter().filter(|notice| notice.number <= last.0).collect();
+        self.0.store.unread_notifications(user, last.0, pending, bytes, now).await
     }
 
     /// Marks the notification `id` of `user` as read, on the disk or not written yet.
@@ -295,8 +295,8 @@ mod tests {
         let store = Store::open(directory.path(), Role::Hub, Clock::System).unwrap();
         let notifications = Notifications::new(store);
         let alice = UserId::parse("alice", "user").unwrap();
-        let unread = async |moment| {
-            let unread = notifications.unread(alice.clone(), moment, MOST, 2).await.unwrap();
+        let unread = async |last| {
+            let unread = notifications.unread(alice.clone(), last, MOST, 2).await.unwrap();
             unread.into_iter().map(|notice| notice.id.to_string()).collect::<Vec<_>>()
         };
         let before = notifications.last();
@@ -314,7 +314,7 @@ mod tests {
         let id = NotificationId::parse("1", "id").unwrap();
         assert_eq!(notifications.read(alice.clone(), id.clone(), 3).await.unwrap().at, 3);
         assert_eq!(unread(after).await, ["2"]);
-        let nobody = UserId::parse("bob", "user").unwrap();
-        assert_eq!(notifications.read(nobody, id, 3).await.unwrap_err().code, Code::NotFound);
+        let other = UserId::parse("bob", "user").unwrap();
+        assert_eq!(notifications.read(other, id, 3).await.unwrap_err().code, Code::NotFound);
     }
 }

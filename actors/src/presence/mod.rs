@@ -177,7 +177,7 @@ impl Presence {
     fn list(&mut self) -> Announcement {
         self.list_due = None;
         let now = self.clock.now_ms();
-        let chat = delivery(&UsersOnline::all(&self.registry.longest_online(now, self.list_bytes)), now);
+        let chat = publication(&UsersOnline::all(&self.registry.longest_online(now, self.list_bytes)), now);
         Announcement { except: None, plain: None, chat, rooms: Vec::new(), known_in: Vec::new() }
     }
 
@@ -200,7 +200,7 @@ impl Presence {
         }
         self.stats.presence_coalesced.add(std::mem::take(&mut self.pending.coalesced));
         self.stats.presence_suppressed.add(std::mem::take(&mut self.pending.suppressed));
-        let told = notices.len();
+        let announced = notices.len();
         let list_due = self.list_due.filter(|_| self.registry.status_counts().users() <= LISTED_MAX);
         let list = list_due.filter(|&due| most > 0 && due <= elapsed).map(|_| self.list());
         let announcements: Arc<[_]> = notices.into_iter().map(announcement).chain(list).collect();
@@ -218,7 +218,7 @@ impl Presence {
         ctx.spawn(delivered.into_actor(self).map(move |AnnouncementReach { deliveries, examined }, actor, ctx| {
             actor.is_announcing = false;
             actor.bucket.spend(paid, deliveries.max(examined / EXAMINED_PER_DELIVERY));
-            actor.stats.presence_told.add(told as u64);
+            actor.stats.presence_told.add(announced as u64);
             actor.stats.presence_deliveries.add(deliveries);
             actor.announce_due(ctx);
         }));
@@ -232,22 +232,22 @@ fn announcement(notice: PresenceNotice) -> Announcement {
     let seen = |status| Seen::new(&identity, status, at);
     let (except, plain, chat) = match change {
         PresenceChange::Online(status) => {
-            let plain = delivery(&UserOnline::new(&identity, at), at);
-            (Some(user()), plain, delivery(&chat::UserOnline(seen(status)), at))
+            let plain = publication(&UserOnline::new(&identity, at), at);
+            (Some(user()), plain, publication(&chat::UserOnline(seen(status)), at))
         }
         PresenceChange::Offline => {
-            let plain = delivery(&UserOffline::new(user(), at), at);
-            (Some(user()), plain, delivery(&chat::UserOffline(seen(Availability::Offline)), at))
+            let plain = publication(&UserOffline::new(user(), at), at);
+            (Some(user()), plain, publication(&chat::UserOffline(seen(Availability::Offline)), at))
         }
         PresenceChange::Status(status) => {
             let changed = UserStatusChanged(seen(status));
-            (None, delivery(&changed, at), delivery(&changed, at))
+            (None, publication(&changed, at), publication(&changed, at))
         }
     };
     Announcement { except, plain: Some(plain), chat, rooms, known_in }
 }
 
-fn delivery<E: ServerEvent>(event: &E, at: i64) -> Publication {
+fn publication<E: ServerEvent>(event: &E, at: i64) -> Publication {
     let (name, data) = (EventName::of_hub(E::NAME), json::encode(event));
     Publication::new(Event { name, topic: None, data, timestamp: at, offset: None })
 }

@@ -24,7 +24,7 @@ pub const WAITING_MAX: usize = 20_000;
 /// How long a due notice may wait, ms; after that it is dropped.
 pub const PATIENCE_MS: i64 = 30_000;
 
-/// The most rooms of one user whose members receive its announcements.
+/// The most rooms in which one user is announced.
 pub const ROOMS_MAX: usize = 1_000;
 
 /// The shortest time between two announcements of a user's status, ms.
@@ -50,9 +50,9 @@ pub struct PresenceNotice {
     pub change: PresenceChange,
     /// When, ms since the epoch.
     pub at: i64,
-    /// The rooms whose members receive it; empty: all sessions.
+    /// The members of these rooms receive it; empty: all sessions.
     pub rooms: Vec<RoomName>,
-    /// The rooms whose members know it already.
+    /// The members of these rooms know it already.
     pub known_in: Vec<RoomName>,
 }
 
@@ -95,8 +95,8 @@ pub struct PendingChanges {
     statuses: WaitingNotices,
     order: BTreeMap<DueKey, (UserId, NoticeKind)>,
     number: u64,
-    /// With [`PresenceAudience::SharedRooms`]: the rooms whose members receive `online` for a user, with the number of the
-    /// user's sessions in each. The end of a session keeps them, because their members receive `offline`.
+    /// With [`PresenceAudience::SharedRooms`]: the rooms in which a user is announced, with the number of the user's sessions
+    /// in each. The end of a session keeps them, because their members receive `offline`.
     shared: AHashMap<UserId, AHashMap<RoomName, u32>>,
     /// The announced statuses of users without an announced `offline`. A user without an entry was announced as `online`.
     announced: AHashMap<UserId, AnnouncedStatus>,
@@ -136,7 +136,7 @@ impl PendingChanges {
     /// A user's first session started at `now`, ms since the epoch, with this status.
     pub fn arrive(&mut self, identity: &Arc<Identity>, status: Availability, now: i64, elapsed: i64) {
         if self.cancel_presence(&identity.user).is_none() && self.audience == PresenceAudience::All {
-            self.put(NoticeKind::Presence, elapsed, PresenceNotice::new(identity, PresenceChange::Online(status), now));
+            self.add(NoticeKind::Presence, elapsed, PresenceNotice::new(identity, PresenceChange::Online(status), now));
         }
         self.set_status(identity, status, now, elapsed);
     }
@@ -163,7 +163,7 @@ impl PendingChanges {
             }
         };
         let offline = PresenceNotice { rooms, ..PresenceNotice::new(identity, PresenceChange::Offline, now) };
-        self.put(NoticeKind::Presence, elapsed + self.linger_ms, offline);
+        self.add(NoticeKind::Presence, elapsed + self.linger_ms, offline);
     }
 
     /// Sets the status of a user at `now`, ms since the epoch.
@@ -172,8 +172,8 @@ impl PendingChanges {
             return;
         }
         let user = &identity.user;
-        let told = self.announced.get(user);
-        if told.map_or(Availability::Online, |told| told.status) == status {
+        let announced = self.announced.get(user);
+        if announced.map_or(Availability::Online, |announced| announced.status) == status {
             // The announced status is correct again.
             if self.cancel_status(user) {
                 self.coalesced += 1;
@@ -186,8 +186,8 @@ impl PendingChanges {
             *waiting = notice;
             return;
         }
-        let due = told.map_or(elapsed, |told| elapsed.max(told.at + STATUS_INTERVAL_MS));
-        self.put(NoticeKind::Status, due, notice);
+        let due = announced.map_or(elapsed, |announced| elapsed.max(announced.at + STATUS_INTERVAL_MS));
+        self.add(NoticeKind::Status, due, notice);
     }
 
     /// A session of a user joined a room at `now`, ms since the epoch.
@@ -210,7 +210,7 @@ impl PendingChanges {
             Some((_, notice)) => notice.rooms.push(room),
             None => {
                 let online = PresenceNotice::new(identity, PresenceChange::Online(Availability::Online), now);
-                self.put(NoticeKind::Presence, elapsed, PresenceNotice { rooms: vec![room], known_in, ..online });
+                self.add(NoticeKind::Presence, elapsed, PresenceNotice { rooms: vec![room], known_in, ..online });
             }
         }
     }
@@ -239,7 +239,7 @@ impl PendingChanges {
     /// brings its status notice in addition. Drops notices that have waited too long.
     pub fn take(&mut self, elapsed: i64, most: usize) -> Vec<PresenceNotice> {
         let mut due = Vec::new();
-        while let Some((&(at, number), &(_, matter))) = self.order.first_key_value() {
+        while let Some((&(at, number), &(_, kind))) = self.order.first_key_value() {
             let late = elapsed - at > PATIENCE_MS;
             if at > elapsed || (due.len() >= most && !late) {
                 break;
@@ -248,7 +248,7 @@ impl PendingChanges {
             if notice.change == PresenceChange::Offline {
                 self.forget(&notice.identity.user);
             }
-            match matter {
+            match kind {
                 _ if late => self.suppressed += 1,
                 NoticeKind::Status => due.push(self.address_status(notice, elapsed)),
                 NoticeKind::Presence => self.push_presence(notice, elapsed, &mut due),
@@ -275,7 +275,7 @@ impl PendingChanges {
                 let changed = self.address_status(changed, elapsed);
                 own = Some(PresenceNotice { rooms: vec![RoomName::of_user(&user)], ..changed });
             }
-            *status = self.announced.get(&user).map_or(Availability::Online, |told| told.status);
+            *status = self.announced.get(&user).map_or(Availability::Online, |announced| announced.status);
         }
         due.push(notice);
         due.extend(own);
@@ -297,9 +297,9 @@ impl PendingChanges {
         notice
     }
 
-    fn put(&mut self, matter: NoticeKind, due: i64, notice: PresenceNotice) {
+    fn add(&mut self, kind: NoticeKind, due: i64, notice: PresenceNotice) {
         let user = notice.identity.user.clone();
-        if self.waiting_of(matter).len() >= WAITING_MAX {
+        if self.notices_of(kind).len() >= WAITING_MAX {
             self.suppressed += 1;
             if notice.change == PresenceChange::Offline {
                 self.forget(&user);
@@ -308,13 +308,13 @@ impl PendingChanges {
         }
         self.number += 1;
         let due = (due, self.number);
-        self.order.insert(due, (user.clone(), matter));
-        self.waiting_of(matter).insert(user, (due, notice));
+        self.order.insert(due, (user.clone(), kind));
+        self.notices_of(kind).insert(user, (due, notice));
     }
 
     fn remove(&mut self, due: DueKey) -> Option<PresenceNotice> {
-        let (user, matter) = self.order.remove(&due)?;
-        let waiting = self.waiting_of(matter);
+        let (user, kind) = self.order.remove(&due)?;
+        let waiting = self.notices_of(kind);
         let (_, notice) = waiting.remove(&user)?;
         if waiting.is_empty() {
             // Returns the memory after a storm.
@@ -323,8 +323,8 @@ impl PendingChanges {
         Some(notice)
     }
 
-    fn waiting_of(&mut self, matter: NoticeKind) -> &mut WaitingNotices {
-        match matter {
+    fn notices_of(&mut self, kind: NoticeKind) -> &mut WaitingNotices {
+        match kind {
             NoticeKind::Presence => &mut self.waiting,
             NoticeKind::Status => &mut self.statuses,
         }

@@ -63,15 +63,16 @@ impl SessionsToStore {
         let Self { stored, known } = self;
         let SuspendedSession { holder, rooms, last_activity, attempt } = suspended;
         let Holder { session, identity, by, connected_at, .. } = holder;
-        let (kept, deliveries) = match remains {
+        let (buffer, deliveries) = match remains {
             Remains::Messages(deliveries, dropped) => (BufferKind::Messages { dropped }, deliveries),
             Remains::Tail { deliveries, left, is_confirmed } => (BufferKind::Tail { left, is_confirmed }, deliveries),
         };
-        let is_frame = matches!(kept, BufferKind::Tail { .. });
+        let is_frame = matches!(buffer, BufferKind::Tail { .. });
         let user = identity.user.clone();
         let identity = matches!(by, By::Pid { came_as_guest: true }).then(|| (*identity).clone());
         let rooms = rooms.iter().map(|room| room.as_str().to_owned()).collect();
-        let head = StoredHeader { session, user, identity, by, connected_at, last_activity, attempt, rooms, kept };
+        let head =
+            StoredHeader { session, user, identity, by, connected_at, last_activity, attempt, rooms, kept: buffer };
         match serde_json::to_string(&head) {
             Ok(head) => {
                 let numbers = deliveries.iter().map(|delivery| delivery.number).collect();
@@ -113,13 +114,14 @@ pub(crate) fn restored(
             }
         };
         let is_frame = matches!(head.kept, BufferKind::Tail { .. });
-        let kept: Option<Vec<_>> = numbers.iter().map(|&number| deliveries.get(&(number, is_frame)).cloned()).collect();
+        let deliveries_of: Option<Vec<_>> =
+            numbers.iter().map(|&number| deliveries.get(&(number, is_frame)).cloned()).collect();
         // Workers take their slots in this order, so a session that is left out takes no address.
-        let Some(kept) = kept else { continue };
+        let Some(buffered) = deliveries_of else { continue };
         let Some(addr) = addrs.next() else { break };
         let remains = match head.kept {
-            BufferKind::Messages { dropped } => Remains::Messages(kept, dropped),
-            BufferKind::Tail { left, is_confirmed } => Remains::Tail { deliveries: kept, left, is_confirmed },
+            BufferKind::Messages { dropped } => Remains::Messages(buffered, dropped),
+            BufferKind::Tail { left, is_confirmed } => Remains::Tail { deliveries: buffered, left, is_confirmed },
         };
         let StoredHeader { session, user, identity, by, connected_at, last_activity, attempt, rooms, .. } = head;
         let identity = Arc::new(identity.unwrap_or_else(|| Identity::of(user)));

@@ -72,12 +72,12 @@ impl RecoveryClaim {
     }
 }
 
-/// A session whose connection was cut.
+/// A suspended session: its connection was cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SuspendedSession {
     /// The session.
     pub holder: Holder,
-    /// The rooms whose publications its slot still receives.
+    /// Its slot still receives the publications of these rooms.
     pub rooms: Vec<RoomName>,
     /// The client's last request, ms since the epoch.
     pub last_activity: i64,

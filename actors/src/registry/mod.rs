@@ -86,16 +86,16 @@ pub struct Registry {
     pending: Arc<PendingConnections>,
     users: DashMap<UserId, OnlineUserSessions, ahash::RandomState>,
     /// Changed while the user's rows are locked, so that both agree. No row is locked while this is.
-    overview: Mutex<OnlineList>,
+    online_list: Mutex<OnlineList>,
     stats: Arc<Stats>,
 }
 
 impl Registry {
     /// A table for the sessions of at most `capacity` connections.
     pub fn new(capacity: usize, stats: Arc<Stats>) -> Self {
-        let (users, overview) = (DashMap::default(), Mutex::default());
+        let (users, online_list) = (DashMap::default(), Mutex::default());
         let pending = Arc::new(PendingConnections::new(capacity, stats.clone()));
-        Self { capacity, admitted: AtomicUsize::new(0), pending, users, overview, stats }
+        Self { capacity, admitted: AtomicUsize::new(0), pending, users, online_list, stats }
     }
 
     /// The most connections at once.
@@ -160,30 +160,30 @@ impl Registry {
         if present.availability == availability || availability == Availability::Offline {
             return false;
         }
-        let mut overview = self.overview();
-        overview.change_status(present.availability, availability);
-        overview.invalidate(&(present.since().unwrap_or_default(), user.clone()));
+        let mut list = self.online_list();
+        list.change_status(present.availability, availability);
+        list.invalidate(&(present.since().unwrap_or_default(), user.clone()));
         present.availability = availability;
         true
     }
 
     /// The users that are online longest, at most `most`, ordered by that time and then by id; `now` is ms since the epoch.
     pub fn online(&self, most: usize, now: i64) -> Vec<OnlineUser> {
-        let first = self.overview().first(most);
+        let first = self.online_list().first(most);
         self.online_users(&first, now)
     }
 
     /// As [`Registry::online`], encoded once for many readers: at most [`crate::events::chat::presence::ELDEST_MAX`], and `bytes`.
     pub fn longest_online(&self, now: i64, bytes: usize) -> Arc<[Written]> {
-        let wanted = self.overview().cached_or_request(now);
-        let wanted = match wanted {
-            Ok(written) => return written,
-            Err(wanted) => wanted,
+        let request = self.online_list().cached_or_request(now);
+        let request = match request {
+            Ok(encoded) => return encoded,
+            Err(request) => request,
         };
-        let users = self.online_users(&wanted.users, now);
-        let written: Arc<[_]> = Written::all(users, bytes).into();
-        self.overview().cache(&wanted, &written, now);
-        written
+        let users = self.online_users(&request.users, now);
+        let encoded: Arc<[_]> = Written::all(users, bytes).into();
+        self.online_list().cache(&request, &encoded, now);
+        encoded
     }
 
     /// A user in the form of the lists; `None` without a session. `now` is ms since the epoch.
@@ -205,11 +205,11 @@ impl Registry {
 
     /// The number of users by status.
     pub fn status_counts(&self) -> StatusCounts {
-        self.overview().status_counts()
+        self.online_list().status_counts()
     }
 
-    fn overview(&self) -> MutexGuard<'_, OnlineList> {
-        self.overview.lock().unwrap_or_else(PoisonError::into_inner)
+    fn online_list(&self) -> MutexGuard<'_, OnlineList> {
+        self.online_list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The recipients of a user's live sessions.
@@ -282,7 +282,7 @@ impl SessionEntry {
             present.rows.reserve_exact(1);
         }
         present.rows.push(row);
-        self.registry.overview().move_user(&user, before, present.since());
+        self.registry.online_list().move_user(&user, before, present.since());
         drop(present);
         self.listed = Some((user, id));
     }
@@ -293,10 +293,10 @@ impl SessionEntry {
         self.registry.users.remove_if_mut(&user, |user, present| {
             let before = present.since();
             present.rows.retain(|row| row.session.id != id);
-            let mut overview = self.registry.overview();
-            overview.move_user(user, before, present.since());
+            let mut list = self.registry.online_list();
+            list.move_user(user, before, present.since());
             if present.rows.is_empty() {
-                overview.change_status(present.availability, Availability::Offline);
+                list.change_status(present.availability, Availability::Offline);
             }
             present.rows.is_empty()
         });
@@ -309,7 +309,7 @@ impl SessionEntry {
         if let Some((user, _)) = &self.listed
             && let Some(present) = self.registry.users.get(user)
         {
-            self.registry.overview().invalidate(&(present.since().unwrap_or_default(), user.clone()));
+            self.registry.online_list().invalidate(&(present.since().unwrap_or_default(), user.clone()));
         }
     }
 
@@ -338,127 +338,4 @@ impl Drop for SessionEntry {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::connection::SessionTable;
-
-    fn session(identity: Identity) -> LiveSession {
-        let (place, identity) = (SessionTable::any_addr(), Arc::new(identity));
-        let (id, peer) = (SessionId::random(), Peer::default());
-        LiveSession { id, surface: Surface::Raw, connected_at: 7, addr: place, identity, peer }
-    }
-
-    fn listed(registry: &Arc<Registry>, session: LiveSession) -> SessionEntry {
-        let mut entry = SessionEntry::new(registry.clone(), 7);
-        entry.list(session);
-        entry
-    }
-
-    #[test]
-    fn a_session_is_found_by_the_token_it_showed_last() {
-        let registry = Arc::new(Registry::new(9, Arc::new(Stats::default())));
-        let user = UserId::parse("alice", "user").unwrap();
-        let with = |id: &str| Identity { token_id: Some(id.into()), ..Identity::of(user.clone()) };
-        let found = |id: &'static str| {
-            let matches = move |identity: &Identity| identity.token_id.as_deref() == Some(id);
-            let found = registry.find(matches);
-            assert_eq!(registry.find_of(&user, matches), found);
-            found.len()
-        };
-        let entry = listed(&registry, session(with("first")));
-        let _other = listed(&registry, session(with("other")));
-        assert_eq!((found("first"), found("second")), (1, 0));
-        entry.renew(Arc::new(with("second")));
-        assert_eq!((found("first"), found("second"), found("other")), (0, 1, 1));
-    }
-
-    #[test]
-    fn a_connections_place_comes_back_when_it_ends() {
-        let registry = Arc::new(Registry::new(1, Arc::new(Stats::default())));
-        let admission = registry.admit().unwrap();
-        assert_eq!((registry.admit().unwrap_err().code, registry.connections()), (Code::ServerFull, 1));
-        drop(admission);
-        assert_eq!(registry.connections(), 0);
-        assert!(registry.admit().is_ok());
-    }
-
-    #[test]
-    fn a_place_that_is_refused_among_those_who_join_comes_back() {
-        let registry = Arc::new(Registry::new(4, Arc::new(Stats::default())));
-        let held = registry.admit_pending(0).unwrap();
-        assert_eq!(registry.admit_pending(0).unwrap_err().code, Code::ServerFull);
-        assert_eq!(registry.connections(), 1);
-        let others: Vec<_> = (0..3).map(|_| registry.admit().unwrap()).collect();
-        assert_eq!(registry.admit_pending(10_000).unwrap_err().code, Code::ServerFull, "nobody gives way for nothing");
-        assert_eq!(registry.stats.pending_connections.get(), 1);
-        drop((held, others));
-        assert_eq!((registry.connections(), registry.stats.pending_connections.get()), (0, 0));
-    }
-
-    #[test]
-    fn a_session_is_counted_from_its_start_and_found_once_its_user_is_known() {
-        let stats = Arc::new(Stats::default());
-        let registry = Arc::new(Registry::new(1, stats.clone()));
-        let user = UserId::parse("alice", "user").unwrap();
-        let session = session(Identity::of(user.clone()));
-
-        let mut entry = SessionEntry::new(registry.clone(), 7);
-        assert_eq!((registry.sessions_of(&user), stats.sessions.get()), (vec![], 1));
-        entry.list(session.clone());
-        assert_eq!(registry.sessions_of(&user), vec![session.clone()]);
-        entry.unlist();
-        assert_eq!((registry.sessions_of(&user), stats.sessions.get()), (vec![], 1));
-        entry.list(session);
-        drop(entry);
-        assert_eq!((registry.sessions_of(&user), stats.sessions.get()), (vec![], 0));
-    }
-
-    fn named(name: &str, connected_at: i64) -> LiveSession {
-        let identity = Identity::of(UserId::parse(name, "user").unwrap());
-        LiveSession { connected_at, ..session(identity) }
-    }
-
-    fn online(registry: &Registry, most: usize) -> Vec<String> {
-        let line = |user: OnlineUser| format!("{} {:?} {}", user.user_id, user.status, user.connected_at.0);
-        registry.online(most, 99).into_iter().map(line).collect()
-    }
-
-    #[test]
-    fn those_online_for_longest_come_first_and_each_since_the_oldest_session() {
-        let registry = Arc::new(Registry::new(9, Arc::new(Stats::default())));
-        let first = listed(&registry, named("carol", 1));
-        let _second = listed(&registry, named("carol", 3));
-        let _bob = listed(&registry, named("bob", 2));
-        let _alice = listed(&registry, named("alice", 2));
-        assert_eq!(online(&registry, 9), ["carol Online 1", "alice Online 2", "bob Online 2"]);
-        assert_eq!(online(&registry, 1), ["carol Online 1"]);
-        drop(first);
-        assert_eq!(online(&registry, 9), ["alice Online 2", "bob Online 2", "carol Online 3"]);
-    }
-
-    #[test]
-    fn what_a_user_says_holds_for_all_sessions_and_until_the_last_one_ends() {
-        let registry = Arc::new(Registry::new(9, Arc::new(Stats::default())));
-        let alice = UserId::parse("alice", "user").unwrap();
-        assert_eq!(registry.availability_of(&alice), Availability::Offline);
-        assert!(!registry.set_availability(&alice, Availability::Away), "she is not there");
-        let one = listed(&registry, named("alice", 1));
-        let _bob = listed(&registry, named("bob", 2));
-        assert_eq!(registry.availability_of(&alice), Availability::Online);
-        assert!(!registry.set_availability(&alice, Availability::Online), "that is known");
-        assert!(registry.set_availability(&alice, Availability::Away));
-        assert_eq!(registry.status_counts(), StatusCounts { online: 1, away: 1, busy: 0 });
-        assert!(registry.set_availability(&alice, Availability::Busy));
-        let two = listed(&registry, named("alice", 3));
-        drop(one);
-        assert_eq!(registry.status_counts(), StatusCounts { online: 1, away: 0, busy: 1 });
-        assert_eq!(online(&registry, 9), ["bob Online 2", "alice Busy 3"]);
-        drop(two);
-        assert_eq!(
-            (registry.status_counts(), online(&registry, 9)),
-            (StatusCounts { online: 1, away: 0, busy: 0 }, vec!["bob Online 2".into()])
-        );
-        let _again = listed(&registry, named("alice", 4));
-        assert_eq!(registry.availability_of(&alice), Availability::Online);
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use crate::model::ids::UserId;
 const FRESH_MS: i64 = 1_000;
 
 /// The sort key of a user: the time when the oldest session connected, and the id.
-pub(super) type Since = (i64, UserId);
+pub(super) type SortKey = (i64, UserId);
 
 /// The number of users by status.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,9 +36,9 @@ impl StatusCounts {
 struct CachedList {
     number: u64,
     /// The key of the last user on the list; `None` when all users are on it.
-    last: Option<Since>,
+    last: Option<SortKey>,
     /// The time in ms since the epoch, and the users; `None` while the list is encoded.
-    written: Option<(i64, Arc<[Written]>)>,
+    encoded: Option<(i64, Arc<[Written]>)>,
 }
 
 /// A list that the caller encodes.
@@ -50,10 +50,10 @@ pub(super) struct ListRequest {
 
 #[derive(Debug, Default)]
 pub(super) struct OnlineList {
-    order: BTreeSet<Since>,
+    order: BTreeSet<SortKey>,
     away: usize,
     busy: usize,
-    eldest: Option<CachedList>,
+    cached: Option<CachedList>,
     lists: u64,
 }
 
@@ -64,14 +64,14 @@ impl OnlineList {
             return;
         }
         if let Some(from) = from {
-            let place = (from, user.clone());
-            self.invalidate(&place);
-            self.order.remove(&place);
+            let key = (from, user.clone());
+            self.invalidate(&key);
+            self.order.remove(&key);
         }
         if let Some(to) = to {
-            let place = (to, user.clone());
-            self.invalidate(&place);
-            self.order.insert(place);
+            let key = (to, user.clone());
+            self.invalidate(&key);
+            self.order.insert(key);
         }
     }
 
@@ -104,29 +104,29 @@ impl OnlineList {
     }
 
     /// Drops the cached list when it contains the user with this key.
-    pub(super) fn invalidate(&mut self, place: &Since) {
-        if self.eldest.as_ref().is_some_and(|eldest| eldest.last.as_ref().is_none_or(|last| place <= last)) {
-            self.eldest = None;
+    pub(super) fn invalidate(&mut self, key: &SortKey) {
+        if self.cached.as_ref().is_some_and(|list| list.last.as_ref().is_none_or(|last| key <= last)) {
+            self.cached = None;
         }
     }
 
     /// The cached list, if it is valid at `now`; otherwise the users of a new one.
     pub(super) fn cached_or_request(&mut self, now: i64) -> Result<Arc<[Written]>, ListRequest> {
-        if let Some(CachedList { written: Some((at, users)), .. }) = &self.eldest
+        if let Some(CachedList { encoded: Some((at, users)), .. }) = &self.cached
             && (0..FRESH_MS).contains(&(now - at))
         {
             return Ok(users.clone());
         }
         self.lists += 1;
         let last = self.order.iter().nth(ELDEST_MAX - 1).cloned();
-        self.eldest = Some(CachedList { number: self.lists, last, written: None });
+        self.cached = Some(CachedList { number: self.lists, last, encoded: None });
         Err(ListRequest { number: self.lists, users: self.first(ELDEST_MAX) })
     }
 
     /// Caches an encoded list, unless its contents changed meanwhile.
-    pub(super) fn cache(&mut self, wanted: &ListRequest, users: &Arc<[Written]>, now: i64) {
-        if let Some(eldest) = self.eldest.as_mut().filter(|eldest| eldest.number == wanted.number) {
-            eldest.written = Some((now, users.clone()));
+    pub(super) fn cache(&mut self, request: &ListRequest, users: &Arc<[Written]>, now: i64) {
+        if let Some(list) = self.cached.as_mut().filter(|list| list.number == request.number) {
+            list.encoded = Some((now, users.clone()));
         }
     }
 }
@@ -141,19 +141,19 @@ mod tests {
 
     /// A list of so many users; the first one connected at 0.
     fn online_list(users: i64) -> OnlineList {
-        let mut overview = OnlineList::default();
+        let mut list = OnlineList::default();
         for number in 0..users {
-            overview.move_user(&user(&number.to_string()), None, Some(number));
+            list.move_user(&user(&number.to_string()), None, Some(number));
         }
-        overview
+        list
     }
 
     /// Encodes the list unless it is cached; whether it was encoded.
-    fn write(overview: &mut OnlineList, now: i64) -> bool {
-        match overview.cached_or_request(now) {
+    fn write(list: &mut OnlineList, now: i64) -> bool {
+        match list.cached_or_request(now) {
             Ok(_) => false,
-            Err(wanted) => {
-                overview.cache(&wanted, &Arc::default(), now);
+            Err(request) => {
+                list.cache(&request, &Arc::default(), now);
                 true
             }
         }
@@ -161,41 +161,41 @@ mod tests {
 
     #[test]
     fn a_list_is_cached_until_it_expires_or_a_user_on_it_changes() {
-        let mut overview = online_list(200);
-        assert!(write(&mut overview, 5));
-        assert!(!write(&mut overview, 5 + FRESH_MS - 1));
-        assert!(write(&mut overview, 5 + FRESH_MS));
-        overview.move_user(&user("new"), None, Some(300));
-        overview.move_user(&user("150"), Some(150), None);
-        overview.invalidate(&(100, user("100")));
-        assert!(!write(&mut overview, 1_005), "these users are not on the list");
-        overview.invalidate(&(99, user("99")));
-        assert!(write(&mut overview, 1_005));
-        overview.move_user(&user("0"), Some(0), Some(301));
-        assert!(write(&mut overview, 1_005));
-        assert!(write(&mut overview, 0), "the clock was set back");
+        let mut list = online_list(200);
+        assert!(write(&mut list, 5));
+        assert!(!write(&mut list, 5 + FRESH_MS - 1));
+        assert!(write(&mut list, 5 + FRESH_MS));
+        list.move_user(&user("new"), None, Some(300));
+        list.move_user(&user("150"), Some(150), None);
+        list.invalidate(&(100, user("100")));
+        assert!(!write(&mut list, 1_005), "these users are not on the list");
+        list.invalidate(&(99, user("99")));
+        assert!(write(&mut list, 1_005));
+        list.move_user(&user("0"), Some(0), Some(301));
+        assert!(write(&mut list, 1_005));
+        assert!(write(&mut list, 0), "the clock was set back");
     }
 
     #[test]
     fn a_list_of_all_users_changes_with_each_user() {
-        let mut overview = online_list(99);
-        assert!(write(&mut overview, 0));
-        overview.move_user(&user("new"), None, Some(300));
-        assert!(write(&mut overview, 0));
-        overview.move_user(&user("last"), None, Some(301));
-        assert!(!write(&mut overview, 0), "the list was full");
+        let mut list = online_list(99);
+        assert!(write(&mut list, 0));
+        list.move_user(&user("new"), None, Some(300));
+        assert!(write(&mut list, 0));
+        list.move_user(&user("last"), None, Some(301));
+        assert!(!write(&mut list, 0), "the list was full");
     }
 
     #[test]
     fn a_list_that_changed_during_encoding_is_not_cached() {
-        let mut overview = online_list(3);
-        let Err(wanted) = overview.cached_or_request(0) else { panic!("no list is cached") };
-        assert_eq!(wanted.users, [user("0"), user("1"), user("2")]);
-        overview.move_user(&user("1"), Some(1), None);
-        overview.cache(&wanted, &Arc::default(), 0);
-        let Err(newer) = overview.cached_or_request(0) else { panic!("the list is outdated") };
-        overview.cache(&wanted, &Arc::default(), 0);
-        assert!(overview.cached_or_request(0).is_err(), "the older list is not cached");
+        let mut list = online_list(3);
+        let Err(request) = list.cached_or_request(0) else { panic!("no list is cached") };
+        assert_eq!(request.users, [user("0"), user("1"), user("2")]);
+        list.move_user(&user("1"), Some(1), None);
+        list.cache(&request, &Arc::default(), 0);
+        let Err(newer) = list.cached_or_request(0) else { panic!("the list is outdated") };
+        list.cache(&request, &Arc::default(), 0);
+        assert!(list.cached_or_request(0).is_err(), "the older list is not cached");
         assert_eq!(newer.users, [user("0"), user("2")]);
     }
 }

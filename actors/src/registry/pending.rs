@@ -78,7 +78,7 @@ impl PendingConnections {
     }
 }
 
-/// The place of a connection that has not joined anything yet. Dropped when it joins or ends.
+/// A connection that has not joined anything yet. Dropped when it joins or ends.
 #[derive(Debug)]
 pub struct PendingSlot {
     pending: Arc<PendingConnections>,
@@ -114,8 +114,8 @@ mod tests {
         (pending_connections.get(), closed_for_newcomers.get(), pending.queue().waiting.len())
     }
 
-    fn is_evicted(place: &mut PendingSlot) -> bool {
-        place.evicted.try_recv().is_ok()
+    fn is_evicted(slot: &mut PendingSlot) -> bool {
+        slot.evicted.try_recv().is_ok()
     }
 
     #[test]

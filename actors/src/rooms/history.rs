@@ -245,7 +245,7 @@ mod tests {
         messages.iter().filter_map(|publication| publication.offset()).collect()
     }
 
-    fn kept(history: &TopicHistory) -> Vec<u64> {
+    fn stored_offsets(history: &TopicHistory) -> Vec<u64> {
         offsets(&history.page(Part::Newest, ANY).messages)
     }
 
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn offsets_are_consecutive_from_one_and_the_newest_messages_stay() {
         let history = history(rule(3, None), ANY, &[(0, 1); 5]);
-        assert_eq!(kept(&history), [3, 4, 5]);
+        assert_eq!(stored_offsets(&history), [3, 4, 5]);
         assert_eq!((history.next(), history.position().offset), (6, 5));
         assert_eq!(history.position().epoch, "e");
     }
@@ -267,22 +267,22 @@ mod tests {
         let mut history = history(rule(9, Some(100)), ANY, &[(0, 1), (50, 1), (99, 1)]);
         for (elapsed, left) in [(99, vec![1, 2, 3]), (100, vec![2, 3]), (150, vec![3]), (198, vec![3]), (199, vec![])] {
             history.expire(elapsed);
-            assert_eq!(kept(&history), left, "at {elapsed}");
+            assert_eq!(stored_offsets(&history), left, "at {elapsed}");
             assert_eq!(history.due().is_none(), left.is_empty());
         }
         assert_eq!((history.bytes(), history.position().offset), (0, 3), "offsets continue");
         let mut ageless = self::history(rule(9, None), ANY, &[(0, 1)]);
         ageless.expire(i64::MAX);
-        assert_eq!((kept(&ageless), ageless.due()), (vec![1], None));
+        assert_eq!((stored_offsets(&ageless), ageless.due()), (vec![1], None));
     }
 
     #[test]
     fn bytes_are_bounded_and_a_message_larger_than_the_bound_is_not_stored() {
         let most = HISTORY_BYTES + 3 * (MESSAGE_BYTES + 2 * (100 + 1));
         let mut history = history(rule(9, None), most, &[(0, 100); 4]);
-        assert_eq!((kept(&history), history.bytes()), (vec![2, 3, 4], most));
+        assert_eq!((stored_offsets(&history), history.bytes()), (vec![2, 3, 4], most));
         history.push(publication(10_000, 5, 0), 0, most);
-        assert_eq!((kept(&history), history.bytes(), history.next()), (vec![], 0, 6));
+        assert_eq!((stored_offsets(&history), history.bytes(), history.next()), (vec![], 0, 6));
         assert_eq!(after(&history, "e", 5), Some(vec![]));
         assert_eq!(after(&history, "e", 4), None);
     }
@@ -370,11 +370,11 @@ mod tests {
         }
         // The monotonic clock started again; the wall clock continued.
         let mut second = TopicHistory::restored(rule(9, Some(1_000)), first.saved(), ANY, 1_150, 5);
-        assert_eq!((kept(&second), second.position()), (vec![2, 3], first.position()));
+        assert_eq!((stored_offsets(&second), second.position()), (vec![2, 3], first.position()));
         second.expire(5 + 50);
-        assert_eq!(kept(&second), [3]);
+        assert_eq!(stored_offsets(&second), [3]);
         let fewer = TopicHistory::restored(rule(1, None), first.saved(), ANY, 1_150, 5);
-        assert_eq!((kept(&fewer), fewer.next()), (vec![3], 4));
+        assert_eq!((stored_offsets(&fewer), fewer.next()), (vec![3], 4));
         let from_the_future = TopicHistory::restored(rule(9, Some(1_000)), first.saved(), ANY, 0, 5);
         assert_eq!(from_the_future.due(), Some(1_005));
     }

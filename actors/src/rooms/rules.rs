@@ -161,7 +161,7 @@ impl Rules {
         decision(allowed, room, "publish to", decided_by)
     }
 
-    /// The rule that decides who may `act` in `room`, as the log names it.
+    /// The rule that decides about `act` in `room`, as the log names it.
     fn name(&self, room: &RoomName, act: &str) -> Cow<'static, str> {
         match self.of(room) {
             Some(rule) => format!("topics \"{}\" {act}", rule.pattern.as_str()).into(),
@@ -337,18 +337,18 @@ mod tests {
 
     #[test]
     fn the_first_matching_rule_sets_the_history_and_reserved_names_have_none() {
-        let keeps = |messages| Some(HistoryRule { messages, age_ms: None });
+        let history = |messages| Some(HistoryRule { messages, age_ms: None });
         let mut rules = rules(&[("live.*", "anyone", "anyone"), ("*", "anyone", "anyone")]);
-        rules.0[1].history = keeps(9);
-        for (name, kept) in [
-            ("news", keeps(9)),
+        rules.0[1].history = history(9);
+        for (name, expected) in [
+            ("news", history(9)),
             ("live.news", None),
             ("user:alice", None),
             ("chat:general", None),
             ("thread:7", None),
             ("$all", None),
         ] {
-            assert_eq!(rules.history(&room(name)), kept, "{name}");
+            assert_eq!(rules.history(&room(name)), expected, "{name}");
         }
         assert_eq!(Rules::default().history(&room("news")), None);
     }

@@ -364,8 +364,8 @@ impl Receive<Notify> for RoomShard {
         let room = RoomName::of_user(&user);
         let publication = Publication::for_notification(event, Some(notification.id.clone()));
         // Stored first: a notification that cannot be stored is not delivered.
-        let kept = self.notifications.keep(user, notification, publication.timestamp());
-        let _ = reply.send(kept.map(|keeping| (self.publish(&room, publication, None, ctx), keeping)));
+        let stored = self.notifications.keep(user, notification, publication.timestamp());
+        let _ = reply.send(stored.map(|write| (self.publish(&room, publication, None, ctx), write)));
     }
 }
 
@@ -391,6 +391,6 @@ impl Receive<FlushShard> for RoomShard {
 impl Receive<Panic> for RoomShard {
     #[expect(clippy::panic, reason = "tests need a dead central actor")]
     fn receive(&mut self, _: Panic, _: &mut Self::Context) {
-        panic!("a room shard was told to panic");
+        panic!("a test makes this room shard panic");
     }
 }

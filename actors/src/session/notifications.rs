@@ -79,7 +79,8 @@ impl Handle<NotificationRead> for Session {
             let read = hub.notifications().read(user.clone(), id.clone(), now).await?;
             hub.stats().notifications_read.add(1);
             hub.stats().notifications_pruned.add(read.pruned as u64);
-            let written = written_id(&read.data).ok_or_else(Fault::internal)?;
+            let written =
+                written_id(&read.data).ok_or_else(|| Fault::internal().caused_by("a stored notification has no id"))?;
             let updated = NotificationUpdated::read(written, read.at);
             let (name, data) = (EventName::of_hub(NotificationUpdated::NAME), json::encode(&updated));
             let event = Event { name, topic: None, data, timestamp: now, offset: None };

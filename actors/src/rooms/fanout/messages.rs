@@ -73,9 +73,9 @@ pub(crate) struct Announcement {
     pub(crate) plain: Option<Publication>,
     /// The form for `/chat`.
     pub(crate) chat: Publication,
-    /// Rooms whose members receive it, each session once. Empty: all sessions.
+    /// The members of these rooms receive it, each session once. Empty: all sessions.
     pub(crate) rooms: Vec<RoomName>,
-    /// Rooms whose members do not receive it.
+    /// The members of these rooms do not receive it.
     pub(crate) known_in: Vec<RoomName>,
 }
 

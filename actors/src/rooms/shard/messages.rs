@@ -88,7 +88,7 @@ pub(crate) struct Notify {
     pub(crate) user: UserId,
     pub(crate) notification: Notification,
     pub(crate) event: Event,
-    /// Sent when the event has its place in the room's order. [`Keeping`] resolves when it is on the disk.
+    /// Sent when the event has its place in the room's order. [`NotificationWrite`] resolves when it is on the disk.
     pub(crate) reply: ReplySender<Result<(Published, NotificationWrite), Fault>>,
 }
 

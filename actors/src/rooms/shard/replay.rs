@@ -133,8 +133,8 @@ impl Receive<Locate> for RoomShard {
         if let Some(history) = &mut history {
             history.recovered = since.map(|since| since == history.position);
         }
-        let (moment, number) = (self.notifications.last(), self.published);
-        let membership = Membership { last_notification: moment, number, chat: None, history };
+        let (last_notification, number) = (self.notifications.last(), self.published);
+        let membership = Membership { last_notification, number, chat: None, history };
         self.send(addr.worker, LocateMember { room, slot: addr.slot, membership, reply_slot, reply }, ctx);
     }
 }
