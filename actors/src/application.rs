@@ -46,7 +46,7 @@ impl RequestKind {
 /// A request to the application, in its JSON form.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Question {
+pub struct ApplicationRequest {
     /// The user.
     pub user_id: UserId,
     /// The session.
@@ -89,7 +89,7 @@ impl RequestBody {
 
 /// The reply of the application.
 #[derive(Debug, Clone)]
-pub struct Answered {
+pub struct ApplicationReply {
     /// The data.
     pub data: Json,
     /// The id of a message, given by the application.
@@ -98,13 +98,16 @@ pub struct Answered {
 
 /// The failure of a request: a sentence for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unanswered(pub &'static str);
+pub struct ApplicationFailure(pub &'static str);
 
 /// The application.
 pub trait Application: Send + Sync {
-    /// Sends a request at once. The request is finished even when the caller no longer waits: a client that leaves after
-    /// sending has sent it. Resolves within a bounded time. Must be called on a runtime.
-    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Answered, Unanswered>>>>;
+    /// Sends a request at once. The request is finished even when the caller no longer waits: a client that leaves
+    /// after sending has sent it. Resolves within a bounded time. Must be called on a runtime.
+    fn ask(
+        &self,
+        request: ApplicationRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<ApplicationReply, ApplicationFailure>>>>;
 }
 
 #[cfg(test)]
@@ -119,7 +122,7 @@ mod tests {
             (RequestBody::Message(text.clone()), "message"),
             (RequestBody::Action(text.clone()), "action"),
         ] {
-            let question = Question {
+            let question = ApplicationRequest {
                 user_id: UserId::parse("42", "user").unwrap(),
                 socket_id: SessionId::random(),
                 event: "client:event",

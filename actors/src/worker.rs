@@ -28,13 +28,13 @@ struct WorkerState {
 }
 
 impl Worker {
-    /// Starts the actors of the next worker on this thread; `None` when all workers have started. That happens when a worker
-    /// died and its thread is replaced: its rooms are lost, and the hub is about to end.
+    /// Starts the actors of the next worker on this thread; `None` when all workers have started. That happens when a
+    /// worker died and its thread is replaced: its rooms are lost, and the hub is about to end.
     pub fn start(hub: &Arc<Hub>) -> Option<Self> {
         let number = hub.next_worker()?;
         let session_table = Rc::new(SessionTable::new(
             number,
-            hub.settings().retained_bytes_max(),
+            hub.settings().buffer_bytes_per_worker(),
             hub.stats_shared(),
             hub.clock().clone(),
         ));
@@ -66,7 +66,7 @@ impl Worker {
         let (settings, elapsed) = (hub.settings(), hub.clock().elapsed_ms());
         let handle = session_table.insert(SessionSpec {
             session,
-            encoder: settings.recovery.wire,
+            encoder: settings.recovery.encoder,
             bound: settings.outbox,
             heartbeat: None,
             multiplexed: false,
@@ -74,7 +74,7 @@ impl Worker {
             elapsed,
         });
         debug_assert_eq!(handle.addr(), addr, "slots are taken in the planned order");
-        handle.restore(remains, MessageNew::NAME, settings.kept_max(), session_table.ledger());
+        handle.restore(remains, MessageNew::NAME, settings.buffer_bound(), session_table.ledger());
         handle.close(Close::Left);
         handle.with_outbox(|outbox| outbox.abandon());
         session_table.note_parked(addr.slot);

@@ -44,7 +44,7 @@ pub(crate) fn settings() -> Settings {
         auto_create_chats: false,
         chats_per_user: 100,
         environment: "production".to_owned(),
-        recovery: RecoverySettings { window_ms: 120_000, queue: 500, bytes: 67_108_864, wire: &ROOT_NUMBERED },
+        recovery: RecoverySettings { window_ms: 120_000, queue: 500, bytes: 67_108_864, encoder: &ROOT_NUMBERED },
         clock: Clock::System,
     }
 }

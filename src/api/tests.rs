@@ -98,7 +98,7 @@ impl Bench {
                 window_ms: 120_000,
                 queue: 500,
                 bytes: 1_000_000,
-                wire: &crate::codec::namespace::ROOT_NUMBERED,
+                encoder: &crate::codec::namespace::ROOT_NUMBERED,
             },
             rules: Rules(Vec::new()),
             clock: clock.clone(),

@@ -82,7 +82,7 @@ pub fn of(config: &Config) -> Settings {
             window_ms: millis(config.recovery.window_secs),
             queue: usize::try_from(config.recovery.queue).unwrap_or(usize::MAX),
             bytes: config.recovery.bytes,
-            wire: &codec::namespace::ROOT_NUMBERED,
+            encoder: &codec::namespace::ROOT_NUMBERED,
         },
         clock: Clock::System,
     }

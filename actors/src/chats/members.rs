@@ -22,11 +22,11 @@ pub const NAMED_MAX: usize = 100;
 /// The most users in `room:online`.
 pub const ONLINE_MAX: usize = 1_000;
 
-/// Typing ends this long after the last typing event, ms. A user may send 10 typing events a minute, so this is longer than
-/// the time between two of them.
+/// Typing ends this long after the last typing event, ms. A user may send 10 typing events a minute, so this is longer
+/// than the time between two of them.
 pub const SILENCE_MS: i64 = 30_000;
 
-/// Deliveries of receipts_bucket a second in one chat.
+/// Deliveries of receipts a second in one chat.
 const RECEIPT_DELIVERIES: u32 = 10_000;
 
 /// Deliveries of joins and leaves a second in one chat.
@@ -229,8 +229,8 @@ impl ChatMembers {
         self.set_typing(addr, user, false, now, 0)
     }
 
-    /// Ends the typing of sessions that sent no typing event for [`SILENCE_MS`]; returns the events, each with the session
-    /// that does not receive it.
+    /// Ends the typing of sessions that sent no typing event for [`SILENCE_MS`]; returns the events, each with the
+    /// session that does not receive it.
     pub fn take_silent(&mut self, now: i64, elapsed: i64) -> Vec<(UserTyping, SessionAddr)> {
         self.has_silence_timer = false;
         let mut silent: Vec<_> = self.typists.extract_if(.., |typist| typist.until <= elapsed).collect();
@@ -268,8 +268,8 @@ impl ChatMembers {
         is_within(&mut self.receipts_bucket, deliveries, elapsed)
     }
 
-    /// Whether a join or leave with so many deliveries is within the rate; if so, it is counted. The update of the users
-    /// is sent in any case.
+    /// Whether a join or leave with so many deliveries is within the rate; if so, it is counted. The update of the
+    /// users is sent in any case.
     pub fn may_announce_member(&mut self, deliveries: usize, elapsed: i64) -> bool {
         is_within(&mut self.members_bucket, deliveries, elapsed)
     }

@@ -1,4 +1,5 @@
-//! The chats and their participants in memory: a copy of the store, so that a join reads no disk. Only [`writer`] changes it.
+//! The chats and their participants in memory: a copy of the store, so that a join reads no disk. Only [`writer`]
+//! changes it.
 
 pub mod members;
 pub mod writer;
@@ -17,7 +18,8 @@ pub const CHATS_MAX: usize = 100_000;
 /// The most participants of all private chats together. They bound the memory of the table.
 pub const PARTICIPANTS_TOTAL_MAX: usize = 1_000_000;
 
-/// The chat does not exist, or the user may not join it. Both have the same text, so that the text does not reveal which.
+/// The chat does not exist, or the user may not join it. Both have the same text, so that the text does not reveal
+/// which.
 pub(crate) fn no_such_chat() -> Fault {
     Fault::new(Code::NotFound, "Chat not found or access denied")
 }
@@ -102,7 +104,7 @@ impl Chats {
     }
 
     /// Sets the most chats that one user may create by joining them. Chats beyond it stay.
-    pub(crate) fn set_made_max(&self, most: usize) {
+    pub(crate) fn set_created_max(&self, most: usize) {
         self.made_max.store(most, Ordering::Relaxed);
     }
 
@@ -181,7 +183,7 @@ mod tests {
     #[test]
     fn chats_of_a_user_count_until_they_are_deleted() {
         let chats = Chats::default();
-        chats.set_made_max(2);
+        chats.set_created_max(2);
         let id = |text: &str| ChatId::parse(text, "id").unwrap();
         let made = |text: &str, by: Option<&str>| {
             let made_by = by.map(user);

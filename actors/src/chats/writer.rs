@@ -1,5 +1,5 @@
-//! The actor that changes chats, one change at a time: first the store, then the table, then the sessions that lost access.
-//! A started change is finished even when its caller no longer waits.
+//! The actor that changes chats, one change at a time: first the store, then the table, then the sessions that lost
+//! access. A started change is finished even when its caller no longer waits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,8 +68,8 @@ impl ChatWriter {
         Self { store, chats, rooms, registry, clock }
     }
 
-    /// Creates the configured chats that do not exist, and fills the table. A chat that cannot be created does not prevent
-    /// that.
+    /// Creates the configured chats that do not exist, and fills the table. A chat that cannot be created does not
+    /// prevent that.
     pub(crate) async fn open(store: &Store, chats: &Chats, configured: Vec<Chat>) -> Result<(), Fault> {
         let added = store.add_chats(configured).await;
         for access in store.chat_access().await? {
@@ -126,8 +126,9 @@ impl ChatWriter {
         }
     }
 
-    /// Makes sessions without access leave the chat, and waits for that at most [`LEAVE_TIME`]. A session that waits for the
-    /// verification of its token leaves after that. A session that joins meanwhile checks its access again after the join.
+    /// Makes sessions without access leave the chat, and waits for that at most [`LEAVE_TIME`]. A session that waits
+    /// for the verification of its token leaves after that. A session that joins meanwhile checks its access again
+    /// after the join.
     async fn remove_excluded(&self, id: &ChatId) {
         let room = RoomName::of_chat(id);
         let mut replies = Vec::new();

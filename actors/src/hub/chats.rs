@@ -8,11 +8,12 @@ use crate::runtime::mailbox::{Receive, ReplySender};
 use crate::store::Chat;
 
 impl Hub {
-    /// Creates or replaces a chat; returns the stored chat, and whether it was created. Sessions without access have left
-    /// it, or leave as soon as their pending token is verified.
+    /// Creates or replaces a chat; returns the stored chat, and whether it was created. Sessions without access have
+    /// left it, or leave as soon as their pending token is verified.
     ///
     /// # Errors
-    /// As [`crate::store::Store::put_chat`]; [`crate::model::fault::Code::LimitReached`] when the limit of chats or participants is reached.
+    /// As [`crate::store::Store::put_chat`]; [`crate::model::fault::Code::LimitReached`] when the limit of chats or
+    /// participants is reached.
     pub async fn put_chat(&self, chat: Chat) -> Result<(Chat, bool), Fault> {
         self.ask_chat_writer(|reply| PutChat { chat, reply }).await
     }

@@ -23,11 +23,12 @@ impl Hub {
         let _ = self.recovery.post(NoteAttempt(pid));
     }
 
-    /// Sends a notification to a user's sessions and stores it: see [`crate::notifications`]. Resolves when it has its place
-    /// in the order of the user's room; the returned future resolves when it is on the disk.
+    /// Sends a notification to a user's sessions and stores it: see [`crate::notifications`]. Resolves when it has its
+    /// place in the order of the user's room; the returned future resolves when it is on the disk.
     ///
     /// # Errors
-    /// As [`Hub::publish`]; [`crate::model::fault::Code::StoreUnavailable`] when the store cannot write. Nothing was delivered.
+    /// As [`Hub::publish`]; [`crate::model::fault::Code::StoreUnavailable`] when the store cannot write. Nothing was
+    /// delivered.
     pub async fn notify(&self, user: UserId, notification: Notification) -> Result<(Published, PendingStore), Fault> {
         self.accepting()?;
         let (name, data) = (EventName::of_hub(community::Notification::NAME), notification.data.clone());
@@ -46,10 +47,12 @@ impl Hub {
         Ok((published, Box::pin(async move { stored.await.map_err(|_| Fault::outcome_unknown())? })))
     }
 
-    /// Publishes an event of a backend. `data` is JSON text. The event is not stored: use [`Hub::notify`] for a notification.
+    /// Publishes an event of a backend. `data` is JSON text. The event is not stored: use [`Hub::notify`] for a
+    /// notification.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::Overloaded`] when a queue is full, [`crate::model::fault::Code::ShuttingDown`] while draining: nothing was accepted.
+    /// [`crate::model::fault::Code::Overloaded`] when a queue is full, [`crate::model::fault::Code::ShuttingDown`]
+    /// while draining: nothing was accepted.
     pub async fn publish(&self, target: PublishTarget, event: EventName, data: Bytes) -> Result<Published, Fault> {
         self.accepting()?;
         let (room, topic) = match target {
@@ -63,8 +66,8 @@ impl Hub {
         published.await
     }
 
-    /// Ends every session of the user with 4403, after what was sent to the user, and returns their number. Neither they nor
-    /// the user's suspended sessions can be recovered.
+    /// Ends every session of the user with 4403, after what was sent to the user, and returns their number. Neither
+    /// they nor the user's suspended sessions can be recovered.
     ///
     /// # Errors
     /// [`crate::model::fault::Code::Overloaded`] when a queue is full: nothing was done.
@@ -77,7 +80,7 @@ impl Hub {
 
     /// Ends the sessions that `matches` accepts, of one user or of all, after what was delivered to them; returns their
     /// number.
-    pub async fn close_where(
+    pub async fn close_matching(
         &self,
         user: Option<&UserId>,
         close: Close,
@@ -94,14 +97,14 @@ impl Hub {
         found.len()
     }
 
-    /// Rejects the tokens of `revocation` from now on, and ends every session with such a token with 4401; returns their
-    /// number. The caller stores the revocation before.
+    /// Rejects the tokens of `revocation` from now on, and ends every session with such a token with 4401; returns
+    /// their number. The caller stores the revocation before.
     pub async fn revoke(&self, revocation: &Revocation) -> usize {
         // Added first: a session that opens meanwhile is rejected or found.
         self.revoked.add(revocation);
         let hit = revocation.clone();
         let user = revocation.user.as_ref();
-        let closed = self.close_where(user, Close::TokenRevoked, move |identity| hit.hits(identity)).await;
+        let closed = self.close_matching(user, Close::TokenRevoked, move |identity| hit.hits(identity)).await;
         self.recovery.post_when_free(DropRecords::Revoked(revocation.clone())).await;
         closed
     }
@@ -109,9 +112,9 @@ impl Hub {
     /// Stores a revocation, then applies it as [`Hub::revoke`] does.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::StoreUnavailable`]; [`crate::model::fault::Code::Overloaded`] when the store's queue is full or
-    /// [`crate::revocations::REVOCATIONS_MAX`] revocations are stored. Nothing was done.
-    pub async fn keep_and_revoke(self: &Arc<Self>, revocation: Revocation) -> Result<usize, Fault> {
+    /// [`crate::model::fault::Code::StoreUnavailable`]; [`crate::model::fault::Code::Overloaded`] when the store's
+    /// queue is full or [`crate::revocations::REVOCATIONS_MAX`] revocations are stored. Nothing was done.
+    pub async fn store_and_revoke(self: &Arc<Self>, revocation: Revocation) -> Result<usize, Fault> {
         let hub = self.clone();
         // A task of its own: otherwise a caller that hangs up would leave sessions open.
         let revoked = actix_rt::spawn(async move {

@@ -44,7 +44,7 @@ impl Hub {
         let registry = Arc::new(Registry::new(settings.max_connections, stats.clone()));
         let refusal_log = Arc::new(RefusalLog::new(clock.clone(), stats.clone()));
         let chats = Arc::new(Chats::default());
-        chats.set_made_max(settings.chats_per_user);
+        chats.set_created_max(settings.chats_per_user);
         let actors = CentralActors::start(&settings, &store, &rooms, &registry, &refusal_log, &chats, &stats);
         Arc::new(Self {
             rooms,

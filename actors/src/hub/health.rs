@@ -31,7 +31,7 @@ pub enum Readiness {
 
 impl Hub {
     /// The values that decide the health status.
-    pub(crate) fn health_figures(&self, requests: Counted) -> Vitals {
+    pub(crate) fn vitals(&self, requests: Counted) -> Vitals {
         let queues = self.mailboxes().map(|mailbox| (mailbox.name(), mailbox.depth(), mailbox.bound()));
         let store = self.store.depths().into_iter().zip([WRITES_MAX, READS_MAX]);
         let queues = queues.chain(store.map(|((name, depth), bound)| (name, depth, bound)));

@@ -19,7 +19,8 @@ impl Hub {
     /// Counts one event under `key` against `rule`.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::RateLimited`] with the seconds to wait, [`crate::model::fault::Code::Overloaded`] when the queue is full.
+    /// [`crate::model::fault::Code::RateLimited`] with the seconds to wait, [`crate::model::fault::Code::Overloaded`]
+    /// when the queue is full.
     pub async fn admit_by(&self, key: LimitKey, rule: Rule) -> Result<(), Fault> {
         if rule.most == 0 {
             return Ok(());

@@ -1,5 +1,5 @@
-//! The facade of the hub: it holds the addresses of the central actors and none of their state. [`commands`] publish and
-//! revoke, [`queries`] read, [`compose`] starts the actors.
+//! The facade of the hub: it holds the addresses of the central actors and none of their state. [`commands`] publish
+//! and revoke, [`queries`] read, [`compose`] starts the actors.
 
 mod chats;
 mod commands;

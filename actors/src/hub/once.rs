@@ -29,9 +29,9 @@ impl Hub {
         &self.client_ids
     }
 
-    /// Stores the remembered results of publications and of `requests`, and the used nonces, for the next start. Must be called
-    /// after the last request: nothing is claimed after that. A failure is logged; the next start then behaves as after a
-    /// crash.
+    /// Stores the remembered results of publications and of `requests`, and the used nonces, for the next start. Must
+    /// be called after the last request: nothing is claimed after that. A failure is logged; the next start then
+    /// behaves as after a crash.
     pub async fn store_once(&self, requests: &Idempotency, nonces: StoredNonces) {
         let now = self.clock().now_ms();
         let kinds = [(CLIENT_ID, &self.client_ids), (IDEMPOTENCY_KEY, requests)];
@@ -47,8 +47,8 @@ impl Hub {
         }
     }
 
-    /// Loads the remembered results of publications and of `requests` of the previous run. Returns the used nonces; `None`
-    /// when that run crashed or the store fails.
+    /// Loads the remembered results of publications and of `requests` of the previous run. Returns the used nonces;
+    /// `None` when that run crashed or the store fails.
     ///
     /// # Errors
     /// Another failure of the store.

@@ -20,8 +20,9 @@ const FOLLOW_AGAIN: Duration = Duration::from_millis(250);
 const LOAD_AGAIN: Duration = Duration::from_secs(1);
 
 impl Hub {
-    /// Loads the contents of the store and creates the configured chats that do not exist, before the workers start. While a
-    /// store waits for its disk, [`Hub::open_late`] loads the rest. While revocations cannot be read, every token is rejected.
+    /// Loads the contents of the store and creates the configured chats that do not exist, before the workers start.
+    /// While a store waits for its disk, [`Hub::open_late`] loads the rest. While revocations cannot be read, every
+    /// token is rejected.
     ///
     /// # Errors
     /// A failure of an open store.
@@ -59,8 +60,8 @@ impl Hub {
         Ok(())
     }
 
-    /// Waits until a store that failed at the start works, then loads the rest of its contents and changes; the hub is ready
-    /// after that. Returns at once when the store was open at the start.
+    /// Waits until a store that failed at the start works, then loads the rest of its contents and changes; the hub is
+    /// ready after that. Returns at once when the store was open at the start.
     pub async fn open_late(&self, configured: Vec<Chat>) {
         if self.is_loaded.load(Ordering::Acquire) {
             return;
@@ -118,8 +119,8 @@ impl Hub {
         ChatWriter::open(&self.store, &self.chats, configured).await
     }
 
-    /// Loads the histories of the previous run, unless the rules keep no history now. Must run before the workers start:
-    /// their shards take the histories over.
+    /// Loads the histories of the previous run, unless the rules keep no history now. Must run before the workers
+    /// start: their shards take the histories over.
     ///
     /// # Errors
     /// As [`crate::store::Store::take_histories`].
@@ -130,8 +131,8 @@ impl Hub {
         Ok(())
     }
 
-    /// Loads the suspended sessions of the previous run. Must run before the workers start: their slots and rooms take the
-    /// sessions over.
+    /// Loads the suspended sessions of the previous run. Must run before the workers start: their slots and rooms take
+    /// the sessions over.
     ///
     /// # Errors
     /// As [`crate::store::Store::take_parked`].

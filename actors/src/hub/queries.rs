@@ -8,7 +8,8 @@ use crate::rooms::history::{HistoryPage, Part};
 use crate::rooms::{MembersPage, PageRange, RoomSummary};
 
 impl Hub {
-    /// A page of the rooms with members, without internal rooms, sorted by name within the page; and their total number.
+    /// A page of the rooms with members, without internal rooms, sorted by name within the page; and their total
+    /// number.
     ///
     /// # Errors
     /// [`crate::model::fault::Code::Overloaded`] when a queue is full.

@@ -1,7 +1,7 @@
 //! Applies new settings while sessions are live.
 //!
-//! The settings are one value behind one pointer: a reader sees the old or the new settings. Actors with a copy receive a
-//! message. Then each live session checks its rooms once.
+//! The settings are one value behind one pointer: a reader sees the old or the new settings. Actors with a copy receive
+//! a message. Then each live session checks its rooms once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +22,13 @@ const REVIEW_TIME: Duration = Duration::from_secs(1);
 
 impl Hub {
     /// Applies `settings`, also to live sessions. These need a restart and must be unchanged: `workers`, `mailbox`,
-    /// `max_connections`, `heartbeat`, `shortest_heartbeat_ms`, `presence.audience`, `clock`, and of `recovery` the window and
-    /// the bytes. The outbox of a live session keeps its bound.
+    /// `max_connections`, `heartbeat`, `shortest_heartbeat_ms`, `presence.audience`, `clock`, and of `recovery` the
+    /// window and the bytes. The outbox of a live session keeps its bound.
     pub fn reconfigure(&self, settings: Settings) {
         let settings = Arc::new(settings);
         self.settings.store(settings.clone());
         self.rooms.counts().set_limits(settings.rooms, settings.rooms_per_user);
-        self.chats.set_made_max(settings.chats_per_user);
+        self.chats.set_created_max(settings.chats_per_user);
         let change = presence::ApplyPresenceSettings { settings: settings.presence, outbox: settings.outbox.bytes };
         self.presence.post_departure(change);
         for shard in self.rooms.workers().shards() {
@@ -41,8 +41,8 @@ impl Hub {
         self.application.store(Arc::new(application));
     }
 
-    /// Makes every live session leave the rooms that the rules close to it. Resolves with the number of sessions when all have
-    /// checked.
+    /// Makes every live session leave the rooms that the rules close to it. Resolves with the number of sessions when
+    /// all have checked.
     pub async fn review_sessions(&self) -> usize {
         let registry = self.registry.clone();
         let sessions = tokio::task::spawn_blocking(move || registry.recipients()).await.unwrap_or_default();

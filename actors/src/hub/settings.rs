@@ -32,9 +32,9 @@ pub struct Settings {
     pub history_bytes: usize,
     /// The most rooms of one session.
     pub rooms_per_session: usize,
-    /// Bytes of what one client may have passed on to others.
+    /// The most bytes of one payload that a client publishes.
     pub payload_max: usize,
-    /// Topics a request may name.
+    /// The most topics in one request.
     pub topics_per_request: usize,
     /// Messages a minute.
     pub messages_per_minute: MessagesPerMinute,
@@ -74,12 +74,12 @@ pub struct Settings {
 
 impl Settings {
     /// The bound of one suspended session's buffer: `recovery.queue` messages and half of the outbox bytes.
-    pub(crate) fn kept_max(&self) -> Bound {
+    pub(crate) fn buffer_bound(&self) -> Bound {
         Bound { bytes: self.outbox.half().bytes, frames: self.recovery.queue }
     }
 
     /// One worker's share of the bytes for suspended sessions.
-    pub(crate) fn retained_bytes_max(&self) -> usize {
+    pub(crate) fn buffer_bytes_per_worker(&self) -> usize {
         self.recovery.bytes / self.workers.max(1)
     }
 
@@ -103,7 +103,7 @@ pub struct RecoverySettings {
     /// The bytes of all buffers, with the last deliveries to sessions that name the offset they have.
     pub bytes: usize,
     /// The encoder of these deliveries.
-    pub wire: &'static dyn Encoder,
+    pub encoder: &'static dyn Encoder,
 }
 
 /// Debug mode: metrics of the hub on a connection.

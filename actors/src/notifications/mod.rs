@@ -1,20 +1,21 @@
-//! Notifications: messages that a user receives even after an absence. A notification is stored and delivered at once; a new
-//! session receives each missed notification once.
+//! Notifications: messages that a user receives even after an absence. A notification is stored and delivered at once;
+//! a new session receives each missed notification once.
 //!
 //! # What is guaranteed
 //!
 //! * **Stored.** When the hub has confirmed a notification, it is on the disk.
-//! * **At once.** Live sessions do not wait for the disk. They may receive a notification that a crash loses, or that the
+//! * **At once.** Live sessions do not wait for the disk. They may receive a notification that a crash loses, or that
+//! the
 //!   store cannot keep. The hub has not confirmed such a notification; its backend may send it again with the same id.
 //! * **Each once.** A session receives a notification when it is sent, or as unread after its connect, but not both. It
 //!   receives it again when the backend sends the id again. A read notification is not sent after a connect.
 //!
 //! # How
 //!
-//! The shard of a user's room numbers the user's notifications, and passes each to the store's writer and to the members. A
-//! session that joins receives the number of the last notification before the join. Up to that number, it reads unread
-//! notifications from the store, and from [`Notifications`] those that are not written yet. Later ones come through the
-//! room, and replace older states from the store: [`crate::connection::noted`] remembers them.
+//! The shard of a user's room numbers the user's notifications, and passes each to the store's writer and to the
+//! members. A session that joins receives the number of the last notification before the join. Up to that number, it
+//! reads unread notifications from the store, and from [`Notifications`] those that are not written yet. Later ones
+//! come through the room, and replace older states from the store: [`crate::connection::noted`] remembers them.
 
 use std::fmt;
 use std::pin::Pin;
@@ -55,9 +56,10 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 }
 
 impl Notification {
-    /// Reads a notification from its `data`, at most `most` bytes (`limits.notification_bytes`). A notification without an
-    /// id gets one. An empty array counts as an empty object, as PHP writes it. The result is a copy: it does not hold the
-    /// buffer that `data` is a slice of. The store keeps at most twice [`crate::store::KEPT_MAX`] notifications of a user.
+    /// Reads a notification from its `data`, at most `most` bytes (`limits.notification_bytes`). A notification without
+    /// an id gets one. An empty array counts as an empty object, as PHP writes it. The result is a copy: it does not
+    /// hold the buffer that `data` is a slice of. The store keeps at most twice [`crate::store::KEPT_MAX`]
+    /// notifications of a user.
     ///
     /// # Errors
     /// [`Code::InvalidRequest`], naming the field, for data that is no object or has an invalid id;
@@ -179,12 +181,12 @@ impl Notifications {
         LastNotification(self.0.last.load(Ordering::Relaxed))
     }
 
-    /// Numbers a notification and stores it; the result resolves when it is on the disk. Only for the shard of the user's
-    /// room.
+    /// Numbers a notification and stores it; the result resolves when it is on the disk. Only for the shard of the
+    /// user's room.
     ///
     /// # Errors
     /// [`Code::StoreUnavailable`], [`Code::Overloaded`]: nothing was done.
-    pub(crate) fn keep(&self, user: UserId, notification: Notification, now: i64) -> Result<NotificationWrite, Fault> {
+    pub(crate) fn store(&self, user: UserId, notification: Notification, now: i64) -> Result<NotificationWrite, Fault> {
         let number = self.0.last.fetch_add(1, Ordering::Relaxed) + 1;
         let notice = Notice { number, id: notification.id, data: notification.data, sent_at: now };
         self.0.pending.entry(user.clone()).or_default().push(notice.clone());
@@ -193,8 +195,8 @@ impl Notifications {
         Ok(NotificationWrite(Box::pin(async move { stored.await.map(|(stored, _pending)| stored) })))
     }
 
-    /// The unread notifications of `user` up to `last`, oldest first: the newest ones, with `bytes` of data in all, or one
-    /// more.
+    /// The unread notifications of `user` up to `last`, oldest first: the newest ones, with `bytes` of data in all, or
+    /// one more.
     ///
     /// # Errors
     /// [`Code::StoreUnavailable`], [`Code::Overloaded`].
@@ -300,9 +302,9 @@ mod tests {
             unread.into_iter().map(|notice| notice.id.to_string()).collect::<Vec<_>>()
         };
         let before = notifications.last();
-        let first = notifications.keep(alice.clone(), parse(r#"{"id":1}"#).unwrap(), 1).unwrap();
+        let first = notifications.store(alice.clone(), parse(r#"{"id":1}"#).unwrap(), 1).unwrap();
         let between = notifications.last();
-        let second = notifications.keep(alice.clone(), parse(r#"{"id":2}"#).unwrap(), 1).unwrap();
+        let second = notifications.store(alice.clone(), parse(r#"{"id":2}"#).unwrap(), 1).unwrap();
         let after = notifications.last();
         assert_eq!(
             (unread(before).await.len(), unread(between).await, unread(after).await.len()),

@@ -1,10 +1,10 @@
-//! The presence of users, and its announcement to sessions. A user is online from the start of the first session to the end
-//! of the last one, on any surface.
+//! The presence of users, and its announcement to sessions. A user is online from the start of the first session to the
+//! end of the last one, on any surface.
 //!
-//! [`counts`] counts sessions, [`pending`] holds changes until they are announced, and [`token_bucket`] limits the rate of
-//! announcements; all three are pure. [`Presence`] is the actor: it sends announcements to every worker's fan-out, in the
-//! form of each surface. At most one batch of [`token_bucket::BATCH_MAX`] notices is under way, so a slow worker delays
-//! notices and nothing else.
+//! [`counts`] counts sessions, [`pending`] holds changes until they are announced, and [`token_bucket`] limits the rate
+//! of announcements; all three are pure. [`Presence`] is the actor: it sends announcements to every worker's fan-out,
+//! in the form of each surface. At most one batch of [`token_bucket::BATCH_MAX`] notices is under way, so a slow worker
+//! delays notices and nothing else.
 //!
 //! The [registry](crate::registry) holds the status of a user. This actor reads it when it learns of a change. So two
 //! changes on two workers end with the same status everywhere.
@@ -35,8 +35,8 @@ use crate::runtime::clock::Clock;
 use crate::runtime::counters::Stats;
 use crate::runtime::mailbox::{Receive, ReplySender, receives_posts};
 
-/// Examined sessions that cost as much as one delivery. A session that shares a thousand rooms with a user is examined a
-/// thousand times and notified once.
+/// Examined sessions that cost as much as one delivery. A session that shares a thousand rooms with a user is examined
+/// a thousand times and notified once.
 const EXAMINED_PER_DELIVERY: u64 = 16;
 
 /// A list of users may take one part in so many of the bytes of an outbox.

@@ -4,9 +4,9 @@
 //! announcements is exceeded. A change that is reversed before its announcement is not announced, and neither is the
 //! reversal.
 //!
-//! A change of the status is due at once, too, but for one user at most every [`STATUS_INTERVAL_MS`], with the newest status.
-//! While `online` is not announced, the status is part of it. The user's own sessions do not receive `online`, so they
-//! receive the status by itself.
+//! A change of the status is due at once, too, but for one user at most every [`STATUS_INTERVAL_MS`], with the newest
+//! status. While `online` is not announced, the status is part of it. The user's own sessions do not receive `online`,
+//! so they receive the status by itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -95,10 +95,11 @@ pub struct PendingChanges {
     statuses: WaitingNotices,
     order: BTreeMap<DueKey, (UserId, NoticeKind)>,
     number: u64,
-    /// With [`PresenceAudience::SharedRooms`]: the rooms in which a user is announced, with the number of the user's sessions
-    /// in each. The end of a session keeps them, because their members receive `offline`.
+    /// With [`PresenceAudience::SharedRooms`]: the rooms in which a user is announced, with the number of the user's
+    /// sessions in each. The end of a session keeps them, because their members receive `offline`.
     shared: AHashMap<UserId, AHashMap<RoomName, u32>>,
-    /// The announced statuses of users without an announced `offline`. A user without an entry was announced as `online`.
+    /// The announced statuses of users without an announced `offline`. A user without an entry was announced as
+    /// `online`.
     announced: AHashMap<UserId, AnnouncedStatus>,
     /// Changes that were reversed or replaced before their announcement.
     pub coalesced: u64,
@@ -235,8 +236,8 @@ impl PendingChanges {
         }
     }
 
-    /// Removes and returns at most `most` notices that are due by `elapsed`, the longest due first. A user's first `online`
-    /// brings its status notice in addition. Drops notices that have waited too long.
+    /// Removes and returns at most `most` notices that are due by `elapsed`, the longest due first. A user's first
+    /// `online` brings its status notice in addition. Drops notices that have waited too long.
     pub fn take(&mut self, elapsed: i64, most: usize) -> Vec<PresenceNotice> {
         let mut due = Vec::new();
         while let Some((&(at, number), &(_, kind))) = self.order.first_key_value() {

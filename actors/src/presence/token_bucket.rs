@@ -3,8 +3,8 @@
 /// The most notices in one batch: the next batch waits until this one is in the outboxes.
 pub const BATCH_MAX: usize = 64;
 
-/// A bucket of deliveries. The cost of a notice is known after its delivery, so it is paid afterwards. The cost in the last
-/// batch determines the size of the next one, unless [`TokenBucket::expect_cost`] sets it.
+/// A bucket of deliveries. The cost of a notice is known after its delivery, so it is paid afterwards. The cost in the
+/// last batch determines the size of the next one, unless [`TokenBucket::expect_cost`] sets it.
 #[derive(Debug)]
 pub struct TokenBucket {
     /// Deliveries a second, and the capacity of the bucket; 0: no limit.

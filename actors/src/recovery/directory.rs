@@ -29,7 +29,8 @@ const END_TIME: Duration = Duration::from_secs(10);
 /// The shortest time for which a restored session stays suspended, ms: long enough until its worker has started.
 const RESTORED_MIN_MS: i64 = 5_000;
 
-/// A suspended session that an attempt of its client resumes. Its private id is valid again when the new session issues it.
+/// A suspended session that an attempt of its client resumes. Its private id is valid again when the new session issues
+/// it.
 #[derive(Debug)]
 struct Resuming {
     number: u64,
@@ -126,8 +127,8 @@ impl Recovery {
         }
     }
 
-    /// While an earlier attempt resumes the session, `redeem` waits until the private id is valid again. Otherwise it is
-    /// returned.
+    /// While an earlier attempt resumes the session, `redeem` waits until the private id is valid again. Otherwise it
+    /// is returned.
     fn wait_for_resuming(&mut self, redeem: Redeem) -> Option<Redeem> {
         if self.resuming.is_empty() {
             return Some(redeem);

@@ -89,8 +89,8 @@ impl SessionsToStore {
     }
 }
 
-/// Reads the stored sessions that are not expired, and gives each the next address of `addrs`. A session that cannot be read
-/// or lacks a delivery is left out: it is not recovered.
+/// Reads the stored sessions that are not expired, and gives each the next address of `addrs`. A session that cannot be
+/// read or lacks a delivery is left out: it is not recovered.
 pub(crate) fn restored(
     stored: StoredSessions,
     clock: &Clock,

@@ -1,5 +1,5 @@
-//! Recovery tokens and their sessions. Pure. A session with a token is live or suspended. The token of a suspended session is
-//! valid until the session expires.
+//! Recovery tokens and their sessions. Pure. A session with a token is live or suspended. The token of a suspended
+//! session is valid until the session expires.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -113,7 +113,8 @@ enum TokenState {
     Suspended(SuspendedSession, ExpiryKey),
 }
 
-/// When a suspended session expires, ms by [`crate::runtime::clock::Clock::elapsed_ms`], and a number that makes the key unique.
+/// When a suspended session expires, ms by [`crate::runtime::clock::Clock::elapsed_ms`], and a number that makes the
+/// key unique.
 type ExpiryKey = (i64, u64);
 
 /// The most suspended sessions of one user: a user with many cut connections does not evict sessions of others.

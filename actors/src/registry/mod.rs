@@ -1,8 +1,9 @@
-//! The live connections and sessions: the bound of connections, the address of each user's sessions, and the user's status.
+//! The live connections and sessions: the bound of connections, the address of each user's sessions, and the user's
+//! status.
 //!
-//! A lookup table off the delivery path. A transport holds the [`Admission`] of its connection until the connection ends. A
-//! session adds itself and is removed when its [`SessionEntry`] is dropped; one connection may carry several sessions. The
-//! record of a user is removed with the last session.
+//! A lookup table off the delivery path. A transport holds the [`Admission`] of its connection until the connection
+//! ends. A session adds itself and is removed when its [`SessionEntry`] is dropped; one connection may carry several
+//! sessions. The record of a user is removed with the last session.
 
 mod online_list;
 mod pending;
@@ -167,13 +168,15 @@ impl Registry {
         true
     }
 
-    /// The users that are online longest, at most `most`, ordered by that time and then by id; `now` is ms since the epoch.
+    /// The users that are online longest, at most `most`, ordered by that time and then by id; `now` is ms since the
+    /// epoch.
     pub fn online(&self, most: usize, now: i64) -> Vec<OnlineUser> {
         let first = self.online_list().first(most);
         self.online_users(&first, now)
     }
 
-    /// As [`Registry::online`], encoded once for many readers: at most [`crate::events::chat::presence::ELDEST_MAX`], and `bytes`.
+    /// As [`Registry::online`], encoded once for many readers: at most [`crate::events::chat::presence::ELDEST_MAX`],
+    /// and `bytes`.
     pub fn longest_online(&self, now: i64, bytes: usize) -> Arc<[Written]> {
         let request = self.online_list().cached_or_request(now);
         let request = match request {
@@ -233,7 +236,8 @@ impl Registry {
         self.users.get(user).map(|present| picked(&present.rows, matches).collect()).unwrap_or_default()
     }
 
-    /// The addresses of all live sessions that `matches` accepts. Visits all of them: not for a thread that serves sessions.
+    /// The addresses of all live sessions that `matches` accepts. Visits all of them: not for a thread that serves
+    /// sessions.
     pub fn find(&self, matches: impl Fn(&Identity) -> bool) -> Vec<SessionAddr> {
         self.users.iter().flat_map(|present| picked(&present.rows, &matches).collect::<Vec<_>>()).collect()
     }

@@ -1,4 +1,5 @@
-//! Counts the rooms that clients created, in all and by user. The shards of all workers share it, so both limits are exact.
+//! Counts the rooms that clients created, in all and by user. The shards of all workers share it, so both limits are
+//! exact.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -44,8 +44,8 @@ impl Rooms {
         wait_for_all(replies)
     }
 
-    /// Resolves when everything accepted before is in the outboxes. A worker's fan-out replies after its sessions' requests
-    /// are accepted; what the shards accepted passes through the fan-outs after that.
+    /// Resolves when everything accepted before is in the outboxes. A worker's fan-out replies after its sessions'
+    /// requests are accepted; what the shards accepted passes through the fan-outs after that.
     pub(crate) async fn flush(&self) {
         wait_for_all(self.workers.fanouts().iter().map(|fanout| fanout.ask_departure(Barrier)).collect()).await;
         let mut replies = Vec::new();

@@ -70,8 +70,8 @@ impl TopicHistory {
         Self { rule, epoch, last: 0, messages: VecDeque::new(), bytes: 0 }
     }
 
-    /// A saved history, within the bounds of `rule` and `most` bytes. `now` is in ms since the epoch, `elapsed` in ms by
-    /// [`crate::runtime::clock::Clock::elapsed_ms`].
+    /// A saved history, within the bounds of `rule` and `most` bytes. `now` is in ms since the epoch, `elapsed` in ms
+    /// by [`crate::runtime::clock::Clock::elapsed_ms`].
     pub(crate) fn restored(rule: HistoryRule, saved: SavedHistory, most: usize, now: i64, elapsed: i64) -> Self {
         let mut history = Self::new(rule, saved.epoch);
         history.last = saved.last.saturating_sub(saved.messages.len() as u64);
@@ -153,7 +153,8 @@ impl TopicHistory {
         self.messages.is_empty()
     }
 
-    /// The counted size in bytes: each message twice, for the message and for the frame of a replay. 0 without messages.
+    /// The counted size in bytes: each message twice, for the message and for the frame of a replay. 0 without
+    /// messages.
     pub(crate) fn bytes(&self) -> usize {
         if self.messages.is_empty() { 0 } else { HISTORY_BYTES + self.bytes }
     }
@@ -163,7 +164,8 @@ impl TopicHistory {
         Position { epoch: self.epoch.to_string(), offset: self.last }
     }
 
-    /// All messages after `since`, in order. `None` when some of them are gone, the epoch is another, or they exceed `most`.
+    /// All messages after `since`, in order. `None` when some of them are gone, the epoch is another, or they exceed
+    /// `most`.
     pub(crate) fn after(&self, since: &Position, most: Bound) -> Option<Vec<Arc<Publication>>> {
         let count = self.last.checked_sub(since.offset).and_then(|count| usize::try_from(count).ok())?;
         if since.epoch != self.epoch.as_str() || count > most.frames {

@@ -13,9 +13,9 @@ use crate::model::ids::{RoomName, SessionId, UserId};
 use crate::runtime::mailbox::ReplySender;
 
 impl Rooms {
-    /// Makes the session at `addr`, connected since `connected_at`, a member. The reply resolves when the session receives
-    /// all that is published from then on, or with the refusal. The suspended session at `instead_of` receives nothing of the
-    /// room after that; such a join is not refused for a full mailbox.
+    /// Makes the session at `addr`, connected since `connected_at`, a member. The reply resolves when the session
+    /// receives all that is published from then on, or with the refusal. The suspended session at `instead_of` receives
+    /// nothing of the room after that; such a join is not refused for a full mailbox.
     ///
     /// # Errors
     /// [`crate::model::fault::Code::Overloaded`]: nothing was done.
@@ -80,7 +80,8 @@ impl Rooms {
         Ok(shard.ask_departure(|reply| Leave { room, user, addr, reply: Some(reply) }).for_change())
     }
 
-    /// Ends the membership of the session at `addr` because its connection was cut. Its slot still receives publications.
+    /// Ends the membership of the session at `addr` because its connection was cut. Its slot still receives
+    /// publications.
     pub(crate) fn suspend(&self, room: RoomName, user: UserId, addr: SessionAddr) {
         if let Ok(shard) = self.shard(&room) {
             shard.post_departure(SuspendSession { room, user, addr });

@@ -15,8 +15,8 @@ use crate::publication::Event;
 use crate::runtime::mailbox::ReplyReceiver;
 
 impl Rooms {
-    /// Publishes to a room, but not to `except`, which must be a member. The caller's publications keep their order. The
-    /// reply resolves when the event has its place in the room's order.
+    /// Publishes to a room, but not to `except`, which must be a member. The caller's publications keep their order.
+    /// The reply resolves when the event has its place in the room's order.
     ///
     /// # Errors
     /// [`crate::model::fault::Code::Overloaded`]: nothing was accepted.
@@ -61,8 +61,8 @@ impl Rooms {
         }
     }
 
-    /// As [`Rooms::publish`], for the end of something whose start was published. Each start has at most one end, so it is
-    /// not refused.
+    /// As [`Rooms::publish`], for the end of something whose start was published. Each start has at most one end, so it
+    /// is not refused.
     pub(crate) fn publish_end(&self, room: RoomName, event: Event, except: SessionAddr) {
         if let Ok(shard) = self.shard(&room) {
             shard.post_departure(Publish { room, event, except: Some(except), about: None, reply: None });

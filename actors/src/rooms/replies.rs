@@ -23,7 +23,8 @@ pub struct Published {
 pub(crate) struct Membership {
     /// The last notification before the join.
     pub(crate) last_notification: LastNotification,
-    /// The last publication before the join, as [`Publication::number`](crate::publication::Publication::number) counts.
+    /// The last publication before the join, as [`Publication::number`](crate::publication::Publication::number)
+    /// counts.
     pub(crate) number: u64,
     /// The chat, with the session in it; only for the room of a chat.
     pub(crate) chat: Option<Box<RoomInfo>>,
@@ -55,7 +56,8 @@ pub(crate) type JoinReply = ReplyReceiver<Result<Membership, Fault>>;
 /// Resolves when a leave took effect, with the number of users that stay.
 pub(crate) type LeaveReply = ReplyReceiver<usize>;
 
-/// Resolves when a notification has its place in the room's order. [`NotificationWrite`] resolves when it is on the disk.
+/// Resolves when a notification has its place in the room's order. [`NotificationWrite`] resolves when it is on the
+/// disk.
 pub(crate) type NotifyReply = ReplyReceiver<Result<(Published, NotificationWrite), Fault>>;
 
 /// Resolves when a message of a chat is on the disk, or cannot be stored.

@@ -100,8 +100,9 @@ pub struct RoomShard {
     restored: (Vec<RestoredHistory>, Vec<RestoredMember>),
 }
 
-/// The first number of a shard's publications. Each shard counts in steps of the number of shards, so no two shards share a
-/// number. A hub publishes less than 2^20 messages in a millisecond, so a new run does not repeat numbers of the last.
+/// The first number of a shard's publications. Each shard counts in steps of the number of shards, so no two shards
+/// share a number. A hub publishes less than 2^20 messages in a millisecond, so a new run does not repeat numbers of
+/// the last.
 fn first_number(now: i64, worker: usize) -> u64 {
     (now.unsigned_abs() << 20) + worker as u64
 }
@@ -209,7 +210,8 @@ impl RoomShard {
         }
     }
 
-    /// Sends a message to a worker's fan-out. When the fan-out is full, the message waits and no later one overtakes it.
+    /// Sends a message to a worker's fan-out. When the fan-out is full, the message waits and no later one overtakes
+    /// it.
     fn send<M>(&self, worker: usize, message: M, ctx: &mut Context<Self>)
     where
         Fanout: Receive<M> + actix::Handler<Posted<M>>,
@@ -364,7 +366,7 @@ impl Receive<Notify> for RoomShard {
         let room = RoomName::of_user(&user);
         let publication = Publication::for_notification(event, Some(notification.id.clone()));
         // Stored first: a notification that cannot be stored is not delivered.
-        let stored = self.notifications.keep(user, notification, publication.timestamp());
+        let stored = self.notifications.store(user, notification, publication.timestamp());
         let _ = reply.send(stored.map(|write| (self.publish(&room, publication, None, ctx), write)));
     }
 }

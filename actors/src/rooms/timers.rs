@@ -1,5 +1,5 @@
-//! The timers of a shard's chats, in the order of time. Pure. One actor timer serves all of them, because each timer of an
-//! actor adds a cost to each of its messages.
+//! The timers of a shard's chats, in the order of time. Pure. One actor timer serves all of them, because each timer of
+//! an actor adds a cost to each of its messages.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,8 @@ pub(crate) enum TimerKind {
     Silence,
 }
 
-/// The timers by their time, ms by [`crate::runtime::clock::Clock::elapsed_ms`], and then in the order of adding. A chat has
-/// at most one timer of each kind: a chat that is emptied and filled again does not add up timers.
+/// The timers by their time, ms by [`crate::runtime::clock::Clock::elapsed_ms`], and then in the order of adding. A
+/// chat has at most one timer of each kind: a chat that is emptied and filled again does not add up timers.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     due: BTreeMap<(i64, u64), (RoomName, TimerKind)>,

@@ -51,8 +51,8 @@ pub use receives_posts;
 /// Sends the reply to a request. Dropped unsent, it fails the [`ReplyReceiver`].
 pub type ReplySender<T> = oneshot::Sender<T>;
 
-/// The pending reply to a request. Fails with [`Fault::internal`] when the actor ends without a reply; the fault's cause
-/// names the actor.
+/// The pending reply to a request. Fails with [`Fault::internal`] when the actor ends without a reply; the fault's
+/// cause names the actor.
 #[derive(Debug)]
 #[must_use = "a reply is awaited or dropped on purpose"]
 pub struct ReplyReceiver<T> {
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[actix::test]
-    async fn a_request_is_refused_when_the_mailbox_is_full_and_waits_when_told_to() {
+    async fn a_full_mailbox_refuses_a_request_or_makes_it_wait() {
         let mailbox = Mailbox::new("counter", Counter(0).start(), 1);
         let first = mailbox.ask(Next).unwrap();
         assert_eq!(mailbox.ask(Next).unwrap_err(), Fault::overloaded());

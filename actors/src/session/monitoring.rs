@@ -141,6 +141,6 @@ impl Handle<AskStats> for Session {
 impl Handle<AskHealth> for Session {
     fn handle(&mut self, _: AskHealth) -> Result<Outcome<HealthTold>, Fault> {
         let hub = self.hub.clone();
-        self.ask_monitor(TellRequests, move |requests| HealthTold::new(health::judge(&hub.health_figures(requests))))
+        self.ask_monitor(TellRequests, move |requests| HealthTold::new(health::judge(&hub.vitals(requests))))
     }
 }

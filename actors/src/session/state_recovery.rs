@@ -101,7 +101,7 @@ impl Session {
     /// It can be recovered by `pid` as soon as it has a user: keeps what is sent to it from here on. Its client will name
     /// `last` as the last delivery that it got, until it gets another.
     pub(super) fn be_recoverable_by(&mut self, pid: RecoveryToken, last: Option<u64>) {
-        self.handle.remember(Tail::behind(last, self.hub.settings().kept_max()));
+        self.handle.remember(Tail::behind(last, self.hub.settings().buffer_bound()));
         self.recovery_token = Some(pid);
     }
 

@@ -159,7 +159,12 @@ impl Bench {
             auto_create_chats: false,
             chats_per_user: 100,
             environment: "production".to_owned(),
-            recovery: crate::hub::RecoverySettings { window_ms: 120_000, queue: 500, bytes: 1_000_000, wire: &Lines },
+            recovery: crate::hub::RecoverySettings {
+                window_ms: 120_000,
+                queue: 500,
+                bytes: 1_000_000,
+                encoder: &Lines,
+            },
             rules: Rules(vec![anyone]),
             clock: clock.clone(),
         };

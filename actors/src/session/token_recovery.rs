@@ -56,7 +56,7 @@ impl Session {
 
     /// It may have a token from here on.
     fn expect_token(&mut self) {
-        let bound = self.hub.settings().kept_max();
+        let bound = self.hub.settings().buffer_bound();
         self.handle.provide(MessageNew::NAME, Kept::new(bound), Handed::new(bound.frames));
         self.has_token = true;
     }

@@ -1,7 +1,9 @@
 //! How the hub shuts down, in order:
 //!
-//! 1. [`Hub::drain`] refuses new work and flushes accepted work into the outboxes. Then every worker sends its sessions the
-//!    notice when to reconnect and closes them on [`schedule`]; `rooms/fanout/shutdown.rs` is the worker's part. Meanwhile the
+//! 1. [`Hub::drain`] refuses new work and flushes accepted work into the outboxes. Then every worker sends its sessions
+//! the
+//!    notice when to reconnect and closes them on [`schedule`]; `rooms/fanout/shutdown.rs` is the worker's part.
+//! Meanwhile the
 //!    histories are stored: nothing is published any more.
 //! 2. [`Hub::close_remaining`] ends the sessions that are left.
 //! 3. [`Hub::store_sessions`] stores the suspended sessions.
@@ -27,8 +29,8 @@ const STORED_AT_ONCE: usize = 256;
 const END_TIME: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(10));
 
 impl Hub {
-    /// Refuses new work, then ends every session with 1001 at this rate, after what was sent to it. Resolves when the last
-    /// session is closed; clients may still have to read.
+    /// Refuses new work, then ends every session with 1001 at this rate, after what was sent to it. Resolves when the
+    /// last session is closed; clients may still have to read.
     pub async fn drain(&self, rate: DrainRate) {
         let start = self.clock().elapsed_ms();
         self.start_draining();

@@ -1,8 +1,8 @@
 //! When each session is closed at a shutdown, and when its client reconnects. Pure; each worker's fan-out applies it.
 //!
-//! Sessions that end at once reconnect at once, and a connect costs a hub more than a close. So sessions are closed over a
-//! period, and each client waits for a random part of the time that the configured rate needs for all of them. Together,
-//! clients reconnect at most at that rate, even when the sessions are closed faster.
+//! Sessions that end at once reconnect at once, and a connect costs a hub more than a close. So sessions are closed
+//! over a period, and each client waits for a random part of the time that the configured rate needs for all of them.
+//! Together, clients reconnect at most at that rate, even when the sessions are closed faster.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ pub const TICK_MS: u64 = 50;
 /// The shortest period for reconnects, ms.
 const AWAY_MIN_MS: u64 = 1_000;
 
-/// The last session is closed after at most this many [`PARTS`] of the available time. In the rest, clients read what was
-/// sent.
+/// The last session is closed after at most this many [`PARTS`] of the available time. In the rest, clients read what
+/// was sent.
 const CLOSING_PARTS: u64 = 3;
 const PARTS: u64 = 4;
 

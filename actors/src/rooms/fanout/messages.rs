@@ -91,8 +91,8 @@ pub(crate) struct Announce {
 pub(crate) struct AnnouncementReach {
     /// Deliveries.
     pub(crate) deliveries: u64,
-    /// Sessions examined: for each room, its members or the presence listeners, whichever are fewer. A member of several
-    /// rooms is counted for each of them.
+    /// Sessions examined: for each room, its members or the presence listeners, whichever are fewer. A member of
+    /// several rooms is counted for each of them.
     pub(crate) examined: u64,
 }
 

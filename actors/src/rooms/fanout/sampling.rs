@@ -3,8 +3,8 @@
 /// One delivery in so many is measured.
 pub(super) const EVERY: usize = 16;
 
-/// Chooses the deliveries. The first one varies from publication to publication: in a large room the last deliveries wait
-/// longer than the first, so every position must be measured equally often.
+/// Chooses the deliveries. The first one varies from publication to publication: in a large room the last deliveries
+/// wait longer than the first, so every position must be measured equally often.
 #[derive(Debug, Default)]
 pub(super) struct Sampling {
     /// Advances by the golden ratio, which spreads it evenly over its range.
@@ -20,8 +20,8 @@ pub(super) struct DeliverySample {
 }
 
 impl Sampling {
-    /// The choice for a publication with `deliveries` deliveries on this worker, accepted at `accepted_us`. Without a time,
-    /// no delivery is measured.
+    /// The choice for a publication with `deliveries` deliveries on this worker, accepted at `accepted_us`. Without a
+    /// time, no delivery is measured.
     pub(super) fn of(&mut self, deliveries: usize, accepted_us: Option<u64>) -> DeliverySample {
         self.phase = self.phase.wrapping_add(0x9E37_79B9);
         let first = (u64::from(self.phase) * deliveries.clamp(1, EVERY) as u64) >> 32;

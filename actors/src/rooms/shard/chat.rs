@@ -1,4 +1,5 @@
-//! The shard's part for chats: it announces members and typing, publishes receipts at a limited rate, and stores messages.
+//! The shard's part for chats: it announces members and typing, publishes receipts at a limited rate, and stores
+//! messages.
 
 use std::time::Duration;
 
@@ -33,8 +34,8 @@ impl RoomShard {
         self.publish(room, Publication::new(event), except, ctx);
     }
 
-    /// Announces a user that joined or left, unless the chat's rate of such announcements is exceeded. Announces the users
-    /// of the chat in any case.
+    /// Announces a user that joined or left, unless the chat's rate of such announcements is exceeded. Announces the
+    /// users of the chat in any case.
     pub(super) fn announce_member<E: ServerEvent>(
         &mut self,
         room: &RoomName,

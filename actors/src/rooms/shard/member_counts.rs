@@ -1,5 +1,5 @@
-//! Counts the sessions of one room by user and by worker. Pure. Every user has a room, usually with one session: such a room
-//! needs no table.
+//! Counts the sessions of one room by user and by worker. Pure. Every user has a room, usually with one session: such a
+//! room needs no table.
 
 use ahash::AHashMap;
 
@@ -80,8 +80,8 @@ impl UserCounts {
         }
     }
 
-    /// A page of the users, with the number of sessions of each. The order is arbitrary, and stable until a user joins or
-    /// leaves.
+    /// A page of the users, with the number of sessions of each. The order is arbitrary, and stable until a user joins
+    /// or leaves.
     pub(super) fn page(&self, PageRange { offset, limit }: PageRange) -> impl Iterator<Item = (&UserId, u32)> {
         let (one, many) = match self {
             Self::None => (None, None),

@@ -28,8 +28,8 @@ impl RoomShard {
         self.count_history(ctx);
     }
 
-    /// Applies changed rules to the history of `room` when the room is next used. A change of the rules does not visit all
-    /// rooms at once: a shard may have a million.
+    /// Applies changed rules to the history of `room` when the room is next used. A change of the rules does not visit
+    /// all rooms at once: a shard may have a million.
     pub(super) fn apply_rules(&mut self, room: &RoomName) {
         if self.revision == 0 {
             return;
