@@ -115,17 +115,24 @@ pub struct Fault {
     pub retry_after: Option<u32>,
     /// The limit that is reached, by its configuration key: `limits.rooms`.
     pub limit: Option<&'static str>,
-    /// What decided: a configuration key, a topic rule, a claim of the token. For the log alone: no caller is told, and
-    /// two faults that differ in nothing else are equal. Read it by [`Fault::rule`]. Boxed, for most results are no fault.
-    pub decided_by: Option<Box<Cow<'static, str>>>,
-    /// Why an internal fault happened, for the log alone, as `decided_by`. Read it by [`Fault::cause`].
-    pub cause: Option<Box<Cow<'static, str>>>,
+    /// What decided the refusal, or why an internal fault happened. For the log alone: callers do not receive it, and it does
+    /// not count in comparisons. Read it by [`Fault::rule`] and [`Fault::cause`]. Boxed, because most results are no fault.
+    pub decided_by: Option<Box<Explanation>>,
+}
+
+/// The explanation of a fault, for the log. It holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Explanation {
+    /// What decided: a configuration key, a topic rule, a claim of the token.
+    Rule(Cow<'static, str>),
+    /// Why an internal fault happened.
+    Cause(Cow<'static, str>),
 }
 
 /// Compares what the caller is told.
 impl PartialEq for Fault {
     fn eq(&self, other: &Self) -> bool {
-        let Self { code, message, field, retry_after, limit, decided_by: _, cause: _ } = self;
+        let Self { code, message, field, retry_after, limit, decided_by: _ } = self;
         (code, message, field, retry_after, limit)
             == (&other.code, &other.message, &other.field, &other.retry_after, &other.limit)
     }
@@ -134,38 +141,36 @@ impl PartialEq for Fault {
 impl Fault {
     /// A refusal with its words.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            field: None,
-            retry_after: None,
-            limit: None,
-            decided_by: None,
-            cause: None,
-        }
+        Self { code, message: message.into(), field: None, retry_after: None, limit: None, decided_by: None }
     }
 
     /// Adds the cause, for the log. It holds no secret.
     #[must_use]
     pub fn caused_by(self, cause: impl Into<Cow<'static, str>>) -> Self {
-        Self { cause: Some(Box::new(cause.into())), ..self }
+        Self { decided_by: Some(Box::new(Explanation::Cause(cause.into()))), ..self }
     }
 
     /// The cause, where it is known.
     pub fn cause(&self) -> Option<&str> {
-        self.cause.as_ref().map(|cause| &***cause)
+        match self.decided_by.as_deref() {
+            Some(Explanation::Cause(cause)) => Some(cause),
+            Some(Explanation::Rule(_)) | None => None,
+        }
     }
 
     /// Says what decided: a configuration key (`server.allowed_origins`), a topic rule (`topics "news.*" subscribe`) or a
     /// claim (`token exp`). No secret.
     #[must_use]
     pub fn by(self, rule: impl Into<Cow<'static, str>>) -> Self {
-        Self { decided_by: Some(Box::new(rule.into())), ..self }
+        Self { decided_by: Some(Box::new(Explanation::Rule(rule.into()))), ..self }
     }
 
     /// What decided, where that is known: the limit's key where nothing else is said.
     pub fn rule(&self) -> Option<&str> {
-        self.decided_by.as_ref().map(|rule| &***rule).or(self.limit)
+        match self.decided_by.as_deref() {
+            Some(Explanation::Rule(rule)) => Some(rule),
+            Some(Explanation::Cause(_)) | None => self.limit,
+        }
     }
 
     /// The origin of a request is not in `server.allowed_origins`.

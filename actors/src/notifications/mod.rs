@@ -5,8 +5,8 @@
 //!
 //! * **Stored.** When the hub has confirmed a notification, it is on the disk.
 //! * **At once.** Live sessions do not wait for the disk. They may receive a notification that a crash loses, or that
-//! the
-//!   store cannot keep. The hub has not confirmed such a notification; its backend may send it again with the same id.
+//!   the store cannot keep. The hub has not confirmed such a notification; its backend may send it again with the same
+//!   id.
 //! * **Each once.** A session receives a notification when it is sent, or as unread after its connect, but not both. It
 //!   receives it again when the backend sends the id again. A read notification is not sent after a connect.
 //!

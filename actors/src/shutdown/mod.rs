@@ -1,10 +1,8 @@
 //! How the hub shuts down, in order:
 //!
 //! 1. [`Hub::drain`] refuses new work and flushes accepted work into the outboxes. Then every worker sends its sessions
-//! the
-//!    notice when to reconnect and closes them on [`schedule`]; `rooms/fanout/shutdown.rs` is the worker's part.
-//! Meanwhile the
-//!    histories are stored: nothing is published any more.
+//!    the notice when to reconnect and closes them on [`schedule`]; `rooms/fanout/shutdown.rs` is the worker's part.
+//!    Meanwhile the histories are stored: nothing is published any more.
 //! 2. [`Hub::close_remaining`] ends the sessions that are left.
 //! 3. [`Hub::store_sessions`] stores the suspended sessions.
 //! 4. [`Hub::store_once`] stores the answers to named requests, after the last HTTP request.
