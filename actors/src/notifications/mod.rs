@@ -14,8 +14,8 @@
 //!
 //! The shard of a user's room numbers the user's notifications, and passes each to the store's writer and to the
 //! members. A session that joins receives the number of the last notification before the join. Up to that number, it
-//! reads unread notifications from the store, and from [`Notifications`] those that are not written yet. Later ones
-//! come through the room, and replace older states from the store: [`crate::connection::noted`] remembers them.
+//! reads unread notifications from the store, and unwritten ones from [`Notifications`]. Later notifications come through
+//! the room, and replace older states from the store: [`crate::connection::noted`] remembers them.
 
 use std::fmt;
 use std::pin::Pin;

@@ -1,6 +1,6 @@
 //! Connections that have not joined anything yet. They may take a share of all connections. When the share is full, a
-//! new connection evicts the oldest one that has had time to join, and is refused otherwise. So they do not keep others
-//! out.
+//! new connection evicts the oldest connection after its time to join, and is refused otherwise. So unauthenticated
+//! clients do not keep others out.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -2,7 +2,7 @@
 //!
 //! A room belongs to one [`shard`], by the hash of its name. The shard numbers each publication and sends it once to
 //! the [`fanout`] of each worker that has members. [`history`] keeps publications for members that missed them.
-//! [`rules`] decide who may subscribe and publish. All other modules use rooms through [`Rooms`].
+//! [`rules`] decide about subscriptions and publications. All other modules use rooms through [`Rooms`].
 
 pub(crate) mod counts;
 mod ending;

@@ -61,8 +61,8 @@ impl Rooms {
         }
     }
 
-    /// As [`Rooms::publish`], for the end of something whose start was published. Each start has at most one end, so it
-    /// is not refused.
+    /// As [`Rooms::publish`], for the event that ends a published one, such as typing. Each start has at most one end, so
+    /// it is not refused.
     pub(crate) fn publish_end(&self, room: RoomName, event: Event, except: SessionAddr) {
         if let Ok(shard) = self.shard(&room) {
             shard.post_departure(Publish { room, event, except: Some(except), about: None, reply: None });

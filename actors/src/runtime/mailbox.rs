@@ -179,8 +179,8 @@ impl<A: Actor<Context = Context<A>>> Mailbox<A> {
         self.push(Posted { message, _permit: permit });
     }
 
-    /// Posts the end of something whose start was accepted, or a message of which the hub sends at most one at a time.
-    /// Its number is bounded by the starts, so it is never refused and not counted in the depth.
+    /// Posts the end of something that was accepted, such as a leave, or a message that the hub sends once at a time. Each
+    /// start has at most one end, so it is never refused and not counted in the depth.
     pub fn post_departure<M>(&self, message: M)
     where
         A: Handler<Posted<M>>,

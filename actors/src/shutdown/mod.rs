@@ -66,7 +66,7 @@ impl Hub {
         let _ = timeout(within, ended).await;
     }
 
-    /// Stores the suspended sessions for the next start, with those that [`Hub::drain`] ended.
+    /// Stores the suspended sessions for the next start, with the sessions that [`Hub::drain`] ended.
     pub async fn store_sessions(&self) {
         let suspended = self.recovery().ask_departure(TakeSuspended).await.unwrap_or_default();
         let (mut suspended, now) = (suspended.into_iter(), self.clock().now_ms());

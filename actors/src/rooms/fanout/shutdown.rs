@@ -50,8 +50,8 @@ impl Fanout {
         }
     }
 
-    /// Sends a client the notice when to reconnect. A client whose outbox is more than half full gets no `draining`
-    /// notice: accepted publications may need the space. Returns whether the notice was sent.
+    /// Sends a client the `draining` notice with the time to reconnect; returns whether it was sent. A client with an
+    /// outbox more than half full gets no notice: accepted publications may need the space.
     fn send_notice(handle: &SessionHandle, schedule: &DrainSchedule, now: i64) -> bool {
         let random = getrandom::u32().unwrap_or(u32::MAX);
         let Some(notice) = notice(handle.encoder(), schedule.away_ms(random), now) else { return false };
