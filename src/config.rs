@@ -25,7 +25,7 @@ use hubbub_actors::store;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use hubbub_actors::rooms::rules::Who;
+pub use hubbub_actors::rooms::rules::AccessRule;
 pub use rules::{Algorithm, Audience, LogFormat, Offsets, TopicRule};
 pub use secret::Secret;
 pub use source::{ConfigError, Flag, Sources};

@@ -3,18 +3,18 @@
 use hubbub::codec::namespace::ROOT_NUMBERED;
 use hubbub_actors::connection::Heartbeat;
 use hubbub_actors::connection::outbox::Bound;
-use hubbub_actors::hub::{ChatPerMinute, DebugMode, MessagesPerMinute, RecoverySettings, Settings};
+use hubbub_actors::hub::{ChatPerMinute, DebugSettings, MessagesPerMinute, RecoverySettings, Settings};
 use hubbub_actors::model::topic_pattern::Pattern;
 use hubbub_actors::presence;
-use hubbub_actors::rooms::rules::{Rules, TopicRule, Who};
+use hubbub_actors::rooms::rules::{AccessRule, Rules, TopicRule};
 use hubbub_actors::runtime::clock::Clock;
 
 /// Settings without limits that a reading client could reach.
 pub(crate) fn settings() -> Settings {
     let anyone = TopicRule {
         pattern: Pattern::new("*"),
-        subscribe: vec![Who::Anyone],
-        publish: vec![Who::Anyone],
+        subscribe: vec![AccessRule::Anyone],
+        publish: vec![AccessRule::Anyone],
         history: None,
     };
     Settings {
@@ -34,8 +34,8 @@ pub(crate) fn settings() -> Settings {
         connections_per_user: 0,
         typing_per_minute: 0,
         typing_ms: 5_000,
-        presence: presence::Settings { audience: presence::Audience::Off, ..Default::default() },
-        debug: DebugMode { open: false, interval_ms: 5_000, memory: || 0 },
+        presence: presence::PresenceSettings { audience: presence::PresenceAudience::Off, ..Default::default() },
+        debug: DebugSettings { open: false, interval_ms: 5_000, memory: || 0 },
         memory_max: || None,
         grace_ms: 10_000,
         heartbeat: Heartbeat { interval_ms: 25_000, timeout_ms: 60_000, ping_frame: b"" },
@@ -44,7 +44,7 @@ pub(crate) fn settings() -> Settings {
         auto_create_chats: false,
         chats_per_user: 100,
         environment: "production".to_owned(),
-        recovery: RecoverySettings { window_ms: 120_000, queue: 500, bytes: 67_108_864, wire: &ROOT_NUMBERED },
+        recovery: RecoverySettings { window_ms: 120_000, queue: 500, bytes: 67_108_864, encoder: &ROOT_NUMBERED },
         clock: Clock::System,
     }
 }

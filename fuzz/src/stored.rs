@@ -6,12 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hubbub::codec::frame::{self, Opcode};
 use hubbub_actors::events::Surface;
-use hubbub_actors::hub::{Hub, Part, Settings, Target};
+use hubbub_actors::hub::{Hub, Part, PublishTarget as HubTarget, Settings};
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::ids::{EventName, RecoveryToken, RoomName, UserId};
 use hubbub_actors::model::topic_pattern::Pattern;
 use hubbub_actors::revocations::Revoked;
-use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule, Who};
+use hubbub_actors::rooms::rules::{AccessRule, HistoryRule, Rules, TopicRule};
 use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::session::{AuthState, RecoveryRequest};
 use hubbub_actors::store::{FILE, Role, Store};
@@ -123,8 +123,8 @@ fn value(column: Cell, cell: &[u8]) -> Value {
 fn settings() -> Settings {
     let history = |pattern, age_ms| TopicRule {
         pattern: Pattern::new(pattern),
-        subscribe: vec![Who::Anyone],
-        publish: vec![Who::Anyone],
+        subscribe: vec![AccessRule::Anyone],
+        publish: vec![AccessRule::Anyone],
         history: Some(HistoryRule { messages: 5, age_ms }),
     };
     Settings {
@@ -174,7 +174,7 @@ async fn histories(hub: &Arc<Hub>, room: &[u8]) {
         assert_eq!(count(Part::After(u64::MAX)).await, 0);
     }
     let published =
-        hub.publish(Target::Room(room.clone()), EventName::of_hub("pushed"), Bytes::from_static(b"1")).await;
+        hub.publish(HubTarget::Room(room.clone()), EventName::of_hub("pushed"), Bytes::from_static(b"1")).await;
     published.expect("nothing is full");
     let newest = hub.history(&room, Part::Newest, 1).await.expect("nothing is full").expect("a history");
     assert_eq!(newest.epoch, page.epoch, "the offsets continue");

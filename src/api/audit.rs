@@ -1,6 +1,6 @@
 //! Lines of the log that say who changed what over HTTP: by which API key or user, under which request id. No payload.
 
-use hubbub_actors::hub::Target;
+use hubbub_actors::hub::PublishTarget;
 use hubbub_actors::runtime::log_line::{self, Field};
 use log::Level;
 use log::kv::Value;
@@ -45,9 +45,9 @@ impl Ordered {
         let (what, event, to) = match order {
             PushCommand::Publish(target, event, _) => {
                 let to = match target {
-                    Target::Everybody => None,
-                    Target::User(user) => Some(("user", user.to_string())),
-                    Target::Room(room) => Some(("room", room.to_string())),
+                    PublishTarget::Everybody => None,
+                    PublishTarget::User(user) => Some(("user", user.to_string())),
+                    PublishTarget::Room(room) => Some(("room", room.to_string())),
                 };
                 ("event pushed", Some(event.as_str().to_owned()), to)
             }

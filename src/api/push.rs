@@ -7,7 +7,7 @@
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use hubbub_actors::events::{ServerEvent as _, community, text};
-use hubbub_actors::hub::{Safe, Target};
+use hubbub_actors::hub::{PendingStore, PublishTarget};
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::ids::{EventName, IdText, RoomName, UserId};
 use hubbub_actors::notifications::Notification;
@@ -25,7 +25,7 @@ use crate::state::State;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum PushCommand {
     /// Send an event.
-    Publish(Target, EventName, Bytes),
+    Publish(PublishTarget, EventName, Bytes),
     /// Send a user a notification, and keep it.
     Notify(UserId, Notification),
     /// Close a user's sessions.
@@ -59,7 +59,7 @@ impl PushCommand {
 /// An order that was carried out; what is to be kept may not be safe yet.
 pub(super) struct CarriedOut {
     recipients: usize,
-    kept: Option<(Box<RawValue>, Safe)>,
+    kept: Option<(Box<RawValue>, PendingStore)>,
 }
 
 impl CarriedOut {
@@ -132,7 +132,7 @@ struct Disconnect {
 pub(super) fn read_push(part: &[u8], body: &Bytes, most: usize) -> Result<PushCommand, Fault> {
     let push: Push<'_> = json::parse(part)?;
     let user = UserId::parse(&push.user_id.0, "userId")?;
-    publish(Target::User(user), &push.event, push.data, body, most)
+    publish(PublishTarget::User(user), &push.event, push.data, body, most)
 }
 
 /// Reads the body of `POST /api/broadcast`.
@@ -155,12 +155,12 @@ pub(super) fn read_disconnect(part: &[u8]) -> Result<PushCommand, Fault> {
 }
 
 impl Broadcast<'_> {
-    fn target(&self) -> Result<Target, Fault> {
+    fn target(&self) -> Result<PublishTarget, Fault> {
         match self.to.as_deref() {
-            Some("all") => Ok(Target::Everybody),
+            Some("all") => Ok(PublishTarget::Everybody),
             Some("user") => {
                 let id = needed(self.user_id.as_ref(), "user_id")?;
-                UserId::parse(&id.0, "user_id").map(Target::User)
+                UserId::parse(&id.0, "user_id").map(PublishTarget::User)
             }
             Some("thread") => {
                 let id = needed(self.thread_id.as_ref(), "thread_id")?;
@@ -169,11 +169,13 @@ impl Broadcast<'_> {
                     "" => return Err(Fault::field("thread_id", "`thread_id` is empty")),
                     id => id,
                 };
-                RoomName::of_thread(id, "thread_id").map(Target::Room)
+                RoomName::of_thread(id, "thread_id").map(PublishTarget::Room)
             }
             Some("room") => room_target(needed(self.room.as_ref(), "room")?),
             Some(_) => Err(Fault::field("to", "`to` is none of user, thread, room and all")),
-            None if self.user_id.is_none() && self.thread_id.is_none() && self.room.is_none() => Ok(Target::Everybody),
+            None if self.user_id.is_none() && self.thread_id.is_none() && self.room.is_none() => {
+                Ok(PublishTarget::Everybody)
+            }
             // To take this for a message to everybody would show one user's event to all.
             None => Err(Fault::field("to", "`to` is missing: user, thread, room or all")),
         }
@@ -185,23 +187,29 @@ fn needed<'a, T>(value: Option<&'a T>, field: &str) -> Result<&'a T, Fault> {
 }
 
 /// The room of that name. A user's own room is the user; the hub's other rooms are not a backend's to address.
-fn room_target(name: &str) -> Result<Target, Fault> {
+fn room_target(name: &str) -> Result<PublishTarget, Fault> {
     let room = RoomName::parse(name, "room")?;
     match name.strip_prefix("user:") {
-        Some(user) => UserId::parse(user, "room").map(Target::User),
+        Some(user) => UserId::parse(user, "room").map(PublishTarget::User),
         None if room.is_internal() => Err(Fault::field("room", "`room` begins with `$`: such rooms are the hub's own")),
-        None => Ok(Target::Room(room)),
+        None => Ok(PublishTarget::Room(room)),
     }
 }
 
-fn publish(target: Target, event: &str, data: &RawValue, body: &Bytes, most: usize) -> Result<PushCommand, Fault> {
+fn publish(
+    target: PublishTarget,
+    event: &str,
+    data: &RawValue,
+    body: &Bytes,
+    most: usize,
+) -> Result<PushCommand, Fault> {
     let event = EventName::parse(event, "event")?;
     text::check_value(data.get().as_bytes(), "data")?;
     // `data` is a part of the body, and stays one: no copy.
     let data = body.slice_ref(data.get().as_bytes());
     match target {
         // Only what is for one user can be read by that user.
-        Target::User(user) if event.as_str() == community::Notification::NAME => {
+        PublishTarget::User(user) if event.as_str() == community::Notification::NAME => {
             Notification::parse(&data, most).map(|notification| PushCommand::Notify(user, notification))
         }
         target => Ok(PushCommand::Publish(target, event, data)),
@@ -248,12 +256,12 @@ mod tests {
     /// Bytes of a notification's data here.
     const MOST: usize = 100;
 
-    fn user(id: &str) -> Target {
-        Target::User(UserId::parse(id, "id").unwrap())
+    fn user(id: &str) -> PublishTarget {
+        PublishTarget::User(UserId::parse(id, "id").unwrap())
     }
 
-    fn room(name: &str) -> Target {
-        Target::Room(RoomName::parse(name, "room").unwrap())
+    fn room(name: &str) -> PublishTarget {
+        PublishTarget::Room(RoomName::parse(name, "room").unwrap())
     }
 
     fn ordered(read: Read, body: &str) -> PushCommand {
@@ -266,7 +274,7 @@ mod tests {
         read(&body, &body, MOST).unwrap_err().field.unwrap()
     }
 
-    fn published(target: Target, event: &str, data: &'static str) -> PushCommand {
+    fn published(target: PublishTarget, event: &str, data: &'static str) -> PushCommand {
         let event = EventName::parse(event, "event").unwrap();
         PushCommand::Publish(target, event, Bytes::from_static(data.as_bytes()))
     }
@@ -300,7 +308,7 @@ mod tests {
             assert_eq!((fault.code, fault.limit), (Code::PayloadTooLarge, Some("limits.notification_bytes")));
         }
         let body = r#"{"event":"notification","data":5}"#;
-        assert_eq!(ordered(read_broadcast, body), published(Target::Everybody, "notification", "5"));
+        assert_eq!(ordered(read_broadcast, body), published(PublishTarget::Everybody, "notification", "5"));
         let body = r#"{"room":"lobby","event":"notification","data":5}"#;
         assert_eq!(ordered(read_room, body), published(room("lobby"), "notification", "5"));
     }
@@ -326,7 +334,7 @@ mod tests {
             r#"{"event":"e","to":"all","data":1}"#,
             r#"{"event":"e","to":null,"user_id":null,"data":1}"#,
         ] {
-            assert_eq!(ordered(read_broadcast, body), published(Target::Everybody, "e", "1"), "{body}");
+            assert_eq!(ordered(read_broadcast, body), published(PublishTarget::Everybody, "e", "1"), "{body}");
         }
     }
 

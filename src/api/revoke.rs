@@ -68,7 +68,7 @@ impl RevokeCommand {
 pub(super) async fn revoke(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
     let order: RevokeCommand = json::parse(&body)?;
     let revocation = order.revocation(state.now_ms(), state.policies().config.auth.leeway_ms())?;
-    let closed = state.hub.keep_and_revoke(revocation).await?;
+    let closed = state.hub.store_and_revoke(revocation).await?;
     let subjects = [("user", &order.user_id), ("session", &order.sid), ("tokenId", &order.jti)];
     let mut fields: Vec<_> =
         subjects.iter().filter_map(|(name, id)| Some((*name, id.as_ref()?.0.as_str().into()))).collect();

@@ -13,7 +13,7 @@ use hex::encode as hex;
 use hmac::{Hmac, KeyInit, Mac};
 use hubbub_actors::connection::Heartbeat;
 use hubbub_actors::connection::outbox::Bound;
-use hubbub_actors::hub::{Authenticator, ChatPerMinute, DebugMode, Hub, MessagesPerMinute, Settings};
+use hubbub_actors::hub::{Authenticator, ChatPerMinute, DebugSettings, Hub, MessagesPerMinute, Settings};
 use hubbub_actors::idempotency::End;
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::ids::RoomName;
@@ -85,9 +85,9 @@ impl Bench {
             connections_per_user: 0,
             typing_per_minute: 0,
             typing_ms: 5_000,
-            debug: DebugMode { open: false, interval_ms: 5_000, memory: || 0 },
+            debug: DebugSettings { open: false, interval_ms: 5_000, memory: || 0 },
             memory_max: || None,
-            presence: hubbub_actors::presence::Settings::default(),
+            presence: hubbub_actors::presence::PresenceSettings::default(),
             grace_ms: 10_000,
             heartbeat: Heartbeat { interval_ms: 30_000, timeout_ms: 60_000, ping_frame: b"" },
             shortest_heartbeat_ms: 25_000,
@@ -98,7 +98,7 @@ impl Bench {
                 window_ms: 120_000,
                 queue: 500,
                 bytes: 1_000_000,
-                wire: &crate::codec::namespace::ROOT_NUMBERED,
+                encoder: &crate::codec::namespace::ROOT_NUMBERED,
             },
             rules: Rules(Vec::new()),
             clock: clock.clone(),

@@ -2,7 +2,7 @@
 
 use hubbub_actors::connection::Heartbeat;
 use hubbub_actors::connection::outbox::Bound;
-use hubbub_actors::hub::{ChatPerMinute, DebugMode, MessagesPerMinute, RecoverySettings, Settings};
+use hubbub_actors::hub::{ChatPerMinute, DebugSettings, MessagesPerMinute, RecoverySettings, Settings};
 use hubbub_actors::model::topic_pattern::Pattern;
 use hubbub_actors::presence;
 use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule};
@@ -56,13 +56,13 @@ pub fn of(config: &Config) -> Settings {
         connections_per_user: config.limits.community.connections_per_user,
         typing_per_minute: config.limits.community.typing_per_minute,
         typing_ms: TYPING_MS,
-        debug: DebugMode { open: config.debug.open, interval_ms: DEBUG_MS, memory: telemetry::resident },
+        debug: DebugSettings { open: config.debug.open, interval_ms: DEBUG_MS, memory: telemetry::resident },
         memory_max: telemetry::available,
-        presence: presence::Settings {
+        presence: presence::PresenceSettings {
             audience: match config.presence.audience {
-                Audience::All => presence::Audience::All,
-                Audience::SharedRooms => presence::Audience::SharedRooms,
-                Audience::Off => presence::Audience::Off,
+                Audience::All => presence::PresenceAudience::All,
+                Audience::SharedRooms => presence::PresenceAudience::SharedRooms,
+                Audience::Off => presence::PresenceAudience::Off,
             },
             linger_ms: config.presence.linger_ms.into(),
             deliveries_per_second: config.presence.deliveries_per_second,
@@ -82,7 +82,7 @@ pub fn of(config: &Config) -> Settings {
             window_ms: millis(config.recovery.window_secs),
             queue: usize::try_from(config.recovery.queue).unwrap_or(usize::MAX),
             bytes: config.recovery.bytes,
-            wire: &codec::namespace::ROOT_NUMBERED,
+            encoder: &codec::namespace::ROOT_NUMBERED,
         },
         clock: Clock::System,
     }

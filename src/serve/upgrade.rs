@@ -76,7 +76,8 @@ pub(super) async fn hand_over(
         ClientInfo::of(state, &policies, request.head).refuse_upgrade(state, at, request, &fault);
         fault
     };
-    let Place { worker, flusher, house } = place.ok_or_else(|| refused(RefusedAt::Http, Fault::internal()))?;
+    let Place { worker, flusher, house } =
+        place.ok_or_else(|| refused(RefusedAt::Http, Fault::internal().caused_by("the worker has not started")))?;
     admission::check_host(&policies, request.head, route).map_err(|fault| refused(at, fault))?;
     match at {
         RefusedAt::Raw => ws::open(state, worker, flusher, request, socket, early).await,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_rt::time::sleep;
 use bytes::Bytes;
 use hubbub_actors::model::close::Close;
-use hubbub_actors::registry::PendingPlace;
+use hubbub_actors::registry::PendingSlot;
 
 use super::connects;
 use super::engine::{Engine, EngineMessage, PacketHandler};
@@ -61,7 +61,7 @@ impl Namespaces {
         namespace_auth: Box<dyn NamespaceAuth>,
         connect_timeout: Duration,
         max_payload: usize,
-        pending: Option<PendingPlace>,
+        pending: Option<PendingSlot>,
     ) -> Rc<Self> {
         let this = Rc::new_cyclic(|this| Self {
             this: this.clone(),
@@ -80,7 +80,7 @@ impl Namespaces {
     }
 
     /// Closes the connection if its client joins no namespace in time, or if its slot is taken.
-    pub(super) fn await_join(&self, pending: Option<PendingPlace>) {
+    pub(super) fn await_join(&self, pending: Option<PendingSlot>) {
         if self.ended.get() || !self.is_idle() || self.connect_timer.borrow().is_some() {
             return;
         }

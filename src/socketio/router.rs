@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use hubbub_actors::connection::SessionTable;
 use hubbub_actors::events::Transport;
 use hubbub_actors::model::fault::Fault;
-use hubbub_actors::registry::{Admission, PendingPlace};
+use hubbub_actors::registry::{Admission, PendingSlot};
 use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::runtime::mailbox::{Full, Mailbox, Receive, receives_posts};
 use tokio::sync::oneshot;
@@ -48,7 +48,7 @@ pub struct AdmittedClient {
     /// The connection's slot within `server.max_connections`, held until the session has ended.
     pub admission: Option<Admission>,
     /// Its slot among the connections that have not joined a namespace.
-    pub pending: Option<PendingPlace>,
+    pub pending: Option<PendingSlot>,
 }
 
 /// The pending decision on a handshake.
@@ -204,9 +204,8 @@ where
     M: Send + 'static,
     EngineMailbox: Receive<M>,
 {
-    let (answer, answered) = oneshot::channel();
-    engine_mailbox.post(message(answer)).map_err(|_| EngineError::of(&Fault::overloaded()))?;
-    answered.await.unwrap_or_else(|_| Err(EngineError::unknown_sid()))
+    let reply = engine_mailbox.ask(message).map_err(|fault| EngineError::of(&fault))?;
+    reply.await.unwrap_or_else(|_| Err(EngineError::unknown_sid()))
 }
 
 /// The Engine.IO sessions of one worker, and their shared state.
@@ -265,7 +264,8 @@ impl EngineWorker {
         mut client: AdmittedClient,
         upgrades: &[&str],
     ) -> Result<(Rc<Engine>, Bytes), EngineError> {
-        let sid = Sid::random(self.number).ok_or_else(|| EngineError::of(&Fault::internal()))?;
+        let sid = Sid::random(self.number)
+            .ok_or_else(|| EngineError::of(&Fault::internal().caused_by("the system has no randomness")))?;
         if self.router.closing.load(Ordering::Acquire) {
             return Err(EngineError::of(&Fault::shutting_down()));
         }

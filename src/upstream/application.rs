@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hubbub_actors::application::{Answered, Application, Kind, Question, Unanswered};
+use hubbub_actors::application::{Application, ApplicationFailure, ApplicationReply, ApplicationRequest, RequestKind};
 use hubbub_actors::events::json;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::{Semaphore, oneshot};
@@ -137,12 +137,15 @@ impl Upstream {
 }
 
 impl Application for Upstream {
-    fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Answered, Unanswered>>>> {
+    fn ask(
+        &self,
+        question: ApplicationRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<ApplicationReply, ApplicationFailure>>>> {
         let inner = self.0.clone();
         let (answer, answered) = oneshot::channel();
         // A task of its own: who asked may hang up, and the application is to get the question all the same.
         tokio::spawn(async move { answer.send(inner.see_through(question).await) });
-        Box::pin(async move { answered.await.unwrap_or(Err(Unanswered("Internal error"))) })
+        Box::pin(async move { answered.await.unwrap_or(Err(ApplicationFailure("Internal error"))) })
     }
 }
 
@@ -170,7 +173,7 @@ impl Inner {
     }
 
     /// Asks until there is an answer or no hope of one.
-    async fn see_through(&self, question: Question) -> Result<Answered, Unanswered> {
+    async fn see_through(&self, question: ApplicationRequest) -> Result<ApplicationReply, ApplicationFailure> {
         let asked = Instant::now();
         let kind = question.sent.kind();
         let answered = self.question(&question, asked).await;
@@ -182,11 +185,11 @@ impl Inner {
                 // Which question it was is in the line of its refusal.
                 log::info!(count; "backend.url: {}: {}: {why}", kind.as_str(), outcome.as_str());
             }
-            Unanswered(outcome.words())
+            ApplicationFailure(outcome.words())
         })
     }
 
-    async fn question(&self, question: &Question, asked: Instant) -> Result<Answered, Trouble> {
+    async fn question(&self, question: &ApplicationRequest, asked: Instant) -> Result<ApplicationReply, Trouble> {
         let body = json::encode(question);
         let _under_way = self.take_in(body.len())?;
         if !self.lock().would_admit(self.now_ms()) {
@@ -231,11 +234,11 @@ impl Inner {
 
     async fn attempt(
         &self,
-        kind: Kind,
+        kind: RequestKind,
         headers: &HeaderMap,
         body: &Bytes,
         deadline: Instant,
-    ) -> Result<Answered, Trouble> {
+    ) -> Result<ApplicationReply, Trouble> {
         if !self.lock().admit(self.now_ms()) {
             return Err(Trouble::left_alone());
         }
@@ -256,11 +259,11 @@ impl Inner {
     }
 }
 
-const fn path(kind: Kind) -> &'static str {
+const fn path(kind: RequestKind) -> &'static str {
     match kind {
-        Kind::Event => "api/events",
-        Kind::Message => "api/messages",
-        Kind::Action => "api/actions",
+        RequestKind::Event => "api/events",
+        RequestKind::Message => "api/messages",
+        RequestKind::Action => "api/actions",
     }
 }
 

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hubbub_actors::connection::outbox::Bound;
 use hubbub_actors::events::{NAMES, Surface};
-use hubbub_actors::hub::{Hub, Settings, Target};
+use hubbub_actors::hub::{Hub, PublishTarget as HubTarget, Settings};
 use hubbub_actors::model::ids::{ChatId, EventName, NotificationId, RoomName, UserId};
 use hubbub_actors::notifications::Notification;
 use hubbub_actors::presence;
@@ -103,7 +103,7 @@ impl Simulation {
             rooms_per_session: 6,
             payload_max: 1_000,
             topics_per_request: 4,
-            presence: presence::Settings { linger_ms: 0, ..Default::default() },
+            presence: presence::PresenceSettings { linger_ms: 0, ..Default::default() },
             clock: clock.clone(),
             ..super::settings::settings()
         };
@@ -203,11 +203,11 @@ impl Simulation {
             }
             1 => {
                 self.publications.publish(&tag, PublishTarget::User(user.into()), None);
-                self.send(Target::User(user_id), data).await;
+                self.send(HubTarget::User(user_id), data).await;
             }
             2 => {
                 self.publications.publish(&tag, PublishTarget::Everyone, None);
-                self.send(Target::Everybody, data).await;
+                self.send(HubTarget::Everybody, data).await;
             }
             _ => {
                 let target = match room.strip_prefix("user:") {
@@ -220,12 +220,12 @@ impl Simulation {
                     self.models.iter().filter(|model| model.is_certainly_in(room)).map(ClientModel::connection);
                 self.publications.expect_deliveries(&tag, expected.collect());
                 self.publications.accepted(&tag);
-                self.send(Target::Room(RoomName::parse(room, "room").expect("a room")), data).await;
+                self.send(HubTarget::Room(RoomName::parse(room, "room").expect("a room")), data).await;
             }
         }
     }
 
-    async fn send(&self, target: Target, data: Bytes) {
+    async fn send(&self, target: HubTarget, data: Bytes) {
         self.hub.publish(target, EventName::of_hub("pushed"), data).await.expect("nothing is full");
     }
 
@@ -282,7 +282,7 @@ impl Simulation {
         // Every client receives the barrier, after all earlier publications.
         for round in 0..2 {
             let barrier = self.publications.next_barrier();
-            self.send(Target::Everybody, Bytes::from(format!("\"{barrier}\""))).await;
+            self.send(HubTarget::Everybody, Bytes::from(format!("\"{barrier}\""))).await;
             self.wait_until("every client has the barrier", |model| model.has_received_barrier(&barrier)).await;
             if round == 0 {
                 // The second round waits for reactions of sessions, such as leaves.

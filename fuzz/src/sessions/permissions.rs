@@ -7,7 +7,7 @@ use hubbub_actors::model::fault::{Code, Fault};
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::ids::UserId;
 use hubbub_actors::model::topic_pattern::Pattern;
-use hubbub_actors::rooms::rules::{HistoryRule, Rules, TopicRule, Who};
+use hubbub_actors::rooms::rules::{AccessRule, HistoryRule, Rules, TopicRule};
 
 /// The users, one for each client.
 pub(super) const USERS: [&str; 3] = ["alice", "bob", "carol"];
@@ -41,8 +41,8 @@ pub(super) const CHATS: [&str; 4] = ["general", "club", "none", "open"];
 
 /// The rules of the hub.
 pub(super) fn rules() -> Rules {
-    let role = || vec![Who::Role("admin".into())];
-    let permission = || vec![Who::Permission("vip".into())];
+    let role = || vec![AccessRule::Role("admin".into())];
+    let permission = || vec![AccessRule::Permission("vip".into())];
     let history = |messages| Some(HistoryRule { messages, age_ms: Some(60_000) });
     let rule = |pattern, subscribe, publish, history| TopicRule {
         pattern: Pattern::new(pattern),
@@ -53,11 +53,11 @@ pub(super) fn rules() -> Rules {
     Rules(vec![
         rule("staff.*", role(), role(), None),
         rule("vip.*", permission(), permission(), None),
-        rule("feed.*", vec![Who::Authenticated], vec![Who::Server], history(3)),
-        rule("closed.*", vec![Who::Server], vec![Who::Server], None),
-        rule("inner.*", vec![Who::Anyone], vec![Who::Members], None),
-        rule("kept.*", vec![Who::Anyone], vec![Who::Anyone], history(20)),
-        rule("*", vec![Who::Anyone], vec![Who::Anyone], None),
+        rule("feed.*", vec![AccessRule::Authenticated], vec![AccessRule::Server], history(3)),
+        rule("closed.*", vec![AccessRule::Server], vec![AccessRule::Server], None),
+        rule("inner.*", vec![AccessRule::Anyone], vec![AccessRule::Members], None),
+        rule("kept.*", vec![AccessRule::Anyone], vec![AccessRule::Anyone], history(20)),
+        rule("*", vec![AccessRule::Anyone], vec![AccessRule::Anyone], None),
     ])
 }
 

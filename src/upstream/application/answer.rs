@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hubbub_actors::application::Answered;
+use hubbub_actors::application::ApplicationReply;
 use hubbub_actors::events::json::Json;
 use hubbub_actors::events::text;
 
@@ -106,7 +106,7 @@ impl Trouble {
 }
 
 /// Reads an answer.
-pub(super) fn read(answer: Result<Answer, Failure>) -> Result<Answered, Trouble> {
+pub(super) fn read(answer: Result<Answer, Failure>) -> Result<ApplicationReply, Trouble> {
     let unusable = |why: &str| Trouble::new(Outcome::Unusable, why);
     let answer = answer.map_err(|failure| {
         let outcome = match failure {
@@ -119,7 +119,7 @@ pub(super) fn read(answer: Result<Answer, Failure>) -> Result<Answered, Trouble>
     let status = answer.status;
     let outcome = match status {
         // There is nothing to say but that it was done.
-        204 => return Ok(Answered { data: Json::null(), message_id: None }),
+        204 => return Ok(ApplicationReply { data: Json::null(), message_id: None }),
         200..=299 => Outcome::Answered,
         400..=499 => Outcome::Refused,
         502..=504 => Outcome::Unavailable,
@@ -137,7 +137,7 @@ pub(super) fn read(answer: Result<Answer, Failure>) -> Result<Answered, Trouble>
     let data = members.remove("data");
     let message_id = data.as_ref().map(self::members).unwrap_or_default().remove(MESSAGE_ID);
     let message_id = members.remove(MESSAGE_ID).and_then(id).or_else(|| message_id.and_then(id));
-    Ok(Answered { data: data.unwrap_or(whole), message_id })
+    Ok(ApplicationReply { data: data.unwrap_or(whole), message_id })
 }
 
 const MESSAGE_ID: &str = "messageId";

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hubbub_actors::application::Kind;
+use hubbub_actors::application::RequestKind;
 use hubbub_actors::runtime::histogram::{Histogram, Snapshot};
 
 pub use super::answer::Outcome;
@@ -14,7 +14,7 @@ const BOUNDS: &[u64] = &[5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_00
 /// Counts, since the start.
 #[derive(Debug)]
 pub struct Tally {
-    ended: [[AtomicU64; Outcome::ALL.len()]; Kind::ALL.len()],
+    ended: [[AtomicU64; Outcome::ALL.len()]; RequestKind::ALL.len()],
     retries: AtomicU64,
     opened: AtomicU64,
     times: Histogram,
@@ -28,7 +28,7 @@ impl Default for Tally {
 }
 
 impl Tally {
-    pub(super) fn note(&self, kind: Kind, outcome: Outcome, taken: Duration) {
+    pub(super) fn note(&self, kind: RequestKind, outcome: Outcome, taken: Duration) {
         add(&self.ended[kind as usize][outcome as usize], 1);
         // What was not asked took no time, and would hide how long the others take.
         if !matches!(outcome, Outcome::LeftAlone | Outcome::Overloaded) {
@@ -45,10 +45,11 @@ impl Tally {
     }
 
     /// How many questions of each kind came to what.
-    pub fn ended(&self) -> impl Iterator<Item = (Kind, Outcome, u64)> {
-        let of =
-            |kind: Kind| Outcome::ALL.map(|outcome| (kind, outcome, get(&self.ended[kind as usize][outcome as usize])));
-        Kind::ALL.map(of).into_iter().flatten()
+    pub fn ended(&self) -> impl Iterator<Item = (RequestKind, Outcome, u64)> {
+        let of = |kind: RequestKind| {
+            Outcome::ALL.map(|outcome| (kind, outcome, get(&self.ended[kind as usize][outcome as usize])))
+        };
+        RequestKind::ALL.map(of).into_iter().flatten()
     }
 
     /// Further attempts.
@@ -82,11 +83,11 @@ mod tests {
     #[test]
     fn questions_are_counted_by_kind_and_outcome() {
         let tally = Tally::default();
-        tally.note(Kind::Action, Outcome::Timeout, Duration::ZERO);
-        tally.note(Kind::Action, Outcome::Timeout, Duration::ZERO);
-        tally.note(Kind::Event, Outcome::Answered, Duration::ZERO);
+        tally.note(RequestKind::Action, Outcome::Timeout, Duration::ZERO);
+        tally.note(RequestKind::Action, Outcome::Timeout, Duration::ZERO);
+        tally.note(RequestKind::Event, Outcome::Answered, Duration::ZERO);
         let counted: Vec<_> = tally.ended().filter(|(.., count)| *count > 0).collect();
-        assert_eq!(counted, [(Kind::Event, Outcome::Answered, 1), (Kind::Action, Outcome::Timeout, 2)]);
+        assert_eq!(counted, [(RequestKind::Event, Outcome::Answered, 1), (RequestKind::Action, Outcome::Timeout, 2)]);
         assert_eq!(tally.ended().count(), 24);
     }
 
@@ -94,9 +95,9 @@ mod tests {
     fn only_what_was_asked_is_in_the_histogram() {
         let tally = Tally::default();
         for ms in [5, 6, 2_500, 9_000] {
-            tally.note(Kind::Event, Outcome::Answered, Duration::from_millis(ms));
+            tally.note(RequestKind::Event, Outcome::Answered, Duration::from_millis(ms));
         }
-        tally.note(Kind::Event, Outcome::LeftAlone, Duration::ZERO);
+        tally.note(RequestKind::Event, Outcome::LeftAlone, Duration::ZERO);
         let times = tally.times();
         assert_eq!(times.cumulative().collect::<Vec<_>>(), [1, 2, 2, 2, 2, 2, 2, 2, 3, 3, 4]);
         assert_eq!(times.sum, 11_511_000);

@@ -3,19 +3,19 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
-use hubbub_actors::application::Sent;
+use hubbub_actors::application::RequestBody;
 use hubbub_actors::events::json::Json;
 use hubbub_actors::events::moment::Iso;
 use hubbub_actors::model::ids::{RequestId, SessionId, UserId};
 
 use super::*;
 
-fn question() -> Question {
-    Question {
+fn question() -> ApplicationRequest {
+    ApplicationRequest {
         user_id: UserId::parse("42", "user").unwrap(),
         socket_id: SessionId::random(),
         event: "client:event",
-        sent: Sent::Event(Json::null()),
+        sent: RequestBody::Event(Json::null()),
         request_id: RequestId::random(),
         timestamp: Iso(0),
     }
@@ -52,7 +52,7 @@ fn pauses_grow_and_are_spread_over_half_of_their_length() {
 #[tokio::test]
 async fn one_who_is_not_there_is_tried_again_and_then_left_alone() {
     let backend = backend(nowhere(), Duration::from_secs(10));
-    let words = Unanswered(Outcome::Unavailable.words());
+    let words = ApplicationFailure(Outcome::Unavailable.words());
     for _ in 0..3 {
         assert_eq!(backend.ask(question()).await.unwrap_err(), words);
     }
@@ -66,7 +66,7 @@ async fn one_who_is_not_there_is_tried_again_and_then_left_alone() {
 async fn one_who_is_silent_is_waited_for_once_and_no_longer_than_said() {
     let (_listener, url) = silent();
     let backend = backend(url, Duration::from_millis(300));
-    assert_eq!(backend.ask(question()).await.unwrap_err(), Unanswered(Outcome::Timeout.words()));
+    assert_eq!(backend.ask(question()).await.unwrap_err(), ApplicationFailure(Outcome::Timeout.words()));
     assert_eq!((outcomes(&backend), backend.tally().retries()), (vec![("timeout", 1)], 0));
 }
 
@@ -102,7 +102,7 @@ async fn more_than_the_bound_is_not_asked() {
     let backend = backend(url, Duration::from_secs(10));
     let inner = backend.0.clone();
     let held: Vec<_> = (0..WAITING).map(|_| inner.take_in(1).unwrap()).collect();
-    assert_eq!(backend.ask(question()).await.unwrap_err(), Unanswered(Outcome::Overloaded.words()));
+    assert_eq!(backend.ask(question()).await.unwrap_err(), ApplicationFailure(Outcome::Overloaded.words()));
     assert_eq!(backend.auth_state().waiting, WAITING);
     drop(held);
     let large = inner.take_in(WAITING_BYTES + 1);
