@@ -366,7 +366,8 @@ fn every_golden_file_is_played() {
 /// listed.
 #[test]
 fn every_event_of_the_chat_system_has_a_success_and_a_failure() {
-    use hubbub_actors::events::{Surface, catalogue};
+    use hubbub_actors::events::table;
+    use hubbub_actors::model::surface::Surface;
 
     let mut seen: HashMap<String, (bool, bool)> = HashMap::new();
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/");
@@ -381,7 +382,7 @@ fn every_event_of_the_chat_system_has_a_success_and_a_failure() {
             }
         }
     }
-    for row in catalogue::CLIENT.iter().filter(|row| row.on == [Surface::Raw, Surface::Chat]) {
+    for row in table::CLIENT.iter().filter(|row| row.on == [Surface::Raw, Surface::Chat]) {
         let both = seen.get(row.name).copied().unwrap_or_default();
         assert_eq!(both, (true, true), "{}: (a success, a failure) in the golden files", row.name);
     }

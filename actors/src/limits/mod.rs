@@ -18,8 +18,8 @@ use ahash::AHashMap;
 use tokio::sync::oneshot;
 
 use self::fixed_window::{Decision, Rule, WINDOW_MS, Window};
-use crate::events::Surface;
 use crate::model::ids::UserId;
+use crate::model::surface::Surface;
 use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::{Receive, receives_posts};
 

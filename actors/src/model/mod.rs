@@ -1,8 +1,9 @@
-//! The domain: ids, identities, clients, faults and close reasons. No wire format, no actor.
+//! The domain: ids, identities, clients, surfaces, faults and close reasons. No wire format, no actor.
 
 pub mod client;
 pub mod close;
 pub mod fault;
 pub mod identity;
 pub mod ids;
+pub mod surface;
 pub mod topic_pattern;

@@ -1,8 +1,8 @@
 //! What refusals are counted by: a code, and for connections the surface and the reason. Closed sets, so that no client
 //! makes labels.
 
-use crate::events::Surface;
 use crate::model::fault::Code;
+use crate::model::surface::Surface;
 use crate::runtime::counters::Count;
 
 /// Where a connection was refused.

@@ -20,13 +20,13 @@ pub use self::online_list::Tally;
 use self::pending::Pending;
 pub use self::pending::PendingPlace;
 use crate::connection::SessionAddr;
-use crate::events::Surface;
 use crate::events::chat::presence::{Availability, OnlineUser, Written};
 use crate::events::moment::Iso;
 use crate::model::client::Peer;
 use crate::model::fault::{Code, Fault};
 use crate::model::identity::Identity;
 use crate::model::ids::{RoomName, SessionId, UserId};
+use crate::model::surface::Surface;
 use crate::runtime::counters::Stats;
 
 /// A live session, as presence shows it.

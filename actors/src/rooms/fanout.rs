@@ -19,10 +19,10 @@ use super::Membership;
 use crate::connection::copies::Copies;
 use crate::connection::outbox::Frame;
 use crate::connection::{Remains, ReplySlot, SessionHandle, SessionTable, SlotId};
-use crate::events::Surface;
 use crate::model::close::Close;
 use crate::model::fault::Fault;
 use crate::model::ids::{RoomName, SessionId, UserId};
+use crate::model::surface::Surface;
 use crate::publication::{Publication, WIRES};
 use crate::runtime::mailbox::{Receive, receives_posts};
 

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::events::{ClientEvent, NAMES, Transport};
+use crate::events::ClientEvent;
+use crate::events::table::CLIENT;
+use crate::model::surface::Transport;
 use crate::refusal_log::counts::{ByCode, RefusedConnections};
 use crate::runtime::latency::Latency;
 use crate::runtime::minute::Minute;
@@ -34,21 +36,21 @@ pub struct ByEvent(Box<[Count]>);
 
 impl Default for ByEvent {
     fn default() -> Self {
-        Self(NAMES.iter().map(|_| Count::default()).collect())
+        Self(CLIENT.iter().map(|_| Count::default()).collect())
     }
 }
 
 impl ByEvent {
     /// Counts one event `E`.
     pub fn count<E: ClientEvent>(&self) {
-        if let Some(count) = self.0.get(E::ROW) {
+        if let Some(count) = self.0.get(E::INDEX) {
             count.add(1);
         }
     }
 
     /// The events by their names, and the numbers now.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        NAMES.iter().copied().zip(self.0.iter().map(Count::get))
+        CLIENT.iter().map(|row| row.name).zip(self.0.iter().map(Count::get))
     }
 }
 

@@ -12,11 +12,12 @@ use crate::events::chat::presence::{
     UpdateStatus, UserPresence, UserStatus, UsersOnline, Written,
 };
 use crate::events::moment::Iso;
-use crate::events::{ServerEvent, Surface, json};
+use crate::events::{ServerEvent, json};
 use crate::hub::Hub;
 use crate::model::fault::{Code, Fault};
 use crate::model::identity::Identity;
 use crate::model::ids::{RoomName, UserId};
+use crate::model::surface::Surface;
 use crate::presence::{Audience, CountGone, LIST_SHARE, Presence, Recall, StatusChanged};
 use crate::registry::LiveSession;
 use crate::runtime::mailbox::{Full, Receive};

@@ -1,7 +1,7 @@
 //! What a client asks, made of a few bytes: every event of the table by its name, with data that is mostly right.
 
-use hubbub_actors::events::catalogue::CLIENT;
-use hubbub_actors::events::{NAMES, Surface};
+use hubbub_actors::events::table::CLIENT;
+use hubbub_actors::model::surface::Surface;
 
 use super::Input;
 use super::rights::{self, CHATS, ROOMS, TOKENS, USERS};
@@ -69,7 +69,7 @@ pub(super) fn is_on(event: &str, surface: Surface) -> bool {
 
 /// A request made of the next bytes; `mark` is in what it publishes.
 pub(super) fn ask(input: &mut Input<'_>, known: &Known, mark: &str) -> Ask {
-    let event = NAMES[input.below(NAMES.len())];
+    let event = CLIENT[input.below(CLIENT.len())].name;
     let room = ROOMS[input.below(ROOMS.len())].to_owned();
     let chat = CHATS[input.below(CHATS.len())];
     let user = USERS[input.below(USERS.len())];

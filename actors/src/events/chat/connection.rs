@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::Success;
 use crate::events::json::Json;
 use crate::events::moment::Iso;
-use crate::events::{PrecedingEvent, ServerEvent, Surface, acknowledgements};
+use crate::events::{PrecedingEvent, ServerEvent, acknowledgements};
 use crate::model::ids::{ChatId, RecoveryToken, SessionId, UserId};
+use crate::model::surface::Surface;
 
 const RECOVERED: &str = "Connection recovered successfully";
 

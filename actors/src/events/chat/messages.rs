@@ -11,9 +11,10 @@ use super::Success;
 use crate::events::json::Json;
 use crate::events::moment::Iso;
 use crate::events::naming::ClientId;
-use crate::events::{PrecedingEvent, ServerEvent, Surface, acknowledgements};
+use crate::events::{PrecedingEvent, ServerEvent, acknowledgements};
 use crate::model::identity::Identity;
 use crate::model::ids::{ChatId, ChatMessageId, UserId, printable};
+use crate::model::surface::Surface;
 
 /// Longest content of a message, in characters.
 pub const CONTENT_MAX: usize = 10_000;
