@@ -219,7 +219,7 @@ impl Presence {
         ctx.spawn(delivered.into_actor(self).map(move |Reach { heard, looked_at }, actor, ctx| {
             actor.telling = false;
             actor.allowance.pay(paid, heard.max(looked_at / LOOKS));
-            actor.stats.presence_told.add(told as u64);
+            actor.stats.presence_announced.add(told as u64);
             actor.stats.presence_deliveries.add(heard);
             actor.tell(ctx);
         }));

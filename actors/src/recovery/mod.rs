@@ -287,7 +287,7 @@ impl Receive<Suspend> for Recovery {
             Parking::Unknown => self.abandon(place, session, rooms, ctx),
             Parking::Parked(None) => self.stats.suspended.add(1),
             Parking::Parked(Some(evicted)) => {
-                self.stats.parked_evicted.add(1);
+                self.stats.suspended_evicted.add(1);
                 self.abandon(evicted.holder.place, evicted.holder.session, evicted.rooms, ctx);
             }
         }

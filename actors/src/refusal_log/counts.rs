@@ -3,7 +3,7 @@
 
 use crate::model::fault::Code;
 use crate::model::surface::Surface;
-use crate::runtime::counters::Count;
+use crate::runtime::count::Count;
 
 /// Where a connection was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

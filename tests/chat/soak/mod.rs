@@ -211,7 +211,7 @@ async fn two_hundred_clients_account_for_every_message() {
     drop(reader);
     let parked = hub.metric("hubbub_parked_sessions");
     let gone = Instant::now();
-    let names = ["parked_sessions", "parked_messages", "rooms", "users", "chat_typists"];
+    let names = ["parked_sessions", "buffered_messages", "rooms", "users", "chat_typists"];
     eventually(WINDOW + DEADLINE, "nothing is left", || {
         hub.connections() == 0 && names.iter().all(|name| hub.metric(&format!("hubbub_{name}")) == 0.0)
     })

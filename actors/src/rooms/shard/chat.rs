@@ -57,7 +57,7 @@ impl RoomShard {
         if self.chat_members(room).is_some_and(|chat_members| chat_members.may_tell_of_coming(deliveries, elapsed)) {
             self.tell(room, event, Some(place), ctx);
         } else {
-            self.stats.comings_untold.add(1);
+            self.stats.join_leave_suppressed.add(1);
         }
         self.tell_online(room, ctx);
     }
