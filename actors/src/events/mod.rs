@@ -10,6 +10,7 @@ pub mod debug;
 pub mod json;
 pub mod moment;
 pub mod naming;
+mod position;
 pub mod push;
 pub mod raw;
 pub mod recovery;

@@ -11,6 +11,7 @@ use super::naming::ClientId;
 use crate::model::fault::Code;
 use crate::model::identity::Identity;
 use crate::model::ids::{MessageId, RoomName, SessionId, UserId};
+use crate::model::position::Position;
 
 /// The version of the envelope, told at connect.
 pub const PROTOCOL_VERSION: &str = "1.0";
@@ -33,16 +34,6 @@ pub struct Subscribe {
     /// topic that the session is in already nothing is sent again; `recovered` says whether nothing was missed.
     #[serde(default, deserialize_with = "json::map")]
     pub since: BTreeMap<String, Position>,
-}
-
-/// A place in a topic's history.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "an object {epoch, offset}, as `positions` has it, not a time")]
-pub struct Position {
-    /// Changes when the numbering restarts.
-    pub epoch: String,
-    /// The number of the last message before this place.
-    pub offset: u64,
 }
 
 /// Leaves topics. When the answer has come, no message of theirs follows.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use ahash::{AHashMap, AHashSet};
 
 use super::{Audience, Settings};
-use crate::events::chat::presence::Availability;
+use crate::model::availability::Availability;
 use crate::model::identity::Identity;
 use crate::model::ids::{RoomName, UserId};
 

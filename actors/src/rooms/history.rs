@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::rules::HistoryRule;
 use crate::connection::outbox::Bound;
-use crate::events::raw::Position;
 use crate::model::ids::Epoch;
+use crate::model::position::Position;
 use crate::publication::Publication;
 
 /// What a kept message is counted as beside its text, in bytes: its places in memory.

@@ -38,12 +38,12 @@ use self::workers::{InhabitedRoom, WorkerMailboxes};
 pub(crate) use self::workers::{ParkedSeat, Workers};
 use crate::chats::members::ChatMembers;
 use crate::connection::{Remains, ReplySlot, SessionAddr};
-use crate::events::chat::messages::Message;
 use crate::events::chat::rooms::RoomInfo;
-use crate::events::raw::Position;
 use crate::model::fault::Fault;
 use crate::model::identity::Identity;
 use crate::model::ids::{NotificationId, RoomName, SessionId, UserId};
+use crate::model::message::ChatMessage;
+use crate::model::position::Position;
 use crate::notifications::{Keeping, Moment, Notification};
 use crate::publication::Event;
 use crate::runtime::mailbox::{Full, Mailbox, Watched};
@@ -365,7 +365,7 @@ impl Rooms {
     pub(crate) fn say(
         &self,
         room: RoomName,
-        message: Message,
+        message: ChatMessage,
         event: Event,
     ) -> Result<oneshot::Receiver<Result<Stored, Fault>>, Fault> {
         let (done, said) = oneshot::channel();

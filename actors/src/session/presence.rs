@@ -8,12 +8,13 @@ use tokio::sync::oneshot;
 use super::{Handle, Outcome, Session};
 use crate::connection::ReplySlot;
 use crate::events::chat::presence::{
-    AskOnlineUsers, AskPresenceStats, AskUserStatus, Availability, Counts, OnlineUsers, PresenceStats, StatusUpdated,
-    UpdateStatus, UserPresence, UserStatus, UsersOnline, Written,
+    AskOnlineUsers, AskPresenceStats, AskUserStatus, Counts, OnlineUsers, PresenceStats, StatusUpdated, UpdateStatus,
+    UserPresence, UserStatus, UsersOnline, Written,
 };
 use crate::events::moment::Iso;
 use crate::events::{ServerEvent, json};
 use crate::hub::Hub;
+use crate::model::availability::Availability;
 use crate::model::fault::{Code, Fault};
 use crate::model::identity::Identity;
 use crate::model::ids::{RoomName, UserId};

@@ -138,7 +138,7 @@ pub struct Recovered {
 /// `dropped` where they were too many: so many older ones are not among them.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct QueuedMessages {
-    #[schemars(with = "Vec<super::messages::Message>")]
+    #[schemars(with = "Vec<crate::model::message::ChatMessage>")]
     messages: Vec<Json>,
     count: usize,
     #[serde(skip_serializing_if = "is_none")]

@@ -1,5 +1,6 @@
 //! What is said in chats: messages, who types, and who got and read what.
 
+mod message;
 mod replay;
 
 use std::sync::Arc;
@@ -13,13 +14,10 @@ use crate::events::moment::Iso;
 use crate::events::naming::ClientId;
 use crate::events::{PrecedingEvent, ServerEvent, acknowledgements};
 use crate::model::identity::Identity;
-use crate::model::ids::{ChatId, ChatMessageId, UserId, printable};
+use crate::model::ids::{ChatId, ChatMessageId, UserId};
+use crate::model::message::{ChatMessage, Content, ContentType, DeliveryStatus};
 use crate::model::surface::Surface;
 
-/// Longest content of a message, in characters.
-pub const CONTENT_MAX: usize = 10_000;
-/// Longest type of a message, in characters.
-pub const KIND_MAX: usize = 50;
 /// Messages on a page of history, at most.
 pub const PAGE_MAX: u32 = 100;
 /// Messages on a page of history where nobody says how many.
@@ -35,57 +33,10 @@ pub struct SendMessage {
     pub content: Content,
     /// What the content is: `text`, `image`, `file` or another word of up to 50 characters. `text` by default.
     #[serde(default, rename = "type")]
-    pub kind: Kind,
+    pub content_type: ContentType,
     /// What the client calls this message, so that it may send it again, as with `Broadcast`.
     #[serde(default, rename = "client_id", deserialize_with = "ClientId::given")]
     pub client_id: Option<ClientId>,
-}
-
-/// What a message says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Content(pub String);
-
-impl<'de> Deserialize<'de> for Content {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let wrong = |why: &str| Err(serde::de::Error::custom(why));
-        if text.is_empty() {
-            return wrong("is empty; expected 1 to 10000 characters");
-        }
-        if text.len() > CONTENT_MAX && text.chars().count() > CONTENT_MAX {
-            return wrong("is longer than 10000 characters");
-        }
-        if text.chars().any(|char| char.is_control() && char != '\n' && char != '\t') {
-            return wrong("has a control character that is neither newline nor tab");
-        }
-        Ok(Self(text))
-    }
-}
-
-/// What kind of content a message has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Kind(pub String);
-
-impl Default for Kind {
-    fn default() -> Self {
-        Self("text".into())
-    }
-}
-
-impl<'de> Deserialize<'de> for Kind {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        // An empty one is a missing one.
-        if text.is_empty() {
-            return Ok(Self::default());
-        }
-        match printable(&text, "type", KIND_MAX) {
-            Ok(()) => Ok(Self(text)),
-            Err(_) => Err(serde::de::Error::custom("expected up to 50 printable characters")),
-        }
-    }
 }
 
 /// Says that the user types in a chat, or does not any more. A typist who falls silent for 30 seconds, leaves or is cut
@@ -165,62 +116,13 @@ fn page_within<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Err
     }
 }
 
-/// A message as it was said: what `message:new` brings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Message {
-    /// Its id.
-    #[schemars(with = "String")]
-    pub id: ChatMessageId,
-    /// What it says.
-    pub content: Content,
-    /// What kind of content that is.
-    #[serde(rename = "type")]
-    pub kind: Kind,
-    /// The chat.
-    #[schemars(with = "String")]
-    pub chat_id: ChatId,
-    /// Who said it.
-    #[schemars(with = "String")]
-    pub user_id: UserId,
-    /// When it was said.
-    pub created_at: Iso,
-    /// Who said it, by name.
-    pub user: Author,
-}
-
-/// Who said a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Author {
-    /// The user.
-    #[schemars(with = "String")]
-    pub id: UserId,
-    /// The user's name then.
-    pub username: String,
-}
-
-impl Message {
-    /// What the user of `identity` says at `now`.
-    pub fn new(request: SendMessage, identity: &Identity, now: i64) -> Self {
-        Self {
-            id: ChatMessageId::random(),
-            content: request.content,
-            kind: request.kind,
-            chat_id: request.chat_id,
-            user_id: identity.user.clone(),
-            created_at: Iso(now),
-            user: Author { id: identity.user.clone(), username: identity.username().to_owned() },
-        }
-    }
-}
-
 /// Answers `message:send`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Sent {
     #[serde(flatten)]
     success: Success,
-    #[schemars(with = "Message")]
+    #[schemars(with = "ChatMessage")]
     sent_message: Json,
     #[serde(skip)]
     sent: MessageSent,
@@ -260,7 +162,7 @@ pub struct MessageSent {
 /// Brings a message to all in the chat, its sender too.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
-pub struct MessageNew(pub Message);
+pub struct MessageNew(pub ChatMessage);
 
 /// Answers `message:typing`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -323,15 +225,6 @@ impl TypingUsers {
     }
 }
 
-/// What a receipt says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Receipt {
-    /// The message has come.
-    Delivered,
-    /// It was read.
-    Read,
-}
-
 /// Answers `message:delivered`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct DeliveryConfirmed(Success);
@@ -377,31 +270,6 @@ pub struct Confirmed {
     pub user_id: UserId,
     /// When it came.
     pub timestamp: Iso,
-}
-
-/// Who got and who read a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DeliveryStatus {
-    /// The message.
-    #[schemars(with = "String")]
-    pub message_id: ChatMessageId,
-    /// Who got it, in that order.
-    #[schemars(with = "Vec<String>")]
-    pub delivered_to: Vec<UserId>,
-    /// Who read it, in that order.
-    #[schemars(with = "Vec<String>")]
-    pub read_by: Vec<UserId>,
-    /// When it was said.
-    pub sent_at: Iso,
-    /// When the last receipt came; without one, when it was said.
-    pub last_update: Iso,
-    /// How many got it, where `deliveredTo` does not name all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub delivered_count: Option<u64>,
-    /// How many read it, where `readBy` does not name all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub read_count: Option<u64>,
 }
 
 /// Answers `message:delivery-status`.
@@ -454,23 +322,39 @@ impl Stats {
 pub struct History {
     #[serde(flatten)]
     success: Success,
-    messages: Vec<Message>,
+    messages: Vec<ChatMessage>,
     has_more: bool,
 }
 
 impl History {
     /// A page.
-    pub fn new(messages: Vec<Message>, has_more: bool) -> Self {
+    pub fn new(messages: Vec<ChatMessage>, has_more: bool) -> Self {
         Self { success: Success::DONE, messages, has_more }
     }
 }
 
 acknowledgements!(Typed, TypingUsers, DeliveryConfirmed, ReadConfirmed, Status, Stats, History);
 
+impl SendMessage {
+    /// The message that the user of `identity` sends at `now`.
+    pub fn into_message(self, identity: &Identity, now: i64) -> ChatMessage {
+        ChatMessage {
+            id: ChatMessageId::random(),
+            chat: self.chat_id,
+            content: self.content,
+            content_type: self.content_type,
+            author: identity.user.clone(),
+            username: identity.username().to_owned(),
+            created_at: now,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::events::json;
+    use crate::model::message::CONTENT_MAX;
 
     fn read(data: &str) -> Result<SendMessage, Option<String>> {
         json::parse(data.as_bytes()).map_err(|fault: crate::model::fault::Fault| fault.field)
@@ -479,8 +363,8 @@ mod tests {
     #[test]
     fn content_and_type_are_checked_at_the_border() {
         let of = |content: &str| format!(r#"{{"chatId":"c","content":{}}}"#, serde_json::json!(content));
-        assert_eq!(read(&of("Hello, 🌍!\n\tdone")).unwrap().content.0, "Hello, 🌍!\n\tdone");
-        assert_eq!(read(&of(&"é".repeat(CONTENT_MAX))).unwrap().kind.0, "text");
+        assert_eq!(read(&of("Hello, 🌍!\n\tdone")).unwrap().content.as_str(), "Hello, 🌍!\n\tdone");
+        assert_eq!(read(&of(&"é".repeat(CONTENT_MAX))).unwrap().content_type.as_str(), "text");
         for bad in ["", "a\u{0}", "a\rb", "\u{7f}", "\u{85}", &"é".repeat(CONTENT_MAX + 1)] {
             assert_eq!(read(&of(bad)).unwrap_err().as_deref(), Some("content"), "{bad:?}");
         }
@@ -493,7 +377,7 @@ mod tests {
         ] {
             assert_eq!(read(data).unwrap_err().as_deref(), Some(field), "{data}");
         }
-        assert_eq!(read(r#"{"chatId":7,"content":"x","type":""}"#).unwrap().kind, Kind::default());
+        assert_eq!(read(r#"{"chatId":7,"content":"x","type":""}"#).unwrap().content_type, ContentType::default());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is told of users, when, and to whom.
 
 use super::*;
-use crate::events::chat::presence::Availability::{Away, Busy, Online};
+use crate::model::availability::Availability::{Away, Busy, Online};
 
 fn bulletin(audience: Audience) -> PendingChanges {
     PendingChanges::new(&Settings { audience, linger_ms: 100, ..Settings::default() })

@@ -7,11 +7,11 @@ use tokio::sync::oneshot;
 
 use super::chat::Chats;
 use crate::connection::SessionAddr;
-use crate::events::chat::messages::Message;
 use crate::model::close::Close;
 use crate::model::fault::Fault;
 use crate::model::identity::Identity;
 use crate::model::ids::{NotificationId, RoomName, UserId};
+use crate::model::message::ChatMessage;
 use crate::notifications::{Keeping, Notification};
 use crate::publication::Event;
 use crate::rooms::{MembersPage, Membership, Page, Published, Return, RoomSummary, Stored};
@@ -85,7 +85,7 @@ pub(crate) struct Notify {
 #[derive(Debug)]
 pub(crate) struct PostMessage {
     pub(crate) room: RoomName,
-    pub(crate) message: Message,
+    pub(crate) message: ChatMessage,
     /// The message as its event.
     pub(crate) event: Event,
     /// Answered when it has its place; what is in it, when it is on the disk.

@@ -299,7 +299,7 @@ async fn a_flood_of_statuses_costs_one_notice_a_second_and_ends_with_the_truth()
         flood.say("away").await;
         flood.say("busy").await;
     }
-    let busy = crate::events::chat::presence::Availability::Busy;
+    let busy = crate::model::availability::Availability::Busy;
     let tally = crate::registry::Tally { online: 1, away: 0, busy: 1 };
     bench.until(|| bench.hub.stats().presence_coalesced.get() >= 1_000).await;
     bench.until(|| bench.hub.registry().tally() == tally).await;
