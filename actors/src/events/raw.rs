@@ -1,5 +1,7 @@
 //! The events of the raw WebSocket: subscribe, broadcast, direct message, and what answers them.
 
+mod replay;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
