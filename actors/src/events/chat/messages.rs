@@ -1,4 +1,4 @@
-//! What is said in chats: messages, who types, and who got and read what.
+//! Messages of chats, typing and receipts.
 
 mod message;
 mod replay;
@@ -20,10 +20,10 @@ use crate::model::surface::Surface;
 
 /// Messages on a page of history, at most.
 pub const PAGE_MAX: u32 = 100;
-/// Messages on a page of history where nobody says how many.
+/// Messages on a page of history by default.
 const PAGE: u32 = 50;
 
-/// Says something in a chat. Acknowledged once it is on the disk; the others do not wait for that.
+/// Sends a message to a chat. The acknowledgement follows once the message is stored; delivery does not wait for that.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SendMessage {
@@ -31,16 +31,15 @@ pub struct SendMessage {
     pub chat_id: ChatId,
     /// 1 to 10,000 characters; of control characters only newline and tab.
     pub content: Content,
-    /// What the content is: `text`, `image`, `file` or another word of up to 50 characters. `text` by default.
+    /// The type of the content: `text`, `image`, `file` or another word of up to 50 characters. `text` by default.
     #[serde(default, rename = "type")]
     pub content_type: ContentType,
-    /// What the client calls this message, so that it may send it again, as with `Broadcast`.
+    /// The client's id of this message, so that the client can repeat it, as with `Broadcast`.
     #[serde(default, rename = "client_id", deserialize_with = "ClientId::given")]
     pub client_id: Option<ClientId>,
 }
 
-/// Says that the user types in a chat, or does not any more. A typist who falls silent for 30 seconds, leaves or is cut
-/// off stops by that.
+/// Starts or stops typing in a chat. Typing also stops after 30 seconds, and when the session leaves or ends.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Type {
@@ -50,7 +49,7 @@ pub struct Type {
     pub is_typing: bool,
 }
 
-/// Asks who types in a chat.
+/// Requests the users that are typing in a chat.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AskTyping {
@@ -58,7 +57,7 @@ pub struct AskTyping {
     pub chat_id: ChatId,
 }
 
-/// Says that a message has come. Acknowledged once that is on the disk.
+/// Confirms the delivery of a message. The acknowledgement follows once the receipt is stored.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfirmDelivered {
@@ -68,7 +67,7 @@ pub struct ConfirmDelivered {
     pub chat_id: ChatId,
 }
 
-/// Says that a message was read, and with that, that it has come. Acknowledged once that is on the disk.
+/// Confirms that a message was read, and so delivered. The acknowledgement follows once the receipt is stored.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfirmRead {
@@ -78,7 +77,7 @@ pub struct ConfirmRead {
     pub chat_id: ChatId,
 }
 
-/// Asks who got and who read a message: the first 1,000 of each.
+/// Requests the receipts of a message: the first 1,000 users of each kind.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AskStatus {
@@ -86,17 +85,17 @@ pub struct AskStatus {
     pub message_id: ChatMessageId,
 }
 
-/// Asks for the hub's figures of messages.
+/// Requests the hub's message statistics.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct AskStats {}
 
-/// Asks for messages that were said before: the last ones, or those before a message.
+/// Requests earlier messages of a chat: the latest ones, or the latest before a message.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AskHistory {
     /// A chat that the session is in.
     pub chat_id: ChatId,
-    /// A message of the chat; those before it are meant.
+    /// A message of the chat; the page ends before it.
     #[serde(default)]
     pub before: Option<ChatMessageId>,
     /// How many at most, 1 to 100; 50 by default.
@@ -129,7 +128,7 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// The message, of the JSON text `data`, is on the disk.
+    /// The reply for a stored message of the JSON text `data`.
     pub fn new(data: &[u8], id: ChatMessageId, chat_id: ChatId, at: i64) -> Self {
         Self {
             success: Success::saying("Message sent successfully"),
@@ -148,7 +147,7 @@ impl ServerEvent for Sent {
     }
 }
 
-/// Says to the session that sent a message that it is on the disk.
+/// Tells the sending session that its message is stored.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageSent {
@@ -159,7 +158,7 @@ pub struct MessageSent {
     timestamp: Iso,
 }
 
-/// Brings a message to all in the chat, its sender too.
+/// A message, to all members of the chat, including the sender.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct MessageNew(pub ChatMessage);
@@ -169,11 +168,11 @@ pub struct MessageNew(pub ChatMessage);
 pub struct Typed(Success);
 
 impl Typed {
-    /// The others are told, as far as they do not know.
+    /// The reply.
     pub const DONE: Self = Self(Success::saying("Typing status updated"));
 }
 
-/// Says to the others in a chat that a user types there, or does not any more.
+/// A user started or stopped typing, to the other members of a chat.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserTyping {
@@ -192,7 +191,7 @@ pub struct UserTyping {
     pub timestamp: Iso,
 }
 
-/// A user who types.
+/// A user that is typing.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TypingUser {
@@ -205,7 +204,7 @@ pub struct TypingUser {
     /// The chat.
     #[schemars(with = "String")]
     pub chat_id: ChatId,
-    /// Since when.
+    /// When typing started.
     pub started_at: Iso,
 }
 
@@ -219,7 +218,7 @@ pub struct TypingUsers {
 }
 
 impl TypingUsers {
-    /// These users type.
+    /// The reply with these users.
     pub fn new(typing_users: Vec<TypingUser>) -> Self {
         Self { success: Success::DONE, typing_users }
     }
@@ -230,7 +229,7 @@ impl TypingUsers {
 pub struct DeliveryConfirmed(Success);
 
 impl DeliveryConfirmed {
-    /// It is on the disk.
+    /// The receipt is stored.
     pub const DONE: Self = Self(Success::saying("Delivery confirmed"));
 }
 
@@ -239,18 +238,17 @@ impl DeliveryConfirmed {
 pub struct ReadConfirmed(Success);
 
 impl ReadConfirmed {
-    /// It is on the disk.
+    /// The receipt is stored.
     pub const DONE: Self = Self(Success::saying("Read confirmation recorded"));
 }
 
-/// Says to all in a chat that a message has come to a user. Where a large chat confirms more than can be told, only to
-/// the author.
+/// A message was delivered to a user, to all members of the chat. In a large chat with too many receipts, to the author
+/// alone.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct MessageDelivered(pub Confirmed);
 
-/// Says to all in a chat that a user has read a message. Where a large chat confirms more than can be told, only to the
-/// author.
+/// A user read a message, to all members of the chat. In a large chat with too many receipts, to the author alone.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct MessageRead(pub Confirmed);
@@ -265,10 +263,10 @@ pub struct Confirmed {
     /// Its chat.
     #[schemars(with = "String")]
     pub chat_id: ChatId,
-    /// Whose receipt it is.
+    /// The user.
     #[schemars(with = "String")]
     pub user_id: UserId,
-    /// When it came.
+    /// When the receipt arrived.
     pub timestamp: Iso,
 }
 
@@ -287,17 +285,17 @@ impl Status {
     }
 }
 
-/// The hub's figures of messages.
+/// The hub's message statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Figures {
-    /// Users who type in a chat, counted in each.
+    /// Users that are typing, counted once for each chat.
     pub active_typing_users: u64,
-    /// Messages that are kept.
+    /// Stored messages.
     pub tracked_messages: u64,
-    /// Receipts of those.
+    /// Delivery receipts of stored messages.
     pub total_delivered: u64,
-    /// Receipts of those that say that it was read.
+    /// Read receipts of stored messages.
     pub total_read: u64,
 }
 
@@ -310,13 +308,13 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// The figures.
+    /// The reply with these statistics.
     pub fn new(stats: Figures) -> Self {
         Self { success: Success::DONE, stats }
     }
 }
 
-/// Answers `message:history`: messages in the order they were said, and whether there are earlier ones.
+/// Answers `message:history`: messages in their order, and whether earlier ones exist.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct History {
@@ -361,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn content_and_type_are_checked_at_the_border() {
+    fn content_and_type_are_checked_when_parsed() {
         let of = |content: &str| format!(r#"{{"chatId":"c","content":{}}}"#, serde_json::json!(content));
         assert_eq!(read(&of("Hello, 🌍!\n\tdone")).unwrap().content.as_str(), "Hello, 🌍!\n\tdone");
         assert_eq!(read(&of(&"é".repeat(CONTENT_MAX))).unwrap().content_type.as_str(), "text");
