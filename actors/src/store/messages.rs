@@ -231,7 +231,7 @@ fn status(conn: &Connection, message: ChatMessageId) -> Result<Option<(ChatId, D
         read_count: unless_named(read, &read_by),
         delivered_to,
         read_by,
-        sent_at: sent_at,
+        sent_at,
         last_update: last.unwrap_or(sent_at),
     };
     Ok(Some((stored_chat(&chat)?, status)))
