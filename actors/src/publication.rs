@@ -5,10 +5,11 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
+use crate::events::Refused;
 use crate::events::wording::Audience;
-use crate::events::{Refused, Surface};
 use crate::model::fault::Fault;
 use crate::model::ids::{EventName, NotificationId, RoomName};
+use crate::model::surface::Surface;
 
 /// An event that goes to members, as published and numbered.
 #[derive(Debug, Clone)]

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use hubbub::codec::namespace;
 use hubbub_actors::connection::tail;
 use hubbub_actors::events::json::Readable as _;
-use hubbub_actors::events::raw::{Position, Subscribe};
+use hubbub_actors::events::raw::Subscribe;
 use hubbub_actors::model::fault::Code;
+use hubbub_actors::model::position::Position;
 use serde_json::{Value, json};
 
 /// The data of `Subscribe`, or the offset of a session to recover.

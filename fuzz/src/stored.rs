@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hubbub::codec::frame::{self, Opcode};
-use hubbub_actors::events::Surface;
 use hubbub_actors::hub::{Hub, Part, PublishTarget as HubTarget, Settings};
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::ids::{EventName, RecoveryToken, RoomName, UserId};
+use hubbub_actors::model::surface::Surface;
 use hubbub_actors::model::topic_pattern::Pattern;
 use hubbub_actors::revocations::Revoked;
 use hubbub_actors::rooms::rules::{AccessRule, HistoryRule, Rules, TopicRule};

@@ -10,8 +10,8 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use hubbub_actors::events::Surface;
 use hubbub_actors::events::json;
+use hubbub_actors::model::surface::Surface;
 use hubbub_actors::publication::{Correlation, Encoder, Event, EventError};
 use serde::Serialize;
 

@@ -6,9 +6,10 @@ use hubbub_actors::events::chat::Failed;
 use hubbub_actors::events::community::{AuthenticationError, Disconnected};
 use hubbub_actors::events::moment::Iso;
 use hubbub_actors::events::push::{Error, NotDone};
-use hubbub_actors::events::{Refused, ServerEvent, Surface, json};
+use hubbub_actors::events::{Refused, ServerEvent, json};
 use hubbub_actors::model::close::Close;
 use hubbub_actors::model::fault::Fault;
+use hubbub_actors::model::surface::Surface;
 use hubbub_actors::publication::{Correlation, Encoder, Event, EventError};
 use hubbub_actors::session::{Inbound, Request};
 

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use hubbub_actors::events::json;
 use hubbub_actors::events::raw::{Error, Reply};
-use hubbub_actors::events::{ServerEvent, Surface, text};
+use hubbub_actors::events::{ServerEvent, text};
 use hubbub_actors::model::fault::Fault;
+use hubbub_actors::model::surface::Surface;
 use hubbub_actors::publication::{Correlation, Encoder, Event, EventError};
 use hubbub_actors::session::{Inbound, Request};
 use serde::Deserialize;

@@ -2,9 +2,9 @@
 
 use actix_http::RequestHead;
 use actix_web::web::Data;
-use hubbub_actors::events::{Surface, Transport};
 use hubbub_actors::hub::LimitKey;
 use hubbub_actors::model::fault::Fault;
+use hubbub_actors::model::surface::{Surface, Transport};
 use hubbub_actors::refusal_log::Refusal;
 use hubbub_actors::refusal_log::counts::RefusedAt;
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use actix_web::web::Data;
 use bytes::Bytes;
-use hubbub_actors::events::{Surface, Transport};
 use hubbub_actors::hub::LimitKey;
 use hubbub_actors::limits::concurrency::{ConcurrencyKey, ConcurrencySlot};
 use hubbub_actors::limits::fixed_window::Rule;
@@ -16,6 +15,7 @@ use hubbub_actors::model::close::Close;
 use hubbub_actors::model::fault::{Code, Fault};
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::ids::{RecoveryToken, UserId};
+use hubbub_actors::model::surface::{Surface, Transport};
 use hubbub_actors::refusal_log::Refusal;
 use hubbub_actors::refusal_log::closes::of_close;
 use hubbub_actors::refusal_log::counts::RefusedAt;

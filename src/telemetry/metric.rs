@@ -1,6 +1,6 @@
-//! What a row of the [table](super::table) is: a metric's name, kind, labels, help, and where its value is read.
+//! A metric of the [table](super::table): its name, kind, labels and help, and the source of its value.
 
-use hubbub_actors::runtime::counters::Stats;
+use hubbub_actors::runtime::counters::{self, CounterMetric, Series, Stats};
 use hubbub_actors::runtime::histogram::Snapshot;
 use metrics::{Label, counter, gauge};
 
@@ -17,6 +17,15 @@ pub(super) enum Kind {
     Histogram,
 }
 
+impl From<counters::Kind> for Kind {
+    fn from(kind: counters::Kind) -> Self {
+        match kind {
+            counters::Kind::Counter => Self::Counter,
+            counters::Kind::Gauge => Self::Gauge,
+        }
+    }
+}
+
 impl Kind {
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -27,7 +36,7 @@ impl Kind {
     }
 }
 
-/// Reads a metric's value: from the hub's counters, or from what else is read for a scrape.
+/// Reads the values of a metric that are not plain counters of the hub.
 pub(super) type Read = fn(&Stats, &Readings<'_>, &mut Samples<'_>);
 
 /// One metric.
@@ -39,30 +48,47 @@ pub(super) struct Metric {
     pub(super) labels: &'static [&'static str],
     /// One plain sentence, with the unit.
     pub(super) help: &'static str,
+    /// The hub's counters that it shows.
+    pub(super) series: &'static [Series],
     pub(super) read: Read,
+}
+
+impl From<&CounterMetric> for Metric {
+    fn from(&CounterMetric { name, kind, labels, help, series }: &CounterMetric) -> Self {
+        Self { name, kind: kind.into(), labels, help, series, read: |_, _, _| {} }
+    }
 }
 
 /// A counter.
 pub(super) const fn counter(name: &'static str, help: &'static str, read: Read) -> Metric {
-    Metric { name, kind: Kind::Counter, labels: &[], help, read }
+    Metric { name, kind: Kind::Counter, labels: &[], help, series: &[], read }
 }
 
 /// A gauge.
 pub(super) const fn gauge(name: &'static str, help: &'static str, read: Read) -> Metric {
-    Metric { name, kind: Kind::Gauge, labels: &[], help, read }
+    Metric { name, kind: Kind::Gauge, labels: &[], help, series: &[], read }
 }
 
 /// A histogram of durations.
 pub(super) const fn histogram(name: &'static str, help: &'static str, read: Read) -> Metric {
-    Metric { name, kind: Kind::Histogram, labels: &[], help, read }
+    Metric { name, kind: Kind::Histogram, labels: &[], help, series: &[], read }
 }
 
-/// A counter that is not read but counted where things happen, by [`super::Telemetry`].
+/// A counter that [`super::Telemetry`] increments itself.
 pub(super) const fn counted(name: &'static str, help: &'static str) -> Metric {
     counter(name, help, |_, _, _| {})
 }
 
 impl Metric {
+    /// Takes the samples of the metric in a scrape.
+    pub(super) fn sample(&'static self, stats: &Stats, readings: &Readings<'_>, lines: &mut Vec<String>) {
+        let mut samples = Samples { metric: self, lines };
+        for series in self.series {
+            samples.labelled(series.values, (series.count)(stats).get());
+        }
+        (self.read)(stats, readings, &mut samples);
+    }
+
     /// The same metric with labels.
     pub(super) const fn by(mut self, labels: &'static [&'static str]) -> Self {
         self.labels = labels;

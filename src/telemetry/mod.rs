@@ -4,7 +4,8 @@
 //! knows of metrics. The recorder belongs to one hub and is not installed for the whole process: several hubs in one
 //! test process each count for themselves.
 //!
-//! A new metric is one row of the table in `table.rs`.
+//! A new counter of the hub is one row of `stats!` in [`hubbub_actors::runtime::counters`]; any other metric is one row in
+//! `table.rs`.
 
 mod memory;
 mod metric;
@@ -21,7 +22,6 @@ use metrics::{counter, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 pub use self::memory::{available, resident};
-use self::metric::Samples;
 use self::table::{HTTP_REQUESTS, METRICS};
 use crate::auth::tokens::Standing;
 use crate::http_stream::Connections;
@@ -84,10 +84,10 @@ impl Telemetry {
     pub fn render(&self, stats: &Stats, readings: &Readings<'_>) -> String {
         let mut lines = Vec::new();
         with_local_recorder(&self.recorder, || {
-            for metric in METRICS {
-                (metric.read)(stats, readings, &mut Samples { metric, lines: &mut lines });
+            for metric in METRICS.iter() {
+                metric.sample(stats, readings, &mut lines);
             }
         });
-        text::sorted(METRICS, &self.handle.render(), &lines)
+        text::sorted(&METRICS, &self.handle.render(), &lines)
     }
 }

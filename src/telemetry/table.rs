@@ -1,9 +1,12 @@
-//! Every metric: one row each, with its name, its help, its labels and where its value is read.
+//! Every metric: the hub's counters, which have their rows in [`hubbub_actors::runtime::counters`], and one row here for each
+//! other metric, with its name, its help, its labels and the source of its value.
 //!
-//! `hub` are the counters of the hub, `now` is what else is read for a scrape, `to` takes the samples. A row that reads
-//! nothing has its `HELP` and `TYPE` alone.
+//! In a row, `hub` are the hub's counters, `now` are the other readings of a scrape, and `to` takes the samples.
 
+use std::sync::LazyLock;
 use std::sync::atomic::Ordering::Relaxed;
+
+use hubbub_actors::runtime::counters::Stats;
 
 use super::metric::{Metric, counted, counter, gauge, histogram};
 use super::{available, process, resident};
@@ -12,35 +15,19 @@ use crate::logging;
 /// The one metric that is counted as it happens.
 pub(super) const HTTP_REQUESTS: &str = "http_requests_total";
 
-/// All metrics, by what they are about.
-pub(super) const METRICS: &[Metric] = &[
+/// All metrics.
+pub(super) static METRICS: LazyLock<Vec<Metric>> =
+    LazyLock::new(|| Stats::METRICS.iter().map(Metric::from).chain(OTHERS.iter().copied()).collect());
+
+/// The metrics that are not plain counters of the hub, by subject.
+const OTHERS: &[Metric] = &[
     // Sessions and connections.
-    gauge("websocket_connections_active", "Open sessions on all surfaces.", |hub, _, to| to.set(hub.sessions.get())),
     gauge("socket_server_active_connections", "Open sessions on all surfaces.", |hub, _, to| {
         to.set(hub.sessions.get());
     }),
-    counter("websocket_connections_total", "Sessions opened on all surfaces since the start.", |hub, _, to| {
-        to.set(hub.sessions_opened.get());
-    }),
-    counter(
-        "socket_server_connections_total",
-        "Sessions opened since the start, by whether they had a token and by transport.",
-        |hub, _, to| {
-            to.labelled(&["true", "websocket"], hub.known_by_websocket.get());
-            to.labelled(&["true", "polling"], hub.known_by_polling.get());
-            to.labelled(&["false", "websocket"], hub.guests_by_websocket.get());
-            to.labelled(&["false", "polling"], hub.guests_by_polling.get());
-        },
-    )
-    .by(&["authenticated", "transport"]),
     gauge("hubbub_max_connections", "Most sessions that can be open at once.", |_, now, to| {
         to.set(now.max_connections as u64);
     }),
-    gauge(
-        "hubbub_connections_pending",
-        "Open Socket.IO connections that have not joined a namespace yet.",
-        |hub, _, to| to.set(hub.pending_connections.get()),
-    ),
     counter("hubbub_connections_refused_total", "Connections refused, by surface and reason.", |hub, _, to| {
         for (surface, reason, count) in hub.connections_refused.iter() {
             to.labelled(&[surface.as_str(), reason.as_str()], count);
@@ -53,32 +40,6 @@ pub(super) const METRICS: &[Metric] = &[
         }
     })
     .by(&["code"]),
-    counter(
-        "hubbub_refusals_unlogged_total",
-        "Refusals left out of the log because their source had too many.",
-        |hub, _, to| to.set(hub.refusals_unlogged.get()),
-    ),
-    counter("hubbub_connections_closed_total", "Connections closed by the hub, by reason.", |hub, _, to| {
-        to.labelled(&["budget"], hub.closed_over_budget.get());
-        to.labelled(&["newcomers"], hub.closed_for_newcomers.get());
-        to.labelled(&["unused"], hub.closed_unused.get());
-    })
-    .by(&["reason"]),
-    counter("hubbub_sessions_closed_total", "Sessions closed by the hub, by reason.", |hub, _, to| {
-        to.labelled(&["slow_consumer"], hub.slow_consumers.get());
-        to.labelled(&["heartbeat_timeout"], hub.heartbeat_timeouts.get());
-    })
-    .by(&["reason"]),
-    counter(
-        "hubbub_observations_lost_total",
-        "Connection events that monitoring:events does not show, by reason.",
-        |hub, _, to| {
-            to.labelled(&["overload"], hub.observations_dropped.get());
-            to.labelled(&["flood"], hub.observations_suppressed.get());
-        },
-    )
-    .by(&["reason"]),
-    gauge("hubbub_debugging_sessions", "Sessions in debug mode.", |hub, _, to| to.set(hub.debugging.get())),
     // HTTP.
     counted(HTTP_REQUESTS, "HTTP requests answered, by method and status.").by(&["method", "status"]),
     gauge("hubbub_http_connections", "Open plain HTTP connections, without WebSockets.", |_, now, to| {
@@ -110,35 +71,11 @@ pub(super) const METRICS: &[Metric] = &[
         |hub, _, to| hub.events.iter().for_each(|(event, count)| to.labelled(&[event], count)),
     )
     .by(&["event"]),
-    counter(
-        "hubbub_messages_received_total",
-        "Messages received from clients, refused ones included.",
-        |hub, _, to| to.set(hub.received.get()),
-    ),
-    counter("hubbub_messages_published_total", "Messages accepted for a room, a user or all users.", |hub, _, to| {
-        to.set(hub.published.get())
-    }),
-    counter("hubbub_backend_events_total", "Events that backends published over HTTP.", |hub, _, to| {
-        to.set(hub.commanded.get())
-    }),
     histogram(
         "hubbub_delivery_latency_seconds",
         "Time from accepting a publication to writing it to a client, for a sample of deliveries, in seconds.",
         |hub, _, to| to.histogram(&hub.delivery_latency.snapshot()),
     ),
-    counter("hubbub_frames_sent_total", "Frames put into outboxes: deliveries and answers.", |hub, _, to| {
-        to.set(hub.sent.get());
-    }),
-    counter(
-        "hubbub_dropped_frames_total",
-        "Frames discarded from outboxes before they were sent, by reason.",
-        |hub, _, to| to.labelled(&["slow_consumer"], hub.dropped_slow_consumer.get()),
-    )
-    .by(&["reason"]),
-    counter("hubbub_errors_total", "Refusals sent to clients.", |hub, _, to| to.set(hub.errors.get())),
-    counter("hubbub_rate_limited_total", "Messages and connections refused because of a limit.", |hub, _, to| {
-        to.set(hub.rate_limited.get())
-    }),
     counter("hubbub_overloads_total", "Messages refused because a queue inside the hub was full.", |hub, now, to| {
         to.set(hub.overloads.get() + now.store.overloads)
     }),
@@ -147,87 +84,6 @@ pub(super) const METRICS: &[Metric] = &[
     })
     .by(&["actor"]),
     // Users and rooms.
-    gauge("hubbub_users", "Users with at least one open session.", |hub, _, to| to.set(hub.users.get())),
-    gauge("hubbub_rooms", "Rooms with at least one member.", |hub, _, to| to.set(hub.rooms.get())),
-    gauge("hubbub_history_bytes", "Memory of the histories of all topics, in bytes.", |hub, _, to| {
-        to.set(hub.history_bytes.get());
-    }),
-    counter(
-        "hubbub_histories_evicted_total",
-        "Topic histories discarded because the memory for histories was full.",
-        |hub, _, to| to.set(hub.histories_evicted.get()),
-    ),
-    counter(
-        "hubbub_presence_changes_total",
-        "Users who came online or went offline, by outcome of the announcement.",
-        |hub, _, to| {
-            to.labelled(&["told"], hub.presence_told.get());
-            to.labelled(&["coalesced"], hub.presence_coalesced.get());
-            to.labelled(&["suppressed"], hub.presence_suppressed.get());
-        },
-    )
-    .by(&["outcome"]),
-    counter(
-        "hubbub_presence_deliveries_total",
-        "Frames sent to announce that a user came online or went offline.",
-        |hub, _, to| to.set(hub.presence_deliveries.get()),
-    ),
-    // Chats.
-    gauge("hubbub_chat_typists", "Users who are typing, counted once for each chat.", |hub, _, to| {
-        to.set(hub.typing.get());
-    }),
-    counter(
-        "hubbub_chat_comings_untold_total",
-        "Joins and leaves of a chat that were announced by room:online-update alone.",
-        |hub, _, to| to.set(hub.comings_untold.get()),
-    ),
-    counter(
-        "hubbub_chat_receipts_narrowed_total",
-        "Receipts in large chats that were sent to the author of the message alone.",
-        |hub, _, to| to.set(hub.receipts_narrowed.get()),
-    ),
-    // Notifications.
-    counter(
-        "hubbub_notifications_kept_total",
-        "Notifications written to the store, repeated ones included.",
-        |hub, _, to| to.set(hub.notifications_kept.get()),
-    ),
-    counter(
-        "hubbub_notifications_redelivered_total",
-        "Unread notifications delivered when their user connected.",
-        |hub, _, to| to.set(hub.notifications_redelivered.get()),
-    ),
-    counter("hubbub_notifications_read_total", "Notifications marked as read by their user.", |hub, _, to| {
-        to.set(hub.notifications_read.get());
-    }),
-    counter(
-        "hubbub_notifications_pruned_total",
-        "Notifications deleted because of their age or their number.",
-        |hub, _, to| to.set(hub.notifications_pruned.get()),
-    ),
-    // Recovery.
-    gauge("hubbub_parked_sessions", "Sessions that lost their connection and can be recovered.", |hub, _, to| {
-        to.set(hub.suspended.get());
-    }),
-    gauge("hubbub_parked_messages", "Messages buffered for sessions that lost their connection.", |hub, _, to| {
-        to.set(hub.parked_messages.get());
-    }),
-    gauge("hubbub_recovery_bytes", "Memory of messages buffered for recovery, in bytes.", |hub, _, to| {
-        to.set(hub.retained_bytes.get());
-    }),
-    counter("hubbub_sessions_recovered_total", "Sessions recovered after a lost connection.", |hub, _, to| {
-        to.set(hub.recovered.get());
-    }),
-    counter(
-        "hubbub_sessions_not_recovered_total",
-        "Attempts of clients on / to recover a session that failed.",
-        |hub, _, to| to.set(hub.not_recovered.get()),
-    ),
-    counter(
-        "hubbub_sessions_evicted_total",
-        "Sessions discarded before the end of their recovery window to make room.",
-        |hub, _, to| to.set(hub.parked_evicted.get()),
-    ),
     // The store.
     counter("hubbub_store_writes_total", "Writes that the store has committed to disk.", |_, now, to| {
         to.set(now.store.writes);

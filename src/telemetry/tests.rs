@@ -42,7 +42,7 @@ fn both_documents_find_their_metrics_with_help_and_type() {
     let stats = Stats::default();
     stats.sessions.add(42);
     stats.sessions_opened.add(1250);
-    stats.known_by_websocket.add(1250);
+    stats.users_by_websocket.add(1250);
     stats.guests_by_polling.add(3);
     let telemetry = Telemetry::default();
     telemetry.answered("GET", 200);
@@ -133,7 +133,7 @@ fn every_metric_has_its_help_and_type_once_and_before_its_samples() {
 #[cfg(target_os = "linux")]
 fn a_hub_that_uses_everything_has_a_sample_of_every_metric() {
     let page = full_page();
-    for Metric { name, labels, .. } in METRICS {
+    for Metric { name, labels, .. } in METRICS.iter() {
         let sample = page.lines().find(|line| !line.starts_with('#') && line.starts_with(name)).unwrap();
         for label in *labels {
             assert!(sample.contains(&format!("{label}=\"")), "{name} by {label}");
@@ -173,7 +173,7 @@ fn every_help_is_one_short_plain_sentence_with_its_unit() {
         "there ever",
     ];
 
-    for Metric { name, kind, help, .. } in METRICS {
+    for Metric { name, kind, help, .. } in METRICS.iter() {
         assert!(help.len() <= 110 && help.ends_with('.') && !help.contains(". "), "{name}: {help}");
         assert!(help.starts_with(|first: char| first.is_ascii_uppercase() || first == '1'), "{name}: {help}");
         assert!(!DIALECT.iter().any(|word| help.to_lowercase().contains(word)), "{name}: {help}");

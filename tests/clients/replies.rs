@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use hubbub_actors::events::{Surface, catalogue};
+use hubbub_actors::events::table;
+use hubbub_actors::model::surface::Surface;
 use serde_json::{Value, json};
 
 use super::fixture;
@@ -66,7 +67,7 @@ fn requests_that_succeed(token: &str) -> Vec<(&'static str, Value)> {
 
 /// Every event of `/chat` with invalid data, an unknown event, invalid tokens, and requests without permission.
 fn requests_that_fail() -> Vec<(&'static str, Value)> {
-    let names = catalogue::CLIENT.iter().filter(|row| row.on.contains(&Surface::Chat)).map(|row| row.name);
+    let names = table::CLIENT.iter().filter(|row| row.on.contains(&Surface::Chat)).map(|row| row.name);
     let mut requests: Vec<_> = names.map(|name| (name, json!([1]))).collect();
     requests.extend([
         ("nonsense", json!({})),
@@ -94,7 +95,8 @@ fn assert_success(requests: &[(&str, Value)], answers: &Value, success: bool) {
 async fn every_reply_on_chat_has_success_for_every_version() {
     let (valid, invalid) = (requests_that_succeed(&token("alice")), requests_that_fail());
     let covered: BTreeSet<_> = valid.iter().map(|(event, _)| *event).chain(["connection:recover"]).collect();
-    let table = catalogue::CLIENT.iter().filter(|row| row.on.contains(&Surface::Chat)).map(|row| row.name);
+    let table =
+        hubbub_actors::events::table::CLIENT.iter().filter(|row| row.on.contains(&Surface::Chat)).map(|row| row.name);
     assert_eq!(covered, table.collect(), "each event of `/chat` is covered");
     for version in VERSIONS {
         let hub = Hub::with(UNLIMITED);

@@ -32,7 +32,8 @@ mod script;
 
 use std::collections::BTreeMap;
 
-use hubbub_actors::events::{Surface, catalogue};
+use hubbub_actors::events::table::CLIENT;
+use hubbub_actors::model::surface::Surface;
 use serde_json::Value;
 
 use self::script::{Outgoing, Received, Script, StepAction};
@@ -137,7 +138,7 @@ fn every_client_event_succeeds_and_is_refused_in_a_golden_file_on_each_of_its_su
         }
     }
     let mut missing = Vec::new();
-    for row in catalogue::CLIENT {
+    for row in CLIENT {
         for surface in row.on {
             let outcomes = played.get(&(row.name.to_owned(), surface.as_str())).map_or(&[][..], Vec::as_slice);
             for outcome in [RequestOutcome::Success, RequestOutcome::Refusal] {

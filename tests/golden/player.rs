@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use hubbub_actors::events::Surface;
+use hubbub_actors::model::surface::Surface;
 use serde_json::{Value, json};
 
 use super::placeholders::Placeholders;

@@ -1,6 +1,6 @@
 //! Golden files as steps: reads the blocks of a Markdown file. Knows nothing of clients or of the hub.
 
-use hubbub_actors::events::Surface;
+use hubbub_actors::model::surface::Surface;
 use serde_json::{Value, json};
 
 /// The configuration and the steps of a golden file.

@@ -9,9 +9,10 @@ use ahash::AHashMap;
 
 use crate::connection::SessionAddr;
 use crate::events::chat::messages::{TypingUser, UserTyping};
-use crate::events::chat::presence::{Availability, OnlineUser};
+use crate::events::chat::presence::OnlineUser;
 use crate::events::chat::rooms::{OnlineUpdate, RoomInfo, UserJoined, UserLeft};
 use crate::events::moment::Iso;
+use crate::model::availability::Availability;
 use crate::model::identity::Identity;
 use crate::model::ids::{ChatId, UserId};
 use crate::presence::token_bucket::TokenBucket;

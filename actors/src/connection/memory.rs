@@ -131,8 +131,8 @@ impl SessionHandle {
         let changed = change(memory);
         let after = memory.len() as u64;
         if after != before {
-            self.common.stats.parked_messages.add(after.saturating_sub(before));
-            self.common.stats.parked_messages.sub(before.saturating_sub(after));
+            self.common.stats.buffered_messages.add(after.saturating_sub(before));
+            self.common.stats.buffered_messages.sub(before.saturating_sub(after));
         }
         Some(changed)
     }
@@ -140,9 +140,9 @@ impl SessionHandle {
     /// Puts something else in the place of what is kept.
     fn replace(&self, memory: Option<Memory>) -> Option<Memory> {
         let len = |memory: Option<&Memory>| memory.map_or(0, Memory::len) as u64;
-        self.common.stats.parked_messages.add(len(memory.as_ref()));
+        self.common.stats.buffered_messages.add(len(memory.as_ref()));
         let before = std::mem::replace(&mut *self.memory.borrow_mut(), memory.map(Box::new)).map(|memory| *memory);
-        self.common.stats.parked_messages.sub(len(before.as_ref()));
+        self.common.stats.buffered_messages.sub(len(before.as_ref()));
         before
     }
 
@@ -334,7 +334,7 @@ impl SessionTable {
         let cost = memory.len();
         if memory.frees() {
             memory.give_up();
-            self.common.stats.parked_evicted.add(1);
+            self.common.stats.suspended_evicted.add(1);
             if let Memory::Tail(tail, _) = memory {
                 // Something is lacking for good: nothing more is kept.
                 tail.keep_nothing();

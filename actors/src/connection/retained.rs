@@ -112,12 +112,12 @@ impl Ledger {
 
     fn add(&self, weight: usize) {
         self.bytes.set(self.bytes.get() + weight);
-        self.stats.retained_bytes.add(weight as u64);
+        self.stats.recovery_bytes.add(weight as u64);
     }
 
     fn sub(&self, weight: usize) {
         self.bytes.set(self.bytes.get() - weight);
-        self.stats.retained_bytes.sub(weight as u64);
+        self.stats.recovery_bytes.sub(weight as u64);
     }
 }
 
@@ -141,11 +141,11 @@ pub(crate) mod tests {
         let two = retained(&ledger, 2, "two");
         assert!(!ledger.has_room(1) && ledger.has_room(0));
         drop(one);
-        assert_eq!(stats.retained_bytes.get(), 2 * (OVERHEAD as u64 + 3));
+        assert_eq!(stats.recovery_bytes.get(), 2 * (OVERHEAD as u64 + 3));
         drop(shared);
         assert!(ledger.has_room(1));
         drop(two);
-        assert_eq!(stats.retained_bytes.get(), 0);
+        assert_eq!(stats.recovery_bytes.get(), 0);
     }
 
     #[test]
@@ -158,7 +158,7 @@ pub(crate) mod tests {
         let as_frame = ledger.keep(brought("frame"));
         assert_eq!(&as_frame.bytes[..], b"frame");
         drop((one, other, as_frame));
-        assert_eq!(stats.retained_bytes.get(), 0);
+        assert_eq!(stats.recovery_bytes.get(), 0);
         for number in 2..2_000 {
             drop(ledger.keep(Brought { number, ..brought("one") }));
         }

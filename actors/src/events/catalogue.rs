@@ -2,76 +2,10 @@
 
 use std::fmt::Write as _;
 
-use schemars::{Schema, SchemaGenerator};
+use schemars::Schema;
 
-use super::json::Entire;
-use super::{
-    Access, Bucket, ClientEvent, Done, ServerEvent, Surface, Writes, application, chat, community, debug, push, raw,
-    recovery,
-};
-use crate::{client_event_table, server_event_table};
-
-/// A row of the table of client events.
-#[derive(Debug)]
-pub struct ClientRow {
-    /// The name on the wire.
-    pub name: &'static str,
-    /// The name of the event that answers it; `None` where it is only acknowledged.
-    pub reply: Option<&'static str>,
-    /// Where it is understood.
-    pub on: &'static [Surface],
-    /// Who may send it.
-    pub needs: Access,
-    /// The limit it draws from.
-    pub costs: Bucket,
-    /// What it writes to others.
-    pub writes: Writes,
-    /// The schema of its data.
-    pub schema: fn() -> Schema,
-    /// The schema of what answers it.
-    pub answer: fn() -> Schema,
-}
-
-/// A row of the table of server events.
-#[derive(Debug)]
-pub struct ServerRow {
-    /// The name on the wire.
-    pub name: &'static str,
-    /// Where it is sent.
-    pub on: &'static [Surface],
-    /// The schema of its data.
-    pub schema: fn() -> Schema,
-}
-
-macro_rules! client_rows {
-    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident, $writes:ident;)*) => {
-        /// Every event a client may send.
-        pub const CLIENT: &[ClientRow] = &[$(ClientRow {
-            name: <$event as ClientEvent>::NAME,
-            reply: if <$reply as ServerEvent>::NAME.is_empty() { None } else { Some(<$reply as ServerEvent>::NAME) },
-            on: <$event as ClientEvent>::ON,
-            needs: <$event as ClientEvent>::NEEDS,
-            costs: <$event as ClientEvent>::COSTS,
-            writes: <$event as ClientEvent>::WRITES,
-            schema: || SchemaGenerator::default().into_root_schema_for::<$event>(),
-            answer: || SchemaGenerator::default().into_root_schema_for::<$reply>(),
-        }),*];
-    };
-}
-
-macro_rules! server_rows {
-    ($($name:literal, $event:ty, [$($surface:ident),+];)*) => {
-        /// Every event the hub sends of itself.
-        pub const SERVER: &[ServerRow] = &[$(ServerRow {
-            name: <$event as ServerEvent>::NAME,
-            on: <$event as ServerEvent>::ON,
-            schema: || SchemaGenerator::default().into_root_schema_for::<$event>(),
-        }),*];
-    };
-}
-
-client_event_table!(client_rows);
-server_event_table!(server_rows);
+use super::table::{CLIENT, SERVER};
+use crate::model::surface::Surface;
 
 /// The tables as Markdown, as the README shows them.
 pub fn markdown() -> String {
@@ -111,7 +45,7 @@ pub fn json_schema() -> serde_json::Value {
                 "limit": row.costs.as_str(),
                 "writes_to": row.writes.as_str().trim_matches('`'),
                 "answer": row.reply,
-                "answer_data": (row.answer)(),
+                "answer_data": (row.reply_schema)(),
                 "data": (row.schema)(),
             });
             (row.name.to_owned(), entry)

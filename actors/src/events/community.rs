@@ -6,12 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::ServerEvent;
 use super::json::Json;
 use super::moment::Iso;
-use super::{ServerEvent, Surface};
 use crate::model::close::Close;
 use crate::model::identity::Identity;
 use crate::model::ids::{IdText, NotificationId, SessionId, UserId};
+use crate::model::surface::Surface;
 
 /// The largest whole number that every number of a JavaScript client holds exactly.
 const EXACT_MAX: u64 = (1 << 53) - 1;

@@ -1,10 +1,6 @@
 //! The event table: every event a client may send and every event the hub sends, each defined once.
 //!
-//! A row of [`client_event_table!`](crate::client_event_table) is all that dispatch, the access and limit checks, `hubbub events` and the README's
-//! table know of an event. Adding one is a struct in a family's file, a row here, and a [`Handle`] for the session; a
-//! row without its handler does not compile.
-//!
-//! [`Handle`]: crate::session::Handle
+//! [`table`] has one row an event; the other files define the events' data, one file a family.
 
 pub mod application;
 pub mod catalogue;
@@ -14,9 +10,11 @@ pub mod debug;
 pub mod json;
 pub mod moment;
 pub mod naming;
+mod position;
 pub mod push;
 pub mod raw;
 pub mod recovery;
+pub mod table;
 pub mod text;
 pub mod wording;
 
@@ -24,51 +22,11 @@ use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use self::json::{Entire, Readable};
+use self::json::Readable;
+use self::table::ClientRow;
 use crate::model::fault::Fault;
 use crate::model::ids::RoomName;
-
-/// What a session speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Surface {
-    /// The raw WebSocket on `/ws`.
-    Raw,
-    /// Socket.IO on the namespace `/`.
-    Root,
-    /// Socket.IO on the namespace `/chat`.
-    Chat,
-}
-
-impl Surface {
-    /// The name shown in answers and labels.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Root => "/",
-            Self::Chat => "/chat",
-        }
-    }
-}
-
-/// What carries a session when it starts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Transport {
-    /// A WebSocket.
-    #[default]
-    WebSocket,
-    /// Long polling, which may become a WebSocket later.
-    Polling,
-}
-
-impl Transport {
-    /// The name shown in labels and in the log.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::WebSocket => "websocket",
-            Self::Polling => "polling",
-        }
-    }
-}
+use crate::model::surface::Surface;
 
 /// Who may send an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,20 +137,12 @@ impl Writes {
 pub trait ClientEvent: Readable + JsonSchema + Send + 'static {
     /// What answers it.
     type Reply: ServerEvent;
+    /// Its index in [`table::CLIENT`].
+    const INDEX: usize;
+    /// Its row of the table.
+    const ROW: &'static ClientRow;
     /// Its name on the wire.
-    const NAME: &'static str;
-    /// Its row of the table, from 0.
-    const ROW: usize;
-    /// Where it is understood.
-    const ON: &'static [Surface];
-    /// Who may send it.
-    const NEEDS: Access;
-    /// The limit it draws from.
-    const COSTS: Bucket;
-    /// How `/` is told that it was refused.
-    const REFUSED: Refused;
-    /// What it writes to others.
-    const WRITES: Writes;
+    const NAME: &'static str = Self::ROW.name;
 
     /// The room that it writes to; `None` where it writes nothing, or to no single room.
     ///
@@ -247,201 +197,8 @@ macro_rules! acknowledgements {
     ($($type:ty),* $(,)?) => {
         $(impl $crate::events::ServerEvent for $type {
             const NAME: &'static str = "";
-            const ON: &'static [$crate::events::Surface] = &[];
+            const ON: &'static [$crate::model::surface::Surface] = &[];
         })*
     };
 }
 pub(crate) use acknowledgements;
-
-/// Hands the table of client events to the macro named first.
-///
-/// Columns: wire name, type, its answer, the surfaces it is understood on, who may send it, the limit it draws from, how
-/// `/` is told that it was refused, what it writes to others.
-#[macro_export]
-macro_rules! client_event_table {
-    ($callback:ident) => {
-        $callback! {
-            // wire name       type                      reply                     surfaces           needs   limit     refused  writes to
-            "Ping",            raw::Ping,                raw::Pong,                [Raw],             User,   Messages, Invalid, Nothing;
-            "Subscribe",       raw::Subscribe,           raw::Status,              [Raw],             User,   Messages, Invalid, Nothing;
-            "Unsubscribe",     raw::Unsubscribe,         raw::Status,              [Raw],             User,   Messages, Invalid, Nothing;
-            "Broadcast",       raw::Broadcast,           raw::Ack,                 [Raw, Root, Chat], User,   Messages, Invalid, Topic;
-            "DirectMessage",   raw::DirectMessage,       raw::Ack,                 [Raw, Root, Chat], User,   Messages, Invalid, User;
-            "Authenticate",    raw::Authenticate,        raw::Status,              [Raw],             User,   Authentications, Invalid, Nothing;
-            "register",        push::Register,           push::Registered,         [Raw, Root],       Anyone, Messages, Reply, Nothing;
-            "room:join",       push::JoinRoom,           push::JoinedRoom,         [Raw, Root, Chat], User,   Messages, Reply, Nothing;
-            "room:leave",      push::LeaveRoom,          push::LeftRoom,           [Raw, Root, Chat], User,   Messages, Reply, Nothing;
-            "ping",            push::Ping,               Done,                     [Raw, Root],       Anyone, Messages, Invalid, Nothing;
-            "authenticate",    community::Authenticate,  community::Authenticated, [Raw, Root, Chat], Anyone, Authentications, Authentication, Nothing;
-            "typing_start",    community::TypingStart,   Done,                     [Raw, Root],       User,   Typing,   Validation, Thread;
-            "typing_stop",     community::TypingStop,    Done,                     [Raw, Root],       User,   Typing,   Validation, Thread;
-            "debug_mode",      debug::DebugMode,         Done,                     [Raw, Root],       User,   Messages, Validation, Nothing;
-            "client:event",    Entire<application::Event>,   application::Response,     [Raw, Root],  User,   Messages, EventData, Any;
-            "client:message",  Entire<application::Message>, application::MessageAck,   [Raw, Root],  User,   Messages, MessageData, Any;
-            "client:action",   Entire<application::Action>,  application::ActionResult, [Raw, Root],  User,   Messages, ActionData, Any;
-            "join:chat",       chat::rooms::JoinChat,    chat::rooms::JoinedChat,  [Raw, Chat],       User,   Messages, Invalid, Nothing;
-            "leave:chat",      chat::rooms::LeaveChat,   chat::rooms::LeftChat,    [Raw, Chat],       User,   Messages, Invalid, Nothing;
-            "room:info",       chat::rooms::AskInfo,     chat::rooms::Info,        [Raw, Chat],       User,   Messages, Invalid, Nothing;
-            "room:list",       chat::rooms::ListRooms,   chat::rooms::Rooms,       [Raw, Chat],       User,   Messages, Invalid, Nothing;
-            "room:online",     chat::rooms::AskOnline,   chat::rooms::Online,      [Raw, Chat],       User,   Messages, Invalid, Nothing;
-            "message:send",    chat::messages::SendMessage, chat::messages::Sent,  [Raw, Chat],       User,   ChatMessages, Invalid, Chat;
-            "message:typing",  chat::messages::Type,     chat::messages::Typed,    [Raw, Chat],       User,   ChatTyping, Invalid, Chat;
-            "message:typing-users", chat::messages::AskTyping, chat::messages::TypingUsers, [Raw, Chat], User,   Messages, Invalid, Nothing;
-            "message:delivered", chat::messages::ConfirmDelivered, chat::messages::DeliveryConfirmed, [Raw, Chat], User, Messages, Invalid, Chat;
-            "message:read",    chat::messages::ConfirmRead, chat::messages::ReadConfirmed, [Raw, Chat], User,   Messages, Invalid, Chat;
-            "message:delivery-status", chat::messages::AskStatus, chat::messages::Status, [Raw, Chat],  User,   Messages, Invalid, Nothing;
-            "message:stats",   chat::messages::AskStats, chat::messages::Stats,    [Raw, Chat],       User,   Messages, Invalid, Nothing;
-            "message:history", chat::messages::AskHistory, chat::messages::History, [Raw, Chat],      User,   Messages, Invalid, Nothing;
-            "connection:create-session", chat::connection::CreateSession, chat::connection::CreatedSession, [Raw, Chat], User, Messages, Invalid, Nothing;
-            "connection:recover", chat::connection::Recover, chat::connection::RecoveredSession, [Raw, Chat], User, Messages, Invalid, Nothing;
-            "connection:session-info", chat::connection::AskSession, chat::connection::SessionInfo, [Raw, Chat], User, Messages, Invalid, Nothing;
-            "connection:stats", chat::connection::AskRecovery, chat::connection::Stats, [Raw, Chat],    User,   Messages, Invalid, Nothing;
-            "presence:update-status", chat::presence::UpdateStatus, chat::presence::StatusUpdated, [Raw, Chat], User, Messages, Invalid, Any;
-            "presence:online-users", chat::presence::AskOnlineUsers, chat::presence::OnlineUsers, [Raw, Chat], User, Messages, Invalid, Nothing;
-            "presence:user-status", chat::presence::AskUserStatus, chat::presence::UserStatus, [Raw, Chat], User, Messages, Invalid, Nothing;
-            "presence:stats",  chat::presence::AskPresenceStats, chat::presence::PresenceStats, [Raw, Chat], User, Messages, Invalid, Nothing;
-            "notification_read", community::NotificationRead, community::Marked,        [Raw, Root],       User,   Notifications, Validation, Nothing;
-            "monitoring:metrics", chat::monitoring::AskMetrics, chat::monitoring::MetricsTold, [Raw, Chat], User,   Messages, Invalid, Nothing;
-            "monitoring:events", chat::monitoring::AskEvents, chat::monitoring::EventsTold, [Raw, Chat],    User,   Messages, Invalid, Nothing;
-            "monitoring:stats", chat::monitoring::AskStats, chat::monitoring::StatsTold, [Raw, Chat],       User,   Messages, Invalid, Nothing;
-            "monitoring:health", chat::monitoring::AskHealth, chat::monitoring::HealthTold, [Raw, Chat],    User,   Messages, Invalid, Nothing;
-        }
-    };
-}
-
-/// Hands the table of server events to the macro named first. Columns: wire name, type, surfaces.
-#[macro_export]
-macro_rules! server_event_table {
-    ($callback:ident) => {
-        $callback! {
-            "Pong",                 raw::Pong,                      [Raw];
-            "Status",               raw::Status,                    [Raw];
-            "Ack",                  raw::Ack,                       [Raw];
-            "Reply",                raw::Reply,                     [Raw];
-            "Error",                raw::Error,                     [Raw];
-            "Broadcast",            raw::Broadcasted,               [Raw, Root, Chat];
-            "DirectMessage",        raw::Directed,                  [Raw, Root, Chat];
-            "connected",            community::Connected,           [Root];
-            "system:welcome",       push::Welcome,                  [Root];
-            "system:reconnect_status", recovery::ReconnectStatus,   [Root];
-            "system:state_recovered", recovery::StateRecovered,     [Root];
-            "system:state_recovery_failed", recovery::StateRecoveryFailed, [Root];
-            "authenticated",        community::Authenticated,       [Root];
-            "authentication_error", community::AuthenticationError, [Root];
-            "notification",         community::Notification,        [Raw, Root, Chat];
-            "system:notification",  push::SystemNotification,       [Raw, Root, Chat];
-            "notification_updated", community::NotificationUpdated, [Raw, Root, Chat];
-            "user_online",          community::UserOnline,          [Raw, Root];
-            "user_offline",         community::UserOffline,         [Raw, Root];
-            "user_typing",          community::UserTyping,          [Raw, Root];
-            "connection_stats",     debug::ConnectionStats,         [Raw, Root];
-            "memory_usage",         debug::MemoryUsage,             [Raw, Root];
-            "event_metrics",        debug::EventMetrics,            [Raw, Root];
-            "register:ack",         push::Registered,               [Root];
-            "room:join:ack",        push::JoinedRoom,               [Root];
-            "room:leave:ack",       push::LeftRoom,                 [Root];
-            "server:response",      application::Response,          [Root];
-            "message:ack",          application::MessageAck,        [Root];
-            "action:result",        application::ActionResult,      [Root];
-            "error",                push::Error,                    [Root, Chat];
-            "system:draining",      push::Draining,                 [Root, Chat];
-            "disconnected",         community::Disconnected,        [Root];
-            "room:joined",          chat::rooms::RoomJoined,        [Raw, Chat];
-            "room:left",            chat::rooms::RoomLeft,          [Raw, Chat];
-            "user:joined",          chat::rooms::UserJoined,        [Raw, Root, Chat];
-            "user:left",            chat::rooms::UserLeft,          [Raw, Root, Chat];
-            "room:online-update",   chat::rooms::OnlineUpdate,      [Raw, Root, Chat];
-            "room:info",            chat::rooms::InfoChanged,       [Raw, Root, Chat];
-            "message:new",          chat::messages::MessageNew,     [Raw, Root, Chat];
-            "message:sent",         chat::messages::MessageSent,    [Raw, Chat];
-            "message:delivered",    chat::messages::MessageDelivered, [Raw, Root, Chat];
-            "message:read",         chat::messages::MessageRead,    [Raw, Root, Chat];
-            "user:typing",          chat::messages::UserTyping,     [Raw, Root, Chat];
-            "connection:recovery-token", chat::connection::TokenMade, [Raw, Chat];
-            "connection:recovered", chat::connection::Recovered,    [Raw, Chat];
-            "connection:queued-messages", chat::connection::QueuedMessages, [Raw, Chat];
-            "user:online",          chat::presence::UserOnline,     [Chat];
-            "user:offline",         chat::presence::UserOffline,    [Chat];
-            "user:status-changed",  chat::presence::UserStatusChanged, [Raw, Root, Chat];
-            "users:online",         chat::presence::UsersOnline,    [Chat];
-        }
-    };
-}
-
-macro_rules! client_names {
-    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident, $writes:ident;)*) => {
-        /// The names of the events that clients may send, in the order of the table.
-        pub const NAMES: &[&str] = &[$($name),*];
-    };
-}
-
-/// Where `name` is among [`NAMES`].
-const fn row_of(name: &str) -> usize {
-    let mut row = 0;
-    while row < NAMES.len() && !same(NAMES[row].as_bytes(), name.as_bytes()) {
-        row += 1;
-    }
-    row
-}
-
-const fn same(one: &[u8], other: &[u8]) -> bool {
-    let mut at = 0;
-    while at < one.len() && at < other.len() && one[at] == other[at] {
-        at += 1;
-    }
-    at == one.len() && at == other.len()
-}
-
-/// The room that an event writes to, by the word in its row: each word needs a field of that event.
-macro_rules! written_room {
-    (Nothing, $event:expr) => {
-        Ok(None)
-    };
-    (Any, $event:expr) => {
-        Ok(None)
-    };
-    (Topic, $event:expr) => {
-        RoomName::parse(&$event.topic, "topic").map(Some)
-    };
-    (User, $event:expr) => {
-        Ok(Some(RoomName::of_user(&$event.target_user)))
-    };
-    (Thread, $event:expr) => {
-        RoomName::of_thread($event.thread_id.as_str(), "thread_id").map(Some)
-    };
-    (Chat, $event:expr) => {
-        Ok(Some(RoomName::of_chat(&$event.chat_id)))
-    };
-}
-
-macro_rules! impl_client_events {
-    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident, $writes:ident;)*) => {
-        $(impl ClientEvent for $event {
-            type Reply = $reply;
-            const NAME: &'static str = $name;
-            const ROW: usize = row_of($name);
-            const ON: &'static [Surface] = &[$(Surface::$surface),+];
-            const NEEDS: Access = Access::$needs;
-            const COSTS: Bucket = Bucket::$bucket;
-            const REFUSED: Refused = Refused::$refused;
-            const WRITES: Writes = Writes::$writes;
-
-            fn written_room(&self) -> Result<Option<RoomName>, Fault> {
-                written_room!($writes, self)
-            }
-        })*
-    };
-}
-
-macro_rules! impl_server_events {
-    ($($name:literal, $event:ty, [$($surface:ident),+];)*) => {
-        $(impl ServerEvent for $event {
-            const NAME: &'static str = $name;
-            const ON: &'static [Surface] = &[$(Surface::$surface),+];
-        })*
-    };
-}
-
-client_event_table!(client_names);
-client_event_table!(impl_client_events);
-server_event_table!(impl_server_events);

@@ -1,31 +1,28 @@
-//! Publishes that their clients name, so that one sent again gets the first answer again and delivers nothing twice: the
-//! name, what tells a publish from another of its name, and how its answer is remembered.
+//! The `client_id` of a publish: a repeated publish gets the stored reply and is not delivered again.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 
 use super::ServerEvent;
 use super::json::Json;
-use super::raw::Ack;
-use crate::model::ids::MessageId;
 
-/// Longest name of a publish, in characters.
+/// Longest `client_id`, in characters.
 pub const CLIENT_ID_MAX: usize = 64;
 
-/// What a client calls a publish: 1 to [`CLIENT_ID_MAX`] characters. It is the user's: all sessions of a user share it.
+/// The id that a client gives a publish: 1 to [`CLIENT_ID_MAX`] characters. All sessions of a user share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientId(Arc<str>);
 
 impl ClientId {
-    /// The name.
+    /// Its text.
     pub fn text(&self) -> &Arc<str> {
         &self.0
     }
 
-    /// Reads a name that is there.
+    /// Reads an id that is present.
     ///
     /// # Errors
     /// It is not 1 to [`CLIENT_ID_MAX`] characters.
@@ -48,7 +45,7 @@ impl schemars::JsonSchema for ClientId {
     }
 }
 
-/// The JSON text `json` without white space between its tokens: clients of one user may write it differently.
+/// The JSON text `json` without white space between its tokens, because clients of one user may format it differently.
 pub fn compact(json: &Json) -> Vec<u8> {
     let text = json.as_str().as_bytes();
     let (mut compact, mut in_string, mut escaped) = (Vec::with_capacity(text.len()), false, false);
@@ -65,33 +62,13 @@ pub fn compact(json: &Json) -> Vec<u8> {
     compact
 }
 
-/// An answer that can be given again.
+/// A reply that can be stored and sent again.
 pub trait Replay: ServerEvent + Sized {
-    /// The bytes by which it is remembered.
+    /// The stored bytes of the reply.
     fn to_bytes(&self) -> Bytes;
 
-    /// The answer that was remembered by these bytes.
+    /// The reply of these bytes; `None` where they are invalid.
     fn of_bytes(bytes: &[u8]) -> Option<Self>;
-}
-
-/// [`Ack`] as it is remembered.
-#[derive(Serialize, Deserialize)]
-struct StoredAck {
-    id: String,
-    recipients: usize,
-}
-
-impl Replay for Ack {
-    fn to_bytes(&self) -> Bytes {
-        let id = format!("{:032x}", self.message_id.to_bits());
-        super::json::encode(&StoredAck { id, recipients: self.recipients })
-    }
-
-    fn of_bytes(bytes: &[u8]) -> Option<Self> {
-        let StoredAck { id, recipients } = serde_json::from_slice(bytes).ok()?;
-        let message_id = MessageId::of_bits(u128::from_str_radix(&id, 16).ok()?);
-        Some(Self { message_id, recipients })
-    }
 }
 
 #[cfg(test)]
@@ -106,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_publish_may_have_a_name_of_1_to_64_characters() {
+    fn a_client_id_has_1_to_64_characters() {
         assert_eq!(named("").unwrap(), None);
         for name in ["a", "é", &"é".repeat(64)] {
             assert_eq!(&**named(&format!(r#","client_id":"{name}""#)).unwrap().unwrap().text(), name);
@@ -118,15 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_is_given_again_as_it_was() {
-        let ack = Ack { message_id: MessageId::random(), recipients: 7 };
-        let again = Ack::of_bytes(&ack.to_bytes()).unwrap();
-        assert_eq!((again.message_id, again.recipients), (ack.message_id, 7));
-        assert!(Ack::of_bytes(b"{}").is_none());
-    }
-
-    #[test]
-    fn white_space_between_tokens_makes_no_other_payload() {
+    fn white_space_between_tokens_does_not_change_a_payload() {
         let text = |text: &str| compact(&Json::text(text.as_bytes()));
         assert_eq!(text("{ \"a b\" :\t[1,\n\"\\\" \" ] }"), b"{\"a b\":[1,\"\\\" \"]}");
         assert_ne!(text("\"a b\""), text("\"ab\""));

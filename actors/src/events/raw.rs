@@ -1,4 +1,6 @@
-//! The events of the raw WebSocket: subscribe, broadcast, direct message, and what answers them.
+//! The events of the raw WebSocket: subscribe, broadcast, direct message, and their replies.
+
+mod replay;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,73 +13,65 @@ use super::naming::ClientId;
 use crate::model::fault::Code;
 use crate::model::identity::Identity;
 use crate::model::ids::{MessageId, RoomName, SessionId, UserId};
+use crate::model::position::Position;
 
-/// The version of the envelope, told at connect.
+/// The version of the envelope, which `Status` carries at connect.
 pub const PROTOCOL_VERSION: &str = "1.0";
 
-/// Asks whether the hub is there, and how long it takes.
+/// Measures the round trip to the hub.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Ping {
-    /// Any number; it comes back as it went.
+    /// Any number; the reply repeats it.
     pub timestamp: Number,
 }
 
-/// Joins topics. Those that may not be joined are in the answer's `denied`; the others are joined. What was missed `since`
-/// follows the answer, where all of it is kept.
+/// Joins topics. The reply lists refused topics in `denied`; the session joins the others. Messages missed `since` a
+/// position follow the reply, if the hub has all of them.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Subscribe {
     /// Topic names, 1 to 200 printable characters each.
     pub topics: Vec<String>,
-    /// Where the client's copy of a topic ends. Where `recovered` says so, all that was published there after that follows
-    /// the answer, before anything new: what this client published itself too, for it is numbered with the rest. Of a
-    /// topic that the session is in already nothing is sent again; `recovered` says whether nothing was missed.
+    /// The client's last position of a topic. If `recovered` is `true`, all later messages follow the reply, before new
+    /// ones, and include the client's own. For a topic that the session has already joined, no message is sent again;
+    /// `recovered` tells whether the client missed none.
     #[serde(default, deserialize_with = "json::map")]
     pub since: BTreeMap<String, Position>,
 }
 
-/// A place in a topic's history.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "an object {epoch, offset}, as `positions` has it, not a time")]
-pub struct Position {
-    /// Changes when the numbering restarts.
-    pub epoch: String,
-    /// The number of the last message before this place.
-    pub offset: u64,
-}
-
-/// Leaves topics. When the answer has come, no message of theirs follows.
+/// Leaves topics. No message of these topics follows the reply.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Unsubscribe {
     /// Topic names.
     pub topics: Vec<String>,
 }
 
-/// Publishes to a topic: every other member session gets it.
+/// Publishes to a topic. Every other member session receives it.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Broadcast {
     /// The topic.
     pub topic: String,
-    /// Any JSON value; members get it as it is written, with no escape that JSON does not need.
+    /// Any JSON value. Members receive it unchanged, without escapes that JSON does not need.
     pub payload: Json,
-    /// What the client calls this publish, 1 to 64 characters: sent again under this name within 5 minutes, by whichever
-    /// session of the user, it gets the first answer again and is not delivered again.
+    /// The client's id of this publish, 1 to 64 characters. If any session of the user repeats it within 5 minutes, the
+    /// hub sends the first reply again and does not deliver it again.
     #[serde(default, deserialize_with = "ClientId::given")]
     pub client_id: Option<ClientId>,
 }
 
-/// Sends to every session of one user, also of one's own.
+/// Sends to every session of one user. The user can be the sender.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct DirectMessage {
     /// The user, by a number or a string.
     pub target_user: UserId,
     /// Any JSON value, as with `Broadcast`.
     pub payload: Json,
-    /// What the client calls this message, as with `Broadcast`.
+    /// The client's id of this message, as with `Broadcast`.
     #[serde(default, deserialize_with = "ClientId::given")]
     pub client_id: Option<ClientId>,
 }
 
-/// Shows a fresh token of the same user, before the old one expires. Topics that it does not open are left.
+/// Replaces the token before it expires, by a token of the same user. The session leaves topics that the new token does
+/// not allow.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Authenticate {
     /// The token.
@@ -87,12 +81,12 @@ pub struct Authenticate {
 /// Answers `Ping`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Pong {
-    /// The number that `Ping` brought.
+    /// The number of the `Ping`.
     pub timestamp: Number,
 }
 
-/// Says what became of the session: at connect, in answer to a request that changes it, when a chat was closed to it, and
-/// when the hub goes away.
+/// The state of the session: at connect, in reply to a request that changes it, when a chat is closed to it, and when the
+/// hub shuts down.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "status", content = "details", rename_all = "snake_case")]
 pub enum Status {
@@ -105,42 +99,42 @@ pub enum Status {
         server_time: i64,
         /// The version of the envelope.
         protocol_version: &'static str,
-        /// Whose session it is.
+        /// The session's user.
         user: User,
     },
     /// Answers `Subscribe`.
     Subscribed {
-        /// The topics the session is in now, of those asked for.
+        /// The requested topics that the session is in.
         topics: Vec<String>,
-        /// The topics refused, and why.
+        /// The refused topics, with reasons.
         denied: Vec<Denied>,
-        /// Where the topics that keep history stood: what comes live comes after that.
+        /// The positions of topics with history. Live messages come after them.
         positions: BTreeMap<String, Position>,
-        /// Of the topics asked for with `since`: whether all that was missed follows. `false` brings nothing of it: the
-        /// numbering began anew, something is gone, or it is more than half of what may wait for one client.
+        /// For the topics of `since`: whether all missed messages follow. `false`: nothing is replayed, because the epoch
+        /// changed, messages are no longer stored, or they exceed half of the client's outbox.
         recovered: BTreeMap<String, bool>,
     },
-    /// Answers `Unsubscribe`; comes by itself when a chat was deleted or closed to the user, and with `code` when the rules of
-    /// topics were changed and close them to the user.
+    /// Answers `Unsubscribe`. The hub also sends it when a chat is deleted or closed to the user, and with `code` when
+    /// changed topic rules no longer allow the user.
     Unsubscribed {
-        /// The topics the session is not in any more.
+        /// The topics that the session has left.
         topics: Vec<String>,
-        /// Why, where the rules decided: `FORBIDDEN`.
+        /// `FORBIDDEN` where the topic rules decided.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schemars(with = "Option<String>")]
         code: Option<Code>,
     },
     /// Answers `Authenticate`.
     Authenticated {
-        /// Whose session it is.
+        /// The session's user.
         user: User,
         /// When the session ends, ms since the epoch; `null` for a token that does not expire.
         expires_at: Option<i64>,
     },
-    /// The hub goes away: it takes no requests any more, and closes the connection soon.
+    /// The hub shuts down: it refuses requests and closes the connection soon.
     Draining {
-        /// How long the client should wait, once the connection has ended, before it comes back, ms. Each is told another
-        /// time, so that they do not all come at once.
+        /// How long the client should wait after the connection has ended before it reconnects, ms. The value differs
+        /// between clients, so that they do not all reconnect at once.
         reconnect_after_ms: u64,
     },
 }
@@ -158,7 +152,7 @@ pub struct User {
 }
 
 impl User {
-    /// Who the holder of a token is.
+    /// The user of a token.
     pub fn of(identity: &Identity) -> Self {
         Self { id: identity.user.clone(), name: identity.display_name().to_owned(), roles: identity.roles.clone() }
     }
@@ -167,9 +161,9 @@ impl User {
 /// A topic that was not joined.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Denied {
-    /// The topic as it was asked for.
+    /// The topic as requested.
     pub topic: String,
-    /// Why.
+    /// The reason.
     #[schemars(with = "String")]
     pub code: Code,
     /// The `limit` that is reached, or `retryAfter` in seconds.
@@ -177,22 +171,22 @@ pub struct Denied {
     pub details: Option<serde_json::Value>,
 }
 
-/// Says that a message was accepted: it is numbered and on its way to `recipients` sessions.
+/// Confirms that a message was accepted for `recipients` sessions.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Ack {
-    /// The message's id, as its receivers see it.
+    /// The message's id, as recipients receive it.
     #[schemars(with = "String")]
     pub message_id: MessageId,
-    /// Sessions it goes to.
+    /// The number of recipient sessions.
     pub recipients: usize,
 }
 
-/// Answers an event of the other surfaces, where its request had an `id`: what answers it there is its data.
+/// Answers an event of the other surfaces, where the request had an `id`. Its data are the acknowledgement.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Reply(pub Json);
 
-/// Says that a request was refused.
+/// Reports that a request was refused.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Error {
     /// The stable code.
@@ -205,15 +199,15 @@ pub struct Error {
     pub details: Option<serde_json::Value>,
 }
 
-/// A message of a topic, to every member session but the sender's.
+/// A message of a topic, to every member session except the sender's.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Broadcasted {
     /// The topic.
     #[schemars(with = "String")]
     pub topic: RoomName,
-    /// What was published.
+    /// The published value.
     pub payload: Json,
-    /// Who published it.
+    /// The sender.
     #[schemars(with = "String")]
     pub from_user: UserId,
     /// Its id.
@@ -224,10 +218,10 @@ pub struct Broadcasted {
 /// A message of one user to another.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Directed {
-    /// Who sent it.
+    /// The sender.
     #[schemars(with = "String")]
     pub from_user: UserId,
-    /// What was sent.
+    /// The sent value.
     pub payload: Json,
     /// Its id.
     #[schemars(with = "String")]

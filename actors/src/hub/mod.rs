@@ -51,8 +51,8 @@ pub use self::once::CLIENT_IDS;
 pub use self::settings::{
     ChatPerMinute, CurrentSettings, DebugSettings, MessagesPerMinute, RecoverySettings, Settings,
 };
-pub use crate::events::Surface;
 pub use crate::limits::LimitKey;
+pub use crate::model::surface::Surface;
 pub use crate::registry::LiveSession;
 pub use crate::rooms::history::{HistoryPage, Part};
 pub use crate::rooms::{MembersPage, PageRange, Published, RoomMember, RoomSummary};

@@ -17,8 +17,8 @@ use actix::{Actor, AsyncContext, Context};
 use ahash::AHashMap;
 
 use self::fixed_window::{Decision, Rule, WINDOW_MS, Window};
-use crate::events::Surface;
 use crate::model::ids::UserId;
+use crate::model::surface::Surface;
 use crate::runtime::clock::Clock;
 use crate::runtime::mailbox::{Receive, ReplySender, receives_posts};
 

@@ -1,36 +1,33 @@
-//! Who is at the other end of a connection, as far as its handshake tells: an address, and what the client calls itself.
-//! That is not who the user is, and nothing is decided by it.
+//! The client of a connection: its address and its `User-Agent`. Neither identifies the user or decides anything.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ahash::AHashSet;
 
-/// Longest `User-Agent` that is kept, in characters; what is longer is cut.
+/// Longest stored `User-Agent`, in characters; a longer one is cut.
 pub const USER_AGENT_MAX: usize = 256;
 
-/// User agents that are shared at once, at most 1 KiB each. A session beyond them has a copy of its own.
+/// Most shared user agents, at most 1 KiB each. Further sessions have copies of their own.
 pub const USER_AGENTS_MAX: usize = 2_048;
 
 /// The client of a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Peer {
-    /// Its address, behind the proxies that are trusted; `None` where the system does not tell.
+    /// Its address, behind the proxies that are trusted; `None` where it is unknown.
     pub address: Option<IpAddr>,
     /// Its `User-Agent`, at most [`USER_AGENT_MAX`] characters, as sent.
     pub user_agent: Option<Arc<str>>,
 }
 
-/// The user agents of the clients there are: many clients have few of them, so each is kept once. Shared by all workers;
-/// asked once a handshake.
+/// The user agents of connected clients, each stored once. Shared by all workers and read once a handshake.
 #[derive(Debug, Default)]
 pub struct UserAgents(Mutex<AHashSet<Arc<str>>>);
 
 impl UserAgents {
-    /// The text of a `User-Agent`, cut where it is too long; `None` for one that says nothing. What is no UTF-8 in it is
-    /// replaced.
+    /// The text of a `User-Agent`, cut where it is too long; `None` for an empty one. Invalid UTF-8 is replaced.
     pub fn share(&self, header: &[u8]) -> Option<Arc<str>> {
-        // A character is at most 4 bytes; what is behind so many would be cut anyway.
+        // A character has at most 4 bytes, so the cut below removes all later bytes anyway.
         let text = String::from_utf8_lossy(header.get(..4 * USER_AGENT_MAX).unwrap_or(header));
         let end = text.char_indices().nth(USER_AGENT_MAX).map_or(text.len(), |(end, _)| end);
         let text = text.get(..end).unwrap_or_default().trim();
@@ -52,7 +49,7 @@ impl UserAgents {
     }
 }
 
-/// What an address is counted as in limits: an IPv6 address as its /64, which one host has to itself.
+/// The key of an address in limits: the /64 of an IPv6 address, because one host has a whole /64.
 pub fn limit_key(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
@@ -77,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_user_agents_are_kept_once() {
+    fn equal_user_agents_are_stored_once() {
         let agents = UserAgents::default();
         let (one, other) = (agents.share(b"curl/8").unwrap(), agents.share(b" curl/8 ").unwrap());
         assert!(Arc::ptr_eq(&one, &other));
@@ -85,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_agent_is_cut_and_one_that_says_nothing_is_none() {
+    fn a_long_user_agent_is_cut_and_an_empty_one_is_none() {
         let agents = UserAgents::default();
         let long = "ü".repeat(USER_AGENT_MAX + 1);
         assert_eq!(*agents.share(long.as_bytes()).unwrap(), *"ü".repeat(USER_AGENT_MAX));
@@ -96,11 +93,11 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_forgets_what_nobody_has_and_keeps_no_more_than_its_bound() {
+    fn a_full_table_evicts_unused_user_agents_and_keeps_its_bound() {
         let agents = UserAgents::default();
         let held: Vec<_> = (0..USER_AGENTS_MAX).filter_map(|n| agents.share(n.to_string().as_bytes())).collect();
         let (one, other) = (agents.share(b"new").unwrap(), agents.share(b"new").unwrap());
-        assert!(!Arc::ptr_eq(&one, &other), "there was no place");
+        assert!(!Arc::ptr_eq(&one, &other), "the table was full");
         drop(held);
         let (one, other) = (agents.share(b"new").unwrap(), agents.share(b"new").unwrap());
         assert!(Arc::ptr_eq(&one, &other));

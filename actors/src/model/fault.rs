@@ -1,6 +1,6 @@
-//! What can go wrong, as data: one stable code each, and the words for the caller.
+//! Refusals as data: a stable code and a message for the caller.
 //!
-//! Knows no status and no close code: the edge that answers chooses those by an exhaustive match on [`Code`].
+//! The surface that replies chooses the HTTP status or the close code by an exhaustive match on [`Code`].
 
 use std::borrow::Cow;
 use std::fmt;
@@ -36,9 +36,9 @@ codes! {
     TokenExpired = "TOKEN_EXPIRED",
     /// The token was revoked.
     TokenRevoked = "INVALID_TOKEN",
-    /// The user name and the password do not belong together; which of them is wrong is not said.
+    /// The user name or the password is wrong; the reply does not tell which.
     InvalidCredentials = "INVALID_CREDENTIALS",
-    /// Whoever could judge the token cannot be asked now; nobody is let in on trust.
+    /// The token cannot be checked now, so it is refused.
     AuthUnavailable = "AUTH_FAILED",
     /// No API key came with the request.
     Unauthorized = "UNAUTHORIZED",
@@ -50,15 +50,15 @@ codes! {
     Unauthenticated = "PERMISSION_DENIED",
     /// Known, but not allowed.
     Forbidden = "FORBIDDEN",
-    /// The page that the request comes from is not among those that may.
+    /// The request's origin is not allowed.
     OriginNotAllowed = "FORBIDDEN",
-    /// `Host` bears a name that is not among the hub's.
+    /// `Host` is not a name of the hub.
     HostNotAllowed = "FORBIDDEN",
-    /// There is no such thing.
+    /// The requested object does not exist.
     NotFound = "NOT_FOUND",
     /// The path exists, the method does not.
     MethodNotAllowed = "METHOD_NOT_ALLOWED",
-    /// A plain request where a WebSocket is spoken, or another version of it.
+    /// The path needs a WebSocket handshake of version 13.
     UpgradeRequired = "UPGRADE_REQUIRED",
     /// The name is taken, or the same request is still under way.
     Conflict = "CONFLICT",
@@ -70,7 +70,7 @@ codes! {
     UriTooLong = "URI_TOO_LONG",
     /// The head of a request is longer than the stated bound.
     HeadersTooLarge = "HEADERS_TOO_LARGE",
-    /// A body is in an encoding that is not read.
+    /// The body's encoding is not supported.
     UnsupportedEncoding = "UNSUPPORTED_ENCODING",
     /// Over a limit; `retry_after` says when to come back.
     RateLimited = "RATE_LIMITED",
@@ -102,7 +102,7 @@ impl serde::Serialize for Code {
     }
 }
 
-/// A refusal: its code, the words for the caller, and what helps the caller to mend it.
+/// A refusal: its code, its message and the details that help the caller.
 #[derive(Debug, Clone, Eq)]
 pub struct Fault {
     /// The stable code.

@@ -1,9 +1,9 @@
-//! The names things go by: rooms, users, sessions, messages.
+//! Names and ids: rooms, users, sessions, messages.
 //!
-//! A string from outside becomes one of these at the border, or is refused there; inside the hub nobody checks a name
-//! again. Knows nothing of who may use a name: that is [`crate::rooms::rules`].
+//! A string from outside is parsed into one of these types where it enters the hub, and is not checked again. Permissions
+//! are in [`crate::rooms::rules`].
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -11,29 +11,46 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::fault::Fault;
 
+pub use self::random::{Epoch, MessageId, RecoveryToken, RequestId, SessionId};
 pub use self::rules::printable;
 use self::rules::{checked, shown, visible};
 
+mod random;
 mod rules;
 
-/// Longest room name and user id, in characters.
+/// Longest room name, in characters.
 pub const NAME_MAX: usize = 200;
+
+/// Longest id of a user or a chat, in characters: `user:` or `chat:` and the id form the name of a room.
+const OWNED_NAME_MAX: usize = NAME_MAX - "user:".len();
 
 /// Longest event name a backend may push, in characters.
 pub const EVENT_NAME_MAX: usize = 200;
 
-/// Names of events that mean something to the Socket.IO libraries on both sides. A client of theirs that is sent one closes
-/// its connection.
+/// Event names with a meaning in the Socket.IO libraries. A Socket.IO client that receives one closes its connection.
 pub const EVENT_NAMES_RESERVED: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
+/// Makes a name a newtype of its text.
+///
+/// `checked` and `shown` are the rules of [`rules`] that `parse` applies, with the longest length. `json` gives the name a
+/// `Deserialize` and a schema: of a `string`, or of an `id`, which is a string or an integer.
 macro_rules! text_newtype {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident $(, $rule:ident($max:expr))? $(, json $form:ident($json_max:expr) $expected:literal)?) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(Arc<str>);
 
         impl $name {
+            $(/// Parses a text of the request field `field`.
+            ///
+            /// # Errors
+            /// [`Code::InvalidRequest`](crate::model::fault::Code::InvalidRequest) naming the field when the text breaks a rule
+            /// of the name.
+            pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
+                $rule(text, field, $max).map(Self)
+            })?
+
             /// The text of the name.
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -63,6 +80,35 @@ macro_rules! text_newtype {
                 serializer.serialize_str(&self.0)
             }
         }
+
+        $(impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = text_newtype!(@read $form, deserializer);
+                Self::parse(&text, "id").map_err(|_| serde::de::Error::custom($expected))
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                text_newtype!(@schema $form, $json_max)
+            }
+        })?
+    };
+    (@read string, $deserializer:ident) => {
+        String::deserialize($deserializer)?
+    };
+    (@read id, $deserializer:ident) => {
+        IdText::deserialize($deserializer)?.0
+    };
+    (@schema string, $max:expr) => {
+        schemars::json_schema!({ "type": "string", "maxLength": $max })
+    };
+    (@schema id, $max:expr) => {
+        schemars::json_schema!({ "type": ["string", "integer"], "maxLength": $max })
     };
 }
 
@@ -73,23 +119,23 @@ text_newtype! {
 
 text_newtype! {
     /// A user's id. Ids compare by their text: the number `42` and the string `"42"` are one user.
-    UserId
+    UserId, shown(OWNED_NAME_MAX), json id(OWNED_NAME_MAX) "not a user id: 1 to 195 printable characters"
 }
 
 text_newtype! {
-    /// A chat's id: 1 to 195 printable characters, so that it fits its room's name.
-    ChatId
+    /// A chat's id: 1 to 195 printable characters, so that it fits the name of its room.
+    ChatId, shown(OWNED_NAME_MAX), json id(OWNED_NAME_MAX) "not a chat's id: 1 to 195 printable characters"
 }
 
 text_newtype! {
     /// The id of a message in a chat: 1 to [`NAME_MAX`] printable characters.
-    ChatMessageId
+    ChatMessageId, checked(NAME_MAX), json string(NAME_MAX) "not a message's id: 1 to 200 printable characters"
 }
 
 text_newtype! {
-    /// A notification's id: 1 to [`NAME_MAX`] printable characters. Ids compare by their text, as those of users do, and one
-    /// is one user's: two users may have the same.
-    NotificationId
+    /// A notification's id: 1 to [`NAME_MAX`] printable characters. Ids compare by their text, as user ids do. Two users may
+    /// have notifications with the same id.
+    NotificationId, checked(NAME_MAX), json id(NAME_MAX) "not a notification's id: 1 to 200 printable characters"
 }
 
 text_newtype! {
@@ -99,34 +145,34 @@ text_newtype! {
 }
 
 impl RoomName {
-    /// Parses a room name that came in as `field`.
+    /// Parses a room name of the request field `field`.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::InvalidRequest`] naming the field when the name is empty, too long, not printable, white space
-    /// alone, or has a character that does not show.
+    /// [`Code::InvalidRequest`](crate::model::fault::Code::InvalidRequest) naming the field when the name is empty, too long,
+    /// not printable, only white space, or has a hidden character.
     pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
         let name = shown(text, field, NAME_MAX)?;
-        // Else the prefix would make any name one that shows.
+        // A prefix is visible; so the rest is checked alone.
         let inside = Self::PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix));
         inside.filter(|inside| !inside.is_empty()).map_or(Ok(()), |inside| visible(inside, field))?;
         Ok(Self(name))
     }
 
-    /// A name that was one before.
+    /// A name that was parsed before.
     pub(crate) fn of_store(text: &str) -> Self {
         Self(Arc::from(text))
     }
 
-    /// The room that every authenticated session is in: what goes there goes to everybody.
+    /// The room of all authenticated sessions.
     pub fn everybody() -> Self {
         static EVERYBODY: LazyLock<RoomName> = LazyLock::new(|| RoomName(Arc::from("$all")));
         EVERYBODY.clone()
     }
 
-    /// The topic of those who hear of all users on `/ws`.
+    /// The topic of clients on `/ws` that follow the presence of all users.
     pub const PRESENCE: &'static str = "$presence";
 
-    /// What the name of a chat's room begins with.
+    /// The prefix of the names of chat rooms.
     pub const CHAT: &'static str = "chat:";
 
     /// The prefixes of rooms that belong to a user, a chat or a thread. The rest of such a name is its id.
@@ -145,178 +191,70 @@ impl RoomName {
         Self::parse(&format!("thread:{thread}"), field)
     }
 
-    /// The room of the sessions that are in a chat.
+    /// The room of a chat.
     pub fn of_chat(chat: &ChatId) -> Self {
         Self(Arc::from(format!("chat:{chat}")))
     }
 
-    /// The chat whose room this is.
+    /// The chat of this room.
     pub fn chat(&self) -> Option<ChatId> {
         self.0.strip_prefix(Self::CHAT).filter(|id| !id.is_empty()).map(|id| ChatId(Arc::from(id)))
     }
 
-    /// Whether a session joins and leaves this room when it is asked to: one's own is not left, for direct messages come
-    /// there.
+    /// Whether a client can join and leave this room. A session never leaves its user's room, which receives direct
+    /// messages.
     pub fn is_optional(&self) -> bool {
         !self.is_internal() || &*self.0 == Self::PRESENCE
     }
 
-    /// Whether the hub keeps this room for itself: everybody's and each user's own. Such rooms are not listed.
+    /// Whether the room is the hub's own: the room of all sessions and each user's room. Lists omit these rooms.
     pub fn is_internal(&self) -> bool {
         self.0.starts_with('$') || self.0.starts_with("user:")
     }
 }
 
 impl ChatId {
-    /// Parses a chat's id that came in as `field`.
+    /// The id of an existing chat, to read or delete it. Earlier versions accepted hidden characters in ids.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::InvalidRequest`] naming the field when the id is empty, longer than fits a room name, not
-    /// printable, white space alone, or has a character that does not show.
-    pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
-        shown(text, field, NAME_MAX - "chat:".len()).map(Self)
-    }
-
-    /// The id of a chat that exists, to look at it or delete it. Earlier versions took ids that do not show.
-    ///
-    /// # Errors
-    /// As [`ChatId::parse`], but for what does not show.
+    /// As [`ChatId::parse`], except for hidden characters.
     pub fn parse_existing(text: &str, field: &str) -> Result<Self, Fault> {
-        checked(text, field, NAME_MAX - "chat:".len()).map(Self)
-    }
-}
-
-/// A chat's id as clients write it: a string or a JSON number.
-impl<'de> Deserialize<'de> for ChatId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = IdText::deserialize(deserializer)?.0;
-        Self::parse(&text, "id").map_err(|_| serde::de::Error::custom("not a chat's id: 1 to 195 printable characters"))
-    }
-}
-
-impl schemars::JsonSchema for ChatId {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "ChatId".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": ["string", "integer"], "maxLength": NAME_MAX - 5 })
+        checked(text, field, OWNED_NAME_MAX).map(Self)
     }
 }
 
 impl ChatMessageId {
-    /// Parses a message's id that came in as `field`.
-    ///
-    /// # Errors
-    /// [`crate::model::fault::Code::InvalidRequest`] naming the field when the id is empty, too long or not printable.
-    pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
-        checked(text, field, NAME_MAX).map(Self)
-    }
-
     /// A new id.
     pub fn random() -> Self {
         Self(Arc::from(uuid::Uuid::new_v4().to_string()))
     }
 }
 
-impl<'de> Deserialize<'de> for ChatMessageId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let wrong = |_| serde::de::Error::custom("not a message's id: 1 to 200 printable characters");
-        Self::parse(&text, "id").map_err(wrong)
-    }
-}
-
-impl schemars::JsonSchema for ChatMessageId {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "ChatMessageId".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "maxLength": NAME_MAX })
-    }
-}
-
 impl UserId {
-    /// Parses a user id that came in as `field`.
+    /// An id that the store holds. Earlier versions accepted hidden characters in ids.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::InvalidRequest`] naming the field when the id is empty, longer than fits a room name, not
-    /// printable, white space alone, or has a character that does not show.
-    pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
-        // `user:` and the id make a room name together.
-        shown(text, field, NAME_MAX - "user:".len()).map(Self)
-    }
-
-    /// An id that the store holds. Earlier versions took ids that do not show.
-    ///
-    /// # Errors
-    /// As [`UserId::parse`], but for what does not show.
+    /// As [`UserId::parse`], except for hidden characters.
     pub(crate) fn of_store(text: &str) -> Result<Self, Fault> {
-        checked(text, "id", NAME_MAX - "user:".len()).map(Self)
-    }
-}
-
-/// A user id as clients and backends write it: a JSON number or a string.
-impl<'de> Deserialize<'de> for UserId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = IdText::deserialize(deserializer)?.0;
-        Self::parse(&text, "id").map_err(|_| serde::de::Error::custom("not a user id: 1 to 195 printable characters"))
-    }
-}
-
-impl schemars::JsonSchema for UserId {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "UserId".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": ["string", "integer"], "maxLength": NAME_MAX - 5 })
+        checked(text, "id", OWNED_NAME_MAX).map(Self)
     }
 }
 
 impl NotificationId {
-    /// Parses a notification's id that came in as `field`.
-    ///
-    /// # Errors
-    /// [`crate::model::fault::Code::InvalidRequest`] naming the field when the id is empty, too long or not printable.
-    pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
-        checked(text, field, NAME_MAX).map(Self)
-    }
-
-    /// A new id, for a notification that has none.
+    /// A new id.
     pub fn random() -> Self {
         Self(Arc::from(format!("notif_{}", uuid::Uuid::new_v4().simple())))
     }
 }
 
-/// A notification's id as clients and backends write it: a JSON number or a string.
-impl<'de> Deserialize<'de> for NotificationId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = IdText::deserialize(deserializer)?.0;
-        let wrong = |_| serde::de::Error::custom("not a notification's id: 1 to 200 printable characters");
-        Self::parse(&text, "id").map_err(wrong)
-    }
-}
-
-impl schemars::JsonSchema for NotificationId {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "NotificationId".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": ["string", "integer"], "maxLength": NAME_MAX })
-    }
-}
-
-/// An id as it is written outside, where `42` and `"42"` mean the same.
+/// An id in JSON: the integer `42` and the string `"42"` are the same id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdText(pub String);
 
 impl<'de> Deserialize<'de> for IdText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl serde::de::Visitor<'_> for Text {
+        struct IdVisitor;
+        impl serde::de::Visitor<'_> for IdVisitor {
             type Value = IdText;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -335,16 +273,16 @@ impl<'de> Deserialize<'de> for IdText {
                 Ok(IdText(number.to_string()))
             }
         }
-        deserializer.deserialize_any(Text)
+        deserializer.deserialize_any(IdVisitor)
     }
 }
 
 impl EventName {
-    /// Parses an event name that came in as `field`.
+    /// Parses an event name of the request field `field`.
     ///
     /// # Errors
-    /// [`crate::model::fault::Code::InvalidRequest`] naming the field when the name is empty, too long or not printable, or one of
-    /// [`EVENT_NAMES_RESERVED`].
+    /// [`Code::InvalidRequest`](crate::model::fault::Code::InvalidRequest) naming the field when the name is empty, too long,
+    /// not printable, or one of [`EVENT_NAMES_RESERVED`].
     pub fn parse(text: &str, field: &str) -> Result<Self, Fault> {
         if EVENT_NAMES_RESERVED.contains(&text) {
             return Err(Fault::field(field, format!("`{field}`: \"{text}\" is a name of Socket.IO's own")));
@@ -352,188 +290,9 @@ impl EventName {
         checked(text, field, EVENT_NAME_MAX).map(Self)
     }
 
-    /// A name the hub itself gives; it is known to be well formed.
+    /// A name of the hub's own, which is valid.
     pub fn of_hub(name: &'static str) -> Self {
         Self(Arc::from(name))
-    }
-}
-
-/// A session of a client: one WebSocket, or one namespace of a Socket.IO connection. 128 random bits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionId(uuid::Uuid);
-
-impl SessionId {
-    /// A new id, from the operating system's randomness.
-    pub fn random() -> Self {
-        Self(uuid::Uuid::new_v4())
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.simple())
-    }
-}
-
-impl fmt::Debug for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl Serialize for SessionId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for SessionId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        uuid::Uuid::parse_str(&text).map(Self).map_err(serde::de::Error::custom)
-    }
-}
-
-/// Which numbering of a room's messages an offset belongs to: 128 random bits in hex, others whenever numbers begin anew.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Epoch(Arc<str>);
-
-impl Epoch {
-    /// A new one.
-    pub fn random() -> Self {
-        Self(uuid::Uuid::new_v4().simple().to_string().into())
-    }
-
-    /// One that was given before.
-    pub fn of(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// Its text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Epoch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Serialize for Epoch {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-/// What recovers a session that was cut off: 256 random bits in hex. Whoever has it and is the session's user gets what
-/// was meant for the session, so it is shown to nobody else.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RecoveryToken(Arc<str>);
-
-impl RecoveryToken {
-    /// A token that came from a client.
-    pub fn read(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// A new token, from the operating system's randomness.
-    ///
-    /// # Errors
-    /// [`crate::model::fault::Code::Internal`] when there is none.
-    pub fn random() -> Result<Self, Fault> {
-        let mut bits = [0; 32];
-        getrandom::fill(&mut bits).map_err(|error| {
-            log::error!("the system has no randomness: {error}");
-            Fault::internal()
-        })?;
-        Ok(Self(bits.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()))
-    }
-}
-
-impl RecoveryToken {
-    /// Its text: a secret of its client.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for RecoveryToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RecoveryToken(…)")
-    }
-}
-
-impl Serialize for RecoveryToken {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl schemars::JsonSchema for RecoveryToken {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "RecoveryToken".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": "^[0-9a-f]{64}$" })
-    }
-}
-
-/// The id of one published message, the same for all who get it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct MessageId(uuid::Uuid);
-
-impl MessageId {
-    /// A new id.
-    pub fn random() -> Self {
-        Self(uuid::Uuid::new_v4())
-    }
-
-    /// Its bits.
-    pub fn to_bits(self) -> u128 {
-        self.0.as_u128()
-    }
-
-    /// The id of these bits.
-    pub fn of_bits(bits: u128) -> Self {
-        Self(uuid::Uuid::from_u128(bits))
-    }
-}
-
-impl fmt::Display for MessageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "msg_{}", self.0.simple())
-    }
-}
-
-impl Serialize for MessageId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// What one question to the application goes by: the client sees it in the answer, the application in each attempt.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct RequestId(uuid::Uuid);
-
-impl RequestId {
-    /// A new id.
-    pub fn random() -> Self {
-        Self(uuid::Uuid::new_v4())
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl Serialize for RequestId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 
@@ -554,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_has_no_name_that_ends_connections() {
+    fn reserved_event_names_are_rejected() {
         assert!(EventName::parse("connected", "event").is_ok());
         for name in EVENT_NAMES_RESERVED {
             assert_eq!(EventName::parse(name, "event").unwrap_err().field.as_deref(), Some("event"));

@@ -1,28 +1,28 @@
-//! Which part of the requests goes wrong, from samples of two counters. Pure.
+//! The error rate of requests, from samples of two counters. Pure.
 
 use std::collections::VecDeque;
 
 /// Between two samples, ms.
 pub const PERIOD_MS: i64 = 10_000;
 
-/// What is looked back on, ms.
+/// The period that the rate covers, ms.
 const SPAN_MS: i64 = 300_000;
 
-/// Samples that are kept: those of the span, and the one before.
+/// Most stored samples: those of the span, and the one before.
 const SAMPLES_MAX: usize = (SPAN_MS / PERIOD_MS) as usize + 2;
 
-/// What was counted up to a moment, since the start.
+/// The counts since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counted {
     /// Requests.
     pub requests: u64,
-    /// Those of them that were refused or failed.
+    /// Refused or failed requests.
     pub errors: u64,
 }
 
 impl Counted {
-    /// Which part of the requests was refused or failed, 0 to 1; 0 when there were none. A refusal that answers no request
-    /// counts too.
+    /// The share of requests that were refused or failed, 0 to 1; 0 without requests. Refusals without a request count
+    /// too.
     pub fn rate(self) -> f64 {
         let rate = if self.requests == 0 { 0.0 } else { self.errors as f64 / self.requests as f64 };
         rate.min(1.0)
@@ -47,7 +47,7 @@ impl Samples {
         self.0.push_back((elapsed, counted));
     }
 
-    /// What was counted in the last 5 minutes, and at most a period before, when `counted` is what there is at `elapsed`.
+    /// The counts of the last 5 minutes and at most one period more, when the counters are `counted` at `elapsed`.
     pub fn lately(&self, counted: Counted, elapsed: i64) -> Counted {
         let before = self.0.iter().take_while(|(at, _)| elapsed - at >= SPAN_MS).last().or(self.0.front());
         let before = before.map(|&(_, before)| before).unwrap_or_default();
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_a_part_of_one_and_nothing_of_nothing() {
+    fn the_rate_is_between_0_and_1_and_0_without_requests() {
         for (of, expected) in [
             (counted(0, 0), 0.0),
             (counted(0, 3), 0.0),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_older_than_five_minutes_counts_no_more() {
+    fn requests_older_than_five_minutes_do_not_count() {
         let mut samples = Samples::new(0);
         assert_eq!(samples.lately(counted(7, 1), 5), counted(7, 1), "before the first sample");
         // 10 requests a period, and one error in each of the first ten.

@@ -22,9 +22,10 @@ use actix::{Actor, AsyncContext, Context, SpawnHandle};
 use self::counts::{OfflineUser, OnlineCounts, Transition};
 use self::pending::{PendingChanges, PresenceChange, PresenceNotice};
 use self::token_bucket::TokenBucket;
-use crate::events::chat::presence::{self as chat, Availability, Seen, UserStatusChanged, UsersOnline};
+use crate::events::chat::presence::{self as chat, Seen, UserStatusChanged, UsersOnline};
 use crate::events::community::{UserOffline, UserOnline};
 use crate::events::{ServerEvent, json};
+use crate::model::availability::Availability;
 use crate::model::identity::Identity;
 use crate::model::ids::{EventName, RoomName, UserId};
 use crate::publication::{Event, Publication};
@@ -218,7 +219,7 @@ impl Presence {
         ctx.spawn(delivered.into_actor(self).map(move |AnnouncementReach { deliveries, examined }, actor, ctx| {
             actor.is_announcing = false;
             actor.bucket.spend(paid, deliveries.max(examined / EXAMINED_PER_DELIVERY));
-            actor.stats.presence_told.add(announced as u64);
+            actor.stats.presence_announced.add(announced as u64);
             actor.stats.presence_deliveries.add(deliveries);
             actor.announce_due(ctx);
         }));

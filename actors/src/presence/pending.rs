@@ -14,7 +14,7 @@ use std::sync::Arc;
 use ahash::{AHashMap, AHashSet};
 
 use super::{PresenceAudience, PresenceSettings};
-use crate::events::chat::presence::Availability;
+use crate::model::availability::Availability;
 use crate::model::identity::Identity;
 use crate::model::ids::{RoomName, UserId};
 

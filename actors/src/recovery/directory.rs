@@ -218,7 +218,7 @@ impl Receive<Suspend> for Recovery {
             SuspendResult::Unknown => self.release(addr, session, rooms, ctx),
             SuspendResult::Suspended(None) => self.stats.suspended.add(1),
             SuspendResult::Suspended(Some(evicted)) => {
-                self.stats.parked_evicted.add(1);
+                self.stats.suspended_evicted.add(1);
                 self.release_suspended(evicted, ctx);
             }
         }

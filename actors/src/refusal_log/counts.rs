@@ -1,9 +1,9 @@
 //! What refusals are counted by: a code, and for connections the surface and the reason. Closed sets, so that no client
 //! makes labels.
 
-use crate::events::Surface;
 use crate::model::fault::Code;
-use crate::runtime::counters::Count;
+use crate::model::surface::Surface;
+use crate::runtime::count::Count;
 
 /// Where a connection was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,13 +20,14 @@ pub use self::online_list::StatusCounts;
 use self::pending::PendingConnections;
 pub use self::pending::PendingSlot;
 use crate::connection::SessionAddr;
-use crate::events::Surface;
-use crate::events::chat::presence::{Availability, OnlineUser, Written};
+use crate::events::chat::presence::{OnlineUser, Written};
 use crate::events::moment::Iso;
+use crate::model::availability::Availability;
 use crate::model::client::Peer;
 use crate::model::fault::{Code, Fault};
 use crate::model::identity::Identity;
 use crate::model::ids::{RoomName, SessionId, UserId};
+use crate::model::surface::Surface;
 use crate::runtime::counters::Stats;
 
 /// A live session, as presence shows it.

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::events::chat::presence::{Availability, ELDEST_MAX, Written};
+use crate::events::chat::presence::{ELDEST_MAX, Written};
+use crate::model::availability::Availability;
 use crate::model::ids::UserId;
 
 /// How long a cached list is valid, ms: it contains the time of its creation as `lastSeen`.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::rules::HistoryRule;
 use crate::connection::outbox::Bound;
-use crate::events::raw::Position;
 use crate::model::ids::Epoch;
+use crate::model::position::Position;
 use crate::publication::Publication;
 
 /// The memory counted for a message besides its text, in bytes.

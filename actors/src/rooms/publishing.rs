@@ -7,9 +7,9 @@ use super::fanout::messages::{Announce, Announcement, AnnouncementReach};
 use super::replies::{NotifyReply, PendingWrite, Published};
 use super::shard::messages::{Notify, PostMessage, Publish, PublishReceipt, SetTyping};
 use crate::connection::SessionAddr;
-use crate::events::chat::messages::Message;
 use crate::model::fault::Fault;
 use crate::model::ids::{NotificationId, RoomName, UserId};
+use crate::model::message::ChatMessage;
 use crate::notifications::Notification;
 use crate::publication::Event;
 use crate::runtime::mailbox::ReplyReceiver;
@@ -85,7 +85,7 @@ impl Rooms {
     pub(crate) fn post_message(
         &self,
         room: RoomName,
-        message: Message,
+        message: ChatMessage,
         event: Event,
     ) -> Result<ReplyReceiver<Result<PendingWrite, Fault>>, Fault> {
         let shard = self.shard(&room)?;

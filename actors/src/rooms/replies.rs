@@ -5,9 +5,9 @@ use std::pin::Pin;
 
 use crate::connection::ReplySlot;
 use crate::events::chat::rooms::RoomInfo;
-use crate::events::raw::Position;
 use crate::model::fault::Fault;
 use crate::model::ids::{RoomName, UserId};
+use crate::model::position::Position;
 use crate::notifications::{LastNotification, NotificationWrite};
 use crate::runtime::mailbox::ReplyReceiver;
 

@@ -1,32 +1,14 @@
-//! What the hub counts: plain atomics, added to once a batch on the delivery path and read when somebody asks.
+//! The hub's counters: plain atomics, added to once a batch on the delivery path and read by a scrape.
+//!
+//! A new counter is one row of `stats!`, with its field, its metric's name and its help.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::events::{ClientEvent, NAMES, Transport};
+use crate::events::ClientEvent;
+use crate::events::table::CLIENT;
+use crate::model::surface::Transport;
 use crate::refusal_log::counts::{ByCode, RefusedConnections};
+use crate::runtime::count::Count;
 use crate::runtime::latency::Latency;
 use crate::runtime::minute::Minute;
-
-/// One number that only grows, or goes up and down.
-#[derive(Debug, Default)]
-pub struct Count(AtomicU64);
-
-impl Count {
-    /// Adds `n`.
-    pub fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
-    }
-
-    /// Takes `n` away; only for numbers that go up and down.
-    pub fn sub(&self, n: u64) {
-        self.0.fetch_sub(n, Ordering::Relaxed);
-    }
-
-    /// The number now.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// A number for each event of the table.
 #[derive(Debug)]
@@ -34,21 +16,21 @@ pub struct ByEvent(Box<[Count]>);
 
 impl Default for ByEvent {
     fn default() -> Self {
-        Self(NAMES.iter().map(|_| Count::default()).collect())
+        Self(CLIENT.iter().map(|_| Count::default()).collect())
     }
 }
 
 impl ByEvent {
     /// Counts one event `E`.
     pub fn count<E: ClientEvent>(&self) {
-        if let Some(count) = self.0.get(E::ROW) {
+        if let Some(count) = self.0.get(E::INDEX) {
             count.add(1);
         }
     }
 
     /// The events by their names, and the numbers now.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        NAMES.iter().copied().zip(self.0.iter().map(Count::get))
+        CLIENT.iter().map(|row| row.name).zip(self.0.iter().map(Count::get))
     }
 }
 
@@ -61,131 +43,194 @@ impl Stats {
     /// The sessions that came like this.
     pub fn connected(&self, with_token: bool, transport: Transport) -> &Count {
         match (with_token, transport) {
-            (true, Transport::WebSocket) => &self.known_by_websocket,
-            (true, Transport::Polling) => &self.known_by_polling,
+            (true, Transport::WebSocket) => &self.users_by_websocket,
+            (true, Transport::Polling) => &self.users_by_polling,
             (false, Transport::WebSocket) => &self.guests_by_websocket,
             (false, Transport::Polling) => &self.guests_by_polling,
         }
     }
 }
 
+/// How the values of a metric change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It grows from 0.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+}
+
+/// A metric whose values are counters of [`Stats`].
+#[derive(Debug)]
+pub struct CounterMetric {
+    /// Its name.
+    pub name: &'static str,
+    /// How its values change.
+    pub kind: Kind,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// One sentence, with the unit.
+    pub help: &'static str,
+    /// Its counters.
+    pub series: &'static [Series],
+}
+
+/// One counter of a metric.
+#[derive(Debug)]
+pub struct Series {
+    /// The values of the metric's labels.
+    pub values: &'static [&'static str],
+    /// The counter.
+    pub count: fn(&Stats) -> &Count,
+}
+
 macro_rules! stats {
-    ($($(#[$doc:meta])* $field:ident,)*) => {
-        /// The hub's counters, since its start.
+    (
+        metrics {$(
+            $kind:ident $name:literal $([$($label:literal),+])? $help:literal {
+                $($field:ident $([$($value:literal),+])?),+ $(,)?
+            }
+        )*}
+        unlisted {$($unlisted_help:literal { $unlisted:ident })*}
+    ) => {
+        /// The hub's counters since its start.
         #[derive(Debug, Default)]
         pub struct Stats {
-            $($(#[$doc])* pub $field: Count,)*
+            $($(
+                #[doc = $help]
+                $(#[doc = concat!("\n\nLabels:", $(" `", $value, "`",)+ ".")])?
+                pub $field: Count,
+            )+)*
+            $(#[doc = $unlisted_help] pub $unlisted: Count,)*
             /// Events of the table that clients sent, refused ones included.
             pub events: ByEvent,
-            /// What is counted by [`Stats::handled`], second by second.
+            /// The events of [`Stats::handled`], second by second.
             pub minute: Minute,
-            /// From the acceptance of a publication to its writing, for a sample of the deliveries.
+            /// Time from accepting a publication to writing it, for a sample of the deliveries.
             pub delivery_latency: Latency,
-            /// Refusals, by code: those that are logged, or would be.
+            /// Refusals by code: those that are logged, or left out of the log because of their number.
             pub refusals: ByCode,
-            /// Connections refused, by where and why.
+            /// Connections refused, by surface and reason.
             pub connections_refused: RefusedConnections,
         }
 
         impl Stats {
+            /// The metrics that show the counters.
+            pub const METRICS: &[CounterMetric] = &[$(CounterMetric {
+                name: $name,
+                kind: Kind::$kind,
+                labels: &[$($($label),+)?],
+                help: $help,
+                series: &[$(Series { values: &[$($($value),+)?], count: |stats| &stats.$field }),+],
+            }),*];
+
             /// Every single counter, by its name.
-            pub const COUNTS: &[(&'static str, fn(&Self) -> &Count)] =
-                &[$((stringify!($field), |stats| &stats.$field),)*];
+            pub const COUNTS: &[(&'static str, fn(&Self) -> &Count)] = &[
+                $($((stringify!($field), |stats: &Self| &stats.$field),)+)*
+                $((stringify!($unlisted), |stats: &Self| &stats.$unlisted),)*
+            ];
         }
     };
 }
 
 stats! {
-    /// Sessions there are now.
-    sessions,
-    /// When those connected, ms since the epoch, all added up.
-    sessions_since,
-    /// Sessions there ever were.
-    sessions_opened,
-    /// Those that came with a token, on a WebSocket.
-    known_by_websocket,
-    /// Those that came with one, by polling.
-    known_by_polling,
-    /// Those that came without, on a WebSocket.
-    guests_by_websocket,
-    /// Those that came without, by polling.
-    guests_by_polling,
-    /// Users with at least one session.
-    users,
-    /// Rooms with a member, without those the hub keeps for itself.
-    rooms,
-    /// Messages that came from clients, refused ones included.
-    received,
-    /// Events that backends published over HTTP.
-    commanded,
-    /// Frames put into outboxes: deliveries and answers.
-    sent,
-    /// Messages accepted for a room, a user or everybody.
-    published,
-    /// Answers that were a refusal.
-    errors,
-    /// Sessions closed because they did not read what they were sent.
-    slow_consumers,
-    /// Frames that were waiting in an outbox when it overflowed.
-    dropped_slow_consumer,
-    /// Sessions closed because nothing was heard from them.
-    heartbeat_timeouts,
-    /// Connections that have not joined a namespace yet.
-    pending_connections,
-    /// Such connections that were closed to give way to newer ones.
-    closed_for_newcomers,
-    /// Connections closed because no request came after their handshake.
-    closed_unused,
-    /// Connections closed because they sent more frames or bytes than one may.
-    closed_over_budget,
-    /// Messages refused because a queue inside was full.
-    overloads,
-    /// Messages and connections refused by a limit.
-    rate_limited,
-    /// Refusals that the log leaves out because there were too many.
-    refusals_unlogged,
-    /// Events of connections that the monitor's mailbox had no place for.
-    observations_dropped,
-    /// Refused connections that were not remembered because there were too many.
-    observations_suppressed,
-    /// Notifications that were kept.
-    notifications_kept,
-    /// Notifications that were delivered again, behind a connect.
-    notifications_redelivered,
-    /// Notifications that users said were read.
-    notifications_read,
-    /// Notifications that gave way to newer ones or became too old.
-    notifications_pruned,
-    /// Users who type in a chat, counted in each.
-    typing,
-    /// Receipts that in a large chat only the author was told of.
-    receipts_narrowed,
-    /// Users who came into a chat or went, of whom the others were told by an update alone.
-    comings_untold,
-    /// Sessions that were cut off and may come back.
-    suspended,
-    /// Messages kept for those.
-    parked_messages,
-    /// What is kept for those who may come back, and was sent last to those who are there, in bytes.
-    retained_bytes,
-    /// Such sessions that came back.
-    recovered,
-    /// Clients that came back for a session and were told that it does not go on.
-    not_recovered,
-    /// Such sessions that gave way to newer ones.
-    parked_evicted,
-    /// What the messages that are kept for those who missed them are counted as, in bytes.
-    history_bytes,
-    /// Histories of rooms that gave way to others.
-    histories_evicted,
-    /// Sessions in debug mode.
-    debugging,
-    /// Users' comings and goings that others were told of.
-    presence_told,
-    /// Frames that took.
-    presence_deliveries,
-    /// Comings and goings that took each other back before anybody was told.
-    presence_coalesced,
-    /// Comings and goings that nobody was told of because there were too many.
-    presence_suppressed,
+    // kind, name, labels, help, { field, values of the labels }
+    metrics {
+        Gauge "websocket_connections_active"
+            "Open sessions on all surfaces." { sessions }
+        Counter "websocket_connections_total"
+            "Sessions opened on all surfaces since the start." { sessions_opened }
+        Counter "socket_server_connections_total" ["authenticated", "transport"]
+            "Sessions opened since the start, by whether they had a token and by transport." {
+                users_by_websocket ["true", "websocket"],
+                users_by_polling ["true", "polling"],
+                guests_by_websocket ["false", "websocket"],
+                guests_by_polling ["false", "polling"],
+        }
+        Gauge "hubbub_connections_pending"
+            "Open Socket.IO connections that have not joined a namespace yet." { pending_connections }
+        Counter "hubbub_refusals_unlogged_total"
+            "Refusals left out of the log because their source had too many." { refusals_unlogged }
+        Counter "hubbub_connections_closed_total" ["reason"]
+            "Connections closed by the hub, by reason." {
+                closed_over_budget ["budget"],
+                closed_for_newcomers ["newcomers"],
+                closed_unused ["unused"],
+        }
+        Counter "hubbub_sessions_closed_total" ["reason"]
+            "Sessions closed by the hub, by reason." {
+                slow_consumers ["slow_consumer"],
+                heartbeat_timeouts ["heartbeat_timeout"],
+        }
+        Counter "hubbub_observations_lost_total" ["reason"]
+            "Connection events that monitoring:events does not show, by reason." {
+                observations_dropped ["overload"],
+                observations_suppressed ["flood"],
+        }
+        Gauge "hubbub_debugging_sessions"
+            "Sessions in debug mode." { debugging }
+        Counter "hubbub_messages_received_total"
+            "Messages received from clients, refused ones included." { received }
+        Counter "hubbub_messages_published_total"
+            "Messages accepted for a room, a user or all users." { published }
+        Counter "hubbub_backend_events_total"
+            "Events that backends published over HTTP." { commanded }
+        Counter "hubbub_frames_sent_total"
+            "Frames put into outboxes: deliveries and answers." { sent }
+        Counter "hubbub_dropped_frames_total" ["reason"]
+            "Frames discarded from outboxes before they were sent, by reason." {
+                dropped_slow_consumer ["slow_consumer"],
+        }
+        Counter "hubbub_errors_total"
+            "Refusals sent to clients." { errors }
+        Counter "hubbub_rate_limited_total"
+            "Messages and connections refused because of a limit." { rate_limited }
+        Gauge "hubbub_users"
+            "Users with at least one open session." { users }
+        Gauge "hubbub_rooms"
+            "Rooms with at least one member." { rooms }
+        Gauge "hubbub_history_bytes"
+            "Memory of the histories of all topics, in bytes." { history_bytes }
+        Counter "hubbub_histories_evicted_total"
+            "Topic histories discarded because the memory for histories was full." { histories_evicted }
+        Counter "hubbub_presence_changes_total" ["outcome"]
+            "Users who came online or went offline, by outcome of the announcement." {
+                presence_announced ["told"],
+                presence_coalesced ["coalesced"],
+                presence_suppressed ["suppressed"],
+        }
+        Counter "hubbub_presence_deliveries_total"
+            "Frames sent to announce that a user came online or went offline." { presence_deliveries }
+        Gauge "hubbub_chat_typists"
+            "Users who are typing, counted once for each chat." { typing }
+        Counter "hubbub_chat_comings_untold_total"
+            "Joins and leaves of a chat that were announced by room:online-update alone." { join_leave_suppressed }
+        Counter "hubbub_chat_receipts_narrowed_total"
+            "Receipts in large chats that were sent to the author of the message alone." { receipts_narrowed }
+        Counter "hubbub_notifications_kept_total"
+            "Notifications written to the store, repeated ones included." { notifications_kept }
+        Counter "hubbub_notifications_redelivered_total"
+            "Unread notifications delivered when their user connected." { notifications_redelivered }
+        Counter "hubbub_notifications_read_total"
+            "Notifications marked as read by their user." { notifications_read }
+        Counter "hubbub_notifications_pruned_total"
+            "Notifications deleted because of their age or their number." { notifications_pruned }
+        Gauge "hubbub_parked_sessions"
+            "Sessions that lost their connection and can be recovered." { suspended }
+        Gauge "hubbub_parked_messages"
+            "Messages buffered for sessions that lost their connection." { buffered_messages }
+        Gauge "hubbub_recovery_bytes"
+            "Memory of messages buffered for recovery, in bytes." { recovery_bytes }
+        Counter "hubbub_sessions_recovered_total"
+            "Sessions recovered after a lost connection." { recovered }
+        Counter "hubbub_sessions_not_recovered_total"
+            "Attempts of clients on / to recover a session that failed." { not_recovered }
+        Counter "hubbub_sessions_evicted_total"
+            "Sessions discarded before the end of their recovery window to make room." { suspended_evicted }
+    }
+    // Counters that no metric shows as they are.
+    unlisted {
+        "Sum of the times at which the open sessions connected, in ms since the Unix epoch." { sessions_since }
+        "Messages refused because a queue was full; its metric adds the store's." { overloads }
+    }
 }

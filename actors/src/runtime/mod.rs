@@ -1,6 +1,7 @@
 //! What every actor runs on: mailboxes, queues, clocks, counters. It knows nothing of the domain.
 
 pub mod clock;
+pub mod count;
 pub mod counters;
 pub mod hash;
 pub mod histogram;

@@ -8,7 +8,6 @@ use actix::fut::{ActorFutureExt, WrapFuture, wrap_future};
 
 use super::{Answer, Handle, Outcome, Session};
 use crate::connection::{ReplySlot, SessionAddr};
-use crate::events::Surface;
 use crate::events::community::{self, Authenticated, AuthenticationError};
 use crate::events::raw::{self, Status};
 use crate::limits::concurrency::ConcurrencyKey;
@@ -16,6 +15,7 @@ use crate::model::close::Close;
 use crate::model::fault::{Code, Fault};
 use crate::model::identity::Identity;
 use crate::model::ids::RoomName;
+use crate::model::surface::Surface;
 use crate::notifications::LastNotification;
 use crate::presence::Arrived;
 use crate::registry::LiveSession;

@@ -7,14 +7,14 @@ use actix::{AsyncContext, Context};
 
 use super::replies::{RequestContext, echoed};
 use super::{Request, Session};
-use crate::client_event_table;
 use crate::connection::ReplySlot;
+use crate::event_table;
+use crate::events::chat::{connection, messages, monitoring, presence, rooms};
 use crate::events::json::Entire;
-use crate::events::{
-    Access, ClientEvent, ServerEvent, Surface, Writes, application, chat, community, debug, push, raw, text,
-};
+use crate::events::{Access, ClientEvent, ServerEvent, Writes, application, community, debug, push, raw, text};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::RoomName;
+use crate::model::surface::Surface;
 use crate::rooms::rules;
 
 /// An answer that comes.
@@ -53,8 +53,8 @@ pub trait Handle<E: ClientEvent> {
 }
 
 macro_rules! match_event {
-    ($($name:literal, $event:ty, $reply:ty, [$($surface:ident),+], $needs:ident, $bucket:ident, $refused:ident, $writes:ident;)*) => {
-        /// Finds the request's row and runs it.
+    (client {$(($name:literal, $event:ty => $($columns:tt)*))*} server $others:tt) => {
+        /// Runs the handler of a request by the name of its event.
         pub(super) fn dispatch(session: &mut Session, request: Request, ctx: &mut Context<Session>) {
             match &*request.event {
                 $($name => run::<$event>(session, request, ctx),)*
@@ -64,7 +64,7 @@ macro_rules! match_event {
     };
 }
 
-client_event_table!(match_event);
+event_table!(match_event);
 
 /// Checks surface and limit before any work; then the event is served. No other request is handled until who counts for
 /// all sessions of a user has said whether it is within the limit: so all are served in their order.
@@ -72,21 +72,21 @@ pub(super) fn run<E: ClientEvent>(session: &mut Session, request: Request, ctx: 
 where
     Session: Handle<E>,
 {
-    if !E::ON.contains(&session.surface) {
+    if !E::ROW.on.contains(&session.surface) {
         return unknown(session, request);
     }
     session.hub.stats().events.count::<E>();
     let Request { data, correlation, .. } = request;
     let asked = RequestContext::of::<E>(&data, correlation);
-    let Some((key, rule)) = session.shared_limit(E::COSTS) else {
-        if session.count_request(E::COSTS, &asked) {
+    let Some((key, rule)) = session.shared_limit(E::ROW.costs) else {
+        if session.count_request(E::ROW.costs, &asked) {
             serve::<E>(session, &data, asked, ctx);
         }
         return;
     };
     match session.hub.check_limit(key, rule) {
         Ok(decision) => ctx.wait(decision.into_actor(session).map(move |decision, session, ctx| match decision {
-            Ok(decision) if session.apply_decision(decision, E::COSTS, &asked, session.now()) => {
+            Ok(decision) if session.apply_decision(decision, E::ROW.costs, &asked, session.now()) => {
                 serve::<E>(session, &data, asked, ctx)
             }
             Ok(_) => {}
@@ -104,7 +104,7 @@ where
     let outcome = session
         .hub
         .accepting()
-        .and_then(|()| permitted(session, E::NEEDS))
+        .and_then(|()| permitted(session, E::ROW.needs))
         .and_then(|()| text::check_members(data, "data"))
         .and_then(|()| E::read(data))
         .and_then(|event| may_write(session, &event).and_then(|()| session.handle(event)));
@@ -166,7 +166,7 @@ fn permitted(session: &Session, needs: Access) -> Result<(), Fault> {
 
 /// Whether the session's token allows an event that writes to others: its claim `topics.publish`, where it has one.
 fn may_write<E: ClientEvent>(session: &Session, event: &E) -> Result<(), Fault> {
-    if E::WRITES == Writes::Nothing {
+    if E::ROW.writes == Writes::Nothing {
         return Ok(());
     }
     let Some(allowed) = session.identity()?.publish.as_deref() else { return Ok(()) };

@@ -9,8 +9,8 @@ use super::{Handle, Outcome, Session};
 use crate::chats::no_such_message;
 use crate::events::chat::messages::{
     AskHistory, AskStats, AskStatus, AskTyping, ConfirmDelivered, ConfirmRead, Confirmed, DeliveryConfirmed, Figures,
-    History, Message, MessageDelivered, MessageNew, MessageRead, ReadConfirmed, Receipt, SendMessage, Sent, Stats,
-    Status, Type, Typed, TypingUsers,
+    History, MessageDelivered, MessageNew, MessageRead, ReadConfirmed, SendMessage, Sent, Stats, Status, Type, Typed,
+    TypingUsers,
 };
 use crate::events::moment::Iso;
 use crate::events::{ClientEvent, ServerEvent, json};
@@ -18,6 +18,7 @@ use crate::hub::Hub;
 use crate::idempotency::digest;
 use crate::model::fault::Fault;
 use crate::model::ids::{ChatId, ChatMessageId, EventName, RoomName, UserId};
+use crate::model::message::Receipt;
 use crate::publication::Event;
 
 /// Which part of an outbox a page of history may fill.
@@ -25,12 +26,13 @@ const PAGE_SHARE: usize = 4;
 
 impl Handle<SendMessage> for Session {
     fn handle(&mut self, request: SendMessage) -> Result<Outcome<Sent>, Fault> {
-        let parts = [SendMessage::NAME, request.chat_id.as_str(), &request.kind.0, &request.content.0];
+        let parts =
+            [SendMessage::NAME, request.chat_id.as_str(), request.content_type.as_str(), request.content.as_str()];
         let named = self.named(request.client_id.as_ref(), || digest(&parts.map(str::as_bytes)))?;
         self.once(named, move |session| {
             let (room, now) = (session.joined_chat(&request.chat_id)?, session.now());
-            let message = Message::new(request, session.identity()?, now);
-            let (id, chat, data) = (message.id.clone(), message.chat_id.clone(), json::encode(&message));
+            let message = request.into_message(session.identity()?, now);
+            let (id, chat, data) = (message.id.clone(), message.chat.clone(), json::encode(&message));
             let name = EventName::of_hub(MessageNew::NAME);
             let event = Event { name, topic: Some(room.clone()), data: data.clone(), timestamp: now, offset: None };
             let posted = session.hub.rooms().post_message(room, message, event)?;

@@ -6,12 +6,13 @@ use actix::fut::WrapFuture;
 use log::kv::Value;
 
 use super::{Answer, Handle, Outcome, Session};
+use crate::events::ServerEvent;
 use crate::events::chat::monitoring::{
     AskEvents, AskHealth, AskMetrics, AskStats, EventsTold, HealthTold, MetricsTold, StatsTold,
 };
-use crate::events::{ServerEvent, Transport};
 use crate::model::close::Close;
 use crate::model::fault::Fault;
+use crate::model::surface::Transport;
 use crate::monitor::event_log::Viewer;
 use crate::monitor::{
     Ended, LOST, Monitor, Observed, Opened, TellEvents, TellFigures, TellMetrics, TellRequests, health,

@@ -9,9 +9,10 @@ use bytes::BytesMut;
 
 use super::{Handle, Outcome, Session};
 use crate::events::community::{Marked, Notification, NotificationRead, NotificationUpdated};
-use crate::events::{ServerEvent, Surface, json};
+use crate::events::{ServerEvent, json};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::EventName;
+use crate::model::surface::Surface;
 use crate::notifications::{LastNotification, written_id};
 use crate::publication::Event;
 use crate::store::Notice;

@@ -7,15 +7,17 @@ use actix::fut::WrapFuture;
 use super::{Handle, Outcome, Session};
 use crate::connection::ReplySlot;
 use crate::events::chat::presence::{
-    AskOnlineUsers, AskPresenceStats, AskUserStatus, Availability, Counts, OnlineUsers, PresenceStats, StatusUpdated,
-    UpdateStatus, UserPresence, UserStatus, UsersOnline, Written,
+    AskOnlineUsers, AskPresenceStats, AskUserStatus, Counts, OnlineUsers, PresenceStats, StatusUpdated, UpdateStatus,
+    UserPresence, UserStatus, UsersOnline, Written,
 };
 use crate::events::moment::Iso;
-use crate::events::{ServerEvent, Surface, json};
+use crate::events::{ServerEvent, json};
 use crate::hub::Hub;
+use crate::model::availability::Availability;
 use crate::model::fault::{Code, Fault};
 use crate::model::identity::Identity;
 use crate::model::ids::{RoomName, UserId};
+use crate::model::surface::Surface;
 use crate::presence::{CountOffline, FindOffline, LIST_SHARE, PresenceAudience, StatusChanged};
 use crate::registry::LiveSession;
 use crate::runtime::mailbox::Full;

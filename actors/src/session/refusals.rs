@@ -3,12 +3,12 @@
 use super::Session;
 use super::replies::RequestContext;
 use crate::events::Bucket;
-use crate::events::Surface;
 use crate::events::chat::monitoring::Kind;
 use crate::events::wording::Audience;
 use crate::model::close::Close;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::RequestId;
+use crate::model::surface::Surface;
 use crate::monitor::{RequestRefused, kind_of_join, kind_of_request};
 use crate::refusal_log::Refusal;
 use crate::refusal_log::closes::of_close;

@@ -19,9 +19,10 @@ use super::Session;
 use crate::events::chat::answer::successful;
 use crate::events::chat::rooms::JoinChat;
 use crate::events::push::JoinRoom;
-use crate::events::{ClientEvent, Refused, ServerEvent, Surface, json};
+use crate::events::{ClientEvent, Refused, ServerEvent, json};
 use crate::model::fault::Fault;
 use crate::model::ids::RoomName;
+use crate::model::surface::Surface;
 use crate::publication::{Correlation, EventError};
 
 /// Longest part of a client's name of an event that is given back, in characters.
@@ -48,10 +49,10 @@ pub(super) struct RequestContext {
 impl RequestContext {
     /// A request of the table.
     pub(super) fn of<E: ClientEvent>(data: &Bytes, correlation: Correlation) -> Self {
-        let is_wanted = E::REFUSED == Refused::Reply || E::NAME == JoinChat::NAME;
+        let is_wanted = E::ROW.refused == Refused::Reply || E::NAME == JoinChat::NAME;
         let data = is_wanted.then(|| data.clone());
         let (event, reply) = (Some(E::NAME.into()), <E::Reply as ServerEvent>::NAME);
-        Self { event, refused: E::REFUSED, reply, data, correlation }
+        Self { event, refused: E::ROW.refused, reply, data, correlation }
     }
 
     /// One that is not in the table.

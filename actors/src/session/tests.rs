@@ -32,6 +32,8 @@ use crate::connection::outbox::Bound;
 use crate::hub::{Authenticator, ChatPerMinute, DebugSettings, MessagesPerMinute, PublishTarget, Settings};
 use crate::model::fault::Code;
 use crate::model::ids::{ChatId, EventName, UserId};
+use crate::model::surface::Surface;
+use crate::model::surface::Transport;
 use crate::model::topic_pattern::Pattern;
 use crate::presence;
 use crate::publication::{Event, EventError};

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::ErrorCode;
 
 use crate::model::fault::{Code, Fault};
-use crate::runtime::counters::Count;
+use crate::runtime::count::Count;
 
 /// How long a transaction may take before the store counts as hanging, ms. Longer than waiting for another program's.
 const HANGING_MS: i64 = 5_000;

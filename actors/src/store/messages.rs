@@ -10,10 +10,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::chats::stored_chat;
 use super::health::StoreError;
 use super::{Store, stored_id};
-use crate::events::chat::messages::{Author, Content, DeliveryStatus, Kind, Message, Receipt};
-use crate::events::moment::Iso;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{ChatId, ChatMessageId, UserId};
+use crate::model::message::{ChatMessage, Content, ContentType, DeliveryStatus, Receipt};
 
 /// Messages of one chat that are kept, the newest.
 pub const MESSAGES_KEPT_MAX: u32 = 10_000;
@@ -40,12 +39,12 @@ impl Store {
     /// [`Code::StoreUnavailable`], [`Code::Overloaded`]; then [`Code::NotFound`] when there is no such chat any more.
     pub fn keep_message<T: Send + 'static>(
         &self,
-        message: Message,
+        message: ChatMessage,
         passenger: T,
     ) -> Result<impl Future<Output = Result<T, Fault>> + Send + use<T>, Fault> {
         self.begin_write(move |conn| {
             keep(conn, &message)?;
-            prune(conn, &message.chat_id)?;
+            prune(conn, &message.chat)?;
             Ok(passenger)
         })
     }
@@ -116,7 +115,7 @@ impl Store {
         before: Option<ChatMessageId>,
         limit: u32,
         bytes: usize,
-    ) -> Result<(Vec<Message>, bool), Fault> {
+    ) -> Result<(Vec<ChatMessage>, bool), Fault> {
         let look = || {
             let (chat, before) = (chat.clone(), before.clone());
             self.read(move |conn| page(conn, &chat, before.as_ref(), limit, bytes))
@@ -165,7 +164,7 @@ fn no_message() -> Fault {
     Fault::new(Code::NotFound, "Message not found")
 }
 
-fn keep(conn: &Connection, message: &Message) -> Result<(), StoreError> {
+fn keep(conn: &Connection, message: &ChatMessage) -> Result<(), StoreError> {
     let kept = conn
         .prepare_cached(
             "INSERT INTO messages (id, chat_id, user_id, username, kind, content, created_at)
@@ -173,12 +172,12 @@ fn keep(conn: &Connection, message: &Message) -> Result<(), StoreError> {
         )?
         .execute(params![
             message.id.as_str(),
-            message.chat_id.as_str(),
-            message.user_id.as_str(),
-            message.user.username,
-            message.kind.0,
+            message.chat.as_str(),
+            message.author.as_str(),
+            message.username,
+            message.content_type.0,
             message.content.0,
-            message.created_at.0,
+            message.created_at,
         ])?;
     match kept {
         0 => Err(Fault::new(Code::NotFound, "Chat not found or access denied").into()),
@@ -227,13 +226,13 @@ fn status(conn: &Connection, message: ChatMessageId) -> Result<Option<(ChatId, D
         (count > named.len() as u64).then_some(count)
     };
     let status = DeliveryStatus {
-        message_id: message,
+        message,
         delivered_count: unless_named(delivered, &delivered_to),
         read_count: unless_named(read, &read_by),
         delivered_to,
         read_by,
-        sent_at: Iso(sent_at),
-        last_update: Iso(last.unwrap_or(sent_at)),
+        sent_at,
+        last_update: last.unwrap_or(sent_at),
     };
     Ok(Some((stored_chat(&chat)?, status)))
 }
@@ -244,7 +243,7 @@ fn page(
     before: Option<&ChatMessageId>,
     limit: u32,
     bytes: usize,
-) -> Result<(Vec<Message>, bool), StoreError> {
+) -> Result<(Vec<ChatMessage>, bool), StoreError> {
     let end = match before {
         None => i64::MAX,
         Some(before) => conn
@@ -275,21 +274,21 @@ fn page(
     Ok((messages, has_more))
 }
 
-fn message(row: &Row<'_>, chat: &ChatId, content: String) -> Result<Message, StoreError> {
+fn message(row: &Row<'_>, chat: &ChatId, content: String) -> Result<ChatMessage, StoreError> {
     let id: String = row.get(0)?;
     let id = ChatMessageId::parse(&id, "id").map_err(|fault| {
         log::error!("the store holds {id:?} as a message's id: {fault}");
         Fault::internal()
     })?;
     let user = stored_id(&row.get::<_, String>(1)?)?;
-    Ok(Message {
+    Ok(ChatMessage {
         id,
         content: Content(content),
-        kind: Kind(row.get(3)?),
-        chat_id: chat.clone(),
-        user_id: user.clone(),
-        created_at: Iso(row.get(5)?),
-        user: Author { id: user, username: row.get(2)? },
+        content_type: ContentType(row.get(3)?),
+        chat: chat.clone(),
+        author: user,
+        username: row.get(2)?,
+        created_at: row.get(5)?,
     })
 }
 

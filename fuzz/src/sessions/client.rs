@@ -7,10 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hubbub_actors::events::Surface;
 use hubbub_actors::model::close::Close;
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::model::ids::RecoveryToken;
+use hubbub_actors::model::surface::Surface;
 use hubbub_actors::session::{AuthState, Inbound, RecoveryRequest, Request};
 use hubbub_actors::worker::Worker;
 

@@ -21,9 +21,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hubbub_actors::connection::outbox::Bound;
-use hubbub_actors::events::{NAMES, Surface};
+use hubbub_actors::events::table::CLIENT;
 use hubbub_actors::hub::{Hub, PublishTarget as HubTarget, Settings};
 use hubbub_actors::model::ids::{ChatId, EventName, NotificationId, RoomName, UserId};
+use hubbub_actors::model::surface::Surface;
 use hubbub_actors::notifications::Notification;
 use hubbub_actors::presence;
 use hubbub_actors::revocations::Revoked;
@@ -157,7 +158,7 @@ impl Simulation {
     fn send_bytes(&mut self, number: usize, input: &mut Input<'_>) {
         let model = &mut self.models[number];
         let Some(client) = &model.client else { return };
-        let named = NAMES[input.below(NAMES.len())];
+        let named = CLIENT[input.below(CLIENT.len())].name;
         let piece: Vec<u8> =
             input.piece().iter().map(|&byte| if b"~^".contains(&byte) { b'-' } else { byte }).collect();
         let message = match input.below(3) {

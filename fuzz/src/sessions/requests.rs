@@ -1,7 +1,7 @@
 //! Generates requests from a few bytes: every event of the table by name, with mostly valid data.
 
-use hubbub_actors::events::catalogue::CLIENT;
-use hubbub_actors::events::{NAMES, Surface};
+use hubbub_actors::events::table::CLIENT;
+use hubbub_actors::model::surface::Surface;
 
 use super::Input;
 use super::permissions::{self, CHATS, ROOMS, TOKENS, USERS};
@@ -68,7 +68,7 @@ pub(super) fn is_on(event: &str, surface: Surface) -> bool {
 
 /// Generates a request from the next bytes. Its publication contains `tag`.
 pub(super) fn generate(input: &mut Input<'_>, values: &ReceivedValues, tag: &str) -> GeneratedRequest {
-    let event = NAMES[input.below(NAMES.len())];
+    let event = CLIENT[input.below(CLIENT.len())].name;
     let room = ROOMS[input.below(ROOMS.len())].to_owned();
     let chat = CHATS[input.below(CHATS.len())];
     let user = USERS[input.below(USERS.len())];

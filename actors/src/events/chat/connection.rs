@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::Success;
 use crate::events::json::Json;
 use crate::events::moment::Iso;
-use crate::events::{PrecedingEvent, ServerEvent, Surface, acknowledgements};
+use crate::events::{PrecedingEvent, ServerEvent, acknowledgements};
 use crate::model::ids::{ChatId, RecoveryToken, SessionId, UserId};
+use crate::model::surface::Surface;
 
 const RECOVERED: &str = "Connection recovered successfully";
 
@@ -137,7 +138,7 @@ pub struct Recovered {
 /// `dropped` where they were too many: so many older ones are not among them.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct QueuedMessages {
-    #[schemars(with = "Vec<super::messages::Message>")]
+    #[schemars(with = "Vec<crate::model::message::ChatMessage>")]
     messages: Vec<Json>,
     count: usize,
     #[serde(skip_serializing_if = "is_none")]

@@ -1,5 +1,6 @@
-//! What is said in chats: messages, who types, and who got and read what.
+//! Messages of chats, typing and receipts.
 
+mod message;
 mod replay;
 
 use std::sync::Arc;
@@ -11,20 +12,18 @@ use super::Success;
 use crate::events::json::Json;
 use crate::events::moment::Iso;
 use crate::events::naming::ClientId;
-use crate::events::{PrecedingEvent, ServerEvent, Surface, acknowledgements};
+use crate::events::{PrecedingEvent, ServerEvent, acknowledgements};
 use crate::model::identity::Identity;
-use crate::model::ids::{ChatId, ChatMessageId, UserId, printable};
+use crate::model::ids::{ChatId, ChatMessageId, UserId};
+use crate::model::message::{ChatMessage, Content, ContentType, DeliveryStatus};
+use crate::model::surface::Surface;
 
-/// Longest content of a message, in characters.
-pub const CONTENT_MAX: usize = 10_000;
-/// Longest type of a message, in characters.
-pub const KIND_MAX: usize = 50;
 /// Messages on a page of history, at most.
 pub const PAGE_MAX: u32 = 100;
-/// Messages on a page of history where nobody says how many.
+/// Messages on a page of history by default.
 const PAGE: u32 = 50;
 
-/// Says something in a chat. Acknowledged once it is on the disk; the others do not wait for that.
+/// Sends a message to a chat. The acknowledgement follows once the message is stored; delivery does not wait for that.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SendMessage {
@@ -32,63 +31,15 @@ pub struct SendMessage {
     pub chat_id: ChatId,
     /// 1 to 10,000 characters; of control characters only newline and tab.
     pub content: Content,
-    /// What the content is: `text`, `image`, `file` or another word of up to 50 characters. `text` by default.
+    /// The type of the content: `text`, `image`, `file` or another word of up to 50 characters. `text` by default.
     #[serde(default, rename = "type")]
-    pub kind: Kind,
-    /// What the client calls this message, so that it may send it again, as with `Broadcast`.
+    pub content_type: ContentType,
+    /// The client's id of this message, so that the client can repeat it, as with `Broadcast`.
     #[serde(default, rename = "client_id", deserialize_with = "ClientId::given")]
     pub client_id: Option<ClientId>,
 }
 
-/// What a message says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Content(pub String);
-
-impl<'de> Deserialize<'de> for Content {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let wrong = |why: &str| Err(serde::de::Error::custom(why));
-        if text.is_empty() {
-            return wrong("is empty; expected 1 to 10000 characters");
-        }
-        if text.len() > CONTENT_MAX && text.chars().count() > CONTENT_MAX {
-            return wrong("is longer than 10000 characters");
-        }
-        if text.chars().any(|char| char.is_control() && char != '\n' && char != '\t') {
-            return wrong("has a control character that is neither newline nor tab");
-        }
-        Ok(Self(text))
-    }
-}
-
-/// What kind of content a message has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Kind(pub String);
-
-impl Default for Kind {
-    fn default() -> Self {
-        Self("text".into())
-    }
-}
-
-impl<'de> Deserialize<'de> for Kind {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        // An empty one is a missing one.
-        if text.is_empty() {
-            return Ok(Self::default());
-        }
-        match printable(&text, "type", KIND_MAX) {
-            Ok(()) => Ok(Self(text)),
-            Err(_) => Err(serde::de::Error::custom("expected up to 50 printable characters")),
-        }
-    }
-}
-
-/// Says that the user types in a chat, or does not any more. A typist who falls silent for 30 seconds, leaves or is cut
-/// off stops by that.
+/// Starts or stops typing in a chat. Typing also stops after 30 seconds, and when the session leaves or ends.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Type {
@@ -98,7 +49,7 @@ pub struct Type {
     pub is_typing: bool,
 }
 
-/// Asks who types in a chat.
+/// Requests the users that are typing in a chat.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AskTyping {
@@ -106,7 +57,7 @@ pub struct AskTyping {
     pub chat_id: ChatId,
 }
 
-/// Says that a message has come. Acknowledged once that is on the disk.
+/// Confirms the delivery of a message. The acknowledgement follows once the receipt is stored.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfirmDelivered {
@@ -116,7 +67,7 @@ pub struct ConfirmDelivered {
     pub chat_id: ChatId,
 }
 
-/// Says that a message was read, and with that, that it has come. Acknowledged once that is on the disk.
+/// Confirms that a message was read, and so delivered. The acknowledgement follows once the receipt is stored.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfirmRead {
@@ -126,7 +77,7 @@ pub struct ConfirmRead {
     pub chat_id: ChatId,
 }
 
-/// Asks who got and who read a message: the first 1,000 of each.
+/// Requests the receipts of a message: the first 1,000 users of each kind.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AskStatus {
@@ -134,17 +85,17 @@ pub struct AskStatus {
     pub message_id: ChatMessageId,
 }
 
-/// Asks for the hub's figures of messages.
+/// Requests the hub's message statistics.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct AskStats {}
 
-/// Asks for messages that were said before: the last ones, or those before a message.
+/// Requests earlier messages of a chat: the latest ones, or the latest before a message.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AskHistory {
     /// A chat that the session is in.
     pub chat_id: ChatId,
-    /// A message of the chat; those before it are meant.
+    /// A message of the chat; the page ends before it.
     #[serde(default)]
     pub before: Option<ChatMessageId>,
     /// How many at most, 1 to 100; 50 by default.
@@ -164,69 +115,20 @@ fn page_within<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Err
     }
 }
 
-/// A message as it was said: what `message:new` brings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Message {
-    /// Its id.
-    #[schemars(with = "String")]
-    pub id: ChatMessageId,
-    /// What it says.
-    pub content: Content,
-    /// What kind of content that is.
-    #[serde(rename = "type")]
-    pub kind: Kind,
-    /// The chat.
-    #[schemars(with = "String")]
-    pub chat_id: ChatId,
-    /// Who said it.
-    #[schemars(with = "String")]
-    pub user_id: UserId,
-    /// When it was said.
-    pub created_at: Iso,
-    /// Who said it, by name.
-    pub user: Author,
-}
-
-/// Who said a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Author {
-    /// The user.
-    #[schemars(with = "String")]
-    pub id: UserId,
-    /// The user's name then.
-    pub username: String,
-}
-
-impl Message {
-    /// What the user of `identity` says at `now`.
-    pub fn new(request: SendMessage, identity: &Identity, now: i64) -> Self {
-        Self {
-            id: ChatMessageId::random(),
-            content: request.content,
-            kind: request.kind,
-            chat_id: request.chat_id,
-            user_id: identity.user.clone(),
-            created_at: Iso(now),
-            user: Author { id: identity.user.clone(), username: identity.username().to_owned() },
-        }
-    }
-}
-
 /// Answers `message:send`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Sent {
     #[serde(flatten)]
     success: Success,
-    #[schemars(with = "Message")]
+    #[schemars(with = "ChatMessage")]
     sent_message: Json,
     #[serde(skip)]
     sent: MessageSent,
 }
 
 impl Sent {
-    /// The message, of the JSON text `data`, is on the disk.
+    /// The reply for a stored message of the JSON text `data`.
     pub fn new(data: &[u8], id: ChatMessageId, chat_id: ChatId, at: i64) -> Self {
         Self {
             success: Success::saying("Message sent successfully"),
@@ -245,7 +147,7 @@ impl ServerEvent for Sent {
     }
 }
 
-/// Says to the session that sent a message that it is on the disk.
+/// Tells the sending session that its message is stored.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageSent {
@@ -256,21 +158,21 @@ pub struct MessageSent {
     timestamp: Iso,
 }
 
-/// Brings a message to all in the chat, its sender too.
+/// A message, to all members of the chat, including the sender.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
-pub struct MessageNew(pub Message);
+pub struct MessageNew(pub ChatMessage);
 
 /// Answers `message:typing`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Typed(Success);
 
 impl Typed {
-    /// The others are told, as far as they do not know.
+    /// The reply.
     pub const DONE: Self = Self(Success::saying("Typing status updated"));
 }
 
-/// Says to the others in a chat that a user types there, or does not any more.
+/// A user started or stopped typing, to the other members of a chat.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserTyping {
@@ -289,7 +191,7 @@ pub struct UserTyping {
     pub timestamp: Iso,
 }
 
-/// A user who types.
+/// A user that is typing.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TypingUser {
@@ -302,7 +204,7 @@ pub struct TypingUser {
     /// The chat.
     #[schemars(with = "String")]
     pub chat_id: ChatId,
-    /// Since when.
+    /// When typing started.
     pub started_at: Iso,
 }
 
@@ -316,19 +218,10 @@ pub struct TypingUsers {
 }
 
 impl TypingUsers {
-    /// These users type.
+    /// The reply with these users.
     pub fn new(typing_users: Vec<TypingUser>) -> Self {
         Self { success: Success::DONE, typing_users }
     }
-}
-
-/// What a receipt says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Receipt {
-    /// The message has come.
-    Delivered,
-    /// It was read.
-    Read,
 }
 
 /// Answers `message:delivered`.
@@ -336,7 +229,7 @@ pub enum Receipt {
 pub struct DeliveryConfirmed(Success);
 
 impl DeliveryConfirmed {
-    /// It is on the disk.
+    /// The receipt is stored.
     pub const DONE: Self = Self(Success::saying("Delivery confirmed"));
 }
 
@@ -345,18 +238,17 @@ impl DeliveryConfirmed {
 pub struct ReadConfirmed(Success);
 
 impl ReadConfirmed {
-    /// It is on the disk.
+    /// The receipt is stored.
     pub const DONE: Self = Self(Success::saying("Read confirmation recorded"));
 }
 
-/// Says to all in a chat that a message has come to a user. Where a large chat confirms more than can be told, only to
-/// the author.
+/// A message was delivered to a user, to all members of the chat. In a large chat with too many receipts, to the author
+/// alone.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct MessageDelivered(pub Confirmed);
 
-/// Says to all in a chat that a user has read a message. Where a large chat confirms more than can be told, only to the
-/// author.
+/// A user read a message, to all members of the chat. In a large chat with too many receipts, to the author alone.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct MessageRead(pub Confirmed);
@@ -371,36 +263,11 @@ pub struct Confirmed {
     /// Its chat.
     #[schemars(with = "String")]
     pub chat_id: ChatId,
-    /// Whose receipt it is.
+    /// The user.
     #[schemars(with = "String")]
     pub user_id: UserId,
-    /// When it came.
+    /// When the receipt arrived.
     pub timestamp: Iso,
-}
-
-/// Who got and who read a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DeliveryStatus {
-    /// The message.
-    #[schemars(with = "String")]
-    pub message_id: ChatMessageId,
-    /// Who got it, in that order.
-    #[schemars(with = "Vec<String>")]
-    pub delivered_to: Vec<UserId>,
-    /// Who read it, in that order.
-    #[schemars(with = "Vec<String>")]
-    pub read_by: Vec<UserId>,
-    /// When it was said.
-    pub sent_at: Iso,
-    /// When the last receipt came; without one, when it was said.
-    pub last_update: Iso,
-    /// How many got it, where `deliveredTo` does not name all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub delivered_count: Option<u64>,
-    /// How many read it, where `readBy` does not name all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub read_count: Option<u64>,
 }
 
 /// Answers `message:delivery-status`.
@@ -418,17 +285,17 @@ impl Status {
     }
 }
 
-/// The hub's figures of messages.
+/// The hub's message statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Figures {
-    /// Users who type in a chat, counted in each.
+    /// Users that are typing, counted once for each chat.
     pub active_typing_users: u64,
-    /// Messages that are kept.
+    /// Stored messages.
     pub tracked_messages: u64,
-    /// Receipts of those.
+    /// Delivery receipts of stored messages.
     pub total_delivered: u64,
-    /// Receipts of those that say that it was read.
+    /// Read receipts of stored messages.
     pub total_read: u64,
 }
 
@@ -441,45 +308,61 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// The figures.
+    /// The reply with these statistics.
     pub fn new(stats: Figures) -> Self {
         Self { success: Success::DONE, stats }
     }
 }
 
-/// Answers `message:history`: messages in the order they were said, and whether there are earlier ones.
+/// Answers `message:history`: messages in their order, and whether earlier ones exist.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct History {
     #[serde(flatten)]
     success: Success,
-    messages: Vec<Message>,
+    messages: Vec<ChatMessage>,
     has_more: bool,
 }
 
 impl History {
     /// A page.
-    pub fn new(messages: Vec<Message>, has_more: bool) -> Self {
+    pub fn new(messages: Vec<ChatMessage>, has_more: bool) -> Self {
         Self { success: Success::DONE, messages, has_more }
     }
 }
 
 acknowledgements!(Typed, TypingUsers, DeliveryConfirmed, ReadConfirmed, Status, Stats, History);
 
+impl SendMessage {
+    /// The message that the user of `identity` sends at `now`.
+    pub fn into_message(self, identity: &Identity, now: i64) -> ChatMessage {
+        ChatMessage {
+            id: ChatMessageId::random(),
+            chat: self.chat_id,
+            content: self.content,
+            content_type: self.content_type,
+            author: identity.user.clone(),
+            username: identity.username().to_owned(),
+            created_at: now,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::events::json;
+    use crate::model::message::CONTENT_MAX;
 
     fn read(data: &str) -> Result<SendMessage, Option<String>> {
         json::parse(data.as_bytes()).map_err(|fault: crate::model::fault::Fault| fault.field)
     }
 
     #[test]
-    fn content_and_type_are_checked_at_the_border() {
+    fn content_and_type_are_checked_when_parsed() {
         let of = |content: &str| format!(r#"{{"chatId":"c","content":{}}}"#, serde_json::json!(content));
-        assert_eq!(read(&of("Hello, 🌍!\n\tdone")).unwrap().content.0, "Hello, 🌍!\n\tdone");
-        assert_eq!(read(&of(&"é".repeat(CONTENT_MAX))).unwrap().kind.0, "text");
+        assert_eq!(read(&of("Hello, 🌍!\n\tdone")).unwrap().content.as_str(), "Hello, 🌍!\n\tdone");
+        assert_eq!(read(&of(&"é".repeat(CONTENT_MAX))).unwrap().content_type.as_str(), "text");
         for bad in ["", "a\u{0}", "a\rb", "\u{7f}", "\u{85}", &"é".repeat(CONTENT_MAX + 1)] {
             assert_eq!(read(&of(bad)).unwrap_err().as_deref(), Some("content"), "{bad:?}");
         }
@@ -492,7 +375,7 @@ mod tests {
         ] {
             assert_eq!(read(data).unwrap_err().as_deref(), Some(field), "{data}");
         }
-        assert_eq!(read(r#"{"chatId":7,"content":"x","type":""}"#).unwrap().kind, Kind::default());
+        assert_eq!(read(r#"{"chatId":7,"content":"x","type":""}"#).unwrap().content_type, ContentType::default());
     }
 
     #[test]

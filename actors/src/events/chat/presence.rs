@@ -6,31 +6,18 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod availability;
+
 use super::Success;
 use crate::events::acknowledgements;
 use crate::events::json::Json;
 use crate::events::moment::Iso;
+use crate::model::availability::Availability;
 use crate::model::identity::Identity;
 use crate::model::ids::{SessionId, UserId};
 
 /// Users that [`UsersOnline`] names, at most.
 pub const ELDEST_MAX: usize = 100;
-
-/// What a user says of being there. It is the user's, on all sessions, and ends with the last of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Availability {
-    /// There.
-    #[default]
-    Online,
-    /// Connected, and not looking.
-    Away,
-    /// Connected, and not to be disturbed.
-    Busy,
-    /// Without a session. Nobody can say that of oneself.
-    #[serde(skip_deserializing)]
-    Offline,
-}
 
 /// A user who has a session.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::Success;
 use super::presence::OnlineUser;
 use crate::events::moment::Iso;
-use crate::events::{PrecedingEvent, ServerEvent, Surface, acknowledgements};
+use crate::events::{PrecedingEvent, ServerEvent, acknowledgements};
 use crate::model::ids::{ChatId, UserId};
+use crate::model::surface::Surface;
 
 /// Joins a chat. The answer comes before the first message of the chat.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -1,7 +1,7 @@
 //! Which presence changes are announced, when, and in which rooms.
 
 use super::*;
-use crate::events::chat::presence::Availability::{Away, Busy, Online};
+use crate::model::availability::Availability::{Away, Busy, Online};
 
 fn changes(audience: PresenceAudience) -> PendingChanges {
     PendingChanges::new(&PresenceSettings { audience, linger_ms: 100, ..PresenceSettings::default() })

@@ -48,7 +48,7 @@ impl RoomShard {
         if self.chat_members(room).is_some_and(|chat_members| chat_members.may_announce_member(deliveries, elapsed)) {
             self.announce(room, event, Some(addr), ctx);
         } else {
-            self.stats.comings_untold.add(1);
+            self.stats.join_leave_suppressed.add(1);
         }
         self.announce_online(room, ctx);
     }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::chat_view::ChatView;
 use crate::connection::SessionAddr;
 use crate::connection::outbox::Bound;
-use crate::events::chat::messages::Message;
 use crate::model::close::Close;
 use crate::model::fault::Fault;
 use crate::model::identity::Identity;
 use crate::model::ids::{NotificationId, RoomName, UserId};
+use crate::model::message::ChatMessage;
 use crate::notifications::{Notification, NotificationWrite};
 use crate::publication::Event;
 use crate::rooms::history::{HistoryPage, Part, SavedHistory};
@@ -96,7 +96,7 @@ pub(crate) struct Notify {
 #[derive(Debug)]
 pub(crate) struct PostMessage {
     pub(crate) room: RoomName,
-    pub(crate) message: Message,
+    pub(crate) message: ChatMessage,
     /// The event of the message.
     pub(crate) event: Event,
     /// Sent when the event has its place in the room's order. [`PendingWrite`] resolves when it is on the disk.

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::*;
+use crate::events::table::ClientRow;
 use crate::events::{Access, ClientEvent, Done, Refused, Writes};
 use crate::session::dispatch;
 
@@ -17,13 +18,18 @@ struct Say {
 
 impl ClientEvent for Say {
     type Reply = Done;
-    const NAME: &'static str = "say";
-    const ROW: usize = usize::MAX;
-    const ON: &'static [Surface] = &[Surface::Raw, Surface::Chat];
-    const NEEDS: Access = Access::User;
-    const COSTS: Bucket = Bucket::ChatMessages;
-    const REFUSED: Refused = Refused::Invalid;
-    const WRITES: Writes = Writes::Nothing;
+    const INDEX: usize = usize::MAX;
+    const ROW: &'static ClientRow = &ClientRow {
+        name: "say",
+        reply: None,
+        on: &[Surface::Raw, Surface::Chat],
+        needs: Access::User,
+        costs: Bucket::ChatMessages,
+        refused: Refused::Invalid,
+        writes: Writes::Nothing,
+        schema: || schemars::schema_for!(Say),
+        reply_schema: || schemars::schema_for!(Done),
+    };
 
     fn written_room(&self) -> Result<Option<RoomName>, Fault> {
         Ok(None)

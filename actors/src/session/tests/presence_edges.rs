@@ -197,7 +197,7 @@ async fn all_who_hear_of_users_learn_how_one_is_there_the_user_too() {
     one.hears::<1>().await;
     let two = bench.client(Surface::Root, "alice").await;
     bench.online(4).await;
-    bench.until(|| bench.hub.stats().presence_told.get() == 4).await;
+    bench.until(|| bench.hub.stats().presence_announced.get() == 4).await;
     for client in [&root, &asked, &one, &two] {
         client.take();
     }
@@ -244,7 +244,7 @@ async fn all_are_told_who_is_online_a_second_after_that_changed_and_while_they_a
     for number in 0..97 {
         crowd.push(bench.client_unheard(Surface::Root, &format!("u{number:02}")).await);
     }
-    bench.until(|| bench.hub.stats().presence_told.get() == 101).await;
+    bench.until(|| bench.hub.stats().presence_announced.get() == 101).await;
     assert_eq!(chat.take().len(), 97);
     bench.advance(1_000);
     let [list] = chat.hears().await;
@@ -299,7 +299,7 @@ async fn a_flood_of_statuses_costs_one_notice_a_second_and_ends_with_the_truth()
         flood.say("away").await;
         flood.say("busy").await;
     }
-    let busy = crate::events::chat::presence::Availability::Busy;
+    let busy = crate::model::availability::Availability::Busy;
     let tally = crate::registry::StatusCounts { online: 1, away: 0, busy: 1 };
     bench.until(|| bench.hub.stats().presence_coalesced.get() >= 1_000).await;
     bench.until(|| bench.hub.registry().status_counts() == tally).await;

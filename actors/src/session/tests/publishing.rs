@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::events::Writes;
-use crate::events::catalogue::CLIENT;
+use crate::events::table::CLIENT;
 
 /// A bench without limits on how much is asked.
 fn bench() -> Bench {

@@ -17,23 +17,23 @@ fn id(text: &str) -> ChatMessageId {
 }
 
 /// What `alice` says in the chat `c`.
-fn said(text: &str, at: i64) -> Message {
+fn said(text: &str, at: i64) -> ChatMessage {
     said_in("c", text, at)
 }
 
-fn said_in(room: &str, text: &str, at: i64) -> Message {
-    Message {
+fn said_in(room: &str, text: &str, at: i64) -> ChatMessage {
+    ChatMessage {
         id: id(text),
         content: Content(format!("{text}!\n\t🌍")),
-        kind: Kind("text".into()),
-        chat_id: chat(room),
-        user_id: user("alice"),
-        created_at: Iso(at),
-        user: Author { id: user("alice"), username: "Alice".into() },
+        content_type: ContentType("text".into()),
+        chat: chat(room),
+        author: user("alice"),
+        created_at: at,
+        username: "Alice".into(),
     }
 }
 
-fn ids(messages: &[Message]) -> Vec<&str> {
+fn ids(messages: &[ChatMessage]) -> Vec<&str> {
     messages.iter().map(|message| message.id.as_str()).collect()
 }
 
@@ -62,7 +62,7 @@ impl Shelf {
         Self::at(self.directory)
     }
 
-    async fn keep(&self, message: Message) -> Result<(), Fault> {
+    async fn keep(&self, message: ChatMessage) -> Result<(), Fault> {
         self.store.keep_message(message, ()).unwrap().await
     }
 
@@ -111,7 +111,7 @@ fn page(expected: &[&str], has_more: bool) -> Result<(Vec<String>, bool), Fault>
 #[tokio::test]
 async fn what_was_said_and_who_read_it_outlives_a_restart() {
     let shelf = Shelf::new().await;
-    let picture = Message { kind: Kind("image".into()), ..said("two", 20) };
+    let picture = ChatMessage { content_type: ContentType("image".into()), ..said("two", 20) };
     shelf.keep(said("one", 10)).await.unwrap();
     shelf.keep(picture.clone()).await.unwrap();
     assert_eq!(shelf.confirm("two", "bob", Receipt::Read, 30).await, Ok(true));
@@ -144,7 +144,7 @@ async fn what_waits_to_be_written_can_be_confirmed_and_asked_for() {
     let kept = shelf.store.keep_message(said("one", 10), ()).unwrap();
     assert_eq!(shelf.confirm("one", "bob", Receipt::Delivered, 20).await, Ok(true));
     let more = shelf.store.keep_message(said("two", 30), ()).unwrap();
-    assert_eq!(shelf.status("two").await.sent_at, Iso(30));
+    assert_eq!(shelf.status("two").await.sent_at, 30);
     let last = shelf.store.keep_message(said("three", 40), ()).unwrap();
     assert_eq!(shelf.history(Some("three"), 50, 1_000).await, page(&["one", "two"], false));
     let end = shelf.store.keep_message(said("four", 50), ()).unwrap();
@@ -184,11 +184,11 @@ async fn a_receipt_counts_once_and_reading_is_getting() {
     assert_eq!(shelf.tally().await, [1, 2, 2]);
     let (room, status) = shelf.store.delivery_status(id("one")).await.unwrap().unwrap();
     let expected = DeliveryStatus {
-        message_id: id("one"),
+        message: id("one"),
         delivered_to: vec![user("bob"), user("carol")],
         read_by: vec![user("carol"), user("bob")],
-        sent_at: Iso(10),
-        last_update: Iso(40),
+        sent_at: 10,
+        last_update: 40,
         delivered_count: None,
         read_count: None,
     };
@@ -206,7 +206,7 @@ async fn a_message_is_confirmed_in_its_own_chat_alone() {
     assert_eq!(shelf.store.delivery_status(id("two")).await, Ok(None));
     assert_eq!(shelf.tally().await, [1, 0, 0]);
     let status = shelf.status("one").await;
-    assert_eq!((status.delivered_to, status.read_by, status.last_update), (vec![], vec![], Iso(10)));
+    assert_eq!((status.delivered_to, status.read_by, status.last_update), (vec![], vec![], 10));
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ async fn the_first_of_many_receipts_are_named_and_all_are_counted() {
     assert_eq!((status.delivered_count, status.read_count), (Some(1_001), None));
     assert_eq!((status.delivered_to.len(), status.read_by.len()), (RECEIPTS_NAMED_MAX, RECEIPTS_NAMED_MAX));
     assert_eq!((&status.delivered_to[0], &status.read_by[0]), (&user("1000"), &user("0")));
-    assert_eq!(status.last_update, Iso(6_999));
+    assert_eq!(status.last_update, 6_999);
     assert_eq!(shelf.tally().await, [1, 1_001, 1_000]);
     assert_eq!(shelf.confirm("one", "1000", Receipt::Read, 7_000).await, Ok(true));
     assert_eq!(shelf.status("one").await.read_count, Some(1_001));
@@ -315,7 +315,7 @@ async fn a_file_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_i
     drop(old);
     let shelf = Shelf::at(directory);
     assert_eq!(shelf.tally().await, [2, 2, 1]);
-    assert_eq!(shelf.status("one").await.last_update, Iso(12));
+    assert_eq!(shelf.status("one").await.last_update, 12);
     shelf.keep(said("three", 30)).await.unwrap();
     assert_eq!(shelf.confirm("two", "bob", Receipt::Read, 31).await, Ok(true));
     assert_eq!(shelf.history(None, 50, 1_000).await, page(&["one", "two", "three"], false));

@@ -4,10 +4,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 
 use super::*;
-use crate::events::chat::messages::{Author, Content, Kind, Message, Receipt};
-use crate::events::moment::Iso;
 use crate::model::fault::Code;
 use crate::model::ids::{ChatMessageId, UserId};
+use crate::model::message::{ChatMessage, Content, ContentType, Receipt};
 use crate::runtime::clock::Clock;
 use crate::store::{Chat, Role};
 
@@ -29,15 +28,15 @@ fn user(text: &str) -> UserId {
     UserId::parse(text, "user").unwrap()
 }
 
-fn message(text: &str) -> Message {
-    Message {
+fn message(text: &str) -> ChatMessage {
+    ChatMessage {
         id: ChatMessageId::parse(text, "id").unwrap(),
         content: Content(text.into()),
-        kind: Kind("text".into()),
-        chat_id: id("c"),
-        user_id: user("alice"),
-        created_at: Iso(7),
-        user: Author { id: user("alice"), username: "Alice".into() },
+        content_type: ContentType("text".into()),
+        chat: id("c"),
+        author: user("alice"),
+        created_at: 7,
+        username: "Alice".into(),
     }
 }
 

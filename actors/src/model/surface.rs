@@ -1,0 +1,43 @@
+//! The surfaces that sessions speak, and the transports that carry them.
+
+/// What a session speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Surface {
+    /// The raw WebSocket on `/ws`.
+    Raw,
+    /// Socket.IO on the namespace `/`.
+    Root,
+    /// Socket.IO on the namespace `/chat`.
+    Chat,
+}
+
+impl Surface {
+    /// The name shown in answers and labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Root => "/",
+            Self::Chat => "/chat",
+        }
+    }
+}
+
+/// What carries a session when it starts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// A WebSocket.
+    #[default]
+    WebSocket,
+    /// Long polling, which may become a WebSocket later.
+    Polling,
+}
+
+impl Transport {
+    /// The name shown in labels and in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::Polling => "polling",
+        }
+    }
+}
