@@ -16,7 +16,7 @@ use hubbub_actors::refusal_log::counts::RefusedAt;
 
 use crate::peer::{BasePath, ClientAddress, limit_key};
 use crate::policies::Policies;
-use crate::request_id::RequestId;
+use crate::request_id::HttpRequestId;
 use crate::state::State;
 
 /// Who wants a connection.
@@ -65,33 +65,33 @@ impl ClientInfo {
     }
 
     /// Notes and logs that the upgrade that this client asked for is refused.
-    pub fn refuse_upgrade(&self, state: &State, at: RefusedAt, request: &Handshake<'_>, fault: &Fault) {
+    pub fn refuse_upgrade(&self, state: &State, at: RefusedAt, request: &HandshakeRequest<'_>, fault: &Fault) {
         self.note_refused(state, at, fault);
-        self.log_refused(state, at, fault, |refusal| request.name(refusal));
+        self.log_refused(state, at, fault, |refusal| request.describe(refusal));
     }
 }
 
 /// The request of a handshake, as the log names it.
 #[derive(Debug, Clone, Copy)]
-pub struct Handshake<'a> {
+pub struct HandshakeRequest<'a> {
     /// Its id.
-    pub id: &'a RequestId,
+    pub id: &'a HttpRequestId,
     /// Its head.
     pub head: &'a RequestHead,
     /// `Host` was the last header line of it.
     pub is_host_last: bool,
 }
 
-impl Handshake<'_> {
+impl HandshakeRequest<'_> {
     /// A refusal of this request.
-    fn name<'a>(&'a self, refusal: Refusal<'a>) -> Refusal<'a> {
+    fn describe<'a>(&'a self, refusal: Refusal<'a>) -> Refusal<'a> {
         let target = Some((self.head.method.as_str(), self.head.uri.path()));
         Refusal { request: Some(self.id.as_str()), target, ..refusal }
     }
 }
 
 /// Notes and logs that a connection of `address` was not taken, which its client was told by this request id.
-pub fn note_not_taken(state: &State, address: Option<IpAddr>, id: &RequestId, fault: &Fault) {
+pub fn note_refused_connection(state: &State, address: Option<IpAddr>, id: &HttpRequestId, fault: &Fault) {
     let at = RefusedAt::Http;
     state.hub.note_refused(at, &state.hub.peer(address, None), fault.code);
     state.hub.log_refusal(&Refusal { request: Some(id.as_str()), address, ..Refusal::new(at.as_str(), fault) });
@@ -112,14 +112,14 @@ pub fn check_origin(state: &State, policies: &Policies, head: &RequestHead) -> R
 }
 
 /// The routes that are asked by the hub's address: by load balancers, orchestrators and collectors of metrics.
-const ASKED_BY_ADDRESS: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"];
+const ROUTES_BY_ADDRESS: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"];
 
 /// Checks the name by which a request for `route` asks for this hub: that of `Host`, and that of its target, where it has one.
 ///
 /// # Errors
 /// [`Code::HostNotAllowed`].
 pub fn check_host(policies: &Policies, head: &RequestHead, route: Option<&str>) -> Result<(), Fault> {
-    let by_address = route.is_some_and(|route| ASKED_BY_ADDRESS.contains(&route));
+    let by_address = route.is_some_and(|route| ROUTES_BY_ADDRESS.contains(&route));
     let allows = |host: Option<&str>| match by_address {
         true => policies.hosts.allows_health_check(host),
         false => policies.hosts.allows(host),
@@ -139,7 +139,7 @@ pub fn outside_base_path(base: &BasePath) -> Fault {
 }
 
 /// What a client's connections are counted by, unless they are exempt.
-pub fn counted(policies: &Policies, address: Option<&ClientAddress>) -> Option<IpAddr> {
+pub fn limit_address(policies: &Policies, address: Option<&ClientAddress>) -> Option<IpAddr> {
     let exempt = |address: &ClientAddress| policies.config.limits.exempt_loopback && address.direct_loopback;
     address.filter(|address| !exempt(address)).map(|address| limit_key(address.ip))
 }
@@ -155,7 +155,7 @@ pub async fn count(
     key: impl FnOnce(IpAddr) -> LimitKey,
     most: u32,
 ) -> Result<(), Fault> {
-    match counted(policies, address) {
+    match limit_address(policies, address) {
         Some(address) => state.hub.admit(key(address), most).await,
         None => Ok(()),
     }

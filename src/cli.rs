@@ -30,7 +30,7 @@ use crate::auth::jwt::{self, Hmac};
 use crate::config::warnings::warnings;
 use crate::config::{Config, ConfigError, Sources, secrets};
 use crate::logging;
-use crate::serve::{Ended, Prepared, Serving};
+use crate::serve::{Prepared, Serving, Shutdown};
 
 /// A realtime hub: raw WebSocket and Socket.IO clients, HTTP push.
 #[derive(Debug, Parser)]
@@ -245,8 +245,8 @@ fn serve(sources: Sources, started: impl FnOnce(Serving)) -> Result<ExitCode, Fa
         started(serving);
     };
     match prepared.run(config, sources, started).map_err(Failure::of)? {
-        Ended::Drained => Ok(ExitCode::SUCCESS),
-        Ended::Cut(stop) => Ok(ExitCode::from(stop.status())),
+        Shutdown::Drained => Ok(ExitCode::SUCCESS),
+        Shutdown::Cut(stop) => Ok(ExitCode::from(stop.status())),
     }
 }
 

@@ -143,7 +143,7 @@ pub fn response(fault: &Fault, shape: Shape, request_id: &str) -> HttpResponse {
 }
 
 /// A fault as the parts of a response, for a socket that no HTTP app owns any more: a refused upgrade.
-pub fn refusal(fault: &Fault, shape: Shape) -> (StatusCode, Vec<(HeaderName, HeaderValue)>, Bytes) {
+pub fn response_parts(fault: &Fault, shape: Shape) -> (StatusCode, Vec<(HeaderName, HeaderValue)>, Bytes) {
     let mut headers = headers(fault);
     headers.push((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
     (status(fault.code), headers, Bytes::from(body(fault, shape, "").to_string()))
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn a_refused_upgrade_is_told_the_version_spoken_here() {
         let fault = Fault::new(Code::UpgradeRequired, "Speak WebSocket here");
-        let (status, headers, body) = refusal(&fault, Shape::Raw);
+        let (status, headers, body) = response_parts(&fault, Shape::Raw);
         assert_eq!(status, 426);
         assert_eq!(
             headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect::<Vec<_>>(),

@@ -12,7 +12,7 @@ use crate::logging::periodic::{Periodic, Summary};
 use crate::peer::TrustedProxies;
 
 /// How often it is looked whether a line is due that no event brings: the one that ends a flood.
-const LOOK: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The counts of one hub, shared by its workers.
 #[derive(Debug)]
@@ -44,9 +44,9 @@ impl Notices {
     }
 
     /// Tells of what happened since the last lines, for as long as the hub runs.
-    pub async fn keep(self: Arc<Self>) {
+    pub async fn run(self: Arc<Self>) {
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
             let now = self.clock.elapsed_ms();
             log_not_http(self.not_http.due(now));
             log_forwarding(self.forwarding.due(now));
@@ -55,8 +55,8 @@ impl Notices {
 
     /// Tells of all that was not told yet: the hub ends.
     pub fn finish(&self) {
-        log_not_http(self.not_http.rest());
-        log_forwarding(self.forwarding.rest());
+        log_not_http(self.not_http.take_rest());
+        log_forwarding(self.forwarding.take_rest());
     }
 }
 

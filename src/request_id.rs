@@ -14,9 +14,9 @@ pub const REQUEST_ID_MAX: usize = 128;
 
 /// What this request goes by in its answer and in the log.
 #[derive(Debug, Clone)]
-pub struct RequestId(Arc<str>);
+pub struct HttpRequestId(Arc<str>);
 
-impl RequestId {
+impl HttpRequestId {
     /// The caller's own, when it is 1 to [`REQUEST_ID_MAX`] visible ASCII characters, or a new one.
     pub fn of(headers: &HeaderMap) -> Self {
         let own = headers.get(&REQUEST_ID).map(HeaderValue::as_bytes);
@@ -33,7 +33,7 @@ impl RequestId {
     }
 
     /// The id that the border gave to `request`.
-    pub fn given(request: &impl HttpMessage) -> Self {
+    pub fn of_request(request: &impl HttpMessage) -> Self {
         match request.extensions().get::<Self>() {
             Some(id) => id.clone(),
             None => Self(Arc::from("")),
@@ -46,7 +46,7 @@ impl RequestId {
     }
 }
 
-impl fmt::Display for RequestId {
+impl fmt::Display for HttpRequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -59,7 +59,7 @@ mod tests {
     fn id_of(text: &str) -> String {
         let mut headers = HeaderMap::new();
         headers.insert(REQUEST_ID, HeaderValue::from_bytes(text.as_bytes()).unwrap());
-        RequestId::of(&headers).0.to_string()
+        HttpRequestId::of(&headers).0.to_string()
     }
 
     #[test]
@@ -76,6 +76,6 @@ mod tests {
             assert_ne!(made, id);
             assert_eq!(made.len(), 36);
         }
-        assert_ne!(RequestId::of(&HeaderMap::new()).0, RequestId::of(&HeaderMap::new()).0);
+        assert_ne!(HttpRequestId::of(&HeaderMap::new()).0, HttpRequestId::of(&HeaderMap::new()).0);
     }
 }

@@ -66,7 +66,7 @@ impl State {
         let config = &policies.config;
         Self {
             signatures: Signatures::new(),
-            idempotency: idempotency::memory(config.api.keys.len(), hub.clock().clone()),
+            idempotency: idempotency::new_cache(config.api.keys.len(), hub.clock().clone()),
             accounts,
             traffic: TrafficLimit::new(config.limits.traffic()),
             reloads: Reloads::default(),
@@ -131,7 +131,7 @@ impl State {
     pub fn not_ready(&self) -> Option<String> {
         let policies = self.policies();
         let complaint = || {
-            let silent = policies.backend.as_ref().is_some_and(|backend| backend.auth_state().open);
+            let silent = policies.backend.as_ref().is_some_and(|backend| backend.status().open);
             let silent = silent.then_some("backend.url does not answer");
             policies.tokens.auth_state(self.now_ms()).complaint().or(silent).map(str::to_owned)
         };
@@ -143,7 +143,7 @@ impl State {
         let mut mailboxes = self.hub.mailbox_depths();
         mailboxes.push(("passwords".into(), self.accounts.passwords().depth()));
         let policies = self.policies();
-        let backend = policies.backend.as_ref().map(|backend| (backend.auth_state(), backend.tally()));
+        let backend = policies.backend.as_ref().map(|backend| (backend.status(), backend.counts()));
         mailboxes.extend(backend.map(|(auth_state, _)| ("backend".into(), auth_state.waiting)));
         self.telemetry.render(
             self.hub.stats(),
@@ -245,7 +245,7 @@ pub fn tokens_after(auth: &config::Auth, before: Option<(&config::Auth, &Tokens)
 pub fn backend(config: &config::Backend) -> Result<Option<Arc<Upstream>>, String> {
     let Some(url) = config.url.clone() else { return Ok(None) };
     let timeout = Duration::from_millis(config.timeout_ms.into());
-    let settings = application::Settings { url, api_key: config.api_key.clone(), timeout };
+    let settings = application::UpstreamSettings { url, api_key: config.api_key.clone(), timeout };
     Upstream::new(&settings).map(|backend| Some(Arc::new(backend))).map_err(|why| format!("backend.url: {why}"))
 }
 

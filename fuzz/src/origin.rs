@@ -17,8 +17,8 @@ pub(crate) fn origins(bytes: &[u8]) {
     let any = allowed(&["*"]);
     let passes = none.allows(Some(origin), Some(host));
     for list in [&none, &any] {
-        let judged = list.clone().with_credentials(true).judge(Some(origin), Some(host));
-        assert_ne!(judged, Access::Allowed { credentials: true }, "credentials without a listed origin");
+        let access = list.clone().with_credentials(true).check(Some(origin), Some(host));
+        assert_ne!(access, Access::Allowed { credentials: true }, "credentials without a listed origin");
     }
 
     assert!(none.allows(None, Some(host)), "without an origin no browser sent it");
@@ -56,9 +56,9 @@ pub(crate) fn origins(bytes: &[u8]) {
     if let Ok(own) = AllowedOrigins::parse(&[origin.to_owned()]) {
         let listed = origin.trim();
         assert!(own.allows(Some(listed), None), "what is listed passes");
-        let judged = own.clone().with_credentials(true).judge(Some(listed), Some(host));
+        let access = own.clone().with_credentials(true).check(Some(listed), Some(host));
         let credentials = !["*", "null"].contains(&listed) && !listed.to_ascii_lowercase().starts_with("file:");
-        assert_eq!(judged, Access::Allowed { credentials }, "credentials are for listed servers alone");
+        assert_eq!(access, Access::Allowed { credentials }, "credentials are for listed servers alone");
         assert!(own.allows_any() == (origin.trim() == "*"));
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn log(level: Level, call: &Call, what: &str, fields: &[Field<'_>]) {
 
 /// An order of the push API, as the log names it.
 #[derive(Debug)]
-pub(super) struct Ordered {
+pub(super) struct AuditEntry {
     level: Level,
     what: &'static str,
     event: Option<String>,
@@ -35,14 +35,14 @@ pub(super) struct Ordered {
     to: Option<(&'static str, String)>,
 }
 
-impl Ordered {
+impl AuditEntry {
     /// The name of `order`; `None` where such orders are not logged.
-    pub(super) fn of(order: &PushCommand) -> Option<Self> {
-        let level = if matches!(order, PushCommand::Disconnect(_)) { Level::Info } else { Level::Debug };
+    pub(super) fn of(command: &PushCommand) -> Option<Self> {
+        let level = if matches!(command, PushCommand::Disconnect(_)) { Level::Info } else { Level::Debug };
         if !log::log_enabled!(target: TARGET, level) {
             return None;
         }
-        let (what, event, to) = match order {
+        let (what, event, to) = match command {
             PushCommand::Publish(target, event, _) => {
                 let to = match target {
                     Target::Everybody => None,

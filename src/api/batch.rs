@@ -12,9 +12,9 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::call::Call;
-use super::guard::Posted;
+use super::guard::RequestBody;
 use super::push::{self, PushCommand};
-use super::{Answer, iso, json};
+use super::{HandlerResult, iso, json};
 use crate::error::{self, Shape};
 use crate::state::State;
 
@@ -31,7 +31,7 @@ struct Batch<'a> {
 }
 
 /// `POST /api/batch`.
-pub(super) async fn batch(call: Call, state: web::Data<State>, Posted(body): Posted) -> Answer {
+pub(super) async fn batch(call: Call, state: web::Data<State>, RequestBody(body): RequestBody) -> HandlerResult {
     let batch: Batch<'_> = json::parse(&body)?;
     check_count(batch.commands.len())?;
     let most = push::notification_bytes(&state);
@@ -40,7 +40,7 @@ pub(super) async fn batch(call: Call, state: web::Data<State>, Posted(body): Pos
         let mut carried_out = Vec::with_capacity(together.len());
         for (command, item) in together.iter().zip(results.len()..) {
             carried_out.push(match read(command, &body, most) {
-                Ok(order) => order.carry_out(&state, &call, Some(item)).await,
+                Ok(command) => command.execute(&state, &call, Some(item)).await,
                 Err(fault) => Err(fault),
             });
         }
@@ -96,7 +96,7 @@ fn unknown() -> Fault {
 mod tests {
     use super::*;
 
-    fn order(command: &str) -> Result<PushCommand, Fault> {
+    fn read_command(command: &str) -> Result<PushCommand, Fault> {
         let body = Bytes::from(format!("{{\"commands\":[{command}]}}"));
         let batch: Batch<'_> = json::parse(&body).unwrap();
         read(batch.commands[0], &body, 100)
@@ -130,14 +130,14 @@ mod tests {
                 "room" => push::read_room(&alone, &alone, 100),
                 _ => push::read_disconnect(&alone),
             };
-            assert_eq!(order(&format!("{{\"{command}\":{body}}}")), alone);
+            assert_eq!(read_command(&format!("{{\"{command}\":{body}}}")), alone);
         }
     }
 
     #[test]
     fn a_command_that_is_none_is_refused() {
         for command in ["{}", r#"{"shout":{}}"#, r#"{"push":{},"room":{}}"#, "5", "null"] {
-            assert_eq!(order(command).unwrap_err().code, Code::InvalidRequest);
+            assert_eq!(read_command(command).unwrap_err().code, Code::InvalidRequest);
         }
     }
 }

@@ -15,17 +15,17 @@ use hubbub_actors::refusal_log::counts::RefusedAt;
 
 use crate::error::HttpError;
 use crate::policies::Policies;
-use crate::request_id::RequestId;
+use crate::request_id::HttpRequestId;
 use crate::socketio::sid;
 use crate::state::State;
 
 /// A request as the log names it. The border makes it, the gate adds the key, and handlers take it as an argument.
 #[derive(Debug, Clone)]
-pub(super) struct Call(Rc<Facts>);
+pub(super) struct Call(Rc<CallData>);
 
 #[derive(Debug)]
-struct Facts {
-    id: RequestId,
+struct CallData {
+    id: HttpRequestId,
     address: Option<IpAddr>,
     /// `None` for a request that could not be read: what stands for it has a method and a path of the hub's own.
     target: Option<(Method, Uri)>,
@@ -38,8 +38,8 @@ impl Call {
     /// The call of `request`, which `is_whole` unless it only stands for one that could not be read.
     pub(super) fn of(policies: &Policies, request: &HttpRequest, is_whole: bool) -> Self {
         let address = request.peer_addr().map(|peer| policies.proxies.client_address(peer.ip(), request.headers()).ip);
-        Self(Rc::new(Facts {
-            id: RequestId::of(request.headers()),
+        Self(Rc::new(CallData {
+            id: HttpRequestId::of(request.headers()),
             address,
             is_socket_io: is_whole && policies.base.route(request.path()) == Some("/socket.io"),
             target: is_whole.then(|| (request.method().clone(), request.uri().clone())),
@@ -49,7 +49,7 @@ impl Call {
     }
 
     /// Its id.
-    pub(super) fn id(&self) -> &RequestId {
+    pub(super) fn id(&self) -> &HttpRequestId {
         &self.0.id
     }
 

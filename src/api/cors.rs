@@ -19,7 +19,7 @@ const NAMES_BYTES_MAX: usize = 4_096;
 
 /// What a request's `Origin` means for its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Page {
+pub(super) enum PageAccess {
     /// No browser, or a page that asks for nothing foreign.
     None,
     /// A page that may read the answer.
@@ -34,14 +34,14 @@ pub(super) enum Page {
 }
 
 /// Judges a request by its headers.
-pub(super) fn judge(headers: &HeaderMap, origins: &AllowedOrigins) -> Page {
+pub(super) fn check(headers: &HeaderMap, origins: &AllowedOrigins) -> PageAccess {
     let Some(origin) = headers.get(header::ORIGIN) else {
-        return Page::None;
+        return PageAccess::None;
     };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    match origins.judge(Some(origin.to_str().unwrap_or_default()), host) {
-        Access::Allowed { credentials } => Page::Allowed { origin: origin.clone(), credentials },
-        Access::NoPage | Access::Foreign => Page::Foreign,
+    match origins.check(Some(origin.to_str().unwrap_or_default()), host) {
+        Access::Allowed { credentials } => PageAccess::Allowed { origin: origin.clone(), credentials },
+        Access::NoPage | Access::Foreign => PageAccess::Foreign,
     }
 }
 
@@ -53,9 +53,9 @@ pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 /// The headers that let the page read an answer. `Vary` is on every answer, for a cache keeps those to no page, too.
-pub(super) fn headers(page: &Page) -> Vec<(HeaderName, HeaderValue)> {
+pub(super) fn headers(page: &PageAccess) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers = vec![(header::VARY, HeaderValue::from_static("Origin"))];
-    if let Page::Allowed { origin, credentials } = page {
+    if let PageAccess::Allowed { origin, credentials } = page {
         headers.push((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone()));
         headers.push((header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED)));
         if *credentials {
@@ -66,15 +66,15 @@ pub(super) fn headers(page: &Page) -> Vec<(HeaderName, HeaderValue)> {
 }
 
 /// The headers that answer a preflight with these headers, beside those of every answer.
-pub(super) fn preflight_headers(page: &Page, asked: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+pub(super) fn preflight_headers(page: &PageAccess, requested: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers =
         vec![(header::VARY, HeaderValue::from_static("Access-Control-Request-Method, Access-Control-Request-Headers"))];
-    if matches!(page, Page::Allowed { .. }) {
+    if matches!(page, PageAccess::Allowed { .. }) {
         headers.extend([
             (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS)),
             (header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE)),
         ]);
-        let names = HeaderValue::from_str(&asked_names(asked)).ok().filter(|names| !names.is_empty());
+        let names = HeaderValue::from_str(&requested_names(requested)).ok().filter(|names| !names.is_empty());
         headers.extend(names.map(|names| (header::ACCESS_CONTROL_ALLOW_HEADERS, names)));
     }
     headers
@@ -82,7 +82,7 @@ pub(super) fn preflight_headers(page: &Page, asked: &HeaderMap) -> Vec<(HeaderNa
 
 /// The header names that a preflight asks for: a page that may ask at all may send any header. What is no name is left
 /// out, and so is what exceeds [`NAMES_MAX`] and [`NAMES_BYTES_MAX`].
-fn asked_names(headers: &HeaderMap) -> String {
+fn requested_names(headers: &HeaderMap) -> String {
     let lists = headers.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS).filter_map(|value| value.to_str().ok());
     let names = lists.flat_map(|list| list.split(',')).map(str::trim);
     let mut allowed = String::new();
@@ -114,7 +114,7 @@ mod tests {
     fn answer(origin: Option<&str>, list: &[&str]) -> Vec<String> {
         let list: Vec<String> = list.iter().map(|&entry| entry.into()).collect();
         let origins = AllowedOrigins::parse(&list).unwrap().with_credentials(true);
-        headers(&judge(&request(origin), &origins))
+        headers(&check(&request(origin), &origins))
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
             .collect()
@@ -161,23 +161,23 @@ mod tests {
         assert!(!is_preflight(&Method::POST, &headers));
     }
 
-    fn asked(lists: &[&str]) -> String {
+    fn names_of(lists: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for list in lists {
             headers.append(header::ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_str(list).unwrap());
         }
-        asked_names(&headers)
+        requested_names(&headers)
     }
 
     #[test]
     fn a_preflight_is_answered_with_the_headers_that_it_asks_for() {
-        assert_eq!(asked(&["x-clientid,traceparent , Sentry-Trace"]), "x-clientid, traceparent, Sentry-Trace");
-        assert_eq!(asked(&["a", "b,c"]), "a, b, c");
-        assert_eq!(asked(&[]), "");
-        assert_eq!(asked(&["", ",", "a b, x: y, (z), good, \"q\""]), "good");
-        let page = Page::Allowed { origin: HeaderValue::from_static("https://app.example"), credentials: false };
-        for page in [Page::None, Page::Foreign, page] {
-            let is_allowed = matches!(page, Page::Allowed { .. });
+        assert_eq!(names_of(&["x-clientid,traceparent , Sentry-Trace"]), "x-clientid, traceparent, Sentry-Trace");
+        assert_eq!(names_of(&["a", "b,c"]), "a, b, c");
+        assert_eq!(names_of(&[]), "");
+        assert_eq!(names_of(&["", ",", "a b, x: y, (z), good, \"q\""]), "good");
+        let page = PageAccess::Allowed { origin: HeaderValue::from_static("https://app.example"), credentials: false };
+        for page in [PageAccess::None, PageAccess::Foreign, page] {
+            let is_allowed = matches!(page, PageAccess::Allowed { .. });
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static("x-a"));
             let answered = preflight_headers(&page, &headers);
@@ -189,10 +189,10 @@ mod tests {
     #[test]
     fn the_answer_to_a_preflight_is_bounded() {
         let many: Vec<_> = (0..1_000).map(|number| format!("x-{number}")).collect();
-        assert_eq!(asked(&[&many.join(",")]).split(", ").count(), NAMES_MAX);
+        assert_eq!(names_of(&[&many.join(",")]).split(", ").count(), NAMES_MAX);
         let long: Vec<_> = (0..20).map(|number| format!("x-{number}-{}", "a".repeat(500))).collect();
-        let answered = asked(&[&long.join(",")]);
+        let answered = names_of(&[&long.join(",")]);
         assert!(answered.len() <= NAMES_BYTES_MAX && answered.len() > NAMES_BYTES_MAX - 600, "{}", answered.len());
-        assert!(answered.split(", ").all(|name| long.iter().any(|asked| asked == name)));
+        assert!(answered.split(", ").all(|name| long.iter().any(|sent| sent == name)));
     }
 }

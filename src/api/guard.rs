@@ -21,8 +21,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::call::Call;
-use super::cors::{self, Page};
-use super::middleware::settled;
+use super::cors::{self, PageAccess};
+use super::middleware::render_refusal;
 use crate::auth::api_key::ApiKey;
 use crate::auth::signature::Signed;
 use crate::error::{HttpError, Shape};
@@ -30,13 +30,13 @@ use crate::http_stream::Exchange;
 use crate::peer::{ClientAddress, limit_key};
 use crate::policies::Policies;
 use crate::state::State;
-use crate::state::idempotency::Answer;
+use crate::state::idempotency::StoredAnswer;
 
 /// The headers an API key comes in: the push document's, the Laravel document's.
 const KEY_HEADERS: [&str; 2] = ["x-api-key", "x-websocket-api-key"];
 
 /// Longest `Idempotency-Key`, in characters.
-const NAME_MAX: usize = 255;
+const IDEMPOTENCY_KEY_MAX: usize = 255;
 
 /// Says of an answer that it was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -44,9 +44,9 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// The body of a request that was let in, its escapes [resolved](text::resolve). The gate reads it, for a signature may
 /// cover it as it came; handlers take it from here.
 #[derive(Debug, Clone)]
-pub(super) struct Posted(pub(super) Bytes);
+pub(super) struct RequestBody(pub(super) Bytes);
 
-impl FromRequest for Posted {
+impl FromRequest for RequestBody {
     type Error = HttpError;
     type Future = Ready<Result<Self, HttpError>>;
 
@@ -57,29 +57,29 @@ impl FromRequest for Posted {
 }
 
 /// The middleware.
-pub(super) async fn gate(
+pub(super) async fn guard(
     state: web::Data<State>,
     mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    match let_in(&state, &mut request).await {
+    match check_request(&state, &mut request).await {
         Ok(None) => next.call(request).await,
-        Ok(Some((key, asked))) => answer_once(state, key, asked, request, next).await,
+        Ok(Some((key, digest))) => answer_idempotent(state, key, digest, request, next).await,
         Err(refusal) => Ok(request.error_response(refusal)),
     }
 }
 
 /// Lets a request in or refuses it, and says what it is known by when it named itself.
-async fn let_in(state: &State, request: &mut ServiceRequest) -> Result<Option<(Key, Digest)>, HttpError> {
+async fn check_request(state: &State, request: &mut ServiceRequest) -> Result<Option<(Key, Digest)>, HttpError> {
     let policies = policies_of(state, request.request());
     let asks_only = matches!(*request.method(), Method::GET | Method::HEAD);
     if !asks_only {
-        if cors::judge(request.headers(), &policies.origins) == Page::Foreign {
+        if cors::check(request.headers(), &policies.origins) == PageAccess::Foreign {
             return Err(Fault::origin_not_allowed().into());
         }
         check_ready(&state.hub.readiness())?;
     }
-    let (key, key_text) = admit(state, &policies, request).await?;
+    let (key, key_text) = authenticate(state, &policies, request).await?;
     if let Some(exchange) = request.conn_data::<Rc<Exchange>>() {
         exchange.mark_known();
     }
@@ -87,15 +87,15 @@ async fn let_in(state: &State, request: &mut ServiceRequest) -> Result<Option<(K
     let body = super::body::read(request.request(), payload, policies.config.server.max_body).await?;
     check_signature(state, request, &key, &key_text, &body)?;
     let name = match *request.method() {
-        Method::POST => request_name(request.headers())?,
+        Method::POST => idempotency_key(request.headers())?,
         _ => None,
     };
     let claim = name.map(|name| {
         let owner = key.name;
         let name = name.into();
-        (Key { owner, name }, asked(request, &body))
+        (Key { owner, name }, request_digest(request, &body))
     });
-    request.extensions_mut().insert(Posted(text::resolve(body)));
+    request.extensions_mut().insert(RequestBody(text::resolve(body)));
     Ok(claim)
 }
 
@@ -108,7 +108,7 @@ fn check_ready(readiness: &Readiness) -> Result<(), Fault> {
 }
 
 /// Finds the caller's key and counts the request under it; or under the address, so that keys cannot be guessed fast.
-async fn admit(state: &State, policies: &Policies, request: &ServiceRequest) -> Result<(ApiKey, String), Fault> {
+async fn authenticate(state: &State, policies: &Policies, request: &ServiceRequest) -> Result<(ApiKey, String), Fault> {
     let general = policies.config.limits.http.requests_per_minute;
     // An empty header hides no key that comes in another.
     let mut shown = KEY_HEADERS.iter().flat_map(|name| request.headers().get_all(*name));
@@ -185,37 +185,37 @@ fn check_signature(
     })
 }
 
-fn request_name(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     let Some(name) = headers.get("idempotency-key") else {
         return Ok(None);
     };
     match name.to_str() {
-        Ok(name) if (1..=NAME_MAX).contains(&name.len()) => Ok(Some(name.to_owned())),
+        Ok(name) if (1..=IDEMPOTENCY_KEY_MAX).contains(&name.len()) => Ok(Some(name.to_owned())),
         _ => Err(Fault::field(
             "Idempotency-Key",
-            format!("`Idempotency-Key` is not 1 to {NAME_MAX} printable ASCII characters"),
+            format!("`Idempotency-Key` is not 1 to {IDEMPOTENCY_KEY_MAX} printable ASCII characters"),
         )),
     }
 }
 
 /// What tells a request from another of its name.
-fn asked(request: &ServiceRequest, body: &[u8]) -> Digest {
+fn request_digest(request: &ServiceRequest, body: &[u8]) -> Digest {
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
     digest(&[request.method().as_str().as_bytes(), target.as_bytes(), body])
 }
 
 /// Answers a request that named itself: by its handler if it is the first of that name, else with the first's answer.
-async fn answer_once(
+async fn answer_idempotent(
     state: web::Data<State>,
     key: Key,
-    asked: Digest,
+    digest: Digest,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    match state.idempotency.claim(&key, asked).await {
+    match state.idempotency.claim(&key, digest).await {
         Err(fault) => Ok(request.error_response(HttpError::from(fault))),
         Ok(Claim::Again(answer)) => {
-            let answer = Answer::of_bytes(answer)
+            let answer = StoredAnswer::from_bytes(answer)
                 .and_then(|answer| Some((StatusCode::from_u16(answer.status).ok()?, answer.body)));
             let Some((status, body)) = answer else {
                 return Ok(request.error_response(HttpError::from(Fault::outcome_unknown())));
@@ -240,13 +240,13 @@ async fn answer_first(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let unknown = || HttpError::from(Fault::outcome_unknown());
-    let answer = settled(next.call(request).await.map_err(|_| unknown())?, Shape::Api);
+    let answer = render_refusal(next.call(request).await.map_err(|_| unknown())?, Shape::Api);
     let (request, response) = answer.into_parts();
     let (head, body) = response.into_parts();
     let body = to_bytes(body).await.map_err(|_| unknown())?;
     let status = head.status();
     match is_done(status) {
-        Some(true) => ticket.keep(Answer { status: status.as_u16(), body: body.clone() }.to_bytes()),
+        Some(true) => ticket.keep(StoredAnswer { status: status.as_u16(), body: body.clone() }.to_bytes()),
         Some(false) => ticket.free(),
         None => drop(ticket),
     }
@@ -274,12 +274,12 @@ mod tests {
 
     #[test]
     fn a_request_may_name_itself_with_1_to_255_characters() {
-        assert_eq!(request_name(&HeaderMap::new()).unwrap(), None);
+        assert_eq!(idempotency_key(&HeaderMap::new()).unwrap(), None);
         for name in ["a", &"x".repeat(255)] {
-            assert_eq!(request_name(&named(name)).unwrap().as_deref(), Some(name));
+            assert_eq!(idempotency_key(&named(name)).unwrap().as_deref(), Some(name));
         }
         for name in ["", "é", &"x".repeat(256)] {
-            let fault = request_name(&named(name)).unwrap_err();
+            let fault = idempotency_key(&named(name)).unwrap_err();
             assert_eq!(fault.field.as_deref(), Some("Idempotency-Key"));
         }
     }

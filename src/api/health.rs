@@ -5,12 +5,12 @@ use hubbub_actors::events::debug::megabytes;
 use hubbub_actors::hub::Readiness;
 use serde_json::{Value, json};
 
-use super::{Answer, iso};
+use super::{HandlerResult, iso};
 use crate::state::{State, not_ready};
 use crate::telemetry;
 
 /// `GET /health`: the shapes of three documents in one.
-pub(super) async fn health(state: web::Data<State>) -> Answer {
+pub(super) async fn health(state: web::Data<State>) -> HandlerResult {
     let stats = state.hub.stats();
     let (active, total) = (stats.sessions.get(), stats.sessions_opened.get());
     let max = state.hub.max_connections();
@@ -48,7 +48,7 @@ pub(super) async fn health(state: web::Data<State>) -> Answer {
 }
 
 /// `GET /health/live`: the process answers, so it need not be restarted.
-pub(super) async fn live(state: web::Data<State>) -> Answer {
+pub(super) async fn live(state: web::Data<State>) -> HandlerResult {
     Ok(HttpResponse::Ok().json(json!({
         "status": "alive",
         "timestamp": iso(state.now_ms()),
@@ -57,7 +57,7 @@ pub(super) async fn live(state: web::Data<State>) -> Answer {
 
 /// `GET /health/ready`: whether traffic should be sent here. A hub at capacity is ready: it works, and it is counted
 /// upon. One that cannot judge tokens because those it asks do not answer is not.
-pub(super) async fn ready(state: web::Data<State>) -> Answer {
+pub(super) async fn ready(state: web::Data<State>) -> HandlerResult {
     let timestamp = iso(state.now_ms());
     Ok(match state.not_ready() {
         None => HttpResponse::Ok().json(json!({"status": "ready", "timestamp": timestamp})),

@@ -8,7 +8,7 @@ use hubbub_actors::model::ids::{Epoch, EventName, RoomName};
 use hubbub_actors::publication::Publication;
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, iso};
+use super::{HandlerResult, iso};
 use crate::state::State;
 
 /// Messages in a page when the caller does not say.
@@ -17,13 +17,13 @@ const LIMIT: usize = 50;
 const LIMIT_MAX: usize = 100;
 
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Asked {
+pub(super) struct HistoryQuery {
     limit: Option<String>,
     before: Option<String>,
     after: Option<String>,
 }
 
-impl Asked {
+impl HistoryQuery {
     /// Which part, and how many.
     fn page(&self) -> Result<(Part, usize), Fault> {
         let limit = self.limit.as_deref().map_or(Ok(LIMIT), |text| number(text, "limit"))?;
@@ -51,24 +51,24 @@ fn unit(field: &str) -> &'static str {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Page<'a> {
+struct HistoryPage<'a> {
     success: bool,
     room: &'a RoomName,
     epoch: &'a Epoch,
-    messages: Vec<Message<'a>>,
+    messages: Vec<HistoryMessage<'a>>,
     has_more: bool,
     timestamp: String,
 }
 
 #[derive(Serialize)]
-struct Message<'a> {
+struct HistoryMessage<'a> {
     offset: Option<u64>,
     event: &'a EventName,
     data: Json,
     timestamp: String,
 }
 
-impl<'a> Message<'a> {
+impl<'a> HistoryMessage<'a> {
     fn of(delivery: &'a Publication) -> Self {
         let data = Json::text(delivery.data());
         Self { offset: delivery.offset(), event: delivery.name(), data, timestamp: iso(delivery.timestamp()) }
@@ -76,16 +76,20 @@ impl<'a> Message<'a> {
 }
 
 /// `GET /api/rooms/{room}/history`: the newest page, or the one before or after an offset; oldest first within a page.
-pub(super) async fn history(state: web::Data<State>, name: web::Path<String>, asked: web::Query<Asked>) -> Answer {
+pub(super) async fn history(
+    state: web::Data<State>,
+    name: web::Path<String>,
+    query: web::Query<HistoryQuery>,
+) -> HandlerResult {
     let room = RoomName::parse(&name, "room")?;
-    let (part, limit) = asked.page()?;
+    let (part, limit) = query.page()?;
     let page = state.hub.history(&room, part, limit).await?;
     let page = page.ok_or_else(|| Fault::new(Code::NotFound, "Nothing is kept of this room"))?;
-    Ok(HttpResponse::Ok().json(Page {
+    Ok(HttpResponse::Ok().json(HistoryPage {
         success: true,
         room: &room,
         epoch: &page.epoch,
-        messages: page.messages.iter().map(|delivery| Message::of(delivery)).collect(),
+        messages: page.messages.iter().map(|delivery| HistoryMessage::of(delivery)).collect(),
         has_more: page.has_more,
         timestamp: iso(state.now_ms()),
     }))
@@ -97,7 +101,9 @@ mod tests {
 
     fn page(limit: Option<&str>, before: Option<&str>, after: Option<&str>) -> Result<(Part, usize), Option<String>> {
         let text = |text: Option<&str>| text.map(Into::into);
-        Asked { limit: text(limit), before: text(before), after: text(after) }.page().map_err(|fault| fault.field)
+        HistoryQuery { limit: text(limit), before: text(before), after: text(after) }
+            .page()
+            .map_err(|fault| fault.field)
     }
 
     #[test]

@@ -8,7 +8,7 @@ use hubbub_actors::runtime::counters::Stats;
 use serde_json::{Value, json};
 
 use super::guard::policies_of;
-use super::{Answer, iso};
+use super::{HandlerResult, iso};
 use crate::peer::BasePath;
 use crate::policies::Policies;
 use crate::state::State;
@@ -33,7 +33,7 @@ const ENDPOINTS: [(&str, &str); 12] = [
 ];
 
 /// `GET /`.
-pub(super) async fn root(request: HttpRequest, state: web::Data<State>) -> Answer {
+pub(super) async fn root(request: HttpRequest, state: web::Data<State>) -> HandlerResult {
     let policies = policies_of(&state, &request);
     let (base, url) = (&policies.base, websocket_url(&request, &policies));
     Ok(HttpResponse::Ok().json(json!({
@@ -77,7 +77,7 @@ fn websocket_url(request: &HttpRequest, policies: &Policies) -> String {
 }
 
 /// `GET /info`: no secret, by naming each key that is shown.
-pub(super) async fn info(state: web::Data<State>) -> Answer {
+pub(super) async fn info(state: web::Data<State>) -> HandlerResult {
     let policies = state.policies();
     let server = &policies.config.server;
     Ok(HttpResponse::Ok().json(json!({
@@ -93,7 +93,7 @@ pub(super) async fn info(state: web::Data<State>) -> Answer {
                 "max_frame_size": server.max_frame_size,
             },
         },
-        "stats": figures(state.hub.stats()),
+        "stats": counts_json(state.hub.stats()),
         "features": [
             "websocket",
             "heartbeat",
@@ -107,7 +107,7 @@ pub(super) async fn info(state: web::Data<State>) -> Answer {
 }
 
 /// The figures as the raw document has them, here and in `/metrics`.
-pub(super) fn figures(stats: &Stats) -> Value {
+pub(super) fn counts_json(stats: &Stats) -> Value {
     json!({
         "active_connections": stats.sessions.get(),
         "total_connections": stats.sessions_opened.get(),
@@ -118,7 +118,7 @@ pub(super) fn figures(stats: &Stats) -> Value {
 }
 
 /// `GET /ws` without an upgrade.
-pub(super) async fn not_an_upgrade() -> Answer {
+pub(super) async fn not_an_upgrade() -> HandlerResult {
     let fault = Fault::new(Code::UpgradeRequired, "This path speaks WebSocket only");
     Err(fault.into())
 }

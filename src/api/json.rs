@@ -26,8 +26,8 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> 
             Category::Data => blame(&error, "body"),
             // A number beyond a double's range is JSON, and has no value.
             Category::Syntax | Category::Eof | Category::Io => {
-                let unfit = check_members(body, "body").err().filter(|_| is_json(body));
-                unfit.unwrap_or_else(|| not_json(error.inner()))
+                let invalid = check_members(body, "body").err().filter(|_| is_json(body));
+                invalid.unwrap_or_else(|| not_json(error.inner()))
             }
         })?;
     deserializer.end().map_err(|error| not_json(&error))?;

@@ -3,19 +3,19 @@
 use actix_web::http::header::ACCEPT;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::Answer;
-use super::info::figures;
+use super::HandlerResult;
+use super::info::counts_json;
 use crate::state::State;
 
 /// The text format's own content type.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// `GET /metrics`.
-pub(super) async fn metrics(request: HttpRequest, state: web::Data<State>) -> Answer {
+pub(super) async fn metrics(request: HttpRequest, state: web::Data<State>) -> HandlerResult {
     let accept = request.headers().get_all(ACCEPT);
     let json = accept.filter_map(|value| value.to_str().ok()).any(wants_json);
     Ok(if json {
-        HttpResponse::Ok().json(figures(state.hub.stats()))
+        HttpResponse::Ok().json(counts_json(state.hub.stats()))
     } else {
         HttpResponse::Ok().content_type(TEXT).body(state.metrics())
     })

@@ -4,11 +4,11 @@ use actix_web::{HttpResponse, web};
 use hubbub_actors::model::ids::UserId;
 use serde_json::{Value, json};
 
-use super::{Answer, iso};
+use super::{HandlerResult, iso};
 use crate::state::State;
 
 /// `GET /api/presence/{userId}`. A user nobody has heard of is offline, for the hub keeps no list of users.
-pub(super) async fn presence(state: web::Data<State>, user: web::Path<String>) -> Answer {
+pub(super) async fn presence(state: web::Data<State>, user: web::Path<String>) -> HandlerResult {
     let user = UserId::parse(&user, "userId")?;
     let presence = state.hub.presence(&user).await?;
     let sessions: Vec<Value> = presence

@@ -2,7 +2,7 @@
 //!
 //! Each body becomes an [`Order`], which [`super::batch`] carries out as well. `data` is never parsed into values: but for
 //! [escapes that JSON does not need](text::resolve), the bytes that came are the bytes that clients get. What is named `notification` and goes to one
-//! user is kept until the user has read it: see [`hubbub_actors::notifications`].
+//! user is stored until the user has read it: see [`hubbub_actors::notifications`].
 
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
@@ -15,10 +15,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::audit::Ordered;
+use super::audit::AuditEntry;
 use super::call::Call;
-use super::guard::Posted;
-use super::{Answer, iso, json};
+use super::guard::RequestBody;
+use super::{HandlerResult, iso, json};
 use crate::state::State;
 
 /// What one request or one command of a batch asks for.
@@ -38,9 +38,14 @@ impl PushCommand {
     ///
     /// # Errors
     /// As [`hubbub_actors::hub::Hub::notify`].
-    pub(super) async fn carry_out(self, state: &State, call: &Call, item: Option<usize>) -> Result<CarriedOut, Fault> {
-        let ordered = Ordered::of(&self);
-        let (recipients, kept) = match self {
+    pub(super) async fn execute(
+        self,
+        state: &State,
+        call: &Call,
+        item: Option<usize>,
+    ) -> Result<ExecutedCommand, Fault> {
+        let entry = AuditEntry::of(&self);
+        let (recipients, stored) = match self {
             Self::Publish(target, event, data) => (state.hub.publish(target, event, data).await?.recipients, None),
             Self::Notify(user, notification) => {
                 let id = notification.written_id();
@@ -49,27 +54,27 @@ impl PushCommand {
             }
             Self::Disconnect(user) => (state.hub.disconnect(&user).await?, None),
         };
-        if let Some(ordered) = ordered {
-            ordered.log(call, item, recipients);
+        if let Some(entry) = entry {
+            entry.log(call, item, recipients);
         }
-        Ok(CarriedOut { recipients, kept })
+        Ok(ExecutedCommand { recipients, stored })
     }
 }
 
-/// An order that was carried out; what is to be kept may not be safe yet.
-pub(super) struct CarriedOut {
+/// An order that was carried out; what is to be stored may not be safe yet.
+pub(super) struct ExecutedCommand {
     recipients: usize,
-    kept: Option<(Box<RawValue>, Safe)>,
+    stored: Option<(Box<RawValue>, Safe)>,
 }
 
-impl CarriedOut {
+impl ExecutedCommand {
     /// What came of it, once all of it is safe.
     ///
     /// # Errors
     /// [`hubbub_actors::model::fault::Code::StoreUnavailable`].
     pub(super) async fn answer(self, state: &State) -> Result<Value, Fault> {
-        let Self { recipients, kept } = self;
-        let notification_id = match kept {
+        let Self { recipients, stored } = self;
+        let notification_id = match stored {
             Some((id, safe)) => safe.await.map(|()| Some(id))?,
             None => None,
         };
@@ -88,7 +93,7 @@ impl CarriedOut {
 
 /// `{userId, event, data}`: to every session of a user.
 #[derive(Debug, Deserialize)]
-struct Push<'a> {
+struct PushBody<'a> {
     #[serde(rename = "userId")]
     user_id: IdText,
     event: String,
@@ -98,7 +103,7 @@ struct Push<'a> {
 
 /// `{event, data}` to everybody; with `to`, to a user, a thread, a room or all.
 #[derive(Debug, Deserialize)]
-struct Broadcast<'a> {
+struct BroadcastBody<'a> {
     event: String,
     to: Option<String>,
     // Those who write `userId` mean a user and must not reach everybody.
@@ -113,7 +118,7 @@ struct Broadcast<'a> {
 
 /// `{room, event, data}`: to every member of a room.
 #[derive(Debug, Deserialize)]
-struct Room<'a> {
+struct RoomBody<'a> {
     room: String,
     event: String,
     #[serde(borrow)]
@@ -122,7 +127,7 @@ struct Room<'a> {
 
 /// `{userId}`: closes every session of a user.
 #[derive(Debug, Deserialize)]
-struct Disconnect {
+struct DisconnectBody {
     #[serde(rename = "userId")]
     user_id: IdText,
 }
@@ -130,40 +135,40 @@ struct Disconnect {
 /// Reads the body of `POST /api/push`, which is the whole of `body` or a part of it. A notification's data may have `most`
 /// bytes.
 pub(super) fn read_push(part: &[u8], body: &Bytes, most: usize) -> Result<PushCommand, Fault> {
-    let push: Push<'_> = json::parse(part)?;
+    let push: PushBody<'_> = json::parse(part)?;
     let user = UserId::parse(&push.user_id.0, "userId")?;
     publish(Target::User(user), &push.event, push.data, body, most)
 }
 
 /// Reads the body of `POST /api/broadcast`.
 pub(super) fn read_broadcast(part: &[u8], body: &Bytes, most: usize) -> Result<PushCommand, Fault> {
-    let broadcast: Broadcast<'_> = json::parse(part)?;
+    let broadcast: BroadcastBody<'_> = json::parse(part)?;
     let target = broadcast.target()?;
     publish(target, &broadcast.event, broadcast.data, body, most)
 }
 
 /// Reads the body of `POST /api/room`.
 pub(super) fn read_room(part: &[u8], body: &Bytes, most: usize) -> Result<PushCommand, Fault> {
-    let room: Room<'_> = json::parse(part)?;
+    let room: RoomBody<'_> = json::parse(part)?;
     publish(room_target(&room.room)?, &room.event, room.data, body, most)
 }
 
 /// Reads the body of `POST /api/disconnect`.
 pub(super) fn read_disconnect(part: &[u8]) -> Result<PushCommand, Fault> {
-    let disconnect: Disconnect = json::parse(part)?;
+    let disconnect: DisconnectBody = json::parse(part)?;
     UserId::parse(&disconnect.user_id.0, "userId").map(PushCommand::Disconnect)
 }
 
-impl Broadcast<'_> {
+impl BroadcastBody<'_> {
     fn target(&self) -> Result<Target, Fault> {
         match self.to.as_deref() {
             Some("all") => Ok(Target::Everybody),
             Some("user") => {
-                let id = needed(self.user_id.as_ref(), "user_id")?;
+                let id = required(self.user_id.as_ref(), "user_id")?;
                 UserId::parse(&id.0, "user_id").map(Target::User)
             }
             Some("thread") => {
-                let id = needed(self.thread_id.as_ref(), "thread_id")?;
+                let id = required(self.thread_id.as_ref(), "thread_id")?;
                 // `thread:` alone would be a room name, and nobody's thread.
                 let id = match id.0.as_str() {
                     "" => return Err(Fault::field("thread_id", "`thread_id` is empty")),
@@ -171,7 +176,7 @@ impl Broadcast<'_> {
                 };
                 RoomName::of_thread(id, "thread_id").map(Target::Room)
             }
-            Some("room") => room_target(needed(self.room.as_ref(), "room")?),
+            Some("room") => room_target(required(self.room.as_ref(), "room")?),
             Some(_) => Err(Fault::field("to", "`to` is none of user, thread, room and all")),
             None if self.user_id.is_none() && self.thread_id.is_none() && self.room.is_none() => Ok(Target::Everybody),
             // To take this for a message to everybody would show one user's event to all.
@@ -180,7 +185,7 @@ impl Broadcast<'_> {
     }
 }
 
-fn needed<'a, T>(value: Option<&'a T>, field: &str) -> Result<&'a T, Fault> {
+fn required<'a, T>(value: Option<&'a T>, field: &str) -> Result<&'a T, Fault> {
     value.ok_or_else(|| Fault::field(field, format!("`{field}` is missing")))
 }
 
@@ -213,27 +218,27 @@ pub(super) fn notification_bytes(state: &State) -> usize {
     state.policies().config.limits.notification_bytes
 }
 
-async fn answer(state: &State, call: &Call, order: Result<PushCommand, Fault>) -> Answer {
-    Ok(HttpResponse::Ok().json(order?.carry_out(state, call, None).await?.answer(state).await?))
+async fn answer(state: &State, call: &Call, command: Result<PushCommand, Fault>) -> HandlerResult {
+    Ok(HttpResponse::Ok().json(command?.execute(state, call, None).await?.answer(state).await?))
 }
 
 /// `POST /api/push`.
-pub(super) async fn push(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
+pub(super) async fn push(state: web::Data<State>, call: Call, RequestBody(body): RequestBody) -> HandlerResult {
     answer(&state, &call, read_push(&body, &body, notification_bytes(&state))).await
 }
 
 /// `POST /api/broadcast`.
-pub(super) async fn broadcast(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
+pub(super) async fn broadcast(state: web::Data<State>, call: Call, RequestBody(body): RequestBody) -> HandlerResult {
     answer(&state, &call, read_broadcast(&body, &body, notification_bytes(&state))).await
 }
 
 /// `POST /api/room`.
-pub(super) async fn room(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
+pub(super) async fn room(state: web::Data<State>, call: Call, RequestBody(body): RequestBody) -> HandlerResult {
     answer(&state, &call, read_room(&body, &body, notification_bytes(&state))).await
 }
 
 /// `POST /api/disconnect`.
-pub(super) async fn disconnect(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
+pub(super) async fn disconnect(state: web::Data<State>, call: Call, RequestBody(body): RequestBody) -> HandlerResult {
     answer(&state, &call, read_disconnect(&body)).await
 }
 
@@ -256,12 +261,12 @@ mod tests {
         Target::Room(RoomName::parse(name, "room").unwrap())
     }
 
-    fn ordered(read: Read, body: &str) -> PushCommand {
+    fn parsed(read: Read, body: &str) -> PushCommand {
         let body = Bytes::copy_from_slice(body.as_bytes());
         read(&body, &body, MOST).unwrap()
     }
 
-    fn blamed(read: Read, body: &str) -> String {
+    fn refused_field(read: Read, body: &str) -> String {
         let body = Bytes::copy_from_slice(body.as_bytes());
         read(&body, &body, MOST).unwrap_err().field.unwrap()
     }
@@ -274,7 +279,7 @@ mod tests {
     #[test]
     fn data_goes_on_as_the_bytes_that_came() {
         assert_eq!(
-            ordered(read_push, r#"{"userId":"u1","event":"greet","data":{"b": 1.0,"a":"\u0041"}}"#),
+            parsed(read_push, r#"{"userId":"u1","event":"greet","data":{"b": 1.0,"a":"\u0041"}}"#),
             published(user("u1"), "greet", r#"{"b": 1.0,"a":"\u0041"}"#)
         );
     }
@@ -282,13 +287,13 @@ mod tests {
     #[test]
     fn a_notification_for_a_user_is_one_however_the_user_is_named() {
         let notification = Notification::parse(br#"{"id": 7}"#, MOST).unwrap();
-        let order = PushCommand::Notify(UserId::parse("42", "id").unwrap(), notification);
-        assert_eq!(ordered(read_push, r#"{"userId":42,"event":"notification","data":{"id": 7}}"#), order);
+        let command = PushCommand::Notify(UserId::parse("42", "id").unwrap(), notification);
+        assert_eq!(parsed(read_push, r#"{"userId":42,"event":"notification","data":{"id": 7}}"#), command);
         let body = r#"{"event":"notification","to":"user","user_id":42,"data":{"id": 7}}"#;
-        assert_eq!(ordered(read_broadcast, body), order);
+        assert_eq!(parsed(read_broadcast, body), command);
         let body = r#"{"room":"user:42","event":"notification","data":{"id": 7}}"#;
-        assert_eq!(ordered(read_room, body), order);
-        assert_eq!(blamed(read_push, r#"{"userId":1,"event":"notification","data":5}"#), "data");
+        assert_eq!(parsed(read_room, body), command);
+        assert_eq!(refused_field(read_push, r#"{"userId":1,"event":"notification","data":5}"#), "data");
         let long = "x".repeat(MOST);
         for (read, body) in [
             (read_push as Read, format!(r#"{{"userId":1,"event":"notification","data":{{"a":"{long}"}}}}"#)),
@@ -300,22 +305,26 @@ mod tests {
             assert_eq!((fault.code, fault.limit), (Code::PayloadTooLarge, Some("limits.notification_bytes")));
         }
         let body = r#"{"event":"notification","data":5}"#;
-        assert_eq!(ordered(read_broadcast, body), published(Target::Everybody, "notification", "5"));
+        assert_eq!(parsed(read_broadcast, body), published(Target::Everybody, "notification", "5"));
         let body = r#"{"room":"lobby","event":"notification","data":5}"#;
-        assert_eq!(ordered(read_room, body), published(room("lobby"), "notification", "5"));
+        assert_eq!(parsed(read_room, body), published(room("lobby"), "notification", "5"));
     }
 
     #[test]
     fn data_may_be_any_json_value_but_must_be_there() {
-        assert_eq!(ordered(read_push, r#"{"userId":1,"event":"e","data":null}"#), published(user("1"), "e", "null"));
-        assert_eq!(blamed(read_push, r#"{"userId":1,"event":"e"}"#), "data");
+        assert_eq!(parsed(read_push, r#"{"userId":1,"event":"e","data":null}"#), published(user("1"), "e", "null"));
+        assert_eq!(refused_field(read_push, r#"{"userId":1,"event":"e"}"#), "data");
     }
 
     #[test]
     fn data_that_receivers_cannot_hold_is_refused_by_its_path() {
         let deep = format!("{}{}", "[".repeat(129), "]".repeat(129));
         for (data, field) in [("1e400", "data"), (r#"{"n":[1,1e400]}"#, "data.n[1]"), (&deep, "data")] {
-            assert_eq!(blamed(read_room, &format!(r#"{{"room":"r","event":"e","data":{data}}}"#)), field, "{data}");
+            assert_eq!(
+                refused_field(read_room, &format!(r#"{{"room":"r","event":"e","data":{data}}}"#)),
+                field,
+                "{data}"
+            );
         }
     }
 
@@ -326,7 +335,7 @@ mod tests {
             r#"{"event":"e","to":"all","data":1}"#,
             r#"{"event":"e","to":null,"user_id":null,"data":1}"#,
         ] {
-            assert_eq!(ordered(read_broadcast, body), published(Target::Everybody, "e", "1"), "{body}");
+            assert_eq!(parsed(read_broadcast, body), published(Target::Everybody, "e", "1"), "{body}");
         }
     }
 
@@ -340,7 +349,7 @@ mod tests {
             (r#"{"event":"e","to":"room","room":"lobby","data":1}"#, room("lobby")),
             (r#"{"event":"e","to":"room","room":"user:7","data":1}"#, user("7")),
         ] {
-            assert_eq!(ordered(read_broadcast, body), published(target, "e", "1"), "{body}");
+            assert_eq!(parsed(read_broadcast, body), published(target, "e", "1"), "{body}");
         }
     }
 
@@ -353,7 +362,7 @@ mod tests {
             r#"{"event":"e","room":"lobby","data":1}"#,
             r#"{"event":"e","to":"everyone","data":1}"#,
         ] {
-            assert_eq!(blamed(read_broadcast, body), "to", "{body}");
+            assert_eq!(refused_field(read_broadcast, body), "to", "{body}");
         }
     }
 
@@ -370,7 +379,7 @@ mod tests {
             (r#"{"event":5,"to":"all","data":1}"#, "event"),
             (r#"{"to":"all","data":1}"#, "event"),
         ] {
-            assert_eq!(blamed(read_broadcast, body), field, "{body}");
+            assert_eq!(refused_field(read_broadcast, body), field, "{body}");
         }
     }
 }

@@ -9,9 +9,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::call::Call;
-use super::guard::Posted;
-use super::timestamps::Moment;
-use super::{Answer, audit, iso, json};
+use super::guard::RequestBody;
+use super::timestamps::Timestamp;
+use super::{HandlerResult, audit, iso, json};
 use crate::state::State;
 
 /// How far the caller's clock may be ahead of ours, ms. A moment beyond it is a mistake that would lock a user out.
@@ -27,7 +27,7 @@ struct RevokeCommand {
     sid: Option<IdText>,
     jti: Option<IdText>,
     #[serde(rename = "issuedBefore")]
-    issued_before: Option<Moment>,
+    issued_before: Option<Timestamp>,
 }
 
 impl RevokeCommand {
@@ -65,11 +65,11 @@ impl RevokeCommand {
 }
 
 /// `POST /api/revoke`.
-pub(super) async fn revoke(state: web::Data<State>, call: Call, Posted(body): Posted) -> Answer {
-    let order: RevokeCommand = json::parse(&body)?;
-    let revocation = order.revocation(state.now_ms(), state.policies().config.auth.leeway_ms())?;
+pub(super) async fn revoke(state: web::Data<State>, call: Call, RequestBody(body): RequestBody) -> HandlerResult {
+    let command: RevokeCommand = json::parse(&body)?;
+    let revocation = command.revocation(state.now_ms(), state.policies().config.auth.leeway_ms())?;
     let closed = state.hub.keep_and_revoke(revocation).await?;
-    let subjects = [("user", &order.user_id), ("session", &order.sid), ("tokenId", &order.jti)];
+    let subjects = [("user", &command.user_id), ("session", &command.sid), ("tokenId", &command.jti)];
     let mut fields: Vec<_> =
         subjects.iter().filter_map(|(name, id)| Some((*name, id.as_ref()?.0.as_str().into()))).collect();
     fields.push(("closed", (closed as u64).into()));

@@ -7,7 +7,7 @@ use hubbub_actors::model::ids::RoomName;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, iso};
+use super::{HandlerResult, iso};
 use crate::state::State;
 
 /// Rooms in a listing when the caller does not say.
@@ -16,12 +16,12 @@ const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 1_000;
 
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Asked {
+pub(super) struct RoomsQuery {
     limit: Option<String>,
     offset: Option<String>,
 }
 
-impl Asked {
+impl RoomsQuery {
     /// From which on, and how many: `default` where it is not said.
     fn page(&self, default: usize) -> Result<Page, Fault> {
         let limit = number(self.limit.as_deref(), "limit", default)?;
@@ -37,8 +37,8 @@ fn number(text: Option<&str>, field: &str, default: usize) -> Result<usize, Faul
 }
 
 /// `GET /api/rooms`: a page at a time, which costs no more than that, however many rooms there are.
-pub(super) async fn list(state: web::Data<State>, asked: web::Query<Asked>) -> Answer {
-    let (rooms, total) = state.hub.list_rooms(asked.page(LIMIT)?).await?;
+pub(super) async fn list(state: web::Data<State>, query: web::Query<RoomsQuery>) -> HandlerResult {
+    let (rooms, total) = state.hub.list_rooms(query.page(LIMIT)?).await?;
     let page: Vec<Value> =
         rooms.iter().map(|room| json!({"room": room.room, "sessions": room.sessions, "users": room.users})).collect();
     Ok(HttpResponse::Ok().json(json!({
@@ -50,9 +50,13 @@ pub(super) async fn list(state: web::Data<State>, asked: web::Query<Asked>) -> A
 }
 
 /// `GET /api/rooms/{room}`: how many are in it, and a page of them.
-pub(super) async fn one(state: web::Data<State>, name: web::Path<String>, asked: web::Query<Asked>) -> Answer {
+pub(super) async fn one(
+    state: web::Data<State>,
+    name: web::Path<String>,
+    query: web::Query<RoomsQuery>,
+) -> HandlerResult {
     let room = RoomName::parse(&name, "room")?;
-    let page = asked.page(LIMIT_MAX)?;
+    let page = query.page(LIMIT_MAX)?;
     let found = if room.is_internal() { None } else { state.hub.members(&room, page).await? };
     let found = found.ok_or_else(|| Fault::new(Code::NotFound, "No such room"))?;
     let listed: Vec<Value> =
@@ -72,8 +76,8 @@ mod tests {
     use super::*;
 
     fn page(limit: Option<&str>, offset: Option<&str>) -> Result<(usize, usize), Option<String>> {
-        let asked = Asked { limit: limit.map(Into::into), offset: offset.map(Into::into) };
-        asked.page(LIMIT).map(|page| (page.offset, page.limit)).map_err(|fault| fault.field)
+        let query = RoomsQuery { limit: limit.map(Into::into), offset: offset.map(Into::into) };
+        query.page(LIMIT).map(|page| (page.offset, page.limit)).map_err(|fault| fault.field)
     }
 
     #[test]

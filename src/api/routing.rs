@@ -11,7 +11,7 @@ use crate::policies::Policies;
 ///
 /// # Errors
 /// [`Code::HostNotAllowed`], and [`Code::NotFound`] for what is not under the base path.
-pub(super) fn enter(policies: &Policies, request: &mut ServiceRequest) -> Result<(), Fault> {
+pub(super) fn apply_route(policies: &Policies, request: &mut ServiceRequest) -> Result<(), Fault> {
     let path = request.path();
     let route = policies.base.route(path);
     admission::check_host(policies, request.head(), route)?;

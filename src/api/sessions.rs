@@ -12,9 +12,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::call::Call;
-use super::cors::{self, Page};
+use super::cors::{self, PageAccess};
 use super::guard::{client_address, policies_of};
-use super::{Answer, audit, body, json, users};
+use super::{HandlerResult, audit, body, json, users};
 use crate::accounts::{PASSWORD_BYTES, Username};
 use crate::bearer;
 use crate::peer::limit_key;
@@ -27,13 +27,13 @@ const BODY_MAX: usize = 8_192;
 const TOKEN_TYPE: &str = "Bearer";
 
 #[derive(Deserialize)]
-struct SignIn {
+struct SignInBody {
     username: String,
     password: String,
 }
 
 #[derive(Deserialize)]
-struct Refresh {
+struct RefreshBody {
     refresh_token: String,
 }
 
@@ -43,20 +43,20 @@ pub(super) async fn sign_in(
     call: Call,
     state: web::Data<State>,
     payload: web::Payload,
-) -> Answer {
-    let_in(&state, &request)?;
+) -> HandlerResult {
+    check_access(&state, &request)?;
     state.accounts.check_sign_in()?;
     let per_minute = policies_of(&state, &request).config.limits.login.attempts_per_minute;
-    state.hub.admit(LimitKey::Login(address(&state, &request)), per_minute).await?;
+    state.hub.admit(LimitKey::Login(limit_address(&state, &request)), per_minute).await?;
     let body = text::resolve(body::read(&request, payload, BODY_MAX).await?);
-    let asked: SignIn = json::parse(&body)?;
-    let username = Username::parse(&asked.username, "username")?;
+    let credentials: SignInBody = json::parse(&body)?;
+    let username = Username::parse(&credentials.username, "username")?;
     let most = *PASSWORD_BYTES.end();
-    if asked.password.len() > most {
+    if credentials.password.len() > most {
         return Err(Fault::field("password", format!("`password` is longer than {most} bytes")).into());
     }
     state.hub.admit(LimitKey::LoginName(username.digest()), per_minute).await?;
-    let signed_in = state.accounts.sign_in(&username, asked.password, state.hub.clock()).await?;
+    let signed_in = state.accounts.sign_in(&username, credentials.password, state.hub.clock()).await?;
     let fields = [("user", signed_in.account.id.as_str().into()), ("session", signed_in.session_id.as_str().into())];
     audit::log(Level::Debug, &call, "signed in", &fields);
     Ok(HttpResponse::Ok().json(json!({
@@ -65,18 +65,18 @@ pub(super) async fn sign_in(
         "expires_in": signed_in.expires_in,
         "token_type": TOKEN_TYPE,
         "session_id": signed_in.session_id,
-        "user": users::shown(&signed_in.account),
+        "user": users::account_json(&signed_in.account),
     })))
 }
 
 /// `POST /sessions/refresh`. The refresh token stays the same.
-pub(super) async fn refresh(request: HttpRequest, state: web::Data<State>, payload: web::Payload) -> Answer {
-    let_in(&state, &request)?;
+pub(super) async fn refresh(request: HttpRequest, state: web::Data<State>, payload: web::Payload) -> HandlerResult {
+    check_access(&state, &request)?;
     state.accounts.check_sign_in()?;
     count(&state, &request).await?;
     let body = text::resolve(body::read(&request, payload, BODY_MAX).await?);
-    let asked: Refresh = json::parse(&body)?;
-    let refreshed = state.accounts.refresh(&asked.refresh_token, state.now_ms()).await?;
+    let body: RefreshBody = json::parse(&body)?;
+    let refreshed = state.accounts.refresh(&body.refresh_token, state.now_ms()).await?;
     Ok(HttpResponse::Ok().json(json!({
         "access_token": refreshed.access_token,
         "expires_in": refreshed.expires_in,
@@ -85,8 +85,13 @@ pub(super) async fn refresh(request: HttpRequest, state: web::Data<State>, paylo
 }
 
 /// `DELETE /sessions/{session_id}`: by the user whose session it is, or an admin.
-pub(super) async fn end(request: HttpRequest, call: Call, state: web::Data<State>, id: web::Path<String>) -> Answer {
-    let_in(&state, &request)?;
+pub(super) async fn end(
+    request: HttpRequest,
+    call: Call,
+    state: web::Data<State>,
+    id: web::Path<String>,
+) -> HandlerResult {
+    check_access(&state, &request)?;
     count(&state, &request).await?;
     let caller = identify(&state, &request).await?;
     call.set_user(caller.user.as_str());
@@ -111,21 +116,21 @@ fn no_such_session() -> Fault {
 }
 
 /// What holds for every one of these: a hub that takes work, and no page of a foreign origin.
-fn let_in(state: &State, request: &HttpRequest) -> Result<(), Fault> {
-    if cors::judge(request.headers(), &policies_of(state, request).origins) == Page::Foreign {
+fn check_access(state: &State, request: &HttpRequest) -> Result<(), Fault> {
+    if cors::check(request.headers(), &policies_of(state, request).origins) == PageAccess::Foreign {
         return Err(Fault::origin_not_allowed());
     }
     state.hub.accepting()
 }
 
-fn address(state: &State, request: &HttpRequest) -> std::net::IpAddr {
+fn limit_address(state: &State, request: &HttpRequest) -> std::net::IpAddr {
     limit_key(client_address(state, request).ip)
 }
 
 /// Counts a request that needs no password, as any that comes without a key.
 async fn count(state: &State, request: &HttpRequest) -> Result<(), Fault> {
     let per_minute = policies_of(state, request).config.limits.http.requests_per_minute;
-    state.hub.admit(LimitKey::Address(address(state, request)), per_minute).await
+    state.hub.admit(LimitKey::Address(limit_address(state, request)), per_minute).await
 }
 
 /// Whose the access token is that came with the request.

@@ -9,12 +9,12 @@ use hubbub_actors::store::Store;
 use serde_json::{Value, json};
 
 use super::info::VERSION;
-use super::{Answer, iso};
+use super::{HandlerResult, iso};
 use crate::state::State;
 use crate::telemetry;
 
 /// `GET /status`, memory in MB. A process without a managed heap has no heap figures of its own: they repeat `rss`.
-pub(super) async fn community(state: web::Data<State>) -> Answer {
+pub(super) async fn community(state: web::Data<State>) -> HandlerResult {
     let stats = state.hub.stats();
     let rss = megabytes(telemetry::resident());
     Ok(HttpResponse::Ok().json(json!({
@@ -59,7 +59,7 @@ async fn database(store: &Store) -> Value {
 }
 
 /// `GET /api/status`, memory in bytes.
-pub(super) async fn push(state: web::Data<State>) -> Answer {
+pub(super) async fn push(state: web::Data<State>) -> HandlerResult {
     let stats = state.hub.stats();
     let rss = telemetry::resident();
     Ok(HttpResponse::Ok().json(json!({

@@ -20,12 +20,12 @@ pub(super) fn iso(ms: i64) -> String {
 /// A moment as callers write it: an ISO date, or seconds or milliseconds since the epoch.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Moment {
+pub(super) enum Timestamp {
     Number(f64),
     Text(String),
 }
 
-impl Moment {
+impl Timestamp {
     /// The moment in ms since the epoch; it came in as `field`.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Option<i64> {
-        serde_json::from_str::<Moment>(json).unwrap().ms("at").ok()
+        serde_json::from_str::<Timestamp>(json).unwrap().ms("at").ok()
     }
 
     #[test]
@@ -108,7 +108,7 @@ mod tests {
         ] {
             assert_eq!(read(json), None, "{json}");
         }
-        let fault = Moment::Text("soon".into()).ms("issuedBefore").unwrap_err();
+        let fault = Timestamp::Text("soon".into()).ms("issuedBefore").unwrap_err();
         assert_eq!(fault.field.as_deref(), Some("issuedBefore"));
     }
 

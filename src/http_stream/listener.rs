@@ -18,7 +18,7 @@ use super::stream::HttpStream;
 use crate::error::{self, Shape};
 use crate::notices::Notices;
 use crate::peer::BasePath;
-use crate::request_id::RequestId;
+use crate::request_id::HttpRequestId;
 
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
@@ -48,11 +48,15 @@ impl Listener {
     ///
     /// # Errors
     /// Why it is refused, and by which request id the client is told so before the socket is closed.
-    pub fn take(self: &Rc<Self>, socket: TcpStream, counted: Option<IpAddr>) -> Result<HttpStream, (RequestId, Fault)> {
+    pub fn take(
+        self: &Rc<Self>,
+        socket: TcpStream,
+        counted: Option<IpAddr>,
+    ) -> Result<HttpStream, (HttpRequestId, Fault)> {
         match self.connections.register(counted) {
             Ok(registration) => Ok(HttpStream::new(self.clone(), socket, registration)),
             Err(refused) => {
-                let (id, fault) = (RequestId::random(), fault(refused));
+                let (id, fault) = (HttpRequestId::random(), fault(refused));
                 // A socket that was just accepted is writable; tokio knows that only when it has asked.
                 let sent = SockRef::from(&socket).send(refusal(refused, &id, &fault).as_bytes());
                 let shut = SockRef::from(&socket).shutdown(Shutdown::Write);
@@ -75,7 +79,7 @@ fn fault(refused: Refused) -> Fault {
 }
 
 /// The whole answer to a connection that is not taken. There is no request: the id is of the answer alone.
-fn refusal(refused: Refused, id: &RequestId, fault: &Fault) -> String {
+fn refusal(refused: Refused, id: &HttpRequestId, fault: &Fault) -> String {
     let status = match refused {
         Refused::Full => StatusCode::SERVICE_UNAVAILABLE,
         Refused::Address => StatusCode::TOO_MANY_REQUESTS,
@@ -98,7 +102,7 @@ mod tests {
             (Refused::Full, "503 Service Unavailable", "SERVER_FULL", None),
             (Refused::Address, "429 Too Many Requests", "LIMIT_REACHED", Some("limits.http.connections_per_address")),
         ] {
-            let id = RequestId::random();
+            let id = HttpRequestId::random();
             let answer = refusal(refused, &id, &fault(refused));
             let (head, body) = answer.split_once("\r\n\r\n").unwrap();
             assert!(

@@ -32,7 +32,7 @@ const RESERVED: [&str; 5] = ["time", "level", "target", "message", "cut"];
 
 /// The line of `record`, with its end.
 pub(super) fn write(format: LogFormat, time: SystemTime, record: &Record<'_>) -> String {
-    let mut line = Line { format, text: String::with_capacity(256), names: Vec::new(), is_cut: false };
+    let mut line = LineBuilder { format, text: String::with_capacity(256), names: Vec::new(), is_cut: false };
     line.begin(time, record);
     // Only a value's own `Display` can fail, and the line says then what it got.
     if record.key_values().visit(&mut line).is_err() {
@@ -41,7 +41,7 @@ pub(super) fn write(format: LogFormat, time: SystemTime, record: &Record<'_>) ->
     line.end()
 }
 
-struct Line {
+struct LineBuilder {
     format: LogFormat,
     text: String,
     /// The fields so far. Of two with one name, the first is written.
@@ -49,7 +49,7 @@ struct Line {
     is_cut: bool,
 }
 
-impl Line {
+impl LineBuilder {
     fn begin(&mut self, time: SystemTime, record: &Record<'_>) {
         let time = humantime::format_rfc3339_millis(time);
         let level = record.level();
@@ -138,7 +138,7 @@ impl Line {
 
 /// Appends what is written to it with escapes, until the line has `most` bytes.
 struct Escaping<'a> {
-    line: &'a mut Line,
+    line: &'a mut LineBuilder,
     most: usize,
     in_quotes: bool,
     /// Nothing was written that needs quotes.
@@ -195,19 +195,19 @@ fn is_hidden(char: char) -> bool {
         || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-impl<'kvs> VisitSource<'kvs> for Line {
+impl<'kvs> VisitSource<'kvs> for LineBuilder {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
-        value.visit(Field { line: self, name: key.as_str() })
+        value.visit(FieldWriter { line: self, name: key.as_str() })
     }
 }
 
 /// A field to be written. One without a value (`None`) is left out.
-struct Field<'a> {
-    line: &'a mut Line,
+struct FieldWriter<'a> {
+    line: &'a mut LineBuilder,
     name: &'a str,
 }
 
-impl Field<'_> {
+impl FieldWriter<'_> {
     fn bare(&mut self, value: &dyn fmt::Display) -> Result<(), kv::Error> {
         if self.line.name(self.name) {
             let _ = write!(self.line.text, "{value}");
@@ -216,7 +216,7 @@ impl Field<'_> {
     }
 }
 
-impl<'v> VisitValue<'v> for Field<'_> {
+impl<'v> VisitValue<'v> for FieldWriter<'_> {
     fn visit_any(&mut self, value: Value<'_>) -> Result<(), kv::Error> {
         if self.line.name(self.name) {
             self.line.value(VALUE_MAX, &value);

@@ -21,8 +21,8 @@ use std::time::{Duration, SystemTime};
 use log::kv::Source;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-pub use self::queue::Counts;
-use self::queue::Queue;
+use self::queue::LineQueue;
+pub use self::queue::QueueCounts;
 use crate::config::{self, LogFormat};
 
 /// What modules other than the hub's own log at most, unless they are named.
@@ -38,7 +38,7 @@ const TARGET: &str = "hubbub::logging";
 const END_TIME: Duration = Duration::from_secs(1);
 
 /// The lines of the process that wait to be written.
-static QUEUE: Queue = Queue::new();
+static QUEUE: LineQueue = LineQueue::new();
 
 /// How lines look, once there is a thread that writes them.
 static WRITER: OnceLock<LogFormat> = OnceLock::new();
@@ -130,7 +130,7 @@ pub fn finish() {
 }
 
 /// The lines of the process that wait, and those that were dropped.
-pub fn counts() -> Counts {
+pub fn counts() -> QueueCounts {
     QUEUE.counts()
 }
 

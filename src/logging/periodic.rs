@@ -26,7 +26,7 @@ pub struct Periodic(Mutex<Counting>);
 #[derive(Debug, Default)]
 struct Counting {
     /// When there was a line last, ms; none yet.
-    told_at: Option<i64>,
+    logged_at: Option<i64>,
     count: u64,
     /// How often it came from each address: at most [`ADDRESSES_MAX`], those that came most often among them.
     addresses: Vec<(IpAddr, u64)>,
@@ -50,7 +50,7 @@ impl Periodic {
     }
 
     /// The line to write before the end, whether or not one is due.
-    pub fn rest(&self) -> Option<Summary> {
+    pub fn take_rest(&self) -> Option<Summary> {
         self.lock().take()
     }
 
@@ -73,11 +73,11 @@ impl Counting {
     }
 
     fn due(&mut self, now_ms: i64) -> Option<Summary> {
-        if self.told_at.is_some_and(|told_at| now_ms.saturating_sub(told_at) < PERIOD_MS) {
+        if self.logged_at.is_some_and(|told_at| now_ms.saturating_sub(told_at) < PERIOD_MS) {
             return None;
         }
         let summary = self.take()?;
-        self.told_at = Some(now_ms);
+        self.logged_at = Some(now_ms);
         Some(summary)
     }
 
@@ -123,8 +123,8 @@ mod tests {
         assert_eq!(periodic.due(3 * PERIOD_MS), None, "all is told");
         periodic.count(Some(ip(9)), 3 * PERIOD_MS);
         periodic.count(None, 3 * PERIOD_MS);
-        assert_eq!(periodic.rest(), Some(Summary { count: 1, address: None }));
-        assert_eq!(periodic.rest(), None);
+        assert_eq!(periodic.take_rest(), Some(Summary { count: 1, address: None }));
+        assert_eq!(periodic.take_rest(), None);
     }
 
     #[test]

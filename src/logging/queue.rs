@@ -27,7 +27,7 @@ const RETRY: Duration = Duration::from_millis(10);
 
 /// What became of the lines so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct QueueCounts {
     /// Lines that wait to be written.
     pub lines: usize,
     /// Their bytes.
@@ -37,33 +37,37 @@ pub struct Counts {
 }
 
 #[derive(Debug)]
-struct State {
+struct QueueState {
     pending: Vec<u8>,
     /// Of what is pending and of what is being written.
-    counts: Counts,
+    counts: QueueCounts,
     /// How many of the dropped lines were told of.
-    told: u64,
+    reported: u64,
     /// The writer waits for a line.
     is_idle: bool,
 }
 
 /// The queue. Each line in it ends with a line end and has no other.
 #[derive(Debug)]
-pub(super) struct Queue {
-    state: Mutex<State>,
+pub(super) struct LineQueue {
+    state: Mutex<QueueState>,
     filled: Condvar,
     emptied: Condvar,
 }
 
-impl Queue {
+impl LineQueue {
     /// An empty queue.
     pub(super) const fn new() -> Self {
-        let state =
-            State { pending: Vec::new(), counts: Counts { lines: 0, bytes: 0, dropped: 0 }, told: 0, is_idle: false };
+        let state = QueueState {
+            pending: Vec::new(),
+            counts: QueueCounts { lines: 0, bytes: 0, dropped: 0 },
+            reported: 0,
+            is_idle: false,
+        };
         Self { state: Mutex::new(state), filled: Condvar::new(), emptied: Condvar::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -92,7 +96,7 @@ impl Queue {
         is_full
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> QueueCounts {
         self.lock().counts
     }
 
@@ -122,7 +126,7 @@ impl Queue {
     }
 
     /// The first `written` bytes of some lines were written; the others are lost.
-    fn settle(&self, lines: &[u8], written: usize) {
+    fn count_written(&self, lines: &[u8], written: usize) {
         let count = |bytes| memchr::memchr_iter(b'\n', bytes).count();
         let lost = lines.get(written..).map_or(0, count);
         let mut state = self.lock();
@@ -132,10 +136,10 @@ impl Queue {
     }
 
     /// How many dropped lines are to be told of: none while the queue is more than half full.
-    fn untold(&self) -> u64 {
+    fn unreported(&self) -> u64 {
         let state = self.lock();
         let is_low = state.counts.lines <= LINES_MAX / 2 && state.counts.bytes <= BYTES_MAX / 2;
-        if is_low { state.counts.dropped - state.told } else { 0 }
+        if is_low { state.counts.dropped - state.reported } else { 0 }
     }
 
     /// Writes lines to `sink` for ever. `notice` makes the line that says how many lines were dropped; none where that
@@ -157,14 +161,14 @@ impl Queue {
             let within = rest
                 .get(..PIECE)
                 .map_or(rest.len(), |piece| memchr::memrchr(b'\n', piece).map_or(rest.len(), |end| end + 1));
-            let (piece, behind) = rest.split_at(within);
+            let (piece, after) = rest.split_at(within);
             let written = sink.write(piece);
-            self.settle(piece, written);
-            rest = behind;
+            self.count_written(piece, written);
+            rest = after;
         }
-        let untold = self.untold();
-        if untold > 0 && notice(untold).is_none_or(|line| sink.write(line.as_bytes()) == line.len()) {
-            self.lock().told += untold;
+        let unreported = self.unreported();
+        if unreported > 0 && notice(unreported).is_none_or(|line| sink.write(line.as_bytes()) == line.len()) {
+            self.lock().reported += unreported;
         }
     }
 }

@@ -68,8 +68,8 @@ impl TrustedProxies {
 
     /// Whether a request says for whom it was forwarded, and `peer`, who sent it, is not believed.
     pub fn is_ignored(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
-        let says = headers.contains_key(FORWARDED_FOR) || headers.contains_key(FORWARDED);
-        says && !self.trusts(peer)
+        let has_header = headers.contains_key(FORWARDED_FOR) || headers.contains_key(FORWARDED);
+        has_header && !self.trusts(peer)
     }
 
     /// Whether what an address forwards counts.

@@ -9,7 +9,7 @@ use super::authority::split_authority;
 #[derive(Debug, Clone, Default)]
 pub struct AllowedOrigins {
     any: bool,
-    listed: Vec<Origin>,
+    listed: Vec<PageOrigin>,
     credentials: bool,
 }
 
@@ -29,7 +29,7 @@ pub enum Access {
 
 /// An origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Origin {
+enum PageOrigin {
     /// `null`: a sandboxed frame, a `data:` URL, a local file and others.
     Null,
     /// `file://`.
@@ -48,7 +48,7 @@ impl AllowedOrigins {
     pub fn parse(entries: &[String]) -> Result<Self, super::BadEntry> {
         const EXPECTED: &str = "is none of `*`, `null`, `file://` and an origin like https://example.com, \
                                 http://localhost:3000 or capacitor://localhost";
-        let parsed = super::parse_all(entries, |entry| match Origin::split(entry) {
+        let parsed = super::parse_all(entries, |entry| match PageOrigin::split(entry) {
             _ if entry == "*" => Ok(None),
             Some((origin, "" | "/")) => Ok(Some(origin)),
             _ => Err(EXPECTED),
@@ -70,12 +70,12 @@ impl AllowedOrigins {
 
     /// Whether `null` is listed, which any page can have as its origin.
     pub fn lists_null(&self) -> bool {
-        self.listed.contains(&Origin::Null)
+        self.listed.contains(&PageOrigin::Null)
     }
 
     /// Whether an origin is listed that may be given credentials.
     pub fn lists_server(&self) -> bool {
-        self.listed.iter().any(Origin::is_server)
+        self.listed.iter().any(PageOrigin::is_server)
     }
 
     /// What a request with these headers is allowed.
@@ -83,15 +83,15 @@ impl AllowedOrigins {
     /// Without `Origin` no browser sent it, and it passes. Otherwise the origin must be on the list, or name the host and
     /// port of `Host`; its scheme may be `http`, `https`, `ws` or `wss`. On either side, a port that is not written is
     /// the default one of the origin's scheme.
-    pub fn judge(&self, origin: Option<&str>, host: Option<&str>) -> Access {
+    pub fn check(&self, origin: Option<&str>, host: Option<&str>) -> Access {
         let Some(text) = origin else {
             return Access::NoPage;
         };
-        let origin = Origin::split(text).map(|(origin, _)| origin);
+        let origin = PageOrigin::split(text).map(|(origin, _)| origin);
         let is_listed = origin.as_ref().is_some_and(|origin| self.listed.contains(origin));
         let is_same_host = || origin.as_ref().zip(host).is_some_and(|(origin, host)| origin.is_same_host(host));
         if is_listed || self.any || is_same_host() {
-            let credentials = self.credentials && is_listed && origin.as_ref().is_some_and(Origin::is_server);
+            let credentials = self.credentials && is_listed && origin.as_ref().is_some_and(PageOrigin::is_server);
             Access::Allowed { credentials }
         } else {
             Access::Foreign
@@ -100,11 +100,11 @@ impl AllowedOrigins {
 
     /// Whether a request with these headers may go on.
     pub fn allows(&self, origin: Option<&str>, host: Option<&str>) -> bool {
-        self.judge(origin, host) != Access::Foreign
+        self.check(origin, host) != Access::Foreign
     }
 }
 
-impl Origin {
+impl PageOrigin {
     /// Reads an origin, and gives back what follows its authority.
     fn split(text: &str) -> Option<(Self, &str)> {
         if text == "null" {
@@ -276,8 +276,8 @@ mod tests {
     #[test]
     fn credentials_are_for_listed_servers_alone() {
         let list = ["https://app.example", "capacitor://localhost", "null", "file://"];
-        let judge = |list: &[&str], credentials, origin| {
-            allowed(list).with_credentials(credentials).judge(Some(origin), Some("hub.example"))
+        let access = |list: &[&str], credentials, origin| {
+            allowed(list).with_credentials(credentials).check(Some(origin), Some("hub.example"))
         };
         for (origin, credentials) in [
             ("https://app.example", true),
@@ -287,14 +287,14 @@ mod tests {
             ("file://", false),
             ("http://hub.example", false),
         ] {
-            assert_eq!(judge(&list, true, origin), Access::Allowed { credentials }, "{origin}");
-            assert_eq!(judge(&list, false, origin), Access::Allowed { credentials: false }, "{origin}");
+            assert_eq!(access(&list, true, origin), Access::Allowed { credentials }, "{origin}");
+            assert_eq!(access(&list, false, origin), Access::Allowed { credentials: false }, "{origin}");
         }
-        assert_eq!(judge(&list, true, "https://other.example"), Access::Foreign);
-        assert_eq!(judge(&["*"], true, "https://app.example"), Access::Allowed { credentials: false });
-        let both = judge(&["*", "https://app.example"], true, "https://app.example");
+        assert_eq!(access(&list, true, "https://other.example"), Access::Foreign);
+        assert_eq!(access(&["*"], true, "https://app.example"), Access::Allowed { credentials: false });
+        let both = access(&["*", "https://app.example"], true, "https://app.example");
         assert_eq!(both, Access::Allowed { credentials: true }, "an origin that is listed beside `*`");
-        assert_eq!(AllowedOrigins::default().judge(None, None), Access::NoPage);
+        assert_eq!(AllowedOrigins::default().check(None, None), Access::NoPage);
     }
 
     #[test]

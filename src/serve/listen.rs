@@ -128,9 +128,9 @@ mod tests {
             (AddrNotAvailable, "server.host", "--host"),
             (Other, "server.host", "--host"),
         ] {
-            let told = ServeError::Listen("example:80".into(), kind.into()).to_string();
-            assert!(told.starts_with("cannot listen on example:80: "), "{told}");
-            assert!(told.contains(key) && told.contains(flag), "{told}");
+            let printed = ServeError::Listen("example:80".into(), kind.into()).to_string();
+            assert!(printed.starts_with("cannot listen on example:80: "), "{printed}");
+            assert!(printed.contains(key) && printed.contains(flag), "{printed}");
         }
     }
 

@@ -43,15 +43,15 @@ use tokio::io::AsyncWriteExt;
 use self::listen::{BACKLOG, advice, share_descriptors};
 pub(crate) use self::listen::{descriptors_needed, listen};
 use self::reload::Reloader;
-use self::upgrade::Place;
+use self::upgrade::WorkerServices;
 use crate::accounts::Accounts;
-use crate::admission::{self, Handshake};
+use crate::admission::{self, HandshakeRequest};
 use crate::config::{Config, Sources};
 use crate::http_stream::Exchange;
 use crate::http_stream::{self, HttpStream, Listener};
 use crate::peer::limit_key;
 use crate::policies::Policies;
-use crate::request_id::{REQUEST_ID, RequestId};
+use crate::request_id::{HttpRequestId, REQUEST_ID};
 use crate::serve::signals::{Signals, Stop, Stops};
 use crate::socketio::router::EngineRouter;
 use crate::state::{self, State};
@@ -66,10 +66,10 @@ const ACCEPTED_BEYOND: usize = 1_024;
 const KEEP_ALIVE: Duration = http_stream::KEEP_ALIVE.saturating_add(Duration::from_secs(15));
 
 /// How often the central actors are looked at, by who is not asked for the hub's health.
-const WATCH: Duration = Duration::from_millis(250);
+const ACTOR_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How often it is looked whether the last connection is gone, while the hub ends.
-const DRAIN_WATCH: Duration = Duration::from_millis(50);
+const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The most of `server.shutdown_secs` that is left for the HTTP side.
 const HTTP_TIME: Duration = Duration::from_secs(1);
@@ -150,7 +150,7 @@ impl Prepared {
     ///
     /// # Errors
     /// See [`ServeError`].
-    pub fn run(self, config: Config, sources: Sources, started: impl FnOnce(Serving)) -> Result<Ended, ServeError> {
+    pub fn run(self, config: Config, sources: Sources, started: impl FnOnce(Serving)) -> Result<Shutdown, ServeError> {
         let Self { runtime, signals } = self;
         let runtime = Arc::new(runtime);
         let system = actix_rt::System::with_tokio_rt(|| runtime.clone());
@@ -166,7 +166,7 @@ impl Prepared {
 
 /// How a hub that was told to stop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum Shutdown {
     /// All that was accepted reached its clients, as far as they read in time.
     Drained,
     /// It was told a second time, by this signal, and waited for no client any more.
@@ -178,7 +178,7 @@ async fn serve(
     sources: Sources,
     signals: Signals,
     started: impl FnOnce(Serving),
-) -> Result<Ended, ServeError> {
+) -> Result<Shutdown, ServeError> {
     let workers = config.server.worker_count();
     let http_connections = share_descriptors(config.server.max_connections);
     let store = Store::open_or_wait(&config.server.data_dir, Clock::System).map_err(ServeError::Store)?;
@@ -206,28 +206,28 @@ async fn serve(
     let mut ended = actix_rt::spawn(server);
     let mut stops = Stops::new()?;
 
-    actix_rt::spawn(kept.notices.clone().keep());
+    actix_rt::spawn(kept.notices.clone().run());
     reloader.note_start().await;
     actix_rt::spawn(signals.follow(reloader));
     started(Serving { addresses, hub: hub.clone() });
     let died = tokio::select! {
         _ = stops.next() => None,
         died = watch(&hub) => Some(died),
-        ended = &mut ended => return Ok(ended.map_err(io::Error::other)?.map(|()| Ended::Drained)?),
+        ended = &mut ended => return Ok(ended.map_err(io::Error::other)?.map(|()| Shutdown::Drained)?),
     };
     match &died {
         Some(name) => log::error!("the actor {name} died; going away"),
         None => log::info!("told to stop; going away"),
     }
-    let cut = go_away(&kept, &socketio, &store, handle, &mut stops).await;
+    let cut = shut_down(&kept, &socketio, &store, handle, &mut stops).await;
     match died {
         Some(name) => Err(ServeError::ActorDied(name)),
-        None => Ok(cut.map_or(Ended::Drained, Ended::Cut)),
+        None => Ok(cut.map_or(Shutdown::Drained, Shutdown::Cut)),
     }
 }
 
 /// Ends the sessions, then the HTTP side, then the store; the signal that cut this short, where one did.
-async fn go_away(
+async fn shut_down(
     state: &State,
     router: &EngineRouter,
     store: &Store,
@@ -235,7 +235,7 @@ async fn go_away(
     stops: &mut Stops,
 ) -> Option<Stop> {
     let config = state.policies().config.clone();
-    let shares = Shares::of(Duration::from_secs(config.server.shutdown_secs.into()));
+    let shares = ShutdownTimes::of(Duration::from_secs(config.server.shutdown_secs.into()));
     let pace = DrainRate { per_sec: config.server.drain_per_sec, within: shares.sessions };
     let cut = drain(&state.hub, router, pace, stops).await;
     let http_time = if cut.is_some() { Duration::ZERO } else { shares.http };
@@ -248,7 +248,7 @@ async fn go_away(
     };
     let _ = timeout(shares.store, closed).await;
     state.hub.refusal_log().finish();
-    reload::forget_running(&config);
+    reload::remove_running(&config);
     cut
 }
 
@@ -256,15 +256,15 @@ async fn go_away(
 async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeError> {
     let wrong = |what: &dyn fmt::Display, fault: &dyn fmt::Display| ServeError::Config(format!("{what}: {fault}"));
     let revoked = Revoked::new(config.auth.token_life_ms());
-    let judge = revoked.clone();
+    let revocations = revoked.clone();
     let tokens = state::tokens(&config.auth).map_err(ServeError::Config)?;
-    let tokens = Arc::new(tokens.with_check(Arc::new(move |identity| judge.check(identity))));
+    let tokens = Arc::new(tokens.with_check(Arc::new(move |identity| revocations.check(identity))));
     let settings = settings::of(config);
     let backend = state::backend(&config.backend).map_err(ServeError::Config)?;
     let application = backend.clone().map(|backend| -> Arc<dyn Application> { backend });
     let policies = Policies::new(config.clone(), tokens.clone(), backend);
     let current = Arc::new(ArcSwap::from_pointee(policies.map_err(|error| ServeError::Config(error.to_string()))?));
-    let late = LateTokens { current: current.clone(), clock: settings.clock.clone() };
+    let late = SessionAuthenticator { current: current.clone(), clock: settings.clock.clone() };
     let hub = Hub::start(settings, Arc::new(late), application, store.clone(), revoked);
 
     let unreadable = |fault| wrong(&store.path().display(), &fault);
@@ -285,13 +285,13 @@ async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeErr
 
 /// How `server.shutdown_secs` is shared by those who end one after the other.
 #[derive(Debug, PartialEq, Eq)]
-struct Shares {
+struct ShutdownTimes {
     sessions: Duration,
     http: Duration,
     store: Duration,
 }
 
-impl Shares {
+impl ShutdownTimes {
     /// Where time is short, half of it is for the sessions.
     fn of(time: Duration) -> Self {
         let (http, store) = (HTTP_TIME.min(time / 4), STORE_TIME.min(time / 4));
@@ -308,7 +308,7 @@ async fn drain(hub: &Arc<Hub>, router: &EngineRouter, pace: DrainRate, stops: &m
         router.close_idle();
         // A session of Socket.IO is over before all that it said is written; its connection is not.
         while hub.stats().sessions.get() > 0 || hub.registry().connections() > 0 {
-            sleep(DRAIN_WATCH).await;
+            sleep(DRAIN_CHECK_INTERVAL).await;
         }
     };
     let cut = tokio::select! {
@@ -340,7 +340,7 @@ async fn watch(hub: &Hub) -> String {
         if let Some(dead) = hub.find_dead() {
             return dead.to_owned();
         }
-        sleep(WATCH).await;
+        sleep(ACTOR_CHECK_INTERVAL).await;
     }
 }
 
@@ -370,14 +370,14 @@ fn service(
         .upgrade(upgrades(state.clone(), &router))
         .h1(map_config(app, |()| AppConfig::default()));
     let takes = move |socket: TcpStream| {
-        let stream = take(&state, &listener, socket, patience);
+        let stream = accept(&state, &listener, socket, patience);
         std::future::ready(stream.ok_or(DispatchError::DisconnectTimeout))
     };
     fn_service(takes).and_then(http)
 }
 
 /// Takes a connection, as what the HTTP service reads from; `None` when it is refused.
-fn take(
+fn accept(
     state: &State,
     listener: &Rc<Listener>,
     socket: TcpStream,
@@ -392,44 +392,44 @@ fn take(
     match listener.take(socket, counted) {
         Ok(stream) => Some((stream, peer)),
         Err((id, fault)) => {
-            admission::note_not_taken(state, ip, &id, &fault);
+            admission::note_refused_connection(state, ip, &id, &fault);
             None
         }
     }
 }
 
-type Upgrade = (Request, Framed<HttpStream, h1::Codec>);
+type UpgradeRequest = (Request, Framed<HttpStream, h1::Codec>);
 
 /// Hands an upgrade request to its surface, by its path.
 fn upgrades(
     state: Data<State>,
     router: &Arc<EngineRouter>,
 ) -> impl actix_service::ServiceFactory<
-    Upgrade,
+    UpgradeRequest,
     Config = (),
     Response = (),
     Error = std::convert::Infallible,
     InitError = (),
 > + use<> {
-    let place = Place::of_thread(&state, router);
-    fn_service(move |(request, framed): Upgrade| {
+    let place = WorkerServices::of_thread(&state, router);
+    fn_service(move |(request, framed): UpgradeRequest| {
         let (state, place) = (state.clone(), place.clone());
         // Boxed, so that the connection's task does not keep its size once the session lives on its own.
         Box::pin(async move {
-            let (mut socket, early) = match unwrap(framed).await {
+            let (mut socket, early) = match take_socket(framed).await {
                 Ok((socket, early)) => (Some(socket), early),
                 // Its client has hung up.
                 Err(_) => return Ok(()),
             };
             let peer = request.head().peer_addr.map(|peer| peer.ip());
             state.notices.forwarding(&state.policies().proxies, peer, request.head().headers());
-            let id = RequestId::of(request.head().headers());
+            let id = HttpRequestId::of(request.head().headers());
             let is_host_last = request.conn_data::<Rc<Exchange>>().is_some_and(|exchange| exchange.is_host_last());
-            let handshake = Handshake { id: &id, head: request.head(), is_host_last };
+            let handshake = HandshakeRequest { id: &id, head: request.head(), is_host_last };
             let result = upgrade::hand_over(&state, place.as_deref(), &handshake, &mut socket, early).await;
             if let (Err(fault), Some(socket)) = (result, socket) {
-                state.telemetry.answered("GET", error::status(fault.code).as_u16());
-                let (status, mut headers, body) = error::refusal(&fault, upgrade::shape(&state, request.head()));
+                state.telemetry.count_request("GET", error::status(fault.code).as_u16());
+                let (status, mut headers, body) = error::response_parts(&fault, upgrade::shape(&state, request.head()));
                 headers.extend(id.as_str().parse().map(|id| (REQUEST_ID, id)));
                 websocket::refuse(socket, &state.connections.lingering, status, headers, &body).await;
             }
@@ -439,7 +439,7 @@ fn upgrades(
 }
 
 /// The socket of an upgrade, and what came behind its head. What was still to be written is.
-async fn unwrap(framed: Framed<HttpStream, h1::Codec>) -> io::Result<(TcpStream, BytesMut)> {
+async fn take_socket(framed: Framed<HttpStream, h1::Codec>) -> io::Result<(TcpStream, BytesMut)> {
     let parts = framed.into_parts();
     let (mut socket, behind) = parts.io.into_parts();
     let mut early = parts.read_buf;
@@ -449,12 +449,12 @@ async fn unwrap(framed: Framed<HttpStream, h1::Codec>) -> io::Result<(TcpStream,
 }
 
 /// Judges the tokens that sessions show while connected as the edge judges those they come with.
-struct LateTokens {
+struct SessionAuthenticator {
     current: Arc<ArcSwap<Policies>>,
     clock: Clock,
 }
 
-impl Authenticator for LateTokens {
+impl Authenticator for SessionAuthenticator {
     fn authenticate(&self, token: String) -> Pin<Box<dyn Future<Output = Result<Identity, Fault>>>> {
         let (policies, now) = (self.current.load_full(), self.clock.now_ms());
         Box::pin(async move {
@@ -475,8 +475,8 @@ mod tests {
         for (time, sessions, http, store) in
             [(1.0, 0.5, 0.25, 0.25), (2.0, 1.0, 0.5, 0.5), (6.0, 3.5, 1.0, 1.5), (15.0, 12.0, 1.0, 2.0)]
         {
-            let shares = Shares { sessions: secs(sessions), http: secs(http), store: secs(store) };
-            assert_eq!(Shares::of(secs(time)), shares);
+            let shares = ShutdownTimes { sessions: secs(sessions), http: secs(http), store: secs(store) };
+            assert_eq!(ShutdownTimes::of(secs(time)), shares);
             assert_eq!(sessions + http + store, time);
         }
     }

@@ -31,9 +31,9 @@ pub const RUNNING: &str = "running.toml";
 const NAMED_MAX: usize = 50;
 
 /// Why nothing was reloaded: one line.
-struct Refused(String);
+struct ReloadError(String);
 
-impl Refused {
+impl ReloadError {
     fn of(key: &str, why: &dyn Display) -> Self {
         Self(format!("{key}: {why}"))
     }
@@ -46,7 +46,7 @@ pub struct Reloader {
 }
 
 /// What was read, checked and made, and has no effect yet.
-struct Next {
+struct PreparedReload {
     policies: Policies,
     changes: Vec<Change>,
 }
@@ -74,28 +74,29 @@ impl Reloader {
             Ok(changes) => {
                 reloads.ok.fetch_add(1, Ordering::Relaxed);
                 reloads.last_at.store(state.now_ms(), Ordering::Relaxed);
-                let applied = named(&changes, |effect| effect != Effect::Restart);
+                let applied = key_names(&changes, |effect| effect != Effect::Restart);
                 log::info!(changed = applied.as_str(); "reloaded");
-                let waiting = named(&changes, |effect| effect == Effect::Restart);
+                let waiting = key_names(&changes, |effect| effect == Effect::Restart);
                 if !waiting.is_empty() {
                     log::warn!(keys = waiting.as_str(); "a restart is needed for changes that a reload does not apply");
                 }
             }
-            Err(Refused(why)) => {
+            Err(ReloadError(why)) => {
                 reloads.failed.fetch_add(1, Ordering::Relaxed);
                 log::error!(reason = why.as_str(); "the configuration was not reloaded");
             }
         }
     }
 
-    async fn try_reload(&mut self) -> Result<Vec<Change>, Refused> {
+    async fn try_reload(&mut self) -> Result<Vec<Change>, ReloadError> {
         let (sources, running) = (self.sources.clone().pinned(), self.state.policies());
         let (before, revoked) = (running.clone(), self.state.hub.revoked().clone());
         let next = tokio::task::spawn_blocking(move || {
             let check = move |identity: &_| revoked.check(identity);
             Ok((read(&sources, &before, Arc::new(check))?, sources))
         });
-        let (Next { policies, changes }, sources) = next.await.map_err(|error| Refused(error.to_string()))??;
+        let (PreparedReload { policies, changes }, sources) =
+            next.await.map_err(|error| ReloadError(error.to_string()))??;
         self.prepare_keys(&policies, &running).await?;
         self.make_chats(&policies.config, &running.config).await?;
         self.apply(policies, &running).await;
@@ -104,21 +105,21 @@ impl Reloader {
     }
 
     /// Loads a key set that is another one than before: without it nobody could be let in.
-    async fn prepare_keys(&self, next: &Policies, running: &Policies) -> Result<(), Refused> {
+    async fn prepare_keys(&self, next: &Policies, running: &Policies) -> Result<(), ReloadError> {
         let Some(source) = next.tokens.key_source() else { return Ok(()) };
         if running.tokens.key_source().is_some_and(|known| Arc::ptr_eq(known, source)) {
             return Ok(());
         }
         let hub = self.state.hub.clone();
         next.tokens.start(move || hub.report_dead("token-keys"));
-        source.loaded().await.map_err(Refused)
+        source.loaded().await.map_err(ReloadError)
     }
 
     /// Makes the chats that the file names and did not name before.
-    async fn make_chats(&self, next: &Config, running: &Config) -> Result<(), Refused> {
+    async fn make_chats(&self, next: &Config, running: &Config) -> Result<(), ReloadError> {
         let known: HashSet<_> = running.chats.iter().map(|chat| chat.id.as_str()).collect();
         for (index, chat) in next.chats.iter().enumerate().filter(|(_, chat)| !known.contains(chat.id.as_str())) {
-            let wrong = |fault: hubbub_actors::model::fault::Fault| Refused::of(&format!("chats[{index}]"), &fault);
+            let wrong = |fault: hubbub_actors::model::fault::Fault| ReloadError::of(&format!("chats[{index}]"), &fault);
             let chat = chat.made(self.state.now_ms()).map_err(wrong)?;
             self.state.hub.make_chat(chat).await.map_err(wrong)?;
         }
@@ -171,7 +172,7 @@ impl Reloader {
 }
 
 /// Writes the hub's figures into the log.
-pub fn log_figures(state: &State) {
+pub fn log_metrics(state: &State) {
     let hub = &state.hub;
     let stats = hub.stats();
     let waiting: Vec<_> = hub.mailbox_depths().into_iter().filter(|(_, depth)| *depth > 0).collect();
@@ -198,13 +199,13 @@ pub fn log_figures(state: &State) {
 
 /// That the configuration file can be read again. A pipe would be waited for; a file that is empty is most likely being
 /// written, and the defaults in place of its rules would let everybody in.
-fn check_file(sources: &Sources) -> Result<(), Refused> {
+fn check_file(sources: &Sources) -> Result<(), ReloadError> {
     let Some(file) = &sources.file else { return Ok(()) };
     match std::fs::metadata(file) {
         Ok(found) if !found.is_file() && !found.is_dir() => {
-            Err(Refused::of(&file.display().to_string(), &"is no regular file and cannot be read again"))
+            Err(ReloadError::of(&file.display().to_string(), &"is no regular file and cannot be read again"))
         }
-        Ok(found) if found.len() == 0 => Err(Refused::of(
+        Ok(found) if found.len() == 0 => Err(ReloadError::of(
             &file.display().to_string(),
             &"is empty; if all defaults are meant, write a comment into it",
         )),
@@ -214,34 +215,39 @@ fn check_file(sources: &Sources) -> Result<(), Refused> {
 }
 
 /// Reads the configuration again and makes the policies of it. Reads files: not for a thread that serves.
-fn read(sources: &Sources, running: &Policies, check: crate::auth::tokens::Check) -> Result<Next, Refused> {
+fn read(
+    sources: &Sources,
+    running: &Policies,
+    check: crate::auth::tokens::Check,
+) -> Result<PreparedReload, ReloadError> {
     check_file(sources)?;
-    let mut wanted = Config::load(sources).map_err(|error| Refused(error.lines().join("; ")))?;
+    let mut wanted = Config::load(sources).map_err(|error| ReloadError(error.lines().join("; ")))?;
     let mut config = wanted.clone();
     diff::keep_until_restart(&running.config, &mut config);
     secrets::check_kept(&running.config, &config)
         .and_then(|()| secrets::ensure(&mut config))
-        .map_err(|error| Refused(error.to_string()))?;
+        .map_err(|error| ReloadError(error.to_string()))?;
     wanted.auth.jwt_secret.clone_from(&config.auth.jwt_secret);
     wanted.api.keys.clone_from(&config.api.keys);
     // The file is sound by itself; it has to be with what stays until a restart, too.
     if let Some(problem) = check::problems(&config).first() {
         let until = "with the keys that stay as they are until a restart";
-        return Err(Refused::of(&problem.key, &format!("{} ({until})", problem.text)));
+        return Err(ReloadError::of(&problem.key, &format!("{} ({until})", problem.text)));
     }
     let changes = Values::of(&running.config).changes(&Values::of(&wanted));
-    let tokens = state::tokens_after(&config.auth, Some((&running.config.auth, &running.tokens))).map_err(Refused)?;
+    let tokens =
+        state::tokens_after(&config.auth, Some((&running.config.auth, &running.tokens))).map_err(ReloadError)?;
     let backend = match config.backend == running.config.backend {
         true => running.backend.clone(),
-        false => state::backend(&config.backend).map_err(Refused)?,
+        false => state::backend(&config.backend).map_err(ReloadError)?,
     };
     let tokens = Arc::new(tokens.with_check(check));
-    let policies = Policies::new(Arc::new(config), tokens, backend).map_err(|error| Refused(error.to_string()))?;
-    Ok(Next { policies, changes })
+    let policies = Policies::new(Arc::new(config), tokens, backend).map_err(|error| ReloadError(error.to_string()))?;
+    Ok(PreparedReload { policies, changes })
 }
 
 /// The names of the changed keys that hold as `wanted` says, each once; none is an empty text.
-fn named(changes: &[Change], wanted: impl Fn(Effect) -> bool) -> String {
+fn key_names(changes: &[Change], wanted: impl Fn(Effect) -> bool) -> String {
     let names: BTreeSet<_> = changes.iter().filter(|it| wanted(it.effect)).map(Change::name).collect();
     let more = names.len().saturating_sub(NAMED_MAX);
     let mut line = names.into_iter().take(NAMED_MAX).collect::<Vec<_>>().join(", ");
@@ -284,6 +290,6 @@ fn write_draft(draft: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Removes it: the hub ends.
-pub fn forget_running(config: &Config) {
+pub fn remove_running(config: &Config) {
     let _ = std::fs::remove_file(running_file(config));
 }

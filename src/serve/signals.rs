@@ -43,7 +43,7 @@ impl Signals {
         let others = async {
             loop {
                 tokio::select! {
-                    Some(()) = usr1.recv() => reload::log_figures(&state),
+                    Some(()) = usr1.recv() => reload::log_metrics(&state),
                     Some(()) = usr2.recv() => {}
                     else => break,
                 }

@@ -12,7 +12,7 @@ use hubbub_actors::model::fault::{Code, Fault};
 use hubbub_actors::refusal_log::counts::RefusedAt;
 use hubbub_actors::worker::Worker;
 
-use crate::admission::{self, ClientInfo, Handshake};
+use crate::admission::{self, ClientInfo, HandshakeRequest};
 use crate::error::Shape;
 use crate::socketio::router::{EngineRouter, EngineWorker};
 use crate::state::State;
@@ -20,22 +20,22 @@ use crate::websocket::Flusher;
 use crate::{socketio, ws};
 
 /// What the surfaces of one worker share.
-pub(super) struct Place {
+pub(super) struct WorkerServices {
     worker: Worker,
     flusher: Rc<Flusher>,
-    house: Rc<EngineWorker>,
+    engine: Rc<EngineWorker>,
 }
 
 thread_local! {
     /// The place of this thread's worker, which has a service for each listening socket.
-    static PLACE: RefCell<Weak<Place>> = const { RefCell::new(Weak::new()) };
+    static SERVICES: RefCell<Weak<WorkerServices>> = const { RefCell::new(Weak::new()) };
 }
 
-impl Place {
+impl WorkerServices {
     /// The place of this thread's worker, made by the first service that asks. `None` when the thread replaces that of a worker
     /// which died: its rooms are lost and the hub is about to end.
     pub(super) fn of_thread(state: &Data<State>, router: &Arc<EngineRouter>) -> Option<Rc<Self>> {
-        let known = PLACE.with_borrow(Weak::upgrade).filter(|place| Arc::ptr_eq(place.worker.hub(), &state.hub));
+        let known = SERVICES.with_borrow(Weak::upgrade).filter(|place| Arc::ptr_eq(place.worker.hub(), &state.hub));
         if known.is_some() {
             return known;
         }
@@ -43,8 +43,8 @@ impl Place {
         let hub = state.hub.clone();
         let flusher = Flusher::start(move || hub.report_dead("flusher"));
         let house = socketio::namespace_sessions::open_house(router, state, &worker, &flusher);
-        let place = Rc::new(Self { worker, flusher, house });
-        PLACE.set(Rc::downgrade(&place));
+        let place = Rc::new(Self { worker, flusher, engine: house });
+        SERVICES.set(Rc::downgrade(&place));
         Some(place)
     }
 }
@@ -60,8 +60,8 @@ pub(super) fn shape(state: &State, head: &RequestHead) -> Shape {
 /// Why it is refused; that is logged.
 pub(super) async fn hand_over(
     state: &State,
-    place: Option<&Place>,
-    request: &Handshake<'_>,
+    place: Option<&WorkerServices>,
+    request: &HandshakeRequest<'_>,
     socket: &mut Option<TcpStream>,
     early: BytesMut,
 ) -> Result<(), Fault> {
@@ -76,7 +76,8 @@ pub(super) async fn hand_over(
         ClientInfo::of(state, &policies, request.head).refuse_upgrade(state, at, request, &fault);
         fault
     };
-    let Place { worker, flusher, house } = place.ok_or_else(|| refused(RefusedAt::Http, Fault::internal()))?;
+    let WorkerServices { worker, flusher, engine: house } =
+        place.ok_or_else(|| refused(RefusedAt::Http, Fault::internal()))?;
     admission::check_host(&policies, request.head, route).map_err(|fault| refused(at, fault))?;
     match at {
         RefusedAt::Raw => ws::open(state, worker, flusher, request, socket, early).await,

@@ -260,7 +260,7 @@ impl Host {
     /// Counts an attempt to connect to `/chat`, whatever becomes of it, unless its address is exempt.
     async fn count_attempt(&self, policies: &Policies) -> Result<(), Fault> {
         let (state, limits) = (&self.state, &policies.config.limits.chat);
-        let Some(address) = admission::counted(policies, self.client.address.as_ref()) else { return Ok(()) };
+        let Some(address) = admission::limit_address(policies, self.client.address.as_ref()) else { return Ok(()) };
         let millis = |seconds: u32| i64::from(seconds) * 1_000;
         let rule = Rule {
             most: limits.connection_attempts,
@@ -277,7 +277,7 @@ impl Host {
     /// Counts a client that shows no token, unless its address is exempt; the place it holds among those of its address.
     async fn receive_guest(&self, policies: &Policies) -> Result<Option<ConcurrencySlot>, Fault> {
         let (state, limits) = (&self.state, &policies.config.limits.community);
-        let Some(address) = admission::counted(policies, self.client.address.as_ref()) else { return Ok(None) };
+        let Some(address) = admission::limit_address(policies, self.client.address.as_ref()) else { return Ok(None) };
         // First the place, which comes back: who has none is not counted either.
         let hold = state.hub.take_slot(ConcurrencyKey::Address(address), limits.connections_per_address);
         let hold = hold.inspect_err(|_| state.hub.stats().rate_limited.add(1))?;

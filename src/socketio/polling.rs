@@ -52,7 +52,7 @@ async fn answer(request: HttpRequest, payload: Payload, router: web::Data<Engine
                 answer.insert_header(header);
             }
             let mut answer = answer.body(refusal.body());
-            answer.extensions_mut().insert(api::RefusedFor(refusal.fault));
+            answer.extensions_mut().insert(api::RefusalCause(refusal.fault));
             answer
         }
     }

@@ -31,7 +31,7 @@ use crate::admission::ClientInfo;
 use crate::codec::engineio::{self, Handshake};
 use crate::http_stream::Exchange;
 use crate::http_stream::linger::Lingering;
-use crate::request_id::RequestId;
+use crate::request_id::HttpRequestId;
 use crate::websocket::Flusher;
 
 /// Who opens a session, as far as its handshake tells.
@@ -71,7 +71,7 @@ pub trait HandshakeAuth: Send + Sync {
     fn note_refused(&self, _visitor: &ClientInfo, _fault: &Fault) {}
 
     /// Logs that a request on a WebSocket is refused.
-    fn log_refused(&self, _visitor: &ClientInfo, _request: &RequestId, _fault: &Fault) {}
+    fn log_refused(&self, _visitor: &ClientInfo, _request: &HttpRequestId, _fault: &Fault) {}
 }
 
 /// Begins what is spoken over a worker's sessions.
@@ -127,7 +127,7 @@ impl EngineRouter {
     }
 
     /// Logs that a request on a WebSocket is refused. Those by polling are logged as all HTTP requests are.
-    pub(super) fn log_refused(&self, client: &ClientInfo, request: &RequestId, fault: &Fault) {
+    pub(super) fn log_refused(&self, client: &ClientInfo, request: &HttpRequestId, fault: &Fault) {
         self.door.log_refused(client, request, fault);
     }
 
@@ -321,7 +321,7 @@ pub(super) struct Upgrade {
     pub(super) early: BytesMut,
     /// Who sent the request, and its id.
     pub(super) client: Box<ClientInfo>,
-    pub(super) request: RequestId,
+    pub(super) request: HttpRequestId,
 }
 
 struct CloseIdle;

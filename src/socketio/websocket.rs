@@ -20,10 +20,10 @@ use super::query::{Ask, Transport};
 use super::refusal::EngineError;
 use super::router::{EngineMailbox, EngineWorker, Upgrade};
 use super::sid::{self, Sid};
-use crate::admission::{ClientInfo, Handshake};
+use crate::admission::{ClientInfo, HandshakeRequest};
 use crate::codec::engineio::PROBED;
 use crate::codec::frame::{self, Opcode};
-use crate::request_id::{REQUEST_ID, RequestId};
+use crate::request_id::{HttpRequestId, REQUEST_ID};
 use crate::websocket::assembler::{Assembler, Incoming};
 use crate::websocket::{SocketReader, SocketWriter, handshake, refuse};
 
@@ -40,7 +40,7 @@ const RELEASE: Duration = Duration::from_millis(20);
 const PROBE_MAX: usize = 125;
 
 /// Answers an upgrade request on a socket that is ours now. It is answered, or refused, when this returns.
-pub async fn open(house: &Rc<EngineWorker>, request: &Handshake<'_>, socket: TcpStream, early: BytesMut) {
+pub async fn open(house: &Rc<EngineWorker>, request: &HandshakeRequest<'_>, socket: TcpStream, early: BytesMut) {
     let mut socket = Some(socket);
     let client = house.router().client(request.head);
     let mut opening = Opening { house, request, client, opens: true };
@@ -57,7 +57,7 @@ pub async fn open(house: &Rc<EngineWorker>, request: &Handshake<'_>, socket: Tcp
 /// A request for a WebSocket.
 struct Opening<'a> {
     house: &'a Rc<EngineWorker>,
-    request: &'a Handshake<'a>,
+    request: &'a HandshakeRequest<'a>,
     client: ClientInfo,
     /// It opens a session, as far as is known.
     opens: bool,
@@ -126,7 +126,7 @@ struct Trial {
     house: Rc<EngineWorker>,
     sid: Sid,
     client: Box<ClientInfo>,
-    request: RequestId,
+    request: HttpRequestId,
 }
 
 impl Trial {
@@ -244,7 +244,7 @@ fn broken() -> io::Error {
     io::Error::from(io::ErrorKind::InvalidData)
 }
 
-async fn say_no(house: &EngineWorker, socket: TcpStream, id: &RequestId, refusal: EngineError) {
+async fn say_no(house: &EngineWorker, socket: TcpStream, id: &HttpRequestId, refusal: EngineError) {
     let id = id.as_str().parse().map(|id| (REQUEST_ID, id));
     let (headers, body) = (refusal.headers().chain(id), refusal.body());
     refuse(socket, &house.ground().lingering, refusal.status, headers, body.as_bytes()).await;

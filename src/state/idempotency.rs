@@ -8,39 +8,37 @@ use hubbub_actors::idempotency::{Bound, Bounds, Idempotency};
 use hubbub_actors::runtime::clock::Clock;
 
 /// Answers that the keys share, requests under way included.
-pub const KEPT_ANSWERS: usize = 10_000;
+pub const ANSWERS_MAX: usize = 10_000;
 /// Bytes of names and answers that the keys share.
-pub const KEPT_BYTES: usize = 16 * 1024 * 1024;
+pub const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The least share of a key: with more than ten keys there is room for more in all.
 pub const SHARE_MIN: Bound = Bound { entries: 1_000, bytes: 2 * 1024 * 1024 };
 
 /// How much is remembered of so many API keys.
 pub fn bounds(keys: usize) -> Bounds {
     let keys = keys.max(1);
-    let share = Bound {
-        entries: (KEPT_ANSWERS / keys).max(SHARE_MIN.entries),
-        bytes: (KEPT_BYTES / keys).max(SHARE_MIN.bytes),
-    };
+    let share =
+        Bound { entries: (ANSWERS_MAX / keys).max(SHARE_MIN.entries), bytes: (BYTES_MAX / keys).max(SHARE_MIN.bytes) };
     let total = Bound { entries: share.entries.saturating_mul(keys), bytes: share.bytes.saturating_mul(keys) };
     Bounds { owner: share, total }
 }
 
 /// An empty memory for so many API keys.
-pub fn memory(keys: usize, clock: Clock) -> Idempotency {
+pub fn new_cache(keys: usize, clock: Clock) -> Idempotency {
     let conflict = "This Idempotency-Key was used for a different request";
     Idempotency::new(bounds(keys), conflict, clock)
 }
 
 /// An answer as it is given again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct StoredAnswer {
     /// The status.
     pub status: u16,
     /// The body, JSON text.
     pub body: Bytes,
 }
 
-impl Answer {
+impl StoredAnswer {
     /// The bytes by which it is remembered.
     pub fn to_bytes(&self) -> Bytes {
         let mut bytes = BytesMut::with_capacity(2 + self.body.len());
@@ -50,7 +48,7 @@ impl Answer {
     }
 
     /// The answer that was remembered by these bytes.
-    pub fn of_bytes(mut bytes: Bytes) -> Option<Self> {
+    pub fn from_bytes(mut bytes: Bytes) -> Option<Self> {
         let body = bytes.split_off(bytes.len().min(2));
         let status = u16::from_be_bytes(bytes[..].try_into().ok()?);
         Some(Self { status, body })
@@ -81,30 +79,30 @@ mod tests {
     #[test]
     fn an_answer_is_read_as_it_was_remembered() {
         for body in ["", "{}"] {
-            let answer = Answer { status: 201, body: Bytes::from_static(body.as_bytes()) };
-            assert_eq!(Answer::of_bytes(answer.to_bytes()), Some(answer));
+            let answer = StoredAnswer { status: 201, body: Bytes::from_static(body.as_bytes()) };
+            assert_eq!(StoredAnswer::from_bytes(answer.to_bytes()), Some(answer));
         }
-        assert_eq!(Answer::of_bytes(Bytes::from_static(b"x")), None);
+        assert_eq!(StoredAnswer::from_bytes(Bytes::from_static(b"x")), None);
     }
 
     #[test]
     fn keys_share_the_room_and_none_pushes_out_another_keys_answers() {
-        let memory = memory(4, Clock::manual(0));
+        let memory = new_cache(4, Clock::manual(0));
         assert!(keep(&memory, "quiet", 0));
-        for name in 0..KEPT_ANSWERS {
+        for name in 0..ANSWERS_MAX {
             assert!(keep(&memory, "busy", name));
         }
-        let share = KEPT_ANSWERS / 4;
+        let share = ANSWERS_MAX / 4;
         assert_eq!(memory.fill().entries, share + 1);
-        assert_eq!(memory.fill().forgotten_early, (KEPT_ANSWERS - share) as u64);
+        assert_eq!(memory.fill().forgotten_early, (ANSWERS_MAX - share) as u64);
         assert!(!keep(&memory, "quiet", 0), "remembered still");
-        assert!(!keep(&memory, "busy", KEPT_ANSWERS - share));
+        assert!(!keep(&memory, "busy", ANSWERS_MAX - share));
         assert!(keep(&memory, "busy", 0), "its oldest went");
     }
 
     #[test]
     fn many_keys_have_a_least_share_each() {
-        let memory = memory(100, Clock::manual(0));
+        let memory = new_cache(100, Clock::manual(0));
         for name in 0..SHARE_MIN.entries {
             for owner in 0..15 {
                 assert!(keep(&memory, &owner.to_string(), name));

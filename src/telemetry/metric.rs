@@ -28,7 +28,7 @@ impl Kind {
 }
 
 /// Reads a metric's value: from the hub's counters, or from what else is read for a scrape.
-pub(super) type Read = fn(&Stats, &Readings<'_>, &mut Samples<'_>);
+pub(super) type ReadValue = fn(&Stats, &Readings<'_>, &mut SampleWriter<'_>);
 
 /// One metric.
 #[derive(Debug, Clone, Copy)]
@@ -39,21 +39,21 @@ pub(super) struct Metric {
     pub(super) labels: &'static [&'static str],
     /// One plain sentence, with the unit.
     pub(super) help: &'static str,
-    pub(super) read: Read,
+    pub(super) read: ReadValue,
 }
 
 /// A counter.
-pub(super) const fn counter(name: &'static str, help: &'static str, read: Read) -> Metric {
+pub(super) const fn counter(name: &'static str, help: &'static str, read: ReadValue) -> Metric {
     Metric { name, kind: Kind::Counter, labels: &[], help, read }
 }
 
 /// A gauge.
-pub(super) const fn gauge(name: &'static str, help: &'static str, read: Read) -> Metric {
+pub(super) const fn gauge(name: &'static str, help: &'static str, read: ReadValue) -> Metric {
     Metric { name, kind: Kind::Gauge, labels: &[], help, read }
 }
 
 /// A histogram of durations.
-pub(super) const fn histogram(name: &'static str, help: &'static str, read: Read) -> Metric {
+pub(super) const fn histogram(name: &'static str, help: &'static str, read: ReadValue) -> Metric {
     Metric { name, kind: Kind::Histogram, labels: &[], help, read }
 }
 
@@ -71,13 +71,13 @@ impl Metric {
 }
 
 /// Takes the samples of one metric, in a scrape.
-pub(super) struct Samples<'a> {
+pub(super) struct SampleWriter<'a> {
     pub(super) metric: &'static Metric,
     /// Lines of histograms: the recorder does not take buckets that are counted already.
     pub(super) lines: &'a mut Vec<String>,
 }
 
-impl Samples<'_> {
+impl SampleWriter<'_> {
     /// The value of a metric without labels.
     pub(super) fn set(&mut self, value: u64) {
         self.labelled(&[], value);

@@ -21,13 +21,13 @@ use metrics::{counter, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 pub use self::memory::{available, resident};
-use self::metric::Samples;
+use self::metric::SampleWriter;
 use self::table::{HTTP_REQUESTS, METRICS};
 use crate::auth::tokens::Standing;
 use crate::http_stream::Connections;
 use crate::policies::Reloads;
 use crate::upstream::application;
-use crate::upstream::application::tally::Tally;
+use crate::upstream::application::counts::RequestCounts;
 
 /// What is read at scrape time and is not among the hub's counters.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ pub struct Readings<'a> {
     /// Those who are asked about tokens.
     pub tokens: Standing,
     /// The application behind the hub, where there is one.
-    pub backend: Option<(application::Standing, &'a Tally)>,
+    pub backend: Option<(application::UpstreamStatus, &'a RequestCounts)>,
     /// The plain HTTP connections.
     pub connections: Option<&'a Connections>,
     /// How reloads went.
@@ -73,7 +73,7 @@ impl Default for Telemetry {
 
 impl Telemetry {
     /// Counts one HTTP request that was answered.
-    pub fn answered(&self, method: &'static str, status: u16) {
+    pub fn count_request(&self, method: &'static str, status: u16) {
         with_local_recorder(&self.recorder, || {
             counter!(HTTP_REQUESTS, "method" => method, "status" => status.to_string()).increment(1);
         });
@@ -85,7 +85,7 @@ impl Telemetry {
         let mut lines = Vec::new();
         with_local_recorder(&self.recorder, || {
             for metric in METRICS {
-                (metric.read)(stats, readings, &mut Samples { metric, lines: &mut lines });
+                (metric.read)(stats, readings, &mut SampleWriter { metric, lines: &mut lines });
             }
         });
         text::sorted(METRICS, &self.handle.render(), &lines)

@@ -11,9 +11,9 @@ const TICKS_PER_SECOND: f64 = 100.0;
 pub(super) fn open_fds() -> Option<u64> {
     const FDS: &str = "/proc/self/fd";
 
-    let told = fs::metadata(FDS).ok()?.len();
-    if told > 0 {
-        return Some(told);
+    let length = fs::metadata(FDS).ok()?.len();
+    if length > 0 {
+        return Some(length);
     }
     // The one that reads the folder is not counted.
     fs::read_dir(FDS).ok().map(|entries| (entries.count() as u64).saturating_sub(1))

@@ -5,12 +5,12 @@ use super::*;
 use crate::auth::opaque;
 
 /// What a hub reads that uses everything there is.
-fn full<'a>(tally: &'a Tally, connections: &'a Connections) -> Readings<'a> {
+fn full<'a>(counts: &'a RequestCounts, connections: &'a Connections) -> Readings<'a> {
     let backend = opaque::Standing { answered: 1, failed: 2, shed: 3, remembered: 4, waiting: 5, open: true };
     Readings {
         mailboxes: vec![("shard-1".into(), 4), ("shard-0".into(), 3)],
         tokens: Standing { keys: Some((Some(2), 3, 4)), backend: Some(backend) },
-        backend: Some((application::Standing { in_flight: 1, waiting: 2, open: true }, tally)),
+        backend: Some((application::UpstreamStatus { in_flight: 1, waiting: 2, open: true }, counts)),
         connections: Some(connections),
         started_at: 1_752_921_000_250,
         ..Readings::default()
@@ -21,9 +21,9 @@ fn full<'a>(tally: &'a Tally, connections: &'a Connections) -> Readings<'a> {
 fn full_page() -> String {
     let telemetry = Telemetry::default();
     for (method, status) in [("POST", 404), ("GET", 503), ("GET", 200)] {
-        telemetry.answered(method, status);
+        telemetry.count_request(method, status);
     }
-    telemetry.render(&Stats::default(), &full(&Tally::default(), &Connections::new(9, 0)))
+    telemetry.render(&Stats::default(), &full(&RequestCounts::default(), &Connections::new(9, 0)))
 }
 
 fn lines_of<'a>(text: &'a str, metric: &str) -> Vec<&'a str> {
@@ -45,8 +45,8 @@ fn both_documents_find_their_metrics_with_help_and_type() {
     stats.known_by_websocket.add(1250);
     stats.guests_by_polling.add(3);
     let telemetry = Telemetry::default();
-    telemetry.answered("GET", 200);
-    telemetry.answered("GET", 200);
+    telemetry.count_request("GET", 200);
+    telemetry.count_request("GET", 200);
     let text = telemetry.render(&stats, &Readings::default());
     assert_eq!(
         lines_of(&text, "websocket_connections_total"),
@@ -159,7 +159,7 @@ fn the_version_and_the_start_can_be_read() {
 
 #[test]
 fn every_help_is_one_short_plain_sentence_with_its_unit() {
-    const DIALECT: &[&str] = &[
+    const NOT_PLAIN: &[&str] = &[
         "those",
         "whom",
         "whose",
@@ -176,7 +176,7 @@ fn every_help_is_one_short_plain_sentence_with_its_unit() {
     for Metric { name, kind, help, .. } in METRICS {
         assert!(help.len() <= 110 && help.ends_with('.') && !help.contains(". "), "{name}: {help}");
         assert!(help.starts_with(|first: char| first.is_ascii_uppercase() || first == '1'), "{name}: {help}");
-        assert!(!DIALECT.iter().any(|word| help.to_lowercase().contains(word)), "{name}: {help}");
+        assert!(!NOT_PLAIN.iter().any(|word| help.to_lowercase().contains(word)), "{name}: {help}");
         for unit in ["bytes", "seconds"] {
             assert_eq!(name.contains(&format!("_{unit}")), help.contains(unit), "{name}: {help}");
         }
@@ -199,8 +199,8 @@ fn every_counter_of_the_hub_is_shown() {
 
 #[test]
 fn the_buckets_of_a_histogram_are_cumulative_and_in_order() {
-    let tally = Tally::default();
-    let page = Telemetry::default().render(&Stats::default(), &full(&tally, &Connections::new(9, 0)));
+    let counts = RequestCounts::default();
+    let page = Telemetry::default().render(&Stats::default(), &full(&counts, &Connections::new(9, 0)));
     let (_, family) = page.split_once("# TYPE hubbub_backend_seconds histogram\n").unwrap();
     let lines: Vec<_> = family.lines().take_while(|line| !line.starts_with('#')).collect();
     assert_eq!(lines[0], "hubbub_backend_seconds_bucket{le=\"0.005\"} 0");
@@ -218,7 +218,7 @@ fn the_buckets_of_a_histogram_are_cumulative_and_in_order() {
 #[test]
 fn two_hubs_in_one_process_count_apart() {
     let (one, other) = (Telemetry::default(), Telemetry::default());
-    one.answered("GET", 200);
+    one.count_request("GET", 200);
     let text = other.render(&Stats::default(), &Readings::default());
     assert!(!text.contains("http_requests_total{"));
 }

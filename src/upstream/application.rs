@@ -10,7 +10,7 @@
 //! no such failure: an odd event may be enough for one, and whoever can make one up would keep all others out.
 
 mod answer;
-pub mod tally;
+pub mod counts;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,11 +25,11 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use self::answer::{Outcome, Trouble};
-use self::tally::Tally;
+use self::answer::{UpstreamError, UpstreamOutcome};
+use self::counts::RequestCounts;
 use crate::config::Secret;
 use crate::logging::periodic::{Periodic, Summary};
-use crate::upstream::circuit_breaker::{Breaker, REST_MS, Turn};
+use crate::upstream::circuit_breaker::{CircuitBreaker, OPEN_MS, Transition};
 use crate::upstream::http_client::{HttpClient, Redirects};
 
 /// Questions on their way at once.
@@ -53,7 +53,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// What a [`Upstream`] goes by.
 #[derive(Debug)]
-pub struct Settings {
+pub struct UpstreamSettings {
     /// The application's base URL.
     pub url: String,
     /// The key that it is shown.
@@ -63,25 +63,25 @@ pub struct Settings {
 }
 
 /// The application behind the hub.
-pub struct Upstream(Arc<Inner>);
+pub struct Upstream(Arc<UpstreamClient>);
 
-struct Inner {
-    outside: HttpClient,
+struct UpstreamClient {
+    http: HttpClient,
     headers: HeaderMap,
     timeout: Duration,
     calls: Semaphore,
     under_way: AtomicUsize,
     bytes: AtomicUsize,
-    breaker: Mutex<Breaker>,
-    tally: Tally,
+    breaker: Mutex<CircuitBreaker>,
+    counts: RequestCounts,
     /// Questions without an answer: clients can cause them at will.
-    troubles: Periodic,
+    failures: Periodic,
     started: Instant,
 }
 
 /// How it is with the application, for those who watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct UpstreamStatus {
     /// Questions on their way.
     pub in_flight: usize,
     /// Questions that wait for their turn.
@@ -101,38 +101,38 @@ impl Upstream {
     ///
     /// # Errors
     /// See [`HttpClient::new`]; a key that cannot stand in a header.
-    pub fn new(settings: &Settings) -> Result<Self, String> {
+    pub fn new(settings: &UpstreamSettings) -> Result<Self, String> {
         let mut headers = HeaderMap::new();
         if let Some(key) = &settings.api_key {
             let mut value = HeaderValue::from_str(key.expose()).map_err(|_| "the key cannot stand in a header")?;
             value.set_sensitive(true);
             headers.insert(API_KEY, value);
         }
-        Ok(Self(Arc::new(Inner {
-            outside: HttpClient::new(&settings.url, Redirects::Refused)?,
+        Ok(Self(Arc::new(UpstreamClient {
+            http: HttpClient::new(&settings.url, Redirects::Refused)?,
             headers,
             timeout: settings.timeout,
             calls: Semaphore::new(CALLS),
             under_way: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
-            breaker: Mutex::new(Breaker::new(settings.timeout)),
-            tally: Tally::default(),
-            troubles: Periodic::default(),
+            breaker: Mutex::new(CircuitBreaker::new(settings.timeout)),
+            counts: RequestCounts::default(),
+            failures: Periodic::default(),
             started: Instant::now(),
         })))
     }
 
     /// How it is with the application.
-    pub fn auth_state(&self) -> Standing {
+    pub fn status(&self) -> UpstreamStatus {
         let inner = &self.0;
         let in_flight = CALLS.saturating_sub(inner.calls.available_permits());
         let waiting = inner.under_way.load(Ordering::Relaxed).saturating_sub(in_flight);
-        Standing { in_flight, waiting, open: inner.lock().is_open(inner.now_ms()) }
+        UpstreamStatus { in_flight, waiting, open: inner.lock().is_open(inner.now_ms()) }
     }
 
     /// What became of the questions so far.
-    pub fn tally(&self) -> &Tally {
-        &self.0.tally
+    pub fn counts(&self) -> &RequestCounts {
+        &self.0.counts
     }
 }
 
@@ -141,14 +141,14 @@ impl Application for Upstream {
         let inner = self.0.clone();
         let (answer, answered) = oneshot::channel();
         // A task of its own: who asked may hang up, and the application is to get the question all the same.
-        tokio::spawn(async move { answer.send(inner.see_through(question).await) });
+        tokio::spawn(async move { answer.send(inner.answer(question).await) });
         Box::pin(async move { answered.await.unwrap_or(Err(Unanswered("Internal error"))) })
     }
 }
 
 /// A question that is counted among those under way, for as long as it is.
 struct UnderWay<'a> {
-    inner: &'a Inner,
+    inner: &'a UpstreamClient,
     bytes: usize,
 }
 
@@ -159,8 +159,8 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Breaker> {
+impl UpstreamClient {
+    fn lock(&self) -> MutexGuard<'_, CircuitBreaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -170,15 +170,15 @@ impl Inner {
     }
 
     /// Asks until there is an answer or no hope of one.
-    async fn see_through(&self, question: Question) -> Result<Answered, Unanswered> {
-        let asked = Instant::now();
+    async fn answer(&self, question: Question) -> Result<Answered, Unanswered> {
+        let started = Instant::now();
         let kind = question.sent.kind();
-        let answered = self.question(&question, asked).await;
-        let outcome = answered.as_ref().map_or_else(|trouble| trouble.outcome, |_| Outcome::Answered);
-        self.tally.note(kind, outcome, asked.elapsed());
-        answered.map_err(|trouble| {
-            let Trouble { outcome, why } = trouble;
-            if let Some(Summary { count, .. }) = self.troubles.count(None, self.now_ms()) {
+        let answered = self.send_with_retries(&question, started).await;
+        let outcome = answered.as_ref().map_or_else(|error| error.outcome, |_| UpstreamOutcome::Answered);
+        self.counts.note(kind, outcome, started.elapsed());
+        answered.map_err(|error| {
+            let UpstreamError { outcome, why } = error;
+            if let Some(Summary { count, .. }) = self.failures.count(None, self.now_ms()) {
                 // Which question it was is in the line of its refusal.
                 log::info!(count; "backend.url: {}: {}: {why}", kind.as_str(), outcome.as_str());
             }
@@ -186,45 +186,45 @@ impl Inner {
         })
     }
 
-    async fn question(&self, question: &Question, asked: Instant) -> Result<Answered, Trouble> {
+    async fn send_with_retries(&self, question: &Question, started: Instant) -> Result<Answered, UpstreamError> {
         let body = json::encode(question);
-        let _under_way = self.take_in(body.len())?;
+        let _under_way = self.reserve(body.len())?;
         if !self.lock().would_admit(self.now_ms()) {
-            return Err(Trouble::left_alone());
+            return Err(UpstreamError::left_alone());
         }
         // Half of the time at most is spent waiting, so that an attempt that is made is not cut short and held against
         // the application.
-        let Ok(Ok(_turn)) = timeout_at(asked + self.timeout / 2, self.calls.acquire()).await else {
-            return Err(Trouble::overloaded());
+        let Ok(Ok(_turn)) = timeout_at(started + self.timeout / 2, self.calls.acquire()).await else {
+            return Err(UpstreamError::overloaded());
         };
         let mut headers = self.headers.clone();
         // A uuid can stand in a header.
         headers.extend(HeaderValue::from_str(&question.request_id.to_string()).map(|id| (IDEMPOTENCY_KEY, id)));
-        let deadline = asked + self.timeout;
+        let deadline = started + self.timeout;
         let mut attempt = 1;
         loop {
-            let trouble = match self.attempt(question.sent.kind(), &headers, &body, deadline).await {
-                Err(trouble) if trouble.is_passing() && attempt < ATTEMPTS => trouble,
+            let error = match self.attempt(question.sent.kind(), &headers, &body, deadline).await {
+                Err(error) if error.is_passing() && attempt < ATTEMPTS => error,
                 ended => return ended,
             };
             let pause = pause(attempt, getrandom::u32().unwrap_or(u32::MAX));
             // An attempt with next to no time left would be silence by our own doing.
             if Instant::now() + pause + self.timeout / 4 >= deadline || !self.lock().would_admit(self.now_ms()) {
-                return Err(trouble);
+                return Err(error);
             }
             sleep(pause).await;
-            self.tally.note_retry();
+            self.counts.note_retry();
             attempt += 1;
         }
     }
 
     /// Takes a question among those under way.
-    fn take_in(&self, bytes: usize) -> Result<UnderWay<'_>, Trouble> {
+    fn reserve(&self, bytes: usize) -> Result<UnderWay<'_>, UpstreamError> {
         let before = self.under_way.fetch_add(1, Ordering::Relaxed);
         let bytes_before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let under_way = UnderWay { inner: self, bytes };
         if before >= WAITING || (before > 0 && bytes_before + bytes > WAITING_BYTES) {
-            return Err(Trouble::overloaded());
+            return Err(UpstreamError::overloaded());
         }
         Ok(under_way)
     }
@@ -235,19 +235,19 @@ impl Inner {
         headers: &HeaderMap,
         body: &Bytes,
         deadline: Instant,
-    ) -> Result<Answered, Trouble> {
+    ) -> Result<Answered, UpstreamError> {
         if !self.lock().admit(self.now_ms()) {
-            return Err(Trouble::left_alone());
+            return Err(UpstreamError::left_alone());
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let answer = self.outside.post(path(kind), headers.clone(), body.clone(), left, ANSWER_MAX).await;
+        let answer = self.http.post(path(kind), headers.clone(), body.clone(), left, ANSWER_MAX).await;
         let answered = answer::read(answer);
-        let broken = answered.as_ref().err().filter(|trouble| trouble.is_breakdown());
-        let turn = self.lock().ended(broken.is_none(), self.now_ms());
+        let broken = answered.as_ref().err().filter(|error| error.is_breakdown());
+        let turn = self.lock().record(broken.is_none(), self.now_ms());
         match (turn, broken) {
-            (Some(Turn::Opened), Some(Trouble { why, .. })) => {
-                self.tally.note_opened();
-                log::warn!("backend.url does not answer, and is left alone for {} s: {why}", REST_MS / 1_000);
+            (Some(Transition::Opened), Some(UpstreamError { why, .. })) => {
+                self.counts.note_opened();
+                log::warn!("backend.url does not answer, and is left alone for {} s: {why}", OPEN_MS / 1_000);
             }
             (Some(_), _) => log::info!("backend.url answers again"),
             _ => {}

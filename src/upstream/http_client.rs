@@ -33,7 +33,7 @@ pub struct HttpClient {
 }
 
 /// What was answered.
-pub struct Answer {
+pub struct HttpAnswer {
     /// The status.
     pub status: u16,
     /// The body, whole.
@@ -42,7 +42,7 @@ pub struct Answer {
     encoding: Option<String>,
 }
 
-impl Answer {
+impl HttpAnswer {
     /// An answer whose body is in no content encoding.
     #[cfg(test)]
     pub fn plain(status: u16, body: &[u8]) -> Self {
@@ -87,7 +87,7 @@ fn encoding(headers: &HeaderMap) -> Option<String> {
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Failure {
+pub enum HttpFailure {
     /// It took longer than this.
     Slow(Duration),
     /// It is longer than this.
@@ -96,7 +96,7 @@ pub enum Failure {
     Broken(String),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for HttpFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Slow(within) => write!(f, "no whole answer within {} ms", within.as_millis()),
@@ -134,7 +134,7 @@ impl HttpClient {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn get(&self, bearer: Option<&str>, most: usize) -> Result<Answer, Failure> {
+    pub async fn get(&self, bearer: Option<&str>, most: usize) -> Result<HttpAnswer, HttpFailure> {
         let mut request = self.client.get(self.url.clone());
         if let Some(token) = bearer {
             request = request.bearer_auth(token);
@@ -153,7 +153,7 @@ impl HttpClient {
         body: Bytes,
         within: Duration,
         most: usize,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<HttpAnswer, HttpFailure> {
         let mut url = self.url.clone();
         url.set_path(&format!("{}/{path}", self.url.path().trim_end_matches('/')));
         let json = HeaderValue::from_static("application/json");
@@ -162,23 +162,23 @@ impl HttpClient {
     }
 }
 
-async fn answer(request: RequestBuilder, within: Duration, most: usize) -> Result<Answer, Failure> {
-    timeout(within, read(request, most)).await.unwrap_or(Err(Failure::Slow(within)))
+async fn answer(request: RequestBuilder, within: Duration, most: usize) -> Result<HttpAnswer, HttpFailure> {
+    timeout(within, read(request, most)).await.unwrap_or(Err(HttpFailure::Slow(within)))
 }
 
-async fn read(request: RequestBuilder, most: usize) -> Result<Answer, Failure> {
-    let broken = |error: reqwest::Error| Failure::Broken(innermost(&error));
+async fn read(request: RequestBuilder, most: usize) -> Result<HttpAnswer, HttpFailure> {
+    let broken = |error: reqwest::Error| HttpFailure::Broken(innermost(&error));
     // Without the second header, a proxy may compress as it likes (RFC 9110, section 12.5.3).
     let request = request.header(ACCEPT, "application/json").header(ACCEPT_ENCODING, "identity");
     let mut answer = request.send().await.map_err(broken)?;
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(broken)? {
         if body.len() + chunk.len() > most {
-            return Err(Failure::TooLong(most));
+            return Err(HttpFailure::TooLong(most));
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status: answer.status().as_u16(), body: body.into(), encoding: encoding(answer.headers()) })
+    Ok(HttpAnswer { status: answer.status().as_u16(), body: body.into(), encoding: encoding(answer.headers()) })
 }
 
 fn policy(redirects: Redirects) -> Policy {
@@ -211,7 +211,7 @@ mod tests {
             for value in values {
                 headers.append(CONTENT_ENCODING, HeaderValue::from_static(value));
             }
-            let answer = Answer { encoding: encoding(&headers), ..Answer::plain(200, body) };
+            let answer = HttpAnswer { encoding: encoding(&headers), ..HttpAnswer::plain(200, body) };
             answer.body().map(|body| body.to_vec())
         };
         for plain in [&[][..], &[""], &["identity"], &["Identity , "]] {

@@ -25,7 +25,7 @@ impl Write for Gate {
 
 /// A queue with its thread, and what lets that write.
 struct Written {
-    queue: Arc<Queue>,
+    queue: Arc<LineQueue>,
     permits: SyncSender<()>,
     out: Arc<Mutex<Vec<u8>>>,
 }
@@ -33,7 +33,7 @@ struct Written {
 impl Written {
     fn start() -> Self {
         let (permits, allowed) = mpsc::sync_channel(1 << 16);
-        let (queue, out) = (Arc::new(Queue::new()), Arc::new(Mutex::default()));
+        let (queue, out) = (Arc::new(LineQueue::new()), Arc::new(Mutex::default()));
         let (written, mut gate) = (queue.clone(), Gate { permits: allowed, out: Arc::clone(&out) });
         thread::spawn(move || written.write_to(&mut gate, &|dropped| Some(format!("{dropped} dropped\n"))));
         Self { queue, permits, out }
@@ -55,7 +55,7 @@ fn lines_come_in_their_order() {
     }
     let expected: String = (0..1_000).map(|n| format!("line {n}\n")).collect();
     assert_eq!(log.read_on(), expected);
-    assert_eq!(log.queue.counts(), Counts::default());
+    assert_eq!(log.queue.counts(), QueueCounts::default());
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn while_nobody_reads_lines_beyond_the_bound_are_dropped_and_counted_and_told_of
     for _ in 0..LINES_MAX + 500 {
         log.queue.push(b"x\n");
     }
-    assert_eq!(log.queue.counts(), Counts { lines: LINES_MAX, bytes: 2 * LINES_MAX, dropped: 500 });
+    assert_eq!(log.queue.counts(), QueueCounts { lines: LINES_MAX, bytes: 2 * LINES_MAX, dropped: 500 });
     let read = log.read_on();
     // It comes once half of the queue is free, wherever that is.
     let (before, behind) = read.split_once("500 dropped\n").unwrap();
@@ -96,7 +96,7 @@ fn lines_that_cannot_be_written_are_counted_as_dropped() {
         queue.push(b"x\n");
     }
     queue.wait_empty(Duration::from_secs(10));
-    assert_eq!(queue.counts(), Counts { dropped: 10, ..Counts::default() });
+    assert_eq!(queue.counts(), QueueCounts { dropped: 10, ..QueueCounts::default() });
 }
 
 #[test]
@@ -156,7 +156,7 @@ impl Write for Disk {
 
 #[test]
 fn a_line_that_a_full_disk_tore_does_not_run_into_the_next_one() {
-    let queue = Queue::new();
+    let queue = LineQueue::new();
     let mut disk = Disk { room: 8, out: Vec::new() };
     let mut is_torn = false;
     for room in [8, 0, 100] {
@@ -170,5 +170,5 @@ fn a_line_that_a_full_disk_tore_does_not_run_into_the_next_one() {
         is_torn = sink.is_torn;
     }
     assert_eq!(String::from_utf8(disk.out).unwrap(), "line 1\nl\nline 1\nline 2\n3 dropped\n");
-    assert_eq!(queue.counts(), Counts { lines: 0, bytes: 0, dropped: 3 });
+    assert_eq!(queue.counts(), QueueCounts { lines: 0, bytes: 0, dropped: 3 });
 }

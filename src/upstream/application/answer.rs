@@ -6,14 +6,14 @@ use hubbub_actors::application::Answered;
 use hubbub_actors::events::json::Json;
 use hubbub_actors::events::text;
 
-use crate::upstream::http_client::{Answer, Failure};
+use crate::upstream::http_client::{HttpAnswer, HttpFailure};
 
 /// Longest message id that is taken over, in bytes; a longer one is none.
 const MESSAGE_ID_MAX: usize = 256;
 
 /// What became of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum UpstreamOutcome {
     /// It was answered.
     Answered,
     /// The application will not (4xx).
@@ -27,12 +27,12 @@ pub enum Outcome {
     /// It did not answer in time.
     Timeout,
     /// It was not asked: it is known not to answer.
-    LeftAlone,
+    BreakerOpen,
     /// It was not asked: too many questions were under way.
     Overloaded,
 }
 
-impl Outcome {
+impl UpstreamOutcome {
     /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Answered,
@@ -41,7 +41,7 @@ impl Outcome {
         Self::Unusable,
         Self::Unavailable,
         Self::Timeout,
-        Self::LeftAlone,
+        Self::BreakerOpen,
         Self::Overloaded,
     ];
 
@@ -54,7 +54,7 @@ impl Outcome {
             Self::Unusable => "unusable",
             Self::Unavailable => "unavailable",
             Self::Timeout => "timeout",
-            Self::LeftAlone => "left_alone",
+            Self::BreakerOpen => "left_alone",
             Self::Overloaded => "overloaded",
         }
     }
@@ -66,7 +66,7 @@ impl Outcome {
             Self::Refused => "The application refused the request",
             Self::Failed => "The application failed",
             Self::Unusable => "The application gave no answer that can be passed on",
-            Self::Unavailable | Self::LeftAlone => "The application cannot be reached at the moment; try again",
+            Self::Unavailable | Self::BreakerOpen => "The application cannot be reached at the moment; try again",
             Self::Timeout => "The application did not answer in time",
             Self::Overloaded => "Too many requests to the application are under way; try again",
         }
@@ -75,59 +75,59 @@ impl Outcome {
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Trouble {
-    pub(super) outcome: Outcome,
+pub(super) struct UpstreamError {
+    pub(super) outcome: UpstreamOutcome,
     /// For the log.
     pub(super) why: String,
 }
 
-impl Trouble {
-    fn new(outcome: Outcome, why: impl Into<String>) -> Self {
+impl UpstreamError {
+    fn new(outcome: UpstreamOutcome, why: impl Into<String>) -> Self {
         Self { outcome, why: why.into() }
     }
 
     pub(super) fn left_alone() -> Self {
-        Self::new(Outcome::LeftAlone, "it is left alone for a while")
+        Self::new(UpstreamOutcome::BreakerOpen, "it is left alone for a while")
     }
 
     pub(super) fn overloaded() -> Self {
-        Self::new(Outcome::Overloaded, "too many questions are under way")
+        Self::new(UpstreamOutcome::Overloaded, "too many questions are under way")
     }
 
     /// Whether the next attempt may well succeed.
     pub(super) fn is_passing(&self) -> bool {
-        self.outcome == Outcome::Unavailable
+        self.outcome == UpstreamOutcome::Unavailable
     }
 
     /// Whether it shows the application to be down, rather than to dislike one question.
     pub(super) fn is_breakdown(&self) -> bool {
-        matches!(self.outcome, Outcome::Unavailable | Outcome::Timeout)
+        matches!(self.outcome, UpstreamOutcome::Unavailable | UpstreamOutcome::Timeout)
     }
 }
 
 /// Reads an answer.
-pub(super) fn read(answer: Result<Answer, Failure>) -> Result<Answered, Trouble> {
-    let unusable = |why: &str| Trouble::new(Outcome::Unusable, why);
+pub(super) fn read(answer: Result<HttpAnswer, HttpFailure>) -> Result<Answered, UpstreamError> {
+    let unusable = |why: &str| UpstreamError::new(UpstreamOutcome::Unusable, why);
     let answer = answer.map_err(|failure| {
         let outcome = match failure {
-            Failure::Slow(_) => Outcome::Timeout,
-            Failure::TooLong(_) => Outcome::Unusable,
-            Failure::Broken(_) => Outcome::Unavailable,
+            HttpFailure::Slow(_) => UpstreamOutcome::Timeout,
+            HttpFailure::TooLong(_) => UpstreamOutcome::Unusable,
+            HttpFailure::Broken(_) => UpstreamOutcome::Unavailable,
         };
-        Trouble::new(outcome, failure.to_string())
+        UpstreamError::new(outcome, failure.to_string())
     })?;
     let status = answer.status;
     let outcome = match status {
         // There is nothing to say but that it was done.
         204 => return Ok(Answered { data: Json::null(), message_id: None }),
-        200..=299 => Outcome::Answered,
-        400..=499 => Outcome::Refused,
-        502..=504 => Outcome::Unavailable,
-        500..=599 => Outcome::Failed,
-        _ => Outcome::Unusable,
+        200..=299 => UpstreamOutcome::Answered,
+        400..=499 => UpstreamOutcome::Refused,
+        502..=504 => UpstreamOutcome::Unavailable,
+        500..=599 => UpstreamOutcome::Failed,
+        _ => UpstreamOutcome::Unusable,
     };
-    if outcome != Outcome::Answered {
-        return Err(Trouble::new(outcome, format!("status {status}")));
+    if outcome != UpstreamOutcome::Answered {
+        return Err(UpstreamError::new(outcome, format!("status {status}")));
     }
     let body = answer.body().map_err(|why| unusable(&why))?;
     let body = text::resolve(body.clone());
@@ -163,10 +163,10 @@ mod tests {
 
     use super::*;
 
-    fn answered(status: u16, body: &str) -> Result<(String, Option<String>), Outcome> {
-        read(Ok(Answer::plain(status, body.as_bytes())))
+    fn answered(status: u16, body: &str) -> Result<(String, Option<String>), UpstreamOutcome> {
+        read(Ok(HttpAnswer::plain(status, body.as_bytes())))
             .map(|answered| (answered.data.as_str().to_owned(), answered.message_id))
-            .map_err(|trouble| trouble.outcome)
+            .map_err(|error| error.outcome)
     }
 
     #[test]
@@ -206,27 +206,27 @@ mod tests {
     #[test]
     fn whatever_is_no_answer_is_told_apart() {
         for (status, outcome) in [
-            (302, Outcome::Unusable),
-            (400, Outcome::Refused),
-            (404, Outcome::Refused),
-            (429, Outcome::Refused),
-            (500, Outcome::Failed),
-            (502, Outcome::Unavailable),
-            (503, Outcome::Unavailable),
-            (504, Outcome::Unavailable),
-            (505, Outcome::Failed),
-            (600, Outcome::Unusable),
+            (302, UpstreamOutcome::Unusable),
+            (400, UpstreamOutcome::Refused),
+            (404, UpstreamOutcome::Refused),
+            (429, UpstreamOutcome::Refused),
+            (500, UpstreamOutcome::Failed),
+            (502, UpstreamOutcome::Unavailable),
+            (503, UpstreamOutcome::Unavailable),
+            (504, UpstreamOutcome::Unavailable),
+            (505, UpstreamOutcome::Failed),
+            (600, UpstreamOutcome::Unusable),
         ] {
             assert_eq!(answered(status, "{}"), Err(outcome), "{status}");
         }
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
         for body in ["", "<html>", "{", "{}{}", "\u{0}", r#"{"data":{"n":1e400}}"#, deep.as_str()] {
-            assert_eq!(answered(200, body), Err(Outcome::Unusable), "{body}");
+            assert_eq!(answered(200, body), Err(UpstreamOutcome::Unusable), "{body}");
         }
         for (failure, outcome) in [
-            (Failure::Slow(Duration::ZERO), Outcome::Timeout),
-            (Failure::TooLong(9), Outcome::Unusable),
-            (Failure::Broken("refused".into()), Outcome::Unavailable),
+            (HttpFailure::Slow(Duration::ZERO), UpstreamOutcome::Timeout),
+            (HttpFailure::TooLong(9), UpstreamOutcome::Unusable),
+            (HttpFailure::Broken("refused".into()), UpstreamOutcome::Unavailable),
         ] {
             assert_eq!(read(Err(failure)).unwrap_err().outcome, outcome);
         }

@@ -22,7 +22,7 @@ fn question() -> Question {
 }
 
 fn backend(url: String, timeout: Duration) -> Upstream {
-    Upstream::new(&Settings { url, api_key: Some(Secret::new("s3cret")), timeout }).unwrap()
+    Upstream::new(&UpstreamSettings { url, api_key: Some(Secret::new("s3cret")), timeout }).unwrap()
 }
 
 /// A port where nobody listens.
@@ -39,7 +39,7 @@ fn silent() -> (TcpListener, String) {
 }
 
 fn outcomes(backend: &Upstream) -> Vec<(&'static str, u64)> {
-    let ended = backend.tally().ended();
+    let ended = backend.counts().ended();
     ended.filter(|(.., count)| *count > 0).map(|(_, outcome, count)| (outcome.as_str(), count)).collect()
 }
 
@@ -52,24 +52,24 @@ fn pauses_grow_and_are_spread_over_half_of_their_length() {
 #[tokio::test]
 async fn one_who_is_not_there_is_tried_again_and_then_left_alone() {
     let backend = backend(nowhere(), Duration::from_secs(10));
-    let words = Unanswered(Outcome::Unavailable.words());
+    let words = Unanswered(UpstreamOutcome::Unavailable.words());
     for _ in 0..3 {
         assert_eq!(backend.ask(question()).await.unwrap_err(), words);
     }
     assert_eq!(outcomes(&backend), [("unavailable", 2), ("left_alone", 1)]);
     // The fifth failure opens it; the question whose second attempt that was is not tried a third time.
-    assert_eq!((backend.tally().retries(), backend.tally().opened()), (3, 1));
-    assert_eq!(backend.auth_state(), Standing { in_flight: 0, waiting: 0, open: true });
+    assert_eq!((backend.counts().retries(), backend.counts().opened()), (3, 1));
+    assert_eq!(backend.status(), UpstreamStatus { in_flight: 0, waiting: 0, open: true });
 }
 
 #[tokio::test]
 async fn one_who_is_silent_is_waited_for_once_and_no_longer_than_said() {
     let (_listener, url) = silent();
     let backend = backend(url, Duration::from_millis(300));
-    let asked = Instant::now();
-    assert_eq!(backend.ask(question()).await.unwrap_err(), Unanswered(Outcome::Timeout.words()));
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
-    assert_eq!((outcomes(&backend), backend.tally().retries()), (vec![("timeout", 1)], 0));
+    let started = Instant::now();
+    assert_eq!(backend.ask(question()).await.unwrap_err(), Unanswered(UpstreamOutcome::Timeout.words()));
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert_eq!((outcomes(&backend), backend.counts().retries()), (vec![("timeout", 1)], 0));
 }
 
 #[tokio::test]
@@ -79,22 +79,22 @@ async fn what_nobody_waits_for_any_more_is_asked_all_the_same() {
     let question = question();
     let id = question.request_id;
     drop(backend.ask(question));
-    let said = tokio::task::spawn_blocking(move || {
+    let received = tokio::task::spawn_blocking(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let mut said = Vec::new();
-        while !said.ends_with(b"}") {
+        let mut received = Vec::new();
+        while !received.ends_with(b"}") {
             let mut bytes = [0; 1024];
             let read = stream.read(&mut bytes).unwrap();
             assert!(read > 0);
-            said.extend_from_slice(&bytes[..read]);
+            received.extend_from_slice(&bytes[..read]);
         }
         stream.write_all(b"HTTP/1.1 204 Done\r\n\r\n").unwrap();
-        String::from_utf8(said).unwrap()
+        String::from_utf8(received).unwrap()
     });
-    let said = said.await.unwrap();
-    assert!(said.starts_with("POST /base/api/events HTTP/1.1\r\n"), "{said}");
+    let received = received.await.unwrap();
+    assert!(received.starts_with("POST /base/api/events HTTP/1.1\r\n"), "{received}");
     for header in ["x-api-key: s3cret", &format!("idempotency-key: {id}"), "content-type: application/json"] {
-        assert!(said.lines().any(|line| line == header), "{header} in {said}");
+        assert!(received.lines().any(|line| line == header), "{header} in {received}");
     }
 }
 
@@ -103,13 +103,13 @@ async fn more_than_the_bound_is_not_asked() {
     let (_listener, url) = silent();
     let backend = backend(url, Duration::from_secs(10));
     let inner = backend.0.clone();
-    let held: Vec<_> = (0..WAITING).map(|_| inner.take_in(1).unwrap()).collect();
-    assert_eq!(backend.ask(question()).await.unwrap_err(), Unanswered(Outcome::Overloaded.words()));
-    assert_eq!(backend.auth_state().waiting, WAITING);
+    let held: Vec<_> = (0..WAITING).map(|_| inner.reserve(1).unwrap()).collect();
+    assert_eq!(backend.ask(question()).await.unwrap_err(), Unanswered(UpstreamOutcome::Overloaded.words()));
+    assert_eq!(backend.status().waiting, WAITING);
     drop(held);
-    let large = inner.take_in(WAITING_BYTES + 1);
+    let large = inner.reserve(WAITING_BYTES + 1);
     assert!(large.is_ok(), "a single one may be of any size");
-    assert!(inner.take_in(1).is_err());
+    assert!(inner.reserve(1).is_err());
     drop(large);
     assert_eq!((inner.under_way.load(Ordering::Relaxed), inner.bytes.load(Ordering::Relaxed)), (0, 0));
 }

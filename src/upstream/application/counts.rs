@@ -6,32 +6,32 @@ use std::time::Duration;
 use hubbub_actors::application::Kind;
 use hubbub_actors::runtime::histogram::{Histogram, Snapshot};
 
-pub use super::answer::Outcome;
+pub use super::answer::UpstreamOutcome;
 
 /// The bounds of the histogram of times, µs.
 const BOUNDS: &[u64] = &[5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000];
 
 /// Counts, since the start.
 #[derive(Debug)]
-pub struct Tally {
-    ended: [[AtomicU64; Outcome::ALL.len()]; Kind::ALL.len()],
+pub struct RequestCounts {
+    ended: [[AtomicU64; UpstreamOutcome::ALL.len()]; Kind::ALL.len()],
     retries: AtomicU64,
     opened: AtomicU64,
     times: Histogram,
 }
 
-impl Default for Tally {
+impl Default for RequestCounts {
     fn default() -> Self {
         let (ended, retries, opened) = Default::default();
         Self { ended, retries, opened, times: Histogram::new(BOUNDS) }
     }
 }
 
-impl Tally {
-    pub(super) fn note(&self, kind: Kind, outcome: Outcome, taken: Duration) {
+impl RequestCounts {
+    pub(super) fn note(&self, kind: Kind, outcome: UpstreamOutcome, taken: Duration) {
         add(&self.ended[kind as usize][outcome as usize], 1);
         // What was not asked took no time, and would hide how long the others take.
-        if !matches!(outcome, Outcome::LeftAlone | Outcome::Overloaded) {
+        if !matches!(outcome, UpstreamOutcome::BreakerOpen | UpstreamOutcome::Overloaded) {
             self.times.record(u64::try_from(taken.as_micros()).unwrap_or(u64::MAX));
         }
     }
@@ -45,9 +45,10 @@ impl Tally {
     }
 
     /// How many questions of each kind came to what.
-    pub fn ended(&self) -> impl Iterator<Item = (Kind, Outcome, u64)> {
-        let of =
-            |kind: Kind| Outcome::ALL.map(|outcome| (kind, outcome, get(&self.ended[kind as usize][outcome as usize])));
+    pub fn ended(&self) -> impl Iterator<Item = (Kind, UpstreamOutcome, u64)> {
+        let of = |kind: Kind| {
+            UpstreamOutcome::ALL.map(|outcome| (kind, outcome, get(&self.ended[kind as usize][outcome as usize])))
+        };
         Kind::ALL.map(of).into_iter().flatten()
     }
 
@@ -81,23 +82,23 @@ mod tests {
 
     #[test]
     fn questions_are_counted_by_kind_and_outcome() {
-        let tally = Tally::default();
-        tally.note(Kind::Action, Outcome::Timeout, Duration::ZERO);
-        tally.note(Kind::Action, Outcome::Timeout, Duration::ZERO);
-        tally.note(Kind::Event, Outcome::Answered, Duration::ZERO);
-        let counted: Vec<_> = tally.ended().filter(|(.., count)| *count > 0).collect();
-        assert_eq!(counted, [(Kind::Event, Outcome::Answered, 1), (Kind::Action, Outcome::Timeout, 2)]);
-        assert_eq!(tally.ended().count(), 24);
+        let counts = RequestCounts::default();
+        counts.note(Kind::Action, UpstreamOutcome::Timeout, Duration::ZERO);
+        counts.note(Kind::Action, UpstreamOutcome::Timeout, Duration::ZERO);
+        counts.note(Kind::Event, UpstreamOutcome::Answered, Duration::ZERO);
+        let counted: Vec<_> = counts.ended().filter(|(.., count)| *count > 0).collect();
+        assert_eq!(counted, [(Kind::Event, UpstreamOutcome::Answered, 1), (Kind::Action, UpstreamOutcome::Timeout, 2)]);
+        assert_eq!(counts.ended().count(), 24);
     }
 
     #[test]
     fn only_what_was_asked_is_in_the_histogram() {
-        let tally = Tally::default();
+        let counts = RequestCounts::default();
         for ms in [5, 6, 2_500, 9_000] {
-            tally.note(Kind::Event, Outcome::Answered, Duration::from_millis(ms));
+            counts.note(Kind::Event, UpstreamOutcome::Answered, Duration::from_millis(ms));
         }
-        tally.note(Kind::Event, Outcome::LeftAlone, Duration::ZERO);
-        let times = tally.times();
+        counts.note(Kind::Event, UpstreamOutcome::BreakerOpen, Duration::ZERO);
+        let times = counts.times();
         assert_eq!(times.cumulative().collect::<Vec<_>>(), [1, 2, 2, 2, 2, 2, 2, 2, 3, 3, 4]);
         assert_eq!(times.sum, 11_511_000);
     }
