@@ -27,7 +27,8 @@ use crate::http_stream::{Connections, Times};
 use crate::notices::Notices;
 use crate::policies::{Policies, Reloads};
 use crate::telemetry::{Readings, Telemetry};
-use crate::upstream::application::{self, Upstream};
+use crate::upstream::application::{Upstream, UpstreamSettings};
+use crate::upstream::http_client::secret_header;
 
 /// How many plain HTTP connections there may be beside those that wait for polling sessions, one each.
 const CONNECTIONS_BEYOND: usize = 1_024;
@@ -245,7 +246,11 @@ pub fn tokens_after(auth: &config::Auth, before: Option<(&config::Auth, &Tokens)
 pub fn backend(config: &config::Backend) -> Result<Option<Arc<Upstream>>, String> {
     let Some(url) = config.url.clone() else { return Ok(None) };
     let timeout = Duration::from_millis(config.timeout_ms.into());
-    let settings = application::UpstreamSettings { url, api_key: config.api_key.clone(), timeout };
+    let api_key = config
+        .api_key
+        .as_ref()
+        .map(|key| secret_header(key.expose()).ok_or("backend.api_key: it cannot be sent in an HTTP header"));
+    let settings = UpstreamSettings { url, api_key: api_key.transpose()?, timeout };
     Upstream::new(&settings).map(|backend| Some(Arc::new(backend))).map_err(|why| format!("backend.url: {why}"))
 }
 

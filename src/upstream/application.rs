@@ -21,13 +21,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use hubbub_actors::application::{Answered, Application, Kind, Question, Unanswered};
 use hubbub_actors::events::json;
+use hubbub_actors::runtime::backoff::Backoff;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::answer::{UpstreamError, UpstreamOutcome};
 use self::counts::RequestCounts;
-use crate::config::Secret;
 use crate::logging::periodic::{Periodic, Summary};
 use crate::upstream::circuit_breaker::{CircuitBreaker, OPEN_MS, Transition};
 use crate::upstream::http_client::{HttpClient, Redirects};
@@ -45,8 +45,8 @@ const ANSWER_MAX: usize = 64 * 1024;
 /// Attempts a question gets.
 const ATTEMPTS: u32 = 3;
 
-/// The pause before the second attempt, at most; the next ones are twice as long each.
-const PAUSE: Duration = Duration::from_millis(100);
+/// The first and the longest delay between two attempts, before jitter.
+const DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(200));
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -56,8 +56,8 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub struct UpstreamSettings {
     /// The application's base URL.
     pub url: String,
-    /// The key that it is shown.
-    pub api_key: Option<Secret>,
+    /// The value of `X-API-Key`, marked as sensitive.
+    pub api_key: Option<HeaderValue>,
     /// For how long a client waits for an answer.
     pub timeout: Duration,
 }
@@ -100,13 +100,11 @@ impl Upstream {
     /// An application at a URL.
     ///
     /// # Errors
-    /// See [`HttpClient::new`]; a key that cannot stand in a header.
+    /// As [`HttpClient::new`].
     pub fn new(settings: &UpstreamSettings) -> Result<Self, String> {
         let mut headers = HeaderMap::new();
         if let Some(key) = &settings.api_key {
-            let mut value = HeaderValue::from_str(key.expose()).map_err(|_| "the key cannot stand in a header")?;
-            value.set_sensitive(true);
-            headers.insert(API_KEY, value);
+            headers.insert(API_KEY, key.clone());
         }
         Ok(Self(Arc::new(UpstreamClient {
             http: HttpClient::new(&settings.url, Redirects::Refused)?,
@@ -201,18 +199,19 @@ impl UpstreamClient {
         // A uuid can stand in a header.
         headers.extend(HeaderValue::from_str(&question.request_id.to_string()).map(|id| (IDEMPOTENCY_KEY, id)));
         let deadline = started + self.timeout;
+        let mut backoff = Backoff::new(DELAYS.0, DELAYS.1);
         let mut attempt = 1;
         loop {
             let error = match self.attempt(question.sent.kind(), &headers, &body, deadline).await {
                 Err(error) if error.is_passing() && attempt < ATTEMPTS => error,
                 ended => return ended,
             };
-            let pause = pause(attempt, getrandom::u32().unwrap_or(u32::MAX));
+            let delay = backoff.next_jittered(getrandom::u32().unwrap_or(u32::MAX));
             // An attempt with next to no time left would be silence by our own doing.
-            if Instant::now() + pause + self.timeout / 4 >= deadline || !self.lock().would_admit(self.now_ms()) {
+            if Instant::now() + delay + self.timeout / 4 >= deadline || !self.lock().would_admit(self.now_ms()) {
                 return Err(error);
             }
-            sleep(pause).await;
+            sleep(delay).await;
             self.counts.note_retry();
             attempt += 1;
         }
@@ -262,13 +261,6 @@ const fn path(kind: Kind) -> &'static str {
         Kind::Message => "api/messages",
         Kind::Action => "api/actions",
     }
-}
-
-/// How long to wait after an attempt, the first being 1: half of the longest pause to all of it, so that questions which
-/// failed together do not come back together.
-fn pause(attempt: u32, random: u32) -> Duration {
-    let longest = PAUSE * 2_u32.saturating_pow(attempt.saturating_sub(1));
-    longest.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]

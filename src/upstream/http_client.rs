@@ -162,6 +162,13 @@ impl HttpClient {
     }
 }
 
+/// `text` as the value of a header that no debug output shows; `None` if it cannot be one.
+pub fn secret_header(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
 async fn answer(request: RequestBuilder, within: Duration, most: usize) -> Result<HttpAnswer, HttpFailure> {
     timeout(within, read(request, most)).await.unwrap_or(Err(HttpFailure::Slow(within)))
 }
