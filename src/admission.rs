@@ -2,11 +2,13 @@
 //! address came, and where a token may be.
 
 use std::cell::OnceCell;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use actix_http::RequestHead;
 use actix_http::header;
 use actix_web::web::Query;
+use actix_web::{HttpMessage as _, HttpRequest};
 use hubbub_actors::hub::LimitKey;
 use hubbub_actors::model::client::Peer;
 use hubbub_actors::model::fault::{Code, Fault};
@@ -142,6 +144,22 @@ pub fn outside_base_path(base: &BasePath) -> Fault {
 pub fn limit_address(policies: &Policies, address: Option<&ClientAddress>) -> Option<IpAddr> {
     let exempt = |address: &ClientAddress| policies.config.limits.exempt_loopback && address.direct_loopback;
     address.filter(|address| !exempt(address)).map(|address| limit_key(address.ip))
+}
+
+/// The policies of `request`. They are taken once, so that a request never sees two configurations.
+pub fn policies_of(state: &State, request: &HttpRequest) -> Arc<Policies> {
+    if let Some(policies) = request.extensions().get::<Arc<Policies>>() {
+        return policies.clone();
+    }
+    let policies = state.policies();
+    request.extensions_mut().insert(policies.clone());
+    policies
+}
+
+/// The address of the client that sent `request`; the unspecified address if the socket has lost its peer.
+pub fn client_address(state: &State, request: &HttpRequest) -> ClientAddress {
+    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    policies_of(state, request).proxies.client_address(peer, request.headers())
 }
 
 /// Counts a connection of an address, unless that is exempt: at most `most` a minute.

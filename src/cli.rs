@@ -229,7 +229,7 @@ fn serve(sources: Sources, started: impl FnOnce(Serving)) -> Result<ExitCode, Fa
     let prepared = Prepared::new().map_err(Failure::of)?;
     let sources = sources.pinned();
     let mut config = Config::load(&sources)?;
-    logging::start(&config.log).map_err(|error| Failure::of(format!("the log: {error}")))?;
+    logging::start(config.log.format, &config.log.level).map_err(|error| Failure::of(format!("the log: {error}")))?;
     for notice in secrets::ensure(&mut config)? {
         match (notice.made, notice.exposed) {
             // Whatever the log lets through: nobody could find a secret that was made in silence.

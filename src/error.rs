@@ -14,8 +14,6 @@ use bytes::Bytes;
 use hubbub_actors::model::fault::{Code, Fault};
 use serde_json::{Value, json};
 
-use crate::socketio;
-
 /// Which of the error bodies a path answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -79,11 +77,20 @@ fn code_name(code: Code, shape: Shape) -> &'static str {
     }
 }
 
+/// The number of a code in an Engine.IO error body, as the protocol's reference server has it: 4 is "forbidden", 3 is
+/// "bad request".
+pub const fn engine_code(code: Code) -> u8 {
+    match code {
+        Code::Forbidden | Code::OriginNotAllowed | Code::HostNotAllowed => 4,
+        _ => 3,
+    }
+}
+
 /// A fault as an error body.
 pub fn body(fault: &Fault, shape: Shape, request_id: &str) -> Value {
     let code = code_name(fault.code, shape);
     match shape {
-        Shape::EngineIo => socketio::refusal::EngineError::of(fault).json(),
+        Shape::EngineIo => json!({"code": engine_code(fault.code), "message": fault.message}),
         Shape::Raw => {
             let details = fault.details().unwrap_or_else(|| json!({}));
             json!({"error": {"code": code, "message": fault.message, "details": details}})
@@ -148,6 +155,13 @@ pub fn response_parts(fault: &Fault, shape: Shape) -> (StatusCode, Vec<(HeaderNa
     headers.push((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
     (status(fault.code), headers, Bytes::from(body(fault, shape, "").to_string()))
 }
+
+/// What a handler of the HTTP app returns.
+pub type HandlerResult = Result<HttpResponse, HttpError>;
+
+/// The fault behind a refused request, kept as an extension of its response, for the log.
+#[derive(Debug)]
+pub struct RefusalCause(pub Fault);
 
 /// What a handler returns instead of an answer. It becomes a response where the request's shape and id are known.
 #[derive(Debug)]

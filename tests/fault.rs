@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 
 fn be_the_hub() -> ExitCode {
     // As another hub of this process would have done: there is one log, and no line is in it twice.
-    hubbub::logging::start(&hubbub::config::Log::default()).unwrap();
+    hubbub::logging::start(hubbub::logging::LogFormat::Text, "info").unwrap();
     hubbub::cli::run_with(["hubbub".into(), "serve".into()].into_iter(), |serving| {
         std::thread::spawn(move || {
             let mut order = String::new();

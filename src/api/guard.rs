@@ -16,19 +16,19 @@ use hubbub_actors::hub::{LimitKey, Readiness};
 use hubbub_actors::idempotency::{Claim, Digest, Key, Ticket, digest};
 use hubbub_actors::model::fault::{Code, Fault};
 use std::future::{Ready, ready};
-use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::call::Call;
 use super::cors::{self, PageAccess};
 use super::middleware::render_refusal;
+use crate::admission::{client_address, policies_of};
 use crate::auth::api_key::ApiKey;
 use crate::auth::signature::Signed;
 use crate::error::{HttpError, Shape};
 use crate::http_stream::Exchange;
-use crate::peer::{ClientAddress, limit_key};
+use crate::peer::limit_key;
 use crate::policies::Policies;
+use crate::request_body;
 use crate::state::State;
 use crate::state::idempotency::StoredAnswer;
 
@@ -84,7 +84,7 @@ async fn check_request(state: &State, request: &mut ServiceRequest) -> Result<Op
         exchange.mark_known();
     }
     let payload = request.extract::<web::Payload>().await.map_err(|error| HttpError::from_error(&error))?;
-    let body = super::body::read(request.request(), payload, policies.config.server.max_body).await?;
+    let body = request_body::read(request.request(), payload, policies.config.server.max_body).await?;
     check_signature(state, request, &key, &key_text, &body)?;
     let name = match *request.method() {
         Method::POST => idempotency_key(request.headers())?,
@@ -132,22 +132,6 @@ async fn authenticate(state: &State, policies: &Policies, request: &ServiceReque
         None => Fault::new(Code::Unauthorized, "An API key is needed in X-API-Key").by("api.keys"),
         Some(_) => Fault::new(Code::InvalidApiKey, "Invalid API key").by("api.keys"),
     })
-}
-
-/// The policies that the request is judged by: the same ones, however often they are asked for.
-pub(super) fn policies_of(state: &State, request: &HttpRequest) -> Arc<Policies> {
-    if let Some(policies) = request.extensions().get::<Arc<Policies>>() {
-        return policies.clone();
-    }
-    let policies = state.policies();
-    request.extensions_mut().insert(policies.clone());
-    policies
-}
-
-/// Whom the request is from. A socket that has lost its peer counts as the unspecified address.
-pub(super) fn client_address(state: &State, request: &HttpRequest) -> ClientAddress {
-    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-    policies_of(state, request).proxies.client_address(peer, request.headers())
 }
 
 fn check_signature(

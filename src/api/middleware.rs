@@ -22,10 +22,9 @@ use hubbub_actors::refusal_log::counts::RefusedAt;
 
 use super::call::Call;
 use super::cors::{self, PageAccess};
-use super::guard::policies_of;
 use super::routing;
-use crate::admission::ClientInfo;
-use crate::error::{self, HttpError, Shape};
+use crate::admission::{ClientInfo, policies_of};
+use crate::error::{self, HttpError, RefusalCause, Shape};
 use crate::http_stream::Exchange;
 use crate::policies::Policies;
 use crate::request_id::{HttpRequestId, REQUEST_ID};
@@ -188,10 +187,6 @@ impl ResponseContext {
         InternalError::from_response("failed", response).into()
     }
 }
-
-/// Why a request is refused, for the log: kept beside the response that tells it to the caller.
-#[derive(Debug)]
-pub(crate) struct RefusalCause(pub(crate) Fault);
 
 /// Turns a refusal that a handler returned, or an error of actix-web, into its response.
 pub(super) fn render_refusal(answer: ServiceResponse<BoxBody>, shape: Shape) -> ServiceResponse<BoxBody> {

@@ -7,18 +7,14 @@
 
 mod audit;
 mod batch;
-pub(crate) mod body;
 mod call;
 mod chats;
 mod cors;
 mod endpoint;
 mod events;
 mod guard;
-mod health;
 mod history;
-mod info;
 mod json;
-mod metrics;
 mod middleware;
 mod presence;
 mod push;
@@ -26,7 +22,6 @@ mod revoke;
 mod rooms;
 mod routing;
 mod sessions;
-mod status;
 mod timestamps;
 mod users;
 
@@ -35,15 +30,11 @@ use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::{App, Error, web};
 use hubbub_actors::model::fault::{Code, Fault};
 
-use crate::error::HttpError;
+use crate::error::HandlerResult;
+use crate::ops::{health, info, metrics, status};
 use crate::state::State;
 use endpoint::{guarded, public};
 use timestamps::iso;
-
-pub(crate) use self::middleware::RefusalCause;
-
-/// What a handler returns.
-type HandlerResult = Result<actix_web::HttpResponse, HttpError>;
 
 /// The endpoints, one a line. `at` is open to everyone, `api` is behind the gate.
 pub fn routes(cfg: &mut web::ServiceConfig) {

@@ -13,11 +13,12 @@ use serde_json::json;
 
 use super::call::Call;
 use super::cors::{self, PageAccess};
-use super::guard::{client_address, policies_of};
-use super::{HandlerResult, audit, body, json, users};
+use super::{HandlerResult, audit, json, users};
 use crate::accounts::{PASSWORD_BYTES, Username};
+use crate::admission::{client_address, policies_of};
 use crate::bearer;
 use crate::peer::limit_key;
+use crate::request_body;
 use crate::state::State;
 
 /// Longest body of a sign-in or a refresh, in bytes: nobody is known yet who could be asked for more.
@@ -48,7 +49,7 @@ pub(super) async fn sign_in(
     state.accounts.check_sign_in()?;
     let per_minute = policies_of(&state, &request).config.limits.login.attempts_per_minute;
     state.hub.admit(LimitKey::Login(limit_address(&state, &request)), per_minute).await?;
-    let body = text::resolve(body::read(&request, payload, BODY_MAX).await?);
+    let body = text::resolve(request_body::read(&request, payload, BODY_MAX).await?);
     let credentials: SignInBody = json::parse(&body)?;
     let username = Username::parse(&credentials.username, "username")?;
     let most = *PASSWORD_BYTES.end();
@@ -74,7 +75,7 @@ pub(super) async fn refresh(request: HttpRequest, state: web::Data<State>, paylo
     check_access(&state, &request)?;
     state.accounts.check_sign_in()?;
     count(&state, &request).await?;
-    let body = text::resolve(body::read(&request, payload, BODY_MAX).await?);
+    let body = text::resolve(request_body::read(&request, payload, BODY_MAX).await?);
     let body: RefreshBody = json::parse(&body)?;
     let refreshed = state.accounts.refresh(&body.refresh_token, state.now_ms()).await?;
     Ok(HttpResponse::Ok().json(json!({

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use log::Record;
 use log::kv::{self, Key, Value, VisitSource, VisitValue};
 
-use crate::config::LogFormat;
+use super::LogFormat;
 
 /// Longest line, in bytes, its end included.
 pub(super) const LINE_MAX: usize = 8_192;

@@ -20,10 +20,20 @@ use std::time::{Duration, SystemTime};
 
 use log::kv::Source;
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use serde::{Deserialize, Serialize};
 
 use self::queue::LineQueue;
 pub use self::queue::QueueCounts;
-use crate::config::{self, LogFormat};
+
+/// The format of a line of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// Time, level, module, message, and fields as `name=value`.
+    Text,
+    /// A JSON object a line: `time`, `level`, `target`, `message`, and the fields by their names.
+    Json,
+}
 
 /// What modules other than the hub's own log at most, unless they are named.
 const OTHERS: LevelFilter = LevelFilter::Warn;
@@ -56,10 +66,9 @@ struct Swappable {
 ///
 /// # Errors
 /// The system has no thread for the log.
-pub fn start(log: &config::Log) -> io::Result<()> {
-    start_writer(log.format)?;
-    let logger = LOGGER
-        .get_or_init(|| Swappable { format: log.format, current: RwLock::new(build(log.format, &chosen(&log.level))) });
+pub fn start(format: LogFormat, level: &str) -> io::Result<()> {
+    start_writer(format)?;
+    let logger = LOGGER.get_or_init(|| Swappable { format, current: RwLock::new(build(format, &chosen(level))) });
     if log::set_logger(logger).is_ok() {
         log::set_max_level(logger.max_level());
         panics::install();

@@ -13,8 +13,9 @@ use hubbub_actors::model::fault::{Code, Fault};
 use super::query::{self, Ask, Transport};
 use super::refusal::EngineError;
 use super::router::EngineRouter;
-use crate::api;
+use crate::error::RefusalCause;
 use crate::http_stream::Exchange;
+use crate::request_body;
 
 /// What is answered where the reference server has the client library.
 const NO_CLIENT_LIBRARY: &str = "The hub does not serve the client library: run `npm install socket.io-client`, or load it \
@@ -52,7 +53,7 @@ async fn answer(request: HttpRequest, payload: Payload, router: web::Data<Engine
                 answer.insert_header(header);
             }
             let mut answer = answer.body(refusal.body());
-            answer.extensions_mut().insert(api::RefusalCause(refusal.fault));
+            answer.extensions_mut().insert(RefusalCause(refusal.fault));
             answer
         }
     }
@@ -90,7 +91,7 @@ fn mark_known(request: &HttpRequest) {
 }
 
 async fn body(request: &HttpRequest, payload: Payload, most: usize) -> Result<Bytes, EngineError> {
-    api::body::read(request, payload, most).await.map_err(|fault| match fault.code {
+    request_body::read(request, payload, most).await.map_err(|fault| match fault.code {
         Code::PayloadTooLarge => EngineError::too_large(most),
         Code::RequestTimeout => EngineError::too_slow(),
         _ => EngineError::of(&fault),

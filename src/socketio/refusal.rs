@@ -56,9 +56,7 @@ impl EngineError {
 
     /// What another part of the hub refused.
     pub fn of(fault: &Fault) -> Self {
-        let code =
-            if matches!(fault.code, Code::Forbidden | Code::OriginNotAllowed | Code::HostNotAllowed) { 4 } else { 3 };
-        Self { code, ..Self::with_own_status(fault.clone()) }
+        Self { code: crate::error::engine_code(fault.code), ..Self::with_own_status(fault.clone()) }
     }
 
     /// The status is that of the fault's code.
