@@ -265,7 +265,7 @@ async fn a_backend_that_is_down_is_left_alone_and_taken_back() {
     // Three attempts, then two more, and from then on none.
     assert_failures(&mut socket, UNREACHABLE, SOON).await;
     assert_eq!((hub.metric("hubbub_backend_open"), hub.metric("hubbub_backend_opened_total")), (1.0, 1.0));
-    assert_eq!(hub.metric(r#"hubbub_backend_requests_total{kind="action",outcome="left_alone"}"#), 1.0);
+    assert_eq!(hub.metric(r#"hubbub_backend_requests_total{kind="action",outcome="breaker_open"}"#), 1.0);
     let ready = hub.get("/health/ready");
     assert_eq!(ready.status, 503);
     assert!(ready.body.contains("backend.url does not answer"), "{}", ready.body);

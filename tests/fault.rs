@@ -102,7 +102,7 @@ fn a_dead_room_shard_ends_the_hub_in_order_and_with_a_failure() {
     assert!(since.elapsed() < DEADLINE, "it took {:?}", since.elapsed());
     let panic = rest.lines().find(|line| line.contains(" ERROR hubbub::panic: panicked at ")).unwrap_or_default();
     assert!(panic.contains("actors/src/"), "{rest}");
-    assert_eq!(rest.matches("; going away").count(), 1, "{rest}");
+    assert_eq!(rest.matches("; shutting down").count(), 1, "{rest}");
     let last = rest.lines().last().unwrap_or_default();
     assert!(last.starts_with("hubbub: the actor room-shard-"), "{rest}");
 }

@@ -151,7 +151,7 @@ async fn a_second_signal_ends_it_at_once_with_the_status_of_that_signal() {
         assert!(hub.running());
         hub.signal(second);
         assert_eq!(hub.exit_status(DEADLINE), Some(status), "{}", hub.said());
-        assert!(hub.said().contains("told to stop again; ending at once"), "{}", hub.said());
+        assert!(hub.said().contains("second stop signal; ending at once"), "{}", hub.said());
     }
 }
 
@@ -180,11 +180,11 @@ async fn other_signals_do_not_end_it() {
     for signal in ["USR2", "PIPE", "USR1", "HUP"] {
         hub.signal(signal);
     }
-    eventually(DEADLINE, "the figures are logged", || hub.said().contains("figures")).await;
+    eventually(DEADLINE, "the metrics are logged", || hub.said().contains("metrics uptimeSecs=")).await;
     let said = hub.said();
-    let figures = said.lines().find(|line| line.contains("figures")).unwrap();
-    for figure in ["connections=1", "sessions=1", "users=1", "rooms=1", "ready=true", "memoryBytes="] {
-        assert!(figures.contains(figure), "{figure} in {figures}");
+    let metrics = said.lines().find(|line| line.contains("metrics uptimeSecs=")).unwrap();
+    for field in ["connections=1", "sessions=1", "users=1", "rooms=1", "ready=true", "memoryBytes="] {
+        assert!(metrics.contains(field), "{field} in {metrics}");
     }
     client.expect_silence().await;
     assert!(hub.running());

@@ -163,7 +163,7 @@ async fn figures_do_not_wait_for_a_reload_that_waits_for_a_key_set() {
     hub.signal("HUP");
     wait_until(DEADLINE, "the key set is asked for", || issuer.count() > 0);
     hub.signal("USR1");
-    wait_until(DEADLINE, "the figures are logged", || hub.said().contains("figures"));
+    wait_until(DEADLINE, "the metrics are logged", || hub.said().contains("metrics uptimeSecs="));
     let said = hub.said();
     assert!(!said.contains("not reloaded"), "the reload ended first: {said}");
     assert_eq!(enter(&hub, &token::token("alice")).await, 101, "nothing has changed yet");

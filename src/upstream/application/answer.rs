@@ -54,7 +54,7 @@ impl UpstreamOutcome {
             Self::Unusable => "unusable",
             Self::Unavailable => "unavailable",
             Self::Timeout => "timeout",
-            Self::BreakerOpen => "left_alone",
+            Self::BreakerOpen => "breaker_open",
             Self::Overloaded => "overloaded",
         }
     }

@@ -50,7 +50,7 @@ async fn one_who_is_not_there_is_tried_again_and_then_left_alone() {
     for _ in 0..3 {
         assert_eq!(backend.ask(question()).await.unwrap_err(), words);
     }
-    assert_eq!(outcomes(&backend), [("unavailable", 2), ("left_alone", 1)]);
+    assert_eq!(outcomes(&backend), [("unavailable", 2), ("breaker_open", 1)]);
     // The fifth failure opens it; the question whose second attempt that was is not tried a third time.
     assert_eq!((backend.counts().retries(), backend.counts().opened()), (3, 1));
     assert_eq!(backend.status(), UpstreamStatus { in_flight: 0, waiting: 0, open: true });
