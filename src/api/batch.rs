@@ -1,5 +1,5 @@
-//! `POST /api/batch`: up to [`COMMANDS_MAX`] orders in one request, carried out in their order. One that fails does not
-//! stop the others; each is answered as its own endpoint would have answered it.
+//! `POST /api/batch`: up to [`COMMANDS_MAX`] commands in one request, executed in order. A failed command does not stop the
+//! others. Each result is the answer of the command's own endpoint.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use crate::state::State;
 /// Most commands in a batch.
 const COMMANDS_MAX: usize = 1_000;
 
-/// Orders that are carried out before the first of them has to be on the disk: the store writes what it has at once.
+/// Commands that are executed before the first of them is awaited on disk: the store writes them together.
 const TOGETHER_MAX: usize = 100;
 
 #[derive(Debug, Deserialize)]
@@ -37,16 +37,16 @@ pub(super) async fn batch(call: Call, state: web::Data<State>, RequestBody(body)
     let most = push::notification_bytes(&state);
     let mut results = Vec::with_capacity(batch.commands.len());
     for together in batch.commands.chunks(TOGETHER_MAX) {
-        let mut carried_out = Vec::with_capacity(together.len());
+        let mut executed = Vec::with_capacity(together.len());
         for (command, item) in together.iter().zip(results.len()..) {
-            carried_out.push(match read(command, &body, most) {
+            executed.push(match read(command, &body, most) {
                 Ok(command) => command.execute(&state, &call, Some(item)).await,
                 Err(fault) => Err(fault),
             });
         }
-        for result in carried_out {
+        for result in executed {
             let result = match result {
-                Ok(carried_out) => carried_out.answer(&state).await,
+                Ok(executed) => executed.answer(&state).await,
                 Err(fault) => Err(fault),
             };
             results.push(result.unwrap_or_else(|fault| {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_read_as_its_own_endpoint_reads_it() {
+    fn a_command_is_read_like_the_body_of_its_endpoint() {
         for (command, body) in [
             ("push", r#"{"userId":1,"event":"e","data":[1, 2]}"#),
             ("broadcast", r#"{"event":"e","data":1}"#),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_is_none_is_refused() {
+    fn an_unknown_command_is_refused() {
         for command in ["{}", r#"{"shout":{}}"#, r#"{"push":{},"room":{}}"#, "5", "null"] {
             assert_eq!(read_command(command).unwrap_err().code, Code::InvalidRequest);
         }

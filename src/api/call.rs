@@ -1,4 +1,4 @@
-//! Who asks over plain HTTP, and by which id that is found: what the log says of a request, whatever becomes of it.
+//! The caller and the id of a plain HTTP request, as the log names them.
 
 use std::cell::OnceCell;
 use std::future::{Ready, ready};
@@ -19,7 +19,7 @@ use crate::request_id::HttpRequestId;
 use crate::socketio::sid;
 use crate::state::State;
 
-/// A request as the log names it. The border makes it, the gate adds the key, and handlers take it as an argument.
+/// A request as the log names it. The middleware makes it, the guard adds the key, and handlers take it as an argument.
 #[derive(Debug, Clone)]
 pub(super) struct Call(Rc<CallData>);
 
@@ -27,7 +27,7 @@ pub(super) struct Call(Rc<CallData>);
 struct CallData {
     id: HttpRequestId,
     address: Option<IpAddr>,
-    /// `None` for a request that could not be read: what stands for it has a method and a path of the hub's own.
+    /// `None` for a request that could not be read. Its substitute has a method and a path that the hub made up.
     target: Option<(Method, Uri)>,
     is_socket_io: bool,
     key: OnceCell<Arc<str>>,
@@ -35,7 +35,7 @@ struct CallData {
 }
 
 impl Call {
-    /// The call of `request`, which `is_whole` unless it only stands for one that could not be read.
+    /// The call of `request`. `is_whole` is false if the request is a substitute for one that could not be read.
     pub(super) fn of(policies: &Policies, request: &HttpRequest, is_whole: bool) -> Self {
         let address = request.peer_addr().map(|peer| policies.proxies.client_address(peer.ip(), request.headers()).ip);
         Self(Rc::new(CallData {
@@ -53,7 +53,7 @@ impl Call {
         &self.0.id
     }
 
-    /// The client's address, behind the proxies that are trusted.
+    /// The client's address, behind trusted proxies.
     pub(super) fn address(&self) -> Option<IpAddr> {
         self.0.address
     }
@@ -63,32 +63,32 @@ impl Call {
         self.0.target.as_ref().map(|(_, uri)| uri.path())
     }
 
-    /// The name of its API key, where it has one.
+    /// The name of its API key, if it has one.
     pub(super) fn key(&self) -> Option<&str> {
         self.0.key.get().map(|key| &**key)
     }
 
-    /// Whose it is, where a user's token came with it.
+    /// The user of its token, if it has one.
     pub(super) fn user(&self) -> Option<&str> {
         self.0.user.get().map(String::as_str)
     }
 
-    /// Notes which API key it came with.
+    /// Sets the API key.
     pub(super) fn set_key(&self, name: &Arc<str>) {
         let _ = self.0.key.set(name.clone());
     }
 
-    /// Notes whose it is.
+    /// Sets the user.
     pub(super) fn set_user(&self, user: &str) {
         let _ = self.0.user.set(user.to_owned());
     }
 
-    /// Logs that it is refused.
+    /// Logs that the request is refused.
     pub(super) fn log_refused(&self, state: &State, fault: &Fault) {
         state.hub.log_refusal(&self.refused(fault));
     }
 
-    /// Logs that one command of it is refused, the `item`-th from 0.
+    /// Logs that a command of the batch is refused; `item` is its index.
     pub(super) fn log_item_refused(&self, state: &State, item: usize, fault: &Fault) {
         state.hub.log_refusal(&Refused { item: Some(item), ..self.refused(fault) });
     }

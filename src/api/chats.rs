@@ -14,8 +14,8 @@ use super::guard::RequestBody;
 use super::{HandlerResult, audit, iso, json};
 use crate::state::State;
 
-/// A whole chat: what is left out is as in a new one. Nothing else is taken, because a misspelt `participants` would shut
-/// people out; but what `GET` answered can be sent back, with its `chatId` and `createdAt`.
+/// A whole chat. Omitted fields have their default. Unknown fields are refused: a misspelt `participants` would remove
+/// everyone. The answer of `GET` can be sent back, with its `chatId` and `createdAt`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ChatBody {
@@ -26,7 +26,7 @@ struct ChatBody {
     #[serde(rename = "chatId")]
     chat_id: Option<IdText>,
     #[serde(rename = "createdAt")]
-    #[expect(dead_code, reason = "taken, so that an answer can be sent back; a chat's age is not the caller's to say")]
+    #[expect(dead_code, reason = "accepted, so that an answer can be sent back; a caller cannot change it")]
     created_at: Option<IgnoredAny>,
 }
 
@@ -62,7 +62,7 @@ fn no_such_chat() -> Fault {
     Fault::new(Code::NotFound, "There is no such chat")
 }
 
-/// `PUT /api/chats/{chatId}`: 201 when it was made, 200 when it was replaced.
+/// `PUT /api/chats/{chatId}`: 201 if the chat was created, 200 if it was replaced.
 pub(super) async fn put(
     state: web::Data<State>,
     call: Call,
@@ -82,7 +82,7 @@ pub(super) async fn get(state: web::Data<State>, id: web::Path<String>) -> Handl
     Ok(HttpResponse::Ok().json(chat_json(&chat, state.now_ms())))
 }
 
-/// `DELETE /api/chats/{chatId}`: with its messages.
+/// `DELETE /api/chats/{chatId}`: deletes the chat and its messages.
 pub(super) async fn delete(state: web::Data<State>, call: Call, id: web::Path<String>) -> HandlerResult {
     match state.hub.delete_chat(ChatId::parse_existing(&id, "chatId")?).await? {
         true => {

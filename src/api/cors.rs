@@ -1,7 +1,6 @@
-//! What a page in a browser may read, by the one list of origins that also guards WebSockets.
+//! CORS: which pages may read an answer, by the list of origins that WebSockets use too.
 //!
-//! Written by hand, for the list is the policy and it exists already: `actix-cors` would bring a second list, and cannot
-//! tell "the same host" without being given this one.
+//! `actix-cors` is not used: it would need a second list of origins, and has no rule for "the same host".
 
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -10,30 +9,30 @@ use crate::peer::{Access, AllowedOrigins, is_token};
 
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
 const EXPOSED: &str = "X-Request-Id, Retry-After";
-/// Seconds for which a browser need not ask again.
+/// Seconds for which a browser may cache a preflight.
 const MAX_AGE: &str = "600";
-/// Most names of headers that a preflight is answered with.
+/// Most header names in the answer to a preflight.
 const NAMES_MAX: usize = 64;
 /// Most bytes of them.
 const NAMES_BYTES_MAX: usize = 4_096;
 
-/// What a request's `Origin` means for its answer.
+/// Whether a page may read the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum PageAccess {
-    /// No browser, or a page that asks for nothing foreign.
+    /// The request has no `Origin`.
     None,
-    /// A page that may read the answer.
+    /// The page may read the answer.
     Allowed {
-        /// The `Origin`, as it came.
+        /// The `Origin`, as it was sent.
         origin: HeaderValue,
-        /// Whether the browser may send cookies and let the page read what they bring.
+        /// Whether the browser may send cookies with the request.
         credentials: bool,
     },
-    /// A page that may not.
+    /// The page may not read it.
     Foreign,
 }
 
-/// Judges a request by its headers.
+/// Checks the `Origin` of a request.
 pub(super) fn check(headers: &HeaderMap, origins: &AllowedOrigins) -> PageAccess {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return PageAccess::None;
@@ -45,14 +44,14 @@ pub(super) fn check(headers: &HeaderMap, origins: &AllowedOrigins) -> PageAccess
     }
 }
 
-/// Whether the request asks only what another request may do.
+/// Whether the request is a CORS preflight.
 pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     *method == Method::OPTIONS
         && headers.contains_key(header::ORIGIN)
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The headers that let the page read an answer. `Vary` is on every answer, for a cache keeps those to no page, too.
+/// The headers that let a page read an answer. Every answer has `Vary`, because caches also store answers without `Origin`.
 pub(super) fn headers(page: &PageAccess) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers = vec![(header::VARY, HeaderValue::from_static("Origin"))];
     if let PageAccess::Allowed { origin, credentials } = page {
@@ -65,7 +64,7 @@ pub(super) fn headers(page: &PageAccess) -> Vec<(HeaderName, HeaderValue)> {
     headers
 }
 
-/// The headers that answer a preflight with these headers, beside those of every answer.
+/// The headers of the answer to a preflight, in addition to those of every answer.
 pub(super) fn preflight_headers(page: &PageAccess, requested: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers =
         vec![(header::VARY, HeaderValue::from_static("Access-Control-Request-Method, Access-Control-Request-Headers"))];
@@ -80,8 +79,8 @@ pub(super) fn preflight_headers(page: &PageAccess, requested: &HeaderMap) -> Vec
     headers
 }
 
-/// The header names that a preflight asks for: a page that may ask at all may send any header. What is no name is left
-/// out, and so is what exceeds [`NAMES_MAX`] and [`NAMES_BYTES_MAX`].
+/// The header names that a preflight requests: an allowed page may send any header. Invalid names are left out, and so are
+/// names beyond [`NAMES_MAX`] and [`NAMES_BYTES_MAX`].
 fn requested_names(headers: &HeaderMap) -> String {
     let lists = headers.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS).filter_map(|value| value.to_str().ok());
     let names = lists.flat_map(|list| list.split(',')).map(str::trim);
@@ -121,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_page_gets_its_own_origin_back_with_the_credentials_that_it_may_have() {
+    fn a_listed_page_gets_its_own_origin_and_may_send_credentials() {
         assert_eq!(
             answer(Some("https://app.example"), &["https://app.example"]),
             [
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn where_every_page_may_come_none_may_bring_credentials() {
+    fn with_a_star_no_page_may_send_credentials() {
         assert_eq!(
             answer(Some("https://any.example"), &["*"]),
             [
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_page_and_no_page_get_nothing() {
+    fn a_foreign_page_and_no_page_get_no_cors_headers() {
         for origin in [None, Some("https://evil.example"), Some("null")] {
             assert_eq!(answer(origin, &["https://app.example"]), ["vary: Origin"]);
         }
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preflight_is_answered_with_the_headers_that_it_asks_for() {
+    fn a_preflight_is_answered_with_the_headers_that_it_requests() {
         assert_eq!(names_of(&["x-clientid,traceparent , Sentry-Trace"]), "x-clientid, traceparent, Sentry-Trace");
         assert_eq!(names_of(&["a", "b,c"]), "a, b, c");
         assert_eq!(names_of(&[]), "");

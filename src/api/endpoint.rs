@@ -1,4 +1,4 @@
-//! One line of the table of endpoints: a path, its methods, and the answer to any other method.
+//! One row of the route table: a path, its methods, and the answer to any other method.
 
 use actix_web::dev::{AppService, HttpServiceFactory};
 use actix_web::http::header::{ALLOW, HeaderValue};
@@ -8,19 +8,19 @@ use hubbub_actors::model::fault::{Code, Fault};
 use super::guard::guard;
 use crate::error::HttpError;
 
-/// A path and what may be done there.
+/// A path and its methods.
 pub(super) struct Endpoint {
     resource: Resource,
     is_guarded: bool,
     allow: Vec<&'static str>,
 }
 
-/// An endpoint that is open to everyone.
+/// An endpoint that needs no API key.
 pub(super) fn public(path: &str) -> Endpoint {
     Endpoint { resource: web::resource(path), is_guarded: false, allow: Vec::new() }
 }
 
-/// An endpoint behind the gate: no handler of it runs for a caller without a key.
+/// An endpoint behind the guard: its handlers run only for callers with an API key.
 pub(super) fn guarded(path: &str) -> Endpoint {
     Endpoint { is_guarded: true, ..public(path) }
 }

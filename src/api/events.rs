@@ -1,4 +1,4 @@
-//! `GET /api/events`: what happened to connections lately, newest first, all of it.
+//! `GET /api/events`: the latest connection events, newest first, with all fields.
 
 use std::net::IpAddr;
 
@@ -13,10 +13,10 @@ use serde_json::json;
 use super::{HandlerResult, iso};
 use crate::state::State;
 
-/// Events in an answer when the caller does not say.
+/// Default number of events in an answer.
 const LIMIT: usize = 100;
 
-/// Which events are asked for. Nothing else is taken: a misspelt filter would filter nothing.
+/// The query. Unknown parameters are refused: a misspelt filter would have no effect.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EventsQuery {
@@ -66,7 +66,7 @@ fn read(query: &str) -> Result<AskEvents, Fault> {
     query.read()
 }
 
-/// The name that serde did not expect, at most 64 characters of it.
+/// The unexpected parameter in an error of serde, at most 64 characters.
 fn unknown_field(error: &str) -> Option<String> {
     let (_, rest) = error.split_once("unknown field `")?;
     Some(rest.split('`').next()?.chars().take(64).collect())

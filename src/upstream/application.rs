@@ -1,13 +1,12 @@
-//! The application behind the hub, over HTTP: what clients send it is posted to it, and its JSON is their answer.
+//! The application behind the hub, over HTTP: events of clients are posted to it, and its JSON is their reply.
 //!
-//! A client has its answer within [`Settings::timeout`], whatever the application does: that is the time for the whole of
-//! a question, waiting for its turn, attempts and the pauses between them. Nothing is attempted twice that may have worked, but
-//! where the application cannot be reached, hangs up, or says that it cannot now (502, 503, 504); and since it may have
-//! worked even then, every attempt bears the question's id, as `requestId` and as `Idempotency-Key`. An application that
-//! keeps silent had all the time there is, and is not asked again.
+//! A client gets its reply within [`UpstreamSettings::timeout`], which covers the wait for a free call, all attempts and the
+//! delays between them. A request is repeated only if the connection fails or the application answers 502, 503 or 504. It may
+//! have been processed even then, so every attempt has the same id, as `requestId` and as `Idempotency-Key`. A request that
+//! timed out is not repeated: no time is left.
 //!
-//! It is spared: [`CALLS`] questions at once, [`WAITING`] in all, and after failures in a row none for a while. A plain 500 is
-//! no such failure: an odd event may be enough for one, and whoever can make one up would keep all others out.
+//! The load is bounded: [`CALLS`] requests at once and [`WAITING`] in all. After several failures in a row the circuit breaker
+//! opens. A plain 500 does not count as a failure: a single malformed event may cause one, and its sender could block all others.
 
 mod answer;
 pub mod counts;
@@ -32,17 +31,17 @@ use crate::logging::periodic::{Periodic, Summary};
 use crate::upstream::circuit_breaker::{CircuitBreaker, OPEN_MS, Transition};
 use crate::upstream::http_client::{HttpClient, Redirects};
 
-/// Questions on their way at once.
+/// Most requests in flight.
 pub const CALLS: usize = 64;
 
-/// Questions on their way or waiting for their turn, and the bytes of their bodies; one more is not asked.
+/// Most requests in flight or waiting, and the bytes of their bodies. Further requests are refused.
 pub const WAITING: usize = 1_024;
 const WAITING_BYTES: usize = 32 << 20;
 
-/// Most bytes of an answer: it has to fit into its client's outbox beside others.
+/// Most bytes of an answer. It has to fit into the outbox of a client, beside others.
 const ANSWER_MAX: usize = 64 * 1024;
 
-/// Attempts a question gets.
+/// Most attempts of a request.
 const ATTEMPTS: u32 = 3;
 
 /// The first and the longest delay between two attempts, before jitter.
@@ -51,14 +50,14 @@ const DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// What a [`Upstream`] goes by.
+/// The settings of an [`Upstream`].
 #[derive(Debug)]
 pub struct UpstreamSettings {
     /// The application's base URL.
     pub url: String,
     /// The value of `X-API-Key`, marked as sensitive.
     pub api_key: Option<HeaderValue>,
-    /// For how long a client waits for an answer.
+    /// How long a client waits for its reply.
     pub timeout: Duration,
 }
 
@@ -70,29 +69,29 @@ struct UpstreamClient {
     headers: HeaderMap,
     timeout: Duration,
     calls: Semaphore,
-    under_way: AtomicUsize,
+    in_progress: AtomicUsize,
     bytes: AtomicUsize,
     breaker: Mutex<CircuitBreaker>,
     counts: RequestCounts,
-    /// Questions without an answer: clients can cause them at will.
+    /// Failed requests. Clients can cause them, so they are logged once a minute.
     failures: Periodic,
     started: Instant,
 }
 
-/// How it is with the application, for those who watch.
+/// The state of the calls to the application, for metrics and health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UpstreamStatus {
-    /// Questions on their way.
+    /// Requests in flight.
     pub in_flight: usize,
-    /// Questions that wait for their turn.
+    /// Requests that wait for a free call.
     pub waiting: usize,
-    /// It is left alone because it did not answer.
+    /// The circuit breaker is open.
     pub open: bool,
 }
 
 impl std::fmt::Debug for Upstream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Backend").finish_non_exhaustive()
+        f.debug_struct("Upstream").finish_non_exhaustive()
     }
 }
 
@@ -111,7 +110,7 @@ impl Upstream {
             headers,
             timeout: settings.timeout,
             calls: Semaphore::new(CALLS),
-            under_way: AtomicUsize::new(0),
+            in_progress: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             breaker: Mutex::new(CircuitBreaker::new(settings.timeout)),
             counts: RequestCounts::default(),
@@ -120,15 +119,15 @@ impl Upstream {
         })))
     }
 
-    /// How it is with the application.
+    /// The state of the calls.
     pub fn status(&self) -> UpstreamStatus {
         let inner = &self.0;
         let in_flight = CALLS.saturating_sub(inner.calls.available_permits());
-        let waiting = inner.under_way.load(Ordering::Relaxed).saturating_sub(in_flight);
+        let waiting = inner.in_progress.load(Ordering::Relaxed).saturating_sub(in_flight);
         UpstreamStatus { in_flight, waiting, open: inner.lock().is_open(inner.now_ms()) }
     }
 
-    /// What became of the questions so far.
+    /// The requests so far, by outcome.
     pub fn counts(&self) -> &RequestCounts {
         &self.0.counts
     }
@@ -138,21 +137,21 @@ impl Application for Upstream {
     fn ask(&self, question: Question) -> Pin<Box<dyn Future<Output = Result<Answered, Unanswered>>>> {
         let inner = self.0.clone();
         let (answer, answered) = oneshot::channel();
-        // A task of its own: who asked may hang up, and the application is to get the question all the same.
+        // A task of its own, so that the application gets the request even if the client disconnects.
         tokio::spawn(async move { answer.send(inner.answer(question).await) });
         Box::pin(async move { answered.await.unwrap_or(Err(Unanswered("Internal error"))) })
     }
 }
 
-/// A question that is counted among those under way, for as long as it is.
-struct UnderWay<'a> {
+/// Counts a request as in progress for as long as it lives.
+struct InProgress<'a> {
     inner: &'a UpstreamClient,
     bytes: usize,
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for InProgress<'_> {
     fn drop(&mut self) {
-        self.inner.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.inner.in_progress.fetch_sub(1, Ordering::Relaxed);
         self.inner.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
@@ -162,12 +161,12 @@ impl UpstreamClient {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Since the start, by a clock that nobody sets.
+    /// Milliseconds since the start, by a monotonic clock.
     fn now_ms(&self) -> i64 {
         i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Asks until there is an answer or no hope of one.
+    /// Sends the request, counts its outcome, and logs a failure.
     async fn answer(&self, question: Question) -> Result<Answered, Unanswered> {
         let started = Instant::now();
         let kind = question.sent.kind();
@@ -177,7 +176,7 @@ impl UpstreamClient {
         answered.map_err(|error| {
             let UpstreamError { outcome, why } = error;
             if let Some(Summary { count, .. }) = self.failures.count(None, self.now_ms()) {
-                // Which question it was is in the line of its refusal.
+                // The log line of the refusal names the request.
                 log::info!(count; "backend.url: {}: {}: {why}", kind.as_str(), outcome.as_str());
             }
             Unanswered(outcome.words())
@@ -186,17 +185,16 @@ impl UpstreamClient {
 
     async fn send_with_retries(&self, question: &Question, started: Instant) -> Result<Answered, UpstreamError> {
         let body = json::encode(question);
-        let _under_way = self.reserve(body.len())?;
+        let _in_progress = self.reserve(body.len())?;
         if !self.lock().would_admit(self.now_ms()) {
-            return Err(UpstreamError::left_alone());
+            return Err(UpstreamError::breaker_open());
         }
-        // Half of the time at most is spent waiting, so that an attempt that is made is not cut short and held against
-        // the application.
+        // At most half of the time is spent waiting, so that an attempt is not cut short and counted as a failure of the
+        // application.
         let Ok(Ok(_turn)) = timeout_at(started + self.timeout / 2, self.calls.acquire()).await else {
             return Err(UpstreamError::overloaded());
         };
         let mut headers = self.headers.clone();
-        // A uuid can stand in a header.
         headers.extend(HeaderValue::from_str(&question.request_id.to_string()).map(|id| (IDEMPOTENCY_KEY, id)));
         let deadline = started + self.timeout;
         let mut backoff = Backoff::new(DELAYS.0, DELAYS.1);
@@ -207,7 +205,7 @@ impl UpstreamClient {
                 ended => return ended,
             };
             let delay = backoff.next_jittered(getrandom::u32().unwrap_or(u32::MAX));
-            // An attempt with next to no time left would be silence by our own doing.
+            // An attempt with almost no time left would time out because of the hub itself.
             if Instant::now() + delay + self.timeout / 4 >= deadline || !self.lock().would_admit(self.now_ms()) {
                 return Err(error);
             }
@@ -217,15 +215,15 @@ impl UpstreamClient {
         }
     }
 
-    /// Takes a question among those under way.
-    fn reserve(&self, bytes: usize) -> Result<UnderWay<'_>, UpstreamError> {
-        let before = self.under_way.fetch_add(1, Ordering::Relaxed);
+    /// Reserves a place among the requests in progress.
+    fn reserve(&self, bytes: usize) -> Result<InProgress<'_>, UpstreamError> {
+        let before = self.in_progress.fetch_add(1, Ordering::Relaxed);
         let bytes_before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let under_way = UnderWay { inner: self, bytes };
+        let in_progress = InProgress { inner: self, bytes };
         if before >= WAITING || (before > 0 && bytes_before + bytes > WAITING_BYTES) {
             return Err(UpstreamError::overloaded());
         }
-        Ok(under_way)
+        Ok(in_progress)
     }
 
     async fn attempt(
@@ -236,7 +234,7 @@ impl UpstreamClient {
         deadline: Instant,
     ) -> Result<Answered, UpstreamError> {
         if !self.lock().admit(self.now_ms()) {
-            return Err(UpstreamError::left_alone());
+            return Err(UpstreamError::breaker_open());
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let answer = self.http.post(path(kind), headers.clone(), body.clone(), left, ANSWER_MAX).await;
@@ -246,7 +244,7 @@ impl UpstreamClient {
         match (turn, broken) {
             (Some(Transition::Opened), Some(UpstreamError { why, .. })) => {
                 self.counts.note_opened();
-                log::warn!("backend.url does not answer, and is left alone for {} s: {why}", OPEN_MS / 1_000);
+                log::warn!("backend.url does not answer; no requests for {} s: {why}", OPEN_MS / 1_000);
             }
             (Some(_), _) => log::info!("backend.url answers again"),
             _ => {}

@@ -1,4 +1,4 @@
-//! What the application's answer comes to. Pure.
+//! Reads the application's answer and decides its outcome. Pure.
 
 use std::collections::BTreeMap;
 
@@ -8,32 +8,32 @@ use hubbub_actors::events::text;
 
 use crate::upstream::http_client::{HttpAnswer, HttpFailure};
 
-/// Longest message id that is taken over, in bytes; a longer one is none.
+/// Longest message id, in bytes. A longer one is ignored.
 const MESSAGE_ID_MAX: usize = 256;
 
-/// What became of a question.
+/// The outcome of a request to the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpstreamOutcome {
     /// It was answered.
     Answered,
-    /// The application will not (4xx).
+    /// The application refused it (4xx).
     Refused,
     /// The application failed (5xx).
     Failed,
-    /// What it answered is no answer.
+    /// The answer cannot be used.
     Unusable,
-    /// It cannot be reached, hung up, or says that it cannot now.
+    /// The connection failed, or the application is unavailable (502, 503, 504).
     Unavailable,
     /// It did not answer in time.
     Timeout,
-    /// It was not asked: it is known not to answer.
+    /// It was not sent: the circuit breaker is open.
     BreakerOpen,
-    /// It was not asked: too many questions were under way.
+    /// It was not sent: too many requests were in progress.
     Overloaded,
 }
 
 impl UpstreamOutcome {
-    /// All of them.
+    /// All outcomes.
     pub const ALL: [Self; 8] = [
         Self::Answered,
         Self::Refused,
@@ -73,11 +73,10 @@ impl UpstreamOutcome {
     }
 }
 
-/// Why there is no answer.
+/// Why there is no answer: the outcome for the client, the reason for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct UpstreamError {
     pub(super) outcome: UpstreamOutcome,
-    /// For the log.
     pub(super) why: String,
 }
 
@@ -86,20 +85,20 @@ impl UpstreamError {
         Self { outcome, why: why.into() }
     }
 
-    pub(super) fn left_alone() -> Self {
-        Self::new(UpstreamOutcome::BreakerOpen, "it is left alone for a while")
+    pub(super) fn breaker_open() -> Self {
+        Self::new(UpstreamOutcome::BreakerOpen, "the circuit breaker is open")
     }
 
     pub(super) fn overloaded() -> Self {
-        Self::new(UpstreamOutcome::Overloaded, "too many questions are under way")
+        Self::new(UpstreamOutcome::Overloaded, "too many requests are in progress")
     }
 
-    /// Whether the next attempt may well succeed.
+    /// Whether another attempt may succeed.
     pub(super) fn is_passing(&self) -> bool {
         self.outcome == UpstreamOutcome::Unavailable
     }
 
-    /// Whether it shows the application to be down, rather than to dislike one question.
+    /// Whether it counts as a failure of the application, and not of one request.
     pub(super) fn is_breakdown(&self) -> bool {
         matches!(self.outcome, UpstreamOutcome::Unavailable | UpstreamOutcome::Timeout)
     }
@@ -118,7 +117,7 @@ pub(super) fn read(answer: Result<HttpAnswer, HttpFailure>) -> Result<Answered, 
     })?;
     let status = answer.status;
     let outcome = match status {
-        // There is nothing to say but that it was done.
+        // Done, with no data.
         204 => return Ok(Answered { data: Json::null(), message_id: None }),
         200..=299 => UpstreamOutcome::Answered,
         400..=499 => UpstreamOutcome::Refused,
@@ -131,7 +130,7 @@ pub(super) fn read(answer: Result<HttpAnswer, HttpFailure>) -> Result<Answered, 
     }
     let body = answer.body().map_err(|why| unusable(&why))?;
     let body = text::resolve(body.clone());
-    let whole: Json = serde_json::from_slice(&body).map_err(|_| unusable("an answer that is no JSON"))?;
+    let whole: Json = serde_json::from_slice(&body).map_err(|_| unusable("an answer that is not JSON"))?;
     text::check_members(&body, "answer").map_err(|fault| unusable(&fault.message))?;
     let mut members = members(&whole);
     let data = members.remove("data");
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_id_is_sought_outside_and_inside_of_data() {
+    fn a_message_id_is_read_from_the_answer_or_from_its_data() {
         for (body, id) in [
             (r#"{"messageId":"m1"}"#, Some("m1")),
             (r#"{"data":{"messageId":"m2"}}"#, Some("m2")),
@@ -204,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_no_answer_is_told_apart() {
+    fn failed_answers_have_different_outcomes() {
         for (status, outcome) in [
             (302, UpstreamOutcome::Unusable),
             (400, UpstreamOutcome::Refused),

@@ -1,4 +1,4 @@
-//! What became of the questions to the application, in numbers.
+//! Counts the requests to the application by outcome.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl Default for RequestCounts {
 impl RequestCounts {
     pub(super) fn note(&self, kind: Kind, outcome: UpstreamOutcome, taken: Duration) {
         add(&self.ended[kind as usize][outcome as usize], 1);
-        // What was not asked took no time, and would hide how long the others take.
+        // A request that was not sent took no time, and would distort the histogram.
         if !matches!(outcome, UpstreamOutcome::BreakerOpen | UpstreamOutcome::Overloaded) {
             self.times.record(u64::try_from(taken.as_micros()).unwrap_or(u64::MAX));
         }
@@ -44,7 +44,7 @@ impl RequestCounts {
         add(&self.opened, 1);
     }
 
-    /// How many questions of each kind came to what.
+    /// Requests by kind and outcome.
     pub fn ended(&self) -> impl Iterator<Item = (Kind, UpstreamOutcome, u64)> {
         let of = |kind: Kind| {
             UpstreamOutcome::ALL.map(|outcome| (kind, outcome, get(&self.ended[kind as usize][outcome as usize])))
@@ -52,17 +52,17 @@ impl RequestCounts {
         Kind::ALL.map(of).into_iter().flatten()
     }
 
-    /// Further attempts.
+    /// Repeated attempts.
     pub fn retries(&self) -> u64 {
         get(&self.retries)
     }
 
-    /// How often it was found not to answer.
+    /// How often the circuit breaker opened.
     pub fn opened(&self) -> u64 {
         get(&self.opened)
     }
 
-    /// How long questions took.
+    /// How long requests took.
     pub fn times(&self) -> Snapshot {
         self.times.snapshot()
     }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn questions_are_counted_by_kind_and_outcome() {
+    fn requests_are_counted_by_kind_and_outcome() {
         let counts = RequestCounts::default();
         counts.note(Kind::Action, UpstreamOutcome::Timeout, Duration::ZERO);
         counts.note(Kind::Action, UpstreamOutcome::Timeout, Duration::ZERO);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_asked_is_in_the_histogram() {
+    fn only_requests_that_were_sent_are_in_the_histogram() {
         let counts = RequestCounts::default();
         for ms in [5, 6, 2_500, 9_000] {
             counts.note(Kind::Event, UpstreamOutcome::Answered, Duration::from_millis(ms));

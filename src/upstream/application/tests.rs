@@ -1,4 +1,4 @@
-//! Questions to somebody who answers as the test says. What clients see of it is tested from outside.
+//! Requests to a test server that answers as the test wants. What clients see is tested in the integration tests.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -25,13 +25,13 @@ fn backend(url: String, timeout: Duration) -> Upstream {
     Upstream::new(&UpstreamSettings { url, api_key: Some(HeaderValue::from_static("s3cret")), timeout }).unwrap()
 }
 
-/// A port where nobody listens.
+/// The URL of a port on which nothing listens.
 fn nowhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
 
-/// Takes connections and says nothing.
+/// Accepts connections and never answers.
 fn silent() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -44,20 +44,20 @@ fn outcomes(backend: &Upstream) -> Vec<(&'static str, u64)> {
 }
 
 #[tokio::test]
-async fn one_who_is_not_there_is_tried_again_and_then_left_alone() {
+async fn an_unreachable_application_is_retried_until_the_breaker_opens() {
     let backend = backend(nowhere(), Duration::from_secs(10));
     let words = Unanswered(UpstreamOutcome::Unavailable.words());
     for _ in 0..3 {
         assert_eq!(backend.ask(question()).await.unwrap_err(), words);
     }
     assert_eq!(outcomes(&backend), [("unavailable", 2), ("breaker_open", 1)]);
-    // The fifth failure opens it; the question whose second attempt that was is not tried a third time.
+    // The fifth failure opens the breaker. It was a second attempt, and no third one follows.
     assert_eq!((backend.counts().retries(), backend.counts().opened()), (3, 1));
     assert_eq!(backend.status(), UpstreamStatus { in_flight: 0, waiting: 0, open: true });
 }
 
 #[tokio::test]
-async fn one_who_is_silent_is_waited_for_once_and_no_longer_than_said() {
+async fn a_request_that_times_out_is_not_repeated() {
     let (_listener, url) = silent();
     let backend = backend(url, Duration::from_millis(300));
     let started = Instant::now();
@@ -67,7 +67,7 @@ async fn one_who_is_silent_is_waited_for_once_and_no_longer_than_said() {
 }
 
 #[tokio::test]
-async fn what_nobody_waits_for_any_more_is_asked_all_the_same() {
+async fn a_request_is_sent_even_if_its_client_is_gone() {
     let (listener, url) = silent();
     let backend = backend(format!("{url}/base/"), Duration::from_secs(10));
     let question = question();
@@ -93,17 +93,17 @@ async fn what_nobody_waits_for_any_more_is_asked_all_the_same() {
 }
 
 #[tokio::test]
-async fn more_than_the_bound_is_not_asked() {
+async fn requests_beyond_the_bound_are_not_sent() {
     let (_listener, url) = silent();
     let backend = backend(url, Duration::from_secs(10));
     let inner = backend.0.clone();
-    let held: Vec<_> = (0..WAITING).map(|_| inner.reserve(1).unwrap()).collect();
+    let reserved: Vec<_> = (0..WAITING).map(|_| inner.reserve(1).unwrap()).collect();
     assert_eq!(backend.ask(question()).await.unwrap_err(), Unanswered(UpstreamOutcome::Overloaded.words()));
     assert_eq!(backend.status().waiting, WAITING);
-    drop(held);
+    drop(reserved);
     let large = inner.reserve(WAITING_BYTES + 1);
-    assert!(large.is_ok(), "a single one may be of any size");
+    assert!(large.is_ok(), "a single request can have any size");
     assert!(inner.reserve(1).is_err());
     drop(large);
-    assert_eq!((inner.under_way.load(Ordering::Relaxed), inner.bytes.load(Ordering::Relaxed)), (0, 0));
+    assert_eq!((inner.in_progress.load(Ordering::Relaxed), inner.bytes.load(Ordering::Relaxed)), (0, 0));
 }
