@@ -1,8 +1,7 @@
-//! What stands before every endpoint of `/api`, in this order: no foreign page, a hub that can work, a key within its
-//! limit, a signature where one is due, and one execution for one `Idempotency-Key`.
+//! The checks before every endpoint of `/api`, in this order: the origin, whether the hub is ready, the API key and its limit,
+//! the signature, and one execution per `Idempotency-Key`.
 //!
-//! A middleware and not an extractor, so that a new endpoint is behind it by where it stands in the table, whatever its
-//! handler takes.
+//! It is a middleware, not an extractor: the route table alone decides that an endpoint is guarded.
 
 use actix_web::body::{BoxBody, to_bytes};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
@@ -32,17 +31,17 @@ use crate::request_body;
 use crate::state::State;
 use crate::state::idempotency::StoredAnswer;
 
-/// The headers an API key comes in: the push document's, the Laravel document's.
+/// The headers of an API key: of the push document and of the Laravel document.
 const KEY_HEADERS: [&str; 2] = ["x-api-key", "x-websocket-api-key"];
 
 /// Longest `Idempotency-Key`, in characters.
 const IDEMPOTENCY_KEY_MAX: usize = 255;
 
-/// Says of an answer that it was given before.
+/// Marks an answer that was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// The body of a request that was let in, its escapes [resolved](text::resolve). The gate reads it, for a signature may
-/// cover it as it came; handlers take it from here.
+/// The body of an admitted request, its escapes [resolved](text::resolve). The guard reads the body, because a signature may
+/// cover its bytes; handlers take it from here.
 #[derive(Debug, Clone)]
 pub(super) struct RequestBody(pub(super) Bytes);
 
@@ -69,11 +68,11 @@ pub(super) async fn guard(
     }
 }
 
-/// Lets a request in or refuses it, and says what it is known by when it named itself.
+/// Admits a request or refuses it. Returns its idempotency key and digest, if it has one.
 async fn check_request(state: &State, request: &mut ServiceRequest) -> Result<Option<(Key, Digest)>, HttpError> {
     let policies = policies_of(state, request.request());
-    let asks_only = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !asks_only {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !is_read {
         if cors::check(request.headers(), &policies.origins) == PageAccess::Foreign {
             return Err(Fault::origin_not_allowed().into());
         }
@@ -101,19 +100,20 @@ async fn check_request(state: &State, request: &mut ServiceRequest) -> Result<Op
 
 fn check_ready(readiness: &Readiness) -> Result<(), Fault> {
     match readiness {
-        // Messages need no store; who does is told by it.
+        // Messages need no store. Requests that need it are refused by the store.
         Readiness::Ready | Readiness::WithoutStore(_) => Ok(()),
         Readiness::Draining | Readiness::Broken(_) => Err(Fault::shutting_down()),
     }
 }
 
-/// Finds the caller's key and counts the request under it; or under the address, so that keys cannot be guessed fast.
+/// Finds the caller's key and counts the request for it. A request without a valid key counts for its address, which bounds
+/// the guesses.
 async fn authenticate(state: &State, policies: &Policies, request: &ServiceRequest) -> Result<(ApiKey, String), Fault> {
     let general = policies.config.limits.http.requests_per_minute;
-    // An empty header hides no key that comes in another.
-    let mut shown = KEY_HEADERS.iter().flat_map(|name| request.headers().get_all(*name));
-    let shown = shown.find(|value| !value.is_empty());
-    let text = shown.and_then(|value| value.to_str().ok()).unwrap_or("");
+    // An empty header does not hide a key in another header.
+    let mut values = KEY_HEADERS.iter().flat_map(|name| request.headers().get_all(*name));
+    let value = values.find(|value| !value.is_empty());
+    let text = value.and_then(|value| value.to_str().ok()).unwrap_or("");
     if let Some(key) = policies.keys.find(text) {
         if let Some(call) = request.extensions().get::<Call>() {
             call.set_key(&key.name);
@@ -128,7 +128,7 @@ async fn authenticate(state: &State, policies: &Policies, request: &ServiceReque
     }
     let address = limit_key(client_address(state, request.request()).ip);
     state.hub.admit(LimitKey::Address(address), general).await?;
-    Err(match shown {
+    Err(match value {
         None => Fault::new(Code::Unauthorized, "An API key is needed in X-API-Key").by("api.keys"),
         Some(_) => Fault::new(Code::InvalidApiKey, "Invalid API key").by("api.keys"),
     })
@@ -145,7 +145,7 @@ fn check_signature(
     if !key.require_signature && !headers.contains_key("x-signature") {
         return Ok(());
     }
-    // A header that is no text is as good as none: it cannot be what was signed.
+    // A header that is not text counts as missing: it cannot have been signed.
     let text = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap_or(""));
     let version = match headers.contains_key("x-signature-version") {
         true => text("x-signature-version"),
@@ -154,7 +154,7 @@ fn check_signature(
     let call = request.extensions().get::<Call>().cloned();
     let signed = Signed {
         method: request.method().as_str(),
-        // As it was sent: what routes it is another one behind a prefix.
+        // The path as it was sent. The routed path has no base path.
         path: call.as_ref().and_then(Call::path).unwrap_or_else(|| request.uri().path()),
         timestamp: text("x-request-timestamp"),
         nonce: text("x-request-nonce"),
@@ -182,13 +182,13 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     }
 }
 
-/// What tells a request from another of its name.
+/// A digest of the request, to detect another request with the same idempotency key.
 fn request_digest(request: &ServiceRequest, body: &[u8]) -> Digest {
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
     digest(&[request.method().as_str().as_bytes(), target.as_bytes(), body])
 }
 
-/// Answers a request that named itself: by its handler if it is the first of that name, else with the first's answer.
+/// Answers a request with an idempotency key: by its handler if the key is new, else with the stored answer.
 async fn answer_idempotent(
     state: web::Data<State>,
     key: Key,
@@ -210,7 +210,7 @@ async fn answer_idempotent(
                 .body(body);
             Ok(request.into_response(response))
         }
-        // In a task of its own: a caller that hangs up midway would else leave its work half done and its name free.
+        // In a task of its own, so that the work is completed and recorded even if the caller disconnects.
         Ok(Claim::First(ticket)) => {
             let first = actix_rt::spawn(answer_first(ticket, request, next)).await;
             first.unwrap_or_else(|_| Err(HttpError::from(Fault::outcome_unknown()).into()))
@@ -237,8 +237,8 @@ async fn answer_first(
     Ok(ServiceResponse::new(request, head.set_body(body).map_into_boxed_body()))
 }
 
-/// Whether the work was done that was answered with `status`; `None` where that is not known. A refused request did
-/// nothing, and another attempt may mend what it lacked.
+/// Whether a request with this status was executed; `None` if that is not known. A refused request changed nothing and can be
+/// corrected and repeated.
 fn is_done(status: StatusCode) -> Option<bool> {
     match status {
         StatusCode::GATEWAY_TIMEOUT => None,
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_may_name_itself_with_1_to_255_characters() {
+    fn an_idempotency_key_has_1_to_255_characters() {
         assert_eq!(idempotency_key(&HeaderMap::new()).unwrap(), None);
         for name in ["a", &"x".repeat(255)] {
             assert_eq!(idempotency_key(&named(name)).unwrap().as_deref(), Some(name));
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hub_that_goes_away_takes_no_work() {
+    fn a_hub_that_shuts_down_accepts_no_commands() {
         for readiness in [Readiness::Ready, Readiness::WithoutStore("the disk is full".into())] {
             assert_eq!(check_ready(&readiness), Ok(()));
         }

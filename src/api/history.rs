@@ -1,4 +1,4 @@
-//! `GET /api/rooms/{room}/history`: what is kept of a room's messages, a page at a time.
+//! `GET /api/rooms/{room}/history`: the stored messages of a room, one page at a time.
 
 use actix_web::{HttpResponse, web};
 use hubbub_actors::events::json::Json;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{HandlerResult, iso};
 use crate::state::State;
 
-/// Messages in a page when the caller does not say.
+/// Default number of messages in a page.
 const LIMIT: usize = 50;
 /// Most messages in a page.
 const LIMIT_MAX: usize = 100;
@@ -24,7 +24,7 @@ pub(super) struct HistoryQuery {
 }
 
 impl HistoryQuery {
-    /// Which part, and how many.
+    /// The part of the history, and the size of the page.
     fn page(&self) -> Result<(Part, usize), Fault> {
         let limit = self.limit.as_deref().map_or(Ok(LIMIT), |text| number(text, "limit"))?;
         if !(1..=LIMIT_MAX).contains(&limit) {
@@ -44,7 +44,7 @@ fn number<T: std::str::FromStr>(text: &str, field: &str) -> Result<T, Fault> {
     text.parse().map_err(|_| Fault::field(field, format!("`{field}` is not a number{}", unit(field))))
 }
 
-/// What `field` counts, where that may be taken for a time.
+/// The expected unit of `field`, if it could be taken for a time.
 fn unit(field: &str) -> &'static str {
     if field == "limit" { "" } else { ": expected the `offset` of a message, not a time" }
 }
@@ -69,9 +69,9 @@ struct HistoryMessage<'a> {
 }
 
 impl<'a> HistoryMessage<'a> {
-    fn of(delivery: &'a Publication) -> Self {
-        let data = Json::text(delivery.data());
-        Self { offset: delivery.offset(), event: delivery.name(), data, timestamp: iso(delivery.timestamp()) }
+    fn of(publication: &'a Publication) -> Self {
+        let data = Json::text(publication.data());
+        Self { offset: publication.offset(), event: publication.name(), data, timestamp: iso(publication.timestamp()) }
     }
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn history(
         success: true,
         room: &room,
         epoch: &page.epoch,
-        messages: page.messages.iter().map(|delivery| HistoryMessage::of(delivery)).collect(),
+        messages: page.messages.iter().map(|publication| HistoryMessage::of(publication)).collect(),
         has_more: page.has_more,
         timestamp: iso(state.now_ms()),
     }))
@@ -107,14 +107,14 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_the_newest_50_unless_asked_otherwise() {
+    fn a_page_is_the_newest_50_by_default() {
         assert_eq!(page(None, None, None), Ok((Part::Newest, 50)));
         assert_eq!(page(Some("100"), Some("7"), None), Ok((Part::Before(7), 100)));
         assert_eq!(page(Some("1"), None, Some("0")), Ok((Part::After(0), 1)));
     }
 
     #[test]
-    fn a_page_that_cannot_be_is_refused_by_its_parameter() {
+    fn an_invalid_page_is_refused_and_its_parameter_is_named() {
         for text in ["0", "101", "-1", "ten", "", "1.5"] {
             assert_eq!(page(Some(text), None, None), Err(Some("limit".into())), "{text}");
         }

@@ -1,4 +1,4 @@
-//! JSON from outside: what is wrong with it, said so that the sender finds it. Knows no endpoint.
+//! Parses JSON bodies, with errors that name the position or the field. Knows no endpoint.
 
 use hubbub_actors::events::json::{blame, is_json, object};
 use hubbub_actors::events::text::check_members;
@@ -7,24 +7,23 @@ use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-/// Parses a request's body, a JSON object; an empty array is an empty one, as PHP writes it.
+/// Parses the body of a request, a JSON object. An empty array counts as an empty object, as PHP writes it.
 ///
 /// # Errors
-/// `INVALID_REQUEST` with the line and column where the text stops to be JSON, or with the field that is missing or
-/// has the wrong type.
+/// `INVALID_REQUEST` with the line and column of the first error, or with the field that is missing or has the wrong type.
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
     let body = object(body);
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     if first.is_some_and(|byte| *byte != b'{') {
-        // A derived struct would also be read from an array.
+        // serde would also read a derived struct from an array.
         serde_json::from_slice::<&RawValue>(body).map_err(|error| not_json(&error))?;
         return Err(Fault::new(Code::InvalidRequest, "The body is not a JSON object"));
     }
     let parsed =
         serde_path_to_error::deserialize(&mut deserializer).map_err(|error| match error.inner().classify() {
             Category::Data => blame(&error, "body"),
-            // A number beyond a double's range is JSON, and has no value.
+            // A number beyond the range of a double is valid JSON, but has no value.
             Category::Syntax | Category::Eof | Category::Io => {
                 let invalid = check_members(body, "body").err().filter(|_| is_json(body));
                 invalid.unwrap_or_else(|| not_json(error.inner()))
@@ -52,7 +51,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     struct Inner {
-        #[expect(dead_code, reason = "only its absence is looked at")]
+        #[expect(dead_code, reason = "only its absence is tested")]
         id: u32,
     }
 
@@ -63,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn any_json_value_is_kept_as_its_text() {
+    fn any_json_value_keeps_its_text() {
         for data in ["null", "1e400", "[1, 2]", "{\"a\" :\n 1}", "\"\\u0041\""] {
             let body = format!(" {{\"name\":\"n\",\"data\":{data}}} ");
             let parsed: Outer<'_> = parse(body.as_bytes()).unwrap();
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn json_that_is_no_object_is_refused() {
+    fn json_that_is_not_an_object_is_refused() {
         for body in ["[\"n\", null, 1]", "null", "\"text\"", "5"] {
             assert_eq!(fault(body), (None, "The body is not a JSON object".to_owned()));
         }
@@ -112,13 +111,13 @@ mod tests {
     }
 
     #[test]
-    fn an_explanation_does_not_repeat_a_whole_body() {
+    fn an_error_text_does_not_repeat_the_whole_body() {
         let (_, message) = fault(&format!("{{\"inner\":\"{}\"}}", "x".repeat(100_000)));
         assert!(message.chars().count() < 400, "{message}");
     }
 
     #[test]
-    fn a_number_without_a_value_is_named() {
+    fn a_number_beyond_a_double_is_named() {
         let (field, message) = fault(r#"{"name":"n","data":1,"inner":{"id":1e400}}"#);
         assert_eq!(field.as_deref(), Some("inner.id"));
         assert_eq!(message, "`inner.id`: a number beyond the range of a double");

@@ -1,7 +1,7 @@
-//! What every request passes on its way in and every answer on its way out: the request's id, CORS, errors in the shape
-//! of their path, a panic that costs one answer and no connection of others, the count of requests.
+//! The middleware of every request: the request id, CORS, error bodies in the shape of their path, panics that cost only their
+//! own request, and the count of requests.
 //!
-//! The only place that turns a refusal into bytes, but for [`super::guard`], which remembers them.
+//! Only this module turns a refusal into bytes; [`super::guard`] does so too, because it stores answers.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,7 +31,7 @@ use crate::request_id::{HttpRequestId, REQUEST_ID};
 use crate::socketio::query::names_session;
 use crate::state::State;
 
-/// What is known of a request and needed for its answer.
+/// The facts about a request that its answer needs.
 struct ResponseContext {
     state: web::Data<State>,
     call: Call,
@@ -50,9 +50,9 @@ pub(super) async fn handle(
     let peer = request.peer_addr().map(|peer| peer.ip());
     state.notices.forwarding(&policies.proxies, peer, request.headers());
     let exchange = request.conn_data::<Rc<Exchange>>().cloned();
-    let unread = exchange.as_ref().and_then(|exchange| exchange.take_refusal());
+    let read_error = exchange.as_ref().and_then(|exchange| exchange.take_refusal());
     let context = ResponseContext {
-        call: Call::of(&policies, request.request(), unread.is_none()),
+        call: Call::of(&policies, request.request(), read_error.is_none()),
         shape: Shape::of_path(policies.base.route(request.path()).unwrap_or_default()),
         page: cors::check(request.headers(), &policies.origins),
         method: method_name(request.method()),
@@ -60,8 +60,8 @@ pub(super) async fn handle(
     };
     request.extensions_mut().insert(context.call.id().clone());
     request.extensions_mut().insert(context.call.clone());
-    let answered = match unread {
-        // What is no HTTP at all is no refused request.
+    let answered = match read_error {
+        // Bytes that are not HTTP are not a refused request.
         Some(fault) if exchange.as_ref().is_some_and(|exchange| exchange.is_not_http()) => {
             Err(context.closing_error(&fault))
         }
@@ -80,7 +80,7 @@ pub(super) async fn handle(
     }
 }
 
-/// Has the application answer.
+/// Answers a preflight, or calls the handler.
 async fn dispatch(
     context: ResponseContext,
     request: ServiceRequest,
@@ -88,7 +88,7 @@ async fn dispatch(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if cors::is_preflight(request.method(), request.headers()) {
         if context.page == PageAccess::Foreign {
-            // The browser does not send the request that it asks for, so nothing else tells of this page.
+            // The browser will not send the request itself, so only this line shows the page.
             context.call.log_refused(&context.state, &Fault::origin_not_allowed());
         }
         let mut response = HttpResponse::NoContent().finish();
@@ -107,24 +107,23 @@ async fn dispatch(
             context.complete(answer.response_mut());
             Ok(answer)
         }
-        // In both cases the request is gone; an error that holds its whole response is what is left to return.
+        // In both cases the request is consumed, so the result is an error that contains the whole response.
         Some(Err(error)) => Err(context.fail(&HttpError::from_error(&error).fault)),
         None => {
-            // What panicked, and where, is in the log already.
+            // The panic hook has logged the panic.
             let fault = if context.is_read_only() { Fault::internal() } else { Fault::outcome_unknown() };
             Err(context.fail(&fault))
         }
     }
 }
 
-/// Tells the connection's stream that there is an answer. One that leaves a body unread says that the connection closes
-/// (RFC 9112 section 9.6).
+/// Marks the exchange as answered. If the body was not read, the answer closes the connection (RFC 9112 section 9.6).
 async fn finish(
     answered: Result<ServiceResponse<BoxBody>, Error>,
     exchange: &Exchange,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if exchange.has_body() {
-        // A body that came with its head is decoded behind the first look at the handler; then the connection can go on.
+        // A body that arrived with its head is decoded after the first poll of the handler; then the connection stays open.
         tokio::task::yield_now().await;
     }
     exchange.mark_answered();
@@ -137,12 +136,12 @@ async fn finish(
 }
 
 impl ResponseContext {
-    /// Whether the request only asks.
+    /// Whether the method changes nothing.
     fn is_read_only(&self) -> bool {
         matches!(self.method, "GET" | "HEAD" | "OPTIONS")
     }
 
-    /// Puts on an answer what every answer bears, and counts it.
+    /// Adds the headers that every answer has, and counts the answer.
     fn complete(&self, response: &mut HttpResponse) {
         let status = response.status().as_u16();
         let headers = response.headers_mut();
@@ -159,7 +158,7 @@ impl ResponseContext {
         self.state.telemetry.count_request(self.method, status);
     }
 
-    /// Counts a handshake of Socket.IO by polling that no handler sees as a refused connection.
+    /// Counts a Socket.IO polling handshake that reaches no handler as a refused connection.
     fn note_refused(&self, policies: &Policies, request: &ServiceRequest, fault: &Fault) {
         if self.shape == Shape::EngineIo && !names_session(request.query_string()) {
             let client = ClientInfo::of(&self.state, policies, request.head());
@@ -167,7 +166,7 @@ impl ResponseContext {
         }
     }
 
-    /// Answers a request that no handler sees.
+    /// Refuses a request that reaches no handler.
     fn refuse(&self, request: ServiceRequest, fault: &Fault) -> ServiceResponse<BoxBody> {
         self.call.log_refused(&self.state, fault);
         let mut response = error::response(fault, self.shape, self.call.id().as_str());
@@ -203,21 +202,20 @@ pub(super) fn render_refusal(answer: ServiceResponse<BoxBody>, shape: Shape) -> 
     answer.into_response(response)
 }
 
-/// The output of `future`, or `None` when it panicked. What it held is dropped then, and what it shares is behind locks
-/// that bear it.
+/// The output of `future`, or `None` if it panicked. Shared state is behind locks that tolerate a panic.
 async fn catch_panic<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| {
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(poll) => poll.map(Some),
-            // The panic's own words went to the log from where it happened.
+            // The panic hook has logged it.
             Err(_) => Poll::Ready(None),
         }
     })
     .await
 }
 
-/// The method as a metric's label: a caller can invent methods, but not labels.
+/// The method as a metric's label. Unknown methods share one label, so that a caller cannot create labels.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -236,7 +234,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_ends_the_future_and_nothing_else() {
+    async fn a_panic_ends_only_its_future() {
         assert_eq!(catch_panic(async { 5 }).await, Some(5));
         let panics = async {
             tokio::task::yield_now().await;

@@ -1,9 +1,8 @@
-//! Everything that is asked over plain HTTP: the table of endpoints, and what all of them share.
+//! The HTTP API: the route table, the middleware, and one file for each resource.
 //!
 //! A request passes the [`middleware`] (request id, CORS, the shape of errors, metrics), and under `/api` also the
-//! [`guard`] (key, limits, signature, `Idempotency-Key`); what reaches a handler was let in. A handler parses, asks the
-//! hub, and returns an answer or a [`Fault`]; it knows no status but success. One resource
-//! a file. This module knows nothing of WebSockets beyond saying where they are spoken.
+//! [`guard`] (key, limits, signature, `Idempotency-Key`). A handler parses the request, calls the hub, and returns an answer
+//! or a [`Fault`]; it sets no status but success. The handlers of the operators' endpoints are in [`crate::ops`].
 
 mod audit;
 mod batch;
@@ -36,7 +35,7 @@ use crate::state::State;
 use endpoint::{guarded, public};
 use timestamps::iso;
 
-/// The endpoints, one a line. `at` is open to everyone, `api` is behind the gate.
+/// The routes, one a line. `public` needs no API key; `guarded` is behind the guard.
 pub fn routes(cfg: &mut web::ServiceConfig) {
     cfg.service(public("/").get(info::root))
         .service(public("/health").get(health::health))
@@ -65,8 +64,7 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
         .service(guarded("/api/presence/{user:.+}").get(presence::presence));
 }
 
-/// The whole HTTP app, as it is served and as it is tested. More endpoints can be added with `configure`; they get the
-/// border for free.
+/// The whole HTTP app, as it is served and as it is tested. Endpoints that are added with `configure` get the middleware too.
 pub fn app(
     state: web::Data<State>,
 ) -> App<

@@ -1,8 +1,8 @@
-//! `POST /api/push`, `/api/broadcast`, `/api/room`, `/api/disconnect`: what a backend tells the hub to do.
+//! `POST /api/push`, `/api/broadcast`, `/api/room`, `/api/disconnect`: the commands of a backend.
 //!
-//! Each body becomes an [`Order`], which [`super::batch`] carries out as well. `data` is never parsed into values: but for
-//! [escapes that JSON does not need](text::resolve), the bytes that came are the bytes that clients get. What is named `notification` and goes to one
-//! user is stored until the user has read it: see [`hubbub_actors::notifications`].
+//! Each body becomes a [`PushCommand`], which [`super::batch`] executes as well. `data` is never parsed into values: clients
+//! get the bytes that were sent, except for [escapes that JSON does not need](text::resolve). An event `notification` for one
+//! user is stored until the user has read it; see [`hubbub_actors::notifications`].
 
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
@@ -21,20 +21,20 @@ use super::guard::RequestBody;
 use super::{HandlerResult, iso, json};
 use crate::state::State;
 
-/// What one request or one command of a batch asks for.
+/// The command of one request, or one command of a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum PushCommand {
     /// Send an event.
     Publish(Target, EventName, Bytes),
-    /// Send a user a notification, and keep it.
+    /// Send a notification to a user, and store it.
     Notify(UserId, Notification),
     /// Close a user's sessions.
     Disconnect(UserId),
 }
 
 impl PushCommand {
-    /// Carries the order out, as far as others that come later have to wait for it, and logs that `call` asked for it, as
-    /// its `item`-th command where it is a batch.
+    /// Executes the command and logs it for `call`; `item` is its index in a batch. The result may still have to reach the
+    /// disk, but later commands need not wait for that.
     ///
     /// # Errors
     /// As [`hubbub_actors::hub::Hub::notify`].
@@ -61,14 +61,14 @@ impl PushCommand {
     }
 }
 
-/// An order that was carried out; what is to be stored may not be safe yet.
+/// An executed command. A notification may not be on disk yet.
 pub(super) struct ExecutedCommand {
     recipients: usize,
     stored: Option<(Box<RawValue>, Safe)>,
 }
 
 impl ExecutedCommand {
-    /// What came of it, once all of it is safe.
+    /// The answer, once a notification is on disk.
     ///
     /// # Errors
     /// [`hubbub_actors::model::fault::Code::StoreUnavailable`].
@@ -101,12 +101,12 @@ struct PushBody<'a> {
     data: &'a RawValue,
 }
 
-/// `{event, data}` to everybody; with `to`, to a user, a thread, a room or all.
+/// `{event, data}`: to all users; with `to`, to a user, a thread, a room or all.
 #[derive(Debug, Deserialize)]
 struct BroadcastBody<'a> {
     event: String,
     to: Option<String>,
-    // Those who write `userId` mean a user and must not reach everybody.
+    // `userId` is accepted, because a backend that sends it means one user and not all.
     #[serde(alias = "userId")]
     user_id: Option<IdText>,
     #[serde(alias = "threadId")]
@@ -132,8 +132,8 @@ struct DisconnectBody {
     user_id: IdText,
 }
 
-/// Reads the body of `POST /api/push`, which is the whole of `body` or a part of it. A notification's data may have `most`
-/// bytes.
+/// Reads the body of `POST /api/push`: `part` is the whole of `body` or a part of it. The data of a notification has at most
+/// `most` bytes.
 pub(super) fn read_push(part: &[u8], body: &Bytes, most: usize) -> Result<PushCommand, Fault> {
     let push: PushBody<'_> = json::parse(part)?;
     let user = UserId::parse(&push.user_id.0, "userId")?;
@@ -169,7 +169,7 @@ impl BroadcastBody<'_> {
             }
             Some("thread") => {
                 let id = required(self.thread_id.as_ref(), "thread_id")?;
-                // `thread:` alone would be a room name, and nobody's thread.
+                // `thread:` alone is a valid room name, but no thread.
                 let id = match id.0.as_str() {
                     "" => return Err(Fault::field("thread_id", "`thread_id` is empty")),
                     id => id,
@@ -179,7 +179,7 @@ impl BroadcastBody<'_> {
             Some("room") => room_target(required(self.room.as_ref(), "room")?),
             Some(_) => Err(Fault::field("to", "`to` is none of user, thread, room and all")),
             None if self.user_id.is_none() && self.thread_id.is_none() && self.room.is_none() => Ok(Target::Everybody),
-            // To take this for a message to everybody would show one user's event to all.
+            // Without this check, an event for one user would reach all.
             None => Err(Fault::field("to", "`to` is missing: user, thread, room or all")),
         }
     }
@@ -189,7 +189,7 @@ fn required<'a, T>(value: Option<&'a T>, field: &str) -> Result<&'a T, Fault> {
     value.ok_or_else(|| Fault::field(field, format!("`{field}` is missing")))
 }
 
-/// The room of that name. A user's own room is the user; the hub's other rooms are not a backend's to address.
+/// The target of a room name. `user:ID` means the user; a backend cannot address other internal rooms.
 fn room_target(name: &str) -> Result<Target, Fault> {
     let room = RoomName::parse(name, "room")?;
     match name.strip_prefix("user:") {
@@ -202,10 +202,10 @@ fn room_target(name: &str) -> Result<Target, Fault> {
 fn publish(target: Target, event: &str, data: &RawValue, body: &Bytes, most: usize) -> Result<PushCommand, Fault> {
     let event = EventName::parse(event, "event")?;
     text::check_value(data.get().as_bytes(), "data")?;
-    // `data` is a part of the body, and stays one: no copy.
+    // A slice of the body: no copy.
     let data = body.slice_ref(data.get().as_bytes());
     match target {
-        // Only what is for one user can be read by that user.
+        // Only a notification for one user can be marked as read.
         Target::User(user) if event.as_str() == community::Notification::NAME => {
             Notification::parse(&data, most).map(|notification| PushCommand::Notify(user, notification))
         }
@@ -213,7 +213,7 @@ fn publish(target: Target, event: &str, data: &RawValue, body: &Bytes, most: usi
     }
 }
 
-/// Bytes that the data of a notification may have now.
+/// Most bytes of the data of a notification.
 pub(super) fn notification_bytes(state: &State) -> usize {
     state.policies().config.limits.notification_bytes
 }
@@ -250,7 +250,7 @@ mod tests {
 
     type Read = fn(&[u8], &Bytes, usize) -> Result<PushCommand, Fault>;
 
-    /// Bytes of a notification's data here.
+    /// Most bytes of a notification's data in these tests.
     const MOST: usize = 100;
 
     fn user(id: &str) -> Target {
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn data_goes_on_as_the_bytes_that_came() {
+    fn data_keeps_its_bytes() {
         assert_eq!(
             parsed(read_push, r#"{"userId":"u1","event":"greet","data":{"b": 1.0,"a":"\u0041"}}"#),
             published(user("u1"), "greet", r#"{"b": 1.0,"a":"\u0041"}"#)
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_notification_for_a_user_is_one_however_the_user_is_named() {
+    fn a_notification_for_one_user_is_stored_on_every_endpoint() {
         let notification = Notification::parse(br#"{"id": 7}"#, MOST).unwrap();
         let command = PushCommand::Notify(UserId::parse("42", "id").unwrap(), notification);
         assert_eq!(parsed(read_push, r#"{"userId":42,"event":"notification","data":{"id": 7}}"#), command);
@@ -311,13 +311,13 @@ mod tests {
     }
 
     #[test]
-    fn data_may_be_any_json_value_but_must_be_there() {
+    fn data_is_any_json_value_and_is_required() {
         assert_eq!(parsed(read_push, r#"{"userId":1,"event":"e","data":null}"#), published(user("1"), "e", "null"));
         assert_eq!(refused_field(read_push, r#"{"userId":1,"event":"e"}"#), "data");
     }
 
     #[test]
-    fn data_that_receivers_cannot_hold_is_refused_by_its_path() {
+    fn data_beyond_the_range_of_a_double_or_too_deep_is_refused_with_its_path() {
         let deep = format!("{}{}", "[".repeat(129), "]".repeat(129));
         for (data, field) in [("1e400", "data"), (r#"{"n":[1,1e400]}"#, "data.n[1]"), (&deep, "data")] {
             assert_eq!(
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broadcast_without_to_reaches_everybody() {
+    fn a_broadcast_without_to_reaches_all_users() {
         for body in [
             r#"{"event":"e","data":1}"#,
             r#"{"event":"e","to":"all","data":1}"#,
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broadcast_reaches_whom_it_names_by_number_or_string() {
+    fn a_broadcast_reaches_the_target_that_it_names_by_number_or_string() {
         for (body, target) in [
             (r#"{"event":"e","to":"user","user_id":42,"data":1}"#, user("42")),
             (r#"{"event":"e","to":"user","user_id":"42","data":1}"#, user("42")),
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broadcast_that_names_somebody_but_not_to_whom_reaches_nobody() {
+    fn a_broadcast_with_a_target_but_without_to_is_refused() {
         for body in [
             r#"{"event":"e","user_id":42,"data":1}"#,
             r#"{"event":"e","userId":42,"data":1}"#,

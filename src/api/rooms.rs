@@ -1,4 +1,4 @@
-//! `GET /api/rooms` and `GET /api/rooms/{room}`: which rooms have members, and who they are.
+//! `GET /api/rooms` and `GET /api/rooms/{room}`: the rooms with members, and the members of a room.
 
 use actix_web::{HttpResponse, web};
 use hubbub_actors::hub::Page;
@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use super::{HandlerResult, iso};
 use crate::state::State;
 
-/// Rooms in a listing when the caller does not say.
+/// Default number of rooms in a page.
 const LIMIT: usize = 100;
-/// Most rooms in a listing, and most members of one; so many members are listed when the caller does not say.
+/// Most rooms or members in a page, and the default number of members.
 const LIMIT_MAX: usize = 1_000;
 
 #[derive(Debug, Default, Deserialize)]
@@ -22,7 +22,7 @@ pub(super) struct RoomsQuery {
 }
 
 impl RoomsQuery {
-    /// From which on, and how many: `default` where it is not said.
+    /// The offset and the size of the page; `default` is the default size.
     fn page(&self, default: usize) -> Result<Page, Fault> {
         let limit = number(self.limit.as_deref(), "limit", default)?;
         if !(1..=LIMIT_MAX).contains(&limit) {
@@ -36,7 +36,7 @@ fn number(text: Option<&str>, field: &str, default: usize) -> Result<usize, Faul
     text.map_or(Ok(default), str::parse).map_err(|_| Fault::field(field, format!("`{field}` is not a number")))
 }
 
-/// `GET /api/rooms`: a page at a time, which costs no more than that, however many rooms there are.
+/// `GET /api/rooms`: one page, at a cost that does not grow with the number of rooms.
 pub(super) async fn list(state: web::Data<State>, query: web::Query<RoomsQuery>) -> HandlerResult {
     let (rooms, total) = state.hub.list_rooms(query.page(LIMIT)?).await?;
     let page: Vec<Value> =
@@ -49,7 +49,7 @@ pub(super) async fn list(state: web::Data<State>, query: web::Query<RoomsQuery>)
     })))
 }
 
-/// `GET /api/rooms/{room}`: how many are in it, and a page of them.
+/// `GET /api/rooms/{room}`: the numbers of sessions and users, and one page of members.
 pub(super) async fn one(
     state: web::Data<State>,
     name: web::Path<String>,
@@ -81,13 +81,13 @@ mod tests {
     }
 
     #[test]
-    fn a_page_has_100_rooms_unless_asked_otherwise() {
+    fn a_page_has_100_rooms_by_default() {
         assert_eq!(page(None, None), Ok((0, 100)));
         assert_eq!(page(Some("1000"), Some("5")), Ok((5, 1_000)));
     }
 
     #[test]
-    fn a_page_that_cannot_be_is_refused_by_its_field() {
+    fn an_invalid_page_is_refused_and_its_field_is_named() {
         for limit in ["0", "1001", "-1", "ten", ""] {
             assert_eq!(page(Some(limit), None), Err(Some("limit".into())));
         }

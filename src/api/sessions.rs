@@ -1,5 +1,5 @@
-//! `POST /sessions`, `POST /sessions/refresh`, `DELETE /sessions/{session_id}`: signing in with a password, staying in,
-//! and out. No key is needed: a password, a refresh token or an access token stands for one.
+//! `POST /sessions`, `POST /sessions/refresh`, `DELETE /sessions/{session_id}`: sign in with a password, renew an access token,
+//! sign out. These need no API key: a password, a refresh token or an access token takes its place.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use hubbub_actors::events::text;
@@ -21,10 +21,10 @@ use crate::peer::limit_key;
 use crate::request_body;
 use crate::state::State;
 
-/// Longest body of a sign-in or a refresh, in bytes: nobody is known yet who could be asked for more.
+/// Longest body of a sign-in or a refresh, in bytes. The caller is not authenticated yet, so the bound is small.
 const BODY_MAX: usize = 8_192;
 
-/// What the tokens are used as, by RFC 6750.
+/// The token type of RFC 6750.
 const TOKEN_TYPE: &str = "Bearer";
 
 #[derive(Deserialize)]
@@ -85,7 +85,7 @@ pub(super) async fn refresh(request: HttpRequest, state: web::Data<State>, paylo
     })))
 }
 
-/// `DELETE /sessions/{session_id}`: by the user whose session it is, or an admin.
+/// `DELETE /sessions/{session_id}`: for the user of the session, or an admin.
 pub(super) async fn end(
     request: HttpRequest,
     call: Call,
@@ -97,10 +97,10 @@ pub(super) async fn end(
     let caller = identify(&state, &request).await?;
     call.set_user(caller.user.as_str());
     let holder = state.accounts.holder(&id).await?;
-    // Whether there is another's session of that id is nobody's business.
+    // To other users the session does not exist.
     let may_end = |holder: &UserId| *holder == caller.user || caller.has_role("admin");
     let holder = holder.filter(may_end).ok_or_else(no_such_session)?;
-    // In a task of its own: a caller that hangs up midway would else leave connections that nobody closes.
+    // In a task of its own, so that the connections are closed even if the caller disconnects.
     let ended = actix_rt::spawn(async move {
         let revocation = state.accounts.end(&id, state.now_ms()).await?.ok_or_else(no_such_session)?;
         let closed = state.hub.revoke(&revocation).await as u64;
@@ -116,7 +116,7 @@ fn no_such_session() -> Fault {
     Fault::new(Code::NotFound, "There is no such session")
 }
 
-/// What holds for every one of these: a hub that takes work, and no page of a foreign origin.
+/// Checks the origin, and that the hub accepts requests.
 fn check_access(state: &State, request: &HttpRequest) -> Result<(), Fault> {
     if cors::check(request.headers(), &policies_of(state, request).origins) == PageAccess::Foreign {
         return Err(Fault::origin_not_allowed());
@@ -128,13 +128,13 @@ fn limit_address(state: &State, request: &HttpRequest) -> std::net::IpAddr {
     limit_key(client_address(state, request).ip)
 }
 
-/// Counts a request that needs no password, as any that comes without a key.
+/// Counts a request without a password for its address, like any request without an API key.
 async fn count(state: &State, request: &HttpRequest) -> Result<(), Fault> {
     let per_minute = policies_of(state, request).config.limits.http.requests_per_minute;
     state.hub.admit(LimitKey::Address(limit_address(state, request)), per_minute).await
 }
 
-/// Whose the access token is that came with the request.
+/// The identity in the access token of the request.
 async fn identify(state: &State, request: &HttpRequest) -> Result<Identity, Fault> {
     let token = bearer::token(request.headers()).filter(|token| !token.is_empty());
     let token = token.ok_or_else(|| Fault::new(Code::InvalidToken, "Authentication token is missing").by("token"))?;

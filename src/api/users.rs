@@ -1,4 +1,4 @@
-//! `POST /api/users`: accounts that can sign in.
+//! `POST /api/users`: creates accounts that can sign in.
 
 use actix_web::{HttpResponse, web};
 use hubbub_actors::store::Account;
@@ -32,7 +32,7 @@ pub(super) async fn add(state: web::Data<State>, call: Call, RequestBody(body): 
     let account = state.accounts.add(new, state.now_ms()).await?;
     let (roles, permissions) = (account.roles.join(","), account.permissions.join(","));
     let mut fields = vec![("user", account.id.as_str().into()), ("username", account.username.as_str().into())];
-    // A key can make accounts of every right: the log says which ones.
+    // An API key can grant any role and permission, so the log names them.
     let granted = [("roles", roles.as_str()), ("permissions", permissions.as_str())];
     fields.extend(granted.iter().filter(|(_, names)| !names.is_empty()).map(|(name, names)| (*name, (*names).into())));
     audit::log(Level::Info, &call, "account made", &fields);
@@ -43,7 +43,7 @@ pub(super) async fn add(state: web::Data<State>, call: Call, RequestBody(body): 
     })))
 }
 
-/// An account in an answer. `permissions` are there where it has any.
+/// An account in an answer; `permissions` only if it has any.
 pub(super) fn account_json(account: &Account) -> Value {
     let mut user = json!({"id": account.id, "username": account.username, "roles": account.roles});
     if !account.permissions.is_empty() {
