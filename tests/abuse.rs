@@ -1,5 +1,4 @@
-//! A thousand connections that do everything wrong at once: each gets the end it deserves, and the
-//! hub is afterwards as it was before.
+//! A thousand faulty connections at once: each is closed with the right code, and the hub keeps nothing of them.
 
 use serde_json::json;
 use std::time::Duration;
@@ -9,12 +8,12 @@ use crate::support::wire::{Frame, opcode};
 use crate::support::{Client, Hub, Wire, eventually};
 
 const CONNECTIONS: usize = 1_000;
-/// How many are being opened at a time, as the listening queue is finite.
+/// Connections that open at a time; the listening queue is finite.
 const OPENING: usize = 100;
-/// Long enough for the slowest end: that of who says nothing at all.
+/// Long enough for the slowest close: a client that sends nothing.
 const ALL_ENDED: Duration = Duration::from_secs(60);
 
-/// What a connection does wrong.
+/// The fault of a connection.
 #[derive(Debug, Clone, Copy)]
 enum Wrong {
     NoHttp,
@@ -43,61 +42,61 @@ const ALL: [Wrong; 10] = [
 ];
 
 impl Wrong {
-    /// Does it, and sees the end of it.
+    /// Commits the fault, and checks how the hub closes the connection.
     async fn commit(self, mut wire: Wire) {
         let code = match self {
             Self::NoHttp => {
-                wire.offer(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 nonsense\r\n\r\n").await;
-                return assert_turned_away(wire, "400").await;
+                wire.try_send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 nonsense\r\n\r\n").await;
+                return assert_rejected(wire, "400").await;
             }
             Self::HalfRequest => {
-                wire.offer(b"GET /ws HTTP/1.1\r\nHost: hub").await;
-                return assert_turned_away(wire, "408").await;
+                wire.try_send(b"GET /ws HTTP/1.1\r\nHost: hub").await;
+                return assert_rejected(wire, "408").await;
             }
-            Self::Nothing => return assert_turned_away(wire, "408").await,
+            Self::Nothing => return assert_rejected(wire, "408").await,
             Self::Vanishes => return,
             Self::NoPong => 4408,
             Self::HalfFrame => {
                 let mut bytes = Frame::text("x".repeat(200)).encode();
                 bytes.truncate(100);
-                wire.offer(&bytes).await;
+                wire.try_send(&bytes).await;
                 4408
             }
             Self::HugeFrame => {
-                wire.offer(&Frame::text("x".repeat(70_000)).encode()).await;
+                wire.try_send(&Frame::text("x".repeat(70_000)).encode()).await;
                 1009
             }
             Self::BadUtf8 => {
-                wire.offer(&Frame::text(*b"\xFF\xFE").encode()).await;
+                wire.try_send(&Frame::text(*b"\xFF\xFE").encode()).await;
                 1007
             }
             Self::ReservedBits => {
-                wire.offer(&Frame::text("{}").reserved(7).encode()).await;
+                wire.try_send(&Frame::text("{}").reserved(7).encode()).await;
                 1002
             }
             Self::Nonsense => {
-                wire.offer(&Frame::text("}{").encode()).await;
+                wire.try_send(&Frame::text("}{").encode()).await;
                 loop {
                     if wire.message().await["type"] == "Error" {
                         break;
                     }
                 }
-                wire.offer(&Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes()).encode()).await;
+                wire.try_send(&Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes()).encode()).await;
                 1000
             }
         };
         assert_eq!(wire.close_code().await, Some(code), "{self:?}");
-        wire.gone().await;
+        wire.wait_closed().await;
     }
 
-    /// Whether it is done on a connection that was never upgraded.
+    /// Whether the connection is never upgraded.
     fn before_upgrade(self) -> bool {
         matches!(self, Self::NoHttp | Self::HalfRequest | Self::Nothing)
     }
 
     async fn connect(self, hub: &Hub, n: usize) -> Wire {
         if self.before_upgrade() {
-            return Wire::silent(hub).await;
+            return Wire::connect(hub).await;
         }
         let mut wire = Wire::of(hub, &format!("user-{}", n % 50)).await;
         let subscribe = json!({"type": "Subscribe", "data": {"topics": [format!("t{}", n % 20)]}});
@@ -106,20 +105,20 @@ impl Wrong {
     }
 }
 
-/// That the hub answers with this status or says nothing, and hangs up.
-async fn assert_turned_away(mut wire: Wire, status: &str) {
-    let said = wire.until_hung_up().await;
-    let right = said.is_empty() || said.starts_with(&format!("HTTP/1.1 {status}"));
-    assert!(right, "expected {status} or nothing, got {said:?}");
+/// Fails unless the hub answers with this status or with nothing, and closes the connection.
+async fn assert_rejected(mut wire: Wire, status: &str) {
+    let received = wire.read_to_end().await;
+    let expected = received.is_empty() || received.starts_with(&format!("HTTP/1.1 {status}"));
+    assert!(expected, "expected {status} or nothing, got {received:?}");
 }
 
 #[tokio::test]
-async fn a_thousand_who_do_wrong_leave_nothing_behind() {
+async fn a_thousand_faulty_connections_leave_nothing_behind() {
     rlimit::increase_nofile_limit(8 * 1024).unwrap();
     let hub = Hub::with(
         "[server]\nheartbeat_interval_secs = 1\nclient_timeout_secs = 5\n[limits.raw]\nconnections_per_minute = 0",
     );
-    // Once around, so that what the hub opens on first use is open.
+    // Opens what the hub opens at the first use.
     let mut witness = Client::of(&hub, "witness").await;
     witness.subscribe(&["first"]).await;
     witness.close().await;
@@ -146,17 +145,17 @@ async fn a_thousand_who_do_wrong_leave_nothing_behind() {
     assert_eq!(after.broadcast("t1", json!(1)).await["data"]["recipients"], 0);
 }
 
-/// How many rooms the hub knows.
+/// Rooms of the hub.
 fn rooms(hub: &Hub) -> u64 {
     let answer = hub.http().request("GET", "/api/rooms").key().send();
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()["total"].as_u64().unwrap()
 }
 
-/// Numbers that look random and are the same every time.
-struct Dice(u64);
+/// Reproducible pseudorandom numbers.
+struct FrameDice(u64);
 
-impl Dice {
+impl FrameDice {
     fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -168,9 +167,9 @@ impl Dice {
         (0..self.roll(most)).map(|_| self.roll(256) as u8).collect()
     }
 
-    /// Something that is nearly right.
-    fn bent(&mut self) -> Vec<u8> {
-        const RIGHT: [&str; 6] = [
+    /// A valid message with up to three changes.
+    fn mutated(&mut self) -> Vec<u8> {
+        const VALID: [&str; 6] = [
             r#"{"type":"Ping","data":{"timestamp":1}}"#,
             r#"{"type":"Subscribe","data":{"topics":["a","b"],"since":{"a":{"epoch":"e","offset":1}}},"id":1}"#,
             r#"{"type":"Unsubscribe","data":{"topics":["a"]}}"#,
@@ -178,7 +177,7 @@ impl Dice {
             r#"{"type":"DirectMessage","data":{"target_user":"user","payload":null}}"#,
             r#"{"type":"Authenticate","data":{"token":"a.b.c"}}"#,
         ];
-        let mut text = RIGHT[self.roll(6) as usize].as_bytes().to_vec();
+        let mut text = VALID[self.roll(6) as usize].as_bytes().to_vec();
         for _ in 0..self.roll(4) {
             let at = self.roll(text.len() as u64) as usize;
             match self.roll(3) {
@@ -192,7 +191,7 @@ impl Dice {
 
     fn frame(&mut self) -> Vec<u8> {
         let opcode = [0x1, 0x1, 0x1, 0x2, 0x0, 0x9, 0xA, 0x8, 0x3][self.roll(9) as usize];
-        let payload = if self.roll(4) == 0 { self.bytes(200) } else { self.bent() };
+        let payload = if self.roll(4) == 0 { self.bytes(200) } else { self.mutated() };
         let frame = Frame {
             last: self.roll(5) > 0,
             reserved: u8::from(self.roll(30) == 0),
@@ -204,18 +203,18 @@ impl Dice {
 }
 
 #[tokio::test]
-async fn whatever_the_bytes_the_hub_goes_on_without_a_panic() {
+async fn random_bytes_do_not_stop_the_hub() {
     let hub = Hub::with("[limits.raw]\nconnections_per_minute = 0\nmessages_per_minute = 0");
     let mut witness = Client::of(&hub, "witness").await;
-    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    let mut dice = FrameDice(0x9E37_79B9_7F4A_7C15);
     for _ in 0..400 {
         let mut wire = Wire::of(&hub, "user").await;
         for _ in 0..1 + dice.roll(20) {
-            wire.offer(&dice.frame()).await;
+            wire.try_send(&dice.frame()).await;
         }
     }
     witness.expect_silence().await;
-    eventually(ALL_ENDED, "no session is left but the witness", || hub.connections() == 1).await;
+    eventually(ALL_ENDED, "only the session of the witness is left", || hub.connections() == 1).await;
     eventually(ALL_ENDED, "no room is left", || rooms(&hub) == 0).await;
     assert_eq!(hub.get("/health/ready").status, 200);
 }

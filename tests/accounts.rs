@@ -79,7 +79,7 @@ async fn a_refresh_token_is_no_access_token_nor_the_other_way_round() {
     assert_revoked(&upgrade(&hub, &signed_in.refresh).await);
     assert_revoked(&sign_out(&hub, &signed_in.id, &signed_in.refresh));
     assert_revoked(&refresh(&hub, &signed_in.access));
-    assert!(!hub.said().contains(&signed_in.refresh) && !hub.said().contains(PASSWORD));
+    assert!(!hub.output().contains(&signed_in.refresh) && !hub.output().contains(PASSWORD));
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
-//! What a delivery costs in allocations: nothing. A publish costs what it costs however many members hear it, and the
-//! number stands here, so that it grows only where somebody says so.
+//! A delivery allocates nothing. A publish allocates a fixed number of times, for any number of members. This test has the
+//! numbers, so a change of them shows.
 //!
-//! Counted from the text of the publisher's message to the frames in every member's outbox, decoding and encoding
-//! included, on the one thread where all of it happens.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
+//! It counts from the text of the publisher's message to the frames in every member's outbox, with decoding and encoding,
+//! on one thread.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
 
 #[path = "../benches/inside/mod.rs"]
 mod inside;
@@ -13,17 +13,18 @@ use allocation_counter::measure;
 
 use inside::{Client, Inside, Speaks};
 
-/// Publishes before what grows once has grown, such as what is kept of the last for each member, and those that are counted.
+/// Publishes before the count, until buffers have their final size.
 const WARM_UP: usize = 600;
+/// Publishes that are counted.
 const COUNTED: usize = 256;
 
-/// A publish is counted in whole allocations; queues that grow now and then, and timers, are a part of one.
+/// Allowed difference. Timers and queues that grow rarely add less than one allocation a publish.
 const SLACK: f64 = 0.5;
 
 const RAW: &str = r#"{"type":"Broadcast","data":{"topic":"lobby","payload":{"text":"hello, everybody"}}}"#;
 const SOCKET_IO: &str = r#"27["Broadcast",{"topic":"lobby","payload":{"text":"hello, everybody"}}]"#;
 
-/// Publishes once, and has every member's outbox emptied once it holds the message.
+/// Publishes once, and empties every member's outbox after the delivery.
 async fn publish(publisher: &Client, text: &'static str, members: &[Client]) {
     publisher.ask(text).await;
     publisher.answered().await;
@@ -34,7 +35,7 @@ async fn publish(publisher: &Client, text: &'static str, members: &[Client]) {
     }
 }
 
-/// Allocations that one publish takes, on average, with so many members of a wire.
+/// Average allocations of one publish with these members.
 fn allocations(publisher: Speaks, text: &'static str, members: &[(Speaks, usize)]) -> f64 {
     let system = System::new();
     let (_inside, publisher, members) = system.block_on(async {
@@ -49,7 +50,7 @@ fn allocations(publisher: Speaks, text: &'static str, members: &[(Speaks, usize)
         }
         (inside, publisher, all)
     });
-    let publish_often = |count: usize| {
+    let publish_many = |count: usize| {
         system.block_on(async {
             for _ in 0..count {
                 publish(&publisher, text, &members).await;
@@ -66,8 +67,8 @@ fn allocations(publisher: Speaks, text: &'static str, members: &[(Speaks, usize)
             member.take();
         }
     });
-    publish_often(WARM_UP);
-    measure(|| publish_often(COUNTED)).count_total as f64 / COUNTED as f64
+    publish_many(WARM_UP);
+    measure(|| publish_many(COUNTED)).count_total as f64 / COUNTED as f64
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::socketio::Said;
+use crate::support::socketio::SocketPacket;
 use crate::support::wire::{Frame, opcode};
-use crate::support::{Client, DEADLINE, Hub, Outside, Reply, Sio, Transport, eventually};
+use crate::support::{Client, DEADLINE, Hub, Reply, Sio, Transport, Upstream, eventually};
 
 /// The events, what clients send with them, what answers, and the code of a failure.
 const EVENTS: [(&str, &str, &str); 3] = [
@@ -24,11 +24,11 @@ fn something(event: &str) -> Value {
     }
 }
 
-fn with_backend(backend: &Outside, more: &str) -> String {
+fn with_backend(backend: &Upstream, more: &str) -> String {
     format!("[backend]\nurl = \"{}\"\napi_key = \"the-backends-key\"\n{more}", backend.url("/hub/"))
 }
 
-fn hub_of(backend: &Outside, timeout_ms: u32) -> Hub {
+fn hub_of(backend: &Upstream, timeout_ms: u32) -> Hub {
     Hub::with(&with_backend(backend, &format!("timeout_ms = {timeout_ms}")))
 }
 
@@ -43,7 +43,7 @@ fn take_id(answer: &mut Value) -> String {
 async fn assert_failures(socket: &mut Sio, words: &str, bound: Duration) {
     for (event, answer, code) in EVENTS {
         let asked = Instant::now();
-        let mut failed = socket.ask_for(answer, event, something(event)).await;
+        let mut failed = socket.emit_and_expect(answer, event, something(event)).await;
         take_id(&mut failed);
         assert_eq!(failed, json!({"success": false, "requestId": null, "error": words, "code": code}));
         assert!(asked.elapsed() < bound, "{event} took {:?}", asked.elapsed());
@@ -59,14 +59,14 @@ const SOON: Duration = Duration::from_secs(3);
 async fn without_a_backend_the_hub_answers_by_itself() {
     let hub = Hub::start();
     let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
-    let mut answer = socket.ask_for("server:response", "client:event", something("client:event")).await;
+    let mut answer = socket.emit_and_expect("server:response", "client:event", something("client:event")).await;
     take_id(&mut answer);
     assert_eq!(answer, json!({"success": true, "requestId": null, "data": {"n": 1}}));
 
     let asked = socket.emit_for_ack("/", "client:message", something("client:message")).await;
     let mut answer = socket.expect("message:ack").await;
-    let ack = socket.hear().await;
-    assert_eq!((ack.kind, ack.id, ack.data), (Said::ACK, Some(asked), json!([answer])));
+    let ack = socket.receive().await;
+    assert_eq!((ack.kind, ack.id, ack.data), (SocketPacket::ACK, Some(asked), json!([answer])));
     take_id(&mut answer);
     assert!(answer["messageId"].take().as_str().unwrap().starts_with("msg_"));
     assert_eq!(answer, json!({"success": true, "requestId": null, "messageId": null}));
@@ -82,18 +82,18 @@ async fn without_a_backend_the_hub_answers_by_itself() {
         ),
     ] {
         let action = json!({"action": action, "params": params});
-        let mut answer = socket.ask_for("action:result", "client:action", action).await;
+        let mut answer = socket.emit_and_expect("action:result", "client:action", action).await;
         take_id(&mut answer);
         assert_eq!(answer, json!({"success": true, "requestId": null, "result": result}));
     }
-    let mut unknown = socket.ask_for("action:result", "client:action", something("client:action")).await;
+    let mut unknown = socket.emit_and_expect("action:result", "client:action", something("client:action")).await;
     take_id(&mut unknown);
     let error = "There is no action \"ship\"";
     assert_eq!(unknown, json!({"success": false, "requestId": null, "error": error, "code": "UNKNOWN_ACTION"}));
 
     let data = json!({"type": "a", "data": {"_placeholder": true, "num": 0}});
-    socket.say_with(&format!("451-{}", json!(["client:event", data])), &[b"\x01\x02"]).await;
-    let answer = socket.hear().await;
+    socket.send_with_attachments(&format!("451-{}", json!(["client:event", data])), &[b"\x01\x02"]).await;
+    let answer = socket.receive().await;
     assert_eq!((answer.event(), &answer.data[1]["success"]), (Some("server:response"), &json!(true)), "{answer:?}");
     assert_eq!(answer.data[1]["data"], json!({"_placeholder": true, "num": 0}), "{answer:?}");
     assert_eq!(answer.attachments, [b"\x01\x02"]);
@@ -101,7 +101,7 @@ async fn without_a_backend_the_hub_answers_by_itself() {
 
 #[tokio::test]
 async fn what_cannot_be_read_is_an_error_with_the_code_of_its_event() {
-    let backend = Outside::that_says(Reply::Json(200, json!({})));
+    let backend = Upstream::replying(Reply::Json(200, json!({})));
     let hub = hub_of(&backend, 5_000);
     let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
     let mut client = Client::of(&hub, "42").await;
@@ -114,7 +114,7 @@ async fn what_cannot_be_read_is_an_error_with_the_code_of_its_event() {
         ("client:action", json!({}), "INVALID_ACTION_DATA", "action"),
         ("client:action", json!({"action": ""}), "INVALID_ACTION_DATA", "action"),
     ] {
-        let error = socket.ask_for("error", event, data.clone()).await;
+        let error = socket.emit_and_expect("error", event, data.clone()).await;
         assert_eq!((&error["event"], &error["code"]), (&json!(event), &json!(code)), "{error}");
         assert_eq!((&error["details"]["field"], &error["message"]), (&json!(field), &error["error"]), "{error}");
         let error = client.ask(json!({"type": event, "data": data, "id": 1}), "Error").await;
@@ -126,7 +126,7 @@ async fn what_cannot_be_read_is_an_error_with_the_code_of_its_event() {
 
 #[tokio::test]
 async fn a_backend_is_told_all_and_its_answer_is_the_clients() {
-    let backend = Outside::new(|asked| match asked.path.as_str() {
+    let backend = Upstream::new(|asked| match asked.path.as_str() {
         "/hub/api/events" => Reply::Json(200, json!({"data": {"seen": asked.json()["data"]}, "messageId": "no"})),
         "/hub/api/messages" => Reply::Json(201, json!({"data": {"messageId": 17}})),
         "/hub/api/actions" => Reply::Json(200, json!({"shipped": true})),
@@ -139,10 +139,10 @@ async fn a_backend_is_told_all_and_its_answer_is_the_clients() {
         ("client:message", "message:ack", "message", "messages", ("messageId", json!("17"))),
         ("client:action", "action:result", "action", "actions", ("result", json!({"shipped": true}))),
     ] {
-        let mut answered = socket.ask_for(answer, event, something(event)).await;
+        let mut answered = socket.emit_and_expect(answer, event, something(event)).await;
         let id = take_id(&mut answered);
         assert_eq!(answered, json!({"success": true, "requestId": null, found.0: found.1}));
-        let asked = backend.asked().pop().unwrap();
+        let asked = backend.requests().pop().unwrap();
         assert_eq!(asked.path, format!("/hub/api/{path}"));
         assert_eq!(asked.header("x-api-key"), Some("the-backends-key"));
         assert_eq!(asked.header("idempotency-key"), Some(id.as_str()));
@@ -159,9 +159,9 @@ async fn a_backend_is_told_all_and_its_answer_is_the_clients() {
         );
     }
     let data = json!({"type": "a", "of": {"_placeholder": true, "num": 0}});
-    socket.say_with(&format!("451-{}", json!(["client:event", data])), &[b"\x01\x02"]).await;
+    socket.send_with_attachments(&format!("451-{}", json!(["client:event", data])), &[b"\x01\x02"]).await;
     socket.expect("server:response").await;
-    assert_eq!(backend.asked().pop().unwrap().json()["data"]["of"], json!({"$binary": "AQI="}));
+    assert_eq!(backend.requests().pop().unwrap().json()["data"]["of"], json!({"$binary": "AQI="}));
 
     let mut client = Client::of(&hub, "bob").await;
     let action = json!({"type": "client:action", "data": something("client:action"), "id": "a"});
@@ -169,15 +169,15 @@ async fn a_backend_is_told_all_and_its_answer_is_the_clients() {
     assert_eq!((&reply["id"], &reply["data"]["result"]), (&json!("a"), &json!({"shipped": true})));
     assert_eq!(hub.metric(r#"hubbub_backend_requests_total{kind="action",outcome="answered"}"#), 2.0);
     assert_eq!(hub.metric("hubbub_backend_seconds_count"), 5.0);
-    assert!(!hub.said().contains("the-backends-key"));
+    assert!(!hub.output().contains("the-backends-key"));
 }
 
 #[tokio::test]
 async fn an_answer_that_is_none_fails_at_once_and_is_not_asked_for_again() {
-    let backend = Outside::that_says(Reply::Json(500, json!({"data": 1})));
+    let backend = Upstream::replying(Reply::Json(500, json!({"data": 1})));
     let hub = hub_of(&backend, 5_000);
     let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
-    let elsewhere = Outside::that_says(Reply::Json(200, json!({})));
+    let elsewhere = Upstream::replying(Reply::Json(200, json!({})));
     let mut asked = 0;
     for (reply, words) in [
         (Reply::Json(500, json!({"data": 1})), "The application failed"),
@@ -192,24 +192,24 @@ async fn an_answer_that_is_none_fails_at_once_and_is_not_asked_for_again() {
         ),
         (Reply::Redirect(elsewhere.url("/")), "The application gave no answer that can be passed on"),
     ] {
-        backend.says(reply);
+        backend.set_reply(reply);
         assert_failures(&mut socket, words, SOON).await;
         asked += EVENTS.len();
         assert_eq!(backend.count(), asked);
     }
     assert_eq!(elsewhere.count(), 0);
-    let told = hub.said().lines().filter(|line| line.contains("hubbub::backend: backend.url: ")).count();
+    let told = hub.output().lines().filter(|line| line.contains("hubbub::backend: backend.url: ")).count();
     assert!((1..=EVENTS.len()).contains(&told), "at most one line a minute, and not {told} of {asked}");
     assert_eq!((hub.metric("hubbub_backend_opened_total"), hub.metric("hubbub_backend_retries_total")), (0.0, 0.0));
-    backend.says(Reply::Text(204, String::new()));
-    let answer = socket.ask_for("server:response", "client:event", something("client:event")).await;
+    backend.set_reply(Reply::Text(204, String::new()));
+    let answer = socket.emit_and_expect("server:response", "client:event", something("client:event")).await;
     assert_eq!((&answer["success"], answer.get("data")), (&json!(true), Some(&Value::Null)));
 }
 
 #[tokio::test]
 async fn a_backend_that_flaps_is_asked_again_by_the_same_name() {
     let turn = Mutex::new(0);
-    let backend = Outside::new(move |_| {
+    let backend = Upstream::new(move |_| {
         let mut turn = turn.lock().unwrap();
         *turn += 1;
         match *turn % 3 {
@@ -221,9 +221,9 @@ async fn a_backend_that_flaps_is_asked_again_by_the_same_name() {
     let hub = hub_of(&backend, 10_000);
     let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
     for round in 1..=5 {
-        let answer = socket.ask_for("message:ack", "client:message", something("client:message")).await;
+        let answer = socket.emit_and_expect("message:ack", "client:message", something("client:message")).await;
         assert_eq!((&answer["success"], &answer["messageId"]), (&json!(true), &json!("at last")), "{answer}");
-        let asked = backend.asked();
+        let asked = backend.requests();
         assert_eq!(asked.len(), 3 * round);
         for attempt in &asked[asked.len() - 3..] {
             assert_eq!(attempt.json()["requestId"], answer["requestId"]);
@@ -235,8 +235,8 @@ async fn a_backend_that_flaps_is_asked_again_by_the_same_name() {
 
 #[tokio::test]
 async fn a_backend_that_is_silent_or_half_answers_fails_in_time_and_holds_nothing_up() {
-    for reply in [Reply::Silence, Reply::HalfAnAnswer] {
-        let backend = Outside::that_says(reply);
+    for reply in [Reply::Silence, Reply::PartialBody] {
+        let backend = Upstream::replying(reply);
         let hub = hub_of(&backend, 4_000);
         let mut client = Client::of(&hub, "alice").await;
         let mut bob = Client::of(&hub, "bob").await;
@@ -258,10 +258,10 @@ async fn a_backend_that_is_silent_or_half_answers_fails_in_time_and_holds_nothin
 
 #[tokio::test]
 async fn a_backend_that_is_down_is_left_alone_and_taken_back() {
-    let backend = Outside::that_says(Reply::Json(200, json!({"data": "here"})));
+    let backend = Upstream::replying(Reply::Json(200, json!({"data": "here"})));
     let hub = hub_of(&backend, 5_000);
     let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
-    backend.goes_down();
+    backend.go_down();
     // Three attempts, then two more, and from then on none.
     assert_failures(&mut socket, UNREACHABLE, SOON).await;
     assert_eq!((hub.metric("hubbub_backend_open"), hub.metric("hubbub_backend_opened_total")), (1.0, 1.0));
@@ -270,10 +270,10 @@ async fn a_backend_that_is_down_is_left_alone_and_taken_back() {
     assert_eq!(ready.status, 503);
     assert!(ready.body.contains("backend.url does not answer"), "{}", ready.body);
 
-    backend.comes_back();
+    backend.come_back();
     let opened = Instant::now();
     loop {
-        let answer = socket.ask_for("server:response", "client:event", something("client:event")).await;
+        let answer = socket.emit_and_expect("server:response", "client:event", something("client:event")).await;
         if answer["success"] == true {
             assert_eq!(answer["data"], "here");
             break;
@@ -288,7 +288,7 @@ async fn a_backend_that_is_down_is_left_alone_and_taken_back() {
 
 #[tokio::test]
 async fn only_so_many_requests_of_one_client_and_of_all_are_under_way() {
-    let backend = Outside::that_says(Reply::Silence);
+    let backend = Upstream::replying(Reply::Silence);
     let hub = hub_of(&backend, 60_000);
     let mut clients = Vec::new();
     for user in ["alice", "bob", "carol"] {
@@ -309,8 +309,8 @@ async fn only_so_many_requests_of_one_client_and_of_all_are_under_way() {
 
 #[tokio::test]
 async fn who_sends_and_leaves_has_sent_and_does_not_wait() {
-    let late = Reply::Late(Duration::from_secs(30), Box::new(Reply::Json(200, json!({}))));
-    let backend = Outside::that_says(late);
+    let late = Reply::Delayed(Duration::from_secs(30), Box::new(Reply::Json(200, json!({}))));
+    let backend = Upstream::replying(late);
     let hub = hub_of(&backend, 60_000);
     let mut client = Client::of(&hub, "alice").await;
     let mut socket = Sio::of(&hub, Transport::WebSocket, "alice").await;
@@ -327,8 +327,8 @@ async fn who_sends_and_leaves_has_sent_and_does_not_wait() {
 
 #[tokio::test]
 async fn what_was_accepted_is_answered_before_the_hub_goes_away() {
-    let late = Reply::Late(Duration::from_millis(500), Box::new(Reply::Json(200, json!({"data": "in time"}))));
-    let backend = Outside::that_says(late);
+    let late = Reply::Delayed(Duration::from_millis(500), Box::new(Reply::Json(200, json!({"data": "in time"}))));
+    let backend = Upstream::replying(late);
     let mut hub = hub_of(&backend, 5_000);
     let mut client = Client::of(&hub, "alice").await;
     client.send(json!({"type": "client:event", "data": {"type": "a"}, "id": 1})).await;
@@ -342,13 +342,13 @@ async fn what_was_accepted_is_answered_before_the_hub_goes_away() {
 
 #[tokio::test]
 async fn an_answer_that_is_compressed_although_none_asked_for_it_is_told_so_in_the_log() {
-    let backend = Outside::that_says(Reply::Headed("Content-Encoding: deflate", json!({"data": 1})));
+    let backend = Upstream::replying(Reply::WithHeader("Content-Encoding: deflate", json!({"data": 1})));
     let hub = hub_of(&backend, 5_000);
     let mut socket = Sio::of(&hub, Transport::WebSocket, "42").await;
-    let answer = socket.ask_for("server:response", "client:event", something("client:event")).await;
+    let answer = socket.emit_and_expect("server:response", "client:event", something("client:event")).await;
     assert_eq!(answer["success"], false, "{answer}");
     assert_eq!(answer["error"], "The application gave no answer that can be passed on");
-    assert_eq!(backend.asked()[0].header("accept-encoding"), Some("identity"));
+    assert_eq!(backend.requests()[0].header("accept-encoding"), Some("identity"));
     let told = "unusable: an answer in the content encoding deflate, although the request said";
-    eventually(DEADLINE, "the log tells it", || hub.said().contains(told)).await;
+    eventually(DEADLINE, "the log tells it", || hub.output().contains(told)).await;
 }

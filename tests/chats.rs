@@ -1,4 +1,4 @@
-//! `PUT`, `GET` and `DELETE /api/chats/{chatId}`, and who may join a chat's room.
+//! `PUT`, `GET` and `DELETE /api/chats/{chatId}`, and access to the room of a chat.
 
 use serde_json::{Value, json};
 
@@ -17,13 +17,13 @@ fn ask(hub: &Hub, method: &str, id: &str, body: Option<&Value>) -> Response {
     }
 }
 
-/// Makes or replaces a chat, and gives the status.
+/// Creates or replaces a chat, and returns the status.
 #[track_caller]
 fn put(hub: &Hub, id: &str, body: &Value) -> u16 {
     ask(hub, "PUT", id, Some(body)).status
 }
 
-/// An answer's chat, without its age; and the age.
+/// The chat in a response without its `createdAt`, and that time.
 #[track_caller]
 fn chat(answer: &Response) -> (Value, String) {
     let mut body = untimed(answer);
@@ -40,10 +40,10 @@ fn missing(answer: &Response) {
     assert_eq!((answer.status, answer.json()), (404, body));
 }
 
-/// The topics that were denied, each with its code.
+/// The denied topics, each with its code.
 async fn denied(client: &mut Client, topics: &[&str]) -> Value {
     client.send(json!({"type": "Subscribe", "data": {"topics": topics}})).await;
-    heard(client).await["data"]["details"]["denied"].clone()
+    next(client).await["data"]["details"]["denied"].clone()
 }
 
 fn left(topic: &str) -> Value {
@@ -51,10 +51,10 @@ fn left(topic: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_chat_is_made_read_replaced_and_deleted() {
+async fn a_chat_is_created_read_replaced_and_deleted() {
     let hub = Hub::start();
     let made = ask(&hub, "PUT", "team%2F1%20%C3%A9", Some(&json!({"name": "Team", "participants": ["b", 7, "b"]})));
-    let (body, age) = chat(&made);
+    let (body, created) = chat(&made);
     let expected = json!({
         "chatId": "team/1 é",
         "name": "Team",
@@ -64,9 +64,9 @@ async fn a_chat_is_made_read_replaced_and_deleted() {
     });
     assert_eq!((made.status, &body), (201, &expected));
     let read = ask(&hub, "GET", "team/1%20%C3%A9", None);
-    assert_eq!((read.status, chat(&read)), (200, (expected, age.clone())));
+    assert_eq!((read.status, chat(&read)), (200, (expected, created.clone())));
 
-    // What was left out is as in a new one; what was answered can be sent back.
+    // Missing fields get their defaults. A response can be sent back.
     let replaced = ask(&hub, "PUT", "team/1%20%C3%A9", Some(&json!({"public": true, "description": "a\n\tb"})));
     let expected = json!({
         "chatId": "team/1 é",
@@ -75,9 +75,9 @@ async fn a_chat_is_made_read_replaced_and_deleted() {
         "public": true,
         "participants": [],
     });
-    assert_eq!((replaced.status, chat(&replaced)), (200, (expected.clone(), age.clone())));
+    assert_eq!((replaced.status, chat(&replaced)), (200, (expected.clone(), created.clone())));
     let again = ask(&hub, "PUT", "team/1%20%C3%A9", Some(&replaced.json()["chat"]));
-    assert_eq!((again.status, chat(&again)), (200, (expected, age)));
+    assert_eq!((again.status, chat(&again)), (200, (expected, created)));
 
     let deleted = ask(&hub, "DELETE", "team/1%20%C3%A9", None);
     assert_eq!((deleted.status, untimed(&deleted)), (200, json!({"success": true})));
@@ -85,33 +85,33 @@ async fn a_chat_is_made_read_replaced_and_deleted() {
     missing(&ask(&hub, "DELETE", "team/1%20%C3%A9", None));
 }
 
-/// The next message but for what a chat tells of its members and of itself.
-async fn heard(client: &mut Client) -> Value {
+/// The next message, without events about members and about the chat.
+async fn next(client: &mut Client) -> Value {
     loop {
         let message = client.next().await;
-        let told = ["user:joined", "user:left", "room:online-update", "room:info"];
-        if !told.iter().any(|told| message["type"] == *told) {
+        let skipped = ["user:joined", "user:left", "room:online-update", "room:info"];
+        if !skipped.contains(&message["type"].as_str().unwrap()) {
             return message;
         }
     }
 }
 
-/// That nothing but that is on its way to this client.
-async fn nothing_heard(client: &mut Client) {
+/// Fails if anything but such events is on its way to this client.
+async fn expect_nothing_else(client: &mut Client) {
     client.send(json!({"type": "Ping", "data": {"timestamp": 0}})).await;
-    let message = heard(client).await;
+    let message = next(client).await;
     assert_eq!(message["type"], "Pong", "{message}");
 }
 
-/// Subscribes to a topic, whatever else is told meanwhile.
+/// Subscribes to a topic. Events about chats may arrive meanwhile.
 async fn subscribe(client: &mut Client, topic: &str) {
     client.send(json!({"type": "Subscribe", "data": {"topics": [topic]}})).await;
-    let status = heard(client).await;
+    let status = next(client).await;
     assert_eq!(status["data"]["details"]["topics"], json!([topic]), "{status}");
 }
 
 #[tokio::test]
-async fn a_public_chat_is_joined_by_all_a_private_one_by_its_participants_and_names_cannot_be_probed() {
+async fn anybody_joins_a_public_chat_and_an_unknown_chat_looks_like_a_private_one() {
     let hub = Hub::start();
     assert_eq!(put(&hub, "secret", &json!({"participants": ["alice"]})), 201);
     let (mut alice, mut bob) = (Client::of(&hub, "alice").await, Client::of(&hub, "bob").await);
@@ -123,15 +123,15 @@ async fn a_public_chat_is_joined_by_all_a_private_one_by_its_participants_and_na
     let event = json!({"room": "chat:secret", "event": "news", "data": 1});
     let answer = hub.http().request("POST", "/api/room").key().json(&event).send();
     assert_eq!(answer.json()["recipients"], 1);
-    assert_eq!(without_time(heard(&mut alice).await), json!({"type": "news", "topic": "chat:secret", "data": 1}));
-    nothing_heard(&mut bob).await;
-    // A chat is written by its own events, not by whoever may join it.
+    assert_eq!(without_time(next(&mut alice).await), json!({"type": "news", "topic": "chat:secret", "data": 1}));
+    expect_nothing_else(&mut bob).await;
+    // `Broadcast` cannot publish to a chat.
     let broadcast = json!({"type": "Broadcast", "data": {"topic": "chat:general", "payload": 1}});
     assert_eq!(bob.ask(broadcast, "Error").await["data"]["code"], "FORBIDDEN");
 }
 
 #[tokio::test]
-async fn who_may_no_longer_be_in_a_chat_leaves_it_before_the_answer() {
+async fn a_removed_participant_leaves_the_chat_before_the_response() {
     let hub = Hub::start();
     assert_eq!(put(&hub, "c", &json!({"public": true})), 201);
     let (mut alice, mut bob) = (Client::of(&hub, "alice").await, Client::of(&hub, "bob").await);
@@ -147,30 +147,30 @@ async fn who_may_no_longer_be_in_a_chat_leaves_it_before_the_answer() {
 
     assert_eq!(put(&hub, "c", &json!({"participants": ["alice", "bob"]})), 200);
     assert_eq!(members(), json!([{"userId": "alice", "sessions": 1}, {"userId": "bob", "sessions": 2}]));
-    nothing_heard(&mut bob).await;
+    expect_nothing_else(&mut bob).await;
 
     assert_eq!(put(&hub, "c", &json!({"participants": ["alice"]})), 200);
     assert_eq!(members(), json!([{"userId": "alice", "sessions": 1}]));
     for client in [&mut bob, &mut phone] {
-        assert_eq!(without_time(heard(client).await), left("chat:c"));
+        assert_eq!(without_time(next(client).await), left("chat:c"));
         assert_eq!(denied(client, &["chat:c"]).await[0]["code"], "FORBIDDEN");
         subscribe(client, "lobby").await;
     }
     assert_eq!(put(&hub, "c", &json!({"participants": ["alice", "bob"]})), 200);
     subscribe(&mut bob, "chat:c").await;
-    nothing_heard(&mut alice).await;
+    expect_nothing_else(&mut alice).await;
 
     assert_eq!(ask(&hub, "DELETE", "c", None).status, 200);
     assert_eq!(members(), Value::Null);
     for client in [&mut alice, &mut bob] {
-        assert_eq!(without_time(heard(client).await), left("chat:c"));
+        assert_eq!(without_time(next(client).await), left("chat:c"));
         assert_eq!(denied(client, &["chat:c"]).await[0]["code"], "FORBIDDEN");
     }
-    nothing_heard(&mut phone).await;
+    expect_nothing_else(&mut phone).await;
 }
 
 #[tokio::test]
-async fn chats_outlive_a_crash() {
+async fn chats_survive_a_crash() {
     let hub = Hub::start();
     assert_eq!(put(&hub, "c", &json!({"name": "Chat", "participants": ["alice"]})), 201);
     assert_eq!(put(&hub, "gone", &json!({"public": true})), 201);
@@ -184,11 +184,11 @@ async fn chats_outlive_a_crash() {
 }
 
 #[tokio::test]
-async fn configured_chats_are_made_where_a_start_does_not_find_them() {
+async fn a_start_creates_the_configured_chats_that_do_not_exist() {
     let hub = Hub::with("[[chats]]\nid = \"staff\"\nparticipants = [1]\n[[chats]]\nid = \"hall\"\npublic = true");
     let staff = json!({"chatId": "staff", "name": "staff", "description": "", "public": false, "participants": ["1"]});
     assert_eq!(chat(&ask(&hub, "GET", "staff", None)).0, staff);
-    // The list takes the place of the one that ships.
+    // A configured list replaces the built-in chat.
     missing(&ask(&hub, "GET", "general", None));
     Client::of(&hub, "1").await.subscribe(&["chat:staff", "chat:hall"]).await;
 
@@ -201,7 +201,7 @@ async fn configured_chats_are_made_where_a_start_does_not_find_them() {
 }
 
 #[tokio::test]
-async fn what_is_no_chat_is_refused_and_changes_nothing() {
+async fn an_invalid_chat_is_refused_and_changes_nothing() {
     let hub = Hub::start();
     let before = chat(&ask(&hub, "GET", "general", None));
     let many: Vec<u32> = (0..10_001).collect();
@@ -259,7 +259,7 @@ async fn what_is_no_chat_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn only_a_key_opens_chats_and_a_post_does_not() {
+async fn chats_need_an_api_key_and_refuse_post() {
     let hub = Hub::start();
     let http = hub.http();
     let refusal = |error: &str, code: &str| json!({"success": false, "error": error, "code": code, "requestId": "r-1"});

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::support::hub::configuration;
-use crate::support::run::{Ended, finish, hubbub, run};
+use crate::support::run::{CommandOutput, finish, hubbub, run};
 use crate::support::{Client, DEADLINE, Hub, wait_until};
 
 /// A directory with this `config.toml`.
@@ -19,7 +19,7 @@ fn dir(config: &str) -> tempfile::TempDir {
 
 /// That a command failed with one line that names all of these.
 #[track_caller]
-fn assert_failed(ended: &Ended, names: &[&str]) {
+fn assert_failed(ended: &CommandOutput, names: &[&str]) {
     assert_eq!(ended.status, Some(1), "{ended:?}");
     assert_eq!(ended.stdout, "", "{ended:?}");
     let lines: Vec<_> = ended.stderr.lines().collect();
@@ -31,7 +31,7 @@ fn assert_failed(ended: &Ended, names: &[&str]) {
 
 /// Starts the hub in `dir`, which has to fail.
 #[track_caller]
-fn serve(dir: &Path) -> Ended {
+fn serve(dir: &Path) -> CommandOutput {
     run(dir, &[])
 }
 
@@ -99,7 +99,7 @@ fn the_presence_of_topics_is_refused_until_it_is_supported() {
 }
 
 fn eventually_said(hub: &Hub, words: &str) {
-    wait_until(DEADLINE, words, || hub.said().contains(words));
+    wait_until(DEADLINE, words, || hub.output().contains(words));
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn commands_in_a_folder_where_no_hub_was_make_nothing() {
 fn check_live_says_what_works_and_what_does_not_and_changes_nothing() {
     let dir = dir(&configuration("[server]\nmax_connections = 10"));
     let live = |dir: &Path| run(dir, &["check", "--live"]);
-    let outcome = |ended: &Ended, key: &str| {
+    let outcome = |ended: &CommandOutput, key: &str| {
         let line = ended.stdout.lines().find_map(|line| line.strip_prefix(&format!("{key}: ")));
         line.unwrap_or_else(|| panic!("nothing of {key} in {ended:?}")).to_owned()
     };
@@ -227,7 +227,7 @@ fn check_live_says_what_works_and_what_does_not_and_changes_nothing() {
     let beside = live(hub.dir());
     assert!(outcome(&beside, "store").starts_with("ok"), "{beside:?}");
     assert_eq!(everything_in(hub.dir()), before);
-    let dir = hub.end();
+    let dir = hub.shut_down();
     let before = everything_in(dir.path());
     assert_eq!(live(dir.path()).status, Some(0));
     assert_eq!(everything_in(dir.path()), before);
@@ -297,9 +297,9 @@ fn events_prints_the_catalogue() {
 #[tokio::test]
 async fn secrets_are_made_at_the_first_start_and_kept() {
     let hub = Hub::in_dir(dir("[server]\nport = 0\ndata_dir = \"data\"\n"));
-    let said = hub.said();
+    let said = hub.output();
     let token = run(hub.dir(), &["token", "--user", "alice"]).stdout.trim_end().to_owned();
-    let dir = hub.end();
+    let dir = hub.shut_down();
     let mut kept = 0;
     for file in ["jwt.secret", "api.key"] {
         use std::os::unix::fs::PermissionsExt;
@@ -319,5 +319,5 @@ async fn secrets_are_made_at_the_first_start_and_kept() {
         "connected",
         "the first token still holds"
     );
-    assert!(!hub.said().contains("made a random"), "made once: {}", hub.said());
+    assert!(!hub.output().contains("made a random"), "made once: {}", hub.output());
 }

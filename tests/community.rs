@@ -1,27 +1,28 @@
-//! The community document over Socket.IO: who is online, who types, debug mode, and what its clients are limited to.
+//! The community document over Socket.IO: presence, typing, debug mode, and its limits.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::support::token::{token, token_with};
 use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
 
-/// Takes a moment out, which no test can foretell and which has to be there.
+/// The data without this ISO time, which must be there.
 #[track_caller]
 fn untimed(mut data: Value, field: &str) -> Value {
-    let moment = data.as_object_mut().unwrap().remove(field).unwrap_or_default();
-    assert!(moment.as_str().is_some_and(|text| text.len() == 24 && text.ends_with('Z')), "{field} is {moment}");
+    let time = data.as_object_mut().unwrap().remove(field).unwrap_or_default();
+    assert!(time.as_str().is_some_and(|text| text.len() == 24 && text.ends_with('Z')), "{field} is {time}");
     data
 }
 
-/// A session of `token`, on the surface that this number stands for; closed when dropped.
+/// A session on any surface. Closed when dropped.
 enum Any {
     Raw(Box<Client>),
     Sio(Box<Sio>),
 }
 
 impl Any {
+    /// A session with this token. The surface follows from `number`.
     async fn open(hub: &Hub, number: usize, token: &str) -> Self {
         match number % 4 {
             0 => Self::Raw(Box::new(Client::connect(hub, token).await)),
@@ -43,41 +44,46 @@ impl Any {
     async fn end(self) {
         match self {
             Self::Raw(client) => client.close().await,
-            Self::Sio(mut client) => drop(client.try_say("1").await),
+            Self::Sio(mut client) => drop(client.try_send("1").await),
         }
     }
 }
 
 #[tokio::test]
-async fn ten_sessions_that_come_and_go_at_once_are_one_online_and_one_offline() {
-    let hub = Hub::with("[presence]\nlinger_ms = 4000");
+async fn ten_sessions_of_a_user_that_open_and_close_together_are_one_online_and_one_offline() {
+    let hub = Hub::with_manual_clock("[presence]\nlinger_ms = 4000");
     let mut observer = Sio::of(&hub, Transport::WebSocket, "observer").await;
-    let mut asked = Client::of(&hub, "asked").await;
+    let mut subscriber = Client::of(&hub, "subscriber").await;
     observer.expect("user_online").await;
-    asked.subscribe(&["$presence"]).await;
+    subscriber.subscribe(&["$presence"]).await;
     let jane = token_with(json!({"sub": 2, "name": "Jane Smith", "avatar": "/images/users/avatars/jane.jpg"}));
-    let come = futures_util::future::join_all((0..10).map(|number| Any::open(&hub, number, &jane)));
-    let mut sessions = come.await;
+    let mut sessions = futures_util::future::join_all((0..10).map(|number| Any::open(&hub, number, &jane))).await;
     let online = json!({"user_id": 2, "name": "Jane Smith", "avatar": "/images/users/avatars/jane.jpg"});
     assert_eq!(untimed(observer.expect("user_online").await, "last_seen"), online);
-    // Two stay behind the others, and one comes back before anybody could miss the user.
+    // Two stay longer than the others, and one opens again before the user counts as offline.
     let last = sessions.split_off(8);
     futures_util::future::join_all(sessions.into_iter().map(Any::end)).await;
     observer.expect_silence().await;
     futures_util::future::join_all(last.into_iter().map(Any::end)).await;
+    eventually(DEADLINE, "all of them are closed", || hub.connections() == 2).await;
+    hub.advance(3_999);
     Any::open(&hub, 0, &jane).await.end().await;
+    eventually(DEADLINE, "it is closed", || hub.connections() == 2).await;
+    hub.advance(3_999);
+    observer.expect_silence().await;
+    hub.advance(1);
     assert_eq!(untimed(observer.expect("user_offline").await, "last_seen"), json!({"user_id": 2}));
-    let mut heard = Vec::new();
-    while heard.len() < 2 {
-        let message = asked.next_of_all().await;
-        heard.push((message["type"].clone(), message["data"]["user_id"].clone(), message.get("topic").cloned()));
+    let mut received = Vec::new();
+    while received.len() < 2 {
+        let message = subscriber.next_with_presence().await;
+        received.push((message["type"].clone(), message["data"]["user_id"].clone(), message.get("topic").cloned()));
     }
-    assert_eq!(heard, [(json!("user_online"), json!(2), None), (json!("user_offline"), json!(2), None)]);
+    assert_eq!(received, [(json!("user_online"), json!(2), None), (json!("user_offline"), json!(2), None)]);
     assert_eq!(hub.metric("hubbub_presence_changes_total{outcome=\"suppressed\"}"), 0.0);
 }
 
 #[tokio::test]
-async fn those_who_share_a_room_are_told_and_with_off_nobody() {
+async fn audience_shared_rooms_notifies_room_members_and_off_notifies_nobody() {
     let hub = Hub::with("[presence]\naudience = \"shared-rooms\"\nlinger_ms = 0");
     let mut near = Sio::of(&hub, Transport::WebSocket, "near").await;
     let mut far = Sio::of(&hub, Transport::WebSocket, "far").await;
@@ -89,17 +95,17 @@ async fn those_who_share_a_room_are_told_and_with_off_nobody() {
     bob.close().await;
     assert_eq!(untimed(near.expect("user_offline").await, "last_seen"), json!({"user_id": "bob"}));
     far.emit_for_ack("/", "ping", json!({})).await;
-    assert_eq!(far.hear_of_all().await.id, Some(0));
+    assert_eq!(far.receive_any().await.id, Some(0));
 
     let hub = Hub::with("[presence]\naudience = \"off\"");
     let mut observer = Sio::of(&hub, Transport::WebSocket, "observer").await;
     let _bob = Client::of(&hub, "bob").await;
     observer.emit_for_ack("/", "ping", json!({})).await;
-    assert_eq!(observer.hear_of_all().await.id, Some(0));
+    assert_eq!(observer.receive_any().await.id, Some(0));
 }
 
 #[tokio::test]
-async fn a_crowd_that_connects_costs_what_the_configuration_allows() {
+async fn presence_deliveries_stay_within_the_configured_rate() {
     const USERS: usize = 120;
     let hub = Hub::with("[presence]\ndeliveries_per_second = 2000");
     let started = Instant::now();
@@ -110,7 +116,7 @@ async fn a_crowd_that_connects_costs_what_the_configuration_allows() {
     let delivered = hub.metric("hubbub_presence_deliveries_total");
     let most = 2_000.0 * (started.elapsed().as_secs_f64() + 1.0) + USERS as f64;
     assert!(delivered <= most, "{delivered} deliveries, not {most}");
-    // The first is told of all others in the end, each once, in whatever time that takes.
+    // The first session receives every other user once in the end.
     let mut known = std::collections::HashSet::new();
     while known.len() < USERS - 1 {
         let data = sessions[0].expect("user_online").await;
@@ -119,8 +125,8 @@ async fn a_crowd_that_connects_costs_what_the_configuration_allows() {
 }
 
 #[tokio::test]
-async fn the_others_in_a_thread_hear_who_types_until_the_typist_falls_silent() {
-    let hub = Hub::start();
+async fn typing_in_a_thread_is_sent_to_the_others_until_five_seconds_without_it() {
+    let hub = Hub::with_manual_clock("");
     let john = token_with(json!({"sub": 1, "name": "John Doe"}));
     let mut john = Sio::with_token(&hub, Transport::WebSocket, &john).await;
     let mut jane = Sio::of(&hub, Transport::Polling, "2").await;
@@ -128,34 +134,34 @@ async fn the_others_in_a_thread_hear_who_types_until_the_typist_falls_silent() {
     jane.join("thread:456").await;
     raw.subscribe(&["thread:456"]).await;
     let typing = |typing: bool| json!({"user_id": 1, "name": "John Doe", "thread_id": 456, "typing": typing});
-    assert_eq!(john.ask("typing_start", json!({"thread_id": 456})).await, json!([]));
-    assert_eq!(john.ask("typing_start", json!({"thread_id": 456})).await, json!([]));
-    let started = Instant::now();
+    assert_eq!(john.request("typing_start", json!({"thread_id": 456})).await, json!([]));
+    assert_eq!(john.request("typing_start", json!({"thread_id": 456})).await, json!([]));
     assert_eq!(jane.expect("user_typing").await, typing(true));
     let pushed = raw.expect("user_typing").await;
     assert_eq!((&pushed["data"], &pushed["topic"]), (&typing(true), &json!("thread:456")));
+    hub.advance(4_999);
+    jane.expect_silence().await;
+    hub.advance(1);
     assert_eq!(jane.expect("user_typing").await, typing(false));
-    let silent = started.elapsed();
-    assert!((Duration::from_millis(4_500)..DEADLINE).contains(&silent), "{silent:?}");
     assert_eq!(raw.expect("user_typing").await["data"], typing(false));
 
     raw.ask(json!({"type": "typing_start", "data": {"thread_id": "456"}, "id": 1}), "Reply").await;
     let by_raw = json!({"user_id": "raw", "name": "raw", "thread_id": "456", "typing": true});
-    assert_eq!(john.expect("user_typing").await, by_raw, "who typed takes part");
+    assert_eq!(john.expect("user_typing").await, by_raw, "a typist takes part in the thread");
     raw.close().await;
-    assert_eq!(john.expect("user_typing").await["typing"], false, "who goes types no more");
+    assert_eq!(john.expect("user_typing").await["typing"], false, "a session that ends stops typing");
     john.expect_silence().await;
 }
 
 #[tokio::test]
-async fn typing_has_a_limit_of_its_own_and_names_a_thread() {
+async fn typing_has_its_own_limit_and_needs_a_thread_id() {
     let hub = Hub::with("[limits.community]\ntyping_per_minute = 2");
     let mut alice = Sio::of(&hub, Transport::WebSocket, "alice").await;
     alice.emit("typing_start", json!({"thread_id": [1]})).await;
     let refused = untimed(alice.expect("error").await, "timestamp");
     assert_eq!((&refused["event"], &refused["code"]), (&json!("typing_start"), &json!("VALIDATION_ERROR")));
     assert_eq!(refused["details"], json!({"field": "thread_id"}));
-    alice.ask("typing_start", json!({"thread_id": 1})).await;
+    alice.request("typing_start", json!({"thread_id": 1})).await;
     alice.emit("typing_stop", json!({"thread_id": 1})).await;
     let mut refused = untimed(alice.expect("error").await, "timestamp");
     assert!(refused["details"]["retryAfter"].take().as_u64().is_some_and(|seconds| (1..=60).contains(&seconds)));
@@ -173,10 +179,10 @@ async fn typing_has_a_limit_of_its_own_and_names_a_thread() {
 }
 
 #[tokio::test]
-async fn an_admin_in_debug_mode_is_sent_figures_of_the_hub() {
-    let hub = Hub::start();
+async fn an_admin_in_debug_mode_gets_figures_of_the_hub_every_five_seconds() {
+    let hub = Hub::with_manual_clock("");
     let mut admin = Sio::with_token(&hub, Transport::WebSocket, &token_with(json!({"sub": 1, "role": "admin"}))).await;
-    assert_eq!(admin.ask("debug_mode", json!({"enabled": true})).await, json!([]));
+    assert_eq!(admin.request("debug_mode", json!({"enabled": true})).await, json!([]));
     let connections = json!({
         "active_connections": 1, "total_connections": 1, "max_connections": 10_000, "users_online": 1, "rooms": 0,
     });
@@ -193,8 +199,14 @@ async fn an_admin_in_debug_mode_is_sent_figures_of_the_hub() {
             names,
             ["errors", "events_per_minute", "events_published", "events_received", "events_sent", "rate_limited"]
         );
+        hub.advance(4_999);
+        admin.expect_silence().await;
+        hub.advance(1);
     }
-    assert_eq!(admin.ask("debug_mode", json!({"enabled": false})).await, json!([]));
+    for event in ["connection_stats", "memory_usage", "event_metrics"] {
+        admin.expect(event).await;
+    }
+    assert_eq!(admin.request("debug_mode", json!({"enabled": false})).await, json!([]));
     assert_eq!(hub.metric("hubbub_debugging_sessions"), 0.0);
 
     let mut bob = Sio::of(&hub, Transport::WebSocket, "bob").await;
@@ -211,7 +223,7 @@ async fn an_admin_in_debug_mode_is_sent_figures_of_the_hub() {
 }
 
 #[tokio::test]
-async fn an_address_has_so_many_connections_without_a_token_at_once() {
+async fn connections_without_a_token_are_limited_per_address() {
     let hub = Hub::with(
         "[limits]\nexempt_loopback = false\n[limits.community]\nconnections_per_minute = 0\nconnections_per_address = 2",
     );
@@ -229,8 +241,11 @@ async fn an_address_has_so_many_connections_without_a_token_at_once() {
             },
         }))
     );
-    assert!(three.connect("/", &json!({"token": token("alice")})).await.is_ok(), "one with a token is none of them");
-    one.say("41").await;
+    assert!(
+        three.connect("/", &json!({"token": token("alice")})).await.is_ok(),
+        "a connection with a token is not counted"
+    );
+    one.send("41").await;
     let mut four = Sio::open(&hub, Transport::WebSocket).await;
     eventually(DEADLINE, "the first is gone", || hub.connections() == 2).await;
     assert!(four.connect("/", &Value::Null).await.is_ok());
@@ -238,7 +253,7 @@ async fn an_address_has_so_many_connections_without_a_token_at_once() {
 }
 
 #[tokio::test]
-async fn a_user_has_so_many_connections_that_came_without_a_token() {
+async fn connections_that_authenticate_later_are_limited_per_user() {
     let hub = Hub::with(
         "[limits]\nexempt_loopback = false\n[limits.community]\nconnections_per_minute = 0\nconnections_per_user = 1",
     );
@@ -257,7 +272,7 @@ async fn a_user_has_so_many_connections_that_came_without_a_token() {
             "details": {"limit": "limits.community.connections_per_user"},
         })
     );
-    // It vanishes, without a word.
+    // The connection ends without a close.
     drop(one);
     eventually(DEADLINE, "the first is gone", || hub.connections() == 2).await;
     two.emit("authenticate", alice).await;
@@ -265,12 +280,12 @@ async fn a_user_has_so_many_connections_that_came_without_a_token() {
 }
 
 #[tokio::test]
-async fn the_metrics_tell_how_clients_came_and_what_they_sent() {
+async fn metrics_count_connections_by_transport_and_events_by_name() {
     let hub = Hub::start();
     let _raw = Client::of(&hub, "raw").await;
     let mut guest = Sio::guest(&hub, Transport::Polling).await;
-    guest.ask("ping", json!({})).await;
-    guest.ask("ping", json!({})).await;
+    guest.request("ping", json!({})).await;
+    guest.request("ping", json!({})).await;
     let _push = Sio::of(&hub, Transport::Polling, "push").await;
     for (authenticated, transport, count) in
         [("true", "websocket", 1.0), ("true", "polling", 1.0), ("false", "websocket", 0.0), ("false", "polling", 1.0)]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::push::untimed;
 use crate::support::{Client, Hub};
 
-/// Takes the values at these paths out, each of which has to be a number.
+/// Replaces the values at these paths, which must be numbers, with `null`.
 #[track_caller]
 fn without_numbers(body: &mut Value, pointers: &[&str]) {
     for pointer in pointers {
@@ -15,7 +15,7 @@ fn without_numbers(body: &mut Value, pointers: &[&str]) {
 }
 
 #[test]
-fn the_root_says_what_this_is_and_where_to_go() {
+fn the_root_describes_the_service_and_its_endpoints() {
     let hub = Hub::start();
     assert_eq!(
         untimed(&hub.get("/")),
@@ -82,15 +82,15 @@ async fn the_status_has_the_documents_shape() {
 }
 
 #[tokio::test]
-async fn the_environment_is_the_configured_one_and_a_reload_changes_it() {
+async fn the_environment_comes_from_the_configuration_and_a_reload_changes_it() {
     let hub = Hub::with("[server]\nenvironment = \"staging\"");
-    let told = |hub: &Hub| {
+    let environments = |hub: &Hub| {
         [hub.get("/").json()["environment"].clone(), hub.get("/status").json()["server"]["environment"].clone()]
     };
-    assert_eq!(told(&hub), ["staging", "staging"]);
-    let said = hub.reload("[server]\nenvironment = \"test\"");
-    assert!(said.contains("server.environment"), "{said}");
-    assert_eq!(told(&hub), ["test", "test"]);
+    assert_eq!(environments(&hub), ["staging", "staging"]);
+    let log = hub.reload("[server]\nenvironment = \"test\"");
+    assert!(log.contains("server.environment"), "{log}");
+    assert_eq!(environments(&hub), ["test", "test"]);
     let mut client = crate::support::Sio::open(&hub, crate::support::Transport::WebSocket).await;
     client.connect("/", &json!({"token": crate::support::token::token("alice")})).await.unwrap();
     client.expect("connected").await;
@@ -98,7 +98,7 @@ async fn the_environment_is_the_configured_one_and_a_reload_changes_it() {
 }
 
 #[tokio::test]
-async fn events_per_minute_are_those_of_clients_and_of_backends_in_the_last_minute() {
+async fn events_per_minute_counts_client_and_backend_events_of_the_last_minute() {
     let hub = Hub::start();
     let rate = || hub.get("/status").json()["websocket"]["events_per_minute"].clone();
     assert_eq!(rate(), 0);
@@ -111,8 +111,8 @@ async fn events_per_minute_are_those_of_clients_and_of_backends_in_the_last_minu
         let answer = hub.http().request("POST", "/api/room").key().json(&event).send();
         assert_eq!(answer.status, 200, "{answer:?}");
     }
-    assert_eq!((rate(), rate()), (json!(40), json!(40)), "whoever asked when");
-    // One event of a client that is published is one event.
+    assert_eq!((rate(), rate()), (json!(40), json!(40)), "at any request");
+    // A published event counts once.
     alice.broadcast("lobby", json!(1)).await;
     assert_eq!(rate(), 41);
 }
@@ -140,7 +140,7 @@ async fn health_is_the_union_of_three_documents() {
 }
 
 #[tokio::test]
-async fn a_scraper_finds_the_metrics_of_both_documents() {
+async fn metrics_include_those_of_both_documents() {
     let hub = Hub::start();
     let _alice = Client::of(&hub, "alice").await;
     assert_eq!(hub.get("/health").status, 200);

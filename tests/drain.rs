@@ -53,7 +53,7 @@ async fn sessions_are_told_when_to_come_back_and_closed_so_many_a_second() {
     let (first, last) = (ends.iter().min().unwrap(), ends.iter().max().unwrap());
     // By the plan it is two seconds, but for half a session at both ends.
     assert!(last.duration_since(*first) > Duration::from_secs(1), "{:?}", last.duration_since(*first));
-    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn with_no_rate_they_are_closed_at_once_and_come_back_over_a_second() {
         delays.insert(after);
     }
     assert!(delays.len() > 10, "{delays:?}");
-    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
 }
 
 #[tokio::test]
@@ -85,10 +85,10 @@ async fn where_the_time_is_too_short_for_the_rate_they_are_closed_in_time() {
         last = last.max(told(&messages));
     }
     assert!((1_001..=40_000).contains(&last), "the last one is to come back after {last} ms");
-    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
     assert!(asked.elapsed() < Duration::from_secs(6), "took {:?}", asked.elapsed());
-    assert!(hub.said().contains("they are closed faster"), "{}", hub.said());
-    assert!(!hub.said().contains("had not read all"), "{}", hub.said());
+    assert!(hub.output().contains("they are closed faster"), "{}", hub.output());
+    assert!(!hub.output().contains("had not read all"), "{}", hub.output());
 }
 
 /// One a second, and more time than the test takes: who is not closed early stays.
@@ -131,7 +131,7 @@ async fn while_sessions_wait_for_their_end_nothing_is_lost_and_nothing_new_is_ta
     assert_eq!(sender.close_code().await, Some(1001));
     // Those who are still there do not hear that the others went: the answer is the next that comes.
     member.send(json!({"type": "Ping", "data": {"timestamp": 1}, "id": 2})).await;
-    let next = member.next_of_all().await;
+    let next = member.next_with_presence().await;
     assert_eq!((&next["id"], &next["data"]["code"]), (&json!(2), &json!("SHUTTING_DOWN")), "{next}");
 }
 
@@ -144,7 +144,7 @@ async fn all_that_a_connection_carries_ends_together() {
         both.connect("/chat", &json!({"token": token("alice")})).await.unwrap();
         // Its session on `/` is the first, and that on `/chat` the last.
         hub.signal("TERM");
-        let (said, _) = both.until_ended().await;
+        let (said, _) = both.read_to_end().await;
         let events: Vec<_> = said.iter().map(|said| (said.namespace.as_str(), said.event().unwrap())).collect();
         assert_eq!(events, [("/", "system:draining"), ("/chat", "system:draining"), ("/", "disconnected")]);
         assert!(hub.connections() > 10, "{} are left", hub.connections());
@@ -156,12 +156,12 @@ async fn connections_without_a_session_do_not_wait_for_those_with_one() {
     let hub = Hub::with(SLOWLY);
     let _others = crowd(&hub, 20).await;
     let mut idle = [Sio::open(&hub, Transport::WebSocket).await, Sio::open(&hub, Transport::Polling).await];
-    idle[1].begin_poll().await;
+    idle[1].start_poll().await;
     // The poll came before this answer.
     assert_eq!(hub.connections(), 20);
     hub.signal("TERM");
     for client in &mut idle {
-        assert!(client.until_ended().await.0.is_empty());
+        assert!(client.read_to_end().await.0.is_empty());
     }
     assert!(hub.connections() > 10, "{} are left", hub.connections());
 }

@@ -1,23 +1,22 @@
-//! What comes from outside is given what nobody would send: every seed of the fuzz targets, and some mutations of them, the
-//! same ones each time. `fuzz/Cargo.toml` says how to go on for longer. With `HUBBUB_FUZZ_TIMES=10` there are ten times as
-//! many mutations.
+//! Runs every fuzz target with its seeds and with reproducible mutations of them. `HUBBUB_FUZZ_TIMES=10` runs ten times as
+//! many mutations. `fuzz/Cargo.toml` explains endless fuzzing.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a check that does not hold says so by panicking, in the functions shared with the fuzzer too"
+    reason = "a failed check panics, also in the functions shared with the fuzzer"
 )]
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-// What must hold.
+// The checks.
 #[expect(unreachable_pub, reason = "a library for the fuzzer")]
 #[path = "../fuzz/src/lib.rs"]
 mod fuzz;
 
-/// Longest input, bytes.
+/// Longest input, in bytes.
 const LENGTH_MAX: usize = 4096;
 
 macro_rules! targets {
@@ -67,12 +66,12 @@ fn count_panics() {
     });
 }
 
-/// Checks what must hold for every seed of a target, and for mutations of them.
+/// Checks a target with every seed, and with mutations of the seeds.
 fn replay(name: &str) {
     let (number, target) = fuzz::TARGETS.iter().enumerate().find(|(_, target)| target.name == name).unwrap();
     let (seeds, tokens) = (seeds(name), tokens());
     count_panics();
-    let mut dice = Dice(0x9E37_79B9_7F4A_7C15 ^ number as u64);
+    let mut dice = MutationDice(0x9E37_79B9_7F4A_7C15 ^ number as u64);
     for (path, seed) in &seeds {
         check(target, path, seed);
     }
@@ -89,7 +88,7 @@ fn replay(name: &str) {
 fn check(target: &fuzz::Target, seed: &Path, input: &[u8]) {
     let before = PANICS.get();
     let outcome = std::panic::catch_unwind(|| fuzz::run(target.name, input));
-    // Those count, too, that ended a task and nothing else.
+    // Counts panics that ended only a task, too.
     assert!(
         outcome.is_ok() && PANICS.get() == before,
         "{}: {} became \"{}\"",
@@ -99,8 +98,8 @@ fn check(target: &fuzz::Target, seed: &Path, input: &[u8]) {
     );
 }
 
-/// A change of a few bytes, of a piece, or by what another seed or a token has.
-fn mutate(input: &mut Vec<u8>, dice: &mut Dice, seeds: &[(PathBuf, Vec<u8>)], tokens: &[Vec<u8>]) {
+/// Changes a byte or a piece, or inserts a piece of another seed or a token.
+fn mutate(input: &mut Vec<u8>, dice: &mut MutationDice, seeds: &[(PathBuf, Vec<u8>)], tokens: &[Vec<u8>]) {
     let at = dice.below(input.len() + 1);
     let end = at + dice.below((input.len() - at).min(32) + 1);
     match dice.below(6) {
@@ -124,7 +123,7 @@ fn mutate(input: &mut Vec<u8>, dice: &mut Dice, seeds: &[(PathBuf, Vec<u8>)], to
     input.truncate(LENGTH_MAX);
 }
 
-/// The files of `fuzz/seeds/<target>`, in the order of their names.
+/// The files of `fuzz/seeds/<target>`, ordered by name.
 fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -132,7 +131,7 @@ fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     paths.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
 }
 
-/// The tokens of `fuzz/tokens.dict`: a string a line, with `\"`, `\\` and `\x1e`.
+/// The tokens of `fuzz/tokens.dict`: one string per line, with the escapes `\"`, `\\` and `\x1e`.
 fn tokens() -> Vec<Vec<u8>> {
     let text = include_str!("../fuzz/tokens.dict");
     let lines = text.lines().filter_map(|line| line.strip_prefix('"')?.strip_suffix('"'));
@@ -156,10 +155,10 @@ fn tokens() -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Numbers that look random and are the same each time (xorshift).
-struct Dice(u64);
+/// Reproducible pseudorandom numbers (xorshift).
+struct MutationDice(u64);
 
-impl Dice {
+impl MutationDice {
     fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -30,7 +30,7 @@ fn send_garbage(hub: &Hub) {
 #[test]
 fn one_line_says_what_was_started_and_shows_no_secret() {
     let hub = Hub::with("[server]\nallowed_origins = [\"https://a.example\"]");
-    let said = hub.said();
+    let said = hub.output();
     let lines: Vec<_> = said.lines().filter(|line| line.contains("listening on http://")).collect();
     let [line] = lines.as_slice() else { panic!("one line, not {said}") };
     let address = hub.address();
@@ -57,8 +57,8 @@ async fn connections_are_logged_at_debug_with_reason_and_duration() {
     let of = |said: &str| -> Vec<Value> {
         lines_of(said, "hubbub::session").into_iter().filter(|line| line["connection"] == id).collect()
     };
-    eventually(DEADLINE, "the end of the session is logged", || of(&hub.said()).len() == 2).await;
-    let lines = of(&hub.said());
+    eventually(DEADLINE, "the end of the session is logged", || of(&hub.output()).len() == 2).await;
+    let lines = of(&hub.output());
     for (line, message) in lines.iter().zip(["connected", "disconnected"]) {
         assert_eq!(
             (&line["level"], &line["message"], &line["surface"], &line["transport"], &line["user"], &line["address"]),
@@ -79,15 +79,15 @@ async fn connections_are_logged_at_debug_with_reason_and_duration() {
 
     // A guest who authenticates later.
     let mut guest = Sio::guest(&hub, Transport::Polling).await;
-    guest.ask_for("authenticated", "authenticate", json!({"token": token("bob")})).await;
+    guest.emit_and_expect("authenticated", "authenticate", json!({"token": token("bob")})).await;
     eventually(DEADLINE, "the guest is logged as bob", || {
-        let lines = lines_of(&hub.said(), "hubbub::session");
+        let lines = lines_of(&hub.output(), "hubbub::session");
         lines
             .iter()
             .any(|line| line["message"] == "authenticated" && line["user"] == "bob" && line["transport"] == "polling")
     })
     .await;
-    let said = hub.end_and_read();
+    let said = hub.shut_down_and_read();
     let reason = |line: &Value| line["message"] == "disconnected" && line["reason"] == "server going away";
     assert!(lines_of(&said, "hubbub::session").iter().any(reason), "{said}");
 }
@@ -96,7 +96,7 @@ async fn connections_are_logged_at_debug_with_reason_and_duration() {
 async fn at_info_connections_are_not_logged() {
     let mut hub = Hub::start();
     drop(Client::of(&hub, "alice").await);
-    assert!(!hub.end_and_read().contains("alice"));
+    assert!(!hub.shut_down_and_read().contains("alice"));
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn requests_that_are_no_http_are_one_counted_line_a_minute() {
         let lines = lines_of(said, "hubbub::refused").into_iter();
         lines.filter(|line| line["message"] == "requests that are not HTTP").collect()
     };
-    let said = hub.end_and_read();
+    let said = hub.shut_down_and_read();
     let lines = told(&said);
     let counts: Vec<_> = lines.iter().map(|line| line["count"].as_u64().unwrap()).collect();
     // The first at once, the rest when its minute is over or the hub ends.
@@ -127,7 +127,7 @@ async fn a_forwarding_header_of_a_peer_that_is_not_trusted_is_warned_of_once() {
         hub.http().request("GET", "/health/live").header("X-Forwarded-For", "203.0.113.7").send();
     }
     Wire::upgrade(&hub, "/ws", &[("Forwarded", "for=203.0.113.7")]).await;
-    let lines = lines_of(&hub.end_and_read(), "hubbub::notices");
+    let lines = lines_of(&hub.shut_down_and_read(), "hubbub::notices");
     let counts: Vec<_> = lines.iter().map(|line| line["count"].as_u64().unwrap()).collect();
     assert_eq!(counts, [1, 5]);
     for line in lines {
@@ -139,7 +139,7 @@ async fn a_forwarding_header_of_a_peer_that_is_not_trusted_is_warned_of_once() {
 
     let mut hub = Hub::with("[server]\ntrusted_proxies = [\"127.0.0.1\"]");
     hub.http().request("GET", "/health/live").header("X-Forwarded-For", "203.0.113.7").send();
-    assert!(!hub.end_and_read().contains(warning));
+    assert!(!hub.shut_down_and_read().contains(warning));
 }
 
 /// A log whose lines are many: each request makes some.
@@ -175,7 +175,7 @@ async fn while_nobody_reads_the_log_all_else_goes_on_and_what_is_dropped_is_coun
     // Somebody reads again.
     hub.read_log();
     eventually(DEADLINE * 2, "the log says what it lacks", || {
-        hub.said().lines().any(|line| line.contains(" WARN  hubbub::logging: lines of the log were dropped"))
+        hub.output().lines().any(|line| line.contains(" WARN  hubbub::logging: lines of the log were dropped"))
     })
     .await;
     eventually(DEADLINE, "the queue is empty", || hub.metric("hubbub_log_queue_lines") < 1_000.0).await;

@@ -1,38 +1,37 @@
-//! The hub as its clients meet it: every test starts the real binary on a port of its own and talks
-//! to it over sockets. Nothing here reaches into the hub's memory; what cannot be seen from outside
-//! is a unit test beside the code.
+//! The hub as its clients see it. Every test starts the real binary on a free port and connects over
+//! sockets. No test reads the hub's memory; unit tests beside the code check internal behaviour.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test that cannot go on says so by panicking, in its supporting functions too"
+    reason = "a failed test panics, also in its supporting functions"
 )]
 
-// A running hub, its clients, its tokens, and waiting with a deadline.
+// A running hub, clients, tokens, and waits with a deadline.
 mod support;
 
-// That the support itself works: a hub starts, answers and stops.
+// The support itself works: a hub starts, answers and stops.
 mod start;
 
-// POST /api/…: the push document, and what Hubbub adds to it.
+// The push document over HTTP, and the endpoints that Hubbub adds to it.
 mod push;
 
-// Notifications: kept, delivered until they are read.
+// Notifications: stored, and delivered until they are read.
 mod notifications;
 
-// Chats over HTTP, and who may join them.
+// Chats over HTTP, and access to them.
 mod chats;
 
-// Who is online and how, as the chat document has it.
+// Presence in the chat document.
 mod presence;
 
-// The chat system as those in it meet it: who comes and goes, what is said, cut off and recovered.
+// The chat system for its members: joins, leaves, messages, limits and recovery.
 mod chat;
 
-// What is sent to the clients of all surfaces.
+// Deliveries to the clients of all surfaces.
 mod surfaces;
 
-// Tokens that no longer hold.
+// Revoked tokens.
 mod revocation;
 
 // The community document over Socket.IO: presence, typing, debug mode, and its limits.
@@ -41,89 +40,89 @@ mod community;
 // The chat document's monitoring, of connections on every surface.
 mod monitoring;
 
-// A PHP backend as the laravel document has it.
+// A PHP backend, written as in the Laravel document.
 mod laravel;
 
 // The community document over plain HTTP.
 mod community_http;
 
-// The raw document over plain HTTP, and what every answer has.
+// The raw document over plain HTTP, and the common parts of every response.
 mod raw_http;
 
-// The metrics, against the other surfaces and what was delivered.
+// The metrics compared with other surfaces and with deliveries.
 mod metrics;
 
-// Users with a password: signing in, staying in, and out.
+// Users with a password: sign in, refresh, sign out.
 mod accounts;
 
-// What survives a crash, and the hub without its store.
+// The store after a crash, and the hub without its store.
 mod store;
 
 // Full disks, and files that are removed while the hub runs.
 mod disk;
 
-// The documents' own clients, unmodified.
+// The clients of the documents, unmodified.
 mod clients;
 
 // The raw document: `/ws`.
 mod raw;
 
-// JSON text and names of every way in: escapes, odd values, what does not show.
+// JSON text and names on every surface: escapes, unreadable values, invisible characters.
 mod text;
 
 // Socket.IO: `/socket.io/`.
 mod sio;
 
-// `Origin` and `Host`, on every way in.
+// `Origin` and `Host` on every surface.
 mod origins;
 
-// Paths, prefixes and addresses.
+// Paths, the base path, and listening addresses.
 mod paths;
 
-// The chat system, event by event: what tests/golden/*.md say, played.
+// Every client event on every surface: plays tests/golden/*.md.
 mod golden;
 
-// Tokens of every kind, and those the hub asks about them: slow, down, wrong, and back again.
+// Tokens of every kind, and token services that are slow, down, wrong, or available again.
 mod tokens;
 
-// The application that answers what clients send it: slow, down, wrong, and back again.
+// The application behind the hub: slow, down, wrong, or available again.
 mod backend;
 
-// One order for all members of a room, and nothing lost.
+// One order for all members of a room, without loss.
 mod order;
 
-// Connections that are cut off and hubs that end, in every way: nobody misses a message unawares.
+// Cut connections and restarts of every kind: every client receives its messages or learns that it missed some.
 mod chaos;
 
 // A client that stops reading.
 mod slow;
 
-// Queues that are full.
+// Full queues.
 mod overload;
 
-// A thousand connections that do everything wrong.
+// A thousand faulty connections.
 mod abuse;
 
-// Signals, and what is still delivered after one.
+// Signals, and deliveries after one.
 mod shutdown;
 
-// SIGHUP: what holds before and after, and that nobody is disconnected.
+// SIGHUP: the settings before and after, without a disconnect.
 mod reload;
 
-// Sessions that are told when to come back, and do not all go at once.
+// Shutdown: sessions get a time to reconnect, and leave over a period.
 mod drain;
 
-// What is logged, how a line looks, and a log that nobody reads.
+// Log lines, their format, and a log that nobody reads.
 mod logging;
 
 // The command line and its exit statuses.
 mod command;
 
-// Every kind of refusal in the log, once and by its id; who changed what; and what happened to connections.
+// The log: every kind of refusal once and with its id, changes by operators, and connections.
 mod refusals;
 
-// The edge as an enemy meets it.
+// Attacks on the hub's network interface.
 mod attack;
 
-// What the README promises.
+// The README.
 mod readme;

@@ -19,11 +19,11 @@ fn json_of(hub: &Hub, path: &str) -> Value {
 
 /// The resident memory in bytes, as each surface tells it.
 async fn told(hub: &Hub, admin: &mut Sio) -> [f64; 5] {
-    admin.ask("debug_mode", json!({"enabled": true})).await;
+    admin.request("debug_mode", json!({"enabled": true})).await;
     admin.expect("connection_stats").await;
     let debug = admin.expect("memory_usage").await;
     admin.expect("event_metrics").await;
-    admin.ask("debug_mode", json!({"enabled": false})).await;
+    admin.request("debug_mode", json!({"enabled": false})).await;
     let (health, status, push) = (json_of(hub, "/health"), json_of(hub, "/status"), json_of(hub, "/api/status"));
     [
         hub.metric("process_resident_memory_bytes"),

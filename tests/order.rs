@@ -1,4 +1,4 @@
-//! What a room promises its members: every message, once, in one order for all.
+//! The delivery guarantee of a room: every member receives every message once, in one order.
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -8,10 +8,10 @@ use crate::support::{Client, Hub};
 const PUBLISHERS: usize = 4;
 const EACH: usize = 500;
 const MEMBERS: usize = 50;
-/// How many messages a publisher has under way.
+/// Unacknowledged messages of a publisher.
 const WINDOW: usize = 16;
 
-/// Publishes `EACH` messages, a window at a time, and gives the ids of their `Ack`s.
+/// Publishes `EACH` messages, at most `WINDOW` unacknowledged, and returns the ids in their `Ack`s.
 async fn publish(mut client: Client, publisher: usize) -> Vec<Value> {
     let mut ids = Vec::with_capacity(EACH);
     let mut sent = 0;
@@ -23,28 +23,28 @@ async fn publish(mut client: Client, publisher: usize) -> Vec<Value> {
         }
         client.flush().await;
         let ack = client.expect("Ack").await;
-        assert_eq!(ack["id"], ids.len(), "answers come in the order of the questions");
+        assert_eq!(ack["id"], ids.len(), "answers arrive in the order of the requests");
         assert_eq!(ack["data"]["recipients"], MEMBERS, "{ack}");
         ids.push(ack["data"]["message_id"].clone());
     }
     ids
 }
 
-/// Hears everything: each message's publisher, number and id, as they came.
+/// Receives all messages: the publisher, the number and the id of each, in order.
 async fn listen(mut client: Client) -> Vec<(u64, u64, Value)> {
-    let mut heard = Vec::with_capacity(PUBLISHERS * EACH);
-    while heard.len() < PUBLISHERS * EACH {
+    let mut received = Vec::with_capacity(PUBLISHERS * EACH);
+    while received.len() < PUBLISHERS * EACH {
         let mut message = client.expect("Broadcast").await;
         let payload = &message["data"]["payload"];
         let number = |name: &str| payload[name].as_u64().unwrap();
-        heard.push((number("publisher"), number("n"), message["data"]["message_id"].take()));
+        received.push((number("publisher"), number("n"), message["data"]["message_id"].take()));
     }
     client.expect_silence().await;
-    heard
+    received
 }
 
 #[tokio::test]
-async fn every_member_gets_every_message_once_in_the_order_of_all_the_others() {
+async fn every_member_receives_every_message_once_in_one_order() {
     let hub = Hub::with("[server]\nworkers = 2");
     let mut members = JoinSet::new();
     for n in 0..MEMBERS {
@@ -64,21 +64,21 @@ async fn every_member_gets_every_message_once_in_the_order_of_all_the_others() {
     }
 
     let mut first = None;
-    while let Some(heard) = members.join_next().await {
-        let heard = heard.unwrap();
+    while let Some(received) = members.join_next().await {
+        let received = received.unwrap();
         for (publisher, ids) in acknowledged.iter().enumerate() {
-            let from = heard.iter().filter(|(of, ..)| *of == publisher as u64);
+            let from = received.iter().filter(|(of, ..)| *of == publisher as u64);
             let (numbers, their_ids): (Vec<_>, Vec<_>) = from.map(|(_, n, id)| (*n, id.clone())).unzip();
             assert_eq!(numbers, (0..EACH as u64).collect::<Vec<_>>(), "publisher {publisher}");
-            assert_eq!(their_ids, *ids, "publisher {publisher} was told other ids");
+            assert_eq!(their_ids, *ids, "publisher {publisher} received other ids");
         }
-        let order = first.get_or_insert_with(|| heard.clone());
-        assert_eq!(*order, heard, "two members heard different orders");
+        let order = first.get_or_insert_with(|| received.clone());
+        assert_eq!(*order, received, "two members received different orders");
     }
 }
 
 #[tokio::test]
-async fn pushes_and_publications_to_one_room_have_one_order() {
+async fn pushes_and_publications_to_a_room_have_one_order() {
     let hub = Hub::with("[limits.http]\nrequests_per_minute = 0");
     let mut members = Vec::new();
     for n in 0..3 {

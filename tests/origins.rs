@@ -1,4 +1,4 @@
-//! `Origin` as libraries of other languages send it, and as pages and apps do, on every way in.
+//! `Origin` and `Host` on every surface, as libraries, pages and apps send them.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::support::socketio::{POLLING, WEBSOCKET};
 use crate::support::token::token;
 use crate::support::{API_KEY, DEADLINE, Hub, Wire, wait_until};
 
-/// The status of the answers on `/ws` and `/socket.io/` to an upgrade with these headers.
+/// The statuses of an upgrade with these headers on `/ws` and on `/socket.io/`.
 async fn statuses(hub: &Hub, headers: &[(&str, &str)]) -> [u16; 2] {
     let (raw, _) = Wire::upgrade(hub, &format!("/ws?token={}", token("alice")), headers).await;
     let (socketio, _) = Wire::upgrade(hub, WEBSOCKET, headers).await;
@@ -15,7 +15,7 @@ async fn statuses(hub: &Hub, headers: &[(&str, &str)]) -> [u16; 2] {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_its_own_address_is_of_the_same_host() {
+async fn an_origin_with_the_address_of_the_hub_is_the_same_host() {
     let hub = Hub::start();
     let address = hub.address().to_string();
     let sent = |origin: &str| origin.replace("HOST", &address);
@@ -32,7 +32,7 @@ async fn a_client_that_sends_its_own_address_is_of_the_same_host() {
     for origin in ["ws://user@HOST", "http://evil.example/HOST", "http://HOST.evil.example", "ftp://HOST", "file://"] {
         assert_eq!(statuses(&hub, &[("Origin", &sent(origin))]).await, [403, 403], "{origin}");
     }
-    // As behind a proxy that ends TLS; clients write the default port, or do not.
+    // Behind a proxy that terminates TLS, clients may include or omit the default port.
     for (host, origin, status) in [
         ("hub.example", "wss://hub.example", 101),
         ("hub.example:443", "wss://hub.example", 101),
@@ -46,7 +46,7 @@ async fn a_client_that_sends_its_own_address_is_of_the_same_host() {
 }
 
 #[tokio::test]
-async fn apps_files_and_null_connect_where_they_are_listed() {
+async fn apps_files_and_null_origins_connect_only_if_listed() {
     let listed =
         ["capacitor://localhost", "ionic://localhost", "tauri://localhost", "file://", "null", "wss://app.example"];
     let hub = Hub::with(&format!("[server]\nallowed_origins = {listed:?}"));
@@ -62,9 +62,9 @@ async fn apps_files_and_null_connect_where_they_are_listed() {
     }
 }
 
-/// The answer to a plain request by this `Host`.
-async fn asked(hub: &Hub, method: &str, path: &str, host: &str) -> Response {
-    let mut wire = Wire::silent(hub).await;
+/// The response to a plain request with this `Host`.
+async fn request(hub: &Hub, method: &str, path: &str, host: &str) -> Response {
+    let mut wire = Wire::connect(hub).await;
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nX-API-Key: {API_KEY}\r\nX-Request-Id: asked\r\nContent-Length: 0\r\n\r\n"
     );
@@ -73,7 +73,7 @@ async fn asked(hub: &Hub, method: &str, path: &str, host: &str) -> Response {
 }
 
 #[tokio::test]
-async fn a_host_that_is_not_listed_is_refused_on_every_way_in() {
+async fn an_unlisted_host_is_refused_on_every_surface() {
     let hub = Hub::with("[server]\nhosts = [\"hub.example\", \"127.0.0.1\"]");
     let rebound = "evil.example:8081";
     for (method, path) in [
@@ -89,12 +89,12 @@ async fn a_host_that_is_not_listed_is_refused_on_every_way_in() {
         ("GET", POLLING),
         ("GET", "http://hub.example/health"),
     ] {
-        let answer = asked(&hub, method, path, rebound).await;
+        let answer = request(&hub, method, path, rebound).await;
         assert_eq!(answer.status, 403, "{method} {path}: {answer:?}");
         assert_eq!(answer.header("vary"), Some("Origin"), "{answer:?}");
         let body = answer.json();
         let (code, details) = match path {
-            // As Engine.IO clients read it.
+            // The shape that Engine.IO clients read.
             POLLING => {
                 let message = "The name in `Host` is none of this hub's";
                 assert_eq!(body, json!({"code": 4, "message": message}));
@@ -106,52 +106,52 @@ async fn a_host_that_is_not_listed_is_refused_on_every_way_in() {
         assert_eq!((code, details), (&json!("FORBIDDEN"), &json!({"field": "Host"})), "{method} {path}");
     }
     let page = "http://evil.example:8081";
-    assert_eq!(statuses(&hub, &[("Host", rebound), ("Origin", page)]).await, [403, 403], "a page of the same host");
-    assert_eq!(asked(&hub, "GET", "http://evil.example/info", "hub.example").await.status, 403);
-    wait_until(DEADLINE, "the log says what was wrong", || {
-        let said = hub.said();
-        let line = said.lines().find(|line| line.contains("requestId=asked") && line.contains("path=/api/push"));
+    assert_eq!(statuses(&hub, &[("Host", rebound), ("Origin", page)]).await, [403, 403], "a page on the same host");
+    assert_eq!(request(&hub, "GET", "http://evil.example/info", "hub.example").await.status, 403);
+    wait_until(DEADLINE, "the log names the reason", || {
+        let log = hub.output();
+        let line = log.lines().find(|line| line.contains("requestId=asked") && line.contains("path=/api/push"));
         line.is_some_and(|line| line.contains("rule=server.hosts") && line.contains("code=FORBIDDEN"))
     });
     let (answer, _) = Wire::upgrade(&hub, WEBSOCKET, &[("Host", rebound)]).await;
     assert_eq!(answer.json()["code"], 4, "{answer:?}");
-    // A request of a session is no connection.
-    assert_eq!(asked(&hub, "GET", &format!("{POLLING}&sid=abc"), rebound).await.status, 403);
+    // A request of an existing session does not count as a connection.
+    assert_eq!(request(&hub, "GET", &format!("{POLLING}&sid=abc"), rebound).await.status, 403);
     for (surface, count) in [("raw", 1.0), ("socket.io", 3.0)] {
         let refused = format!("hubbub_connections_refused_total{{surface=\"{surface}\",reason=\"host\"}}");
         assert_eq!(hub.metric(&refused), count, "{surface}");
     }
 
     for host in ["hub.example", "HUB.example:443", "hub.example."] {
-        assert_eq!(asked(&hub, "GET", "/info", host).await.status, 200, "{host}");
+        assert_eq!(request(&hub, "GET", "/info", host).await.status, 200, "{host}");
         assert_eq!(statuses(&hub, &[("Host", host)]).await, [101, 101], "{host}");
     }
 }
 
 #[tokio::test]
-async fn what_watches_the_hub_may_ask_by_its_address() {
+async fn health_and_metrics_accept_any_ip_address_as_host() {
     let hub = Hub::with("[server]\nhosts = [\"hub.example\", \"127.0.0.1\"]");
     for host in ["10.0.0.7:8081", "[fd00::7]:8081"] {
         for path in ["/health", "/health/", "/health/live", "/health/ready", "/metrics"] {
-            assert_eq!(asked(&hub, "GET", path, host).await.status, 200, "{path} by {host}");
+            assert_eq!(request(&hub, "GET", path, host).await.status, 200, "{path} by {host}");
         }
-        assert_eq!(asked(&hub, "GET", "/info", host).await.status, 403, "{host}");
+        assert_eq!(request(&hub, "GET", "/info", host).await.status, 403, "{host}");
         assert_eq!(statuses(&hub, &[("Host", host)]).await, [403, 403], "{host}");
     }
-    // As load balancers ask: without a host.
+    // Load balancers may send no host.
     for (path, status) in [("/health", 200), ("/info", 403)] {
-        let mut wire = Wire::silent(&hub).await;
+        let mut wire = Wire::connect(&hub).await;
         wire.send(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await;
         assert_eq!(wire.response().await.status, status, "{path}");
     }
 }
 
 #[tokio::test]
-async fn hosts_follow_a_reload() {
+async fn a_reload_changes_the_hosts() {
     let hub = Hub::start();
     assert_eq!(statuses(&hub, &[("Host", "any.example")]).await, [101, 101]);
-    let said = hub.reload("[server]\nhosts = [\"hub.example\"]");
-    assert!(said.contains("changed=server.hosts"), "{said}");
+    let log = hub.reload("[server]\nhosts = [\"hub.example\"]");
+    assert!(log.contains("changed=server.hosts"), "{log}");
     assert_eq!(statuses(&hub, &[("Host", "any.example")]).await, [403, 403]);
     assert_eq!(statuses(&hub, &[("Host", "hub.example")]).await, [101, 101]);
 }

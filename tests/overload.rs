@@ -1,4 +1,4 @@
-//! A hub that is asked for more than it can do refuses some, and forgets nobody it has accepted.
+//! An overloaded hub refuses connections, and still serves every connection that it accepted.
 
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -7,8 +7,8 @@ use crate::support::token::token;
 use crate::support::{Client, DEADLINE, Hub, Wire, eventually};
 
 #[tokio::test]
-async fn who_was_let_in_is_reached_whoever_else_was_refused() {
-    // With hardly a place in any queue, many of these connections meet a full one.
+async fn accepted_connections_receive_messages_although_others_were_refused() {
+    // The queues are short, so many connections find one full.
     let hub = Hub::with(
         "[server]\nworkers = 2\n[limits]\nmailbox = 2\n[limits.raw]\nconnections_per_minute = 0\nmessages_per_minute = 0",
     );
@@ -18,12 +18,12 @@ async fn who_was_let_in_is_reached_whoever_else_was_refused() {
     while members.len() < 40 || refused == 0 {
         let mut wires = Vec::new();
         for _ in 0..100 {
-            wires.push(Wire::silent(&hub).await);
+            wires.push(Wire::connect(&hub).await);
         }
         let mut connecting = JoinSet::new();
         for mut wire in wires {
             let (address, path) = (hub.address(), path.clone());
-            connecting.spawn(async move { (wire.ask_to_upgrade(address, &path, &[]).await, wire) });
+            connecting.spawn(async move { (wire.request_upgrade(address, &path, &[]).await, wire) });
         }
         while let Some(connected) = connecting.join_next().await {
             match connected.unwrap() {
@@ -38,7 +38,7 @@ async fn who_was_let_in_is_reached_whoever_else_was_refused() {
             }
         }
     }
-    eventually(DEADLINE, "the refused are gone", || hub.connections() == members.len() as u64).await;
+    eventually(DEADLINE, "the refused connections are closed", || hub.connections() == members.len() as u64).await;
     let mut sender = Client::of(&hub, "sender").await;
     for n in 0..3 {
         let direct = json!({"type": "DirectMessage", "data": {"target_user": "alice", "payload": n}});

@@ -1,15 +1,15 @@
-//! Where the hub is reached: paths with a slash at their end, under a prefix, and the addresses that it listens on.
+//! Paths with a trailing slash, the base path, and listening addresses.
 
 use serde_json::json;
 use std::net::SocketAddr;
 
 use crate::push::signed;
-use crate::support::socketio::{POLLING, Polling, WEBSOCKET};
+use crate::support::socketio::{POLLING, PollingSession, WEBSOCKET};
 use crate::support::token::{now_ms, token};
 use crate::support::{Client, DEADLINE, Hub, Wire, wait_until};
 
 #[tokio::test]
-async fn a_slash_at_the_end_of_a_path_changes_nothing() {
+async fn a_trailing_slash_changes_nothing() {
     let hub = Hub::start();
     let alice = Client::open(&hub, &format!("/ws/?token={}", token("alice")), &[]).await;
     for path in ["/health", "/health/live", "/health/ready", "/status", "/info", "/metrics", "/ws", "/api/rooms"] {
@@ -22,7 +22,7 @@ async fn a_slash_at_the_end_of_a_path_changes_nothing() {
     let push = json!({"userId": "alice", "event": "e", "data": 1});
     let answer = hub.http().request("POST", "/api/push/").key().json(&push).send();
     assert_eq!((answer.status, &answer.json()["recipients"]), (200, &json!(1)), "{answer:?}");
-    // The path is signed as it is sent.
+    // The signature covers the path as sent.
     for (path, nonce) in [("/api/push/", "nonce-with"), ("/api/push", "nonce-without")] {
         let (http, time) = (hub.http(), now_ms());
         let request = http.request("POST", path).json(&push);
@@ -32,8 +32,8 @@ async fn a_slash_at_the_end_of_a_path_changes_nothing() {
     for path in ["/health//", "//health", "//", "/nowhere/"] {
         assert_eq!(hub.get(path).status, 404, "{path}");
     }
-    // What is no path is not under a prefix that nobody set.
-    let mut wire = Wire::silent(&hub).await;
+    // `*` is not a path under the empty base path.
+    let mut wire = Wire::connect(&hub).await;
     wire.send(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let answer = wire.response().await;
     assert_eq!(
@@ -51,7 +51,7 @@ async fn all_routes_are_under_the_base_path() {
     let hub = Hub::unready("[server]\nbase_path = \"/realtime/hub/\"");
     wait_until(DEADLINE, "the hub is ready", || hub.get("/realtime/hub/health/ready").status == 200);
     let mut alice = Client::open(&hub, &format!("/realtime/hub/ws?token={}", token("alice")), &[]).await;
-    let polling = Polling::open_at(hub.address(), &format!("/realtime/hub{POLLING}")).await;
+    let polling = PollingSession::open_at(hub.address(), &format!("/realtime/hub{POLLING}")).await;
     let (answer, _) = Wire::upgrade(&hub, &format!("/realtime/hub{WEBSOCKET}"), &[]).await;
     assert_eq!(answer.status, 101, "{answer:?}");
     assert!(!polling.sid().is_empty());
@@ -75,29 +75,29 @@ async fn all_routes_are_under_the_base_path() {
         let answer = hub.get(path);
         assert_eq!((answer.status, &answer.json()["error"]["code"]), (404, &json!("NOT_FOUND")), "{path}");
     }
-    // A refusal keeps the shape of its path, that of a request which cannot be read, too.
+    // The body of a refusal depends on the path, also for an unreadable request.
     let unknown = hub.get("/realtime/hub/api/nowhere").json();
     assert_eq!((&unknown["success"], &unknown["code"]), (&json!(false), &json!("NOT_FOUND")), "{unknown}");
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     wire.send(b"GET /realtime/hub/api/rooms HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").await;
     assert_eq!(wire.response().await.json()["success"], json!(false));
     let (answer, _) = Wire::upgrade(&hub, "/realtime/hub/ws", &[("X-Request-Id", "no-token")]).await;
     assert_eq!(answer.status, 401, "{answer:?}");
     wait_until(DEADLINE, "the log names the whole path", || {
-        let said = hub.said();
-        let line = said.lines().find(|line| line.contains("requestId=no-token"));
+        let log = hub.output();
+        let line = log.lines().find(|line| line.contains("requestId=no-token"));
         line.is_some_and(|line| line.contains("path=/realtime/hub/ws") && line.contains("surface=raw"))
     });
-    assert!(hub.said().contains("/realtime/hub/ws, /realtime/hub/socket.io/"), "{}", hub.said());
+    assert!(hub.output().contains("/realtime/hub/ws, /realtime/hub/socket.io/"), "{}", hub.output());
 }
 
-/// Connects by both wires and asks over plain HTTP at each of these addresses.
-async fn is_served_at(hub: &Hub, addresses: &[SocketAddr]) {
+/// Fails unless both surfaces and plain HTTP work at each of these addresses.
+async fn assert_served_at(hub: &Hub, addresses: &[SocketAddr]) {
     for &address in addresses {
         for path in [&format!("/ws?token={}", token("alice")), WEBSOCKET] {
             let mut wire = Wire::to(address).await;
-            let answer = wire.ask_to_upgrade(address, path, &[]).await;
-            assert_eq!(answer.status, 101, "{path} at {address}: {answer:?}; {}", hub.said());
+            let answer = wire.request_upgrade(address, path, &[]).await;
+            assert_eq!(answer.status, 101, "{path} at {address}: {answer:?}; {}", hub.output());
         }
         let mut wire = Wire::to(address).await;
         wire.request("GET", "/health", &[], b"").await;
@@ -106,17 +106,17 @@ async fn is_served_at(hub: &Hub, addresses: &[SocketAddr]) {
 }
 
 #[tokio::test]
-async fn localhost_is_served_by_ipv4_and_ipv6_and_brackets_are_no_matter() {
+async fn localhost_listens_on_ipv4_and_ipv6_and_brackets_are_optional() {
     let hub = Hub::with("[server]\nhost = \"localhost\"\nworkers = 2");
     let port = hub.address().port();
     let (v4, v6) = (SocketAddr::from(([127, 0, 0, 1], port)), SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port)));
-    // So often that each worker gets some.
-    is_served_at(&hub, &[v4, v6, v4, v6]).await;
-    assert!(hub.said().contains(&format!("listening on http://{v4} and http://{v6}")), "{}", hub.said());
+    // Repeated, so that each worker gets a connection.
+    assert_served_at(&hub, &[v4, v6, v4, v6]).await;
+    assert!(hub.output().contains(&format!("listening on http://{v4} and http://{v6}")), "{}", hub.output());
 
     for host in ["::1", "[::1]"] {
         let hub = Hub::with(&format!("[server]\nhost = {host:?}"));
         assert!(hub.address().is_ipv6(), "{host}");
-        is_served_at(&hub, &[hub.address()]).await;
+        assert_served_at(&hub, &[hub.address()]).await;
     }
 }

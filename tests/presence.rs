@@ -1,6 +1,4 @@
-//! Who is online and how, on `/chat`: what its document says of presence beyond single events, which tests/golden plays.
-
-use std::time::Instant;
+//! Presence on `/chat` beyond single events, which tests/golden plays.
 
 use serde_json::{Value, json};
 
@@ -8,37 +6,37 @@ use crate::support::token::{token, token_with};
 use crate::support::wait::within;
 use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
 
-/// A session of this token on `/chat`, and who is online as it was told first.
+/// A session on `/chat` with this token, and its first `users:online`.
 async fn chat(hub: &Hub, token: &str) -> (Sio, Value) {
     let mut client = Sio::open(hub, Transport::WebSocket).await;
     client.connect("/chat", &json!({ "token": token })).await.unwrap();
-    let said = client.hear_of_all().await;
-    assert_eq!(said.event(), Some("users:online"), "the first it is told: {said:?}");
-    (client, said.data[1].clone())
+    let packet = client.receive_any().await;
+    assert_eq!(packet.event(), Some("users:online"), "the first event: {packet:?}");
+    (client, packet.data[1].clone())
 }
 
-/// Takes the moments out, which no test can foretell and which have to be there.
+/// The data without its ISO times.
 #[track_caller]
 fn timeless(mut data: Value) -> Value {
     for field in ["lastSeen", "connectedAt"] {
-        if let Some(moment) = data.as_object_mut().unwrap().remove(field) {
-            assert!(moment.as_str().is_some_and(|text| text.len() == 24 && text.ends_with('Z')), "{field} is {moment}");
+        if let Some(time) = data.as_object_mut().unwrap().remove(field) {
+            assert!(time.as_str().is_some_and(|text| text.len() == 24 && text.ends_with('Z')), "{field} is {time}");
         }
     }
     data
 }
 
-/// The users of a list, each by name and status.
+/// The name and status of each listed user.
 #[track_caller]
 fn listed(data: &Value) -> Vec<(String, String)> {
     let text = |user: &Value, field: &str| user[field].as_str().unwrap().to_owned();
     let users = data["users"].as_array().unwrap();
-    let known = users.iter().map(|user| {
+    let names_and_statuses = users.iter().map(|user| {
         let keys: Vec<_> = user.as_object().unwrap().keys().cloned().collect();
         assert_eq!(keys, ["connectedAt", "lastSeen", "status", "userId", "username"], "{user}");
         (text(user, "username"), text(user, "status"))
     });
-    known.collect()
+    names_and_statuses.collect()
 }
 
 fn named(users: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -47,19 +45,19 @@ fn named(users: &[(&str, &str)]) -> Vec<(String, String)> {
 
 /// The data of the next event of this name.
 async fn next(client: &mut Sio, event: &str) -> Value {
-    let heard = async {
+    let event_data = async {
         loop {
-            let mut said = client.hear_of_all().await;
-            if said.event() == Some(event) {
-                return said.data[1].take();
+            let mut packet = client.receive_any().await;
+            if packet.event() == Some(event) {
+                return packet.data[1].take();
             }
         }
     };
-    within(DEADLINE, event, heard).await
+    within(DEADLINE, event, event_data).await
 }
 
 async fn ask(client: &mut Sio, event: &str, data: Value) -> Value {
-    client.ask_on("/chat", event, data).await[0].take()
+    client.request_on("/chat", event, data).await[0].take()
 }
 
 fn seen(user: &str, status: &str) -> Value {
@@ -67,7 +65,7 @@ fn seen(user: &str, status: &str) -> Value {
 }
 
 #[tokio::test]
-async fn two_sessions_of_a_user_are_one_who_is_there_in_one_way() {
+async fn two_sessions_of_a_user_share_one_status() {
     let hub = Hub::with("[presence]\nlinger_ms = 0");
     let (mut bob, alone) = chat(&hub, &token("bob")).await;
     assert_eq!(listed(&alone), named(&[("bob", "online")]));
@@ -85,20 +83,24 @@ async fn two_sessions_of_a_user_are_one_who_is_there_in_one_way() {
     let stats = json!({"totalUsers": 2, "onlineUsers": 1, "awayUsers": 0, "busyUsers": 1, "offlineUsers": 0});
     assert_eq!(ask(&mut bob, "presence:stats", json!({})).await, json!({"success": true, "stats": stats}));
 
-    two.say("1").await;
+    two.send("1").await;
     eventually(DEADLINE, "the second is gone", || hub.connections() == 2).await;
     let still = ask(&mut bob, "presence:user-status", json!({"userId": "alice"})).await;
-    assert_eq!(still["presence"]["status"], "busy", "the first says it too");
-    one.say("1").await;
+    assert_eq!(still["presence"]["status"], "busy", "the other session keeps the status");
+    one.send("1").await;
     assert_eq!(timeless(next(&mut bob, "user:offline").await), seen("alice", "offline"));
     let stats = json!({"totalUsers": 2, "onlineUsers": 1, "awayUsers": 0, "busyUsers": 0, "offlineUsers": 1});
     assert_eq!(ask(&mut bob, "presence:stats", json!({})).await, json!({"success": true, "stats": stats}));
     let (_again, list) = chat(&hub, &token("alice")).await;
-    assert_eq!(listed(&list), named(&[("bob", "online"), ("alice", "online")]), "and it was forgotten");
+    assert_eq!(
+        listed(&list),
+        named(&[("bob", "online"), ("alice", "online")]),
+        "the status ended with the last session"
+    );
 }
 
 #[tokio::test]
-async fn other_peoples_particulars_are_shown_to_admins_alone() {
+async fn only_admins_see_private_fields_of_other_users() {
     let hub = Hub::with("[presence]\naudience = \"off\"");
     let alice = token_with(json!({"sub": "alice", "username": "al", "email": "alice@example.com"}));
     let agent = [("User-Agent", "Mozilla/5.0 (X11)")];
@@ -121,7 +123,7 @@ async fn other_peoples_particulars_are_shown_to_admins_alone() {
     });
     assert_eq!(of(ask(&mut admin, "presence:user-status", about.clone()).await), all);
     let own = json!({"type": "presence:user-status", "data": about, "id": 1});
-    assert_eq!(of(first.ask(own, "Reply").await["data"].take()), all, "on another session and surface of hers too");
+    assert_eq!(of(first.ask(own, "Reply").await["data"].take()), all, "her own fields on another session and surface");
     let masked = json!({
         "userId": "alice", "username": "al", "email": null, "status": "online", "socketId": null, "userAgent": null,
         "ipAddress": null,
@@ -145,7 +147,7 @@ async fn other_peoples_particulars_are_shown_to_admins_alone() {
 }
 
 #[tokio::test]
-async fn a_user_who_has_an_account_is_known_and_nobody_else() {
+async fn an_offline_user_is_known_only_with_an_account() {
     let hub = Hub::start();
     let (mut bob, _) = chat(&hub, &token("bob")).await;
     let account = json!({"username": "Carol", "password": "correct horse", "email": "carol@example.com"});
@@ -163,7 +165,7 @@ async fn a_user_who_has_an_account_is_known_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn who_connects_is_told_of_100_users_and_all_are_told_while_there_are_no_more() {
+async fn users_online_lists_100_users_and_changes_are_sent_up_to_that_number() {
     let hub = Hub::start();
     let mut crowd = Vec::new();
     for number in 0..99 {
@@ -174,11 +176,15 @@ async fn who_connects_is_told_of_100_users_and_all_are_told_while_there_are_no_m
     assert_eq!(listed(&next(&mut alice, "users:online").await).len(), 100);
     let (mut bob, list) = chat(&hub, &token("bob")).await;
     let list = listed(&list);
-    assert_eq!((list.len(), &list[98].0[..], &list[99].0[..]), (100, "u98", "bob"), "itself instead of the last");
+    assert_eq!(
+        (list.len(), &list[98].0[..], &list[99].0[..]),
+        (100, "u98", "bob"),
+        "its own user replaces the last one"
+    );
     let answer = ask(&mut bob, "presence:online-users", json!({})).await;
     assert_eq!((listed(&answer).len(), &answer["success"], answer.get("count")), (101, &json!(true), None));
     assert_eq!(timeless(next(&mut alice, "user:online").await), seen("bob", "online"));
-    alice.say("1").await;
+    alice.send("1").await;
     assert_eq!(timeless(next(&mut bob, "user:offline").await), seen("alice", "offline"));
     let list = listed(&next(&mut bob, "users:online").await);
     assert_eq!((list.len(), list.iter().any(|(user, _)| user == "alice")), (100, false));
@@ -186,7 +192,7 @@ async fn who_connects_is_told_of_100_users_and_all_are_told_while_there_are_no_m
 }
 
 #[tokio::test]
-async fn where_those_who_share_a_chat_hear_of_each_other_nobody_else_does() {
+async fn audience_shared_rooms_notifies_only_users_of_a_shared_chat() {
     let hub = Hub::with("[presence]\naudience = \"shared-rooms\"\nlinger_ms = 0");
     let (mut alice, list) = chat(&hub, &token("alice")).await;
     assert_eq!(listed(&list), named(&[("alice", "online")]));
@@ -195,38 +201,41 @@ async fn where_those_who_share_a_chat_hear_of_each_other_nobody_else_does() {
     let (mut far, _) = chat(&hub, &token("far")).await;
     for client in [&mut alice, &mut bob] {
         let id = client.emit_for_ack("/chat", "join:chat", json!({"chatId": "general"})).await;
-        while client.hear().await.id != Some(id) {}
+        while client.receive().await.id != Some(id) {}
     }
     assert_eq!(timeless(next(&mut alice, "user:online").await), seen("bob", "online"));
     bob.emit_for_ack("/chat", "presence:update-status", json!({"status": "away"})).await;
     for client in [&mut alice, &mut bob] {
         assert_eq!(timeless(next(client, "user:status-changed").await), seen("bob", "away"));
     }
-    bob.say("1").await;
+    bob.send("1").await;
     assert_eq!(timeless(next(&mut alice, "user:offline").await), seen("bob", "offline"));
     let id = far.emit_for_ack("/chat", "presence:online-users", json!({})).await;
-    let said = far.hear_of_all().await;
-    assert_eq!(said.id, Some(id), "the first it hears: {said:?}");
-    assert_eq!(listed(&said.data[0]), named(&[("alice", "online"), ("far", "online")]), "who asks is told");
+    let packet = far.receive_any().await;
+    assert_eq!(packet.id, Some(id), "the first event: {packet:?}");
+    assert_eq!(listed(&packet.data[0]), named(&[("alice", "online"), ("far", "online")]), "the answer lists all users");
 }
 
 #[tokio::test]
-async fn a_flood_of_statuses_is_told_once_a_second_and_ends_with_the_truth() {
-    let hub = Hub::start();
+async fn status_changes_are_sent_at_most_once_a_second_and_end_with_the_last() {
+    let hub = Hub::with_manual_clock("");
     let (mut bob, _) = chat(&hub, &token("bob")).await;
     let mut flood = Client::of(&hub, "flood").await;
     let status = |status: &str| json!({"type": "presence:update-status", "data": {"status": status}, "id": status});
-    let started = Instant::now();
+    let started = hub.clock().elapsed_ms();
     for _ in 0..100 {
         flood.ask(status("away"), "Reply").await;
         flood.ask(status("online"), "Reply").await;
+        hub.advance(10);
     }
     flood.ask(status("busy"), "Reply").await;
-    let (mut told, mut last) = (0, Value::Null);
+    hub.advance(1_000);
+    let (mut announced, mut last) = (0, Value::Null);
     while last != "busy" {
         last = next(&mut bob, "user:status-changed").await["status"].take();
-        told += 1;
+        announced += 1;
     }
-    assert!(told <= started.elapsed().as_secs() + 2, "{told} were told");
+    let seconds = (hub.clock().elapsed_ms() - started) / 1_000;
+    assert!(announced <= seconds + 1, "{announced} announcements in {seconds} s");
     assert!(hub.metric("hubbub_presence_changes_total{outcome=\"coalesced\"}") >= 100.0);
 }

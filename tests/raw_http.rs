@@ -177,8 +177,8 @@ fn a_body_that_is_wrong_is_refused_with_the_place() {
 }
 
 async fn asked(hub: &Hub, request: String) -> Response {
-    let mut wire = Wire::silent(hub).await;
-    wire.offer(request.as_bytes()).await;
+    let mut wire = Wire::connect(hub).await;
+    wire.try_send(request.as_bytes()).await;
     wire.response().await
 }
 

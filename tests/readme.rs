@@ -1,4 +1,4 @@
-//! The README says what is.
+//! The README agrees with the program.
 
 use std::fs;
 
@@ -12,13 +12,13 @@ fn readme() -> String {
 }
 
 #[test]
-fn the_event_tables_are_those_of_the_catalogue() {
+fn the_event_tables_equal_the_output_of_hubbub_events() {
     let tables = catalogue::markdown();
     assert!(readme().contains(&tables), "put these into README.md (hubbub events prints them):\n{tables}");
 }
 
 #[test]
-fn the_commands_it_names_are_there() {
+fn the_commands_in_the_readme_exist() {
     let dir = tempfile::tempdir().unwrap();
     for command in ["serve", "check", "token", "user", "key", "events"] {
         assert!(readme().contains(command), "{command}");
@@ -28,7 +28,7 @@ fn the_commands_it_names_are_there() {
 }
 
 #[test]
-fn every_close_code_is_in_it() {
+fn the_readme_lists_every_close_code() {
     for close in Close::ALL {
         assert!(readme().contains(&close.code().to_string()), "{close:?}");
     }

@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::client::{is_draining, narrow};
+use crate::support::client::{is_draining, small_buffer_stream};
 use crate::support::run::hubbub;
 use crate::support::token::token;
 use crate::support::{Client, DEADLINE, Hub, Wire, eventually};
@@ -82,7 +82,7 @@ async fn what_was_acknowledged_is_delivered_before_the_end() {
         let shorter = order.len().min(heard.len());
         assert_eq!(order[..shorter], heard[..shorter], "two members heard different orders");
     }
-    assert_eq!(hub.exit_status(Duration::from_secs(10)), Some(0), "{}", hub.said());
+    assert_eq!(hub.exit_status(Duration::from_secs(10)), Some(0), "{}", hub.output());
 }
 
 #[tokio::test]
@@ -91,13 +91,13 @@ async fn a_client_that_does_not_read_delays_the_end_no_longer_than_configured() 
     let mut idle = Wire::of(&hub, "idle").await;
     assert_eq!(idle.message().await["type"], "Status");
     hub.signal("TERM");
-    assert_eq!(hub.exit_status(Duration::from_secs(6)), Some(0), "{}", hub.said());
+    assert_eq!(hub.exit_status(Duration::from_secs(6)), Some(0), "{}", hub.output());
     assert_eq!(idle.close_code().await, Some(1001));
 }
 
 /// A member that is far behind: it has read nothing of 2,000 KB, which are all acknowledged.
 async fn behind(hub: &Hub) -> Client {
-    let mut member = Client::over(narrow(hub), hub, &token("member")).await;
+    let mut member = Client::over(small_buffer_stream(hub), hub, &token("member")).await;
     member.subscribe(&["room"]).await;
     let mut sender = Client::of(hub, "sender").await;
     for n in 0..200 {
@@ -126,7 +126,7 @@ async fn while_the_hub_waits_for_a_reader_it_says_so_and_takes_nobody_new() {
     let numbers: Vec<_> = messages.iter().map(|message| message["data"]["payload"]["n"].clone()).collect();
     assert_eq!(numbers, (0..200).map(Value::from).collect::<Vec<_>>());
     assert_eq!(code, Some(1001));
-    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn one_who_reads_nothing_holds_the_hub_up_no_longer_than_configured() {
     let _member = behind(&hub).await;
     let told = Instant::now();
     hub.signal("TERM");
-    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
     let took = told.elapsed();
     assert!(took < Duration::from_secs(4), "took {took:?}");
     assert!(took > Duration::from_secs(1), "gave up after {took:?}");
@@ -150,8 +150,8 @@ async fn a_second_signal_ends_it_at_once_with_the_status_of_that_signal() {
         eventually(DEADLINE, "it is ending", || hub.get("/health/ready").status == 503).await;
         assert!(hub.running());
         hub.signal(second);
-        assert_eq!(hub.exit_status(DEADLINE), Some(status), "{}", hub.said());
-        assert!(hub.said().contains("second stop signal; ending at once"), "{}", hub.said());
+        assert_eq!(hub.exit_status(DEADLINE), Some(status), "{}", hub.output());
+        assert!(hub.output().contains("second stop signal; ending at once"), "{}", hub.output());
     }
 }
 
@@ -167,7 +167,7 @@ async fn what_was_done_once_outlasts_a_second_signal() {
     hub.signal("TERM");
     eventually(DEADLINE, "it is ending", || hub.get("/health/ready").status == 503).await;
     hub.signal("TERM");
-    assert_eq!(hub.exit_status(DEADLINE), Some(143), "{}", hub.said());
+    assert_eq!(hub.exit_status(DEADLINE), Some(143), "{}", hub.output());
     let hub = hub.restart();
     assert_eq!(once(&hub).header("idempotency-replayed"), Some("true"));
 }
@@ -180,8 +180,8 @@ async fn other_signals_do_not_end_it() {
     for signal in ["USR2", "PIPE", "USR1", "HUP"] {
         hub.signal(signal);
     }
-    eventually(DEADLINE, "the metrics are logged", || hub.said().contains("metrics uptimeSecs=")).await;
-    let said = hub.said();
+    eventually(DEADLINE, "the metrics are logged", || hub.output().contains("metrics uptimeSecs=")).await;
+    let said = hub.output();
     let metrics = said.lines().find(|line| line.contains("metrics uptimeSecs=")).unwrap();
     for field in ["connections=1", "sessions=1", "users=1", "rooms=1", "ready=true", "memoryBytes="] {
         assert!(metrics.contains(field), "{field} in {metrics}");
@@ -190,7 +190,7 @@ async fn other_signals_do_not_end_it() {
     assert!(hub.running());
     hub.signal("TERM");
     assert_eq!(client.close_code().await, Some(1001));
-    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
 }
 
 #[test]
@@ -220,8 +220,8 @@ async fn a_hangup_while_it_ends_changes_nothing() {
     hub.signal("TERM");
     eventually(DEADLINE, "it is ending", || hub.get("/health/ready").status == 503).await;
     hub.signal("HUP");
-    eventually(DEADLINE, "it says so", || hub.said().contains("SIGHUP is ignored")).await;
-    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
+    eventually(DEADLINE, "it says so", || hub.output().contains("SIGHUP is ignored")).await;
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
 }
 
 #[tokio::test]
@@ -230,5 +230,5 @@ async fn an_interrupt_ends_it_as_well() {
     let mut client = Client::of(&hub, "alice").await;
     hub.signal("INT");
     assert_eq!(client.close_code().await, Some(1001));
-    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
 }

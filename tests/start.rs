@@ -1,4 +1,4 @@
-//! A hub starts on a port of its own, answers, and ends when told to.
+//! The support itself works: a hub starts on a free port, answers, and ends on a signal.
 
 use crate::support::{DEADLINE, Hub};
 
@@ -10,8 +10,8 @@ fn a_hub_starts_and_is_ready() {
 }
 
 #[test]
-fn a_hub_told_to_end_exits_with_0() {
+fn sigterm_ends_the_hub_with_status_0() {
     let mut hub = Hub::start();
     hub.signal("TERM");
-    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
 }

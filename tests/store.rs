@@ -1,4 +1,4 @@
-//! What must not be forgotten, whatever happens to the hub, and what the hub does without it.
+//! The store survives crashes, protects its files, and reports damage; and the hub works without it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,34 +11,34 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use crate::support::account::{PASSWORD, UNLIMITED, add_user, sign_in, user, user_command};
-use crate::support::run::{Ended, run};
+use crate::support::run::{CommandOutput, run};
 use crate::support::{Client, DEADLINE, Hub, eventually, wait_until};
 
-/// How often the hub is killed.
+/// Number of kills.
 const KILLS: usize = 20;
-/// Who writes at once.
+/// Concurrent writers.
 const WRITERS: usize = 4;
-/// Accounts that are to be made before each kill.
+/// Accounts that are created before each kill.
 const BEFORE_A_KILL: usize = 4;
 
 fn database(hub: &Hub) -> Connection {
     Connection::open(hub.data().join("hubbub.db")).unwrap()
 }
 
-/// That a start failed, with one line that says this.
+/// Fails unless the start failed and the last line contains these texts.
 #[track_caller]
-fn assert_refused(ended: &Ended, told: &[&str]) {
+fn assert_refused(ended: &CommandOutput, texts: &[&str]) {
     assert_eq!(ended.status, Some(1), "{ended:?}");
     let last = ended.stderr.lines().last().unwrap_or_default();
     assert!(last.starts_with("hubbub: "), "{ended:?}");
-    for told in told {
-        assert!(last.contains(told), "{told} is not in {last}");
+    for text in texts {
+        assert!(last.contains(text), "{text} is not in {last}");
     }
 }
 
-/// Kills the hub, changes its file, and starts it again, which has to fail.
+/// Kills the hub, changes its files, and starts it again. The start must fail.
 #[track_caller]
-fn start_on(mut hub: Hub, change: impl FnOnce(&std::path::Path)) -> Ended {
+fn start_on(mut hub: Hub, change: impl FnOnce(&std::path::Path)) -> CommandOutput {
     hub.signal("KILL");
     hub.exit_status(DEADLINE);
     change(&hub.data());
@@ -46,49 +46,49 @@ fn start_on(mut hub: Hub, change: impl FnOnce(&std::path::Path)) -> Ended {
 }
 
 #[test]
-fn whatever_was_answered_survives_twenty_kills_and_nothing_is_there_by_half() {
+fn every_acknowledged_account_survives_twenty_kills_and_no_account_is_incomplete() {
     let mut hub = Hub::with(UNLIMITED);
     let answered = Mutex::new(Vec::new());
-    let asked = AtomicUsize::new(0);
+    let requested = AtomicUsize::new(0);
     for kill in 0..KILLS {
         let before = answered.lock().unwrap().len();
         thread::scope(|scope| {
             for _ in 0..WRITERS {
-                let (http, answered, asked) = (hub.http(), &answered, &asked);
+                let (http, answered, requested) = (hub.http(), &answered, &requested);
                 scope.spawn(move || {
                     loop {
-                        let name = format!("user-{}", asked.fetch_add(1, Ordering::Relaxed));
+                        let name = format!("user-{}", requested.fetch_add(1, Ordering::Relaxed));
                         let body = json!({"username": name, "password": PASSWORD, "roles": ["a", "b"]});
                         let request = http.request("POST", "/api/users").key().json(&body);
-                        // No answer: the hub is gone, and so are we.
+                        // No response: the hub is gone.
                         let Some(answer) = request.try_send() else { return };
                         assert_eq!(answer.status, 201, "{answer:?}");
                         answered.lock().unwrap().push(name);
                     }
                 });
             }
-            wait_until(DEADLINE, "accounts are made", || answered.lock().unwrap().len() >= before + BEFORE_A_KILL);
+            wait_until(DEADLINE, "accounts are created", || answered.lock().unwrap().len() >= before + BEFORE_A_KILL);
             hub.signal("KILL");
         });
         hub = hub.restart();
         let listed = user_command(&hub, &["list"], "");
         assert_eq!(listed.status, Some(0), "after kill {kill}: {listed:?}");
-        let mut there = Vec::new();
+        let mut stored = Vec::new();
         for line in listed.stdout.lines() {
             let [name, id, roles, state] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line:?}") };
             assert!(id.starts_with("user_") && (roles, state) == ("a,b", "active"), "{line:?}");
-            there.push(name.to_owned());
+            stored.push(name.to_owned());
         }
         let answered = answered.lock().unwrap();
-        let lost: Vec<_> = answered.iter().filter(|name| !there.contains(name)).collect();
+        let lost: Vec<_> = answered.iter().filter(|name| !stored.contains(name)).collect();
         assert!(lost.is_empty(), "lost at kill {kill}: {lost:?}");
-        assert!(there.len() <= asked.load(Ordering::Relaxed));
+        assert!(stored.len() <= requested.load(Ordering::Relaxed));
         sign_in(&hub, answered.last().unwrap());
     }
 }
 
 #[test]
-fn the_files_are_their_owners_alone() {
+fn only_the_owner_can_read_the_files() {
     let hub = Hub::start();
     user(&hub, "alice");
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -101,17 +101,17 @@ fn the_files_are_their_owners_alone() {
 }
 
 #[test]
-fn a_file_that_others_may_read_is_pointed_out() {
+fn a_file_that_others_can_read_causes_a_warning() {
     let mut hub = Hub::start();
     hub.signal("KILL");
     hub.exit_status(DEADLINE);
     fs::set_permissions(hub.data().join("hubbub.db"), fs::Permissions::from_mode(0o644)).unwrap();
     let hub = hub.restart();
-    assert!(hub.said().contains("other users may read data/hubbub.db; chmod 600 it"), "{}", hub.said());
+    assert!(hub.output().contains("other users may read data/hubbub.db; chmod 600 it"), "{}", hub.output());
 }
 
 #[test]
-fn a_password_and_a_refresh_token_are_kept_as_hashes_alone() {
+fn passwords_and_refresh_tokens_are_stored_only_as_hashes() {
     let hub = Hub::start();
     user(&hub, "alice");
     let signed_in = sign_in(&hub, "alice");
@@ -130,7 +130,7 @@ fn two_hubs_do_not_share_a_data_directory() {
 }
 
 #[test]
-fn a_file_of_a_later_version_is_not_touched() {
+fn a_file_of_a_later_version_stops_the_start() {
     let ended = start_on(Hub::start(), |data| {
         let database = Connection::open(data.join("hubbub.db")).unwrap();
         database.pragma_update(None, "user_version", 9_000).unwrap();
@@ -150,7 +150,7 @@ fn a_damaged_file_stops_the_start() {
 }
 
 #[test]
-fn a_file_that_another_program_holds_stops_the_start() {
+fn a_file_locked_by_another_program_stops_the_start() {
     let mut holder = None;
     let ended = start_on(Hub::start(), |data| {
         let database = Connection::open(data.join("hubbub.db")).unwrap();
@@ -161,7 +161,7 @@ fn a_file_that_another_program_holds_stops_the_start() {
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_write_is_said_and_what_needs_none_goes_on() {
+async fn an_unwritable_store_is_reported_and_realtime_delivery_continues() {
     let hub = Hub::with(UNLIMITED);
     user(&hub, "alice");
     let signed_in = sign_in(&hub, "alice");
@@ -195,7 +195,7 @@ async fn a_store_that_cannot_write_is_said_and_what_needs_none_goes_on() {
     assert_eq!(hub.get("/status").json()["status"], "degraded");
     assert_eq!(hub.metric("hubbub_ready"), 0.0);
     assert!(hub.metric("hubbub_store_failures_total") >= 1.0);
-    assert_eq!(hub.get("/health").status, 200, "who is here is served");
+    assert_eq!(hub.get("/health").status, 200, "connected clients are served");
 
     let mut bob = Client::of(&hub, "bob").await;
     bob.broadcast("lobby", json!("still here")).await;
@@ -211,7 +211,7 @@ async fn a_store_that_cannot_write_is_said_and_what_needs_none_goes_on() {
 }
 
 #[test]
-fn an_ordered_end_leaves_one_file() {
+fn a_shutdown_leaves_one_database_file() {
     let mut hub = Hub::start();
     user(&hub, "alice");
     hub.signal("TERM");

@@ -1,5 +1,5 @@
-//! The members of a room, the sessions of a user and everybody, whatever they speak: `/ws`, `/` with a token from the
-//! start and with one later, by polling and by WebSocket, and `/chat`.
+//! Deliveries to a room, to a user and to everybody reach every surface: `/ws`, `/chat`, and `/` by polling and by
+//! WebSocket, with a token at connect or later.
 
 use serde_json::{Value, json};
 
@@ -7,13 +7,13 @@ use crate::support::client::without_time;
 use crate::support::token::token;
 use crate::support::{Client, Hub, Sio, Transport};
 
-/// A session of each kind.
+/// One session of a user on each surface.
 struct All {
     raw: Client,
-    /// Push by polling, push by WebSocket, and community.
+    /// With a token at connect by polling and by WebSocket, and authenticated later.
     root: [Sio; 3],
     chat: Sio,
-    /// Has not authenticated, and is to hear nothing.
+    /// Has not authenticated, and must receive nothing.
     guest: Sio,
 }
 
@@ -36,11 +36,11 @@ impl All {
             client.join(room).await;
         }
         let joined = json!([{"success": true, "room": room}]);
-        assert_eq!(self.chat.ask_on("/chat", "room:join", json!({ "room": room })).await, joined);
+        assert_eq!(self.chat.request_on("/chat", "room:join", json!({ "room": room })).await, joined);
     }
 
-    /// That the members of `room`, or all that have authenticated, hear this next.
-    async fn hear(&mut self, event: &str, room: Option<&str>, data: &Value) {
+    /// The next event of every authenticated session is this one.
+    async fn expect(&mut self, event: &str, room: Option<&str>, data: &Value) {
         let mut pushed = json!({"type": event, "data": data});
         if let Some(room) = room {
             pushed["topic"] = json!(room);
@@ -52,8 +52,8 @@ impl All {
         }
     }
 
-    /// That the members of a room hear what somebody published there.
-    async fn hear_published(&mut self, data: &Value) {
+    /// The next event of every authenticated session is this `Broadcast`.
+    async fn expect_broadcast(&mut self, data: &Value) {
         assert_eq!(without_time(self.raw.next().await), json!({"type": "Broadcast", "data": data}));
         assert_eq!(self.chat.expect_on("/chat", "Broadcast").await, *data);
         for client in &mut self.root {
@@ -61,10 +61,10 @@ impl All {
         }
     }
 
-    /// That no session hears anything more.
+    /// Fails if any session receives anything more.
     async fn expect_silence(&mut self) {
         let left = json!([{"success": true, "room": "nowhere"}]);
-        assert_eq!(self.chat.ask_on("/chat", "room:leave", json!({"room": "nowhere"})).await, left);
+        assert_eq!(self.chat.request_on("/chat", "room:leave", json!({"room": "nowhere"})).await, left);
         self.raw.expect_silence().await;
         for client in self.root.iter_mut().chain([&mut self.guest]) {
             client.expect_silence().await;
@@ -72,7 +72,7 @@ impl All {
     }
 }
 
-/// Sends what reaches so many sessions.
+/// Posts to the HTTP API, and checks the number of recipients.
 #[track_caller]
 fn send(hub: &Hub, path: &str, body: &Value, recipients: usize) {
     let answer = hub.http().request("POST", path).key().json(body).send();
@@ -80,7 +80,7 @@ fn send(hub: &Hub, path: &str, body: &Value, recipients: usize) {
 }
 
 #[tokio::test]
-async fn what_is_sent_to_a_room_to_a_user_and_to_everybody_reaches_each_session_once() {
+async fn pushes_to_a_room_a_user_and_everybody_reach_each_session_once() {
     let hub = Hub::start();
     let mut alice = All::of(&hub, "alice").await;
     let mut bob = All::of(&hub, "bob").await;
@@ -88,24 +88,24 @@ async fn what_is_sent_to_a_room_to_a_user_and_to_everybody_reaches_each_session_
     let data = |n: u8| json!({"n": n, "text": "ünï ☃", "list": [1, 2.5, null, {"deep": true}]});
 
     send(&hub, "/api/room", &json!({"room": "lobby", "event": "to-room", "data": data(1)}), 5);
-    alice.hear("to-room", Some("lobby"), &data(1)).await;
+    alice.expect("to-room", Some("lobby"), &data(1)).await;
     bob.expect_silence().await;
     bob.join("lobby").await;
     send(&hub, "/api/broadcast", &json!({"to": "room", "room": "lobby", "event": "to-room", "data": data(2)}), 10);
-    alice.hear("to-room", Some("lobby"), &data(2)).await;
-    bob.hear("to-room", Some("lobby"), &data(2)).await;
+    alice.expect("to-room", Some("lobby"), &data(2)).await;
+    bob.expect("to-room", Some("lobby"), &data(2)).await;
     send(&hub, "/api/push", &json!({"userId": "alice", "event": "to-user", "data": data(3)}), 5);
     send(&hub, "/api/broadcast", &json!({"to": "user", "user_id": "bob", "event": "to-user", "data": data(4)}), 5);
     send(&hub, "/api/broadcast", &json!({"event": "to-all", "data": data(5)}), 10);
     for (session, n) in [(&mut alice, 3), (&mut bob, 4)] {
-        session.hear("to-user", None, &data(n)).await;
-        session.hear("to-all", None, &data(5)).await;
+        session.expect("to-user", None, &data(n)).await;
+        session.expect("to-all", None, &data(5)).await;
         session.expect_silence().await;
     }
 }
 
 #[tokio::test]
-async fn what_a_client_of_one_surface_publishes_is_heard_on_the_others() {
+async fn a_publication_reaches_clients_of_all_surfaces() {
     let hub = Hub::start();
     let mut alice = All::of(&hub, "alice").await;
     alice.join("lobby").await;
@@ -116,17 +116,17 @@ async fn what_a_client_of_one_surface_publishes_is_heard_on_the_others() {
 
     let ack = carol.broadcast("lobby", publish(1)["payload"].clone()).await["data"].take();
     assert_eq!(ack["recipients"], 5, "{ack}");
-    alice.hear_published(&published(1, "carol", &ack["message_id"])).await;
+    alice.expect_broadcast(&published(1, "carol", &ack["message_id"])).await;
 
     let id = dave.emit_for_ack("/chat", "Broadcast", publish(2)).await;
-    let said = dave.hear().await;
-    let ack = &said.data[0];
-    assert_eq!((said.id, &ack["recipients"]), (Some(id), &json!(5)), "{said:?}");
-    alice.hear_published(&published(2, "dave", &ack["message_id"])).await;
+    let packet = dave.receive().await;
+    let ack = &packet.data[0];
+    assert_eq!((packet.id, &ack["recipients"]), (Some(id), &json!(5)), "{packet:?}");
+    alice.expect_broadcast(&published(2, "dave", &ack["message_id"])).await;
 
     let direct = json!({"type": "DirectMessage", "data": {"target_user": "dave", "payload": "hi"}});
     assert_eq!(carol.ask(direct, "Ack").await["data"]["recipients"], 1);
-    let heard = dave.expect_on("/chat", "DirectMessage").await;
-    assert_eq!((&heard["from_user"], &heard["payload"]), (&json!("carol"), &json!("hi")), "{heard}");
+    let direct = dave.expect_on("/chat", "DirectMessage").await;
+    assert_eq!((&direct["from_user"], &direct["payload"]), (&json!("carol"), &json!("hi")), "{direct}");
     alice.expect_silence().await;
 }

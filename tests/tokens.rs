@@ -14,7 +14,7 @@ use crate::support::http::Response;
 use crate::support::hub::configuration;
 use crate::support::run::run;
 use crate::support::token::{now, token};
-use crate::support::{Client, DEADLINE, Hub, Outside, Reply, Wire, eventually};
+use crate::support::{Client, DEADLINE, Hub, Reply, Upstream, Wire, eventually};
 
 pub(crate) mod algorithms;
 mod answers;
@@ -68,7 +68,7 @@ fn with_jwks(from: &str) -> String {
     format!("[auth]\nalgorithm = \"ES256\"\njwks = \"{from}\"")
 }
 
-fn with_backend(backend: &Outside, more: &str) -> String {
+fn with_backend(backend: &Upstream, more: &str) -> String {
     format!("[auth.backend]\nurl = \"{}\"\n{more}", backend.url("/api/user"))
 }
 
@@ -116,8 +116,8 @@ async fn assert_answered_at_once(client: &mut Client) {
 }
 
 /// A backend that knows tokens of the form `N|name` as those of the user `name`.
-fn backend() -> Outside {
-    Outside::new(|asked| match asked.token().and_then(|token| token.split_once('|')) {
+fn backend() -> Upstream {
+    Upstream::new(|asked| match asked.token().and_then(|token| token.split_once('|')) {
         Some((_, name)) if name != "nobody" => Reply::Json(200, json!({"user": {"id": name, "name": "A name"}})),
         _ => Reply::Json(401, json!({"message": "Unauthenticated."})),
     })
@@ -126,7 +126,7 @@ fn backend() -> Outside {
 #[test]
 fn check_live_fetches_the_keys_and_reaches_the_applications() {
     let (first, second) = (key(Algorithm::ES256), other());
-    let issuer = Outside::that_says(Reply::Json(200, key_set(&[("a", &first), ("b", &second)])));
+    let issuer = Upstream::replying(Reply::Json(200, key_set(&[("a", &first), ("b", &second)])));
     let application = backend();
     let live = |jwks: &str| {
         let config = format!(
@@ -148,7 +148,7 @@ fn check_live_fetches_the_keys_and_reaches_the_applications() {
     }
     let from_file = live("set.json");
     assert!(from_file.stdout.contains("auth.jwks: ok, 1 key is for ES256\n"), "{from_file:?}");
-    let issuer = Outside::that_says(Reply::Json(200, json!({"keys": []})));
+    let issuer = Upstream::replying(Reply::Json(200, json!({"keys": []})));
     let empty = live(&issuer.url("/keys"));
     assert_eq!(empty.status, Some(1), "{empty:?}");
     assert!(empty.stdout.contains("auth.jwks: failed, no key is for ES256\n"), "{empty:?}");
@@ -231,17 +231,17 @@ fn a_key_that_cannot_be_used_stops_the_start_with_one_line() {
 #[tokio::test]
 async fn keys_rotate_by_their_kid_without_a_restart_and_made_up_ones_ask_nobody() {
     let (first, second) = (key(Algorithm::ES256), other());
-    let issuer = Outside::that_says(Reply::Json(200, key_set(&[("first", &first)])));
+    let issuer = Upstream::replying(Reply::Json(200, key_set(&[("first", &first)])));
     let hub = Hub::with(&with_jwks(&issuer.url("/jwks.json")));
     let mut old = Client::connect(&hub, &signed("alice", &first, Algorithm::ES256, Some("first"))).await;
     Client::connect(&hub, &signed("alice", &first, Algorithm::ES256, None)).await;
     assert_eq!(issuer.count(), 1);
     let agent = format!("hubbub/{}", env!("CARGO_PKG_VERSION"));
-    assert_eq!(issuer.asked()[0].header("user-agent"), Some(agent.as_str()));
+    assert_eq!(issuer.requests()[0].header("user-agent"), Some(agent.as_str()));
 
     // Everybody comes with the new key at once; the issuer is asked once for all of them, and takes its time.
     let both = key_set(&[("first", &first), ("second", &second)]);
-    issuer.says(Reply::Late(Duration::from_millis(500), Box::new(Reply::Json(200, both))));
+    issuer.set_reply(Reply::Delayed(Duration::from_millis(500), Box::new(Reply::Json(200, both))));
     let fresh = signed("bob", &second, Algorithm::ES256, Some("second"));
     let (mut one, _, _) =
         tokio::join!(Client::connect(&hub, &fresh), Client::connect(&hub, &fresh), Client::connect(&hub, &fresh));
@@ -267,8 +267,8 @@ async fn keys_rotate_by_their_kid_without_a_restart_and_made_up_ones_ask_nobody(
 #[tokio::test]
 async fn an_issuer_that_is_down_at_the_start_lets_nobody_in_until_it_is_back() {
     let es256 = key(Algorithm::ES256);
-    let issuer = Outside::that_says(Reply::Json(200, key_set(&[("first", &es256)])));
-    issuer.goes_down();
+    let issuer = Upstream::replying(Reply::Json(200, key_set(&[("first", &es256)])));
+    issuer.go_down();
     let hub = Hub::unready(&with_jwks(&issuer.url("/jwks.json")));
     let token = signed("alice", &es256, Algorithm::ES256, Some("first"));
     assert_unavailable(&knock(&hub, &token).await);
@@ -279,22 +279,22 @@ async fn an_issuer_that_is_down_at_the_start_lets_nobody_in_until_it_is_back() {
     let message = "The token is not signed with ES256, but with HS256";
     assert_refused(&knock(&hub, &crate::support::token::token("alice")).await, 401, "INVALID_TOKEN", message);
 
-    issuer.comes_back();
+    issuer.come_back();
     hub.wait_ready();
     Client::connect(&hub, &token).await;
-    assert!(hub.said().contains("auth.jwks: "), "{}", hub.said());
+    assert!(hub.output().contains("auth.jwks: "), "{}", hub.output());
 }
 
 #[tokio::test]
 async fn a_hub_whose_issuer_has_no_keys_is_not_ready() {
     let es256 = key(Algorithm::ES256);
-    let issuer = Outside::that_says(Reply::Json(200, json!({"keys": []})));
+    let issuer = Upstream::replying(Reply::Json(200, json!({"keys": []})));
     let hub = Hub::unready(&with_jwks(&issuer.url("/jwks.json")));
-    eventually(DEADLINE, "the issuer is asked", || hub.said().contains("auth.jwks: 0 keys")).await;
+    eventually(DEADLINE, "the issuer is asked", || hub.output().contains("auth.jwks: 0 keys")).await;
     let ready = hub.get("/health/ready");
     let reason = "auth.jwks has no key that fits auth.algorithm";
     assert_eq!((ready.status, &ready.json()["reason"]), (503, &json!(reason)));
-    issuer.says(Reply::Json(200, key_set(&[("first", &es256)])));
+    issuer.set_reply(Reply::Json(200, key_set(&[("first", &es256)])));
     Client::connect(&hub, &signed("alice", &es256, Algorithm::ES256, Some("first"))).await;
     assert_eq!(hub.get("/health/ready").status, 200);
 }
@@ -302,7 +302,7 @@ async fn a_hub_whose_issuer_has_no_keys_is_not_ready() {
 #[tokio::test]
 async fn an_issuer_that_answers_nonsense_at_the_start_is_asked_again() {
     let es256 = key(Algorithm::ES256);
-    let issuer = Outside::that_says(Reply::Text(500, "down".into()));
+    let issuer = Upstream::replying(Reply::Text(500, "down".into()));
     let hub = Hub::unready(&with_jwks(&issuer.url("/jwks.json")));
     let token = signed("alice", &es256, Algorithm::ES256, Some("first"));
     let endless = format!("{{\"keys\": [{}{{}}]}}", "{},".repeat(200));
@@ -316,27 +316,27 @@ async fn an_issuer_that_answers_nonsense_at_the_start_is_asked_again() {
     ] {
         assert_unavailable(&knock(&hub, &token).await);
         let before = issuer.count();
-        issuer.says(reply);
+        issuer.set_reply(reply);
         if before < 3 {
             eventually(DEADLINE, "asked again", || issuer.count() > before).await;
         }
     }
     // Elsewhere, by the same scheme, is followed.
-    let elsewhere = Outside::that_says(Reply::Json(200, key_set(&[("first", &es256)])));
-    issuer.says(Reply::Redirect(elsewhere.url("/keys")));
+    let elsewhere = Upstream::replying(Reply::Json(200, key_set(&[("first", &es256)])));
+    issuer.set_reply(Reply::Redirect(elsewhere.url("/keys")));
     hub.wait_ready();
     Client::connect(&hub, &token).await;
-    assert_eq!(elsewhere.asked()[0].path, "/keys");
+    assert_eq!(elsewhere.requests()[0].path, "/keys");
 }
 
 #[tokio::test]
 async fn an_issuer_that_fails_later_leaves_the_keys_there_were() {
     let es256 = key(Algorithm::ES256);
-    let issuer = Outside::that_says(Reply::Json(200, key_set(&[("first", &es256)])));
+    let issuer = Upstream::replying(Reply::Json(200, key_set(&[("first", &es256)])));
     let hub = Hub::with(&with_jwks(&issuer.url("/jwks.json")));
     let token = signed("alice", &es256, Algorithm::ES256, Some("first"));
     let mut client = Client::connect(&hub, &token).await;
-    issuer.says(Reply::Silence);
+    issuer.set_reply(Reply::Silence);
     // One that waits for the issuer, which may have a new key, while all others go on.
     let unknown = signed("alice", &other(), Algorithm::ES256, Some("second"));
     let waiting = tokio::join!(knock(&hub, &unknown), async {
@@ -367,7 +367,7 @@ async fn a_key_set_that_cannot_be_read_to_its_end_does_not_keep_the_hub_from_end
     })
     .await;
     hub.signal("TERM");
-    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.said());
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
 }
 
 #[tokio::test]
@@ -381,11 +381,11 @@ async fn a_key_set_in_a_file_is_read_again_when_it_changes() {
     Client::connect(&hub, &old).await;
     // A file that is no key set changes nothing, and is said once.
     fs::write(hub.dir().join("jwks.json"), "half a fi").unwrap();
-    eventually(DEADLINE, "it is said", || hub.said().contains("is no JSON Web Key Set")).await;
+    eventually(DEADLINE, "it is said", || hub.output().contains("is no JSON Web Key Set")).await;
     Client::connect(&hub, &old).await;
     fs::write(hub.dir().join("jwks.json"), key_set(&[("second", &second)]).to_string()).unwrap();
     let new = signed("alice", &second, Algorithm::ES256, Some("second"));
-    eventually(DEADLINE, "it is read", || hub.said().matches("auth.jwks: 1 keys").count() >= 2).await;
+    eventually(DEADLINE, "it is read", || hub.output().matches("auth.jwks: 1 keys").count() >= 2).await;
     Client::connect(&hub, &new).await;
     let unknown = "The token is signed with an unknown key";
     assert_refused(&knock(&hub, &old).await, 401, "INVALID_TOKEN", unknown);
@@ -398,13 +398,13 @@ async fn the_application_says_whose_an_opaque_token_is() {
     let client = Client::connect(&hub, "12|alice").await;
     let user = json!({"id": "alice", "name": "A name", "roles": []});
     assert_eq!(client.welcome["data"]["details"]["user"], user);
-    let asked = &backend.asked()[0];
+    let asked = &backend.requests()[0];
     assert_eq!((asked.path.as_str(), asked.token()), ("/api/user", Some("12|alice")));
     let agent = format!("hubbub/{}", env!("CARGO_PKG_VERSION"));
     assert_eq!((asked.header("accept"), asked.header("user-agent")), (Some("application/json"), Some(agent.as_str())));
 
     // A bare user object, in the query and in the subprotocol.
-    backend.says(Reply::Json(200, json!({"id": 7, "username": "bob", "role": "admin"})));
+    backend.set_reply(Reply::Json(200, json!({"id": 7, "username": "bob", "role": "admin"})));
     let mut bob = Client::open(&hub, "/ws?token=13%7Cbob", &[]).await;
     let user = json!({"id": "7", "name": "bob", "roles": ["admin"]});
     assert_eq!(bob.welcome["data"]["details"]["user"], user);
@@ -427,7 +427,7 @@ async fn an_answer_is_remembered_and_one_question_serves_all_who_wait() {
     let backend = backend();
     let hub = Hub::with(&with_backend(&backend, "cache_secs = 4"));
     let user = Reply::Json(200, json!({"id": "alice"}));
-    backend.says(Reply::Late(Duration::from_millis(500), Box::new(user)));
+    backend.set_reply(Reply::Delayed(Duration::from_millis(500), Box::new(user)));
     let clients = futures_util::future::join_all((0..20).map(|_| Client::connect(&hub, "12|alice"))).await;
     assert_eq!((clients.len(), backend.count()), (20, 1));
     Client::connect(&hub, "12|alice").await;
@@ -435,7 +435,7 @@ async fn an_answer_is_remembered_and_one_question_serves_all_who_wait() {
     assert_eq!(hub.metric("hubbub_auth_backend_remembered"), 1.0);
 
     // A no is remembered, too, so that a client that tries again and again is no burden.
-    backend.says(Reply::Json(401, json!({})));
+    backend.set_reply(Reply::Json(401, json!({})));
     for _ in 0..10 {
         let refused = "The token is not known to the application";
         assert_refused(&knock(&hub, "12|nobody").await, 401, "INVALID_TOKEN", refused);
@@ -470,7 +470,7 @@ async fn whatever_is_no_clear_yes_lets_nobody_in_and_keeps_nobody_else_waiting()
     .into_iter()
     .enumerate()
     {
-        backend.says(reply);
+        backend.set_reply(reply);
         let answer = knock(&hub, &format!("{number}|alice")).await;
         if number < 2 {
             assert_unavailable(&answer)
@@ -479,24 +479,24 @@ async fn whatever_is_no_clear_yes_lets_nobody_in_and_keeps_nobody_else_waiting()
         }
         assert_answered_at_once(&mut client).await;
     }
-    assert!(backend.asked().iter().all(|asked| asked.path == "/api/user"), "a token goes nowhere else");
+    assert!(backend.requests().iter().all(|asked| asked.path == "/api/user"), "a token goes nowhere else");
     // Tokens that the application stumbles over keep nobody else out.
-    backend.says(Reply::Text(500, "a token that is no number".into()));
+    backend.set_reply(Reply::Text(500, "a token that is no number".into()));
     for number in 0..10 {
         assert_unavailable(&knock(&hub, &format!("odd-{number}|alice")).await);
     }
     assert_eq!(hub.metric("hubbub_auth_backend_shed_total"), 0.0);
-    let told = hub.said().lines().filter(|line| line.contains("did not tell whose a token is")).count();
+    let told = hub.output().lines().filter(|line| line.contains("did not tell whose a token is")).count();
     assert!((2..7).contains(&told), "at most two lines a minute, and not {told} of 20");
     for status in [401, 403, 404] {
-        backend.says(Reply::Json(status, json!({"id": "alice"})));
+        backend.set_reply(Reply::Json(status, json!({"id": "alice"})));
         let answer = knock(&hub, &format!("{status}|alice")).await;
         assert_refused(&answer, 401, "INVALID_TOKEN", "The token is not known to the application");
     }
     // One that says nothing, or half of it, is waited for, by those who asked alone.
-    for reply in [Reply::Silence, Reply::HalfAnAnswer] {
+    for reply in [Reply::Silence, Reply::PartialBody] {
         let before = backend.count();
-        backend.says(reply);
+        backend.set_reply(reply);
         let asked = Instant::now();
         let (refused, ()) = tokio::join!(knock(&hub, "12|alice"), async {
             eventually(DEADLINE, "it is asked", || backend.count() > before).await;
@@ -509,7 +509,7 @@ async fn whatever_is_no_clear_yes_lets_nobody_in_and_keeps_nobody_else_waiting()
         assert!(asked.elapsed() >= Duration::from_secs(4), "after {:?}", asked.elapsed());
     }
     // A failure is not remembered.
-    backend.says(Reply::Json(200, json!({"id": "alice"})));
+    backend.set_reply(Reply::Json(200, json!({"id": "alice"})));
     Client::connect(&hub, "12|alice").await;
     client.expect_silence().await;
 }
@@ -519,7 +519,7 @@ async fn a_backend_that_is_down_is_left_alone_and_found_again() {
     let backend = backend();
     let hub = Hub::with(&with_backend(&backend, ""));
     let mut client = Client::connect(&hub, "12|alice").await;
-    backend.goes_down();
+    backend.go_down();
     for number in 0..5 {
         assert_unavailable(&knock(&hub, &format!("{number}|bob")).await);
     }
@@ -538,19 +538,19 @@ async fn a_backend_that_is_down_is_left_alone_and_found_again() {
     assert_eq!(error, json!({"type": "Error", "id": 1, "data": data}));
     assert_answered_at_once(&mut client).await;
 
-    backend.comes_back();
+    backend.come_back();
     hub.wait_ready();
     Client::connect(&hub, "6|bob").await;
     authenticate["id"] = json!(2);
     client.ask(authenticate, "Status").await;
     assert_eq!(hub.metric("hubbub_auth_backend_open"), 0.0);
-    assert!(hub.said().contains("auth.backend.url answers again"), "{}", hub.said());
-    assert!(!hub.said().contains("|bob"), "no token is in the log");
+    assert!(hub.output().contains("auth.backend.url answers again"), "{}", hub.output());
+    assert!(!hub.output().contains("|bob"), "no token is in the log");
 }
 
 #[tokio::test]
 async fn a_silent_backend_is_asked_by_so_many_at_once_and_all_the_others_are_refused_in_time() {
-    let backend = Outside::that_says(Reply::Silence);
+    let backend = Upstream::replying(Reply::Silence);
     let hub = Hub::with(&with_backend(&backend, ""));
     let mut client = Client::of(&hub, "alice").await;
     let asked = Instant::now();
@@ -573,7 +573,7 @@ async fn a_silent_backend_is_asked_by_so_many_at_once_and_all_the_others_are_ref
 #[tokio::test]
 async fn a_session_lasts_as_long_as_the_application_says() {
     let end = now() + 3;
-    let backend = Outside::that_says(Reply::Json(200, json!({"user": {"id": "alice"}, "expires_at": end})));
+    let backend = Upstream::replying(Reply::Json(200, json!({"user": {"id": "alice"}, "expires_at": end})));
     let hub = Hub::with(&format!("[auth]\nleeway_secs = 0\n{}", with_backend(&backend, "")));
     let mut client = Client::connect(&hub, "12|alice").await;
     let (messages, code) = client.until_closed().await;
@@ -586,7 +586,7 @@ async fn a_session_lasts_as_long_as_the_application_says() {
 
 #[tokio::test]
 async fn a_token_of_the_application_needs_the_permissions_that_all_need() {
-    let backend = Outside::new(|asked| match asked.token() {
+    let backend = Upstream::new(|asked| match asked.token() {
         Some("1|alice") => Reply::Json(200, json!({"id": "alice", "permissions": ["connect"]})),
         _ => Reply::Json(200, json!({"id": "bob"})),
     });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use hubbub_actors::application::Application;
-use hubbub_actors::hub::{Authenticator, Hub};
+use hubbub_actors::hub::{Authenticator, Hub, Settings};
 use hubbub_actors::model::fault::Fault;
 use hubbub_actors::model::identity::Identity;
 use hubbub_actors::revocations::Revoked;
@@ -21,14 +21,14 @@ use crate::policies::Policies;
 use crate::state::{self, State};
 
 /// Starts the hub on `store`, and builds the policies, accounts and caches of the edge.
-pub(super) async fn assemble(config: &Arc<Config>, store: &Store) -> Result<State, ServeError> {
+pub(super) async fn assemble(config: &Arc<Config>, store: &Store, clock: Clock) -> Result<State, ServeError> {
     let config_error =
         |what: &dyn fmt::Display, fault: &dyn fmt::Display| ServeError::Config(format!("{what}: {fault}"));
     let revoked = Revoked::new(config.auth.token_life_ms());
     let revocations = revoked.clone();
     let tokens = state::tokens(&config.auth).map_err(ServeError::Config)?;
     let tokens = Arc::new(tokens.with_check(Arc::new(move |identity| revocations.check(identity))));
-    let settings = settings::of(config);
+    let settings = Settings { clock, ..settings::of(config) };
     let backend = state::backend(&config.backend).map_err(ServeError::Config)?;
     let application = backend.clone().map(|backend| -> Arc<dyn Application> { backend });
     let policies = Policies::new(config.clone(), tokens.clone(), backend);

@@ -2,6 +2,7 @@
 //! same way and the process fails.
 
 mod compose;
+mod host;
 mod listen;
 pub mod reload;
 mod services;
@@ -21,12 +22,14 @@ use actix_web::web::Data;
 use hubbub_actors::hub::Hub;
 use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::store::{OpenError, Store};
+use tokio::sync::mpsc;
 
+use self::host::Host;
 use self::listen::{BACKLOG, advice, share_descriptors};
 pub(crate) use self::listen::{descriptors_needed, listen};
 use self::reload::Reloader;
 use crate::config::{Config, Sources};
-use crate::serve::signals::{Signals, Stop, Stops};
+use crate::serve::signals::{Signals, Stop};
 use crate::socketio;
 use crate::socketio::router::EngineRouter;
 use crate::state::State;
@@ -112,16 +115,23 @@ impl Prepared {
     /// See [`ServeError`].
     pub fn run(self, config: Config, sources: Sources, started: impl FnOnce(Serving)) -> Result<Shutdown, ServeError> {
         let Self { runtime, signals } = self;
-        let runtime = Arc::new(runtime);
-        let system = actix_rt::System::with_tokio_rt(|| runtime.clone());
-        let ended = system.block_on(serve(Arc::new(config), sources, signals, started));
-        drop(system);
-        // A plain drop would wait for its threads, and one may hang in a file or in a name lookup.
-        if let Some(runtime) = Arc::into_inner(runtime) {
-            runtime.shutdown_background();
-        }
-        ended
+        host::run_on(runtime, serve(Arc::new(config), sources, Host::Process(signals), started))
     }
+}
+
+/// Runs a hub inside another program, by its `clock`, until the program sends a [`Stop`]. Catches no signals and reloads
+/// nothing. Blocks this thread; calls `started` once connections are accepted.
+///
+/// # Errors
+/// See [`ServeError`].
+pub fn run_embedded(
+    config: Config,
+    clock: Clock,
+    stops: mpsc::Receiver<Stop>,
+    started: impl FnOnce(Serving),
+) -> Result<Shutdown, ServeError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    host::run_on(runtime, serve(Arc::new(config), Sources::default(), Host::Program { clock, stops }, started))
 }
 
 /// How a hub ended after a stop signal.
@@ -136,14 +146,15 @@ pub enum Shutdown {
 async fn serve(
     config: Arc<Config>,
     sources: Sources,
-    signals: Signals,
+    host: Host,
     started: impl FnOnce(Serving),
 ) -> Result<Shutdown, ServeError> {
+    let clock = host.clock();
     let http_connections = share_descriptors(config.server.max_connections);
-    let store = Store::open_or_wait(&config.server.data_dir, Clock::System).map_err(ServeError::Store)?;
+    let store = Store::open_or_wait(&config.server.data_dir, clock.clone()).map_err(ServeError::Store)?;
     let listeners = listen(&config.server)?;
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
-    let state = Data::new(compose::assemble(&config, &store).await?);
+    let state = Data::new(compose::assemble(&config, &store, clock).await?);
     let hub = state.hub.clone();
     state.connections.bound(http_connections);
     let router = socketio::namespace_sessions::router(&state);
@@ -152,11 +163,13 @@ async fn serve(
     let server = server(&state, &router, listeners, config.server.worker_count())?;
     let handle = server.handle();
     let mut ended = actix_rt::spawn(server);
-    let mut stops = Stops::new()?;
+    let (mut stops, signals) = host.into_stops()?;
 
     actix_rt::spawn(state.notices.clone().run());
     reloader.note_start().await;
-    actix_rt::spawn(signals.follow(reloader));
+    if let Some(signals) = signals {
+        actix_rt::spawn(signals.follow(reloader));
+    }
     started(Serving { addresses, hub: hub.clone() });
     let died = tokio::select! {
         _ = stops.next() => None,

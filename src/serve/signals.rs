@@ -6,6 +6,7 @@
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
 use crate::serve::reload::{self, Reloader};
 
@@ -72,27 +73,41 @@ impl Stop {
     }
 }
 
-/// The signals that stop a hub.
+/// The signals that stop a hub, or their substitute if the hub runs inside another program.
 #[derive(Debug)]
-pub struct Stops {
-    terminate: Signal,
-    interrupt: Signal,
+pub enum Stops {
+    /// The signals of the process.
+    Process {
+        /// SIGTERM.
+        terminate: Signal,
+        /// SIGINT.
+        interrupt: Signal,
+    },
+    /// A channel of the program. A closed channel stops nothing.
+    Channel(mpsc::Receiver<Stop>),
 }
 
 impl Stops {
-    /// Catches the signals. Must be called on a runtime.
+    /// Catches the signals of the process. Must be called on a runtime.
     ///
     /// # Errors
     /// The system refuses.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self::Process { terminate, interrupt })
     }
 
     /// Waits for the next one.
     pub async fn next(&mut self) -> Stop {
-        tokio::select! {
-            _ = self.terminate.recv() => Stop::Terminate,
-            _ = self.interrupt.recv() => Stop::Interrupt,
+        match self {
+            Self::Process { terminate, interrupt } => tokio::select! {
+                _ = terminate.recv() => Stop::Terminate,
+                _ = interrupt.recv() => Stop::Interrupt,
+            },
+            Self::Channel(stops) => match stops.recv().await {
+                Some(stop) => stop,
+                None => std::future::pending().await,
+            },
         }
     }
 }

@@ -23,7 +23,7 @@ async fn an_account_with_the_required_permissions_connects_on_every_surface() {
     Client::connect(&hub, &signed_in.access).await;
     Sio::with_token(&hub, Transport::Polling, &signed_in.access).await;
     let mut guest = Sio::guest(&hub, Transport::WebSocket).await;
-    let known = guest.ask_for("authenticated", "authenticate", json!({"token": signed_in.access})).await;
+    let known = guest.emit_and_expect("authenticated", "authenticate", json!({"token": signed_in.access})).await;
     assert_eq!(known["permissions"], permissions);
     let mut chat = Sio::open(&hub, Transport::WebSocket).await;
     chat.connect("/chat", &json!({"token": signed_in.access})).await.unwrap();
@@ -36,7 +36,7 @@ async fn an_account_with_the_required_permissions_connects_on_every_surface() {
     assert_eq!(answer.json()["user"]["permissions"], json!(["realtime", "connect"]));
     Client::connect(&hub, &sign_in(&hub, "bob").access).await;
     let is_logged = |line: &str| line.contains("account made") && line.contains("permissions=realtime,connect");
-    eventually(SOON, "the change is logged", || hub.said().lines().any(is_logged)).await;
+    eventually(SOON, "the change is logged", || hub.output().lines().any(is_logged)).await;
 
     for (permissions, field) in [(json!(["a\n"]), "permissions[0]"), (json!("connect"), "permissions")] {
         let new = json!({"username": "eve", "password": PASSWORD, "permissions": permissions});
@@ -90,5 +90,5 @@ async fn the_hash_of_a_password_is_renewed_when_the_configured_cost_changes() {
     assert_eq!(hash(), renewed);
     assert_eq!(refresh(&hub, &before.refresh).status, 200);
     live.expect_silence().await;
-    assert!(!hub.said().contains(&renewed));
+    assert!(!hub.output().contains(&renewed));
 }

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::support::socketio::{End, Polling, SEPARATOR};
+use crate::support::socketio::{PollingSession, SEPARATOR, SessionEnd};
 use crate::support::wire::{Frame, opcode};
 use crate::support::{DEADLINE, Hub, Sio, Transport, Wire, eventually};
 
@@ -35,9 +35,9 @@ async fn frames_that_say_nothing_are_counted_and_close_the_connection_with_4429(
         let mut client = Sio::of(&hub, Transport::WebSocket, "alice").await;
         client.wire().send(&frame.encode().repeat(45)).await;
         client.expect_silence().await;
-        client.wire().offer(&frame.encode().repeat(1_000)).await;
-        assert_eq!(client.until_ended().await.1, End::Closed(Some(4429)), "{what}");
-        client.wire().gone().await;
+        client.wire().try_send(&frame.encode().repeat(1_000)).await;
+        assert_eq!(client.read_to_end().await.1, SessionEnd::Closed(Some(4429)), "{what}");
+        client.wire().wait_closed().await;
         assert_eq!(closed(&hub, "budget"), n as f64 + 1.0, "{what}");
     }
     eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
@@ -64,9 +64,9 @@ async fn a_raw_connection_has_the_same_budget_and_fragments_count() {
         wire.send(&few).await;
         wire.send_frame(&Frame::new(opcode::PING, "there?")).await;
         assert_eq!(wire.frame().await.unwrap().payload, b"there?", "{what}");
-        wire.offer(&many).await;
+        wire.try_send(&many).await;
         assert_eq!(wire.close_code().await, Some(4429), "{what}");
-        wire.gone().await;
+        wire.wait_closed().await;
     }
     assert_eq!(closed(&hub, "budget"), 2.0);
 }
@@ -77,17 +77,17 @@ async fn bytes_over_the_budget_close_the_connection_with_4429() {
     let mut wire = Wire::of(&hub, "alice").await;
     let large = Frame::text(format!("\"{}\"", "x".repeat(60_000))).encode();
     for _ in 0..20 {
-        wire.offer(&large).await;
+        wire.try_send(&large).await;
     }
     assert_eq!(wire.close_code().await, Some(4429));
     for transport in Transport::BOTH {
         let mut client = Sio::of(&hub, transport, "alice").await;
-        client.say(&ping_of(0, 900_000)).await;
-        assert_eq!(client.hear().await.id, Some(0), "one is within the budget");
-        assert_eq!(client.try_say(&ping_of(1, 900_000)).await, transport == Transport::WebSocket);
-        let (said, end) = client.until_ended().await;
+        client.send(&ping_of(0, 900_000)).await;
+        assert_eq!(client.receive().await.id, Some(0), "one is within the budget");
+        assert_eq!(client.try_send(&ping_of(1, 900_000)).await, transport == Transport::WebSocket);
+        let (said, end) = client.read_to_end().await;
         assert_eq!(said, vec![], "{transport:?}");
-        assert!(matches!(end, End::Told | End::Closed(Some(4429))), "{end:?}");
+        assert!(matches!(end, SessionEnd::ClosePacket | SessionEnd::Closed(Some(4429))), "{end:?}");
     }
     assert_eq!(closed(&hub, "budget"), 3.0);
 }
@@ -96,15 +96,15 @@ async fn bytes_over_the_budget_close_the_connection_with_4429() {
 async fn each_polling_request_and_each_packet_in_it_is_a_frame() {
     let hub = Hub::with(FEW_FRAMES);
     let many = |count: usize| vec!["6"; count].join(&SEPARATOR.to_string());
-    let mut polling = Polling::open(&hub).await;
-    polling.say(many(40)).await;
+    let mut polling = PollingSession::open(&hub).await;
+    polling.send(many(40)).await;
     let answer = polling.post(many(1_000)).await;
     let refusal = json!({"code": 3, "message": "Rate limit exceeded"});
     assert_eq!((answer.status, answer.json()), (429, refusal));
-    assert_eq!(polling.body().await, "1");
+    assert_eq!(polling.poll_body().await, "1");
     polling.assert_gone().await;
 
-    let mut polling = Polling::open(&hub).await;
+    let mut polling = PollingSession::open(&hub).await;
     let mut answers = Vec::new();
     for _ in 0..1_000 {
         let answer = polling.post("6").await;
@@ -119,10 +119,10 @@ async fn each_polling_request_and_each_packet_in_it_is_a_frame() {
     polling.assert_gone().await;
 
     // Polls that end one another on one connection.
-    let mut polling = Polling::open(&hub).await;
-    let mut wire = Wire::silent(&hub).await;
+    let mut polling = PollingSession::open(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     let poll = format!("GET {} HTTP/1.1\r\nHost: a\r\n\r\n", polling.path());
-    wire.offer(poll.repeat(1_000).as_bytes()).await;
+    wire.try_send(poll.repeat(1_000).as_bytes()).await;
     let mut taken = 0;
     let last = loop {
         let answer = wire.response().await;
@@ -141,8 +141,8 @@ async fn each_polling_request_and_each_packet_in_it_is_a_frame() {
 async fn a_socket_that_is_tried_out_has_the_same_budget_and_costs_the_session_nothing() {
     let hub = Hub::with(FEW_FRAMES);
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
-    let mut wire = client.polling().knock().await;
-    wire.offer(&Frame::new(opcode::PING, "").encode().repeat(1_000)).await;
+    let mut wire = client.polling().start_upgrade().await;
+    wire.try_send(&Frame::new(opcode::PING, "").encode().repeat(1_000)).await;
     let mut pongs = 0;
     let code = loop {
         match wire.frame().await {
@@ -180,18 +180,18 @@ async fn a_burst_of_connects_is_answered_a_hundred_times_at_most_and_ends_the_co
         let mut client = Sio::open(&hub, Transport::WebSocket).await;
         // A client that is let in is in; a broken token is judged each time.
         let connect = Frame::text(format!("40{namespace}{}", json!({"token": "x"}))).encode();
-        client.wire().offer(&connect.repeat(2_000)).await;
-        let (said, end) = client.until_ended().await;
-        assert_eq!(end, End::Closed(Some(4429)), "{namespace}");
+        client.wire().try_send(&connect.repeat(2_000)).await;
+        let (said, end) = client.read_to_end().await;
+        assert_eq!(end, SessionEnd::Closed(Some(4429)), "{namespace}");
         let limited = said.iter().filter(|said| said.data["data"]["code"] == "RATE_LIMITED").count();
         assert_eq!((said.len(), limited), (90, 30), "{namespace}");
     }
-    let mut polling = Polling::open(&hub).await;
+    let mut polling = PollingSession::open(&hub).await;
     let body = vec!["40/nowhere,"; 700].join(&SEPARATOR.to_string());
     assert_eq!(polling.post(body).await.status, 429);
     let mut answers = Vec::new();
     while answers.last().is_none_or(|last| last != "1") {
-        answers.extend(polling.body().await.split(SEPARATOR).map(str::to_owned));
+        answers.extend(polling.poll_body().await.split(SEPARATOR).map(str::to_owned));
     }
     assert_eq!(answers.len(), 90 + 1, "{answers:?}");
     polling.assert_gone().await;
@@ -211,14 +211,14 @@ async fn before_its_first_namespace_a_connection_sends_16_kib_at_most() {
         connect(&"x".repeat(16_384 + extra - connect("").len()))
     };
     let mut client = Sio::open(&hub, Transport::WebSocket).await;
-    client.say(&largest(0)).await;
-    assert_eq!(client.hear().await.data["message"], "Unauthorized");
-    client.say(&largest(1)).await;
-    assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1009))));
+    client.send(&largest(0)).await;
+    assert_eq!(client.receive().await.data["message"], "Unauthorized");
+    client.send(&largest(1)).await;
+    assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1009))));
 
     let mut client = Sio::open(&hub, Transport::Polling).await;
-    client.say(&largest(0)).await;
-    assert_eq!(client.hear().await.data["message"], "Unauthorized");
+    client.send(&largest(0)).await;
+    assert_eq!(client.receive().await.data["message"], "Unauthorized");
     let answer = client.polling().post(largest(1)).await;
     let refusal = json!({"code": 3, "message": "Payload too large: at most 16384 bytes"});
     assert_eq!((answer.status, answer.json()), (413, refusal));
@@ -230,8 +230,8 @@ async fn before_its_first_namespace_a_connection_sends_16_kib_at_most() {
         client.wire().send_frame(&Frame::new(opcode::PING, "there?")).await;
         assert_eq!(client.wire().frame().await.unwrap().payload, b"there?");
         let mut client = Sio::open(&hub, Transport::WebSocket).await;
-        client.wire().offer(&unfinished(opcode, size)).await;
-        assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(code))), "{size} bytes");
+        client.wire().try_send(&unfinished(opcode, size)).await;
+        assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(code))), "{size} bytes");
     }
 }
 
@@ -252,25 +252,25 @@ async fn before_its_first_namespace_a_connection_sends_nothing_but_connects_and_
     ];
     for packet in packets {
         let mut client = Sio::open(&hub, Transport::WebSocket).await;
-        client.say(packet).await;
-        assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1002))), "{packet}");
+        client.send(packet).await;
+        assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))), "{packet}");
         // A namespace that is none is none.
         let mut client = Sio::open(&hub, Transport::WebSocket).await;
         client.connect("/nowhere", &json!(null)).await.unwrap_err();
-        client.say(packet).await;
-        assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1002))), "{packet}");
+        client.send(packet).await;
+        assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))), "{packet}");
         let mut client = Sio::open(&hub, Transport::Polling).await;
         assert_eq!(client.polling().post(packet).await.status, 400, "{packet}");
         client.polling().assert_gone().await;
     }
     let mut client = Sio::open(&hub, Transport::WebSocket).await;
     client.wire().send_frame(&Frame::new(opcode::BINARY, "x")).await;
-    assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1002))));
+    assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))));
     // What Engine.IO needs, and a CONNECT that is taken back, are no offence.
     for transport in Transport::BOTH {
         let mut client = Sio::open(&hub, transport).await;
         for packet in ["3", "6", "41"] {
-            client.say(packet).await;
+            client.send(packet).await;
         }
         client.connect("/", &json!(null)).await.unwrap();
     }
@@ -287,8 +287,8 @@ async fn an_anonymous_connection_costs_no_more_than_it_may_send() {
             (vec![], Frame::new(opcode::BINARY, vec![0; 990_000]).unfinished().encode()),
         ] {
             let mut client = Sio::open(&hub, Transport::WebSocket).await;
-            client.wire().offer(&first).await;
-            client.wire().offer(&then).await;
+            client.wire().try_send(&first).await;
+            client.wire().try_send(&then).await;
             held.push(client);
         }
     }
@@ -300,7 +300,7 @@ async fn an_anonymous_connection_costs_no_more_than_it_may_send() {
 #[tokio::test]
 async fn no_body_is_read_for_a_session_that_there_is_not() {
     let hub = Hub::start();
-    let mut polling = Polling::open(&hub).await;
+    let mut polling = PollingSession::open(&hub).await;
     let foreign = polling.path().replace(polling.sid(), &format!("{}AAAA", &polling.sid()[..20]));
     let unknown = json!({"code": 1, "message": "Session ID unknown"});
     let too_large = json!({"code": 3, "message": "Payload too large: at most 16384 bytes"});
@@ -309,25 +309,25 @@ async fn no_body_is_read_for_a_session_that_there_is_not() {
     for (path, size, status, body) in
         [(&foreign, 1_000_000, 400, &unknown), (&foreign, 10, 400, &unknown), (&own, 16_385, 413, &too_large)]
     {
-        let mut wire = Wire::silent(&hub).await;
+        let mut wire = Wire::connect(&hub).await;
         wire.send(format!("POST {path} HTTP/1.1\r\nHost: hub\r\nContent-Length: {size}\r\n\r\n").as_bytes()).await;
         let answer = wire.response().await;
         assert_eq!((answer.status, &answer.json()), (status, body), "{path}");
     }
-    polling.say("40").await;
-    assert!(polling.body().await.starts_with("40{"));
+    polling.send("40").await;
+    assert!(polling.poll_body().await.starts_with("40{"));
 }
 
 #[tokio::test]
 async fn a_request_that_overlaps_another_is_refused_before_its_body_is_read() {
     let hub = Hub::start();
-    let mut polling = Polling::open(&hub).await;
+    let mut polling = PollingSession::open(&hub).await;
     let head = |size: u32| format!("POST {} HTTP/1.1\r\nHost: hub\r\nContent-Length: {size}\r\n\r\n", polling.path());
     let (first, second) = (head(2), head(1_000));
-    let mut waits = Wire::silent(&hub).await;
+    let mut waits = Wire::connect(&hub).await;
     waits.send(first.as_bytes()).await;
     // Both are on their way at once; whichever is second is told, and the session is over.
-    let mut overlaps = Wire::silent(&hub).await;
+    let mut overlaps = Wire::connect(&hub).await;
     overlaps.send(second.as_bytes()).await;
     let answers = [waits.response().await, overlaps.response().await];
     let refusal = json!({"code": 3, "message": "Bad request: two requests overlap"});
@@ -339,8 +339,8 @@ async fn a_request_that_overlaps_another_is_refused_before_its_body_is_read() {
 #[tokio::test]
 async fn a_session_that_ends_ends_the_request_whose_body_is_awaited() {
     let hub = Hub::with("[socketio]\nping_interval_ms = 300\nping_timeout_ms = 300");
-    let polling = Polling::open(&hub).await;
-    let mut wire = Wire::silent(&hub).await;
+    let polling = PollingSession::open(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     let head = format!("POST {} HTTP/1.1\r\nHost: hub\r\nContent-Length: 10000\r\n\r\n", polling.path());
     wire.send(head.as_bytes()).await;
     let answer = wire.response().await;
@@ -350,8 +350,8 @@ async fn a_session_that_ends_ends_the_request_whose_body_is_awaited() {
 #[tokio::test]
 async fn a_request_that_hangs_up_in_its_body_leaves_the_session() {
     let hub = Hub::start();
-    let mut polling = Polling::open(&hub).await;
-    let mut wire = Wire::silent(&hub).await;
+    let mut polling = PollingSession::open(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     let head = format!("POST {} HTTP/1.1\r\nHost: hub\r\nContent-Length: 10\r\n\r\n40", polling.path());
     wire.send(head.as_bytes()).await;
     drop(wire);
@@ -359,6 +359,6 @@ async fn a_request_that_hangs_up_in_its_body_leaves_the_session() {
     let answer = polling.post("40").await;
     assert!(matches!(answer.status, 200 | 400), "{answer:?}");
     if answer.status == 200 {
-        assert!(polling.body().await.starts_with("40{"));
+        assert!(polling.poll_body().await.starts_with("40{"));
     }
 }

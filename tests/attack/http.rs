@@ -117,7 +117,7 @@ async fn a_head_has_a_deadline_whether_it_is_the_first_or_a_later_one() {
     let hub = impatient();
     for whole in [0, 1, 5] {
         for half in ["GET /health/live HTTP/1.1\r\nX-Request-Id: r-1\r\nX-A: ", "G"] {
-            let mut wire = Wire::silent(&hub).await;
+            let mut wire = Wire::connect(&hub).await;
             for _ in 0..whole {
                 wire.send(HEALTH).await;
                 assert_eq!(wire.response().await.status, 200);
@@ -129,18 +129,18 @@ async fn a_head_has_a_deadline_whether_it_is_the_first_or_a_later_one() {
             if half.len() > 1 {
                 assert_eq!(header(&answer, "x-request-id"), "r-1");
             }
-            wire.gone().await;
+            wire.wait_closed().await;
         }
     }
     // A client that sent nothing asked nothing: an answer would be taken for that to its first request.
-    let mut silent = Wire::silent(&hub).await;
-    assert_eq!(silent.until_hung_up().await, "");
+    let mut silent = Wire::connect(&hub).await;
+    assert_eq!(silent.read_to_end().await, "");
 }
 
 #[tokio::test]
 async fn a_head_that_drips_is_late() {
     let hub = impatient();
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     wire.send(b"GET /health/live HTTP/1.1\r\nX-A: ").await;
     let said = drip(&mut wire, b"x").await;
     assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
@@ -157,7 +157,7 @@ async fn a_body_that_drips_or_stops_is_late_counted_or_chunked() {
         ("Transfer-Encoding: chunked\r\n\r\n", b""),
     ] {
         for line in ["POST /api/room HTTP/1.1", "POST /sessions HTTP/1.1"] {
-            let mut wire = Wire::silent(&hub).await;
+            let mut wire = Wire::connect(&hub).await;
             let framing = framing.replace("1000000", "8000");
             wire.send(format!("{line}\r\n{rest}{framing}").as_bytes()).await;
             let said = drip(&mut wire, piece).await;
@@ -171,11 +171,11 @@ async fn a_body_that_drips_or_stops_is_late_counted_or_chunked() {
 async fn drip(wire: &mut Wire, piece: &[u8]) -> String {
     for _ in 0..15 {
         if !piece.is_empty() {
-            wire.offer(piece).await;
+            wire.try_send(piece).await;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    wire.until_hung_up().await
+    wire.read_to_end().await
 }
 
 #[tokio::test]
@@ -197,7 +197,7 @@ async fn nothing_of_a_body_is_awaited_from_a_caller_who_is_refused() {
             403,
         ),
     ] {
-        let mut wire = Wire::silent(&hub).await;
+        let mut wire = Wire::connect(&hub).await;
         wire.send(request.as_bytes()).await;
         let answer = wire.response().await;
         assert_eq!((answer.status, header(&answer, "connection")), (status, "close"), "{request}");
@@ -207,9 +207,9 @@ async fn nothing_of_a_body_is_awaited_from_a_caller_who_is_refused() {
 #[tokio::test]
 async fn a_sign_in_reads_8_kib_at_most() {
     let hub = Hub::start();
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     wire.send(b"POST /sessions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n").await;
-    wire.offer(format!("2400\r\n{}", "x".repeat(0x2400)).as_bytes()).await;
+    wire.try_send(format!("2400\r\n{}", "x".repeat(0x2400)).as_bytes()).await;
     assert_eq!(wire.response().await.status, 413);
 }
 
@@ -222,7 +222,7 @@ async fn continue_is_said_only_to_a_caller_whose_body_may_come() {
             "{line} HTTP/1.1\r\nHost: h\r\nX-API-Key: {key}\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
         )
     };
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     for _ in 0..2 {
         wire.send(ask("POST /api/room", API_KEY, body.len()).as_bytes()).await;
         assert_eq!(wire.response().await.status, 100);
@@ -235,12 +235,12 @@ async fn continue_is_said_only_to_a_caller_whose_body_may_come() {
         (ask("POST /api/room", API_KEY, 2_000_000), 413),
         (ask("POST /sessions", "", 8_193), 413),
     ] {
-        let mut wire = Wire::silent(&hub).await;
+        let mut wire = Wire::connect(&hub).await;
         wire.send(request.as_bytes()).await;
         assert_eq!(wire.response().await.status, status, "{request}");
     }
     // A body that has come needs no leave.
-    let mut eager = Wire::silent(&hub).await;
+    let mut eager = Wire::connect(&hub).await;
     eager.send(format!("{}{body}", ask("POST /api/room", API_KEY, body.len())).as_bytes()).await;
     assert_eq!(eager.response().await.status, 200);
 }
@@ -276,7 +276,7 @@ fn a_refusal_reaches_a_client_that_sends_all_of_its_body_first() {
 #[tokio::test]
 async fn a_small_body_that_came_with_its_head_costs_no_connection() {
     let hub = Hub::start();
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     for (path, status) in [("/nowhere", 404), ("/health", 405), ("/api/room", 401), ("/nowhere", 404)] {
         wire.request("POST", path, &[], &[b'x'; 500]).await;
         let answer = wire.response().await;
@@ -297,7 +297,7 @@ async fn offers_of_http_2_are_ignored_and_the_connection_is_kept() {
         &[("Connection", "upgrade")],
         &[("Connection", "Upgrade"), ("Upgrade", "websocket")],
     ] {
-        let mut wire = Wire::silent(&hub).await;
+        let mut wire = Wire::connect(&hub).await;
         for _ in 0..20 {
             let headers = [offer, &[("X-API-Key", API_KEY)]].concat();
             wire.request("POST", "/api/room", &headers, body.as_bytes()).await;
@@ -309,7 +309,7 @@ async fn offers_of_http_2_are_ignored_and_the_connection_is_kept() {
         wire.request("GET", "/health/live", &closing, b"").await;
         let answer = wire.response().await;
         assert_eq!((answer.status, header(&answer, "connection")), (200, "close"));
-        wire.gone().await;
+        wire.wait_closed().await;
     }
 }
 
@@ -319,7 +319,7 @@ async fn a_websocket_is_taken_from_among_other_offers_and_not_over_http_1_0() {
     let path = format!("/ws?token={}", crate::support::token::token("alice"));
     let (answer, _) = Wire::upgrade(&hub, &path, &[("Upgrade", "h2c, websocket")]).await;
     assert_eq!((answer.status, header(&answer, "upgrade")), (101, "websocket"));
-    let mut old = Wire::silent(&hub).await;
+    let mut old = Wire::connect(&hub).await;
     let ask = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     old.send(format!("GET {path} HTTP/1.0\r\nHost: h\r\n{ask}").as_bytes()).await;
@@ -329,10 +329,10 @@ async fn a_websocket_is_taken_from_among_other_offers_and_not_over_http_1_0() {
 #[tokio::test]
 async fn the_answers_before_an_upgrade_on_one_connection_come_before_its_own() {
     let hub = Hub::start();
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     wire.send(&HEALTH.repeat(3)).await;
     let path = format!("/ws?token={}", crate::support::token::token("alice"));
-    let upgrade = wire.ask_to_upgrade(hub.address(), &path, &[]).await;
+    let upgrade = wire.request_upgrade(hub.address(), &path, &[]).await;
     assert_eq!(upgrade.status, 200);
     for status in [200, 200, 101] {
         assert_eq!(wire.response().await.status, status);
@@ -360,15 +360,15 @@ async fn a_request_that_is_none_is_told_why_with_an_id() {
         (format!("GET / HTTP/1.1\r\nHost: h\r\nA: {long}\r\n\r\n"), 431, "HEADERS_TOO_LARGE"),
         (format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "A: b\r\n".repeat(100)), 431, "HEADERS_TOO_LARGE"),
     ] {
-        let mut wire = Wire::silent(&hub).await;
-        wire.offer(request.as_bytes()).await;
+        let mut wire = Wire::connect(&hub).await;
+        wire.try_send(request.as_bytes()).await;
         let answer = wire.response().await;
         assert_eq!((answer.status, code(&answer)), (status, json!(expected)), "{request}");
         assert_eq!(header(&answer, "connection"), "close");
         assert!(!header(&answer, "x-request-id").is_empty());
-        wire.gone().await;
+        wire.wait_closed().await;
     }
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     wire.send(b"POST /api/room HTTP/1.1\r\nX-Request-Id: r-7\r\nContent-Length: x\r\nHost: h\r\n\r\n").await;
     let answer = wire.response().await;
     assert_eq!(answer.json()["requestId"], "r-7");
@@ -380,7 +380,7 @@ async fn an_encoded_body_is_refused_with_the_encodings_that_are_read() {
     let hub = Hub::start();
     for (path, key) in [("/api/room", API_KEY), ("/sessions", "")] {
         for body in [&b"\x1f\x8b\x08"[..], b"{}"] {
-            let mut wire = Wire::silent(&hub).await;
+            let mut wire = Wire::connect(&hub).await;
             wire.request("POST", path, &[("X-API-Key", key), ("Content-Encoding", "gzip")], body).await;
             let answer = wire.response().await;
             assert_eq!((answer.status, header(&answer, "accept-encoding")), (415, "identity"), "{path}");
@@ -392,19 +392,19 @@ async fn an_encoded_body_is_refused_with_the_encodings_that_are_read() {
 #[tokio::test]
 async fn a_half_closed_connection_still_gets_its_answer() {
     let hub = Hub::start();
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     wire.send(&HEALTH.repeat(2)).await;
-    wire.shut().await;
+    wire.shut_down_write().await;
     assert_eq!(wire.response().await.status, 200);
     // Its header says `close` only if the end of the client's side came before the answer.
     assert_eq!(wire.response().await.status, 200);
-    wire.gone().await;
+    wire.wait_closed().await;
 }
 
 #[tokio::test]
 async fn an_empty_line_behind_a_request_is_no_head() {
     let hub = impatient();
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     for _ in 0..2 {
         wire.send(&[HEALTH, b"\r\n"].concat()).await;
         assert_eq!(wire.response().await.status, 200);
@@ -425,7 +425,7 @@ async fn what_the_hub_lets_through_actix_reads_alike() {
         ("Content-Length: \u{a0}5\r\n".to_owned(), 400, "close"),
         ("Transfer-Encoding: \u{a0}chunked\r\n".to_owned(), 400, "close"),
     ] {
-        let mut wire = Wire::silent(&hub).await;
+        let mut wire = Wire::connect(&hub).await;
         wire.send(format!("GET /health/live HTTP/1.1\r\nHost: h\r\n{rest}\r\n").as_bytes()).await;
         let answer = wire.response().await;
         assert_eq!((answer.status, header(&answer, "connection")), (status, connection), "{rest}");
@@ -444,14 +444,14 @@ async fn idle_connections_give_way_to_sessions_and_are_counted() {
     let mut idle = Vec::new();
     // Half of them have had an answer, and are all of one worker.
     for _ in 0..170 {
-        let mut wire = Wire::silent(&hub).await;
+        let mut wire = Wire::connect(&hub).await;
         wire.send(HEALTH).await;
         assert_eq!(wire.response().await.status, 200);
-        Wire::silent(&hub).await.shut().await;
+        Wire::connect(&hub).await.shut_down_write().await;
         idle.push(wire);
     }
     for _ in 0..230 {
-        idle.push(Wire::silent(&hub).await);
+        idle.push(Wire::connect(&hub).await);
     }
     let mut alice = Client::of(&hub, "alice").await;
     alice.expect_silence().await;
@@ -464,7 +464,7 @@ async fn idle_connections_give_way_to_sessions_and_are_counted() {
     assert!(number("hubbub_http_connections ") <= 357);
     assert!(number("hubbub_http_connections_dropped_total{reason=\"evicted\"} ") >= 44);
     for wire in idle.iter_mut().take(40) {
-        wire.gone().await;
+        wire.wait_closed().await;
     }
     let last = idle.last_mut().unwrap();
     last.send(HEALTH).await;
@@ -501,7 +501,7 @@ async fn a_connection_for_which_there_is_no_place_is_told_so() {
         refused.len() == 20
     })
     .await;
-    let lines_of = |id: &String| hub.said().lines().filter(|line| line.contains(id.as_str())).count();
+    let lines_of = |id: &String| hub.output().lines().filter(|line| line.contains(id.as_str())).count();
     eventually(DEADLINE, "each refusal is one line", || refused.iter().all(|id| lines_of(id) == 1)).await;
     drop(busy);
     let counted = "hubbub_connections_refused_total{surface=\"http\",reason=\"full\"}";
@@ -521,7 +521,7 @@ async fn clients_that_do_not_read_give_way_when_places_are_short() {
         })
         .collect();
     for _ in 0..20 {
-        let mut wire = Wire::silent(&hub).await;
+        let mut wire = Wire::connect(&hub).await;
         wire.send(HEALTH).await;
         assert_eq!(wire.response().await.status, 200);
     }

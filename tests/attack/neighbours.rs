@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::sleep;
 
-use crate::support::member::{Heard, Member, Way};
+use crate::support::chat_client::{ChatClient, ChatPacket, ChatTransport};
 use crate::support::token::token;
 use crate::support::wire::{Frame, opcode};
 use crate::support::{Client, DEADLINE, Hub, Sio, Wire, eventually};
@@ -56,12 +56,12 @@ async fn one_user_takes_no_more_rooms_than_a_user_may_on_any_number_of_connectio
 
 /// Says so much in the chat `general` that a page of it fills a quarter of an outbox.
 async fn fill_general(hub: &Hub) {
-    let mut author = Member::of(hub, Way::Raw, "author").await;
+    let mut author = ChatClient::of(hub, ChatTransport::Raw, "author").await;
     author.join("general").await;
     for _ in 0..60 {
         let said = json!({"chatId": "general", "content": "é".repeat(10_000)});
-        let number = author.say("message:send", said).await;
-        assert_eq!(author.answer(number).await["success"], true);
+        let number = author.send_request("message:send", said).await;
+        assert_eq!(author.reply(number).await["success"], true);
     }
 }
 
@@ -70,16 +70,16 @@ async fn large_answers_that_are_asked_for_at_once_reach_a_client_that_reads() {
     const ASKED: usize = 12;
     let hub = Hub::with(UNLIMITED);
     fill_general(&hub).await;
-    for way in [Way::Raw, Way::WebSocket, Way::Polling] {
-        let mut client = Member::of(&hub, way, "reader").await;
+    for way in [ChatTransport::Raw, ChatTransport::WebSocket, ChatTransport::Polling] {
+        let mut client = ChatClient::of(&hub, way, "reader").await;
         client.join("general").await;
         let mut asked = Vec::new();
         for _ in 0..ASKED {
-            asked.push(client.say("message:history", json!({"chatId": "general", "limit": 50})).await);
+            asked.push(client.send_request("message:history", json!({"chatId": "general", "limit": 50})).await);
         }
         let mut bytes = 0;
         for number in asked {
-            let answer = client.answer(number).await;
+            let answer = client.reply(number).await;
             assert_eq!(answer["success"], true, "{way:?}");
             bytes += answer.to_string().len();
         }
@@ -102,9 +102,9 @@ const HASTY: &str =
     "[server]\nheartbeat_interval_secs = 1\nclient_timeout_secs = 2\n[limits.raw]\nmessages_per_minute = 0";
 
 async fn narrow_member(hub: &Hub) -> Wire {
-    let mut wire = Wire::narrow(hub, "slow").await;
+    let mut wire = Wire::with_small_buffer(hub, "slow").await;
     wire.message().await;
-    wire.say(&json!({"type": "Subscribe", "data": {"topics": ["room"]}}).to_string()).await;
+    wire.send_text(&json!({"type": "Subscribe", "data": {"topics": ["room"]}}).to_string()).await;
     while wire.message().await["type"] != "Status" {}
     wire
 }
@@ -114,7 +114,7 @@ async fn a_slow_reader_that_reads_is_not_cut_and_is_answered_when_it_has_room() 
     let hub = Hub::with(HASTY);
     let mut slow = narrow_member(&hub).await;
     let messages = publish_much(&hub).await;
-    slow.say(&json!({"type": "Ping", "data": {"timestamp": 7}}).to_string()).await;
+    slow.send_text(&json!({"type": "Ping", "data": {"timestamp": 7}}).to_string()).await;
     let (mut next, mut pongs) = (0, 0);
     while pongs == 0 {
         let Some(frame) = slow.frame().await else { panic!("it was cut behind {next} messages") };
@@ -145,7 +145,7 @@ async fn a_slow_reader_that_reads_is_not_cut_and_is_answered_when_it_has_room() 
 #[tokio::test]
 async fn a_slow_reader_on_socketio_that_reads_is_not_cut() {
     let hub = Hub::with(&format!("{HASTY}\n[socketio]\nping_interval_ms = 1000\nping_timeout_ms = 1000"));
-    let mut slow = Sio::open_narrow(&hub).await;
+    let mut slow = Sio::open_with_small_buffers(&hub).await;
     slow.connect("/", &json!({"token": token("slow")})).await.unwrap();
     for greeting in ["connected", "system:welcome"] {
         slow.expect(greeting).await;
@@ -155,7 +155,7 @@ async fn a_slow_reader_on_socketio_that_reads_is_not_cut() {
         assert_eq!(slow.expect("Broadcast").await["payload"]["n"], number);
         sleep(Duration::from_millis(140)).await;
     }
-    assert_eq!(slow.ask("ping", json!({})).await, json!([]));
+    assert_eq!(slow.request("ping", json!({})).await, json!([]));
     assert_eq!(hub.metric(CUT), 0.0);
 }
 
@@ -178,44 +178,46 @@ async fn a_client_that_asks_and_does_not_read_is_held_back_and_closed_as_a_slow_
 async fn a_user_makes_no_more_chats_by_joining_them_than_a_user_may_over_a_restart() {
     let hub = Hub::with(&format!("[chat]\nauto_create = true\n{UNLIMITED}[limits]\nchats_per_user = 3"));
     let join = async |hub: &Hub, way, user: &str, chat: &str| {
-        let mut member = Member::of(hub, way, user).await;
-        let number = member.say("join:chat", json!({ "chatId": chat })).await;
-        let mut answer = member.answer(number).await;
+        let mut member = ChatClient::of(hub, way, user).await;
+        let number = member.send_request("join:chat", json!({ "chatId": chat })).await;
+        let mut answer = member.reply(number).await;
         (answer["success"].take(), answer["code"].take(), answer["details"].take())
     };
     let done = (json!(true), Value::Null, Value::Null);
     let refused = (json!(false), json!("LIMIT_REACHED"), json!({"limit": "limits.chats_per_user"}));
-    for (chat, way) in [("a", Way::WebSocket), ("b", Way::Polling), ("c", Way::WebSocket)] {
+    for (chat, way) in [("a", ChatTransport::WebSocket), ("b", ChatTransport::Polling), ("c", ChatTransport::WebSocket)]
+    {
         assert_eq!(join(&hub, way, "greedy", chat).await, done);
     }
-    assert_eq!(join(&hub, Way::WebSocket, "greedy", "d").await, refused);
+    assert_eq!(join(&hub, ChatTransport::WebSocket, "greedy", "d").await, refused);
     let hub = hub.restart();
-    assert_eq!(join(&hub, Way::Polling, "greedy", "d").await, refused);
-    assert_eq!(join(&hub, Way::WebSocket, "fresh", "d").await, done);
+    assert_eq!(join(&hub, ChatTransport::Polling, "greedy", "d").await, refused);
+    assert_eq!(join(&hub, ChatTransport::WebSocket, "fresh", "d").await, done);
     assert_eq!(hub.http().request("DELETE", "/api/chats/a").key().send().status, 200);
-    assert_eq!(join(&hub, Way::WebSocket, "greedy", "e").await, done);
-    assert_eq!(join(&hub, Way::WebSocket, "greedy", "f").await, refused);
+    assert_eq!(join(&hub, ChatTransport::WebSocket, "greedy", "e").await, done);
+    assert_eq!(join(&hub, ChatTransport::WebSocket, "greedy", "f").await, refused);
 }
 
 #[tokio::test]
 async fn a_chat_that_is_deleted_and_made_again_is_empty_and_its_rows_go_behind_it() {
     let hub = Hub::with(UNLIMITED);
     fill_general(&hub).await;
-    let mut reader = Member::of(&hub, Way::WebSocket, "reader").await;
+    let mut reader = ChatClient::of(&hub, ChatTransport::WebSocket, "reader").await;
     reader.join("general").await;
     let http = hub.http();
     assert_eq!(http.request("DELETE", "/api/chats/general").key().send().status, 200);
     let made = http.request("PUT", "/api/chats/general").key().json(&json!({"public": true})).send();
     assert_eq!(made.status, 201, "{made:?}");
-    let left = async { while !matches!(reader.next().await, Some(Heard::Event(event)) if event[0] == "room:left") {} };
+    let left =
+        async { while !matches!(reader.receive().await, Some(ChatPacket::Event(event)) if event[0] == "room:left") {} };
     left.await;
     reader.join("general").await;
-    let history = reader.ask("message:history", json!({"chatId": "general"})).await;
+    let history = reader.request("message:history", json!({"chatId": "general"})).await;
     assert_eq!((&history["messages"], &history["hasMore"]), (&json!([]), &json!(false)));
-    let sent = reader.ask("message:send", json!({"chatId": "general", "content": "new"})).await;
+    let sent = reader.request("message:send", json!({"chatId": "general", "content": "new"})).await;
     assert_eq!(sent["success"], true, "{sent}");
     // 60 messages, and the word that there are none left.
     eventually(DEADLINE, "the rows are removed", || hub.metric("hubbub_store_purged_rows_total") == 61.0).await;
-    let history = reader.ask("message:history", json!({"chatId": "general"})).await;
+    let history = reader.request("message:history", json!({"chatId": "general"})).await;
     assert_eq!(history["messages"].as_array().unwrap().len(), 1, "{history}");
 }

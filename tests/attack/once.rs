@@ -60,11 +60,11 @@ fn a_nonce_is_used_up_over_planned_restarts() {
     let (sent, late) = (SignedPost::now("n-1"), SignedPost::now("n-2"));
     sent.passes(&hub);
     sent.is_refused(&hub, USED);
-    let hub = hub.come_again();
+    let hub = hub.restart_gracefully();
     sent.is_refused(&hub, USED);
     // What was signed before the restart and comes only now is new.
     late.passes(&hub);
-    let hub = hub.come_again();
+    let hub = hub.restart_gracefully();
     sent.is_refused(&hub, USED);
     late.is_refused(&hub, USED);
 }
@@ -81,7 +81,7 @@ fn after_a_crash_what_was_signed_before_the_start_is_refused() {
     let new = SignedPost::now("n-3");
     new.passes(&hub);
     // A planned restart after it brings no nonce back.
-    let hub = hub.come_again();
+    let hub = hub.restart_gracefully();
     sent.is_refused(&hub, LOST);
     new.is_refused(&hub, USED);
 }
@@ -109,11 +109,11 @@ fn a_named_request_is_done_once_over_planned_restarts() {
     let order = json!({"room": "orders", "event": "order", "data": {"n": 1}});
     let (status, first, again) = post(&hub, "order-1", &order);
     assert_eq!((status, again), (200, false), "{first}");
-    let hub = hub.come_again();
+    let hub = hub.restart_gracefully();
     assert_eq!(post(&hub, "order-1", &order), (200, first.clone(), true));
     let (status, ..) = post(&hub, "order-1", &json!({"room": "orders", "event": "order", "data": {"n": 2}}));
     assert_eq!(status, 409);
-    let hub = hub.come_again();
+    let hub = hub.restart_gracefully();
     assert_eq!(post(&hub, "order-1", &order), (200, first, true));
     assert_eq!(kept(&hub), 1);
     assert_eq!(hub.metric("hubbub_idempotency_entries"), 1.0);
@@ -188,9 +188,9 @@ async fn a_publish_that_its_client_named_is_delivered_once_over_sessions_surface
     on_chat["success"] = json!(true);
     for transport in Transport::BOTH {
         let mut root = Sio::of(&hub, transport, "alice").await;
-        assert_eq!(root.ask("Broadcast", hello()).await, json!([first]));
+        assert_eq!(root.request("Broadcast", hello()).await, json!([first]));
         let mut chat = Sio::of_chat(&hub, transport, "alice").await;
-        assert_eq!(chat.ask_on("/chat", "Broadcast", hello()).await, json!([on_chat]));
+        assert_eq!(chat.request_on("/chat", "Broadcast", hello()).await, json!([on_chat]));
     }
     let changed = json!({"topic": "orders", "payload": {"text": "bye"}, "client_id": "c-1"});
     let refused = other.ask(json!({"type": "Broadcast", "data": changed, "id": 2}), "Error").await;
@@ -198,7 +198,7 @@ async fn a_publish_that_its_client_named_is_delivered_once_over_sessions_surface
     listener.expect_silence().await;
     assert_eq!(hub.metric("hubbub_client_ids"), 1.0);
 
-    let hub = hub.come_again();
+    let hub = hub.restart_gracefully();
     let mut back = Client::of(&hub, "alice").await;
     assert_eq!(publish(&mut back, hello()).await, first);
     assert_eq!(kept(&hub), 1);

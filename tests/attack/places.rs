@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::socketio::{End, POLLING, Polling, WEBSOCKET};
+use crate::support::socketio::{POLLING, PollingSession, SessionEnd, WEBSOCKET};
 use crate::support::token::token;
 use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire, eventually};
 
@@ -29,7 +29,7 @@ async fn handshake(wire: &mut Wire) -> u16 {
 #[tokio::test]
 async fn strangers_hold_a_quarter_of_all_places_and_a_user_still_comes_in() {
     let hub = Hub::with("[server]\nworkers = 2\nmax_connections = 40");
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     let started = Instant::now();
     let mut statuses = Vec::new();
     for _ in 0..400 {
@@ -62,8 +62,8 @@ async fn the_oldest_stranger_gives_way_to_a_newcomer_after_two_seconds() {
     let started = Instant::now();
     let mut socket = Sio::open(&hub, Transport::WebSocket).await;
     let mut waiting = Sio::open(&hub, Transport::Polling).await;
-    waiting.begin_poll().await;
-    let mut silent = Polling::open(&hub).await;
+    waiting.start_poll().await;
+    let mut silent = PollingSession::open(&hub).await;
     let mut asking = Sio::open(&hub, Transport::WebSocket).await;
     asking.connect("/nowhere", &Value::Null).await.unwrap_err();
     assert_eq!(pending(&hub), 4);
@@ -85,10 +85,10 @@ async fn the_oldest_stranger_gives_way_to_a_newcomer_after_two_seconds() {
     }
     assert!(started.elapsed() > Duration::from_secs(2), "they gave way after {:?}", started.elapsed());
     // In the order in which they came, each told as its transport has it, and gone.
-    assert_eq!(socket.until_ended().await, (vec![], End::Closed(Some(4408))));
-    assert_eq!(waiting.until_ended().await, (vec![], End::Told));
+    assert_eq!(socket.read_to_end().await, (vec![], SessionEnd::Closed(Some(4408))));
+    assert_eq!(waiting.read_to_end().await, (vec![], SessionEnd::ClosePacket));
     silent.assert_gone().await;
-    assert_eq!(asking.until_ended().await, (vec![], End::Closed(Some(4408))));
+    assert_eq!(asking.read_to_end().await, (vec![], SessionEnd::Closed(Some(4408))));
     member.expect_silence().await;
 }
 
@@ -107,10 +107,10 @@ async fn who_joins_or_leaves_in_time_makes_room_for_the_next() {
     drop(members);
     let hub = Hub::with("[server]\nmax_connections = 4");
     for _ in 0..20 {
-        let polling = Polling::open(&hub).await;
+        let polling = PollingSession::open(&hub).await;
         let mut polling = polling;
-        polling.say("1").await;
-        polling.body().await;
+        polling.send("1").await;
+        polling.poll_body().await;
         eventually(DEADLINE, "who left is not pending", || pending(&hub) == 0).await;
     }
     assert_eq!(closed(&hub, "newcomers"), 0.0);
@@ -122,21 +122,21 @@ async fn a_polling_session_that_asks_nothing_ends_after_ten_seconds() {
     let started = Instant::now();
     let mut unused: Vec<_> = Vec::new();
     for _ in 0..3 {
-        unused.push(Polling::open(&hub).await);
+        unused.push(PollingSession::open(&hub).await);
     }
-    let mut polls = Polling::open(&hub).await;
-    polls.ask().await;
-    let posts = Polling::open(&hub).await;
-    posts.say("6").await;
-    let probes = Polling::open(&hub).await;
-    let _wire = probes.knock().await;
+    let mut polls = PollingSession::open(&hub).await;
+    polls.start_poll().await;
+    let posts = PollingSession::open(&hub).await;
+    posts.send("6").await;
+    let probes = PollingSession::open(&hub).await;
+    let _wire = probes.start_upgrade().await;
     eventually(DEADLINE, "those that nobody used are gone", || closed(&hub, "unused") == 3.0).await;
     assert!(started.elapsed() >= Duration::from_secs(10), "gone after {:?}", started.elapsed());
     assert_eq!(pending(&hub), 3);
     for polling in &mut unused {
         polling.assert_gone().await;
     }
-    posts.say("40").await;
-    polls.say("40").await;
-    assert!(polls.body().await.starts_with("40{"));
+    posts.send("40").await;
+    polls.send("40").await;
+    assert!(polls.poll_body().await.starts_with("40{"));
 }

@@ -32,7 +32,7 @@ async fn a_token_that_may_publish_nothing_is_refused_and_nobody_hears_of_it() {
         let expected = json!({"type": "Error", "id": 1, "data": {"code": "FORBIDDEN", "message": message}});
         assert_eq!(without_time(refused), expected);
 
-        let mut refused = root.ask_for("error", event, data).await;
+        let mut refused = root.emit_and_expect("error", event, data).await;
         // The community document's word, for its events.
         let code = if event == "typing_start" { "PERMISSION_DENIED" } else { "FORBIDDEN" };
         assert!(refused["timestamp"].take().is_string(), "{refused}");
@@ -41,7 +41,7 @@ async fn a_token_that_may_publish_nothing_is_refused_and_nobody_hears_of_it() {
     }
     let mut chat = Sio::open(&hub, Transport::WebSocket).await;
     chat.connect("/chat", &json!({"token": mute("alice")})).await.unwrap();
-    let refused = chat.ask_on("/chat", "presence:update-status", json!({"status": "away"})).await;
+    let refused = chat.request_on("/chat", "presence:update-status", json!({"status": "away"})).await;
     let message = "The token allows no publishing";
     assert_eq!(refused, json!([{"success": false, "message": message, "code": "FORBIDDEN"}]));
     bob.expect_silence().await;

@@ -31,8 +31,8 @@ use tokio::time::sleep;
 use self::ledger::Audit;
 use self::publisher::Way;
 use self::scene::{Plan, Scene, Who};
-use crate::support::chance::{Chance, from_env, seed};
-use crate::support::proxy::{Ending, Weather};
+use crate::support::proxy::{Ending, Faults};
+use crate::support::rng::{Rng, from_env, seed};
 use crate::support::run::hubbub;
 use crate::support::{DEADLINE, Hub};
 
@@ -46,15 +46,14 @@ const RESTARTS: u64 = 10;
 const CRASHES: u64 = 8;
 
 /// Everything that a network does.
-const STORM: Weather = Weather {
+const STORM: Faults = Faults {
     lives_ms: (100, 2_500),
     endings: &[Ending::Close, Ending::Reset, Ending::HalfClose, Ending::Silence],
     silence_ms: (200, 4_500),
 };
 
 /// Cuts, and no silence: the hub would wait for who is silent as it ends.
-const SHOWERS: Weather =
-    Weather { lives_ms: (300, 3_000), endings: &[Ending::Close, Ending::Reset], silence_ms: (0, 0) };
+const SHOWERS: Faults = Faults { lives_ms: (300, 3_000), endings: &[Ending::Close, Ending::Reset], silence_ms: (0, 0) };
 
 /// Publishers that publish directly: what is not answered is not sent again.
 const DIRECT: [(Way, bool); 3] = [(Way::Raw, false), (Way::Http, false), (Way::Raw, false)];
@@ -88,12 +87,12 @@ async fn storm(who: Who) -> Audit {
 async fn restarts(who: Who) -> Audit {
     let seed = seed();
     let plan = Plan { who, seed, weather: SHOWERS, spoilt: |reader| reader % 2 == 0, ways: &DIRECT };
-    let (mut scene, mut chance) = (Scene::open(plan).await, Chance::of(seed, 20_000));
+    let (mut scene, mut rng) = (Scene::open(plan).await, Rng::new(seed, 20_000));
     let (began, lasts, mut restarts) = (Instant::now(), trouble(0), 0);
     while restarts < RESTARTS || began.elapsed() < lasts {
-        sleep(chance.time(0, 400)).await;
+        sleep(rng.duration(0, 400)).await;
         scene.go_on(10).await;
-        scene.hub = replaced(scene.hub, Hub::come_again).await;
+        scene.hub = replaced(scene.hub, Hub::restart_gracefully).await;
         restarts += 1;
     }
     println!("{restarts:>10}  planned restarts in {:?}", began.elapsed());
@@ -104,18 +103,18 @@ async fn restarts(who: Who) -> Audit {
 async fn crashes(who: Who) -> Audit {
     let seed = seed();
     let plan = Plan { who, seed, weather: SHOWERS, spoilt: |reader| reader % 2 == 0, ways: &DIRECT };
-    let (mut scene, mut chance) = (Scene::open(plan).await, Chance::of(seed, 20_000));
+    let (mut scene, mut rng) = (Scene::open(plan).await, Rng::new(seed, 20_000));
     let (began, lasts, mut crashes) = (Instant::now(), trouble(0), 0);
     while crashes < CRASHES || began.elapsed() < lasts {
-        sleep(chance.time(0, 400)).await;
+        sleep(rng.duration(0, 400)).await;
         scene.go_on(10).await;
-        let late = chance.time(0, 200);
+        let late = rng.duration(0, 200);
         scene.hub = replaced(scene.hub, move |hub| match crashes % 4 {
             0 => hub.restart(),
             1 => killed_as_it_ends(hub, late),
             2 => killed_as_it_starts(hub, late),
             // Not all is lost each time.
-            _ => hub.come_again(),
+            _ => hub.restart_gracefully(),
         })
         .await;
         crashes += 1;
@@ -153,7 +152,7 @@ fn killed_as_it_ends(hub: Hub, late: Duration) -> Hub {
 /// Told to end; another that takes over what it left is killed as it begins.
 fn killed_as_it_starts(mut hub: Hub, late: Duration) -> Hub {
     hub.signal("TERM");
-    assert_eq!(hub.exit_status(DEADLINE * 2), Some(0), "{}", hub.said());
+    assert_eq!(hub.exit_status(DEADLINE * 2), Some(0), "{}", hub.output());
     let mut program = hubbub(hub.dir());
     let mut next =
         program.args(["--config", "config.toml"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -11,7 +11,7 @@ use super::ledger::{Counts, Fate, Message, Published};
 use super::line::{Line, Posted, post};
 use super::{TOPICS, topic};
 use crate::support::DEADLINE;
-use crate::support::chance::Chance;
+use crate::support::rng::Rng;
 use crate::support::token::token;
 
 /// How long one waits for an answer that the proxy may have swallowed. Whoever publishes directly waits for much longer:
@@ -34,7 +34,7 @@ pub(super) struct Publisher {
     number: usize,
     way: Way,
     address: SocketAddr,
-    chance: Chance,
+    rng: Rng,
     line: Option<Line>,
     /// How many messages of all publishers were accepted.
     accepted: Arc<AtomicU64>,
@@ -44,9 +44,9 @@ pub(super) struct Publisher {
 
 impl Publisher {
     pub(super) fn new(number: usize, way: Way, address: SocketAddr, seed: u64, accepted: Arc<AtomicU64>) -> Self {
-        let chance = Chance::of(seed, 10_000 + number);
+        let rng = Rng::new(seed, 10_000 + number);
         let (published, counts) = (Vec::new(), Counts::new());
-        Self { number, way, address, chance, line: None, accepted, published, counts }
+        Self { number, way, address, rng, line: None, accepted, published, counts }
     }
 
     /// Publishes until it is told to stop.
@@ -56,13 +56,13 @@ impl Publisher {
                 break;
             }
             self.publish_one(n).await;
-            sleep(self.chance.time(10, 60)).await;
+            sleep(self.rng.duration(10, 60)).await;
         }
         (self.published, self.counts)
     }
 
     async fn publish_one(&mut self, n: u64) {
-        let topic = self.chance.below(TOPICS);
+        let topic = self.rng.below(TOPICS);
         let message = Message { by: self.number, n };
         let fate = match self.way {
             Way::Raw => self.broadcast(topic, message).await,
@@ -124,7 +124,7 @@ impl Publisher {
                 // Refused it may have been as often as it likes: what went before may have been taken.
                 Posted::Answered { .. } | Posted::Lost | Posted::Away => self.count("published: sent again"),
             }
-            sleep(self.chance.time(5, 50)).await;
+            sleep(self.rng.duration(5, 50)).await;
         }
         Fate::Unknown
     }

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::ledger::{Message, Met, Record, THE_END};
 use super::line::Line;
 use super::{TOPICS, topic};
-use crate::support::chance::Chance;
+use crate::support::rng::Rng;
 use crate::support::token::token;
 
 /// How long the hub, which pings every second, may be silent.
@@ -34,7 +34,7 @@ pub(super) fn topics(reader: usize) -> [usize; 2] {
 pub(super) struct Reader {
     address: SocketAddr,
     token: String,
-    chance: Chance,
+    rng: Rng,
     topics: BTreeSet<usize>,
     places: BTreeMap<usize, Place>,
     /// Topics of which it has heard the end.
@@ -52,7 +52,7 @@ impl Reader {
         Self {
             address,
             token: token(&name),
-            chance: Chance::of(seed, number),
+            rng: Rng::new(seed, number),
             topics: topics(number).into(),
             places: BTreeMap::new(),
             ended: BTreeSet::new(),
@@ -87,7 +87,7 @@ impl Reader {
                     self.record.count("connections of readers that came to nothing");
                 }
             }
-            sleep(self.chance.time(20, 200 << failed)).await;
+            sleep(self.rng.duration(20, 200 << failed)).await;
         }
     }
 
@@ -96,7 +96,7 @@ impl Reader {
         self.joined.clear();
         let topics: Vec<_> = self.topics.iter().copied().collect();
         // All at once, or each by itself.
-        let asked: Vec<_> = topics.chunks(1 + self.chance.below(2)).collect();
+        let asked: Vec<_> = topics.chunks(1 + self.rng.below(2)).collect();
         for topics in asked {
             let subscribe = json!({"type": "Subscribe", "data": self.wishes(topics)});
             line.send(&subscribe).await.then_some(())?;
@@ -121,7 +121,7 @@ impl Reader {
                 return Some(());
             }
             // Some bytes this way too, for the proxy to spoil.
-            if self.chance.below(8) == 0 {
+            if self.rng.below(8) == 0 {
                 line.send(&json!({"type": "Ping", "data": {"timestamp": 1}})).await.then_some(())?;
             }
         }

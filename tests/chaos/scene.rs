@@ -14,8 +14,8 @@ use super::ledger::{Audit, Counts, Message, Published, Record, THE_END};
 use super::publisher::{Publisher, Way, push};
 use super::reader::Reader;
 use super::{READERS, TOPICS, socketio, topic};
-use crate::support::port::Port;
-use crate::support::proxy::Weather;
+use crate::support::port::ReservedPort;
+use crate::support::proxy::Faults;
 use crate::support::{DEADLINE, Hub, Proxy, eventually};
 
 /// The number of who said something before there was anybody to hear it.
@@ -50,7 +50,7 @@ const CONFIG: &str = "
 pub(super) struct Plan<'a> {
     pub(super) who: Who,
     pub(super) seed: u64,
-    pub(super) weather: Weather,
+    pub(super) weather: Faults,
     /// Whether this reader goes by the proxy.
     pub(super) spoilt: fn(usize) -> bool,
     /// The publishers, and whether they go by the proxy.
@@ -68,7 +68,7 @@ pub(super) enum Who {
 pub(super) struct Scene {
     pub(super) hub: Hub,
     seed: u64,
-    port: Port,
+    port: ReservedPort,
     proxy: Proxy,
     readers: JoinSet<Vec<Record>>,
     over: watch::Sender<bool>,
@@ -81,7 +81,7 @@ impl Scene {
     /// Begins: all readers have their place, then the publishers start.
     pub(super) async fn open(Plan { who, seed, weather, spoilt, ways }: Plan<'_>) -> Self {
         println!("HUBBUB_SEED={seed}");
-        let port = Port::held();
+        let port = ReservedPort::reserve();
         let hub = Hub::with(&format!("[server]\nport = {}\n{CONFIG}", port.address().port()));
         let proxy = Proxy::to(port.address(), weather, seed).await;
         let way = |spoilt: bool| if spoilt { proxy.address() } else { port.address() };
@@ -139,14 +139,14 @@ impl Scene {
                 *counts.entry(what).or_default() += count;
             }
         }
-        self.proxy.calm();
+        self.proxy.stop_faults();
         let records = self.hear_out(&mut published).await;
         let kept = without_a_loss.then(|| (0..TOPICS).map(|number| kept(&self.hub, number)).collect::<Vec<_>>());
         let mut audit = Audit::of(&published, kept.as_deref(), &records);
         for (what, count) in counts {
             audit.count(&what, count);
         }
-        for (what, count) in self.proxy.done() {
+        for (what, count) in self.proxy.counts() {
             audit.count(&format!("proxy: {what}"), count);
         }
         audit.print();

@@ -33,7 +33,7 @@ pub(super) async fn read(
     let asked: Value = addresses.iter().enumerate().map(reader).collect();
     let mut program =
         tokio::task::spawn_blocking(move || Program::start(node("chaos.js").arg(asked.to_string()))).await.unwrap();
-    while !program.has_ended() && !program.said().starts_with("there\n") {
+    while !program.has_ended() && !program.output().starts_with("there\n") {
         sleep(LOOK).await;
     }
     ready.fetch_add(addresses.len(), Ordering::Relaxed);

@@ -1,40 +1,40 @@
-//! The chat system as those in it meet it, whichever way they speak: Socket.IO on `/chat` by WebSocket or by polling, or
-//! the raw WebSocket.
+//! The chat system for its members, on every transport: Socket.IO on `/chat` by WebSocket or by polling, and the raw
+//! WebSocket.
 
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::support::member::Member;
+use crate::support::chat_client::ChatClient;
 use crate::support::{DEADLINE, Hub, eventually};
 
-// Who came, who left, and how many are there, with several sockets a user.
-mod coming;
+// Joins, leaves and member counts, with several sessions per user.
+mod join_leave;
 
-// More messages than a user may send.
+// Rate limits of messages and typing.
 mod limit;
 
-// Chats that not everybody may join, and what becomes of them.
+// Private, deleted and automatically created chats.
 mod private;
 
-// What is said stays said, whatever happens to the hub.
-mod kept;
+// Messages and receipts after restarts and crashes.
+mod persistence;
 
-// Sessions that are cut off, and go on.
+// Recovery of sessions after a cut.
 mod recovery;
 
-// Many clients for a while, everything by chance, and every message accounted for.
+// Many clients with random actions; every message is accounted for.
 mod soak;
 
-/// No limit that a test with many requests would meet.
+/// Switches off the limits that a test with many requests would reach.
 const UNLIMITED: &str = "[limits.http]\nrequests_per_minute = 0\n[limits.raw]\nmessages_per_minute = 0\n\
     [limits.chat]\nmessages_per_minute = 0\ntyping_per_minute = 0\nrequests_per_minute = 0\n";
 
-/// A configuration with no such limit, and `more`.
+/// A configuration without these limits, and with `more`.
 fn unlimited(more: &str) -> String {
     format!("{UNLIMITED}{more}")
 }
 
-/// Asks over HTTP; the body of an answer that is a success.
+/// Calls the HTTP API, and returns the body of the response, which must be a success.
 #[track_caller]
 fn http(hub: &Hub, method: &str, path: &str, body: &Value) -> Value {
     let http = hub.http();
@@ -44,19 +44,19 @@ fn http(hub: &Hub, method: &str, path: &str, body: &Value) -> Value {
     answer.json()
 }
 
-/// Makes or replaces a chat.
+/// Creates or replaces a chat.
 #[track_caller]
 fn put(hub: &Hub, chat: &str, body: &Value) {
     http(hub, "PUT", &format!("/api/chats/{chat}"), body);
 }
 
-/// A private chat of these users.
+/// Creates or replaces a private chat of these users.
 #[track_caller]
 fn put_private(hub: &Hub, chat: &str, participants: &[&str]) {
     put(hub, chat, &json!({"name": chat, "participants": participants}));
 }
 
-/// Who is in a chat, as `{user: sessions}`. What is done before is done when this answers.
+/// The members of a chat as `{user: sessions}`. Earlier requests take effect before this returns.
 #[track_caller]
 fn sessions(hub: &Hub, chat: &str) -> Value {
     let answer = hub.http().request("GET", &format!("/api/rooms/chat:{chat}")).key().send();
@@ -67,26 +67,26 @@ fn sessions(hub: &Hub, chat: &str) -> Value {
     members.iter().map(|member| (member["userId"].as_str().unwrap().to_owned(), member["sessions"].clone())).collect()
 }
 
-/// Waits until these are in a chat: `{user: sessions}`.
+/// Waits until a chat has these members: `{user: sessions}`.
 async fn settled(hub: &Hub, chat: &str, expected: Value) {
     eventually(DEADLINE, "the chat has these sessions", || sessions(hub, chat) == expected).await;
 }
 
-/// All that these members heard up to now in `chat`, and nothing is on its way to them any more: an order for everybody
-/// goes behind whatever the chat said before.
-async fn heard<const N: usize>(hub: &Hub, chat: &str, members: [&mut Member; N]) -> [Vec<Value>; N] {
+/// Everything that these members have received in `chat` so far; nothing more is on its way. It sends an event to
+/// everybody, which arrives after all earlier events of the chat.
+async fn received_by<const N: usize>(hub: &Hub, chat: &str, members: [&mut ChatClient; N]) -> [Vec<Value>; N] {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     sessions(hub, chat);
     let number = json!({"number": NUMBER.fetch_add(1, Ordering::Relaxed)});
     http(hub, "POST", "/api/broadcast", &json!({"event": "so far", "data": number}));
     let (last, mut all) = (json!(["so far", number]), [const { Vec::new() }; N]);
-    for (heard, member) in all.iter_mut().zip(members) {
-        *heard = member.until(&last).await.into_iter().map(timeless).collect();
+    for (events, member) in all.iter_mut().zip(members) {
+        *events = member.events_until(&last).await.into_iter().map(timeless).collect();
     }
     all
 }
 
-/// The value with every time in ISO format replaced by `T`.
+/// The value with `T` in the place of every ISO time.
 fn timeless(value: Value) -> Value {
     match value {
         Value::String(text) if is_time(&text) => json!("T"),
@@ -96,7 +96,7 @@ fn timeless(value: Value) -> Value {
     }
 }
 
-/// Whether the text is like `2025-01-09T21:30:00.000Z`.
+/// Whether the text has the form `2025-01-09T21:30:00.000Z`.
 fn is_time(text: &str) -> bool {
     let shape: String = text.chars().map(|char| if char.is_ascii_digit() { '0' } else { char }).collect();
     shape == "0000-00-00T00:00:00.000Z"
@@ -110,31 +110,31 @@ fn online(user: &str) -> Value {
     json!({"userId": user, "username": user, "status": "online", "lastSeen": "T", "connectedAt": "T"})
 }
 
-/// What the others are told when a user joins.
+/// The event that the others receive when a user joins.
 fn user_joined(user: &str, chat: &str, users: usize) -> Value {
     let room_info = room_info(chat, users);
     json!(["user:joined", {"userId": user, "username": user, "chatId": chat, "timestamp": "T", "roomInfo": room_info,
                            "onlineCount": users}])
 }
 
-/// What the others are told when a user leaves.
+/// The event that the others receive when a user leaves.
 fn user_left(user: &str, chat: &str, users: usize) -> Value {
     json!(["user:left", {"userId": user, "username": user, "chatId": chat, "timestamp": "T", "onlineCount": users}])
 }
 
-/// What all are told when the users changed.
+/// The event that all members receive when the users change.
 fn online_update(chat: &str, users: &[&str]) -> Value {
-    let named: Vec<_> = users.iter().map(|user| online(user)).collect();
-    json!(["room:online-update", {"chatId": chat, "onlineUsers": named, "count": users.len(), "timestamp": "T"}])
+    let online: Vec<_> = users.iter().map(|user| online(user)).collect();
+    json!(["room:online-update", {"chatId": chat, "onlineUsers": online, "count": users.len(), "timestamp": "T"}])
 }
 
-/// What a socket is told when it is in.
+/// The event that a session receives when it has joined.
 fn room_joined(chat: &str, users: usize) -> Value {
     json!(["room:joined", {"chatId": chat, "roomInfo": room_info(chat, users), "message": "Joined chat successfully",
                            "onlineCount": users}])
 }
 
-/// What a socket is told when it is out.
+/// The event that a session receives when it has left.
 fn room_left(chat: &str, message: &str, users: usize) -> Value {
     json!(["room:left", {"chatId": chat, "message": message, "onlineCount": users}])
 }

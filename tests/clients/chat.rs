@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::process::Command;
 
 use super::{assert_printed, fixture};
-use crate::support::member::{Member, Way};
+use crate::support::chat_client::{ChatClient, ChatTransport};
 use crate::support::token::token;
 use crate::support::tools::{Program, node_modules, python};
 use crate::support::{DEADLINE, Hub, eventually};
@@ -45,7 +45,7 @@ fn seen(user: &str, status: &str) -> Value {
 }
 
 /// The data of the next event of this name.
-async fn next(member: &mut Member, name: &str) -> Value {
+async fn next(member: &mut ChatClient, name: &str) -> Value {
     loop {
         let mut event = member.event().await;
         if event[0] == name {
@@ -59,23 +59,23 @@ async fn drive_node(mode: &str) {
     let chat = json!({"public": true, "name": "The document's"});
     let made = hub.http().request("PUT", "/api/chats/chat-uuid").key().json(&chat).send();
     assert_eq!(made.status, 201, "{made:?}");
-    let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
+    let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
     bob.join("chat-uuid").await;
     let mut node = Command::new("node");
     node.env("NODE_PATH", node_modules(&fixture("socketio"))).arg(fixture("documents/chat.js"));
     let driver = Program::start(node.arg(format!("http://{}", hub.address())).args([&token("alice"), mode]));
 
-    assert_eq!(settled(bob.presence().await), json!(["user:online", seen("alice", "online")]));
+    assert_eq!(settled(bob.presence_event().await), json!(["user:online", seen("alice", "online")]));
     assert_eq!(next(&mut bob, "user:joined").await["userId"], "alice");
     assert_eq!(next(&mut bob, "message:new").await, message("alice", "Hello, world!", "text"));
     assert_eq!(next(&mut bob, "user:typing").await, typing("alice", true));
-    eventually(DEADLINE * 4, "the client is ready", || driver.said().contains("typing\n")).await;
-    bob.send("chat-uuid", "Hello, alice!").await;
+    eventually(DEADLINE * 4, "the client is ready", || driver.output().contains("typing\n")).await;
+    bob.send_message("chat-uuid", "Hello, alice!").await;
     assert_eq!(next(&mut bob, "message:new").await, message("bob", "Hello, alice!", "text"));
-    bob.ask_well("message:typing", json!({"chatId": "chat-uuid", "isTyping": true})).await;
-    let carol = Member::of(&hub, Way::Raw, "carol").await;
-    assert_eq!(bob.presence().await[1]["userId"], "carol");
-    carol.vanish();
+    bob.request_ok("message:typing", json!({"chatId": "chat-uuid", "isTyping": true})).await;
+    let carol = ChatClient::of(&hub, ChatTransport::Raw, "carol").await;
+    assert_eq!(bob.presence_event().await[1]["userId"], "carol");
+    carol.reset();
 
     assert_eq!(next(&mut bob, "message:new").await, message("alice", "cat.png", "image"));
     assert_eq!(next(&mut bob, "user:typing").await, typing("alice", false));
@@ -147,18 +147,18 @@ async fn python_chats_is_cut_off_and_goes_on_by_every_transport() {
             "[presence]\naudience = \"off\"\n[limits.chat]\nrequests_per_minute = 0\n\
              [socketio]\nping_interval_ms = 1500\nping_timeout_ms = 1500",
         );
-        let mut bob = Member::of(&hub, Way::Raw, "bob").await;
+        let mut bob = ChatClient::of(&hub, ChatTransport::Raw, "bob").await;
         bob.join("general").await;
         let mut python = Command::new(&interpreter);
         python.env("PYTHONDONTWRITEBYTECODE", "1").arg(fixture("socketio/chat_python.py"));
         let driver = Program::start(python.args([&format!("http://{}", hub.address()), mode, &token("alice")]));
         eventually(DEADLINE * 4, "alice is there", || hub.metric("hubbub_chat_typists") == 1.0).await;
         assert_eq!(next(&mut bob, "user:joined").await["userId"], "alice");
-        bob.send("general", "for alice").await;
+        bob.send_message("general", "for alice").await;
         assert_eq!(next(&mut bob, "message:read").await["userId"], "alice");
         assert_eq!(next(&mut bob, "user:left").await["userId"], "alice");
         for content in ["missed", "missed, too"] {
-            bob.send("general", content).await;
+            bob.send_message("general", content).await;
         }
         let heard = settled(driver.report());
         let room_info = json!({"chatId": "general", "participantCount": 2, "isActive": true, "lastActivity": "a time"});

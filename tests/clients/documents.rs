@@ -7,7 +7,7 @@ use std::process::Command;
 use super::{assert_printed, fixture, take_number};
 use crate::support::token::{token, token_with};
 use crate::support::tools::{Program, node_modules};
-use crate::support::{DEADLINE, Hub, Outside, Reply, Sio, Transport, eventually};
+use crate::support::{DEADLINE, Hub, Reply, Sio, Transport, Upstream, eventually};
 
 #[test]
 fn the_blocks_are_those_of_the_documents() {
@@ -51,7 +51,7 @@ fn take_text(data: &mut Value, field: &str) {
 async fn the_push_documents_client_registers_speaks_and_hears() {
     let hub = Hub::start();
     let driver = Program::start(node("push.js", &hub).arg(token("user-123")));
-    eventually(DEADLINE * 4, "the client is in the room", || driver.said().contains("in the room\n")).await;
+    eventually(DEADLINE * 4, "the client is in the room", || driver.output().contains("in the room\n")).await;
     let notification = json!({"title": "string", "message": "string", "type": "info"});
     let to_user = json!({"userId": "user-123", "event": "system:notification", "data": notification});
     assert_eq!(push(&hub, "/api/room", &json!({"room": "lobby", "event": "to-room", "data": {"n": 1}})), 1);
@@ -135,8 +135,8 @@ async fn the_community_documents_client_authenticates_types_and_reads_its_notifi
     let pushed = json!({"userId": "1", "event": "notification", "data": notification});
     assert_eq!(push(&hub, "/api/push", &pushed), 1);
     assert_eq!(jane.expect("user_typing").await, typing(false));
-    assert_eq!(jane.ask("typing_start", json!({"thread_id": 456})).await, json!([]));
-    assert_eq!(jane.ask("typing_stop", json!({"thread_id": 456})).await, json!([]));
+    assert_eq!(jane.request("typing_start", json!({"thread_id": 456})).await, json!([]));
+    assert_eq!(jane.request("typing_stop", json!({"thread_id": 456})).await, json!([]));
 
     let mut heard = driver.report();
     take_text(&mut heard["connected"], "socketId");
@@ -163,7 +163,7 @@ async fn the_community_documents_client_authenticates_types_and_reads_its_notifi
 
 #[tokio::test]
 async fn the_community_documents_tokens_are_those_that_its_backend_knows() {
-    let backend = Outside::new(|asked| match asked.header("authorization") {
+    let backend = Upstream::new(|asked| match asked.header("authorization") {
         Some("Bearer sanctum_token") => Reply::Json(200, json!({"user": {"id": 1, "name": "John Doe"}})),
         _ => Reply::Json(401, json!({"message": "Unauthenticated."})),
     });

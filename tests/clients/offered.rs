@@ -32,7 +32,7 @@ async fn python_gets_no_number_whatever_its_user_agent_unless_it_asks() {
             let mut python = Command::new(&requirements);
             python.env("PYTHONDONTWRITEBYTECODE", "1").arg(super::fixture("socketio/offered_python.py"));
             let driver = Program::start(python.args([&format!("{}{query}", base(&hub)), mode, &token("alice")]));
-            eventually(DEADLINE * 4, "the client is in the room", || driver.said().contains("in the room\n")).await;
+            eventually(DEADLINE * 4, "the client is in the room", || driver.output().contains("in the room\n")).await;
             let body = json!({"room": "first", "event": "to-room", "data": {"n": 1}});
             let answer = hub.http().request("POST", "/api/room").key().json(&body).send();
             assert_eq!(answer.status, 200, "{answer:?}");

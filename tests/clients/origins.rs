@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 use std::fs;
 
-use crate::support::page::{Page, Pages, Served};
+use crate::support::page::{PageFile, PageListener, PageServer};
 use crate::support::token::token;
 use crate::support::tools::{Browser, node_modules};
 use crate::support::{DEADLINE, Hub, eventually};
 
 /// A page that tries each of `tries` (a name and the options of `io`), by itself and in a sandboxed frame, and reports by name
 /// how it is connected or why not.
-fn page(page: Page, hub: &Hub, is_framed: bool, tries: &Value) -> Pages {
+fn page(page: PageListener, hub: &Hub, is_framed: bool, tries: &Value) -> PageServer {
     let told = json!({"url": format!("http://{}", hub.address()), "token": token("alice"), "tries": tries});
     let html = format!(
         r#"<!doctype html><title>origins</title>
@@ -24,10 +24,10 @@ fn page(page: Page, hub: &Hub, is_framed: bool, tries: &Value) -> Pages {
     let build = node_modules(&fixtures).join("socket.io-client/dist/socket.io.min.js");
     let first = if is_framed { frame } else { html.clone() };
     page.serve(vec![
-        Served::html("/", first),
-        Served::html("/page", html),
-        Served::script("/socket.io.min.js", fs::read_to_string(build).unwrap()),
-        Served::script("/origins_browser.js", fs::read_to_string(fixtures.join("origins_browser.js")).unwrap()),
+        PageFile::html("/", first),
+        PageFile::html("/page", html),
+        PageFile::script("/socket.io.min.js", fs::read_to_string(build).unwrap()),
+        PageFile::script("/origins_browser.js", fs::read_to_string(fixtures.join("origins_browser.js")).unwrap()),
     ])
 }
 
@@ -39,7 +39,7 @@ async fn a_listed_page_sends_headers_of_its_own_and_credentials_where_they_are_a
         "credentials": {"transports": ["polling"], "withCredentials": true},
     });
     for (credentials, allowed) in [(false, "xhr poll error"), (true, "polling")] {
-        let (browser, bound) = (Browser::ready(), Page::bind());
+        let (browser, bound) = (Browser::ready(), PageListener::bind());
         let list = format!("[server]\nallowed_origins = [{:?}]\nallow_credentials = {credentials}", bound.origin());
         let hub = Hub::with(&list);
         let mut page = page(bound, &hub, false, &tries);
@@ -61,13 +61,13 @@ async fn a_sandboxed_frame_connects_where_null_is_listed_and_never_with_credenti
         ("[\"*\"]", json!({"polling": "polling", "websocket": "websocket", "credentials": "xhr poll error"})),
         ("[]", json!({"polling": "xhr poll error", "websocket": "websocket error", "credentials": "xhr poll error"})),
     ] {
-        let (browser, bound) = (Browser::ready(), Page::bind());
+        let (browser, bound) = (Browser::ready(), PageListener::bind());
         let hub = Hub::with(&format!("[server]\nallowed_origins = {origins}\nallow_credentials = true"));
         let mut page = page(bound, &hub, true, &tries);
         let browser = browser.show(&page.origin());
         assert_eq!(page.report(&browser), told, "{origins}");
         if origins == "[]" {
-            let refused = || hub.said().contains("method=OPTIONS") && hub.said().contains("server.allowed_origins");
+            let refused = || hub.output().contains("method=OPTIONS") && hub.output().contains("server.allowed_origins");
             eventually(DEADLINE, "the log says that a preflight was refused", refused).await;
         }
     }

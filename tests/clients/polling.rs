@@ -27,7 +27,7 @@ async fn notified(hub: &Hub, driver: &mut Command, count: usize, transports: &st
     batch(hub, ids.iter().map(|id| push("notification", json!({ "id": id }))).collect());
     let arguments = [format!("http://{}", hub.address()), token("alice"), count.to_string(), transports.to_owned()];
     let driver = Program::start(driver.args(arguments));
-    eventually(DEADLINE * 4, "the unread ones came", || driver.said().contains("notified\n")).await;
+    eventually(DEADLINE * 4, "the unread ones came", || driver.output().contains("notified\n")).await;
     (driver, ids)
 }
 

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use super::assert_printed;
 use crate::support::client::without_time;
-use crate::support::page::{Page, Served};
+use crate::support::page::{PageFile, PageListener};
 use crate::support::token::token;
 use crate::support::tools::{Browser, Program, node_modules, python};
 use crate::support::{Client, DEADLINE, Hub};
@@ -57,7 +57,7 @@ async fn the_python_client_talks_both_ways() {
 #[tokio::test]
 async fn the_browser_client_talks_both_ways_from_an_origin_that_is_listed() {
     let browser = Browser::ready();
-    let page = Page::bind();
+    let page = PageListener::bind();
     let hub = Hub::with(&format!("[server]\nallowed_origins = [{:?}]", page.origin()));
     let peer = peer(&hub).await;
     let mut page = page.serve(browser_client(&hub));
@@ -70,7 +70,7 @@ async fn the_browser_client_talks_both_ways_from_an_origin_that_is_listed() {
 #[tokio::test]
 async fn the_browser_client_is_refused_from_an_origin_that_is_not_listed() {
     let browser = Browser::ready();
-    let page = Page::bind();
+    let page = PageListener::bind();
     let hub = Hub::with("[server]\nallowed_origins = [\"https://app.example.com\"]");
     let mut page = page.serve(browser_client(&hub));
     let browser = browser.show(&page.origin());
@@ -80,7 +80,7 @@ async fn the_browser_client_is_refused_from_an_origin_that_is_not_listed() {
 }
 
 /// The page with the document's class and its driver.
-fn browser_client(hub: &Hub) -> Vec<Served> {
+fn browser_client(hub: &Hub) -> Vec<PageFile> {
     let told = json!({"url": hub.ws("/ws"), "token": token("alice"), "peer": "bob"});
     let html = format!(
         r#"<!doctype html><title>client</title>
@@ -89,8 +89,8 @@ fn browser_client(hub: &Hub) -> Vec<Served> {
         <script src="/drive.js"></script>
         <script src="/drive_browser.js"></script>"#
     );
-    let script = |name: &str| Served::script(&format!("/{name}"), fs::read_to_string(fixture(name)).unwrap());
-    vec![Served::html("/", html), script("browser.js"), script("drive.js"), script("drive_browser.js")]
+    let script = |name: &str| PageFile::script(&format!("/{name}"), fs::read_to_string(fixture(name)).unwrap());
+    vec![PageFile::html("/", html), script("browser.js"), script("drive.js"), script("drive_browser.js")]
 }
 
 /// The user that the document's client talks with.

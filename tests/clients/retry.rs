@@ -55,7 +55,7 @@ async fn a_guest_comes_back_once_its_address_has_a_place() {
     );
     let first = Sio::guest(&hub, Transport::WebSocket).await;
     let driver = drive(&hub, VERSIONS[3], "", "");
-    eventually(DEADLINE, "it is refused", || hub.said().contains("LIMIT_REACHED")).await;
+    eventually(DEADLINE, "it is refused", || hub.output().contains("LIMIT_REACHED")).await;
     drop(first);
     assert_came_back(&driver.report(), "LIMIT_REACHED", 10);
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::take_number;
-use crate::support::page::{Page, Pages, Served};
+use crate::support::page::{PageFile, PageListener, PageServer};
 use crate::support::token::token;
 use crate::support::tools::{Browser, Program, node_modules, python};
 use crate::support::{API_KEY, Client, DEADLINE, Hub, eventually};
@@ -208,8 +208,8 @@ async fn node_is_told_that_the_hub_goes_away_and_comes_back() {
     let mut node = node("restart.js");
     let hub = Hub::with("[server]\nshutdown_secs = 10");
     let driver = Program::start(node.args([&base(&hub), &token("alice")]));
-    eventually(DEADLINE * 2, "the clients are there", || driver.said().contains("there")).await;
-    let hub = hub.come_again();
+    eventually(DEADLINE * 2, "the clients are there", || driver.output().contains("there")).await;
+    let hub = hub.restart_gracefully();
     let heard = driver.report();
     for mode in ["polling", "websocket", "upgrade"] {
         let told = json!({
@@ -219,7 +219,7 @@ async fn node_is_told_that_the_hub_goes_away_and_comes_back() {
             "recovered": true,
             "back": true,
         });
-        assert_eq!(heard[mode], told, "{mode}: {}", hub.said());
+        assert_eq!(heard[mode], told, "{mode}: {}", hub.output());
     }
 }
 
@@ -276,8 +276,8 @@ fn protocol_fixture() -> PathBuf {
 async fn node_gets_arguments_and_bytes_back_in_events_and_acknowledgements() {
     let mut node = node("echo.js");
     let fixture = Program::start(Command::new(protocol_fixture()).arg("0"));
-    eventually(DEADLINE, "the fixture listens", || fixture.said().contains('\n')).await;
-    let said = fixture.said();
+    eventually(DEADLINE, "the fixture listens", || fixture.output().contains('\n')).await;
+    let said = fixture.output();
     let address = said.lines().next().unwrap().strip_prefix("listening on ").unwrap();
     let heard = Program::start(node.arg(format!("http://{address}"))).report();
     let args = json!([1, "2", {"3": [true, null]}, "bytes:010203", {"deep": ["bytes:c3bc6ec3af", "bytes:"]}]);
@@ -338,7 +338,7 @@ async fn pythons_handlers_get_the_one_argument_that_they_take() {
         let mut python = Command::new(&requirements);
         python.env("PYTHONDONTWRITEBYTECODE", "1").arg(fixture("one_argument.py"));
         let driver = Program::start(python.args([&base(&hub), mode, &token("alice")]));
-        eventually(DEADLINE * 4, "the client is in the room", || driver.said().contains("in the room\n")).await;
+        eventually(DEADLINE * 4, "the client is in the room", || driver.output().contains("in the room\n")).await;
         for (path, body) in [
             ("/api/room", json!({"room": "first", "event": "to-room", "data": {"n": 1}})),
             ("/api/push", json!({"userId": "alice", "event": "to-user", "data": "text"})),
@@ -355,7 +355,7 @@ async fn pythons_handlers_get_the_one_argument_that_they_take() {
 }
 
 /// A page with the browser's build of socket.io-client and its driver.
-fn page(page: Page, told: &Value) -> Pages {
+fn page(page: PageListener, told: &Value) -> PageServer {
     let html = format!(
         r#"<!doctype html><title>client</title>
         <script id="hub" type="application/json">{told}</script>
@@ -364,9 +364,9 @@ fn page(page: Page, told: &Value) -> Pages {
         <script src="/drive_browser.js"></script>"#
     );
     let build = node_modules(&fixture("")).join("socket.io-client/dist/socket.io.min.js");
-    let script = |name: &str, file: PathBuf| Served::script(&format!("/{name}"), fs::read_to_string(file).unwrap());
+    let script = |name: &str, file: PathBuf| PageFile::script(&format!("/{name}"), fs::read_to_string(file).unwrap());
     page.serve(vec![
-        Served::html("/", html),
+        PageFile::html("/", html),
         script("socket.io.min.js", build),
         script("drive.js", fixture("drive.js")),
         script("drive_browser.js", fixture("drive_browser.js")),
@@ -375,7 +375,7 @@ fn page(page: Page, told: &Value) -> Pages {
 
 #[tokio::test]
 async fn a_browser_talks_both_ways_from_an_origin_that_is_listed() {
-    let (browser, bound) = (Browser::ready(), Page::bind());
+    let (browser, bound) = (Browser::ready(), PageListener::bind());
     let hub = Hub::with(&format!("[server]\nallowed_origins = [{:?}]", bound.origin()));
     let mut peer = peer(&hub).await;
     let modes = ["upgrade", "polling", "websocket"];
@@ -394,7 +394,7 @@ async fn a_browser_talks_both_ways_from_an_origin_that_is_listed() {
 
 #[tokio::test]
 async fn a_browser_is_refused_from_an_origin_that_is_not_listed() {
-    let (browser, bound) = (Browser::ready(), Page::bind());
+    let (browser, bound) = (Browser::ready(), PageListener::bind());
     let hub = Hub::with("[server]\nallowed_origins = [\"https://app.example.com\"]");
     let modes = ["polling", "websocket", "upgrade"];
     let told = json!({"url": base(&hub), "token": token("alice"), "modes": modes, "refused": true});

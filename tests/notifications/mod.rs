@@ -1,4 +1,4 @@
-//! Notifications: sent while the user is away or there, read once, never twice.
+//! Notifications: stored for offline users, and delivered until they are read.
 
 mod race;
 
@@ -10,7 +10,7 @@ use crate::support::http::Response;
 use crate::support::token::token;
 use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
 
-/// A hub whose key may push without end.
+/// No rate limit on pushes.
 const UNLIMITED: &str = "[limits.http]\nrequests_per_minute = 0";
 
 #[track_caller]
@@ -18,7 +18,7 @@ fn post(hub: &Hub, path: &str, body: &Value) -> Response {
     hub.http().request("POST", path).key().json(body).send()
 }
 
-/// Sends a notification, which has to be kept, and gives its id.
+/// Sends a notification, which must be stored, and returns its id.
 #[track_caller]
 fn notify(hub: &Hub, user: &str, data: Value) -> Value {
     let answer = post(hub, "/api/push", &json!({"userId": user, "event": "notification", "data": data}));
@@ -26,9 +26,9 @@ fn notify(hub: &Hub, user: &str, data: Value) -> Value {
     answer.json()["notificationId"].take()
 }
 
-/// Has what was asked of the store before be answered, as far as can be seen from outside.
+/// Waits until the store has answered earlier requests, as far as a client can observe it.
 #[track_caller]
-fn settle(hub: &Hub) {
+fn wait_for_store(hub: &Hub) {
     for _ in 0..3 {
         assert_eq!(hub.get("/status").status, 200);
     }
@@ -38,7 +38,7 @@ fn read(id: &Value) -> Value {
     json!({"type": "notification_read", "data": {"notification_id": id}})
 }
 
-/// What all sessions are told, its time taken out and looked at.
+/// Checks the data of `notification_updated`, and returns its time.
 #[track_caller]
 fn read_at(mut updated: Value, id: &Value) -> String {
     let at = updated["read_at"].take();
@@ -50,7 +50,7 @@ fn read_at(mut updated: Value, id: &Value) -> String {
 }
 
 #[tokio::test]
-async fn sent_while_away_read_on_one_device_seen_read_on_the_other_and_never_again() {
+async fn a_notification_read_on_one_device_is_read_on_all_and_not_delivered_again() {
     let hub = Hub::start();
     let first = json!({"id": "notif_1", "type": "thread_reply", "title": "New reply", "read": false});
     let second = json!({"id": 7, "title": "Another"});
@@ -66,13 +66,13 @@ async fn sent_while_away_read_on_one_device_seen_read_on_the_other_and_never_aga
     laptop.emit("notification_read", json!({"notification_id": "notif_1"})).await;
     let at = read_at(laptop.expect("notification_updated").await, &json!("notif_1"));
     assert_eq!(read_at(phone.expect("notification_updated").await["data"].take(), &json!("notif_1")), at);
-    // By its text, and told as its data have it; who names the request is answered besides.
+    // The id may be a string; events have it as in the data. A request with an `id` gets a `Reply` too.
     let mut again = read(&json!("7"));
     again["id"] = json!("r-1");
     phone.send(again).await;
-    let mut heard = [phone.next().await, phone.next().await];
-    heard.sort_unstable_by_key(|message| message["type"].to_string());
-    let [mut reply, mut updated] = heard;
+    let mut received = [phone.next().await, phone.next().await];
+    received.sort_unstable_by_key(|message| message["type"].to_string());
+    let [mut reply, mut updated] = received;
     assert_eq!((&reply["type"], &reply["id"]), (&json!("Reply"), &json!("r-1")));
     assert_eq!((&updated["type"], &updated["id"]), (&json!("notification_updated"), &Value::Null));
     let at = read_at(updated["data"].take(), &json!(7));
@@ -82,7 +82,7 @@ async fn sent_while_away_read_on_one_device_seen_read_on_the_other_and_never_aga
 
     let mut phone = Client::of(&hub, "42").await;
     let mut tablet = Sio::of(&hub, Transport::WebSocket, "42").await;
-    settle(&hub);
+    wait_for_store(&hub);
     phone.expect_silence().await;
     tablet.expect_silence().await;
     assert_eq!(hub.metric("hubbub_notifications_kept_total"), 2.0);
@@ -92,7 +92,7 @@ async fn sent_while_away_read_on_one_device_seen_read_on_the_other_and_never_aga
 }
 
 #[tokio::test]
-async fn one_that_is_read_in_passing_is_read_although_its_reader_has_left() {
+async fn a_notification_read_right_before_a_disconnect_is_read() {
     let hub = Hub::start();
     let mut desk = Client::of(&hub, "42").await;
     for transport in Transport::BOTH {
@@ -102,13 +102,13 @@ async fn one_that_is_read_in_passing_is_read_although_its_reader_has_left() {
             assert_eq!(desk.expect("notification").await["data"]["id"], id);
             let mut passing = Sio::of(&hub, transport, "42").await;
             assert_eq!(passing.expect("notification").await["id"], id);
-            // The word and the leave come at once: in one body, or right behind each other.
-            let (word, leave) = (format!("42{}", json!(["notification_read", {"notification_id": id}])), "41");
+            // Both packets arrive together: in one body, or one after the other.
+            let (read, leave) = (format!("42{}", json!(["notification_read", {"notification_id": id}])), "41");
             match transport {
-                Transport::Polling => passing.polling().say(format!("{word}\u{1e}{leave}")).await,
+                Transport::Polling => passing.polling().send(format!("{read}\u{1e}{leave}")).await,
                 Transport::WebSocket => {
-                    passing.say(&word).await;
-                    passing.say(leave).await;
+                    passing.send(&read).await;
+                    passing.send(leave).await;
                 }
             }
             let updated = desk.expect("notification_updated").await["data"].take();
@@ -118,7 +118,7 @@ async fn one_that_is_read_in_passing_is_read_although_its_reader_has_left() {
 }
 
 #[tokio::test]
-async fn a_notification_that_was_answered_survives_a_crash_and_so_does_its_reading() {
+async fn an_acknowledged_notification_and_its_read_state_survive_a_crash() {
     let hub = Hub::start();
     let (first, second) = (json!({"id": 1}), json!({"id": 2}));
     notify(&hub, "alice", first.clone());
@@ -134,12 +134,12 @@ async fn a_notification_that_was_answered_survives_a_crash_and_so_does_its_readi
     let hub = hub.restart();
     let mut alice = Client::of(&hub, "alice").await;
     assert_eq!(alice.expect("notification").await["data"], second);
-    settle(&hub);
+    wait_for_store(&hub);
     alice.expect_silence().await;
 }
 
 #[tokio::test]
-async fn who_authenticates_late_gets_what_is_unread_behind_the_answer() {
+async fn a_client_that_authenticates_later_receives_unread_notifications_after_the_answer() {
     let hub = Hub::start();
     notify(&hub, "42", json!({"id": 1}));
     let mut guest = Sio::guest(&hub, Transport::WebSocket).await;
@@ -147,14 +147,14 @@ async fn who_authenticates_late_gets_what_is_unread_behind_the_answer() {
     guest.emit("authenticate", json!({"token": token("42")})).await;
     assert_eq!(guest.expect("authenticated").await["user"]["id"], 42);
     assert_eq!(guest.expect("notification").await, json!({"id": 1}));
-    // A fresh token of the same user is no connect.
+    // A new token of the same user is not a new connect.
     guest.emit("authenticate", json!({"token": token("42")})).await;
     guest.expect("authenticated").await;
     guest.expect_silence().await;
 }
 
 #[tokio::test]
-async fn the_chat_namespace_hears_what_is_sent_and_not_what_was_missed() {
+async fn the_chat_namespace_receives_new_notifications_but_no_backlog() {
     let hub = Hub::start();
     notify(&hub, "alice", json!({"id": 1}));
     let mut chat = Sio::of_chat(&hub, Transport::WebSocket, "alice").await;
@@ -163,7 +163,7 @@ async fn the_chat_namespace_hears_what_is_sent_and_not_what_was_missed() {
 }
 
 #[tokio::test]
-async fn one_without_an_id_gets_one_that_is_delivered_and_answered() {
+async fn a_notification_without_an_id_gets_one() {
     let hub = Hub::start();
     let mut here = Client::of(&hub, "alice").await;
     let id = notify(&hub, "alice", json!({"title": "Hello"}));
@@ -177,7 +177,7 @@ async fn one_without_an_id_gets_one_that_is_delivered_and_answered() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_sent_again_replaces_what_is_kept_unless_it_was_read() {
+async fn a_repeated_id_replaces_the_stored_notification_unless_it_was_read() {
     let hub = Hub::start();
     for (id, n) in [(1, 1), (2, 2), (1, 3)] {
         notify(&hub, "alice", json!({"id": id, "n": n}));
@@ -190,12 +190,12 @@ async fn an_id_that_is_sent_again_replaces_what_is_kept_unless_it_was_read() {
     assert_eq!(alice.expect("notification").await["data"], json!({"id": "1", "n": 4}));
     let mut again = Client::of(&hub, "alice").await;
     assert_eq!(again.expect("notification").await["data"], json!({"id": 2, "n": 2}));
-    settle(&hub);
+    wait_for_store(&hub);
     again.expect_silence().await;
 }
 
 #[tokio::test]
-async fn reading_twice_says_the_same_and_what_is_not_the_users_is_not_found() {
+async fn a_second_read_changes_nothing_and_notifications_of_others_are_not_found() {
     let hub = Hub::start();
     notify(&hub, "alice", json!({"id": "a"}));
     notify(&hub, "bob", json!({"id": "b"}));
@@ -224,7 +224,7 @@ async fn reading_twice_says_the_same_and_what_is_not_the_users_is_not_found() {
 }
 
 #[tokio::test]
-async fn thirty_may_be_read_a_minute_whoever_reads() {
+async fn each_session_may_read_thirty_notifications_a_minute() {
     let hub = Hub::start();
     notify(&hub, "alice", json!({"id": 1}));
     let mut raw = Client::of(&hub, "alice").await;
@@ -238,14 +238,14 @@ async fn thirty_may_be_read_a_minute_whoever_reads() {
     let error = raw.ask(read(&json!(1)), "Error").await;
     assert_eq!(error["data"]["code"], "RATE_LIMITED");
     assert!((1..=60).contains(&error["data"]["details"]["retryAfter"].as_u64().unwrap()), "{error}");
-    // Nothing else is limited by it, nor is another session.
+    // The limit applies to no other event and to no other session.
     raw.expect_silence().await;
     socket.emit("notification_read", json!({"notification_id": 1})).await;
     socket.expect("notification_updated").await;
 }
 
 #[tokio::test]
-async fn the_newest_hundred_are_kept_and_come_oldest_first() {
+async fn the_newest_hundred_are_stored_and_delivered_oldest_first() {
     let hub = Hub::with(UNLIMITED);
     let commands: Vec<Value> =
         (1..=130).map(|id| json!({"push": {"userId": "alice", "event": "notification", "data": {"id": id}}})).collect();
@@ -256,13 +256,13 @@ async fn the_newest_hundred_are_kept_and_come_oldest_first() {
     for id in 31..=130 {
         assert_eq!(alice.expect("notification").await["data"]["id"], id);
     }
-    settle(&hub);
+    wait_for_store(&hub);
     alice.expect_silence().await;
     assert_eq!(hub.metric("hubbub_notifications_pruned_total"), 30.0);
 }
 
 #[tokio::test]
-async fn large_ones_come_as_many_as_fit_and_the_rest_when_those_are_read() {
+async fn large_notifications_are_delivered_up_to_the_bound_and_the_rest_after_a_read() {
     let hub = Hub::with(UNLIMITED);
     let text = "x".repeat(16_000);
     for id in 0..40 {
@@ -272,7 +272,7 @@ async fn large_ones_come_as_many_as_fit_and_the_rest_when_those_are_read() {
     for id in 8..40 {
         assert_eq!(alice.next().await["data"]["id"], id);
     }
-    settle(&hub);
+    wait_for_store(&hub);
     alice.expect_silence().await;
     for id in 32..40 {
         alice.ask(read(&json!(id)), "notification_updated").await;
@@ -287,7 +287,7 @@ async fn large_ones_come_as_many_as_fit_and_the_rest_when_those_are_read() {
 }
 
 #[tokio::test]
-async fn what_goes_to_a_room_or_to_everybody_is_not_kept_and_may_be_anything() {
+async fn notifications_to_a_room_or_to_everybody_are_not_stored_and_have_any_data() {
     let hub = Hub::start();
     let mut here = Client::of(&hub, "alice").await;
     here.subscribe(&["lobby"]).await;
@@ -300,27 +300,27 @@ async fn what_goes_to_a_room_or_to_everybody_is_not_kept_and_may_be_anything() {
         here.expect("notification").await;
     }
     let mut later = Client::of(&hub, "alice").await;
-    settle(&hub);
+    wait_for_store(&hub);
     later.expect_silence().await;
     let answer = post(&hub, "/api/push", &json!({"userId": "alice", "event": "notification", "data": [1]}));
     assert_eq!((answer.status, &answer.json()["details"]), (400, &json!({"field": "data"})));
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_write_refuses_and_what_was_missed_comes_when_it_can_be_read() {
+async fn an_unwritable_store_refuses_notifications_and_still_delivers_the_backlog() {
     let hub = Hub::with(UNLIMITED);
     notify(&hub, "alice", json!({"id": 1}));
     let blocker = Connection::open(hub.data().join("hubbub.db")).unwrap();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
     let push = json!({"userId": "alice", "event": "notification", "data": {"id": 2}});
-    // The first finds out that it cannot; from then on nothing is delivered that cannot be kept.
+    // The first push detects the failure; after it, the hub delivers no notification that it cannot store.
     assert_eq!(post(&hub, "/api/push", &push).json()["code"], "STORE_UNAVAILABLE");
     let mut alice = Client::of(&hub, "alice").await;
     assert_eq!(alice.expect("notification").await["data"], json!({"id": 1}));
     let refused = post(&hub, "/api/push", &push);
     assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("STORE_UNAVAILABLE")));
     assert_eq!(alice.ask(read(&json!(1)), "Error").await["data"]["code"], "STORE_UNAVAILABLE");
-    settle(&hub);
+    wait_for_store(&hub);
     alice.expect_silence().await;
     blocker.execute_batch("ROLLBACK").unwrap();
     eventually(DEADLINE, "the store writes again", || hub.get("/health/ready").status == 200).await;

@@ -134,7 +134,7 @@ async fn a_token_that_does_not_hold_is_refused() {
         let answer = refused(&hub, &format!("/ws?token={token}"), &[]).await;
         assert_eq!(answer.status, 401, "{what}: {answer:?}");
         assert_refusal(&answer, 401, "INVALID_TOKEN");
-        assert!(!answer.body.contains(JWT_SECRET) && !hub.said().contains(JWT_SECRET));
+        assert!(!answer.body.contains(JWT_SECRET) && !hub.output().contains(JWT_SECRET));
     }
 }
 
@@ -299,7 +299,7 @@ async fn a_handshake_with_two_keys_is_a_bad_request_that_names_the_header() {
 #[tokio::test]
 async fn a_handshake_over_http_1_0_is_told_to_upgrade() {
     let hub = Hub::start();
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     let head = format!(
         "GET /ws?token={} HTTP/1.0\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
@@ -341,7 +341,7 @@ async fn the_welcome_says_who_and_where_one_is() {
 #[tokio::test]
 async fn what_a_client_sends_with_its_handshake_is_not_lost() {
     let hub = Hub::start();
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     let ping = crate::support::wire::Frame::text(r#"{"type":"Ping","data":{"timestamp":7}}"#);
     let mut bytes = format!(
         "GET /ws?token={} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -392,10 +392,10 @@ async fn headers_are_read_as_http_says() {
 #[tokio::test]
 async fn a_connection_that_asked_for_something_else_before_may_upgrade() {
     let hub = Hub::start();
-    let mut wire = Wire::silent(&hub).await;
+    let mut wire = Wire::connect(&hub).await;
     wire.send(format!("GET /health/live HTTP/1.1\r\nHost: {}\r\n\r\n", hub.address()).as_bytes()).await;
     assert_eq!(wire.response().await.status, 200);
-    let answer = wire.ask_to_upgrade(hub.address(), &format!("/ws?token={}", token("alice")), &[]).await;
+    let answer = wire.request_upgrade(hub.address(), &format!("/ws?token={}", token("alice")), &[]).await;
     assert_eq!(answer.status, 101, "{answer:?}");
     assert_eq!(wire.message().await["type"], "Status");
 }

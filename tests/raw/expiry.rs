@@ -1,49 +1,55 @@
-//! A session ends with its token, unless it shows a fresh one of the same user in time.
+//! A session ends when its token expires, unless its client sends a fresh token of the same user in time.
 
 use serde_json::{Value, json};
 
 use crate::support::client::without_time;
 use crate::support::token::{now, token, token_with};
-use crate::support::{Client, DEADLINE, Hub, eventually};
+use crate::support::{Client, Hub};
 
-const PROMPT: &str = "[auth]\nleeway_secs = 0";
+const NO_LEEWAY: &str = "[server]\nworkers = 1\n[auth]\nleeway_secs = 0";
 
 fn authenticate(token: &str) -> Value {
     json!({"type": "Authenticate", "data": {"token": token}, "id": "auth"})
 }
 
-/// A session of alice that has some seconds to live.
-async fn short_lived(hub: &Hub, seconds: u64) -> (Client, u64) {
-    let end = now() + seconds;
-    let client = Client::connect(hub, &token_with(json!({"sub": "alice", "exp": end}))).await;
-    (client, end)
+/// A session of alice with a token that expires in some seconds.
+async fn expiring_in(hub: &Hub, seconds: f64) -> Client {
+    let token = token_with(json!({"sub": "alice", "exp": hub.now() as f64 + seconds}));
+    Client::connect(hub, &token).await
 }
 
 #[tokio::test]
-async fn at_its_expiry_a_session_is_told_and_closed_with_4401() {
-    let hub = Hub::with(PROMPT);
-    let (mut client, end) = short_lived(&hub, 2).await;
-    let (messages, code) = client.until_closed().await;
+async fn at_its_expiry_a_session_gets_an_error_and_is_closed_with_4401() {
+    let hub = Hub::with_manual_clock(NO_LEEWAY);
+    let (mut first, mut second) = (expiring_in(&hub, 1.999).await, expiring_in(&hub, 2.0).await);
+    // One sweep judges both of them.
+    hub.advance(1_999);
+    assert_eq!(first.close_code().await, Some(4401));
+    second.expect_silence().await;
+    hub.advance(1);
+    let (messages, code) = second.until_closed().await;
     assert_eq!(code, Some(4401), "{messages:?}");
-    let [told] = messages.as_slice() else { panic!("one message, not {messages:?}") };
-    let told = without_time(told.clone());
-    assert_eq!((&told["type"], &told["data"]["code"]), (&json!("Error"), &json!("TOKEN_EXPIRED")));
-    assert!(now() >= end && now() < end + 5, "the end was to come at {end}, and came at {}", now());
+    let [error] = messages.as_slice() else { panic!("one message, not {messages:?}") };
+    let error = without_time(error.clone());
+    assert_eq!((&error["type"], &error["data"]["code"]), (&json!("Error"), &json!("TOKEN_EXPIRED")));
 }
 
 #[tokio::test]
 async fn the_leeway_counts_while_connected_too() {
-    let hub = Hub::with("[auth]\nleeway_secs = 2");
-    let (mut client, end) = short_lived(&hub, 1).await;
-    assert_eq!(client.close_code().await, Some(4401));
-    assert!(now() >= end + 2, "ended before the leeway had passed");
+    let hub = Hub::with_manual_clock("[server]\nworkers = 1\n[auth]\nleeway_secs = 2");
+    let (mut first, mut second) = (expiring_in(&hub, 0.999).await, expiring_in(&hub, 1.0).await);
+    hub.advance(2_999);
+    assert_eq!(first.close_code().await, Some(4401));
+    second.expect_silence().await;
+    hub.advance(1);
+    assert_eq!(second.close_code().await, Some(4401));
 }
 
 #[tokio::test]
 async fn a_fresh_token_of_the_same_user_extends_the_session() {
-    let hub = Hub::with(PROMPT);
-    let (mut client, end) = short_lived(&hub, 3).await;
-    let later = now() + 3600;
+    let hub = Hub::with_manual_clock(NO_LEEWAY);
+    let (mut client, mut unchanged) = (expiring_in(&hub, 3.0).await, expiring_in(&hub, 3.0).await);
+    let later = hub.now() + 3600;
     let fresh = token_with(json!({"sub": "alice", "name": "Alice", "exp": later}));
     let status = without_time(client.ask(authenticate(&fresh), "Status").await);
     assert_eq!(
@@ -53,16 +59,18 @@ async fn a_fresh_token_of_the_same_user_extends_the_session() {
             "expires_at": later * 1000,
         }}})
     );
-    eventually(DEADLINE, "the old token's end has passed", || now() > end + 1).await;
+    hub.advance(5_000);
+    assert_eq!(unchanged.close_code().await, Some(4401));
     client.expect_silence().await;
 }
 
 #[tokio::test]
-async fn a_token_of_somebody_else_extends_nothing() {
-    let hub = Hub::with(PROMPT);
-    let (mut client, _) = short_lived(&hub, 3).await;
+async fn a_token_of_another_user_does_not_extend_the_session() {
+    let hub = Hub::with_manual_clock(NO_LEEWAY);
+    let mut client = expiring_in(&hub, 3.0).await;
     let error = client.ask(authenticate(&token("mallory")), "Error").await;
     assert_eq!((&error["data"]["code"], &error["id"]), (&json!("FORBIDDEN"), &json!("auth")), "{error}");
+    hub.advance(3_000);
     let (messages, code) = client.until_closed().await;
     assert_eq!(code, Some(4401), "{messages:?}");
 }
@@ -80,7 +88,7 @@ async fn a_bad_token_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_fresh_token_brings_its_own_rights() {
+async fn a_fresh_token_replaces_the_rights_of_the_session() {
     let hub = Hub::with("[[topics]]\npattern = \"*\"\nsubscribe = \"role:admin\"\npublish = \"anyone\"");
     let mut client = Client::of(&hub, "alice").await;
     let subscribe = json!({"type": "Subscribe", "data": {"topics": ["t"]}});
@@ -92,7 +100,7 @@ async fn a_fresh_token_brings_its_own_rights() {
 }
 
 #[tokio::test]
-async fn what_comes_right_behind_a_fresh_token_is_judged_by_it() {
+async fn requests_behind_a_fresh_token_are_judged_by_it() {
     let hub = Hub::with("[[topics]]\npattern = \"*\"\nsubscribe = \"role:admin\"\npublish = \"role:admin\"");
     let mut client = Client::of(&hub, "alice").await;
     let promoted = token_with(json!({"sub": "alice", "role": "admin"}));
@@ -106,7 +114,7 @@ async fn what_comes_right_behind_a_fresh_token_is_judged_by_it() {
 }
 
 #[tokio::test]
-async fn a_fresh_token_must_have_the_required_permissions_and_closes_what_it_does_not_open() {
+async fn a_fresh_token_needs_the_required_permissions_and_leaves_topics_that_it_does_not_allow() {
     let hub = Hub::with("auth.required_permissions = [\"chat\"]");
     let granted = |topics: serde_json::Value| {
         token_with(json!({"sub": "alice", "permissions": ["chat"], "topics": {"subscribe": topics}}))

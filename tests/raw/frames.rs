@@ -22,10 +22,10 @@ async fn assert_closes(hub: &Hub, what: &str, frames: &[Frame], code: u16) {
     let mut wire = welcomed(hub).await;
     for frame in frames {
         // The hub may have had enough before the last one.
-        wire.offer(&frame.encode()).await;
+        wire.try_send(&frame.encode()).await;
     }
     assert_eq!(wire.close_code().await, Some(code), "{what}");
-    wire.gone().await;
+    wire.wait_closed().await;
 }
 
 async fn assert_pong(wire: &mut Wire, what: &str) {
@@ -157,7 +157,7 @@ async fn a_frame_that_only_says_it_is_huge_is_refused_before_it_comes() {
         head.extend([0; 4]);
         wire.send(&head).await;
         assert_eq!(wire.close_code().await, Some(1009), "{length} bytes");
-        wire.gone().await;
+        wire.wait_closed().await;
     }
 }
 
@@ -209,9 +209,9 @@ async fn a_frame_length_in_more_bytes_than_it_needs_closes_with_1002() {
         [&[0x81, 0xFF][..], &u64::MAX.to_be_bytes()].concat(),
     ] {
         let mut wire = welcomed(&hub).await;
-        wire.offer(&[&head[..], &[0; 4], PING.as_bytes()].concat()).await;
+        wire.try_send(&[&head[..], &[0; 4], PING.as_bytes()].concat()).await;
         assert_eq!(wire.close_code().await, Some(1002), "{head:x?}");
-        wire.gone().await;
+        wire.wait_closed().await;
     }
 }
 
@@ -228,7 +228,7 @@ async fn a_close_is_answered_with_its_own_code() {
     let answer = wire.frame().await.unwrap();
     assert_eq!(answer.opcode, opcode::CLOSE);
     assert!(matches!(answer.close_code(), None | Some(1000)), "{answer:?}");
-    wire.gone().await;
+    wire.wait_closed().await;
 }
 
 #[tokio::test]
@@ -256,7 +256,7 @@ async fn nothing_counts_after_a_close() {
     bytes.extend(publish(2).encode());
     wire.send(&bytes).await;
     assert_eq!(wire.close_code().await, Some(1000));
-    wire.gone().await;
+    wire.wait_closed().await;
     assert_eq!(member.expect("Broadcast").await["data"]["payload"], 1);
     member.expect_silence().await;
 }

@@ -1,12 +1,15 @@
-//! The hub pings who is silent, keeps who answers, and cuts who does not.
-
-use std::time::{Duration, Instant};
+//! The hub pings silent clients and closes those that show no sign of life in time.
 
 use crate::support::wire::{Frame, opcode};
 use crate::support::{Hub, Wire};
 
-/// A ping a second, and two seconds of patience.
-const QUICK: &str = "[server]\nheartbeat_interval_secs = 1\nclient_timeout_secs = 2";
+/// A ping each second, and three seconds without a sign of life.
+const CONFIG: &str = "[server]\nworkers = 1\nheartbeat_interval_secs = 1\nclient_timeout_secs = 3";
+const INTERVAL_MS: i64 = 1_000;
+const TIMEOUT_MS: i64 = 3_000;
+
+/// Where the hub counts the sessions that it closed for their silence.
+const TIMED_OUT: &str = r#"hubbub_sessions_closed_total{reason="heartbeat_timeout"}"#;
 
 async fn welcomed(hub: &Hub) -> Wire {
     let mut wire = Wire::of(hub, "alice").await;
@@ -14,68 +17,70 @@ async fn welcomed(hub: &Hub) -> Wire {
     wire
 }
 
-#[tokio::test]
-async fn who_says_nothing_at_all_is_cut_with_4408() {
-    let hub = Hub::with(QUICK);
-    // The hub counts from the connect; a busy machine may show the welcome later.
-    let silent_since = Instant::now();
-    let mut wire = welcomed(&hub).await;
-    let mut pings = 0;
-    let code = loop {
-        let frame = wire.frame().await.expect("a close frame comes before the end");
+/// Reads up to the next ping; fails when the connection is closed before.
+async fn ping(wire: &mut Wire) -> Frame {
+    loop {
+        let frame = wire.frame().await.expect("the connection is open");
         match frame.opcode {
-            opcode::PING => pings += 1,
-            _ => break frame.close_code(),
+            opcode::PING => return frame,
+            opcode::CLOSE => panic!("closed: {frame:?}"),
+            _ => {}
         }
-    };
-    let silence = silent_since.elapsed();
-    assert_eq!(code, Some(4408));
-    assert!(pings >= 1, "was cut without having been asked");
-    assert!(silence >= Duration::from_millis(1_900), "was cut after {silence:?}");
-    assert!(silence < Duration::from_secs(10), "was cut after {silence:?}");
-    wire.gone().await;
+    }
 }
 
 #[tokio::test]
-async fn who_answers_the_pings_stays() {
-    let hub = Hub::with(QUICK);
+async fn a_silent_client_is_pinged_and_closed_with_4408_at_its_timeout() {
+    let hub = Hub::with_manual_clock(CONFIG);
+    let mut first = welcomed(&hub).await;
+    hub.advance(1);
+    let mut second = welcomed(&hub).await;
+    hub.advance(INTERVAL_MS);
+    for wire in [&mut first, &mut second] {
+        ping(wire).await;
+    }
+    // One sweep judges both of them: the first when its time is over, the second 1 ms before that.
+    hub.advance(TIMEOUT_MS - INTERVAL_MS - 1);
+    assert_eq!(first.close_code().await, Some(4408));
+    first.wait_closed().await;
+    assert_eq!(hub.metric(TIMED_OUT), 1.0);
+    hub.advance(1);
+    assert_eq!(second.close_code().await, Some(4408));
+    assert_eq!(hub.metric(TIMED_OUT), 2.0);
+}
+
+#[tokio::test]
+async fn a_client_that_answers_the_pings_stays() {
+    let hub = Hub::with_manual_clock(CONFIG);
     let mut wire = welcomed(&hub).await;
-    let since = Instant::now();
-    // Longer than two times the patience.
-    while since.elapsed() < Duration::from_secs(5) {
-        let ping = wire.frame().await.unwrap();
-        assert_eq!(ping.opcode, opcode::PING, "{ping:?}");
+    for _ in 0..3 * TIMEOUT_MS / INTERVAL_MS {
+        hub.advance(INTERVAL_MS);
+        let ping = ping(&mut wire).await;
         wire.send_frame(&Frame::new(opcode::PONG, ping.payload)).await;
     }
 }
 
 #[tokio::test]
 async fn any_frame_is_a_sign_of_life() {
-    let hub = Hub::with(QUICK);
+    let hub = Hub::with_manual_clock(CONFIG);
     let mut wire = welcomed(&hub).await;
-    let since = Instant::now();
-    let mut turn = 0;
-    while since.elapsed() < Duration::from_secs(5) {
-        let ping = wire.frame().await.unwrap();
-        assert_ne!(ping.opcode, opcode::CLOSE, "{ping:?}");
-        if ping.opcode == opcode::PING {
-            // Never a pong: a message that is refused, or a ping of one's own.
-            turn += 1;
-            let frame = if turn % 2 == 0 { Frame::text("x") } else { Frame::new(opcode::PING, "") };
-            wire.send_frame(&frame).await;
-        }
+    for turn in 0..3 * TIMEOUT_MS / INTERVAL_MS {
+        hub.advance(INTERVAL_MS);
+        ping(&mut wire).await;
+        // Never a pong: a message that is refused, or a ping from the client.
+        let frame = if turn % 2 == 0 { Frame::text("x") } else { Frame::new(opcode::PING, "") };
+        wire.send_frame(&frame).await;
     }
 }
 
 #[tokio::test]
-async fn a_piece_of_a_message_is_a_sign_of_life_too() {
-    let hub = Hub::with(QUICK);
+async fn a_fragment_of_a_message_is_a_sign_of_life() {
+    let hub = Hub::with_manual_clock(CONFIG);
     let mut wire = welcomed(&hub).await;
-    let since = Instant::now();
     let mut opcode = opcode::TEXT;
-    while since.elapsed() < Duration::from_secs(5) {
-        let ping = wire.frame().await.unwrap();
-        assert_ne!(ping.opcode, opcode::CLOSE, "after {:?}: {ping:?}", since.elapsed());
+    for _ in 0..3 * TIMEOUT_MS / INTERVAL_MS {
+        hub.advance(INTERVAL_MS);
+        ping(&mut wire).await;
         wire.send_frame(&Frame::new(opcode, " ").unfinished()).await;
         opcode = opcode::CONTINUATION;
     }

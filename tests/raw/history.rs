@@ -245,10 +245,15 @@ async fn a_place_that_cannot_be_is_refused_by_its_path_and_nothing_is_joined() {
 }
 
 #[tokio::test]
-async fn a_message_is_forgotten_when_its_time_has_come_and_a_topic_with_it() {
-    let hub = Hub::with("[[topics]]\npattern = \"*\"\nhistory = 10\nhistory_secs = 1");
+async fn a_message_is_deleted_at_its_age_and_an_empty_topic_with_it() {
+    let hub = Hub::with_manual_clock("[[topics]]\npattern = \"*\"\nhistory = 10\nhistory_secs = 60");
     push(&hub, "brief", &json!(1));
+    hub.advance(59_999);
+    push(&hub, "other", &json!(1));
     assert!(hub.metric("hubbub_history_bytes") > 0.0);
+    assert_eq!(hub.http().request("GET", "/api/rooms/brief/history").key().send().json()["messages"][0]["offset"], 1);
+    // Beyond the age of both.
+    hub.advance(120_000);
     eventually(DEADLINE, "nothing is kept", || hub.metric("hubbub_history_bytes") == 0.0).await;
     let path = "/api/rooms/brief/history";
     assert_eq!(hub.http().request("GET", path).key().send().status, 404);
@@ -289,7 +294,7 @@ async fn over_a_planned_restart_under_load_nothing_is_missed() {
     }
     drop(client);
     eventually(DEADLINE, "more is published", || hub.metric("hubbub_messages_published_total") > 600.0).await;
-    let hub = tokio::task::spawn_blocking(|| hub.come_again()).await.unwrap();
+    let hub = tokio::task::spawn_blocking(|| hub.restart_gracefully()).await.unwrap();
     let accepted = publishers.stop().await;
 
     let (mut client, recovered, position) = back(&hub, "feed", &copy.since(&epoch)).await;
@@ -333,7 +338,7 @@ async fn a_topic_that_keeps_nothing_any_more_is_not_brought_back() {
     let config = hub.dir().join("config.toml");
     let told = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, told.replace("pattern = \"*\"", "pattern = \"stays\"")).unwrap();
-    let hub = tokio::task::spawn_blocking(|| hub.come_again()).await.unwrap();
+    let hub = tokio::task::spawn_blocking(|| hub.restart_gracefully()).await.unwrap();
     let (mut client, recovered, position) = back(&hub, "stays", &before(&stays, 1)).await;
     assert_eq!((recovered, position), (true, stays));
     let message = crate::support::client::without_time(client.next().await);
@@ -421,7 +426,7 @@ async fn a_large_history_is_ready_when_the_hub_has_ended_and_comes_back_whole() 
     }
     drop(publisher);
     let held = hub.metric("hubbub_history_bytes");
-    let hub = tokio::task::spawn_blocking(|| hub.come_again()).await.unwrap();
+    let hub = tokio::task::spawn_blocking(|| hub.restart_gracefully()).await.unwrap();
     assert_eq!(hub.metric("hubbub_history_bytes"), held);
-    assert!(!hub.said().contains("could not be stored"), "{}", hub.said());
+    assert!(!hub.output().contains("could not be stored"), "{}", hub.output());
 }

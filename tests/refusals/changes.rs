@@ -60,7 +60,7 @@ fn each_change_over_http_is_one_line_with_key_and_request_id() {
     assert_eq!((field(1, "chat"), field(8, "user"), field(9, "user")), (json!("c1"), json!("bob"), json!("bob")));
     assert_eq!((field(4, "user"), field(7, "room"), field(4, "event")), (json!("bob"), json!("lobby"), json!("e")));
     assert_eq!((field(4, "recipients"), field(11, "item")), (json!(0), json!(1)));
-    assert!(!hub.said().contains(SECRET), "{}", hub.said());
+    assert!(!hub.output().contains(SECRET), "{}", hub.output());
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_sign_out_is_one_line_with_its_user_and_pushes_are_left_out_at_info() {
         "{line}"
     );
     for secret in [&signed_in.access, &signed_in.refresh] {
-        assert!(!hub.said().contains(secret.as_str()), "{}", hub.said());
+        assert!(!hub.output().contains(secret.as_str()), "{}", hub.output());
     }
 }
 

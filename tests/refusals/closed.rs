@@ -49,7 +49,7 @@ async fn each_connection_that_is_closed_at_ws_is_one_line() {
         (Frame::new(opcode::CONTINUATION, "{}"), 1002, "INVALID_REQUEST", ""),
     ] {
         let (mut wire, id) = wire(&hub, "alice").await;
-        wire.offer(&frame.encode()).await;
+        wire.try_send(&frame.encode()).await;
         assert_eq!(wire.close_code().await, Some(close), "{code}");
         closed(&id, close, code, rule);
     }
@@ -60,7 +60,7 @@ async fn each_connection_that_is_closed_at_ws_is_one_line() {
 
     let (mut floods, id) = wire(&hub, "alice").await;
     let frames = Frame::new(opcode::PONG, "").encode().repeat(500);
-    floods.offer(&frames).await;
+    floods.try_send(&frames).await;
     assert_eq!(floods.close_code().await, Some(4429));
     closed(&id, 4429, "RATE_LIMITED", "limits.frames_per_second, limits.bytes_per_second");
 
@@ -92,7 +92,7 @@ async fn a_flood_of_messages_is_refused_line_by_line_and_then_closed() {
     let hub = Hub::with(CONFIG);
     let (mut floods, id) = wire(&hub, "alice").await;
     let ping = Frame::text(r#"{"type":"Ping","data":{"timestamp":1}}"#).encode();
-    floods.offer(&ping.repeat(31)).await;
+    floods.try_send(&ping.repeat(31)).await;
     assert_eq!(floods.close_code().await, Some(4429));
     let closed = |line: &serde_json::Value| line["close"] == 4429;
     crate::support::wait_until(crate::support::DEADLINE, "the close is logged", || {
@@ -118,24 +118,24 @@ async fn each_connection_that_is_closed_on_socket_io_is_one_line() {
 
     let mut grace = Sio::guest(&hub, Transport::WebSocket).await;
     let id = grace.id.clone();
-    grace.until_ended().await;
+    grace.read_to_end().await;
     expected.push(Expected::connection(&id, "/", "PERMISSION_DENIED", "auth.grace_secs").with("close", 4408));
 
     let mut large = Sio::of(&hub, Transport::WebSocket, "alice").await;
-    large.wire().offer(&Frame::text(format!("42[\"{}\"]", "x".repeat(30_000))).encode()).await;
+    large.wire().try_send(&Frame::text(format!("42[\"{}\"]", "x".repeat(30_000))).encode()).await;
     expected.push(
         Expected::connection(&large.id.clone(), "/", "PAYLOAD_TOO_LARGE", "socketio.max_payload").with("close", 1009),
     );
-    large.until_ended().await;
+    large.read_to_end().await;
 
     let mut broken = Sio::of(&hub, Transport::WebSocket, "alice").await;
-    broken.wire().say("9").await;
+    broken.wire().send_text("9").await;
     expected.push(Expected::connection(&broken.id.clone(), "/", "INVALID_REQUEST", "").with("user", "alice"));
-    broken.until_ended().await;
+    broken.read_to_end().await;
 
     let mut kicked = Sio::of(&hub, Transport::WebSocket, "bob").await;
     hub.http().request("POST", "/api/disconnect").key().json(&json!({"userId": "bob"})).send();
-    kicked.until_ended().await;
+    kicked.read_to_end().await;
     expected
         .push(Expected::connection(&kicked.id.clone(), "/", "FORBIDDEN", "POST /api/disconnect").with("close", 4403));
 
@@ -143,14 +143,14 @@ async fn each_connection_that_is_closed_on_socket_io_is_one_line() {
     for (packet, code, rule) in
         [("42[\"hello\"]", "INVALID_REQUEST", ""), ("", "REQUEST_TIMEOUT", "socketio.connect_timeout_ms")]
     {
-        let (mut wire, handshake) = crate::support::socketio::socket(hub.address()).await;
+        let (mut wire, handshake) = crate::support::socketio::open_websocket(hub.address()).await;
         if !packet.is_empty() {
-            wire.say(packet).await;
+            wire.send_text(packet).await;
         }
-        wire.gone().await;
+        wire.wait_closed().await;
         let sid = handshake["sid"].as_str().unwrap();
         expected.push(Expected::connection(&sid[..8], "socket.io", code, rule));
-        assert!(!hub.said().contains(sid), "the whole sid is a secret");
+        assert!(!hub.output().contains(sid), "the whole sid is a secret");
     }
     assert_logged(&hub, &expected);
 }
@@ -158,7 +158,7 @@ async fn each_connection_that_is_closed_on_socket_io_is_one_line() {
 #[tokio::test]
 async fn a_slow_reader_is_one_line() {
     let hub = Hub::with(&CONFIG.replace("client_timeout_secs = 2", "client_timeout_secs = 20"));
-    let mut slow = Wire::narrow(&hub, "alice").await;
+    let mut slow = Wire::with_small_buffer(&hub, "alice").await;
     let welcome = slow.message().await;
     let id = welcome["data"]["details"]["connection_id"].as_str().unwrap();
     let payload = json!({"userId": "alice", "event": "e", "data": "x".repeat(100_000)});

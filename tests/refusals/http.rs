@@ -268,18 +268,18 @@ async fn a_request_that_cannot_be_read_is_one_line_and_garbage_is_none() {
             "server.body_secs",
         ),
     ] {
-        let mut wire = Wire::silent(&hub).await;
-        wire.offer(request.as_bytes()).await;
-        let answer = wire.until_hung_up().await;
+        let mut wire = Wire::connect(&hub).await;
+        wire.try_send(request.as_bytes()).await;
+        let answer = wire.read_to_end().await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{id}: {answer}");
         expected.push(Expected::request(id, "http", code, rule).with("address", "127.0.0.1"));
     }
     for garbage in
         [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"[..], b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"hello\r\n\r\n"]
     {
-        let mut wire = Wire::silent(&hub).await;
-        wire.offer(garbage).await;
-        assert!(wire.until_hung_up().await.starts_with("HTTP/1.1 400 "));
+        let mut wire = Wire::connect(&hub).await;
+        wire.try_send(garbage).await;
+        assert!(wire.read_to_end().await.starts_with("HTTP/1.1 400 "));
     }
     assert_logged(&hub, &expected);
 }

@@ -96,7 +96,7 @@ impl Expected {
 
 /// The lines of a target, as objects.
 fn lines(hub: &Hub, target: &str) -> Vec<Value> {
-    let lines = hub.said();
+    let lines = hub.output();
     let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter(|line| line["target"] == target).collect()
 }
@@ -124,7 +124,7 @@ fn assert_logged(hub: &Hub, expected: &[Expected]) {
     let is_expected = |line: &&Value| expected.iter().any(|Expected { id: (name, id), .. }| line[*name] == **id);
     let others: Vec<_> = lines.iter().filter(|line| !is_expected(line)).collect();
     assert!(others.is_empty(), "{others:#?}");
-    assert!(!hub.said().contains(SECRET), "{}", hub.said());
+    assert!(!hub.output().contains(SECRET), "{}", hub.output());
     for line in &lines {
         assert!(line["address"].is_string(), "{line}");
     }

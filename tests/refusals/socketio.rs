@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{CONFIG, Expected, SECRET, assert_logged};
-use crate::support::socketio::{POLLING, Polling, WEBSOCKET};
+use crate::support::socketio::{POLLING, PollingSession, WEBSOCKET};
 use crate::support::token::{now, token, token_with};
 use crate::support::{Hub, Sio, Transport, Wire};
 
@@ -59,8 +59,8 @@ async fn each_refused_request_of_the_transport_is_one_line_by_its_request_id() {
 async fn a_request_that_ends_its_polling_session_is_one_line_with_both_ids() {
     let hub = Hub::with(CONFIG);
     let mut expected = Vec::new();
-    let polling = Polling::open(&hub).await;
-    polling.say(format!("40{}", json!({"token": token("alice")}))).await;
+    let polling = PollingSession::open(&hub).await;
+    polling.send(format!("40{}", json!({"token": token("alice")}))).await;
     for (id, body, status, code, rule) in [
         ("too-large", format!("42[\"{}\"]", "x".repeat(1_000_001)), 413, "PAYLOAD_TOO_LARGE", "socketio.max_payload"),
         ("malformed", format!("9{SECRET}"), 400, "INVALID_REQUEST", ""),
@@ -71,15 +71,15 @@ async fn a_request_that_ends_its_polling_session_is_one_line_with_both_ids() {
         expected.push(line.with("connection", polling.sid().get(..8)));
     }
     // An upgrade of a session that is not ready for it.
-    let polling = Polling::open(&hub).await;
+    let polling = PollingSession::open(&hub).await;
     let headers = [("X-Request-Id", "no-probe")];
     let (answer, mut wire) = Wire::upgrade(&hub, &format!("{WEBSOCKET}&sid={}", polling.sid()), &headers).await;
     assert_eq!(answer.status, 101);
-    wire.say("4hello").await;
+    wire.send_text("4hello").await;
     assert_eq!(wire.close_code().await, Some(1002));
     expected.push(Expected::request("no-probe", "socket.io", "INVALID_REQUEST", ""));
     assert_logged(&hub, &expected);
-    assert!(!hub.said().contains(polling.sid()), "the whole sid is a secret");
+    assert!(!hub.output().contains(polling.sid()), "the whole sid is a secret");
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn each_refused_namespace_is_one_line_by_the_start_of_the_sid() {
         let (mut wire, sid) = opened(&hub, &address).await;
         let namespace = if namespace == "/" { String::new() } else { format!("{namespace},") };
         let auth = if auth.is_null() { String::new() } else { auth.to_string() };
-        wire.say(&format!("40{namespace}{auth}")).await;
+        wire.send_text(&format!("40{namespace}{auth}")).await;
         assert!(wire.text().await.starts_with("44"));
         expected.push(Expected::connection(&sid[..8], surface, code, rule).with("address", address));
     }
@@ -108,7 +108,7 @@ async fn each_refused_namespace_is_one_line_by_the_start_of_the_sid() {
     let mut guests = Vec::new();
     for n in 0..3 {
         let (mut wire, sid) = opened(&hub, "198.51.100.1").await;
-        wire.say("40").await;
+        wire.send_text("40").await;
         let answer = wire.text().await;
         assert_eq!(answer.starts_with("44"), n == 2, "{answer}");
         guests.push((wire, sid));
@@ -157,12 +157,12 @@ async fn each_refused_request_on_a_namespace_is_one_line_by_its_session() {
         };
         // What it is told by name as well, other tests see.
         client.emit_for_ack(namespace, event, data).await;
-        client.hear().await;
+        client.receive().await;
         let line = Expected::connection(&id, namespace, code, rule);
         expected.push(line.with("event", event).with("user", "alice").with("address", "127.0.0.1"));
     }
     let mut guest = Sio::guest(&hub, Transport::WebSocket).await;
-    guest.ask_for("room:join:ack", "room:join", json!({"room": "lobby"})).await;
+    guest.emit_and_expect("room:join:ack", "room:join", json!({"room": "lobby"})).await;
     expected.push(Expected::connection(&guest.id, "/", "PERMISSION_DENIED", "token").with("user", Value::Null));
     assert_logged(&hub, &expected);
 }
@@ -173,7 +173,7 @@ async fn a_connection_that_joins_too_often_is_refused_by_the_start_of_its_sid() 
     let (mut wire, sid) = opened(&hub, "203.0.113.1").await;
     let connect = format!("40{}", json!({"token": token("alice")}));
     for n in 0..61 {
-        wire.say(&connect).await;
+        wire.send_text(&connect).await;
         let answer = loop {
             let text = wire.text().await;
             if text.starts_with("40") || text.starts_with("44") {
@@ -181,7 +181,7 @@ async fn a_connection_that_joins_too_often_is_refused_by_the_start_of_its_sid() 
             }
         };
         assert_eq!(answer.starts_with("44"), n == 60, "{n}: {answer}");
-        wire.say("41").await;
+        wire.send_text("41").await;
     }
     let rule = "60 CONNECTs of a connection in a minute";
     assert_logged(&hub, &[Expected::connection(&sid[..8], "/", "RATE_LIMITED", rule).with("address", "203.0.113.1")]);

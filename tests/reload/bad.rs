@@ -28,27 +28,27 @@ async fn a_file_that_is_wrong_changes_nothing_and_is_named_with_its_line_and_key
         ),
     ] {
         fs::write(&config, format!("{text}\n")).unwrap();
-        let log = hub.hang_up();
+        let log = hub.sighup();
         assert!(log.contains("the configuration was not reloaded") && log.contains(said), "{said}: {log}");
         assert!(!log.contains(JWT_SECRET) && !log.contains(API_KEY), "{log}");
     }
     fs::remove_file(&config).unwrap();
-    assert!(hub.hang_up().contains("cannot be read"));
+    assert!(hub.sighup().contains("cannot be read"));
     alice.expect_silence().await;
     let (answer, _) = Wire::upgrade(&hub, &format!("/ws?token={}", token("bob")), &[]).await;
     assert_eq!(answer.status, 101);
     fs::write(&config, sound).unwrap();
-    assert!(!hub.hang_up().contains("not reloaded"));
+    assert!(!hub.sighup().contains("not reloaded"));
 }
 
 #[tokio::test]
 async fn what_needs_a_restart_is_named_and_stays_as_it_is() {
     let hub = Hub::with("[server]\nmax_connections = 2");
-    let before = hub.said().len();
+    let before = hub.output().len();
     let said = hub.reload("[server]\nmax_connections = 3\n[recovery]\nwindow_secs = 7\n[limits]\nrooms = 9");
     assert!(said.contains("limits.rooms"), "{said}");
     wait_until(DEADLINE, "the keys are named", || {
-        let said = hub.said()[before..].to_owned();
+        let said = hub.output()[before..].to_owned();
         let line = said.lines().find(|line| line.contains("a restart is needed")).unwrap_or_default();
         line.contains("WARN")
             && line.contains("recovery.window_secs, server.max_connections")
@@ -92,7 +92,7 @@ async fn the_command_line_tells_what_the_running_hub_does_not_have() {
             "{told:?}"
         );
     }
-    hub.hang_up();
+    hub.sighup();
     let left = diff(&[]);
     assert_eq!(left.stdout.lines().nth(1), Some("server.max_connections: 10000 -> 5: needs a restart"), "{left:?}");
     assert_eq!(left.stdout.lines().count(), 2, "{left:?}");
@@ -123,7 +123,7 @@ fn a_snapshot_that_cannot_be_written_keeps_no_hub_from_its_start() {
     fs::create_dir_all(dir.path().join("data/running.toml/in the way")).unwrap();
     fs::write(dir.path().join("config.toml"), configuration("")).unwrap();
     let hub = Hub::in_dir(dir);
-    wait_until(DEADLINE, "the log warns", || hub.said().contains("running.toml cannot be written"));
+    wait_until(DEADLINE, "the log warns", || hub.output().contains("running.toml cannot be written"));
 }
 
 #[test]
@@ -132,34 +132,34 @@ fn a_file_that_is_empty_or_a_pipe_is_not_taken_for_the_defaults_and_not_waited_f
     let config = hub.dir().join("config.toml");
     let sound = fs::read_to_string(&config).unwrap();
     fs::write(&config, "").unwrap();
-    let said = hub.hang_up();
+    let said = hub.sighup();
     assert!(said.contains("not reloaded") && said.contains("config.toml: is empty"), "{said}");
     fs::remove_file(&config).unwrap();
     assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
-    let said = hub.hang_up();
+    let said = hub.sighup();
     assert!(said.contains("not reloaded") && said.contains("config.toml: is no regular file"), "{said}");
     fs::remove_file(&config).unwrap();
     fs::write(&config, sound).unwrap();
-    assert!(!hub.hang_up().contains("not reloaded"));
+    assert!(!hub.sighup().contains("not reloaded"));
 }
 
 #[test]
 fn the_file_in_the_folder_must_stay_once_it_was_read() {
     let dir = tempfile::tempdir().unwrap();
-    let hub = Hub::without_file_named(dir, "[server]\nport = 0\n");
+    let hub = Hub::without_config_flag(dir, "[server]\nport = 0\n");
     let config = hub.dir().join("config.toml");
     fs::rename(&config, hub.dir().join("gone")).unwrap();
-    let said = hub.hang_up();
+    let said = hub.sighup();
     assert!(said.contains("not reloaded") && said.contains("config.toml: cannot be read"), "{said}");
 
     // A hub that began by the defaults reads one that is there later, and misses it from then on.
-    let hub = Hub::without_file_named(tempfile::tempdir().unwrap(), "");
+    let hub = Hub::without_config_flag(tempfile::tempdir().unwrap(), "");
     let config = hub.dir().join("config.toml");
-    assert!(!hub.hang_up().contains("not reloaded"));
+    assert!(!hub.sighup().contains("not reloaded"));
     fs::write(&config, "[limits]\nrooms = 9\n").unwrap();
-    assert!(hub.hang_up().contains("limits.rooms"));
+    assert!(hub.sighup().contains("limits.rooms"));
     fs::remove_file(&config).unwrap();
-    let said = hub.hang_up();
+    let said = hub.sighup();
     assert!(said.contains("not reloaded") && said.contains("config.toml: cannot be read"), "{said}");
 }
 
@@ -184,7 +184,7 @@ fn a_snapshot_that_cannot_be_written_leaves_no_earlier_one_in_its_place() {
     fs::write(dir.path().join("data/running.toml"), "\"server.port\" = 1\n").unwrap();
     fs::write(dir.path().join("config.toml"), configuration("")).unwrap();
     let hub = Hub::in_dir(dir);
-    wait_until(DEADLINE, "the log warns", || hub.said().contains("running.toml cannot be written"));
+    wait_until(DEADLINE, "the log warns", || hub.output().contains("running.toml cannot be written"));
     let none = run(hub.dir(), &["check", "--config", "config.toml", "--diff"]);
     assert!(none.status == Some(1) && none.stderr.contains("running.toml: not found: the hub could not"), "{none:?}");
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::support::hub::configuration;
 use crate::support::token::{now, signed};
-use crate::support::{Client, DEADLINE, Hub, Outside, Reply, Wire, token, wait_until};
+use crate::support::{Client, DEADLINE, Hub, Reply, Upstream, Wire, token, wait_until};
 
 fn ec(text: &str) -> EncodingKey {
     EncodingKey::from_ec_pem(text.as_bytes()).unwrap()
@@ -58,7 +58,7 @@ async fn a_pem_file_is_read_again_and_one_that_cannot_be_used_changes_nothing() 
     assert_eq!(enter(&hub, &token_by(&other())).await, 401);
 
     replace(hub.dir(), "issuer.pem", "no key");
-    let said = hub.hang_up();
+    let said = hub.sighup();
     assert!(
         said.contains("the configuration was not reloaded") && said.contains("auth.public_key_file: issuer.pem"),
         "{said}"
@@ -82,10 +82,10 @@ async fn a_key_set_in_a_file_is_loaded_again_and_one_that_cannot_be_used_leaves_
     let hub = hub_in(&[("keys.json", &set)], "[auth]\nalgorithm = \"ES256\"\njwks = \"keys.json\"");
     let mut alice = Client::connect(&hub, &token_by(&first())).await;
     replace(hub.dir(), "keys.json", &key_set(&other()).to_string());
-    hub.hang_up();
+    hub.sighup();
     assert_eq!((enter(&hub, &token_by(&first())).await, enter(&hub, &token_by(&other())).await), (401, 101));
     replace(hub.dir(), "keys.json", "{");
-    let said = hub.hang_up();
+    let said = hub.sighup();
     assert!(said.contains("the keys that were loaded before stay") && !said.contains("not reloaded"), "{said}");
     assert_eq!(enter(&hub, &token_by(&other())).await, 101);
     alice.expect_silence().await;
@@ -93,27 +93,27 @@ async fn a_key_set_in_a_file_is_loaded_again_and_one_that_cannot_be_used_leaves_
 
 #[tokio::test]
 async fn a_key_set_at_a_url_is_asked_for_again() {
-    let issuer = Outside::that_says(Reply::Json(200, key_set(&first())));
-    let config = |issuer: &Outside| format!("[auth]\nalgorithm = \"ES256\"\njwks = \"{}\"", issuer.url("/keys"));
+    let issuer = Upstream::replying(Reply::Json(200, key_set(&first())));
+    let config = |issuer: &Upstream| format!("[auth]\nalgorithm = \"ES256\"\njwks = \"{}\"", issuer.url("/keys"));
     let hub = Hub::with(&config(&issuer));
     assert_eq!(enter(&hub, &token_by(&first())).await, 101);
     let asked = issuer.count();
-    issuer.says(Reply::Json(200, key_set(&other())));
-    hub.hang_up();
+    issuer.set_reply(Reply::Json(200, key_set(&other())));
+    hub.sighup();
     assert_eq!((issuer.count(), enter(&hub, &token_by(&other())).await), (asked + 1, 101));
 
     // One that is down keeps its keys, and holds up nothing else.
-    issuer.goes_down();
+    issuer.go_down();
     let said = hub.reload(&format!("{}\n[limits]\nrooms_per_session = 7", config(&issuer)));
     assert!(said.contains("reloaded changed=limits.rooms_per_session\n"), "{said}");
     assert_eq!(enter(&hub, &token_by(&other())).await, 101);
 
     // Another one has to answer.
-    let silent = Outside::that_says(Reply::Json(500, json!({})));
+    let silent = Upstream::replying(Reply::Json(500, json!({})));
     let said = hub.reload(&config(&silent));
     assert!(said.contains("not reloaded") && said.contains("answered 500"), "{said}");
     assert_eq!(enter(&hub, &token_by(&other())).await, 101);
-    silent.says(Reply::Json(200, key_set(&first())));
+    silent.set_reply(Reply::Json(200, key_set(&first())));
     hub.reload(&config(&silent));
     assert_eq!((enter(&hub, &token_by(&first())).await, enter(&hub, &token_by(&other())).await), (101, 401));
 }
@@ -142,7 +142,7 @@ async fn a_secret_that_the_hub_made_is_not_replaced_because_its_file_is_gone() {
         let path = hub.data().join(name);
         let kept = fs::read_to_string(&path).unwrap();
         fs::remove_file(&path).unwrap();
-        let said = hub.hang_up();
+        let said = hub.sighup();
         assert!(
             said.contains("not reloaded") && said.contains(&format!("{name}: does not exist; put it back")),
             "{said}"
@@ -150,21 +150,21 @@ async fn a_secret_that_the_hub_made_is_not_replaced_because_its_file_is_gone() {
         assert!(!path.exists() && !said.contains(kept.trim()), "{said}");
         assert_eq!(enter(&hub, &token).await, 101);
         fs::write(&path, kept).unwrap();
-        assert!(!hub.hang_up().contains("not reloaded"));
+        assert!(!hub.sighup().contains("not reloaded"));
     }
 }
 
 #[tokio::test]
-async fn figures_do_not_wait_for_a_reload_that_waits_for_a_key_set() {
+async fn metrics_do_not_wait_for_a_reload_that_waits_for_a_key_set() {
     let hub = Hub::start();
-    let issuer = Outside::that_says(Reply::Silence);
+    let issuer = Upstream::replying(Reply::Silence);
     let config = format!("[auth]\nalgorithm = \"ES256\"\njwks = \"{}\"\n", issuer.url("/keys"));
     fs::write(hub.dir().join("config.toml"), configuration(&config)).unwrap();
     hub.signal("HUP");
     wait_until(DEADLINE, "the key set is asked for", || issuer.count() > 0);
     hub.signal("USR1");
-    wait_until(DEADLINE, "the metrics are logged", || hub.said().contains("metrics uptimeSecs="));
-    let said = hub.said();
+    wait_until(DEADLINE, "the metrics are logged", || hub.output().contains("metrics uptimeSecs="));
+    let said = hub.output();
     assert!(!said.contains("not reloaded"), "the reload ended first: {said}");
     assert_eq!(enter(&hub, &token::token("alice")).await, 101, "nothing has changed yet");
 }

@@ -139,11 +139,11 @@ async fn the_log_level_and_debug_mode_follow() {
 }
 
 #[tokio::test]
-async fn figures_tell_how_reloads_went() {
+async fn metrics_count_the_reloads() {
     let hub = Hub::start();
     let of = |result: &str| hub.metric(&format!("hubbub_reloads_total{{result=\"{result}\"}}"));
     assert_eq!((of("ok"), of("failed"), hub.metric("hubbub_last_reload_timestamp_seconds")), (0.0, 0.0, 0.0));
-    hub.hang_up();
+    hub.sighup();
     hub.reload("[limits]\nrooms = 0");
     assert_eq!((of("ok"), of("failed")), (1.0, 1.0));
     let at = hub.metric("hubbub_last_reload_timestamp_seconds");
@@ -155,10 +155,10 @@ async fn figures_tell_how_reloads_went() {
 #[tokio::test]
 async fn the_application_is_another_one_from_then_on() {
     let answer = |text: &'static str| {
-        crate::support::Outside::that_says(crate::support::Reply::Json(200, json!({"data": {"from": text}})))
+        crate::support::Upstream::replying(crate::support::Reply::Json(200, json!({"data": {"from": text}})))
     };
     let (one, two) = (answer("one"), answer("two"));
-    let config = |of: &crate::support::Outside| format!("[backend]\nurl = \"{}\"", of.url(""));
+    let config = |of: &crate::support::Upstream| format!("[backend]\nurl = \"{}\"", of.url(""));
     let hub = Hub::with(&config(&one));
     let mut alice = Client::of(&hub, "alice").await;
     let mut asked = async |hub: &Hub| -> Value {

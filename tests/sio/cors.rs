@@ -1,9 +1,9 @@
-//! Pages of other origins: those on the list may use `/socket.io/` from a browser, others may not.
+//! Cross-origin requests: pages of an allowed origin may use `/socket.io/`, pages of other origins may not.
 
 use serde_json::json;
 
 use crate::support::http::Response;
-use crate::support::socketio::{POLLING, Polling, WEBSOCKET};
+use crate::support::socketio::{POLLING, PollingSession, WEBSOCKET};
 use crate::support::{DEADLINE, Hub, Wire, eventually};
 
 const APP: &str = "https://app.example.com";
@@ -15,14 +15,14 @@ fn get(hub: &Hub, path: &str, origin: &str) -> Response {
 }
 
 #[tokio::test]
-async fn a_page_that_is_listed_may_read_every_answer() {
+async fn a_page_of_an_allowed_origin_may_read_every_response() {
     let hub = Hub::with(WITH_CREDENTIALS);
-    let mut polling = Polling::open(&hub).await;
+    let mut polling = PollingSession::open(&hub).await;
     let answers = [
         (200, get(&hub, POLLING, APP)),
         (200, hub.http().request("POST", &polling.path()).header("Origin", APP).body("40").send()),
         (200, get(&hub, &polling.path(), APP)),
-        // A refusal is for the page to read as well.
+        // The page can read an error, too.
         (400, get(&hub, "/socket.io/?EIO=3&transport=polling", APP)),
     ];
     for (status, answer) in answers {
@@ -31,18 +31,18 @@ async fn a_page_that_is_listed_may_read_every_answer() {
         assert_eq!(answer.header("access-control-allow-credentials"), Some("true"), "{answer:?}");
         assert!(answer.headers.get_all("vary").iter().any(|vary| vary == "Origin"), "{answer:?}");
     }
-    polling.say("41").await;
-    polling.say("1").await;
-    assert_eq!(polling.body().await, "6");
+    polling.send("41").await;
+    polling.send("1").await;
+    assert_eq!(polling.poll_body().await, "6");
 }
 
 #[tokio::test]
-async fn a_preflight_of_a_page_that_is_listed_allows_what_it_asks_for() {
+async fn a_preflight_of_an_allowed_origin_allows_the_requested_headers() {
     let hub = Hub::with(LISTED);
     let http = hub.http();
     let preflight = |origin: &str| {
         let request = http.request("OPTIONS", POLLING).header("Origin", origin);
-        let request = request.header("Access-Control-Request-Method", "POST").header("X-Request-Id", "asks");
+        let request = request.header("Access-Control-Request-Method", "POST").header("X-Request-Id", "preflight");
         request.header("Access-Control-Request-Headers", "authorization,sentry-trace,traceparent,x-clientid").send()
     };
     let answer = preflight(APP);
@@ -52,25 +52,25 @@ async fn a_preflight_of_a_page_that_is_listed_allows_what_it_asks_for() {
     assert!(methods.contains("GET") && methods.contains("POST"), "{methods}");
     let headers = answer.header("access-control-allow-headers");
     assert_eq!(headers, Some("authorization, sentry-trace, traceparent, x-clientid"));
-    assert_eq!(answer.header("access-control-allow-credentials"), None, "they are off");
+    assert_eq!(answer.header("access-control-allow-credentials"), None, "credentials are off");
     let vary: Vec<_> = answer.headers.get_all("vary").iter().map(|vary| vary.to_str().unwrap()).collect();
     assert_eq!(vary, ["Access-Control-Request-Method, Access-Control-Request-Headers", "Origin"]);
-    assert!(!hub.said().contains("requestId=asks"), "{}", hub.said());
+    assert!(!hub.output().contains("requestId=preflight"), "{}", hub.output());
 
     let answer = preflight("https://evil.example.com");
     for header in ["access-control-allow-origin", "access-control-allow-methods", "access-control-allow-headers"] {
         assert_eq!(answer.header(header), None, "{answer:?}");
     }
-    eventually(DEADLINE, "the log says which page may not", || {
-        let said = hub.said();
-        let line = said.lines().find(|line| line.contains("requestId=asks"));
+    eventually(DEADLINE, "the log has the refused origin", || {
+        let said = hub.output();
+        let line = said.lines().find(|line| line.contains("requestId=preflight"));
         line.is_some_and(|line| line.contains("rule=server.allowed_origins") && line.contains("method=OPTIONS"))
     })
     .await;
 }
 
 #[tokio::test]
-async fn credentials_are_for_listed_pages_where_the_configuration_says_so() {
+async fn credentials_are_allowed_for_listed_origins_where_the_configuration_allows_them() {
     let config = |credentials: bool| {
         let list = r#"["https://app.example.com", "capacitor://localhost", "null", "file://"]"#;
         format!("[server]\nallowed_origins = {list}\nallow_credentials = {credentials}")
@@ -92,11 +92,11 @@ async fn credentials_are_for_listed_pages_where_the_configuration_says_so() {
         assert_eq!(allowed(origin).as_deref(), credentials, "{origin}");
     }
     hub.reload("[server]\nallowed_origins = [\"*\"]\nallow_credentials = true");
-    assert_eq!(allowed(APP), None, "where every page may come");
+    assert_eq!(allowed(APP), None, "every origin is allowed");
 }
 
 #[tokio::test]
-async fn a_page_that_is_not_listed_opens_nothing() {
+async fn a_page_of_another_origin_is_refused() {
     let hub = Hub::with(LISTED);
     let foreign = json!({"code": 4, "message": "This origin is not allowed"});
     for origin in ["https://evil.example.com", "http://app.example.com", "null"] {
@@ -120,7 +120,7 @@ async fn the_first_offered_subprotocol_is_chosen() {
 }
 
 #[tokio::test]
-async fn without_a_list_a_page_of_the_same_host_may_come_alone() {
+async fn without_a_list_only_pages_of_the_same_host_are_allowed() {
     let hub = Hub::start();
     let own = format!("http://{}", hub.address());
     assert_eq!(get(&hub, POLLING, &own).status, 200);

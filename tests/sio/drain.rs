@@ -1,15 +1,15 @@
-//! What was acknowledged before the hub goes away reaches those who poll as well, though a poll fetches only what there
-//! was when it came.
+//! Polling clients receive every event that was acknowledged before the hub stops, though a poll fetches only the packets
+//! that are queued when it arrives.
 
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::support::http::Http;
-use crate::support::socketio::{Packet, Said, unpacked};
+use crate::support::socketio::{EnginePacket, SocketPacket, decode_payload};
 use crate::support::{Client, DEADLINE, Hub, Sio, Transport, eventually};
 
-/// Publishes without pause until the hub goes away; the ids of all that was acknowledged.
+/// Publishes without pause until the hub stops. The result: the ids of the acknowledged publications.
 async fn publish(mut client: Client) -> Vec<String> {
     let mut acknowledged = Vec::new();
     loop {
@@ -27,30 +27,30 @@ async fn publish(mut client: Client) -> Vec<String> {
     }
 }
 
-/// Polls until it is told that nothing follows, or nobody is there to say so; what it heard. As one who is far away, it
-/// takes its time from one poll to the next.
-fn poll_to_the_end(http: &Http, path: &str, distance: Duration) -> Vec<Value> {
-    let mut heard = Vec::new();
+/// Polls until the close packet, or until the hub is gone, and waits for `latency` between two polls. The result: the data of
+/// all packets.
+fn poll_to_the_end(http: &Http, path: &str, latency: Duration) -> Vec<Value> {
+    let mut received = Vec::new();
     while let Some(answer) = http.request("GET", path).try_send() {
         if answer.status != 200 {
             break;
         }
-        for packet in unpacked(&answer.body) {
-            let Packet::Text(packet) = packet else { panic!("{packet:?}") };
+        for packet in decode_payload(&answer.body) {
+            let EnginePacket::Text(packet) = packet else { panic!("{packet:?}") };
             match packet.as_str() {
-                "1" => return heard,
+                "1" => return received,
                 "2" | "6" => {}
-                message => heard.push(Said::parse(&message[1..]).0.data),
+                message => received.push(SocketPacket::parse(&message[1..]).0.data),
             }
         }
-        std::thread::sleep(distance);
+        std::thread::sleep(latency);
     }
-    heard
+    received
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_reaches_those_who_poll_before_the_end() {
-    let mut hub = Hub::with("[server]\nshutdown_secs = 10\n[limits.raw]\nmessages_per_minute = 0");
+async fn polling_clients_receive_all_acknowledged_events_before_the_hub_stops() {
+    let mut hub = Hub::with("[server]\nshutdown_secs = 60\n[limits.raw]\nmessages_per_minute = 0");
     let mut members = Vec::new();
     for n in 0..6 {
         let mut member = Sio::of(&hub, Transport::Polling, &format!("member-{n}")).await;
@@ -71,24 +71,24 @@ async fn what_was_acknowledged_reaches_those_who_poll_before_the_end() {
     }
     assert!(acknowledged.len() > 50, "{} are no load", acknowledged.len());
     for (n, member) in members.into_iter().enumerate() {
-        let heard = member.await.unwrap();
+        let received = member.await.unwrap();
         let id = |data: &Value| (data[0] == "Broadcast").then(|| data[1]["message_id"].as_str().unwrap().to_owned());
-        let ids: HashSet<_> = heard.iter().filter_map(id).collect();
+        let ids: HashSet<_> = received.iter().filter_map(id).collect();
         let missed = acknowledged.difference(&ids).count();
-        assert_eq!(missed, 0, "member {n} missed {missed} of {} that were acknowledged", acknowledged.len());
-        assert_eq!(heard.last().unwrap()[0], "disconnected", "member {n}");
+        assert_eq!(missed, 0, "member {n} missed {missed} of {} acknowledged events", acknowledged.len());
+        assert_eq!(received.last().unwrap()[0], "disconnected", "member {n}");
     }
-    assert_eq!(hub.exit_status(Duration::from_secs(12)), Some(0), "{}", hub.said());
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
 }
 
 #[tokio::test]
-async fn one_who_polls_from_afar_is_waited_for_as_well() {
-    let mut hub = Hub::with("[server]\nshutdown_secs = 10\n[limits.http]\nrequests_per_minute = 0");
+async fn the_hub_waits_for_a_polling_client_with_high_latency() {
+    let mut hub = Hub::with("[server]\nshutdown_secs = 60\n[limits.http]\nrequests_per_minute = 0");
     let mut member = Sio::of(&hub, Transport::Polling, "member").await;
     member.join("room").await;
     let (http, path) = (hub.http(), member.polling().path());
-    let far = Duration::from_millis(150);
-    let member = tokio::task::spawn_blocking(move || poll_to_the_end(&http, &path, far));
+    let latency = Duration::from_millis(150);
+    let member = tokio::task::spawn_blocking(move || poll_to_the_end(&http, &path, latency));
     let publisher = tokio::task::spawn_blocking({
         let http = hub.http();
         move || {
@@ -105,9 +105,10 @@ async fn one_who_polls_from_afar_is_waited_for_as_well() {
     eventually(DEADLINE, "there is some load", || hub.counters()["messages_sent"].as_u64().unwrap() > 100).await;
     hub.signal("TERM");
     let published: u64 = publisher.await.unwrap();
-    let heard = member.await.unwrap();
-    let notes: Vec<_> = heard.iter().filter(|data| data[0] == "note").map(|data| data[1].as_u64().unwrap()).collect();
-    assert_eq!(notes.len() as u64, published, "of {published} that were acknowledged");
-    assert_eq!(heard.last().unwrap()[0], "disconnected");
-    assert_eq!(hub.exit_status(Duration::from_secs(12)), Some(0), "{}", hub.said());
+    let received = member.await.unwrap();
+    let notes: Vec<_> =
+        received.iter().filter(|data| data[0] == "note").map(|data| data[1].as_u64().unwrap()).collect();
+    assert_eq!(notes.len() as u64, published, "of {published} acknowledged events");
+    assert_eq!(received.last().unwrap()[0], "disconnected");
+    assert_eq!(hub.exit_status(DEADLINE), Some(0), "{}", hub.output());
 }

@@ -1,16 +1,15 @@
-//! The first request: what opens a session, what is told of it, and why others are refused.
+//! The handshake: requests that open a session, its parameters, and requests that are refused.
 
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::time::Instant;
 
 use crate::support::http::Response;
-use crate::support::socketio::{End, POLLING, Polling, WEBSOCKET, socket, unknown_sid};
+use crate::support::socketio::{POLLING, PollingSession, SessionEnd, WEBSOCKET, open_websocket, unknown_sid};
 use crate::support::{DEADLINE, Hub, Sio, Transport, Wire, eventually};
 
 const SHORT: &str = "[socketio]\nping_interval_ms = 700\nping_timeout_ms = 600\nmax_payload = 5000";
 
-/// A refusal as it is read by clients.
 #[track_caller]
 fn assert_refused(answer: &Response, status: u16, body: &Value) {
     assert_eq!((answer.status, answer.json()), (status, body.clone()), "{answer:?}");
@@ -18,13 +17,13 @@ fn assert_refused(answer: &Response, status: u16, body: &Value) {
 }
 
 #[tokio::test]
-async fn a_handshake_tells_the_numbers_of_the_configuration_and_nothing_else() {
+async fn a_handshake_has_the_configured_parameters_and_nothing_else() {
     let hub = Hub::with(SHORT);
-    let told = |sid: &str, upgrades: &[&str]| json!({"sid": sid, "upgrades": upgrades, "pingInterval": 700, "pingTimeout": 600, "maxPayload": 5000});
-    let polling = Polling::open(&hub).await;
-    assert_eq!(polling.handshake, told(polling.sid(), &["websocket"]));
-    let (_wire, handshake) = socket(hub.address()).await;
-    assert_eq!(handshake, told(handshake["sid"].as_str().unwrap(), &[]));
+    let expected = |sid: &str, upgrades: &[&str]| json!({"sid": sid, "upgrades": upgrades, "pingInterval": 700, "pingTimeout": 600, "maxPayload": 5000});
+    let polling = PollingSession::open(&hub).await;
+    assert_eq!(polling.handshake, expected(polling.sid(), &["websocket"]));
+    let (_wire, handshake) = open_websocket(hub.address()).await;
+    assert_eq!(handshake, expected(handshake["sid"].as_str().unwrap(), &[]));
 
     let answer = hub.get(POLLING);
     assert_eq!(answer.header("content-type"), Some("text/plain; charset=UTF-8"), "{answer:?}");
@@ -32,18 +31,18 @@ async fn a_handshake_tells_the_numbers_of_the_configuration_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_handshake_may_be_made_without_the_slash_and_with_what_clients_add() {
+async fn a_handshake_needs_no_trailing_slash_and_ignores_additional_parameters() {
     let hub = Hub::start();
     for path in ["/socket.io?EIO=4&transport=polling", "/socket.io/?transport=polling&t=oxh8s&b64=1&EIO=4"] {
-        Polling::open_at(hub.address(), path).await;
+        PollingSession::open_at(hub.address(), path).await;
     }
 }
 
 #[tokio::test]
-async fn an_empty_sid_is_none_and_a_repeated_version_is_one() {
+async fn an_empty_sid_is_no_sid_and_the_first_version_counts() {
     let hub = Hub::start();
     for more in ["&sid=", "&EIO=4", "&EIO=3", "&sid=&EIO=4&sid="] {
-        Polling::open_at(hub.address(), &format!("{POLLING}{more}")).await;
+        PollingSession::open_at(hub.address(), &format!("{POLLING}{more}")).await;
         let (answer, mut wire) = Wire::upgrade(&hub, &format!("{WEBSOCKET}{more}"), &[]).await;
         assert_eq!(answer.status, 101, "{answer:?}");
         assert!(wire.text().await.starts_with("0{\"sid\":"), "{more}");
@@ -51,7 +50,7 @@ async fn an_empty_sid_is_none_and_a_repeated_version_is_one() {
 }
 
 #[tokio::test]
-async fn where_others_have_the_client_library_the_hub_says_what_to_install() {
+async fn a_request_for_the_client_library_is_answered_with_installation_advice() {
     let hub = Hub::start();
     for build in
         ["socket.io.js", "socket.io.min.js", "socket.io.esm.min.js", "socket.io.msgpack.min.js", "socket.io.js.map"]
@@ -68,28 +67,28 @@ async fn where_others_have_the_client_library_the_hub_says_what_to_install() {
 }
 
 #[tokio::test]
-async fn ids_of_sessions_are_many_characters_for_urls_and_never_the_same() {
+async fn session_ids_are_long_url_safe_and_unique() {
     let hub = Hub::start();
     let mut seen = HashSet::new();
     for n in 0..60 {
         let sid = if n % 2 == 0 {
-            Polling::open(&hub).await.sid().to_owned()
+            PollingSession::open(&hub).await.sid().to_owned()
         } else {
-            socket(hub.address()).await.1["sid"].as_str().unwrap().to_owned()
+            open_websocket(hub.address()).await.1["sid"].as_str().unwrap().to_owned()
         };
         assert!(sid.len() >= 20, "{sid} is short");
         assert!(sid.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{sid}");
-        // Nothing counts up, nothing tells the time: the second half alone is as good as the whole.
-        assert!(seen.insert(sid[sid.len() / 2..].to_owned()), "{sid} came twice");
+        // The second half alone is unique, so it is no counter and no time.
+        assert!(seen.insert(sid[sid.len() / 2..].to_owned()), "{sid} is repeated");
     }
 }
 
 #[tokio::test]
-async fn requests_that_are_none_are_refused_with_a_code_and_words() {
+async fn invalid_requests_are_refused_with_a_code_and_a_message() {
     let hub = Hub::start();
     let (version, transport) = ("Unsupported protocol version", "Transport unknown");
     let unknown = "AAAAAAAAAAAAAAAAAAAAAAAA";
-    let mine = Polling::open(&hub).await;
+    let mine = PollingSession::open(&hub).await;
     let (mine, http) = (mine.sid(), hub.http());
     for (method, query, code, message) in [
         ("GET", "transport=polling".to_owned(), 5, version),
@@ -123,7 +122,7 @@ async fn requests_that_are_none_are_refused_with_a_code_and_words() {
 }
 
 #[tokio::test]
-async fn upgrades_that_are_none_are_refused_before_they_are_upgrades() {
+async fn invalid_upgrades_are_refused_before_the_switch_of_protocols() {
     let hub = Hub::start();
     let refused = async |path: &str, headers: &[(&str, &str)]| Wire::upgrade(&hub, path, headers).await.0;
     let sid = "AAAAAAAAAAAAAAAAAAAAAAAA";
@@ -143,35 +142,35 @@ async fn upgrades_that_are_none_are_refused_before_they_are_upgrades() {
 }
 
 #[tokio::test]
-async fn a_full_hub_refuses_sessions_and_takes_them_when_one_has_gone() {
+async fn a_full_hub_refuses_sessions_until_one_has_ended() {
     let hub = Hub::with("[server]\nmax_connections = 2");
     let mut polling = Sio::guest(&hub, Transport::Polling).await;
     let _socket = Sio::guest(&hub, Transport::WebSocket).await;
     let full = json!({"code": 3, "message": "At capacity"});
     assert_refused(&hub.get(POLLING), 503, &full);
     assert_refused(&Wire::upgrade(&hub, WEBSOCKET, &[]).await.0, 503, &full);
-    polling.say("1").await;
-    // Until it was polled or its last words are stale, the one that left keeps its place.
-    eventually(DEADLINE, "there is a place", || hub.get(POLLING).status == 200).await;
+    polling.send("1").await;
+    // A closed polling session keeps its slot until it is polled once more or that poll times out.
+    eventually(DEADLINE, "a slot is free", || hub.get(POLLING).status == 200).await;
 }
 
 #[tokio::test]
-async fn who_joins_nothing_in_time_is_closed_and_who_is_in_stays() {
-    let hub = Hub::with("[socketio]\nconnect_timeout_ms = 1000");
+async fn a_client_that_joins_no_namespace_in_time_is_closed() {
+    let hub = Hub::with("[socketio]\nconnect_timeout_ms = 2000");
     let started = Instant::now();
     let mut member = Sio::of(&hub, Transport::Polling, "alice").await;
     let mut polling = Sio::open(&hub, Transport::Polling).await;
     let mut socket = Sio::open(&hub, Transport::WebSocket).await;
-    // Being refused is no joining.
+    // A refused CONNECT does not count.
     let mut refused = Sio::open(&hub, Transport::WebSocket).await;
     refused.connect("/nowhere", &Value::Null).await.unwrap_err();
-    // Nor is having left.
+    // A namespace that was left does not count.
     let mut left = Sio::guest(&hub, Transport::WebSocket).await;
-    left.say("41").await;
-    assert_eq!(left.until_ended().await, (vec![], End::Closed(Some(4408))));
-    assert_eq!(polling.until_ended().await, (vec![], End::Told));
-    assert_eq!(socket.until_ended().await, (vec![], End::Closed(Some(4408))));
-    assert_eq!(refused.until_ended().await, (vec![], End::Closed(Some(4408))));
-    assert!(started.elapsed().as_millis() >= 1000, "closed after {:?}", started.elapsed());
+    left.send("41").await;
+    assert_eq!(left.read_to_end().await, (vec![], SessionEnd::Closed(Some(4408))));
+    assert_eq!(polling.read_to_end().await, (vec![], SessionEnd::ClosePacket));
+    assert_eq!(socket.read_to_end().await, (vec![], SessionEnd::Closed(Some(4408))));
+    assert_eq!(refused.read_to_end().await, (vec![], SessionEnd::Closed(Some(4408))));
+    assert!(started.elapsed().as_millis() >= 2000, "closed after {:?}", started.elapsed());
     member.expect_silence().await;
 }

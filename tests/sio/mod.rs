@@ -1,65 +1,65 @@
-//! `/socket.io/`: Engine.IO v4 and Socket.IO v5 as a client written from the protocols meets them, and what a connection
-//! means to the hub. That other people's clients work is in `clients`.
+//! `/socket.io/`: Engine.IO v4 and Socket.IO v5, tested with a client that is written from the protocols. Tests with the
+//! official clients are in `clients`.
 
-// How a session is opened, and how not.
+// Handshakes, and refused requests.
 mod handshake;
 
-// Pages of other origins.
+// Cross-origin requests of browsers.
 mod cors;
 
-// Requests: payloads, overlaps, sizes.
+// Polling requests: payloads, overlaps, sizes.
 mod polling;
 
-// More packets than one answer carries.
-mod burst;
+// The number of packets in a response to a poll.
+mod packets_per_poll;
 
 // The TCP connections of polls: their ends, and several requests on one.
-mod connections;
+mod poll_connections;
 
-// Pings, and silence.
+// Pings and timeouts.
 mod heartbeat;
 
-// From requests to a WebSocket.
+// Upgrades from polling to a WebSocket.
 mod upgrade;
 
-// As that, without a probe.
-mod bare_upgrade;
+// Upgrades without a probe.
+mod upgrade_without_probe;
 
-// Packets of Socket.IO, namespaces, and what is none.
+// Socket.IO packets and namespaces, and broken packets.
 mod packets;
 
-// CONNECTs and DISCONNECTs for one namespace, in any order.
+// CONNECT and DISCONNECT packets of one namespace, in any order.
 mod namespaces;
 
-// Who is let into the hub's namespaces, and as whom.
+// Authentication of a CONNECT, guests, and limits.
 mod admission;
 
-// What a client is told when the hub ends its session.
-mod leave;
+// The last packets of a session that the hub ends.
+mod session_end;
 
-// What is still delivered to those who poll when the hub goes away.
+// Delivery to polling clients while the hub drains.
 mod drain;
 
-// A room with members of every kind.
+// A room with clients of all transports.
 mod room;
 
-// As many polls as there may be connections.
-mod crowd;
+// Many waiting polls.
+mod many_polls;
 
-// A thousand clients that vanish.
-mod vanish;
+// A thousand clients that are lost in the middle of a request.
+mod lost_clients;
 
-// A session that nobody polls.
-mod unread;
+// A session that is not polled.
+mod unpolled;
 
-// Sessions that were cut off and go on.
+// Connection state recovery.
 mod recovery;
 
 use serde_json::json;
 
 use crate::support::Hub;
 
-/// Pushes `count` events to a user with one session, each of 900,000 bytes: more than the buffers of a socket hold.
+/// Pushes `count` events of 900,000 bytes each to a user with one session. They exceed the buffers of a socket.
 #[track_caller]
 fn push_large(hub: &Hub, user: &str, count: usize) {
     let push = json!({"userId": user, "event": "large", "data": "x".repeat(900_000)});

@@ -1,27 +1,27 @@
-//! Packets of Socket.IO: namespaces are joined and left, and whatever is no packet ends the connection.
+//! Socket.IO packets: namespaces are joined and left, and a broken packet ends the connection.
 
 use serde_json::{Value, json};
 
-use crate::support::socketio::{End, Packet, Said};
+use crate::support::socketio::{EnginePacket, SessionEnd, SocketPacket};
 use crate::support::token::token;
 use crate::support::wire::{Frame, opcode};
 use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
 
 #[tokio::test]
-async fn an_unknown_namespace_is_refused_in_the_protocols_words() {
+async fn an_unknown_namespace_is_refused_with_the_standard_message() {
     let hub = Hub::start();
     for transport in Transport::BOTH {
         let mut client = Sio::open(&hub, transport).await;
-        client.say("40/nowhere,{\"token\":\"x\"}").await;
+        client.send("40/nowhere,{\"token\":\"x\"}").await;
         let refused = "44/nowhere,{\"message\":\"Invalid namespace\"}";
-        assert_eq!(client.packet().await, Some(Packet::Text(refused.to_owned())));
-        // The connection is there for another.
+        assert_eq!(client.packet().await, Some(EnginePacket::Text(refused.to_owned())));
+        // The connection stays open for another namespace.
         client.connect("/", &Value::Null).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn an_event_that_cannot_be_read_is_named_in_its_error() {
+async fn an_error_about_an_invalid_event_has_its_name() {
     let hub = Hub::start();
     for transport in Transport::BOTH {
         for namespace in ["/", "/chat"] {
@@ -29,15 +29,15 @@ async fn an_event_that_cannot_be_read_is_named_in_its_error() {
             client.connect(namespace, &json!({"token": token("alice")})).await.unwrap();
             let prefix = if namespace == "/" { "" } else { "/chat," };
             let packet = format!("451-{prefix}[\"client:event\",{{\"_placeholder\":true,\"num\":7}}]");
-            client.say_with(&packet, &[b"x"]).await;
+            client.send_with_attachments(&packet, &[b"x"]).await;
             let error = loop {
-                let said = client.hear().await;
-                if said.event() == Some("error") {
-                    break said.data[1].clone();
+                let received = client.receive().await;
+                if received.event() == Some("error") {
+                    break received.data[1].clone();
                 }
             };
-            let told = (&error["event"], &error["code"], &error["details"]["field"]);
-            assert_eq!(told, (&json!("client:event"), &json!("INVALID_REQUEST"), &json!("data")), "{namespace}");
+            let fields = (&error["event"], &error["code"], &error["details"]["field"]);
+            assert_eq!(fields, (&json!("client:event"), &json!("INVALID_REQUEST"), &json!("data")), "{namespace}");
         }
     }
 }
@@ -57,28 +57,32 @@ async fn a_connection_is_in_several_namespaces_each_with_an_id_of_its_own() {
         assert_ne!(root["sid"], chat["sid"]);
         if transport == Transport::Polling {
             let engine = client.polling().sid().to_owned();
-            assert!(root["sid"] != engine && chat["sid"] != engine, "the secret of the connection was told");
+            assert!(root["sid"] != engine && chat["sid"] != engine, "the id of the connection is disclosed");
         }
         assert_eq!(hub.connections(), 2, "two sessions");
 
-        // Each answers for itself, and one that is left does not take the other with it.
+        // Each session replies, and a DISCONNECT of one does not end the other.
         let data = json!({"topic": "lobby", "payload": 1});
         let id = client.emit_for_ack("/chat", "Broadcast", data).await;
-        let said = client.hear().await;
-        assert_eq!((said.kind, said.namespace.as_str(), said.id), (Said::ACK, "/chat", Some(id)), "{said:?}");
-        client.say("41/chat,").await;
+        let received = client.receive().await;
+        assert_eq!(
+            (received.kind, received.namespace.as_str(), received.id),
+            (SocketPacket::ACK, "/chat", Some(id)),
+            "{received:?}"
+        );
+        client.send("41/chat,").await;
         client.expect_silence().await;
         eventually(DEADLINE, "one session is left", || hub.connections() == 1).await;
-        // It can be joined again, as somebody else.
+        // The namespace can be joined again, as another user.
         let again = client.connect("/chat", &json!({"token": token("bob")})).await.unwrap();
         assert_ne!(again["sid"], chat["sid"]);
-        client.say("41").await;
+        client.send("41").await;
         eventually(DEADLINE, "the other is left", || hub.connections() == 1).await;
         drop(client);
         if transport == Transport::WebSocket {
             eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
         } else {
-            // Nobody tells the hub that it will not be polled again.
+            // The hub does not know that the client stopped polling.
             let closed = json!({"userId": "bob"});
             let answer = hub.http().request("POST", "/api/disconnect").key().json(&closed).send();
             assert_eq!(answer.status, 200, "{answer:?}");
@@ -87,7 +91,7 @@ async fn a_connection_is_in_several_namespaces_each_with_an_id_of_its_own() {
     }
 }
 
-/// Packets that no client sends, after it joined `/`.
+/// Invalid packets of a client that has joined `/`.
 const BROKEN: [&str; 15] = [
     "4",
     "47",
@@ -111,9 +115,9 @@ async fn a_broken_packet_ends_the_connection() {
     let hub = Hub::start();
     for broken in BROKEN {
         let mut client = Sio::guest(&hub, Transport::WebSocket).await;
-        client.say(broken).await;
-        assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1002))), "{broken}");
-        client.wire().gone().await;
+        client.send(broken).await;
+        assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))), "{broken}");
+        client.wire().wait_closed().await;
 
         let mut client = Sio::guest(&hub, Transport::Polling).await;
         let answer = client.polling().post(broken).await;
@@ -127,30 +131,30 @@ async fn a_broken_packet_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn nothing_may_be_said_before_a_namespace_is_joined() {
+async fn a_packet_before_a_namespace_is_joined_ends_the_connection() {
     let hub = Hub::start();
     for packet in ["42[\"ping\"]", "430[]", "451-[\"ping\",{\"_placeholder\":true,\"num\":0}]"] {
         let mut client = Sio::open(&hub, Transport::WebSocket).await;
-        client.say(packet).await;
+        client.send(packet).await;
         if packet.starts_with("45") {
-            client.wire().offer(&Frame::new(opcode::BINARY, *b"x").encode()).await;
+            client.wire().try_send(&Frame::new(opcode::BINARY, *b"x").encode()).await;
         }
-        assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1002))), "{packet}");
+        assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))), "{packet}");
     }
 }
 
 #[tokio::test]
-async fn bytes_come_when_they_were_announced_and_then_nothing_else_does() {
+async fn attachments_follow_their_packet_directly() {
     let hub = Hub::start();
     let announcement = "451-[\"ping\",{\"_placeholder\":true,\"num\":0}]";
     let mut unannounced = Sio::guest(&hub, Transport::WebSocket).await;
     unannounced.wire().send_frame(&Frame::new(opcode::BINARY, *b"x")).await;
-    assert_eq!(unannounced.until_ended().await, (vec![], End::Closed(Some(1002))));
+    assert_eq!(unannounced.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))));
 
     let mut interrupted = Sio::guest(&hub, Transport::WebSocket).await;
-    interrupted.say(announcement).await;
-    interrupted.say("42[\"ping\"]").await;
-    assert_eq!(interrupted.until_ended().await, (vec![], End::Closed(Some(1002))));
+    interrupted.send(announcement).await;
+    interrupted.send("42[\"ping\"]").await;
+    assert_eq!(interrupted.read_to_end().await, (vec![], SessionEnd::Closed(Some(1002))));
 
     let mut unannounced = Sio::guest(&hub, Transport::Polling).await;
     assert_eq!(unannounced.polling().post("bAQID").await.status, 400);
@@ -160,31 +164,31 @@ async fn bytes_come_when_they_were_announced_and_then_nothing_else_does() {
     assert_eq!(interrupted.polling().post(format!("{announcement}\u{1e}42[\"ping\"]")).await.status, 400);
     interrupted.polling().assert_gone().await;
 
-    // A ping of the transport between the two is no interruption.
+    // A WebSocket ping between the two is allowed.
     let mut pinged = Sio::guest(&hub, Transport::WebSocket).await;
-    pinged.say("451-7[\"ping\",{\"timestamp\":{\"_placeholder\":true,\"num\":0}}]").await;
+    pinged.send("451-7[\"ping\",{\"timestamp\":{\"_placeholder\":true,\"num\":0}}]").await;
     pinged.wire().send_frame(&Frame::new(opcode::PING, *b"")).await;
-    pinged.say("3").await;
+    pinged.send("3").await;
     pinged.wire().send_frame(&Frame::new(opcode::BINARY, *b"x")).await;
-    assert_eq!(pinged.hear().await.id, Some(7));
+    assert_eq!(pinged.receive().await.id, Some(7));
 }
 
 #[tokio::test]
-async fn a_name_in_a_packet_may_have_a_query_and_acknowledgements_nobody_asked_for_are_nothing() {
+async fn a_namespace_may_have_a_query_and_an_unsolicited_acknowledgement_is_ignored() {
     let hub = Hub::start();
     let mut client = Sio::open(&hub, Transport::WebSocket).await;
-    client.say(&format!("40/chat?x=1,{}", json!({"token": token("alice")}))).await;
-    let said = client.hear().await;
-    assert_eq!((said.kind, said.namespace.as_str()), (Said::CONNECT, "/chat"), "{said:?}");
+    client.send(&format!("40/chat?x=1,{}", json!({"token": token("alice")}))).await;
+    let received = client.receive().await;
+    assert_eq!((received.kind, received.namespace.as_str()), (SocketPacket::CONNECT, "/chat"), "{received:?}");
     client.connect("/", &Value::Null).await.unwrap();
     client.expect("connected").await;
     client.expect("system:welcome").await;
-    client.say("4399[{}]").await;
+    client.send("4399[{}]").await;
     client.expect_silence().await;
 }
 
 #[tokio::test]
-async fn namespaces_that_were_refused_do_not_add_up() {
+async fn refused_namespaces_do_not_count_as_joined() {
     let hub = Hub::start();
     let mut client = Sio::guest(&hub, Transport::WebSocket).await;
     for n in 0..50 {

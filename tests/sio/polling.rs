@@ -1,39 +1,38 @@
-//! Requests: several packets in one body, bytes in text, what may not overlap, and how much is too much.
+//! Polling requests: several packets in one body, attachments, requests that overlap, and the bound of a body.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use std::time::Duration;
 
-use crate::support::socketio::{End, Polling, SEPARATOR};
+use crate::support::socketio::{PollingSession, SEPARATOR, SessionEnd};
 use crate::support::token::token;
 use crate::support::wire::Frame;
-use crate::support::{Client, DEADLINE, Hub, Outside, Reply, Sio, Transport, eventually};
+use crate::support::{Client, DEADLINE, Hub, Reply, Sio, Transport, Upstream, eventually};
 
 #[tokio::test]
-async fn a_body_holds_several_packets_in_their_order_both_ways() {
+async fn a_body_has_several_packets_in_order_in_both_directions() {
     let hub = Hub::start();
-    let mut polling = Polling::open(&hub).await;
+    let mut polling = PollingSession::open(&hub).await;
     let auth = json!({"token": token("alice")});
     let join = json!(["room:join", {"room": "lobby"}]);
     let packets = [format!("40{auth}"), "420[\"ping\"]".to_owned(), format!("42{join}"), "421[\"ping\"]".to_owned()];
-    polling.say(packets.join(&SEPARATOR.to_string())).await;
-    let first = polling.body().await;
-    let mut heard: Vec<_> = first.split(SEPARATOR).map(str::to_owned).collect();
-    assert!(heard.len() > 1, "what was there at once came one by one: {first}");
-    while heard.len() < 6 {
-        heard.extend(polling.body().await.split(SEPARATOR).map(str::to_owned));
+    polling.send(packets.join(&SEPARATOR.to_string())).await;
+    let first = polling.poll_body().await;
+    let mut received: Vec<_> = first.split(SEPARATOR).map(str::to_owned).collect();
+    assert!(received.len() > 1, "queued packets came one by one: {first}");
+    while received.len() < 6 {
+        received.extend(polling.poll_body().await.split(SEPARATOR).map(str::to_owned));
     }
     let starts =
         ["40{\"sid\":", "42[\"connected\",", "42[\"system:welcome\",", "430[]", "42[\"room:join:ack\",", "431[]"];
-    assert_eq!(heard.len(), starts.len(), "{heard:?}");
-    for (packet, start) in heard.iter().zip(starts) {
-        assert!(packet.starts_with(start), "{packet} where {start} was awaited");
+    assert_eq!(received.len(), starts.len(), "{received:?}");
+    for (packet, start) in received.iter().zip(starts) {
+        assert!(packet.starts_with(start), "{packet} does not start with {start}");
     }
 }
 
 #[tokio::test]
-async fn bytes_travel_as_base64_in_a_body_and_as_they_are_on_a_websocket() {
+async fn attachments_are_base64_in_a_body_and_binary_on_a_websocket() {
     let hub = Hub::start();
     let mut raw = Client::of(&hub, "raw").await;
     raw.subscribe(&["images"]).await;
@@ -47,24 +46,28 @@ async fn bytes_travel_as_base64_in_a_body_and_as_they_are_on_a_websocket() {
         let mut sender = Sio::of(&hub, transport, "sender").await;
         let data =
             r#"{"topic":"images","payload":{"a":{"_placeholder":true,"num":1},"b":[{"_placeholder":true,"num":0}]}}"#;
-        sender.say_with(&format!("452-7[\"Broadcast\",{data}]"), &[b"\x00\xFF\x1e", b""]).await;
-        let acked = sender.hear().await;
+        sender.send_with_attachments(&format!("452-7[\"Broadcast\",{data}]"), &[b"\x00\xFF\x1e", b""]).await;
+        let acked = sender.receive().await;
         assert_eq!((acked.id, &acked.data[0]["recipients"]), (Some(7), &json!(3)), "{acked:?}");
 
-        let heard = raw.expect("Broadcast").await;
-        assert_eq!(heard["data"]["payload"], json!({"a": {"$binary": ""}, "b": [{"$binary": "AP8e"}]}), "{heard}");
+        let received = raw.expect("Broadcast").await;
+        assert_eq!(
+            received["data"]["payload"],
+            json!({"a": {"$binary": ""}, "b": [{"$binary": "AP8e"}]}),
+            "{received}"
+        );
         for member in &mut members {
-            let said = member.hear().await;
-            assert_eq!(said.event(), Some("Broadcast"), "{said:?}");
-            let placed = |number: u8| json!({"_placeholder": true, "num": number});
-            assert_eq!(said.data[1]["payload"], json!({"a": placed(0), "b": [placed(1)]}), "{said:?}");
-            assert_eq!(said.attachments, [b"".to_vec(), b"\x00\xFF\x1e".to_vec()], "{said:?}");
+            let packet = member.receive().await;
+            assert_eq!(packet.event(), Some("Broadcast"), "{packet:?}");
+            let placeholder = |number: u8| json!({"_placeholder": true, "num": number});
+            assert_eq!(packet.data[1]["payload"], json!({"a": placeholder(0), "b": [placeholder(1)]}), "{packet:?}");
+            assert_eq!(packet.attachments, [b"".to_vec(), b"\x00\xFF\x1e".to_vec()], "{packet:?}");
         }
     }
 }
 
 #[tokio::test]
-async fn base64_is_read_in_every_form_that_clients_write() {
+async fn every_common_form_of_base64_is_accepted() {
     let hub = Hub::start();
     let mut raw = Client::of(&hub, "raw").await;
     raw.subscribe(&["images"]).await;
@@ -82,8 +85,8 @@ async fn base64_is_read_in_every_form_that_clients_write() {
         url_safe.trim_end_matches('=').to_owned(),
     ] {
         let data = json!({"topic": "images", "payload": {"_placeholder": true, "num": 0}});
-        sender.say(&format!("451-7[\"Broadcast\",{data}]{SEPARATOR}b{text}")).await;
-        assert_eq!(sender.hear().await.id, Some(7), "{text}");
+        sender.send(&format!("451-7[\"Broadcast\",{data}]{SEPARATOR}b{text}")).await;
+        assert_eq!(sender.receive().await.id, Some(7), "{text}");
         assert_eq!(raw.expect("Broadcast").await["data"]["payload"], json!({"$binary": plain}), "{text}");
     }
 }
@@ -93,14 +96,14 @@ async fn a_broken_body_ends_the_session() {
     let hub = Hub::start();
     let join = format!("40{}", json!({"token": token("alice")}));
     for broken in ["", "abc", "7", "4\u{1e}", "\u{1e}4", "b?", "bA", "bAQ=", "5", "2", "2probe", "0", "1x", "6x"] {
-        let mut polling = Polling::open(&hub).await;
-        polling.say(&join).await;
+        let mut polling = PollingSession::open(&hub).await;
+        polling.send(&join).await;
         let answer = polling.post(broken).await;
         let refusal = json!({"code": 3, "message": "Bad request: a packet that is none"});
         assert_eq!((answer.status, answer.json()), (400, refusal), "{broken:?}");
         polling.assert_gone().await;
     }
-    let mut polling = Polling::open(&hub).await;
+    let mut polling = PollingSession::open(&hub).await;
     let answer = polling.post(b"4\xFF\xFE").await;
     assert_eq!(answer.status, 400, "{answer:?}");
     polling.assert_gone().await;
@@ -110,10 +113,10 @@ async fn a_broken_body_ends_the_session() {
 #[tokio::test]
 async fn two_polls_at_once_end_the_session() {
     let hub = Hub::start();
-    let mut first = Polling::open(&hub).await;
+    let mut first = PollingSession::open(&hub).await;
     let path = first.path();
-    // Which of them comes second is not for the client to say.
-    first.ask().await;
+    // The order in which they arrive is unknown.
+    first.start_poll().await;
     let other = tokio::task::spawn_blocking({
         let http = hub.http();
         move || http.get(&path)
@@ -127,15 +130,15 @@ async fn two_polls_at_once_end_the_session() {
 
 #[tokio::test]
 async fn two_posts_at_once_end_the_session() {
-    // While somebody else is asked about a token, the request that brought it is not finished.
-    let judge = Outside::that_says(Reply::Silence);
-    let hub = Hub::with(&format!("[auth.backend]\nurl = {:?}", judge.url("/user")));
-    let mut polling = Polling::open(&hub).await;
+    // The POST is pending while the application checks the token.
+    let application = Upstream::replying(Reply::Silence);
+    let hub = Hub::with(&format!("[auth.backend]\nurl = {:?}", application.url("/user")));
+    let mut polling = PollingSession::open(&hub).await;
     let first = tokio::task::spawn_blocking({
         let (http, path) = (hub.http(), polling.path());
         move || http.request("POST", &path).body("40{\"token\":\"1|opaque\"}").send()
     });
-    eventually(DEADLINE, "the token is being judged", || judge.count() == 1).await;
+    eventually(DEADLINE, "the application is asked", || application.count() == 1).await;
     let second = polling.post("4").await;
     let refusal = json!({"code": 3, "message": "Bad request: two requests overlap"});
     assert_eq!((second.status, second.json()), (400, refusal));
@@ -144,32 +147,32 @@ async fn two_posts_at_once_end_the_session() {
 }
 
 #[tokio::test]
-async fn a_poll_that_hung_up_costs_no_more_than_the_session() {
-    let hub = Hub::with("[socketio]\nping_interval_ms = 300\nping_timeout_ms = 300");
+async fn an_aborted_poll_ends_only_its_session() {
+    let hub = Hub::with("[socketio]\nping_interval_ms = 300\nping_timeout_ms = 2000");
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
-    client.begin_poll().await;
-    client.polling().hang_up();
-    // Which of the two comes first, and whether the hub has seen that one hung up, is not for the client to say.
+    client.start_poll().await;
+    client.polling().abort_poll();
+    // The order of the two polls, and whether the hub has detected the end of the first, are unknown.
     let answer = client.polling().poll().await;
     assert!(matches!((answer.status, answer.body.as_str()), (200, "1" | "2") | (400, _)), "{answer:?}");
-    eventually(DEADLINE, "nothing is left of it", || hub.connections() == 0).await;
+    eventually(DEADLINE, "the session has ended", || hub.connections() == 0).await;
     client.polling().assert_gone().await;
 }
 
 #[tokio::test]
-async fn a_body_over_max_payload_is_refused_and_the_session_lives_on() {
+async fn a_session_survives_a_body_over_max_payload() {
     let hub = Hub::with("[socketio]\nmax_payload = 5000");
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     let refusal = json!({"code": 3, "message": "Payload too large: at most 5000 bytes"});
     let answer = client.polling().post("4".repeat(5001)).await;
     assert_eq!((answer.status, answer.json()), (413, refusal));
     client.expect_silence().await;
-    // A body of exactly the bound is taken.
-    client.say(&ping_of(5000)).await;
-    assert_eq!(client.hear().await.id, Some(0));
+    // A body of exactly the bound is accepted.
+    client.send(&ping_of(5000)).await;
+    assert_eq!(client.receive().await.id, Some(0));
 }
 
-/// A packet of this length that asks for an acknowledgement by the id 0.
+/// A packet of this length that asks for an acknowledgement with the id 0.
 fn ping_of(length: usize) -> String {
     let packet = |padding: &str| format!("420[\"ping\",{{\"timestamp\":\"{padding}\"}}]");
     packet(&"x".repeat(length - packet("").len()))
@@ -179,18 +182,18 @@ fn ping_of(length: usize) -> String {
 async fn a_websocket_message_over_max_payload_closes_it_with_1009() {
     let hub = Hub::with("[socketio]\nmax_payload = 5000");
     let mut client = Sio::of(&hub, Transport::WebSocket, "alice").await;
-    client.say(&ping_of(5000)).await;
-    assert_eq!(client.hear().await.id, Some(0));
-    // Neither in one frame nor in two.
+    client.send(&ping_of(5000)).await;
+    assert_eq!(client.receive().await.id, Some(0));
+    // In two frames.
     let (half, other_half) = ("4".repeat(2500), "4".repeat(2501));
-    client.wire().offer(&Frame::text(half).unfinished().encode()).await;
-    client.wire().offer(&Frame::new(0, other_half).encode()).await;
-    assert_eq!(client.until_ended().await.1, End::Closed(Some(1009)));
+    client.wire().try_send(&Frame::text(half).unfinished().encode()).await;
+    client.wire().try_send(&Frame::new(0, other_half).encode()).await;
+    assert_eq!(client.read_to_end().await.1, SessionEnd::Closed(Some(1009)));
     eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
 }
 
 #[tokio::test]
-async fn a_packet_and_its_bytes_are_together_not_over_max_payload() {
+async fn a_packet_and_its_attachments_count_together_against_max_payload() {
     let hub = Hub::with("[socketio]\nmax_payload = 5000");
     for transport in Transport::BOTH {
         let mut client = Sio::of(&hub, transport, "alice").await;
@@ -198,85 +201,85 @@ async fn a_packet_and_its_bytes_are_together_not_over_max_payload() {
         let half = vec![1; 2600];
         match transport {
             Transport::Polling => {
-                client.say(packet).await;
+                client.send(packet).await;
                 let bytes = format!("b{}", "AQEB".repeat(2600 / 3 + 1));
-                client.say(&bytes).await;
-                assert!(!client.try_say(&bytes).await);
+                client.send(&bytes).await;
+                assert!(!client.try_send(&bytes).await);
                 client.polling().assert_gone().await;
             }
             Transport::WebSocket => {
-                client.say_with(packet, &[&half, &half]).await;
-                assert_eq!(client.until_ended().await.1, End::Closed(Some(1002)));
+                client.send_with_attachments(packet, &[&half, &half]).await;
+                assert_eq!(client.read_to_end().await.1, SessionEnd::Closed(Some(1002)));
             }
         }
     }
 }
 
 #[tokio::test]
-async fn who_takes_leave_by_a_close_packet_is_gone() {
+async fn a_close_packet_ends_the_session() {
     let hub = Hub::start();
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
-    client.begin_poll().await;
+    client.start_poll().await;
     let polling = client.polling();
-    polling.say("1").await;
-    assert_eq!(polling.body().await, "6");
+    polling.send("1").await;
+    assert_eq!(polling.poll_body().await, "6");
     polling.assert_gone().await;
 
     let mut client = Sio::of(&hub, Transport::WebSocket, "alice").await;
-    client.say("1").await;
-    assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1000))));
-    eventually(Duration::from_secs(2), "no session is left", || hub.connections() == 0).await;
+    client.send("1").await;
+    assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1000))));
+    eventually(DEADLINE, "no session is left", || hub.connections() == 0).await;
 }
 
 #[tokio::test]
-async fn who_has_joined_sends_nearly_as_much_as_max_payload_at_once() {
+async fn a_client_that_has_joined_can_send_a_packet_of_almost_max_payload() {
     let hub = Hub::start();
     for transport in Transport::BOTH {
         let mut client = Sio::guest(&hub, transport).await;
-        client.say(&ping_of(900_000)).await;
-        assert_eq!(client.hear().await.id, Some(0), "{transport:?}");
-        // Having left, too, and being in again.
-        client.say("41").await;
+        client.send(&ping_of(900_000)).await;
+        assert_eq!(client.receive().await.id, Some(0), "{transport:?}");
+        // The same after it has left and joined again.
+        client.send("41").await;
         client.connect("/", &serde_json::Value::Null).await.unwrap();
         client.expect("connected").await;
         client.expect("system:welcome").await;
-        client.say(&ping_of(900_000)).await;
-        assert_eq!(client.hear().await.id, Some(0), "{transport:?}");
+        client.send(&ping_of(900_000)).await;
+        assert_eq!(client.receive().await.id, Some(0), "{transport:?}");
     }
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     client.upgrade().await;
-    client.say(&ping_of(900_000)).await;
-    assert_eq!(client.hear().await.id, Some(0), "behind an upgrade");
+    client.send(&ping_of(900_000)).await;
+    assert_eq!(client.receive().await.id, Some(0), "after an upgrade");
 }
 
 #[tokio::test]
-async fn what_comes_right_behind_a_connect_is_heard_once_that_is_judged() {
+async fn packets_right_after_a_connect_are_handled_after_its_outcome() {
     let hub = Hub::start();
     let connect = format!("40{}", json!({"token": token("alice")}));
     let mut client = Sio::open(&hub, Transport::WebSocket).await;
     let burst = [Frame::text(connect.as_str()).encode(), Frame::text(ping_of(900_000)).encode()];
     client.wire().send(&burst.concat()).await;
-    assert_eq!(client.hear().await.kind, '0');
+    assert_eq!(client.receive().await.kind, '0');
     client.expect("connected").await;
     client.expect("system:welcome").await;
-    assert_eq!(client.hear().await.id, Some(0));
+    assert_eq!(client.receive().await.id, Some(0));
 
     let mut client = Sio::open(&hub, Transport::Polling).await;
-    client.say(&[connect, ping_of(1_000), ping_of(1_000)].join(&SEPARATOR.to_string())).await;
-    assert_eq!(client.hear().await.kind, '0');
+    client.send(&[connect, ping_of(1_000), ping_of(1_000)].join(&SEPARATOR.to_string())).await;
+    assert_eq!(client.receive().await.kind, '0');
     client.expect("connected").await;
     client.expect("system:welcome").await;
-    assert_eq!([client.hear().await.id, client.hear().await.id], [Some(0); 2]);
+    assert_eq!([client.receive().await.id, client.receive().await.id], [Some(0); 2]);
 }
 
 #[tokio::test]
-async fn a_burst_of_a_client_that_was_away_is_within_the_budget() {
+async fn a_client_can_send_two_thousand_packets_at_once() {
     let hub = Hub::with("[limits.push]\nmessages_per_minute = 0");
     for transport in Transport::BOTH {
         let mut client = Sio::of(&hub, transport, "alice").await;
         let packets = vec!["42[\"register\",{\"userId\":\"alice\"}]"; 2_000];
         match transport {
-            Transport::Polling => client.say(&packets.join(&SEPARATOR.to_string())).await,
+            Transport::Polling => client.send(&packets.join(&SEPARATOR.to_string())).await,
             Transport::WebSocket => client.wire().send(&Frame::text(packets[0]).encode().repeat(2_000)).await,
         }
         for _ in 0..2_000 {

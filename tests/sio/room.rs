@@ -1,39 +1,40 @@
-//! A room with members of every kind: raw ones, and Socket.IO ones on either transport. Each hears all the others, once,
-//! in one order for all.
+//! A room with clients of all transports: raw WebSocket, and Socket.IO by polling and by WebSocket. Each receives the events of
+//! all others once, in one order for all.
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::support::{Client, Hub, Sio, Transport};
 
-/// Members of each kind, and what each of them publishes.
+/// Members with a raw WebSocket, and members a Socket.IO transport.
 const OF_A_KIND: usize = 2;
 const KINDS: usize = 3;
 const MEMBERS: usize = OF_A_KIND * KINDS;
+/// The events that each member publishes.
 const EACH: usize = 100;
 
-/// What a member heard: who published it, which of theirs it was, and its id.
-type Heard = Vec<(u64, u64, String)>;
+/// The received events: the publisher, the number of the event among those of the publisher, and its id.
+type Received = Vec<(u64, u64, String)>;
 
 fn publication(member: usize, n: usize) -> Value {
     json!({"topic": "room", "payload": {"member": member, "n": n}})
 }
 
-fn note(heard: &mut Heard, data: &Value) {
+fn record(received: &mut Received, data: &Value) {
     let number = |name: &str| data["payload"][name].as_u64().unwrap();
     assert_eq!(data["from_user"], format!("member-{}", number("member")), "{data}");
-    heard.push((number("member"), number("n"), data["message_id"].as_str().unwrap().to_owned()));
+    received.push((number("member"), number("n"), data["message_id"].as_str().unwrap().to_owned()));
 }
 
-/// Publishes all, each once the one before is acknowledged, and hears all the others.
-async fn take_part_raw(mut client: Client, member: usize) -> Heard {
-    let mut heard = Heard::new();
+/// Publishes each event when the one before is acknowledged, and receives the events of the others.
+async fn publish_and_receive_raw(mut client: Client, member: usize) -> Received {
+    let mut received = Received::new();
     for n in 0..EACH {
         client.send(json!({"type": "Broadcast", "data": publication(member, n), "id": n})).await;
         loop {
             let message = client.next().await;
             if message["type"] == "Broadcast" {
-                note(&mut heard, &message["data"]);
+                record(&mut received, &message["data"]);
             } else {
                 assert_eq!((&message["type"], &message["id"]), (&json!("Ack"), &json!(n)), "{message}");
                 assert_eq!(message["data"]["recipients"], MEMBERS, "{message}");
@@ -41,53 +42,53 @@ async fn take_part_raw(mut client: Client, member: usize) -> Heard {
             }
         }
     }
-    while heard.len() < (MEMBERS - 1) * EACH {
-        note(&mut heard, &client.expect("Broadcast").await["data"]);
+    while received.len() < (MEMBERS - 1) * EACH {
+        record(&mut received, &client.expect("Broadcast").await["data"]);
     }
     client.expect_silence().await;
-    heard
+    received
 }
 
-async fn take_part(mut client: Sio, member: usize) -> Heard {
-    let mut heard = Heard::new();
+async fn publish_and_receive(mut client: Sio, member: usize) -> Received {
+    let mut received = Received::new();
     for n in 0..EACH {
         let id = client.emit_for_ack("/", "Broadcast", publication(member, n)).await;
         loop {
-            let said = client.hear().await;
-            if said.event() == Some("Broadcast") {
-                note(&mut heard, &said.data[1]);
+            let packet = client.receive().await;
+            if packet.event() == Some("Broadcast") {
+                record(&mut received, &packet.data[1]);
             } else {
-                assert_eq!((said.id, &said.data[0]["recipients"]), (Some(id), &json!(MEMBERS)), "{said:?}");
+                assert_eq!((packet.id, &packet.data[0]["recipients"]), (Some(id), &json!(MEMBERS)), "{packet:?}");
                 break;
             }
         }
     }
-    while heard.len() < (MEMBERS - 1) * EACH {
-        note(&mut heard, &client.expect("Broadcast").await);
+    while received.len() < (MEMBERS - 1) * EACH {
+        record(&mut received, &client.expect("Broadcast").await);
     }
     client.expect_silence().await;
-    heard
+    received
 }
 
-/// Who only listens, and hears them all.
-async fn witness(mut client: Client) -> Heard {
-    let mut heard = Heard::new();
-    while heard.len() < MEMBERS * EACH {
-        note(&mut heard, &client.expect("Broadcast").await["data"]);
+/// Receives the events of all members.
+async fn witness(mut client: Client) -> Received {
+    let mut received = Received::new();
+    while received.len() < MEMBERS * EACH {
+        record(&mut received, &client.expect("Broadcast").await["data"]);
     }
     client.expect_silence().await;
-    heard
+    received
 }
 
 #[tokio::test]
-async fn members_of_every_kind_hear_each_other_in_one_order_and_once() {
+async fn members_on_all_transports_receive_each_event_once_in_one_order() {
     let hub = Hub::with(
         "[server]\nworkers = 2\n[limits.raw]\nmessages_per_minute = 0\n[limits.push]\nmessages_per_minute = 0",
     );
     let mut parts = JoinSet::new();
-    let mut watching = Client::of(&hub, "witness").await;
-    watching.subscribe(&["room"]).await;
-    // All are in before the first says something, so that all of them hear it all.
+    let mut witnessing = Client::of(&hub, "witness").await;
+    witnessing.subscribe(&["room"]).await;
+    // All join before the first one publishes.
     let (mut raw, mut namespaced) = (Vec::new(), Vec::new());
     for member in 0..OF_A_KIND {
         let mut client = Client::of(&hub, &format!("member-{member}")).await;
@@ -100,27 +101,27 @@ async fn members_of_every_kind_hear_each_other_in_one_order_and_once() {
         client.join("room").await;
         namespaced.push((client, member));
     }
-    let watching = tokio::spawn(witness(watching));
+    let witnessing = tokio::spawn(witness(witnessing));
     for (client, member) in raw {
-        parts.spawn(async move { (member, take_part_raw(client, member).await) });
+        parts.spawn(async move { (member, publish_and_receive_raw(client, member).await) });
     }
     for (client, member) in namespaced {
-        parts.spawn(async move { (member, take_part(client, member).await) });
+        parts.spawn(async move { (member, publish_and_receive(client, member).await) });
     }
-    let order = watching.await.unwrap();
+    let order = witnessing.await.unwrap();
     for member in 0..MEMBERS as u64 {
         let numbers: Vec<_> = order.iter().filter(|(by, ..)| *by == member).map(|(_, n, _)| *n).collect();
-        assert_eq!(numbers, (0..EACH as u64).collect::<Vec<_>>(), "what member {member} published");
+        assert_eq!(numbers, (0..EACH as u64).collect::<Vec<_>>(), "the events of member {member}");
     }
     while let Some(part) = parts.join_next().await {
-        let (member, heard) = part.unwrap();
-        let others: Heard = order.iter().filter(|(by, ..)| *by != member as u64).cloned().collect();
-        assert_eq!(heard, others, "member {member} heard something else, or in another order");
+        let (member, received) = part.unwrap();
+        let others: Received = order.iter().filter(|(by, ..)| *by != member as u64).cloned().collect();
+        assert_eq!(received, others, "member {member}");
     }
 }
 
 #[tokio::test]
-async fn a_room_is_left_and_entered_on_every_surface_alike() {
+async fn a_room_is_joined_and_left_on_each_transport() {
     let hub = Hub::start();
     let mut raw = Client::of(&hub, "raw").await;
     raw.subscribe(&["room"]).await;
@@ -139,8 +140,8 @@ async fn a_room_is_left_and_entered_on_every_surface_alike() {
         let id = member.emit_for_ack("/", "room:leave", json!({"room": "room"})).await;
         let left = json!({"success": true, "room": "room"});
         assert_eq!(member.expect("room:leave:ack").await, left);
-        let said = member.hear().await;
-        assert_eq!((said.id, said.data), (Some(id), json!([left])));
+        let packet = member.receive().await;
+        assert_eq!((packet.id, packet.data), (Some(id), json!([left])));
         assert_eq!(room(3), 1);
         member.expect_silence().await;
         for n in 1..=3 {
@@ -150,7 +151,7 @@ async fn a_room_is_left_and_entered_on_every_surface_alike() {
 }
 
 #[tokio::test]
-async fn nobody_can_fill_what_another_has_unread_with_a_message_larger_than_a_raw_one() {
+async fn a_socket_io_payload_has_the_bound_of_a_raw_one() {
     let hub = Hub::start();
     let mut bob = Sio::of(&hub, Transport::WebSocket, "bob").await;
     bob.join("lobby").await;
@@ -159,14 +160,14 @@ async fn nobody_can_fill_what_another_has_unread_with_a_message_larger_than_a_ra
         "success": false, "error": "`payload` may have 65536 bytes of JSON", "code": "INVALID_REQUEST",
         "details": {"field": "payload"},
     }]);
-    for (event, field, whom) in [("Broadcast", "topic", "lobby"), ("DirectMessage", "target_user", "bob")] {
-        let id = alice.emit_for_ack("/", event, json!({field: whom, "payload": "x".repeat(65_535)})).await;
+    for (event, field, recipient) in [("Broadcast", "topic", "lobby"), ("DirectMessage", "target_user", "bob")] {
+        let id = alice.emit_for_ack("/", event, json!({field: recipient, "payload": "x".repeat(65_535)})).await;
         assert_eq!(alice.expect("error").await["details"]["field"], "payload");
-        let said = alice.hear().await;
-        assert_eq!((said.id, said.data), (Some(id), refusal.clone()));
-        let id = alice.emit_for_ack("/", event, json!({field: whom, "payload": "x".repeat(65_534)})).await;
-        let said = alice.hear().await;
-        assert_eq!((said.id, &said.data[0]["recipients"]), (Some(id), &json!(1)));
+        let packet = alice.receive().await;
+        assert_eq!((packet.id, packet.data), (Some(id), refusal.clone()));
+        let id = alice.emit_for_ack("/", event, json!({field: recipient, "payload": "x".repeat(65_534)})).await;
+        let packet = alice.receive().await;
+        assert_eq!((packet.id, &packet.data[0]["recipients"]), (Some(id), &json!(1)));
         assert_eq!(bob.expect(event).await["payload"], "x".repeat(65_534));
     }
     bob.expect_silence().await;

@@ -1,35 +1,36 @@
-//! A session that goes over from requests to a WebSocket loses nothing, gets nothing twice, and is nobody else's.
+//! A session that upgrades from polling to a WebSocket loses and repeats nothing, and no other socket can take it over.
 
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::task::JoinSet;
 
-use crate::support::socketio::{End, Polling, WEBSOCKET, unknown_sid};
+use crate::support::socketio::{PollingSession, SessionEnd, WEBSOCKET, unknown_sid};
+use crate::support::wait::within;
 use crate::support::wire::{Frame, opcode};
 use crate::support::{Client, DEADLINE, Hub, Sio, Transport, Wire, eventually};
 
 #[tokio::test]
-async fn a_probe_is_answered_and_the_poll_that_waits_is_let_go() {
+async fn a_probe_is_answered_and_ends_the_waiting_poll() {
     let hub = Hub::start();
-    let mut polling = Polling::open(&hub).await;
-    polling.ask().await;
-    let mut wire = polling.knock().await;
-    wire.say("2probe").await;
+    let mut polling = PollingSession::open(&hub).await;
+    polling.start_poll().await;
+    let mut wire = polling.start_upgrade().await;
+    wire.send_text("2probe").await;
     assert_eq!(wire.text().await, "3probe");
-    assert_eq!(polling.body().await, "6");
-    // One that was on its way just then is let go as well.
-    assert_eq!(polling.body().await, "6");
-    wire.say("5").await;
-    wire.say("40").await;
+    assert_eq!(polling.poll_body().await, "6");
+    // A poll that arrives later ends, too.
+    assert_eq!(polling.poll_body().await, "6");
+    wire.send_text("5").await;
+    wire.send_text("40").await;
     let connected = wire.text().await;
     assert!(connected.starts_with("40{\"sid\":"), "{connected}");
 }
 
 #[tokio::test]
-async fn a_probe_may_be_sent_with_the_request_and_the_upgrade_right_behind_it() {
+async fn a_probe_and_the_upgrade_may_be_sent_in_one_write() {
     let hub = Hub::start();
-    let polling = Polling::open(&hub).await;
-    let mut wire = polling.knock().await;
+    let polling = PollingSession::open(&hub).await;
+    let mut wire = polling.start_upgrade().await;
     let at_once = ["2probe", "5", "40"].map(|text| Frame::text(text).encode()).concat();
     wire.send(&at_once).await;
     assert_eq!(wire.text().await, "3probe");
@@ -38,7 +39,7 @@ async fn a_probe_may_be_sent_with_the_request_and_the_upgrade_right_behind_it() 
 }
 
 #[tokio::test]
-async fn after_an_upgrade_the_session_is_its_websockets_alone() {
+async fn an_upgraded_session_accepts_neither_requests_nor_another_websocket() {
     let hub = Hub::start();
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     let (path, sid) = (client.polling().path(), client.polling().sid().to_owned());
@@ -51,10 +52,10 @@ async fn after_an_upgrade_the_session_is_its_websockets_alone() {
     let second = format!("{}&sid={sid}", WEBSOCKET);
     let (answer, mut wire) = Wire::upgrade(&hub, &second, &[]).await;
     if answer.status == 101 {
-        wire.offer(&Frame::text("2probe").encode()).await;
+        wire.try_send(&Frame::text("2probe").encode()).await;
         let frame = wire.frame().await.expect("a close frame");
         assert_eq!((frame.opcode, frame.close_code()), (opcode::CLOSE, Some(1002)), "{frame:?}");
-        wire.gone().await;
+        wire.wait_closed().await;
     } else {
         assert_eq!(answer.status, 400, "{answer:?}");
     }
@@ -63,56 +64,57 @@ async fn after_an_upgrade_the_session_is_its_websockets_alone() {
 }
 
 #[tokio::test]
-async fn a_second_websocket_does_not_disturb_the_one_that_is_tried_out() {
+async fn a_second_websocket_does_not_disturb_the_first_during_its_probe() {
     let hub = Hub::start();
-    let polling = Polling::open(&hub).await;
-    let mut first = polling.knock().await;
-    first.say("2probe").await;
+    let polling = PollingSession::open(&hub).await;
+    let mut first = polling.start_upgrade().await;
+    first.send_text("2probe").await;
     assert_eq!(first.text().await, "3probe");
-    let mut second = polling.knock().await;
-    second.offer(&Frame::text("2probe").encode()).await;
+    let mut second = polling.start_upgrade().await;
+    second.try_send(&Frame::text("2probe").encode()).await;
     assert_eq!(second.close_code().await, Some(1002));
-    first.say("5").await;
-    first.say("40").await;
+    first.send_text("5").await;
+    first.send_text("40").await;
     assert!(first.text().await.starts_with("40{\"sid\":"));
 }
 
-/// A socket whose probe was answered: the first one, once the hub has seen that the one before is gone.
-async fn probed(polling: &Polling) -> Wire {
-    let started = Instant::now();
-    loop {
-        let mut wire = polling.knock().await;
-        wire.offer(&Frame::text("2probe").encode()).await;
-        let answer = wire.frame().await.expect("an answer, or a close frame");
-        if answer.payload == b"3probe" {
-            return wire;
+/// A WebSocket with an answered probe. Retries until the hub has detected the end of the one before.
+async fn probed(polling: &PollingSession) -> Wire {
+    let answered = async {
+        loop {
+            let mut wire = polling.start_upgrade().await;
+            wire.try_send(&Frame::text("2probe").encode()).await;
+            let answer = wire.frame().await.expect("an answer, or a close frame");
+            if answer.payload == b"3probe" {
+                return wire;
+            }
+            assert_eq!(answer.close_code(), Some(1002), "{answer:?}");
         }
-        assert_eq!(answer.close_code(), Some(1002), "{answer:?}");
-        assert!(started.elapsed() < DEADLINE, "the socket before is still in the way");
-    }
+    };
+    within(DEADLINE, "the probe is answered", answered).await
 }
 
 #[tokio::test]
-async fn a_websocket_that_comes_to_nothing_leaves_the_polling_session_as_it_was() {
+async fn a_failed_upgrade_leaves_the_polling_session_unchanged() {
     let hub = Hub::start();
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
-    drop(client.polling().knock().await);
+    drop(client.polling().start_upgrade().await);
     client.expect_silence().await;
     drop(probed(client.polling()).await);
     client.expect_silence().await;
     let mut wire = probed(client.polling()).await;
     wire.send_frame(&Frame::new(opcode::CLOSE, 1000_u16.to_be_bytes())).await;
-    wire.gone().await;
+    wire.wait_closed().await;
     client.expect_silence().await;
     for wrong in ["2probe", "4hello", "3probe", "1", "6", "55", ""] {
         let mut wire = probed(client.polling()).await;
-        wire.say(wrong).await;
+        wire.send_text(wrong).await;
         assert_eq!(wire.close_code().await, Some(1002), "{wrong}");
         client.expect_silence().await;
     }
     for wrong in ["2", "55", "4hello", "3probe"] {
-        let mut wire = client.polling().knock().await;
-        wire.say(wrong).await;
+        let mut wire = client.polling().start_upgrade().await;
+        wire.send_text(wrong).await;
         assert_eq!(wire.close_code().await, Some(1002), "{wrong}");
         client.expect_silence().await;
     }
@@ -121,15 +123,15 @@ async fn a_websocket_that_comes_to_nothing_leaves_the_polling_session_as_it_was(
 }
 
 #[tokio::test]
-async fn a_session_that_is_gone_is_not_to_be_upgraded() {
+async fn an_ended_session_cannot_be_upgraded() {
     let hub = Hub::start();
-    let mut polling = Polling::open(&hub).await;
-    let mut wire = polling.knock().await;
-    wire.say("2probe").await;
+    let mut polling = PollingSession::open(&hub).await;
+    let mut wire = polling.start_upgrade().await;
+    wire.send_text("2probe").await;
     assert_eq!(wire.text().await, "3probe");
-    polling.say("1").await;
-    assert_eq!(polling.body().await, "6");
-    wire.offer(&Frame::text("5").encode()).await;
+    polling.send("1").await;
+    assert_eq!(polling.poll_body().await, "6");
+    wire.try_send(&Frame::text("5").encode()).await;
     assert_eq!(wire.close_code().await, Some(1002));
     let path = format!("{}&sid={}", WEBSOCKET, polling.sid());
     let (answer, _) = Wire::upgrade(&hub, &path, &[]).await;
@@ -139,24 +141,24 @@ async fn a_session_that_is_gone_is_not_to_be_upgraded() {
 const MESSAGES: u64 = 2_000;
 const CLIENTS: u64 = 20;
 
-/// Hears all the messages, and goes over to a WebSocket when it has heard so many of them.
+/// Receives all messages, and upgrades to a WebSocket after `after` of them.
 async fn listen(mut client: Sio, after: u64) -> Vec<u64> {
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     let mut upgraded = false;
-    while heard.len() < MESSAGES as usize {
-        if !upgraded && heard.len() as u64 >= after {
+    while received.len() < MESSAGES as usize {
+        if !upgraded && received.len() as u64 >= after {
             client.upgrade().await;
             upgraded = true;
         }
-        heard.push(client.expect("Broadcast").await["payload"].as_u64().unwrap());
+        received.push(client.expect("Broadcast").await["payload"].as_u64().unwrap());
     }
     assert!(upgraded);
     client.expect_silence().await;
-    heard
+    received
 }
 
 #[tokio::test]
-async fn an_upgrade_amid_traffic_loses_nothing_and_doubles_nothing() {
+async fn an_upgrade_under_load_loses_and_repeats_nothing() {
     let hub = Hub::with("[server]\nworkers = 2\n[limits.raw]\nmessages_per_minute = 0");
     let mut clients = JoinSet::new();
     for n in 0..CLIENTS {
@@ -168,19 +170,19 @@ async fn an_upgrade_amid_traffic_loses_nothing_and_doubles_nothing() {
     for n in 0..MESSAGES {
         let ack = publisher.broadcast("feed", json!(n)).await;
         assert_eq!(ack["data"]["recipients"], CLIENTS, "{ack}");
-        // So that they do not have all of it before the first of them goes over.
+        // Slows the publisher down, so that clients upgrade before the last message.
         if n % 50 == 49 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
     let all: Vec<_> = (0..MESSAGES).collect();
-    while let Some(heard) = clients.join_next().await {
-        assert_eq!(heard.unwrap(), all);
+    while let Some(received) = clients.join_next().await {
+        assert_eq!(received.unwrap(), all);
     }
 }
 
 #[tokio::test]
-async fn what_a_client_says_before_and_after_its_upgrade_is_heard_in_that_order() {
+async fn events_before_and_after_an_upgrade_are_handled_in_order() {
     let hub = Hub::with("[limits.push]\nmessages_per_minute = 0");
     let mut raw = Client::of(&hub, "raw").await;
     raw.subscribe(&["feed"]).await;
@@ -200,12 +202,12 @@ async fn what_a_client_says_before_and_after_its_upgrade_is_heard_in_that_order(
 }
 
 #[tokio::test]
-async fn a_session_that_went_over_ends_with_its_websocket() {
+async fn an_upgraded_session_ends_with_its_websocket() {
     let hub = Hub::start();
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     client.upgrade().await;
-    client.say("1").await;
-    assert_eq!(client.until_ended().await, (vec![], End::Closed(Some(1000))));
+    client.send("1").await;
+    assert_eq!(client.read_to_end().await, (vec![], SessionEnd::Closed(Some(1000))));
     let mut client = Sio::of(&hub, Transport::Polling, "alice").await;
     client.upgrade().await;
     drop(client);

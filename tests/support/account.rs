@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::http::{Http, Response};
 use super::hub::Hub;
-use super::run::{Ended, finish, hubbub};
+use super::run::{CommandOutput, finish, hubbub};
 
 /// The password of whoever a test makes.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -67,7 +67,7 @@ pub(crate) fn sign_out(hub: &Hub, session: &str, access: &str) -> Response {
 
 /// Runs `hubbub user ARGS` beside the hub, with this on standard input.
 #[track_caller]
-pub(crate) fn user_command(hub: &Hub, args: &[&str], input: &str) -> Ended {
+pub(crate) fn user_command(hub: &Hub, args: &[&str], input: &str) -> CommandOutput {
     let file = hub.dir().join("standard-input");
     std::fs::write(&file, input).unwrap();
     finish(hubbub(hub.dir()).arg("user").args(args).stdin(Stdio::from(File::open(&file).unwrap())))

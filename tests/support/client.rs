@@ -154,7 +154,7 @@ impl Client {
     /// The next message, other people's coming and going left out.
     pub(crate) async fn next(&mut self) -> Value {
         loop {
-            let message = self.next_of_all().await;
+            let message = self.next_with_presence().await;
             if !is_presence(&message) {
                 return message;
             }
@@ -162,7 +162,7 @@ impl Client {
     }
 
     /// The next message of any kind.
-    pub(crate) async fn next_of_all(&mut self) -> Value {
+    pub(crate) async fn next_with_presence(&mut self) -> Value {
         serde_json::from_str(&self.next_text().await).unwrap()
     }
 
@@ -240,7 +240,7 @@ impl Client {
 }
 
 /// A socket that is full after a few KiB, as that of a client that does not read.
-pub(crate) fn narrow(hub: &Hub) -> TcpStream {
+pub(crate) fn small_buffer_stream(hub: &Hub) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     socket.connect(&hub.address().into()).unwrap();

@@ -27,16 +27,16 @@ pub(crate) struct Response {
 
 impl Http {
     pub(crate) fn new(base: String) -> Self {
-        Self::patient(base, Duration::from_secs(20))
+        Self::with_timeout(base, Duration::from_secs(20))
     }
 
-    /// As [`Http::new`], for answers that may take their time.
-    pub(crate) fn patient(base: String, patience: Duration) -> Self {
+    /// As [`Http::new`], where each answer may take so long.
+    pub(crate) fn with_timeout(base: String, timeout: Duration) -> Self {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
             .max_redirects(0)
-            .timeout_global(Some(patience))
+            .timeout_global(Some(timeout))
             .build()
             .into();
         Self { base, agent }

@@ -12,13 +12,13 @@ use super::wait::DEADLINE;
 
 /// Something to be served.
 #[derive(Clone)]
-pub(crate) struct Served {
+pub(crate) struct PageFile {
     path: String,
     kind: &'static str,
     body: String,
 }
 
-impl Served {
+impl PageFile {
     pub(crate) fn html(path: &str, body: String) -> Self {
         Self { path: path.to_owned(), kind: "text/html; charset=utf-8", body }
     }
@@ -29,17 +29,17 @@ impl Served {
 }
 
 /// An address for pages that are not there yet, as the hub has to know it first.
-pub(crate) struct Page {
+pub(crate) struct PageListener {
     listener: TcpListener,
 }
 
 /// The pages, served until the test ends.
-pub(crate) struct Pages {
+pub(crate) struct PageServer {
     origin: String,
     reports: Receiver<Value>,
 }
 
-impl Page {
+impl PageListener {
     pub(crate) fn bind() -> Self {
         Self { listener: TcpListener::bind("127.0.0.1:0").unwrap() }
     }
@@ -48,7 +48,7 @@ impl Page {
         format!("http://{}", self.listener.local_addr().unwrap())
     }
 
-    pub(crate) fn serve(self, served: Vec<Served>) -> Pages {
+    pub(crate) fn serve(self, served: Vec<PageFile>) -> PageServer {
         let origin = self.origin();
         let (tell, reports) = mpsc::sync_channel(16);
         thread::spawn(move || {
@@ -58,11 +58,11 @@ impl Page {
                 thread::spawn(move || answer(stream.unwrap(), &served, &tell));
             }
         });
-        Pages { origin, reports }
+        PageServer { origin, reports }
     }
 }
 
-impl Pages {
+impl PageServer {
     pub(crate) fn origin(&self) -> String {
         self.origin.clone()
     }
@@ -72,13 +72,13 @@ impl Pages {
     pub(crate) fn report(&mut self, browser: &Program) -> Value {
         match self.reports.recv_timeout(DEADLINE * 4) {
             Ok(report) => report,
-            Err(_) => panic!("the page reported nothing; the browser said:\n{}", browser.said()),
+            Err(_) => panic!("the page reported nothing; the browser said:\n{}", browser.output()),
         }
     }
 }
 
 /// Answers one request and hangs up.
-fn answer(stream: TcpStream, served: &[Served], tell: &SyncSender<Value>) {
+fn answer(stream: TcpStream, served: &[PageFile], tell: &SyncSender<Value>) {
     let mut reader = BufReader::new(&stream);
     let (mut first, mut length) = (String::new(), 0);
     if reader.read_line(&mut first).is_err() || first.is_empty() {

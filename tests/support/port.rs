@@ -5,15 +5,15 @@ use socket2::{Domain, Socket, Type};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// A port, kept as long as this lives.
-pub(crate) struct Port {
+pub(crate) struct ReservedPort {
     /// Bound and never listening: whoever says that the address may be used again can listen there.
     _held: Socket,
     address: SocketAddr,
 }
 
-impl Port {
+impl ReservedPort {
     /// One that nobody has.
-    pub(crate) fn held() -> Self {
+    pub(crate) fn reserve() -> Self {
         let held = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         held.set_reuse_address(true).unwrap();
         held.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use super::chance::Chance;
+use super::rng::Rng;
 
 /// How the proxy ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(crate) enum Ending {
 
 /// What becomes of connections.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Weather {
+pub(crate) struct Faults {
     /// How long they live: the least, and how much more at most, in ms.
     pub(crate) lives_ms: (u64, u64),
     /// How they end; each as likely as the others.
@@ -50,14 +50,14 @@ pub(crate) struct Proxy {
 /// What all connections share.
 struct Sky {
     to: SocketAddr,
-    weather: Weather,
+    weather: Faults,
     calm: AtomicBool,
     done: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Proxy {
     /// A proxy to this address.
-    pub(crate) async fn to(to: SocketAddr, weather: Weather, seed: u64) -> Self {
+    pub(crate) async fn to(to: SocketAddr, weather: Faults, seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let sky = Arc::new(Sky { to, weather, calm: AtomicBool::new(false), done: Mutex::default() });
@@ -70,12 +70,12 @@ impl Proxy {
     }
 
     /// From now on no connection is spoilt; those that are end as it was decided.
-    pub(crate) fn calm(&self) {
+    pub(crate) fn stop_faults(&self) {
         self.sky.calm.store(true, Ordering::Relaxed);
     }
 
     /// What it did, and how often.
-    pub(crate) fn done(&self) -> BTreeMap<&'static str, u64> {
+    pub(crate) fn counts(&self) -> BTreeMap<&'static str, u64> {
         self.sky.done.lock().unwrap().clone()
     }
 }
@@ -90,8 +90,8 @@ async fn serve(listener: TcpListener, sky: Arc<Sky>, seed: u64) {
     let mut carried = JoinSet::new();
     for number in 0.. {
         let Ok((client, _)) = listener.accept().await else { continue };
-        let (sky, chance) = (sky.clone(), Chance::of(seed, number));
-        carried.spawn(async move { sky.carry(client, chance).await });
+        let (sky, rng) = (sky.clone(), Rng::new(seed, number));
+        carried.spawn(async move { sky.carry(client, rng).await });
         while carried.try_join_next().is_some() {}
     }
 }
@@ -105,7 +105,7 @@ impl Sky {
         self.calm.load(Ordering::Relaxed)
     }
 
-    async fn carry(&self, mut client: TcpStream, mut chance: Chance) {
+    async fn carry(&self, mut client: TcpStream, mut rng: Rng) {
         self.count("connections");
         let Ok(mut hub) = TcpStream::connect(self.to).await else {
             self.count("connections that the hub was not there for");
@@ -116,10 +116,9 @@ impl Sky {
             let _ = stream.set_nodelay(true);
         }
         let (least, more) = self.weather.lives_ms;
-        let life = chance.time(least, more);
-        let ending = chance.pick(self.weather.endings).unwrap_or(Ending::Close);
-        let (ups, downs) =
-            (Chance::of(chance.below(usize::MAX) as u64, 1), Chance::of(chance.below(usize::MAX) as u64, 2));
+        let life = rng.duration(least, more);
+        let ending = rng.pick(self.weather.endings).unwrap_or(Ending::Close);
+        let (ups, downs) = (Rng::new(rng.below(usize::MAX) as u64, 1), Rng::new(rng.below(usize::MAX) as u64, 2));
         let went = {
             let ((from_client, to_client), (from_hub, to_hub)) = (client.split(), hub.split());
             let both =
@@ -138,12 +137,12 @@ impl Sky {
         };
         match went {
             true => self.count("connections that ended by themselves"),
-            false => self.end(ending, client, hub, chance).await,
+            false => self.end(ending, client, hub, rng).await,
         }
     }
 
     /// Carries bytes one way until there are no more, in pieces and with pauses.
-    async fn pump(&self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut chance: Chance) -> io::Result<()> {
+    async fn pump(&self, mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut rng: Rng) -> io::Result<()> {
         let mut buffer = vec![0; 4096];
         loop {
             let read = from.read(&mut buffer).await?;
@@ -154,12 +153,12 @@ impl Sky {
             while !rest.is_empty() {
                 let mut piece = rest.len();
                 if !self.is_calm() {
-                    if chance.below(4) == 0 {
-                        piece = 1 + chance.below(rest.len());
+                    if rng.below(4) == 0 {
+                        piece = 1 + rng.below(rest.len());
                         self.count("pieces split off");
                     }
-                    if chance.below(16) == 0 {
-                        sleep(chance.time(1, 40)).await;
+                    if rng.below(16) == 0 {
+                        sleep(rng.duration(1, 40)).await;
                         self.count("pieces delayed");
                     }
                 }
@@ -169,9 +168,9 @@ impl Sky {
         }
     }
 
-    async fn end(&self, ending: Ending, mut client: TcpStream, mut hub: TcpStream, mut chance: Chance) {
+    async fn end(&self, ending: Ending, mut client: TcpStream, mut hub: TcpStream, mut rng: Rng) {
         let (least, more) = self.weather.silence_ms;
-        let silence = chance.time(least, more);
+        let silence = rng.duration(least, more);
         match ending {
             Ending::Close => {
                 self.count("connections closed");
@@ -186,7 +185,7 @@ impl Sky {
             }
             Ending::HalfClose => {
                 self.count("connections half closed, and reset later");
-                let half = if chance.below(2) == 0 { &mut client } else { &mut hub };
+                let half = if rng.below(2) == 0 { &mut client } else { &mut hub };
                 let _ = half.shutdown().await;
                 sleep(silence).await;
                 reset(client);

@@ -8,7 +8,7 @@ use super::wait::{DEADLINE, wait_until};
 
 /// How a command ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct CommandOutput {
     /// The exit status, or none when a signal ended it.
     pub(crate) status: Option<i32>,
     pub(crate) stdout: String,
@@ -29,10 +29,10 @@ pub(crate) fn hubbub(dir: &Path) -> Command {
 }
 
 /// What a shell is told so that no file can grow, as on a full disk: writes then fail with an error that is the disk's.
-pub(crate) const NO_ROOM: &str = "trap '' XFSZ; ulimit -S -f 0";
+pub(crate) const FULL_DISK: &str = "trap '' XFSZ; ulimit -S -f 0";
 
 /// As [`hubbub`], started by a shell that does `first`.
-pub(crate) fn hubbub_under(dir: &Path, first: &str) -> Command {
+pub(crate) fn hubbub_after(dir: &Path, first: &str) -> Command {
     let program = hubbub(dir);
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("{first} && exec \"$0\" \"$@\"")]).arg(program.get_program());
@@ -45,13 +45,13 @@ pub(crate) fn hubbub_under(dir: &Path, first: &str) -> Command {
 
 /// Runs `hubbub ARGS` in `dir` to its end; fails when it does not end by the deadline.
 #[track_caller]
-pub(crate) fn run(dir: &Path, args: &[&str]) -> Ended {
+pub(crate) fn run(dir: &Path, args: &[&str]) -> CommandOutput {
     finish(hubbub(dir).args(args))
 }
 
 /// Runs a prepared command to its end.
 #[track_caller]
-pub(crate) fn finish(command: &mut Command) -> Ended {
+pub(crate) fn finish(command: &mut Command) -> CommandOutput {
     // Into files, so that no amount of output makes it wait for a reader.
     let kept = tempfile::tempdir().unwrap();
     let (out, err) = (kept.path().join("out"), kept.path().join("err"));
@@ -69,7 +69,7 @@ pub(crate) fn finish(command: &mut Command) -> Ended {
         }
         status.is_some()
     });
-    let ended = Ended {
+    let ended = CommandOutput {
         status: status.and_then(|status| status.code()),
         stdout: fs::read_to_string(&out).unwrap(),
         stderr: fs::read_to_string(&err).unwrap(),

@@ -38,7 +38,7 @@ impl Program {
     }
 
     /// Everything it has printed so far.
-    pub(crate) fn said(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         let read = |name: &str| fs::read(self.dir.path().join(name)).unwrap();
         let (out, err) = (read("stdout"), read("stderr"));
         format!("{}{}", String::from_utf8_lossy(&out), String::from_utf8_lossy(&err))
@@ -58,10 +58,10 @@ impl Program {
             status.is_some()
         });
         let status = status.unwrap();
-        assert!(status.success(), "the client's driver failed ({status}):\n{}", self.said());
+        assert!(status.success(), "the client's driver failed ({status}):\n{}", self.output());
         let out = fs::read_to_string(self.dir.path().join("stdout")).unwrap();
         serde_json::from_str(out.lines().last().unwrap_or_default())
-            .unwrap_or_else(|error| panic!("no report ({error}):\n{}", self.said()))
+            .unwrap_or_else(|error| panic!("no report ({error}):\n{}", self.output()))
     }
 }
 
@@ -70,7 +70,7 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("---- the program said:\n{}----", self.said());
+            eprintln!("---- the program said:\n{}----", self.output());
         }
     }
 }

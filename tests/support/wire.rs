@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use ureq::http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::client::narrow;
+use super::client::small_buffer_stream;
 use super::http::Response;
 use super::hub::Hub;
 use super::token::token;
@@ -106,29 +106,29 @@ impl Wire {
     }
 
     /// As [`Wire::of`], on a socket that is full after a few KiB.
-    pub(crate) async fn narrow(hub: &Hub, user: &str) -> Self {
-        Self::narrow_on(hub, &format!("/ws?token={}", token(user))).await
+    pub(crate) async fn with_small_buffer(hub: &Hub, user: &str) -> Self {
+        Self::upgrade_with_small_buffer(hub, &format!("/ws?token={}", token(user))).await
     }
 
-    /// As [`Wire::silent`], on such a socket.
-    pub(crate) fn narrow_silent(hub: &Hub) -> Self {
-        Self { stream: narrow(hub), unread: Vec::new() }
+    /// As [`Wire::connect`], on such a socket.
+    pub(crate) fn connect_with_small_buffer(hub: &Hub) -> Self {
+        Self { stream: small_buffer_stream(hub), unread: Vec::new() }
     }
 
     /// An upgraded connection to this path on such a socket.
-    pub(crate) async fn narrow_on(hub: &Hub, path: &str) -> Self {
-        let mut wire = Self::narrow_silent(hub);
-        let answer = wire.ask_to_upgrade(hub.address(), path, &[]).await;
+    pub(crate) async fn upgrade_with_small_buffer(hub: &Hub, path: &str) -> Self {
+        let mut wire = Self::connect_with_small_buffer(hub);
+        let answer = wire.request_upgrade(hub.address(), path, &[]).await;
         assert_eq!(answer.status, 101, "{answer:?}");
         wire
     }
 
     /// A connection on which nothing has been said.
-    pub(crate) async fn silent(hub: &Hub) -> Self {
+    pub(crate) async fn connect(hub: &Hub) -> Self {
         Self::to(hub.address()).await
     }
 
-    /// As [`Wire::silent`], to whoever listens there.
+    /// As [`Wire::connect`], to whoever listens there.
     pub(crate) async fn to(address: SocketAddr) -> Self {
         let stream = within(DEADLINE, "connecting", TcpStream::connect(address)).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -151,14 +151,14 @@ impl Wire {
 
     /// Asks for an upgrade on a connection of its own.
     pub(crate) async fn upgrade(hub: &Hub, path: &str, headers: &[(&str, &str)]) -> (Response, Self) {
-        let mut wire = Self::silent(hub).await;
-        let answer = wire.ask_to_upgrade(hub.address(), path, headers).await;
+        let mut wire = Self::connect(hub).await;
+        let answer = wire.request_upgrade(hub.address(), path, headers).await;
         (answer, wire)
     }
 
     /// Asks for an upgrade. `headers` are added to the usual ones, replace them by name, or take them away with an
     /// empty value.
-    pub(crate) async fn ask_to_upgrade(&mut self, hub: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Response {
+    pub(crate) async fn request_upgrade(&mut self, hub: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Response {
         let host = hub.to_string();
         let usual = [
             ("Host", host.as_str()),
@@ -183,7 +183,7 @@ impl Wire {
     }
 
     /// Sends as much as the hub still takes.
-    pub(crate) async fn offer(&mut self, bytes: &[u8]) {
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) {
         let _ = within(DEADLINE, "sending", self.stream.write_all(bytes)).await;
     }
 
@@ -198,7 +198,7 @@ impl Wire {
     }
 
     /// Sends a message of text.
-    pub(crate) async fn say(&mut self, text: &str) {
+    pub(crate) async fn send_text(&mut self, text: &str) {
         self.send_frame(&Frame::text(text)).await;
     }
 
@@ -283,7 +283,7 @@ impl Wire {
     }
 
     /// Everything that still comes until the hub hangs up, as text. The hub may take its time.
-    pub(crate) async fn until_hung_up(&mut self) -> String {
+    pub(crate) async fn read_to_end(&mut self) -> String {
         let end = async { while self.fill().await {} };
         within(DEADLINE, "the hub hangs up", end).await;
         String::from_utf8_lossy(&self.unread).into_owned()
@@ -295,13 +295,13 @@ impl Wire {
     }
 
     /// Says that nothing more will be sent.
-    pub(crate) async fn shut(&mut self) {
+    pub(crate) async fn shut_down_write(&mut self) {
         // The hub may have closed first, which is as good.
         let _ = within(DEADLINE, "shutting", self.stream.shutdown()).await;
     }
 
     /// Waits until the hub has shut the connection, and throws away what comes until then.
-    pub(crate) async fn gone(&mut self) {
+    pub(crate) async fn wait_closed(&mut self) {
         while self.fill().await {
             self.unread.clear();
         }

@@ -61,13 +61,13 @@ async fn a_token_of_another_algorithm_is_told_which_one_is_expected_on_every_sur
         assert_refused(&knock(&hub, &token).await, 401, "INVALID_TOKEN", message);
         let late = client.ask(json!({"type": "Authenticate", "data": {"token": token}}), "Error").await;
         assert_eq!((&late["data"]["code"], &late["data"]["message"]), (&json!("INVALID_TOKEN"), &json!(message)));
-        let refused = guest.ask_for("authentication_error", "authenticate", json!({"token": token})).await;
+        let refused = guest.emit_and_expect("authentication_error", "authenticate", json!({"token": token})).await;
         assert_eq!((&refused["code"], &refused["error"]), (&json!("AUTH_FAILED"), &json!(message)));
         wait_until(DEADLINE, "the refusals are logged", || {
             let told =
                 |line: &&str| line.contains(&format!("reason=\"{message}\"")) && line.contains("rule=auth.algorithm");
-            hub.said().lines().filter(told).count() == 3
+            hub.output().lines().filter(told).count() == 3
         });
-        assert!(!hub.said().contains(&token));
+        assert!(!hub.output().contains(&token));
     }
 }

@@ -8,25 +8,25 @@ use super::*;
 #[track_caller]
 fn assert_logged(hub: &Hub, words: &[&str]) {
     let has_all = |line: &str| words.iter().all(|word| line.contains(word));
-    wait_until(DEADLINE, &format!("a line has {words:?}"), || hub.said().lines().any(has_all));
+    wait_until(DEADLINE, &format!("a line has {words:?}"), || hub.output().lines().any(has_all));
 }
 
 #[tokio::test]
 async fn a_user_in_the_wrapper_of_laravels_resources_is_a_user() {
     // What `return new UserResource($user)` answers.
     let user = json!({"id": 42, "name": "Ann", "email": "ann@example.com", "permissions": ["connect"]});
-    let backend = Outside::that_says(Reply::Json(200, json!({ "data": user })));
+    let backend = Upstream::replying(Reply::Json(200, json!({ "data": user })));
     let hub = Hub::with(&format!("[auth]\nrequired_permissions = [\"connect\"]\n{}", with_backend(&backend, "")));
     let client = Client::connect(&hub, "12|abc").await;
     assert_eq!(client.welcome["data"]["details"]["user"], json!({"id": "42", "name": "Ann", "roles": []}));
     let mut guest = Sio::guest(&hub, Transport::WebSocket).await;
-    let answer = guest.ask_for("authenticated", "authenticate", json!({"token": "12|abc"})).await;
+    let answer = guest.emit_and_expect("authenticated", "authenticate", json!({"token": "12|abc"})).await;
     assert_eq!(answer["user"]["id"], 42);
 }
 
 #[tokio::test]
 async fn an_answer_that_is_not_understood_invites_no_further_attempt_and_the_log_says_what_it_lacks() {
-    let backend = Outside::that_says(Reply::Json(200, json!({"user": {"login": "s3cret-login"}})));
+    let backend = Upstream::replying(Reply::Json(200, json!({"user": {"login": "s3cret-login"}})));
     let hub = Hub::with(&with_backend(&backend, "cache_secs = 0"));
     assert_not_understood(&knock(&hub, "12|s3cret-token").await);
     let lacks = "answer that names no user: `user` has none of `id`, `sub`, `userId`, `user_id`";
@@ -34,7 +34,8 @@ async fn an_answer_that_is_not_understood_invites_no_further_attempt_and_the_log
     assert_logged(&hub, &["refused", "code=AUTH_FAILED", "rule=auth.backend.url"]);
 
     let mut guest = Sio::guest(&hub, Transport::Polling).await;
-    let refused = guest.ask_for("authentication_error", "authenticate", json!({"token": "12|s3cret-token"})).await;
+    let refused =
+        guest.emit_and_expect("authentication_error", "authenticate", json!({"token": "12|s3cret-token"})).await;
     assert_eq!(refused, json!({"error": NOT_UNDERSTOOD, "code": "AUTH_FAILED"}));
     let mut client = Client::of(&hub, "alice").await;
     let late = client.ask(json!({"type": "Authenticate", "data": {"token": "12|s3cret-token"}}), "Error").await;
@@ -42,35 +43,35 @@ async fn an_answer_that_is_not_understood_invites_no_further_attempt_and_the_log
     assert!(late["data"]["details"].get("retryAfter").is_none(), "{late}");
 
     // An application that failed may do better next time.
-    backend.says(Reply::Text(500, "s3cret-body".into()));
+    backend.set_reply(Reply::Text(500, "s3cret-body".into()));
     assert_unavailable(&knock(&hub, "12|s3cret-token").await);
-    assert!(!hub.said().contains("s3cret"), "{}", hub.said());
+    assert!(!hub.output().contains("s3cret"), "{}", hub.output());
 }
 
 #[tokio::test]
 async fn an_answer_that_is_compressed_all_the_same_is_told_so_in_the_log() {
-    let backend = Outside::that_says(Reply::Headed("Content-Encoding: gzip", json!({"id": 1})));
+    let backend = Upstream::replying(Reply::WithHeader("Content-Encoding: gzip", json!({"id": 1})));
     let hub = Hub::with(&with_backend(&backend, ""));
     assert_not_understood(&knock(&hub, "12|abc").await);
     let told = "an answer in the content encoding gzip, although the request said `Accept-Encoding: identity`";
     assert_logged(&hub, &["auth.backend.url did not tell whose a token is", told]);
-    assert_eq!(backend.asked()[0].header("accept-encoding"), Some("identity"));
+    assert_eq!(backend.requests()[0].header("accept-encoding"), Some("identity"));
 
     let es256 = key(Algorithm::ES256);
     let set = key_set(&[("first", &es256)]);
-    let issuer = Outside::that_says(Reply::Headed("Content-Encoding: br", set.clone()));
+    let issuer = Upstream::replying(Reply::WithHeader("Content-Encoding: br", set.clone()));
     let hub = Hub::unready(&with_jwks(&issuer.url("/jwks.json")));
     assert_unavailable(&knock(&hub, &signed("alice", &es256, Algorithm::ES256, Some("first"))).await);
     assert_logged(&hub, &["auth.jwks: an answer in the content encoding br, although"]);
-    assert!(issuer.asked().iter().all(|asked| asked.header("accept-encoding") == Some("identity")));
+    assert!(issuer.requests().iter().all(|asked| asked.header("accept-encoding") == Some("identity")));
     // `identity` is the name for none.
-    issuer.says(Reply::Headed("Content-Encoding: identity", set));
+    issuer.set_reply(Reply::WithHeader("Content-Encoding: identity", set));
     hub.wait_ready();
 }
 
 #[tokio::test]
 async fn an_introspection_that_calls_a_token_inactive_refuses_it() {
-    let backend = Outside::new(|asked| match asked.token() {
+    let backend = Upstream::new(|asked| match asked.token() {
         Some("good") => Reply::Json(200, json!({"active": true, "sub": "alice"})),
         _ => Reply::Json(200, json!({"active": false, "sub": "alice"})),
     });

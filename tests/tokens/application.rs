@@ -17,7 +17,7 @@ async fn assert_of_elsewhere(hub: &Hub, connected: &mut Client, token: &str, mes
 #[tokio::test]
 async fn a_token_of_the_same_key_set_for_another_application_lets_nobody_in() {
     let es256 = key(Algorithm::ES256);
-    let issuer = Outside::that_says(Reply::Json(200, key_set(&[("first", &es256)])));
+    let issuer = Upstream::replying(Reply::Json(200, key_set(&[("first", &es256)])));
     let hub = Hub::with(&format!("{}\n{APPLICATION}", with_jwks(&issuer.url("/jwks.json"))));
     let token = |iss: Value, aud: Value| {
         let header = Header { kid: Some("first".into()), ..Header::new(Algorithm::ES256) };
@@ -37,7 +37,7 @@ async fn a_token_of_the_same_key_set_for_another_application_lets_nobody_in() {
     assert_eq!(renewed["data"]["status"], "authenticated");
     let mut guest = Sio::guest(&hub, Transport::Polling).await;
     let foreign = token(json!("https://id.example"), json!("mail"));
-    let refused = guest.ask_for("authentication_error", "authenticate", json!({"token": foreign})).await;
+    let refused = guest.emit_and_expect("authentication_error", "authenticate", json!({"token": foreign})).await;
     assert_eq!(refused["error"], "The token's `aud` is not one that is accepted here");
 }
 
@@ -59,9 +59,9 @@ async fn the_hubs_own_tokens_are_of_the_application() {
 #[test]
 fn a_key_set_that_others_use_too_is_warned_of_by_check_and_by_the_start() {
     let warning = "auth.jwks: neither auth.issuer nor auth.audience is set";
-    let issuer = Outside::that_says(Reply::Json(200, key_set(&[("first", &key(Algorithm::ES256))])));
+    let issuer = Upstream::replying(Reply::Json(200, key_set(&[("first", &key(Algorithm::ES256))])));
     let hub = Hub::with(&with_jwks(&issuer.url("/jwks.json")));
-    wait_until(DEADLINE, "the start warns", || hub.said().contains(&format!(" WARN  hubbub::cli: {warning}")));
+    wait_until(DEADLINE, "the start warns", || hub.output().contains(&format!(" WARN  hubbub::cli: {warning}")));
     let checked = run(hub.dir(), &["check"]);
     assert_eq!((checked.status, checked.stdout.as_str()), (Some(0), "the configuration is sound\n"));
     assert!(checked.stderr.contains(&format!("\nhubbub: warning: {warning}")), "{checked:?}");
@@ -69,5 +69,5 @@ fn a_key_set_that_others_use_too_is_warned_of_by_check_and_by_the_start() {
     let hub = Hub::with(&format!("{}\n{APPLICATION}", with_jwks(&issuer.url("/jwks.json"))));
     let checked = run(hub.dir(), &["check"]);
     assert!(!checked.stderr.contains("warning: "), "{checked:?}");
-    assert!(!hub.said().contains(warning), "{}", hub.said());
+    assert!(!hub.output().contains(warning), "{}", hub.output());
 }

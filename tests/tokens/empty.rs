@@ -1,7 +1,7 @@
 //! An empty token in one place hides no good one in another: frameworks send the header or the field whether or not they have a
 //! token.
 
-use crate::support::socketio::Polling;
+use crate::support::socketio::PollingSession;
 use crate::support::{Sio, Transport};
 
 use super::*;
@@ -42,9 +42,9 @@ async fn on_socketio_an_empty_token_hides_none_that_comes_another_way() {
         socket.connect("/chat", &auth).await.unwrap_or_else(|error| panic!("{auth}: {error}"));
     }
     let path = format!("/socket.io/?EIO=4&transport=polling&token=&token={good}");
-    let mut polling = Polling::open_at(hub.address(), &path).await;
-    polling.say("40/chat,{\"token\":\"\"}").await;
-    let body = polling.body().await;
+    let mut polling = PollingSession::open_at(hub.address(), &path).await;
+    polling.send("40/chat,{\"token\":\"\"}").await;
+    let body = polling.poll_body().await;
     assert!(body.starts_with("40/chat,{\"sid\":"), "{body}");
 
     let mut socket = Sio::open(&hub, Transport::WebSocket).await;

@@ -209,7 +209,7 @@ impl Presence {
             let due = [self.bulletin.next_due(), list_due].into_iter().flatten().min();
             let wait = due.map(|due| (due - elapsed).max(self.allowance.wait()).max(1));
             let wait = wait.and_then(|wait| u64::try_from(wait).ok()).map(Duration::from_millis);
-            self.waking = wait.map(|wait| ctx.run_later(wait, Self::tell));
+            self.waking = wait.map(|wait| self.clock.run_later(ctx, wait, Self::tell));
             return;
         }
         self.telling = true;

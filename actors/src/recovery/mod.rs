@@ -163,7 +163,7 @@ impl Recovery {
             ctx.cancel_future(waking);
         }
         let wait = self.tickets.next_due().map(|due| u64::try_from(due - elapsed).unwrap_or(0).max(1));
-        self.waking = wait.map(|wait| ctx.run_later(Duration::from_millis(wait), Self::sweep));
+        self.waking = wait.map(|wait| self.clock.run_later(ctx, Duration::from_millis(wait), Self::sweep));
     }
 
     fn redeem(&mut self, redeem: Redeem, ctx: &mut Context<Self>) {

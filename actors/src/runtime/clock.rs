@@ -1,8 +1,12 @@
-//! Where the time comes from: the system, or a test's hand.
+//! Where the time comes from: the system, or a clock that a test moves.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use actix::fut::{ActorFutureExt as _, wrap_future};
+use actix::{Actor, AsyncContext as _, Context, SpawnHandle};
+use tokio::sync::Notify;
 
 /// A source of the time in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Default)]
@@ -19,12 +23,14 @@ pub enum Clock {
 pub struct Hands {
     wall: AtomicI64,
     elapsed: AtomicI64,
+    /// Wakes [`Clock::sleep`] when the clock was moved.
+    moved: Notify,
 }
 
 impl Clock {
     /// A clock that stands at `ms` until [`Clock::advance`] moves it.
     pub fn manual(ms: i64) -> Self {
-        Self::Manual(Arc::new(Hands { wall: AtomicI64::new(ms), elapsed: AtomicI64::new(ms) }))
+        Self::Manual(Arc::new(Hands { wall: AtomicI64::new(ms), elapsed: AtomicI64::new(ms), moved: Notify::new() }))
     }
 
     /// Milliseconds since the Unix epoch.
@@ -62,11 +68,37 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock on by `ms`; the system's clock moves by itself.
+    /// Moves a manual clock on by `ms` and wakes the timers that are due; the system's clock moves by itself.
     pub fn advance(&self, ms: i64) {
         if let Self::Manual(hands) = self {
             hands.wall.fetch_add(ms, Ordering::Relaxed);
             hands.elapsed.fetch_add(ms, Ordering::Relaxed);
+            hands.moved.notify_waiters();
+        }
+    }
+
+    /// Resolves when `time` has passed by this clock.
+    pub fn sleep(&self, time: Duration) -> impl Future<Output = ()> + use<> {
+        let end = self.elapsed_ms().saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
+        let clock = self.clone();
+        async move {
+            match clock {
+                Self::System => actix_rt::time::sleep(time).await,
+                Self::Manual(hands) => hands.reach(end).await,
+            }
+        }
+    }
+
+    /// Runs `task` in the actor of `ctx` when `time` has passed by this clock.
+    pub fn run_later<A: Actor<Context = Context<A>>>(
+        &self,
+        ctx: &mut Context<A>,
+        time: Duration,
+        task: impl FnOnce(&mut A, &mut Context<A>) + 'static,
+    ) -> SpawnHandle {
+        match self {
+            Self::System => ctx.run_later(time, task),
+            Self::Manual(_) => ctx.spawn(wrap_future(self.sleep(time)).map(|(), actor, ctx| task(actor, ctx))),
         }
     }
 
@@ -80,6 +112,20 @@ impl Clock {
     /// When something that ends at `at`, ms since the epoch, is over. `None` never ends.
     pub fn expiry(&self, at: Option<i64>) -> Expiry {
         Expiry::new(at, self.now_ms(), self.elapsed_ms())
+    }
+}
+
+impl Hands {
+    /// Resolves when the monotonic time is `end` or later.
+    async fn reach(&self, end: i64) {
+        loop {
+            // Made before the time is read, so that no move is missed in between.
+            let moved = self.moved.notified();
+            if self.elapsed.load(Ordering::Relaxed) >= end {
+                return;
+            }
+            moved.await;
+        }
     }
 }
 
@@ -159,8 +205,21 @@ mod tests {
         assert!(i64::try_from(before / 1_000).unwrap() <= between && between <= i64::try_from(after / 1_000).unwrap());
     }
 
+    #[actix::test]
+    async fn a_sleep_ends_when_the_clock_was_moved_to_its_end() {
+        let clock = Clock::manual(7);
+        let sleep = actix_rt::spawn(clock.sleep(Duration::from_millis(100)));
+        clock.step(1_000);
+        clock.advance(99);
+        actix_rt::task::yield_now().await;
+        assert!(!sleep.is_finished());
+        clock.advance(1);
+        sleep.await.unwrap();
+        clock.sleep(Duration::ZERO).await;
+    }
+
     #[test]
-    fn what_never_expires_is_never_over() {
+    fn an_end_that_is_not_set_is_never_over() {
         let clock = Clock::manual(0);
         let never = clock.expiry(None);
         clock.advance(i64::MAX - 1);

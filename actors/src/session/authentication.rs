@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use actix::Context;
 use actix::fut::{ActorFutureExt, WrapFuture, wrap_future};
-use actix::{AsyncContext, Context};
 
 use super::{Answer, Handle, Outcome, Session};
 use crate::connection::{ReplySlot, SessionAddr};
@@ -144,7 +144,7 @@ impl Session {
     /// for nothing else happens in the session meanwhile.
     pub(super) fn limit_grace(&self, ctx: &mut Context<Self>) {
         let grace = u64::try_from(self.hub.settings().grace_ms).unwrap_or(0);
-        ctx.run_later(std::time::Duration::from_millis(grace), |session, _| {
+        self.hub.clock().run_later(ctx, std::time::Duration::from_millis(grace), |session: &mut Self, _| {
             if session.identity.is_none() && session.handle.closed().is_none() {
                 let code = Code::AuthUnavailable.as_str();
                 let error = AuthenticationError { error: "Not authenticated in time".into(), code, details: None };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{AsyncContext, Context, SpawnHandle};
+use actix::{AsyncContext as _, Context, SpawnHandle};
 
 use super::{Handle, Outcome, Session};
 use crate::events::Done;
@@ -51,24 +51,26 @@ impl Session {
         Err(Fault::new(Code::Forbidden, "Only for admins").by("debug.open"))
     }
 
-    /// Begins to send what debug mode asked for, after the answer to it.
+    /// Sends the first figures, after the answer to the request, and then more at the interval.
     fn debug(&mut self, ctx: &mut Context<Self>) {
-        let interval = Duration::from_millis(self.hub.settings().debug.interval_ms.max(1));
         self.say_figures();
-        let timer = ctx.run_interval(interval, |session, ctx| {
+        self.await_figures(ctx);
+    }
+
+    /// Sends the next figures after the interval, for as long as debug mode lasts.
+    fn await_figures(&mut self, ctx: &mut Context<Self>) {
+        let Some(debugging) = &mut self.debugging else { return };
+        let interval = Duration::from_millis(self.hub.settings().debug.interval_ms.max(1));
+        let timer = self.hub.clock().run_later(ctx, interval, |session: &mut Self, ctx| {
             // A fresh token may have taken the role away.
             if session.may_debug().is_ok() {
                 session.say_figures();
+                session.await_figures(ctx);
             } else {
                 session.stop_debugging(ctx);
             }
         });
-        match &mut self.debugging {
-            Some(debugging) => debugging.timer = Some(timer),
-            None => {
-                ctx.cancel_future(timer);
-            }
-        }
+        debugging.timer = Some(timer);
     }
 
     fn stop_debugging(&mut self, ctx: &mut Context<Self>) {

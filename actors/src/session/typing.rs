@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
+use actix::Context;
 use actix::fut::{ActorFutureExt, WrapFuture};
-use actix::{AsyncContext, Context};
 
 use super::joins::Verdict;
 use super::{Answer, Handle, Outcome, Session};
@@ -104,7 +104,8 @@ impl Session {
         let Some(first) = first.filter(|_| !self.typing.waits) else { return };
         let wait = first + self.hub.settings().typing_ms - self.hub.clock().elapsed_ms();
         self.typing.waits = true;
-        ctx.run_later(Duration::from_millis(u64::try_from(wait.max(1)).unwrap_or(1)), |session, ctx| {
+        let wait = Duration::from_millis(u64::try_from(wait.max(1)).unwrap_or(1));
+        self.hub.clock().run_later(ctx, wait, |session: &mut Self, ctx| {
             session.typing.waits = false;
             let until = session.hub.clock().elapsed_ms() - session.hub.settings().typing_ms;
             let silent: Vec<_> = session.typing.threads.extract_if(.., |typed| typed.said_at <= until).collect();

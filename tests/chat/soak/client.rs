@@ -1,4 +1,6 @@
-//! One client of the soak: acts by chance, and writes down what it does and hears.
+//! One client of the soak: acts at random, and records its requests and everything that it receives.
+
+mod disconnects;
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,48 +8,32 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout_at};
 
-use super::ledger::{Confirmed, Gap, How, Record, Sent, Stay};
-use super::{CHATS, END, WINDOW};
-use crate::support::chance::Chance;
-use crate::support::member::{Heard, Member, Way};
+use super::records::{ClientRecord, MembershipRecord, SentMessage, SentReceipt};
+use super::{CHATS, END};
+use crate::support::chat_client::{ChatClient, ChatPacket, ChatTransport};
+use crate::support::rng::Rng;
 use crate::support::{DEADLINE, Hub};
 
-/// Chats that one client is in at once.
+/// Chats that a client is a member of at once.
 const CHATS_MAX: usize = 3;
 
-/// Whoever comes back within this is not too late, however slow the machine.
-const IN_TIME: Duration = WINDOW.saturating_sub(Duration::from_secs(2));
-
-/// How a connection ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cut {
-    Reset,
-    DriedUp,
-    /// The client says that it goes.
-    Polite,
-    /// It polls no more.
-    FellSilent,
-    /// It goes on elsewhere while the old connection is there.
-    Overtaken,
-}
-
-/// The client.
-pub(super) struct Chatter {
+/// A client.
+pub(super) struct SoakClient {
     hub: Arc<Hub>,
     number: usize,
-    way: Way,
-    chance: Chance,
-    /// Always there but between two connections.
-    member: Option<Member>,
+    transport: ChatTransport,
+    rng: Rng,
+    /// `None` only between two connections.
+    member: Option<ChatClient>,
     token: String,
-    /// The chats it is in.
-    here: BTreeMap<usize, Stay>,
-    /// Those that it typed in on this connection.
+    /// Its chats.
+    memberships: BTreeMap<usize, MembershipRecord>,
+    /// The chats in which it typed on this connection.
     typed: BTreeSet<usize>,
-    pub(super) record: Record,
+    pub(super) record: ClientRecord,
 }
 
-/// The name of a chat.
+/// The id of a chat.
 pub(super) fn chat_id(chat: usize) -> String {
     format!("chat-{chat}")
 }
@@ -56,86 +42,87 @@ fn chat_of(id: &Value) -> usize {
     id.as_str().and_then(|id| id.strip_prefix("chat-")).and_then(|number| number.parse().ok()).unwrap()
 }
 
-impl Chatter {
+impl SoakClient {
     /// Connects.
-    pub(super) async fn enter(hub: Arc<Hub>, number: usize, user: String, way: Way, chance: Chance) -> Self {
-        let record = Record { user, ..Record::default() };
-        let (here, typed, token) = (BTreeMap::new(), BTreeSet::new(), String::new());
-        let mut chatter = Self { hub, number, way, chance, member: None, token, here, typed, record };
-        chatter.connect().await;
-        chatter.renew_token().await;
-        chatter
+    pub(super) async fn start(hub: Arc<Hub>, number: usize, user: String, transport: ChatTransport, rng: Rng) -> Self {
+        let record = ClientRecord { user, ..ClientRecord::default() };
+        let (memberships, typed, token) = (BTreeMap::new(), BTreeSet::new(), String::new());
+        let mut client = Self { hub, number, transport, rng, member: None, token, memberships, typed, record };
+        client.connect().await;
+        client.renew_token().await;
+        client
     }
 
     async fn connect(&mut self) {
-        let member = Member::of(&self.hub, self.way, &self.record.user).await;
+        let member = ChatClient::of(&self.hub, self.transport, &self.record.user).await;
         self.member = Some(member);
         self.typed.clear();
         self.count("connections");
     }
 
-    fn member(&mut self) -> &mut Member {
+    fn member(&mut self) -> &mut ChatClient {
         self.member.as_mut().unwrap()
     }
 
-    fn count(&mut self, what: &'static str) {
-        self.record.counts.add(what, 1);
+    fn count(&mut self, name: &'static str) {
+        self.record.counts.add(name, 1);
     }
 
     fn fault(&mut self, fault: String) {
         self.record.faults.push(fault);
     }
 
-    /// Acts until then.
+    /// Acts at random until `end`.
     pub(super) async fn act_until(mut self, end: Instant) -> Self {
-        while self.here.is_empty() {
+        while self.memberships.is_empty() {
             self.join().await;
         }
         while Instant::now() < end {
-            let pause = self.chance.time(200, 2_000);
+            let pause = self.rng.duration(200, 2_000);
             self.listen(pause).await;
             self.act().await;
         }
-        self.rest().await;
+        self.stop_typing().await;
         self
     }
 
     async fn act(&mut self) {
-        match self.chance.below(100) {
-            0..=39 => self.say().await,
-            40..=49 => self.type_somewhere().await,
+        match self.rng.below(100) {
+            0..=39 => self.send().await,
+            40..=49 => self.type_in_a_chat().await,
             50..=69 => self.confirm().await,
             70..=74 => self.join().await,
             75..=78 => self.leave().await,
-            79..=80 => self.look().await,
+            79..=80 => self.check_members().await,
             81..=82 => self.read_back().await,
             83 => self.renew_token().await,
-            84..=98 => self.be_cut_off().await,
+            84..=98 => self.disconnect_and_recover().await,
             _ => self.stay_away().await,
         }
     }
 
-    /// Waits, and hears what comes meanwhile. One that polls asks for it: a poll that is given up would be lost.
+    /// Waits, and records what arrives meanwhile. A polling client sends a request instead: an abandoned poll would lose
+    /// its events.
     async fn listen(&mut self, time: Duration) {
-        if self.way == Way::Polling {
+        if self.transport == ChatTransport::Polling {
             sleep(time).await;
             self.ask("connection:session-info", json!({})).await;
             return;
         }
         let until = tokio::time::Instant::now() + time;
-        while let Ok(heard) = timeout_at(until, self.member().next()).await {
-            match heard {
-                Some(Heard::Event(event)) => self.take(&event),
-                other => panic!("{} was cut off by the hub, or answered twice: {other:?}", self.record.user),
+        while let Ok(received) = timeout_at(until, self.member().receive()).await {
+            match received {
+                Some(ChatPacket::Event(event)) => self.record_event(&event),
+                other => panic!("{} was disconnected by the hub, or answered twice: {other:?}", self.record.user),
             }
         }
     }
 
-    /// Asks, and takes what is heard until the answer.
+    /// Sends a request, and records what arrives until the answer.
     async fn ask(&mut self, event: &str, data: Value) -> Value {
-        let answer = self.member().ask(event, data).await;
-        for event in self.member().take_heard() {
-            self.take(&event);
+        let answer = self.member().request(event, data).await;
+        for event in self.member().take_events() {
+            self.record_event(&event);
         }
         answer
     }
@@ -148,31 +135,33 @@ impl Chatter {
         answer
     }
 
-    fn take(&mut self, event: &Value) {
+    fn record_event(&mut self, event: &Value) {
         let (name, data) = (event[0].as_str().unwrap(), &event[1]);
         match name {
             "message:new" => {
                 let id = data["id"].as_str().unwrap().to_owned();
-                match self.here.get_mut(&chat_of(&data["chatId"])) {
-                    Some(stay) => stay.hear(id),
-                    None => self.fault(format!("{id} came of a chat that it is not in")),
+                match self.memberships.get_mut(&chat_of(&data["chatId"])) {
+                    Some(membership) => membership.receive(id),
+                    None => self.fault(format!("{id} arrived from a chat of which it is not a member")),
                 }
             }
-            "user:typing" => self.count("heard of typing"),
-            "message:delivered" | "message:read" => self.count("heard of receipts"),
+            "user:typing" => self.count("typing events received"),
+            "message:delivered" | "message:read" => self.count("receipts received"),
             "user:joined" | "user:left" | "room:online-update" => {
-                if !self.here.contains_key(&chat_of(&data["chatId"])) && data["userId"] != self.record.user.as_str() {
-                    self.fault(format!("{event} came of a chat that it is not in"));
+                if !self.memberships.contains_key(&chat_of(&data["chatId"]))
+                    && data["userId"] != self.record.user.as_str()
+                {
+                    self.fault(format!("{event} arrived from a chat of which it is not a member"));
                 }
-                self.count("heard of coming and going");
+                self.count("member events received");
             }
-            _ => self.count("heard otherwise"),
+            _ => self.count("other events received"),
         }
     }
 
-    fn somewhere(&mut self) -> Option<usize> {
-        let chats: Vec<_> = self.here.keys().copied().collect();
-        self.chance.pick(&chats)
+    fn random_chat(&mut self) -> Option<usize> {
+        let chats: Vec<_> = self.memberships.keys().copied().collect();
+        self.rng.pick(&chats)
     }
 
     async fn renew_token(&mut self) {
@@ -181,80 +170,81 @@ impl Chatter {
     }
 
     async fn join(&mut self) {
-        let chat = self.chance.below(CHATS);
-        if self.here.contains_key(&chat) || self.here.len() >= CHATS_MAX {
+        let chat = self.rng.below(CHATS);
+        if self.memberships.contains_key(&chat) || self.memberships.len() >= CHATS_MAX {
             return;
         }
         let member = self.member();
-        let answer = member.ask("join:chat", json!({"chatId": chat_id(chat)})).await;
+        let answer = member.request("join:chat", json!({"chatId": chat_id(chat)})).await;
         if answer["success"] != true {
             return self.fault(format!("join:chat was refused: {answer}"));
         }
-        // What was heard before the answer is of other chats: a message of this one is a fault.
-        for event in self.member().take_heard() {
-            self.take(&event);
+        // Events before the answer belong to other chats: a message of this chat is a fault.
+        for event in self.member().take_events() {
+            self.record_event(&event);
         }
-        self.here.insert(chat, Stay::new(chat, Instant::now()));
+        self.memberships.insert(chat, MembershipRecord::new(chat, Instant::now()));
         self.count("joins");
         let page = self.ask_well("message:history", json!({"chatId": chat_id(chat), "limit": 1})).await;
         let anchor = page["messages"][0]["id"].as_str().map(str::to_owned);
-        self.here.get_mut(&chat).unwrap().anchor = anchor;
+        self.memberships.get_mut(&chat).unwrap().anchor = anchor;
     }
 
     async fn leave(&mut self) {
-        let Some(chat) = self.somewhere() else { return };
+        let Some(chat) = self.random_chat() else { return };
         let left_at = Instant::now();
         self.ask_well("leave:chat", json!({"chatId": chat_id(chat)})).await;
-        // Nothing of the chat comes from here on.
-        if let Some(mut stay) = self.here.remove(&chat) {
-            stay.left_at = Some(left_at);
-            self.record.stays.push(stay);
+        // From here on, no event of the chat may arrive.
+        if let Some(mut membership) = self.memberships.remove(&chat) {
+            membership.left_at = Some(left_at);
+            self.record.memberships.push(membership);
         }
         self.typed.remove(&chat);
         self.count("leaves");
     }
 
-    /// What it would say next.
-    fn words(&mut self, chat: usize) -> Sent {
+    /// Its next message.
+    fn next_message(&mut self, chat: usize) -> SentMessage {
         let content = format!("{}-{}", self.number, self.record.sent.len());
-        Sent { chat, content, at: Instant::now(), answered: None }
+        SentMessage { chat, content, at: Instant::now(), answered: None }
     }
 
-    async fn say(&mut self) {
-        let Some(chat) = self.somewhere() else { return };
-        let mut sent = self.words(chat);
+    async fn send(&mut self) {
+        let Some(chat) = self.random_chat() else { return };
+        let mut sent = self.next_message(chat);
         let answer = self.ask_well("message:send", json!({"chatId": chat_id(chat), "content": sent.content})).await;
         sent.answered = answer["sentMessage"]["id"].as_str().map(|id| (id.to_owned(), Instant::now()));
         self.record.sent.push(sent);
     }
 
-    async fn type_somewhere(&mut self) {
-        let Some(chat) = self.somewhere() else { return };
-        let typing = self.chance.below(3) > 0;
+    async fn type_in_a_chat(&mut self) {
+        let Some(chat) = self.random_chat() else { return };
+        let typing = self.rng.below(3) > 0;
         self.ask_well("message:typing", json!({"chatId": chat_id(chat), "isTyping": typing})).await;
         self.typed.insert(chat);
         self.count("typing events");
     }
 
-    /// A message that it heard in one of its chats.
+    /// A message that it received in one of its chats.
     fn some_message(&mut self) -> Option<(usize, String)> {
-        let chat = self.somewhere()?;
-        let stay = &self.here[&chat];
-        let heard: Vec<_> = stay.stretches.iter().flat_map(|stretch| &stretch.ids).rev().take(20).cloned().collect();
-        Some((chat, self.chance.pick(&heard)?))
+        let chat = self.random_chat()?;
+        let membership = &self.memberships[&chat];
+        let received: Vec<_> =
+            membership.stretches.iter().flat_map(|stretch| &stretch.ids).rev().take(20).cloned().collect();
+        Some((chat, self.rng.pick(&received)?))
     }
 
     async fn confirm(&mut self) {
         let Some((chat, message)) = self.some_message() else { return };
-        let read = self.chance.below(2) == 0;
+        let read = self.rng.below(2) == 0;
         let event = if read { "message:read" } else { "message:delivered" };
         self.ask_well(event, json!({"chatId": chat_id(chat), "messageId": message})).await;
-        self.record.confirmed.push(Confirmed { message, read, answered: true });
+        self.record.receipts.push(SentReceipt { message, read, answered: true });
     }
 
-    /// Looks who is in a chat: it is itself.
-    async fn look(&mut self) {
-        let Some(chat) = self.somewhere() else { return };
+    /// Asks for the members of a chat, which must include itself.
+    async fn check_members(&mut self) {
+        let Some(chat) = self.random_chat() else { return };
         let id = json!({"chatId": chat_id(chat)});
         let info = self.ask_well("room:info", id.clone()).await;
         let online = self.ask_well("room:online", id.clone()).await;
@@ -262,37 +252,37 @@ impl Chatter {
         let users: Vec<_> =
             online["onlineUsers"].as_array().unwrap().iter().map(|user| user["userId"].clone()).collect();
         let distinct: BTreeSet<_> = users.iter().filter_map(Value::as_str).collect();
-        let is_there = distinct.contains(self.record.user.as_str()) && distinct.len() == users.len();
-        if !is_there || info["roomInfo"]["participantCount"] == 0 {
-            self.fault(format!("is in {}, where there are {info} and {online}", chat_id(chat)));
+        let is_listed = distinct.contains(self.record.user.as_str()) && distinct.len() == users.len();
+        if !is_listed || info["roomInfo"]["participantCount"] == 0 {
+            self.fault(format!("is a member of {}, but the answers are {info} and {online}", chat_id(chat)));
         }
-        self.count("looks");
+        self.count("member checks");
     }
 
-    /// Reads a few pages of what was said before.
+    /// Reads a few pages of history.
     async fn read_back(&mut self) {
         let Some((chat, message)) = self.some_message() else { return };
         let mut before = Some(message);
         for _ in 0..3 {
             let Some(id) = before.take() else { break };
-            let asked = json!({"chatId": chat_id(chat), "before": id, "limit": 7});
-            let page = self.ask_well("message:history", asked).await;
+            let request = json!({"chatId": chat_id(chat), "before": id, "limit": 7});
+            let page = self.ask_well("message:history", request).await;
             before = page["messages"][0]["id"].as_str().map(str::to_owned);
             self.count("pages of history");
         }
     }
 
-    /// Reads what was said in a chat since the message that it knew last.
-    async fn read_up(&mut self, chat: usize, known: Option<String>) {
+    /// Reads the history of a chat back to the message `known`.
+    async fn catch_up(&mut self, chat: usize, known: Option<String>) {
         let mut before = Value::Null;
         loop {
-            let asked = json!({"chatId": chat_id(chat), "before": before, "limit": 20});
-            let page = self.ask_well("message:history", asked).await;
+            let request = json!({"chatId": chat_id(chat), "before": before, "limit": 20});
+            let page = self.ask_well("message:history", request).await;
             self.count("pages of history");
             let Some(messages) = page["messages"].as_array() else { return };
             let ids: Vec<_> = messages.iter().map(|message| message["id"].as_str().unwrap().to_owned()).collect();
-            let Some(stay) = self.here.get_mut(&chat) else { return };
-            stay.read.extend(ids.iter().cloned());
+            let Some(membership) = self.memberships.get_mut(&chat) else { return };
+            membership.read.extend(ids.iter().cloned());
             let is_known = known.as_ref().is_some_and(|known| ids.contains(known));
             if is_known || page["hasMore"] != true {
                 return;
@@ -301,198 +291,38 @@ impl Chatter {
         }
     }
 
-    /// Is cut off one way or another, and goes on soon.
-    async fn be_cut_off(&mut self) {
-        let cut = match (self.way, self.chance.below(8)) {
-            (Way::Polling, 0..=3) => Cut::FellSilent,
-            (Way::Polling, _) | (_, 0) => Cut::Polite,
-            (_, 1..=3) => Cut::Reset,
-            (_, 4..=5) => Cut::DriedUp,
-            _ => Cut::Overtaken,
-        };
-        if cut != Cut::Polite {
-            self.leave_something_unanswered().await;
-        }
-        let mut old = self.end(cut).await;
-        let at = Instant::now();
-        sleep(self.chance.time(0, 1_500)).await;
-        self.connect().await;
-        let gap = if matches!(cut, Cut::Reset | Cut::Polite) { Gap::Cut(at) } else { Gap::None };
-        let known: Vec<_> = self.here.iter().map(|(chat, stay)| (*chat, stay.last().cloned())).collect();
-        // Sometimes it joins one of them again before it goes on; not as long as it hears that one elsewhere.
-        let again = if old.is_none() && self.chance.below(4) == 0 { self.somewhere() } else { None };
-        if let Some(chat) = again {
-            let answer = self.member().ask("join:chat", json!({"chatId": chat_id(chat)})).await;
-            if answer["success"] != true {
-                self.fault(format!("join:chat was refused: {answer}"));
-            }
-        }
-        self.recover(gap, again, at, old.as_mut()).await;
-        if gap != Gap::None {
-            for (chat, known) in known {
-                self.read_up(chat, known).await;
-            }
-        }
-    }
-
-    /// Says or confirms something, and does not wait for the answer.
-    async fn leave_something_unanswered(&mut self) {
-        match self.chance.below(4) {
-            0 => {
-                let Some(chat) = self.somewhere() else { return };
-                let sent = self.words(chat);
-                let data = json!({"chatId": chat_id(chat), "content": sent.content});
-                self.member().say("message:send", data).await;
-                self.record.sent.push(sent);
-            }
-            1 => {
-                let Some((chat, message)) = self.some_message() else { return };
-                let data = json!({"chatId": chat_id(chat), "messageId": message});
-                self.member().say("message:read", data).await;
-                self.record.confirmed.push(Confirmed { message, read: true, answered: false });
-            }
-            _ => {}
-        }
-    }
-
-    /// Ends the connection, or leaves it to be overtaken.
-    async fn end(&mut self, cut: Cut) -> Option<Member> {
-        let member = self.member.take()?;
-        match cut {
-            Cut::Reset => {
-                self.count("cut off: reset");
-                member.vanish();
-            }
-            Cut::DriedUp => {
-                self.count("cut off: sent no more");
-                for event in member.dry_up().await {
-                    self.take(&event);
-                }
-            }
-            Cut::Polite => {
-                self.count("left, and came back");
-                member.disconnect().await;
-            }
-            Cut::FellSilent => {
-                self.count("cut off: polled no more");
-                for event in member.fall_silent() {
-                    self.take(&event);
-                }
-            }
-            Cut::Overtaken => {
-                self.count("went on elsewhere");
-                return Some(member);
-            }
-        }
-        None
-    }
-
-    /// Goes on with the session that was cut off at `at`. It has joined the chat `again` by itself.
-    async fn recover(&mut self, gap: Gap, again: Option<usize>, at: Instant, old: Option<&mut Member>) {
-        let token = self.token.clone();
-        let answer = self.member().ask("connection:recover", json!({"recoveryToken": token})).await;
-        let events = self.member().take_heard();
-        if let Some(old) = old {
-            for event in old.until_ended().await.0 {
-                self.take(&event);
-            }
-        }
-        if answer["success"] != true {
-            if at.elapsed() < IN_TIME {
-                self.fault(format!("was refused in time, {:?} after the cut: {answer}", at.elapsed()));
-            }
-            return self.come_back(again, events).await;
-        }
-        self.count("recovered");
-        self.token = answer["session"]["recoveryToken"].as_str().unwrap().to_owned();
-        let rooms: BTreeSet<_> = answer["session"]["rooms"].as_array().unwrap().iter().map(chat_of).collect();
-        if rooms != self.here.keys().copied().collect() {
-            self.fault(format!("was in {:?} and is in {rooms:?}", self.here.keys()));
-        }
-        let queued = events.iter().find(|event| event[0] == "connection:queued-messages");
-        let mut brought: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-        for message in queued.iter().flat_map(|queued| queued[1]["messages"].as_array().unwrap()) {
-            let id = message["id"].as_str().unwrap().to_owned();
-            brought.entry(chat_of(&message["chatId"])).or_default().push(id);
-        }
-        if queued.is_some_and(|queued| !queued[1]["dropped"].is_null()) {
-            self.fault("messages were dropped, though the queue is long".into());
-        }
-        for (chat, stay) in &mut self.here {
-            stay.go_on(gap, How::Queued, brought.remove(chat).unwrap_or_default());
-            stay.go_on(Gap::None, How::Live, Vec::new());
-        }
-        if !brought.is_empty() {
-            self.fault(format!("queued of chats that it was not in: {brought:?}"));
-        }
-        // Live, of the chat that it joined again.
-        for event in events.iter().filter(|event| event[0] != "connection:queued-messages") {
-            self.take(event);
-        }
-    }
-
-    /// Joins its chats again: the session is over.
-    async fn come_back(&mut self, again: Option<usize>, events: Vec<Value>) {
-        self.count("came back too late");
-        for stay in self.here.values_mut() {
-            stay.go_on(Gap::Away, How::Live, Vec::new());
-        }
-        for event in &events {
-            self.take(event);
-        }
-        let chats: Vec<_> = self.here.iter().map(|(chat, stay)| (*chat, stay.last().cloned())).collect();
-        for (chat, known) in chats {
-            if again != Some(chat) {
-                // Its messages come behind the answer.
-                self.ask_well("join:chat", json!({"chatId": chat_id(chat)})).await;
-            }
-            self.read_up(chat, known).await;
-        }
-        self.renew_token().await;
-    }
-
-    /// Is away for longer than its session is kept.
-    async fn stay_away(&mut self) {
-        let cut = if self.way == Way::Polling { Cut::Polite } else { Cut::Reset };
-        self.end(cut).await;
-        let at = Instant::now();
-        sleep(WINDOW + self.chance.time(1_500, 1_000)).await;
-        self.connect().await;
-        self.recover(Gap::Cut(at), None, at, None).await;
-    }
-
-    /// Stops typing where it typed on this connection; what it typed on others has stopped with them.
-    async fn rest(&mut self) {
+    /// Stops typing on this connection. Typing on earlier connections ended with them.
+    async fn stop_typing(&mut self) {
         for chat in std::mem::take(&mut self.typed) {
             self.ask_well("message:typing", json!({"chatId": chat_id(chat), "isTyping": false})).await;
         }
     }
 
-    /// The chats that it is in.
+    /// The chats of which it is a member.
     pub(super) fn chats(&self) -> impl Iterator<Item = usize> {
-        self.here.keys().copied()
+        self.memberships.keys().copied()
     }
 
-    /// Hears on until the last message of each of its chats.
-    pub(super) async fn hear_out(mut self, last: Arc<Vec<String>>) -> Self {
+    /// Receives until the last message of each of its chats.
+    pub(super) async fn receive_until(mut self, last: Arc<Vec<String>>) -> Self {
         let started = Instant::now();
-        while !self.here.iter().all(|(chat, stay)| stay.last() == last.get(*chat)) {
+        while !self.memberships.iter().all(|(chat, membership)| membership.last() == last.get(*chat)) {
             self.listen(Duration::from_millis(50)).await;
             if started.elapsed() > DEADLINE * 2 {
-                self.fault(format!("did not hear {END:?} everywhere"));
+                self.fault(format!("did not receive {END:?} in every chat"));
                 break;
             }
         }
-        self.record.stays.extend(std::mem::take(&mut self.here).into_values());
+        self.record.memberships.extend(std::mem::take(&mut self.memberships).into_values());
         self
     }
 
-    /// Goes, one way or another; what it wrote down.
-    pub(super) async fn go(mut self) -> Record {
+    /// Ends the connection in a random way, and returns its record.
+    pub(super) async fn finish(mut self) -> ClientRecord {
         let member = self.member.take().unwrap();
-        match self.chance.below(3) {
-            0 if self.way != Way::Polling => member.vanish(),
-            1 if self.way != Way::Polling => drop(member.dry_up().await),
+        match self.rng.below(3) {
+            0 if self.transport != ChatTransport::Polling => member.reset(),
+            1 if self.transport != ChatTransport::Polling => drop(member.half_close().await),
             _ => member.disconnect().await,
         }
         self.record

@@ -1,122 +1,72 @@
-//! Sessions that came without a token and showed one later: such a client goes on as who it was, by its private id alone.
+//! Sessions of guests. A guest that authenticated resumes as its user, by its private id alone. More cases are in
+//! [`cases`](super::cases).
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Comer, Place, greeting, hub, nothing_left, to_all, to_room, to_user};
+use super::{RecoveryClient, hub, to_room, to_user, wait_until_empty};
 use crate::support::token::{now, token, token_with};
-use crate::support::{DEADLINE, Hub, Transport, eventually};
+use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
 
-/// A client that came without a token, greeted.
-async fn guest(hub: &Hub, transport: Transport) -> Comer {
-    let mut guest = Place::of_none("alice", None).knock(hub, transport, &Value::Null).await;
-    assert_eq!(guest.told(2).await, greeting(&guest.place.sid));
-    guest
-}
-
-/// As [`guest`], who then showed this token.
-async fn authenticated(hub: &Hub, transport: Transport, token: &str) -> Comer {
-    let mut guest = guest(hub, transport).await;
-    let answer = guest.sio.ask_for("authenticated", "authenticate", json!({ "token": token })).await;
-    assert_eq!(answer["user"]["id"], "alice", "{answer}");
+/// A guest that authenticated with this token of alice.
+async fn authenticated(hub: &Hub, token: &str) -> RecoveryClient {
+    let mut guest = RecoveryClient::guest(hub, Transport::WebSocket, "alice").await;
+    let reply = guest.sio.emit_and_expect("authenticated", "authenticate", json!({ "token": token })).await;
+    assert_eq!(reply["user"]["id"], "alice", "{reply}");
     guest
 }
 
 #[tokio::test]
-async fn one_that_authenticated_goes_on_as_who_it_was() {
+async fn an_anonymous_session_is_not_suspended() {
     let hub = hub("");
     for transport in Transport::BOTH {
-        let mut alice = authenticated(&hub, transport, &token("alice")).await;
-        alice.sio.join("one").await;
-        let heard = to_room(&hub, "one", 0);
-        alice.expect_just(&[heard]).await;
-        for n in 1..3 {
-            let place = alice.cut_off(&hub, transport).await;
-            assert_eq!(place.token, None);
-            let missed = [to_room(&hub, "one", n), to_user(&hub, "alice", n), to_all(&hub, n)];
-            alice = place.back(&hub, transport).await;
-            alice.expect_just(&missed).await;
-            // It is alice, and may do what she may.
-            alice.sio.join("another").await;
-            let mut echo = alice.sio.ask_for("action:result", "client:action", json!({"action": "whoami"})).await;
-            assert_eq!(echo["result"]["userId"].take(), "alice", "{echo}");
-        }
-        alice.leave().await;
-        nothing_left(&hub).await;
-    }
-}
-
-#[tokio::test]
-async fn one_that_is_nobody_has_nothing_to_come_back_to() {
-    let hub = hub("");
-    for transport in Transport::BOTH {
-        let guest = guest(&hub, transport).await;
-        let place = guest.cut(transport).await;
-        eventually(DEADLINE, "nobody is there", || hub.connections() == 0).await;
+        let guest = RecoveryClient::guest(&hub, transport, "alice").await;
+        let saved = guest.cut(transport).await;
+        eventually(DEADLINE, "no session is connected", || hub.connections() == 0).await;
         assert_eq!(hub.metric("hubbub_parked_sessions"), 0.0);
-        let mut guest = place.back_in_vain(&hub, transport).await;
-        // By its new private id it can be recovered, once it is somebody.
-        guest.sio.ask_for("authenticated", "authenticate", json!({"token": token("alice")})).await;
-        let place = guest.cut_off(&hub, transport).await;
+        let mut guest = saved.fail_to_resume(&hub, transport).await;
+        // Its new session can be recovered once it has a user.
+        guest.sio.emit_and_expect("authenticated", "authenticate", json!({"token": token("alice")})).await;
+        let saved = guest.suspend(&hub, transport).await;
         let missed = to_user(&hub, "alice", 1);
-        let mut alice = place.back(&hub, transport).await;
-        alice.expect_just(&[missed]).await;
-        alice.leave().await;
-        nothing_left(&hub).await;
+        let mut alice = saved.resume(&hub, transport).await;
+        alice.expect_exactly(&[missed]).await;
+        alice.disconnect().await;
+        wait_until_empty(&hub).await;
     }
 }
 
 #[tokio::test]
-async fn one_may_show_its_token_at_once_when_it_comes_back_and_nobody_anothers() {
-    let hub = hub("");
-    let alice = authenticated(&hub, Transport::WebSocket, &token("alice")).await;
-    let place = alice.cut_off(&hub, Transport::WebSocket).await;
-    let missed = to_user(&hub, "alice", 1);
-    let bobs = Place { user: "bob".to_owned(), token: Some(token("bob")), ..place.clone() };
-    bobs.back_in_vain(&hub, Transport::WebSocket).await.leave().await;
-    let shown = Place { token: Some(token("alice")), ..place };
-    let mut alice = shown.back_after(&hub, Transport::WebSocket, 2).await;
-    alice.expect_just(&[missed]).await;
-    // Now it is one that came with a token.
-    let place = alice.cut_off(&hub, Transport::WebSocket).await;
-    Place { token: None, ..place.clone() }.back_in_vain(&hub, Transport::WebSocket).await.leave().await;
-    let alice = place.back_after(&hub, Transport::WebSocket, 2).await;
-    alice.leave().await;
-    nothing_left(&hub).await;
-}
-
-#[tokio::test]
-async fn whose_token_ran_out_meanwhile_is_nobody_any_more() {
+async fn a_guest_whose_token_expired_does_not_resume() {
     let hub = hub("auth.leeway_secs = 0");
     let exp = now() + 2;
-    let alice = authenticated(&hub, Transport::WebSocket, &token_with(json!({"sub": "alice", "exp": exp}))).await;
-    let place = alice.cut_off(&hub, Transport::WebSocket).await;
+    let alice = authenticated(&hub, &token_with(json!({"sub": "alice", "exp": exp}))).await;
+    let saved = alice.suspend(&hub, Transport::WebSocket).await;
     eventually(DEADLINE, "the token has expired", || now() > exp).await;
-    let mut guest = place.back_in_vain(&hub, Transport::WebSocket).await;
+    let mut guest = saved.fail_to_resume(&hub, Transport::WebSocket).await;
     to_user(&hub, "alice", 1);
     guest.sio.expect_silence().await;
-    guest.leave().await;
-    nothing_left(&hub).await;
+    guest.disconnect().await;
+    wait_until_empty(&hub).await;
 }
 
 #[tokio::test]
-async fn one_that_finds_no_place_among_its_users_connections_goes_on_when_there_is_one() {
+async fn a_guest_resumes_once_its_user_is_below_the_connection_limit() {
     let hub = hub("limits.exempt_loopback = false\nlimits.community.connections_per_minute = 0\n\
         limits.community.connections_per_address = 0\nlimits.community.connections_per_user = 1");
-    let mut alice = authenticated(&hub, Transport::WebSocket, &token("alice")).await;
+    let mut alice = authenticated(&hub, &token("alice")).await;
     alice.sio.join("one").await;
-    let place = alice.cut_off(&hub, Transport::WebSocket).await;
-    let other = authenticated(&hub, Transport::WebSocket, &token("alice")).await;
-    to_room(&hub, "one", 1);
-    let mut sio = crate::support::Sio::open(&hub, Transport::WebSocket).await;
-    let error = sio.connect("/", &place.auth()).await.unwrap_err();
+    let saved = alice.suspend(&hub, Transport::WebSocket).await;
+    let other = authenticated(&hub, &token("alice")).await;
+    let first = to_room(&hub, "one", 1);
+    let mut sio = Sio::open(&hub, Transport::WebSocket).await;
+    let error = sio.connect("/", &saved.auth()).await.unwrap_err();
     assert_eq!(error["data"]["code"], "LIMIT_REACHED", "{error}");
     drop(sio);
-    to_room(&hub, "one", 2);
-    other.leave().await;
-    eventually(DEADLINE, "the other has left", || hub.connections() == 0).await;
-    let mut alice = place.back_after(&hub, Transport::WebSocket, 2).await;
-    let heard = [alice.event().await, alice.event().await].map(|event| event[1]["n"].clone());
-    assert_eq!(heard, [1, 2]);
-    alice.leave().await;
-    nothing_left(&hub).await;
+    let second = to_room(&hub, "one", 2);
+    other.disconnect().await;
+    eventually(DEADLINE, "the other session has ended", || hub.connections() == 0).await;
+    let mut alice = saved.resume_at_attempt(&hub, Transport::WebSocket, 2).await;
+    alice.expect(&[first, second]).await;
+    alice.disconnect().await;
+    wait_until_empty(&hub).await;
 }

@@ -1,45 +1,52 @@
-//! A session on `/` that was cut off and goes on: Socket.IO's connection state recovery, as a client written from the
-//! protocol does it. It names its session by the private id that it was told, and says the number of the last event it got.
+//! Connection state recovery on `/`, as Socket.IO specifies it: after a cut, the session resumes, and its client receives the
+//! events that it missed.
 
-// What it missed comes, once and in order.
-mod missed;
+// The client.
+mod client;
 
-// Who goes on with a session, and who does not.
-mod refused;
+// The interpreter of the steps of a case.
+mod script;
 
-// When a session can be recovered no more.
-mod gone;
+// The table of cases: connect, cut, publish, return, expect.
+mod cases;
 
-// The rooms that it is in, and who is there.
+// Replay under load, over slow sockets and with rival clients.
+mod replay;
+
+// Credentials that recover no session.
+mod credentials;
+
+// Sessions that end.
+mod ended;
+
+// Rooms and presence of a session that resumes.
 mod rooms;
 
-// Sessions that came without a token.
+// Sessions of guests.
 mod guests;
 
-// A goodbye that comes later than its client's next connection.
-mod goodbye;
+// A DISCONNECT that arrives after the client's next CONNECT.
+mod late_disconnect;
 
-// CONNECT and DISCONNECT before the answer.
-mod orders;
+// Several packets before the hub's reply.
+mod early_packets;
 
-// Notifications that are not read.
-mod notified;
+// Unread notifications.
+mod notifications;
 
-// What is kept, within its bound.
-mod bound;
+// The bound of the memory for suspended sessions.
+mod memory_bound;
 
-// Over the end of the hub and its next start.
+// Sessions over a restart of the hub.
 mod restart;
 
 use serde_json::{Value, json};
 
-use crate::support::socketio::{Said, events};
-use crate::support::token::token;
-use crate::support::wait::within;
-use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
+use self::client::{RecoveryClient, SavedSession};
+use crate::support::{DEADLINE, Hub, eventually};
 
-/// These tests' client sends no `User-Agent`, and expects numbers; they push as fast as they can.
-const NUMBERED: [(&str, &str); 6] = [
+/// The defaults of these tests. The client sends no `User-Agent`, so `auto` would give it no offsets.
+const DEFAULTS: [(&str, &str); 6] = [
     ("socketio.offsets", r#""always""#),
     ("server.workers", "2"),
     ("presence.audience", r#""off""#),
@@ -48,11 +55,11 @@ const NUMBERED: [(&str, &str); 6] = [
     ("limits.http.requests_per_minute", "0"),
 ];
 
-/// [`NUMBERED`] where `more` says nothing else, and `more`: keys with dots.
+/// `more`, which consists of dotted keys, and each of the [`DEFAULTS`] that it does not set.
 fn config(more: &str) -> String {
-    let kept = NUMBERED.iter().filter(|(key, _)| !more.contains(key));
-    let numbered: String = kept.map(|(key, value)| format!("{key} = {value}\n")).collect();
-    format!("{numbered}{more}")
+    let kept = DEFAULTS.iter().filter(|(key, _)| !more.contains(key));
+    let defaults: String = kept.map(|(key, value)| format!("{key} = {value}\n")).collect();
+    format!("{defaults}{more}")
 }
 
 #[track_caller]
@@ -60,173 +67,27 @@ fn hub(more: &str) -> Hub {
     Hub::with(&config(more))
 }
 
-/// A client of `/` that remembers what it needs to go on.
-struct Comer {
-    sio: Sio,
-    place: Place,
+/// Stops the hub in order, and starts it again on its data.
+async fn restart(hub: Hub) -> Hub {
+    tokio::task::spawn_blocking(|| hub.restart_gracefully()).await.unwrap()
 }
 
-/// What a client knows of its session.
-#[derive(Debug, Clone)]
-struct Place {
-    user: String,
-    token: Option<String>,
-    sid: String,
-    pid: String,
-    /// The number of the last event that it got.
-    last: Option<String>,
+/// Kills the hub, and starts it again on its data.
+async fn crash(hub: Hub) -> Hub {
+    tokio::task::spawn_blocking(|| hub.restart()).await.unwrap()
 }
 
-impl Comer {
-    async fn of(hub: &Hub, transport: Transport, user: &str) -> Self {
-        Self::with_token(hub, transport, user, &token(user)).await
-    }
-
-    /// A client that comes for the first time, greeted.
-    async fn with_token(hub: &Hub, transport: Transport, user: &str, token: &str) -> Self {
-        let place = Place::of_none(user, Some(token));
-        let mut comer = place.knock(hub, transport, &json!({ "token": token })).await;
-        let told = comer.told(2).await;
-        assert_eq!(told, greeting(&comer.place.sid));
-        comer
-    }
-
-    /// The next packet that is said, other people's coming and going included; its number is taken out and remembered.
-    async fn said(&mut self) -> Said {
-        let mut said = within(DEADLINE, "something is said", self.sio.hear_of_all()).await;
-        if said.event().is_some() {
-            let arguments = said.data.as_array_mut().unwrap();
-            if arguments.len() == 3 {
-                let number = arguments.pop().unwrap();
-                assert!(u64::from_str_radix(number.as_str().unwrap(), 16).is_ok(), "{number} behind {said:?}");
-                self.place.last = Some(number.as_str().unwrap().to_owned());
-            } else {
-                assert_eq!(arguments.len(), 2, "{said:?}");
-            }
-        }
-        said
-    }
-
-    /// The next event: `[name, data]`.
-    async fn event(&mut self) -> Value {
-        let said = self.said().await;
-        assert_eq!((said.kind, said.namespace.as_str()), (Said::EVENT, "/"), "{said:?}");
-        said.data
-    }
-
-    /// That these events come next.
-    async fn expect(&mut self, expected: &[Value]) {
-        let mut heard = Vec::new();
-        while heard.len() < expected.len() {
-            heard.push(self.event().await);
-        }
-        assert_eq!(heard, expected);
-    }
-
-    /// That these events come next, and nothing behind them.
-    async fn expect_just(&mut self, expected: &[Value]) {
-        self.expect(expected).await;
-        self.sio.expect_silence().await;
-    }
-
-    /// The next events, which the hub says of itself, without their timestamps.
-    async fn told(&mut self, count: usize) -> Vec<Value> {
-        let mut told = Vec::new();
-        for _ in 0..count {
-            told.push(self.sio.hear().await);
-        }
-        events(&told)
-    }
-
-    /// Its connection ends without a word: by WebSocket it is reset, which loses what is on its way; by polling it closes
-    /// as a client does that tries another connection.
-    async fn cut(mut self, transport: Transport) -> Place {
-        match transport {
-            Transport::WebSocket => self.sio.into_wire().reset(),
-            Transport::Polling => self.sio.say("1").await,
-        }
-        self.place
-    }
-
-    /// As [`Comer::cut`]; waits until the hub has noticed.
-    async fn cut_off(self, hub: &Hub, transport: Transport) -> Place {
-        let before = hub.metric("hubbub_parked_sessions");
-        let place = self.cut(transport).await;
-        parked(hub, before + 1.0).await;
-        place
-    }
-
-    /// Leaves the namespace, as `socket.disconnect()` does.
-    async fn leave(mut self) -> Place {
-        self.sio.say("41").await;
-        self.place
-    }
-}
-
-impl Place {
-    fn of_none(user: &str, token: Option<&str>) -> Self {
-        let (sid, pid) = (String::new(), String::new());
-        Self { user: user.to_owned(), token: token.map(str::to_owned), sid, pid, last: None }
-    }
-
-    /// What a client says that comes back.
-    fn auth(&self) -> Value {
-        let mut auth = json!({ "pid": self.pid });
-        if let Some(token) = &self.token {
-            auth["token"] = token.as_str().into();
-        }
-        if let Some(last) = &self.last {
-            auth["offset"] = last.as_str().into();
-        }
-        auth
-    }
-
-    /// A client that is let in with this; it has heard nothing more yet.
-    async fn knock(&self, hub: &Hub, transport: Transport, auth: &Value) -> Comer {
-        let mut sio = Sio::open(hub, transport).await;
-        let answer = sio.connect("/", auth).await.unwrap_or_else(|error| panic!("was not let in: {error}"));
-        let text = |name: &str| answer[name].as_str().unwrap_or_else(|| panic!("no {name} in {answer}")).to_owned();
-        let (sid, pid) = (text("sid"), text("pid"));
-        sio.id.clone_from(&sid);
-        Comer { sio, place: Self { sid, pid, ..self.clone() } }
-    }
-
-    /// Comes back, and goes on: what is heard next is what it missed.
-    async fn back(&self, hub: &Hub, transport: Transport) -> Comer {
-        self.back_after(hub, transport, 1).await
-    }
-
-    /// As [`Place::back`], after so many attempts, this one included.
-    async fn back_after(&self, hub: &Hub, transport: Transport, attempt: u32) -> Comer {
-        let mut comer = self.knock(hub, transport, &self.auth()).await;
-        let told = comer.told(4).await;
-        let recovered = json!(["system:state_recovered", {"userId": self.user}]);
-        assert_eq!(told, [vec![status(attempt), recovered], greeting(&self.sid)].concat());
-        assert_eq!((&comer.place.sid, &comer.place.pid), (&self.sid, &self.pid));
-        comer
-    }
-
-    /// Comes back, and is told that its session does not go on: it has another.
-    async fn back_in_vain(&self, hub: &Hub, transport: Transport) -> Comer {
-        self.back_in_vain_after(hub, transport, 1).await
-    }
-
-    async fn back_in_vain_after(&self, hub: &Hub, transport: Transport, attempt: u32) -> Comer {
-        let mut comer = self.knock(hub, transport, &self.auth()).await;
-        assert_ne!(comer.place.pid, self.pid, "it is another session");
-        let told = comer.told(4).await;
-        assert_eq!(told, [vec![status(attempt), failed()], greeting(&comer.place.sid)].concat());
-        comer
-    }
-}
-
-/// What a client hears first that comes back.
-fn status(attempt: u32) -> Value {
+/// The first event after a reconnect.
+fn reconnect_status(attempt: u32) -> Value {
     let delay = (1_000.0 * 1.5_f64.powi(attempt as i32 - 1)) as u64;
     json!(["system:reconnect_status", {"attempt": attempt, "delay": delay}])
 }
 
-fn failed() -> Value {
+fn state_recovered(user: &str) -> Value {
+    json!(["system:state_recovered", {"userId": user}])
+}
+
+fn recovery_failed() -> Value {
     json!(["system:state_recovery_failed", {"message": "Failed to recover connection state"}])
 }
 
@@ -236,26 +97,22 @@ fn greeting(sid: &str) -> Vec<Value> {
     vec![json!(["connected", {"socketId": sid}]), json!(["system:welcome", welcome])]
 }
 
-/// Waits until so many sessions are parked.
-async fn parked(hub: &Hub, sessions: f64) {
-    let what = format!("{sessions} sessions are parked");
+/// Waits until this many sessions are suspended.
+async fn wait_until_suspended(hub: &Hub, sessions: f64) {
+    let what = format!("{sessions} sessions are suspended");
     eventually(DEADLINE, &what, || hub.metric("hubbub_parked_sessions") == sessions).await;
 }
 
-/// Waits until nothing is kept for anybody, and nobody is there.
-async fn nothing_left(hub: &Hub) {
-    const COUNTED: [&str; 5] = [
+/// Waits until the hub has no session, connected or suspended, and stores nothing for one.
+async fn wait_until_empty(hub: &Hub) {
+    for name in [
         "hubbub_parked_sessions",
         "hubbub_parked_messages",
         "hubbub_recovery_bytes",
         "hubbub_rooms",
         "websocket_connections_active",
-    ];
-    let left = || COUNTED.map(|name| hub.metric(name));
-    let began = std::time::Instant::now();
-    while left() != [0.0; 5] {
-        assert!(began.elapsed() < DEADLINE, "{COUNTED:?} are {:?} after {DEADLINE:?}", left());
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    ] {
+        eventually(DEADLINE, &format!("{name} is 0"), || hub.metric(name) == 0.0).await;
     }
 }
 
@@ -266,7 +123,13 @@ fn post(hub: &Hub, path: &str, body: &Value) -> Value {
     answer.json()
 }
 
-/// Sends to a room; the event as its members hear it.
+/// Ends all sessions of a user, the suspended ones included.
+#[track_caller]
+fn disconnect_user(hub: &Hub, user: &str) {
+    post(hub, "/api/disconnect", &json!({ "userId": user }));
+}
+
+/// Publishes to a room. The result is the event as its members receive it.
 #[track_caller]
 fn to_room(hub: &Hub, room: &str, n: usize) -> Value {
     let data = json!({"n": n, "in": room});
@@ -282,7 +145,7 @@ fn to_user(hub: &Hub, user: &str, n: usize) -> Value {
     json!(["to-user", data])
 }
 
-/// As [`to_room`], to everybody.
+/// As [`to_room`], to all users.
 #[track_caller]
 fn to_all(hub: &Hub, n: usize) -> Value {
     let data = json!({ "n": n });
@@ -290,7 +153,7 @@ fn to_all(hub: &Hub, n: usize) -> Value {
     json!(["to-all", data])
 }
 
-/// Sends these to a room, in few requests; the events as its members hear them.
+/// As [`to_room`], one event for each number, in few requests.
 #[track_caller]
 fn many_to_room(hub: &Hub, room: &str, numbers: std::ops::Range<usize>, text: &str) -> Vec<Value> {
     let data: Vec<_> = numbers.map(|n| json!({"n": n, "text": text})).collect();

@@ -1,210 +1,94 @@
-//! Sessions that were cut off, over the end of the hub in order and its next start; after a crash they are gone.
+//! Sessions over a restart of the hub. More cases are in [`cases`](super::cases).
 
 use rusqlite::Connection;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs;
 
-use super::{Comer, Place, hub, many_to_room, nothing_left, parked, to_all, to_room, to_user};
-use crate::support::member::{Member, Way};
-use crate::support::token::token;
-use crate::support::{Hub, Transport};
-
-/// Ends the hub in order, and starts it again on its data.
-async fn again(hub: Hub) -> Hub {
-    tokio::task::spawn_blocking(|| hub.come_again()).await.unwrap()
-}
-
-async fn crashed(hub: Hub) -> Hub {
-    tokio::task::spawn_blocking(|| hub.restart()).await.unwrap()
-}
-
-fn to_each(hub: &Hub, n: usize) -> Vec<Value> {
-    vec![to_room(hub, "one", n), to_user(hub, "alice", n), to_room(hub, "other", n), to_all(hub, n)]
-}
+use super::{RecoveryClient, hub, many_to_room, restart, to_room, wait_until_empty, wait_until_suspended};
+use crate::support::chat_client::{ChatClient, ChatTransport};
+use crate::support::{DEADLINE, Hub, Transport};
 
 #[tokio::test]
-async fn what_was_missed_before_the_end_and_after_the_start_comes_once_and_in_order() {
-    let mut hub = hub("");
-    let mut alice = Comer::of(&hub, Transport::WebSocket, "alice").await;
-    for room in ["one", "other"] {
-        alice.sio.join(room).await;
-    }
-    for (round, transport) in [(1, Transport::WebSocket), (2, Transport::Polling), (3, Transport::WebSocket)] {
-        let heard = to_each(&hub, 10 * round);
-        alice.expect_just(&heard).await;
-        let mut place = alice.cut_off(&hub, if round == 3 { Transport::Polling } else { Transport::WebSocket }).await;
-        let mut missed = to_each(&hub, 10 * round + 1);
-        for start in 2..4 {
-            hub = again(hub).await;
-            assert_eq!(hub.metric("hubbub_parked_sessions"), 1.0);
-            missed.extend(to_each(&hub, 10 * round + start));
-        }
-        // Its user may have another token by now.
-        place.token = Some(token("alice"));
-        alice = place.back(&hub, transport).await;
-        alice.expect_just(&missed).await;
-    }
-    let live = to_each(&hub, 100);
-    alice.expect_just(&live).await;
-    alice.leave().await;
-    nothing_left(&hub).await;
-}
-
-#[tokio::test]
-async fn those_who_are_connected_as_the_hub_ends_go_on_too() {
+async fn clients_that_are_connected_when_the_hub_stops_resume_after_its_start() {
     let hub = hub("server.shutdown_secs = 10");
-    let mut comers = Vec::new();
+    let mut clients = Vec::new();
     for (n, transport) in [Transport::WebSocket, Transport::Polling, Transport::WebSocket].into_iter().enumerate() {
-        let mut comer = Comer::of(&hub, transport, &format!("user-{n}")).await;
-        comer.sio.join("one").await;
-        comers.push((comer, transport));
+        let mut client = RecoveryClient::of(&hub, transport, &format!("user-{n}")).await;
+        client.sio.join("one").await;
+        clients.push((client, transport));
     }
     let sent = to_room(&hub, "one", 0);
-    for (comer, _) in &mut comers {
-        comer.expect_just(std::slice::from_ref(&sent)).await;
+    for (client, _) in &mut clients {
+        client.expect_exactly(std::slice::from_ref(&sent)).await;
     }
-    let ending = tokio::spawn(again(hub));
-    for (comer, _) in &mut comers {
-        let (told, _) = comer.sio.until_ended().await;
-        let names: Vec<_> = told.iter().filter_map(|said| said.event()).collect();
-        assert_eq!(names, ["system:draining", "disconnected"], "{told:?}");
+    let restarting = tokio::spawn(restart(hub));
+    for (client, _) in &mut clients {
+        let (received, _) = client.sio.read_to_end().await;
+        let names: Vec<_> = received.iter().filter_map(|packet| packet.event()).collect();
+        assert_eq!(names, ["system:draining", "disconnected"], "{received:?}");
     }
-    let hub = ending.await.unwrap();
-    parked(&hub, 3.0).await;
+    let hub = restarting.await.unwrap();
+    wait_until_suspended(&hub, 3.0).await;
     let missed = to_room(&hub, "one", 1);
-    for (comer, transport) in comers {
-        let mut comer = comer.place.back(&hub, transport).await;
-        comer.expect_just(std::slice::from_ref(&missed)).await;
-        comer.leave().await;
+    for (client, transport) in clients {
+        let mut client = client.saved.resume(&hub, transport).await;
+        client.expect_exactly(std::slice::from_ref(&missed)).await;
+        client.disconnect().await;
     }
-    nothing_left(&hub).await;
+    wait_until_empty(&hub).await;
 }
 
 #[tokio::test]
-async fn one_that_came_without_a_token_is_who_it_was_over_a_restart() {
+async fn the_queue_of_a_suspended_chat_session_survives_a_restart() {
     let hub = hub("");
-    let mut alice = Place::of_none("alice", None).knock(&hub, Transport::WebSocket, &Value::Null).await;
-    alice.told(2).await;
-    alice.sio.ask_for("authenticated", "authenticate", json!({"token": token("alice")})).await;
-    alice.sio.join("one").await;
-    let place = alice.cut_off(&hub, Transport::WebSocket).await;
-    let before = to_room(&hub, "one", 1);
-    let hub = again(hub).await;
-    let after = to_room(&hub, "one", 2);
-    let mut alice = place.back(&hub, Transport::WebSocket).await;
-    alice.expect_just(&[before, after]).await;
-    alice.leave().await;
-    nothing_left(&hub).await;
-}
-
-#[tokio::test]
-async fn attempts_and_what_was_too_much_are_remembered_over_a_restart() {
-    let hub = hub("recovery.queue = 5");
-    let mut places = Vec::new();
-    for (user, room) in [("alice", "one"), ("bob", "two")] {
-        let mut comer = Comer::of(&hub, Transport::WebSocket, user).await;
-        comer.sio.join(room).await;
-        places.push(comer.cut_off(&hub, Transport::WebSocket).await);
-    }
-    let theirs = Place { user: "eve".to_owned(), token: Some(token("eve")), ..places[0].clone() };
-    theirs.back_in_vain(&hub, Transport::WebSocket).await.leave().await;
-    let mut missed = many_to_room(&hub, "one", 0..3, "");
-    many_to_room(&hub, "two", 0..3, "");
-    let hub = again(hub).await;
-    missed.extend(many_to_room(&hub, "one", 3..5, ""));
-    many_to_room(&hub, "two", 3..6, "");
-    let mut alice = places[0].back_after(&hub, Transport::WebSocket, 2).await;
-    alice.expect_just(&missed).await;
-    let bob = places[1].back_in_vain(&hub, Transport::WebSocket).await;
-    for comer in [alice, bob] {
-        comer.leave().await;
-    }
-    nothing_left(&hub).await;
-}
-
-#[tokio::test]
-async fn a_session_of_a_chat_keeps_its_queue_over_a_restart() {
-    let hub = hub("");
-    let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
+    let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
     bob.join("general").await;
     let mut tokens = Vec::new();
-    for (user, way) in [("alice", Way::WebSocket), ("carol", Way::Raw)] {
-        let mut member = Member::of(&hub, way, user).await;
-        member.join("general").await;
-        tokens.push((user, way, member.token().await));
-        member.vanish();
-        parked(&hub, tokens.len() as f64).await;
+    for (user, transport) in [("alice", ChatTransport::WebSocket), ("carol", ChatTransport::Raw)] {
+        let mut client = ChatClient::of(&hub, transport, user).await;
+        client.join("general").await;
+        tokens.push((user, transport, client.recovery_token().await));
+        client.reset();
+        wait_until_suspended(&hub, tokens.len() as f64).await;
     }
     for content in ["one", "two"] {
-        bob.send("general", content).await;
+        bob.send_message("general", content).await;
     }
     bob.disconnect().await;
-    let hub = again(hub).await;
+    let hub = restart(hub).await;
     assert_eq!(hub.metric("hubbub_parked_sessions"), 2.0);
-    let mut bob = Member::of(&hub, Way::WebSocket, "bob").await;
+    let mut bob = ChatClient::of(&hub, ChatTransport::WebSocket, "bob").await;
     bob.join("general").await;
-    bob.send("general", "three").await;
-    for (user, way, token) in tokens {
-        let mut member = Member::of(&hub, way, user).await;
-        let answer = member.ask_well("connection:recover", json!({ "recoveryToken": token })).await;
-        assert_eq!(answer["session"]["rooms"], json!(["general"]), "{answer}");
-        let heard = member.take_heard();
-        let queued = heard.iter().find(|event| event[0] == "connection:queued-messages").unwrap();
+    bob.send_message("general", "three").await;
+    for (user, transport, token) in tokens {
+        let mut client = ChatClient::of(&hub, transport, user).await;
+        let reply = client.request_ok("connection:recover", json!({ "recoveryToken": token })).await;
+        assert_eq!(reply["session"]["rooms"], json!(["general"]), "{reply}");
+        let received = client.take_events();
+        let queued = received.iter().find(|event| event[0] == "connection:queued-messages").unwrap();
         let messages = queued[1]["messages"].as_array().unwrap();
         let contents: Vec<_> = messages.iter().map(|message| message["content"].as_str().unwrap()).collect();
         assert_eq!(contents, ["one", "two", "three"], "{user}");
-        let again = member.ask("connection:recover", json!({ "recoveryToken": token })).await;
+        let again = client.request("connection:recover", json!({ "recoveryToken": token })).await;
         assert_eq!(again["message"], "Invalid recovery token");
     }
 }
 
 #[tokio::test]
-async fn after_a_crash_or_too_long_a_time_nothing_comes_back() {
-    let mut hub = hub("recovery.window_secs = 1");
-    for is_crash in [false, true] {
-        let mut alice = Comer::of(&hub, Transport::WebSocket, "alice").await;
-        alice.sio.join("one").await;
-        let place = alice.cut(Transport::WebSocket).await;
-        to_room(&hub, "one", 1);
-        hub = if is_crash { crashed(hub).await } else { again(hub).await };
-        nothing_left(&hub).await;
-        let mut alice = place.back_in_vain(&hub, Transport::WebSocket).await;
-        alice.sio.expect_silence().await;
-        alice.leave().await;
-    }
-}
-
-#[tokio::test]
-async fn after_a_crash_clients_are_told() {
-    let hub = hub("");
-    let mut alice = Comer::of(&hub, Transport::WebSocket, "alice").await;
-    alice.sio.join("one").await;
-    let place = alice.cut_off(&hub, Transport::WebSocket).await;
-    to_room(&hub, "one", 1);
-    // What was stored for one start is gone by the next.
-    let hub = again(hub).await;
-    parked(&hub, 1.0).await;
-    let hub = crashed(hub).await;
-    let alice = place.back_in_vain(&hub, Transport::WebSocket).await;
-    alice.leave().await;
-    nothing_left(&hub).await;
-}
-
-#[tokio::test]
-async fn no_token_is_on_the_disk() {
+async fn a_suspended_session_is_stored_without_its_tokens() {
     let mut hub = hub("");
-    let mut alice = Comer::of(&hub, Transport::WebSocket, "alice").await;
+    let mut alice = RecoveryClient::of(&hub, Transport::WebSocket, "alice").await;
     alice.sio.join("one").await;
-    let place = alice.cut_off(&hub, Transport::WebSocket).await;
-    let mut carol = Member::of(&hub, Way::WebSocket, "carol").await;
+    let saved = alice.suspend(&hub, Transport::WebSocket).await;
+    let mut carol = ChatClient::of(&hub, ChatTransport::WebSocket, "carol").await;
     carol.join("general").await;
-    let recovery_token = carol.token().await;
-    carol.vanish();
-    parked(&hub, 2.0).await;
+    let recovery_token = carol.recovery_token().await;
+    carol.reset();
+    wait_until_suspended(&hub, 2.0).await;
     to_room(&hub, "one", 1);
     hub.signal("TERM");
-    assert_eq!(hub.exit_status(super::DEADLINE * 2), Some(0), "{}", hub.said());
-    let secrets = [place.pid.clone(), recovery_token, place.token.clone().unwrap()];
+    assert_eq!(hub.exit_status(DEADLINE * 2), Some(0), "{}", hub.output());
+    let secrets = [saved.pid.clone(), recovery_token, saved.token.clone().unwrap()];
     let mut rows = 0;
     for entry in fs::read_dir(hub.data()).unwrap() {
         let path = entry.unwrap().path();
@@ -218,43 +102,42 @@ async fn no_token_is_on_the_disk() {
             rows += store.query_row("SELECT count(*) FROM parked", (), |row| row.get::<_, i64>(0)).unwrap();
         }
     }
-    assert_eq!(rows, 2, "both are there");
+    assert_eq!(rows, 2, "both sessions are stored");
 }
 
 #[tokio::test]
-async fn many_with_much_come_back_over_a_restart() {
+async fn sixty_sessions_with_many_missed_events_survive_two_restarts_with_other_numbers_of_workers() {
     const SESSIONS: usize = 60;
     let hub = hub("");
-    let mut places = Vec::new();
+    let mut saved_sessions = Vec::new();
     for n in 0..SESSIONS {
         let transport = if n % 5 == 0 { Transport::Polling } else { Transport::WebSocket };
-        let mut comer = Comer::of(&hub, transport, &format!("user-{n}")).await;
-        comer.sio.join("all").await;
-        comer.sio.join(&format!("room-{}", n % 7)).await;
-        places.push(comer.cut_off(&hub, transport).await);
+        let mut client = RecoveryClient::of(&hub, transport, &format!("user-{n}")).await;
+        client.sio.join("all").await;
+        client.sio.join(&format!("room-{}", n % 7)).await;
+        saved_sessions.push(client.suspend(&hub, transport).await);
     }
     let text = "x".repeat(1_000);
     let mut all = many_to_room(&hub, "all", 0..100, &text);
     let own: Vec<_> = (0..7).map(|n| to_room(&hub, &format!("room-{n}"), n)).collect();
-    // There may be fewer workers then, or more.
-    let with_workers = |hub: &Hub, from: u32, to: u32| {
+    let change_workers = |hub: &Hub, from: u32, to: u32| {
         let config = hub.dir().join("config.toml");
-        let told = fs::read_to_string(&config).unwrap();
+        let old = fs::read_to_string(&config).unwrap();
         let (from, to) = (format!("workers = {from}\n"), format!("workers = {to}\n"));
-        assert!(told.contains(&from), "{told}");
-        fs::write(&config, told.replace(&from, &to)).unwrap();
+        assert!(old.contains(&from), "{old}");
+        fs::write(&config, old.replace(&from, &to)).unwrap();
     };
-    with_workers(&hub, 2, 1);
-    let hub = again(hub).await;
-    with_workers(&hub, 1, 3);
-    let hub = again(hub).await;
+    change_workers(&hub, 2, 1);
+    let hub = restart(hub).await;
+    change_workers(&hub, 1, 3);
+    let hub = restart(hub).await;
     all.extend(many_to_room(&hub, "all", 100..200, &text));
-    for (n, place) in places.iter().enumerate() {
-        let mut comer = place.back(&hub, Transport::WebSocket).await;
-        comer.expect(&all[..100]).await;
-        comer.expect(std::slice::from_ref(&own[n % 7])).await;
-        comer.expect_just(&all[100..]).await;
-        comer.leave().await;
+    for (n, saved) in saved_sessions.iter().enumerate() {
+        let mut client = saved.resume(&hub, Transport::WebSocket).await;
+        client.expect(&all[..100]).await;
+        client.expect(std::slice::from_ref(&own[n % 7])).await;
+        client.expect_exactly(&all[100..]).await;
+        client.disconnect().await;
     }
-    nothing_left(&hub).await;
+    wait_until_empty(&hub).await;
 }

@@ -1,11 +1,11 @@
-//! A session that goes on is in its rooms as if it had not been away; others see what they would have seen.
+//! A session that resumes is in its rooms again, and is a member of none while it is suspended.
 
 use serde_json::{Value, json};
 
-use super::{Comer, hub, nothing_left, post, to_room, to_user};
+use super::{RecoveryClient, hub, post, state_recovered, to_room, to_user, wait_until_empty};
 use crate::support::{DEADLINE, Hub, Sio, Transport, eventually};
 
-/// Who is in a room: `[[user, sessions], …]`.
+/// The members of a room: `[[user, sessions], …]`.
 #[track_caller]
 fn members(hub: &Hub, room: &str) -> Value {
     let answer = hub.http().request("GET", &format!("/api/rooms/{room}")).key().send();
@@ -15,6 +15,7 @@ fn members(hub: &Hub, room: &str) -> Value {
     members.iter().map(|member| json!([member["userId"], member["sessions"]])).collect()
 }
 
+/// Calls the API of a chat. `null` is no body.
 #[track_caller]
 fn chat(hub: &Hub, method: &str, id: &str, body: &Value) {
     let http = hub.http();
@@ -23,103 +24,103 @@ fn chat(hub: &Hub, method: &str, id: &str, body: &Value) {
     assert!(answer.status < 300, "{answer:?}");
 }
 
-/// The next that was sent to rooms, who comes and goes there left out.
-async fn from_rooms(comer: &mut Comer, count: usize) -> Vec<Value> {
-    let mut heard = Vec::new();
-    while heard.len() < count {
-        let event = comer.event().await;
+/// The next `count` events that were published to rooms, without joins and leaves.
+async fn next_publications(client: &mut RecoveryClient, count: usize) -> Vec<Value> {
+    let mut received = Vec::new();
+    while received.len() < count {
+        let event = client.event().await;
         if event[0] == "to-room" {
-            heard.push(event);
+            received.push(event);
         } else {
             assert!(["user:joined", "user:left", "room:online-update"].iter().any(|name| event[0] == *name), "{event}");
         }
     }
-    heard
+    received
 }
 
 #[tokio::test]
-async fn a_topic_that_a_reload_closed_meanwhile_is_left_and_brings_nothing() {
+async fn a_session_does_not_rejoin_a_topic_that_a_reload_closed_to_its_user() {
     let rules =
         |closed: &str| format!("topics = [{closed}{{pattern = \"*\", subscribe = \"anyone\", publish = \"anyone\"}}]");
     let closed = rules("{pattern = \"two\", subscribe = \"role:editor\", publish = \"anyone\"}, ");
     for transport in Transport::BOTH {
         let hub = hub(&rules(""));
-        let mut alice = Comer::of(&hub, transport, "alice").await;
+        let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         for room in ["one", "two"] {
             alice.sio.join(room).await;
         }
-        let place = alice.cut_off(&hub, transport).await;
+        let saved = alice.suspend(&hub, transport).await;
         let (missed, _) = (to_room(&hub, "one", 1), to_room(&hub, "two", 2));
         hub.reload(&super::config(&closed));
-        let mut alice = place.back(&hub, transport).await;
+        let mut alice = saved.resume(&hub, transport).await;
         let left = json!(["room:leave:ack", {"success": true, "room": "two", "code": "FORBIDDEN"}]);
-        alice.expect_just(&[missed, left]).await;
+        alice.expect_exactly(&[missed, left]).await;
         assert_eq!((members(&hub, "one"), members(&hub, "two")), (json!([["alice", 1]]), json!([])));
     }
 }
 
 #[tokio::test]
-async fn it_is_in_its_rooms_once_and_may_leave_them() {
+async fn a_resumed_session_is_in_its_rooms_once_and_can_leave_them() {
     let hub = hub("");
-    let mut bob = Comer::of(&hub, Transport::WebSocket, "bob").await;
+    let mut bob = RecoveryClient::of(&hub, Transport::WebSocket, "bob").await;
     bob.sio.join("one").await;
     for transport in Transport::BOTH {
-        let mut alice = Comer::of(&hub, transport, "alice").await;
+        let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
         for room in ["one", "two"] {
             alice.sio.join(room).await;
         }
         for _ in 0..3 {
-            let place = alice.cut_off(&hub, transport).await;
+            let saved = alice.suspend(&hub, transport).await;
             assert_eq!((members(&hub, "one"), members(&hub, "two")), (json!([["bob", 1]]), json!([])));
             let missed = to_room(&hub, "one", 1);
-            alice = place.back(&hub, transport).await;
-            alice.expect_just(std::slice::from_ref(&missed)).await;
-            bob.expect_just(&[missed]).await;
+            alice = saved.resume(&hub, transport).await;
+            alice.expect_exactly(std::slice::from_ref(&missed)).await;
+            bob.expect_exactly(&[missed]).await;
             let mut both = members(&hub, "one");
             both.as_array_mut().unwrap().sort_by_key(Value::to_string);
             assert_eq!((both, members(&hub, "two")), (json!([["alice", 1], ["bob", 1]]), json!([["alice", 1]])));
             let answer = post(&hub, "/api/room", &json!({"room": "one", "event": "e", "data": {}}));
             assert_eq!(answer["recipients"], 2, "{answer}");
-            for comer in [&mut alice, &mut bob] {
-                comer.expect_just(&[json!(["e", {}])]).await;
+            for client in [&mut alice, &mut bob] {
+                client.expect_exactly(&[json!(["e", {}])]).await;
             }
             assert_eq!(post(&hub, "/api/push", &json!({"userId": "alice", "event": "e", "data": {}}))["recipients"], 1);
-            alice.expect_just(&[json!(["e", {}])]).await;
+            alice.expect_exactly(&[json!(["e", {}])]).await;
         }
         let left = json!({"success": true, "room": "one"});
-        assert_eq!(alice.sio.ask_for("room:leave:ack", "room:leave", json!({"room": "one"})).await, left);
+        assert_eq!(alice.sio.emit_and_expect("room:leave:ack", "room:leave", json!({"room": "one"})).await, left);
         let sent = to_room(&hub, "one", 2);
         alice.sio.expect_silence().await;
-        bob.expect_just(&[sent]).await;
-        // What was left stays left.
-        let place = alice.cut_off(&hub, transport).await;
+        bob.expect_exactly(&[sent]).await;
+        // A room that was left before the cut is not joined again.
+        let saved = alice.suspend(&hub, transport).await;
         let sent = to_room(&hub, "one", 3);
         let missed = to_room(&hub, "two", 3);
-        bob.expect_just(&[sent]).await;
-        alice = place.back(&hub, transport).await;
-        alice.expect_just(&[missed]).await;
+        bob.expect_exactly(&[sent]).await;
+        alice = saved.resume(&hub, transport).await;
+        alice.expect_exactly(&[missed]).await;
         assert_eq!((members(&hub, "one"), members(&hub, "two")), (json!([["bob", 1]]), json!([["alice", 1]])));
-        alice.leave().await;
+        alice.disconnect().await;
         eventually(DEADLINE, "alice has left", || members(&hub, "two") == json!([])).await;
     }
-    bob.leave().await;
-    nothing_left(&hub).await;
+    bob.disconnect().await;
+    wait_until_empty(&hub).await;
 }
 
 #[tokio::test]
-async fn a_chat_that_was_closed_to_it_meanwhile_is_not_joined_and_brings_nothing() {
+async fn a_session_does_not_rejoin_a_chat_that_was_closed_to_its_user() {
     let hub = hub("");
     let open = json!({"name": "c", "public": true});
     for transport in Transport::BOTH {
         for is_deleted in [false, true] {
             chat(&hub, "PUT", "c", &open);
             chat(&hub, "PUT", "stays", &open);
-            let mut alice = Comer::of(&hub, transport, "alice").await;
+            let mut alice = RecoveryClient::of(&hub, transport, "alice").await;
             for room in ["chat:c", "chat:stays", "one"] {
                 alice.sio.emit("room:join", json!({ "room": room })).await;
                 while alice.event().await[0] != "room:join:ack" {}
             }
-            let place = alice.cut_off(&hub, transport).await;
+            let saved = alice.suspend(&hub, transport).await;
             let mut missed = Vec::new();
             for n in 0..2 {
                 to_room(&hub, "chat:c", n);
@@ -133,74 +134,89 @@ async fn a_chat_that_was_closed_to_it_meanwhile_is_not_joined_and_brings_nothing
                     }
                 }
             }
-            let mut alice = place.back(&hub, transport).await;
-            assert_eq!(from_rooms(&mut alice, missed.len()).await, missed);
+            let mut alice = saved.resume(&hub, transport).await;
+            assert_eq!(next_publications(&mut alice, missed.len()).await, missed);
             assert_eq!(alice.event().await, json!(["room:leave:ack", {"success": true, "room": "chat:c"}]));
             to_room(&hub, "chat:c", 3);
             let live = to_room(&hub, "chat:stays", 3);
-            assert_eq!(from_rooms(&mut alice, 1).await, [live]);
+            assert_eq!(next_publications(&mut alice, 1).await, [live]);
             assert_eq!((members(&hub, "chat:c"), members(&hub, "chat:stays")), (json!([]), json!([["alice", 1]])));
-            // By the next cut that is forgotten.
-            let place = alice.cut_off(&hub, transport).await;
+            // The next resume does not report the closed chat again.
+            let saved = alice.suspend(&hub, transport).await;
             let missed = to_room(&hub, "one", 4);
-            let mut alice = place.back(&hub, transport).await;
-            assert_eq!(from_rooms(&mut alice, 1).await, [missed]);
-            alice.leave().await;
-            nothing_left(&hub).await;
+            let mut alice = saved.resume(&hub, transport).await;
+            assert_eq!(next_publications(&mut alice, 1).await, [missed]);
+            alice.disconnect().await;
+            wait_until_empty(&hub).await;
         }
     }
 }
 
-#[tokio::test]
-async fn others_see_a_user_go_who_stays_away_and_none_that_comes_back_at_once() {
-    let hub = hub("presence.audience = \"all\"\npresence.linger_ms = 1500");
-    let mut bob = Sio::of(&hub, Transport::WebSocket, "bob").await;
-    let mut told = async |user: &str| {
-        loop {
-            let said = bob.hear_of_all().await;
-            if said.data[1]["user_id"] == user {
-                return said.event().unwrap().to_owned();
-            }
+/// The next presence event of another user: its name, and the user.
+async fn next_presence(bob: &mut Sio) -> (String, String) {
+    loop {
+        let packet = bob.receive_any().await;
+        match packet.data[1]["user_id"].as_str() {
+            Some(user) if user != "bob" => return (packet.event().unwrap().to_owned(), user.to_owned()),
+            _ => {}
         }
-    };
-    let alice = Comer::of(&hub, Transport::WebSocket, "alice").await;
-    assert_eq!(told("alice").await, "user_online");
-    let alice = alice.cut_off(&hub, Transport::WebSocket).await.back(&hub, Transport::WebSocket).await;
-    // Another comes and goes; nothing was said of alice between.
-    let carol = Comer::of(&hub, Transport::WebSocket, "carol").await;
-    assert_eq!(told("carol").await, "user_online");
-    let place = alice.cut_off(&hub, Transport::WebSocket).await;
-    assert_eq!(told("alice").await, "user_offline");
-    let presence = hub.http().request("GET", "/api/presence/alice").key().send().json();
-    assert_eq!((&presence["online"], &presence["sessions"]), (&json!(false), &json!([])), "{presence}");
-    let mut alice = place.knock(&hub, Transport::WebSocket, &place.auth()).await;
-    assert_eq!(alice.told(4).await[1], json!(["system:state_recovered", {"userId": "alice"}]));
-    assert_eq!(told("alice").await, "user_online");
-    let presence = hub.http().request("GET", "/api/presence/alice").key().send().json();
-    let sessions = presence["sessions"].as_array().unwrap();
-    assert_eq!((&presence["online"], sessions.len()), (&json!(true), 1), "{presence}");
-    assert_eq!(sessions[0]["sessionId"], place.sid.as_str(), "{presence}");
-    drop(carol);
+    }
+}
+
+fn presence(event: &str, user: &str) -> (String, String) {
+    (event.to_owned(), user.to_owned())
 }
 
 #[tokio::test]
-async fn a_session_that_was_cut_off_counts_as_nobody() {
+async fn a_short_cut_does_not_change_the_presence_of_a_user() {
+    let hub = hub("presence.audience = \"all\"\npresence.linger_ms = 60000");
+    let mut bob = Sio::of(&hub, Transport::WebSocket, "bob").await;
+    let alice = RecoveryClient::of(&hub, Transport::WebSocket, "alice").await;
+    assert_eq!(next_presence(&mut bob).await, presence("user_online", "alice"));
+    let alice = alice.suspend(&hub, Transport::WebSocket).await.resume(&hub, Transport::WebSocket).await;
+    // The next presence event is of carol, so there was none of alice.
+    let carol = RecoveryClient::of(&hub, Transport::WebSocket, "carol").await;
+    assert_eq!(next_presence(&mut bob).await, presence("user_online", "carol"));
+    drop((alice, carol));
+}
+
+#[tokio::test]
+async fn a_suspended_user_is_offline_after_the_linger_time_and_online_when_the_session_resumes() {
+    let hub = hub("presence.audience = \"all\"\npresence.linger_ms = 200");
+    let mut bob = Sio::of(&hub, Transport::WebSocket, "bob").await;
+    let alice = RecoveryClient::of(&hub, Transport::WebSocket, "alice").await;
+    assert_eq!(next_presence(&mut bob).await, presence("user_online", "alice"));
+    let saved = alice.suspend(&hub, Transport::WebSocket).await;
+    assert_eq!(next_presence(&mut bob).await, presence("user_offline", "alice"));
+    let state = hub.http().request("GET", "/api/presence/alice").key().send().json();
+    assert_eq!((&state["online"], &state["sessions"]), (&json!(false), &json!([])), "{state}");
+    let mut alice = saved.connect(&hub, Transport::WebSocket, &saved.auth()).await;
+    assert_eq!(alice.next_events(4).await[1], state_recovered("alice"));
+    assert_eq!(next_presence(&mut bob).await, presence("user_online", "alice"));
+    let state = hub.http().request("GET", "/api/presence/alice").key().send().json();
+    let sessions = state["sessions"].as_array().unwrap();
+    assert_eq!((&state["online"], sessions.len()), (&json!(true), 1), "{state}");
+    assert_eq!(sessions[0]["sessionId"], saved.sid.as_str(), "{state}");
+}
+
+#[tokio::test]
+async fn a_suspended_session_is_no_recipient() {
     let hub = hub("");
-    let mut alice = Comer::of(&hub, Transport::WebSocket, "alice").await;
+    let mut alice = RecoveryClient::of(&hub, Transport::WebSocket, "alice").await;
     alice.sio.join("one").await;
-    let other = Comer::of(&hub, Transport::Polling, "alice").await;
-    let place = alice.cut_off(&hub, Transport::WebSocket).await;
+    let other = RecoveryClient::of(&hub, Transport::Polling, "alice").await;
+    let saved = alice.suspend(&hub, Transport::WebSocket).await;
     let answer =
         post(&hub, "/api/push", &json!({"userId": "alice", "event": "to-user", "data": {"n": 1, "to": "alice"}}));
     assert_eq!((&answer["recipients"], &answer["delivered"]), (&json!(1), &json!(true)), "{answer}");
     let answer = post(&hub, "/api/room", &json!({"room": "one", "event": "to-room", "data": {"n": 1, "in": "one"}}));
     assert_eq!((&answer["recipients"], &answer["delivered"]), (&json!(0), &json!(false)), "{answer}");
     let last = to_user(&hub, "alice", 2);
-    let mut alice = place.back(&hub, Transport::WebSocket).await;
+    let mut alice = saved.resume(&hub, Transport::WebSocket).await;
     let (user, room) = (json!(["to-user", {"n": 1, "to": "alice"}]), json!(["to-room", {"n": 1, "in": "one"}]));
-    alice.expect_just(&[user, room, last]).await;
-    for comer in [alice, other] {
-        comer.leave().await;
+    alice.expect_exactly(&[user, room, last]).await;
+    for client in [alice, other] {
+        client.disconnect().await;
     }
-    nothing_left(&hub).await;
+    wait_until_empty(&hub).await;
 }

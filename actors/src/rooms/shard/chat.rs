@@ -140,7 +140,7 @@ impl RoomShard {
             ctx.cancel_future(later);
         }
         let wait = u64::try_from(next - self.clock.elapsed_ms()).unwrap_or(0);
-        let waking = ctx.run_later(Duration::from_millis(wait), |shard, ctx| {
+        let waking = self.clock.run_later(ctx, Duration::from_millis(wait), |shard: &mut Self, ctx| {
             shard.waking = None;
             // What comes in between is not kept waiting for long, and a fan-out that is full is waited for.
             for _ in 0..AT_ONCE_MAX {

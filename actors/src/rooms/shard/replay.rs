@@ -154,7 +154,7 @@ impl RoomShard {
             None => {}
         }
         let wait = Duration::from_millis(u64::try_from(due - elapsed).unwrap_or(0));
-        let sweep = ctx.run_later(wait, |shard, ctx| {
+        let sweep = self.clock.run_later(ctx, wait, |shard: &mut Self, ctx| {
             shard.sweep = None;
             shard.archive.sweep(shard.clock.elapsed_ms());
             shard.note_archive(ctx);

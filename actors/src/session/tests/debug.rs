@@ -15,6 +15,9 @@ fn bench(open: bool) -> Bench {
     })
 }
 
+/// The time between two sets of figures that the bench configures.
+const INTERVAL_MS: i64 = 10;
+
 const FIGURES: [&str; 3] = ["connection_stats", "memory_usage", "event_metrics"];
 
 /// Waits for figures; their lines.
@@ -57,6 +60,7 @@ async fn an_admin_gets_figures_again_and_again_until_they_are_not_wanted() {
     let events = r#"event_metrics {"events_received":1,"events_sent":3,"events_published":0,"events_per_minute":1,"errors":0,"rate_limited":0,"#;
     assert_eq!(first[3], format!("{events}{time}}}"));
     client.ask("debug_mode", r#"{"enabled":true}"#, None).await;
+    bench.hub.clock().advance(INTERVAL_MS);
     for line in figures(&client).await {
         assert!(FIGURES.iter().any(|name| line.starts_with(name)), "{line}");
     }
@@ -68,8 +72,9 @@ async fn an_admin_gets_figures_again_and_again_until_they_are_not_wanted() {
         }
     };
     timeout(DEADLINE, off).await.unwrap();
-    sleep(Duration::from_millis(50)).await;
-    assert_eq!((client.take(), bench.hub.stats().debugging.get()), (vec![], 0));
+    bench.hub.clock().advance(INTERVAL_MS);
+    client.ask("ping", "{}", Some("3")).await;
+    assert_eq!((client.hears().await, bench.hub.stats().debugging.get()), (["#3: done".to_owned()], 0));
 }
 
 #[actix::test]
