@@ -1,5 +1,5 @@
-//! What is asked of every client that wants a connection, whatever it will speak: from which page it comes, how often its
-//! address came, and where a token may be.
+//! Admits clients to every surface: the shutdown and origin checks, the limit of connections per address, the host, and the
+//! token of the query.
 
 use std::cell::OnceCell;
 use std::net::{IpAddr, Ipv4Addr};
@@ -21,21 +21,21 @@ use crate::policies::Policies;
 use crate::request_id::HttpRequestId;
 use crate::state::State;
 
-/// Who wants a connection.
+/// A client that opens a connection.
 #[derive(Debug, Default)]
 pub struct ClientInfo {
-    /// Where the client is, if that is known.
+    /// The client's address, if it is known.
     pub address: Option<ClientAddress>,
-    /// The client.
+    /// The client as the hub's log names it.
     pub peer: Peer,
-    /// What the log calls its connection, where that has no session yet: the first characters of its `sid`.
+    /// The connection's name in the log before it has a session: the first characters of its `sid`.
     pub connection: Option<Box<str>>,
-    /// The user, once a token said who that is.
+    /// The user, once a token was verified.
     pub user: OnceCell<UserId>,
 }
 
 impl ClientInfo {
-    /// Who sent a handshake, as far as its head tells.
+    /// The client that sent a request with this head.
     pub fn of(state: &State, policies: &Policies, head: &RequestHead) -> Self {
         let headers = &head.headers;
         let address = head.peer_addr.map(|peer| policies.proxies.client_address(peer.ip(), headers));
@@ -44,12 +44,12 @@ impl ClientInfo {
         Self { address, peer, ..Self::default() }
     }
 
-    /// Notes that this client was not let in at `at`.
+    /// Counts that this client was refused at `at`.
     pub fn note_refused(&self, state: &State, at: RefusedAt, fault: &Fault) {
         state.hub.note_refused(at, &self.peer, fault.code);
     }
 
-    /// Logs what this client was refused; `with` adds what else is known.
+    /// Logs that this client was refused; `with` adds fields.
     pub fn log_refused<'a>(
         &'a self,
         state: &State,
@@ -66,40 +66,40 @@ impl ClientInfo {
         state.hub.log_refusal(&with(refusal));
     }
 
-    /// Notes and logs that the upgrade that this client asked for is refused.
+    /// Counts and logs that the upgrade of this client is refused.
     pub fn refuse_upgrade(&self, state: &State, at: RefusedAt, request: &HandshakeRequest<'_>, fault: &Fault) {
         self.note_refused(state, at, fault);
         self.log_refused(state, at, fault, |refusal| request.describe(refusal));
     }
 }
 
-/// The request of a handshake, as the log names it.
+/// An upgrade request, as the log names it.
 #[derive(Debug, Clone, Copy)]
 pub struct HandshakeRequest<'a> {
     /// Its id.
     pub id: &'a HttpRequestId,
     /// Its head.
     pub head: &'a RequestHead,
-    /// `Host` was the last header line of it.
+    /// `Host` was its last header line.
     pub is_host_last: bool,
 }
 
 impl HandshakeRequest<'_> {
-    /// A refusal of this request.
+    /// Adds this request to a log line.
     fn describe<'a>(&'a self, refusal: Refusal<'a>) -> Refusal<'a> {
         let target = Some((self.head.method.as_str(), self.head.uri.path()));
         Refusal { request: Some(self.id.as_str()), target, ..refusal }
     }
 }
 
-/// Notes and logs that a connection of `address` was not taken, which its client was told by this request id.
+/// Counts and logs that a connection of `address` was refused. `id` is the request id in its answer.
 pub fn note_refused_connection(state: &State, address: Option<IpAddr>, id: &HttpRequestId, fault: &Fault) {
     let at = RefusedAt::Http;
     state.hub.note_refused(at, &state.hub.peer(address, None), fault.code);
     state.hub.log_refusal(&Refusal { request: Some(id.as_str()), address, ..Refusal::new(at.as_str(), fault) });
 }
 
-/// Lets in who comes while the hub takes clients, from a page that may.
+/// Checks that the hub accepts clients, and that the origin is allowed.
 ///
 /// # Errors
 /// [`Code::ShuttingDown`] and
@@ -113,10 +113,10 @@ pub fn check_origin(state: &State, policies: &Policies, head: &RequestHead) -> R
     Err(Fault::origin_not_allowed())
 }
 
-/// The routes that are asked by the hub's address: by load balancers, orchestrators and collectors of metrics.
+/// The routes that load balancers, orchestrators and scrapers may request by an address instead of a host name.
 const ROUTES_BY_ADDRESS: [&str; 4] = ["/health", "/health/live", "/health/ready", "/metrics"];
 
-/// Checks the name by which a request for `route` asks for this hub: that of `Host`, and that of its target, where it has one.
+/// Checks the host of a request for `route`: in `Host`, and in its target, if it has one there.
 ///
 /// # Errors
 /// [`Code::HostNotAllowed`].
@@ -131,16 +131,16 @@ pub fn check_host(policies: &Policies, head: &RequestHead, route: Option<&str>) 
     if target && allows(host) { Ok(()) } else { Err(Fault::host_not_allowed()) }
 }
 
-/// What a request is told whose path is not under the base path.
+/// The refusal of a path outside the base path.
 pub fn outside_base_path(base: &BasePath) -> Fault {
     if base.as_str().is_empty() {
-        // `OPTIONS *`: what is asked for is no path.
+        // `OPTIONS *` has no path.
         return Fault::new(Code::NotFound, "There is nothing here");
     }
     Fault::new(Code::NotFound, format!("There is nothing here: this hub is at {base}/")).by("server.base_path")
 }
 
-/// What a client's connections are counted by, unless they are exempt.
+/// The address that a client's connections count for; `None` if they are exempt.
 pub fn limit_address(policies: &Policies, address: Option<&ClientAddress>) -> Option<IpAddr> {
     let exempt = |address: &ClientAddress| policies.config.limits.exempt_loopback && address.direct_loopback;
     address.filter(|address| !exempt(address)).map(|address| limit_key(address.ip))
@@ -162,7 +162,7 @@ pub fn client_address(state: &State, request: &HttpRequest) -> ClientAddress {
     policies_of(state, request).proxies.client_address(peer, request.headers())
 }
 
-/// Counts a connection of an address, unless that is exempt: at most `most` a minute.
+/// Counts a connection for its address, unless it is exempt; at most `most` a minute.
 ///
 /// # Errors
 /// [`Code::RateLimited`].
@@ -179,7 +179,7 @@ pub async fn count(
     }
 }
 
-/// The `token` of a request's query: the first that is not empty.
+/// The first `token` of the query that is not empty.
 pub fn token_in_query(head: &RequestHead) -> Option<String> {
     let pairs = Query::<Vec<(String, String)>>::from_query(head.uri.query().unwrap_or_default()).ok()?.into_inner();
     pairs.into_iter().find(|(name, token)| name == "token" && !token.is_empty()).map(|(_, token)| token)
