@@ -222,7 +222,7 @@ impl Passwords {
             });
         });
         self.queue.push(job).map_err(|Refused(_)| Fault::overloaded())?;
-        answer.await.map_err(|_| Fault::internal())?
+        answer.await.map_err(|_| Fault::internal().by("the password worker ended"))?
     }
 }
 

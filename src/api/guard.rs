@@ -50,8 +50,8 @@ impl FromRequest for RequestBody {
     type Future = Ready<Result<Self, HttpError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let posted = request.extensions().get::<Self>().cloned();
-        ready(posted.ok_or_else(|| Fault::internal().into()))
+        let body = request.extensions().get::<Self>().cloned();
+        ready(body.ok_or_else(|| Fault::internal().by("the guard did not run").into()))
     }
 }
 

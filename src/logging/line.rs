@@ -1,8 +1,8 @@
-//! How a line of the log looks. Pure: the time is an argument.
+//! Formats a line of the log. Pure: the time is an argument.
 //!
-//! A line is one line, whatever its values hold: control characters, line separators and characters that change the
-//! direction of text are written as escapes. A value of `text` with a space, a quote or `=` is quoted. A line has at most
-//! [`LINE_MAX`] bytes; what is longer is cut, and the field `cut` says so.
+//! A record is always one line: control characters, line separators and characters that change the direction of text are
+//! escaped. In the format `text`, a value with a space, a quote or `=` is quoted. A line has at most [`LINE_MAX`] bytes; a longer
+//! one is cut and gets the field `cut`.
 
 use std::fmt::{self, Write as _};
 use std::time::SystemTime;
@@ -15,26 +15,26 @@ use super::LogFormat;
 /// Longest line, in bytes, its end included.
 pub(super) const LINE_MAX: usize = 8_192;
 
-/// Longest message, in bytes as it is written.
+/// Longest message, in bytes with escapes.
 const MESSAGE_MAX: usize = 4_096;
 
-/// Longest value of a field, in bytes as it is written.
+/// Longest value of a field, in bytes with escapes.
 const VALUE_MAX: usize = 1_024;
 
-/// Longest name of a field, in bytes as it is written.
+/// Longest name of a field, in bytes with escapes.
 const NAME_MAX: usize = 100;
 
-/// Bytes that are kept free for what ends a line.
+/// Bytes reserved for the end of a line.
 const END_MAX: usize = 32;
 
-/// Names that fields cannot have: a field that is called so gets an underscore behind its name.
+/// Reserved names. A field with such a name gets an underscore after it.
 const RESERVED: [&str; 5] = ["time", "level", "target", "message", "cut"];
 
 /// The line of `record`, with its end.
 pub(super) fn write(format: LogFormat, time: SystemTime, record: &Record<'_>) -> String {
     let mut line = LineBuilder { format, text: String::with_capacity(256), names: Vec::new(), is_cut: false };
     line.begin(time, record);
-    // Only a value's own `Display` can fail, and the line says then what it got.
+    // Only the `Display` of a value can fail. The line keeps what was written before.
     if record.key_values().visit(&mut line).is_err() {
         line.is_cut = true;
     }
@@ -44,7 +44,7 @@ pub(super) fn write(format: LogFormat, time: SystemTime, record: &Record<'_>) ->
 struct LineBuilder {
     format: LogFormat,
     text: String,
-    /// The fields so far. Of two with one name, the first is written.
+    /// The names so far. Of two fields with one name, the first is written.
     names: Vec<String>,
     is_cut: bool,
 }
@@ -79,7 +79,7 @@ impl LineBuilder {
         self.text
     }
 
-    /// Writes the name of a field; `false` when the line has no room for the field, or has it already.
+    /// Writes the name of a field; `false` if the line has no room or already has the name.
     fn name(&mut self, name: &str) -> bool {
         let name = if RESERVED.contains(&name) { format!("{name}_") } else { name.to_owned() };
         if self.names.contains(&name) {
@@ -105,7 +105,7 @@ impl LineBuilder {
         true
     }
 
-    /// Writes a value that is text: in quotes, if it needs them.
+    /// Writes a text value, in quotes if it needs them.
     fn value(&mut self, most: usize, value: &dyn fmt::Display) {
         let start = self.text.len();
         let is_plain = self.quoted(most, value);
@@ -115,7 +115,7 @@ impl LineBuilder {
         }
     }
 
-    /// Writes `value` in quotes; says whether it means the same without them.
+    /// Writes `value` in quotes; returns whether it needs none.
     fn quoted(&mut self, most: usize, value: &dyn fmt::Display) -> bool {
         self.text.push('"');
         let start = self.text.len();
@@ -136,12 +136,12 @@ impl LineBuilder {
     }
 }
 
-/// Appends what is written to it with escapes, until the line has `most` bytes.
+/// Appends text with escapes, until the line has `most` bytes.
 struct Escaping<'a> {
     line: &'a mut LineBuilder,
     most: usize,
     in_quotes: bool,
-    /// Nothing was written that needs quotes.
+    /// The text so far needs no quotes.
     is_plain: bool,
     is_full: bool,
 }
@@ -188,8 +188,8 @@ impl fmt::Write for Escaping<'_> {
     }
 }
 
-/// Whether a character could begin a line, steer a terminal, or show text in another order than it has. All of them are
-/// in the first plane.
+/// Whether a character could begin a line, control a terminal, or change the order of displayed text. All of them are in the
+/// first Unicode plane.
 fn is_hidden(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -201,7 +201,7 @@ impl<'kvs> VisitSource<'kvs> for LineBuilder {
     }
 }
 
-/// A field to be written. One without a value (`None`) is left out.
+/// Writes one field. A field without a value (`None`) is left out.
 struct FieldWriter<'a> {
     line: &'a mut LineBuilder,
     name: &'a str,

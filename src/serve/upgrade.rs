@@ -78,7 +78,7 @@ pub(super) async fn hand_over(
         fault
     };
     let WorkerServices { worker, flusher, engine } =
-        services.ok_or_else(|| refused(RefusedAt::Http, Fault::internal()))?;
+        services.ok_or_else(|| refused(RefusedAt::Http, Fault::internal().by("the worker of this thread died")))?;
     admission::check_host(&policies, request.head, route).map_err(|fault| refused(at, fault))?;
     match at {
         RefusedAt::Raw => ws::open(state, worker, flusher, request, socket, early).await,

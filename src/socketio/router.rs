@@ -258,7 +258,8 @@ impl EngineWorker {
         mut caller: Caller,
         upgrades: &[&str],
     ) -> Result<(Rc<Engine>, Bytes), EngineError> {
-        let sid = Sid::random(self.number).ok_or_else(|| EngineError::of(&Fault::internal()))?;
+        let sid = Sid::random(self.number)
+            .ok_or_else(|| EngineError::of(&Fault::internal().by("the system gives no randomness")))?;
         if self.router.closing.load(Ordering::Acquire) {
             return Err(EngineError::of(&Fault::shutting_down()));
         }

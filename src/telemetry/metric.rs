@@ -1,4 +1,4 @@
-//! What a row of the [table](super::table) is: a metric's name, kind, labels, help, and where its value is read.
+//! A row of the [table](super::table): the name, kind, labels and help of a metric, and how its value is read.
 
 use hubbub_actors::runtime::counters::Stats;
 use hubbub_actors::runtime::histogram::Snapshot;
@@ -6,12 +6,12 @@ use metrics::{Label, counter, gauge};
 
 use super::Readings;
 
-/// Prometheus' word for how a value changes.
+/// The type of a metric in Prometheus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// It grows, and starts from 0 with the process.
+    /// A value that only grows. It starts at 0 with the process.
     Counter,
-    /// It goes up and down.
+    /// A value that rises and falls.
     Gauge,
     /// Durations, counted by size.
     Histogram,
@@ -27,7 +27,7 @@ impl Kind {
     }
 }
 
-/// Reads a metric's value: from the hub's counters, or from what else is read for a scrape.
+/// Reads the value of a metric from the hub's counters or from the other readings of a scrape.
 pub(super) type ReadValue = fn(&Stats, &Readings<'_>, &mut SampleWriter<'_>);
 
 /// One metric.
@@ -35,9 +35,9 @@ pub(super) type ReadValue = fn(&Stats, &Readings<'_>, &mut SampleWriter<'_>);
 pub(super) struct Metric {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
-    /// The names of its labels; each sample has a value for each of them.
+    /// The names of its labels. Each sample has a value for each of them.
     pub(super) labels: &'static [&'static str],
-    /// One plain sentence, with the unit.
+    /// One sentence, with the unit.
     pub(super) help: &'static str,
     pub(super) read: ReadValue,
 }
@@ -57,23 +57,23 @@ pub(super) const fn histogram(name: &'static str, help: &'static str, read: Read
     Metric { name, kind: Kind::Histogram, labels: &[], help, read }
 }
 
-/// A counter that is not read but counted where things happen, by [`super::Telemetry`].
+/// A counter that [`super::Telemetry`] increments itself.
 pub(super) const fn counted(name: &'static str, help: &'static str) -> Metric {
     counter(name, help, |_, _, _| {})
 }
 
 impl Metric {
-    /// The same metric with labels.
+    /// The metric with labels.
     pub(super) const fn by(mut self, labels: &'static [&'static str]) -> Self {
         self.labels = labels;
         self
     }
 }
 
-/// Takes the samples of one metric, in a scrape.
+/// Writes the samples of one metric of a scrape.
 pub(super) struct SampleWriter<'a> {
     pub(super) metric: &'static Metric,
-    /// Lines of histograms: the recorder does not take buckets that are counted already.
+    /// Lines of histograms. The recorder accepts no counted buckets.
     pub(super) lines: &'a mut Vec<String>,
 }
 
@@ -83,7 +83,7 @@ impl SampleWriter<'_> {
         self.labelled(&[], value);
     }
 
-    /// The value, where there is one.
+    /// The value, if there is one.
     pub(super) fn set_if(&mut self, value: Option<u64>) {
         value.into_iter().for_each(|value| self.set(value));
     }
@@ -97,8 +97,8 @@ impl SampleWriter<'_> {
         }
     }
 
-    /// A value with a fraction, where there is one. The recorder's counters have no fraction, so it is a gauge to the
-    /// recorder; the page shows the kind of the table.
+    /// A value with a fraction, if there is one. Counters of the recorder are integers, so the recorder gets a gauge; the page
+    /// shows the kind of the table.
     pub(super) fn fraction(&mut self, value: Option<f64>) {
         value.into_iter().for_each(|value| gauge!(self.metric.name).set(value));
     }

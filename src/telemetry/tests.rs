@@ -4,7 +4,7 @@ use super::metric::{Kind, Metric};
 use super::*;
 use crate::auth::opaque;
 
-/// What a hub reads that uses everything there is.
+/// The readings of a hub that uses every feature.
 fn full<'a>(counts: &'a RequestCounts, connections: &'a Connections) -> Readings<'a> {
     let backend = opaque::Standing { answered: 1, failed: 2, shed: 3, remembered: 4, waiting: 5, open: true };
     Readings {
@@ -17,7 +17,7 @@ fn full<'a>(counts: &'a RequestCounts, connections: &'a Connections) -> Readings
     }
 }
 
-/// The page of a hub that uses everything there is.
+/// The page of a hub that uses every feature.
 fn full_page() -> String {
     let telemetry = Telemetry::default();
     for (method, status) in [("POST", 404), ("GET", 503), ("GET", 200)] {
@@ -38,7 +38,7 @@ fn lines_of<'a>(text: &'a str, metric: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn both_documents_find_their_metrics_with_help_and_type() {
+fn the_metrics_of_both_documents_have_help_and_type() {
     let stats = Stats::default();
     stats.sessions.add(42);
     stats.sessions_opened.add(1250);
@@ -100,7 +100,7 @@ fn families_are_sorted_by_name_and_series_by_labels() {
         lines_of(&page, "hubbub_mailbox_depth")[2..],
         ["hubbub_mailbox_depth{actor=\"shard-0\"} 3", "hubbub_mailbox_depth{actor=\"shard-1\"} 4"]
     );
-    // Of what differs between two pages of the same counters, there is the memory alone.
+    // Only the metrics of the process differ between two pages of the same counters.
     let lines = |page: &str| -> Vec<String> {
         page.lines().filter(|line| !line.starts_with("process_")).map(str::to_owned).collect()
     };
@@ -131,7 +131,7 @@ fn every_metric_has_its_help_and_type_once_and_before_its_samples() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_hub_that_uses_everything_has_a_sample_of_every_metric() {
+fn a_hub_that_uses_every_feature_has_a_sample_of_every_metric() {
     let page = full_page();
     for Metric { name, labels, .. } in METRICS {
         let sample = page.lines().find(|line| !line.starts_with('#') && line.starts_with(name)).unwrap();
@@ -142,7 +142,7 @@ fn a_hub_that_uses_everything_has_a_sample_of_every_metric() {
 }
 
 #[test]
-fn the_version_and_the_start_can_be_read() {
+fn the_version_and_the_start_are_shown() {
     let page = full_page();
     let version = format!("hubbub_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
     assert_eq!(
@@ -184,7 +184,7 @@ fn every_help_is_one_short_plain_sentence_with_its_unit() {
     }
 }
 
-/// One that is added to the hub's counters and not shown is found here.
+/// Finds a counter that is in no row of the table.
 #[test]
 fn every_counter_of_the_hub_is_shown() {
     const NOT_SHOWN: &[&str] = &["sessions_since"];
@@ -216,7 +216,7 @@ fn the_buckets_of_a_histogram_are_cumulative_and_in_order() {
 }
 
 #[test]
-fn two_hubs_in_one_process_count_apart() {
+fn two_hubs_in_one_process_count_separately() {
     let (one, other) = (Telemetry::default(), Telemetry::default());
     one.count_request("GET", 200);
     let text = other.render(&Stats::default(), &Readings::default());
@@ -242,7 +242,7 @@ fn the_manual_has_the_table_of_all_metrics() {
 }
 
 #[test]
-fn the_alerts_name_metrics_and_label_values_that_are_there() {
+fn the_alerts_name_metrics_and_label_values_that_exist() {
     let (manual, page) = (manual(), full_page());
     let (_, alerts) = manual.split_once("### What to alert on").unwrap();
     let alerts = alerts.split("\n## ").next().unwrap();
