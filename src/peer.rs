@@ -15,7 +15,7 @@ pub use address::{ClientAddress, TrustedProxies};
 pub use base_path::BasePath;
 pub use hosts::AllowedHosts;
 pub use hubbub_actors::model::client::limit_key;
-pub use origin::{Access, AllowedOrigins};
+pub use origin::{AllowedOrigins, OriginAccess};
 
 /// An invalid entry of a configured list.
 #[derive(Debug, Clone, PartialEq, Eq)]

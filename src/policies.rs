@@ -59,7 +59,7 @@ pub struct Reloads {
     pub ok: AtomicU64,
     /// Failed reloads, which changed nothing.
     pub failed: AtomicU64,
-    /// Time of the last one that took effect, ms since the epoch; 0 for none.
+    /// Time of the last successful reload, ms since the epoch; 0 for none.
     pub last_at: AtomicI64,
 }
 

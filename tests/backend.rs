@@ -198,7 +198,8 @@ async fn an_answer_that_is_none_fails_at_once_and_is_not_asked_for_again() {
         assert_eq!(backend.count(), asked);
     }
     assert_eq!(elsewhere.count(), 0);
-    let told = hub.output().lines().filter(|line| line.contains("hubbub::backend: backend.url: ")).count();
+    let told =
+        hub.output().lines().filter(|line| line.contains("hubbub::upstream::application: backend.url: ")).count();
     assert!((1..=EVENTS.len()).contains(&told), "at most one line a minute, and not {told} of {asked}");
     assert_eq!((hub.metric("hubbub_backend_opened_total"), hub.metric("hubbub_backend_retries_total")), (0.0, 0.0));
     backend.set_reply(Reply::Text(204, String::new()));
@@ -349,6 +350,6 @@ async fn an_answer_that_is_compressed_although_none_asked_for_it_is_told_so_in_t
     assert_eq!(answer["success"], false, "{answer}");
     assert_eq!(answer["error"], "The application gave no answer that can be passed on");
     assert_eq!(backend.requests()[0].header("accept-encoding"), Some("identity"));
-    let told = "unusable: an answer in the content encoding deflate, although the request said";
+    let told = "unusable: an answer in the content encoding deflate, although the request had";
     eventually(DEADLINE, "the log tells it", || hub.output().contains(told)).await;
 }

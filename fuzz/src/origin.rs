@@ -1,6 +1,6 @@
 //! `Origin` and `Host`: which pages may connect.
 
-use hubbub::peer::{Access, AllowedHosts, AllowedOrigins};
+use hubbub::peer::{AllowedHosts, AllowedOrigins, OriginAccess};
 
 use super::lines;
 
@@ -18,7 +18,7 @@ pub(crate) fn origins(bytes: &[u8]) {
     let passes = none.allows(Some(origin), Some(host));
     for list in [&none, &any] {
         let access = list.clone().with_credentials(true).check(Some(origin), Some(host));
-        assert_ne!(access, Access::Allowed { credentials: true }, "credentials without a listed origin");
+        assert_ne!(access, OriginAccess::Allowed { credentials: true }, "credentials without a listed origin");
     }
 
     assert!(none.allows(None, Some(host)), "without an origin no browser sent it");
@@ -58,7 +58,7 @@ pub(crate) fn origins(bytes: &[u8]) {
         assert!(own.allows(Some(listed), None), "what is listed passes");
         let access = own.clone().with_credentials(true).check(Some(listed), Some(host));
         let credentials = !["*", "null"].contains(&listed) && !listed.to_ascii_lowercase().starts_with("file:");
-        assert_eq!(access, Access::Allowed { credentials }, "credentials are for listed servers alone");
+        assert_eq!(access, OriginAccess::Allowed { credentials }, "credentials are for listed servers alone");
         assert!(own.allows_any() == (origin.trim() == "*"));
     }
 }

@@ -5,7 +5,7 @@
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::peer::{Access, AllowedOrigins, is_token};
+use crate::peer::{AllowedOrigins, OriginAccess, is_token};
 
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
 const EXPOSED: &str = "X-Request-Id, Retry-After";
@@ -39,8 +39,8 @@ pub(super) fn check(headers: &HeaderMap, origins: &AllowedOrigins) -> PageAccess
     };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     match origins.check(Some(origin.to_str().unwrap_or_default()), host) {
-        Access::Allowed { credentials } => PageAccess::Allowed { origin: origin.clone(), credentials },
-        Access::NoPage | Access::Foreign => PageAccess::Foreign,
+        OriginAccess::Allowed { credentials } => PageAccess::Allowed { origin: origin.clone(), credentials },
+        OriginAccess::NoPage | OriginAccess::Foreign => PageAccess::Foreign,
     }
 }
 

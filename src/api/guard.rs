@@ -29,7 +29,7 @@ use crate::peer::limit_key;
 use crate::policies::Policies;
 use crate::request_body;
 use crate::state::State;
-use crate::state::idempotency::StoredAnswer;
+use crate::state::idempotency::CachedAnswer;
 
 /// The headers of an API key: of the push document and of the Laravel document.
 const KEY_HEADERS: [&str; 2] = ["x-api-key", "x-websocket-api-key"];
@@ -199,7 +199,7 @@ async fn answer_idempotent(
     match state.idempotency.claim(&key, digest).await {
         Err(fault) => Ok(request.error_response(HttpError::from(fault))),
         Ok(Claim::Again(answer)) => {
-            let answer = StoredAnswer::from_bytes(answer)
+            let answer = CachedAnswer::from_bytes(answer)
                 .and_then(|answer| Some((StatusCode::from_u16(answer.status).ok()?, answer.body)));
             let Some((status, body)) = answer else {
                 return Ok(request.error_response(HttpError::from(Fault::outcome_unknown())));
@@ -230,7 +230,7 @@ async fn answer_first(
     let body = to_bytes(body).await.map_err(|_| unknown())?;
     let status = head.status();
     match is_done(status) {
-        Some(true) => ticket.keep(StoredAnswer { status: status.as_u16(), body: body.clone() }.to_bytes()),
+        Some(true) => ticket.keep(CachedAnswer { status: status.as_u16(), body: body.clone() }.to_bytes()),
         Some(false) => ticket.free(),
         None => drop(ticket),
     }

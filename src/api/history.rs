@@ -51,7 +51,7 @@ fn unit(field: &str) -> &'static str {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct HistoryPage<'a> {
+struct HistoryBody<'a> {
     success: bool,
     room: &'a RoomName,
     epoch: &'a Epoch,
@@ -85,7 +85,7 @@ pub(super) async fn history(
     let (part, limit) = query.page()?;
     let page = state.hub.history(&room, part, limit).await?;
     let page = page.ok_or_else(|| Fault::new(Code::NotFound, "Nothing is kept of this room"))?;
-    Ok(HttpResponse::Ok().json(HistoryPage {
+    Ok(HttpResponse::Ok().json(HistoryBody {
         success: true,
         room: &room,
         epoch: &page.epoch,

@@ -42,21 +42,21 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Deserialize)]
-    struct Outer<'a> {
+    struct OuterBody<'a> {
         name: String,
-        inner: Option<Inner>,
+        inner: Option<InnerBody>,
         #[serde(borrow)]
         data: &'a RawValue,
     }
 
     #[derive(Debug, Deserialize)]
-    struct Inner {
+    struct InnerBody {
         #[expect(dead_code, reason = "only its absence is tested")]
         id: u32,
     }
 
     fn fault(body: &str) -> (Option<String>, String) {
-        let fault = parse::<Outer<'_>>(body.as_bytes()).unwrap_err();
+        let fault = parse::<OuterBody<'_>>(body.as_bytes()).unwrap_err();
         assert_eq!(fault.code, Code::InvalidRequest);
         (fault.field, fault.message.into_owned())
     }
@@ -65,7 +65,7 @@ mod tests {
     fn any_json_value_keeps_its_text() {
         for data in ["null", "1e400", "[1, 2]", "{\"a\" :\n 1}", "\"\\u0041\""] {
             let body = format!(" {{\"name\":\"n\",\"data\":{data}}} ");
-            let parsed: Outer<'_> = parse(body.as_bytes()).unwrap();
+            let parsed: OuterBody<'_> = parse(body.as_bytes()).unwrap();
             assert_eq!(parsed.name, "n");
             assert!(parsed.inner.is_none());
             assert_eq!(parsed.data.get(), data);

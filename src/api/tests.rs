@@ -32,7 +32,7 @@ use crate::serve::settings;
 use crate::state::tokens;
 
 const KEY: &str = "a key that only these tests know";
-const SIGNING_KEY: &str = "a key whose requests must be signed";
+const SIGNING_KEY: &str = "a key that must sign its requests";
 /// 2025-07-19T10:30:00.000Z.
 const NOW: i64 = 1_752_921_000_000;
 

@@ -120,6 +120,6 @@ pub(crate) fn counts_json(stats: &Stats) -> Value {
 
 /// `GET /ws` without an upgrade.
 pub(crate) async fn not_an_upgrade() -> HandlerResult {
-    let fault = Fault::new(Code::UpgradeRequired, "This path speaks WebSocket only");
+    let fault = Fault::new(Code::UpgradeRequired, "This path accepts WebSocket upgrades only");
     Err(fault.into())
 }

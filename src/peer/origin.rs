@@ -15,7 +15,7 @@ pub struct AllowedOrigins {
 
 /// The result of the origin check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
+pub enum OriginAccess {
     /// The request has no `Origin`, so no page sent it.
     NoPage,
     /// The page may read the answer.
@@ -82,24 +82,24 @@ impl AllowedOrigins {
     ///
     /// A request without `Origin` passes. Otherwise the origin must be listed, or have the host and port of `Host` with the
     /// scheme `http`, `https`, `ws` or `wss`. A missing port, on either side, is the default port of the origin's scheme.
-    pub fn check(&self, origin: Option<&str>, host: Option<&str>) -> Access {
+    pub fn check(&self, origin: Option<&str>, host: Option<&str>) -> OriginAccess {
         let Some(text) = origin else {
-            return Access::NoPage;
+            return OriginAccess::NoPage;
         };
         let origin = PageOrigin::split(text).map(|(origin, _)| origin);
         let is_listed = origin.as_ref().is_some_and(|origin| self.listed.contains(origin));
         let is_same_host = || origin.as_ref().zip(host).is_some_and(|(origin, host)| origin.is_same_host(host));
         if is_listed || self.any || is_same_host() {
             let credentials = self.credentials && is_listed && origin.as_ref().is_some_and(PageOrigin::is_server);
-            Access::Allowed { credentials }
+            OriginAccess::Allowed { credentials }
         } else {
-            Access::Foreign
+            OriginAccess::Foreign
         }
     }
 
     /// Whether a request with these headers passes.
     pub fn allows(&self, origin: Option<&str>, host: Option<&str>) -> bool {
-        self.check(origin, host) != Access::Foreign
+        self.check(origin, host) != OriginAccess::Foreign
     }
 }
 
@@ -286,14 +286,14 @@ mod tests {
             ("file://", false),
             ("http://hub.example", false),
         ] {
-            assert_eq!(access(&list, true, origin), Access::Allowed { credentials }, "{origin}");
-            assert_eq!(access(&list, false, origin), Access::Allowed { credentials: false }, "{origin}");
+            assert_eq!(access(&list, true, origin), OriginAccess::Allowed { credentials }, "{origin}");
+            assert_eq!(access(&list, false, origin), OriginAccess::Allowed { credentials: false }, "{origin}");
         }
-        assert_eq!(access(&list, true, "https://other.example"), Access::Foreign);
-        assert_eq!(access(&["*"], true, "https://app.example"), Access::Allowed { credentials: false });
+        assert_eq!(access(&list, true, "https://other.example"), OriginAccess::Foreign);
+        assert_eq!(access(&["*"], true, "https://app.example"), OriginAccess::Allowed { credentials: false });
         let both = access(&["*", "https://app.example"], true, "https://app.example");
-        assert_eq!(both, Access::Allowed { credentials: true }, "an origin that is listed beside `*`");
-        assert_eq!(AllowedOrigins::default().check(None, None), Access::NoPage);
+        assert_eq!(both, OriginAccess::Allowed { credentials: true }, "an origin that is listed beside `*`");
+        assert_eq!(AllowedOrigins::default().check(None, None), OriginAccess::NoPage);
     }
 
     #[test]

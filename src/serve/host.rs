@@ -11,14 +11,14 @@ use tokio::sync::mpsc;
 use super::signals::{Signals, Stop, Stops};
 
 /// The host of a hub.
-pub(super) enum Host {
+pub(super) enum HubHost {
     /// A process of its own, with its signals.
     Process(Signals),
     /// A program with its own clock, which sends a [`Stop`] instead of a signal.
     Program { clock: Clock, stops: mpsc::Receiver<Stop> },
 }
 
-impl Host {
+impl HubHost {
     pub(super) fn clock(&self) -> Clock {
         match self {
             Self::Process(_) => Clock::System,

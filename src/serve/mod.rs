@@ -24,7 +24,7 @@ use hubbub_actors::runtime::clock::Clock;
 use hubbub_actors::store::{OpenError, Store};
 use tokio::sync::mpsc;
 
-use self::host::Host;
+use self::host::HubHost;
 use self::listen::{BACKLOG, advice, share_descriptors};
 pub(crate) use self::listen::{descriptors_needed, listen};
 use self::reload::Reloader;
@@ -115,7 +115,7 @@ impl Prepared {
     /// See [`ServeError`].
     pub fn run(self, config: Config, sources: Sources, started: impl FnOnce(Serving)) -> Result<Shutdown, ServeError> {
         let Self { runtime, signals } = self;
-        host::run_on(runtime, serve(Arc::new(config), sources, Host::Process(signals), started))
+        host::run_on(runtime, serve(Arc::new(config), sources, HubHost::Process(signals), started))
     }
 }
 
@@ -131,7 +131,7 @@ pub fn run_embedded(
     started: impl FnOnce(Serving),
 ) -> Result<Shutdown, ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    host::run_on(runtime, serve(Arc::new(config), Sources::default(), Host::Program { clock, stops }, started))
+    host::run_on(runtime, serve(Arc::new(config), Sources::default(), HubHost::Program { clock, stops }, started))
 }
 
 /// How a hub ended after a stop signal.
@@ -146,7 +146,7 @@ pub enum Shutdown {
 async fn serve(
     config: Arc<Config>,
     sources: Sources,
-    host: Host,
+    host: HubHost,
     started: impl FnOnce(Serving),
 ) -> Result<Shutdown, ServeError> {
     let clock = host.clock();

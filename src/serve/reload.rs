@@ -267,7 +267,7 @@ fn write_running(config: &Config) -> io::Result<()> {
     let path = running_file(config);
     let draft = path.with_extension("toml.new");
     let text = format!(
-        "# What the running hub was configured with, for `hubbub check --diff`; it is not read at a start.\n{}",
+        "# The configuration of the running hub, for `hubbub check --diff`; it is not read at a start.\n{}",
         Values::of(config).to_toml()
     );
     let written = write_draft(&draft, &text).and_then(|()| std::fs::rename(&draft, &path));

@@ -31,14 +31,14 @@ pub fn new_cache(keys: usize, clock: Clock) -> Idempotency {
 
 /// An answer that can be given again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredAnswer {
+pub struct CachedAnswer {
     /// The status.
     pub status: u16,
     /// The body, JSON text.
     pub body: Bytes,
 }
 
-impl StoredAnswer {
+impl CachedAnswer {
     /// The bytes that are stored.
     pub fn to_bytes(&self) -> Bytes {
         let mut bytes = BytesMut::with_capacity(2 + self.body.len());
@@ -79,10 +79,10 @@ mod tests {
     #[test]
     fn an_answer_is_restored_from_its_bytes() {
         for body in ["", "{}"] {
-            let answer = StoredAnswer { status: 201, body: Bytes::from_static(body.as_bytes()) };
-            assert_eq!(StoredAnswer::from_bytes(answer.to_bytes()), Some(answer));
+            let answer = CachedAnswer { status: 201, body: Bytes::from_static(body.as_bytes()) };
+            assert_eq!(CachedAnswer::from_bytes(answer.to_bytes()), Some(answer));
         }
-        assert_eq!(StoredAnswer::from_bytes(Bytes::from_static(b"x")), None);
+        assert_eq!(CachedAnswer::from_bytes(Bytes::from_static(b"x")), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::Readings;
 
 /// The type of a metric in Prometheus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MetricKind {
     /// A value that only grows. It starts at 0 with the process.
     Counter,
     /// A value that rises and falls.
@@ -17,7 +17,7 @@ pub(super) enum Kind {
     Histogram,
 }
 
-impl Kind {
+impl MetricKind {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -34,7 +34,7 @@ pub(super) type ReadValue = fn(&Stats, &Readings<'_>, &mut SampleWriter<'_>);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Metric {
     pub(super) name: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: MetricKind,
     /// The names of its labels. Each sample has a value for each of them.
     pub(super) labels: &'static [&'static str],
     /// One sentence, with the unit.
@@ -44,17 +44,17 @@ pub(super) struct Metric {
 
 /// A counter.
 pub(super) const fn counter(name: &'static str, help: &'static str, read: ReadValue) -> Metric {
-    Metric { name, kind: Kind::Counter, labels: &[], help, read }
+    Metric { name, kind: MetricKind::Counter, labels: &[], help, read }
 }
 
 /// A gauge.
 pub(super) const fn gauge(name: &'static str, help: &'static str, read: ReadValue) -> Metric {
-    Metric { name, kind: Kind::Gauge, labels: &[], help, read }
+    Metric { name, kind: MetricKind::Gauge, labels: &[], help, read }
 }
 
 /// A histogram of durations.
 pub(super) const fn histogram(name: &'static str, help: &'static str, read: ReadValue) -> Metric {
-    Metric { name, kind: Kind::Histogram, labels: &[], help, read }
+    Metric { name, kind: MetricKind::Histogram, labels: &[], help, read }
 }
 
 /// A counter that [`super::Telemetry`] increments itself.
@@ -92,8 +92,8 @@ impl SampleWriter<'_> {
     pub(super) fn labelled(&mut self, values: &[&str], value: u64) {
         let name = self.metric.name;
         match self.metric.kind {
-            Kind::Counter => counter!(name, self.labels(values)).absolute(value),
-            Kind::Gauge | Kind::Histogram => gauge!(name, self.labels(values)).set(value as f64),
+            MetricKind::Counter => counter!(name, self.labels(values)).absolute(value),
+            MetricKind::Gauge | MetricKind::Histogram => gauge!(name, self.labels(values)).set(value as f64),
         }
     }
 

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use super::metric::{Kind, Metric};
+use super::metric::{Metric, MetricKind};
 use super::*;
 use crate::auth::opaque;
 
@@ -180,7 +180,7 @@ fn every_help_is_one_short_plain_sentence_with_its_unit() {
         for unit in ["bytes", "seconds"] {
             assert_eq!(name.contains(&format!("_{unit}")), help.contains(unit), "{name}: {help}");
         }
-        assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
+        assert_eq!(*kind == MetricKind::Counter, name.ends_with("_total"), "{name}");
     }
 }
 

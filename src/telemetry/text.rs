@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::metric::{Kind, Metric};
+use super::metric::{Metric, MetricKind};
 
 /// The families of `metrics` by name, each with its `HELP`, its `TYPE` and its samples by labels. The samples come from
 /// `recorded`, the text of the recorder, and from `histograms`, which keep their order.
@@ -19,7 +19,7 @@ pub(super) fn sorted(metrics: &[Metric], recorded: &str, histograms: &[String]) 
     }
     let mut text = String::with_capacity(recorded.len() * 2);
     for (name, (metric, mut lines)) in families {
-        if metric.kind != Kind::Histogram {
+        if metric.kind != MetricKind::Histogram {
             lines.sort_unstable();
         }
         text.push_str(&format!("# HELP {name} {}\n# TYPE {name} {}\n", metric.help, metric.kind.as_str()));

@@ -43,7 +43,7 @@ pub struct HttpAnswer {
 }
 
 impl HttpAnswer {
-    /// An answer whose body is in no content encoding.
+    /// An answer without a content encoding.
     #[cfg(test)]
     pub fn plain(status: u16, body: &[u8]) -> Self {
         Self { status, body: Bytes::copy_from_slice(body), encoding: None }

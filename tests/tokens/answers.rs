@@ -53,7 +53,7 @@ async fn an_answer_that_is_compressed_all_the_same_is_told_so_in_the_log() {
     let backend = Upstream::replying(Reply::WithHeader("Content-Encoding: gzip", json!({"id": 1})));
     let hub = Hub::with(&with_backend(&backend, ""));
     assert_not_understood(&knock(&hub, "12|abc").await);
-    let told = "an answer in the content encoding gzip, although the request said `Accept-Encoding: identity`";
+    let told = "an answer in the content encoding gzip, although the request had `Accept-Encoding: identity`";
     assert_logged(&hub, &["auth.backend.url did not tell whose a token is", told]);
     assert_eq!(backend.requests()[0].header("accept-encoding"), Some("identity"));
 

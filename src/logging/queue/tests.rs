@@ -61,7 +61,7 @@ fn lines_are_written_in_order() {
 #[test]
 fn lines_beyond_the_bound_are_dropped_counted_and_reported_once() {
     let log = TestLog::start();
-    // Lines count until they are written, also those that the writer has taken.
+    // Lines count until they are written, also after the writer has taken them.
     for _ in 0..LINES_MAX + 500 {
         log.queue.push(b"x\n");
     }
